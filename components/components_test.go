@@ -1,0 +1,66 @@
+package components_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+func runAll(t *testing.T) *mockengine.Engine {
+	t.Helper()
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		if _, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs()); err != nil {
+			return err
+		}
+		if _, err := components.NewAksWithCsi(ctx, "cluster", aksArgs()); err != nil {
+			return err
+		}
+		if _, err := newIdentity(ctx, "identity", identityArgs()); err != nil {
+			return err
+		}
+		_, err := newMount(ctx, "mount", mountArgs())
+		return err
+	})
+	return e
+}
+
+func TestComponentsRegisterTheirTaggedFieldsAsOutputs(t *testing.T) {
+	e := runAll(t)
+	wantOutputs(t, e, "vault", components.KeyVaultStack{})
+	wantOutputs(t, e, "cluster", components.AksWithCsi{})
+	wantOutputs(t, e, "identity", components.WorkloadIdentity{})
+	wantOutputs(t, e, "mount", components.SecretMount{})
+}
+
+func TestComponentsHaveTheirTypesAndChildren(t *testing.T) {
+	e := runAll(t)
+	for name, token := range map[string]string{
+		"vault":    "keyvaultaks:index:KeyVaultStack",
+		"cluster":  "keyvaultaks:index:AksWithCsi",
+		"identity": "keyvaultaks:index:WorkloadIdentity",
+		"mount":    "keyvaultaks:index:SecretMount",
+	} {
+		component := e.Get(t, name)
+		if component.Type != token {
+			t.Errorf("%s has type %s", name, component.Type)
+		}
+		children := 0
+		for _, one := range e.Resources() {
+			if !strings.HasPrefix(one.Name, name+"-") || one.Name == name+"-k8s" {
+				continue
+			}
+			children++
+			if one.RPC.GetParent() != component.URN {
+				t.Errorf("%s is not a child of %s", one.Name, name)
+			}
+		}
+		if children == 0 {
+			t.Errorf("%s has no children", name)
+		}
+	}
+}

@@ -1,0 +1,247 @@
+package components_test
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+func vaultArgs() *components.KeyVaultStackArgs {
+	return &components.KeyVaultStackArgs{
+		ResourceGroupName: pulumi.String("group"),
+		TenantID:          pulumi.String(mockengine.TenantID),
+		NamePrefix:        "kv-demo",
+		Secrets: []components.SecretArgs{
+			{Name: "given", Value: pulumi.String("plain-marker")},
+			{Name: "generated", Generate: &components.GenerateArgs{}},
+		},
+		Keys: []components.KeyArgs{{Name: "rsa"}, {Name: "ec", Type: "EC"}},
+	}
+}
+
+func TestVaultIsSafeByDefault(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		return err
+	})
+	wantInputs(t, e.Get(t, "vault-vault"), map[string]any{
+		"vaultName":                            "kv-demo-" + mockengine.Suffix,
+		"resourceGroupName":                    "group",
+		"properties.tenantId":                  mockengine.TenantID,
+		"properties.sku.name":                  "standard",
+		"properties.enableRbacAuthorization":   true,
+		"properties.enableSoftDelete":          true,
+		"properties.softDeleteRetentionInDays": 90.0,
+		"properties.publicNetworkAccess":       "Enabled",
+		// Azure refuses false, so it has to be absent.
+		"properties.enablePurgeProtection": nil,
+	})
+	wantInputs(t, e.Get(t, "vault-suffix"), map[string]any{"length": 6.0, "upper": false, "special": false})
+}
+
+func TestVaultPassesOnWhatIsAsked(t *testing.T) {
+	args := vaultArgs()
+	args.Sku, args.SoftDeleteRetentionDays, args.PurgeProtection, args.PublicNetworkAccess = "premium", 7, true, "Disabled"
+	args.Location, args.Tags = pulumi.String("westeurope"), pulumi.StringMap{"team": pulumi.String("a")}
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	wantInputs(t, e.Get(t, "vault-vault"), map[string]any{
+		"location":                             "westeurope",
+		"tags.team":                            "a",
+		"properties.sku.name":                  "premium",
+		"properties.softDeleteRetentionInDays": 7.0,
+		"properties.enablePurgeProtection":     true,
+		"properties.publicNetworkAccess":       "Disabled",
+	})
+}
+
+func TestSecretValuesAreSecretWhateverTheCallerPasses(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		return err
+	})
+	for name, want := range map[string]string{"vault-secret-given": "plain-marker", "vault-secret-generated": mockengine.Password} {
+		value := e.Get(t, name).At("properties.value")
+		if value == nil || !value.IsSecret() {
+			t.Errorf("%s: the value is not a secret", name)
+		} else if value.SecretValue().Element != resource.NewProperty(want) {
+			t.Errorf("%s: the value is not the one given", name)
+		}
+	}
+	for _, text := range []string{"plain-marker", mockengine.Password} {
+		if found := e.Plaintext(text); len(found) > 0 {
+			t.Errorf("a secret value is in the clear in %v", found)
+		}
+	}
+	wantInputs(t, e.Get(t, "vault-value-generated"), map[string]any{"length": 32.0, "special": true})
+}
+
+func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		return err
+	})
+	for _, name := range []string{"vault-secret-given", "vault-secret-generated", "vault-key-rsa", "vault-key-ec"} {
+		object := e.Get(t, name)
+		if got, want := nameOf(object.RPC.GetDeletedWith()), "vault-vault"; got != want {
+			t.Errorf("%s is deleted with %q, want %q", name, got, want)
+		}
+		wantInputs(t, object, map[string]any{"vaultName": "kv-demo-" + mockengine.Suffix, "resourceGroupName": "group"})
+	}
+}
+
+func TestKeysAreReplacedWhenWhatAzureCannotChangeChanges(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		return err
+	})
+	rsa, ec := e.Get(t, "vault-key-rsa"), e.Get(t, "vault-key-ec")
+	wantInputs(t, rsa, map[string]any{"properties.kty": "RSA", "properties.keySize": 2048.0, "properties.curveName": nil})
+	wantInputs(t, ec, map[string]any{"properties.kty": "EC", "properties.curveName": "P-256", "properties.keySize": nil})
+	for _, path := range []string{"properties.kty", "properties.keySize", "properties.curveName"} {
+		if !slices.Contains(rsa.RPC.GetReplaceOnChanges(), path) {
+			t.Errorf("a change of %s does not replace the key", path)
+		}
+	}
+}
+
+func TestVaultOutputsWaitForItsObjects(t *testing.T) {
+	for _, dryRun := range []bool{false, true} {
+		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
+			c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+			if err != nil {
+				return err
+			}
+			for name, output := range map[string]pulumi.StringOutput{
+				"VaultID": c.VaultID, "VaultName": c.VaultName, "VaultURI": c.VaultURI, "TenantID": c.TenantID,
+			} {
+				got := mockengine.Await(t, ctx, output)
+				for _, want := range []string{"vault-secret-given", "vault-secret-generated", "vault-key-rsa", "vault-key-ec"} {
+					if !slices.Contains(resourceNames(got.Dependencies), want) {
+						t.Errorf("dry run %t: %s does not wait for %s", dryRun, name, want)
+					}
+				}
+				if got.Known == dryRun {
+					t.Errorf("dry run %t: %s known: %t", dryRun, name, got.Known)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func TestVaultOutputs(t *testing.T) {
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		if err != nil {
+			return err
+		}
+		name := "kv-demo-" + mockengine.Suffix
+		for output, want := range map[pulumi.StringOutput]string{
+			c.VaultID:   mockengine.Group + "/providers/Microsoft.KeyVault/vaults/" + name,
+			c.VaultName: name,
+			c.VaultURI:  "https://vault.example/",
+			c.TenantID:  mockengine.TenantID,
+			c.SecretIDs.MapIndex(pulumi.String("given")): "vault-secret-given-id",
+			c.KeyIDs.MapIndex(pulumi.String("rsa")):      "vault-key-rsa-id",
+		} {
+			if got := mockengine.Await(t, ctx, output).Value; got != want {
+				t.Errorf("got %v, want %s", got, want)
+			}
+		}
+		return nil
+	})
+}
+
+func TestVaultRules(t *testing.T) {
+	generated := &components.GenerateArgs{}
+	testRules(t, vaultArgs, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
+		{"a prefix is needed", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "" }},
+		{"a prefix starts with a letter", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "1kv" }},
+		{"a prefix has no double dash", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv--demo" }},
+		{"a prefix ends without dash", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv-" }},
+		{"a prefix has no underscore", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv_demo" }},
+		{"a name has at most 24 characters", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "abcdefghijklmnopqr" }},
+		{"skus", "sku", func(a *components.KeyVaultStackArgs) { a.Sku = "Standard" }},
+		{"retention is at least 7", "softDeleteRetentionDays", func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 6 }},
+		{"retention is at most 90", "softDeleteRetentionDays", func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 91 }},
+		{"public access", "publicNetworkAccess", func(a *components.KeyVaultStackArgs) { a.PublicNetworkAccess = "off" }},
+		{"a secret has a name", "secrets[0].name", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Name = "" }},
+		{"a secret's characters", "secrets[1].name", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Name = "my_secret" }},
+		{"a secret once", "secrets[1].name", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Name = "Given" }},
+		{"a secret with no value", "secrets[0]", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Value = nil }},
+		{"a secret with two values", "secrets[0]", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Generate = generated }},
+		{"a short secret", "secrets[1].generate.length", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 7 }},
+		{"a long secret", "secrets[1].generate.length", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 1025 }},
+		{"a key's name", "keys[0].name", func(a *components.KeyVaultStackArgs) { a.Keys[0].Name = "my key" }},
+		{"a key once", "keys[1].name", func(a *components.KeyVaultStackArgs) { a.Keys[1].Name = "RSA" }},
+		{"a key's type", "keys[0].type", func(a *components.KeyVaultStackArgs) { a.Keys[0].Type = "rsa" }},
+		{"an RSA key's size", "keys[0].size", func(a *components.KeyVaultStackArgs) { a.Keys[0].Size = 1024 }},
+		{"an RSA key has no curve", "keys[0].curve", func(a *components.KeyVaultStackArgs) { a.Keys[0].Curve = "P-256" }},
+		{"an EC key's curve", "keys[1].curve", func(a *components.KeyVaultStackArgs) { a.Keys[1].Curve = "P-256K" }},
+		{"an EC key has no size", "keys[1].size", func(a *components.KeyVaultStackArgs) { a.Keys[1].Size = 2048 }},
+	})
+}
+
+// The longest prefix and the suffix make the longest name that Azure takes.
+func TestLongestVaultNameIsAccepted(t *testing.T) {
+	args := vaultArgs()
+	args.NamePrefix = "abcdefghijklmnopq"
+	if v := args.Validate(); len(v) > 0 {
+		t.Fatal(v)
+	}
+	if got := len(args.NamePrefix + "-" + mockengine.Suffix); got != 24 {
+		t.Fatalf("the name has %d characters", got)
+	}
+}
+
+func TestInvalidVaultRegistersNothing(t *testing.T) {
+	wantRefused(t, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
+			Sku:     "basic",
+			Secrets: []components.SecretArgs{{Name: "a"}, {Name: "b!", Value: pulumi.String("marker")}},
+		})
+		return err
+	}, "namePrefix", "sku", "secrets[0]", "secrets[1].name", "resourceGroupName", "tenantId")
+	wantRefused(t, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", nil)
+		return err
+	}, "namePrefix", "resourceGroupName", "tenantId")
+}
+
+func TestArgumentsAreNotChanged(t *testing.T) {
+	args, before := vaultArgs(), vaultArgs()
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	if !reflect.DeepEqual(args, before) {
+		t.Errorf("arguments are now %+v", args)
+	}
+}
+
+func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		for _, name := range []string{"a", "b"} {
+			if _, err := components.NewKeyVaultStack(ctx, name, vaultArgs()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	wantDistinct(t, e, 2*8)
+}

@@ -1,0 +1,62 @@
+package mockengine
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gopkg.in/yaml.v3"
+)
+
+// StackConfig is what the CLI hands to the program: the defaults in Pulumi.yaml, and over them Pulumi.<stack>.yaml. The empty
+// stack has defaults only.
+func StackConfig(t testing.TB, dir, stack string) map[string]string {
+	t.Helper()
+	var project struct {
+		Config map[string]struct{ Default any }
+	}
+	readYAML(t, filepath.Join(dir, "Pulumi.yaml"), &project)
+	values := map[string]string{}
+	for key, declared := range project.Config {
+		values[Project+":"+key] = configText(t, declared.Default)
+	}
+	if stack == "" {
+		return values
+	}
+	var own struct{ Config map[string]any }
+	readYAML(t, filepath.Join(dir, "Pulumi."+stack+".yaml"), &own)
+	for key, value := range own.Config {
+		if !strings.Contains(key, ":") {
+			t.Fatalf("%s has no namespace", key)
+		}
+		values[key] = configText(t, value)
+	}
+	return values
+}
+
+func readYAML(t testing.TB, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.Unmarshal(content, into); err != nil {
+		t.Fatalf("%s: %v", file, err)
+	}
+}
+
+func configText(t testing.TB, value any) string {
+	t.Helper()
+	switch value.(type) {
+	case string, int, bool:
+		return fmt.Sprint(value)
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

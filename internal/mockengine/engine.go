@@ -1,0 +1,254 @@
+// Package mockengine runs a Pulumi program against an engine that only records, for unit tests: what is registered, with which inputs,
+// after what. Azure, random and Kubernetes answer with just the outputs that the program reads.
+//
+// pulumi.WithMocks would be the usual way, but cannot take a secret that is unknown, as every preview has them.
+package mockengine
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/internals"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Project and Stack are what the program runs as.
+const (
+	Project = "keyvault-aks"
+	Stack   = "test"
+)
+
+const stackType = "pulumi:pulumi:Stack"
+
+// Registered is a resource as the program registered it.
+type Registered struct {
+	Type, Name, URN string
+	// Inputs keep secrets and unknown values.
+	Inputs resource.PropertyMap
+	RPC    *pulumirpc.RegisterResourceRequest
+	// Outputs are what a component, or the stack, registered as its outputs.
+	Outputs resource.PropertyMap
+}
+
+// Engine stands in for the engine. The zero value does an update; with DryRun it does the preview of a first update, in which no
+// resource has an id or an output yet.
+type Engine struct {
+	DryRun bool
+	// Config and SecretKeys are the stack's configuration, keys with their namespace.
+	Config     map[string]string
+	SecretKeys []string
+
+	mu        sync.Mutex
+	resources []*Registered
+}
+
+// Run runs a program and returns once everything it registered is done.
+func (e *Engine) Run(program func(*pulumi.Context) error) error {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	server := grpc.NewServer()
+	pulumirpc.RegisterResourceMonitorServer(server, &monitor{engine: e})
+	pulumirpc.RegisterEngineServer(server, &logger{})
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	err = pulumi.RunErr(program, func(info *pulumi.RunInfo) {
+		info.Project, info.Stack, info.DryRun = Project, Stack, e.DryRun
+		info.Config, info.ConfigSecretKeys = e.Config, e.SecretKeys
+		info.MonitorAddr, info.EngineAddr = listener.Addr().String(), listener.Addr().String()
+	})
+	server.Stop()
+	if serveErr := <-served; serveErr != nil {
+		return fmt.Errorf("serving: %w", serveErr)
+	}
+	return err
+}
+
+// Resources are all resources without the stack, in the order of their registration.
+func (e *Engine) Resources() []Registered {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var list []Registered
+	for _, one := range e.resources {
+		if one.Type != stackType {
+			list = append(list, *one)
+		}
+	}
+	return list
+}
+
+// Get is the resource with this name.
+func (e *Engine) Get(t testing.TB, name string) Registered {
+	t.Helper()
+	for _, one := range e.Resources() {
+		if one.Name == name {
+			return one
+		}
+	}
+	t.Fatalf("no resource %q was registered", name)
+	return Registered{}
+}
+
+// StackOutputs are the program's outputs.
+func (e *Engine) StackOutputs() resource.PropertyMap {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, one := range e.resources {
+		if one.Type == stackType {
+			return one.Outputs
+		}
+	}
+	return nil
+}
+
+// Plaintext lists where a text occurs outside of a Pulumi secret, in inputs and outputs.
+func (e *Engine) Plaintext(text string) []string {
+	found := plaintext("stack", resource.NewObjectProperty(e.StackOutputs()), text)
+	for _, one := range e.Resources() {
+		found = append(found, plaintext(one.Name, resource.NewObjectProperty(one.Inputs), text)...)
+		found = append(found, plaintext(one.Name, resource.NewObjectProperty(one.Outputs), text)...)
+	}
+	return found
+}
+
+func plaintext(path string, v resource.PropertyValue, text string) []string {
+	var found []string
+	switch {
+	case v.IsSecret():
+	case v.IsString() && strings.Contains(v.StringValue(), text):
+		found = append(found, path)
+	case v.IsArray():
+		for i, item := range v.ArrayValue() {
+			found = append(found, plaintext(fmt.Sprintf("%s[%d]", path, i), item, text)...)
+		}
+	case v.IsObject():
+		for key, item := range v.ObjectValue() {
+			found = append(found, plaintext(path+"."+string(key), item, text)...)
+		}
+	}
+	return found
+}
+
+// At is the input at a path such as properties.sku.name, with its secret wrapping; nil if there is none.
+func (one Registered) At(path string) *resource.PropertyValue {
+	parsed, err := resource.ParsePropertyPath(path)
+	if err != nil {
+		panic(err)
+	}
+	value, ok := parsed.Get(resource.NewObjectProperty(one.Inputs))
+	if !ok {
+		return nil
+	}
+	return &value
+}
+
+// WaitsFor says whether the engine would create the resource after the other.
+func (one Registered) WaitsFor(other Registered) bool {
+	for _, urn := range one.RPC.GetDependencies() {
+		if urn == other.URN {
+			return true
+		}
+	}
+	return false
+}
+
+// Await waits for an output, in a program under test.
+func Await(t testing.TB, ctx *pulumi.Context, o pulumi.Output) internals.UnsafeAwaitOutputResult {
+	t.Helper()
+	result, err := internals.UnsafeAwaitOutput(ctx.Context(), o)
+	if err != nil {
+		t.Errorf("awaiting an output: %v", err)
+	}
+	return result
+}
+
+type monitor struct {
+	pulumirpc.UnimplementedResourceMonitorServer
+	engine *Engine
+}
+
+func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc.DeploymentInfo, error) {
+	return &pulumirpc.DeploymentInfo{SupportedFeatures: []pulumirpc.ResourceMonitorFeature{
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_SECRETS,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+	}}, nil
+}
+
+func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+	inputs, err := unmarshal(in.GetObject())
+	if err != nil {
+		return nil, err
+	}
+	var parentType tokens.Type
+	if parent := resource.URN(in.GetParent()); parent != "" && parent.QualifiedType() != stackType {
+		parentType = parent.QualifiedType()
+	}
+	urn := string(resource.NewURN(Stack, Project, parentType, tokens.Type(in.GetType()), in.GetName()))
+	m.engine.mu.Lock()
+	m.engine.resources = append(m.engine.resources, &Registered{
+		Type: in.GetType(), Name: in.GetName(), URN: urn, Inputs: inputs, RPC: in,
+	})
+	m.engine.mu.Unlock()
+	if !in.GetCustom() || m.engine.DryRun {
+		return &pulumirpc.RegisterResourceResponse{Urn: urn}, nil
+	}
+	id, outputs := create(in.GetType(), in.GetName(), inputs)
+	object, err := marshal(outputs)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.RegisterResourceResponse{Urn: urn, Id: id, Object: object}, nil
+}
+
+func (m *monitor) RegisterResourceOutputs(_ context.Context, in *pulumirpc.RegisterResourceOutputsRequest) (*emptypb.Empty, error) {
+	outputs, err := unmarshal(in.GetOutputs())
+	if err != nil {
+		return nil, err
+	}
+	m.engine.mu.Lock()
+	defer m.engine.mu.Unlock()
+	for _, one := range m.engine.resources {
+		if one.URN == in.GetUrn() {
+			one.Outputs = outputs
+		}
+	}
+	return &emptypb.Empty{}, nil
+}
+
+func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest) (*pulumirpc.ResourceInvokeResponse, error) {
+	result, err := invoke(in.GetTok())
+	if err != nil {
+		return nil, err
+	}
+	object, err := marshal(result)
+	return &pulumirpc.ResourceInvokeResponse{Return: object}, err
+}
+
+type logger struct {
+	pulumirpc.UnimplementedEngineServer
+}
+
+func (*logger) Log(context.Context, *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, nil
+}
+
+func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true})
+}
+
+func marshal(m resource.PropertyMap) (*structpb.Struct, error) {
+	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepSecrets: true})
+}

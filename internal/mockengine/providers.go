@@ -1,0 +1,68 @@
+package mockengine
+
+import (
+	"encoding/base64"
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+)
+
+// What the providers answer.
+const (
+	TenantID   = "11111111-1111-1111-1111-111111111111"
+	Group      = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group"
+	Suffix     = "abc123"
+	Password   = "generated-by-the-mock"
+	IssuerURL  = "https://eastus.oic.prod-aks.azure.com/tenant/cluster/"
+	Kubeconfig = "apiVersion: v1\nkind: Config\n"
+)
+
+// create is what a provider returns for a new resource.
+func create(typ, name string, inputs resource.PropertyMap) (id string, outputs resource.PropertyMap) {
+	outputs = inputs.Copy()
+	named := func(key, path string, more map[string]any) (string, resource.PropertyMap) {
+		given := name + "-auto"
+		if v := inputs[resource.PropertyKey(key)]; v.IsString() {
+			given = v.StringValue()
+		}
+		more["name"] = given
+		for k, v := range resource.NewPropertyMapFromMap(more) {
+			outputs[k] = v
+		}
+		return Group + path + given, outputs
+	}
+	switch typ {
+	case "random:index/randomString:RandomString":
+		outputs["result"] = resource.NewProperty(Suffix)
+	case "random:index/randomPassword:RandomPassword":
+		outputs["result"] = resource.NewProperty(Password)
+	case "azure-native:resources/v20220901:ResourceGroup":
+		return named("resourceGroupName", "", map[string]any{})
+	case "azure-native:keyvault/v20241101:Vault":
+		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
+			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
+		})
+	case "azure-native:managedidentity/v20230131:UserAssignedIdentity":
+		return named("resourceName", "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/", map[string]any{
+			"clientId": "client-id", "principalId": "principal-id", "tenantId": TenantID,
+		})
+	case "azure-native:containerservice/v20240901:ManagedCluster":
+		return named("resourceName", "/providers/Microsoft.ContainerService/managedClusters/", map[string]any{
+			"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL},
+		})
+	}
+	return name + "-id", outputs
+}
+
+// invoke is what a provider's function returns.
+func invoke(token string) (resource.PropertyMap, error) {
+	switch token {
+	case "azure-native:authorization:getClientConfig":
+		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID}), nil
+	case "azure-native:containerservice/v20240901:listManagedClusterUserCredentials":
+		return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{
+			"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(Kubeconfig)),
+		}}}), nil
+	}
+	return nil, fmt.Errorf("there is no function %s", token)
+}
