@@ -1,0 +1,198 @@
+package infra_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/infra"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+// load loads the dev stack's configuration with some keys changed.
+func load(t *testing.T, change map[string]string, secretKeys ...string) (*infra.Config, error) {
+	t.Helper()
+	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
+	for key, value := range change {
+		e.Config[mockengine.Project+":"+key] = value
+	}
+	for _, key := range secretKeys {
+		e.SecretKeys = append(e.SecretKeys, mockengine.Project+":"+key)
+	}
+	var cfg *infra.Config
+	err := e.Run(func(ctx *pulumi.Context) (err error) {
+		cfg, err = infra.LoadConfig(ctx, e.Config)
+		return err
+	})
+	return cfg, err
+}
+
+func paths(t *testing.T, err error) []string {
+	t.Helper()
+	var v components.Violations
+	if !errors.As(err, &v) {
+		t.Fatalf("got error %v, want violations", err)
+	}
+	var list []string
+	for _, one := range v {
+		list = append(list, one.Path)
+	}
+	return list
+}
+
+func TestDevStackIsTheGuide(t *testing.T) {
+	cfg, err := load(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, pair := range map[string][2]any{
+		"location":        {cfg.Location, "eastus"},
+		"resource group":  {cfg.ResourceGroupName, "keyvault-demo"},
+		"cluster":         {cfg.ClusterName, "aks-keyvault-cluster"},
+		"nodes":           {cfg.NodeCount, 1},
+		"namespace":       {cfg.Namespace, "keyvault-ns"},
+		"service account": {cfg.ServiceAccount, "keyvault-sa"},
+		"secret":          {cfg.Secrets[0].Name, "my-secret"},
+		"key":             {cfg.Keys[0], components.KeyArgs{Name: "my-key", Type: "RSA", Size: 2048}},
+		"pod":             {cfg.TestPodName, "keyvault-test-pod"},
+		"pod is on":       {cfg.TestPod, true},
+		"mount": {cfg.Objects, []components.ObjectArgs{
+			{Type: "secret", Name: "my-secret"}, {Type: "key", Name: "my-key"},
+		}},
+		"purge protection": {cfg.VaultPurgeProtection, false},
+		"retention":        {cfg.VaultRetentionDays, 7},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s: got %v, want %v", name, pair[0], pair[1])
+		}
+	}
+}
+
+func TestEveryKeyOfPulumiYAMLIsReadAndTheOtherWayRound(t *testing.T) {
+	declared := map[string]bool{}
+	for key := range mockengine.StackConfig(t, "..", "") {
+		declared[strings.TrimPrefix(key, mockengine.Project+":")] = true
+	}
+	fields := map[string]bool{}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[infra.Config]()) {
+		if field.IsExported() {
+			fields[field.Tag.Get("pulumi")] = true
+		}
+	}
+	if !reflect.DeepEqual(declared, fields) {
+		t.Errorf("Pulumi.yaml declares %v\nConfig has %v", declared, fields)
+	}
+}
+
+// Each mistake is reported at its key, alone.
+func TestConfigurationRules(t *testing.T) {
+	for _, tt := range []struct{ name, key, value, path string }{
+		{"a location", "location", "East US", "location"},
+		{"a resource group", "resourceGroupName", "group.", "resourceGroupName"},
+		{"a tag's name", "tags", `{"a/b":"c"}`, "tags"},
+		{"a tag's value", "tags", `{"a":"` + strings.Repeat("x", 257) + `"}`, "tags.a"},
+		{"tags that are no object", "tags", `["a"]`, "tags"},
+		{"a prefix", "vaultNamePrefix", "kv--", "vaultNamePrefix"},
+		{"a SKU", "vaultSku", "free", "vaultSku"},
+		{"a retention", "vaultRetentionDays", "91", "vaultRetentionDays"},
+		{"a retention in words", "vaultRetentionDays", "ninety", "vaultRetentionDays"},
+		{"purge protection", "vaultPurgeProtection", "yes", "vaultPurgeProtection"},
+		{"public access", "vaultPublicNetworkAccess", "true", "vaultPublicNetworkAccess"},
+		{"secrets that are no list", "secrets", "my-secret", "secrets"},
+		{"a secret's name", "secrets", `[{"name":"my_secret","generate":{}},{"name":"my-secret","generate":{}}]`, "secrets[0].name"},
+		{"a secret's name as number", "secrets", `[{"name":7,"generate":{}},{"name":"my-secret","generate":{}}]`, "secrets[0].name"},
+		{"a secret's empty value", "secrets", `[{"name":"my-secret","value":""}]`, "secrets[0].value"},
+		{"a secret's value as number", "secrets", `[{"name":"my-secret","value":1}]`, "secrets[0].value"},
+		{"a mistyped key in a secret", "secrets", `[{"name":"my-secret","valeu":"x"}]`, "secrets[0].valeu"},
+		{"a length of nothing", "secrets", `[{"name":"my-secret","generate":{"length":0}}]`, "secrets[0].generate.length"},
+		{"a key's size", "keys", `[{"name":"my-key","size":1000}]`, "keys[0].size"},
+		{"a cluster's name", "clusterName", "my_cluster", "clusterName"},
+		{"a version", "kubernetesVersion", "latest", "kubernetesVersion"},
+		{"no nodes", "nodeCount", "0", "nodeCount"},
+		{"half a node", "nodeCount", "1.5", "nodeCount"},
+		{"an interval", "rotationPollInterval", "2", "rotationPollInterval"},
+		{"a namespace", "namespace", "NS", "namespace"},
+		{"a service account", "serviceAccount", "a_b", "serviceAccount"},
+		{"a class", "secretProviderClass", "A", "secretProviderClass"},
+		{"nothing to mount", "mount", `[]`, "mount"},
+		{"a mounted secret that is not declared", "mount", `[{"type":"secret","name":"other"}]`, "mount[0].name"},
+		{"a mounted key that is a secret", "mount", `[{"type":"key","name":"my-secret"}]`, "mount[0].name"},
+		{"a mounted type", "mount", `[{"type":"Secret","name":"my-secret"}]`, "mount[0].type"},
+		{"a mount that is no object", "mount", `["my-secret"]`, "mount[0]"},
+		{"a pod's name", "testPodName", "A", "testPodName"},
+		{"an unknown key", "nodecount", "3", "nodecount"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, map[string]string{tt.key: tt.value})
+			if got := paths(t, err); !reflect.DeepEqual(got, []string{tt.path}) {
+				t.Errorf("violations at %v, want %s alone: %v", got, tt.path, err)
+			}
+		})
+	}
+}
+
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+	_, err := load(t, map[string]string{
+		"nodeCount": "many", "testpod": "true", "vaultSku": "free", "namespace": "", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
+		"clusterName": "-",
+	})
+	want := []string{
+		"nodeCount", "secrets[0].generate.size", "testpod", // cannot be read
+		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "namespace", "mount[0].name", // cannot be used
+	}
+	if got := paths(t, err); !reflect.DeepEqual(got, want) {
+		t.Errorf("violations at %v, want %v", got, want)
+	}
+}
+
+func TestMissingKeyIsReported(t *testing.T) {
+	e := &mockengine.Engine{Config: map[string]string{}}
+	err := e.Run(func(ctx *pulumi.Context) error {
+		_, err := infra.LoadConfig(ctx, e.Config)
+		return err
+	})
+	if got, want := len(paths(t, err)), len(mockengine.StackConfig(t, "..", "")); got != want {
+		t.Errorf("%d violations, want one for each of %d keys", got, want)
+	}
+}
+
+func TestSecretValueFromConfigurationIsAPulumiSecret(t *testing.T) {
+	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
+	e.Config[mockengine.Project+":secrets"] = `[{"name":"my-secret","value":"marker"}]`
+	if err := e.Run(func(ctx *pulumi.Context) error {
+		cfg, err := infra.LoadConfig(ctx, e.Config)
+		if err != nil {
+			return err
+		}
+		got := mockengine.Await(t, ctx, cfg.Secrets[0].Value.ToStringOutput())
+		if !got.Secret || got.Value != "marker" {
+			t.Errorf("secret: %t, the value given: %t", got.Secret, got.Value == "marker")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A value in the wrong place must not come out in the error's text.
+func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
+	for name, secrets := range map[string]string{
+		"instead of the list":     `"marker"`,
+		"instead of an object":    `["marker"]`,
+		"in a list as the value":  `[{"name":"my-secret","value":["marker"]}]`,
+		"instead of a generation": `[{"name":"my-secret","generate":"marker"}]`,
+		"instead of a length":     `[{"name":"my-secret","generate":{"length":"marker"}}]`,
+		"not JSON":                `marker`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, map[string]string{"secrets": secrets}, "secrets")
+			if err == nil || strings.Contains(err.Error(), "marker") {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
+}

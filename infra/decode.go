@@ -1,0 +1,192 @@
+package infra
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+// decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once. Fields are
+// found by their pulumi tag.
+type decoder struct {
+	violations components.Violations
+	// hidden keeps values out of violations.
+	hidden bool
+}
+
+// decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has is a
+// violation. Values of keys that hold secrets are not repeated in violations.
+func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) components.Violations {
+	d := &decoder{}
+	known := fields(reflect.ValueOf(target).Elem())
+	for _, key := range slices.Sorted(maps.Keys(known)) {
+		field := known[key]
+		text, ok := values[key]
+		if !ok {
+			d.report(key, "nothing", "a value; Pulumi.yaml declares its default")
+			continue
+		}
+		d.hidden = isSecret(key)
+		d.value(key, parse(text, field.Kind()), field)
+	}
+	d.unknown("", slices.Sorted(maps.Keys(values)), known)
+	return d.violations
+}
+
+// parse reads the text of a configuration value: JSON where the field is structured, else the text itself.
+func parse(text string, kind reflect.Kind) any {
+	if kind != reflect.Slice && kind != reflect.Map {
+		return text
+	}
+	var tree any
+	reader := json.NewDecoder(strings.NewReader(text))
+	reader.UseNumber()
+	if err := reader.Decode(&tree); err != nil {
+		return text
+	}
+	return tree
+}
+
+func (d *decoder) value(path string, in any, out reflect.Value) {
+	if out.Type() == reflect.TypeFor[pulumi.StringInput]() {
+		d.secret(path, in, out)
+		return
+	}
+	switch out.Kind() {
+	case reflect.Pointer:
+		out.Set(reflect.New(out.Type().Elem()))
+		d.value(path, in, out.Elem())
+	case reflect.Struct:
+		d.object(path, in, out)
+	case reflect.Slice:
+		d.list(path, in, out)
+	case reflect.Map:
+		d.stringMap(path, in, out)
+	case reflect.Int:
+		d.integer(path, in, out)
+	case reflect.Bool:
+		d.boolean(path, in, out)
+	case reflect.String:
+		if s, ok := in.(string); ok {
+			out.SetString(s)
+		} else {
+			d.report(path, d.show(in), "a string; quote it")
+		}
+	default:
+		panic(fmt.Sprintf("configuration field %s has the unsupported type %s", path, out.Type()))
+	}
+}
+
+// secret takes a string that is never shown, and is a Pulumi secret from here on.
+func (d *decoder) secret(path string, in any, out reflect.Value) {
+	s, ok := in.(string)
+	if !ok || s == "" {
+		d.report(path, "something else", "a string that is not empty; quote it, better set it with pulumi config set --secret --path")
+		return
+	}
+	out.Set(reflect.ValueOf(pulumi.ToSecret(pulumi.String(s)).(pulumi.StringOutput)))
+}
+
+func (d *decoder) object(path string, in any, out reflect.Value) {
+	given, ok := in.(map[string]any)
+	if !ok {
+		d.report(path, d.show(in), "an object")
+		return
+	}
+	known := fields(out)
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		if field, ok := known[key]; ok {
+			d.value(path+"."+key, given[key], field)
+		}
+	}
+	d.unknown(path+".", slices.Sorted(maps.Keys(given)), known)
+}
+
+func (d *decoder) list(path string, in any, out reflect.Value) {
+	given, ok := in.([]any)
+	if !ok {
+		d.report(path, d.show(in), "a list")
+		return
+	}
+	out.Set(reflect.MakeSlice(out.Type(), len(given), len(given)))
+	for i, item := range given {
+		d.value(fmt.Sprintf("%s[%d]", path, i), item, out.Index(i))
+	}
+}
+
+func (d *decoder) stringMap(path string, in any, out reflect.Value) {
+	given, ok := in.(map[string]any)
+	if !ok {
+		d.report(path, d.show(in), "an object of strings")
+		return
+	}
+	out.Set(reflect.MakeMap(out.Type()))
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		item := reflect.New(out.Type().Elem()).Elem()
+		d.value(path+"."+key, given[key], item)
+		out.SetMapIndex(reflect.ValueOf(key), item)
+	}
+}
+
+func (d *decoder) integer(path string, in any, out reflect.Value) {
+	n, err := strconv.Atoi(fmt.Sprint(in))
+	if err != nil || n < 1 {
+		d.report(path, d.show(in), "a positive integer")
+		return
+	}
+	out.SetInt(int64(n))
+}
+
+func (d *decoder) boolean(path string, in any, out reflect.Value) {
+	switch fmt.Sprint(in) {
+	case "true":
+		out.SetBool(true)
+	case "false":
+		out.SetBool(false)
+	default:
+		d.report(path, d.show(in), "true, false")
+	}
+}
+
+func (d *decoder) unknown(prefix string, keys []string, known map[string]reflect.Value) {
+	for _, key := range keys {
+		if _, ok := known[key]; !ok {
+			d.report(prefix+key, "an unknown key", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
+		}
+	}
+}
+
+func (d *decoder) report(path, given, allowed string) {
+	d.violations = append(d.violations, components.Violation{Path: path, Given: given, Allowed: allowed})
+}
+
+func (d *decoder) show(in any) string {
+	if d.hidden {
+		return "something else"
+	}
+	text, err := json.Marshal(in)
+	if err != nil {
+		return "something else"
+	}
+	return string(text)
+}
+
+// fields are a struct's fields by the name in their pulumi tag.
+func fields(v reflect.Value) map[string]reflect.Value {
+	byName := map[string]reflect.Value{}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("pulumi"), ",")
+		if name != "" {
+			byName[name] = v.Field(i)
+		}
+	}
+	return byName
+}

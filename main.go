@@ -1,0 +1,68 @@
+// Gives pods on Azure Kubernetes Service the secrets, keys and certificates of an Azure Key Vault.
+package main
+
+import (
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/infra"
+)
+
+func main() {
+	var config map[string]string
+	pulumi.Run(
+		func(ctx *pulumi.Context) error { return program(ctx, config) },
+		func(run *pulumi.RunInfo) { config = run.Config },
+	)
+}
+
+// program is the whole system. The vault, the cluster and the identity do not wait for each other; the mount waits for all three.
+func program(ctx *pulumi.Context, config map[string]string) error {
+	cfg, err := infra.LoadConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	tenantID, err := infra.TenantID(ctx)
+	if err != nil {
+		return err
+	}
+	group, err := infra.NewResourceGroup(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	vault, err := components.NewKeyVaultStack(ctx, "vault", cfg.Vault(components.KeyVaultStackArgs{
+		ResourceGroupName: group.Name,
+		TenantID:          pulumi.String(tenantID),
+	}))
+	if err != nil {
+		return err
+	}
+	cluster, err := components.NewAksWithCsi(ctx, "cluster", cfg.Cluster(components.AksWithCsiArgs{
+		ResourceGroupName: group.Name,
+	}))
+	if err != nil {
+		return err
+	}
+	inCluster := pulumi.Provider(cluster.Provider)
+	identity, err := components.NewWorkloadIdentity(ctx, "workload", cfg.Identity(components.WorkloadIdentityArgs{
+		ResourceGroupName: group.Name,
+		IssuerURL:         cluster.IssuerURL,
+	}), inCluster)
+	if err != nil {
+		return err
+	}
+	mount, err := components.NewSecretMount(ctx, "mount", cfg.Mount(components.SecretMountArgs{
+		VaultID:            vault.VaultID,
+		VaultName:          vault.VaultName,
+		TenantID:           vault.TenantID,
+		ClientID:           identity.ClientID,
+		PrincipalID:        identity.PrincipalID,
+		Namespace:          identity.Namespace,
+		ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
+	}), inCluster)
+	if err != nil {
+		return err
+	}
+	infra.Export(ctx, cfg, vault, cluster, identity, mount)
+	return nil
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+func runStack(t *testing.T, stack string, dryRun bool, change map[string]string) *mockengine.Engine {
+	t.Helper()
+	e := &mockengine.Engine{DryRun: dryRun, Config: mockengine.StackConfig(t, ".", stack)}
+	for key, value := range change {
+		e.Config[mockengine.Project+":"+key] = value
+	}
+	if err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) }); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestStackOutputs(t *testing.T) {
+	outputs := runStack(t, "dev", false, nil).StackOutputs()
+	vault := mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
+	for name, want := range map[string]string{
+		"vaultId":             vault,
+		"vaultName":           "kv-demo-" + mockengine.Suffix,
+		"vaultUri":            "https://vault.example/",
+		"clusterId":           mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster",
+		"clusterName":         "aks-keyvault-cluster",
+		"issuerUrl":           mockengine.IssuerURL,
+		"clientId":            "client-id",
+		"namespace":           "keyvault-ns",
+		"serviceAccount":      "keyvault-sa",
+		"secretProviderClass": "keyvault-secrets",
+		"readSecretCommand":   "kubectl exec -n keyvault-ns keyvault-test-pod -- cat /mnt/secrets/my-secret",
+	} {
+		if got := outputs[resource.PropertyKey(name)]; got != resource.NewProperty(want) {
+			t.Errorf("%s is %v, want %s", name, got, want)
+		}
+	}
+	if kubeconfig := outputs["kubeconfig"]; !kubeconfig.IsSecret() {
+		t.Error("the kubeconfig is not a secret")
+	}
+	if len(outputs) != 12 {
+		t.Errorf("there are %d outputs, want 12", len(outputs))
+	}
+}
+
+// Order comes from data alone: what stands on what.
+func TestOrder(t *testing.T) {
+	e := runStack(t, "dev", false, nil)
+	for _, tt := range []struct{ later, earlier string }{
+		{"vault-vault", "resource-group"},
+		{"vault-secret-my-secret", "vault-vault"},
+		{"vault-key-my-key", "vault-vault"},
+		{"cluster-kubernetes", "cluster-cluster"},
+		{"workload-credential-keyvault-sa", "workload-identity"},
+		{"workload-credential-keyvault-sa", "cluster-cluster"},
+		{"workload-account-keyvault-sa", "workload-namespace"},
+		{"mount-role-secret-my-secret", "vault-secret-my-secret"},
+		{"mount-role-key-my-key", "vault-key-my-key"},
+		{"mount-role-secret-my-secret", "workload-identity"},
+		{"mount-class", "vault-vault"},
+		{"mount-class", "workload-identity"},
+		{"mount-class", "workload-namespace"},
+		{"mount-test-pod", "mount-class"},
+		{"mount-test-pod", "mount-role-secret-my-secret"},
+		{"mount-test-pod", "mount-role-key-my-key"},
+		{"mount-test-pod", "workload-account-keyvault-sa"},
+		{"mount-test-pod", "workload-credential-keyvault-sa"},
+		{"mount-test-pod", "workload-namespace"},
+	} {
+		if !e.Get(t, tt.later).WaitsFor(e.Get(t, tt.earlier)) {
+			t.Errorf("%s does not wait for %s", tt.later, tt.earlier)
+		}
+	}
+}
+
+func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
+	e := runStack(t, "dev", false, nil)
+	for name, earlier := range map[string][]string{
+		"vault-vault":       {"resource-group", "vault-suffix"},
+		"cluster-cluster":   {"resource-group"},
+		"workload-identity": {"resource-group"},
+	} {
+		var want []string
+		for _, one := range earlier {
+			want = append(want, e.Get(t, one).URN)
+		}
+		slices.Sort(want)
+		if got := e.Get(t, name).RPC.GetDependencies(); !slices.Equal(got, want) {
+			t.Errorf("%s waits for %v, want %v", name, got, want)
+		}
+	}
+}
+
+func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
+	e := runStack(t, "dev", false, nil)
+	count := 0
+	for _, one := range e.Resources() {
+		if strings.HasPrefix(one.Type, "kubernetes:") {
+			count++
+			if want := e.Get(t, "cluster-kubernetes").URN; !strings.HasPrefix(one.RPC.GetProvider(), want+"::") {
+				t.Errorf("%s goes through %q", one.Name, one.RPC.GetProvider())
+			}
+		}
+	}
+	if count != 4 {
+		t.Errorf("%d objects in the cluster, want namespace, service account, class and pod", count)
+	}
+}
+
+func TestEverythingInAzureCarriesTheTags(t *testing.T) {
+	e := runStack(t, "dev", false, map[string]string{"tags": `{"team":"a"}`})
+	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "workload-identity"} {
+		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project, "pulumi-stack": mockengine.Stack} {
+			if got := e.Get(t, name).At("tags." + tag); got == nil || *got != resource.NewProperty(want) {
+				t.Errorf("%s: tag %s is %v", name, tag, got)
+			}
+		}
+	}
+}
+
+func TestNoSecretIsInTheClear(t *testing.T) {
+	e := runStack(t, "dev", false, map[string]string{
+		"secrets": `[{"name":"my-secret","value":"given-marker"},{"name":"other","generate":{}}]`,
+	})
+	for _, text := range []string{"given-marker", mockengine.Password, mockengine.Kubeconfig} {
+		if found := e.Plaintext(text); len(found) > 0 {
+			t.Errorf("a secret is in the clear in %v", found)
+		}
+	}
+}
+
+// A preview of the first update, when no resource exists, plans the same resources as the update.
+func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
+	for _, stack := range []string{"dev", "prod"} {
+		t.Run(stack, func(t *testing.T) {
+			var lists [2][]string
+			for i, dryRun := range []bool{true, false} {
+				for _, one := range runStack(t, stack, dryRun, nil).Resources() {
+					lists[i] = append(lists[i], one.URN)
+				}
+				slices.Sort(lists[i])
+			}
+			if !slices.Equal(lists[0], lists[1]) {
+				t.Errorf("the preview has %v, the update %v", lists[0], lists[1])
+			}
+		})
+	}
+}
+
+func TestProdHasNoTestPodAndCannotBePurged(t *testing.T) {
+	e := runStack(t, "prod", false, nil)
+	for _, one := range e.Resources() {
+		if one.Type == "kubernetes:core/v1:Pod" {
+			t.Errorf("%s was registered", one.Name)
+		}
+	}
+	if got := e.Get(t, "vault-vault").At("properties.enablePurgeProtection"); got == nil || *got != resource.NewProperty(true) {
+		t.Errorf("purge protection is %v", got)
+	}
+	if _, ok := e.StackOutputs()["readSecretCommand"]; ok {
+		t.Error("there is a command for a pod that does not exist")
+	}
+}
+
+func TestInvalidConfigurationRegistersNothing(t *testing.T) {
+	e := &mockengine.Engine{DryRun: true, Config: mockengine.StackConfig(t, ".", "dev")}
+	e.Config[mockengine.Project+":nodeCount"] = "many"
+	if err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) }); err == nil {
+		t.Error("the program went on")
+	}
+	if registered := e.Resources(); len(registered) > 0 {
+		t.Errorf("%s was registered", registered[0].Name)
+	}
+}
