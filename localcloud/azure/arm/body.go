@@ -1,0 +1,154 @@
+package arm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// object is a JSON object: a resource as Resource Manager shows it, or a part of one.
+type object = map[string]any
+
+// envelope is what every resource has and a client may send back; Resource Manager ignores it.
+var envelope = []string{"id", "name", "type", "systemData", "etag"}
+
+// checkBody holds a body against the official model of its type: what the model does not keep, Azure does not know.
+func checkBody(model any, body object) error {
+	sent := make(object, len(body))
+	for key, value := range body {
+		if !slices.Contains(envelope, key) {
+			sent[key] = value
+		}
+	}
+	data, err := json.Marshal(sent)
+	if err != nil {
+		return fmt.Errorf("encoding a request: %w", err)
+	}
+	if err := json.Unmarshal(data, model); err != nil {
+		return invalidContent("the value of '%s' has the wrong type", faultyField(err))
+	}
+	kept, err := json.Marshal(model)
+	if err != nil {
+		return fmt.Errorf("encoding a request: %w", err)
+	}
+	var known object
+	if err := json.Unmarshal(kept, &known); err != nil {
+		return fmt.Errorf("decoding a request: %w", err)
+	}
+	var unknown []string
+	compare("", sent, known, &unknown)
+	if len(unknown) > 0 {
+		slices.Sort(unknown)
+		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(unknown, "', '"))
+	}
+	return nil
+}
+
+func invalidContent(format string, args ...any) *Error {
+	return badRequest("InvalidRequestContent", "The request content was invalid and could not be deserialized: %s.",
+		fmt.Sprintf(format, args...))
+}
+
+// compare collects the paths of sent that are not in known. A null stands for nothing sent.
+func compare(path string, sent, known any, unknown *[]string) {
+	switch sent := sent.(type) {
+	case object:
+		known, _ := known.(object)
+		for key, value := range sent {
+			at := strings.TrimPrefix(path+"."+key, ".")
+			if _, ok := known[key]; !ok && value != nil {
+				*unknown = append(*unknown, at)
+				continue
+			}
+			compare(at, value, known[key], unknown)
+		}
+	case []any:
+		known, _ := known.([]any)
+		for i, value := range sent {
+			if i < len(known) {
+				compare(fmt.Sprintf("%s[%d]", path, i), value, known[i], unknown)
+			}
+		}
+	}
+}
+
+var structField = regexp.MustCompile(`struct field (\w+)`)
+
+// faultyField names where decoding failed, without the value: it may be a secret.
+func faultyField(err error) string {
+	var path []string
+	for _, match := range structField.FindAllStringSubmatch(err.Error(), -1) {
+		path = append(path, match[1])
+	}
+	var typed *json.UnmarshalTypeError
+	if errors.As(err, &typed) && typed.Field != "" {
+		path = append(path, typed.Field)
+	}
+	return strings.Join(path, ".")
+}
+
+// decode gives a body, or a part of one, the shape of into. The body was checked before.
+func decode(body, into any) error {
+	data, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encoding a request: %w", err)
+	}
+	if err := json.Unmarshal(data, into); err != nil {
+		return invalidContent("the value of '%s' has the wrong type", faultyField(err))
+	}
+	return nil
+}
+
+// child is the object under key, made where there is none.
+func child(o object, key string) object {
+	if c, ok := o[key].(object); ok {
+		return c
+	}
+	c := object{}
+	o[key] = c
+	return c
+}
+
+// text is the string under key, or empty.
+func text(o object, key string) string {
+	s, _ := o[key].(string)
+	return s
+}
+
+// setDefault writes a value where there is none.
+func setDefault(o object, key string, value any) {
+	if o[key] == nil {
+		o[key] = value
+	}
+}
+
+// clone copies deeply, and drops nulls: a null in a body stands for nothing sent.
+func clone(o object) object {
+	c := make(object, len(o))
+	for key, value := range o {
+		switch value := value.(type) {
+		case nil:
+		case object:
+			c[key] = clone(value)
+		case []any:
+			c[key] = cloneList(value)
+		default:
+			c[key] = value
+		}
+	}
+	return c
+}
+
+func cloneList(list []any) []any {
+	c := make([]any, len(list))
+	for i, value := range list {
+		if o, ok := value.(object); ok {
+			value = clone(o)
+		}
+		c[i] = value
+	}
+	return c
+}

@@ -1,0 +1,241 @@
+package arm
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
+)
+
+const (
+	roleAssignmentsType = "Microsoft.Authorization/roleAssignments"
+	roleDefinitionsType = "Microsoft.Authorization/roleDefinitions"
+)
+
+var (
+	guid           = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
+	roleDefinition = regexp.MustCompile(`^(?i)(/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})$`)
+	principalTypes = []string{"User", "Group", "ServicePrincipal", "ForeignGroup", "Device"}
+)
+
+// assignmentProperties are those of a role assignment.
+type assignmentProperties struct {
+	RoleDefinitionID string `json:"roleDefinitionId"`
+	PrincipalID      string `json:"principalId"`
+	PrincipalType    string `json:"principalType"`
+	Description      string `json:"description"`
+	Condition        string `json:"condition"`
+}
+
+func (c *call) putAssignment() (reply, error) {
+	var given assignmentProperties
+	if err := decode(child(c.body, "properties"), &given); err != nil {
+		return reply{}, err
+	}
+	role, err := c.checkAssignment(&given)
+	if err != nil {
+		return reply{}, err
+	}
+	now := time.Now().UTC().Format(time.RFC3339Nano)
+	a := authorization.Assignment{
+		ID: c.scope + "/providers/" + roleAssignmentsType + "/" + c.name(), Name: c.name(), Scope: c.scope, RoleID: role.ID,
+		PrincipalID: given.PrincipalID, PrincipalType: given.PrincipalType, Description: given.Description,
+		CreatedOn: now, UpdatedOn: now, CreatedBy: c.principal.ObjectID,
+	}
+	old, exists, err := authorization.Get(c.tx, a.ID)
+	if err != nil {
+		return reply{}, err
+	}
+	if exists {
+		if !strings.EqualFold(old.PrincipalID, a.PrincipalID) || old.RoleID != a.RoleID {
+			return reply{}, badRequest("RoleAssignmentUpdateNotPermitted",
+				"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+		}
+		a.CreatedOn, a.CreatedBy = old.CreatedOn, old.CreatedBy
+		return reply{body: c.assignmentBody(a)}, authorization.Put(c.tx, a)
+	}
+	theirs, err := authorization.Of(c.tx, a.PrincipalID)
+	if err != nil {
+		return reply{}, err
+	}
+	for _, other := range theirs {
+		if other.RoleID == a.RoleID && strings.EqualFold(other.Scope, a.Scope) {
+			return reply{}, conflict("RoleAssignmentExists", "The role assignment already exists. The ID of the existing role assignment "+
+				"is %s.", strings.ReplaceAll(other.Name, "-", ""))
+		}
+	}
+	return reply{status: http.StatusCreated, body: c.assignmentBody(a)}, authorization.Put(c.tx, a)
+}
+
+// checkAssignment finds the role, the principal and the scope that an assignment joins.
+func (c *call) checkAssignment(given *assignmentProperties) (authorization.Role, error) {
+	none := authorization.Role{}
+	if given.Condition != "" {
+		return none, notImplemented("conditions of role assignments")
+	}
+	match := roleDefinition.FindStringSubmatch(given.RoleDefinitionID)
+	if match == nil {
+		return none, badRequest("InvalidRoleDefinitionId", "The role definition ID '%s' is not valid.", given.RoleDefinitionID)
+	}
+	role, known := authorization.RoleByID(match[2])
+	if !known {
+		return none, refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.",
+			strings.ReplaceAll(match[2], "-", ""))
+	}
+	if !guid.MatchString(given.PrincipalID) {
+		return none, badRequest("InvalidPrincipalId", "A valid principal ID must be provided for role assignment.")
+	}
+	exists, err := entra.PrincipalExists(c.tx, given.PrincipalID)
+	if err != nil {
+		return none, err
+	}
+	switch {
+	case given.PrincipalType != "" && !slices.Contains(principalTypes, given.PrincipalType):
+		return none, badRequest("InvalidPrincipalType", "The principal type '%s' is not valid: it is one of %s.",
+			given.PrincipalType, strings.Join(principalTypes, ", "))
+	case !exists && given.PrincipalType == "":
+		return none, badRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you have the correct "+
+			"principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a "+
+			"replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, "+
+			"User, or Group. See https://aka.ms/docs-principaltype", strings.ReplaceAll(given.PrincipalID, "-", ""), c.TenantID)
+	case exists && given.PrincipalType != "" && given.PrincipalType != "ServicePrincipal":
+		return none, badRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type 'ServicePrincipal', which is different from "+
+			"specified PrincipalType '%s'.", given.PrincipalID, given.PrincipalType)
+	case given.PrincipalType == "":
+		given.PrincipalType = "ServicePrincipal"
+	}
+	return role, c.checkScope()
+}
+
+// checkScope refuses a scope that is not there: a group, a resource, or a vault's object.
+func (c *call) checkScope() error {
+	t := parse(http.MethodGet, c.scope)
+	if strings.EqualFold(t.kind, subscriptionsType) || strings.EqualFold(t.kind, groupsType) {
+		return nil // looked up before
+	}
+	missing := refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
+		"details please go to https://aka.ms/ARMResourceNotFoundFix", t.kind, strings.Join(t.names, "/"), t.group)
+	if t.collection || len(t.names) == 0 {
+		return badRequest("InvalidScope", "The scope '%s' is not valid.", c.scope)
+	}
+	kinds := map[string]keyvault.Kind{
+		strings.ToLower(vaultsType + "/secrets"): keyvault.Secret, strings.ToLower(vaultsType + "/keys"): keyvault.Key,
+		strings.ToLower(vaultsType + "/certificates"): keyvault.Secret, // a certificate is the secret that holds it
+	}
+	if kind, ok := kinds[strings.ToLower(t.kind)]; ok {
+		vault, ok, err := keyvault.GetVault(c.tx, t.names[0])
+		if err != nil {
+			return err
+		}
+		if !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, t.top()) {
+			return missing
+		}
+		if _, ok, err = keyvault.Get(c.tx, vault, kind, t.names[1]); err == nil && !ok {
+			err = missing
+		}
+		return err
+	}
+	_, ok, err := load(c.tx, c.scope)
+	if err == nil && !ok {
+		err = missing
+	}
+	return err
+}
+
+func (c *call) assignmentBody(a authorization.Assignment) object {
+	properties := object{
+		"roleDefinitionId": "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
+		"principalId":      a.PrincipalID, "principalType": a.PrincipalType, "scope": a.Scope,
+		"createdOn": a.CreatedOn, "updatedOn": a.UpdatedOn, "createdBy": a.CreatedBy, "updatedBy": a.CreatedBy,
+	}
+	if a.Description != "" {
+		properties["description"] = a.Description
+	}
+	return object{"id": a.ID, "name": a.Name, "type": roleAssignmentsType, "properties": properties}
+}
+
+func (c *call) getAssignment() (reply, error) {
+	a, ok, err := authorization.Get(c.tx, c.path)
+	if err == nil && !ok {
+		err = refuse(http.StatusNotFound, "RoleAssignmentNotFound", "The role assignment '%s' is not found.", c.name())
+	}
+	return reply{body: c.assignmentBody(a)}, err
+}
+
+// deleteAssignment answers with what was deleted.
+func (c *call) deleteAssignment() (reply, error) {
+	a, ok, err := authorization.Get(c.tx, c.path)
+	if err != nil || !ok {
+		return reply{status: http.StatusNoContent}, err
+	}
+	return reply{body: c.assignmentBody(a)}, authorization.Delete(c.tx, a.ID)
+}
+
+// listAssignments shows those at the scope, above and below it, as far as the filter wants them.
+func (c *call) listAssignments() (reply, error) {
+	wanted := func(a authorization.Assignment) bool {
+		return authorization.Covers(a.Scope, c.scope) || authorization.Covers(c.scope, a.Scope)
+	}
+	filter := c.query.Get("$filter")
+	principal, byPrincipal := quoted(filter, "principalId eq ")
+	switch {
+	case filter == "":
+	case filter == "atScope()":
+		wanted = func(a authorization.Assignment) bool { return authorization.Covers(a.Scope, c.scope) }
+	case byPrincipal:
+		all := wanted
+		wanted = func(a authorization.Assignment) bool { return all(a) && strings.EqualFold(a.PrincipalID, principal) }
+	default:
+		return reply{}, notImplemented("the filter %q", filter)
+	}
+	assignments, err := authorization.List(c.tx)
+	var found []object
+	for _, a := range assignments {
+		if wanted(a) {
+			found = append(found, c.assignmentBody(a))
+		}
+	}
+	return values(found), err
+}
+
+func (c *call) definitionBody(role authorization.Role) object {
+	list := func(actions []string) []string { return append([]string{}, actions...) }
+	return object{
+		"id":   "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + role.ID,
+		"name": role.ID, "type": roleDefinitionsType,
+		"properties": object{
+			"roleName": role.Name, "type": "BuiltInRole", "description": role.Description, "assignableScopes": []string{"/"},
+			"permissions": []object{{
+				"actions": list(role.Actions), "notActions": list(role.NotActions),
+				"dataActions": list(role.DataActions), "notDataActions": list(role.NotDataActions),
+			}},
+		},
+	}
+}
+
+func (c *call) getDefinition() (reply, error) {
+	role, ok := authorization.RoleByID(c.name())
+	if !ok {
+		return reply{}, refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", c.name())
+	}
+	return reply{body: c.definitionBody(role)}, nil
+}
+
+func (c *call) listDefinitions() (reply, error) {
+	name, byName := quoted(c.query.Get("$filter"), "roleName eq ")
+	if filter := c.query.Get("$filter"); filter != "" && !byName {
+		return reply{}, notImplemented("the filter %q", filter)
+	}
+	var found []object
+	for _, role := range authorization.Roles {
+		if !byName || role.Name == name {
+			found = append(found, c.definitionBody(role))
+		}
+	}
+	return values(found), nil
+}

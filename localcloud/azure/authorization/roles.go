@@ -1,0 +1,197 @@
+package authorization
+
+import "strings"
+
+// Role is a built-in role, as Azure publishes it (learn.microsoft.com/azure/role-based-access-control/built-in-roles).
+type Role struct {
+	ID             string // the GUID, the same in every tenant
+	Name           string
+	Description    string
+	Actions        []string // of the control plane; * stands for any characters
+	NotActions     []string
+	DataActions    []string // of the data plane
+	NotDataActions []string
+}
+
+// keyVaultReads is what Key Vault's officer and reader roles may do on the control plane.
+var keyVaultReads = []string{
+	"Microsoft.Authorization/*/read",
+	"Microsoft.Insights/alertRules/*",
+	"Microsoft.Resources/deployments/*",
+	"Microsoft.Resources/subscriptions/resourceGroups/read",
+	"Microsoft.Support/*",
+	"Microsoft.KeyVault/checkNameAvailability/read",
+	"Microsoft.KeyVault/deletedVaults/read",
+	"Microsoft.KeyVault/locations/*/read",
+	"Microsoft.KeyVault/vaults/*/read",
+	"Microsoft.KeyVault/operations/read",
+}
+
+// Roles are the built-in roles known here.
+var Roles = []Role{
+	{
+		ID: OwnerID, Name: "Owner",
+		Description: "Grants full access to manage all resources, including the ability to assign roles in Azure RBAC.",
+		Actions:     []string{"*"},
+	},
+	{
+		ID: "b24988ac-6180-42a0-ab88-20f7382dd24c", Name: "Contributor",
+		Description: "Grants full access to manage all resources, but does not allow you to assign roles in Azure RBAC, manage assignments in Azure Blueprints, or share image galleries.",
+		Actions:     []string{"*"},
+		NotActions: []string{
+			"Microsoft.Authorization/*/Delete",
+			"Microsoft.Authorization/*/Write",
+			"Microsoft.Authorization/elevateAccess/Action",
+			"Microsoft.Blueprint/blueprintAssignments/write",
+			"Microsoft.Blueprint/blueprintAssignments/delete",
+			"Microsoft.Compute/galleries/share/action",
+			"Microsoft.Purview/consents/write",
+			"Microsoft.Purview/consents/delete",
+			"Microsoft.Resources/deploymentStacks/manageDenySetting/action",
+		},
+	},
+	{
+		ID: "acdd72a7-3385-48ef-bd42-f606fba81ae7", Name: "Reader",
+		Description: "View all resources, but does not allow you to make any changes.",
+		Actions:     []string{"*/read"},
+	},
+	{
+		ID: "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9", Name: "User Access Administrator",
+		Description: "Lets you manage user access to Azure resources.",
+		Actions:     []string{"*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"},
+	},
+	{
+		ID: "00482a5a-887f-4fb3-b363-3b7fe8e74483", Name: "Key Vault Administrator",
+		Description: "Perform all data plane operations on a key vault and all objects in it, including certificates, keys, and secrets. Cannot manage key vault resources or manage role assignments. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions:     keyVaultReads,
+		DataActions: []string{"Microsoft.KeyVault/vaults/*"},
+	},
+	{
+		ID: "21090545-7ca7-4776-b22c-e363652d74d2", Name: "Key Vault Reader",
+		Description: "Read metadata of key vaults and its certificates, keys, and secrets. Cannot read sensitive values such as secret contents or key material. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions:     keyVaultReads,
+		DataActions: []string{"Microsoft.KeyVault/vaults/*/read", "Microsoft.KeyVault/vaults/secrets/readMetadata/action"},
+	},
+	{
+		ID: "b86a8fe4-44ce-4948-aee5-eccb2c155cd7", Name: "Key Vault Secrets Officer",
+		Description: "Perform any action on the secrets of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions:     keyVaultReads,
+		DataActions: []string{"Microsoft.KeyVault/vaults/secrets/*"},
+	},
+	{
+		ID: "4633458b-17de-408a-b874-0445c86b69e6", Name: "Key Vault Secrets User",
+		Description: "Read secret contents. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		DataActions: []string{
+			"Microsoft.KeyVault/vaults/secrets/getSecret/action",
+			"Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+		},
+	},
+	{
+		ID: "14b46e9e-c2b7-41b4-b07b-48a6ebf60603", Name: "Key Vault Crypto Officer",
+		Description: "Perform any action on the keys of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions:     keyVaultReads,
+		DataActions: []string{"Microsoft.KeyVault/vaults/keys/*", "Microsoft.KeyVault/vaults/keyrotationpolicies/*"},
+	},
+	{
+		ID: "12338af0-0e69-4776-bea7-57ae8d297424", Name: "Key Vault Crypto User",
+		Description: "Perform cryptographic operations using keys. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		DataActions: []string{
+			"Microsoft.KeyVault/vaults/keys/read",
+			"Microsoft.KeyVault/vaults/keys/update/action",
+			"Microsoft.KeyVault/vaults/keys/backup/action",
+			"Microsoft.KeyVault/vaults/keys/encrypt/action",
+			"Microsoft.KeyVault/vaults/keys/decrypt/action",
+			"Microsoft.KeyVault/vaults/keys/wrap/action",
+			"Microsoft.KeyVault/vaults/keys/unwrap/action",
+			"Microsoft.KeyVault/vaults/keys/sign/action",
+			"Microsoft.KeyVault/vaults/keys/verify/action",
+		},
+	},
+	{
+		ID: "a4417e6f-fecd-4de8-b567-7b0420556985", Name: "Key Vault Certificates Officer",
+		Description: "Perform any action on the certificates of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions:     keyVaultReads,
+		DataActions: []string{
+			"Microsoft.KeyVault/vaults/certificatecas/*",
+			"Microsoft.KeyVault/vaults/certificates/*",
+			"Microsoft.KeyVault/vaults/certificatecontacts/write",
+		},
+	},
+	{
+		ID: "db79e9a7-68ee-4b58-9aeb-b90e7c24fcba", Name: "Key Vault Certificate User",
+		Description: "Read certificate contents. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		DataActions: []string{
+			"Microsoft.KeyVault/vaults/certificates/read",
+			"Microsoft.KeyVault/vaults/secrets/getSecret/action",
+			"Microsoft.KeyVault/vaults/secrets/readMetadata/action",
+			"Microsoft.KeyVault/vaults/keys/read",
+		},
+	},
+	{
+		ID: "f25e0fa2-a7c8-4377-a976-54943a77a395", Name: "Key Vault Contributor",
+		Description: "Manage key vaults, but does not allow you to assign roles in Azure RBAC, and does not allow you to access secrets, keys, or certificates.",
+		Actions: []string{
+			"Microsoft.Authorization/*/read",
+			"Microsoft.Insights/alertRules/*",
+			"Microsoft.KeyVault/*",
+			"Microsoft.Resources/deployments/*",
+			"Microsoft.Resources/subscriptions/resourceGroups/read",
+			"Microsoft.Support/*",
+		},
+		NotActions: []string{
+			"Microsoft.KeyVault/locations/deletedVaults/purge/action",
+			"Microsoft.KeyVault/hsmPools/*",
+			"Microsoft.KeyVault/managedHsms/*",
+		},
+	},
+}
+
+// OwnerID is the id of the role Owner.
+const OwnerID = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+
+// RoleByID finds a role by its GUID.
+func RoleByID(id string) (Role, bool) {
+	for _, role := range Roles {
+		if strings.EqualFold(role.ID, id) {
+			return role, true
+		}
+	}
+	return Role{}, false
+}
+
+// allows says whether the role grants an action: one of its patterns matches, and none of those it excludes.
+func (r Role) allows(action string, plane Plane) bool {
+	granted, excluded := r.Actions, r.NotActions
+	if plane == Data {
+		granted, excluded = r.DataActions, r.NotDataActions
+	}
+	return matchesAny(granted, action) && !matchesAny(excluded, action)
+}
+
+func matchesAny(patterns []string, action string) bool {
+	for _, pattern := range patterns {
+		if matches(strings.ToLower(pattern), strings.ToLower(action)) {
+			return true
+		}
+	}
+	return false
+}
+
+// matches compares with * for any characters, slashes included.
+func matches(pattern, action string) bool {
+	head, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == action
+	}
+	if !strings.HasPrefix(action, head) {
+		return false
+	}
+	for action = action[len(head):]; ; action = action[1:] {
+		if matches(rest, action) {
+			return true
+		}
+		if action == "" {
+			return false
+		}
+	}
+}

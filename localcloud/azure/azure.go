@@ -1,0 +1,169 @@
+// Package azure is as much of Azure as the program of this repository meets, on loopback: Resource Manager, Entra ID, Key
+// Vault's data plane and the OIDC issuer of AKS, under the names they have in the public cloud.
+package azure
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
+)
+
+// The tenant and the subscription are the same in every local cloud, so that what is shown of one can be found in another.
+const (
+	TenantID       = "5f4e2d3c-0000-4000-8000-00000000a1b2"
+	SubscriptionID = "1c0d5b6a-0000-4000-8000-00000000c3d4"
+)
+
+// Clusters runs Kubernetes behind managed clusters; ClusterSpec is what one is to be.
+type (
+	Clusters    = arm.Clusters
+	ClusterSpec = arm.ClusterSpec
+)
+
+// Options of a Cloud; all are required but FederatedWriteTime.
+type Options struct {
+	// Dir is where the store is: all that has to outlive the process.
+	Dir string
+	// Edge is where the services are reached.
+	Edge *edge.Edge
+	// Clusters runs Kubernetes.
+	Clusters Clusters
+	// Log is told of each request: its method, host, path and status, never what is in it.
+	Log *slog.Logger
+	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
+	// than the write.
+	FederatedWriteTime time.Duration
+}
+
+// Credentials are those of the service principal that is Owner of the subscription.
+type Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
+
+// Cloud is Azure for one tenant with one subscription.
+type Cloud struct {
+	store       *store.Store
+	manager     *arm.Service
+	credentials Credentials
+}
+
+// New opens the store, makes what is not there, goes on with what the last run left, and answers at the edge.
+func New(o Options) (*Cloud, error) {
+	st, err := store.Open(filepath.Join(o.Dir, "azure.db"))
+	if err != nil {
+		return nil, err
+	}
+	c := &Cloud{store: st}
+	if err := c.start(o); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Cloud) start(o Options) error {
+	tokens, err := entra.New(c.store, TenantID, o.Edge.Client())
+	if err != nil {
+		return err
+	}
+	if err := c.store.Update(func(tx *store.Tx) (err error) {
+		c.credentials, err = owner(tx)
+		return err
+	}); err != nil {
+		return fmt.Errorf("making the subscription's owner: %w", err)
+	}
+	c.manager, err = arm.New(arm.Config{
+		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID,
+		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime,
+	})
+	if err != nil {
+		return err
+	}
+	for host, service := range map[string]http.Handler{
+		arm.Host:         c.manager,
+		entra.Host:       tokens,
+		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, TenantID),
+		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
+	} {
+		o.Edge.Handle(host, logged(o.Log, service))
+	}
+	return nil
+}
+
+// Credentials are what a client of the subscription signs in with.
+func (c *Cloud) Credentials() Credentials { return c.credentials }
+
+// Settle returns when no operation is under way, such as the start of the clusters that the last run left, or ctx ends.
+func (c *Cloud) Settle(ctx context.Context) error { return c.manager.Settle(ctx) }
+
+// Close interrupts what is under way and ends the store. The next New goes on with it.
+func (c *Cloud) Close() {
+	if c.manager != nil {
+		c.manager.Close()
+	}
+	_ = c.store.Close()
+}
+
+// owner returns the subscription's owner, made once a store.
+func owner(tx *store.Tx) (Credentials, error) {
+	const bucket, name = "azure", "owner"
+	made, ok, err := store.Get[Credentials](tx, bucket, name)
+	if err != nil || ok {
+		return made, err
+	}
+	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "localcloud-owner"}
+	made = Credentials{TenantID: TenantID, SubscriptionID: SubscriptionID, ClientID: app.ClientID, ClientSecret: rand.Text()}
+	app.SetSecret(made.ClientSecret)
+	if err := entra.PutApplication(tx, app); err != nil {
+		return made, err
+	}
+	scope, assignment, now := "/subscriptions/"+SubscriptionID, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano)
+	if err := authorization.Put(tx, authorization.Assignment{
+		ID: scope + "/providers/Microsoft.Authorization/roleAssignments/" + assignment, Name: assignment, Scope: scope,
+		RoleID: authorization.OwnerID, PrincipalID: app.ObjectID, PrincipalType: "ServicePrincipal",
+		CreatedOn: now, UpdatedOn: now, CreatedBy: app.ObjectID,
+	}); err != nil {
+		return made, err
+	}
+	return made, store.Put(tx, bucket, name, made)
+}
+
+// logged writes a line for each request. Paths and statuses hold no secrets; everything else might.
+func logged(log *slog.Logger, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		defer func() {
+			if fault := recover(); fault != nil {
+				log.Error("fault of the local cloud", "method", r.Method, "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+				panic(http.ErrAbortHandler) // the client sees that there is no answer
+			}
+		}()
+		h.ServeHTTP(s, r)
+		log.Info("request", "method", r.Method, "host", r.Host, "path", r.URL.Path, "status", s.status,
+			"took", time.Since(start).Round(time.Millisecond))
+	})
+}
+
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}

@@ -1,0 +1,233 @@
+package azure_test
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
+)
+
+const location = "eastus"
+
+// fakeClusters takes the place of Kubernetes: it has a signing key, and remembers what it was asked for.
+type fakeClusters struct {
+	key *rsa.PrivateKey
+
+	mu      sync.Mutex
+	started []azure.ClusterSpec
+	deleted []string
+	fail    error         // what Start answers
+	wait    chan struct{} // what Start waits for; nil: nothing
+}
+
+func (f *fakeClusters) Start(ctx context.Context, spec azure.ClusterSpec) error {
+	f.mu.Lock()
+	f.started = append(f.started, spec)
+	fail, wait := f.fail, f.wait
+	f.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return fail
+}
+
+func (f *fakeClusters) Delete(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.deleted = append(f.deleted, id)
+	return nil
+}
+
+func (f *fakeClusters) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte, error) {
+	return []byte("server: https://" + spec.FQDN), nil
+}
+
+func (f *fakeClusters) PublicKeys(string) ([]crypto.PublicKey, error) {
+	return []crypto.PublicKey{f.key.Public()}, nil
+}
+
+func (f *fakeClusters) starts() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.started)
+}
+
+// serviceAccountKey is made once: it takes a while, and no test depends on another's not having it.
+var serviceAccountKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err)
+	}
+	return key
+})
+
+// fixture is a cloud behind a proxy on loopback, with clients that know nothing of it but the proxy and the CA.
+type fixture struct {
+	*testing.T
+	dir      string
+	cloud    *azure.Cloud
+	clusters *fakeClusters
+	log      *lockedBuffer
+	client   *http.Client
+	stop     func()
+	owner    azcore.TokenCredential
+	slow     time.Duration // what a write of a federated credential takes
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+func (l *lockedBuffer) String() string { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	return newFixtureWith(t, 0)
+}
+
+func newFixtureWith(t *testing.T, federatedWriteTime time.Duration) *fixture {
+	t.Helper()
+	f := &fixture{T: t, slow: federatedWriteTime, dir: t.TempDir(), clusters: &fakeClusters{key: serviceAccountKey()}, log: &lockedBuffer{}}
+	f.start()
+	t.Cleanup(func() { f.stop() })
+	return f
+}
+
+// start serves what the folder holds; stop and start are a restart of the local cloud.
+func (f *fixture) start() {
+	f.Helper()
+	way, err := edge.New(filepath.Join(f.dir, "edge"))
+	f.must(err)
+	f.cloud, err = azure.New(azure.Options{
+		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Log: slog.New(slog.NewTextHandler(f.log, nil)),
+		FederatedWriteTime: f.slow,
+	})
+	f.must(err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- way.Serve(ctx, l) }()
+
+	ca, err := os.ReadFile(way.CAFile())
+	f.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}), TLSClientConfig: &tls.Config{RootCAs: roots}}
+	f.client = &http.Client{Transport: transport}
+	c := f.cloud.Credentials()
+	f.owner, err = azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: f.options()})
+	f.must(err)
+	f.stop = func() {
+		transport.CloseIdleConnections()
+		cancel()
+		if err := <-served; err != nil {
+			f.Errorf("serving: %v", err)
+		}
+		f.cloud.Close()
+		f.stop = func() {}
+	}
+}
+
+func (f *fixture) must(err error) {
+	f.Helper()
+	if err != nil {
+		f.Fatal(err)
+	}
+}
+
+// options are those of a client of the data plane, arm those of one of Resource Manager. Refusals are not tried again.
+func (f *fixture) options() azcore.ClientOptions {
+	return azcore.ClientOptions{Transport: f.client, Retry: policy.RetryOptions{MaxRetries: -1}}
+}
+
+func (f *fixture) arm() *arm.ClientOptions { return &arm.ClientOptions{ClientOptions: f.options()} }
+
+// group makes a resource group.
+func (f *fixture) group(name string) string {
+	f.Helper()
+	groups, err := armresources.NewResourceGroupsClient(azure.SubscriptionID, f.owner, f.arm())
+	f.must(err)
+	made, err := groups.CreateOrUpdate(f.Context(), name, armresources.ResourceGroup{Location: to.Ptr(location)}, nil)
+	f.must(err)
+	return *made.ID
+}
+
+// refused checks that an error is a refusal with a code. Codes are Azure's; the wording is its own affair.
+func (f *fixture) refused(err error, status int, code string) {
+	f.Helper()
+	var refusal *azcore.ResponseError
+	if !errors.As(err, &refusal) || refusal.StatusCode != status || refusal.ErrorCode != code {
+		f.Errorf("got %v, want %d %s", err, status, code)
+	}
+}
+
+var (
+	armScope   = policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}}
+	vaultScope = policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}}
+)
+
+// call is a request as the owner makes it by hand, for what the SDK's types cannot say. It returns the status and the code.
+func (f *fixture) call(method, path string, body any) (int, string) {
+	f.Helper()
+	token, err := f.owner.GetToken(f.Context(), armScope)
+	f.must(err)
+	encoded, err := json.Marshal(body)
+	f.must(err)
+	req, err := http.NewRequestWithContext(f.Context(), method, "https://management.azure.com"+path, bytes.NewReader(encoded))
+	f.must(err)
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := f.client.Do(req)
+	f.must(err)
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	f.must(err)
+	var refusal struct {
+		Error struct{ Code string } `json:"error"`
+	}
+	_ = json.Unmarshal(content, &refusal) // an answer without an error has no code
+	return resp.StatusCode, refusal.Error.Code
+}
+
+// path is one in the subscription.
+func path(elem ...string) string {
+	return "/subscriptions/" + azure.SubscriptionID + "/" + strings.Join(elem, "/")
+}

@@ -1,0 +1,77 @@
+package entra
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Application is a service principal that can ask for tokens: one with a secret, or a managed identity with federated
+// credentials.
+type Application struct {
+	ClientID   string
+	ObjectID   string // what role assignments name
+	Name       string
+	SecretHash string // empty: none
+	Federated  []FederatedCredential
+}
+
+// FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.
+type FederatedCredential struct {
+	Name      string
+	Issuer    string
+	Subject   string
+	Audiences []string
+}
+
+// SetSecret makes secret the application's only secret. Only its hash is kept.
+func (a *Application) SetSecret(secret string) { a.SecretHash = hash(secret) }
+
+func (a *Application) hasSecret(secret string) bool {
+	return a.SecretHash != "" && subtle.ConstantTimeCompare([]byte(a.SecretHash), []byte(hash(secret))) == 1
+}
+
+// hash needs no salt: the secrets are random.
+func hash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+const (
+	applications = "applications"         // by client id
+	principals   = "applicationsByObject" // object id -> client id
+)
+
+// PutApplication writes an application. Its ids never change.
+func PutApplication(tx *store.Tx, a Application) error {
+	if err := store.Put(tx, principals, strings.ToLower(a.ObjectID), a.ClientID); err != nil {
+		return err
+	}
+	return store.Put(tx, applications, strings.ToLower(a.ClientID), a)
+}
+
+// GetApplication reads an application by its client id.
+func GetApplication(tx *store.Tx, clientID string) (Application, bool, error) {
+	return store.Get[Application](tx, applications, strings.ToLower(clientID))
+}
+
+// DeleteApplication removes an application by its client id.
+func DeleteApplication(tx *store.Tx, clientID string) error {
+	a, ok, err := GetApplication(tx, clientID)
+	if err != nil || !ok {
+		return err
+	}
+	if err := store.Delete(tx, principals, strings.ToLower(a.ObjectID)); err != nil {
+		return err
+	}
+	return store.Delete(tx, applications, strings.ToLower(clientID))
+}
+
+// PrincipalExists says whether an object id is in the directory.
+func PrincipalExists(tx *store.Tx, objectID string) (bool, error) {
+	_, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
+	return ok, err
+}

@@ -1,0 +1,213 @@
+// Package entra is Microsoft Entra ID for one tenant: instance discovery, OpenID configuration, signing keys, and tokens for
+// applications that show a secret or a federated token.
+package entra
+
+import (
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Host is where the service answers.
+const Host = "login.microsoftonline.com"
+
+// resources are what tokens can be asked for, without the slash at the end that some names have.
+var resources = []string{
+	"https://management.azure.com",
+	"https://management.core.windows.net",
+	"https://vault.azure.net",
+}
+
+// Service answers for one tenant.
+type Service struct {
+	tenant string
+	store  *store.Store
+	http   *http.Client
+	key    *rsa.PrivateKey
+	mux    *http.ServeMux
+}
+
+// New makes the service. The client fetches the keys of the issuers that federated credentials name.
+func New(st *store.Store, tenantID string, client *http.Client) (*Service, error) {
+	s := &Service{tenant: tenantID, store: st, http: client, mux: http.NewServeMux()}
+	err := st.Update(func(tx *store.Tx) (err error) {
+		s.key, err = signingKey(tx)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.mux.HandleFunc("GET /common/discovery/instance", s.instance)
+	s.mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.inTenant(s.configuration))
+	s.mux.HandleFunc("GET /{tenant}/.well-known/openid-configuration", s.inTenant(s.configuration))
+	s.mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", s.inTenant(s.keys))
+	s.mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", s.inTenant(s.token))
+	return s, nil
+}
+
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		http.Error(w, "not implemented here: "+r.Method+" "+r.URL.Path, http.StatusNotImplemented)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Service) inTenant(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if tenant := r.PathValue("tenant"); !strings.EqualFold(tenant, s.tenant) {
+			invalidRequest(90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing "+
+				"into the correct cloud. Check with your subscription administrator, this may happen if there are no active "+
+				"subscriptions for the tenant.", tenant).write(w)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// instance tells a client which names this cloud has, and where the tenant of its authority is described.
+func (s *Service) instance(w http.ResponseWriter, r *http.Request) {
+	authority := r.URL.Query().Get("authorization_endpoint")
+	tenant, ok := strings.CutPrefix(authority, "https://"+Host+"/")
+	tenant, _, _ = strings.Cut(tenant, "/")
+	if !ok || tenant == "" {
+		invalidRequest(50049, "Unknown or invalid instance.").write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"api-version":               "1.1",
+		"tenant_discovery_endpoint": "https://" + Host + "/" + tenant + "/v2.0/.well-known/openid-configuration",
+		"metadata": []any{map[string]any{
+			"preferred_network": Host,
+			"preferred_cache":   "login.windows.net",
+			"aliases":           []string{Host, "login.windows.net", "login.microsoft.com", "sts.windows.net"},
+		}},
+	})
+}
+
+func (s *Service) configuration(w http.ResponseWriter, r *http.Request) {
+	base := "https://" + Host + "/" + s.tenant
+	issuer := s.issuer()
+	if strings.Contains(r.URL.Path, "/v2.0/") {
+		issuer = base + "/v2.0"
+	}
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer":                                issuer,
+		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",
+		"token_endpoint":                        base + "/oauth2/v2.0/token",
+		"jwks_uri":                              base + "/discovery/v2.0/keys",
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt"},
+		"response_types_supported":              []string{"token"},
+		"subject_types_supported":               []string{"pairwise"},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
+		"tenant_region_scope":                   nil,
+		"cloud_instance_name":                   "microsoftonline.com",
+	})
+}
+
+func (s *Service) keys(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{
+		Key: &s.key.PublicKey, KeyID: keyID(&s.key.PublicKey), Use: "sig", Algorithm: "RS256",
+	}}})
+}
+
+func (s *Service) token(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+	if err := r.ParseForm(); err != nil {
+		invalidRequest(900144, "The request body could not be read.").write(w)
+		return
+	}
+	token, err := s.exchange(r)
+	var refused *authError
+	switch {
+	case errors.As(err, &refused):
+		refused.write(w)
+	case err != nil:
+		(&authError{http.StatusInternalServerError, "server_error", 90033, err.Error()}).write(w)
+	default:
+		seconds := int(tokenLifetime.Seconds())
+		writeJSON(w, http.StatusOK, map[string]any{
+			"token_type": "Bearer", "access_token": token, "expires_in": seconds, "ext_expires_in": seconds,
+		})
+	}
+}
+
+// exchange checks a token request and makes the token.
+func (s *Service) exchange(r *http.Request) (string, error) {
+	form := r.PostForm
+	for _, name := range []string{"grant_type", "client_id", "scope"} {
+		if form.Get(name) == "" {
+			return "", invalidRequest(900144, "The request body must contain the following parameter: '%s'.", name)
+		}
+	}
+	if grant := form.Get("grant_type"); grant != "client_credentials" {
+		return "", &authError{http.StatusBadRequest, "unsupported_grant_type", 70003,
+			fmt.Sprintf("The app requested an unsupported grant type '%s'.", grant)}
+	}
+	resource, err := resourceOf(form.Get("scope"), s.tenant)
+	if err != nil {
+		return "", err
+	}
+	var app Application
+	var known bool
+	clientID := form.Get("client_id")
+	if err := s.store.View(func(tx *store.Tx) (err error) {
+		app, known, err = GetApplication(tx, clientID)
+		return err
+	}); err != nil {
+		return "", err
+	}
+	if !known {
+		return "", &authError{http.StatusBadRequest, "unauthorized_client", 700016, fmt.Sprintf(
+			"Application with identifier '%s' was not found in the directory '%s'. This can happen if the application has not "+
+				"been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent "+
+				"your authentication request to the wrong tenant.", clientID, s.tenant)}
+	}
+	secret, assertion := form.Get("client_secret"), form.Get("client_assertion")
+	switch {
+	case secret != "":
+		if !app.hasSecret(secret) {
+			return "", invalidClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the "+
+				"client secret value, not the client secret ID, for a secret added to app '%s'.", app.ClientID)
+		}
+	case assertion != "":
+		if err := s.checkAssertion(r.Context(), app, form.Get("client_assertion_type"), assertion); err != nil {
+			return "", err
+		}
+	default:
+		return "", invalidClient(7000218, "The request body must contain the following parameter: 'client_assertion' or "+
+			"'client_secret'.")
+	}
+	return s.issue(app, resource)
+}
+
+// resourceOf finds the one resource that a scope asks for. OpenID's own scopes do not count.
+func resourceOf(scope, tenant string) (string, error) {
+	resource := ""
+	for _, one := range strings.Fields(scope) {
+		switch one {
+		case "openid", "profile", "offline_access":
+			continue
+		}
+		name, ok := strings.CutSuffix(one, "/.default")
+		if !ok || resource != "" {
+			return "", &authError{http.StatusBadRequest, "invalid_scope", 1002012, fmt.Sprintf(
+				"The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default "+
+					"suffixed to the resource identifier (application ID URI).", scope)}
+		}
+		resource = name
+	}
+	for _, known := range resources {
+		if strings.TrimSuffix(resource, "/") == known {
+			return resource, nil
+		}
+	}
+	return "", &authError{http.StatusBadRequest, "invalid_resource", 500011, fmt.Sprintf(
+		"The resource principal named %s was not found in the tenant named %s.", resource, tenant)}
+}

@@ -1,0 +1,134 @@
+package entra
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// tokenLifetime is that of an access token for an application.
+const tokenLifetime = time.Hour
+
+// Principal is who a token was issued to.
+type Principal struct {
+	ClientID string
+	ObjectID string
+	Issuer   string
+}
+
+// TokenFault says what is wrong with an access token.
+type TokenFault int
+
+const (
+	Malformed TokenFault = iota + 1 // not a token of this tenant
+	Expired
+	WrongAudience
+)
+
+// TokenError is why Verify refused a token. Audience is the token's, where that is what is wrong.
+type TokenError struct {
+	Fault    TokenFault
+	Audience string
+}
+
+func (e *TokenError) Error() string {
+	switch e.Fault {
+	case Expired:
+		return "the access token has expired"
+	case WrongAudience:
+		return fmt.Sprintf("the access token is for %q", e.Audience)
+	default:
+		return "the access token is not one of this tenant"
+	}
+}
+
+type claims struct {
+	jwt.Claims
+	AppID    string `json:"appid"`
+	ObjectID string `json:"oid"`
+	TenantID string `json:"tid"`
+	IDType   string `json:"idtyp"`
+	Version  string `json:"ver"`
+}
+
+// signingKey is the key of the tenant, made once a store.
+func signingKey(tx *store.Tx) (*rsa.PrivateKey, error) {
+	const bucket, name = "entra", "signingKey"
+	der, ok, err := store.Get[[]byte](tx, bucket, name)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return x509.ParsePKCS1PrivateKey(der)
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, fmt.Errorf("making the tenant's signing key: %w", err)
+	}
+	return key, store.Put(tx, bucket, name, x509.MarshalPKCS1PrivateKey(key))
+}
+
+func keyID(key *rsa.PublicKey) string {
+	sum := sha256.Sum256(x509.MarshalPKCS1PublicKey(key))
+	return base64.RawURLEncoding.EncodeToString(sum[:15])
+}
+
+// issuer is that of tokens in version 1.0, the version of both Resource Manager's and Key Vault's tokens.
+func (s *Service) issuer() string { return "https://sts.windows.net/" + s.tenant + "/" }
+
+// issue makes an access token for a resource.
+func (s *Service) issue(app Application, resource string) (string, error) {
+	signer, err := jose.NewSigner(
+		jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: s.key, KeyID: keyID(&s.key.PublicKey)}},
+		(&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		return "", fmt.Errorf("signing an access token: %w", err)
+	}
+	now := time.Now()
+	return jwt.Signed(signer).Claims(claims{
+		Claims: jwt.Claims{
+			Issuer:    s.issuer(),
+			Subject:   app.ObjectID,
+			Audience:  jwt.Audience{resource},
+			IssuedAt:  jwt.NewNumericDate(now),
+			NotBefore: jwt.NewNumericDate(now),
+			Expiry:    jwt.NewNumericDate(now.Add(tokenLifetime)),
+			ID:        uuid.NewString(),
+		},
+		AppID: app.ClientID, ObjectID: app.ObjectID, TenantID: s.tenant, IDType: "app", Version: "1.0",
+	}).Serialize()
+}
+
+// Verify checks an access token: signed by this tenant, not expired, for one of the audiences (a slash at the end does not
+// count). Its error is a *TokenError.
+func (s *Service) Verify(token string, audiences ...string) (Principal, error) {
+	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256})
+	if err != nil {
+		return Principal{}, &TokenError{Fault: Malformed}
+	}
+	var c claims
+	if err := parsed.Claims(&s.key.PublicKey, &c); err != nil || c.Issuer != s.issuer() || c.Expiry == nil {
+		return Principal{}, &TokenError{Fault: Malformed}
+	}
+	if err := c.ValidateWithLeeway(jwt.Expected{Time: time.Now()}, 0); err != nil {
+		return Principal{}, &TokenError{Fault: Expired}
+	}
+	if !slices.ContainsFunc(c.Audience, func(found string) bool {
+		return slices.Contains(audiences, strings.TrimSuffix(found, "/"))
+	}) {
+		return Principal{}, &TokenError{Fault: WrongAudience, Audience: strings.Join(c.Audience, ", ")}
+	}
+	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer}, nil
+}

@@ -1,0 +1,96 @@
+package keyvault
+
+import (
+	"crypto/sha1" //nolint:gosec // x5t is a SHA-1 thumbprint by definition
+	"crypto/x509"
+	"encoding/base64"
+)
+
+// bundle is an answer of the data plane.
+type bundle map[string]any
+
+// id is an object's identifier; without a version that of the object as a whole.
+func (v Vault) id(kind Kind, name, version string) string {
+	id := v.URI() + kind.plural() + "/" + name
+	if version != "" {
+		id += "/" + version
+	}
+	return id
+}
+
+// with adds what every object has.
+func (b bundle) with(vault Vault, v Version) bundle {
+	attributes := bundle{
+		"enabled": v.enabled(), "created": v.Created, "updated": v.Updated,
+		"recoveryLevel": vault.recoveryLevel(), "recoverableDays": vault.RetentionDays,
+	}
+	if v.Attributes.NotBefore != nil {
+		attributes["nbf"] = *v.Attributes.NotBefore
+	}
+	if v.Attributes.Expires != nil {
+		attributes["exp"] = *v.Attributes.Expires
+	}
+	b["attributes"] = attributes
+	if v.Tags != nil {
+		b["tags"] = v.Tags
+	}
+	return b
+}
+
+func (b bundle) withDeletion(vault Vault, o Object) bundle {
+	if o.Deleted != nil {
+		b["recoveryId"] = vault.URI() + "deleted" + o.Kind.plural() + "/" + o.Name
+		b["deletedDate"], b["scheduledPurgeDate"] = o.Deleted.On.Unix(), o.Deleted.PurgeOn.Unix()
+	}
+	return b
+}
+
+// item describes a version without its value or key, as lists do.
+func (v Vault) item(o Object, version Version, id string) bundle {
+	name := "id"
+	if o.Kind == Key {
+		name = "kid"
+	}
+	b := bundle{name: v.id(o.Kind, o.Name, id)}
+	if version.ContentType != "" {
+		b["contentType"] = version.ContentType
+	}
+	if _, ok := certificate(version); ok {
+		b["managed"], b["kid"] = true, v.id(Key, o.Name, version.ID)
+	}
+	return b.with(v, version).withDeletion(v, o)
+}
+
+func (v Vault) secretBundle(o Object, version Version) bundle {
+	b := v.item(o, version, version.ID)
+	b["value"] = version.Value
+	return b
+}
+
+func (v Vault) keyBundle(o Object, version Version) (bundle, error) {
+	public, err := version.Key.public()
+	if err != nil {
+		return nil, err
+	}
+	jwk, err := jsonWebKey(public, version.Key.Type, version.Key.Operations, v.id(Key, o.Name, version.ID))
+	if err != nil {
+		return nil, err
+	}
+	return bundle{"key": jwk}.with(v, version).withDeletion(v, o), nil
+}
+
+func (v Vault) certificateItem(o Object, version Version, cert *x509.Certificate, id string) bundle {
+	thumbprint := sha1.Sum(cert.Raw) //nolint:gosec // see above
+	return bundle{
+		"id":  v.id(Certificate, o.Name, id),
+		"x5t": base64.RawURLEncoding.EncodeToString(thumbprint[:]),
+	}.with(v, version)
+}
+
+func (v Vault) certificateBundle(o Object, version Version) bundle {
+	cert, _ := certificate(version)
+	b := v.certificateItem(o, version, cert, version.ID)
+	b["kid"], b["sid"] = v.id(Key, o.Name, version.ID), v.id(Secret, o.Name, version.ID)
+	b["cer"] = base64.StdEncoding.EncodeToString(cert.Raw)
+	return b
+}

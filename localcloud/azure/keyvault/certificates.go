@@ -1,0 +1,52 @@
+package keyvault
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+)
+
+// pemType is the content type of a secret that is a certificate with its key.
+const pemType = "application/x-pem-file"
+
+// certificate reads the leaf of a secret that is a certificate: the PEM of a private key and of certificates, the leaf first.
+// Other secrets are none.
+func certificate(v Version) (*x509.Certificate, bool) {
+	if v.ContentType != pemType {
+		return nil, false
+	}
+	var leaf *x509.Certificate
+	hasKey := false
+	for rest := []byte(v.Value); ; {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			return leaf, leaf != nil && hasKey
+		}
+		switch block.Type {
+		case "CERTIFICATE":
+			if leaf != nil {
+				continue
+			}
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, false
+			}
+			leaf = cert
+		case "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY":
+			hasKey = true
+		}
+	}
+}
+
+// certificateKey is the key that a certificate brings along, under the certificate's name.
+func certificateKey(cert *x509.Certificate) (kty string, operations []string, err error) {
+	switch cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return "RSA", rsaOperations, nil
+	case *ecdsa.PublicKey:
+		return "EC", ecOperations, nil
+	}
+	return "", nil, fmt.Errorf("a certificate with a key of type %T is not implemented here", cert.PublicKey)
+}

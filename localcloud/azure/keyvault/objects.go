@@ -1,0 +1,247 @@
+package keyvault
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Kind is the type of an object, in the singular.
+type Kind string
+
+const (
+	Secret      Kind = "secret"
+	Key         Kind = "key"
+	Certificate Kind = "certificate" // only a view of a secret that holds one
+)
+
+func (k Kind) plural() string { return string(k) + "s" }
+func (k Kind) title() string  { return strings.ToUpper(string(k[:1])) + string(k[1:]) }
+
+// Object is a secret or a key with its versions, the oldest first.
+type Object struct {
+	Vault    string // its name
+	Kind     Kind
+	Name     string
+	Versions []Version
+	Deleted  *Deletion
+}
+
+// Version is one value of an object. It never changes but for its attributes and tags.
+type Version struct {
+	ID               string // 32 hexadecimal digits
+	Attributes       Attributes
+	Tags             map[string]string
+	ContentType      string       // of a secret
+	Value            string       // of a secret
+	Key              *KeyMaterial // of a key
+	Created, Updated int64
+}
+
+// Attributes are what callers may say of a version, times in seconds since 1970.
+type Attributes struct {
+	Enabled    *bool  `json:"enabled,omitempty"` // default true
+	NotBefore  *int64 `json:"nbf,omitempty"`
+	Expires    *int64 `json:"exp,omitempty"`
+	Exportable *bool  `json:"exportable,omitempty"` // of a key
+
+	// Given back by clients, and ignored.
+	Created         *int64  `json:"created,omitempty"`
+	Updated         *int64  `json:"updated,omitempty"`
+	RecoveryLevel   *string `json:"recoveryLevel,omitempty"`
+	RecoverableDays *int    `json:"recoverableDays,omitempty"`
+}
+
+// namePattern is Key Vault's rule for object names.
+var namePattern = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
+
+func (v Vault) prefix(kind Kind) string {
+	prefix := strings.ToLower(v.Name) + "/"
+	if kind != "" {
+		prefix += kind.plural() + "/"
+	}
+	return prefix
+}
+
+func (o Object) key() string {
+	return strings.ToLower(o.Vault + "/" + o.Kind.plural() + "/" + o.Name)
+}
+
+func newVersion(a Attributes, tags map[string]string) Version {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // never fails
+	now := time.Now().Unix()
+	v := Version{ID: hex.EncodeToString(id), Tags: tags, Created: now, Updated: now}
+	v.update(a)
+	return v
+}
+
+// update takes what is given; what is left out stays.
+func (v *Version) update(a Attributes) {
+	if a.Enabled != nil {
+		v.Attributes.Enabled = a.Enabled
+	}
+	if a.NotBefore != nil {
+		v.Attributes.NotBefore = a.NotBefore
+	}
+	if a.Expires != nil {
+		v.Attributes.Expires = a.Expires
+	}
+	if a.Exportable != nil {
+		v.Attributes.Exportable = a.Exportable
+	}
+	v.Updated = time.Now().Unix()
+}
+
+func (v Version) enabled() bool { return v.Attributes.Enabled == nil || *v.Attributes.Enabled }
+
+// Latest is the newest version.
+func (o Object) Latest() Version { return o.Versions[len(o.Versions)-1] }
+
+// version finds one by its id; an empty id stands for the latest.
+func (o Object) version(id string) (int, bool) {
+	if id == "" {
+		return len(o.Versions) - 1, true
+	}
+	i := slices.IndexFunc(o.Versions, func(v Version) bool { return strings.EqualFold(v.ID, id) })
+	return i, i >= 0
+}
+
+// Get reads an object that is not deleted.
+func Get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
+	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
+	return o, ok && o.Deleted == nil, err
+}
+
+// List reads the objects of a kind that are not deleted, by name.
+func List(tx *store.Tx, v Vault, kind Kind) ([]Object, error) { return list(tx, v, kind, false) }
+
+func list(tx *store.Tx, v Vault, kind Kind, deleted bool) ([]Object, error) {
+	all, err := store.List[Object](tx, objects, v.prefix(kind))
+	return slices.DeleteFunc(all, func(o Object) bool { return (o.Deleted != nil) != deleted }), err
+}
+
+func put(tx *store.Tx, o Object) error { return store.Put(tx, objects, o.key(), o) }
+
+// forWriting reads an object of that name, or begins one. A deleted one is a conflict.
+func forWriting(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
+	fresh := Object{Vault: v.Name, Kind: kind, Name: name}
+	if !namePattern.MatchString(name) {
+		return fresh, badParameter("The request URI contains an invalid name: %s", name)
+	}
+	o, ok, err := store.Get[Object](tx, objects, fresh.key())
+	switch {
+	case err != nil:
+		return fresh, err
+	case !ok:
+		return fresh, nil
+	case o.Deleted != nil:
+		return o, isDeleted(kind, name)
+	}
+	return o, nil
+}
+
+// SecretValue is a new version of a secret.
+type SecretValue struct {
+	Value       string
+	ContentType string
+	Attributes  Attributes
+	Tags        map[string]string
+}
+
+// maxSecret is the size limit of a value, in bytes.
+const maxSecret = 25 * 1024
+
+// SetSecret adds a version, and makes the secret where there was none.
+func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, error) {
+	o, err := forWriting(tx, v, Secret, name)
+	if err != nil {
+		return o, err
+	}
+	if len(value.Value) > maxSecret {
+		return o, badParameter("The secret value exceeds the maximum size of %d bytes", maxSecret)
+	}
+	version := newVersion(value.Attributes, value.Tags)
+	version.Value, version.ContentType = value.Value, value.ContentType
+	o.Versions = append(o.Versions, version)
+	return o, put(tx, o)
+}
+
+// Change is what may change of a version; nil leaves a thing as it is.
+type Change struct {
+	Attributes  Attributes
+	Tags        map[string]string
+	ContentType *string
+}
+
+// UpdateVersion changes a version; an empty id stands for the latest.
+func UpdateVersion(tx *store.Tx, v Vault, kind Kind, name, id string, change Change) (Object, Version, error) {
+	o, ok, err := Get(tx, v, kind, name)
+	if err != nil {
+		return o, Version{}, err
+	}
+	if !ok {
+		return o, Version{}, notFound(kind, name, id)
+	}
+	i, ok := o.version(id)
+	if !ok {
+		return o, Version{}, notFound(kind, name, id)
+	}
+	version := &o.Versions[i]
+	version.update(change.Attributes)
+	if change.Tags != nil {
+		version.Tags = change.Tags
+	}
+	if change.ContentType != nil {
+		version.ContentType = *change.ContentType
+	}
+	return o, *version, put(tx, o)
+}
+
+func softDelete(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
+	o, ok, err := Get(tx, v, kind, name)
+	if err != nil {
+		return o, err
+	}
+	if !ok {
+		return o, notFound(kind, name, "")
+	}
+	o.Deleted = v.deletion(time.Now())
+	return o, put(tx, o)
+}
+
+func getDeleted(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
+	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
+	if err == nil && (!ok || o.Deleted == nil) {
+		err = notFound(kind, name, "")
+	}
+	return o, err
+}
+
+func recoverDeleted(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
+	o, err := getDeleted(tx, v, kind, name)
+	if err != nil {
+		return o, err
+	}
+	o.Deleted = nil
+	return o, put(tx, o)
+}
+
+func purgeDeleted(tx *store.Tx, v Vault, kind Kind, name string) error {
+	o, err := getDeleted(tx, v, kind, name)
+	if err != nil {
+		return err
+	}
+	if v.NoPurge {
+		return &Error{Status: http.StatusForbidden, Code: "Forbidden", Message: "Operation \"purge\" is not allowed because " +
+			"purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention " +
+			"period has passed."}
+	}
+	return store.Delete(tx, objects, o.key())
+}

@@ -1,0 +1,249 @@
+package keyvault
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// audience is what tokens for the data plane are for.
+const audience = "https://vault.azure.net"
+
+// apiVersions are those of the data plane: 7.0 to 7.6, and the dated ones after them.
+var apiVersions = regexp.MustCompile(`^(7\.[0-6]|202[5-9]-\d\d-\d\d)(-preview(\.\d)?)?$`)
+
+// Server is the data plane of every vault.
+type Server struct {
+	store    *store.Store
+	tokens   *entra.Service
+	tenantID string
+	mux      *http.ServeMux
+}
+
+// NewServer makes the data plane.
+func NewServer(st *store.Store, tokens *entra.Service, tenantID string) *Server {
+	s := &Server{store: st, tokens: tokens, tenantID: tenantID, mux: http.NewServeMux()}
+	for _, r := range routes {
+		s.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
+		if object, ok := strings.CutSuffix(r.pattern, "/{version}"); ok {
+			// Clients write a missing version as an empty one.
+			s.mux.HandleFunc(object+"/{$}", func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
+		}
+	}
+	return s
+}
+
+// route is one operation: what it needs, and what it does.
+type route struct {
+	pattern string
+	kind    Kind
+	action  string // after Microsoft.KeyVault/vaults/
+	do      func(*call) (any, error)
+}
+
+// call is one authorised request.
+type call struct {
+	tx            *store.Tx
+	vault         Vault
+	kind          Kind
+	name, version string
+	request       *http.Request
+	body          []byte
+}
+
+var routes = []route{
+	{"GET /secrets", Secret, "secrets/readMetadata/action", (*call).listObjects},
+	{"GET /secrets/{name}/versions", Secret, "secrets/readMetadata/action", (*call).listVersions},
+	{"GET /secrets/{name}", Secret, "secrets/getSecret/action", (*call).getSecret},
+	{"GET /secrets/{name}/{version}", Secret, "secrets/getSecret/action", (*call).getSecret},
+	{"PUT /secrets/{name}", Secret, "secrets/setSecret/action", (*call).setSecret},
+	{"PATCH /secrets/{name}/{version}", Secret, "secrets/update/action", (*call).update},
+	{"DELETE /secrets/{name}", Secret, "secrets/delete", (*call).delete},
+	{"GET /deletedsecrets", Secret, "secrets/readMetadata/action", (*call).listDeleted},
+	{"GET /deletedsecrets/{name}", Secret, "secrets/readMetadata/action", (*call).getDeleted},
+	{"POST /deletedsecrets/{name}/recover", Secret, "secrets/recover/action", (*call).recover},
+	{"DELETE /deletedsecrets/{name}", Secret, "secrets/purge/action", (*call).purge},
+
+	{"GET /keys", Key, "keys/read", (*call).listObjects},
+	{"GET /keys/{name}/versions", Key, "keys/read", (*call).listVersions},
+	{"GET /keys/{name}", Key, "keys/read", (*call).getKey},
+	{"GET /keys/{name}/{version}", Key, "keys/read", (*call).getKey},
+	{"POST /keys/{name}/create", Key, "keys/create/action", (*call).createKey},
+	{"POST /keys/{name}/rotate", Key, "keys/rotate/action", (*call).rotateKey},
+	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
+	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
+	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
+	{"GET /deletedkeys/{name}", Key, "keys/read", (*call).getDeleted},
+	{"POST /deletedkeys/{name}/recover", Key, "keys/recover/action", (*call).recover},
+	{"DELETE /deletedkeys/{name}", Key, "keys/purge/action", (*call).purge},
+
+	{"GET /certificates", Certificate, "certificates/read", (*call).listCertificates},
+	{"GET /certificates/{name}/versions", Certificate, "certificates/read", (*call).listCertificateVersions},
+	{"GET /certificates/{name}", Certificate, "certificates/read", (*call).getCertificate},
+	{"GET /certificates/{name}/{version}", Certificate, "certificates/read", (*call).getCertificate},
+}
+
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := s.mux.Handler(r); pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	// The caller is told who he has to be before he is told that there is nothing.
+	if _, err := s.authenticate(w, r); err != nil {
+		writeError(w, err)
+		return
+	}
+	writeError(w, notImplemented(r.Method+" "+r.URL.Path+" of Key Vault"))
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
+	principal, err := s.authenticate(w, r)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	if version := r.URL.Query().Get("api-version"); !apiVersions.MatchString(version) {
+		writeError(w, badParameter("The specified version (%s) is not recognized. Consider using the latest supported version "+
+			"(7.6).", version))
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if err != nil {
+		writeError(w, badParameter("reading the request: %v", err))
+		return
+	}
+	run := s.store.Update
+	if r.Method == http.MethodGet {
+		run = s.store.View
+	}
+	var answer any
+	err = run(func(tx *store.Tx) (err error) {
+		c := &call{
+			tx: tx, kind: route.kind, name: r.PathValue("name"), version: r.PathValue("version"), request: r, body: body,
+		}
+		if c.vault, err = s.vault(tx, r.Host); err != nil {
+			return err
+		}
+		if err := c.authorize(principal, route.action); err != nil {
+			return err
+		}
+		answer, err = route.do(c)
+		return err
+	})
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	if answer == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	writeJSON(w, http.StatusOK, answer)
+}
+
+// authenticate reads the bearer token, or answers with the challenge that tells clients where to get one.
+func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Principal, error) {
+	refuse := func(format string, args ...any) (entra.Principal, error) {
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="%s"`,
+			entra.Host, s.tenantID, audience))
+		return entra.Principal{}, &Error{Status: http.StatusUnauthorized, Code: "Unauthorized", Message: fmt.Sprintf(format, args...)}
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return refuse("AKV10000: Request is missing a Bearer or PoP token.")
+	}
+	principal, err := s.tokens.Verify(token, audience)
+	var fault *entra.TokenError
+	switch {
+	case err == nil:
+		return principal, nil
+	case errors.As(err, &fault) && fault.Fault == entra.WrongAudience:
+		return refuse("AKV10022: Invalid audience. Expected %s, found: %s.", audience, fault.Audience)
+	case errors.As(err, &fault) && fault.Fault == entra.Expired:
+		return refuse("AKV10142: Error validating token: the token is expired.")
+	}
+	return refuse("AKV10142: Error validating token: the token is not one of this tenant.")
+}
+
+// vault finds the vault that a host name stands for.
+func (s *Server) vault(tx *store.Tx, host string) (Vault, error) {
+	name, _, _ := strings.Cut(host, ".")
+	v, ok, err := GetVault(tx, name)
+	switch {
+	case err != nil:
+		return v, err
+	case !ok || v.Deleted != nil:
+		return v, &Error{Status: http.StatusNotFound, Code: "VaultNotFound",
+			Message: fmt.Sprintf("There is no vault %s: on Azure, the name %s would not resolve.", name, host)}
+	case !v.Public:
+		return v, &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByConnection",
+			Message: "Public network access is disabled and request is not from a trusted service nor via an approved private link."}
+	case v.DefaultDeny:
+		return v, &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByFirewall",
+			Message: "Client address is not authorized and caller is not a trusted service."}
+	case !v.RBAC:
+		return v, notImplemented("a vault with access policies: set enableRbacAuthorization")
+	}
+	return v, nil
+}
+
+// authorize asks for a role with the action, on the object, the vault or above.
+func (c *call) authorize(p entra.Principal, action string) error {
+	scope := c.vault.ID
+	if c.name != "" {
+		scope += "/" + c.kind.plural() + "/" + c.name
+	}
+	action = "Microsoft.KeyVault/vaults/" + action
+	allowed, err := authorization.Allowed(c.tx, p.ObjectID, action, scope, authorization.Data)
+	if err != nil || allowed {
+		return err
+	}
+	return &Error{
+		Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByRbac",
+		Message: fmt.Sprintf("Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or "+
+			"role definitions were changed recently, please observe propagation time.\r\nCaller: appid=%s;oid=%s;iss=%s\r\n"+
+			"Action: '%s'\r\nResource: '%s'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\n"+
+			"DecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: %s;location=%s\r\n",
+			p.ClientID, p.ObjectID, p.Issuer, action, strings.ToLower(scope), c.vault.Name, c.vault.Location),
+	}
+}
+
+// decode reads the body. A property that Key Vault does not know is refused.
+func (c *call) decode(into any) error {
+	decoder := json.NewDecoder(strings.NewReader(string(c.body)))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		// The decoder's own text may quote what was sent.
+		var typed *json.UnmarshalTypeError
+		if errors.As(err, &typed) {
+			return badParameter("Property %s has an invalid value", typed.Field)
+		}
+		if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
+			return badParameter("Property %s is unknown", field)
+		}
+		return badParameter("The request body is not valid JSON")
+	}
+	return nil
+}
+
+func writeError(w http.ResponseWriter, err error) {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		refused = &Error{Status: http.StatusInternalServerError, Code: "InternalServerError", Message: err.Error()}
+	}
+	writeJSON(w, refused.Status, refused.body())
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+}

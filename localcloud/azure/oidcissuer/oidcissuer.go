@@ -1,0 +1,92 @@
+// Package oidcissuer publishes the service-account keys of clusters, as AKS does under their OIDC issuer URL.
+package oidcissuer
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// Hosts is where issuers are, the location in place of the star.
+const Hosts = "*.oic.prod-aks.azure.com"
+
+// URL is the issuer of a cluster, as AKS forms it. It ends in a slash, and so does "iss" in the cluster's tokens.
+func URL(location, tenantID, id string) string {
+	return "https://" + strings.Replace(Hosts, "*", location, 1) + "/" + tenantID + "/" + id + "/"
+}
+
+// Keys finds the public keys behind an issuer URL. No keys and no error: there is no such issuer.
+type Keys func(issuerURL string) ([]crypto.PublicKey, error)
+
+// Handler answers for every issuer.
+func Handler(keys Keys) http.Handler {
+	mux := http.NewServeMux()
+	serve := func(path string, answer func(issuer string, keys []crypto.PublicKey) (any, error)) {
+		mux.HandleFunc("GET /{tenant}/{id}/"+path, func(w http.ResponseWriter, r *http.Request) {
+			host, _, _ := strings.Cut(r.Host, ":")
+			issuer := "https://" + host + "/" + r.PathValue("tenant") + "/" + r.PathValue("id") + "/"
+			public, err := keys(issuer)
+			var body any
+			if err == nil && len(public) > 0 {
+				body, err = answer(issuer, public)
+			}
+			switch {
+			case err != nil:
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+			case len(public) == 0:
+				http.NotFound(w, r)
+			default:
+				w.Header().Set("Content-Type", "application/json")
+				_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+			}
+		})
+	}
+	serve(".well-known/openid-configuration", func(issuer string, _ []crypto.PublicKey) (any, error) {
+		return map[string]any{
+			"issuer":                                issuer,
+			"jwks_uri":                              issuer + "openid/v1/jwks",
+			"response_types_supported":              []string{"id_token"},
+			"subject_types_supported":               []string{"public"},
+			"id_token_signing_alg_values_supported": []string{"RS256"},
+		}, nil
+	})
+	serve("openid/v1/jwks", func(_ string, keys []crypto.PublicKey) (any, error) { return keySet(keys) })
+	return mux
+}
+
+func keySet(keys []crypto.PublicKey) (jose.JSONWebKeySet, error) {
+	var set jose.JSONWebKeySet
+	for _, key := range keys {
+		id, err := KeyID(key)
+		if err != nil {
+			return set, err
+		}
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key, KeyID: id, Use: "sig", Algorithm: string(algorithm(key))})
+	}
+	return set, nil
+}
+
+func algorithm(key crypto.PublicKey) jose.SignatureAlgorithm {
+	if _, ok := key.(*ecdsa.PublicKey); ok {
+		return jose.ES256
+	}
+	return jose.RS256
+}
+
+// KeyID is the "kid" that kube-apiserver puts into its tokens (keyIDFromPublicKey in k8s.io/kubernetes/pkg/serviceaccount).
+func KeyID(key crypto.PublicKey) (string, error) {
+	der, err := x509.MarshalPKIXPublicKey(key)
+	if err != nil {
+		return "", fmt.Errorf("encoding a service-account key: %w", err)
+	}
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:]), nil
+}

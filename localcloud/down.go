@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+)
+
+// down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be destroyed
+// any more is removed with the cloud that it was in.
+func (l *localCloud) down(ctx context.Context) error {
+	if _, err := os.Stat(l.home); errors.Is(err, os.ErrNotExist) {
+		say("there is no local cloud at %s", l.home)
+		return nil
+	}
+	done, err := l.alone()
+	if err != nil {
+		return err
+	}
+	defer done()
+	for _, name := range l.stackNames() {
+		if err := l.destroy(ctx, name); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			say("stack %s could not be destroyed and goes with its cloud: %v", name, err)
+		}
+	}
+	if err := l.endEngines(); err != nil {
+		return err
+	}
+	if err := l.stop(ctx); err != nil {
+		return err
+	}
+	kube.Sweep(l.path(kubeDir))
+	if err := errors.Join(os.RemoveAll(l.home), os.Remove(l.home+".lock")); err != nil {
+		return fmt.Errorf("removing the local cloud's state: %w", err)
+	}
+	say("the local cloud is down and its state removed; third-party programs stay in %s", l.cache)
+	return nil
+}
+
+func (l *localCloud) destroy(ctx context.Context, name string) error {
+	var have setup
+	if err := readJSON(l.path(setupFile), &have); err != nil {
+		return err
+	}
+	for _, program := range have.Programs {
+		if _, err := os.Stat(program); err != nil {
+			return fmt.Errorf("a program is gone: %w", err)
+		}
+	}
+	r, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := l.stack(name, &have, r)
+	if err != nil {
+		return err
+	}
+	return s.destroy(ctx)
+}

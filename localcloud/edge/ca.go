@@ -1,0 +1,151 @@
+package edge
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	caFile   = "ca.pem"
+	keyFile  = "ca-key.pem"
+	lifetime = 365 * 24 * time.Hour
+	// backdate covers clocks that are a little behind.
+	backdate = time.Hour
+)
+
+// authority is the throw-away CA. It mints one leaf certificate a host, on demand, and keeps it.
+type authority struct {
+	file string
+	cert *x509.Certificate
+	key  crypto.Signer
+
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate
+}
+
+// loadAuthority reads the CA under dir, or makes one where there is none or it is about to expire.
+func loadAuthority(dir string) (*authority, error) {
+	a := &authority{file: filepath.Join(dir, caFile), leaves: map[string]*tls.Certificate{}}
+	pair, err := tls.LoadX509KeyPair(a.file, filepath.Join(dir, keyFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a, a.create(dir)
+	case err != nil:
+		return nil, fmt.Errorf("reading the CA under %s (delete the directory to start over): %w", dir, err)
+	}
+	if time.Until(pair.Leaf.NotAfter) < 24*time.Hour {
+		return a, a.create(dir)
+	}
+	a.cert, a.key = pair.Leaf, pair.PrivateKey.(crypto.Signer)
+	return a, nil
+}
+
+func (a *authority) create(dir string) error {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return fmt.Errorf("making the CA's key: %w", err)
+	}
+	template := &x509.Certificate{
+		Subject:               pkix.Name{CommonName: "keyvault-aks local cloud, throw-away CA"},
+		NotBefore:             time.Now().Add(-backdate),
+		NotAfter:              time.Now().Add(lifetime),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	der, err := sign(template, template, key.Public(), key)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return fmt.Errorf("encoding the CA's key: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("making the CA's directory: %w", err)
+	}
+	// The key first: a crash in between leaves no certificate without its key.
+	for _, file := range []struct {
+		name, block string
+		der         []byte
+		mode        os.FileMode
+	}{{keyFile, "PRIVATE KEY", keyDER, 0o600}, {caFile, "CERTIFICATE", der, 0o644}} {
+		text := pem.EncodeToMemory(&pem.Block{Type: file.block, Bytes: file.der})
+		if err := writeFile(filepath.Join(dir, file.name), text, file.mode); err != nil {
+			return fmt.Errorf("writing the CA: %w", err)
+		}
+	}
+	a.key = key
+	a.cert, err = x509.ParseCertificate(der)
+	return err
+}
+
+// leaf returns the certificate of host, minting it the first time.
+func (a *authority) leaf(host string) (*tls.Certificate, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if leaf, ok := a.leaves[host]; ok {
+		return leaf, nil
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key for %s: %w", host, err)
+	}
+	der, err := sign(&x509.Certificate{
+		// The common name is limited to 64 characters; clients read only the alternative name.
+		Subject:     pkix.Name{CommonName: "keyvault-aks local cloud"},
+		DNSNames:    []string{host},
+		NotBefore:   time.Now().Add(-backdate),
+		NotAfter:    a.cert.NotAfter,
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}, a.cert, key.Public(), a.key)
+	if err != nil {
+		return nil, err
+	}
+	leaf := &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}
+	a.leaves[host] = leaf
+	return leaf, nil
+}
+
+func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) ([]byte, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
+	if err != nil {
+		return nil, fmt.Errorf("drawing a serial number: %w", err)
+	}
+	template.SerialNumber = serial
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
+	if err != nil {
+		return nil, fmt.Errorf("signing a certificate: %w", err)
+	}
+	return der, nil
+}
+
+// writeFile replaces name in one step, so that a reader never sees half of it.
+func writeFile(name string, data []byte, mode os.FileMode) error {
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // gone after the rename; left only when a step failed
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), name)
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+type variable struct{ name, value string }
+
+// variables are the environment in which pulumi, kubectl, az and every other client of Azure finds the local cloud.
+func (l *localCloud) variables(r *running, stackName string) []variable {
+	proxy := "http://" + r.Proxy
+	c := r.Credentials
+	path := os.Getenv("PATH")
+	if !strings.HasPrefix(path, l.binDir()+":") {
+		path = l.binDir() + ":" + path
+	}
+	return []variable{
+		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
+		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile},
+		// azure-native, and Azure's SDKs and tools, each with their own names for the same
+		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
+		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
+		{"PULUMI_HOME", l.path(pulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + l.path(stacksDir)},
+		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
+		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
+		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"KUBECONFIG", l.path(kubeconfigFile)}, {"PATH", path},
+	}
+}
+
+// env prints them as a shell takes them.
+func (l *localCloud) env(context.Context) error {
+	r, err := l.running()
+	if err != nil {
+		return err
+	}
+	stackName := "dev"
+	if s := l.stackNames(); len(s) == 1 {
+		stackName = s[0]
+	}
+	fmt.Println("unset PULUMI_CONFIG_PASSPHRASE") // it would win over the file
+	for _, v := range l.variables(r, stackName) {
+		fmt.Printf("export %s='%s'\n", v.name, strings.ReplaceAll(v.value, "'", `'\''`))
+	}
+	return nil
+}
+
+// status says what runs and which stacks there are.
+func (l *localCloud) status(context.Context) error {
+	say("project  %s", l.project)
+	say("home     %s", l.home)
+	if r, err := l.running(); err != nil {
+		say("cloud    %v", err)
+	} else {
+		say("cloud    runs since %s: process %d, proxy %s, log %s", time.Since(r.Started).Round(time.Second), r.PID, r.Proxy, l.path(logFile))
+	}
+	var have setup
+	if readJSON(l.path(setupFile), &have) == nil {
+		say("node     %s", have.Node)
+	}
+	if names := l.stackNames(); len(names) > 0 {
+		say("stacks   %s", strings.Join(names, ", "))
+	} else {
+		say("stacks   none")
+	}
+	return nil
+}
+
+// stackNames are those of the stacks that the backend has.
+func (l *localCloud) stackNames() []string {
+	files, _ := filepath.Glob(l.path(stacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"))
+	var names []string
+	for _, f := range files {
+		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
+	}
+	return names
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gofrs/flock"
+)
+
+func checkout(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "localcloud", "thirdparty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestEveryCheckoutHasItsOwnHomeOutsideOfIt(t *testing.T) {
+	const state = "/state" // nothing is made in it
+	t.Setenv("XDG_STATE_HOME", state)
+	homes := map[string]bool{}
+	for range 2 {
+		project := checkout(t)
+		l, err := locate(project, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(l.home, state) || strings.HasPrefix(l.home, project) {
+			t.Errorf("home %s, want it below %s", l.home, state)
+		}
+		homes[l.home] = true
+	}
+	if len(homes) != 2 {
+		t.Errorf("two checkouts share a home: %v", homes)
+	}
+}
+
+func TestAFolderThatIsNoCheckoutIsRefused(t *testing.T) {
+	if _, err := locate(t.TempDir(), ""); err == nil {
+		t.Error("an empty folder is taken for a checkout")
+	}
+}
+
+func TestAHomeThatIsTooLongForSocketsIsRefusedBeforeItIsMade(t *testing.T) {
+	home := filepath.Join(t.TempDir(), strings.Repeat("x", 90))
+	if _, err := locate(checkout(t), home); err == nil {
+		t.Error("it is taken")
+	}
+	if _, err := os.Stat(home); err == nil {
+		t.Error("it was made")
+	}
+}
+
+func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
+	l := &localCloud{home: t.TempDir()}
+	if err := writeJSON(l.path(stateFile), running{PID: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.running(); !errors.Is(err, errNotRunning) {
+		t.Errorf("without a lock file: %v", err)
+	}
+	lock := flock.New(l.path(lockFile))
+	if _, err := lock.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.running(); err != nil || r.PID != 1 {
+		t.Errorf("while the lock is held: %v, %v", r, err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.running(); !errors.Is(err, errNotRunning) {
+		t.Errorf("after the lock was let go: %v", err)
+	}
+}
+
+func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
+	l := &localCloud{home: filepath.Join(t.TempDir(), "home")}
+	done, err := l.alone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.alone(); err == nil {
+		t.Error("a second command came in")
+	}
+	done()
+	again, err := l.alone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}
+
+func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
+	config := map[string]any{"config": map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}}
+	if err := override(config, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
+		t.Fatal(err)
+	}
+	values := config["config"].(map[string]any)
+	if values["keyvault-aks:nodeCount"] != float64(3) || values["azure-native:location"] != "westus" {
+		t.Errorf("got %v", values)
+	}
+	if keys, ok := values["keyvault-aks:keys"].([]any); !ok || len(keys) != 1 {
+		t.Errorf("got keys %v", values["keyvault-aks:keys"])
+	}
+	if err := override(config, []string{"keys=[unclosed"}); err == nil {
+		t.Error("a value that is no YAML is taken")
+	}
+}
+
+func TestOnlyAzuresHalfMadeResourcesAreLookedFor(t *testing.T) {
+	for _, op := range []pendingOperation{{Type: "updating"}, {Type: "creating"}} {
+		op.Resource.Type = "kubernetes:core/v1:Pod"
+		if op.Type == "updating" {
+			op.Resource.Type = "azure-native:keyvault/v20241101:Vault"
+		}
+		// No client is given: asking Azure would panic.
+		if id, err := op.created(t.Context(), nil, "s"); id != "" || err != nil {
+			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, id, err)
+		}
+	}
+}

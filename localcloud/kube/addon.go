@@ -1,0 +1,123 @@
+package kube
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+
+	"google.golang.org/grpc"
+	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+const (
+	csiDriverName = "secrets-store.csi.k8s.io"
+	azureProvider = "azure"
+)
+
+// addonManifest is what the add-on has that the driver's own manifests do not: tokens for Entra ID in each mount request.
+//
+//go:embed addon.yaml
+var addonManifest []byte
+
+// installAddon applies the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
+// the driver's service account, and the CSIDriver object as AKS has it. Without the add-on it does nothing.
+func (s *supervisor) installAddon(ctx context.Context) error {
+	if !s.Spec.SecretsProvider {
+		return nil
+	}
+	path := s.path("addon.yaml")
+	if err := os.WriteFile(path, addonManifest, 0o644); err != nil {
+		return err
+	}
+	manifests, err := s.Programs.CSIManifests()
+	if err != nil {
+		return err
+	}
+	args := []string{"apply", "--filename=" + path}
+	for _, manifest := range manifests {
+		args = append(args, "--filename="+manifest)
+	}
+	if err := s.kubectl(ctx, args...); err != nil {
+		return fmt.Errorf("installing the add-on: %w", err)
+	}
+	return s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s",
+		"crd/secretproviderclasses.secrets-store.csi.x-k8s.io", "crd/secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
+}
+
+// startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and makes
+// the driver known to the kubelet.
+func (s *supervisor) startAddon(ctx context.Context, node string) error {
+	if !s.Spec.SecretsProvider {
+		return nil
+	}
+	if err := s.startAzureProvider(ctx); err != nil {
+		return err
+	}
+	// It is who it is in its pod, with the permissions that its manifests give it.
+	identity, err := s.kubeconfigFile(certificate{name: thirdparty.CSIDriver, user: driverUser})
+	if err != nil {
+		return err
+	}
+	socket := s.path("kubelet", "plugins", csiDriverName, "csi.sock")
+	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
+		return err
+	}
+	if err := s.run(ctx, thirdparty.CSIDriver, nil, s.Programs[thirdparty.CSIDriver],
+		"--kubeconfig="+identity, "--endpoint=unix://"+socket, "--nodeid="+node, "--provider-volume="+s.path("providers"),
+		fmt.Sprintf("--enable-secret-rotation=%t", s.Spec.Rotation), "--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
+		"--metrics-addr=127.0.0.1:8095",
+	); err != nil {
+		return err
+	}
+	return s.register(ctx, socket)
+}
+
+// startAzureProvider runs it unmodified: all that tells it that Azure is nearby is the proxy in its environment.
+func (s *supervisor) startAzureProvider(ctx context.Context) error {
+	if err := os.MkdirAll(s.path("providers"), 0o755); err != nil {
+		return err
+	}
+	return s.run(ctx, thirdparty.AzureProvider,
+		[]string{"HTTPS_PROXY=http://" + loopback(s.ports.edge), "SSL_CERT_FILE=" + s.CAFile, "NO_PROXY="},
+		s.Programs[thirdparty.AzureProvider],
+		"--endpoint=unix://"+s.path("providers", azureProvider+".sock"), "--healthz-port=0", "--prometheus-port=0")
+}
+
+// register is what the node-driver-registrar does: it answers the kubelet when that finds a new socket in its folder.
+func (s *supervisor) register(ctx context.Context, driver string) error {
+	path := s.path("kubelet", "plugins_registry", csiDriverName+"-reg.sock")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	_ = os.Remove(path)
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return fmt.Errorf("registering the CSI driver: %w", err)
+	}
+	server := grpc.NewServer()
+	registration.RegisterRegistrationServer(server, registrar{driver: driver})
+	context.AfterFunc(ctx, server.Stop)
+	s.processes.Go(func() { _ = server.Serve(l) })
+	return nil
+}
+
+type registrar struct {
+	registration.UnimplementedRegistrationServer
+	driver string
+}
+
+func (r registrar) GetInfo(context.Context, *registration.InfoRequest) (*registration.PluginInfo, error) {
+	return &registration.PluginInfo{Type: registration.CSIPlugin, Name: csiDriverName, Endpoint: r.driver, SupportedVersions: []string{"1.0.0"}}, nil
+}
+
+func (r registrar) NotifyRegistrationStatus(_ context.Context, status *registration.RegistrationStatus) (*registration.RegistrationStatusResponse, error) {
+	if !status.PluginRegistered {
+		fmt.Fprintf(os.Stderr, "the kubelet does not take the CSI driver: %s\n", status.Error)
+	}
+	return &registration.RegistrationStatusResponse{}, nil
+}

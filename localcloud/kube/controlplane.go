@@ -1,0 +1,189 @@
+package kube
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+	"sigs.k8s.io/yaml"
+)
+
+// The address ranges that AKS uses where none are given.
+const (
+	serviceRange = "10.0.0.0/16"
+	serviceFirst = "10.0.0.1"
+	serviceDNS   = "10.0.0.10"
+	podRange     = "10.244.0.0/16"
+)
+
+// startControlPlane runs etcd, the API server, the controller manager and the scheduler, and returns when the API server is
+// ready.
+func (s *supervisor) startControlPlane(ctx context.Context) error {
+	etcd, err := s.certificate(certificate{name: "etcd", user: "etcd", hosts: []string{"127.0.0.1"}})
+	if err != nil {
+		return err
+	}
+	client := fmt.Sprintf("https://127.0.0.1:%d", s.ports.etcd)
+	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
+	if err := s.run(ctx, thirdparty.Etcd, nil, s.Programs[thirdparty.Etcd],
+		"--name=default", "--data-dir="+s.path("etcd"), "--unsafe-no-fsync",
+		"--listen-client-urls="+client, "--advertise-client-urls="+client,
+		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
+		"--cert-file="+etcd.crt, "--key-file="+etcd.key, "--client-cert-auth", "--trusted-ca-file="+s.path("pki", "ca.crt"),
+	); err != nil {
+		return err
+	}
+	if err := s.startAPIServer(ctx, client, etcd); err != nil {
+		return err
+	}
+	if err := s.startControllers(ctx); err != nil {
+		return err
+	}
+	return s.awaitAPIServer(ctx)
+}
+
+func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd files) error {
+	serving, err := s.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: []string{
+		s.Spec.FQDN, "127.0.0.1", nodeAddress, serviceFirst, "localhost",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+	}})
+	if err != nil {
+		return err
+	}
+	toKubelet, err := s.certificate(certificate{name: "kube-apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", groups: []string{"system:masters"}})
+	if err != nil {
+		return err
+	}
+	_, signingKey, err := serviceAccountKey(s.path("pki"))
+	if err != nil {
+		return err
+	}
+	bind := "127.0.0.1"
+	if s.Node == RealNode {
+		bind = "0.0.0.0" // all there is are the cluster's own namespaces
+	}
+	return s.run(ctx, thirdparty.APIServer, nil, s.Programs[thirdparty.APIServer],
+		"--etcd-servers="+etcdURL, "--etcd-cafile="+s.path("pki", "ca.crt"), "--etcd-certfile="+etcd.crt, "--etcd-keyfile="+etcd.key,
+		"--bind-address="+bind, fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
+		"--tls-cert-file="+serving.crt, "--tls-private-key-file="+serving.key, "--client-ca-file="+s.path("pki", "ca.crt"),
+		// The issuer is the URL at which Azure publishes the keys, as in AKS with the OIDC issuer on.
+		"--service-account-issuer="+s.Spec.IssuerURL, "--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",
+		"--service-account-key-file="+signingKey, "--service-account-signing-key-file="+signingKey,
+		"--service-cluster-ip-range="+serviceRange,
+		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
+		"--kubelet-client-certificate="+toKubelet.crt, "--kubelet-client-key="+toKubelet.key,
+		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		"--profiling=false",
+	)
+}
+
+func (s *supervisor) startControllers(ctx context.Context) error {
+	_, signingKey, err := serviceAccountKey(s.path("pki"))
+	if err != nil {
+		return err
+	}
+	manager, err := s.kubeconfigFile(certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"})
+	if err != nil {
+		return err
+	}
+	scheduler, err := s.kubeconfigFile(certificate{name: thirdparty.Scheduler, user: "system:kube-scheduler"})
+	if err != nil {
+		return err
+	}
+	if err := s.run(ctx, thirdparty.ControllerManager, nil, s.Programs[thirdparty.ControllerManager],
+		"--kubeconfig="+manager, "--leader-elect=false", "--secure-port=0", "--profiling=false",
+		"--use-service-account-credentials", "--service-account-private-key-file="+signingKey, "--root-ca-file="+s.path("pki", "ca.crt"),
+		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"), "--cluster-signing-key-file="+s.path("pki", "ca.key"),
+		"--allocate-node-cidrs", "--cluster-cidr="+podRange, "--service-cluster-ip-range="+serviceRange,
+	); err != nil {
+		return err
+	}
+	return s.run(ctx, thirdparty.Scheduler, nil, s.Programs[thirdparty.Scheduler],
+		"--kubeconfig="+scheduler, "--leader-elect=false", "--secure-port=0", "--profiling=false")
+}
+
+func (s *supervisor) awaitAPIServer(ctx context.Context) error {
+	pool := x509.NewCertPool()
+	pool.AddCert(s.ca.cert)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 2 * time.Second}
+	defer client.CloseIdleConnections()
+	err := retry(ctx, 90*time.Second, "the API server", func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+loopback(s.ports.api)+"/readyz", nil)
+		if err != nil {
+			return err
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("/readyz answers %s", resp.Status)
+		}
+		return nil
+	})
+	if err == nil {
+		s.say("API server ready")
+	}
+	return err
+}
+
+type files struct{ crt, key string }
+
+func (s *supervisor) certificate(c certificate) (f files, err error) {
+	f.crt, f.key, err = s.ca.ensure(c)
+	if err != nil {
+		err = fmt.Errorf("making the certificate of %s: %w", c.name, err)
+	}
+	return f, err
+}
+
+// kubeconfigFile writes how a part of the cluster reaches the API server, as the user that c names.
+func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
+	content, err := kubeconfig(s.ca, "https://"+loopback(s.ports.api), "cluster", c.user, c)
+	if err != nil {
+		return "", err
+	}
+	path := s.path("pki", c.name+".kubeconfig")
+	return path, os.WriteFile(path, content, 0o600)
+}
+
+// kubeconfig is one in which user, authenticated by the certificate c, reaches cluster at server.
+func kubeconfig(ca *authority, server, cluster, user string, c certificate) ([]byte, error) {
+	crt, key, err := ca.ensure(c)
+	if err != nil {
+		return nil, fmt.Errorf("making the certificate of %s: %w", c.name, err)
+	}
+	var pem [3][]byte
+	for i, path := range []string{filepath.Join(ca.dir, "ca.crt"), crt, key} {
+		if pem[i], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	}
+	type object = map[string]any
+	return yaml.Marshal(object{
+		"apiVersion": "v1", "kind": "Config", "current-context": cluster, "preferences": object{},
+		"clusters": []object{{"name": cluster, "cluster": object{"server": server, "certificate-authority-data": pem[0]}}},
+		"contexts": []object{{"name": cluster, "context": object{"cluster": cluster, "user": user}}},
+		"users":    []object{{"name": user, "user": object{"client-certificate-data": pem[1], "client-key-data": pem[2]}}},
+	})
+}
+
+// kubectl runs it as the cluster's administrator.
+func (s *supervisor) kubectl(ctx context.Context, args ...string) error {
+	admin, err := s.kubeconfigFile(certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}})
+	if err != nil {
+		return err
+	}
+	if err := s.do(ctx, s.Programs[thirdparty.Kubectl], append([]string{"--kubeconfig=" + admin}, args...)...); err != nil {
+		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}

@@ -1,0 +1,322 @@
+// Package kube runs Kubernetes behind managed clusters: a control plane, the Key Vault Secrets Provider add-on and a node.
+//
+// Each cluster has a folder and one process, the supervisor, which starts everything else. Where the machine allows it (Linux,
+// root) the supervisor lives in namespaces of its own: processes, mounts, network devices and ports of two clusters never
+// meet, and all of them are gone when it is. The only ways in and out are two sockets in the folder: to the API server,
+// and to the edge, behind which is Azure.
+package kube
+
+import (
+	"bufio"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// Node says what runs pods.
+type Node string
+
+const (
+	// RealNode is a kubelet with containerd and runc. It needs Linux and root.
+	RealNode Node = "real"
+	// StandInNode mounts the volumes of pods by calling the Azure provider and runs no container.
+	StandInNode Node = "stand-in"
+)
+
+// Edge is what a cluster needs of the way to and from the world.
+type Edge interface {
+	// Serve answers proxy requests that arrive on l until ctx ends.
+	Serve(ctx context.Context, l net.Listener) error
+	// Tunnel leads host to what dial connects to; Untunnel ends that.
+	Tunnel(host string, dial func(context.Context) (net.Conn, error))
+	Untunnel(host string)
+	// CAFile is the PEM file of the authority that the edge's certificates are signed by.
+	CAFile() string
+}
+
+// Options of a Manager; all are required.
+type Options struct {
+	// Dir is where clusters are kept, a folder each.
+	Dir string
+	// Programs are what a cluster runs.
+	Programs thirdparty.Programs
+	// Node says what runs pods in every cluster.
+	Node Node
+	// Edge leads clients to the API servers, and clusters to Azure.
+	Edge Edge
+	// Log is told what clusters are doing.
+	Log *slog.Logger
+}
+
+// Manager runs clusters. It implements azure.Clusters.
+type Manager struct {
+	Options
+
+	mu       sync.Mutex
+	clusters map[string]*cluster
+}
+
+var _ azure.Clusters = (*Manager)(nil)
+
+// New returns a Manager without clusters; those that exist in Azure are started again by Azure.
+func New(o Options) *Manager { return &Manager{Options: o, clusters: map[string]*cluster{}} }
+
+// cluster is one that was started, seen from outside its namespaces.
+type cluster struct {
+	mu   sync.Mutex // held while it is started or stopped
+	spec azure.ClusterSpec
+	dir  string
+	stop func()
+	done <-chan struct{} // closed when the supervisor has ended
+}
+
+func (m *Manager) cluster(id string) *cluster {
+	id = strings.ToLower(id)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.clusters[id]
+	if c == nil {
+		// The name is short since paths of sockets are limited to about 100 bytes.
+		sum := sha256.Sum256([]byte(id))
+		c = &cluster{dir: filepath.Join(m.Dir, hex.EncodeToString(sum[:4]))}
+		m.clusters[id] = c
+	}
+	return c
+}
+
+// Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
+// one that runs otherwise is started anew, keeping its objects.
+func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
+	c := m.cluster(spec.ID)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running() && c.spec == spec {
+		return nil
+	}
+	c.halt(m.Edge)
+	c.spec = spec
+	if err := m.launch(ctx, c); err != nil {
+		c.halt(m.Edge)
+		return fmt.Errorf("starting cluster %s: %w", spec.Name, err)
+	}
+	return nil
+}
+
+// Delete stops a cluster and removes all that is left of it. One that is not there is no error.
+func (m *Manager) Delete(_ context.Context, id string) error {
+	c := m.cluster(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.halt(m.Edge)
+	if err := os.RemoveAll(c.dir); err != nil {
+		return fmt.Errorf("removing the cluster's folder: %w", err)
+	}
+	return nil
+}
+
+// Sweep removes what clusters in a folder have left outside it, where a local cloud was killed. None of them runs.
+func Sweep(dir string) {
+	clusters, _ := filepath.Glob(filepath.Join(dir, "*"))
+	for _, c := range clusters {
+		removeCgroups(cgroupRoot(c))
+	}
+}
+
+// Close stops every cluster and keeps their objects.
+func (m *Manager) Close() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range m.clusters {
+		c.mu.Lock()
+		c.halt(m.Edge)
+		c.mu.Unlock()
+	}
+}
+
+// Kubeconfig is what listClusterUserCredential gives: the cluster's own name, and a certificate of its administrator.
+func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte, error) {
+	ca, err := loadOrMakeAuthority(filepath.Join(m.cluster(spec.ID).dir, "pki"))
+	if err != nil {
+		return nil, err
+	}
+	group := strings.Split(spec.ID, "/")[4] // /subscriptions/{s}/resourceGroups/{g}/...
+	return kubeconfig(ca, "https://"+spec.FQDN+":443", spec.Name, "clusterUser_"+group+"_"+spec.Name,
+		certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}})
+}
+
+// PublicKeys are the keys that the cluster's service-account tokens are signed with.
+func (m *Manager) PublicKeys(id string) ([]crypto.PublicKey, error) {
+	dir := filepath.Join(m.cluster(id).dir, "pki")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	key, _, err := serviceAccountKey(dir)
+	if err != nil {
+		return nil, err
+	}
+	return []crypto.PublicKey{key.Public()}, nil
+}
+
+func (c *cluster) running() bool {
+	if c.done == nil {
+		return false
+	}
+	select {
+	case <-c.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (c *cluster) halt(edge Edge) {
+	if c.stop == nil {
+		return
+	}
+	edge.Untunnel(c.spec.FQDN)
+	c.stop()
+	<-c.done
+	c.stop, c.done = nil, nil
+}
+
+// launch starts the supervisor and waits for its word that the cluster is ready.
+func (m *Manager) launch(ctx context.Context, c *cluster) error {
+	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	edge, err := m.serveEdge(c)
+	if err != nil {
+		return err
+	}
+	logFile, err := os.OpenFile(filepath.Join(c.dir, "supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		edge()
+		return err
+	}
+	defer logFile.Close()
+	report, reportWriter, err := os.Pipe()
+	if err != nil {
+		edge()
+		return err
+	}
+	defer report.Close()
+
+	cmd := exec.Command(ownProgram())
+	cmd.Args = []string{os.Args[0], SupervisorCommand}
+	cmd.Stdout, cmd.Stderr = logFile, logFile
+	cmd.ExtraFiles = []*os.File{reportWriter}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		edge()
+		return err
+	}
+	settings := settings{
+		Spec: c.spec, Dir: c.dir, Programs: m.Programs, Node: m.Node, CAFile: m.Edge.CAFile(), CgroupRoot: cgroupRoot(c.dir),
+	}
+	if m.Node == RealNode {
+		cmd.Args = append(cmd.Args, inNamespaces)
+		cmd.Env = append(os.Environ(), machineFolder+"="+c.dir)
+		settings.Dir = machineDir
+		isolate(cmd)
+	}
+	done := make(chan struct{})
+	started := make(chan error)
+	go func() {
+		defer close(done)
+		// The kernel ends the supervisor when the thread that started it ends: it is kept until then.
+		unlock := lockThread()
+		defer unlock()
+		err := cmd.Start()
+		reportWriter.Close()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait()
+			removeCgroups(settings.CgroupRoot)
+		}
+		edge()
+	}()
+	if err := <-started; err != nil {
+		<-done
+		return fmt.Errorf("starting the supervisor: %w", err)
+	}
+	c.done = done
+	c.stop = func() { _ = stdin.Close(); end(cmd, done) }
+	if err := json.NewEncoder(stdin).Encode(settings); err != nil {
+		return fmt.Errorf("telling the supervisor its settings: %w", err)
+	}
+	m.Edge.Tunnel(c.spec.FQDN, func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
+	})
+	return m.await(ctx, c, report)
+}
+
+// await reads the supervisor's report until it says ready.
+func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error {
+	lines := make(chan string)
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(report); s.Scan(); {
+			lines <- s.Text()
+		}
+	}()
+	defer func() { // whoever stops reading lets the writer end
+		go func() {
+			for range lines {
+			}
+		}()
+	}()
+	start := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case line, open := <-lines:
+			switch {
+			case !open:
+				return fmt.Errorf("its supervisor ended; see %s", filepath.Join(c.dir, "supervisor.log"))
+			case line == reportReady:
+				m.Log.Info("cluster ready", "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
+				return nil
+			case strings.HasPrefix(line, reportError):
+				return errors.New(strings.TrimPrefix(line, reportError))
+			default:
+				m.Log.Info(line, "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
+			}
+		}
+	}
+}
+
+// serveEdge lets the cluster reach the edge through a socket in its folder, until the returned function is called.
+func (m *Manager) serveEdge(c *cluster) (func(), error) {
+	path := filepath.Join(c.dir, edgeSocket)
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listening for the cluster: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		if err := m.Edge.Serve(ctx, l); err != nil && ctx.Err() == nil {
+			m.Log.Error("edge for the cluster ended", "cluster", c.spec.Name, "error", err)
+		}
+	}()
+	return func() { cancel(); l.Close() }, nil
+}

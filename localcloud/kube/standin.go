@@ -1,0 +1,267 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+const (
+	// standInMessage is what the node and its pods say of themselves.
+	standInMessage = "stand-in: volumes are mounted, no container runs"
+	// podsFolder is in a cluster's folder: <namespace>/<pod>/<volume>/<file>.
+	podsFolder = "pods"
+	// The controller manager takes a node for lost that is silent for 40 s.
+	heartbeatInterval = 10 * time.Second
+	// driverUser is who the CSI driver is in its pod; its manifests permit that one to read SecretProviderClasses.
+	driverUser = "system:serviceaccount:kube-system:secrets-store-csi-driver"
+)
+
+// standIn is a node where the machine cannot run one. It does for pods what the kubelet and the CSI driver do together as far as
+// secrets are concerned: it mounts the Secrets Store volumes of pods that are scheduled to it, by asking the Azure provider
+// with tokens of the pods' service accounts. Volumes are folders on disk, other kinds of volumes are left out, and no
+// container runs, which the node and its pods say.
+type standIn struct {
+	name   string // of the node
+	labels map[string]string
+	dir    string // of the pods' volumes
+	core   corev1.CoreV1Interface
+	// classes reads SecretProviderClasses.
+	classes rest.Interface
+	// provider is nil where the cluster has no add-on.
+	provider v1alpha1.CSIDriverProviderClient
+	rotation time.Duration // 0: off
+	started  metav1.Time
+
+	pods map[types.UID]*standInPod
+}
+
+// startStandInNode returns when the node is registered as ready. It goes on until ctx ends.
+func (s *supervisor) startStandInNode(ctx context.Context) error {
+	n := &standIn{name: nodeName(s.Spec), dir: s.path(podsFolder), started: metav1.Now(), pods: map[types.UID]*standInPod{}}
+	var err error
+	if n.labels, err = labels.ConvertSelectorToLabelsMap(nodeLabels(s.Spec)); err != nil {
+		return fmt.Errorf("reading the node's labels: %w", err)
+	}
+	// A node that starts again starts empty: its pods are mounted anew.
+	for _, dir := range []string{n.dir, s.path("providers")} {
+		if err := os.RemoveAll(dir); err != nil {
+			return err
+		}
+	}
+	config, err := s.clientConfig(certificate{name: thirdparty.Kubelet, user: "system:node:" + n.name, groups: []string{"system:nodes"}})
+	if err != nil {
+		return err
+	}
+	if n.core, err = corev1.NewForConfig(config); err != nil {
+		return fmt.Errorf("making the node's client: %w", err)
+	}
+	if s.Spec.SecretsProvider {
+		if err := s.connectProvider(ctx, n); err != nil {
+			return err
+		}
+	}
+	if err := n.register(ctx); err != nil {
+		return fmt.Errorf("registering the stand-in node: %w", err)
+	}
+	s.processes.Go(func() { n.run(ctx) })
+	s.say("node %s ready (%s)", n.name, standInMessage)
+	return nil
+}
+
+// connectProvider starts the Azure provider and gives the node what it needs to ask it.
+func (s *supervisor) connectProvider(ctx context.Context, n *standIn) error {
+	if err := s.startAzureProvider(ctx); err != nil {
+		return err
+	}
+	config, err := s.clientConfig(certificate{name: thirdparty.CSIDriver, user: driverUser})
+	if err != nil {
+		return err
+	}
+	if n.classes, err = newClassClient(config); err != nil {
+		return fmt.Errorf("making the CSI driver's client: %w", err)
+	}
+	conn, err := grpc.NewClient("unix:"+s.path("providers", azureProvider+".sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return fmt.Errorf("connecting to the Azure provider: %w", err)
+	}
+	context.AfterFunc(ctx, func() { conn.Close() })
+	n.provider = v1alpha1.NewCSIDriverProviderClient(conn)
+	if s.Spec.Rotation {
+		n.rotation = s.Spec.RotationPollInterval
+	}
+	return nil
+}
+
+// clientConfig is how the user that c names reaches the API server.
+func (s *supervisor) clientConfig(c certificate) (*rest.Config, error) {
+	f, err := s.certificate(c)
+	if err != nil {
+		return nil, err
+	}
+	return &rest.Config{
+		Host:            "https://" + loopback(s.ports.api),
+		TLSClientConfig: rest.TLSClientConfig{CAFile: s.path("pki", "ca.crt"), CertFile: f.crt, KeyFile: f.key},
+		QPS:             -1, // all there is to slow down is the own machine
+	}, nil
+}
+
+// register makes the Node object, or makes it ready again where the cluster was started before.
+func (n *standIn) register(ctx context.Context) error {
+	all := map[string]string{v1.LabelHostname: n.name, v1.LabelOSStable: "linux", v1.LabelArchStable: runtime.GOARCH}
+	for k, v := range n.labels {
+		all[k] = v
+	}
+	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{Name: n.name, Labels: all}}
+	_, err := n.core.Nodes().Create(ctx, node, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) {
+		var patch []byte
+		if patch, err = json.Marshal(map[string]any{"metadata": map[string]any{"labels": all}}); err != nil {
+			return err
+		}
+		_, err = n.core.Nodes().Patch(ctx, n.name, types.MergePatchType, patch, metav1.PatchOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	return n.heartbeat(ctx)
+}
+
+// heartbeat says that the node is ready, as often as it is called.
+func (n *standIn) heartbeat(ctx context.Context) error {
+	// Nothing is used of what the node has: that it is enough for any pod is all that matters.
+	resources := v1.ResourceList{
+		v1.ResourceCPU: resource.MustParse("64"), v1.ResourceMemory: resource.MustParse("256Gi"),
+		v1.ResourceEphemeralStorage: resource.MustParse("1Ti"), v1.ResourcePods: resource.MustParse("250"),
+	}
+	patch, err := json.Marshal(map[string]any{"status": v1.NodeStatus{
+		Capacity: resources, Allocatable: resources,
+		Addresses: []v1.NodeAddress{{Type: v1.NodeHostName, Address: n.name}},
+		NodeInfo:  v1.NodeSystemInfo{OperatingSystem: "linux", Architecture: runtime.GOARCH, KubeletVersion: "stand-in", OSImage: "none"},
+		Conditions: []v1.NodeCondition{{
+			Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "StandIn", Message: standInMessage,
+			LastHeartbeatTime: metav1.Now(), LastTransitionTime: n.started,
+		}},
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = n.core.Nodes().PatchStatus(ctx, n.name, patch)
+	return err
+}
+
+// run keeps the node ready and its pods mounted until ctx ends, and removes what it mounted.
+func (n *standIn) run(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() {
+		for pause(ctx, heartbeatInterval) {
+			n.logFailure(ctx, "saying that the node is ready", n.heartbeat(ctx))
+		}
+	})
+	both.Go(func() {
+		for again := true; again; again = pause(ctx, time.Second) {
+			n.logFailure(ctx, "watching the node's pods", n.followPods(ctx))
+		}
+		for uid := range n.pods {
+			n.forget(uid)
+		}
+	})
+	both.Wait()
+	_ = os.RemoveAll(n.dir)
+}
+
+// logFailure is for what is tried again, and not for what fails because the node ends.
+func (n *standIn) logFailure(ctx context.Context, doing string, err error) {
+	if err != nil && ctx.Err() == nil {
+		fmt.Fprintf(os.Stderr, "stand-in node: %s: %v\n", doing, err)
+	}
+}
+
+// pause returns after d, or with false when ctx ends.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// ReadStandIn returns, on a line, the files that a pod on a stand-in node has mounted: "<namespace>/<pod> (stand-in node, no
+// container): <file> = <content>, ...", with spaces for the line ends in contents. kubeDir is that of the Manager's clusters,
+// which are searched for the pod. A pod that has nothing mounted is an error.
+func ReadStandIn(kubeDir, namespace, pod string) (string, error) {
+	clusters, err := os.ReadDir(kubeDir)
+	if err != nil {
+		return "", fmt.Errorf("reading the clusters' folder: %w", err)
+	}
+	for _, cluster := range clusters {
+		dir := filepath.Join(kubeDir, cluster.Name(), podsFolder, namespace, pod)
+		volumes, err := os.ReadDir(dir)
+		if os.IsNotExist(err) {
+			continue
+		}
+		if err != nil {
+			return "", fmt.Errorf("reading the pod's volumes: %w", err)
+		}
+		var contents []string
+		for _, volume := range volumes {
+			if contents, err = appendContents(contents, filepath.Join(dir, volume.Name()), ""); err != nil {
+				return "", fmt.Errorf("reading volume %s: %w", volume.Name(), err)
+			}
+		}
+		return fmt.Sprintf("%s/%s (stand-in node, no container): %s", namespace, pod, strings.Join(contents, ", ")), nil
+	}
+	return "", fmt.Errorf("pod %s/%s has no volume mounted on a stand-in node", namespace, pod)
+}
+
+// appendContents reads the files below a volume's folder as a container would see them: through links, and without what the
+// writer keeps for itself in names that start with two dots.
+func appendContents(to []string, volume, below string) ([]string, error) {
+	entries, err := os.ReadDir(filepath.Join(volume, below))
+	if err != nil {
+		return nil, err
+	}
+	for _, entry := range entries {
+		name := filepath.Join(below, entry.Name())
+		if strings.HasPrefix(entry.Name(), "..") {
+			continue
+		}
+		info, err := os.Stat(filepath.Join(volume, name))
+		if err != nil {
+			return nil, err
+		}
+		if info.IsDir() {
+			if to, err = appendContents(to, volume, name); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(volume, name))
+		if err != nil {
+			return nil, err
+		}
+		to = append(to, name+" = "+strings.ReplaceAll(string(content), "\n", " "))
+	}
+	return to, nil
+}

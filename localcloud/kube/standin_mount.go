@@ -1,0 +1,155 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	authentication "k8s.io/api/authentication/v1"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/secrets-store-csi-driver/pkg/util/fileutil"
+	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
+)
+
+const (
+	// tokenAudience is the one of the CSIDriver object's token requests.
+	tokenAudience = "api://AzureADTokenExchange"
+	// mountTimeout is the kubelet's for CSI drivers.
+	mountTimeout = 2 * time.Minute
+	// mountPermission is that of files for which the provider is told no other.
+	mountPermission fs.FileMode = 0o644
+)
+
+// newClassClient reads SecretProviderClasses.
+func newClassClient(config *rest.Config) (rest.Interface, error) {
+	config = rest.CopyConfig(config)
+	config.APIPath = "/apis"
+	config.GroupVersion = &schema.GroupVersion{Group: "secrets-store.csi.x-k8s.io", Version: "v1"}
+	config.NegotiatedSerializer = scheme.Codecs.WithoutConversion()
+	return rest.RESTClientFor(config)
+}
+
+// mount fills the folder of one CSI volume with what the provider has for it now. A volume that is there already is replaced
+// at once or, on an error, left as it is.
+func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) error {
+	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
+	defer cancel()
+	source := volume.CSI
+	switch {
+	case source.Driver != csiDriverName:
+		return fmt.Errorf("CSI driver %s is not supported by the stand-in node, only %s is", source.Driver, csiDriverName)
+	case n.provider == nil:
+		return fmt.Errorf("driver name %s not found in the list of registered CSI drivers", source.Driver)
+	case source.ReadOnly == nil || !*source.ReadOnly:
+		return errors.New("Readonly is not true in request") //nolint:staticcheck // the driver's words
+	case source.NodePublishSecretRef != nil:
+		return errors.New("nodePublishSecretRef is not supported by the stand-in node")
+	}
+	attributes, err := n.attributes(ctx, pod, source.VolumeAttributes)
+	if err != nil {
+		return err
+	}
+	permission, err := json.Marshal(mountPermission)
+	if err != nil {
+		return err
+	}
+	dir := filepath.Join(n.podDir(pod), volume.Name)
+	response, err := n.provider.Mount(ctx, &v1alpha1.MountRequest{
+		Attributes: attributes, Secrets: "null", TargetPath: dir, Permission: string(permission),
+	}, grpc.WaitForReady(true)) // it may be starting
+	switch code := response.GetError().GetCode(); {
+	case err != nil:
+	case code != "":
+		err = fmt.Errorf("mount request failed with provider error code %s", code)
+	case len(response.GetObjectVersion()) == 0:
+		err = errors.New("missing object versions")
+	}
+	if err != nil {
+		return fmt.Errorf("failed to mount secrets store objects for pod %s/%s, err: %w", pod.Namespace, pod.Name, err)
+	}
+	// The writer validates too, but only in a folder that is there, and that is one that was mounted.
+	if err := fileutil.Validate(response.GetFiles()); err != nil {
+		return fmt.Errorf("the provider's files are refused: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return fileutil.WritePayloads(dir, response.GetFiles())
+}
+
+// attributes are what the provider is told, in JSON: the class's parameters, the volume's attributes, and what the kubelet adds.
+func (n *standIn) attributes(ctx context.Context, pod *v1.Pod, ofVolume map[string]string) (string, error) {
+	parameters, err := n.parameters(ctx, pod.Namespace, ofVolume["secretProviderClass"])
+	if err != nil {
+		return "", err
+	}
+	maps.Copy(parameters, ofVolume)
+	tokens, err := n.tokens(ctx, pod)
+	if err != nil {
+		return "", err
+	}
+	maps.Copy(parameters, map[string]string{
+		"csi.storage.k8s.io/pod.name":              pod.Name,
+		"csi.storage.k8s.io/pod.namespace":         pod.Namespace,
+		"csi.storage.k8s.io/pod.uid":               string(pod.UID),
+		"csi.storage.k8s.io/serviceAccount.name":   pod.Spec.ServiceAccountName,
+		"csi.storage.k8s.io/ephemeral":             "true",
+		"csi.storage.k8s.io/serviceAccount.tokens": tokens,
+	})
+	content, err := json.Marshal(parameters)
+	return string(content), err
+}
+
+// parameters are those of a SecretProviderClass of the Azure provider.
+func (n *standIn) parameters(ctx context.Context, namespace, class string) (map[string]string, error) {
+	if class == "" {
+		return nil, errors.New("secretProviderClass is not set")
+	}
+	content, err := n.classes.Get().Namespace(namespace).Resource("secretproviderclasses").Name(class).Do(ctx).Raw()
+	if err != nil {
+		return nil, fmt.Errorf("failed to get secretproviderclass %s/%s, error: %w", namespace, class, err)
+	}
+	var object struct {
+		Spec struct {
+			Provider   string            `json:"provider"`
+			Parameters map[string]string `json:"parameters"`
+		} `json:"spec"`
+	}
+	if err := json.Unmarshal(content, &object); err != nil {
+		return nil, fmt.Errorf("reading secretproviderclass %s/%s: %w", namespace, class, err)
+	}
+	if object.Spec.Provider != azureProvider {
+		return nil, fmt.Errorf("error connecting to provider %q: provider not found", object.Spec.Provider)
+	}
+	if len(object.Spec.Parameters) == 0 {
+		return nil, fmt.Errorf("parameters not set in %s/%s", namespace, class)
+	}
+	return object.Spec.Parameters, nil
+}
+
+// tokens are of the pod's service account, for this pod and as long as it is there, in the form in which the kubelet gives them to
+// drivers: a JSON object by audience.
+func (n *standIn) tokens(ctx context.Context, pod *v1.Pod) (string, error) {
+	token, err := n.core.ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, &authentication.TokenRequest{
+		Spec: authentication.TokenRequestSpec{
+			Audiences:      []string{tokenAudience},
+			BoundObjectRef: &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+		},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return "", fmt.Errorf("failed to get service account token for pod %s/%s: %w", pod.Namespace, pod.Name, err)
+	}
+	content, err := json.Marshal(map[string]authentication.TokenRequestStatus{tokenAudience: token.Status})
+	return string(content), err
+}

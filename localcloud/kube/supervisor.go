@@ -1,0 +1,286 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// SupervisorCommand is the argument with which this program is a cluster's supervisor: its main calls Supervise.
+const SupervisorCommand = "cluster-supervisor"
+
+// inNamespaces follows SupervisorCommand in the first process of new namespaces, and insideMachine in the second.
+const (
+	inNamespaces  = "in-namespaces"
+	insideMachine = "inside-machine"
+)
+
+// The sockets in a cluster's folder.
+const (
+	apiSocket  = "api.sock"
+	edgeSocket = "edge.sock"
+)
+
+// What the supervisor reports, a line each, on the file descriptor after standard error. Other lines say how far it is.
+const (
+	reportReady = "ready"
+	reportError = "error: "
+	reportFile  = 3
+)
+
+// settings are what the Manager tells a supervisor on its standard input. When that ends, so does the cluster.
+type settings struct {
+	Spec       azure.ClusterSpec
+	Dir        string // the cluster's folder as the supervisor sees it
+	Programs   thirdparty.Programs
+	Node       Node
+	CAFile     string
+	CgroupRoot string
+}
+
+// Supervise runs a cluster until standard input ends or ctx does. args are those after SupervisorCommand.
+func Supervise(ctx context.Context, args []string) error {
+	report := os.NewFile(reportFile, "report")
+	if len(args) > 0 && args[0] == inNamespaces {
+		return superviseMachine(report)
+	}
+	syscall.CloseOnExec(reportFile)
+	decoder := json.NewDecoder(os.Stdin)
+	var s settings
+	if err := decoder.Decode(&s); err != nil {
+		return fmt.Errorf("reading the cluster's settings: %w", err)
+	}
+	ctx, cancel := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		cancel()
+	}()
+
+	sup := &supervisor{settings: s, report: report}
+	err := sup.start(ctx)
+	if err != nil {
+		fmt.Fprintf(report, "%s%s\n", reportError, strings.ReplaceAll(err.Error(), "\n", " "))
+		cancel()
+	} else {
+		fmt.Fprintln(report, reportReady)
+		<-ctx.Done()
+	}
+	sup.processes.Wait()
+	return err
+}
+
+// superviseMachine is the first process of new namespaces: it dresses them up as a node and lets a second one do the work.
+func superviseMachine(report *os.File) error {
+	// The settings follow on the same standard input, which the second process reads: only the folder is needed here.
+	dir := os.Getenv(machineFolder)
+	if err := enterMachine(dir); err != nil {
+		fmt.Fprintf(report, "%s%s\n", reportError, err)
+		return err
+	}
+	status, err := reapUntilExit([]string{os.Args[0], SupervisorCommand, insideMachine}, []uintptr{0, 1, 2, reportFile})
+	if err == nil && status != 0 {
+		err = fmt.Errorf("the supervisor ended with status %d", status)
+	}
+	return err
+}
+
+// machineFolder is the environment variable that names the cluster's folder to the first process of its namespaces.
+const machineFolder = "KEYVAULT_AKS_CLUSTER_FOLDER"
+
+// supervisor is a cluster seen from inside.
+type supervisor struct {
+	settings
+	report    io.Writer
+	ports     ports
+	ca        *authority
+	processes sync.WaitGroup
+}
+
+// ports of a cluster. In namespaces of its own they are the usual ones.
+type ports struct{ api, etcd, etcdPeer, kubelet, edge int }
+
+var usualPorts = ports{api: 6443, etcd: 2379, etcdPeer: 2380, kubelet: 10250, edge: 3128}
+
+// start brings the cluster to where its node is ready. All that it starts ends with ctx.
+func (s *supervisor) start(ctx context.Context) (err error) {
+	s.ports = usualPorts
+	if s.Node != RealNode {
+		if s.ports, err = freePorts(); err != nil {
+			return fmt.Errorf("finding free ports: %w", err)
+		}
+	}
+	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
+		return fmt.Errorf("making the cluster's authority: %w", err)
+	}
+	if err := forward(ctx, "tcp", loopback(s.ports.edge), "unix", s.path(edgeSocket)); err != nil {
+		return err
+	}
+	if err := forward(ctx, "unix", s.path(apiSocket), "tcp", loopback(s.ports.api)); err != nil {
+		return err
+	}
+	// The container runtime does not need the control plane: both start at once.
+	containers := make(chan error, 1)
+	if s.Node == RealNode {
+		go func() { containers <- s.startContainers(ctx) }()
+	} else {
+		containers <- nil
+	}
+	if err := s.startControlPlane(ctx); err != nil {
+		return err
+	}
+	if err := s.installAddon(ctx); err != nil {
+		return err
+	}
+	if err := <-containers; err != nil {
+		return err
+	}
+	if s.Node == RealNode {
+		return s.startNode(ctx)
+	}
+	return s.startStandInNode(ctx)
+}
+
+func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }
+
+// path is one in the cluster's folder.
+func (s *supervisor) path(elem ...string) string {
+	return filepath.Join(append([]string{s.Dir}, elem...)...)
+}
+
+// run keeps a program running until ctx ends. Its output goes to a file of its own.
+func (s *supervisor) run(ctx context.Context, name string, env []string, path string, args ...string) error {
+	if err := os.MkdirAll(s.path("log"), 0o700); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(s.path("log", name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	s.processes.Add(1)
+	go func() {
+		defer s.processes.Done()
+		defer log.Close()
+		defer lockThread()()
+		for ctx.Err() == nil {
+			cmd := exec.CommandContext(ctx, path, args...)
+			cmd.Env = append(os.Environ(), env...)
+			cmd.Stdout, cmd.Stderr = log, log
+			endWithParent(cmd)
+			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+			cmd.WaitDelay = 5 * time.Second
+			if err := cmd.Run(); ctx.Err() == nil {
+				fmt.Fprintf(os.Stderr, "%s ended and is started again: %v\n", name, err)
+			}
+			select { // as a service manager would: not at once
+			case <-ctx.Done():
+			case <-time.After(time.Second):
+			}
+		}
+	}()
+	return nil
+}
+
+// do runs a program that ends, and returns what it says where it fails.
+func (s *supervisor) do(ctx context.Context, path string, args ...string) error {
+	cmd := exec.CommandContext(ctx, path, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w: %s", filepath.Base(path), args[0], err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}
+
+// retry calls f until it succeeds or the time is over. It is for programs that say by answering that they are there.
+func retry(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		err := f(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
+
+// forward copies both ways between each connection to one address and a new one to another, until ctx ends.
+func forward(ctx context.Context, fromNetwork, from, toNetwork, to string) error {
+	if fromNetwork == "unix" {
+		if err := os.Remove(from); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	l, err := net.Listen(fromNetwork, from)
+	if err != nil {
+		return fmt.Errorf("listening on %s: %w", from, err)
+	}
+	context.AfterFunc(ctx, func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				far, err := new(net.Dialer).DialContext(ctx, toNetwork, to)
+				if err != nil {
+					return
+				}
+				defer far.Close()
+				splice(ctx, conn, far)
+			}()
+		}
+	}()
+	return nil
+}
+
+// splice copies until both sides have said all, each side's end being passed on to the other.
+func splice(ctx context.Context, a, b net.Conn) {
+	stop := context.AfterFunc(ctx, func() { a.Close(); b.Close() })
+	defer stop()
+	var both sync.WaitGroup
+	for _, way := range [][2]net.Conn{{a, b}, {b, a}} {
+		both.Go(func() {
+			_, _ = io.Copy(way[1], way[0])
+			if w, ok := way[1].(interface{ CloseWrite() error }); ok {
+				_ = w.CloseWrite()
+			}
+		})
+	}
+	both.Wait()
+}
+
+// freePorts are ones that nothing listens on just now.
+func freePorts() (ports, error) {
+	var p ports
+	for _, port := range []*int{&p.api, &p.etcd, &p.etcdPeer, &p.kubelet, &p.edge} {
+		l, err := net.Listen("tcp", loopback(0))
+		if err != nil {
+			return p, err
+		}
+		defer l.Close() // after all are found, so that they differ
+		*port = l.Addr().(*net.TCPAddr).Port
+	}
+	return p, nil
+}

@@ -1,0 +1,103 @@
+// Command localcloud stands in for Azure on this machine and runs Kubernetes for real, so that the program of this repository
+// can be seen at work, from the engine to a pod that reads its secret, without a subscription.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = errors.New("interrupted; `make up` goes on from here, `make down` removes what there is")
+		}
+		fmt.Fprintf(os.Stderr, "localcloud: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func command() *cobra.Command {
+	var project, home, stack string
+	var config []string
+	node := nodeFlag{}
+	root := &cobra.Command{
+		Use:           "localcloud",
+		Short:         "Azure on one machine, for the program in this repository",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program, in a checkout of this repository")
+	flags.StringVar(&home, "home", "", "`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or ~/.local/state)")
+
+	withHome := func(run func(*localCloud, context.Context) error) func(*cobra.Command, []string) error {
+		return func(cmd *cobra.Command, _ []string) error {
+			l, err := locate(project, home)
+			if err != nil {
+				return err
+			}
+			return run(l, cmd.Context())
+		}
+	}
+	up := &cobra.Command{
+		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
+		RunE: withHome(func(l *localCloud, ctx context.Context) error { return l.up(ctx, stack, node.Node, config) }),
+	}
+	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
+	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
+	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
+	root.AddCommand(
+		up,
+		&cobra.Command{
+			Use: "prepare", Short: "Install and build what the first up would, and start nothing", Args: cobra.NoArgs,
+			RunE: withHome((*localCloud).prepareMachine),
+		},
+		&cobra.Command{
+			Use: "down", Short: "Destroy the stacks, stop the local cloud and remove its state", Args: cobra.NoArgs,
+			RunE: withHome((*localCloud).down),
+		},
+		&cobra.Command{
+			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
+			RunE: withHome((*localCloud).status),
+		},
+		&cobra.Command{
+			Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
+			RunE: withHome((*localCloud).env),
+		},
+		&cobra.Command{
+			Use: serveCommand, Hidden: true, Args: cobra.NoArgs,
+			RunE: withHome((*localCloud).serve),
+		},
+		&cobra.Command{
+			Use: kube.SupervisorCommand, Hidden: true, DisableFlagParsing: true,
+			RunE: func(cmd *cobra.Command, args []string) error { return kube.Supervise(cmd.Context(), args) },
+		},
+	)
+	return root
+}
+
+// nodeFlag is the kind of node that was asked for, or none.
+type nodeFlag struct{ kube.Node }
+
+func (f *nodeFlag) String() string { return string(f.Node) }
+func (f *nodeFlag) Type() string   { return "node" }
+
+func (f *nodeFlag) Set(given string) error {
+	switch n := kube.Node(given); n {
+	case kube.RealNode, kube.StandInNode:
+		f.Node = n
+		return nil
+	}
+	return fmt.Errorf("%q is neither %s nor %s", given, kube.RealNode, kube.StandInNode)
+}

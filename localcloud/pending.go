@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
+)
+
+// pendingOperation is one that the engine had begun when it was killed.
+type pendingOperation struct {
+	Type     string `json:"type"`
+	Resource struct {
+		URN    string         `json:"urn"`
+		Type   string         `json:"type"`
+		Inputs map[string]any `json:"inputs"`
+	} `json:"resource"`
+}
+
+// created returns the id of a resource that was being created when the engine was killed and is there all the same, or "".
+// What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are applied, not created, and
+// random values are nowhere but in the state.
+func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (string, error) {
+	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native:") {
+		return "", nil
+	}
+	id, apiVersion, err := plugin.ResourceID(op.Resource.Type, op.Resource.Inputs, subscriptionID)
+	if err != nil {
+		return "", fmt.Errorf("naming %s: %w", op.Resource.URN, err)
+	}
+	for {
+		found, err := azure.GetByID(ctx, id, apiVersion, nil)
+		var refused *azcore.ResponseError
+		if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
+			return "", nil
+		}
+		if err != nil {
+			return "", fmt.Errorf("looking for %s: %w", id, err)
+		}
+		properties, _ := found.Properties.(map[string]any)
+		switch state, _ := properties["provisioningState"].(string); state {
+		case "Creating", "Updating":
+		default:
+			return id, nil
+		}
+		select {
+		case <-ctx.Done():
+			return "", ctx.Err()
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// azureClient is a client of the local cloud's subscription, as its owner.
+func azureClient(r *running) (*armresources.Client, error) {
+	ca, err := os.ReadFile(r.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	options := azcore.ClientOptions{Transport: &http.Client{Transport: &http.Transport{
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}),
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+	}}}
+	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	if err != nil {
+		return nil, err
+	}
+	return armresources.NewClient(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
+}

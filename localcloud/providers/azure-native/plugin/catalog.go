@@ -1,0 +1,213 @@
+package plugin
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// resourceType says everything that sets one resource type apart; the rest of the plugin is the same for all of them.
+// Names are those of the Pulumi SDK, which for these types are ARM's own. Paths into values are dotted, with * for every
+// element of an array or map.
+type resourceType struct {
+	// token is module:Type, as in azure-native:<module>[/v<date>]:<Type>.
+	token string
+	// version is the API version of the token without a date; a dated token sends its own.
+	version string
+	// path is the resource's ID, its {parameters} named as the inputs that fill them. All of them replace on change.
+	path string
+	// name is the parameter of path that auto-naming fills, in the way of naming, and nameRule what ARM accepts for it.
+	name     string
+	naming   naming
+	nameRule *regexp.Regexp
+	// required are the inputs without which there is no request to make, besides those of path.
+	required []string
+	// top are the inputs that sit beside "properties" in ARM's body; all others go inside it.
+	top []string
+	// flat: the outputs hold the content of ARM's "properties" instead of "properties" itself.
+	flat bool
+	// replace are the inputs, besides those of path, whose change replaces the resource.
+	replace []string
+	// readOnly are the outputs that are no inputs, besides those that no type accepts (see readOnlyEverywhere).
+	readOnly []string
+	// sets are inputs that are lists of keys here and objects with these keys on the wire.
+	sets []string
+	// spellings are the objects in ARM's body whose properties have other names there.
+	spellings []spelling
+	// keep are parts of ARM's body that are resources of their own elsewhere. Left out of the inputs they are empty on
+	// create and stay as they are on update.
+	keep []string
+	// secret are inputs that must not appear in an error, whatever the service echoes.
+	secret []string
+	// dataPlane deletes what ARM has no DELETE for; nil means ARM's DELETE.
+	dataPlane dataPlaneDelete
+}
+
+// naming is what the plugin does when a program leaves a resource's name out.
+type naming int
+
+const (
+	nameRandom naming = iota // the Pulumi name and 8 hex digits
+	nameCopy                 // the Pulumi name
+	nameUUID                 // a UUID
+)
+
+const (
+	group   = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}"
+	vault   = group + "/providers/Microsoft.KeyVault/vaults/{vaultName}"
+	uai     = group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}"
+	cluster = group + "/providers/Microsoft.ContainerService/managedClusters/{resourceName}"
+)
+
+// attributes of a secret or key are named in the SDK as nowhere else.
+var attributes = named("properties.attributes", "expires", "exp", "notBefore", "nbf")
+
+// catalog: paths, bodies and name rules are those of the specifications in Azure/azure-rest-api-specs, replacement and
+// naming those of pulumi-azure-native v2.
+var catalog = []*resourceType{
+	{
+		token: "resources:ResourceGroup", version: "2022-09-01", path: group,
+		name: "resourceGroupName", naming: nameRandom, nameRule: regexp.MustCompile(`^.{1,90}$`),
+		required: []string{"location"},
+		top:      []string{"location", "managedBy", "tags"},
+		replace:  []string{"location"},
+		readOnly: []string{"properties"},
+	},
+	{
+		token: "keyvault:Vault", version: "2023-02-01", path: vault,
+		name: "vaultName", naming: nameRandom, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`),
+		required: []string{"location", "properties", "properties.sku", "properties.sku.family", "properties.sku.name", "properties.tenantId"},
+		top:      []string{"location", "properties", "tags"},
+		readOnly: []string{"properties.vaultUri", "properties.provisioningState", "properties.hsmPoolResourceId", "properties.privateEndpointConnections"},
+		keep:     []string{"properties.accessPolicies"},
+	},
+	{
+		token: "keyvault:Secret", version: "2023-02-01", path: vault + "/secrets/{secretName}",
+		name: "secretName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`),
+		required:  []string{"properties"},
+		top:       []string{"properties", "tags"},
+		readOnly:  []string{"location", "properties.secretUri", "properties.secretUriWithVersion", "properties.attributes.created", "properties.attributes.updated"},
+		spellings: []spelling{attributes},
+		secret:    []string{"properties.value"},
+		dataPlane: deleteSecret,
+	},
+	{
+		token: "keyvault:Key", version: "2023-02-01", path: vault + "/keys/{keyName}",
+		name: "keyName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`),
+		required:  []string{"properties"},
+		top:       []string{"properties", "tags"},
+		flat:      true,
+		readOnly:  []string{"location", "keyUri", "keyUriWithVersion", "attributes.created", "attributes.updated", "attributes.recoveryLevel"},
+		spellings: []spelling{attributes, named("properties", "releasePolicy", "release_policy")},
+		dataPlane: deleteKey,
+	},
+	{
+		token: "managedidentity:UserAssignedIdentity", version: "2023-01-31", path: uai,
+		name: "resourceName", naming: nameRandom,
+		required: []string{"location"},
+		top:      []string{"location", "tags"},
+		flat:     true,
+		readOnly: []string{"clientId", "principalId", "tenantId"},
+	},
+	{
+		token: "managedidentity:FederatedIdentityCredential", version: "2023-01-31",
+		path: uai + "/federatedIdentityCredentials/{federatedIdentityCredentialResourceName}",
+		name: "federatedIdentityCredentialResourceName", naming: nameCopy,
+		nameRule: regexp.MustCompile(`^[a-zA-Z0-9]{1}[a-zA-Z0-9-_]{2,119}$`),
+		required: []string{"audiences", "issuer", "subject"},
+		flat:     true,
+	},
+	{
+		token: "authorization:RoleAssignment", version: "2022-04-01",
+		path: "/{scope}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}",
+		name: "roleAssignmentName", naming: nameUUID,
+		required: []string{"principalId", "roleDefinitionId"},
+		flat:     true,
+		replace:  []string{"principalId"},
+		readOnly: []string{"createdBy", "createdOn", "updatedBy", "updatedOn"},
+	},
+	{
+		token: "containerservice:ManagedCluster", version: "2023-04-01", path: cluster,
+		name: "resourceName", naming: nameRandom,
+		nameRule: regexp.MustCompile(`^[a-zA-Z0-9]$|^[a-zA-Z0-9][-_a-zA-Z0-9]{0,61}[a-zA-Z0-9]$`),
+		required: []string{"location"},
+		top:      []string{"extendedLocation", "identity", "location", "sku", "tags"},
+		flat:     true,
+		replace:  []string{"diskEncryptionSetID", "dnsPrefix", "fqdnSubdomain", "linuxProfile", "location", "networkProfile", "nodeResourceGroup", "windowsProfile"},
+		readOnly: []string{
+			"azurePortalFQDN", "currentKubernetesVersion", "fqdn", "maxAgentPools", "powerState", "privateFQDN", "resourceUID",
+			"oidcIssuerProfile.issuerURL", "addonProfiles.*.identity", "identity.principalId", "identity.tenantId",
+			"agentPoolProfiles.*.currentOrchestratorVersion", "agentPoolProfiles.*.nodeImageVersion", "agentPoolProfiles.*.provisioningState", "agentPoolProfiles.*.eTag",
+			"networkProfile.loadBalancerProfile.effectiveOutboundIPs", "networkProfile.natGatewayProfile.effectiveOutboundIPs",
+		},
+		sets:      []string{"identity.userAssignedIdentities"},
+		spellings: []spelling{{at: "properties.autoScalerProfile", toARM: camelToKebab, toSDK: kebabToCamel}},
+		secret:    []string{"windowsProfile.adminPassword", "servicePrincipalProfile.secret", "aadProfile.serverAppSecret"},
+	},
+	{
+		token: "containerservice:AgentPool", version: "2023-04-01", path: cluster + "/agentPools/{agentPoolName}",
+		name: "agentPoolName", naming: nameRandom, nameRule: regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`),
+		flat:     true,
+		replace:  []string{"gpuInstanceProfile", "vmSize"},
+		readOnly: []string{"currentOrchestratorVersion", "nodeImageVersion"},
+	},
+}
+
+// readOnlyEverywhere are outputs that no resource type takes as inputs.
+var readOnlyEverywhere = []string{"id", "name", "type", "eTag", "systemData", "provisioningState", "azureApiVersion", "__inputs"}
+
+// notImplemented is the answer to what Azure has and this plugin has not.
+func notImplemented(token string) error {
+	return fmt.Errorf("not implemented here: %s", token)
+}
+
+var tokenPattern = regexp.MustCompile(`^azure-native:([a-z]+)(?:/v(\d{4})(\d{2})(\d{2})(preview)?)?:(\w+)$`)
+
+// parseToken takes a token of a resource type or function apart into module:member and the API version that its date
+// stands for, which is empty where it has none.
+func parseToken(token string) (member, apiVersion string, err error) {
+	m := tokenPattern.FindStringSubmatch(token)
+	if m == nil {
+		return "", "", notImplemented(token)
+	}
+	if m[2] != "" {
+		apiVersion = strings.Join(m[2:5], "-")
+		if m[5] != "" {
+			apiVersion += "-preview"
+		}
+	}
+	return m[1] + ":" + m[6], apiVersion, nil
+}
+
+// lookup finds a resource type and the API version to speak with, by the type's token.
+func lookup(token string) (rt *resourceType, apiVersion string, err error) {
+	member, apiVersion, err := parseToken(token)
+	if err != nil {
+		return nil, "", err
+	}
+	i := slices.IndexFunc(catalog, func(rt *resourceType) bool { return rt.token == member })
+	if i < 0 {
+		return nil, "", notImplemented(token)
+	}
+	if apiVersion == "" {
+		apiVersion = catalog[i].version
+	}
+	return catalog[i], apiVersion, nil
+}
+
+var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
+
+// parameters lists the inputs that make up the resource's ID, without the subscription, which the configuration gives.
+func (rt *resourceType) parameters() []string {
+	var names []string
+	for _, m := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
+		if m[1] != "subscriptionId" {
+			names = append(names, m[1])
+		}
+	}
+	return names
+}
+
+// hasLocation tells whether the type has a place of its own, to be given a default.
+func (rt *resourceType) hasLocation() bool { return slices.Contains(rt.top, "location") }

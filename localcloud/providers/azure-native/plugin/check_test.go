@@ -1,0 +1,155 @@
+package plugin
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+)
+
+func check(t *testing.T, engine plugin.Provider, req plugin.CheckRequest) plugin.CheckResponse {
+	t.Helper()
+	if req.Olds == nil {
+		req.Olds = resource.PropertyMap{}
+	}
+	req.AllowUnknowns = true
+	resp, err := engine.Check(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp
+}
+
+func TestCheckNamesWhatTheProgramLeavesUnnamed(t *testing.T) {
+	seed := []byte("seed of this test")
+	proposed := func(mode plugin.AutonamingMode) *plugin.AutonamingOptions {
+		return &plugin.AutonamingOptions{ProposedName: "proposed", Mode: mode}
+	}
+	tests := []struct {
+		name, token, property string
+		news, olds            map[string]any
+		autonaming            *plugin.AutonamingOptions
+		want                  string
+		unique                bool
+	}{
+		{name: "random", token: "keyvault:Vault", property: "vaultName", want: `^kv[0-9a-f]{8}$`, unique: true},
+		{name: "copy", token: "keyvault:Secret", property: "secretName", want: `^kv$`},
+		{name: "uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", want: `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, unique: true},
+		{name: "given", token: "keyvault:Vault", property: "vaultName", news: map[string]any{"vaultName": "mine"}, want: `^mine$`},
+		{
+			name: "the name it had", token: "keyvault:Vault", property: "vaultName",
+			olds: map[string]any{"vaultName": "kv12345678", "__createBeforeDelete": true}, want: `^kv12345678$`, unique: true,
+		},
+		{name: "the name it had, given then", token: "keyvault:Vault", property: "vaultName", olds: map[string]any{"vaultName": "mine"}, want: `^mine$`},
+		{name: "proposed", token: "keyvault:Secret", property: "secretName", autonaming: proposed(plugin.AutonamingModePropose), want: `^proposed$`, unique: true},
+		{name: "proposed for a uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", autonaming: proposed(plugin.AutonamingModePropose), want: `^[0-9a-f-]{36}$`, unique: true},
+		{name: "enforced for a uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", autonaming: proposed(plugin.AutonamingModeEnforce), want: `^proposed$`, unique: true},
+		{name: "disabled", token: "keyvault:Vault", property: "vaultName", autonaming: proposed(plugin.AutonamingModeDisabled), want: `^$`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			engine, _ := start(t, nil)
+			req := plugin.CheckRequest{
+				URN: urn(test.token, "kv"), RandomSeed: seed, Autonaming: test.autonaming,
+				Olds: resource.NewPropertyMapFromMap(test.olds), News: resource.NewPropertyMapFromMap(test.news),
+			}
+			resp := check(t, engine, req)
+			got := ""
+			if v := resp.Properties[resource.PropertyKey(test.property)]; v.IsString() {
+				got = v.StringValue()
+			}
+			if !regexp.MustCompile(test.want).MatchString(got) {
+				t.Errorf("got %q, want %s", got, test.want)
+			}
+			flag := resp.Properties["__createBeforeDelete"]
+			if unique := flag.IsBool() && flag.BoolValue(); unique != test.unique {
+				t.Errorf("unique: got %v", unique)
+			}
+			again := check(t, engine, req)
+			if !again.Properties.DeepEquals(resp.Properties) {
+				t.Error("the same seed gave another name")
+			}
+		})
+	}
+}
+
+func TestCheckPlacesWhatTheProgramLeavesUnplaced(t *testing.T) {
+	inGroup := resource.PropertyMap{"resourceGroupName": str("rg")}
+	tests := []struct {
+		name, token string
+		config      resource.PropertyMap
+		olds, news  resource.PropertyMap
+		want        resource.PropertyValue
+	}{
+		{name: "given", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, news: resource.PropertyMap{"location": str("eastus")}, want: str("eastus")},
+		{name: "where it was", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, olds: resource.PropertyMap{"location": str("eastus")}, want: str("eastus")},
+		{name: "configured", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, news: inGroup, want: str("westus")},
+		{name: "the group's", token: "keyvault:Vault", news: inGroup, want: str("northeurope")},
+		{name: "a group not known yet", token: "keyvault:Vault", news: resource.PropertyMap{"resourceGroupName": unknown()}, want: unknown()},
+		{name: "no place at all", token: "keyvault:Secret", config: resource.PropertyMap{"location": str("westus")}, news: inGroup},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			engine, a := start(t, test.config)
+			a.resources[strings.ToLower(groupID)] = map[string]any{"location": "northeurope"}
+			if test.news == nil {
+				test.news = resource.PropertyMap{}
+			}
+			resp := check(t, engine, plugin.CheckRequest{URN: urn(test.token, "kv"), Olds: test.olds, News: test.news})
+			if got := resp.Properties["location"]; !got.DeepEquals(test.want) && !(got.IsComputed() && test.want.IsComputed()) {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
+	engine, a := start(t, nil)
+	a.on(func(*http.Request, []byte) http.HandlerFunc {
+		return failWith(http.StatusNotFound, "ResourceGroupNotFound", "no")
+	})
+	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
+		"vaultName": str("not_a_vault_name"), "resourceGroupName": str("rg"),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown()}),
+	}})
+	var got []string
+	for _, f := range resp.Failures {
+		got = append(got, string(f.Property))
+	}
+	slices.Sort(got)
+	want := []string{"location", "properties.sku.family", "vaultName"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWhatIsNotInTheCatalogIsRefusedByName(t *testing.T) {
+	engine, _ := start(t, nil)
+	for _, token := range []string{"storage:StorageAccount", "network/v20230201:VirtualNetwork"} {
+		_, err := engine.Check(t.Context(), plugin.CheckRequest{URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{}})
+		if err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
+			t.Errorf("%s: got %v", token, err)
+		}
+	}
+	for _, token := range []string{"storage:getStorageAccount", "containerservice:listManagedClusterMonitoringUserCredentials"} {
+		if _, err := invoke(t, engine, token, nil); err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
+			t.Errorf("%s: got %v", token, err)
+		}
+	}
+}
+
+func TestAPIVersionIsTheTokensDate(t *testing.T) {
+	for token, want := range map[string]string{
+		"azure-native:keyvault:Vault":                                   "2023-02-01",
+		"azure-native:keyvault/v20241101:Vault":                         "2024-11-01",
+		"azure-native:containerservice/v20240902preview:ManagedCluster": "2024-09-02-preview",
+	} {
+		if _, got, err := lookup(token); err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", token, got, err, want)
+		}
+	}
+}

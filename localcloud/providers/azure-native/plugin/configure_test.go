@@ -1,0 +1,54 @@
+package plugin
+
+import (
+	"strings"
+	"testing"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+)
+
+func TestConfigureReportsEveryMissingCredential(t *testing.T) {
+	for _, env := range []string{"ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID"} {
+		t.Setenv(env, "")
+	}
+	t.Setenv("ARM_TENANT_ID", tenant)
+	_, err := newAzureNative().Configure(t.Context(), &pulumirpc.ConfigureRequest{
+		Variables: map[string]string{"azure-native:config:clientId": client},
+	})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for name, reported := range map[string]bool{
+		"azure-native:clientId": false, "azure-native:tenantId": false, "azure-native:clientSecret": true, "azure-native:subscriptionId": true,
+	} {
+		if strings.Contains(err.Error(), name) != reported {
+			t.Errorf("%s reported: got %v: %v", name, !reported, err)
+		}
+	}
+}
+
+func TestConfigureTakesTheEnvironmentWhereThereIsNoConfiguration(t *testing.T) {
+	t.Setenv("ARM_CLIENT_ID", client)
+	t.Setenv("ARM_CLIENT_SECRET", "hunter2")
+	t.Setenv("ARM_TENANT_ID", tenant)
+	t.Setenv("ARM_SUBSCRIPTION_ID", "from-the-environment")
+	p := newAzureNative()
+	resp, err := p.Configure(t.Context(), &pulumirpc.ConfigureRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.subscriptionID() != "from-the-environment" {
+		t.Errorf("subscription: got %s", p.subscriptionID())
+	}
+	// The engine marks secrets itself for a plugin that does not accept them; previews and names are the plugin's.
+	if !resp.GetSupportsPreview() || !resp.GetSupportsAutonamingConfiguration() || resp.GetAcceptSecrets() {
+		t.Errorf("got %v", resp)
+	}
+}
+
+func TestPluginInfoIsTheVersionStoodInFor(t *testing.T) {
+	info, err := newAzureNative().GetPluginInfo(t.Context(), nil)
+	if err != nil || info.GetVersion() != "2.92.0" {
+		t.Errorf("got %v, %v", info, err)
+	}
+}

@@ -1,0 +1,289 @@
+package plugin
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+)
+
+// Every type: where its request goes, what its body is, and what comes back as outputs.
+func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
+	const arm = "management.azure.com"
+	identity := groupID + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id"
+	tests := []struct {
+		token   string
+		inputs  map[string]any
+		id      string
+		version string
+		body    map[string]any
+		adds    map[string]any // what Azure adds inside "properties"
+		outputs map[string]any // besides id, name, type, azureApiVersion
+	}{
+		{
+			token:   "resources/v20220901:ResourceGroup",
+			inputs:  map[string]any{"resourceGroupName": "rg", "location": "eastus", "__createBeforeDelete": true},
+			id:      groupID,
+			version: "2022-09-01",
+			body:    map[string]any{"location": "eastus"},
+			adds:    map[string]any{"provisioningState": "Succeeded"},
+			outputs: map[string]any{"location": "eastus", "properties": map[string]any{"provisioningState": "Succeeded"}},
+		},
+		{
+			token: "keyvault/v20241101:Vault",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "vaultName": "kv", "location": "eastus", "tags": map[string]any{"a": "b"},
+				"properties": map[string]any{"tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"}},
+			},
+			id:      vaultID,
+			version: "2024-11-01",
+			body: map[string]any{
+				"location": "eastus", "tags": map[string]any{"a": "b"},
+				"properties": map[string]any{"accessPolicies": []any{}, "tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"}},
+			},
+			adds: map[string]any{"vaultUri": "https://kv.vault.azure.net/"},
+			outputs: map[string]any{
+				"location": "eastus", "tags": map[string]any{"a": "b"},
+				"properties": map[string]any{
+					"accessPolicies": []any{}, "tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"},
+					"vaultUri": "https://kv.vault.azure.net/",
+				},
+			},
+		},
+		{
+			token: "keyvault/v20241101:Key",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "vaultName": "kv", "keyName": "k",
+				"properties": map[string]any{"kty": "RSA", "keySize": 2048.0, "attributes": map[string]any{"expires": 2.0, "notBefore": 1.0}},
+			},
+			id:      vaultID + "/keys/k",
+			version: "2024-11-01",
+			body: map[string]any{"properties": map[string]any{
+				"kty": "RSA", "keySize": 2048.0, "attributes": map[string]any{"exp": 2.0, "nbf": 1.0},
+			}},
+			adds: map[string]any{"keyUri": "https://kv.vault.azure.net/keys/k"},
+			outputs: map[string]any{
+				"kty": "RSA", "keySize": 2048.0, "keyUri": "https://kv.vault.azure.net/keys/k",
+				"attributes": map[string]any{"expires": 2.0, "notBefore": 1.0},
+			},
+		},
+		{
+			token:   "managedidentity/v20230131:UserAssignedIdentity",
+			inputs:  map[string]any{"resourceGroupName": "rg", "resourceName": "id", "location": "eastus"},
+			id:      identity,
+			version: "2023-01-31",
+			body:    map[string]any{"location": "eastus"},
+			adds:    map[string]any{"clientId": client, "principalId": principal, "tenantId": tenant},
+			outputs: map[string]any{"location": "eastus", "clientId": client, "principalId": principal, "tenantId": tenant},
+		},
+		{
+			token: "managedidentity/v20230131:FederatedIdentityCredential",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "resourceName": "id", "federatedIdentityCredentialResourceName": "fic",
+				"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s",
+			},
+			id:      identity + "/federatedIdentityCredentials/fic",
+			version: "2023-01-31",
+			body:    map[string]any{"properties": map[string]any{"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s"}},
+			outputs: map[string]any{"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s"},
+		},
+		{
+			token: "authorization/v20220401:RoleAssignment",
+			inputs: map[string]any{
+				"scope": vaultID + "/secrets/s", "roleAssignmentName": "11111111-1111-1111-1111-111111111111",
+				"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r",
+			},
+			id:      vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/11111111-1111-1111-1111-111111111111",
+			version: "2022-04-01",
+			body:    map[string]any{"properties": map[string]any{"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r"}},
+			adds:    map[string]any{"scope": vaultID + "/secrets/s"},
+			outputs: map[string]any{
+				"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r", "scope": vaultID + "/secrets/s",
+			},
+		},
+		{
+			token: "containerservice/v20240901:ManagedCluster",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "resourceName": "aks", "location": "eastus", "dnsPrefix": "d",
+				"identity":          map[string]any{"type": "UserAssigned", "userAssignedIdentities": []any{identity}},
+				"oidcIssuerProfile": map[string]any{"enabled": true},
+				"autoScalerProfile": map[string]any{"scaleDownUnneededTime": "10m", "expander": "random"},
+			},
+			id:      clusterID,
+			version: "2024-09-01",
+			body: map[string]any{
+				"location": "eastus",
+				"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{identity: map[string]any{}}},
+				"properties": map[string]any{
+					"dnsPrefix": "d", "oidcIssuerProfile": map[string]any{"enabled": true},
+					"autoScalerProfile": map[string]any{"scale-down-unneeded-time": "10m", "expander": "random"},
+				},
+			},
+			adds: map[string]any{"fqdn": "d.hcp.eastus.azmk8s.io"},
+			outputs: map[string]any{
+				"location": "eastus", "dnsPrefix": "d", "fqdn": "d.hcp.eastus.azmk8s.io", "oidcIssuerProfile": map[string]any{"enabled": true},
+				"identity":          map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{identity: map[string]any{}}},
+				"autoScalerProfile": map[string]any{"scaleDownUnneededTime": "10m", "expander": "random"},
+			},
+		},
+		{
+			token:   "containerservice:AgentPool",
+			inputs:  map[string]any{"resourceGroupName": "rg", "resourceName": "aks", "agentPoolName": "p", "count": 1.0, "type": "VirtualMachineScaleSets"},
+			id:      clusterID + "/agentPools/p",
+			version: "2023-04-01",
+			body:    map[string]any{"properties": map[string]any{"count": 1.0, "type": "VirtualMachineScaleSets"}},
+			outputs: map[string]any{"count": 1.0},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.token, func(t *testing.T) {
+			engine, a := start(t, nil)
+			var sent map[string]any
+			a.decorate = func(_ string, object map[string]any) {
+				properties, _ := object["properties"].(map[string]any)
+				if properties == nil && test.adds != nil {
+					properties = map[string]any{}
+					object["properties"] = properties
+				}
+				for k, v := range test.adds {
+					properties[k] = v
+				}
+			}
+			a.on(func(r *http.Request, body []byte) http.HandlerFunc {
+				if r.Method == http.MethodPut {
+					sent = map[string]any{}
+					if err := json.Unmarshal(body, &sent); err != nil {
+						t.Error(err)
+					}
+				}
+				return nil
+			})
+			resp, err := engine.Create(t.Context(), plugin.CreateRequest{
+				URN: urn(test.token, "x"), Properties: resource.NewPropertyMapFromMap(test.inputs),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(resp.ID) != test.id {
+				t.Errorf("ID: got %s, want %s", resp.ID, test.id)
+			}
+			wantJSON(t, "body", sent, test.body)
+			test.outputs["id"], test.outputs["name"], test.outputs["type"] = test.id, test.id[strings.LastIndex(test.id, "/")+1:], "T/t"
+			test.outputs["azureApiVersion"] = test.version
+			wantJSON(t, "outputs", values(t, resp.Properties), test.outputs)
+			at := " " + arm + test.id + "?" + test.version
+			wantRequests(t, a, "GET"+at, "PUT"+at, "GET"+at)
+		})
+	}
+}
+
+func TestCreateKeepsSecretInputsSecret(t *testing.T) {
+	engine, a := start(t, nil)
+	a.decorate = func(_ string, object map[string]any) { // ARM never returns the value
+		object["properties"] = map[string]any{"secretUri": "https://kv.vault.azure.net/secrets/s", "contentType": "password"}
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
+		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{
+			"value": resource.MakeSecret(str("hunter2")), "contentType": resource.MakeSecret(str("password")),
+		}),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !resp.Properties["__inputs"].IsSecret() {
+		t.Errorf("__inputs is %s, want a secret", resp.Properties["__inputs"].TypeString())
+	}
+	properties := resp.Properties["properties"].ObjectValue()
+	if !properties["contentType"].IsSecret() {
+		t.Error("an output whose input is secret is not secret")
+	}
+	delete(resp.Properties, "__inputs")
+	if got := asJSON(t, values(t, resp.Properties)); strings.Contains(got, "hunter2") {
+		t.Errorf("the outputs hold the value: %s", got)
+	}
+	if !properties["secretUri"].IsString() {
+		t.Errorf("secretUri is %s, want a plain string", properties["secretUri"].TypeString())
+	}
+}
+
+func TestCreateRefusesWhatExists(t *testing.T) {
+	engine, a := start(t, nil)
+	a.resources[strings.ToLower(groupID)] = map[string]any{"id": groupID}
+	_, err := createGroup(t, engine)
+	if err == nil || !strings.Contains(err.Error(), "cannot create already existing resource") {
+		t.Errorf("got %v", err)
+	}
+	wantRequests(t, a, "GET management.azure.com"+groupID+"?2022-09-01")
+}
+
+func TestCreateWithoutPermissionToReadDoesNotWrite(t *testing.T) {
+	engine, a := start(t, nil)
+	a.on(func(*http.Request, []byte) http.HandlerFunc {
+		return failWith(http.StatusForbidden, "AuthorizationFailed", "no")
+	})
+	if _, err := createGroup(t, engine); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
+		t.Errorf("got %v", err)
+	}
+	wantRequests(t, a, "GET management.azure.com"+groupID+"?2022-09-01")
+}
+
+func TestRefusedCreateReportsARMsErrorWithoutTheSecretItEchoes(t *testing.T) {
+	engine, a := start(t, nil)
+	a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+		if r.Method != http.MethodPut {
+			return nil
+		}
+		return func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, http.StatusBadRequest, map[string]any{
+				"error": map[string]any{"code": "BadRequest", "message": "the value 'hunter2!' is too short"}, "request": "hunter2!",
+			})
+		}
+	})
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
+		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+		"properties": obj(map[string]any{"value": "hunter2!"}),
+	}})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	if got := err.Error(); strings.Contains(got, "hunter2!") || !strings.Contains(got, "BadRequest") || !strings.Contains(got, "too short") {
+		t.Errorf("got %q", got)
+	}
+	if resp.Status != resource.StatusUnknown && resp.Status != resource.StatusOK || resp.ID != "" {
+		t.Errorf("a refused resource went to state: %v %q", resp.Status, resp.ID)
+	}
+}
+
+func TestPreviewLeavesWhatAzureDecidesUnknown(t *testing.T) {
+	engine, a := start(t, nil)
+	inputs := resource.PropertyMap{
+		"resourceGroupName": unknown(), "vaultName": str("kv"), "location": str("eastus"),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{"tenantId": str(tenant), "sku": unknown()}),
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: inputs, Preview: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	properties := resp.Properties["properties"].ObjectValue()
+	if !properties["vaultUri"].IsComputed() || !properties["sku"].IsComputed() || properties["tenantId"].StringValue() != tenant {
+		t.Errorf("got %v", properties)
+	}
+	for _, absent := range []resource.PropertyKey{"name", "id", "vaultName", "resourceGroupName"} {
+		if resp.Properties.HasValue(absent) {
+			t.Errorf("%s is known: %v", absent, resp.Properties[absent])
+		}
+	}
+	wantRequests(t, a)
+}
+
+func createGroup(t *testing.T, engine plugin.Provider) (plugin.CreateResponse, error) {
+	t.Helper()
+	return engine.Create(t.Context(), plugin.CreateRequest{
+		URN:        urn("resources:ResourceGroup", "rg"),
+		Properties: resource.PropertyMap{"resourceGroupName": str("rg"), "location": str("eastus")},
+	})
+}

@@ -1,0 +1,287 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil/rpcerror"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// checkpointTimeout bounds the one read after a failed operation, which Cancel must not stop: it is what goes to state.
+const checkpointTimeout = 10 * time.Second
+
+// Create makes a resource that is not there yet.
+func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
+	rt, apiVersion, err := typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := decode(req.GetProperties())
+	if err != nil {
+		return nil, fmt.Errorf("reading the inputs: %w", err)
+	}
+	values := inputs.Mappable()
+	if req.GetPreview() {
+		outputs, err := encode(resource.NewPropertyMapFromMap(rt.preview(values)))
+		return &pulumirpc.CreateResponse{Properties: outputs}, err
+	}
+
+	ctx, cancel := p.operation(ctx, req.GetTimeout())
+	defer cancel()
+	id, err := rt.id(values, p.subscriptionID())
+	if err != nil {
+		return nil, fmt.Errorf("making the resource's ID: %w", err)
+	}
+	switch _, err := p.arm.get(ctx, id, apiVersion); {
+	case err == nil:
+		return nil, fmt.Errorf("cannot create already existing resource '%s'", id)
+	case !isNotFound(err):
+		return nil, fmt.Errorf("cannot check existence of resource '%s': %w", id, err)
+	}
+	body := rt.body(values)
+	for _, path := range rt.keep {
+		if valueAt(body, path) == nil {
+			setAt(body, path, []any{})
+		}
+	}
+	w := write{rt: rt, id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetProperties()}
+	id, state, err := p.write(ctx, w, body)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.CreateResponse{Id: id, Properties: state}, nil
+}
+
+// Update brings a resource to its inputs.
+func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
+	rt, apiVersion, err := typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := decode(req.GetNews())
+	if err != nil {
+		return nil, fmt.Errorf("reading the inputs: %w", err)
+	}
+	values := inputs.Mappable()
+	if req.GetPreview() {
+		olds, err := decode(req.GetOlds())
+		if err != nil {
+			return nil, fmt.Errorf("reading the state: %w", err)
+		}
+		known := resource.NewPropertyMapFromMap(rt.preview(values))
+		for _, key := range []resource.PropertyKey{"name", "location"} { // an update does not change these
+			if v, ok := olds[key]; ok {
+				known[key] = v
+			}
+		}
+		outputs, err := encode(known)
+		return &pulumirpc.UpdateResponse{Properties: outputs}, err
+	}
+
+	ctx, cancel := p.operation(ctx, req.GetTimeout())
+	defer cancel()
+	body := rt.body(values)
+	missing := slices.DeleteFunc(slices.Clone(rt.keep), func(path string) bool { return valueAt(body, path) != nil })
+	if len(missing) > 0 {
+		current, err := p.arm.get(ctx, req.GetId(), apiVersion)
+		if err != nil && !isNotFound(err) {
+			return nil, fmt.Errorf("reading %s: %w", req.GetId(), err)
+		}
+		for _, path := range missing {
+			if v := valueAt(current, path); v != nil {
+				setAt(body, path, v)
+			}
+		}
+	}
+	w := write{rt: rt, id: req.GetId(), apiVersion: apiVersion, inputs: inputs, sent: req.GetNews()}
+	_, state, err := p.write(ctx, w, body)
+	if err != nil {
+		return nil, err
+	}
+	return &pulumirpc.UpdateResponse{Properties: state}, nil
+}
+
+// write is one PUT.
+type write struct {
+	rt             *resourceType
+	id, apiVersion string
+	inputs         resource.PropertyMap
+	sent           *structpb.Struct // inputs as the engine sent them
+}
+
+// write sends a body, waits, and reads back what the resource then is. Once ARM has accepted the body the resource
+// exists: a failure after that carries the state, so that the engine keeps it and the next update converges.
+func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (string, *structpb.Struct, error) {
+	accepted, err := p.arm.put(ctx, w.id, w.apiVersion, body)
+	if accepted == nil && err != nil {
+		return "", nil, w.failure(err)
+	}
+	if id, ok := accepted["id"].(string); ok {
+		w.id = id // in the service's own spelling
+	}
+	var found map[string]any
+	if err == nil {
+		found, err = p.arm.get(ctx, w.id, w.apiVersion)
+	}
+	if err == nil {
+		state, err := w.state(found)
+		return w.id, state, err
+	}
+
+	err = w.failure(err)
+	checkpointCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkpointTimeout)
+	defer cancel()
+	if found, readErr := p.arm.get(checkpointCtx, w.id, w.apiVersion); readErr == nil {
+		accepted = found
+	}
+	state, stateErr := w.state(accepted)
+	if stateErr != nil {
+		return "", nil, errors.Join(err, stateErr)
+	}
+	return "", nil, rpcerror.WithDetails(rpcerror.New(codes.Unknown, err.Error()), &pulumirpc.ErrorResourceInitFailed{
+		Id: w.id, Properties: state, Inputs: w.sent, Reasons: []string{err.Error()},
+	})
+}
+
+func (w write) failure(err error) error {
+	message := w.rt.redact(fmt.Sprintf("writing %s: %s", w.id, err), w.inputs.Mappable())
+	return errors.New(message)
+}
+
+func (w write) state(found map[string]any) (*structpb.Struct, error) {
+	return checkpoint(w.rt.outputs(found, w.apiVersion), w.inputs)
+}
+
+// checkpoint is what goes to state: the outputs and, as v2 of azure-native does, the inputs as one secret.
+func checkpoint(outputs map[string]any, inputs resource.PropertyMap) (*structpb.Struct, error) {
+	state := resource.NewPropertyMapFromMap(outputs)
+	state["__inputs"] = resource.MakeSecret(resource.NewObjectProperty(inputs))
+	s, err := encode(state)
+	if err != nil {
+		return nil, fmt.Errorf("writing the state: %w", err)
+	}
+	return s, nil
+}
+
+// Read refreshes a resource's state, or imports the resource where there is no state yet.
+func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
+	rt, apiVersion, err := typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	before, err := decode(req.GetProperties())
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	ctx, cancel := p.operation(ctx, req.GetTimeout())
+	defer cancel()
+	found, err := p.arm.get(ctx, req.GetId(), apiVersion)
+	if isNotFound(err) {
+		return &pulumirpc.ReadResponse{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", req.GetId(), err)
+	}
+	outputs := rt.outputs(found, apiVersion)
+
+	var inputs resource.PropertyMap
+	if len(before) == 0 {
+		inputs, err = rt.importInputs(req.GetId(), outputs)
+	} else if inputs, err = oldInputs(req.GetInputs(), before); err == nil {
+		was := resource.NewPropertyMapFromMap(rt.settable(before.Mappable()))
+		is := resource.NewPropertyMapFromMap(rt.settable(outputs))
+		inputs = drift(inputs, was, is)
+	}
+	if err != nil {
+		return nil, err
+	}
+	state, err := checkpoint(outputs, inputs)
+	if err != nil {
+		return nil, err
+	}
+	sent, err := encode(inputs)
+	if err != nil {
+		return nil, fmt.Errorf("writing the inputs: %w", err)
+	}
+	return &pulumirpc.ReadResponse{Id: req.GetId(), Properties: state, Inputs: sent}, nil
+}
+
+// importInputs makes inputs of nothing but what ARM answers.
+func (rt *resourceType) importInputs(id string, outputs map[string]any) (resource.PropertyMap, error) {
+	inputs := rt.settable(outputs)
+	parameters, err := rt.parseID(id)
+	if err != nil {
+		return nil, err
+	}
+	for k, v := range parameters {
+		inputs[k] = v
+	}
+	return resource.NewPropertyMapFromMap(inputs), nil
+}
+
+// drift carries to inputs what has changed in Azure since the last time. Comparing what was and what is, instead of
+// the inputs and what is, leaves out the values that the service chose for inputs that were not given.
+func drift(inputs, was, is resource.PropertyMap) resource.PropertyMap {
+	drifted := inputs.Copy()
+	for k, now := range is {
+		if then, ok := was[k]; !ok || !then.DeepEquals(now) {
+			drifted[k] = driftedValue(inputs[k], was[k], now)
+		}
+	}
+	for k := range was {
+		if !is.HasValue(k) {
+			delete(drifted, k)
+		}
+	}
+	return drifted
+}
+
+func driftedValue(input, was, is resource.PropertyValue) resource.PropertyValue {
+	switch {
+	case input.IsObject() && was.IsObject() && is.IsObject():
+		return resource.NewObjectProperty(drift(input.ObjectValue(), was.ObjectValue(), is.ObjectValue()))
+	case input.IsArray() && was.IsArray() && is.IsArray():
+		ins, before, now := input.ArrayValue(), was.ArrayValue(), is.ArrayValue()
+		elements := slices.Clone(now)
+		for i := range min(len(ins), len(before), len(now)) {
+			if before[i].DeepEquals(now[i]) {
+				elements[i] = ins[i]
+			} else {
+				elements[i] = driftedValue(ins[i], before[i], now[i])
+			}
+		}
+		return resource.NewArrayProperty(elements)
+	default:
+		return is
+	}
+}
+
+// Delete removes a resource; one that is gone already counts as removed.
+func (p *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
+	rt, apiVersion, err := typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := p.operation(ctx, req.GetTimeout())
+	defer cancel()
+	if rt.dataPlane != nil {
+		var parameters map[string]string
+		if parameters, err = rt.parseID(req.GetId()); err == nil {
+			err = rt.dataPlane(ctx, p, parameters)
+		}
+	} else {
+		err = p.arm.delete(ctx, req.GetId(), apiVersion)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("deleting %s: %w", req.GetId(), err)
+	}
+	return &emptypb.Empty{}, nil
+}

@@ -1,0 +1,164 @@
+package plugin
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// Diff compares the inputs with those of the last time; what ARM added to the outputs is no difference.
+func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	rt, _, err := typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	state, err := decode(req.GetOlds())
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	olds, err := oldInputs(req.GetOldInputs(), state)
+	if err != nil {
+		return nil, err
+	}
+	news, err := decode(req.GetNews())
+	if err != nil {
+		return nil, fmt.Errorf("reading the inputs: %w", err)
+	}
+
+	d := differ{replace: append(rt.parameters(), rt.replace...), found: map[string]*pulumirpc.PropertyDiff{}}
+	d.objects(nil, "", false, olds, news)
+	resp := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, HasDetailedDiff: true, DetailedDiff: d.found}
+	changed := map[string]bool{}
+	for _, path := range slices.Sorted(maps.Keys(d.found)) {
+		kind := d.found[path].Kind
+		key := resource.PropertyKey(path)
+		if kind == pulumirpc.PropertyDiff_ADD_REPLACE && state.HasValue(key) && news[key].DeepEquals(state[key]) {
+			// The program now says what ARM had chosen.
+			d.found[path].Kind, kind = pulumirpc.PropertyDiff_ADD, pulumirpc.PropertyDiff_ADD
+		}
+		if replaces(kind) {
+			resp.Replaces = append(resp.Replaces, path)
+		}
+		changed[strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })[0]] = true
+	}
+	resp.Diffs = slices.Sorted(maps.Keys(changed))
+	if len(d.found) > 0 {
+		resp.Changes = pulumirpc.DiffResponse_DIFF_SOME
+	}
+	// A name that is not unique has to be free before it can be taken again.
+	resp.DeleteBeforeReplace = len(resp.Replaces) > 0
+	if flag, ok := olds[createBeforeDelete]; ok && flag.IsBool() && flag.BoolValue() {
+		resp.DeleteBeforeReplace = false
+	}
+	return resp, nil
+}
+
+// oldInputs are those that the engine sends, else those that the state remembers.
+func oldInputs(sent *structpb.Struct, state resource.PropertyMap) (resource.PropertyMap, error) {
+	if sent != nil {
+		inputs, err := decode(sent)
+		if err != nil {
+			return nil, fmt.Errorf("reading the old inputs: %w", err)
+		}
+		return inputs, nil
+	}
+	if v, ok := state["__inputs"]; ok && v.IsObject() {
+		return v.ObjectValue(), nil
+	}
+	return resource.PropertyMap{}, nil
+}
+
+func replaces(kind pulumirpc.PropertyDiff_Kind) bool {
+	return kind == pulumirpc.PropertyDiff_ADD_REPLACE || kind == pulumirpc.PropertyDiff_DELETE_REPLACE ||
+		kind == pulumirpc.PropertyDiff_UPDATE_REPLACE
+}
+
+// differ collects the differences between two trees of inputs.
+type differ struct {
+	// replace are the dotted paths whose change replaces the resource.
+	replace []string
+	found   map[string]*pulumirpc.PropertyDiff
+}
+
+// objects compares two objects at a path. rule is the same path in the words of replace; within says that a value
+// above replaces: then an update in it replaces as well.
+func (d *differ) objects(path resource.PropertyPath, rule string, within bool, olds, news resource.PropertyMap) {
+	for k := range olds {
+		if _, kept := news[k]; !kept {
+			d.value(append(slices.Clone(path), string(k)), join(rule, string(k)), within, olds[k], resource.NewNullProperty())
+		}
+	}
+	for k := range news {
+		d.value(append(slices.Clone(path), string(k)), join(rule, string(k)), within, olds[k], news[k])
+	}
+}
+
+func (d *differ) value(path resource.PropertyPath, rule string, within bool, before, after resource.PropertyValue) {
+	if key, ok := path[len(path)-1].(string); ok && strings.HasPrefix(key, "__") {
+		return
+	}
+	own := slices.Contains(d.replace, rule)
+	switch {
+	case !before.HasValue() && !after.HasValue():
+	case !before.HasValue():
+		d.add(path, own, pulumirpc.PropertyDiff_ADD, pulumirpc.PropertyDiff_ADD_REPLACE)
+	case !after.HasValue():
+		d.add(path, own, pulumirpc.PropertyDiff_DELETE, pulumirpc.PropertyDiff_DELETE_REPLACE)
+	case before.IsObject() && after.IsObject():
+		d.objects(path, rule, within || own, before.ObjectValue(), after.ObjectValue())
+	case before.IsArray() && after.IsArray():
+		d.arrays(path, rule, within || own, before.ArrayValue(), after.ArrayValue())
+	case !same(rule, before, after):
+		d.add(path, within || own, pulumirpc.PropertyDiff_UPDATE, pulumirpc.PropertyDiff_UPDATE_REPLACE)
+	}
+}
+
+// arrays compares element by element: one put in the middle changes all that follow it.
+func (d *differ) arrays(path resource.PropertyPath, rule string, within bool, olds, news []resource.PropertyValue) {
+	for i := range max(len(olds), len(news)) {
+		before, after := resource.NewNullProperty(), resource.NewNullProperty()
+		if i < len(olds) {
+			before = olds[i]
+		}
+		if i < len(news) {
+			after = news[i]
+		}
+		d.value(append(slices.Clone(path), i), join(rule, "*"), within, before, after)
+	}
+}
+
+func (d *differ) add(path resource.PropertyPath, replace bool, kind, replaceKind pulumirpc.PropertyDiff_Kind) {
+	if replace {
+		kind = replaceKind
+	}
+	d.found[path.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
+}
+
+// same compares two values that are neither objects nor arrays.
+func same(rule string, before, after resource.PropertyValue) bool {
+	if before.IsString() && after.IsString() {
+		switch rule {
+		case "location":
+			return normalLocation(before.StringValue()) == normalLocation(after.StringValue())
+		case "resourceGroupName":
+			return strings.EqualFold(before.StringValue(), after.StringValue())
+		}
+	}
+	return before.DeepEquals(after)
+}
+
+// normalLocation makes one of "West US 2" and "westus2".
+func normalLocation(s string) string { return strings.ToLower(strings.ReplaceAll(s, " ", "")) }
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}

@@ -1,0 +1,145 @@
+package plugin
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+)
+
+func TestDiff(t *testing.T) {
+	secret := func(s string) resource.PropertyValue { return resource.MakeSecret(str(s)) }
+	tests := []struct {
+		name, token      string
+		olds, news       resource.PropertyMap
+		state            resource.PropertyMap
+		want             map[string]plugin.DiffKind
+		changed          []resource.PropertyKey
+		deleteBefore     bool
+		createdUniquely  bool
+		wantNoDifference bool
+	}{
+		{
+			name: "nothing changed", token: "keyvault:Vault", wantNoDifference: true,
+			olds: resource.PropertyMap{"tags": obj(map[string]any{"a": "b"})}, news: resource.PropertyMap{"tags": obj(map[string]any{"a": "b"})},
+		},
+		{
+			name: "only the marks of secrets differ", token: "keyvault:Secret", wantNoDifference: true,
+			olds: resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"value": str("v")})},
+			news: resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"value": secret("v")})},
+		},
+		{
+			name: "location in other words", token: "keyvault:Vault", wantNoDifference: true,
+			olds: resource.PropertyMap{"location": str("East US")}, news: resource.PropertyMap{"location": str("eastus")},
+		},
+		{
+			name: "group in another case", token: "keyvault:Vault", wantNoDifference: true,
+			olds: resource.PropertyMap{"resourceGroupName": str("RG")}, news: resource.PropertyMap{"resourceGroupName": str("rg")},
+		},
+		{
+			name: "the plugin's own notes", token: "keyvault:Vault", wantNoDifference: true,
+			olds: resource.PropertyMap{"__createBeforeDelete": resource.NewBoolProperty(true)}, news: resource.PropertyMap{},
+		},
+		{
+			name: "a secret's value", token: "keyvault:Secret", changed: []resource.PropertyKey{"properties"},
+			olds: resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"value": secret("v")})},
+			news: resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"value": secret("w")})},
+			want: map[string]plugin.DiffKind{"properties.value": plugin.DiffUpdate},
+		},
+		{
+			name: "a vault moves in place", token: "keyvault:Vault", changed: []resource.PropertyKey{"location"},
+			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdate},
+		},
+		{
+			name: "a group is replaced to move", token: "resources:ResourceGroup", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
+			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "a unique name lets the replacement come first", token: "resources:ResourceGroup", createdUniquely: true,
+			changed: []resource.PropertyKey{"location"},
+			olds:    resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "a name, to be known later", token: "keyvault:Secret", changed: []resource.PropertyKey{"vaultName"}, deleteBefore: true,
+			olds: resource.PropertyMap{"vaultName": str("a")}, news: resource.PropertyMap{"vaultName": unknown()},
+			want: map[string]plugin.DiffKind{"vaultName": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "an assignment", token: "authorization:RoleAssignment", deleteBefore: true,
+			changed: []resource.PropertyKey{"description", "principalId", "scope"},
+			olds:    resource.PropertyMap{"scope": str("/a"), "principalId": str("1"), "description": str("x")},
+			news:    resource.PropertyMap{"scope": str("/b"), "principalId": str("2"), "description": str("y")},
+			want: map[string]plugin.DiffKind{
+				"scope": plugin.DiffUpdateReplace, "principalId": plugin.DiffUpdateReplace, "description": plugin.DiffUpdate,
+			},
+		},
+		{
+			name: "an update inside a profile that replaces", token: "containerservice:ManagedCluster", deleteBefore: true,
+			changed: []resource.PropertyKey{"networkProfile"},
+			olds:    resource.PropertyMap{"networkProfile": obj(map[string]any{"networkPlugin": "kubenet"})},
+			news:    resource.PropertyMap{"networkProfile": obj(map[string]any{"networkPlugin": "azure"})},
+			want:    map[string]plugin.DiffKind{"networkProfile.networkPlugin": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "pools go by index", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"agentPoolProfiles"},
+			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "a"}})},
+			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "b"}, map[string]any{"name": "a"}})},
+			want: map[string]plugin.DiffKind{"agentPoolProfiles[0].name": plugin.DiffUpdate, "agentPoolProfiles[1]": plugin.DiffAdd},
+		},
+		{
+			name: "added and removed", token: "keyvault:Vault", changed: []resource.PropertyKey{"tags"},
+			olds: resource.PropertyMap{"tags": obj(map[string]any{"gone": "1"})}, news: resource.PropertyMap{"tags": obj(map[string]any{"a.b": "2"})},
+			want: map[string]plugin.DiffKind{"tags.gone": plugin.DiffDelete, `tags["a.b"]`: plugin.DiffAdd},
+		},
+		{
+			name: "saying what Azure chose", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"nodeResourceGroup"},
+			state: resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
+			olds:  resource.PropertyMap{}, news: resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
+			want: map[string]plugin.DiffKind{"nodeResourceGroup": plugin.DiffAdd},
+		},
+	}
+	engine, _ := start(t, nil)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if test.createdUniquely {
+				test.olds["__createBeforeDelete"] = resource.NewBoolProperty(true)
+			}
+			state := test.state
+			if state == nil {
+				state = resource.PropertyMap{}
+			}
+			got, err := engine.Diff(t.Context(), plugin.DiffRequest{
+				URN: urn(test.token, "x"), ID: "/id", OldInputs: test.olds, OldOutputs: state, NewInputs: test.news, AllowUnknowns: true,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if none := got.Changes == plugin.DiffNone; none != test.wantNoDifference {
+				t.Errorf("no difference: got %v", none)
+			}
+			kinds := map[string]plugin.DiffKind{}
+			for path, d := range got.DetailedDiff {
+				kinds[path] = d.Kind
+			}
+			wantJSON(t, "detailed diff", kinds, or(test.want))
+			slices.Sort(got.ChangedKeys)
+			if !slices.Equal(got.ChangedKeys, test.changed) {
+				t.Errorf("changed: got %v, want %v", got.ChangedKeys, test.changed)
+			}
+			if got.DeleteBeforeReplace != test.deleteBefore {
+				t.Errorf("delete before replace: got %v", got.DeleteBeforeReplace)
+			}
+		})
+	}
+}
+
+func or(m map[string]plugin.DiffKind) map[string]plugin.DiffKind {
+	if m == nil {
+		return map[string]plugin.DiffKind{}
+	}
+	return m
+}

@@ -1,0 +1,156 @@
+package plugin
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+)
+
+// action is a function that is a POST on a resource.
+type action struct {
+	on    string // the resource's type
+	name  string // the last segment of the path
+	query []string
+}
+
+var actions = map[string]action{
+	"containerservice:listManagedClusterUserCredentials":  {on: "ManagedCluster", name: "listClusterUserCredential", query: []string{"format", "server-fqdn"}},
+	"containerservice:listManagedClusterAdminCredentials": {on: "ManagedCluster", name: "listClusterAdminCredential", query: []string{"server-fqdn"}},
+}
+
+// sdkNames are the query parameters whose names in the SDK differ.
+var sdkNames = map[string]string{"server-fqdn": "serverFqdn"}
+
+// Invoke calls a function: getX of every resource type in the catalog, the actions, and those about the caller itself.
+// As in azure-native nothing in the answers is marked secret, kubeconfigs and tokens included: callers do that.
+func (p *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
+	args, err := decode(req.GetArgs())
+	if err != nil {
+		return nil, fmt.Errorf("reading the arguments: %w", err)
+	}
+	ctx, cancel := p.operation(ctx, 0)
+	defer cancel()
+	result, err := p.call(ctx, req.GetTok(), args.Mappable())
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := encode(resource.NewPropertyMapFromMap(result))
+	if err != nil {
+		return nil, fmt.Errorf("writing the result: %w", err)
+	}
+	return &pulumirpc.InvokeResponse{Return: encoded}, nil
+}
+
+func (p *azureNative) call(ctx context.Context, token string, args map[string]any) (map[string]any, error) {
+	member, _, err := parseToken(token)
+	if err != nil {
+		return nil, err
+	}
+	module, name, _ := strings.Cut(member, ":")
+	switch {
+	case member == "authorization:getClientConfig":
+		return p.clientConfig(ctx)
+	case member == "authorization:getClientToken":
+		endpoint, _ := args["endpoint"].(string)
+		t, err := p.token(ctx, endpoint)
+		return map[string]any{"token": t}, err
+	case strings.HasPrefix(name, "get"):
+		rt, apiVersion, err := lookup(strings.TrimSuffix(token, name) + strings.TrimPrefix(name, "get"))
+		if err != nil {
+			return nil, notImplemented(token)
+		}
+		return p.getter(ctx, rt, apiVersion, args)
+	}
+	a, ok := actions[member]
+	if !ok {
+		return nil, notImplemented(token)
+	}
+	rt, apiVersion, err := lookup(strings.TrimSuffix(token, name) + a.on)
+	if err != nil {
+		return nil, fmt.Errorf("finding %s:%s: %w", module, a.on, err)
+	}
+	return p.act(ctx, rt, apiVersion, a, args)
+}
+
+func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion string, args map[string]any) (map[string]any, error) {
+	id, err := rt.id(args, p.subscriptionID())
+	if err != nil {
+		return nil, err
+	}
+	found, err := p.arm.get(ctx, id, apiVersion)
+	if err != nil {
+		return nil, fmt.Errorf("request failed %s: %w", id, err)
+	}
+	return rt.shape(found), nil
+}
+
+func (p *azureNative) act(ctx context.Context, rt *resourceType, apiVersion string, a action, args map[string]any) (map[string]any, error) {
+	id, err := rt.id(args, p.subscriptionID())
+	if err != nil {
+		return nil, err
+	}
+	query := url.Values{"api-version": {apiVersion}}
+	for _, q := range a.query {
+		name := q
+		if n, ok := sdkNames[q]; ok {
+			name = n
+		}
+		if v, ok := args[name].(string); ok {
+			query.Set(q, v)
+		}
+	}
+	result, err := p.arm.post(ctx, id+"/"+a.name, query)
+	if err != nil {
+		return nil, fmt.Errorf("request failed %s/%s: %w", id, a.name, err)
+	}
+	return result, nil
+}
+
+// token is an access token for an endpoint, which is Azure Resource Manager's where it is empty.
+func (p *azureNative) token(ctx context.Context, endpoint string) (string, error) {
+	if endpoint == "" {
+		endpoint = p.arm.endpoint + "/"
+	}
+	t, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{endpoint + "/.default"}})
+	if err != nil {
+		return "", fmt.Errorf("getting a token for %s: %w", endpoint, err)
+	}
+	return t.Token, nil
+}
+
+// clientConfig says who the plugin acts as, which its own token knows.
+func (p *azureNative) clientConfig(ctx context.Context) (map[string]any, error) {
+	t, err := p.token(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	var claims struct {
+		ObjectID string `json:"oid"`
+		ClientID string `json:"appid"`
+		TenantID string `json:"tid"`
+	}
+	parts := strings.Split(t, ".")
+	if len(parts) != 3 {
+		return nil, fmt.Errorf("reading the token's claims: want 3 parts, got %d", len(parts))
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the token's claims: %w", err)
+	}
+	return map[string]any{
+		"clientId":       claims.ClientID,
+		"objectId":       claims.ObjectID,
+		"subscriptionId": p.subscriptionID(),
+		"tenantId":       claims.TenantID,
+	}, nil
+}

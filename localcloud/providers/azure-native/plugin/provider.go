@@ -1,0 +1,139 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+)
+
+// azureNative is the plugin. As the one it stands in for, it does not ask the engine for secrets: the engine takes their
+// marks off before each call and puts them back on what it returns.
+type azureNative struct {
+	pulumirpc.UnimplementedResourceProviderServer
+
+	// options reach every client; a test's transport goes in here.
+	options azcore.ClientOptions
+
+	// alive ends with Cancel, and every request under way with it.
+	alive context.Context
+	stop  context.CancelFunc
+
+	config     map[string]string
+	credential azcore.TokenCredential
+	arm        *armClient
+
+	groupLocations sync.Map // resource group's name -> location
+}
+
+func newAzureNative() *azureNative {
+	alive, stop := context.WithCancel(context.Background())
+	return &azureNative{alive: alive, stop: stop, config: map[string]string{}}
+}
+
+// setting reads one setting: the provider's configuration first, then the environment.
+func (p *azureNative) setting(name, env string) string {
+	if v := p.config[name]; v != "" {
+		return v
+	}
+	return os.Getenv(env)
+}
+
+func (p *azureNative) subscriptionID() string {
+	return p.setting("subscriptionId", "ARM_SUBSCRIPTION_ID")
+}
+
+// GetPluginInfo says which version of azure-native this plugin answers as.
+func (p *azureNative) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
+	return &pulumirpc.PluginInfo{Version: version}, nil
+}
+
+// CheckConfig takes the configuration as it is.
+func (p *azureNative) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
+}
+
+// DiffConfig never replaces a provider, and so none of its resources.
+func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	return &pulumirpc.DiffResponse{}, nil
+}
+
+// Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret, tenantId
+// and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and ARM_SUBSCRIPTION_ID.
+func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
+	for k, v := range req.GetVariables() {
+		p.config[strings.TrimPrefix(k, "azure-native:config:")] = v
+	}
+	secret := p.setting("clientSecret", "ARM_CLIENT_SECRET")
+	tenant, client := p.setting("tenantId", "ARM_TENANT_ID"), p.setting("clientId", "ARM_CLIENT_ID")
+	var missing []error
+	for _, s := range []struct{ name, env, value string }{
+		{"clientId", "ARM_CLIENT_ID", client},
+		{"clientSecret", "ARM_CLIENT_SECRET", secret},
+		{"tenantId", "ARM_TENANT_ID", tenant},
+		{"subscriptionId", "ARM_SUBSCRIPTION_ID", p.subscriptionID()},
+	} {
+		if s.value == "" {
+			missing = append(missing, fmt.Errorf("azure-native:%s or %s must be set: any other way to authenticate is not implemented here", s.name, s.env))
+		}
+	}
+	if len(missing) > 0 {
+		return nil, errors.Join(missing...)
+	}
+
+	credential, err := azidentity.NewClientSecretCredential(tenant, client, secret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})
+	if err != nil {
+		return nil, fmt.Errorf("authenticating as a service principal: %w", err)
+	}
+	arm, err := newARMClient(credential, p.options)
+	if err != nil {
+		return nil, fmt.Errorf("making a client for Azure Resource Manager: %w", err)
+	}
+	p.credential, p.arm = credential, arm
+	return &pulumirpc.ConfigureResponse{SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
+}
+
+// Cancel aborts every request under way. What ARM had accepted by then is reported as partly created.
+func (p *azureNative) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
+	p.stop()
+	return &emptypb.Empty{}, nil
+}
+
+// operation bounds a call by the caller's context, by Cancel, and by the resource's customTimeouts in seconds, where 0
+// means the two hours that azure-native gives.
+func (p *azureNative) operation(ctx context.Context, seconds float64) (context.Context, context.CancelFunc) {
+	limit := 2 * time.Hour
+	if seconds > 0 {
+		limit = time.Duration(seconds * float64(time.Second))
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	unhook := context.AfterFunc(p.alive, cancel)
+	return ctx, func() { unhook(); cancel() }
+}
+
+// typeOf finds the resource type a URN speaks of.
+func typeOf(urn string) (*resourceType, string, error) {
+	return lookup(string(resource.URN(urn).Type()))
+}
+
+// decode reads a property bag without its secrets' marks.
+func decode(s *structpb.Struct) (resource.PropertyMap, error) {
+	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, SkipNulls: true})
+}
+
+// encode writes a property bag; the marks of secrets in it stay.
+func encode(m resource.PropertyMap) (*structpb.Struct, error) {
+	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, SkipNulls: true})
+}

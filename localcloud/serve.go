@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+)
+
+const serveCommand = "serve"
+
+// serve is the local cloud: it runs until it is told to stop. What it says on file descriptor 3, where that is open, is for
+// the command that started it: the first line is empty when it serves, or why it does not.
+func (l *localCloud) serve(ctx context.Context) (err error) {
+	if starter := os.NewFile(3, "starter"); starter != nil {
+		syscall.CloseOnExec(3)
+		defer func() {
+			if err != nil {
+				fmt.Fprintln(starter, err)
+			}
+		}()
+		return l.serveAnd(ctx, func() { fmt.Fprintln(starter); starter.Close() })
+	}
+	return l.serveAnd(ctx, func() {})
+}
+
+func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
+	lock := flock.New(l.path(lockFile))
+	// Another command may be looking at the lock just now; the one that serves holds it for long.
+	waiting, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := lock.TryLockContext(waiting, 50*time.Millisecond); err != nil {
+		return fmt.Errorf("the local cloud runs already: %w", err)
+	}
+	defer lock.Unlock()
+	var have setup
+	if err := readJSON(l.path(setupFile), &have); err != nil {
+		return fmt.Errorf("nothing is set up: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+
+	way, err := edge.New(l.path(edgeDir))
+	if err != nil {
+		return err
+	}
+	clusters := kube.New(kube.Options{Dir: l.path(kubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
+	defer clusters.Close()
+	cloud, err := azure.New(azure.Options{Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log})
+	if err != nil {
+		return err
+	}
+	defer cloud.Close()
+	listener, err := l.listen()
+	if err != nil {
+		return err
+	}
+	state := running{
+		PID: os.Getpid(), Proxy: listener.Addr().String(), CAFile: way.CAFile(),
+		Credentials: cloud.Credentials(), Started: time.Now(), Build: build(),
+	}
+	if err := writeJSON(l.path(stateFile), state); err != nil {
+		return err
+	}
+	log.Info("serving", "proxy", state.Proxy)
+	served := make(chan error, 1)
+	go func() { served <- way.Serve(ctx, listener) }()
+	// Clusters that the last run left are started again before anybody looks for them.
+	if err := cloud.Settle(ctx); err == nil {
+		ready()
+	}
+	if err := <-served; err != nil && ctx.Err() == nil {
+		return err
+	}
+	log.Info("stopping")
+	return nil
+}
+
+// listen takes the port of the last time, so that shells in which it was exported go on working, or else any.
+func (l *localCloud) listen() (net.Listener, error) {
+	var last running
+	if readJSON(l.path(stateFile), &last) == nil {
+		if listener, err := net.Listen("tcp", last.Proxy); err == nil {
+			return listener, nil
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening on loopback: %w", err)
+	}
+	return listener, nil
+}
+
+// start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it has it
+// leaves to the new one.
+func (l *localCloud) start(ctx context.Context) (*running, error) {
+	r, err := l.running()
+	if err == nil && r.Build == build() {
+		return r, nil
+	}
+	if err == nil {
+		say("the local cloud that runs is of another build: starting it again")
+		if err := l.stop(ctx); err != nil {
+			return nil, err
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(l.path(logFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	said, starter, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer said.Close()
+	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{starter}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
+	err = cmd.Start()
+	starter.Close()
+	if err != nil {
+		return nil, fmt.Errorf("starting the local cloud: %w", err)
+	}
+	say("local cloud: starting")
+	go func() { _ = cmd.Wait() }()
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	words, err := io.ReadAll(said)
+	if why := strings.TrimSpace(string(words)); err != nil || why != "" || len(words) == 0 {
+		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, l.path(logFile))
+	}
+	return l.running()
+}
+
+// stop ends the one that serves, and with it the clusters. One that does not run is no error.
+func (l *localCloud) stop(ctx context.Context) error {
+	r, err := l.running()
+	if errors.Is(err, errNotRunning) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	// The lock is held, so the process that holds it is the one that wrote its id.
+	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stopping the local cloud, process %d: %w", r.PID, err)
+	}
+	lock := flock.New(l.path(lockFile))
+	waiting, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if _, err := lock.TryLockContext(waiting, 50*time.Millisecond); err != nil {
+		_ = syscall.Kill(r.PID, syscall.SIGKILL)
+		if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
+			return fmt.Errorf("stopping the local cloud, process %d: %w", r.PID, err)
+		}
+	}
+	return lock.Unlock()
+}

@@ -1,0 +1,341 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// stack is one stack of the program, brought up in the local cloud by the real engine.
+type stack struct {
+	*localCloud
+	name  string
+	have  *setup
+	cloud *running
+	envs  []string // what pulumi and kubectl run with
+}
+
+// plugins are the providers that are programs of this module, and the version that the program's SDK asks for.
+var plugins = map[string]string{"azure-native": "v2.92.0", "random": "v4.21.2"}
+
+// stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
+func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
+	s := &stack{localCloud: l, name: name, have: have, cloud: r}
+	s.envs = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") || strings.HasPrefix(v, "ARM_") })
+	for _, v := range l.variables(r, name) {
+		s.envs = append(s.envs, v.name+"="+v.value)
+	}
+	s.envs = append(s.envs, l.engineMark())
+	if err := l.linkPlugins(have); err != nil {
+		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
+	}
+	if _, err := os.Stat(l.path(phrase)); err != nil {
+		if err := os.WriteFile(l.path(phrase), []byte(rand.Text()), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return s, os.MkdirAll(l.path(stacksDir), 0o700)
+}
+
+func (l *localCloud) linkPlugins(have *setup) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	place := func(name, version string) string {
+		return filepath.Join("resource-"+name+"-"+version, "pulumi-resource-"+name)
+	}
+	links := map[string]string{place("kubernetes", "v"+thirdparty.KubernetesPluginVersion): have.Programs[thirdparty.KubernetesPlugin]}
+	for name, version := range plugins {
+		links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
+	}
+	if err := l.placePrograms(have); err != nil {
+		return err
+	}
+	for link, program := range links {
+		if _, err := os.Stat(program); err != nil {
+			return fmt.Errorf("%w: build it with `make build`", err)
+		}
+		link = l.path(pulumiDir, "plugins", link)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			return err
+		}
+		if now, err := os.Readlink(link); err == nil && now == program {
+			continue
+		}
+		_ = os.Remove(link)
+		if err := os.Symlink(program, link); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// binDir is the folder of the programs that a person uses too.
+func (l *localCloud) binDir() string { return l.path("bin") }
+
+// placePrograms puts them side by side: the engine takes a language host from its own folder as its own.
+func (l *localCloud) placePrograms(have *setup) error {
+	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
+		return err
+	}
+	for _, name := range []string{thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.Kubectl} {
+		program, place := have.Programs[name], filepath.Join(l.binDir(), name)
+		was, err := os.Stat(program)
+		if err != nil {
+			return err
+		}
+		if now, err := os.Stat(place); err == nil && (os.SameFile(was, now) || now.ModTime().Equal(was.ModTime()) && now.Size() == was.Size()) {
+			continue
+		}
+		_ = os.Remove(place)
+		if os.Link(program, place) == nil {
+			continue
+		}
+		content, err := os.ReadFile(program) // on another file system
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(place, content, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chtimes(place, was.ModTime(), was.ModTime()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine adds to a
+// stack's configuration, the salt of its secrets, stays in the home, so that the checkout stays clean.
+func (s *stack) configure(ctx context.Context, over []string) error {
+	file := filepath.Join(s.project, "Pulumi."+s.name+".yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		var have []string
+		files, _ := filepath.Glob(filepath.Join(s.project, "Pulumi.*.yaml"))
+		for _, f := range files {
+			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
+		}
+		return fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", s.name, strings.Join(have, ", "))
+	}
+	config := map[string]any{}
+	if err := yaml.Unmarshal(content, &config); err != nil {
+		return fmt.Errorf("reading %s: %w", file, err)
+	}
+	for _, of := range []string{"secretsprovider", "encryptedkey", "encryptionsalt"} { // those of the user's own backend
+		delete(config, of)
+	}
+	if err := override(config, over); err != nil {
+		return err
+	}
+	salt, err := s.initialise(ctx)
+	if err != nil {
+		return err
+	}
+	config["encryptionsalt"] = salt
+	if content, err = yaml.Marshal(config); err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(configDir, filepath.Base(file)), content, 0o600)
+}
+
+// override sets values of the program's configuration, each written as YAML.
+func override(config map[string]any, over []string) error {
+	values, _ := config["config"].(map[string]any)
+	if values == nil {
+		values = map[string]any{}
+	}
+	for _, one := range over {
+		key, text, _ := strings.Cut(one, "=")
+		var value any
+		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
+			return fmt.Errorf("--config %s: %w", key, err)
+		}
+		if !strings.Contains(key, ":") {
+			key = "keyvault-aks:" + key
+		}
+		values[key] = value
+	}
+	config["config"] = values
+	return nil
+}
+
+// initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack init`
+// writes the salt beside the Pulumi.yaml that it finds.
+func (s *stack) initialise(ctx context.Context) (string, error) {
+	dir := s.path("init")
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.path(configDir), 0o700)); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: keyvault-aks\nruntime: go\n"), 0o600); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")
+	if _, err := os.Stat(s.path(stacksDir, ".pulumi", "stacks", "keyvault-aks", s.name+".json")); err != nil {
+		if _, err := s.pulumi(ctx, "stack", "init", s.name, "--cwd", dir); err != nil {
+			return "", err
+		}
+	}
+	var made struct {
+		Salt string `json:"encryptionsalt"`
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("finding the salt of the stack's secrets: %w", err)
+	}
+	return made.Salt, yaml.Unmarshal(content, &made)
+}
+
+// up brings the stack up, also after a run that was killed.
+func (s *stack) up(ctx context.Context, over []string) error {
+	if err := s.configure(ctx, over); err != nil {
+		return err
+	}
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	if err := s.stream(ctx, "up", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
+		return fmt.Errorf("pulumi up: %w", err)
+	}
+	// kubectl uses the cluster of the stack that came up last.
+	kubeconfig, err := s.pulumi(ctx, "stack", "output", "kubeconfig", "--show-secrets")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.path(kubeconfigFile), kubeconfig, 0o600)
+}
+
+// recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
+// Whatever is there is taken into the state; `pulumi refresh` asks a person for that.
+func (s *stack) recover(ctx context.Context) error {
+	if err := s.endEngines(); err != nil {
+		return err
+	}
+	if _, err := s.pulumi(ctx, "cancel", "--yes"); err != nil {
+		return err
+	}
+	exported, err := s.pulumi(ctx, "stack", "export")
+	if err != nil {
+		return err
+	}
+	var state struct {
+		Deployment struct {
+			Pending []pendingOperation `json:"pending_operations"`
+		} `json:"deployment"`
+	}
+	if err := json.Unmarshal(exported, &state); err != nil {
+		return fmt.Errorf("reading the stack's state: %w", err)
+	}
+	if len(state.Deployment.Pending) == 0 {
+		return nil
+	}
+	say("the last run was interrupted in the middle of %d operations: looking what became of them", len(state.Deployment.Pending))
+	azure, err := azureClient(s.cloud)
+	if err != nil {
+		return err
+	}
+	args := []string{"refresh", "--yes", "--skip-preview", "--clear-pending-creates"}
+	for _, op := range state.Deployment.Pending {
+		id, err := op.created(ctx, azure, s.cloud.Credentials.SubscriptionID)
+		if err != nil {
+			return err
+		}
+		if id != "" {
+			args = append(args, "--import-pending-creates", op.Resource.URN, "--import-pending-creates", id)
+		}
+	}
+	if err := s.stream(ctx, args...); err != nil {
+		return fmt.Errorf("pulumi refresh: %w", err)
+	}
+	return nil
+}
+
+// destroy destroys the stack. What is left of it afterwards is an error.
+func (s *stack) destroy(ctx context.Context) error {
+	if err := s.recover(ctx); err != nil {
+		return err
+	}
+	if err := s.stream(ctx, "destroy", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
+		return fmt.Errorf("pulumi destroy: %w", err)
+	}
+	return nil
+}
+
+// pulumi runs the engine and returns what it prints.
+func (s *stack) pulumi(ctx context.Context, args ...string) ([]byte, error) {
+	cmd := s.engine(ctx, args...)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("pulumi %s: %w\n%s", strings.Join(args[:min(2, len(args))], " "), err, errs.String())
+	}
+	return out.Bytes(), nil
+}
+
+// stream runs the engine and shows what it says. While it waits it says a dot a second.
+func (s *stack) stream(ctx context.Context, args ...string) error {
+	cmd := s.engine(ctx, append(args, "--color=never", "--diff=false")...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	return cmd.Run()
+}
+
+func (s *stack) engine(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Pulumi), append(args, "--non-interactive")...)
+	cmd.Dir = s.project
+	cmd.Env = s.envs
+	if args[0] != "stack" || args[1] != "init" {
+		cmd.Args = append(cmd.Args, "--stack", s.name)
+	}
+	// The engine ends what it is doing and keeps its state at the first interrupt. The process group is its own, so that one
+	// Ctrl-C is one interrupt and the second is not taken for impatience.
+	cmd.SysProcAttr = ownGroup()
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	return cmd
+}
+
+// readMounted returns, on a line, the files that the stack's pod has mounted, read from inside it.
+func (s *stack) readMounted(ctx context.Context) (string, error) {
+	out, err := s.pulumi(ctx, "stack", "output", "--json")
+	if err != nil {
+		return "", err
+	}
+	var outputs struct{ ReadSecretCommand string }
+	if err := json.Unmarshal(out, &outputs); err != nil {
+		return "", fmt.Errorf("reading the stack's outputs: %w", err)
+	}
+	// kubectl exec -n <namespace> <pod> -- cat <file>
+	words := strings.Fields(outputs.ReadSecretCommand)
+	split := slices.Index(words, "--")
+	if split < 2 {
+		return "no pod to read from: the stack's test pod is off", nil
+	}
+	mount := filepath.Dir(words[len(words)-1])
+	if s.have.Node == kube.StandInNode {
+		return kube.ReadStandIn(s.path(kubeDir), words[split-2], words[split-1])
+	}
+	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
+		append(slices.Clone(words[1:split+1]), "sh", "-c", script, mount)...)
+	cmd.Env = s.envs
+	read, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("reading %s in the pod: %w", mount, err)
+	}
+	return fmt.Sprintf("%s in %s: %s", mount, words[split-1], read), nil
+}

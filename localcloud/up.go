@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// say tells the one who waits how far it is.
+func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+
+// up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, config []string) error {
+	begin := time.Now()
+	done, err := l.alone()
+	if err != nil {
+		return err
+	}
+	defer done()
+	have, err := l.prepare(ctx, node)
+	if err != nil {
+		return err
+	}
+	r, err := l.start(ctx)
+	if err != nil {
+		return err
+	}
+	say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, l.path(logFile))
+	s, err := l.stack(stackName, have, r)
+	if err != nil {
+		return err
+	}
+	if err := s.up(ctx, config); err != nil {
+		return err
+	}
+	say("up in %s; `make down` removes it all, `eval \"$(bin/localcloud env)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond))
+	return s.show(ctx)
+}
+
+// prepare finds or makes what the local cloud needs of this machine.
+func (l *localCloud) prepare(ctx context.Context, node kube.Node) (*setup, error) {
+	if err := l.makeHome(); err != nil {
+		return nil, err
+	}
+	node, err := l.chooseNode(node)
+	if err != nil {
+		return nil, err
+	}
+	programs, err := l.machine(ctx, node)
+	if err != nil {
+		return nil, err
+	}
+	have := &setup{Programs: programs, Node: node}
+	return have, writeJSON(l.path(setupFile), have)
+}
+
+// machine installs and builds what is shared by all local clouds of this machine, and compiles the program.
+func (l *localCloud) machine(ctx context.Context, node kube.Node) (thirdparty.Programs, error) {
+	if node == kube.RealNode {
+		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
+			return nil, err
+		}
+	}
+	programs, err := thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
+	if err != nil {
+		return nil, err
+	}
+	return programs, l.compileProgram(ctx)
+}
+
+// prepareMachine does ahead what the first `up` would do, and starts nothing.
+func (l *localCloud) prepareMachine(ctx context.Context) error {
+	node := kube.RealNode
+	if kube.CanRunRealNode() != nil {
+		node = kube.StandInNode
+	}
+	_, err := l.machine(ctx, node)
+	return err
+}
+
+// chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.
+func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
+	var before setup
+	if err := readJSON(l.path(setupFile), &before); err == nil {
+		if asked != "" && asked != before.Node {
+			return "", fmt.Errorf("this local cloud has a %s node: `make down` first, or use another --home", before.Node)
+		}
+		asked = before.Node
+	}
+	why := kube.CanRunRealNode()
+	switch {
+	case asked == kube.RealNode && why != nil:
+		return "", fmt.Errorf("a real node cannot run here: %w; --node=stand-in mounts volumes and runs no container", why)
+	case asked == kube.StandInNode:
+		say("node: a stand-in, as asked for: pods get their volumes, but no container runs")
+	case why != nil:
+		say("node: a stand-in, since a real one cannot run here (%v): pods get their volumes, but no container runs", why)
+		asked = kube.StandInNode
+	default:
+		asked = kube.RealNode
+	}
+	return asked, nil
+}
+
+// makeHome makes the folder of all state, and says early what would fail late.
+func (l *localCloud) makeHome() error {
+	for _, program := range []string{"go", "cc"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)", program)
+		}
+	}
+	for _, dir := range []string{l.home, l.cache} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("making %s: %w", dir, err)
+		}
+	}
+	var disk unix.Statfs_t
+	if err := unix.Statfs(l.home, &disk); err != nil {
+		return fmt.Errorf("looking for disk space: %w", err)
+	}
+	const need = 2 << 30
+	if free := disk.Bavail * uint64(disk.Bsize); free < need {
+		return fmt.Errorf("%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home", l.home, free>>20, need>>20)
+	}
+	return nil
+}
+
+// installPackages installs Debian packages, and does nothing for none.
+func installPackages(ctx context.Context, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return fmt.Errorf("the node needs %s, and there is no apt-get to install them: install them by hand", strings.Join(names, ", "))
+	}
+	say("installing Debian's %s", strings.Join(names, ", "))
+	for _, args := range [][]string{{"update"}, append([]string{"install", "--yes", "--no-install-recommends"}, names...)} {
+		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
+		}
+	}
+	if left := kube.MissingPackages(); len(left) > 0 {
+		return fmt.Errorf("installed, but not where they are looked for: %s", strings.Join(left, ", "))
+	}
+	return nil
+}
+
+// compileProgram compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, from
+// where no module can be had, and says nothing while it takes its time.
+func (l *localCloud) compileProgram(ctx context.Context) error {
+	return thirdparty.Compile(ctx, l.project, "the Pulumi program", say)
+}
+
+// show ends with what it is all about: the secret and the public key, read from inside the pod.
+func (s *stack) show(ctx context.Context) error {
+	read, err := s.readMounted(ctx)
+	if err != nil {
+		return err
+	}
+	say("%s", read)
+	return nil
+}
