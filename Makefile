@@ -1,0 +1,46 @@
+# Everything that is made stays outside the checkout, but for bin/.
+SHELL := bash
+.SHELLFLAGS := -o pipefail -ec
+STACK ?= dev
+# A quarter of what the compiler does is to collect garbage; it may use more memory instead.
+export GOGC ?= 400
+
+.PHONY: help up down status build test unit e2e lint
+
+help: ## what there is to make
+	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+up: build ## a local cloud, the stack in it, and the secret read from inside the pod (STACK=dev)
+	@bin/localcloud up --stack $(STACK)
+
+down: build ## destroy the stacks, stop the local cloud and remove its state
+	@bin/localcloud down
+
+status: build ## what runs
+	@bin/localcloud status
+
+# go build is silent while it compiles, which takes minutes the first time.
+build: ## the local cloud and the plugins that stand in for azure-native and random, into bin/
+	@mkdir -p bin
+	@go build -C localcloud -ldflags '-s -w' -o ../bin/ . ./providers/azure-native ./providers/random & pid=$$!; \
+	for ((n = 1;; n++)); do \
+		kill -0 $$pid 2>/dev/null || break; \
+		sleep 0.1; \
+		((n % 100)) || echo "  compiling the local cloud: $$((n / 10)) s"; \
+	done; wait $$pid
+
+test: unit e2e ## all tests
+
+unit: ## tests that need nothing but Go
+	go vet ./...
+	cd localcloud && go vet ./...
+	cd tests && go vet ./...
+	go test ./...
+	cd localcloud && go test ./...
+
+e2e: build ## tests of the whole, with the real engine and the local cloud
+	@bin/localcloud prepare
+	cd tests && go test -v -timeout 60m ./...
+
+lint: ## golangci-lint, with the settings in .golangci.yml
+	for module in . localcloud tests; do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done

@@ -1,0 +1,396 @@
+// Package tests looks at the whole from outside: the program of this repository, brought up by the real engine in the local
+// cloud, and what its users would see. It needs bin/localcloud, which `make e2e` builds.
+package tests
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+// TestMain holds what the machine has afterwards against what it had before.
+func TestMain(m *testing.M) {
+	before := traces()
+	code := m.Run()
+	if after := traces(); !slices.Equal(before, after) {
+		fmt.Fprintf(os.Stderr, "the tests changed the machine:\nbefore %q\nafter  %q\n", before, after)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// traces are what a node leaves on a machine where it is not taken away: network devices, mounts and control groups.
+func traces() []string {
+	var found []string
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		found = append(found, "device "+i.Name)
+	}
+	mounts, _ := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); len(f) > 1 {
+			found = append(found, "mount "+f[1])
+		}
+	}
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*/keyvault-aks-*")
+	group, _ := filepath.Glob("/sys/fs/cgroup/keyvault-aks-*")
+	return append(append(found, groups...), group...)
+}
+
+// checkout is the folder of the repository that is tested.
+var checkout = func() string {
+	dir, err := filepath.Abs("..")
+	if err != nil {
+		panic(err)
+	}
+	return dir
+}()
+
+// cloud is a local cloud of this checkout, apart from the one of `make up` and from those of other tests.
+type cloud struct {
+	home string
+	said bytes.Buffer // all that its commands have printed
+}
+
+// newCloud returns one that is taken down when the test ends.
+func newCloud(t *testing.T) *cloud {
+	t.Helper()
+	program := filepath.Join(checkout, "bin", "localcloud")
+	if _, err := os.Stat(program); err != nil {
+		t.Fatalf("%v: build it with `make build`", err)
+	}
+	// The path is short since those of sockets are limited, and a test's own folder has its name in it.
+	dir, err := os.MkdirTemp("", "aks-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &cloud{home: filepath.Join(dir, "home")}
+	t.Cleanup(func() {
+		defer func() {
+			if err := os.Remove(dir); err != nil { // only when down left nothing
+				t.Error(err)
+			}
+		}()
+		if _, err := os.Stat(c.home); err != nil {
+			return
+		}
+		if t.Failed() {
+			c.showLogs(t)
+		}
+		c.down(t)
+	})
+	return c
+}
+
+// needsRealNode skips a test that looks into containers where none can run.
+func needsRealNode(t *testing.T) {
+	t.Helper()
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		t.Skip("a real node needs Linux and root: what containers see is not tested")
+	}
+}
+
+// showLogs shows the ends of the logs. They hold no secrets, which a test proves.
+func (c *cloud) showLogs(t *testing.T) {
+	logs, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "*.log"))
+	for _, file := range append(logs, filepath.Join(c.home, "cloud.log")) {
+		content, _ := os.ReadFile(file)
+		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-3000):])
+	}
+}
+
+func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
+	return exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"),
+		append([]string{"--project", checkout, "--home", c.home}, args...)...)
+}
+
+// up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to keep.
+func (c *cloud) up(t *testing.T, args ...string) (printed, lastLine string) {
+	t.Helper()
+	printed, lastLine, err := c.tryUp(t, args...)
+	if err != nil {
+		t.Fatalf("up: %v\n%s", err, printed)
+	}
+	return printed, lastLine
+}
+
+func (c *cloud) tryUp(t *testing.T, args ...string) (printed, lastLine string, err error) {
+	t.Helper()
+	out, err := c.command(t, append([]string{"up"}, args...)...).CombinedOutput()
+	printed = strings.TrimRight(string(out), "\n")
+	if i := strings.LastIndexByte(printed, '\n'); err == nil && i >= 0 {
+		printed, lastLine = printed[:i], printed[i+1:]
+	}
+	c.said.WriteString(printed)
+	return printed, lastLine, err
+}
+
+func (c *cloud) down(t *testing.T) {
+	t.Helper()
+	cmd := c.command(t, "down")
+	// The test's context has ended where this is its clean-up.
+	cmd = exec.Command(cmd.Path, cmd.Args[1:]...)
+	out, err := cmd.CombinedOutput()
+	c.said.Write(out)
+	if err != nil {
+		t.Errorf("down: %v\n%s", err, out)
+	}
+}
+
+// running is what the local cloud tells its commands.
+type running struct {
+	PID         int
+	Proxy       string
+	CAFile      string
+	Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
+}
+
+func (c *cloud) running(t *testing.T) running {
+	t.Helper()
+	var r running
+	content, err := os.ReadFile(filepath.Join(c.home, "cloud.json"))
+	if err == nil {
+		err = json.Unmarshal(content, &r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
+
+// run runs a program in the environment that `localcloud env` prints.
+func (c *cloud) run(t *testing.T, stdin string, program string, args ...string) (string, error) {
+	t.Helper()
+	cmd, err := c.prepare(t, program, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdin = strings.NewReader(stdin)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s %s: %w\n%s%s", program, args[0], err, out.String(), errs.String())
+	}
+	return out.String(), nil
+}
+
+func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd, error) {
+	env, err := c.command(t, "env").Output()
+	if err != nil {
+		return nil, fmt.Errorf("localcloud env: %w", err)
+	}
+	variables := os.Environ()
+	for _, match := range exported.FindAllStringSubmatch(string(env), -1) {
+		variables = append(variables, match[1]+"="+match[2])
+	}
+	cmd := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", program), args...)
+	cmd.Env, cmd.Dir = variables, checkout
+	return cmd, nil
+}
+
+func (c *cloud) must(t *testing.T, program string, args ...string) string {
+	t.Helper()
+	out, err := c.run(t, "", program, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func (c *cloud) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	return c.must(t, "kubectl", args...)
+}
+func (c *cloud) pulumi(t *testing.T, args ...string) string {
+	t.Helper()
+	return c.must(t, "pulumi", append(args, "--non-interactive")...)
+}
+
+func (c *cloud) apply(t *testing.T, manifests string) {
+	t.Helper()
+	if _, err := c.run(t, manifests, "kubectl", "apply", "--filename=-"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// outputs are the stack's, without the secret ones.
+func (c *cloud) outputs(t *testing.T) map[string]string {
+	t.Helper()
+	var outputs map[string]string
+	if err := json.Unmarshal([]byte(c.pulumi(t, "stack", "output", "--json")), &outputs); err != nil {
+		t.Fatal(err)
+	}
+	return outputs
+}
+
+// azure are the options with which Azure's clients reach this cloud, and who they are: the subscription's owner.
+func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOptions, running) {
+	t.Helper()
+	r := c.running(t)
+	ca, err := os.ReadFile(r.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	transport := &http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	options := azcore.ClientOptions{Transport: &http.Client{Transport: transport}}
+	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return owner, options, r
+}
+
+func armOptions(options azcore.ClientOptions) *arm.ClientOptions {
+	return &arm.ClientOptions{ClientOptions: options}
+}
+
+// failedMount waits for the event by which the kubelet says why a pod's volume is not mounted, and returns it.
+func (c *cloud) failedMount(t *testing.T, namespace, pod string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	defer cancel()
+	prepared, err := c.prepare(t, "kubectl", "get", "events", "--namespace", namespace, "--watch", "--output=json",
+		"--field-selector=reason=FailedMount,involvedObject.name="+pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, prepared.Path, prepared.Args[1:]...)
+	cmd.Env = prepared.Env
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cancel(); _ = cmd.Wait() }()
+	decoder := json.NewDecoder(out)
+	for {
+		var event struct {
+			Message string `json:"message"`
+		}
+		if err := decoder.Decode(&event); err != nil {
+			t.Fatalf("waiting for the FailedMount event of pod %s: %v", pod, errors.Join(err, ctx.Err()))
+		}
+		if strings.Contains(event.Message, "MountVolume.SetUp failed") {
+			return event.Message
+		}
+	}
+}
+
+// processes are those that belong to a cloud: its home is in their arguments or their environment.
+func (c *cloud) processes() []string {
+	var found []string
+	dirs, _ := filepath.Glob("/proc/[0-9]*")
+	for _, dir := range dirs {
+		if pid, err := strconv.Atoi(filepath.Base(dir)); err != nil || pid == os.Getpid() {
+			continue
+		}
+		arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
+		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
+		if bytes.Contains(arguments, []byte(c.home)) || bytes.Contains(environment, []byte(c.home)) {
+			found = append(found, string(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
+		}
+	}
+	return found
+}
+
+// holds says whether a content has a secret, as it is or as it would be in JSON or base64.
+func holds(content []byte, secret string) bool {
+	var asJSON bytes.Buffer
+	plain := json.NewEncoder(&asJSON)
+	plain.SetEscapeHTML(false)
+	_ = plain.Encode(secret)
+	escaped, _ := json.Marshal(secret)
+	for _, form := range []string{
+		secret, strings.Trim(asJSON.String(), "\"\n"), strings.Trim(string(escaped), "\""), base64.StdEncoding.EncodeToString([]byte(secret)),
+	} {
+		if bytes.Contains(content, []byte(form)) {
+			return true
+		}
+	}
+	return false
+}
+
+// filesWith lists the files of the home that hold a secret, but for those under one of the given folders.
+func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []string {
+	t.Helper()
+	var found []string
+	err := filepath.WalkDir(c.home, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		name, _ := filepath.Rel(c.home, path)
+		if slices.Contains(except, name) {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !d.Type().IsRegular() {
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if holds(content, secret) {
+			found = append(found, name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// watchFor reads to the end and calls a function when it has read the text. It returns what it has read.
+func watchFor(r io.Reader, text string, then func()) string {
+	var once sync.Once
+	var seen []byte
+	buffer := make([]byte, 4096)
+	for {
+		n, err := r.Read(buffer)
+		seen = append(seen, buffer[:n]...)
+		if bytes.Contains(seen, []byte(text)) {
+			once.Do(then)
+		}
+		if err != nil {
+			return string(seen)
+		}
+	}
+}

@@ -1,0 +1,106 @@
+package tests
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// eventually waits for what no event tells.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if is() {
+			return
+		}
+	}
+	t.Fatalf("not so after 30 s: %s", what)
+}
+
+// TestUpConvergesAfterAKill kills `up` while it creates a resource, each time another one further on, and brings the stack up
+// at the end. Beside it runs the local cloud of another test.
+func TestUpConvergesAfterAKill(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	for _, resource := range []string{
+		"ManagedCluster cluster-cluster creating", "FederatedIdentityCredential workload-credential-keyvault-sa creating", "Pod mount-test-pod creating",
+	} {
+		killedAt(t, c, resource)
+	}
+	_, first := c.up(t)
+	if !strings.Contains(first, "my-secret = ") {
+		t.Error("the pod reads no secret")
+	}
+	c.pulumi(t, "preview", "--expect-no-changes")
+	if _, again := c.up(t); again != first {
+		t.Error("the pod reads something else after another up")
+	}
+
+	// A down that finds half of it gone removes the other half.
+	kill(t, c)
+	if err := os.RemoveAll(filepath.Join(c.home, "azure")); err != nil {
+		t.Fatal(err)
+	}
+	c.down(t)
+	if left := c.processes(); len(left) > 0 {
+		t.Errorf("processes are left: %q", left)
+	}
+}
+
+// killedAt runs up until it prints a text, and kills it. The engine and its plugins end with it, or with the next up.
+func killedAt(t *testing.T, c *cloud, text string) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := c.command(t, "up")
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := false
+	printed := watchFor(r, text, func() {
+		killed = true
+		_ = cmd.Process.Signal(syscall.SIGKILL)
+	})
+	_ = cmd.Wait()
+	if !killed {
+		t.Fatalf("up did not print %q:\n%s", text, printed)
+	}
+}
+
+// TestEveryMistakeIsReportedAndNothingIsCreated gives a wrong value to several keys at once.
+func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var mistakes []string
+	for _, mistake := range []string{
+		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "nodeCount=none", "namespace=Not_A_Label", "unheardOf=1",
+		`secrets=[{name: "under_score", generate: {length: 4}}]`, `mount=[{type: Secret, name: absent}]`,
+	} {
+		mistakes = append(mistakes, "--config", mistake)
+	}
+	printed, _, err := c.tryUp(t, mistakes...)
+	if err == nil {
+		t.Fatal("up succeeded")
+	}
+	for _, path := range []string{
+		"vaultRetentionDays", "vaultNamePrefix", "nodeCount", "namespace", "unheardOf", "secrets[0].name", "secrets[0].generate.length", "mount[0].type",
+	} {
+		if !strings.Contains(printed, path+":") {
+			t.Errorf("%s is not reported", path)
+		}
+	}
+	if state := c.pulumi(t, "stack", "export"); bytes.Contains([]byte(state), []byte("azure-native:resources")) {
+		t.Error("a resource was created")
+	}
+}

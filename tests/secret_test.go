@@ -1,0 +1,339 @@
+package tests
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	"github.com/google/uuid"
+)
+
+const (
+	secretsOfficer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" // Key Vault Secrets Officer
+	cryptoUser     = "12338af0-0e69-4776-bea7-57ae8d297424" // Key Vault Crypto User
+)
+
+// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from `up` to `destroy`.
+func TestASecretsWayToThePodAndBack(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	_, lastLine := c.up(t, "--config", "rotationPollInterval=2s")
+	outputs := c.outputs(t)
+	grant(t, c, outputs["vaultId"], secretsOfficer, cryptoUser)
+	secrets, keys := vaultClients(t, c, outputs["vaultUri"])
+
+	value := getSecret(t, secrets, "my-secret")
+	t.Run("the file in the pod is the value in the vault", func(t *testing.T) {
+		if got := readInPod(t, c, outputs); got != value {
+			t.Error("the pod reads something else than the vault holds")
+		}
+	})
+	t.Run("the last line of up shows the secret and the key as the pod reads them", func(t *testing.T) {
+		if !strings.Contains(lastLine, "my-secret = "+value) || !strings.Contains(lastLine, "my-key = -----BEGIN PUBLIC KEY-----") {
+			t.Error("the last line does not show both")
+		}
+	})
+	t.Run("the key in the pod is the public half of the key in the vault", func(t *testing.T) {
+		inPod := c.kubectl(t, "exec", "-n", outputs["namespace"], "keyvault-test-pod", "--", "cat", "/mnt/secrets/my-key")
+		sameKey(t, inPod, keys)
+	})
+	t.Run("a second up changes nothing", func(t *testing.T) {
+		c.pulumi(t, "preview", "--expect-no-changes")
+		c.up(t, "--config", "rotationPollInterval=2s")
+		if got := readInPod(t, c, outputs); got != value {
+			t.Error("the value is another one")
+		}
+	})
+	t.Run("who may not read is refused", func(t *testing.T) { refusals(t, c, outputs, secrets) })
+	t.Run("a changed value reaches the running pod", func(t *testing.T) {
+		started := podStart(t, c, outputs)
+		value = "rotated-" + rand.Text()
+		setSecret(t, secrets, "my-secret", value)
+		c.kubectl(t, "exec", "-n", outputs["namespace"], "keyvault-test-pod", "--", "timeout", "120", "sh", "-c",
+			`until [ "$(cat /mnt/secrets/my-secret)" = "$0" ]; do sleep 0.2; done`, value)
+		if podStart(t, c, outputs) != started {
+			t.Error("the pod was started again")
+		}
+	})
+	t.Run("a value that the program makes is not in the engine's events", func(t *testing.T) {
+		const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:KeyVaultStack$random:index/randomPassword:RandomPassword::vault-value-my-secret"
+		events := c.pulumi(t, "up", "--yes", "--skip-preview", "--json", "--replace", urn)
+		before := value
+		if value = getSecret(t, secrets, "my-secret"); value == before {
+			t.Fatal("the value was not made anew")
+		}
+		if !strings.Contains(events, "vault-secret-my-secret") {
+			t.Fatal("the events do not tell of the secret")
+		}
+		if holds([]byte(events), value) {
+			t.Error("an event shows the value")
+		}
+	})
+	t.Run("no value is in state, logs or output", func(t *testing.T) {
+		c.pulumi(t, "refresh", "--yes", "--skip-preview")
+		for secret, places := range map[string][]string{
+			value:                                 {"azure"},               // the vault itself
+			c.running(t).Credentials.ClientSecret: {"azure", "cloud.json"}, // where `localcloud env` has it from
+		} {
+			for _, file := range c.filesWith(t, secret, places...) {
+				t.Errorf("a secret is in %s", file)
+			}
+			if holds(c.said.Bytes(), secret) {
+				t.Error("a secret was printed")
+			}
+		}
+	})
+	t.Run("a killed local cloud comes back as it was", func(t *testing.T) {
+		kill(t, c)
+		c.up(t, "--config", "rotationPollInterval=2s")
+		if got := readInPod(t, c, outputs); got != value {
+			t.Error("the pod reads something else than before")
+		}
+		if again := c.outputs(t); again["vaultName"] != outputs["vaultName"] || again["issuerUrl"] != outputs["issuerUrl"] {
+			t.Errorf("the stack is another one: %v, before %v", again, outputs)
+		}
+	})
+	t.Run("destroy leaves the soft-deleted vault and nothing else", func(t *testing.T) { destroyed(t, c, outputs) })
+}
+
+func grant(t *testing.T, c *cloud, scope string, roles ...string) {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	assignments, err := armauthorization.NewRoleAssignmentsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, role := range roles {
+		if _, err := assignments.Create(t.Context(), scope, uuid.NewString(), armauthorization.RoleAssignmentCreateParameters{
+			Properties: &armauthorization.RoleAssignmentProperties{
+				PrincipalID:      to.Ptr(ownerObjectID(t, assignments, r)),
+				PrincipalType:    to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+				RoleDefinitionID: to.Ptr("/subscriptions/" + r.Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/" + role),
+			},
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// ownerObjectID is the principal of the assignment that makes it the subscription's owner.
+func ownerObjectID(t *testing.T, assignments *armauthorization.RoleAssignmentsClient, r running) string {
+	t.Helper()
+	const ownerRole = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+	for pager := assignments.NewListForSubscriptionPager(nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range page.Value {
+			if strings.HasSuffix(*a.Properties.RoleDefinitionID, ownerRole) && *a.Properties.Scope == "/subscriptions/"+r.Credentials.SubscriptionID {
+				return *a.Properties.PrincipalID
+			}
+		}
+	}
+	t.Fatal("the subscription has no owner")
+	return ""
+}
+
+func vaultClients(t *testing.T, c *cloud, uri string) (*azsecrets.Client, *azkeys.Client) {
+	t.Helper()
+	owner, options, _ := c.azure(t)
+	secrets, err := azsecrets.NewClient(uri, owner, &azsecrets.ClientOptions{ClientOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := azkeys.NewClient(uri, owner, &azkeys.ClientOptions{ClientOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secrets, keys
+}
+
+func getSecret(t *testing.T, secrets *azsecrets.Client, name string) string {
+	t.Helper()
+	secret, err := secrets.GetSecret(t.Context(), name, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *secret.Value
+}
+
+func setSecret(t *testing.T, secrets *azsecrets.Client, name, value string) {
+	t.Helper()
+	if _, err := secrets.SetSecret(t.Context(), name, azsecrets.SetSecretParameters{Value: &value}, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// readInPod runs the command that the stack's output tells users to run.
+func readInPod(t *testing.T, c *cloud, outputs map[string]string) string {
+	t.Helper()
+	words := strings.Fields(outputs["readSecretCommand"])
+	return c.must(t, words[0], words[1:]...)
+}
+
+func podStart(t *testing.T, c *cloud, outputs map[string]string) string {
+	t.Helper()
+	return c.kubectl(t, "get", "pod", "-n", outputs["namespace"], "keyvault-test-pod",
+		"--output=jsonpath={.metadata.uid} {.status.containerStatuses[0].containerID}")
+}
+
+func sameKey(t *testing.T, inPod string, keys *azkeys.Client) {
+	t.Helper()
+	block, _ := pem.Decode([]byte(inPod))
+	if block == nil {
+		t.Fatal("the file is not PEM")
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.GetKey(t.Context(), "my-key", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, ok := parsed.(*rsa.PublicKey)
+	if !ok || public.N.Cmp(new(big.Int).SetBytes(key.Key.N)) != 0 {
+		t.Error("the file is another key than the vault's")
+	}
+}
+
+// refusals are three pods that must not get a secret, each for another reason, and what Azure says of each.
+func refusals(t *testing.T, c *cloud, outputs map[string]string, secrets *azsecrets.Client) {
+	setSecret(t, secrets, "other-secret", "not granted "+rand.Text())
+	namespace := outputs["namespace"]
+	roleless := identityWithoutRole(t, c, outputs["issuerUrl"], namespace, "roleless")
+	class := func(name, clientID, object string) string {
+		return fmt.Sprintf(`
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: %s, namespace: %s}
+spec:
+  provider: azure
+  parameters:
+    clientID: %s
+    keyvaultName: %s
+    tenantID: %s
+    objects: |
+      array:
+        - |
+          objectName: %s
+          objectType: secret
+---`, name, namespace, clientID, outputs["vaultName"], c.running(t).Credentials.TenantID, object)
+	}
+	c.apply(t, class("roleless", roleless, "my-secret")+class("not-granted", outputs["clientId"], "other-secret"))
+	for _, test := range []struct{ name, account, class, refusal string }{
+		{"a service account without a federated credential", "stranger", outputs["secretProviderClass"], "AADSTS700213"},
+		{"an identity without a role", "roleless", "roleless", "ForbiddenByRbac"},
+		{"an object that was not granted", outputs["serviceAccount"], "not-granted", "ForbiddenByRbac"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			pod := "refused-" + test.class
+			if test.account != outputs["serviceAccount"] {
+				c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", test.account, namespace))
+			}
+			c.apply(t, fmt.Sprintf(`
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec:
+  serviceAccountName: %s
+  terminationGracePeriodSeconds: 0
+  containers:
+    - {name: c, image: "busybox:1.35.0", command: [sleep, infinity], volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]}
+  volumes:
+    - name: v
+      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
+`, pod, namespace, test.account, test.class))
+			if message := c.failedMount(t, namespace, pod); !strings.Contains(message, test.refusal) {
+				t.Errorf("refused with %q, want %s", message, test.refusal)
+			}
+			if phase := c.kubectl(t, "get", "pod", "-n", namespace, pod, "--output=jsonpath={.status.phase}"); phase != "Pending" {
+				t.Errorf("the pod is %s", phase)
+			}
+			c.kubectl(t, "delete", "pod", "-n", namespace, pod)
+		})
+	}
+}
+
+// identityWithoutRole makes an identity that a service account can be, and that may read nothing.
+func identityWithoutRole(t *testing.T, c *cloud, issuer, namespace, account string) (clientID string) {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	factory, err := armmsi.NewClientFactory(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, err := factory.NewUserAssignedIdentitiesClient().CreateOrUpdate(t.Context(), "keyvault-demo", account,
+		armmsi.Identity{Location: to.Ptr("eastus")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := factory.NewFederatedIdentityCredentialsClient().CreateOrUpdate(t.Context(), "keyvault-demo", account, account,
+		armmsi.FederatedIdentityCredential{Properties: &armmsi.FederatedIdentityCredentialProperties{
+			Issuer: &issuer, Subject: to.Ptr("system:serviceaccount:" + namespace + ":" + account),
+			Audiences: []*string{to.Ptr("api://AzureADTokenExchange")},
+		}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	return *identity.Properties.ClientID
+}
+
+// kill ends the local cloud as a crash does, and everything in it has to end with it.
+func kill(t *testing.T, c *cloud) {
+	t.Helper()
+	pid := c.running(t).PID
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "every process ends with the local cloud", func() bool { return len(c.processes()) == 0 })
+}
+
+func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
+	c.pulumi(t, "destroy", "--yes", "--skip-preview")
+	owner, options, r := c.azure(t)
+	groups, err := armresources.NewResourceGroupsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := groups.NewListPager(nil).NextPage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(page.Value) != 0 {
+		t.Errorf("%d resource groups are left", len(page.Value))
+	}
+	vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	deleted, err := vaults.NewListDeletedPager(nil).NextPage(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(deleted.Value) != 1 || *deleted.Value[0].Name != outputs["vaultName"] {
+		t.Errorf("%d vaults are soft-deleted, want the stack's", len(deleted.Value))
+	}
+	c.down(t)
+	if left := c.processes(); len(left) > 0 {
+		t.Errorf("processes are left: %q", left)
+	}
+	if left, _ := filepath.Glob(c.home + "*"); len(left) > 0 {
+		t.Errorf("files are left: %q", left)
+	}
+}
