@@ -4,6 +4,8 @@ SHELL := bash
 STACK ?= dev
 # A quarter of what the compiler does is to collect garbage; it may use more memory instead.
 export GOGC ?= 400
+# The flags with which the local cloud builds everything (thirdparty.CompilerFlags): what is shared is compiled once.
+export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 
 .PHONY: help up down status build test unit e2e lint
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 type variable struct{ name, value string }
@@ -19,6 +21,10 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 	if !strings.HasPrefix(path, l.binDir()+":") {
 		path = l.binDir() + ":" + path
 	}
+	goflags := os.Getenv("GOFLAGS")
+	if flags := "-gcflags=" + thirdparty.CompilerFlags; !strings.Contains(goflags, flags) {
+		goflags = strings.TrimSpace(goflags + " " + flags)
+	}
 	return []variable{
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
 		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile},
@@ -30,6 +36,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"KUBECONFIG", l.path(kubeconfigFile)}, {"PATH", path},
+		{"GOFLAGS", goflags}, // the engine compiles the program: as it has been compiled ahead
 	}
 }
 

@@ -31,8 +31,9 @@ type module struct {
 	filesOf  string
 }
 
-// compilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time.
-const compilerFlags = "all=-dwarf=false"
+// CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for the
+// local cloud is built with them, so that packages that several programs share are compiled once.
+const CompilerFlags = "all=-dwarf=false"
 
 const kubernetesVersion = "v1.34.10"
 
@@ -239,7 +240,7 @@ func (m module) cacheDir(source, cache string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the pins of %s: %w", m.dir, err)
 	}
-	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, m.ldflags, compilerFlags, m.idle, m.programs, m.filesOf, m.files)
+	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, m.ldflags, CompilerFlags, m.idle, m.programs, m.filesOf, m.files)
 	return filepath.Join(cache, filepath.Base(m.dir)+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
@@ -257,7 +258,7 @@ func (m module) build(ctx context.Context, source, dir, title string, say func(s
 		return err
 	}
 
-	args := []string{"build", "-v", "-gcflags", compilerFlags, "-ldflags", "-s -w " + m.ldflags, "-o", part + string(filepath.Separator)}
+	args := []string{"build", "-v", "-gcflags", CompilerFlags, "-ldflags", "-s -w " + m.ldflags, "-o", part + string(filepath.Separator)}
 	if m.idle != "" {
 		args = append(args, "-gcflags", m.idle+"=-dwarf=false -N -l")
 	}
@@ -305,7 +306,7 @@ func (m module) copyFiles(ctx context.Context, source, part string) error {
 // Compile compiles the packages of the module in dir into Go's own cache, telling how far it is as Ensure does.
 func Compile(ctx context.Context, dir, title string, say func(format string, args ...any)) error {
 	// Of several packages, go build keeps none: it does not link what is thrown away.
-	if err := goCommand(ctx, dir, title, say, "build", "-v", "./..."); err != nil {
+	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
 	return nil
