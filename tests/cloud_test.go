@@ -115,13 +115,16 @@ func needsRealNode(t *testing.T) {
 	}
 }
 
-// showLogs shows the ends of the logs. They hold no secrets, which a test proves.
+// showLogs shows the ends of the logs, and last, where one looks first, that of what the commands have printed. The logs hold no
+// secrets, which a test proves, and the line that shows one is not kept.
 func (c *cloud) showLogs(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "*.log"))
 	for _, file := range append(logs, filepath.Join(c.home, "cloud.log")) {
 		content, _ := os.ReadFile(file)
-		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-3000):])
+		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-1500):])
 	}
+	said := c.said.Bytes()
+	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-4000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
@@ -142,12 +145,18 @@ func (c *cloud) up(t *testing.T, args ...string) (printed, lastLine string) {
 func (c *cloud) tryUp(t *testing.T, args ...string) (printed, lastLine string, err error) {
 	t.Helper()
 	out, err := c.command(t, append([]string{"up"}, args...)...).CombinedOutput()
-	printed = strings.TrimRight(string(out), "\n")
-	if i := strings.LastIndexByte(printed, '\n'); err == nil && i >= 0 {
-		printed, lastLine = printed[:i], printed[i+1:]
+	printed = string(out)
+	if err == nil {
+		printed, lastLine = withoutLastLine(printed)
 	}
 	c.said.WriteString(printed)
 	return printed, lastLine, err
+}
+
+func withoutLastLine(printed string) (rest, last string) {
+	printed = strings.TrimRight(printed, "\n")
+	i := strings.LastIndexByte(printed, '\n') + 1
+	return printed[:i], printed[i:]
 }
 
 func (c *cloud) down(t *testing.T) {
