@@ -46,6 +46,8 @@ type Service struct {
 	stop       context.CancelFunc
 	running    sync.WaitGroup
 
+	order order
+
 	mu   sync.Mutex
 	busy map[string]bool // identities with a credential being written
 }
@@ -108,6 +110,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) {
+	if r.Method == http.MethodGet {
+		s.order.read(r.URL.Path)
+	} else {
+		defer s.order.write(r.URL.Path)()
+	}
 	principal, err := s.authenticate(w, r)
 	if err != nil {
 		return reply{}, err
