@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,6 +20,77 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
+
+// state is a stack's, as the engine exports it. What is not touched stays as it is.
+type state struct {
+	file       map[string]json.RawMessage
+	deployment map[string]json.RawMessage
+	operations []json.RawMessage
+}
+
+func parseState(exported []byte) (*state, error) {
+	s := &state{}
+	err := json.Unmarshal(exported, &s.file)
+	if err == nil && s.file["deployment"] != nil {
+		err = json.Unmarshal(s.file["deployment"], &s.deployment)
+	}
+	if operations := s.deployment["pending_operations"]; err == nil && operations != nil {
+		err = json.Unmarshal(operations, &s.operations)
+	}
+	if err == nil {
+		for _, one := range s.operations {
+			err = errors.Join(err, json.Unmarshal(one, &pendingOperation{}))
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the stack's state: %w", err)
+	}
+	return s, nil
+}
+
+// pending are the operations that the engine had begun.
+func (s *state) pending() []pendingOperation {
+	var all []pendingOperation
+	for _, one := range s.operations {
+		var op pendingOperation
+		_ = json.Unmarshal(one, &op) // parseState has read it before
+		all = append(all, op)
+	}
+	return all
+}
+
+// settled is the state with the resources that were created, by their URN and with their id, among the others, and without
+// the other operations that were creating something.
+func (s *state) settled(ids map[string]string) ([]byte, error) {
+	var resources, rest []json.RawMessage
+	err := json.Unmarshal(s.deployment["resources"], &resources)
+	for _, one := range s.operations {
+		var op struct {
+			Type     string                     `json:"type"`
+			Resource map[string]json.RawMessage `json:"resource"`
+		}
+		var urn string
+		err = errors.Join(err, json.Unmarshal(one, &op), json.Unmarshal(op.Resource["urn"], &urn))
+		switch id := ids[urn]; {
+		case op.Type != "creating":
+			rest = append(rest, one)
+		case id != "":
+			op.Resource["id"], _ = json.Marshal(id)
+			resource, _ := json.Marshal(op.Resource)
+			resources = append(resources, resource)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the stack's state: %w", err)
+	}
+	delete(s.deployment, "pending_operations")
+	if len(rest) > 0 {
+		s.deployment["pending_operations"], _ = json.Marshal(rest)
+	}
+	s.deployment["resources"], _ = json.Marshal(resources)
+	s.file["deployment"], _ = json.Marshal(s.deployment)
+	return json.Marshal(s.file)
+}
 
 // pendingOperation is one that the engine had begun when it was killed.
 type pendingOperation struct {

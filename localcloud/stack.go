@@ -233,33 +233,43 @@ func (s *stack) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var state struct {
-		Deployment struct {
-			Pending []pendingOperation `json:"pending_operations"`
-		} `json:"deployment"`
+	state, err := parseState(exported)
+	if err != nil {
+		return err
 	}
-	if err := json.Unmarshal(exported, &state); err != nil {
-		return fmt.Errorf("reading the stack's state: %w", err)
-	}
-	if len(state.Deployment.Pending) == 0 {
+	pending := state.pending()
+	if len(pending) == 0 {
 		return nil
 	}
-	say("the last run was interrupted in the middle of %d operations: looking what became of them", len(state.Deployment.Pending))
+	say("the last run was interrupted in the middle of %d operations: looking what became of them", len(pending))
 	azure, err := azureClient(s.cloud)
 	if err != nil {
 		return err
 	}
-	args := []string{"refresh", "--yes", "--skip-preview", "--clear-pending-creates"}
-	for _, op := range state.Deployment.Pending {
+	ids := map[string]string{}
+	for _, op := range pending {
 		id, err := op.created(ctx, azure, s.cloud.Credentials.SubscriptionID)
 		if err != nil {
 			return err
 		}
 		if id != "" {
-			args = append(args, "--import-pending-creates", op.Resource.URN, "--import-pending-creates", id)
+			ids[op.Resource.URN] = id
 		}
 	}
-	if err := s.stream(ctx, args...); err != nil {
+	edited, err := state.settled(ids)
+	if err != nil {
+		return err
+	}
+	// The engine reads the rest from Azure. Its own --import-pending-creates drops what it should import.
+	file := s.path("state.json")
+	defer os.Remove(file)
+	if err := os.WriteFile(file, edited, 0o600); err != nil {
+		return err
+	}
+	if _, err := s.pulumi(ctx, "stack", "import", "--file", file); err != nil {
+		return err
+	}
+	if err := s.stream(ctx, "refresh", "--yes", "--skip-preview"); err != nil {
 		return fmt.Errorf("pulumi refresh: %w", err)
 	}
 	return nil
