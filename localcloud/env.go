@@ -31,7 +31,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		// azure-native, and Azure's SDKs and tools, each with their own names for the same
 		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
 		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
-		{"PULUMI_HOME", l.path(pulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + l.path(stacksDir)},
+		{"PULUMI_HOME", l.path(pulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + l.path(stacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
 		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
