@@ -309,6 +309,10 @@ func Compile(ctx context.Context, dir, title string, say func(format string, arg
 	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
+	// The engine's language host asks for all modules, also for those that this system's build leaves out.
+	if _, err := goOutput(ctx, dir, "list", "-m", "-json", "all"); err != nil {
+		return fmt.Errorf("finding the modules of %s: %w", title, err)
+	}
 	return nil
 }
 
