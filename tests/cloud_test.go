@@ -121,10 +121,10 @@ func (c *cloud) showLogs(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "*.log"))
 	for _, file := range append(logs, filepath.Join(c.home, "cloud.log")) {
 		content, _ := os.ReadFile(file)
-		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-1500):])
+		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-30000):])
 	}
 	said := c.said.Bytes()
-	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-4000):])
+	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-8000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
