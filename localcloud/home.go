@@ -81,6 +81,7 @@ const (
 	stacksDir      = "stacks"     // the file backend
 	configDir      = "config"     // configuration of stacks, with what the engine adds to it
 	phrase         = "passphrase" // of the stacks' secrets
+	tempDir        = "tmp"        // the engine's; the Kubernetes provider leaves kubeconfigs there
 	kubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 

@@ -39,7 +39,7 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
-	s.envs = append(s.envs, l.engineMark())
+	s.envs = append(s.envs, l.engineMark(), "TMPDIR="+l.path(tempDir))
 	if err := l.linkPlugins(have); err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
 	}
@@ -48,7 +48,7 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 			return nil, err
 		}
 	}
-	return s, os.MkdirAll(l.path(stacksDir), 0o700)
+	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
 }
 
 func (l *localCloud) linkPlugins(have *setup) error {

@@ -44,7 +44,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// traces are what a node leaves on a machine where it is not taken away: network devices, mounts and control groups.
+// traces are what a local cloud leaves on a machine where it is not taken away: network devices, mounts, control groups, and the
+// Kubernetes provider's kubeconfigs.
 func traces() []string {
 	var found []string
 	interfaces, _ := net.Interfaces()
@@ -57,9 +58,13 @@ func traces() []string {
 			found = append(found, "mount "+f[1])
 		}
 	}
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*/keyvault-aks-*")
-	group, _ := filepath.Glob("/sys/fs/cgroup/keyvault-aks-*")
-	return append(append(found, groups...), group...)
+	for _, pattern := range []string{
+		"/sys/fs/cgroup/*/keyvault-aks-*", "/sys/fs/cgroup/keyvault-aks-*", filepath.Join(os.TempDir(), "kubeconfig*"),
+	} {
+		files, _ := filepath.Glob(pattern)
+		found = append(found, files...)
+	}
+	return found
 }
 
 // checkout is the folder of the repository that is tested.
@@ -220,7 +225,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 		variables = append(variables, match[1]+"="+match[2])
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", program), args...)
-	cmd.Env, cmd.Dir = variables, checkout
+	cmd.Env, cmd.Dir = append(variables, "TMPDIR="+filepath.Join(c.home, "tmp")), checkout
 	return cmd, nil
 }
 
