@@ -89,6 +89,7 @@ const (
 type setup struct {
 	Programs thirdparty.Programs
 	Node     kube.Node
+	Record   string `json:",omitempty"` // folder that is given what Resource Manager is sent
 }
 
 // running is what the one that serves tells the other commands.

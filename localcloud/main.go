@@ -28,7 +28,7 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var project, home, stack string
+	var project, home, stack, record string
 	var config []string
 	node := nodeFlag{}
 	root := &cobra.Command{
@@ -52,11 +52,12 @@ func command() *cobra.Command {
 	}
 	up := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
-		RunE: withHome(func(l *localCloud, ctx context.Context) error { return l.up(ctx, stack, node.Node, config) }),
+		RunE: withHome(func(l *localCloud, ctx context.Context) error { return l.up(ctx, stack, node.Node, record, config) }),
 	}
 	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
+	up.Flags().StringVar(&record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
 	root.AddCommand(
 		up,
 		&cobra.Command{

@@ -58,7 +58,7 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	}
 	clusters := kube.New(kube.Options{Dir: l.path(kubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
 	defer clusters.Close()
-	cloud, err := azure.New(azure.Options{Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log})
+	cloud, err := azure.New(azure.Options{Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record})
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,8 @@ type Options struct {
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
 	// than the write.
 	FederatedWriteTime time.Duration
+	// Record is a folder that is given what Resource Manager is sent, without the values of secrets. Default: none.
+	Record string
 }
 
 // Credentials are those of the service principal that is Owner of the subscription.
@@ -92,8 +94,12 @@ func (c *Cloud) start(o Options) error {
 	if err != nil {
 		return err
 	}
+	var manager http.Handler = c.manager
+	if o.Record != "" {
+		manager = recorded(o.Record, manager)
+	}
 	for host, service := range map[string]http.Handler{
-		arm.Host:         c.manager,
+		arm.Host:         manager,
 		entra.Host:       tokens,
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, TenantID),
 		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),

@@ -1,0 +1,57 @@
+package azure
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// recorded writes what Resource Manager is sent into a folder, a file for each resource: the last body of a PUT, and the API version.
+// The values of secrets are left out.
+func recorded(dir string, h http.Handler) http.Handler {
+	var mu sync.Mutex
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPut {
+			content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20))
+			if err != nil {
+				http.Error(w, "reading the request", http.StatusBadRequest)
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(content))
+			mu.Lock()
+			err = record(dir, r, content)
+			mu.Unlock()
+			if err != nil { // whoever asked for it must not miss a part of it
+				http.Error(w, "recording the request: "+err.Error(), http.StatusInternalServerError)
+				return
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func record(dir string, r *http.Request, content []byte) error {
+	var body map[string]any
+	if json.Unmarshal(content, &body) != nil {
+		return nil // Resource Manager will say so
+	}
+	if properties, ok := body["properties"].(map[string]any); ok && properties["value"] != nil {
+		properties["value"] = "(secret)"
+	}
+	text, err := json.MarshalIndent(map[string]any{
+		"path": r.URL.Path, "apiVersion": r.URL.Query().Get("api-version"), "body": body,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	name := strings.ReplaceAll(strings.ToLower(strings.Trim(r.URL.Path, "/")), "/", "_")
+	if len(name) > 200 { // of a file
+		name = name[len(name)-200:]
+	}
+	return os.WriteFile(filepath.Join(dir, name+".json"), append(text, '\n'), 0o600)
+}

@@ -1,0 +1,54 @@
+// Command bench measures the program of this repository and prints tables. What it compares it measures in one run, since the times
+// of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	checkout, err := filepath.Abs("..")
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	for _, measure := range []func(ctx context.Context, checkout, dir string) error{build, preview} {
+		if err := measure(ctx, checkout, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// output runs a command in a folder and returns what it prints; its error has what it complains of.
+func output(ctx context.Context, dir string, env []string, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	out, err := cmd.Output()
+	if exit, ok := err.(*exec.ExitError); ok { //nolint:errorlint // Output wraps nothing
+		err = fmt.Errorf("%s %v: %w\n%s%s", name, args, err, out, exit.Stderr)
+	}
+	return out, err
+}
