@@ -22,31 +22,21 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err != nil {
 		return err
 	}
-	tenantID, err := infra.TenantID(ctx)
+	around, err := infra.NewSurroundings(ctx, cfg)
 	if err != nil {
 		return err
 	}
-	group, err := infra.NewResourceGroup(ctx, cfg)
+	vault, err := components.NewKeyVaultStack(ctx, "vault", cfg.Vault(around))
 	if err != nil {
 		return err
 	}
-	vault, err := components.NewKeyVaultStack(ctx, "vault", cfg.Vault(components.KeyVaultStackArgs{
-		ResourceGroupName: group.Name,
-		TenantID:          pulumi.String(tenantID),
-	}))
-	if err != nil {
-		return err
-	}
-	cluster, err := components.NewAksWithCsi(ctx, "cluster", cfg.Cluster(components.AksWithCsiArgs{
-		ResourceGroupName: group.Name,
-	}))
+	cluster, err := components.NewAksWithCsi(ctx, "cluster", cfg.Cluster(around))
 	if err != nil {
 		return err
 	}
 	inCluster := pulumi.Provider(cluster.Provider)
-	identity, err := components.NewWorkloadIdentity(ctx, "workload", cfg.Identity(components.WorkloadIdentityArgs{
-		ResourceGroupName: group.Name,
-		IssuerURL:         cluster.IssuerURL,
+	identity, err := components.NewWorkloadIdentity(ctx, "workload", cfg.Identity(around, components.WorkloadIdentityArgs{
+		IssuerURL: cluster.IssuerURL,
 	}), inCluster)
 	if err != nil {
 		return err

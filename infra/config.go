@@ -1,8 +1,10 @@
 package infra
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -10,35 +12,63 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default. What a component takes from it,
-// the component checks.
+// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default; an empty one leaves a key out. What a
+// component takes from it, the component checks.
 type Config struct {
 	Location          string            `pulumi:"location"`
 	ResourceGroupName string            `pulumi:"resourceGroupName"`
 	Tags              map[string]string `pulumi:"tags"`
+	Network           *NetworkConfig    `pulumi:"network"`
+	LogRetentionDays  int               `pulumi:"logRetentionDays"`
+	Lock              bool              `pulumi:"lock"`
+	Protect           bool              `pulumi:"protect"`
 
-	VaultNamePrefix          string                  `pulumi:"vaultNamePrefix"`
-	VaultSku                 string                  `pulumi:"vaultSku"`
-	VaultRetentionDays       int                     `pulumi:"vaultRetentionDays"`
-	VaultPurgeProtection     bool                    `pulumi:"vaultPurgeProtection"`
-	VaultPublicNetworkAccess string                  `pulumi:"vaultPublicNetworkAccess"`
-	Secrets                  []components.SecretArgs `pulumi:"secrets"`
-	Keys                     []components.KeyArgs    `pulumi:"keys"`
+	ExistingVaultID          string                          `pulumi:"existingVaultId"`
+	VaultNamePrefix          string                          `pulumi:"vaultNamePrefix"`
+	VaultCreateMode          string                          `pulumi:"vaultCreateMode"`
+	VaultSku                 string                          `pulumi:"vaultSku"`
+	VaultRetentionDays       int                             `pulumi:"vaultRetentionDays"`
+	VaultPurgeProtection     bool                            `pulumi:"vaultPurgeProtection"`
+	VaultPublicNetworkAccess string                          `pulumi:"vaultPublicNetworkAccess"`
+	VaultNetwork             *components.VaultNetworkArgs    `pulumi:"vaultNetwork"`
+	VaultPrivateEndpoint     *components.PrivateEndpointArgs `pulumi:"vaultPrivateEndpoint"`
+	Secrets                  []components.SecretArgs         `pulumi:"secrets"`
+	Keys                     []components.KeyArgs            `pulumi:"keys"`
 
-	ClusterName          string `pulumi:"clusterName"`
-	KubernetesVersion    string `pulumi:"kubernetesVersion"`
-	NodeCount            int    `pulumi:"nodeCount"`
-	NodeVMSize           string `pulumi:"nodeVmSize"`
-	RotationPollInterval string `pulumi:"rotationPollInterval"`
+	ExistingClusterID    string                      `pulumi:"existingClusterId"`
+	ClusterName          string                      `pulumi:"clusterName"`
+	ClusterTier          string                      `pulumi:"clusterTier"`
+	KubernetesVersion    string                      `pulumi:"kubernetesVersion"`
+	UpgradeChannel       string                      `pulumi:"upgradeChannel"`
+	NodeOSUpgradeChannel string                      `pulumi:"nodeOsUpgradeChannel"`
+	Maintenance          *components.MaintenanceArgs `pulumi:"maintenance"`
+	SystemPool           *components.NodePoolArgs    `pulumi:"systemPool"`
+	NodePools            []components.NodePoolArgs   `pulumi:"nodePools"`
+	Entra                *components.EntraArgs       `pulumi:"entra"`
+	DisableLocalAccounts bool                        `pulumi:"disableLocalAccounts"`
+	APIServer            *components.APIServerArgs   `pulumi:"apiServer"`
+	NetworkPolicy        string                      `pulumi:"networkPolicy"`
+	OutboundType         string                      `pulumi:"outboundType"`
+	AzurePolicy          bool                        `pulumi:"azurePolicy"`
+	ContainerInsights    bool                        `pulumi:"containerInsights"`
+	Defender             bool                        `pulumi:"defender"`
+	ImageCleanerHours    int                         `pulumi:"imageCleanerHours"`
+	DiskEncryptionSetID  string                      `pulumi:"diskEncryptionSetId"`
+	RotationPollInterval string                      `pulumi:"rotationPollInterval"`
 
 	Namespace      string `pulumi:"namespace"`
+	PodSecurity    string `pulumi:"podSecurity"`
 	ServiceAccount string `pulumi:"serviceAccount"`
 
-	SecretProviderClass string                  `pulumi:"secretProviderClass"`
-	Objects             []components.ObjectArgs `pulumi:"mount"`
-	TestPod             bool                    `pulumi:"testPod"`
-	TestPodName         string                  `pulumi:"testPodName"`
-	TestPodImage        string                  `pulumi:"testPodImage"`
+	SecretProviderClass string                      `pulumi:"secretProviderClass"`
+	Objects             []components.ObjectArgs     `pulumi:"mount"`
+	Access              string                      `pulumi:"access"`
+	SyncSecrets         []components.SyncSecretArgs `pulumi:"syncSecrets"`
+	CloudName           string                      `pulumi:"cloudName"`
+	TestPod             bool                        `pulumi:"testPod"`
+	TestPodName         string                      `pulumi:"testPodName"`
+	TestPodImage        string                      `pulumi:"testPodImage"`
+	Probe               bool                        `pulumi:"probe"`
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
@@ -66,38 +96,94 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	return cfg, nil
 }
 
-// Vault completes the vault's arguments with what is configured.
-func (cfg *Config) Vault(args components.KeyVaultStackArgs) *components.KeyVaultStackArgs {
+// Vault is the vault that is configured.
+func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
+	args := &components.KeyVaultStackArgs{Secrets: cfg.Secrets, Keys: cfg.Keys}
+	if cfg.ExistingVaultID != "" {
+		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
+		return args
+	}
+	args.ResourceGroupName = s.ResourceGroupName
 	args.Location = pulumi.String(cfg.Location)
+	args.TenantID = s.TenantID
 	args.Tags = cfg.allTags
 	args.NamePrefix = cfg.VaultNamePrefix
+	args.CreateMode = cfg.VaultCreateMode
 	args.Sku = cfg.VaultSku
 	args.SoftDeleteRetentionDays = cfg.VaultRetentionDays
 	args.PurgeProtection = cfg.VaultPurgeProtection
 	args.PublicNetworkAccess = cfg.VaultPublicNetworkAccess
-	args.Secrets = cfg.Secrets
-	args.Keys = cfg.Keys
-	return &args
+	args.Network = cfg.VaultNetwork
+	args.PrivateEndpoint = cfg.VaultPrivateEndpoint
+	if args.PrivateEndpoint == nil && s.Network != nil {
+		args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: s.Network.EndpointSubnetID, PrivateDNSZoneID: s.Network.VaultZoneID}
+	}
+	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
+	args.Lock = cfg.Lock
+	args.Protect = cfg.Protect
+	return args
 }
 
-// Cluster completes the cluster's arguments with what is configured.
-func (cfg *Config) Cluster(args components.AksWithCsiArgs) *components.AksWithCsiArgs {
+// Cluster is the cluster that is configured.
+func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
+	args := &components.AksWithCsiArgs{Entra: cfg.Entra}
+	if cfg.ExistingClusterID != "" {
+		args.ExistingCluster = &components.ExistingClusterArgs{ID: pulumi.String(cfg.ExistingClusterID)}
+		return args
+	}
+	args.ResourceGroupName = s.ResourceGroupName
 	args.Location = pulumi.String(cfg.Location)
 	args.Tags = cfg.allTags
 	args.ClusterName = cfg.ClusterName
+	args.Tier = cfg.ClusterTier
 	args.KubernetesVersion = cfg.KubernetesVersion
-	args.NodeCount = cfg.NodeCount
-	args.NodeVMSize = cfg.NodeVMSize
+	args.UpgradeChannel = cfg.UpgradeChannel
+	args.NodeOSUpgradeChannel = cfg.NodeOSUpgradeChannel
+	args.Maintenance = cfg.Maintenance
+	args.SystemPool = cfg.SystemPool
+	args.NodePools = cfg.NodePools
+	if s.Network != nil {
+		system := *cmp.Or(cfg.SystemPool, &components.NodePoolArgs{})
+		args.SystemPool = &system
+		args.NodePools = slices.Clone(cfg.NodePools)
+		inNetwork(args.SystemPool, s.Network)
+		for i := range args.NodePools {
+			inNetwork(&args.NodePools[i], s.Network)
+		}
+	}
+	args.DisableLocalAccounts = cfg.DisableLocalAccounts
+	args.APIServer = cfg.APIServer
+	args.NetworkPolicy = cfg.NetworkPolicy
+	args.OutboundType = cfg.OutboundType
+	args.AzurePolicy = cfg.AzurePolicy
+	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
+	args.ContainerInsights = cfg.ContainerInsights
+	args.Defender = cfg.Defender
+	args.ImageCleanerHours = cfg.ImageCleanerHours
+	if cfg.DiskEncryptionSetID != "" {
+		args.DiskEncryptionSetID = pulumi.String(cfg.DiskEncryptionSetID)
+	}
 	args.RotationPollInterval = cfg.RotationPollInterval
-	return &args
+	args.Lock = cfg.Lock
+	args.Protect = cfg.Protect
+	return args
+}
+
+// inNetwork puts a pool into the stack's network unless it is in another.
+func inNetwork(pool *components.NodePoolArgs, network *Network) {
+	if pool.SubnetID == nil {
+		pool.SubnetID = network.NodeSubnetID
+	}
 }
 
 // Identity completes the identity's arguments with what is configured. The program owns the namespace.
-func (cfg *Config) Identity(args components.WorkloadIdentityArgs) *components.WorkloadIdentityArgs {
+func (cfg *Config) Identity(s *Surroundings, args components.WorkloadIdentityArgs) *components.WorkloadIdentityArgs {
+	args.ResourceGroupName = s.ResourceGroupName
 	args.Location = pulumi.String(cfg.Location)
 	args.Tags = cfg.allTags
 	args.Namespace = cfg.Namespace
 	args.CreateNamespace = true
+	args.PodSecurity = cfg.PodSecurity
 	args.ServiceAccounts = []components.ServiceAccountArgs{{Name: cfg.ServiceAccount}}
 	return &args
 }
@@ -106,8 +192,14 @@ func (cfg *Config) Identity(args components.WorkloadIdentityArgs) *components.Wo
 func (cfg *Config) Mount(args components.SecretMountArgs) *components.SecretMountArgs {
 	args.ClassName = cfg.SecretProviderClass
 	args.Objects = cfg.Objects
+	args.Access = cfg.Access
+	args.SyncSecrets = cfg.SyncSecrets
+	args.CloudName = cfg.CloudName
 	if cfg.TestPod {
 		args.TestPod = &components.TestPodArgs{Name: cfg.TestPodName, Image: cfg.TestPodImage}
+	}
+	if cfg.Probe {
+		args.Probe = &components.ProbeArgs{}
 	}
 	return &args
 }

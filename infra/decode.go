@@ -23,7 +23,7 @@ type decoder struct {
 }
 
 // decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has is a
-// violation. Values of keys that hold secrets are not repeated in violations.
+// violation; an empty one leaves its field as it is. Values of keys that hold secrets are not repeated in violations.
 func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) components.Violations {
 	d := &decoder{}
 	known := fields(reflect.ValueOf(target).Elem())
@@ -32,6 +32,9 @@ func decodeConfig(values map[string]string, isSecret func(key string) bool, targ
 		text, ok := values[key]
 		if !ok {
 			d.report(key, "nothing", "a value; Pulumi.yaml declares its default")
+			continue
+		}
+		if text == "" { // left out
 			continue
 		}
 		d.hidden = isSecret(key)
@@ -43,7 +46,7 @@ func decodeConfig(values map[string]string, isSecret func(key string) bool, targ
 
 // parse reads the text of a configuration value: JSON where the field is structured, else the text itself.
 func parse(text string, kind reflect.Kind) any {
-	if kind != reflect.Slice && kind != reflect.Map {
+	if kind != reflect.Slice && kind != reflect.Map && kind != reflect.Pointer {
 		return text
 	}
 	var tree any
@@ -57,7 +60,7 @@ func parse(text string, kind reflect.Kind) any {
 
 func (d *decoder) value(path string, in any, out reflect.Value) {
 	if out.Type() == reflect.TypeFor[pulumi.StringInput]() {
-		d.secret(path, in, out)
+		d.input(path, in, out)
 		return
 	}
 	switch out.Kind() {
@@ -85,14 +88,14 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 	}
 }
 
-// secret takes a string that is never shown, and is a Pulumi secret from here on.
-func (d *decoder) secret(path string, in any, out reflect.Value) {
+// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows.
+func (d *decoder) input(path string, in any, out reflect.Value) {
 	s, ok := in.(string)
 	if !ok || s == "" {
-		d.report(path, "something else", "a string that is not empty; quote it, better set it with pulumi config set --secret --path")
+		d.report(path, "something else", "a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
 		return
 	}
-	out.Set(reflect.ValueOf(pulumi.ToSecret(pulumi.String(s)).(pulumi.StringOutput)))
+	out.Set(reflect.ValueOf(pulumi.String(s)))
 }
 
 func (d *decoder) object(path string, in any, out reflect.Value) {

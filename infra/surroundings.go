@@ -3,13 +3,31 @@ package infra
 import (
 	"fmt"
 
+	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
+	operationalinsights "github.com/pulumi/pulumi-azure-native-sdk/operationalinsights/v2/v20201001"
 	resources "github.com/pulumi/pulumi-azure-native-sdk/resources/v2/v20220901"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// NewResourceGroup registers the resource group that holds everything of the stack.
-func NewResourceGroup(ctx *pulumi.Context, cfg *Config) (*resources.ResourceGroup, error) {
+// Surroundings are what the components are put into.
+type Surroundings struct {
+	// TenantID is the Entra tenant of whoever runs the program.
+	TenantID pulumi.StringInput
+	// ResourceGroupName is the group that holds everything of the stack.
+	ResourceGroupName pulumi.StringInput
+	// Network is the stack's virtual network; nil without one.
+	Network *Network
+	// LogAnalyticsWorkspaceID is the workspace that takes the audit logs; nil without one.
+	LogAnalyticsWorkspaceID pulumi.StringInput
+}
+
+// NewSurroundings registers the resource group and what else the configuration asks for.
+func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
+	client, err := clientConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	group, err := resources.NewResourceGroup(ctx, "resource-group", &resources.ResourceGroupArgs{
 		ResourceGroupName: pulumi.String(cfg.ResourceGroupName),
 		Location:          pulumi.String(cfg.Location),
@@ -18,19 +36,65 @@ func NewResourceGroup(ctx *pulumi.Context, cfg *Config) (*resources.ResourceGrou
 	if err != nil {
 		return nil, fmt.Errorf("creating the resource group: %w", err)
 	}
-	return group, nil
+	s := &Surroundings{TenantID: pulumi.String(client.TenantID), ResourceGroupName: group.Name}
+	if cfg.Entra != nil {
+		if s.ResourceGroupName, err = newClusterAdmin(ctx, group, client); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Network != nil {
+		if s.Network, err = newNetwork(ctx, cfg, group.Name); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.LogRetentionDays != 0 {
+		workspace, err := operationalinsights.NewWorkspace(ctx, "logs", &operationalinsights.WorkspaceArgs{
+			ResourceGroupName: group.Name,
+			Location:          pulumi.String(cfg.Location),
+			Tags:              cfg.allTags,
+			RetentionInDays:   pulumi.Int(cfg.LogRetentionDays),
+			Sku:               operationalinsights.WorkspaceSkuArgs{Name: pulumi.String("PerGB2018")},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("creating the Log Analytics workspace: %w", err)
+		}
+		s.LogAnalyticsWorkspaceID = workspace.ID().ToStringOutput()
+	}
+	return s, nil
 }
 
-// TenantID is the Entra tenant of whoever runs the program: azure-native:tenantId where configured, else that of the login. It
-// is known in every preview, and waits for no resource.
-func TenantID(ctx *pulumi.Context) (string, error) {
-	// No dated package has getClientConfig, and the undated one would double the program's compile time.
-	var client struct {
-		TenantID string `pulumi:"tenantId"`
-	}
-	err := ctx.Invoke("azure-native:authorization:getClientConfig", nil, &client, utilities.PkgInvokeDefaultOpts(nil)...)
+// newClusterAdmin lets whoever runs the program manage Kubernetes objects in the group's clusters, which take their users' roles from
+// Azure. The minutes that Azure needs to honour the role are those in which it makes the cluster. It returns the group's name as
+// it is once the role is assigned.
+func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client client) (pulumi.StringOutput, error) {
+	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
+	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
+	assignment, err := authorization.NewRoleAssignment(ctx, "cluster-admin", &authorization.RoleAssignmentArgs{
+		Scope: group.ID().ToStringOutput(),
+		RoleDefinitionId: pulumi.Sprintf("/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s",
+			client.SubscriptionID, rbacClusterAdmin),
+		PrincipalId: pulumi.String(client.ObjectID),
+	})
 	if err != nil {
-		return "", fmt.Errorf("asking the Azure provider for its tenant: %w", err)
+		return pulumi.StringOutput{}, fmt.Errorf("assigning the clusters' administrator: %w", err)
 	}
-	return client.TenantID, nil
+	return pulumi.OutputWithDependencies(ctx.Context(), group.Name, assignment).(pulumi.StringOutput), nil
+}
+
+// client is whoever runs the program.
+type client struct {
+	ObjectID       string `pulumi:"objectId"`
+	SubscriptionID string `pulumi:"subscriptionId"`
+	TenantID       string `pulumi:"tenantId"`
+}
+
+// clientConfig is known in every preview, and waits for no resource.
+func clientConfig(ctx *pulumi.Context) (client, error) {
+	// No dated package has getClientConfig, and the undated one would double the program's compile time.
+	var c client
+	err := ctx.Invoke("azure-native:authorization:getClientConfig", nil, &c, utilities.PkgInvokeDefaultOpts(nil)...)
+	if err != nil {
+		return c, fmt.Errorf("asking the Azure provider who runs the program: %w", err)
+	}
+	return c, nil
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
@@ -23,16 +25,30 @@ const tagValueMax = 256
 // validate checks what is configured, with the components' own rules.
 func (cfg *Config) validate() components.Violations {
 	v := cfg.validateSurroundings()
-	v = append(v, atKeys(cfg.Vault(components.KeyVaultStackArgs{}).Validate(), map[string]string{
+	nowhere := &Surroundings{}
+	if cfg.LogRetentionDays != 0 { // arguments that need the workspace are checked for it
+		nowhere.LogAnalyticsWorkspaceID = pulumi.String("")
+	}
+	if cfg.Network != nil {
+		nowhere.Network = &Network{}
+	}
+	v = append(v, atKeys(cfg.Vault(nowhere).Validate(), map[string]string{
 		"namePrefix":              "vaultNamePrefix",
+		"createMode":              "vaultCreateMode",
 		"sku":                     "vaultSku",
 		"softDeleteRetentionDays": "vaultRetentionDays",
+		"purgeProtection":         "vaultPurgeProtection",
 		"publicNetworkAccess":     "vaultPublicNetworkAccess",
+		"network":                 "vaultNetwork",
+		"privateEndpoint":         "vaultPrivateEndpoint",
+		"logAnalyticsWorkspaceId": "logRetentionDays",
 	})...)
-	v = append(v, atKeys(cfg.Cluster(components.AksWithCsiArgs{}).Validate(), map[string]string{
-		"dnsPrefix": "clusterName",
+	v = append(v, atKeys(cfg.Cluster(nowhere).Validate(), map[string]string{
+		"dnsPrefix":               "clusterName",
+		"tier":                    "clusterTier",
+		"logAnalyticsWorkspaceId": "logRetentionDays",
 	})...)
-	v = append(v, atKeys(cfg.Identity(components.WorkloadIdentityArgs{}).Validate(), map[string]string{
+	v = append(v, atKeys(cfg.Identity(nowhere, components.WorkloadIdentityArgs{}).Validate(), map[string]string{
 		"serviceAccounts[0].name": "serviceAccount",
 	})...)
 	v = append(v, atKeys(cfg.Mount(components.SecretMountArgs{}).Validate(), map[string]string{
@@ -60,6 +76,12 @@ func (cfg *Config) validateSurroundings() components.Violations {
 			v = append(v, violation("tags."+name, cfg.Tags[name], fmt.Sprintf("at most %d characters", tagValueMax)))
 		}
 	}
+	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) { // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
+		v = append(v, components.Violation{Path: "logRetentionDays", Given: fmt.Sprint(n), Allowed: "30-730 days; empty for no workspace"})
+	}
+	if cfg.Network != nil {
+		v = append(v, cfg.Network.validate()...)
+	}
 	return v
 }
 
@@ -79,6 +101,9 @@ func (cfg *Config) validateDeclared() components.Violations {
 		"key":    cfg.Keys == nil || slices.Contains(declared["key"], ""),
 	}
 	var v components.Violations
+	if cfg.ExistingVaultID != "" { // it may hold them already
+		return v
+	}
 	for i, o := range cfg.Objects {
 		if (o.Type == "secret" || o.Type == "key") && !unknown[o.Type] && !slices.Contains(declared[o.Type], strings.ToLower(o.Name)) {
 			v = append(v, violation(fmt.Sprintf("mount[%d].name", i), o.Name, "a name that "+o.Type+"s declares"))

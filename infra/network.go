@@ -1,0 +1,117 @@
+package infra
+
+import (
+	"fmt"
+	"net/netip"
+
+	network "github.com/pulumi/pulumi-azure-native-sdk/network/v2/v20240601"
+	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+// NetworkConfig describes a virtual network for the stack.
+type NetworkConfig struct {
+	// AddressSpace of the virtual network, a private IPv4 range such as 10.10.0.0/16. Required.
+	AddressSpace string `pulumi:"addressSpace"`
+	// Nodes is the range of the subnet that the nodes are in. Required.
+	Nodes string `pulumi:"nodes"`
+	// Endpoints is the range of the subnet that private endpoints are in. Required.
+	Endpoints string `pulumi:"endpoints"`
+}
+
+// Network is a virtual network in which the vault's name leads to its private endpoint.
+type Network struct {
+	// NodeSubnetID is the ARM id of the nodes' subnet.
+	NodeSubnetID pulumi.StringOutput
+	// EndpointSubnetID is the ARM id of the private endpoints' subnet.
+	EndpointSubnetID pulumi.StringOutput
+	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network.
+	VaultZoneID pulumi.StringOutput
+}
+
+const (
+	nodeSubnet     = "nodes"
+	endpointSubnet = "endpoints"
+	// https://learn.microsoft.com/azure/private-link/private-endpoint-dns
+	vaultZone = "privatelink.vaultcore.azure.net"
+)
+
+func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
+	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same.
+	var vnet pulumi.CustomResourceState
+	err := ctx.RegisterResource("azure-native:network/v20230601:VirtualNetwork", "network", pulumi.Map{
+		"resourceGroupName": group,
+		"location":          pulumi.String(cfg.Location),
+		"tags":              cfg.allTags,
+		"addressSpace":      pulumi.Map{"addressPrefixes": pulumi.ToStringArray([]string{cfg.Network.AddressSpace})},
+		"subnets": pulumi.Array{
+			pulumi.Map{
+				"name":             pulumi.String(nodeSubnet),
+				"addressPrefix":    pulumi.String(cfg.Network.Nodes),
+				"serviceEndpoints": pulumi.Array{pulumi.Map{"service": pulumi.String("Microsoft.KeyVault")}},
+			},
+			pulumi.Map{"name": pulumi.String(endpointSubnet), "addressPrefix": pulumi.String(cfg.Network.Endpoints)},
+		},
+	}, &vnet, utilities.PkgResourceDefaultOpts(nil)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating the virtual network: %w", err)
+	}
+	zone, err := network.NewPrivateZone(ctx, "vault-zone", &network.PrivateZoneArgs{
+		ResourceGroupName: group,
+		PrivateZoneName:   pulumi.String(vaultZone),
+		Location:          pulumi.String("global"),
+		Tags:              cfg.allTags,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("creating the vaults' private DNS zone: %w", err)
+	}
+	link, err := network.NewVirtualNetworkLink(ctx, "vault-zone-link", &network.VirtualNetworkLinkArgs{
+		ResourceGroupName:      group,
+		PrivateZoneName:        zone.Name,
+		VirtualNetworkLinkName: pulumi.String("network"),
+		Location:               pulumi.String("global"),
+		Tags:                   cfg.allTags,
+		VirtualNetwork:         network.SubResourceArgs{Id: vnet.ID()},
+		RegistrationEnabled:    pulumi.Bool(false),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("linking the vaults' private DNS zone: %w", err)
+	}
+	return &Network{
+		NodeSubnetID:     pulumi.Sprintf("%s/subnets/%s", vnet.ID(), nodeSubnet),
+		EndpointSubnetID: pulumi.Sprintf("%s/subnets/%s", vnet.ID(), endpointSubnet),
+		VaultZoneID:      pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput),
+	}, nil
+}
+
+// validate checks that the subnets lie in the network, and apart.
+func (n *NetworkConfig) validate() components.Violations {
+	var v components.Violations
+	parse := func(path, given string) netip.Prefix {
+		prefix, err := netip.ParsePrefix(given)
+		if err != nil || !prefix.Addr().Is4() || prefix != prefix.Masked() {
+			v = append(v, violation("network."+path, given, "an IPv4 range without bits after the prefix, such as 10.10.0.0/16"))
+			return netip.Prefix{}
+		}
+		return prefix
+	}
+	space, nodes, endpoints := parse("addressSpace", n.AddressSpace), parse("nodes", n.Nodes), parse("endpoints", n.Endpoints)
+	for _, subnet := range []struct {
+		path   string
+		prefix netip.Prefix
+	}{{"nodes", nodes}, {"endpoints", endpoints}} {
+		switch {
+		case !space.IsValid() || !subnet.prefix.IsValid():
+		case subnet.prefix.Bits() < space.Bits() || !space.Overlaps(subnet.prefix):
+			v = append(v, violation("network."+subnet.path, subnet.prefix.String(), "a range in addressSpace"))
+		case subnet.prefix.Bits() > 29: // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq
+			v = append(v, violation("network."+subnet.path, subnet.prefix.String(), "a range of at least 8 addresses, /29"))
+		}
+	}
+	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
+		v = append(v, violation("network.endpoints", n.Endpoints, "a range apart from nodes"))
+	}
+	return v
+}
