@@ -7,7 +7,7 @@ export GOGC ?= 400
 # The flags with which the local cloud builds everything (thirdparty.CompilerFlags): what is shared is compiled once.
 export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 
-.PHONY: help up down status build test unit e2e lint
+.PHONY: help up down status build test unit e2e bench lint
 
 help: ## what there is to make
 	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -43,6 +43,10 @@ unit: ## tests that need nothing but Go
 e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
 	cd tests && go test -v -timeout 60m ./...
+
+bench: build ## what building and previewing the program take
+	@bin/localcloud prepare
+	cd tests && go run ./bench
 
 lint: ## golangci-lint, with the settings in .golangci.yml
 	for module in . localcloud tests; do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done

@@ -254,8 +254,13 @@ metadata: {name: %s, namespace: %s}
 spec:
   serviceAccountName: %s
   terminationGracePeriodSeconds: 0
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
   containers:
-    - {name: c, image: "busybox:1.35.0", command: [sleep, infinity], volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]}
+    - name: c
+      image: busybox:1.35.0
+      command: [sleep, infinity]
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
   volumes:
     - name: v
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}

@@ -9,7 +9,9 @@ import (
 func TestAStandInNodeGivesPodsTheirFilesAndRunsNoContainer(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	_, lastLine := c.up(t, "--node=stand-in")
+	record := t.TempDir()
+	_, lastLine := c.up(t, "--node=stand-in", "--record", record)
+	wantSent(t, record, "arm-dev.json")
 	outputs := c.outputs(t)
 	grant(t, c, outputs["vaultId"], secretsOfficer)
 	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
