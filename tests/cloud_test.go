@@ -78,8 +78,9 @@ var checkout = func() string {
 
 // cloud is a local cloud of this checkout, apart from the one of `make up` and from those of other tests.
 type cloud struct {
-	home string
-	said bytes.Buffer // all that its commands have printed
+	project string // the checkout whose program runs in it
+	home    string
+	said    bytes.Buffer // all that its commands have printed
 }
 
 // newCloud returns one that is taken down when the test ends.
@@ -94,7 +95,7 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{home: filepath.Join(dir, "home")}
+	c := &cloud{project: checkout, home: filepath.Join(dir, "home")}
 	t.Cleanup(func() {
 		defer func() {
 			if err := os.Remove(dir); err != nil { // only when down left nothing
@@ -134,7 +135,7 @@ func (c *cloud) showLogs(t *testing.T) {
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	return exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"),
-		append([]string{"--project", checkout, "--home", c.home}, args...)...)
+		append([]string{"--project", c.project, "--home", c.home}, args...)...)
 }
 
 // up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to keep.
@@ -225,7 +226,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 		variables = append(variables, match[1]+"="+match[2])
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", program), args...)
-	cmd.Env, cmd.Dir = append(variables, "TMPDIR="+filepath.Join(c.home, "tmp")), checkout
+	cmd.Env, cmd.Dir = append(variables, "TMPDIR="+filepath.Join(c.home, "tmp")), c.project
 	return cmd, nil
 }
 

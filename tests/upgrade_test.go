@@ -1,0 +1,53 @@
+package tests
+
+import (
+	"encoding/json"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// before is the commit with the first version of the components, and of the program on them.
+const before = "56ba00e"
+
+// TestANewVersionReplacesNothingThatHoldsData brings the dev stack up with the first version, and then with this one.
+func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
+	t.Parallel()
+	if exec.CommandContext(t.Context(), "git", "-C", checkout, "cat-file", "-e", before).Run() != nil {
+		t.Skipf("this clone does not have commit %s: the first version cannot be brought up", before)
+	}
+	old := filepath.Join(t.TempDir(), "old")
+	// The programs around it, and the versions of the SDKs, are today's.
+	unpack := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-ec", `
+		mkdir "$2" && git -C "$0" archive "$1" | tar -x -C "$2"
+		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0/localcloud/thirdparty" "$2/localcloud" && cp "$0"/go.* "$2"
+		`, checkout, before, old)
+	if out, err := unpack.CombinedOutput(); err != nil {
+		t.Fatalf("unpacking the first version: %v\n%s", err, out)
+	}
+	c := newCloud(t)
+	c.project = old
+	_, first := c.up(t, "--node=stand-in")
+	c.project = checkout
+
+	var plan struct {
+		Steps []struct {
+			Op, URN string
+		}
+	}
+	if err := json.Unmarshal([]byte(c.pulumi(t, "preview", "--json")), &plan); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range plan.Steps {
+		if strings.Contains(step.Op, "replace") || strings.Contains(step.Op, "delete") {
+			t.Errorf("%s: %s", step.Op, step.URN)
+		}
+	}
+	if len(plan.Steps) == 0 {
+		t.Error("there is no plan")
+	}
+	if _, again := c.up(t); again != first {
+		t.Error("the pod reads something else than before")
+	}
+}
