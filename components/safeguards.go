@@ -1,0 +1,42 @@
+package components
+
+import (
+	"fmt"
+
+	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20200501"
+	insights "github.com/pulumi/pulumi-azure-native-sdk/insights/v2/v20210501preview"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// newLock keeps everybody from deleting what is at the scope, or in it, until the lock is gone. Azure's other lock, ReadOnly, would
+// also refuse what the components have to do: to write secrets into a vault, and to read a cluster's kubeconfig
+// (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources).
+func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent pulumi.Resource) error {
+	_, err := authorization.NewManagementLockByScope(ctx, name+"-lock", &authorization.ManagementLockByScopeArgs{
+		Scope: scope,
+		Level: pulumi.String("CanNotDelete"),
+		Notes: pulumi.String("Deleting it has to be meant: take the lock off first."),
+	}, pulumi.Parent(parent))
+	if err != nil {
+		return fmt.Errorf("locking it: %w", err)
+	}
+	return nil
+}
+
+// newDiagnostics sends the categories of a resource's logs, and all its metrics, to a Log Analytics workspace.
+func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pulumi.StringInput, categories []string, parent pulumi.Resource) error {
+	logs := insights.LogSettingsArray{}
+	for _, category := range categories {
+		logs = append(logs, insights.LogSettingsArgs{Category: pulumi.String(category), Enabled: pulumi.Bool(true)})
+	}
+	_, err := insights.NewDiagnosticSetting(ctx, name+"-diagnostics", &insights.DiagnosticSettingArgs{
+		ResourceUri: resourceID,
+		WorkspaceId: workspaceID.ToStringOutput().ToStringPtrOutput(),
+		Logs:        logs,
+		Metrics:     insights.MetricSettingsArray{insights.MetricSettingsArgs{Category: pulumi.String("AllMetrics"), Enabled: pulumi.Bool(true)}},
+	}, pulumi.Parent(parent))
+	if err != nil {
+		return fmt.Errorf("sending its logs to the workspace: %w", err)
+	}
+	return nil
+}
