@@ -215,6 +215,9 @@ func TestIdentityHasItsExtraRoles(t *testing.T) {
 		"principalId":      "principal-id",
 		"principalType":    "ServicePrincipal",
 	})
+	if got := e.Get(t, "identity-role-reader").RPC.GetReplaceOnChanges(); !slices.Contains(got, "roleDefinitionId") {
+		t.Errorf("an assignment is replaced on a change of %v", got)
+	}
 	wantInputs(t, e.Get(t, "identity-role-pull"), map[string]any{
 		"scope":            "/subscriptions/sub2/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r",
 		"roleDefinitionId": "/subscriptions/sub2/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d",

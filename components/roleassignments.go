@@ -36,7 +36,8 @@ func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, p
 			PrincipalId: principalID,
 			// Without the type, Azure looks the principal up and may not find a fresh one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
-		}, pulumi.Parent(parent))
+			// The provider replaces an assignment for another scope or principal, but would send another role as an update.
+		}, pulumi.Parent(parent), pulumi.ReplaceOnChanges([]string{"roleDefinitionId"}))
 		if err != nil {
 			return nil, fmt.Errorf("assigning the role %s: %w", role.Name, err)
 		}
