@@ -25,3 +25,5 @@
 // Values of secrets and the kubeconfig are Pulumi secrets whatever the caller passes: encrypted in state, masked on the
 // console.
 package components
+
+//go:generate go run ../internal/componentdocs -out ../docs/components.md

@@ -6,58 +6,65 @@ import (
 	"strings"
 
 	managedidentity "github.com/pulumi/pulumi-azure-native-sdk/managedidentity/v2/v20230131"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
 const workloadIdentityType = "keyvaultaks:index:WorkloadIdentity"
 
-// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations and
 // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftmanagedidentity
-const (
-	credentialsMax    = 20
-	credentialNameMax = 120
-	// tokenAudience is what AKS asks for when it issues a token to exchange with Entra.
-	tokenAudience = "api://AzureADTokenExchange"
-)
-
 var identityName = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,127}$`)
 
 // WorkloadIdentityArgs are the arguments of [NewWorkloadIdentity].
 type WorkloadIdentityArgs struct {
-	// ResourceGroupName is the resource group that holds the identity. Required.
-	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	// Location of the identity, such as eastus. Left out: the provider's location, or the resource group's.
+	// ResourceGroupName is the resource group that holds the identity. Required for a new identity; not used with
+	// ExistingIdentityID, which names the group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
+	// Location of a new identity, such as eastus. Left out: the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of the identity. Left out: none.
+	// Tags of a new identity. Left out: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
-	// IssuerURL is the issuer of the cluster's service account tokens. Required.
+	// IssuerURL is the issuer of the tokens of the service accounts' cluster. Required.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl"`
+	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the identity. Only
+	// their federated credentials are made: the Kubernetes objects are for the programs of those clusters. Left out: none.
+	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
 
 	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Left out: Pulumi names the
-	// identity. A change replaces it.
+	// identity. A change replaces it. Not with ExistingIdentityID.
 	IdentityName string `pulumi:"identityName,optional"`
-	// Namespace of the service accounts, a DNS label. Required.
-	Namespace string `pulumi:"namespace"`
-	// CreateNamespace creates the namespace. Left out: it exists already.
-	CreateNamespace bool `pulumi:"createNamespace,optional"`
-	// ServiceAccounts that may act as the identity, 1-20, which is Azure's limit of federated credentials. Names are unique.
-	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
-}
+	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription. Nothing of it
+	// is managed but the federated credentials; everything else is looked up, which takes the right to read it. Azure refuses to
+	// write two credentials of an identity at once and only those of one component wait for each other, so an identity belongs
+	// in one component. Left out: a new identity.
+	ExistingIdentityID pulumi.StringInput `pulumi:"existingIdentityId,optional"`
+	// RoleAssignments are roles that the identity has besides those that mounts give it. Left out: none.
+	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
-// ServiceAccountArgs is one service account that the component creates.
-type ServiceAccountArgs struct {
-	// Name of the service account, a DNS subdomain; with the namespace at most 119 characters, since both name the federated
-	// credential. Required.
-	Name string `pulumi:"name"`
+	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. Resources of accounts in
+	// it have names without the namespace, so leaving it out later, or changing it, replaces them.
+	Namespace string `pulumi:"namespace,optional"`
+	// CreateNamespace creates the namespaces of the service accounts, each once. Left out: they exist already.
+	CreateNamespace bool `pulumi:"createNamespace,optional"`
+	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they exist
+	// already. Left out: none.
+	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
+	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
+	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Left out: no label, so the cluster's default. Only with
+	// CreateNamespace.
+	PodSecurity string `pulumi:"podSecurity,optional"`
+	// NamespaceLabels are labels of the created namespaces. Left out: none but that of PodSecurity. Only with CreateNamespace.
+	NamespaceLabels map[string]string `pulumi:"namespaceLabels,optional"`
+	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity, and every
+	// service account has one for each issuer. A name is unique in its namespace.
+	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
 // WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere: Entra trusts
 // the tokens that the cluster issues to them.
 //
 // Its Kubernetes objects go through the Kubernetes provider in the component's options (pulumi.Provider or pulumi.Providers, or
-// a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at.
+// a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at. A
+// component that creates neither a namespace nor a service account needs none.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
 
@@ -69,10 +76,10 @@ type WorkloadIdentity struct {
 	PrincipalID pulumi.StringOutput `pulumi:"principalId"`
 	// TenantID is the identity's Entra tenant.
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
-	// Namespace resolves once the namespace exists.
+	// Namespace of the first service account; resolves once it exists.
 	Namespace pulumi.StringOutput `pulumi:"namespace"`
-	// ServiceAccounts are the accounts' names, in the order of the arguments; each is ready for a pod once the account and its
-	// federated credential exist.
+	// ServiceAccounts are the accounts' names, in the order of the arguments. Each is ready for a pod: it resolves once the account,
+	// its federated credentials and RoleAssignments exist.
 	ServiceAccounts pulumi.StringArrayOutput `pulumi:"serviceAccounts"`
 }
 
@@ -82,45 +89,55 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 	if args == nil {
 		args = &WorkloadIdentityArgs{}
 	}
-	violations := args.Validate()
-	violations.required("resourceGroupName", args.ResourceGroupName)
-	violations.required("issuerUrl", args.IssuerURL)
-	if err := violations.Err(); err != nil {
+	if err := args.validateAll().Err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
 	c := &WorkloadIdentity{}
 	inputs := pulumi.Map{
-		"resourceGroupName": args.ResourceGroupName,
-		"issuerUrl":         args.IssuerURL,
-		"namespace":         pulumi.String(args.Namespace),
-		"serviceAccounts":   pulumi.ToStringArray(names(args.ServiceAccounts, func(s ServiceAccountArgs) string { return s.Name })),
+		"issuerUrl":       args.IssuerURL,
+		"namespace":       pulumi.String(args.Namespace),
+		"serviceAccounts": pulumi.ToStringArray(names(args.ServiceAccounts, func(s ServiceAccountArgs) string { return s.Name })),
+	}
+	if args.ExistingIdentityID == nil {
+		inputs["resourceGroupName"] = args.ResourceGroupName
+	} else {
+		inputs["existingIdentityId"] = args.ExistingIdentityID
 	}
 	if err := ctx.RegisterComponentResourceV2(workloadIdentityType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	if err := requireKubernetesProvider(name, c); err != nil {
-		return nil, err
+	if args.createsObjects() {
+		if err := requireKubernetesProvider(name, c); err != nil {
+			return nil, err
+		}
 	}
-	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
-		ResourceGroupName: args.ResourceGroupName,
-		Location:          args.Location,
-		ResourceName:      optional(args.IdentityName),
-		Tags:              args.Tags,
-	}, pulumi.Parent(c))
+	target, err := c.newIdentity(ctx, name, args)
 	if err != nil {
-		return nil, fmt.Errorf("creating the identity: %w", err)
-	}
-	c.IdentityID = identity.ID().ToStringOutput()
-	c.ClientID = identity.ClientId
-	c.PrincipalID = identity.PrincipalId
-	c.TenantID = identity.TenantId
-	if c.Namespace, err = c.newNamespace(ctx, name, args); err != nil {
 		return nil, err
 	}
-	if c.ServiceAccounts, err = c.newServiceAccounts(ctx, name, args, identity); err != nil {
+	roles, err := assignRoles(ctx, name, args.RoleAssignments, c.PrincipalID, c)
+	if err != nil {
 		return nil, err
 	}
+	credentials, err := c.newCredentials(ctx, name, args, target)
+	if err != nil {
+		return nil, err
+	}
+	namespaces, err := c.newNamespaces(ctx, name, args)
+	if err != nil {
+		return nil, err
+	}
+	c.Namespace = namespaces[args.namespaceOf(args.ServiceAccounts[0])]
+	accounts := pulumi.StringArray{}
+	for i, account := range args.ServiceAccounts {
+		ready, err := c.newServiceAccount(ctx, name, args, account, namespaces[args.namespaceOf(account)])
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, after(ctx, ready, append(credentials[i], roles...)...))
+	}
+	c.ServiceAccounts = accounts.ToStringArrayOutput()
 	outputs := pulumi.Map{
 		"identityId": c.IdentityID, "clientId": c.ClientID, "principalId": c.PrincipalID, "tenantId": c.TenantID,
 		"namespace": c.Namespace, "serviceAccounts": c.ServiceAccounts,
@@ -131,57 +148,64 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 	return c, nil
 }
 
-func (c *WorkloadIdentity) newNamespace(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (pulumi.StringOutput, error) {
-	namespace := pulumi.String(args.Namespace).ToStringOutput()
-	if !args.CreateNamespace {
-		return namespace, nil
+// credentialTarget is the identity as its federated credentials name it.
+type credentialTarget struct {
+	resourceGroupName, identityName pulumi.StringInput
+}
+
+// newIdentity creates or looks up the identity and sets the outputs about it.
+func (c *WorkloadIdentity) newIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (credentialTarget, error) {
+	if args.ExistingIdentityID != nil {
+		return c.lookUpIdentity(ctx, args.ExistingIdentityID), nil
 	}
-	created, err := corev1.NewNamespace(ctx, name+"-namespace", &corev1.NamespaceArgs{
-		Metadata: metav1.ObjectMetaArgs{Name: namespace},
+	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
+		ResourceGroupName: args.ResourceGroupName,
+		Location:          args.Location,
+		ResourceName:      optional(args.IdentityName),
+		Tags:              args.Tags,
 	}, pulumi.Parent(c))
 	if err != nil {
-		return namespace, fmt.Errorf("creating the namespace: %w", err)
+		return credentialTarget{}, fmt.Errorf("creating the identity: %w", err)
 	}
-	return after(ctx, namespace, created), nil
+	c.IdentityID = identity.ID().ToStringOutput()
+	c.ClientID = identity.ClientId
+	c.PrincipalID = identity.PrincipalId
+	c.TenantID = identity.TenantId
+	return credentialTarget{args.ResourceGroupName, identity.Name}, nil
 }
 
-func (c *WorkloadIdentity) newServiceAccounts(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, identity *managedidentity.UserAssignedIdentity) (pulumi.StringArrayOutput, error) {
-	ready := pulumi.StringArray{}
-	var previous []pulumi.Resource
-	for _, account := range args.ServiceAccounts {
-		credential, err := managedidentity.NewFederatedIdentityCredential(ctx, name+"-credential-"+account.Name,
-			&managedidentity.FederatedIdentityCredentialArgs{
-				ResourceGroupName:                       args.ResourceGroupName,
-				ResourceName:                            identity.Name,
-				FederatedIdentityCredentialResourceName: pulumi.String(credentialName(args.Namespace, account.Name)),
-				Issuer:                                  args.IssuerURL,
-				Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", args.Namespace, account.Name),
-				Audiences:                               pulumi.StringArray{pulumi.String(tokenAudience)},
-				// Azure answers 409 to concurrent writes on one identity.
-			}, pulumi.Parent(c), pulumi.DependsOn(previous))
-		if err != nil {
-			return pulumi.StringArrayOutput{}, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
+func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringInput) credentialTarget {
+	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
+		ResourceGroupName: partOfIdentityID(id, 1),
+		ResourceName:      partOfIdentityID(id, 2),
+	}, pulumi.Parent(c))
+	// The provider looks only in its own subscription, and would also write the credentials there.
+	c.IdentityID = pulumi.All(id, found.Id()).ApplyT(func(ids []any) (string, error) {
+		given, got := ids[0].(string), ids[1].(string)
+		if !strings.EqualFold(given, got) {
+			return "", Violations{{Path: "existingIdentityId", Given: quote(given),
+				Allowed: "an identity in the Azure provider's subscription, which has " + got}}
 		}
-		created, err := corev1.NewServiceAccount(ctx, name+"-account-"+account.Name, &corev1.ServiceAccountArgs{
-			Metadata: metav1.ObjectMetaArgs{
-				Name:        pulumi.String(account.Name),
-				Namespace:   c.Namespace,
-				Annotations: pulumi.StringMap{"azure.workload.identity/client-id": c.ClientID},
-			},
-		}, pulumi.Parent(c))
-		if err != nil {
-			return pulumi.StringArrayOutput{}, fmt.Errorf("creating the service account %s: %w", account.Name, err)
-		}
-		ready = append(ready, after(ctx, pulumi.String(account.Name).ToStringOutput(), created, credential))
-		previous = []pulumi.Resource{credential}
-	}
-	return ready.ToStringArrayOutput(), nil
+		return got, nil
+	}).(pulumi.StringOutput)
+	c.ClientID = found.ClientId()
+	c.PrincipalID = found.PrincipalId()
+	c.TenantID = found.TenantId()
+	return credentialTarget{partOfIdentityID(c.IdentityID, 1), partOfIdentityID(c.IdentityID, 2)}
 }
 
-// credentialName is unique in an identity: neither a namespace nor a service account can contain an underscore, and a namespace
-// contains no dot.
-func credentialName(namespace, account string) string {
-	return namespace + "_" + strings.ReplaceAll(account, ".", "_")
+var identityID = regexp.MustCompile(
+	`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/([^/]+)$`)
+
+// partOfIdentityID is an identity's resource group, 1, or its name, 2.
+func partOfIdentityID(id pulumi.StringInput, part int) pulumi.StringOutput {
+	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
+		match := identityID.FindStringSubmatch(id)
+		if match == nil {
+			return "", Violations{{Path: "existingIdentityId", Given: quote(id), Allowed: "the ARM id of a user-assigned identity"}}
+		}
+		return match[part], nil
+	}).(pulumi.StringOutput)
 }
 
 // Validate checks every plain argument and returns all violations.
@@ -190,19 +214,27 @@ func (args *WorkloadIdentityArgs) Validate() Violations {
 	if args.IdentityName != "" {
 		v.match(identityName, "identityName", args.IdentityName,
 			"3-128 letters, digits, dashes and underscores, a letter or digit first")
+		v.check(args.ExistingIdentityID == nil, "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
-	v.dnsLabel("namespace", args.Namespace)
-	v.check(len(args.ServiceAccounts) >= 1 && len(args.ServiceAccounts) <= credentialsMax, "serviceAccounts",
-		len(args.ServiceAccounts), fmt.Sprintf("1-%d service accounts", credentialsMax))
-	seen := map[string]bool{}
-	for i, account := range args.ServiceAccounts {
-		path := fmt.Sprintf("serviceAccounts[%d].name", i)
-		v.dnsSubdomain(path, account.Name)
-		v.check(!seen[account.Name], path, account.Name, "a name used once in the list")
-		seen[account.Name] = true
-		credential := credentialName(args.Namespace, account.Name)
-		v.check(len(credential) <= credentialNameMax, path, account.Name,
-			fmt.Sprintf("at most %d characters together with the namespace", credentialNameMax-1))
+	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
+	v.validateNamespaces(args)
+	v.validateServiceAccounts(args)
+	v.validateIssuers(args)
+	return v
+}
+
+// validateAll is Validate and that no input is missing.
+func (args *WorkloadIdentityArgs) validateAll() Violations {
+	v := args.Validate()
+	if args.ExistingIdentityID == nil {
+		v.required("resourceGroupName", args.ResourceGroupName)
+	}
+	v.required("issuerUrl", args.IssuerURL)
+	for i, issuer := range args.AdditionalIssuers {
+		v.required(fmt.Sprintf("additionalIssuers[%d].url", i), issuer.URL)
+	}
+	for i, role := range args.RoleAssignments {
+		v.required(fmt.Sprintf("roleAssignments[%d].scope", i), role.Scope)
 	}
 	return v
 }

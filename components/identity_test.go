@@ -1,14 +1,17 @@
 package components_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"pgregory.net/rapid"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
@@ -40,7 +43,7 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 		return err
 	})
 	wantInputs(t, e.Get(t, "identity-identity"), map[string]any{"resourceName": "uai", "resourceGroupName": "group"})
-	wantInputs(t, e.Get(t, "identity-namespace"), map[string]any{"metadata.name": "ns"})
+	wantInputs(t, e.Get(t, "identity-namespace"), map[string]any{"metadata.name": "ns", "metadata.labels": nil})
 	for account, credential := range map[string]string{"one": "ns_one", "two.x": "ns_two_x", "three": "ns_three"} {
 		wantInputs(t, e.Get(t, "identity-credential-"+account), map[string]any{
 			"federatedIdentityCredentialResourceName": credential,
@@ -69,6 +72,238 @@ func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 	if !two.WaitsFor(one) || !three.WaitsFor(two) {
 		t.Error("two credentials could be written at once")
 	}
+}
+
+// twoClusters have accounts of the same name in two namespaces, one of them in an existing namespace and one existing itself.
+func twoClusters() *components.WorkloadIdentityArgs {
+	args := identityArgs()
+	args.ServiceAccounts = []components.ServiceAccountArgs{
+		{Name: "one"},
+		{Name: "one", Namespace: "other", Annotations: map[string]string{"a": "b"}, Labels: map[string]string{"team": "x"}},
+		{Name: "external", Namespace: "kube-system", Existing: true},
+		{Name: "default", Namespace: "other", Existing: true},
+	}
+	args.ExistingNamespaces = []string{"kube-system"}
+	args.PodSecurity = "restricted"
+	args.NamespaceLabels = map[string]string{"team": "x"}
+	args.AdditionalIssuers = []components.IssuerArgs{
+		{Name: "west", URL: pulumi.String("https://west/")},
+		{Name: "north", URL: pulumi.String("https://north/")},
+	}
+	return args
+}
+
+func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := newIdentity(ctx, "identity", twoClusters())
+		return err
+	})
+	for resource, credential := range map[string]string{
+		"one": "ns_one", "other_one": "other_one", "kube-system_external": "kube-system_external",
+	} {
+		namespace, account, _ := strings.Cut(credential, "_")
+		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/", "__north": "https://north/"} {
+			wantInputs(t, e.Get(t, "identity-credential-"+resource+issuer), map[string]any{
+				"federatedIdentityCredentialResourceName": credential + issuer,
+				"issuer":       url,
+				"subject":      "system:serviceaccount:" + namespace + ":" + account,
+				"audiences[0]": "api://AzureADTokenExchange",
+			})
+		}
+	}
+	wantInputs(t, e.Get(t, "identity-account-one"), map[string]any{"metadata.name": "one", "metadata.namespace": "ns", "metadata.labels": nil})
+	wantInputs(t, e.Get(t, "identity-account-other_one"), map[string]any{
+		"metadata.name": "one", "metadata.namespace": "other", "metadata.labels.team": "x", "metadata.annotations.a": "b",
+		`metadata.annotations["azure.workload.identity/client-id"]`: "client-id",
+	})
+	wantRegistered(t, e, "kubernetes:core/v1:ServiceAccount", "identity-account-one", "identity-account-other_one")
+	wantRegistered(t, e, "kubernetes:core/v1:Namespace", "identity-namespace", "identity-namespace-other")
+	for _, name := range []string{"identity-namespace", "identity-namespace-other"} {
+		wantInputs(t, e.Get(t, name), map[string]any{
+			`metadata.labels["pod-security.kubernetes.io/enforce"]`: "restricted", "metadata.labels.team": "x",
+		})
+	}
+	if !e.Get(t, "identity-account-other_one").WaitsFor(e.Get(t, "identity-namespace-other")) {
+		t.Error("an account does not wait for its namespace")
+	}
+}
+
+// wantRegistered checks which resources of a type there are.
+func wantRegistered(t *testing.T, e *mockengine.Engine, typ string, want ...string) {
+	t.Helper()
+	var got []string
+	for _, one := range e.Resources() {
+		if one.Type == typ {
+			got = append(got, one.Name)
+		}
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("registered as %s: %v, want %v", typ, got, want)
+	}
+}
+
+func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := newIdentity(ctx, "identity", twoClusters())
+		return err
+	})
+	var previous string
+	for _, issuer := range []string{"", "__west", "__north"} {
+		for _, account := range []string{"one", "other_one", "kube-system_external", "other_default"} {
+			name := "identity-credential-" + account + issuer
+			if previous != "" && !e.Get(t, name).WaitsFor(e.Get(t, previous)) {
+				t.Errorf("%s does not wait for %s", name, previous)
+			}
+			previous = name
+		}
+	}
+}
+
+func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
+	want := [][]string{
+		{"identity-namespace", "identity-account-one", "identity-credential-one", "identity-credential-one__west"},
+		{"identity-namespace-other", "identity-account-other_one", "identity-credential-other_one", "identity-credential-other_one__north"},
+		{"identity-credential-kube-system_external", "identity-credential-kube-system_external__west"},
+		{"identity-namespace-other", "identity-credential-other_default"},
+	}
+	for _, dryRun := range []bool{false, true} {
+		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
+			args := twoClusters()
+			args.RoleAssignments = roles()
+			c, err := newIdentity(ctx, "identity", args)
+			if err != nil {
+				return err
+			}
+			for i, account := range args.ServiceAccounts {
+				got := mockengine.Await(t, ctx, c.ServiceAccounts.Index(pulumi.Int(i)))
+				if got.Value != account.Name || !got.Known {
+					t.Errorf("dry run %t: got %v, known: %t", dryRun, got.Value, got.Known)
+				}
+				for _, resource := range append(want[i], "identity-role-reader", "identity-role-pull") {
+					if !slices.Contains(resourceNames(got.Dependencies), resource) {
+						t.Errorf("the name of account %d does not wait for %s", i, resource)
+					}
+				}
+			}
+			return nil
+		})
+	}
+}
+
+func roles() []components.RoleAssignmentArgs {
+	return []components.RoleAssignmentArgs{
+		{Name: "reader", RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7", Scope: pulumi.String("/subscriptions/sub")},
+		{Name: "pull", RoleDefinitionID: "7F951DDA-4ED3-4680-A7CA-43FE172D538D",
+			Scope: pulumi.String("/subscriptions/sub2/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r")},
+	}
+}
+
+func TestIdentityHasItsExtraRoles(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := identityArgs()
+		args.RoleAssignments = roles()
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	wantInputs(t, e.Get(t, "identity-role-reader"), map[string]any{
+		"scope":            "/subscriptions/sub",
+		"roleDefinitionId": "/subscriptions/sub/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
+		"principalId":      "principal-id",
+		"principalType":    "ServicePrincipal",
+	})
+	if got := e.Get(t, "identity-role-reader").RPC.GetReplaceOnChanges(); !slices.Contains(got, "roleDefinitionId") {
+		t.Errorf("an assignment is replaced on a change of %v", got)
+	}
+	wantInputs(t, e.Get(t, "identity-role-pull"), map[string]any{
+		"scope":            "/subscriptions/sub2/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r",
+		"roleDefinitionId": "/subscriptions/sub2/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d",
+	})
+}
+
+const existingIdentity = mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing"
+
+func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T) {
+	for _, dryRun := range []bool{false, true} {
+		e := &mockengine.Engine{DryRun: dryRun}
+		run(t, e, func(ctx *pulumi.Context) error {
+			args := identityArgs()
+			args.ResourceGroupName, args.IdentityName = nil, ""
+			args.ExistingIdentityID = pulumi.String(existingIdentity)
+			c, err := newIdentity(ctx, "identity", args)
+			if err != nil {
+				return err
+			}
+			for want, output := range map[string]pulumi.StringOutput{
+				existingIdentity: c.IdentityID, "existing-client-id": c.ClientID, "existing-principal-id": c.PrincipalID,
+				mockengine.TenantID: c.TenantID,
+			} {
+				if got := mockengine.Await(t, ctx, output); got.Value != want {
+					t.Errorf("got %v, want %s", got.Value, want)
+				}
+			}
+			return nil
+		})
+		wantRegistered(t, e, "azure-native:managedidentity/v20230131:UserAssignedIdentity")
+		wantInputs(t, e.Get(t, "identity-credential-one"), map[string]any{"resourceGroupName": "group", "resourceName": "existing"})
+		wantInputs(t, e.Get(t, "identity-account-one"), map[string]any{
+			`metadata.annotations["azure.workload.identity/client-id"]`: "existing-client-id",
+		})
+	}
+}
+
+func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
+	for name, one := range map[string]struct {
+		path   string
+		change func(*components.WorkloadIdentityArgs)
+	}{
+		"not an identity": {"existingIdentityId", func(a *components.WorkloadIdentityArgs) {
+			a.ExistingIdentityID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
+		}},
+		"an identity in another subscription": {"existingIdentityId", func(a *components.WorkloadIdentityArgs) {
+			a.ExistingIdentityID = pulumi.String("/subscriptions/other/resourceGroups/group/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u")
+		}},
+		"a scope without subscription": {"roleAssignments[1].scope", func(a *components.WorkloadIdentityArgs) {
+			a.RoleAssignments = roles()
+			a.RoleAssignments[1].Scope = pulumi.String("/providers/Microsoft.Management/managementGroups/m")
+		}},
+		"a cluster twice": {"additionalIssuers[1].url", func(a *components.WorkloadIdentityArgs) {
+			a.AdditionalIssuers = twoClusters().AdditionalIssuers
+			a.AdditionalIssuers[1].URL = pulumi.String(mockengine.IssuerURL)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &mockengine.Engine{DryRun: true}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				args := identityArgs()
+				args.IdentityName = ""
+				one.change(args)
+				_, err := newIdentity(ctx, "identity", args)
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), one.path+": ") {
+				t.Errorf("got error %v, want a violation at %s", err, one.path)
+			}
+		})
+	}
+}
+
+func TestExistingThingsAreNotManaged(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		// Nothing is created in the cluster, so it takes no Kubernetes provider.
+		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
+			ExistingIdentityID: pulumi.String(existingIdentity),
+			IssuerURL:          pulumi.String(mockengine.IssuerURL),
+			ServiceAccounts:    []components.ServiceAccountArgs{{Name: "one", Namespace: "ns", Existing: true}},
+		})
+		return err
+	})
+	wantDistinct(t, e, 2)
+	wantRegistered(t, e, "azure-native:managedidentity/v20230131:FederatedIdentityCredential", "identity-credential-ns_one")
 }
 
 func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
@@ -118,6 +353,29 @@ func TestIdentityDoesNotWaitForTheCluster(t *testing.T) {
 	if issuer := credential.At("issuer"); issuer == nil || !issuer.IsComputed() {
 		t.Errorf("the issuer is %v in a preview, want it unknown", issuer)
 	}
+}
+
+func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
+	e := &mockengine.Engine{DryRun: true}
+	run(t, e, func(ctx *pulumi.Context) error {
+		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
+		if err != nil {
+			return err
+		}
+		args := twoClusters()
+		args.AdditionalIssuers[0].URL = cluster.IssuerURL
+		_, err = newIdentity(ctx, "identity", args)
+		return err
+	})
+	first, further := e.Get(t, "identity-credential-one"), e.Get(t, "identity-credential-one__west")
+	if cluster := e.Get(t, "cluster-cluster"); first.WaitsFor(cluster) || !further.WaitsFor(cluster) {
+		t.Errorf("the first cluster waits for the further one: %t, the further one's credential for it: %t",
+			first.WaitsFor(cluster), further.WaitsFor(cluster))
+	}
+	if issuer := further.At("issuer"); issuer == nil || !issuer.IsComputed() {
+		t.Errorf("the issuer is %v in a preview, want it unknown", issuer)
+	}
+	wantInputs(t, first, map[string]any{"issuer": mockengine.IssuerURL})
 }
 
 func TestExistingNamespaceIsNotCreated(t *testing.T) {
@@ -186,6 +444,20 @@ func TestTwoIdentitiesInOneStackDoNotCollide(t *testing.T) {
 		return nil
 	})
 	wantDistinct(t, e, 2*10)
+
+	e = &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		for _, name := range []string{"a", "b"} {
+			args := twoClusters()
+			args.RoleAssignments = roles()
+			if _, err := newIdentity(ctx, name, args); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	// Component, provider, identity, roles, credentials, namespaces, accounts.
+	wantDistinct(t, e, 2*(1+1+1+2+3*4+2+2))
 }
 
 func accounts(count int) []components.ServiceAccountArgs {
@@ -209,23 +481,144 @@ func TestIdentityRules(t *testing.T) {
 		{"an account has a name", "serviceAccounts[0].name", func(a *args) { a.ServiceAccounts[0].Name = "" }},
 		{"an account's characters", "serviceAccounts[0].name", func(a *args) { a.ServiceAccounts[0].Name = "My_SA" }},
 		{"an account once", "serviceAccounts[2].name", func(a *args) { a.ServiceAccounts[2].Name = "one" }},
+		{"an account once in its namespace", "serviceAccounts[2].name", func(a *args) {
+			a.ServiceAccounts[2] = components.ServiceAccountArgs{Name: "one", Namespace: "ns"}
+		}},
+		{"an account's namespace", "serviceAccounts[1].namespace", func(a *args) { a.ServiceAccounts[1].Namespace = "my.ns" }},
 		{"a credential's name fits", "serviceAccounts[0].name", func(a *args) { a.ServiceAccounts[0].Name = strings.Repeat("s", 118) }},
+		{"a further cluster's credential's name fits", "serviceAccounts[0].name", func(a *args) {
+			a.ServiceAccounts[0].Name = strings.Repeat("s", 112)
+			a.AdditionalIssuers = []components.IssuerArgs{{Name: "w"}, {Name: "west"}}
+		}},
+		{"annotations of an existing account", "serviceAccounts[0].annotations", func(a *args) {
+			a.ServiceAccounts[0].Existing, a.ServiceAccounts[0].Annotations = true, map[string]string{"a": "b"}
+		}},
+		{"labels of an existing account", "serviceAccounts[0].labels", func(a *args) {
+			a.ServiceAccounts[0].Existing, a.ServiceAccounts[0].Labels = true, map[string]string{"a": "b"}
+		}},
+		{"the component's annotation", "serviceAccounts[0].annotations", func(a *args) {
+			a.ServiceAccounts[0].Annotations = map[string]string{"azure.workload.identity/client-id": "x"}
+		}},
+		{"a label's key", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b/c": "x"} }},
+		{"a label's prefix", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"/b": "x"} }},
+		{"a label's value", "serviceAccounts[0].labels.a/b", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b": "x y"} }},
+		{"a standard that there is", "podSecurity", func(a *args) { a.PodSecurity = "strict" }},
+		{"a standard for an existing namespace", "podSecurity", func(a *args) { a.PodSecurity, a.CreateNamespace = "restricted", false }},
+		{"labels for an existing namespace", "namespaceLabels", func(a *args) {
+			a.NamespaceLabels, a.CreateNamespace = map[string]string{"a": "b"}, false
+		}},
+		{"the component's label", "namespaceLabels", func(a *args) {
+			a.NamespaceLabels = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
+		}},
+		{"an existing namespace that is used", "existingNamespaces[1]", func(a *args) { a.ExistingNamespaces = []string{"ns", "other"} }},
+		{"existing namespaces where none is created", "existingNamespaces", func(a *args) {
+			a.ExistingNamespaces, a.CreateNamespace = []string{"ns"}, false
+		}},
+		{"an existing identity has its name", "identityName", func(a *args) { a.ExistingIdentityID = pulumi.String(existingIdentity) }},
+		{"a cluster has a name", "additionalIssuers[0].name", func(a *args) { a.AdditionalIssuers = []components.IssuerArgs{{}} }},
+		{"a cluster's name's characters", "additionalIssuers[0].name", func(a *args) {
+			a.AdditionalIssuers = []components.IssuerArgs{{Name: "west_1"}}
+		}},
+		{"a cluster once", "additionalIssuers[1].name", func(a *args) {
+			a.AdditionalIssuers = []components.IssuerArgs{{Name: "west"}, {Name: "west"}}
+		}},
+		{"twenty credentials at most", "additionalIssuers", func(a *args) {
+			a.ServiceAccounts, a.AdditionalIssuers = accounts(7), []components.IssuerArgs{{Name: "west"}, {Name: "north"}}
+		}},
+		{"a role has a name", "roleAssignments[0].name", func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[0].Name = "" }},
+		{"a role's name once", "roleAssignments[1].name", func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[1].Name = "reader" }},
+		{"a role is a GUID", "roleAssignments[1].roleDefinitionId", func(a *args) {
+			a.RoleAssignments = roles()
+			a.RoleAssignments[1].RoleDefinitionID = "AcrPull"
+		}},
 	})
 }
 
-func TestTwentyServiceAccountsAreAccepted(t *testing.T) {
+func TestTwentyCredentialsAreAccepted(t *testing.T) {
+	issuers := []components.IssuerArgs{{Name: "a"}, {Name: "b"}, {Name: "c"}}
+	for further, count := range []int{20, 10, 6, 5} {
+		args := identityArgs()
+		args.ServiceAccounts, args.AdditionalIssuers = accounts(count), issuers[:further]
+		if v := args.Validate(); len(v) > 0 {
+			t.Error(v)
+		}
+	}
+}
+
+func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 	args := identityArgs()
-	args.ServiceAccounts = accounts(20)
+	args.Namespace = ""
+	for i := range args.ServiceAccounts {
+		args.ServiceAccounts[i].Namespace = "ns"
+	}
 	if v := args.Validate(); len(v) > 0 {
 		t.Fatal(v)
 	}
+}
+
+// Names of two letters, which only dots, dashes and boundaries tell apart, are drawn as often as others.
+func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testing.T) {
+	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
+	rapid.Check(t, func(t *rapid.T) {
+		label, subdomain := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`), rapid.StringMatching(`[a-z0-9]([a-z0-9.-]{0,118}[a-z0-9])?`)
+		if rapid.Bool().Draw(t, "alike") {
+			label, subdomain = rapid.SampledFrom([]string{"a", "b", "a-b", "a--b"}), rapid.SampledFrom([]string{"a", "b", "a-b", "a.b", "b.a"})
+		}
+		args := identityArgs()
+		args.CreateNamespace = false
+		args.Namespace = label.Draw(t, "namespace")
+		account := rapid.Custom(func(t *rapid.T) components.ServiceAccountArgs {
+			account := components.ServiceAccountArgs{Name: subdomain.Draw(t, "account")}
+			if rapid.Bool().Draw(t, "own namespace") {
+				account.Namespace = label.Draw(t, "account's namespace")
+			}
+			return account
+		})
+		args.ServiceAccounts = rapid.SliceOfNDistinct(account, 1, 5, func(s components.ServiceAccountArgs) string {
+			return cmp.Or(s.Namespace, args.Namespace) + "/" + s.Name
+		}).Draw(t, "accounts")
+		for _, name := range rapid.SliceOfNDistinct(label, 0, 2, rapid.ID).Draw(t, "issuers") {
+			args.AdditionalIssuers = append(args.AdditionalIssuers, components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)})
+		}
+		if len(args.Validate()) > 0 {
+			t.Skip("refused")
+		}
+		e := &mockengine.Engine{}
+		if err := e.Run(func(ctx *pulumi.Context) error {
+			_, err := newIdentity(ctx, "identity", args)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		urns, credentials, subjects := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		for _, one := range e.Resources() {
+			if urns[one.URN] {
+				t.Fatalf("%s is registered twice", one.URN)
+			}
+			urns[one.URN] = true
+			if one.Type != "azure-native:managedidentity/v20230131:FederatedIdentityCredential" {
+				continue
+			}
+			name := one.At("federatedIdentityCredentialResourceName").StringValue()
+			if !azurePattern.MatchString(name) || credentials[name] {
+				t.Fatalf("%q is not a valid name, or not the only one", name)
+			}
+			credentials[name] = true
+			subjects[one.At("issuer").StringValue()+" "+one.At("subject").StringValue()] = true
+		}
+		if want := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers)); len(credentials) != want || len(subjects) != want {
+			t.Fatalf("%d credentials for %d subjects, want %d", len(credentials), len(subjects), want)
+		}
+	})
 }
 
 func TestInvalidIdentityRegistersNothing(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 			Namespace: "NS", ServiceAccounts: []components.ServiceAccountArgs{{Name: "-"}},
+			AdditionalIssuers: []components.IssuerArgs{{Name: "west"}},
+			RoleAssignments:   []components.RoleAssignmentArgs{{Name: "reader", RoleDefinitionID: roles()[0].RoleDefinitionID}},
 		})
 		return err
-	}, "namespace", "serviceAccounts[0].name", "resourceGroupName", "issuerUrl")
+	}, "namespace", "serviceAccounts[0].name", "resourceGroupName", "issuerUrl", "additionalIssuers[0].url", "roleAssignments[0].scope")
 }

@@ -229,7 +229,11 @@ func (m *monitor) RegisterResourceOutputs(_ context.Context, in *pulumirpc.Regis
 }
 
 func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest) (*pulumirpc.ResourceInvokeResponse, error) {
-	result, err := invoke(in.GetTok())
+	args, err := unmarshal(in.GetArgs())
+	if err != nil {
+		return nil, err
+	}
+	result, err := invoke(in.GetTok(), args)
 	if err != nil {
 		return nil, err
 	}

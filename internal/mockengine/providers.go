@@ -3,6 +3,7 @@ package mockengine
 import (
 	"encoding/base64"
 	"fmt"
+	"path"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
@@ -55,10 +56,16 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 }
 
 // invoke is what a provider's function returns.
-func invoke(token string) (resource.PropertyMap, error) {
+func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, error) {
 	switch token {
 	case "azure-native:authorization:getClientConfig":
 		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID}), nil
+	case "azure-native:managedidentity/v20230131:getUserAssignedIdentity":
+		group, name := args["resourceGroupName"].StringValue(), args["resourceName"].StringValue()
+		return resource.NewPropertyMapFromMap(map[string]any{
+			"id":       path.Join(path.Dir(Group), group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities", name),
+			"clientId": name + "-client-id", "principalId": name + "-principal-id", "tenantId": TenantID,
+		}), nil
 	case "azure-native:containerservice/v20240901:listManagedClusterUserCredentials":
 		return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{
 			"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(Kubeconfig)),

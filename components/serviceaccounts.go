@@ -1,0 +1,297 @@
+package components
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	managedidentity "github.com/pulumi/pulumi-azure-native-sdk/managedidentity/v2/v20230131"
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations and
+// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftmanagedidentity
+const (
+	credentialsMax    = 20
+	credentialNameMax = 120
+	// tokenAudience is what AKS asks for when it issues a token to exchange with Entra.
+	tokenAudience = "api://AzureADTokenExchange"
+)
+
+const (
+	clientIDAnnotation = "azure.workload.identity/client-id"
+	podSecurityLabel   = "pod-security.kubernetes.io/enforce"
+)
+
+// ServiceAccountArgs is one service account that may act as the identity.
+type ServiceAccountArgs struct {
+	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for a further
+	// cluster, the issuer's name, 120 characters at most. Required.
+	Name string `pulumi:"name"`
+	// Namespace of the service account, a DNS label. Left out: that of the component's arguments.
+	Namespace string `pulumi:"namespace,optional"`
+	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated credentials
+	// are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the annotation
+	// azure.workload.identity/client-id with the identity's client id. Left out: the service account is created.
+	Existing bool `pulumi:"existing,optional"`
+	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Left out: none. Not with
+	// Existing.
+	Annotations map[string]string `pulumi:"annotations,optional"`
+	// Labels of the service account. Left out: none. Not with Existing.
+	Labels map[string]string `pulumi:"labels,optional"`
+}
+
+// IssuerArgs is a further cluster, as far as an identity has to know it.
+type IssuerArgs struct {
+	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short is better.
+	// Required. A change replaces the credentials.
+	Name string `pulumi:"name"`
+	// URL is the issuer of the cluster's service account tokens, another one for each cluster. Required.
+	URL pulumi.StringInput `pulumi:"url"`
+}
+
+func (args *WorkloadIdentityArgs) namespaceOf(account ServiceAccountArgs) string {
+	return withDefault(account.Namespace, args.Namespace)
+}
+
+// resourceName is unique among a component's service accounts. Those in the component's own namespace go by their name alone.
+func (args *WorkloadIdentityArgs) resourceName(account ServiceAccountArgs) string {
+	if namespace := args.namespaceOf(account); namespace != args.Namespace {
+		return namespace + "_" + account.Name
+	}
+	return account.Name
+}
+
+// createsObjects says whether anything is created in the cluster.
+func (args *WorkloadIdentityArgs) createsObjects() bool {
+	return args.CreateNamespace || slices.ContainsFunc(args.ServiceAccounts, func(s ServiceAccountArgs) bool { return !s.Existing })
+}
+
+// newNamespaces creates the namespaces that do not exist. Each one's name resolves once it exists.
+func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (map[string]pulumi.StringOutput, error) {
+	namespaces := map[string]pulumi.StringOutput{}
+	for _, account := range args.ServiceAccounts {
+		namespace := args.namespaceOf(account)
+		if _, ok := namespaces[namespace]; ok {
+			continue
+		}
+		namespaces[namespace] = pulumi.String(namespace).ToStringOutput()
+		if !args.CreateNamespace || slices.Contains(args.ExistingNamespaces, namespace) {
+			continue
+		}
+		resourceName := name + "-namespace"
+		if namespace != args.Namespace {
+			resourceName += "-" + namespace
+		}
+		created, err := corev1.NewNamespace(ctx, resourceName, &corev1.NamespaceArgs{
+			Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(namespace), Labels: optionalMap(args.namespaceLabels())},
+		}, pulumi.Parent(c))
+		if err != nil {
+			return nil, fmt.Errorf("creating the namespace %s: %w", namespace, err)
+		}
+		namespaces[namespace] = after(ctx, namespaces[namespace], created)
+	}
+	return namespaces, nil
+}
+
+func (args *WorkloadIdentityArgs) namespaceLabels() map[string]string {
+	labels := map[string]string{}
+	maps.Copy(labels, args.NamespaceLabels)
+	if args.PodSecurity != "" {
+		labels[podSecurityLabel] = args.PodSecurity
+	}
+	return labels
+}
+
+// optionalMap is a plain map as an optional input; the empty map leaves it out.
+func optionalMap(m map[string]string) pulumi.StringMapInput {
+	if len(m) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(m)
+}
+
+// newServiceAccount creates the service account unless it exists. Its name resolves once it does, and the namespace.
+func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, account ServiceAccountArgs, namespace pulumi.StringOutput) (pulumi.StringOutput, error) {
+	ready := namespace.ApplyT(func(string) string { return account.Name }).(pulumi.StringOutput)
+	if account.Existing {
+		return ready, nil
+	}
+	annotations := pulumi.ToStringMap(account.Annotations)
+	annotations[clientIDAnnotation] = c.ClientID
+	created, err := corev1.NewServiceAccount(ctx, name+"-account-"+args.resourceName(account), &corev1.ServiceAccountArgs{
+		Metadata: metav1.ObjectMetaArgs{
+			Name:        pulumi.String(account.Name),
+			Namespace:   namespace,
+			Annotations: annotations,
+			Labels:      optionalMap(account.Labels),
+		},
+	}, pulumi.Parent(c))
+	if err != nil {
+		return ready, fmt.Errorf("creating the service account %s: %w", account.Name, err)
+	}
+	return after(ctx, ready, created), nil
+}
+
+// newCredentials makes Entra trust the tokens of every service account from every issuer. They are returned by account, in the order
+// of the arguments. The first cluster's come first, so that they do not wait for further clusters.
+func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget) ([][]pulumi.Resource, error) {
+	credentials := make([][]pulumi.Resource, len(args.ServiceAccounts))
+	var previous []pulumi.Resource
+	for _, issuer := range append([]IssuerArgs{{URL: args.IssuerURL}}, args.furtherIssuers()...) {
+		for i, account := range args.ServiceAccounts {
+			namespace := args.namespaceOf(account)
+			credential, err := managedidentity.NewFederatedIdentityCredential(ctx,
+				name+"-credential-"+ofIssuer(args.resourceName(account), issuer.Name),
+				&managedidentity.FederatedIdentityCredentialArgs{
+					ResourceGroupName:                       target.resourceGroupName,
+					ResourceName:                            target.identityName,
+					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name, issuer.Name)),
+					Issuer:                                  issuer.URL,
+					Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", namespace, account.Name),
+					Audiences:                               pulumi.StringArray{pulumi.String(tokenAudience)},
+					// Azure answers 409 to concurrent writes on one identity.
+				}, pulumi.Parent(c), pulumi.DependsOn(previous))
+			if err != nil {
+				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
+			}
+			credentials[i] = append(credentials[i], credential)
+			previous = []pulumi.Resource{credential}
+		}
+	}
+	return credentials, nil
+}
+
+// furtherIssuers are AdditionalIssuers whose URLs fail if two clusters have the same one: Azure would refuse a second credential for
+// the same issuer and subject only after the first was made.
+func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
+	issuers := slices.Clone(args.AdditionalIssuers)
+	before := pulumi.StringArray{args.IssuerURL}
+	for i := range issuers {
+		before = append(before, issuers[i].URL)
+		path := fmt.Sprintf("additionalIssuers[%d].url", i)
+		issuers[i].URL = before.ToStringArrayOutput().ApplyT(func(urls []string) (string, error) {
+			url := urls[len(urls)-1]
+			if slices.Contains(urls[:len(urls)-1], url) {
+				return "", Violations{{Path: path, Given: quote(url), Allowed: "an issuer that no cluster before it has"}}
+			}
+			return url, nil
+		}).(pulumi.StringOutput)
+	}
+	return issuers
+}
+
+// credentialName is unique in an identity: neither a namespace, a service account nor an issuer can contain an underscore, a namespace
+// contains no dot and a service account no two in a row.
+func credentialName(namespace, account, issuer string) string {
+	return ofIssuer(namespace+"_"+strings.ReplaceAll(account, ".", "_"), issuer)
+}
+
+// ofIssuer is the name for a further cluster; the first one's issuer has no name.
+func ofIssuer(name, issuer string) string {
+	if issuer == "" {
+		return name
+	}
+	return name + "__" + issuer
+}
+
+func (v *Violations) validateNamespaces(args *WorkloadIdentityArgs) {
+	needed := slices.ContainsFunc(args.ServiceAccounts, func(s ServiceAccountArgs) bool { return s.Namespace == "" })
+	if args.Namespace != "" || needed {
+		v.dnsLabel("namespace", args.Namespace)
+	}
+	var used []string
+	for i, account := range args.ServiceAccounts {
+		used = append(used, args.namespaceOf(account))
+		if account.Namespace != "" {
+			v.dnsLabel(fmt.Sprintf("serviceAccounts[%d].namespace", i), account.Namespace)
+		}
+	}
+	for i, namespace := range args.ExistingNamespaces {
+		v.check(slices.Contains(used, namespace), fmt.Sprintf("existingNamespaces[%d]", i), namespace, "the namespace of a service account")
+	}
+	if args.PodSecurity != "" {
+		v.oneOf("podSecurity", args.PodSecurity, "restricted", "baseline", "privileged")
+	}
+	v.validateMetadata("namespaceLabels", args.NamespaceLabels, validLabel, podSecurityLabel)
+	if !args.CreateNamespace {
+		const allowed = "nothing without createNamespace"
+		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
+		v.check(args.PodSecurity == "", "podSecurity", args.PodSecurity, allowed)
+		v.check(len(args.NamespaceLabels) == 0, "namespaceLabels", len(args.NamespaceLabels), allowed)
+	}
+}
+
+func (v *Violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
+	v.check(len(args.ServiceAccounts) >= 1 && len(args.ServiceAccounts) <= credentialsMax, "serviceAccounts",
+		len(args.ServiceAccounts), fmt.Sprintf("1-%d service accounts", credentialsMax))
+	longest := ""
+	for _, issuer := range args.AdditionalIssuers {
+		if len(issuer.Name) > len(longest) {
+			longest = issuer.Name
+		}
+	}
+	seen := map[string]bool{}
+	for i, account := range args.ServiceAccounts {
+		path := fmt.Sprintf("serviceAccounts[%d]", i)
+		v.dnsSubdomain(path+".name", account.Name)
+		name := args.namespaceOf(account) + "/" + account.Name
+		v.check(!seen[name], path+".name", account.Name, "a name used once in its namespace")
+		seen[name] = true
+		credential := credentialName(args.namespaceOf(account), account.Name, longest)
+		v.check(len(credential) <= credentialNameMax, path+".name", account.Name,
+			fmt.Sprintf("a name short enough for a credential that is named %s: %d characters at most, not %d",
+				credential, credentialNameMax, len(credential)))
+		if account.Existing {
+			const allowed = "nothing for a service account that exists"
+			v.check(len(account.Annotations) == 0, path+".annotations", len(account.Annotations), allowed)
+			v.check(len(account.Labels) == 0, path+".labels", len(account.Labels), allowed)
+			continue
+		}
+		v.validateMetadata(path+".annotations", account.Annotations, func(string) bool { return true }, clientIDAnnotation)
+		v.validateMetadata(path+".labels", account.Labels, validLabel)
+	}
+}
+
+func (v *Violations) validateIssuers(args *WorkloadIdentityArgs) {
+	seen := map[string]bool{}
+	for i, issuer := range args.AdditionalIssuers {
+		path := fmt.Sprintf("additionalIssuers[%d].name", i)
+		v.dnsLabel(path, issuer.Name)
+		v.check(!seen[issuer.Name], path, issuer.Name, "a name used once in the list")
+		seen[issuer.Name] = true
+	}
+	// Too many accounts are a violation of their own.
+	credentials := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers))
+	v.check(credentials <= credentialsMax || len(args.ServiceAccounts) > credentialsMax, "additionalIssuers", len(args.AdditionalIssuers),
+		fmt.Sprintf("as many as leave at most %d federated credentials: %d service accounts with one for each issuer take %d",
+			credentialsMax, len(args.ServiceAccounts), credentials))
+}
+
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set, which annotations share but for
+// their values.
+var metadataName = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
+
+func validLabel(value string) bool {
+	return value == "" || metadataName.MatchString(value)
+}
+
+// validateMetadata checks labels or annotations. The keys in own are the component's.
+func (v *Violations) validateMetadata(at string, metadata map[string]string, validValue func(string) bool, own ...string) {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		prefix, name, prefixed := strings.Cut(key, "/")
+		if !prefixed {
+			prefix, name = "", key
+		}
+		valid := metadataName.MatchString(name) && (!prefixed || len(prefix) <= 253 && dnsSubdomain.MatchString(prefix))
+		v.check(valid, at, key, "keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last, after a "+
+			"DNS subdomain and a slash or nothing")
+		v.check(!slices.Contains(own, key), at, key, "keys that the component does not set itself")
+		v.check(validValue(metadata[key]), at+"."+key, metadata[key],
+			"at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+	}
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/doc/comment"
+	"go/printer"
+	"regexp"
+	"strings"
+)
+
+const introduction = `<!-- Made from the code of components/ by internal/componentdocs; run go generate ./... to make it anew. -->
+
+# Components
+
+Arguments and outputs by the names that Pulumi knows them by; a description begins with the name in Go. An *Input* may be an output of
+another resource, known late. Everything else is a plain value, which decides what is created and is checked before anything is
+registered.
+`
+
+// page writes Markdown.
+type page struct {
+	bytes.Buffer
+	r *reader
+	// described are the types that have a heading, which can be linked to.
+	described map[string]bool
+}
+
+// generate is the reference of the components of the package in a directory. It fails if anything in it is undocumented.
+func generate(dir string) ([]byte, error) {
+	r, components, err := read(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &page{r: r, described: map[string]bool{}}
+	for _, c := range components {
+		p.described[c.typ.Name] = true
+		for _, s := range c.args {
+			p.described[s.name] = true
+		}
+	}
+	p.WriteString(introduction)
+	written := map[string]bool{}
+	for _, c := range components {
+		fmt.Fprintf(p, "\n## %s\n\n%s", c.typ.Name, p.markdown(c.typ.Doc))
+		for _, s := range c.args {
+			// What two components share stands with the first.
+			if !written[s.name] {
+				p.arguments(s)
+			}
+			written[s.name] = true
+		}
+		p.outputs(c)
+		p.methods(c.typ)
+	}
+	return p.Bytes(), nil
+}
+
+func (p *page) arguments(s structure) {
+	fmt.Fprintf(p, "\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n", s.name, p.markdown(s.doc))
+	for _, f := range s.fields {
+		required := "yes"
+		if f.optional {
+			required = "no"
+		}
+		fmt.Fprintf(p, "| `%s` | %s | %s | %s |\n", f.name, cell(p.typeText(f.typ)), required, p.cell(f.doc))
+	}
+}
+
+func (p *page) outputs(c component) {
+	fmt.Fprintf(p, "\n### Outputs of %s\n\n| output | type | description |\n|---|---|---|\n", c.typ.Name)
+	for _, f := range c.outputs {
+		if f.name == "" {
+			fmt.Fprintf(p, "| `%s`, in Go only | %s | %s |\n", f.goName, cell(p.typeText(f.typ)), p.cell(f.doc))
+			continue
+		}
+		fmt.Fprintf(p, "| `%s` | %s | %s |\n", f.name, cell(p.typeText(f.typ)), p.cell(f.doc))
+	}
+}
+
+func (p *page) methods(t *doc.Type) {
+	if len(t.Methods) == 0 {
+		return
+	}
+	fmt.Fprintf(p, "\n### Methods of %s\n\n| method, in Go only | description |\n|---|---|\n", t.Name)
+	for _, m := range t.Methods {
+		signature := strings.TrimPrefix(p.source(m.Decl.Type), "func")
+		fmt.Fprintf(p, "| %s | %s |\n", cell("`"+m.Name+signature+"`"), p.cell(m.Doc))
+	}
+}
+
+// markdown is a doc comment as Markdown.
+func (p *page) markdown(text string) string {
+	printer := p.r.pkg.Printer()
+	printer.HeadingLevel = 4
+	printer.DocLinkURL = func(link *comment.DocLink) string {
+		if link.ImportPath == "" && link.Recv == "" && p.described[link.Name] {
+			return "#" + strings.ToLower(link.Name)
+		}
+		return ""
+	}
+	return string(printer.Markdown(p.r.pkg.Parser().Parse(text)))
+}
+
+func (p *page) cell(text string) string {
+	return cell(p.markdown(text))
+}
+
+// cell is Markdown as it may stand in a table: on one line, without a bar of its own.
+func cell(markdown string) string {
+	var lines []string
+	for line := range strings.Lines(markdown) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(lines, "<br>"), "|", `\|`)
+}
+
+var (
+	pulumiType = regexp.MustCompile(`^(String|Int|Bool|Float64|ID|URN)?(Ptr|Map|Array)?(Input|Output)$`)
+	words      = map[string]string{"string": "string", "int": "integer", "bool": "boolean", "float64": "number", "id": "id", "urn": "URN"}
+	plurals    = map[string]string{"": "values", "boolean": "booleans", "integer": "integers", "string": "strings", "number": "numbers"}
+)
+
+// typeText is a type in words; one that has none is as in the code.
+func (p *page) typeText(expr ast.Expr) string {
+	switch e := expr.(type) {
+	case *ast.StarExpr:
+		if p.r.structIn(e) != nil || isIdent(e.X) {
+			return p.typeText(e.X)
+		}
+	case *ast.ArrayType:
+		return "list of " + p.plural(p.typeText(e.Elt))
+	case *ast.MapType:
+		return "map of " + p.plural(p.typeText(e.Value))
+	case *ast.Ident:
+		if word, ok := words[e.Name]; ok {
+			return word
+		}
+		if p.described[e.Name] {
+			return fmt.Sprintf("[%s](#%s)", e.Name, strings.ToLower(e.Name))
+		}
+	case *ast.SelectorExpr:
+		if match := pulumiType.FindStringSubmatch(e.Sel.Name); match != nil && p.source(e.X) == "pulumi" {
+			return p.pulumiText(match)
+		}
+	}
+	return "`" + p.source(expr) + "`"
+}
+
+func (p *page) pulumiText(match []string) string {
+	of := words[strings.ToLower(match[1])]
+	switch match[2] {
+	case "Map":
+		of = "map of " + p.plural(of)
+	case "Array":
+		of = "list of " + p.plural(of)
+	}
+	switch {
+	case match[3] == "Output" && of != "":
+		return of
+	case of == "":
+		return match[3]
+	}
+	return "Input of " + of
+}
+
+func (p *page) plural(text string) string {
+	if plural, ok := plurals[text]; ok {
+		return plural
+	}
+	return text
+}
+
+func isIdent(expr ast.Expr) bool {
+	_, ok := expr.(*ast.Ident)
+	return ok
+}
+
+// source is a node as the code has it.
+func (p *page) source(node ast.Node) string {
+	var b bytes.Buffer
+	if err := printer.Fprint(&b, p.r.fset, node); err != nil {
+		return err.Error()
+	}
+	return b.String()
+}
