@@ -17,7 +17,7 @@ const (
 
 // KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that, so a change of any
 // argument replaces the key; and since Azure keeps the name of the deleted key until the vault's retention ends, change the name
-// with it.
+// with it. The same holds for what somebody changed in Azure once a refresh has found it; Protect keeps such a key.
 //
 // NotBefore and Expires are dates as those of [SecretArgs], counted from when the key is made.
 type KeyArgs struct {
