@@ -3,6 +3,7 @@ package components
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
@@ -30,72 +31,69 @@ var (
 const objectNameRule = "1-127 letters, digits and dashes"
 
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
+//
+// With ExistingVaultID, only Secrets, Keys and Protect can be given beside it. Without, ResourceGroupName, TenantID and NamePrefix are
+// required.
 type KeyVaultStackArgs struct {
-	// ResourceGroupName is the resource group that holds the vault. Required.
-	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
+	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
+	// nothing about the vault itself is managed. It has to authorize by roles if a mount is to have its own. Left out: a vault is
+	// created.
+	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
+	// ResourceGroupName is the resource group that holds the vault.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the vault, such as eastus. Left out: the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// TenantID is the Entra tenant that the vault trusts. Required.
-	TenantID pulumi.StringInput `pulumi:"tenantId"`
-	// Tags of the vault. Left out: none.
+	// TenantID is the Entra tenant that the vault trusts.
+	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
+	// Tags of the vault, and of its private endpoint. Left out: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
-	// letters, digits and single dashes, a letter first and no dash last. Required. A change replaces the vault.
-	NamePrefix string `pulumi:"namePrefix"`
-	// Sku is standard or premium. Left out: standard.
+	// letters, digits and single dashes, a letter first and no dash last. A change replaces the vault.
+	NamePrefix string `pulumi:"namePrefix,optional"`
+	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what was in
+	// it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without Pulumi: set
+	// recover and run pulumi up before any pulumi refresh, while the state still knows the vault, its secrets and keys; the
+	// update then recovers them. After a refresh, which forgets them, recover brings the vault back too, but what is in it exists
+	// already and has to be imported. Take recover out again afterwards. Left out: default.
+	CreateMode string `pulumi:"createMode,optional"`
+	// Sku is standard or premium, which has hardware security modules. Left out: standard.
 	Sku string `pulumi:"sku,optional"`
 	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at creation.
 	// Left out: 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
 	// PurgeProtection forbids to delete the vault for good before its retention ends. Azure can never switch it off again.
-	// Left out: nothing is sent to Azure, which leaves it off.
+	// Without Protect it makes a warning, since a destroy then leaves behind what nobody can remove. Left out: nothing is sent to
+	// Azure, which leaves it off.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
 	// PublicNetworkAccess is Enabled or Disabled. Left out: Enabled. Disabled leaves private endpoints as the only way in.
 	PublicNetworkAccess string `pulumi:"publicNetworkAccess,optional"`
+	// Network is the firewall for public access. Left out: nothing is filtered.
+	Network *VaultNetworkArgs `pulumi:"network,optional"`
+	// PrivateEndpoint gives the vault an address in a virtual network. Left out: none.
+	PrivateEndpoint *PrivateEndpointArgs `pulumi:"privateEndpoint,optional"`
+	// LogAnalyticsWorkspaceID is the ARM id of the Log Analytics workspace that takes the vault's audit logs (AuditEvent and
+	// AzurePolicyEvaluationDetails) and metrics. Left out: they go nowhere.
+	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
+	// Lock puts a CanNotDelete lock on the vault. While it is there, Azure refuses to delete the vault and what Azure Resource
+	// Manager keeps on it, such as the role assignments of mounts; so take it off, in an update of its own, before a mount is
+	// removed or the stack is destroyed. It does not keep anybody from deleting single secrets and keys. Left out: no lock.
+	Lock bool `pulumi:"lock,optional"`
+	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys, and so to destroy the stack. Left out: it does
+	// not.
+	Protect bool `pulumi:"protect,optional"`
 	// Secrets to create in the vault, names unique without regard to case. Left out: none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
 	// Keys to create in the vault, names unique without regard to case. Left out: none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
 }
 
-// SecretArgs is one secret. Exactly one of Value and Generate is given.
-type SecretArgs struct {
-	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
-	Name string `pulumi:"name"`
-	// Value of the secret; treated as a Pulumi secret even if it is not one.
-	Value pulumi.StringInput `pulumi:"value,optional"`
-	// Generate makes a random value, kept until an argument of it changes.
-	Generate *GenerateArgs `pulumi:"generate,optional"`
-}
-
-// GenerateArgs describe a random value of letters, digits and, unless switched off, special characters.
-type GenerateArgs struct {
-	// Length in characters, 8-1024. Left out: 32. A change generates a new value.
-	Length int `pulumi:"length,optional"`
-	// NoSpecial leaves out the special characters !@#$%&*()-_=+[]{}<>:?. A change generates a new value.
-	NoSpecial bool `pulumi:"noSpecial,optional"`
-}
-
-// KeyArgs is one key. Azure never changes a key in place: a change of type, size or curve replaces it, and Azure keeps the name
-// of the deleted key until the vault's retention ends, so change the name with them.
-type KeyArgs struct {
-	// Name of the key, 1-127 letters, digits and dashes. Required.
-	Name string `pulumi:"name"`
-	// Type is RSA or EC. Left out: RSA.
-	Type string `pulumi:"type,optional"`
-	// Size of an RSA key in bits: 2048, 3072 or 4096. Left out: 2048.
-	Size int `pulumi:"size,optional"`
-	// Curve of an EC key: P-256, P-384 or P-521. Left out: P-256.
-	Curve string `pulumi:"curve,optional"`
-}
-
-// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), with its secrets and keys. Creating and destroying it needs no
-// rights on the vault's data, since secrets and keys go with the vault; removing one of them alone does, since Azure's resource
-// manager cannot delete them.
+// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. Creating and destroying it
+// needs no rights on the vault's data, and no way through its firewall, since secrets and keys go with the vault; removing one of
+// them alone does, or those of an existing vault, since Azure's resource manager cannot delete them.
 //
-// VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, so roles and mounts that use
-// them never come too early.
+// VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it through the private
+// endpoint, so roles and mounts that use them never come too early.
 type KeyVaultStack struct {
 	pulumi.ResourceState
 
@@ -113,59 +111,50 @@ type KeyVaultStack struct {
 	KeyIDs pulumi.StringMapOutput `pulumi:"keyIds"`
 }
 
-// NewKeyVaultStack registers a vault with its secrets and keys. It returns [Violations] before anything is registered if
-// arguments are invalid.
+// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns [Violations] before anything is
+// registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
 	if args == nil {
 		args = &KeyVaultStackArgs{}
 	}
 	violations := args.Validate()
-	violations.required("resourceGroupName", args.ResourceGroupName)
-	violations.required("tenantId", args.TenantID)
+	violations.requiredForVault(args)
 	if err := violations.Err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
 	c := &KeyVaultStack{}
 	inputs := pulumi.Map{
+		"existingVaultId":   args.ExistingVaultID,
 		"resourceGroupName": args.ResourceGroupName,
 		"tenantId":          args.TenantID,
-		"namePrefix":        pulumi.String(args.NamePrefix),
+		"namePrefix":        optional(args.NamePrefix),
 		"secrets":           pulumi.ToStringArray(names(args.Secrets, func(s SecretArgs) string { return s.Name })),
 		"keys":              pulumi.ToStringArray(names(args.Keys, func(k KeyArgs) string { return k.Name })),
 	}
 	if err := ctx.RegisterComponentResourceV2(keyVaultStackType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
+	if err := c.warn(ctx, args); err != nil {
+		return nil, err
+	}
 	vault, err := c.newVault(ctx, name, args)
 	if err != nil {
 		return nil, err
 	}
-	var objects []pulumi.Resource
-	secretIDs, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}
-	for _, s := range args.Secrets {
-		secret, err := c.newSecret(ctx, name, args.ResourceGroupName, vault, s)
-		if err != nil {
-			return nil, fmt.Errorf("creating secret %s: %w", s.Name, err)
-		}
-		objects = append(objects, secret)
-		secretIDs[s.Name] = secret.ID().ToStringOutput()
+	contents, err := c.newObjects(ctx, name, args, vault)
+	if err != nil {
+		return nil, err
 	}
-	for _, k := range args.Keys {
-		key, err := c.newKey(ctx, name, args.ResourceGroupName, vault, k)
-		if err != nil {
-			return nil, fmt.Errorf("creating key %s: %w", k.Name, err)
-		}
-		objects = append(objects, key)
-		keyIDs[k.Name] = key.ID().ToStringOutput()
+	contents, err = c.newSurroundings(ctx, name, args, vault, contents)
+	if err != nil {
+		return nil, err
 	}
 
-	c.VaultID = after(ctx, vault.ID().ToStringOutput(), objects...)
-	c.VaultName = after(ctx, vault.Name, objects...)
-	c.VaultURI = after(ctx, vault.Properties.VaultUri(), objects...)
-	c.TenantID = after(ctx, vault.Properties.TenantId(), objects...)
-	c.SecretIDs = secretIDs.ToStringMapOutput()
-	c.KeyIDs = keyIDs.ToStringMapOutput()
+	c.VaultID = after(ctx, vault.id, contents...)
+	c.VaultName = after(ctx, vault.name, contents...)
+	c.VaultURI = after(ctx, vault.uri, contents...)
+	c.TenantID = after(ctx, vault.tenantID, contents...)
 	outputs := pulumi.Map{
 		"vaultId": c.VaultID, "vaultName": c.VaultName, "vaultUri": c.VaultURI, "tenantId": c.TenantID,
 		"secretIds": c.SecretIDs, "keyIds": c.KeyIDs,
@@ -176,7 +165,36 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 	return c, nil
 }
 
-func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaultStackArgs) (*keyvault.Vault, error) {
+// warn says what a destroy will leave behind.
+func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error {
+	if !args.PurgeProtection || args.Protect {
+		return nil
+	}
+	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its name "+
+		"can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
+		withDefault(args.SoftDeleteRetentionDays, retentionMax))
+	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
+		return fmt.Errorf("warning of purge protection: %w", err)
+	}
+	return nil
+}
+
+// vaultRef is the vault that secrets and keys are created in.
+type vaultRef struct {
+	group                   pulumi.StringInput
+	id, name, uri, tenantID pulumi.StringOutput
+	// objectOptions are the options of secrets and keys.
+	objectOptions []pulumi.ResourceOption
+}
+
+func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaultStackArgs) (*vaultRef, error) {
+	own := []pulumi.ResourceOption{pulumi.Parent(c)}
+	if args.Protect {
+		own = append(own, pulumi.Protect(true))
+	}
+	if args.ExistingVaultID != nil {
+		return c.findVault(ctx, args.ExistingVaultID, own), nil
+	}
 	suffix, err := random.NewRandomString(ctx, name+"-suffix", &random.RandomStringArgs{
 		Length:  pulumi.Int(vaultSuffixLength),
 		Upper:   pulumi.Bool(false),
@@ -185,26 +203,37 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	if err != nil {
 		return nil, fmt.Errorf("creating the vault name's suffix: %w", err)
 	}
+	properties := keyvault.VaultPropertiesArgs{
+		TenantId: args.TenantID,
+		Sku:      keyvault.SkuArgs{Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, "standard"))},
+		// The SDK's defaults are RBAC off and public access on, so both are always sent.
+		EnableRbacAuthorization:   pulumi.Bool(true),
+		EnableSoftDelete:          pulumi.Bool(true),
+		SoftDeleteRetentionInDays: pulumi.Int(withDefault(args.SoftDeleteRetentionDays, retentionMax)),
+		EnablePurgeProtection:     trueOrNothing(args.PurgeProtection),
+		PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, "Enabled")),
+		NetworkAcls:               networkRules(args.Network),
+	}
+	if args.CreateMode == "recover" {
+		properties.CreateMode = keyvault.CreateModeRecover
+		// Before an update that says nothing about access policies the provider reads those of the vault, which is not there.
+		properties.AccessPolicies = keyvault.AccessPolicyEntryArray{}
+	}
 	vault, err := keyvault.NewVault(ctx, name+"-vault", &keyvault.VaultArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
 		VaultName:         pulumi.Sprintf("%s-%s", args.NamePrefix, suffix.Result),
 		Tags:              args.Tags,
-		// The SDK's defaults are RBAC off and public access on, so both are always sent.
-		Properties: keyvault.VaultPropertiesArgs{
-			TenantId:                  args.TenantID,
-			Sku:                       keyvault.SkuArgs{Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, "standard"))},
-			EnableRbacAuthorization:   pulumi.Bool(true),
-			EnableSoftDelete:          pulumi.Bool(true),
-			SoftDeleteRetentionInDays: pulumi.Int(withDefault(args.SoftDeleteRetentionDays, retentionMax)),
-			EnablePurgeProtection:     trueOrNothing(args.PurgeProtection),
-			PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, "Enabled")),
-		},
-	}, pulumi.Parent(c))
+		Properties:        properties,
+	}, own...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the vault: %w", err)
 	}
-	return vault, nil
+	return &vaultRef{
+		group: args.ResourceGroupName, id: vault.ID().ToStringOutput(), name: vault.Name,
+		uri: vault.Properties.VaultUri(), tenantID: vault.Properties.TenantId(),
+		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault))),
+	}, nil
 }
 
 // ARM refuses enablePurgeProtection: false.
@@ -215,55 +244,67 @@ func trueOrNothing(b bool) pulumi.BoolPtrInput {
 	return pulumi.BoolPtr(true)
 }
 
-func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, group pulumi.StringInput, vault *keyvault.Vault, s SecretArgs) (*keyvault.Secret, error) {
-	value := s.Value
-	if s.Generate != nil {
-		password, err := random.NewRandomPassword(ctx, name+"-value-"+s.Name, &random.RandomPasswordArgs{
-			Length:  pulumi.Int(withDefault(s.Generate.Length, 32)),
-			Special: pulumi.Bool(!s.Generate.NoSpecial),
-		}, pulumi.Parent(c))
+// newObjects fills the vault.
+func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
+	var objects []pulumi.Resource
+	secretIDs, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}
+	for _, s := range args.Secrets {
+		secret, err := c.newSecret(ctx, name, vault, s)
 		if err != nil {
-			return nil, fmt.Errorf("generating its value: %w", err)
+			return nil, fmt.Errorf("creating secret %s: %w", s.Name, err)
 		}
-		value = password.Result
+		objects = append(objects, secret)
+		secretIDs[s.Name] = secret.ID().ToStringOutput()
 	}
-	return keyvault.NewSecret(ctx, name+"-secret-"+s.Name, &keyvault.SecretArgs{
-		ResourceGroupName: group,
-		VaultName:         vault.Name,
-		SecretName:        pulumi.String(s.Name),
-		Properties: keyvault.SecretPropertiesArgs{
-			Value: pulumi.ToSecret(value).(pulumi.StringOutput),
-		},
-	}, pulumi.Parent(c), pulumi.DeletedWith(vault))
+	for _, k := range args.Keys {
+		key, err := c.newKey(ctx, name, vault, k)
+		if err != nil {
+			return nil, fmt.Errorf("creating key %s: %w", k.Name, err)
+		}
+		objects = append(objects, key)
+		keyIDs[k.Name] = key.ID().ToStringOutput()
+	}
+	c.SecretIDs = secretIDs.ToStringMapOutput()
+	c.KeyIDs = keyIDs.ToStringMapOutput()
+	return objects, nil
 }
 
-func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, group pulumi.StringInput, vault *keyvault.Vault, k KeyArgs) (*keyvault.Key, error) {
-	properties := keyvault.KeyPropertiesArgs{Kty: pulumi.String(withDefault(k.Type, "RSA"))}
-	if withDefault(k.Type, "RSA") == "RSA" {
-		properties.KeySize = pulumi.Int(withDefault(k.Size, 2048))
-	} else {
-		properties.CurveName = pulumi.String(withDefault(k.Curve, "P-256"))
+// newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever uses the vault
+// has to wait for.
+func (c *KeyVaultStack) newSurroundings(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource) ([]pulumi.Resource, error) {
+	if args.PrivateEndpoint != nil {
+		endpoint, err := c.newPrivateEndpoint(ctx, name, args, vault.id)
+		if err != nil {
+			return nil, err
+		}
+		contents = append(contents, endpoint)
 	}
-	return keyvault.NewKey(ctx, name+"-key-"+k.Name, &keyvault.KeyArgs{
-		ResourceGroupName: group,
-		VaultName:         vault.Name,
-		KeyName:           pulumi.String(k.Name),
-		Properties:        properties,
-	}, pulumi.Parent(c), pulumi.DeletedWith(vault),
-		pulumi.ReplaceOnChanges([]string{"properties.kty", "properties.keySize", "properties.curveName"}))
+	locked := contents
+	if args.LogAnalyticsWorkspaceID != nil {
+		setting, err := newDiagnostics(ctx, name, vault.id, args.LogAnalyticsWorkspaceID,
+			[]string{"AuditEvent", "AzurePolicyEvaluationDetails"}, c)
+		if err != nil {
+			return nil, err
+		}
+		locked = append(slices.Clone(locked), setting)
+	}
+	if args.Lock {
+		// Last, so that it is the first to be deleted, for it keeps the rest from being.
+		if err := newLock(ctx, name, after(ctx, vault.id, locked...), c); err != nil {
+			return nil, err
+		}
+	}
+	return contents, nil
 }
 
 // Validate checks every plain argument and returns all violations.
 func (args *KeyVaultStackArgs) Validate() Violations {
 	var v Violations
-	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix", args.NamePrefix,
-		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
-	v.oneOf("sku", withDefault(args.Sku, "standard"), "standard", "premium")
-	retention := withDefault(args.SoftDeleteRetentionDays, retentionMax)
-	v.check(retention >= retentionMin && retention <= retentionMax, "softDeleteRetentionDays", retention,
-		fmt.Sprintf("%d-%d days", retentionMin, retentionMax))
-	v.oneOf("publicNetworkAccess", withDefault(args.PublicNetworkAccess, "Enabled"), "Enabled", "Disabled")
-
+	if args.ExistingVaultID == nil {
+		v.validateVault(args)
+	} else {
+		v.validateExisting(args)
+	}
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)
@@ -274,9 +315,37 @@ func (args *KeyVaultStackArgs) Validate() Violations {
 	for i, k := range args.Keys {
 		path := fmt.Sprintf("keys[%d]", i)
 		v.uniqueObject(names, path, k.Name)
-		v.validateKey(path, k)
+		v.validateKey(path, k, args.Sku == "premium" || args.ExistingVaultID != nil)
 	}
 	return v
+}
+
+func (v *Violations) validateVault(args *KeyVaultStackArgs) {
+	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix", args.NamePrefix,
+		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
+	v.oneOf("createMode", withDefault(args.CreateMode, "default"), "default", "recover")
+	v.oneOf("sku", withDefault(args.Sku, "standard"), "standard", "premium")
+	retention := withDefault(args.SoftDeleteRetentionDays, retentionMax)
+	v.check(retention >= retentionMin && retention <= retentionMax, "softDeleteRetentionDays", retention,
+		fmt.Sprintf("%d-%d days", retentionMin, retentionMax))
+	v.validateNetwork(args)
+}
+
+// requiredForVault checks the Inputs that a new vault cannot do without.
+func (v *Violations) requiredForVault(args *KeyVaultStackArgs) {
+	if args.ExistingVaultID != nil {
+		return
+	}
+	v.required("resourceGroupName", args.ResourceGroupName)
+	v.required("tenantId", args.TenantID)
+	if args.PrivateEndpoint != nil {
+		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
+	}
+	if args.Network != nil {
+		for i, id := range args.Network.SubnetIDs {
+			v.required(fmt.Sprintf("network.subnetIds[%d]", i), id)
+		}
+	}
 }
 
 // uniqueObject checks the name of a secret or key; Key Vault compares names without regard to case.
@@ -284,32 +353,4 @@ func (v *Violations) uniqueObject(seen map[string]bool, path, name string) {
 	v.match(objectName, path+".name", name, objectNameRule)
 	v.check(!seen[strings.ToLower(name)], path+".name", name, "a name used once in the list, without regard to case")
 	seen[strings.ToLower(name)] = true
-}
-
-func (v *Violations) validateSecret(path string, s SecretArgs) {
-	const one = "exactly one of value and generate"
-	switch {
-	case s.Value == nil && s.Generate == nil:
-		*v = append(*v, Violation{Path: path, Given: "neither value nor generate", Allowed: one})
-	case s.Value != nil && s.Generate != nil:
-		*v = append(*v, Violation{Path: path, Given: "both value and generate", Allowed: one})
-	}
-	if s.Generate != nil {
-		length := withDefault(s.Generate.Length, 32)
-		v.check(length >= 8 && length <= 1024, path+".generate.length", length, "8-1024 characters")
-	}
-}
-
-func (v *Violations) validateKey(path string, k KeyArgs) {
-	switch withDefault(k.Type, "RSA") {
-	case "RSA":
-		size := withDefault(k.Size, 2048)
-		v.check(size == 2048 || size == 3072 || size == 4096, path+".size", size, "2048, 3072, 4096")
-		v.check(k.Curve == "", path+".curve", k.Curve, "nothing for an RSA key")
-	case "EC":
-		v.oneOf(path+".curve", withDefault(k.Curve, "P-256"), "P-256", "P-384", "P-521")
-		v.check(k.Size == 0, path+".size", k.Size, "nothing for an EC key")
-	default:
-		v.add(path+".type", k.Type, "RSA, EC")
-	}
 }

@@ -3,6 +3,7 @@ package components_test
 import (
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -42,6 +43,9 @@ func TestVaultIsSafeByDefault(t *testing.T) {
 		"properties.publicNetworkAccess":       "Enabled",
 		// Azure refuses false, so it has to be absent.
 		"properties.enablePurgeProtection": nil,
+		// For a recovery only.
+		"properties.accessPolicies": nil,
+		"properties.createMode":     nil,
 	})
 	wantInputs(t, e.Get(t, "vault-suffix"), map[string]any{"length": 6.0, "upper": false, "special": false})
 }
@@ -62,6 +66,196 @@ func TestVaultPassesOnWhatIsAsked(t *testing.T) {
 		"properties.softDeleteRetentionInDays": 7.0,
 		"properties.enablePurgeProtection":     true,
 		"properties.publicNetworkAccess":       "Disabled",
+	})
+}
+
+func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
+	args := vaultArgs()
+	args.CreateMode = "recover"
+	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
+		"properties.createMode": "recover",
+		// Without them, the provider would look for those of the deleted vault, and fail.
+		"properties.accessPolicies": []any{},
+	})
+	args.CreateMode = "default"
+	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil})
+}
+
+func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
+	args := vaultArgs()
+	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	wantInputs(t, runVault(t, args).Get(t, "vault-diagnostics"), map[string]any{
+		"resourceUri":         vaultResourceID,
+		"workspaceId":         "workspace-id",
+		"logs[0].category":    "AuditEvent",
+		"logs[0].enabled":     true,
+		"logs[1].category":    "AzurePolicyEvaluationDetails",
+		"logs[1].enabled":     true,
+		"metrics[0].category": "AllMetrics",
+		"metrics[0].enabled":  true,
+	})
+}
+
+const vaultResourceID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
+
+// The lock keeps what is on the vault from being deleted, so a destroy has to begin with it.
+func TestLockComesLastAndGoesFirst(t *testing.T) {
+	args := fullArgs()
+	e := runVault(t, args)
+	lock := e.Get(t, "vault-lock")
+	wantInputs(t, lock, map[string]any{"scope": vaultResourceID, "level": "CanNotDelete"})
+	for _, name := range []string{"vault-vault", "vault-diagnostics", "vault-dns-zone-group", "vault-secret-given", "vault-key-rsa"} {
+		if !lock.WaitsFor(e.Get(t, name)) {
+			t.Errorf("the lock does not wait for %s", name)
+		}
+	}
+}
+
+// fullArgs use everything that a new vault can have.
+func fullArgs() *components.KeyVaultStackArgs {
+	args := endpointArgs()
+	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: []string{"203.0.113.7"}}
+	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.Lock, args.Protect, args.PurgeProtection = true, true, true
+	args.Secrets[0].Expires, args.Keys[0].Expires = "P90D", "P1Y"
+	return args
+}
+
+func TestProtectedAreTheVaultAndWhatItHolds(t *testing.T) {
+	for _, protect := range []bool{false, true} {
+		args := fullArgs()
+		args.Protect = protect
+		e := runVault(t, args)
+		for _, name := range []string{"vault-vault", "vault-secret-given", "vault-secret-generated", "vault-key-rsa", "vault-key-ec"} {
+			if got := e.Get(t, name).RPC.GetProtect(); got != protect {
+				t.Errorf("protect %t: %s is protected: %t", protect, name, got)
+			}
+		}
+		if e.Get(t, "vault-lock").RPC.GetProtect() {
+			t.Error("the lock could not be taken off")
+		}
+	}
+}
+
+func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
+	for _, c := range []struct{ purgeProtection, protect, want bool }{
+		{false, false, false}, {false, true, false}, {true, true, false}, {true, false, true},
+	} {
+		args := vaultArgs()
+		args.PurgeProtection, args.Protect, args.SoftDeleteRetentionDays = c.purgeProtection, c.protect, 42
+		for _, dryRun := range []bool{false, true} {
+			e := &mockengine.Engine{DryRun: dryRun}
+			run(t, e, func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			})
+			got := e.Warnings()
+			if (len(got) > 0) != c.want {
+				t.Errorf("%+v: warned %v", c, got)
+			}
+			if c.want && len(got) > 0 && (len(got) != 1 || got[0].URN != e.Get(t, "vault").URN || !strings.Contains(got[0].Message, "42 days")) {
+				t.Errorf("the warning is %v", got)
+			}
+		}
+	}
+}
+
+func existingArgs() *components.KeyVaultStackArgs {
+	return &components.KeyVaultStackArgs{
+		ExistingVaultID: pulumi.String(existingID),
+		Secrets:         []components.SecretArgs{{Name: "given", Value: pulumi.String("plain-marker")}},
+		Keys:            []components.KeyArgs{{Name: "rsa"}},
+	}
+}
+
+// existingID is spelled as some tools do; Azure does not care about the case.
+const existingID = "/subscriptions/s/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
+
+func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
+	args := existingArgs()
+	args.Protect = true
+	e := runVault(t, args)
+	if got := len(e.Resources()); got != 3 {
+		t.Errorf("%d resources are registered, want the component, a secret and a key", got)
+	}
+	for _, name := range []string{"vault-secret-given", "vault-key-rsa"} {
+		object := e.Get(t, name)
+		wantInputs(t, object, map[string]any{"resourceGroupName": "their-group", "vaultName": "theirs"})
+		if got := object.RPC.GetDeletedWith(); got != "" {
+			t.Errorf("%s would stay when it is removed, since it is deleted with %s", name, got)
+		}
+		if !object.RPC.GetProtect() {
+			t.Errorf("%s is not protected", name)
+		}
+	}
+	wantSecretValues(t, e)
+	if found := e.Plaintext("plain-marker"); len(found) > 0 {
+		t.Errorf("a secret value is in the clear in %v", found)
+	}
+	wantOutputs(t, e, "vault", components.KeyVaultStack{})
+}
+
+func TestOutputsOfAnExistingVault(t *testing.T) {
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		c, err := components.NewKeyVaultStack(ctx, "vault", existingArgs())
+		if err != nil {
+			return err
+		}
+		for output, want := range map[pulumi.StringOutput]string{
+			c.VaultID:   existingID,
+			c.VaultName: "theirs",
+			c.VaultURI:  "https://theirs.their-group.example/",
+			c.TenantID:  mockengine.TenantID,
+			c.SecretIDs.MapIndex(pulumi.String("given")): "vault-secret-given-id",
+			c.KeyIDs.MapIndex(pulumi.String("rsa")):      "vault-key-rsa-id",
+		} {
+			got := mockengine.Await(t, ctx, output)
+			if got.Value != want {
+				t.Errorf("got %v, want %s", got.Value, want)
+			}
+		}
+		for _, output := range []pulumi.StringOutput{c.VaultID, c.VaultName, c.VaultURI, c.TenantID} {
+			for _, want := range []string{"vault-secret-given", "vault-key-rsa"} {
+				if !slices.Contains(resourceNames(mockengine.Await(t, ctx, output).Dependencies), want) {
+					t.Errorf("an output does not wait for %s", want)
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func TestExistingVaultThatIsNoneFails(t *testing.T) {
+	args := existingArgs()
+	args.ExistingVaultID = pulumi.String("theirs")
+	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func TestExistingVaultRules(t *testing.T) {
+	type args = components.KeyVaultStackArgs
+	testRules(t, existingArgs, (*args).Validate, []rule[args]{
+		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
+		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
+		{"a tenant", "tenantId", func(a *args) { a.TenantID = pulumi.String("t") }},
+		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
+		{"a prefix", "namePrefix", func(a *args) { a.NamePrefix = "kv" }},
+		{"a mode", "createMode", func(a *args) { a.CreateMode = "recover" }},
+		{"a SKU", "sku", func(a *args) { a.Sku = "premium" }},
+		{"a retention", "softDeleteRetentionDays", func(a *args) { a.SoftDeleteRetentionDays = 7 }},
+		{"purge protection", "purgeProtection", func(a *args) { a.PurgeProtection = true }},
+		{"public access", "publicNetworkAccess", func(a *args) { a.PublicNetworkAccess = "Disabled" }},
+		{"a firewall", "network", func(a *args) { a.Network = &components.VaultNetworkArgs{} }},
+		{"an endpoint", "privateEndpoint", func(a *args) { a.PrivateEndpoint = &components.PrivateEndpointArgs{} }},
+		{"logs", "logAnalyticsWorkspaceId", func(a *args) { a.LogAnalyticsWorkspaceID = pulumi.String("w") }},
+		{"a lock", "lock", func(a *args) { a.Lock = true }},
+		{"a secret", "secrets[0].name", func(a *args) { a.Secrets[0].Name = "" }},
+		{"a key", "keys[0].name", func(a *args) { a.Keys[0].Name = "" }},
 	})
 }
 
@@ -99,22 +293,6 @@ func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
 			t.Errorf("%s is deleted with %q, want %q", name, got, want)
 		}
 		wantInputs(t, object, map[string]any{"vaultName": "kv-demo-" + mockengine.Suffix, "resourceGroupName": "group"})
-	}
-}
-
-func TestKeysAreReplacedWhenWhatAzureCannotChangeChanges(t *testing.T) {
-	e := &mockengine.Engine{}
-	run(t, e, func(ctx *pulumi.Context) error {
-		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
-		return err
-	})
-	rsa, ec := e.Get(t, "vault-key-rsa"), e.Get(t, "vault-key-ec")
-	wantInputs(t, rsa, map[string]any{"properties.kty": "RSA", "properties.keySize": 2048.0, "properties.curveName": nil})
-	wantInputs(t, ec, map[string]any{"properties.kty": "EC", "properties.curveName": "P-256", "properties.keySize": nil})
-	for _, path := range []string{"properties.kty", "properties.keySize", "properties.curveName"} {
-		if !slices.Contains(rsa.RPC.GetReplaceOnChanges(), path) {
-			t.Errorf("a change of %s does not replace the key", path)
-		}
 	}
 }
 
@@ -172,6 +350,7 @@ func TestVaultRules(t *testing.T) {
 		{"a prefix is needed", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "" }},
 		{"a prefix starts with a letter", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "1kv" }},
 		{"a prefix has no double dash", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv--demo" }},
+		{"a mode", "createMode", func(a *components.KeyVaultStackArgs) { a.CreateMode = "Recover" }},
 		{"a prefix ends without dash", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv-" }},
 		{"a prefix has no underscore", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv_demo" }},
 		{"a name has at most 24 characters", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "abcdefghijklmnopqr" }},
@@ -223,7 +402,7 @@ func TestInvalidVaultRegistersNothing(t *testing.T) {
 }
 
 func TestArgumentsAreNotChanged(t *testing.T) {
-	args, before := vaultArgs(), vaultArgs()
+	args, before := fullArgs(), fullArgs()
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
 		return err
@@ -237,11 +416,11 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
-			if _, err := components.NewKeyVaultStack(ctx, name, vaultArgs()); err != nil {
+			if _, err := components.NewKeyVaultStack(ctx, name, fullArgs()); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	wantDistinct(t, e, 2*8)
+	wantDistinct(t, e, 2*(8+2+4))
 }

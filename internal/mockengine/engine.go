@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,9 +49,17 @@ type Engine struct {
 	// Config and SecretKeys are the stack's configuration, keys with their namespace.
 	Config     map[string]string
 	SecretKeys []string
+	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
+	Before *Engine
 
 	mu        sync.Mutex
 	resources []*Registered
+	warnings  []Warning
+}
+
+// Warning is what a program logged as a warning, and the resource that it is about.
+type Warning struct {
+	URN, Message string
 }
 
 // Run runs a program and returns once everything it registered is done.
@@ -61,7 +70,7 @@ func (e *Engine) Run(program func(*pulumi.Context) error) error {
 	}
 	server := grpc.NewServer()
 	pulumirpc.RegisterResourceMonitorServer(server, &monitor{engine: e})
-	pulumirpc.RegisterEngineServer(server, &logger{})
+	pulumirpc.RegisterEngineServer(server, &logger{engine: e})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	err = pulumi.RunErr(program, func(info *pulumi.RunInfo) {
@@ -87,6 +96,13 @@ func (e *Engine) Resources() []Registered {
 		}
 	}
 	return list
+}
+
+// Warnings are the program's warnings.
+func (e *Engine) Warnings() []Warning {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.warnings)
 }
 
 // Get is the resource with this name.
@@ -197,6 +213,9 @@ func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterReso
 		parentType = parent.QualifiedType()
 	}
 	urn := string(resource.NewURN(Stack, Project, parentType, tokens.Type(in.GetType()), in.GetName()))
+	if err := m.ignoreChanges(urn, inputs, in.GetIgnoreChanges()); err != nil {
+		return nil, err
+	}
 	m.engine.mu.Lock()
 	m.engine.resources = append(m.engine.resources, &Registered{
 		Type: in.GetType(), Name: in.GetName(), URN: urn, Inputs: inputs, RPC: in,
@@ -211,6 +230,28 @@ func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterReso
 		return nil, err
 	}
 	return &pulumirpc.RegisterResourceResponse{Urn: urn, Id: id, Object: object}, nil
+}
+
+// ignoreChanges resets inputs to those of the earlier run.
+func (m *monitor) ignoreChanges(urn string, inputs resource.PropertyMap, paths []string) error {
+	if m.engine.Before == nil {
+		return nil
+	}
+	for _, old := range m.engine.Before.Resources() {
+		if old.URN != urn {
+			continue
+		}
+		for _, path := range paths {
+			parsed, err := resource.ParsePropertyPath(path)
+			if err != nil {
+				return fmt.Errorf("ignoring changes of %q: %w", path, err)
+			}
+			if !parsed.Reset(old.Inputs, inputs) {
+				return fmt.Errorf("cannot ignore changes of %s", path)
+			}
+		}
+	}
+	return nil
 }
 
 func (m *monitor) RegisterResourceOutputs(_ context.Context, in *pulumirpc.RegisterResourceOutputsRequest) (*emptypb.Empty, error) {
@@ -243,9 +284,15 @@ func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest)
 
 type logger struct {
 	pulumirpc.UnimplementedEngineServer
+	engine *Engine
 }
 
-func (*logger) Log(context.Context, *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+func (l *logger) Log(_ context.Context, in *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+	if in.GetSeverity() == pulumirpc.LogSeverity_WARNING {
+		l.engine.mu.Lock()
+		defer l.engine.mu.Unlock()
+		l.engine.warnings = append(l.engine.warnings, Warning{URN: in.GetUrn(), Message: in.GetMessage()})
+	}
 	return &emptypb.Empty{}, nil
 }
 

@@ -43,6 +43,8 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
 			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
 		})
+	case "azure-native:network/v20210201:PrivateEndpoint":
+		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
 	case "azure-native:managedidentity/v20230131:UserAssignedIdentity":
 		return named("resourceName", "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/", map[string]any{
 			"clientId": "client-id", "principalId": "principal-id", "tenantId": TenantID,
@@ -65,6 +67,12 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 		return resource.NewPropertyMapFromMap(map[string]any{
 			"id":       path.Join(path.Dir(Group), group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities", name),
 			"clientId": name + "-client-id", "principalId": name + "-principal-id", "tenantId": TenantID,
+		}), nil
+	case "azure-native:keyvault/v20241101:getVault":
+		group, name := args["resourceGroupName"].StringValue(), args["vaultName"].StringValue()
+		return resource.NewPropertyMapFromMap(map[string]any{
+			"id": name + " in " + group, "name": name,
+			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID},
 		}), nil
 	case "azure-native:containerservice/v20240901:listManagedClusterUserCredentials":
 		return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{

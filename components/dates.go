@@ -1,0 +1,195 @@
+package components
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// now is a variable so that tests can move the clock.
+var now = time.Now
+
+// duration is a span of time. Years and months stay what they are until they are counted from a date, since they have no length of
+// their own.
+type duration struct {
+	years, months, days int
+	clock               time.Duration
+}
+
+const durationYearsMax = 100
+
+const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, of whole numbers up to 9999, more than nothing and at most 100 years"
+
+var durationPattern = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,4})D)?` +
+	`(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:(\d{1,4})S)?)?$`)
+
+// parseDuration reads an ISO 8601 duration.
+func parseDuration(text string) (duration, bool) {
+	match := durationPattern.FindStringSubmatch(text)
+	if match == nil || strings.HasSuffix(text, "P") || strings.HasSuffix(text, "T") {
+		return duration{}, false
+	}
+	var numbers [7]int
+	for i, digits := range match[1:] {
+		numbers[i], _ = strconv.Atoi(digits) // the pattern allows digits only; what is left out is 0
+	}
+	d := duration{
+		years: numbers[0], months: numbers[1], days: 7*numbers[2] + numbers[3],
+		clock: time.Duration(numbers[4])*time.Hour + time.Duration(numbers[5])*time.Minute + time.Duration(numbers[6])*time.Second,
+	}
+	year2000 := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+	return d, d != (duration{}) && !d.from(year2000).After(year2000.AddDate(durationYearsMax, 0, 0))
+}
+
+// from is the time when the duration has passed, with time's rule for days that a month does not have: a month after January 31st
+// is in March.
+func (d duration) from(t time.Time) time.Time {
+	return t.AddDate(d.years, d.months, d.days).Add(d.clock)
+}
+
+// shorterThan says whether the duration is over before the other, on whatever day both of them begin.
+func (d duration) shorterThan(other duration) bool {
+	day := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
+	for ; day.Year() < 2004; day = day.AddDate(0, 0, 1) { // four years hold every length that a month or year can have
+		if !d.from(day).Before(other.from(day)) {
+			return false
+		}
+	}
+	return true
+}
+
+// fitsIn says whether the duration is never longer than the other.
+func (d duration) fitsIn(other duration) bool {
+	other.clock++
+	return d.shorterThan(other)
+}
+
+func (d duration) plusDays(n int) duration {
+	d.days += n
+	return d
+}
+
+// date is when something begins or ends: at a time, or so long after it was made.
+type date struct {
+	at       time.Time
+	after    duration
+	relative bool
+}
+
+const dateRule = "a date such as 2027-01-31, a time in RFC 3339 such as 2027-01-31T12:00:00Z, or " + durationRule
+
+var (
+	dateMin = time.Unix(1, 0) // Azure counts seconds from 1970
+	dateMax = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
+)
+
+// parseDate reads a date (its first second in UTC), a time in RFC 3339, or a duration.
+func parseDate(text string) (date, bool) {
+	if after, ok := parseDuration(text); ok {
+		return date{after: after, relative: true}, true
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if at, err := time.Parse(layout, text); err == nil {
+			return date{at: at}, !at.Before(dateMin) && at.Before(dateMax)
+		}
+	}
+	return date{}, false
+}
+
+// before says whether a date comes before the other; two that cannot be compared yet pass.
+func (d date) before(other date) bool {
+	switch {
+	case d.relative && other.relative:
+		return d.after.shorterThan(other.after)
+	case d.relative || other.relative:
+		return true
+	default:
+		return d.at.Unix() < other.at.Unix()
+	}
+}
+
+// validateDates checks when an object becomes valid and when it expires; both may be left out.
+func (v *Violations) validateDates(path, notBefore, expires string) {
+	begin, beginOK := parseDate(notBefore)
+	end, endOK := parseDate(expires)
+	v.check(beginOK || notBefore == "", path+".notBefore", notBefore, dateRule)
+	v.check(endOK || expires == "", path+".expires", expires, dateRule)
+	if beginOK && endOK {
+		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, on whatever day they are counted from")
+	}
+}
+
+// relative says whether a text that was checked is counted from when its object is made.
+func relative(text string) bool {
+	d, ok := parseDate(text)
+	return ok && d.relative
+}
+
+// dates are an object's dates as Azure takes them, in seconds since 1970; nil where left out.
+type dates struct {
+	notBefore, expires pulumi.IntPtrInput
+}
+
+// newDates computes an object's dates. Those that are relative are counted from when an object of these durations was made, which
+// is remembered in the state, so that they stay the same at every update. Any change of restart counts them anew.
+func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource) (dates, error) {
+	var made pulumi.StringOutput
+	if relative(notBefore) || relative(expires) {
+		key := append([]string{notBefore, expires}, restart...)
+		for i := range 2 {
+			if !relative(key[i]) {
+				key[i] = ""
+			}
+		}
+		var err error
+		if made, err = newMoment(ctx, name+"-"+shortHash(key), parent); err != nil {
+			return dates{}, err
+		}
+	}
+	return dates{notBefore: seconds(notBefore, made), expires: seconds(expires, made)}, nil
+}
+
+// newMoment is the time at which it was created. No provider of the program keeps time, but a random ID keeps what it was made with.
+func newMoment(ctx *pulumi.Context, name string, parent pulumi.Resource) (pulumi.StringOutput, error) {
+	const key = "made"
+	id, err := random.NewRandomId(ctx, name, &random.RandomIdArgs{
+		ByteLength: pulumi.Int(1),
+		Keepers:    pulumi.StringMap{key: pulumi.String(now().UTC().Format(time.RFC3339))},
+	}, pulumi.Parent(parent), pulumi.IgnoreChanges([]string{"keepers"}))
+	if err != nil {
+		return pulumi.StringOutput{}, fmt.Errorf("remembering when it was made: %w", err)
+	}
+	return id.Keepers.MapIndex(pulumi.String(key)), nil
+}
+
+// seconds is a date that was checked, in seconds since 1970; nil where it is left out.
+func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
+	d, ok := parseDate(text)
+	switch {
+	case !ok:
+		return nil
+	case !d.relative:
+		return pulumi.IntPtr(int(d.at.Unix()))
+	}
+	return made.ApplyT(func(made string) (*int, error) {
+		t, err := time.Parse(time.RFC3339, made)
+		if err != nil {
+			return nil, fmt.Errorf("reading when it was made: %w", err)
+		}
+		n := int(d.after.from(t).Unix())
+		return &n, nil
+	}).(pulumi.IntPtrOutput)
+}
+
+// shortHash tells lists of texts apart in a resource's name.
+func shortHash(texts []string) string {
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
+	return hex.EncodeToString(sum[:4])
+}

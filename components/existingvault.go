@@ -1,0 +1,55 @@
+package components
+
+import (
+	"regexp"
+	"slices"
+
+	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+var existingVaultID = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.KeyVault/vaults/([^/]+)$`)
+
+// findVault looks up a vault that exists.
+func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, objectOptions []pulumi.ResourceOption) *vaultRef {
+	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
+		match := existingVaultID.FindStringSubmatch(id)
+		if match == nil {
+			return nil, Violations{{Path: "existingVaultId", Given: quote(id), Allowed: "the ARM id of a vault"}}
+		}
+		return match[1:], nil
+	}).(pulumi.StringArrayOutput)
+	group, name := parts.Index(pulumi.Int(0)), parts.Index(pulumi.Int(1))
+	found := keyvault.LookupVaultOutput(ctx, keyvault.LookupVaultOutputArgs{ResourceGroupName: group, VaultName: name}, pulumi.Parent(c))
+	return &vaultRef{
+		group: group, id: id.ToStringOutput(), name: name, uri: found.Properties().VaultUri(), tenantID: found.Properties().TenantId(),
+		objectOptions: slices.Clip(objectOptions),
+	}
+}
+
+// validateExisting refuses what an existing vault would silently not get.
+func (v *Violations) validateExisting(args *KeyVaultStackArgs) {
+	for _, one := range []struct {
+		path  string
+		given bool
+	}{
+		{"resourceGroupName", args.ResourceGroupName != nil},
+		{"location", args.Location != nil},
+		{"tenantId", args.TenantID != nil},
+		{"tags", args.Tags != nil},
+		{"namePrefix", args.NamePrefix != ""},
+		{"createMode", args.CreateMode != ""},
+		{"sku", args.Sku != ""},
+		{"softDeleteRetentionDays", args.SoftDeleteRetentionDays != 0},
+		{"purgeProtection", args.PurgeProtection},
+		{"publicNetworkAccess", args.PublicNetworkAccess != ""},
+		{"network", args.Network != nil},
+		{"privateEndpoint", args.PrivateEndpoint != nil},
+		{"logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID != nil},
+		{"lock", args.Lock},
+	} {
+		if one.given {
+			*v = append(*v, Violation{Path: one.path, Given: "a value", Allowed: "nothing beside existingVaultId, whose vault is not managed"})
+		}
+	}
+}

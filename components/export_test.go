@@ -1,0 +1,29 @@
+package components
+
+import (
+	"testing"
+	"time"
+)
+
+// SetClock stops the clock at a time until the test ends.
+func SetClock(t testing.TB, at time.Time) {
+	before := now
+	now = func() time.Time { return at }
+	t.Cleanup(func() { now = before })
+}
+
+// AddDuration is a time and an ISO 8601 duration after it; false if the duration is refused.
+func AddDuration(t time.Time, text string) (time.Time, bool) {
+	d, ok := parseDuration(text)
+	return d.from(t), ok
+}
+
+// NeverLonger says whether a duration is no longer than another one, whatever day they are counted from.
+func NeverLonger(text, other string) bool {
+	d, ok := parseDuration(text)
+	o, otherOK := parseDuration(other)
+	return ok && otherOK && d.fitsIn(o)
+}
+
+// PublicRange says whether a firewall can allow the addresses.
+var PublicRange = publicRange

@@ -1,0 +1,201 @@
+package components
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
+	"github.com/pulumi/pulumi-random/sdk/v4/go/random"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Azure's limits: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
+const (
+	contentTypeMax = 255
+	objectTagsMax  = 15
+	objectTagMax   = 256
+)
+
+const (
+	defaultLength = 32
+	lengthMin     = 8
+	lengthMax     = 1024
+)
+
+// SecretArgs is one secret. Exactly one of Value and Generate is given. A change of any argument but Name makes a new version of it.
+//
+// The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601 duration such as
+// P90D, P1Y6M or PT12H, which is counted from when the secret is made, and anew whenever one of the two durations, Rotate or Generate
+// changes; a new Value alone keeps the dates. They inform, and guard nothing: who may read the secret can also read it before and after
+// (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
+type SecretArgs struct {
+	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
+	Name string `pulumi:"name"`
+	// Value of the secret, up to 25 kB; treated as a Pulumi secret even if it is not one.
+	Value pulumi.StringInput `pulumi:"value,optional"`
+	// Generate makes a random value, kept until an argument of it, or Rotate, changes.
+	Generate *GenerateArgs `pulumi:"generate,optional"`
+	// Rotate is any text; a change generates a new value and counts relative dates anew. For a secret that has either. Left out:
+	// the same as an empty text.
+	Rotate string `pulumi:"rotate,optional"`
+	// ContentType says what the value is, such as text/plain, up to 255 characters. Left out: none.
+	ContentType string `pulumi:"contentType,optional"`
+	// NotBefore is when the secret becomes valid. Left out: at once.
+	NotBefore string `pulumi:"notBefore,optional"`
+	// Expires is when the secret stops being valid, after NotBefore. Left out: never.
+	Expires string `pulumi:"expires,optional"`
+	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Left out: true.
+	Enabled *bool `pulumi:"enabled,optional"`
+	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Left out: none.
+	Tags map[string]string `pulumi:"tags,optional"`
+}
+
+// GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least one of the four
+// is left. A change of any argument generates a new value.
+type GenerateArgs struct {
+	// Length in characters, 8-1024. Left out: 32.
+	Length int `pulumi:"length,optional"`
+	// NoUpper leaves out upper-case letters.
+	NoUpper bool `pulumi:"noUpper,optional"`
+	// NoLower leaves out lower-case letters.
+	NoLower bool `pulumi:"noLower,optional"`
+	// NoNumeric leaves out digits.
+	NoNumeric bool `pulumi:"noNumeric,optional"`
+	// NoSpecial leaves out special characters.
+	NoSpecial bool `pulumi:"noSpecial,optional"`
+	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space, each once.
+	// Left out: !@#$%&*()-_=+[]{}<>:?
+	SpecialCharacters string `pulumi:"specialCharacters,optional"`
+}
+
+func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vaultRef, s SecretArgs) (*keyvault.Secret, error) {
+	value := s.Value
+	var restart []string
+	if s.Generate != nil {
+		password, err := c.newValue(ctx, name+"-value-"+s.Name, s)
+		if err != nil {
+			return nil, fmt.Errorf("generating its value: %w", err)
+		}
+		value, restart = password.Result, s.Generate.texts()
+	}
+	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c)
+	if err != nil {
+		return nil, err
+	}
+	properties := keyvault.SecretPropertiesArgs{
+		Value:       pulumi.ToSecret(value).(pulumi.StringOutput),
+		ContentType: optional(s.ContentType),
+	}
+	if dates.notBefore != nil || dates.expires != nil || s.Enabled != nil {
+		properties.Attributes = keyvault.SecretAttributesArgs{
+			NotBefore: dates.notBefore, Expires: dates.expires, Enabled: optionalBool(s.Enabled),
+		}
+	}
+	return keyvault.NewSecret(ctx, name+"-secret-"+s.Name, &keyvault.SecretArgs{
+		ResourceGroupName: vault.group,
+		VaultName:         vault.name,
+		SecretName:        pulumi.String(s.Name),
+		Tags:              optionalTags(s.Tags),
+		Properties:        properties,
+	}, vault.objectOptions...)
+}
+
+// newValue sends only what differs from random's defaults, so that values which exist stay.
+func (c *KeyVaultStack) newValue(ctx *pulumi.Context, name string, s SecretArgs) (*random.RandomPassword, error) {
+	without := func(class bool) pulumi.BoolPtrInput {
+		if !class {
+			return nil
+		}
+		return pulumi.BoolPtr(false)
+	}
+	var keepers pulumi.StringMapInput
+	if s.Rotate != "" {
+		keepers = pulumi.StringMap{"rotate": pulumi.String(s.Rotate)}
+	}
+	return random.NewRandomPassword(ctx, name, &random.RandomPasswordArgs{
+		Length:          pulumi.Int(withDefault(s.Generate.Length, defaultLength)),
+		Upper:           without(s.Generate.NoUpper),
+		Lower:           without(s.Generate.NoLower),
+		Numeric:         without(s.Generate.NoNumeric),
+		Special:         pulumi.Bool(!s.Generate.NoSpecial),
+		OverrideSpecial: optional(s.Generate.SpecialCharacters),
+		Keepers:         keepers,
+	}, pulumi.Parent(c))
+}
+
+// texts are what the value is made of, with the defaults.
+func (g *GenerateArgs) texts() []string {
+	texts := []string{strconv.Itoa(withDefault(g.Length, defaultLength)), g.SpecialCharacters}
+	for _, without := range []bool{g.NoUpper, g.NoLower, g.NoNumeric, g.NoSpecial} {
+		texts = append(texts, strconv.FormatBool(without))
+	}
+	return texts
+}
+
+// optionalTags are an object's tags; none are left out.
+func optionalTags(tags map[string]string) pulumi.StringMapInput {
+	if len(tags) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(tags)
+}
+
+// optionalBool is a plain bool as an optional input; nil leaves it out.
+func optionalBool(b *bool) pulumi.BoolPtrInput {
+	if b == nil {
+		return nil
+	}
+	return pulumi.BoolPtr(*b)
+}
+
+func (v *Violations) validateSecret(path string, s SecretArgs) {
+	const one = "exactly one of value and generate"
+	switch {
+	case s.Value == nil && s.Generate == nil:
+		*v = append(*v, Violation{Path: path, Given: "neither value nor generate", Allowed: one})
+	case s.Value != nil && s.Generate != nil:
+		*v = append(*v, Violation{Path: path, Given: "both value and generate", Allowed: one})
+	}
+	if s.Generate != nil {
+		v.validateGenerate(path+".generate", s.Generate)
+	}
+	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate", s.Rotate,
+		"nothing for a secret without a generated value or a relative date")
+	v.check(utf8.RuneCountInString(s.ContentType) <= contentTypeMax, path+".contentType", s.ContentType,
+		fmt.Sprintf("up to %d characters", contentTypeMax))
+	v.validateDates(path, s.NotBefore, s.Expires)
+	v.validateTags(path+".tags", s.Tags)
+}
+
+var specialCharacters = regexp.MustCompile("^[!-/:-@\\[-`{-~]*$")
+
+func (v *Violations) validateGenerate(path string, g *GenerateArgs) {
+	length := withDefault(g.Length, defaultLength)
+	v.check(length >= lengthMin && length <= lengthMax, path+".length", length, fmt.Sprintf("%d-%d characters", lengthMin, lengthMax))
+	if g.NoUpper && g.NoLower && g.NoNumeric && g.NoSpecial {
+		*v = append(*v, Violation{Path: path, Given: "no characters", Allowed: "at least one of the four classes of characters"})
+	}
+	special := []byte(g.SpecialCharacters)
+	slices.Sort(special)
+	v.check(specialCharacters.MatchString(g.SpecialCharacters) && len(slices.Compact(special)) == len(g.SpecialCharacters),
+		path+".specialCharacters", g.SpecialCharacters, "printable ASCII characters that are no letters, digits or spaces, each once")
+	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters, "nothing where noSpecial is set")
+}
+
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, which go through Azure
+// Resource Manager, https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
+
+// validateTags checks the tags of a secret or key.
+func (v *Violations) validateTags(path string, tags map[string]string) {
+	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
+	for _, name := range slices.Sorted(maps.Keys(tags)) {
+		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,
+			fmt.Sprintf(`names of 1-%d characters without <>%%&\?/`, objectTagMax))
+		v.check(utf8.RuneCountInString(tags[name]) <= objectTagMax, path+"."+name, tags[name], fmt.Sprintf("up to %d characters", objectTagMax))
+	}
+}

@@ -1,0 +1,148 @@
+package components
+
+import (
+	"fmt"
+	"net/netip"
+
+	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
+	network "github.com/pulumi/pulumi-azure-native-sdk/network/v2/v20210201"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Azure's limits: https://learn.microsoft.com/azure/key-vault/general/network-security#restrictions-and-considerations
+const (
+	ipRulesMax     = 1000
+	subnetRulesMax = 200
+)
+
+// VaultNetworkArgs are the vault's firewall, which filters what comes over the public network. It does not concern private endpoints,
+// nor Azure Resource Manager, which creates the vault's secrets and keys.
+type VaultNetworkArgs struct {
+	// DefaultAction is what happens to traffic that no rule allows: Allow or Deny. Left out: Deny.
+	DefaultAction string `pulumi:"defaultAction,optional"`
+	// Bypass is AzureServices, which lets trusted services of Azure pass
+	// (https://learn.microsoft.com/azure/key-vault/general/network-security), or None. Left out: AzureServices.
+	Bypass string `pulumi:"bypass,optional"`
+	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. Left out: none.
+	AllowedIPRanges []string `pulumi:"allowedIpRanges,optional"`
+	// SubnetIDs are the ARM ids of subnets that may reach the vault, up to 200; each has to have the service endpoint
+	// Microsoft.KeyVault. Left out: none.
+	SubnetIDs []pulumi.StringInput `pulumi:"subnetIds,optional"`
+}
+
+// PrivateEndpointArgs give the vault an address in a virtual network.
+type PrivateEndpointArgs struct {
+	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. Required. A change replaces
+	// the endpoint.
+	SubnetID pulumi.StringInput `pulumi:"subnetId"`
+	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in, privatelink.vaultcore.azure.net
+	// in the public cloud. Left out: no zone is, and something else has to make the vault's name resolve to the address.
+	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
+}
+
+// networkRules are the firewall as Azure takes it; nil leaves it out.
+func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
+	if args == nil {
+		return nil
+	}
+	ranges, subnets := keyvault.IPRuleArray{}, keyvault.VirtualNetworkRuleArray{}
+	for _, r := range args.AllowedIPRanges {
+		ranges = append(ranges, keyvault.IPRuleArgs{Value: pulumi.String(r)})
+	}
+	for _, id := range args.SubnetIDs {
+		subnets = append(subnets, keyvault.VirtualNetworkRuleArgs{Id: id})
+	}
+	return keyvault.NetworkRuleSetArgs{
+		DefaultAction:       pulumi.String(withDefault(args.DefaultAction, "Deny")),
+		Bypass:              pulumi.String(withDefault(args.Bypass, "AzureServices")),
+		IpRules:             ranges,
+		VirtualNetworkRules: subnets,
+	}
+}
+
+// newPrivateEndpoint returns the last of what pods need to reach the vault through the endpoint.
+func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vaultID pulumi.StringInput) (pulumi.Resource, error) {
+	endpoint, err := network.NewPrivateEndpoint(ctx, name+"-private-endpoint", &network.PrivateEndpointArgs{
+		ResourceGroupName: args.ResourceGroupName,
+		Location:          args.Location,
+		Tags:              args.Tags,
+		Subnet:            network.SubnetArgs{Id: optionalInput(args.PrivateEndpoint.SubnetID)},
+		PrivateLinkServiceConnections: network.PrivateLinkServiceConnectionArray{network.PrivateLinkServiceConnectionArgs{
+			Name:                 pulumi.String("vault"),
+			PrivateLinkServiceId: optionalInput(vaultID),
+			GroupIds:             pulumi.ToStringArray([]string{"vault"}),
+		}},
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("creating the private endpoint: %w", err)
+	}
+	if args.PrivateEndpoint.PrivateDNSZoneID == nil {
+		return endpoint, nil
+	}
+	group, err := network.NewPrivateDnsZoneGroup(ctx, name+"-dns-zone-group", &network.PrivateDnsZoneGroupArgs{
+		ResourceGroupName:       args.ResourceGroupName,
+		PrivateEndpointName:     endpoint.Name,
+		PrivateDnsZoneGroupName: pulumi.String("default"),
+		PrivateDnsZoneConfigs: network.PrivateDnsZoneConfigArray{network.PrivateDnsZoneConfigArgs{
+			Name:             pulumi.String("vault"),
+			PrivateDnsZoneId: optionalInput(args.PrivateEndpoint.PrivateDNSZoneID),
+		}},
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("entering the private endpoint in the DNS zone: %w", err)
+	}
+	return group, nil
+}
+
+func optionalInput(s pulumi.StringInput) pulumi.StringPtrInput {
+	return s.ToStringOutput().ToStringPtrOutput()
+}
+
+func (v *Violations) validateNetwork(args *KeyVaultStackArgs) {
+	access := withDefault(args.PublicNetworkAccess, "Enabled")
+	v.oneOf("publicNetworkAccess", access, "Enabled", "Disabled")
+	if args.Network == nil {
+		return
+	}
+	n := args.Network
+	v.oneOf("network.defaultAction", withDefault(n.DefaultAction, "Deny"), "Allow", "Deny")
+	v.oneOf("network.bypass", withDefault(n.Bypass, "AzureServices"), "AzureServices", "None")
+	v.check(len(n.AllowedIPRanges) <= ipRulesMax, "network.allowedIpRanges", len(n.AllowedIPRanges), fmt.Sprintf("up to %d ranges", ipRulesMax))
+	v.check(len(n.SubnetIDs) <= subnetRulesMax, "network.subnetIds", len(n.SubnetIDs), fmt.Sprintf("up to %d subnets", subnetRulesMax))
+	for i, r := range n.AllowedIPRanges {
+		v.check(publicRange(r), fmt.Sprintf("network.allowedIpRanges[%d]", i), r,
+			"a public IPv4 address or range whose address is the range's first, such as 203.0.113.7 or 203.0.113.0/24")
+	}
+	if access == "Disabled" {
+		const ignored = "nothing while publicNetworkAccess is Disabled, for Azure would ignore it"
+		v.check(len(n.AllowedIPRanges) == 0, "network.allowedIpRanges", n.AllowedIPRanges, ignored)
+		v.check(len(n.SubnetIDs) == 0, "network.subnetIds", fmt.Sprintf("%d subnets", len(n.SubnetIDs)), ignored)
+	}
+}
+
+// notPublic are ranges that no packet on the internet comes from; Key Vault refuses those of RFC 1918.
+var notPublic = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+func publicRange(text string) bool {
+	prefix, err := netip.ParsePrefix(text)
+	if err != nil {
+		address, err := netip.ParseAddr(text)
+		if err != nil {
+			return false
+		}
+		prefix = netip.PrefixFrom(address, address.BitLen())
+	}
+	if !prefix.Addr().Is4() || prefix.Masked() != prefix {
+		return false
+	}
+	for _, other := range notPublic {
+		if prefix.Overlaps(other) {
+			return false
+		}
+	}
+	return true
+}
