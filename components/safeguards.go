@@ -23,20 +23,21 @@ func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent 
 	return nil
 }
 
-// newDiagnostics sends the categories of a resource's logs, and all its metrics, to a Log Analytics workspace.
-func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pulumi.StringInput, categories []string, parent pulumi.Resource) error {
+// newDiagnostics sends the categories of a resource's logs, and all its metrics, to a Log Analytics workspace. A lock on the resource also
+// keeps the setting from being deleted, so it has to come after it.
+func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pulumi.StringInput, categories []string, parent pulumi.Resource) (pulumi.Resource, error) {
 	logs := insights.LogSettingsArray{}
 	for _, category := range categories {
 		logs = append(logs, insights.LogSettingsArgs{Category: pulumi.String(category), Enabled: pulumi.Bool(true)})
 	}
-	_, err := insights.NewDiagnosticSetting(ctx, name+"-diagnostics", &insights.DiagnosticSettingArgs{
+	setting, err := insights.NewDiagnosticSetting(ctx, name+"-diagnostics", &insights.DiagnosticSettingArgs{
 		ResourceUri: resourceID,
 		WorkspaceId: workspaceID.ToStringOutput().ToStringPtrOutput(),
 		Logs:        logs,
 		Metrics:     insights.MetricSettingsArray{insights.MetricSettingsArgs{Category: pulumi.String("AllMetrics"), Enabled: pulumi.Bool(true)}},
 	}, pulumi.Parent(parent))
 	if err != nil {
-		return fmt.Errorf("sending its logs to the workspace: %w", err)
+		return nil, fmt.Errorf("sending its logs to the workspace: %w", err)
 	}
-	return nil
+	return setting, nil
 }

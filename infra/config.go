@@ -86,8 +86,7 @@ func (cfg *Config) Cluster(args components.AksWithCsiArgs) *components.AksWithCs
 	args.Tags = cfg.allTags
 	args.ClusterName = cfg.ClusterName
 	args.KubernetesVersion = cfg.KubernetesVersion
-	args.NodeCount = cfg.NodeCount
-	args.NodeVMSize = cfg.NodeVMSize
+	args.SystemPool = &components.NodePoolArgs{Count: cfg.NodeCount, VMSize: cfg.NodeVMSize}
 	args.RotationPollInterval = cfg.RotationPollInterval
 	return &args
 }

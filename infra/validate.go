@@ -30,7 +30,9 @@ func (cfg *Config) validate() components.Violations {
 		"publicNetworkAccess":     "vaultPublicNetworkAccess",
 	})...)
 	v = append(v, atKeys(cfg.Cluster(components.AksWithCsiArgs{}).Validate(), map[string]string{
-		"dnsPrefix": "clusterName",
+		"dnsPrefix":         "clusterName",
+		"systemPool.count":  "nodeCount",
+		"systemPool.vmSize": "nodeVmSize",
 	})...)
 	v = append(v, atKeys(cfg.Identity(components.WorkloadIdentityArgs{}).Validate(), map[string]string{
 		"serviceAccounts[0].name": "serviceAccount",
