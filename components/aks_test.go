@@ -368,3 +368,28 @@ func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
 		t.Error("the arguments were changed")
 	}
 }
+
+func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
+	e := &mockengine.Engine{DryRun: true}
+	run(t, e, func(ctx *pulumi.Context) error {
+		other, err := components.NewAksWithCsi(ctx, "other", aksArgs()) // for an output that is unknown
+		if err != nil {
+			return err
+		}
+		args := productionArgs()
+		args.ResourceGroupName, args.LogAnalyticsWorkspaceID, args.DiskEncryptionSetID = other.ClusterID, other.ClusterID, other.ClusterID
+		args.Entra.TenantID = other.ClusterID
+		args.SystemPool = &components.NodePoolArgs{SubnetID: other.ClusterID}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: other.ClusterID}}
+		_, err = components.NewAksWithCsi(ctx, "cluster", args)
+		return err
+	})
+	if calls := e.Invoked(); len(calls) > 0 {
+		t.Errorf("%s is called", calls[0].Token)
+	}
+	kubeconfig := e.Get(t, "cluster-kubernetes").At("kubeconfig")
+	if kubeconfig == nil || !kubeconfig.ContainsUnknowns() || !kubeconfig.ContainsSecrets() {
+		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
+	}
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
+}
