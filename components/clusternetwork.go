@@ -129,7 +129,9 @@ func (v *Violations) validateAPIServer(api *APIServerArgs) {
 	v.check(len(api.AuthorizedIPRanges) == 0 || !api.Private, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
 		"none with private, which has no public address")
 	for i, r := range api.AuthorizedIPRanges {
-		v.ipv4Range(fmt.Sprintf("%s.authorizedIpRanges[%d]", path, i), r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
+		at := fmt.Sprintf("%s.authorizedIpRanges[%d]", path, i)
+		parsed, ok := v.ipv4Range(at, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
+		v.check(!ok || !parsed.Addr().IsPrivate(), at, r, "a range of public addresses, which are those that the API server sees")
 	}
 	switch zone := api.PrivateDNSZone; {
 	case zone == "":

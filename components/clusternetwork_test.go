@@ -72,6 +72,9 @@ func TestNetworkRules(t *testing.T) {
 		{"the whole internet", "apiServer.authorizedIpRanges[0]", api(func(a *components.APIServerArgs) {
 			a.AuthorizedIPRanges = []string{"0.0.0.0/0"}
 		})},
+		{"addresses that no API server sees", "apiServer.authorizedIpRanges[0]", api(func(a *components.APIServerArgs) {
+			a.AuthorizedIPRanges = []string{"10.1.0.0/16"}
+		})},
 		{"ranges of a private API", "apiServer.authorizedIpRanges", api(func(a *components.APIServerArgs) {
 			a.Private, a.AuthorizedIPRanges = true, []string{"203.0.113.0/24"}
 		})},

@@ -27,6 +27,7 @@ const (
 	nodeCountMax    = 1000
 	maxPodsMin      = 10
 	maxPodsMax      = 250
+	systemPodsMin   = 30
 	osDiskSizeGBMin = 30
 	osDiskSizeGBMax = 2048
 )
@@ -44,6 +45,7 @@ const (
 )
 
 var (
+	reservedLabel  = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 	nodeLabelKey   = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `$`)
 	nodeLabelValue = regexp.MustCompile(`^(` + labelName + `)?$`)
 	nodeTaint      = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `=` + labelName + `:(NoSchedule|PreferNoSchedule|NoExecute)$`)
@@ -74,10 +76,11 @@ type NodePoolArgs struct {
 	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Left out: Azure's default for the VM size. A change replaces
 	// the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250. Left out: Azure's default, 250 with the overlay network. A change replaces the
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay network. A change replaces the
 	// nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
-	// Labels of the nodes, by Kubernetes' rules; kubernetes.azure.com/ is AKS' own prefix. Left out: those of AKS.
+	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
+	// own (https://learn.microsoft.com/azure/aks/use-labels). Left out: those of AKS.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system pool can
 	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Left out: none.
@@ -241,6 +244,8 @@ func idOrNothing(id pulumi.StringInput) pulumi.StringPtrInput {
 func (v *Violations) validatePools(args *AksWithCsiArgs) {
 	system := args.systemPool()
 	v.validatePool("systemPool", system)
+	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
+		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
 	for i, t := range system.Taints {
 		v.check(!nodeTaint.MatchString(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
 			"the effect PreferNoSchedule on the system pool, or criticalAddonsOnly instead")
@@ -279,8 +284,8 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
 		at := path + ".labels." + key
-		v.check(nodeLabelKey.MatchString(key) && !strings.HasPrefix(key, "kubernetes.azure.com/"), at, key,
-			"a label's key by Kubernetes' rules, without AKS' own prefix kubernetes.azure.com/")
+		v.check(nodeLabelKey.MatchString(key) && !reservedLabel.MatchString(key), at, key,
+			"a label's key by Kubernetes' rules, without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
 		v.match(nodeLabelValue, at, p.Labels[key], "at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
 	}
 	for i, t := range p.Taints {

@@ -215,11 +215,16 @@ func TestNodePoolRules(t *testing.T) {
 		{"a disk type", "systemPool.osDiskType", func(a *args) { a.SystemPool.OSDiskType = "ephemeral" }},
 		{"a small disk", "systemPool.osDiskSizeGb", func(a *args) { a.SystemPool.OSDiskSizeGB = 29 }},
 		{"a large disk", "nodePools[0].osDiskSizeGb", func(a *args) { a.NodePools[0].OSDiskSizeGB = 2049 }},
-		{"few pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 9 }},
+		{"few pods", "nodePools[0].maxPods", func(a *args) { a.NodePools[0].MaxPods = 9 }},
+		{"very few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 9 }},
+		{"few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 29 }},
 		{"many pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 251 }},
 		{"a label's key", "systemPool.labels.a b", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
 		{"AKS' own label", "systemPool.labels.kubernetes.azure.com/mode", func(a *args) {
 			a.SystemPool.Labels = map[string]string{"kubernetes.azure.com/mode": "user"}
+		}},
+		{"Kubernetes' own label", "systemPool.labels.node-role.kubernetes.io/apps", func(a *args) {
+			a.SystemPool.Labels = map[string]string{"node-role.kubernetes.io/apps": ""}
 		}},
 		{"a label's value", "systemPool.labels.a", func(a *args) { a.SystemPool.Labels = map[string]string{"a": "b c"} }},
 		{"a taint without effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b"} }},
