@@ -1,11 +1,8 @@
 package components
 
 import (
-	"encoding/base64"
-	"errors"
 	"fmt"
 	"regexp"
-	"time"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
@@ -21,25 +18,22 @@ var (
 	clusterName       = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z_-]{0,61}[0-9a-zA-Z])?$`)
 	dnsPrefix         = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z-]{0,52}[0-9a-zA-Z])?$`)
 	kubernetesVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`)
-	vmSize            = regexp.MustCompile(`^[0-9a-zA-Z_-]+$`)
-)
-
-const nodeCountMax = 1000
-
-// Defaults of AksWithCsiArgs.
-const (
-	defaultNodeVMSize           = "Standard_D2s_v5"
-	defaultRotationPollInterval = "2m"
+	minorVersion      = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
 )
 
 // AksWithCsiArgs are the arguments of [NewAksWithCsi].
 type AksWithCsiArgs struct {
-	// ResourceGroupName is the resource group that holds the cluster. Required.
+	// ResourceGroupName is the resource group that holds the cluster. Required, unless ExistingCluster is given.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	// Location of the cluster, such as eastus. Left out: the provider's location, or the resource group's.
+	// Location of the cluster, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the
+	// cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of the cluster. Left out: none.
+	// Tags of the cluster and its node pools. Left out: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
+
+	// ExistingCluster is a cluster to use instead of a new one; of the other arguments only Entra is given then, for its login.
+	// Left out: a cluster is created.
+	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 
 	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Left out: Pulumi names
 	// the cluster. A change replaces it.
@@ -47,16 +41,82 @@ type AksWithCsiArgs struct {
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
 	// last. Left out: the cluster's name, or the component's where Pulumi names the cluster. A change replaces the cluster.
 	DNSPrefix string `pulumi:"dnsPrefix,optional"`
-	// KubernetesVersion is a version that AKS offers, such as 1.34 (its latest patch at creation) or 1.34.1. Left out: AKS
-	// chooses.
+	// Tier is Free; Standard, with a promise of uptime; or Premium, which adds long-term support and switches it on
+	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers). Left out: Free.
+	Tier string `pulumi:"tier,optional"`
+	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or 1.34.1.
+	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. Left out: AKS chooses.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
-	// NodeCount is the number of nodes in the system pool, 1-1000. Left out: 1.
-	NodeCount int `pulumi:"nodeCount,optional"`
-	// NodeVMSize is the size of the nodes. Left out: Standard_D2s_v5.
-	NodeVMSize string `pulumi:"nodeVmSize,optional"`
+	// UpgradeChannel is what AKS upgrades by itself: rapid, stable (one minor version behind), patch, node-image or none
+	// (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster). Left out: nothing.
+	UpgradeChannel string `pulumi:"upgradeChannel,optional"`
+	// NodeOSUpgradeChannel is how nodes get security updates: None, Unmanaged (by the system itself), SecurityPatch or NodeImage
+	// (https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image). Left out: Azure's default, NodeImage.
+	NodeOSUpgradeChannel string `pulumi:"nodeOsUpgradeChannel,optional"`
+	// Maintenance says when. Left out: at any time.
+	Maintenance *MaintenanceArgs `pulumi:"maintenance,optional"`
+
+	// SystemPool runs what AKS needs, and workloads unless CriticalAddonsOnly is set. Left out: one Standard_D2s_v5.
+	SystemPool *NodePoolArgs `pulumi:"systemPool,optional"`
+	// NodePools are further pools for workloads, created and changed one after another. The Kubernetes provider is usable when all
+	// of them exist. Left out: none.
+	NodePools []NodePoolArgs `pulumi:"nodePools,optional"`
+
+	// Entra has the API's users sign in with Entra ID. Azure cannot take it back. Left out: users have the cluster's own
+	// certificates.
+	Entra *EntraArgs `pulumi:"entra,optional"`
+	// DisableLocalAccounts leaves Entra ID as the only way to sign in; only with Entra, as AKS demands from Kubernetes 1.25 on
+	// (https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad). Left out: the cluster's own certificates
+	// are valid too.
+	DisableLocalAccounts bool `pulumi:"disableLocalAccounts,optional"`
+	// IdentityID is the ARM id of a user-assigned identity for the control plane, which needs Network Contributor on the pools'
+	// subnets. Left out: one that is made, with that role, where a pool has a SubnetID; else one that Azure makes.
+	IdentityID pulumi.StringInput `pulumi:"identityId,optional"`
+
+	// APIServer restricts who reaches the API server. Left out: its address is public.
+	APIServer *APIServerArgs `pulumi:"apiServer,optional"`
+	// NetworkPolicy is what enforces NetworkPolicy objects: azure, cilium (with its data plane), or none. Left out: none. A change
+	// replaces the cluster, as azure-native does on any change of the network.
+	NetworkPolicy string `pulumi:"networkPolicy,optional"`
+	// OutboundType is how nodes reach the internet: loadBalancer; managedNATGateway, only without subnets; or userDefinedRouting,
+	// userAssignedNATGateway, which the subnets have to have (https://learn.microsoft.com/azure/aks/egress-outboundtype). Left
+	// out: loadBalancer. A change replaces the cluster.
+	OutboundType string `pulumi:"outboundType,optional"`
+	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen outside of
+	// the cluster. Left out: 10.244.0.0/16. A change replaces the cluster.
+	PodCIDR string `pulumi:"podCidr,optional"`
+	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28. Left out: 10.0.0.0/16. A change replaces the cluster.
+	ServiceCIDR string `pulumi:"serviceCidr,optional"`
+	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Left out: the tenth. A change replaces
+	// the cluster.
+	DNSServiceIP string `pulumi:"dnsServiceIp,optional"`
+
 	// RotationPollInterval is how often the add-on looks for new versions of what pods have mounted: a duration of at least 1s,
 	// such as 30s or 2m. Every look is one request to Key Vault for each object of each pod. Left out: 2m.
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
+	// AzurePolicy switches on the add-on that holds the cluster to policies assigned in Azure. Left out: off.
+	AzurePolicy bool `pulumi:"azurePolicy,optional"`
+	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard and
+	// cluster-autoscaler, and its metrics. Left out: nothing is logged.
+	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
+	// ContainerInsights switches on the add-on that sends the containers' logs to the workspace, with an identity and no key; it needs
+	// LogAnalyticsWorkspaceID. It collects once a data collection rule is associated with the cluster, which is not made here
+	// (https://learn.microsoft.com/azure/azure-monitor/containers/kubernetes-monitoring-enable). Left out: off.
+	ContainerInsights bool `pulumi:"containerInsights,optional"`
+	// Defender switches on Microsoft Defender's sensor on the nodes; it needs LogAnalyticsWorkspaceID. Left out: off.
+	Defender bool `pulumi:"defender,optional"`
+	// ImageCleanerHours is how often unused images with known vulnerabilities are removed from the nodes, in hours, 24-2160. Left
+	// out: never.
+	ImageCleanerHours int `pulumi:"imageCleanerHours,optional"`
+	// DiskEncryptionSetID is the ARM id of a disk encryption set whose key encrypts the nodes' disks. Left out: a key of Azure's. A
+	// change replaces the cluster.
+	DiskEncryptionSetID pulumi.StringInput `pulumi:"diskEncryptionSetId,optional"`
+
+	// Lock keeps everybody from deleting the cluster, or a pool of it, until the lock is gone; destroying the stack takes it off
+	// first. Left out: no lock.
+	Lock bool `pulumi:"lock,optional"`
+	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may.
+	Protect bool `pulumi:"protect,optional"`
 }
 
 // AksWithCsi is a cluster on which pods can mount what a Key Vault holds: with the Azure Key Vault provider for the Secrets Store
@@ -70,7 +130,7 @@ type AksWithCsi struct {
 	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
 	// IssuerURL is the issuer of the cluster's service account tokens, which federated credentials trust.
 	IssuerURL pulumi.StringOutput `pulumi:"issuerUrl"`
-	// Kubeconfig is the user's kubeconfig; a secret.
+	// Kubeconfig is the user's kubeconfig; a secret. It resolves once all node pools exist.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
 	// Provider reaches the cluster; pass it to whatever creates objects in it.
 	Provider *kubernetes.Provider
@@ -82,11 +142,9 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if args == nil {
 		args = &AksWithCsiArgs{}
 	}
-	dns := withDefault(args.DNSPrefix, withDefault(args.ClusterName, name))
 	violations := args.Validate()
-	violations.required("resourceGroupName", args.ResourceGroupName)
-	if args.DNSPrefix == "" && args.ClusterName == "" {
-		violations.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)
+	if args.ExistingCluster == nil {
+		violations.validateNewCluster(name, args)
 	}
 	if err := violations.Err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
@@ -101,24 +159,29 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err := ctx.RegisterComponentResourceV2(aksWithCsiType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	cluster, err := c.newCluster(ctx, name, dns, args)
-	if err != nil {
-		return nil, fmt.Errorf("creating the cluster: %w", err)
+	var pools []pulumi.Resource
+	if args.ExistingCluster != nil {
+		c.useExisting(ctx, args.ExistingCluster, args.Entra)
+	} else {
+		var err error
+		if pools, err = c.createCluster(ctx, name, args); err != nil {
+			return nil, err
+		}
 	}
-	c.ClusterID = cluster.ID().ToStringOutput()
-	c.ClusterName = cluster.Name
-	c.IssuerURL = cluster.OidcIssuerProfile.IssuerURL().Elem()
-	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name)
+	var err error
 	c.Provider, err = kubernetes.NewProvider(ctx, name+"-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig: c.Kubeconfig,
 		// The issuer's URL stands for this very cluster: a renewed kubeconfig keeps it, and what is in the cluster stays; a
 		// cluster made anew under the same name changes it, and what was in the old one is made anew too.
 		ClusterIdentifier:     c.IssuerURL,
 		EnableServerSideApply: pulumi.Bool(true),
-	}, pulumi.Parent(c))
+		// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
+		// replace what is in the cluster.
+	}, pulumi.Parent(c), pulumi.DependsOn(pools))
 	if err != nil {
 		return nil, fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
 	}
+	c.Kubeconfig = after(ctx, c.Kubeconfig, pools...)
 	outputs := pulumi.Map{
 		"clusterId": c.ClusterID, "clusterName": c.ClusterName, "issuerUrl": c.IssuerURL, "kubeconfig": c.Kubeconfig,
 	}
@@ -128,73 +191,99 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	return c, nil
 }
 
-func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name, dns string, args *AksWithCsiArgs) (*containerservice.ManagedCluster, error) {
-	return containerservice.NewManagedCluster(ctx, name+"-cluster", &containerservice.ManagedClusterArgs{
+// createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.
+func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
+	identity, err := c.controlPlaneIdentity(ctx, name, args)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := c.newCluster(ctx, name, args, identity)
+	if err != nil {
+		return nil, fmt.Errorf("creating the cluster: %w", err)
+	}
+	c.ClusterID = cluster.ID().ToStringOutput()
+	c.ClusterName = cluster.Name
+	c.IssuerURL = cluster.OidcIssuerProfile.IssuerURL().Elem()
+	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name, args.Entra)
+	pools, err := c.newNodePools(ctx, name, args, cluster)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.newMaintenance(ctx, name, args, cluster); err != nil {
+		return nil, err
+	}
+	unlocked := c.ClusterID
+	if args.LogAnalyticsWorkspaceID != nil {
+		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, auditLogs, c)
+		if err != nil {
+			return nil, err
+		}
+		unlocked = after(ctx, unlocked, setting)
+	}
+	if args.Lock {
+		if err := newLock(ctx, name, unlocked, c); err != nil {
+			return nil, err
+		}
+	}
+	return pools, nil
+}
+
+func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
+	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.Protect(args.Protect)}
+	system := args.systemPool()
+	if system.autoscaled() {
+		opts = append(opts, pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}))
+	}
+	cluster := &containerservice.ManagedClusterArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
 		ResourceName:      optional(args.ClusterName),
 		Tags:              args.Tags,
-		DnsPrefix:         pulumi.String(dns),
+		DnsPrefix:         pulumi.String(args.dnsPrefix(name)),
 		KubernetesVersion: optional(args.KubernetesVersion),
 		EnableRBAC:        pulumi.Bool(true),
-		Identity: containerservice.ManagedClusterIdentityArgs{
-			Type: containerservice.ResourceIdentityTypeSystemAssigned,
-		},
+		Identity:          identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
-		AgentPoolProfiles: containerservice.ManagedClusterAgentPoolProfileArray{
-			containerservice.ManagedClusterAgentPoolProfileArgs{
-				Name:   pulumi.String("system"),
-				Mode:   containerservice.AgentPoolModeSystem,
-				Type:   containerservice.AgentPoolTypeVirtualMachineScaleSets,
-				OsType: pulumi.String("Linux"),
-				Count:  pulumi.Int(withDefault(args.NodeCount, 1)),
-				VmSize: pulumi.String(withDefault(args.NodeVMSize, defaultNodeVMSize)),
-			},
-		},
-		NetworkProfile: containerservice.ContainerServiceNetworkProfileArgs{
-			NetworkPlugin:     containerservice.NetworkPluginAzure,
-			NetworkPluginMode: containerservice.NetworkPluginModeOverlay,
-		},
-		AddonProfiles: containerservice.ManagedClusterAddonProfileMap{
-			"azureKeyvaultSecretsProvider": containerservice.ManagedClusterAddonProfileArgs{
-				Enabled: pulumi.Bool(true),
-				Config: pulumi.StringMap{
-					"enableSecretRotation": pulumi.String("true"),
-					"rotationPollInterval": pulumi.String(withDefault(args.RotationPollInterval, defaultRotationPollInterval)),
-				},
-			},
-		},
-		OidcIssuerProfile: containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
-		SecurityProfile: containerservice.ManagedClusterSecurityProfileArgs{
-			WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
-		},
-	}, pulumi.Parent(c))
-}
-
-// userKubeconfig asks for the kubeconfig once the cluster exists. Azure's answer is not marked secret.
-func userKubeconfig(ctx *pulumi.Context, c *AksWithCsi, group pulumi.StringInput, cluster pulumi.StringInput) pulumi.StringOutput {
-	credentials := containerservice.ListManagedClusterUserCredentialsOutput(ctx, containerservice.ListManagedClusterUserCredentialsOutputArgs{
-		ResourceGroupName: group,
-		ResourceName:      cluster,
-	}, pulumi.Parent(c))
-	kubeconfig := credentials.Kubeconfigs().ApplyT(func(all []containerservice.CredentialResultResponse) (string, error) {
-		if len(all) == 0 {
-			return "", errors.New("reading the cluster's kubeconfig: Azure returned none")
+		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{system.profile(args.KubernetesVersion)},
+		NetworkProfile:         args.networkProfile(),
+		ApiServerAccessProfile: args.apiServerProfile(),
+		AadProfile:             args.Entra.profile(),
+		DisableLocalAccounts:   pulumi.Bool(args.DisableLocalAccounts),
+		AddonProfiles:          args.addons(),
+		OidcIssuerProfile:      containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
+		SecurityProfile:        args.securityProfile(),
+		DiskEncryptionSetID:    idOrNothing(args.DiskEncryptionSetID),
+	}
+	if args.Tier != "" {
+		cluster.Sku = containerservice.ManagedClusterSKUArgs{Name: pulumi.String("Base"), Tier: pulumi.String(args.Tier)}
+	}
+	if args.Tier == "Premium" {
+		cluster.SupportPlan = pulumi.String("AKSLongTermSupport")
+	}
+	if args.UpgradeChannel != "" || args.NodeOSUpgradeChannel != "" {
+		cluster.AutoUpgradeProfile = containerservice.ManagedClusterAutoUpgradeProfileArgs{
+			UpgradeChannel:       optional(args.UpgradeChannel),
+			NodeOSUpgradeChannel: optional(args.NodeOSUpgradeChannel),
 		}
-		decoded, err := base64.StdEncoding.DecodeString(all[0].Value)
-		if err != nil {
-			return "", errors.New("reading the cluster's kubeconfig: Azure's answer is not base64")
-		}
-		return string(decoded), nil
-	})
-	return pulumi.ToSecret(kubeconfig).(pulumi.StringOutput)
+	}
+	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
 }
 
 const dnsPrefixRule = "(the cluster's name unless given) 1-54 letters, digits and dashes, a letter or digit first and last"
 
-// Validate checks every plain argument and returns all violations.
+// dnsPrefix is the given one, or made of a name.
+func (args *AksWithCsiArgs) dnsPrefix(component string) string {
+	return withDefault(args.DNSPrefix, withDefault(args.ClusterName, component))
+}
+
+// Validate checks every argument that is known before the program runs, and returns all violations.
 func (args *AksWithCsiArgs) Validate() Violations {
 	var v Violations
+	if args.ExistingCluster != nil {
+		v.validateExisting(args)
+		v.validateEntra(args.Entra)
+		return v
+	}
 	if args.ClusterName != "" {
 		v.match(clusterName, "clusterName", args.ClusterName,
 			"1-63 letters, digits, dashes and underscores, a letter or digit first and last")
@@ -202,14 +291,40 @@ func (args *AksWithCsiArgs) Validate() Violations {
 	if dns := withDefault(args.DNSPrefix, args.ClusterName); dns != "" {
 		v.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)
 	}
-	if args.KubernetesVersion != "" {
-		v.match(kubernetesVersion, "kubernetesVersion", args.KubernetesVersion, "a version such as 1.34 or 1.34.1")
-	}
-	count := withDefault(args.NodeCount, 1)
-	v.check(count >= 1 && count <= nodeCountMax, "nodeCount", count, fmt.Sprintf("1-%d nodes", nodeCountMax))
-	v.match(vmSize, "nodeVmSize", withDefault(args.NodeVMSize, defaultNodeVMSize), "a VM size such as "+defaultNodeVMSize)
-	interval, err := time.ParseDuration(withDefault(args.RotationPollInterval, defaultRotationPollInterval))
-	v.check(err == nil && interval >= time.Second, "rotationPollInterval", args.RotationPollInterval,
-		"a duration of at least 1s, such as 30s or 2m")
+	v.oneOf("tier", withDefault(args.Tier, "Free"), "Free", "Standard", "Premium")
+	v.validateUpgrades(args)
+	v.validatePools(args)
+	v.validateEntra(args.Entra)
+	v.check(!args.DisableLocalAccounts || args.Entra != nil, "disableLocalAccounts", args.DisableLocalAccounts,
+		"false without entra, since nobody could sign in")
+	v.validateAPIServer(args.APIServer)
+	v.validateNetwork(args)
+	v.validateAddons(args)
 	return v
+}
+
+// validateNewCluster checks what depends on the component's name and on which Inputs there are.
+func (v *Violations) validateNewCluster(name string, args *AksWithCsiArgs) {
+	v.required("resourceGroupName", args.ResourceGroupName)
+	if args.DNSPrefix == "" && args.ClusterName == "" {
+		v.match(dnsPrefix, "dnsPrefix", name, dnsPrefixRule)
+	}
+	if args.APIServer != nil && clusterDNSZoneID.MatchString(args.APIServer.PrivateDNSZone) {
+		v.required("identityId", args.IdentityID)
+	}
+	system := args.systemPool()
+	for i, pool := range args.NodePools {
+		path := fmt.Sprintf("nodePools[%d].subnetId", i)
+		if system.SubnetID != nil {
+			v.required(path, pool.SubnetID)
+		} else if pool.SubnetID != nil {
+			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
+		}
+	}
+	switch args.OutboundType {
+	case "userDefinedRouting", "userAssignedNATGateway":
+		v.required("systemPool.subnetId", system.SubnetID)
+	case "managedNATGateway":
+		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
+	}
 }

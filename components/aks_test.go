@@ -1,6 +1,8 @@
 package components_test
 
 import (
+	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 
@@ -45,7 +47,8 @@ func TestClusterPassesOnWhatIsAsked(t *testing.T) {
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
 			ResourceGroupName: pulumi.String("group"), Location: pulumi.String("westeurope"),
-			DNSPrefix: "prefix", KubernetesVersion: "1.34", NodeCount: 3, NodeVMSize: "Standard_D4s_v5", RotationPollInterval: "30s",
+			DNSPrefix: "prefix", KubernetesVersion: "1.34", RotationPollInterval: "30s",
+			SystemPool: &components.NodePoolArgs{Count: 3, VMSize: "Standard_D4s_v5"},
 		})
 		return err
 	})
@@ -116,9 +119,27 @@ func TestClusterRules(t *testing.T) {
 		{"a DNS prefix from a long name", "dnsPrefix", func(a *args) { a.ClusterName = strings.Repeat("a", 55) }},
 		{"a DNS prefix's characters", "dnsPrefix", func(a *args) { a.DNSPrefix = "-aks" }},
 		{"a version", "kubernetesVersion", func(a *args) { a.KubernetesVersion = "v1.34" }},
-		{"too few nodes", "nodeCount", func(a *args) { a.NodeCount = -1 }},
-		{"too many nodes", "nodeCount", func(a *args) { a.NodeCount = 1001 }},
-		{"a VM size", "nodeVmSize", func(a *args) { a.NodeVMSize = "Standard D2s" }},
+		{"a version of a channel that chooses it", "kubernetesVersion", func(a *args) {
+			a.KubernetesVersion, a.UpgradeChannel = "1.34", "stable"
+		}},
+		{"a patch of a channel that chooses it", "kubernetesVersion", func(a *args) {
+			a.KubernetesVersion, a.UpgradeChannel = "1.34.1", "patch"
+		}},
+		{"a tier", "tier", func(a *args) { a.Tier = "standard" }},
+		{"a channel", "upgradeChannel", func(a *args) { a.UpgradeChannel = "Stable" }},
+		{"a node OS channel", "nodeOsUpgradeChannel", func(a *args) { a.NodeOSUpgradeChannel = "nodeImage" }},
+		{"a node OS channel beside node-image", "nodeOsUpgradeChannel", func(a *args) {
+			a.UpgradeChannel, a.NodeOSUpgradeChannel = "node-image", "SecurityPatch"
+		}},
+		{"no local accounts, and no others", "disableLocalAccounts", func(a *args) { a.DisableLocalAccounts = true }},
+		{"an admin group's name", "entra.adminGroupIds[1]", func(a *args) {
+			a.Entra = &components.EntraArgs{AdminGroupIDs: []string{"44444444-4444-4444-4444-444444444444", "admins"}}
+		}},
+		{"a login that asks somebody", "entra.login", func(a *args) { a.Entra = &components.EntraArgs{Login: "devicecode"} }},
+		{"containers' logs to nowhere", "logAnalyticsWorkspaceId", func(a *args) { a.ContainerInsights = true }},
+		{"findings to nowhere", "logAnalyticsWorkspaceId", func(a *args) { a.Defender = true }},
+		{"cleaning too often", "imageCleanerHours", func(a *args) { a.ImageCleanerHours = 23 }},
+		{"cleaning too seldom", "imageCleanerHours", func(a *args) { a.ImageCleanerHours = 2161 }},
 		{"an interval without unit", "rotationPollInterval", func(a *args) { a.RotationPollInterval = "120" }},
 		{"a short interval", "rotationPollInterval", func(a *args) { a.RotationPollInterval = "10ms" }},
 	})
@@ -126,7 +147,249 @@ func TestClusterRules(t *testing.T) {
 
 func TestInvalidClusterRegistersNothing(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
-		_, err := components.NewAksWithCsi(ctx, "my_cluster", &components.AksWithCsiArgs{NodeCount: -1})
+		_, err := components.NewAksWithCsi(ctx, "my_cluster", &components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}})
 		return err
-	}, "nodeCount", "resourceGroupName", "dnsPrefix")
+	}, "systemPool.count", "resourceGroupName", "dnsPrefix")
+}
+
+func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
+	subnet := &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+	for name, test := range map[string]struct {
+		path   string
+		change func(*components.AksWithCsiArgs)
+	}{
+		"a zone of others": {"identityId", func(a *components.AksWithCsiArgs) {
+			a.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: dnsZone}
+		}},
+		"routes of no subnet":     {"systemPool.subnetId", func(a *components.AksWithCsiArgs) { a.OutboundType = "userDefinedRouting" }},
+		"a gateway of no subnet":  {"systemPool.subnetId", func(a *components.AksWithCsiArgs) { a.OutboundType = "userAssignedNATGateway" }},
+		"AKS' gateway for subnet": {"outboundType", func(a *components.AksWithCsiArgs) { a.OutboundType, a.SystemPool = "managedNATGateway", subnet }},
+		"a pool outside of the network": {"nodePools[0].subnetId", func(a *components.AksWithCsiArgs) {
+			a.SystemPool, a.NodePools = subnet, []components.NodePoolArgs{{Name: "apps"}}
+		}},
+		"a pool in another network": {"nodePools[0].subnetId", func(a *components.AksWithCsiArgs) {
+			a.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(nodeSubnet)}}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantRefused(t, func(ctx *pulumi.Context) error {
+				args := aksArgs()
+				test.change(args)
+				_, err := components.NewAksWithCsi(ctx, "cluster", args)
+				return err
+			}, test.path)
+		})
+	}
+}
+
+// productionArgs are everything that makes a cluster safe.
+func productionArgs() *components.AksWithCsiArgs {
+	args := aksArgs()
+	args.Tier, args.UpgradeChannel, args.NodeOSUpgradeChannel = "Standard", "stable", "SecurityPatch"
+	args.Maintenance = &components.MaintenanceArgs{
+		Upgrades: &components.MaintenanceWindowArgs{
+			Weekday: "Saturday", IntervalWeeks: 2, StartTime: "22:30", UTCOffset: "+05:30", DurationHours: 8,
+		},
+		NodeOS: &components.MaintenanceWindowArgs{Weekday: "Sunday"},
+	}
+	args.Entra = &components.EntraArgs{
+		AdminGroupIDs: []string{"44444444-4444-4444-4444-444444444444"}, TenantID: pulumi.String("tenant"), Login: "spn",
+	}
+	args.DisableLocalAccounts = true
+	args.APIServer = &components.APIServerArgs{AuthorizedIPRanges: []string{"203.0.113.0/24"}, DisableRunCommand: true}
+	args.NetworkPolicy, args.OutboundType, args.ServiceCIDR = "cilium", "loadBalancer", "10.1.0.0/16"
+	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
+	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.DiskEncryptionSetID = pulumi.String("disk-encryption-set-id")
+	args.Lock, args.Protect = true, true
+	return args
+}
+
+// entraAnswers are Azure's for a cluster whose users sign in with Entra ID.
+func entraAnswers() map[string]map[string]any {
+	const kubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, devicecode]}\n"
+	return map[string]map[string]any{credentialsFunction: {"kubeconfigs": []any{map[string]any{
+		"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(kubeconfig)),
+	}}}}
+}
+
+const (
+	credentialsFunction = "azure-native:containerservice/v20240901:listManagedClusterUserCredentials"
+	lookupFunction      = "azure-native:containerservice/v20240901:getManagedCluster"
+)
+
+func runProduction(t *testing.T) *mockengine.Engine {
+	t.Helper()
+	e := &mockengine.Engine{Answers: entraAnswers()}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewAksWithCsi(ctx, "cluster", productionArgs())
+		return err
+	})
+	return e
+}
+
+func TestEverySafeguardReachesAzure(t *testing.T) {
+	e := runProduction(t)
+	cluster := e.Get(t, "cluster-cluster")
+	wantInputs(t, cluster, map[string]any{
+		"sku.name": "Base", "sku.tier": "Standard", "supportPlan": nil,
+		"autoUpgradeProfile.upgradeChannel":       "stable",
+		"autoUpgradeProfile.nodeOSUpgradeChannel": "SecurityPatch",
+		"enableRBAC":                                                    true,
+		"aadProfile.managed":                                            true,
+		"aadProfile.enableAzureRBAC":                                    true,
+		"aadProfile.adminGroupObjectIDs[0]":                             "44444444-4444-4444-4444-444444444444",
+		"aadProfile.tenantID":                                           "tenant",
+		"disableLocalAccounts":                                          true,
+		"apiServerAccessProfile.authorizedIPRanges[0]":                  "203.0.113.0/24",
+		"apiServerAccessProfile.disableRunCommand":                      true,
+		"apiServerAccessProfile.enablePrivateCluster":                   false,
+		"networkProfile.networkPlugin":                                  "azure",
+		"networkProfile.networkPluginMode":                              "overlay",
+		"networkProfile.networkPolicy":                                  "cilium",
+		"networkProfile.networkDataplane":                               "cilium",
+		"networkProfile.outboundType":                                   "loadBalancer",
+		"networkProfile.serviceCidr":                                    "10.1.0.0/16",
+		"networkProfile.dnsServiceIP":                                   "10.1.0.10",
+		"addonProfiles.azurepolicy.enabled":                             true,
+		"addonProfiles.omsagent.enabled":                                true,
+		"addonProfiles.omsagent.config.useAADAuth":                      "true",
+		"addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID": "workspace-id",
+		"addonProfiles.azureKeyvaultSecretsProvider.enabled":            true,
+		"securityProfile.workloadIdentity.enabled":                      true,
+		"securityProfile.defender.securityMonitoring.enabled":           true,
+		"securityProfile.defender.logAnalyticsWorkspaceResourceId":      "workspace-id",
+		"securityProfile.imageCleaner.enabled":                          true,
+		"securityProfile.imageCleaner.intervalHours":                    48.0,
+		"diskEncryptionSetID":                                           "disk-encryption-set-id",
+	})
+	if !cluster.RPC.GetProtect() {
+		t.Error("the cluster is not protected")
+	}
+	diagnostics, lock := e.Get(t, "cluster-diagnostics"), e.Get(t, "cluster-lock")
+	id := mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks"
+	wantInputs(t, diagnostics, map[string]any{
+		"resourceUri": id, "workspaceId": "workspace-id",
+		"logs[0].category": "kube-audit-admin", "logs[0].enabled": true, "logs[1].category": "guard", "logs[1].enabled": true,
+	})
+	wantInputs(t, lock, map[string]any{"scope": id, "level": "CanNotDelete"})
+	if !lock.WaitsFor(diagnostics) {
+		t.Error("the lock would keep the diagnostics from being deleted")
+	}
+}
+
+func TestLeftOutSafeguardsAreNotSent(t *testing.T) {
+	e := runCluster(t, func(*components.AksWithCsiArgs) {})
+	cluster := e.Get(t, "cluster-cluster")
+	wantInputs(t, cluster, map[string]any{
+		"sku": nil, "autoUpgradeProfile": nil, "aadProfile": nil, "apiServerAccessProfile": nil, "diskEncryptionSetID": nil,
+		"networkProfile.networkPolicy": nil, "networkProfile.networkDataplane": nil, "networkProfile.dnsServiceIP": "10.0.0.10",
+		"addonProfiles.azurepolicy": nil, "addonProfiles.omsagent": nil, "securityProfile.defender": nil, "securityProfile.imageCleaner": nil,
+		"disableLocalAccounts": false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
+	})
+	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
+		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))
+	}
+}
+
+func TestPremiumIsLongTermSupport(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.Tier = "Premium" })
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"sku.tier": "Premium", "supportPlan": "AKSLongTermSupport"})
+}
+
+func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
+	e := runProduction(t)
+	kubeconfig := e.Get(t, "cluster-kubernetes").At("kubeconfig")
+	if kubeconfig == nil || !kubeconfig.IsSecret() {
+		t.Fatal("the provider's kubeconfig is not a secret")
+	}
+	text := kubeconfig.SecretValue().Element.StringValue()
+	if !strings.Contains(text, "spn") || !strings.Contains(text, "tenant") || strings.Contains(text, "devicecode") {
+		t.Error("the provider does not sign in with the login that was asked for")
+	}
+	if found := e.Plaintext("kubelogin"); len(found) > 0 {
+		t.Errorf("the kubeconfig is in the clear in %v", found)
+	}
+	calls := e.Invoked()
+	if len(calls) != 1 || calls[0].Args["format"].StringValue() != "exec" {
+		t.Errorf("Azure is asked for %v, want the kubeconfig for kubelogin", calls)
+	}
+}
+
+func TestKubeconfigWaitsForNodesOfAllPools(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := pooledArgs()
+		args.SystemPool.CriticalAddonsOnly = true
+		c, err := components.NewAksWithCsi(ctx, "cluster", args)
+		if err != nil {
+			return err
+		}
+		waitsForPool := func(o pulumi.Output) bool {
+			return slices.Contains(resourceNames(mockengine.Await(t, ctx, o).Dependencies), "cluster-pool-apps")
+		}
+		if !waitsForPool(c.Kubeconfig) || !mockengine.Await(t, ctx, c.Kubeconfig).Secret {
+			t.Error("the kubeconfig does not wait for the pool, or is no secret then")
+		}
+		if waitsForPool(c.IssuerURL) || waitsForPool(c.ClusterID) {
+			t.Error("what needs no nodes waits for them")
+		}
+		return nil
+	})
+}
+
+func TestTwoClustersDoNotCollide(t *testing.T) {
+	e := &mockengine.Engine{Answers: entraAnswers()}
+	count := 0
+	run(t, e, func(ctx *pulumi.Context) error {
+		for _, name := range []string{"one", "two"} {
+			args := productionArgs()
+			args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+			args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(nodeSubnet)}}
+			if _, err := components.NewAksWithCsi(ctx, name, args); err != nil {
+				return err
+			}
+			count += 10 // component, identity, role, cluster, pool, two windows, diagnostics, lock, provider
+		}
+		return nil
+	})
+	wantDistinct(t, e, count)
+}
+
+func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
+	args := pooledArgs()
+	args.SystemPool = &components.NodePoolArgs{CriticalAddonsOnly: true, Taints: make([]string, 0, 4)}
+	args.NodePools[0].SubnetID = nil
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		_, err := components.NewAksWithCsi(ctx, "cluster", args)
+		return err
+	})
+	if args.SystemPool.Name != "" || args.SystemPool.Taints[:1][0] != "" || args.NodePools[0].Count != 0 {
+		t.Error("the arguments were changed")
+	}
+}
+
+func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
+	e := &mockengine.Engine{DryRun: true}
+	run(t, e, func(ctx *pulumi.Context) error {
+		other, err := components.NewAksWithCsi(ctx, "other", aksArgs()) // for an output that is unknown
+		if err != nil {
+			return err
+		}
+		args := productionArgs()
+		args.ResourceGroupName, args.LogAnalyticsWorkspaceID, args.DiskEncryptionSetID = other.ClusterID, other.ClusterID, other.ClusterID
+		args.Entra.TenantID = other.ClusterID
+		args.SystemPool = &components.NodePoolArgs{SubnetID: other.ClusterID}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: other.ClusterID}}
+		_, err = components.NewAksWithCsi(ctx, "cluster", args)
+		return err
+	})
+	if calls := e.Invoked(); len(calls) > 0 {
+		t.Errorf("%s is called", calls[0].Token)
+	}
+	kubeconfig := e.Get(t, "cluster-kubernetes").At("kubeconfig")
+	if kubeconfig == nil || !kubeconfig.ContainsUnknowns() || !kubeconfig.ContainsSecrets() {
+		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
+	}
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
 }

@@ -27,8 +27,8 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 	}
 }
 
-// validateExisting refuses what an existing vault would silently not get.
-func (v *Violations) validateExisting(args *KeyVaultStackArgs) {
+// validateExistingVault refuses what an existing vault would silently not get.
+func (v *Violations) validateExistingVault(args *KeyVaultStackArgs) {
 	for _, one := range []struct {
 		path  string
 		given bool

@@ -303,7 +303,7 @@ func (args *KeyVaultStackArgs) Validate() Violations {
 	if args.ExistingVaultID == nil {
 		v.validateVault(args)
 	} else {
-		v.validateExisting(args)
+		v.validateExistingVault(args)
 	}
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
@@ -328,7 +328,7 @@ func (v *Violations) validateVault(args *KeyVaultStackArgs) {
 	retention := withDefault(args.SoftDeleteRetentionDays, retentionMax)
 	v.check(retention >= retentionMin && retention <= retentionMax, "softDeleteRetentionDays", retention,
 		fmt.Sprintf("%d-%d days", retentionMin, retentionMax))
-	v.validateNetwork(args)
+	v.validateVaultNetwork(args)
 }
 
 // requiredForVault checks the Inputs that a new vault cannot do without.

@@ -98,7 +98,7 @@ func optionalInput(s pulumi.StringInput) pulumi.StringPtrInput {
 	return s.ToStringOutput().ToStringPtrOutput()
 }
 
-func (v *Violations) validateNetwork(args *KeyVaultStackArgs) {
+func (v *Violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, "Enabled")
 	v.oneOf("publicNetworkAccess", access, "Enabled", "Disabled")
 	if args.Network == nil {

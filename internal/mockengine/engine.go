@@ -42,6 +42,12 @@ type Registered struct {
 	Outputs resource.PropertyMap
 }
 
+// Invoked is a provider's function as the program called it.
+type Invoked struct {
+	Token string
+	Args  resource.PropertyMap
+}
+
 // Engine stands in for the engine. The zero value does an update; with DryRun it does the preview of a first update, in which no
 // resource has an id or an output yet.
 type Engine struct {
@@ -49,11 +55,14 @@ type Engine struct {
 	// Config and SecretKeys are the stack's configuration, keys with their namespace.
 	Config     map[string]string
 	SecretKeys []string
+	// Answers are what providers' functions return instead of the usual, by token.
+	Answers map[string]map[string]any
 	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
 	Before *Engine
 
 	mu        sync.Mutex
 	resources []*Registered
+	invoked   []Invoked
 	warnings  []Warning
 }
 
@@ -115,6 +124,13 @@ func (e *Engine) Get(t testing.TB, name string) Registered {
 	}
 	t.Fatalf("no resource %q was registered", name)
 	return Registered{}
+}
+
+// Invoked are all calls of providers' functions, in their order.
+func (e *Engine) Invoked() []Invoked {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return append([]Invoked(nil), e.invoked...)
 }
 
 // StackOutputs are the program's outputs.
@@ -273,6 +289,13 @@ func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest)
 	args, err := unmarshal(in.GetArgs())
 	if err != nil {
 		return nil, err
+	}
+	m.engine.mu.Lock()
+	m.engine.invoked = append(m.engine.invoked, Invoked{Token: in.GetTok(), Args: args})
+	m.engine.mu.Unlock()
+	if answer, ok := m.engine.Answers[in.GetTok()]; ok {
+		object, err := marshal(resource.NewPropertyMapFromMap(answer))
+		return &pulumirpc.ResourceInvokeResponse{Return: object}, err
 	}
 	result, err := invoke(in.GetTok(), args)
 	if err != nil {

@@ -1,0 +1,78 @@
+package components
+
+import (
+	"fmt"
+	"time"
+
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+const defaultRotationPollInterval = "2m"
+
+// https://learn.microsoft.com/azure/aks/image-cleaner
+const (
+	imageCleanerHoursMin = 24
+	imageCleanerHoursMax = 2160
+)
+
+const secretsProviderAddon = "azureKeyvaultSecretsProvider"
+
+// auditLogs are the logs of a cluster that reviewers ask for: who changed what, who signed in, and why nodes came and went
+// (https://learn.microsoft.com/azure/aks/monitor-aks-reference#resource-logs).
+var auditLogs = []string{"kube-audit-admin", "guard", "cluster-autoscaler"}
+
+func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfileMap {
+	addons := containerservice.ManagedClusterAddonProfileMap{
+		secretsProviderAddon: containerservice.ManagedClusterAddonProfileArgs{
+			Enabled: pulumi.Bool(true),
+			Config: pulumi.StringMap{
+				"enableSecretRotation": pulumi.String("true"),
+				"rotationPollInterval": pulumi.String(withDefault(args.RotationPollInterval, defaultRotationPollInterval)),
+			},
+		},
+	}
+	if args.AzurePolicy {
+		addons["azurepolicy"] = containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(true)}
+	}
+	if args.ContainerInsights {
+		addons["omsagent"] = containerservice.ManagedClusterAddonProfileArgs{
+			Enabled: pulumi.Bool(true),
+			Config: pulumi.StringMap{
+				"logAnalyticsWorkspaceResourceID": args.LogAnalyticsWorkspaceID,
+				"useAADAuth":                      pulumi.String("true"),
+			},
+		}
+	}
+	return addons
+}
+
+func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSecurityProfileArgs {
+	profile := containerservice.ManagedClusterSecurityProfileArgs{
+		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+	}
+	if args.Defender {
+		profile.Defender = containerservice.ManagedClusterSecurityProfileDefenderArgs{
+			LogAnalyticsWorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
+			SecurityMonitoring:              containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{Enabled: pulumi.Bool(true)},
+		}
+	}
+	if args.ImageCleanerHours != 0 {
+		profile.ImageCleaner = containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
+			Enabled: pulumi.Bool(true), IntervalHours: pulumi.Int(args.ImageCleanerHours),
+		}
+	}
+	return profile
+}
+
+func (v *Violations) validateAddons(args *AksWithCsiArgs) {
+	interval, err := time.ParseDuration(withDefault(args.RotationPollInterval, defaultRotationPollInterval))
+	v.check(err == nil && interval >= time.Second, "rotationPollInterval", args.RotationPollInterval,
+		"a duration of at least 1s, such as 30s or 2m")
+	hours := withDefault(args.ImageCleanerHours, imageCleanerHoursMin)
+	v.check(hours >= imageCleanerHoursMin && hours <= imageCleanerHoursMax, "imageCleanerHours", hours,
+		fmt.Sprintf("%d-%d hours", imageCleanerHoursMin, imageCleanerHoursMax))
+	if args.ContainerInsights || args.Defender {
+		v.required("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID)
+	}
+}

@@ -1,0 +1,129 @@
+package components
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+var clusterID = regexp.MustCompile(
+	`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.ContainerService/managedClusters/([^/]+)$`)
+
+// ExistingClusterArgs are a cluster that something else manages: either ID, or IssuerURL and Kubeconfig.
+type ExistingClusterArgs struct {
+	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview too, which fails
+	// unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
+	ID pulumi.StringInput `pulumi:"id,optional"`
+	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked; the outputs ClusterID and
+	// ClusterName are empty.
+	IssuerURL pulumi.StringInput `pulumi:"issuerUrl,optional"`
+	// Kubeconfig reaches the cluster without asking anybody to sign in; treated as a Pulumi secret even if it is not one.
+	Kubeconfig pulumi.StringInput `pulumi:"kubeconfig,optional"`
+}
+
+// useExisting sets the outputs to those of the existing cluster, and registers nothing.
+func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterArgs, entra *EntraArgs) {
+	if existing.ID == nil {
+		c.ClusterID = pulumi.String("").ToStringOutput()
+		c.ClusterName = pulumi.String("").ToStringOutput()
+		c.IssuerURL = existing.IssuerURL.ToStringOutput()
+		c.Kubeconfig = usableKubeconfig(existing.Kubeconfig.ToStringOutput(), entra)
+		return
+	}
+	group, name := partOfClusterID(existing.ID, 1), partOfClusterID(existing.ID, 2)
+	cluster := containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
+		ResourceGroupName: group, ResourceName: name,
+	}, pulumi.Parent(c))
+	// What follows uses only what was checked.
+	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (map[string]string, error) {
+		id, found := all[0].(string), all[1].(containerservice.LookupManagedClusterResult)
+		if err := checkExisting(id, found, entra != nil).Err(); err != nil {
+			return nil, err
+		}
+		return map[string]string{"id": found.Id, "name": found.Name, "issuerUrl": found.OidcIssuerProfile.IssuerURL}, nil
+	}).(pulumi.StringMapOutput)
+	c.ClusterID = checked.MapIndex(pulumi.String("id"))
+	c.ClusterName = checked.MapIndex(pulumi.String("name"))
+	c.IssuerURL = checked.MapIndex(pulumi.String("issuerUrl"))
+	c.Kubeconfig = userKubeconfig(ctx, c, group, c.ClusterName, entra)
+}
+
+func partOfClusterID(id pulumi.StringInput, part int) pulumi.StringOutput {
+	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
+		match := clusterID.FindStringSubmatch(id)
+		if match == nil {
+			return "", Violations{{Path: "existingCluster.id", Given: quote(id), Allowed: "the ARM id of a cluster"}}
+		}
+		return match[part], nil
+	}).(pulumi.StringOutput)
+}
+
+// checkExisting says everything that keeps pods of the cluster from mounting what a vault holds, and how to change it.
+func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) Violations {
+	var v Violations
+	if !strings.EqualFold(found.Id, id) {
+		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+found.Id)
+		return v
+	}
+	match := clusterID.FindStringSubmatch(id)
+	need := func(on bool, what, command string) {
+		if !on {
+			v = append(v, Violation{Path: "existingCluster.id", Given: "a cluster without " + what, Allowed: fmt.Sprintf(
+				"one with it, as after: az aks %s --resource-group %s --name %s", command, match[1], match[2])})
+		}
+	}
+	oidc := found.OidcIssuerProfile
+	need(oidc != nil && isTrue(oidc.Enabled) && oidc.IssuerURL != "", "OIDC issuer", "update --enable-oidc-issuer")
+	security := found.SecurityProfile
+	need(security != nil && security.WorkloadIdentity != nil && isTrue(security.WorkloadIdentity.Enabled),
+		"workload identity", "update --enable-workload-identity")
+	need(hasSecretsProvider(found.AddonProfiles), "the add-on for Key Vault", "enable-addons --addons azure-keyvault-secrets-provider")
+	switch {
+	case found.AadProfile == nil && entra:
+		need(false, "Entra ID, though entra is given", "update --enable-aad --enable-azure-rbac")
+	case found.AadProfile != nil && !entra:
+		v = append(v, Violation{Path: "entra", Given: "nothing", Allowed: "a login, since the cluster's users sign in with Entra ID"})
+	}
+	return v
+}
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+// hasSecretsProvider finds the add-on; AKS compares the names of add-ons without case.
+func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonProfileResponse) bool {
+	for name, addon := range addons {
+		if strings.EqualFold(name, secretsProviderAddon) {
+			return addon.Enabled
+		}
+	}
+	return false
+}
+
+// validateExisting refuses every argument that would manage the cluster.
+func (v *Violations) validateExisting(args *AksWithCsiArgs) {
+	const (
+		one        = "either id, or issuerUrl and kubeconfig"
+		notManaged = "nothing with existingCluster, which something else manages"
+	)
+	existing := args.ExistingCluster
+	switch byID, given := existing.ID != nil, []bool{existing.IssuerURL != nil, existing.Kubeconfig != nil}; {
+	case byID && (given[0] || given[1]):
+		*v = append(*v, Violation{Path: "existingCluster", Given: "id and more", Allowed: one})
+	case !byID && !(given[0] && given[1]):
+		*v = append(*v, Violation{Path: "existingCluster", Given: "neither", Allowed: one})
+	}
+	fields := reflect.ValueOf(*args)
+	for i := range fields.NumField() {
+		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
+		if path != "existingCluster" && path != "entra" && !fields.Field(i).IsZero() {
+			*v = append(*v, Violation{Path: path, Given: "a value", Allowed: notManaged})
+		}
+	}
+	if args.Entra != nil && len(args.Entra.AdminGroupIDs) > 0 {
+		*v = append(*v, Violation{Path: "entra.adminGroupIds", Given: "a value", Allowed: notManaged})
+	}
+}

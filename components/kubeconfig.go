@@ -1,0 +1,170 @@
+package components
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"gopkg.in/yaml.v3"
+)
+
+const defaultLogin = "azurecli"
+
+var groupID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in Azure. Whoever runs
+// the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource group, or membership in an
+// admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin has to be in the PATH.
+type EntraArgs struct {
+	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster. Left out: only roles count.
+	AdminGroupIDs []string `pulumi:"adminGroupIds,optional"`
+	// TenantID is the Entra tenant of the users. Left out: that of the subscription.
+	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
+	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn and msi
+	// read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET, AZURE_TENANT_ID) from the
+	// environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Left out: azurecli.
+	Login string `pulumi:"login,optional"`
+}
+
+func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrInput {
+	if entra == nil {
+		return nil
+	}
+	return containerservice.ManagedClusterAADProfileArgs{
+		Managed:             pulumi.Bool(true),
+		EnableAzureRBAC:     pulumi.Bool(true),
+		AdminGroupObjectIDs: listOrNothing(entra.AdminGroupIDs),
+		TenantID:            idOrNothing(entra.TenantID),
+	}
+}
+
+func (v *Violations) validateEntra(entra *EntraArgs) {
+	if entra == nil {
+		return
+	}
+	for i, group := range entra.AdminGroupIDs {
+		v.match(groupID, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
+	}
+	v.oneOf("entra.login", withDefault(entra.Login, defaultLogin), "azurecli", "workloadidentity", "spn", "msi")
+}
+
+// userKubeconfig asks for the kubeconfig once the cluster exists. Azure's answer is not marked secret.
+func userKubeconfig(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringInput, entra *EntraArgs) pulumi.StringOutput {
+	args := containerservice.ListManagedClusterUserCredentialsOutputArgs{ResourceGroupName: group, ResourceName: cluster}
+	if entra != nil { // Kubernetes no longer knows the other format.
+		args.Format = pulumi.String("exec")
+	}
+	credentials := containerservice.ListManagedClusterUserCredentialsOutput(ctx, args, pulumi.Parent(c))
+	kubeconfig := credentials.Kubeconfigs().ApplyT(func(all []containerservice.CredentialResultResponse) (string, error) {
+		if len(all) == 0 {
+			return "", errors.New("reading the cluster's kubeconfig: Azure returned none")
+		}
+		decoded, err := base64.StdEncoding.DecodeString(all[0].Value)
+		if err != nil {
+			return "", errors.New("reading the cluster's kubeconfig: Azure's answer is not base64")
+		}
+		return string(decoded), nil
+	}).(pulumi.StringOutput)
+	return usableKubeconfig(kubeconfig, entra)
+}
+
+// usableKubeconfig is a kubeconfig that asks nobody to sign in; a secret.
+func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs) pulumi.StringOutput {
+	if entra != nil {
+		var tenantID pulumi.StringInput = pulumi.String("")
+		if entra.TenantID != nil {
+			tenantID = entra.TenantID
+		}
+		login := withDefault(entra.Login, defaultLogin)
+		kubeconfig = pulumi.All(kubeconfig, tenantID).ApplyT(func(all []any) (string, error) {
+			return withKubelogin(all[0].(string), login, all[1].(string))
+		}).(pulumi.StringOutput)
+	}
+	return pulumi.ToSecret(kubeconfig).(pulumi.StringOutput)
+}
+
+// aksServerID is the Entra application of every AKS API server: https://azure.github.io/kubelogin/concepts/aks.html
+const aksServerID = "6dae42f8-4368-4678-94ff-3960e28e3630"
+
+// kubeconfig is what this package has to know of one; the rest it keeps.
+type kubeconfigFile struct {
+	Users []kubeconfigUser `yaml:"users"`
+	Rest  map[string]any   `yaml:",inline"`
+}
+
+type kubeconfigUser struct {
+	Name string         `yaml:"name"`
+	User map[string]any `yaml:"user"`
+}
+
+// withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own kubeconfig has
+// kubelogin show a code to type in somewhere else. No error repeats what is in the file.
+func withKubelogin(kubeconfig, login, tenantID string) (string, error) {
+	var file kubeconfigFile
+	if err := yaml.Unmarshal([]byte(kubeconfig), &file); err != nil {
+		return "", errors.New("reading the cluster's kubeconfig: it is not one")
+	}
+	found := false
+	for i, user := range file.Users {
+		if !signsInWithEntra(user.User) {
+			continue
+		}
+		found = true
+		file.Users[i].User = map[string]any{"exec": map[string]any{
+			"apiVersion":         "client.authentication.k8s.io/v1",
+			"command":            "kubelogin",
+			"args":               kubeloginArgs(user.User, login, tenantID),
+			"interactiveMode":    "Never",
+			"provideClusterInfo": false,
+			"installHint":        "The cluster's users sign in with kubelogin: https://azure.github.io/kubelogin/install.html",
+		}}
+	}
+	if !found {
+		return "", errors.New("reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out")
+	}
+	changed, err := yaml.Marshal(file)
+	if err != nil {
+		return "", fmt.Errorf("writing the cluster's kubeconfig: %w", err)
+	}
+	return string(changed), nil
+}
+
+// signsInWithEntra knows both of AKS' formats, exec and azure.
+func signsInWithEntra(user map[string]any) bool {
+	exec, _ := user["exec"].(map[string]any)
+	command, _ := exec["command"].(string)
+	provider, _ := user["auth-provider"].(map[string]any)
+	return strings.Contains(strings.ToLower(command), "kubelogin") || provider["name"] == "azure"
+}
+
+// kubeloginArgs follow kubelogin's own conversion: the Azure CLI knows its cloud and tenant, and refuses a tenant where it signed in
+// as a managed identity, so only a tenant that was asked for is passed on to it.
+func kubeloginArgs(user map[string]any, login, tenantID string) []string {
+	args := []string{"get-token", "--login", login, "--server-id", aksServerID}
+	exec, _ := user["exec"].(map[string]any)
+	given, _ := exec["args"].([]any)
+	if login != "azurecli" {
+		args = append(args, "--environment", withDefault(argument(given, "--environment"), "AzurePublicCloud"))
+	}
+	if login == "spn" || login == "workloadidentity" {
+		tenantID = withDefault(tenantID, argument(given, "--tenant-id"))
+	}
+	if tenantID != "" {
+		args = append(args, "--tenant-id", tenantID)
+	}
+	return args
+}
+
+// argument is what follows a flag.
+func argument(args []any, flag string) string {
+	if i := slices.Index(args, any(flag)); i >= 0 && i+1 < len(args) {
+		value, _ := args[i+1].(string)
+		return value
+	}
+	return ""
+}

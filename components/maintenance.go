@@ -1,0 +1,131 @@
+package components
+
+import (
+	"fmt"
+	"regexp"
+
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Defaults of MaintenanceWindowArgs.
+const (
+	defaultWindowStart  = "02:00"
+	defaultWindowOffset = "+00:00"
+	defaultWindowHours  = 4
+)
+
+var (
+	timeOfDay = regexp.MustCompile(`^([01][0-9]|2[0-3]):[0-5][0-9]$`)
+	utcOffset = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
+)
+
+// MaintenanceArgs are the times at which AKS may upgrade by itself (https://learn.microsoft.com/azure/aks/planned-maintenance).
+type MaintenanceArgs struct {
+	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Left out: at any time.
+	Upgrades *MaintenanceWindowArgs `pulumi:"upgrades,optional"`
+	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage, or none
+	// given. Left out: at any time.
+	NodeOS *MaintenanceWindowArgs `pulumi:"nodeOs,optional"`
+}
+
+// MaintenanceWindowArgs are hours that come back every week, or every few weeks.
+type MaintenanceWindowArgs struct {
+	// Weekday is Monday, Tuesday, Wednesday, Thursday, Friday, Saturday or Sunday. Required.
+	Weekday string `pulumi:"weekday"`
+	// IntervalWeeks is the number of weeks from one window to the next, 1-4. Left out: 1.
+	IntervalWeeks int `pulumi:"intervalWeeks,optional"`
+	// StartTime is 00:00-23:59, in the time that UTCOffset says. Left out: 02:00.
+	StartTime string `pulumi:"startTime,optional"`
+	// UTCOffset is the difference of StartTime to UTC, such as +05:30 or -07:00. Left out: +00:00.
+	UTCOffset string `pulumi:"utcOffset,optional"`
+	// DurationHours is the window's length in hours, 4-24. Left out: 4.
+	DurationHours int `pulumi:"durationHours,optional"`
+}
+
+// newMaintenance creates the windows; AKS finds them by their names. They go with the cluster.
+func (c *AksWithCsi) newMaintenance(ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster) error {
+	if args.Maintenance == nil {
+		return nil
+	}
+	for _, window := range []struct {
+		suffix, config string
+		args           *MaintenanceWindowArgs
+	}{
+		{"upgrades", "aksManagedAutoUpgradeSchedule", args.Maintenance.Upgrades},
+		{"node-os", "aksManagedNodeOSUpgradeSchedule", args.Maintenance.NodeOS},
+	} {
+		if window.args == nil {
+			continue
+		}
+		configuration := &containerservice.MaintenanceConfigurationArgs{
+			ResourceGroupName: args.ResourceGroupName,
+			ResourceName:      cluster.Name,
+			ConfigName:        pulumi.String(window.config),
+			MaintenanceWindow: containerservice.MaintenanceWindowArgs{
+				Schedule: containerservice.ScheduleArgs{Weekly: containerservice.WeeklyScheduleArgs{
+					DayOfWeek:     pulumi.String(window.args.Weekday),
+					IntervalWeeks: pulumi.Int(withDefault(window.args.IntervalWeeks, 1)),
+				}},
+				StartTime:     pulumi.String(withDefault(window.args.StartTime, defaultWindowStart)),
+				UtcOffset:     pulumi.String(withDefault(window.args.UTCOffset, defaultWindowOffset)),
+				DurationHours: pulumi.Int(withDefault(window.args.DurationHours, defaultWindowHours)),
+			},
+		}
+		_, err := containerservice.NewMaintenanceConfiguration(ctx, name+"-maintenance-"+window.suffix, configuration,
+			pulumi.Parent(c), pulumi.DeletedWith(cluster))
+		if err != nil {
+			return fmt.Errorf("creating the maintenance window %s: %w", window.config, err)
+		}
+	}
+	return nil
+}
+
+// validateUpgrades checks what AKS upgrades by itself, and when.
+func (v *Violations) validateUpgrades(args *AksWithCsiArgs) {
+	channel := withDefault(args.UpgradeChannel, "none")
+	v.oneOf("upgradeChannel", channel, "rapid", "stable", "patch", "node-image", "none")
+	if args.NodeOSUpgradeChannel != "" {
+		v.oneOf("nodeOsUpgradeChannel", args.NodeOSUpgradeChannel, "None", "Unmanaged", "SecurityPatch", "NodeImage")
+		// https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image
+		v.check(channel != "node-image" || args.NodeOSUpgradeChannel == "NodeImage", "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
+			"NodeImage, or nothing, with the upgrade channel node-image")
+	}
+	v.validateVersion(args.KubernetesVersion, channel)
+	if args.Maintenance == nil {
+		return
+	}
+	if window := args.Maintenance.Upgrades; window != nil {
+		v.validateWindow("maintenance.upgrades", *window)
+		v.check(channel != "none", "upgradeChannel", channel, "rapid, stable, patch, node-image, since maintenance.upgrades is given")
+	}
+	if window := args.Maintenance.NodeOS; window != nil {
+		v.validateWindow("maintenance.nodeOs", *window)
+		v.check(args.NodeOSUpgradeChannel != "None" && args.NodeOSUpgradeChannel != "Unmanaged", "nodeOsUpgradeChannel",
+			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, since maintenance.nodeOs is given")
+	}
+}
+
+// validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS goes back
+// to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
+func (v *Violations) validateVersion(version, channel string) {
+	switch {
+	case version == "":
+	case channel == "rapid" || channel == "stable":
+		v.add("kubernetesVersion", version, "nothing with the upgrade channel "+channel+", which chooses the version")
+	case channel == "patch":
+		v.match(minorVersion, "kubernetesVersion", version, "a minor version such as 1.34 with the upgrade channel patch, which chooses the rest")
+	default:
+		v.match(kubernetesVersion, "kubernetesVersion", version, "a version such as 1.34 or 1.34.1")
+	}
+}
+
+func (v *Violations) validateWindow(path string, w MaintenanceWindowArgs) {
+	v.oneOf(path+".weekday", w.Weekday, "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+	weeks := withDefault(w.IntervalWeeks, 1)
+	v.check(weeks >= 1 && weeks <= 4, path+".intervalWeeks", weeks, "1-4 weeks")
+	v.match(timeOfDay, path+".startTime", withDefault(w.StartTime, defaultWindowStart), "00:00-23:59")
+	v.match(utcOffset, path+".utcOffset", withDefault(w.UTCOffset, defaultWindowOffset), "a difference to UTC such as +05:30 or -07:00")
+	hours := withDefault(w.DurationHours, defaultWindowHours)
+	v.check(hours >= 4 && hours <= 24, path+".durationHours", hours, "4-24 hours")
+}

@@ -1,0 +1,311 @@
+package components
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Defaults of NodePoolArgs.
+const (
+	defaultNodeVMSize     = "Standard_D2s_v5"
+	defaultSystemPoolName = "system"
+)
+
+// criticalAddonsOnly keeps pods off the system pool, except those of AKS itself, which tolerate it:
+// https://learn.microsoft.com/azure/aks/use-system-pools
+const criticalAddonsOnly = "CriticalAddonsOnly=true:NoSchedule"
+
+// AKS' limits of a pool: https://learn.microsoft.com/azure/aks/quotas-skus-regions and
+// https://learn.microsoft.com/azure/aks/create-node-pools#limitations
+const (
+	nodeCountMax    = 1000
+	maxPodsMin      = 10
+	maxPodsMax      = 250
+	systemPodsMin   = 30
+	osDiskSizeGBMin = 30
+	osDiskSizeGBMax = 2048
+)
+
+var (
+	poolName = regexp.MustCompile(`^[a-z][0-9a-z]{0,11}$`)
+	vmSize   = regexp.MustCompile(`^[0-9a-zA-Z_-]+$`)
+)
+
+// Kubernetes' rules for labels and taints:
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+const (
+	labelName   = `[0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?`
+	labelPrefix = `[0-9a-z]([0-9a-z.-]{0,251}[0-9a-z])?/`
+)
+
+var (
+	reservedLabel  = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
+	nodeLabelKey   = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `$`)
+	nodeLabelValue = regexp.MustCompile(`^(` + labelName + `)?$`)
+	nodeTaint      = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `=` + labelName + `:(NoSchedule|PreferNoSchedule|NoExecute)$`)
+)
+
+// NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces the nodes of
+// a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
+type NodePoolArgs struct {
+	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Left out: system for the system pool;
+	// required for others. A change replaces the nodes.
+	Name string `pulumi:"name,optional"`
+	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
+	VMSize string `pulumi:"vmSize,optional"`
+	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it is only the number to start
+	// with: the autoscaler decides from then on, and a change of Count has no effect.
+	Count int `pulumi:"count,optional"`
+	// MinCount is the fewest nodes the autoscaler keeps, 1-1000. Left out, together with MaxCount: no autoscaling.
+	MinCount int `pulumi:"minCount,optional"`
+	// MaxCount is the most nodes the autoscaler makes, MinCount-1000. Left out, together with MinCount: no autoscaling.
+	MaxCount int `pulumi:"maxCount,optional"`
+	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Left out: Azure
+	// chooses, without any promise. A change replaces the nodes.
+	Zones []string `pulumi:"zones,optional"`
+	// OSDiskType is Managed, or Ephemeral for a disk on the node itself, which takes a VM size whose cache or temporary disk is as
+	// large as the disk (https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk). Left out: Azure chooses. A
+	// change replaces the nodes.
+	OSDiskType string `pulumi:"osDiskType,optional"`
+	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Left out: Azure's default for the VM size. A change replaces
+	// the nodes.
+	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay network. A change replaces the
+	// nodes.
+	MaxPods int `pulumi:"maxPods,optional"`
+	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
+	// own (https://learn.microsoft.com/azure/aks/use-labels). Left out: those of AKS.
+	Labels map[string]string `pulumi:"labels,optional"`
+	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system pool can
+	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Left out: none.
+	Taints []string `pulumi:"taints,optional"`
+	// SubnetID is the ARM id of the nodes' subnet. All pools have one, or none; all are in one virtual network. Pools that share a
+	// subnet are given the same Input, so that its role is assigned once. Left out: AKS makes a network. A change replaces the
+	// nodes.
+	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
+	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. AKS taints them
+	// with kubernetes.azure.com/scalesetpriority=spot:NoSchedule. Not for the system pool. Left out: regular nodes. A change
+	// replaces the nodes.
+	Spot bool `pulumi:"spot,optional"`
+	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
+	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Left out: only what is on managed disks. A change replaces
+	// the nodes.
+	HostEncryption bool `pulumi:"hostEncryption,optional"`
+	// CriticalAddonsOnly taints the system pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other pools, of
+	// which there has to be one. Only for the system pool. Left out: workloads run there too.
+	CriticalAddonsOnly bool `pulumi:"criticalAddonsOnly,optional"`
+}
+
+// immutablePoolProperties are those that Azure refuses to change and azure-native would send all the same; vmSize it replaces itself.
+var immutablePoolProperties = []string{
+	"availabilityZones", "enableEncryptionAtHost", "maxPods", "osDiskSizeGB", "osDiskType", "scaleSetPriority", "vnetSubnetID",
+}
+
+func (args *AksWithCsiArgs) systemPool() NodePoolArgs {
+	var pool NodePoolArgs
+	if args.SystemPool != nil {
+		pool = *args.SystemPool
+	}
+	pool.Name = withDefault(pool.Name, defaultSystemPoolName)
+	return pool
+}
+
+// pools are the system pool and the others.
+func (args *AksWithCsiArgs) pools() []NodePoolArgs {
+	return append([]NodePoolArgs{args.systemPool()}, args.NodePools...)
+}
+
+func (p NodePoolArgs) autoscaled() bool { return p.MinCount != 0 || p.MaxCount != 0 }
+
+// startCount is the number of nodes to create; Azure wants it between the autoscaler's bounds.
+func (p NodePoolArgs) startCount() int { return withDefault(p.Count, max(p.MinCount, 1)) }
+
+func (p NodePoolArgs) taints() pulumi.StringArrayInput {
+	taints := slices.Clone(p.Taints)
+	if p.CriticalAddonsOnly {
+		taints = append(taints, criticalAddonsOnly)
+	}
+	return listOrNothing(taints)
+}
+
+func (p NodePoolArgs) labels() pulumi.StringMapInput {
+	if len(p.Labels) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(p.Labels)
+}
+
+// profile is the pool as a part of the cluster.
+func (p NodePoolArgs) profile(version string) containerservice.ManagedClusterAgentPoolProfileArgs {
+	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
+		Name:                   pulumi.String(p.Name),
+		Mode:                   containerservice.AgentPoolModeSystem,
+		Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
+		OsType:                 pulumi.String("Linux"),
+		OrchestratorVersion:    optional(version),
+		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
+		Count:                  pulumi.Int(p.startCount()),
+		AvailabilityZones:      listOrNothing(p.Zones),
+		OsDiskType:             optional(p.OSDiskType),
+		OsDiskSizeGB:           positive(p.OSDiskSizeGB),
+		MaxPods:                positive(p.MaxPods),
+		NodeLabels:             p.labels(),
+		NodeTaints:             p.taints(),
+		VnetSubnetID:           idOrNothing(p.SubnetID),
+		EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
+		EnableNodePublicIP:     pulumi.Bool(false),
+	}
+	if p.autoscaled() {
+		profile.EnableAutoScaling, profile.MinCount, profile.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
+	}
+	return profile
+}
+
+// newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at a time, and
+// answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
+func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster) ([]pulumi.Resource, error) {
+	var pools, previous []pulumi.Resource
+	for _, p := range args.NodePools {
+		pool := &containerservice.AgentPoolArgs{
+			ResourceGroupName:      args.ResourceGroupName,
+			ResourceName:           cluster.Name,
+			AgentPoolName:          pulumi.String(p.Name),
+			Mode:                   containerservice.AgentPoolModeUser,
+			Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
+			OsType:                 pulumi.String("Linux"),
+			OrchestratorVersion:    optional(args.KubernetesVersion),
+			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
+			Count:                  pulumi.Int(p.startCount()),
+			AvailabilityZones:      listOrNothing(p.Zones),
+			OsDiskType:             optional(p.OSDiskType),
+			OsDiskSizeGB:           positive(p.OSDiskSizeGB),
+			MaxPods:                positive(p.MaxPods),
+			NodeLabels:             p.labels(),
+			NodeTaints:             p.taints(),
+			VnetSubnetID:           idOrNothing(p.SubnetID),
+			EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
+			EnableNodePublicIP:     pulumi.Bool(false),
+			Tags:                   args.Tags,
+		}
+		opts := []pulumi.ResourceOption{
+			pulumi.Parent(c), pulumi.DependsOn(previous), pulumi.DeletedWith(cluster),
+			// The name stays, so the old pool has to go first.
+			pulumi.ReplaceOnChanges(immutablePoolProperties), pulumi.DeleteBeforeReplace(true),
+		}
+		if p.autoscaled() {
+			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
+			opts = append(opts, pulumi.IgnoreChanges([]string{"count"}))
+		}
+		if p.Spot {
+			pool.ScaleSetPriority = containerservice.ScaleSetPrioritySpot
+			pool.ScaleSetEvictionPolicy = containerservice.ScaleSetEvictionPolicyDelete
+			pool.SpotMaxPrice = pulumi.Float64(-1)
+		}
+		created, err := containerservice.NewAgentPool(ctx, name+"-pool-"+p.Name, pool, opts...)
+		if err != nil {
+			return nil, fmt.Errorf("creating the node pool %s: %w", p.Name, err)
+		}
+		previous = []pulumi.Resource{created}
+		pools = append(pools, created)
+	}
+	return pools, nil
+}
+
+// positive is a plain number as an optional input; zero leaves it out.
+func positive(n int) pulumi.IntPtrInput {
+	if n == 0 {
+		return nil
+	}
+	return pulumi.IntPtr(n)
+}
+
+// listOrNothing is a plain list as an optional input; an empty one leaves it out.
+func listOrNothing(list []string) pulumi.StringArrayInput {
+	if len(list) == 0 {
+		return nil
+	}
+	return pulumi.ToStringArray(list)
+}
+
+// idOrNothing is a required kind of input as an optional one.
+func idOrNothing(id pulumi.StringInput) pulumi.StringPtrInput {
+	if id == nil {
+		return nil
+	}
+	return id.ToStringOutput().ToStringPtrOutput()
+}
+
+func (v *Violations) validatePools(args *AksWithCsiArgs) {
+	system := args.systemPool()
+	v.validatePool("systemPool", system)
+	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
+		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
+	for i, t := range system.Taints {
+		v.check(!nodeTaint.MatchString(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
+			"the effect PreferNoSchedule on the system pool, or criticalAddonsOnly instead")
+	}
+	v.check(!system.Spot, "systemPool.spot", system.Spot, "false; the system pool has to stay")
+	v.check(!system.CriticalAddonsOnly || len(args.NodePools) > 0, "systemPool.criticalAddonsOnly", system.CriticalAddonsOnly,
+		"false without nodePools, since workloads could run nowhere")
+
+	seen := map[string]bool{system.Name: true}
+	for i, pool := range args.NodePools {
+		path := fmt.Sprintf("nodePools[%d]", i)
+		v.validatePool(path, pool)
+		v.check(!seen[pool.Name], path+".name", pool.Name, "a name that no other pool has; the system pool's is "+system.Name)
+		seen[pool.Name] = true
+		v.check(!pool.CriticalAddonsOnly, path+".criticalAddonsOnly", pool.CriticalAddonsOnly, "false; it is the system pool's")
+	}
+}
+
+func (v *Violations) validatePool(path string, p NodePoolArgs) {
+	v.match(poolName, path+".name", p.Name, "1-12 lower-case letters and digits, a letter first")
+	v.match(vmSize, path+".vmSize", withDefault(p.VMSize, defaultNodeVMSize), "a VM size such as "+defaultNodeVMSize)
+	v.validateCounts(path, p)
+	seen := map[string]bool{}
+	for i, zone := range p.Zones {
+		at := fmt.Sprintf("%s.zones[%d]", path, i)
+		v.oneOf(at, zone, "1", "2", "3")
+		v.check(!seen[zone], at, zone, "a zone once in the list")
+		seen[zone] = true
+	}
+	if p.OSDiskType != "" {
+		v.oneOf(path+".osDiskType", p.OSDiskType, "Managed", "Ephemeral")
+	}
+	v.check(p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax, path+".osDiskSizeGb",
+		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))
+	v.check(p.MaxPods == 0 || p.MaxPods >= maxPodsMin && p.MaxPods <= maxPodsMax, path+".maxPods", p.MaxPods,
+		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
+	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
+		at := path + ".labels." + key
+		v.check(nodeLabelKey.MatchString(key) && !reservedLabel.MatchString(key), at, key,
+			"a label's key by Kubernetes' rules, without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
+		v.match(nodeLabelValue, at, p.Labels[key], "at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+	}
+	for i, t := range p.Taints {
+		v.match(nodeTaint, fmt.Sprintf("%s.taints[%d]", path, i), t, "key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
+	}
+}
+
+func (v *Violations) validateCounts(path string, p NodePoolArgs) {
+	fewest, most := 1, nodeCountMax
+	if p.autoscaled() {
+		v.check(p.MinCount >= 1 && p.MinCount <= nodeCountMax, path+".minCount", p.MinCount, fmt.Sprintf("1-%d nodes, with maxCount", nodeCountMax))
+		if p.MinCount < 1 || p.MinCount > nodeCountMax {
+			return
+		}
+		v.check(p.MaxCount >= p.MinCount && p.MaxCount <= nodeCountMax, path+".maxCount", p.MaxCount,
+			fmt.Sprintf("%d-%d nodes, at least minCount", p.MinCount, nodeCountMax))
+		if p.MaxCount < p.MinCount || p.MaxCount > nodeCountMax {
+			return
+		}
+		fewest, most = p.MinCount, p.MaxCount
+	}
+	v.check(p.startCount() >= fewest && p.startCount() <= most, path+".count", p.startCount(), fmt.Sprintf("%d-%d nodes", fewest, most))
+}

@@ -1,0 +1,285 @@
+package components_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"pgregory.net/rapid"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+const (
+	netSubscription = "/subscriptions/33333333-3333-3333-3333-333333333333"
+	nodeSubnet      = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+	otherSubnet     = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/other"
+)
+
+// runCluster creates a cluster from changed arguments.
+func runCluster(t *testing.T, change func(*components.AksWithCsiArgs)) *mockengine.Engine {
+	t.Helper()
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := aksArgs()
+		change(args)
+		_, err := components.NewAksWithCsi(ctx, "cluster", args)
+		return err
+	})
+	return e
+}
+
+func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.KubernetesVersion = "1.34"
+		args.SystemPool = &components.NodePoolArgs{
+			Name: "sys", VMSize: "Standard_D4ds_v5", MinCount: 3, MaxCount: 5, Zones: []string{"1", "2", "3"},
+			OSDiskType: "Ephemeral", OSDiskSizeGB: 60, MaxPods: 110, Labels: map[string]string{"team": "platform"},
+			Taints: []string{"a=b:PreferNoSchedule"}, HostEncryption: true, CriticalAddonsOnly: true,
+		}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
+	})
+	cluster := e.Get(t, "cluster-cluster")
+	wantInputs(t, cluster, map[string]any{
+		"agentPoolProfiles[0].name":                   "sys",
+		"agentPoolProfiles[0].mode":                   "System",
+		"agentPoolProfiles[0].vmSize":                 "Standard_D4ds_v5",
+		"agentPoolProfiles[0].orchestratorVersion":    "1.34",
+		"agentPoolProfiles[0].enableAutoScaling":      true,
+		"agentPoolProfiles[0].count":                  3.0,
+		"agentPoolProfiles[0].minCount":               3.0,
+		"agentPoolProfiles[0].maxCount":               5.0,
+		"agentPoolProfiles[0].availabilityZones[2]":   "3",
+		"agentPoolProfiles[0].osDiskType":             "Ephemeral",
+		"agentPoolProfiles[0].osDiskSizeGB":           60.0,
+		"agentPoolProfiles[0].maxPods":                110.0,
+		"agentPoolProfiles[0].nodeLabels.team":        "platform",
+		"agentPoolProfiles[0].nodeTaints[0]":          "a=b:PreferNoSchedule",
+		"agentPoolProfiles[0].nodeTaints[1]":          "CriticalAddonsOnly=true:NoSchedule",
+		"agentPoolProfiles[0].enableEncryptionAtHost": true,
+		"agentPoolProfiles[0].enableNodePublicIP":     false,
+		"agentPoolProfiles[1]":                        nil,
+	})
+	if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"agentPoolProfiles[0].count"}) {
+		t.Errorf("changes of %v are ignored, want the autoscaled count", ignored)
+	}
+}
+
+func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.KubernetesVersion = "1.34.1"
+		args.NodePools = []components.NodePoolArgs{
+			{Name: "apps", Count: 2, Taints: []string{"team=a:NoSchedule"}},
+			{Name: "scaled", MinCount: 2, MaxCount: 9, Count: 4},
+			{Name: "spot", Spot: true},
+		}
+	})
+	cluster := e.Get(t, "cluster-cluster")
+	if len(cluster.RPC.GetIgnoreChanges()) > 0 {
+		t.Error("changes of a fixed count are ignored")
+	}
+	apps, scaled, spot := e.Get(t, "cluster-pool-apps"), e.Get(t, "cluster-pool-scaled"), e.Get(t, "cluster-pool-spot")
+	wantInputs(t, apps, map[string]any{
+		"resourceName": "aks", "agentPoolName": "apps", "mode": "User", "osType": "Linux", "orchestratorVersion": "1.34.1",
+		"vmSize": "Standard_D2s_v5", "count": 2.0, "nodeTaints[0]": "team=a:NoSchedule", "enableNodePublicIP": false,
+		"enableAutoScaling": nil, "minCount": nil, "scaleSetPriority": nil, "spotMaxPrice": nil,
+	})
+	wantInputs(t, scaled, map[string]any{"enableAutoScaling": true, "minCount": 2.0, "maxCount": 9.0, "count": 4.0})
+	wantInputs(t, spot, map[string]any{
+		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
+	})
+	if !slices.Equal(scaled.RPC.GetIgnoreChanges(), []string{"count"}) || len(apps.RPC.GetIgnoreChanges()) > 0 {
+		t.Error("not exactly the changes of an autoscaled count are ignored")
+	}
+	if !scaled.WaitsFor(apps) || !spot.WaitsFor(scaled) || apps.WaitsFor(scaled) {
+		t.Error("the pools are not created one after another")
+	}
+	provider := e.Get(t, "cluster-kubernetes")
+	for _, pool := range []mockengine.Registered{apps, scaled, spot} {
+		if !pool.WaitsFor(cluster) || pool.RPC.GetDeletedWith() != cluster.URN {
+			t.Errorf("%s does not come after the cluster and go with it", pool.Name)
+		}
+		if !pool.RPC.GetDeleteBeforeReplace() || !slices.Contains(pool.RPC.GetReplaceOnChanges(), "osDiskType") {
+			t.Errorf("%s is not made anew when Azure cannot change it", pool.Name)
+		}
+		if !provider.WaitsFor(pool) {
+			t.Errorf("workloads do not wait for %s", pool.Name)
+		}
+		for key, dependencies := range provider.RPC.GetPropertyDependencies() {
+			if slices.Contains(dependencies.GetUrns(), pool.URN) {
+				t.Errorf("a replacement of %s would replace what is in the cluster: %s", pool.Name, key)
+			}
+		}
+	}
+}
+
+func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		shared := pulumi.String(nodeSubnet).ToStringOutput()
+		args.SystemPool = &components.NodePoolArgs{SubnetID: shared}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: shared}, {Name: "more", SubnetID: pulumi.String(otherSubnet)}}
+	})
+	cluster, identity := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-identity")
+	wantInputs(t, cluster, map[string]any{
+		"identity.type":                      "UserAssigned",
+		"identity.userAssignedIdentities[0]": mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/cluster-identity-auto",
+		"agentPoolProfiles[0].vnetSubnetID":  nodeSubnet,
+	})
+	wantInputs(t, e.Get(t, "cluster-pool-more"), map[string]any{"vnetSubnetID": otherSubnet})
+	for name, scope := range map[string]string{"cluster-subnet-role-system": nodeSubnet, "cluster-subnet-role-more": otherSubnet} {
+		role := e.Get(t, name)
+		wantInputs(t, role, map[string]any{
+			"scope": scope, "principalId": "principal-id", "principalType": "ServicePrincipal",
+			"roleDefinitionId": netSubscription + "/providers/Microsoft.Authorization/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
+		})
+		if !role.WaitsFor(identity) || !cluster.WaitsFor(role) {
+			t.Errorf("%s does not come between identity and cluster", name)
+		}
+	}
+	if roles := countType(e, "RoleAssignment"); roles != 2 {
+		t.Errorf("%d roles on 2 subnets", roles)
+	}
+}
+
+func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.IdentityID = pulumi.String("identity-id")
+		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
+		"identity.type": "UserAssigned", "identity.userAssignedIdentities[0]": "identity-id",
+	})
+	if made := countType(e, "RoleAssignment") + countType(e, "UserAssignedIdentity"); made > 0 {
+		t.Errorf("%d identities and roles are made", made)
+	}
+}
+
+func TestWhatIsNoSubnetIsRefused(t *testing.T) {
+	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+		args := aksArgs()
+		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String("/subscriptions/x/virtualNetworks/net")}
+		_, err := components.NewAksWithCsi(ctx, "cluster", args)
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "subnetId") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+func countType(e *mockengine.Engine, typ string) int {
+	count := 0
+	for _, one := range e.Resources() {
+		if strings.HasSuffix(one.Type, ":"+typ) {
+			count++
+		}
+	}
+	return count
+}
+
+// pooledArgs are a cluster's with one pool of each kind.
+func pooledArgs() *components.AksWithCsiArgs {
+	args := aksArgs()
+	args.SystemPool = &components.NodePoolArgs{}
+	args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
+	return args
+}
+
+func TestNodePoolRules(t *testing.T) {
+	type args = components.AksWithCsiArgs
+	testRules(t, pooledArgs, (*args).Validate, []rule[args]{
+		{"a system pool's name", "systemPool.name", func(a *args) { a.SystemPool.Name = "System" }},
+		{"a pool without name", "nodePools[0].name", func(a *args) { a.NodePools[0].Name = "" }},
+		{"a name's dash", "nodePools[0].name", func(a *args) { a.NodePools[0].Name = "my-apps" }},
+		{"a name's first character", "nodePools[0].name", func(a *args) { a.NodePools[0].Name = "1apps" }},
+		{"a name's length", "nodePools[0].name", func(a *args) { a.NodePools[0].Name = strings.Repeat("a", 13) }},
+		{"the system pool's name again", "nodePools[0].name", func(a *args) { a.NodePools[0].Name = "system" }},
+		{"a name twice", "nodePools[1].name", func(a *args) { a.NodePools = append(a.NodePools, a.NodePools[0]) }},
+		{"a VM size", "systemPool.vmSize", func(a *args) { a.SystemPool.VMSize = "Standard D2s" }},
+		{"too few nodes", "systemPool.count", func(a *args) { a.SystemPool.Count = -1 }},
+		{"too many nodes", "nodePools[0].count", func(a *args) { a.NodePools[0].Count = 1001 }},
+		{"fewest nodes alone", "nodePools[0].maxCount", func(a *args) { a.NodePools[0].MinCount = 2 }},
+		{"most nodes alone", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MaxCount = 2 }},
+		{"fewest above most", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 3 }},
+		{"most above Azure's", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 1001 }},
+		{"a start below the fewest", "systemPool.count", func(a *args) {
+			a.SystemPool.MinCount, a.SystemPool.MaxCount, a.SystemPool.Count = 3, 5, 2
+		}},
+		{"a start above the most", "systemPool.count", func(a *args) {
+			a.SystemPool.MinCount, a.SystemPool.MaxCount, a.SystemPool.Count = 3, 5, 6
+		}},
+		{"a zone", "systemPool.zones[0]", func(a *args) { a.SystemPool.Zones = []string{"eastus-1"} }},
+		{"a zone twice", "systemPool.zones[1]", func(a *args) { a.SystemPool.Zones = []string{"1", "1"} }},
+		{"a disk type", "systemPool.osDiskType", func(a *args) { a.SystemPool.OSDiskType = "ephemeral" }},
+		{"a small disk", "systemPool.osDiskSizeGb", func(a *args) { a.SystemPool.OSDiskSizeGB = 29 }},
+		{"a large disk", "nodePools[0].osDiskSizeGb", func(a *args) { a.NodePools[0].OSDiskSizeGB = 2049 }},
+		{"few pods", "nodePools[0].maxPods", func(a *args) { a.NodePools[0].MaxPods = 9 }},
+		{"very few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 9 }},
+		{"few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 29 }},
+		{"many pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 251 }},
+		{"a label's key", "systemPool.labels.a b", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
+		{"AKS' own label", "systemPool.labels.kubernetes.azure.com/mode", func(a *args) {
+			a.SystemPool.Labels = map[string]string{"kubernetes.azure.com/mode": "user"}
+		}},
+		{"Kubernetes' own label", "systemPool.labels.node-role.kubernetes.io/apps", func(a *args) {
+			a.SystemPool.Labels = map[string]string{"node-role.kubernetes.io/apps": ""}
+		}},
+		{"a label's value", "systemPool.labels.a", func(a *args) { a.SystemPool.Labels = map[string]string{"a": "b c"} }},
+		{"a taint without effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b"} }},
+		{"a taint's effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:noSchedule"} }},
+		{"a taint on the system pool", "systemPool.taints[0]", func(a *args) { a.SystemPool.Taints = []string{"a=b:NoSchedule"} }},
+		{"a spot system pool", "systemPool.spot", func(a *args) { a.SystemPool.Spot = true }},
+		{"add-ons only, and nothing else", "systemPool.criticalAddonsOnly", func(a *args) {
+			a.SystemPool.CriticalAddonsOnly, a.NodePools = true, nil
+		}},
+		{"add-ons only in another pool", "nodePools[0].criticalAddonsOnly", func(a *args) { a.NodePools[0].CriticalAddonsOnly = true }},
+	})
+}
+
+func TestAcceptedPoolsOfManyKinds(t *testing.T) {
+	args := pooledArgs()
+	args.SystemPool = &components.NodePoolArgs{
+		Taints: []string{"a=b:PreferNoSchedule"}, CriticalAddonsOnly: true, Count: 1000, MinCount: 1, MaxCount: 1000,
+	}
+	args.NodePools = append(args.NodePools, components.NodePoolArgs{
+		Name: "a23456789012", Spot: true, Zones: []string{"3"}, OSDiskSizeGB: 30, MaxPods: 10, MinCount: 1, MaxCount: 1,
+		Labels: map[string]string{"example.com/Team_1": "", "a": "B.c"}, Taints: []string{"example.com/gpu=yes:NoExecute"},
+	})
+	if v := args.Validate(); len(v) > 0 {
+		t.Error(v)
+	}
+}
+
+// Azure's own patterns, of its API's specification:
+// https://github.com/Azure/azure-rest-api-specs/tree/main/specification/containerservice/resource-manager
+var (
+	azureClusterName = regexp.MustCompile(`^[a-zA-Z0-9]$|^[a-zA-Z0-9][-_a-zA-Z0-9]{0,61}[a-zA-Z0-9]$`)
+	azurePoolName    = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
+)
+
+func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
+	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`), rapid.String())
+	rapid.Check(t, func(t *rapid.T) {
+		args := pooledArgs()
+		args.ClusterName, args.DNSPrefix = name.Draw(t, "cluster"), "aks"
+		args.SystemPool.Name, args.NodePools[0].Name = name.Draw(t, "system pool"), name.Draw(t, "pool")
+		refused := map[string]bool{}
+		for _, v := range args.Validate() {
+			refused[v.Path] = true
+		}
+		check := func(path, given string, azure *regexp.Regexp) {
+			if !refused[path] && !azure.MatchString(given) {
+				t.Errorf("%s: %q is accepted, but not by Azure", path, given)
+			}
+		}
+		if args.ClusterName != "" {
+			check("clusterName", args.ClusterName, azureClusterName)
+		}
+		if args.SystemPool.Name != "" {
+			check("systemPool.name", args.SystemPool.Name, azurePoolName)
+		}
+		check("nodePools[0].name", args.NodePools[0].Name, azurePoolName)
+	})
+}
