@@ -158,7 +158,7 @@ func TestShortestRotationIsAccepted(t *testing.T) {
 }
 
 func TestKeysOfAnExistingVaultMayNeedAnHSM(t *testing.T) {
-	args := existingArgs()
+	args := existingVaultArgs()
 	args.Keys = []components.KeyArgs{{Name: "hsm", Type: "EC-HSM"}}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-key-hsm"), map[string]any{"properties.kty": "EC-HSM", "vaultName": "theirs"})

@@ -160,19 +160,19 @@ func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
 	}
 }
 
-func existingArgs() *components.KeyVaultStackArgs {
+func existingVaultArgs() *components.KeyVaultStackArgs {
 	return &components.KeyVaultStackArgs{
-		ExistingVaultID: pulumi.String(existingID),
+		ExistingVaultID: pulumi.String(existingVaultID),
 		Secrets:         []components.SecretArgs{{Name: "given", Value: pulumi.String("plain-marker")}},
 		Keys:            []components.KeyArgs{{Name: "rsa"}},
 	}
 }
 
-// existingID is spelled as some tools do; Azure does not care about the case.
-const existingID = "/subscriptions/s/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
+// existingVaultID is spelled as some tools do; Azure does not care about the case.
+const existingVaultID = "/subscriptions/s/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
 
 func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
-	args := existingArgs()
+	args := existingVaultArgs()
 	args.Protect = true
 	e := runVault(t, args)
 	if got := len(e.Resources()); got != 3 {
@@ -197,12 +197,12 @@ func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
 
 func TestOutputsOfAnExistingVault(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
-		c, err := components.NewKeyVaultStack(ctx, "vault", existingArgs())
+		c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
 		if err != nil {
 			return err
 		}
 		for output, want := range map[pulumi.StringOutput]string{
-			c.VaultID:   existingID,
+			c.VaultID:   existingVaultID,
 			c.VaultName: "theirs",
 			c.VaultURI:  "https://theirs.their-group.example/",
 			c.TenantID:  mockengine.TenantID,
@@ -226,7 +226,7 @@ func TestOutputsOfAnExistingVault(t *testing.T) {
 }
 
 func TestExistingVaultThatIsNoneFails(t *testing.T) {
-	args := existingArgs()
+	args := existingVaultArgs()
 	args.ExistingVaultID = pulumi.String("theirs")
 	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -239,7 +239,7 @@ func TestExistingVaultThatIsNoneFails(t *testing.T) {
 
 func TestExistingVaultRules(t *testing.T) {
 	type args = components.KeyVaultStackArgs
-	testRules(t, existingArgs, (*args).Validate, []rule[args]{
+	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
 		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
 		{"a tenant", "tenantId", func(a *args) { a.TenantID = pulumi.String("t") }},

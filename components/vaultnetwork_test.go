@@ -82,7 +82,7 @@ func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
 	}
 }
 
-func TestNetworkRules(t *testing.T) {
+func TestVaultNetworkRules(t *testing.T) {
 	valid := func() *components.KeyVaultStackArgs {
 		args := endpointArgs()
 		args.Network = &components.VaultNetworkArgs{AllowedIPRanges: []string{"203.0.113.7"}, SubnetIDs: []pulumi.StringInput{pulumi.String(subnetID)}}
