@@ -99,9 +99,8 @@ type AksWithCsiArgs struct {
 	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard and
 	// cluster-autoscaler, and its metrics. Left out: nothing is logged.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
-	// ContainerInsights switches on the add-on that sends the containers' logs to the workspace, with an identity and no key; it needs
-	// LogAnalyticsWorkspaceID. It collects once a data collection rule is associated with the cluster, which is not made here
-	// (https://learn.microsoft.com/azure/azure-monitor/containers/kubernetes-monitoring-enable). Left out: off.
+	// ContainerInsights sends the containers' logs and metrics to the workspace: the add-on, with an identity and no key, and the data
+	// collection rule that it follows. It needs LogAnalyticsWorkspaceID. Left out: off.
 	ContainerInsights bool `pulumi:"containerInsights,optional"`
 	// Defender switches on Microsoft Defender's sensor on the nodes; it needs LogAnalyticsWorkspaceID. Left out: off.
 	Defender bool `pulumi:"defender,optional"`
@@ -212,16 +211,22 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	if err := c.newMaintenance(ctx, name, args, cluster); err != nil {
 		return nil, err
 	}
-	unlocked := c.ClusterID
+	var watchers []pulumi.Resource
+	if args.ContainerInsights {
+		if watchers, err = c.newContainerInsights(ctx, name, args); err != nil {
+			return nil, err
+		}
+	}
 	if args.LogAnalyticsWorkspaceID != nil {
 		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, auditLogs, c)
 		if err != nil {
 			return nil, err
 		}
-		unlocked = after(ctx, unlocked, setting)
+		watchers = append(watchers, setting)
 	}
 	if args.Lock {
-		if err := newLock(ctx, name, unlocked, c); err != nil {
+		// Under the lock, Azure would refuse to delete those too.
+		if err := newLock(ctx, name, after(ctx, c.ClusterID, watchers...), c); err != nil {
 			return nil, err
 		}
 	}

@@ -349,7 +349,7 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 			if _, err := components.NewAksWithCsi(ctx, name, args); err != nil {
 				return err
 			}
-			count += 10 // component, identity, role, cluster, pool, two windows, diagnostics, lock, provider
+			count += 12 // component, identity, role, cluster, pool, two windows, rule, association, diagnostics, lock, provider
 		}
 		return nil
 	})
@@ -392,4 +392,24 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
 	}
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
+}
+
+func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
+	e := runProduction(t)
+	rule, association := e.Get(t, "cluster-insights"), e.Get(t, "cluster-insights-association")
+	wantInputs(t, rule, map[string]any{
+		"kind": "Linux",
+		"dataSources.extensions[0].extensionName":          "ContainerInsights",
+		"destinations.logAnalytics[0].workspaceResourceId": "workspace-id",
+		"dataFlows[0].streams":                             []any{"Microsoft-ContainerInsights-Group-Default"},
+		"dataFlows[0].destinations[0]":                     "workspace",
+		"destinations.logAnalytics[0].name":                "workspace",
+	})
+	wantInputs(t, association, map[string]any{
+		"dataCollectionRuleId": "cluster-insights-id",
+		"resourceUri":          mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks",
+	})
+	if lock := e.Get(t, "cluster-lock"); !lock.WaitsFor(association) || !lock.WaitsFor(rule) {
+		t.Error("Azure would refuse to delete the rule and its association, since their lock is deleted after them")
+	}
 }

@@ -1,0 +1,56 @@
+package components
+
+import (
+	"fmt"
+
+	insights "github.com/pulumi/pulumi-azure-native-sdk/insights/v2/v20220601"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// The names that Container Insights knows its parts by
+// (https://learn.microsoft.com/azure/azure-monitor/containers/kubernetes-monitoring-enable).
+const (
+	insightsStream      = "Microsoft-ContainerInsights-Group-Default"
+	insightsExtension   = "ContainerInsights"
+	insightsAssociation = "ContainerInsightsExtension"
+	insightsDestination = "workspace"
+)
+
+// newContainerInsights tells the add-on what to send where: without the rule and its association it sends nothing. They are returned.
+func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
+	rule, err := insights.NewDataCollectionRule(ctx, name+"-insights", &insights.DataCollectionRuleArgs{
+		ResourceGroupName: args.ResourceGroupName,
+		Location:          args.Location,
+		Tags:              args.Tags,
+		Kind:              pulumi.String("Linux"),
+		DataSources: insights.DataCollectionRuleDataSourcesArgs{
+			Extensions: insights.ExtensionDataSourceArray{insights.ExtensionDataSourceArgs{
+				Name:          pulumi.String(insightsAssociation),
+				ExtensionName: pulumi.String(insightsExtension),
+				Streams:       pulumi.ToStringArray([]string{insightsStream}),
+			}},
+		},
+		Destinations: insights.DataCollectionRuleDestinationsArgs{
+			LogAnalytics: insights.LogAnalyticsDestinationArray{insights.LogAnalyticsDestinationArgs{
+				Name:                pulumi.String(insightsDestination),
+				WorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
+			}},
+		},
+		DataFlows: insights.DataFlowArray{insights.DataFlowArgs{
+			Streams:      pulumi.ToStringArray([]string{insightsStream}),
+			Destinations: pulumi.ToStringArray([]string{insightsDestination}),
+		}},
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("creating the data collection rule: %w", err)
+	}
+	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", &insights.DataCollectionRuleAssociationArgs{
+		AssociationName:      pulumi.String(insightsAssociation),
+		DataCollectionRuleId: rule.ID(),
+		ResourceUri:          c.ClusterID,
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("associating the data collection rule: %w", err)
+	}
+	return []pulumi.Resource{rule, association}, nil
+}
