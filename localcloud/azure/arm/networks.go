@@ -19,7 +19,7 @@ const (
 // keyVaultService is the service endpoint of Key Vault.
 const keyVaultService = "Microsoft.KeyVault"
 
-// putNetwork writes a network with its subnets. Subnets that the body leaves out are deleted, as Azure does it.
+// putNetwork writes a network with its subnets, in the body's order. Subnets that the body leaves out are deleted, as Azure does it.
 func (c *call) putNetwork() (reply, error) {
 	old, res, err := c.begin(networksType, true)
 	if err != nil {
@@ -41,11 +41,9 @@ func (c *call) putNetwork() (reply, error) {
 		return reply{}, notImplemented("peerings of virtual networks")
 	}
 	sent, _ := properties["subnets"].([]any)
-	delete(properties, "subnets")
 	properties["resourceGuid"] = uuid.NewString()
 	if old != nil {
 		properties["resourceGuid"] = child(old, "properties")["resourceGuid"]
-		properties["subnets"] = child(old, "properties")["subnets"] // for their order
 	}
 	setDefault(properties, "enableDdosProtection", false)
 	setDefault(properties, "virtualNetworkPeerings", []any{})

@@ -254,6 +254,21 @@ func (c *call) recoverVault(vault keyvault.Vault) (reply, error) {
 	if err := json.Unmarshal(vault.Deleted.Resource, &res); err != nil {
 		return reply{}, err
 	}
+	properties := child(res, "properties")
+	if connections, ok := properties["privateEndpointConnections"].([]any); ok { // those whose endpoints are still there
+		var left []any
+		for _, connection := range connections {
+			connection, _ := connection.(object)
+			if _, ok, err := load(c.tx, text(child(child(connection, "properties"), "privateEndpoint"), "id")); err != nil {
+				return reply{}, err
+			} else if ok {
+				left = append(left, connection)
+			}
+		}
+		if properties["privateEndpointConnections"] = left; left == nil {
+			delete(properties, "privateEndpointConnections")
+		}
+	}
 	vault.Deleted = nil
 	if err := keyvault.PutVault(c.tx, vault); err != nil {
 		return reply{}, err

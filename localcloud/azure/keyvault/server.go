@@ -80,6 +80,8 @@ var routes = []route{
 	{"GET /keys/{name}/{version}", Key, "keys/read", (*call).getKey},
 	{"POST /keys/{name}/create", Key, "keys/create/action", (*call).createKey},
 	{"POST /keys/{name}/rotate", Key, "keys/rotate/action", (*call).rotateKey},
+	{"GET /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/read", (*call).getRotationPolicy},
+	{"PUT /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/write", (*call).setRotationPolicy},
 	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
 	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
 	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
