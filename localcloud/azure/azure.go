@@ -35,7 +35,7 @@ type (
 	ClusterSpec = arm.ClusterSpec
 )
 
-// Options of a Cloud; all are required but FederatedWriteTime.
+// Options of a Cloud; all are required but the times.
 type Options struct {
 	// Dir is where the store is: all that has to outlive the process.
 	Dir string
@@ -50,6 +50,8 @@ type Options struct {
 	FederatedWriteTime time.Duration
 	// Record is a folder that is given what Resource Manager is sent, without the values of secrets. Default: none.
 	Record string
+	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
+	PoolTime time.Duration
 }
 
 // Credentials are those of the service principal that is Owner of the subscription.
@@ -89,7 +91,7 @@ func (c *Cloud) start(o Options) error {
 	}
 	c.manager, err = arm.New(arm.Config{
 		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID,
-		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime,
+		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime,
 	})
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ func (c *Cloud) start(o Options) error {
 	for host, service := range map[string]http.Handler{
 		arm.Host:         manager,
 		entra.Host:       tokens,
-		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, TenantID),
+		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
 		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
 	} {
 		o.Edge.Handle(host, logged(o.Log, service))

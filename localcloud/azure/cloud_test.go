@@ -102,6 +102,8 @@ type fixture struct {
 	stop     func()
 	owner    azcore.TokenCredential
 	slow     time.Duration // what a write of a federated credential takes
+	slowPool time.Duration // what an operation on a node pool takes
+	way      *edge.Edge
 }
 
 type lockedBuffer struct {
@@ -136,20 +138,17 @@ func (f *fixture) start() {
 	f.must(err)
 	f.cloud, err = azure.New(azure.Options{
 		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		FederatedWriteTime: f.slow,
+		FederatedWriteTime: f.slow, PoolTime: f.slowPool,
 	})
 	f.must(err)
+	f.way = way
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	f.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- way.Serve(ctx, l) }()
 
-	ca, err := os.ReadFile(way.CAFile())
-	f.must(err)
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}), TLSClientConfig: &tls.Config{RootCAs: roots}}
+	transport := f.transport(l)
 	f.client = &http.Client{Transport: transport}
 	c := f.cloud.Credentials()
 	f.owner, err = azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret,
@@ -164,6 +163,33 @@ func (f *fixture) start() {
 		f.cloud.Close()
 		f.stop = func() {}
 	}
+}
+
+// transport goes through the proxy at a listener, and trusts the throw-away authority.
+func (f *fixture) transport(l net.Listener) *http.Transport {
+	f.Helper()
+	ca, err := os.ReadFile(f.way.CAFile())
+	f.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}), TLSClientConfig: &tls.Config{RootCAs: roots}}
+}
+
+// from is a client whose requests come from the nodes of a cluster, through a socket of its own.
+func (f *fixture) from(cluster string) *http.Client {
+	f.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- f.way.Serve(edge.WithOrigin(ctx, cluster), l) }()
+	transport := f.transport(l)
+	f.Cleanup(func() {
+		transport.CloseIdleConnections()
+		cancel()
+		f.must(<-served)
+	})
+	return &http.Client{Transport: transport}
 }
 
 func (f *fixture) must(err error) {
@@ -207,24 +233,56 @@ var (
 // call is a request as the owner makes it by hand, for what the SDK's types cannot say. It returns the status and the code.
 func (f *fixture) call(method, path string, body any) (int, string) {
 	f.Helper()
+	status, answer := f.ask(method, path, body)
+	fault, _ := answer["error"].(map[string]any)
+	code, _ := fault["code"].(string)
+	return status, code
+}
+
+// put is a call that has to succeed. It returns the resource, and waits for operations under way.
+func (f *fixture) put(path string, body any) map[string]any {
+	f.Helper()
+	status, answer := f.ask(http.MethodPut, path, body)
+	if status >= 400 {
+		f.Fatalf("PUT %s: %d %v", path, status, answer)
+	}
+	f.must(f.cloud.Settle(f.Context()))
+	return answer
+}
+
+// get is the properties of a resource that has to be there.
+func (f *fixture) get(path string) map[string]any {
+	f.Helper()
+	status, answer := f.ask(http.MethodGet, path, nil)
+	if status != http.StatusOK {
+		f.Fatalf("GET %s: %d %v", path, status, answer)
+	}
+	properties, _ := answer["properties"].(map[string]any)
+	return properties
+}
+
+func (f *fixture) ask(method, path string, body any) (int, map[string]any) {
+	f.Helper()
 	token, err := f.owner.GetToken(f.Context(), armScope)
 	f.must(err)
-	encoded, err := json.Marshal(body)
-	f.must(err)
-	req, err := http.NewRequestWithContext(f.Context(), method, "https://management.azure.com"+path, bytes.NewReader(encoded))
+	var content io.Reader
+	if body != nil {
+		encoded, err := json.Marshal(body)
+		f.must(err)
+		content = bytes.NewReader(encoded)
+	}
+	req, err := http.NewRequestWithContext(f.Context(), method, "https://management.azure.com"+path, content)
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := f.client.Do(req)
 	f.must(err)
 	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
+	data, err := io.ReadAll(resp.Body)
 	f.must(err)
-	var refusal struct {
-		Error struct{ Code string } `json:"error"`
-	}
-	_ = json.Unmarshal(content, &refusal) // an answer without an error has no code
-	return resp.StatusCode, refusal.Error.Code
+	var answer map[string]any
+	_ = json.Unmarshal(data, &answer) // some answers have no body
+	return resp.StatusCode, answer
 }
 
 // path is one in the subscription.

@@ -17,6 +17,19 @@ const handshakeTime = 10 * time.Second
 
 type hostKey struct{}
 
+type originKey struct{}
+
+// WithOrigin says where the requests of a Serve with this context come from, in words that the handlers understand.
+func WithOrigin(ctx context.Context, origin string) context.Context {
+	return context.WithValue(ctx, originKey{}, origin)
+}
+
+// Origin is what WithOrigin said of a request with this context, or empty.
+func Origin(ctx context.Context) string {
+	origin, _ := ctx.Value(originKey{}).(string)
+	return origin
+}
+
 // Serve answers proxy requests on l until ctx is done, then closes l and every connection, and returns nil. Handlers see the
 // end of their request's context.
 func (e *Edge) Serve(ctx context.Context, l net.Listener) error {

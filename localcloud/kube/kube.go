@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -314,7 +315,7 @@ func (m *Manager) serveEdge(c *cluster) (func(), error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
-		if err := m.Edge.Serve(ctx, l); err != nil && ctx.Err() == nil {
+		if err := m.Edge.Serve(edge.WithOrigin(ctx, c.spec.ID), l); err != nil && ctx.Err() == nil {
 			m.Log.Error("edge for the cluster ended", "cluster", c.spec.Name, "error", err)
 		}
 	}()

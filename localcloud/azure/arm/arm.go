@@ -35,6 +35,8 @@ type Config struct {
 	Clusters       Clusters
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy; Azure takes seconds.
 	FederatedWriteTime time.Duration
+	// PoolTime is how long an operation on a node pool takes; Azure takes minutes.
+	PoolTime time.Duration
 }
 
 // Service answers for one subscription.
@@ -128,7 +130,7 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
-	body, err := readBody(w, r, op.model)
+	body, err := readBody(w, r, op.model, kind.partial)
 	if err != nil {
 		return reply{}, err
 	}
@@ -152,6 +154,9 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 			return err
 		}
 		if err := c.checkPlace(kind); err != nil {
+			return err
+		}
+		if err := c.checkLocks(kind); err != nil {
 			return err
 		}
 		answer, err = op.do(c)
@@ -248,7 +253,7 @@ func (c *call) checkPlace(kind *resourceType) error {
 }
 
 // readBody reads the request's body and holds it against the model of the operation.
-func readBody(w http.ResponseWriter, r *http.Request, model func() any) (object, error) {
+func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial bool) (object, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20))
 	if err != nil {
 		return nil, badRequest("InvalidRequestContent", "The request content could not be read.")
@@ -265,7 +270,7 @@ func readBody(w http.ResponseWriter, r *http.Request, model func() any) (object,
 			"a JSON object.")
 	}
 	if model != nil {
-		if err := checkBody(model(), body); err != nil {
+		if err := checkBody(model(), body, partial); err != nil {
 			return nil, err
 		}
 	}

@@ -15,8 +15,9 @@ type object = map[string]any
 // envelope is what every resource has and a client may send back; Resource Manager ignores it.
 var envelope = []string{"id", "name", "type", "systemData", "etag"}
 
-// checkBody holds a body against the official model of its type: what the model does not keep, Azure does not know.
-func checkBody(model any, body object) error {
+// checkBody holds a body against the model of its type. What the official model does not keep, Azure does not know; a partial model
+// is one of our own, and Azure may know more.
+func checkBody(model any, body object, partial bool) error {
 	sent := make(object, len(body))
 	for key, value := range body {
 		if !slices.Contains(envelope, key) {
@@ -42,6 +43,9 @@ func checkBody(model any, body object) error {
 	compare("", sent, known, &unknown)
 	if len(unknown) > 0 {
 		slices.Sort(unknown)
+		if partial {
+			return notImplemented("the properties '%s'", strings.Join(unknown, "', '"))
+		}
 		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(unknown, "', '"))
 	}
 	return nil

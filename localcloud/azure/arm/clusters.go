@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/http"
-	"regexp"
 	"strings"
 	"time"
 
@@ -26,7 +25,8 @@ type Clusters interface {
 	Start(ctx context.Context, spec ClusterSpec) error
 	// Delete stops a cluster and removes it. One that is not there is no error.
 	Delete(ctx context.Context, id string) error
-	// Kubeconfig is that of the cluster's administrator, for clients outside it.
+	// Kubeconfig is for clients outside the cluster: that of whoever signs in with Entra ID where spec says so, else the
+	// administrator's.
 	Kubeconfig(ctx context.Context, spec ClusterSpec) ([]byte, error)
 	// PublicKeys are those of the cluster's service-account tokens, known from the moment that Start is called.
 	PublicKeys(id string) ([]crypto.PublicKey, error)
@@ -40,9 +40,14 @@ type ClusterSpec struct {
 	FQDN      string // of the API server
 	IssuerURL string // of the service-account tokens; it ends in a slash
 	Version   string // of Kubernetes, as asked for; empty: the default
-	PoolName  string
+	PoolName  string // the first system pool's
 	VMSize    string
-	Nodes     int
+	// Entra is the integration with Entra ID, AzureRBAC that Azure's roles count in the cluster, LocalAccounts that there is a
+	// certificate of an administrator, and AdminGroups the object ids of administrators' groups, joined with commas.
+	Entra         bool
+	AzureRBAC     bool
+	LocalAccounts bool
+	AdminGroups   string
 	// SecretsProvider is the Key Vault Secrets Provider add-on.
 	SecretsProvider      bool
 	Rotation             bool
@@ -51,34 +56,40 @@ type ClusterSpec struct {
 
 // clusterProperties are what the service acts on. Everything else is kept and shown.
 type clusterProperties struct {
-	DNSPrefix         string                  `json:"dnsPrefix"`
-	FQDN              string                  `json:"fqdn"`
-	KubernetesVersion string                  `json:"kubernetesVersion"`
-	DisableLocal      bool                    `json:"disableLocalAccounts"`
-	NodeResourceGroup string                  `json:"nodeResourceGroup"`
-	Pools             []poolProperties        `json:"agentPoolProfiles"`
-	Addons            map[string]addonProfile `json:"addonProfiles"`
-	OIDC              struct {
+	DNSPrefix           string                  `json:"dnsPrefix"`
+	FQDN                string                  `json:"fqdn"`
+	KubernetesVersion   string                  `json:"kubernetesVersion"`
+	SupportPlan         string                  `json:"supportPlan"`
+	RBAC                *bool                   `json:"enableRBAC"`
+	Entra               *entraProfile           `json:"aadProfile"`
+	DisableLocal        bool                    `json:"disableLocalAccounts"`
+	APIServer           apiServerProfile        `json:"apiServerAccessProfile"`
+	Upgrades            upgradeProfile          `json:"autoUpgradeProfile"`
+	NodeResourceGroup   string                  `json:"nodeResourceGroup"`
+	DiskEncryptionSetID string                  `json:"diskEncryptionSetID"`
+	Pools               []poolProperties        `json:"agentPoolProfiles"`
+	Addons              map[string]addonProfile `json:"addonProfiles"`
+	OIDC                struct {
 		Enabled   bool   `json:"enabled"`
 		IssuerURL string `json:"issuerURL"`
 	} `json:"oidcIssuerProfile"`
-	Security struct {
-		WorkloadIdentity struct {
-			Enabled bool `json:"enabled"`
-		} `json:"workloadIdentity"`
-	} `json:"securityProfile"`
-}
-
-type poolProperties struct {
-	Name   string `json:"name"`
-	Mode   string `json:"mode"`
-	Count  int    `json:"count"`
-	VMSize string `json:"vmSize"`
+	Security securityProfile `json:"securityProfile"`
+	Network  networkProfile  `json:"networkProfile"`
 }
 
 type addonProfile struct {
 	Enabled bool              `json:"enabled"`
 	Config  map[string]string `json:"config"`
+}
+
+// setting reads one of an add-on's; AKS compares their names without case.
+func (a addonProfile) setting(name string) string {
+	for key, value := range a.Config {
+		if strings.EqualFold(key, name) {
+			return value
+		}
+	}
+	return ""
 }
 
 // secretsProvider finds the add-on; AKS compares its name without case.
@@ -107,39 +118,6 @@ func (a addonProfile) pollInterval() (time.Duration, error) {
 	return interval, nil
 }
 
-var poolName = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
-
-// check holds the properties against AKS's rules.
-func (p clusterProperties) check() error {
-	invalid := func(parameter, format string, args ...any) error {
-		return badRequest("InvalidParameter", "The value of parameter %s is invalid: %s.", parameter, fmt.Sprintf(format, args...))
-	}
-	if p.DNSPrefix == "" {
-		return invalid("dnsPrefix", "it is required")
-	}
-	system := false
-	for i, pool := range p.Pools {
-		parameter := fmt.Sprintf("agentPoolProfiles[%d]", i)
-		switch {
-		case !poolName.MatchString(pool.Name):
-			return invalid(parameter+".name", "%q has to be 1 to 12 lowercase letters and digits, and a letter first", pool.Name)
-		case pool.VMSize == "":
-			return invalid(parameter+".vmSize", "it is required")
-		case pool.Count < 0 || pool.Count > 1000:
-			return invalid(parameter+".count", "%d is not between 0 and 1000", pool.Count)
-		}
-		system = system || pool.Mode == "System" && pool.Count > 0
-	}
-	if !system {
-		return invalid("agentPoolProfiles", "there has to be a pool of mode System with at least one node")
-	}
-	if p.Security.WorkloadIdentity.Enabled && !p.OIDC.Enabled {
-		return invalid("securityProfile.workloadIdentity", "it needs oidcIssuerProfile.enabled")
-	}
-	_, err := p.secretsProvider().pollInterval()
-	return err
-}
-
 func (c *call) putCluster() (reply, error) {
 	old, res, err := c.begin(clustersType, true)
 	if err != nil {
@@ -149,6 +127,11 @@ func (c *call) putCluster() (reply, error) {
 	var given, before clusterProperties
 	if err := decode(properties, &given); err != nil {
 		return reply{}, err
+	}
+	if old != nil {
+		if err := c.clusterIsIdle(old); err != nil {
+			return reply{}, err
+		}
 	}
 	if err := given.check(); err != nil {
 		return reply{}, err
@@ -162,9 +145,15 @@ func (c *call) putCluster() (reply, error) {
 		if err := decode(child(old, "properties"), &before); err != nil {
 			return reply{}, err
 		}
-		if err := checkClusterChange(old, given, before); err != nil {
+		if err := checkClusterChange(given, before); err != nil {
 			return reply{}, err
 		}
+	}
+	if err := c.checkSKU(res, given); err != nil {
+		return reply{}, err
+	}
+	if err := c.checkClusterRefs(res, given); err != nil {
+		return reply{}, err
 	}
 	if err := c.fillCluster(old, res, given, before); err != nil {
 		return reply{}, err
@@ -174,18 +163,56 @@ func (c *call) putCluster() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if err := c.writePools(res); err != nil {
+		return reply{}, err
+	}
+	if answer.body, _, err = load(c.tx, text(res, "id")); err != nil {
+		return reply{}, err
+	}
 	op, err := startOperation(c.tx, res, doing)
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, c.startCluster) }
 	return answer, err
 }
 
-// checkClusterChange refuses what an update cannot do.
-func checkClusterChange(old object, given, before clusterProperties) error {
-	if state := provisioningState(old); state != succeeded && state != failed {
-		return conflict("OperationNotAllowed", "Operation is not allowed: another operation (%s) is in progress on the cluster '%s'.",
-			state, text(old, "name"))
+// writePools makes resources of the pools in a cluster's body. Those that it does not have stay.
+func (c *call) writePools(cluster object) error {
+	profiles, _ := child(cluster, "properties")["agentPoolProfiles"].([]any)
+	for _, profile := range profiles {
+		profile, _ := profile.(object)
+		id := text(cluster, "id") + "/agentPools/" + text(profile, "name")
+		old, _, err := load(c.tx, id)
+		if err != nil {
+			return err
+		}
+		properties := clone(profile)
+		delete(properties, "name")
+		var given, before poolProperties
+		if err := decode(properties, &given); err != nil {
+			return err
+		}
+		var was object
+		if old != nil {
+			was = child(old, "properties")
+			if err := decode(was, &before); err != nil {
+				return err
+			}
+			if err := given.checkChange(before); err != nil {
+				return err
+			}
+		}
+		fillPool(was, properties, given)
+		res := object{"id": id, "name": profile["name"], "type": poolsType, "properties": properties}
+		setState(res, succeeded)
+		if err := save(c.tx, res); err != nil {
+			return err
+		}
 	}
+	return mirrorPools(c.tx, text(cluster, "id"))
+}
+
+// checkClusterChange refuses what an update cannot do.
+func checkClusterChange(given, before clusterProperties) error {
 	switch {
 	case given.DNSPrefix != before.DNSPrefix:
 		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.dnsPrefix' is not allowed.")
@@ -193,6 +220,17 @@ func checkClusterChange(old object, given, before clusterProperties) error {
 		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.nodeResourceGroup' is not allowed.")
 	case before.OIDC.Enabled && !given.OIDC.Enabled:
 		return badRequest("OIDCIssuerFeatureCannotBeDisabled", "OIDC issuer feature cannot be disabled.")
+	case before.Entra != nil && given.Entra == nil:
+		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.aadProfile' is not allowed: the integration with "+
+			"Microsoft Entra ID cannot be disabled.")
+	}
+	for _, property := range []struct{ name, was, is string }{
+		{"networkPlugin", before.Network.Plugin, given.Network.Plugin}, {"serviceCidr", before.Network.ServiceCIDR, given.Network.ServiceCIDR},
+		{"dnsServiceIP", before.Network.DNS, given.Network.DNS}, {"loadBalancerSku", before.Network.LoadBalancer, given.Network.LoadBalancer},
+	} {
+		if property.is != "" && property.was != "" && !strings.EqualFold(property.is, property.was) {
+			return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.%s' is not allowed.", property.name)
+		}
 	}
 	return nil
 }
@@ -219,14 +257,12 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 	setDefault(properties, "maxAgentPools", 100)
 	setDefault(properties, "supportPlan", "KubernetesOfficial")
 	properties["powerState"] = object{"code": "Running"}
-	if pools, ok := properties["agentPoolProfiles"].([]any); ok {
-		for _, pool := range pools {
-			if pool, ok := pool.(object); ok {
-				pool["provisioningState"], pool["powerState"] = succeeded, object{"code": "Running"}
-				pool["currentOrchestratorVersion"] = KubernetesVersion
-			}
-		}
+	given.Network.fill(properties)
+	if given.Entra != nil {
+		setDefault(child(properties, "aadProfile"), "tenantID", c.TenantID)
+		setDefault(child(properties, "aadProfile"), "enableAzureRBAC", false)
 	}
+	setDefault(properties, "disableLocalAccounts", false)
 	return c.fillClusterIdentities(old, res)
 }
 
@@ -300,16 +336,19 @@ func specOf(res object) (ClusterSpec, clusterProperties, error) {
 	spec := ClusterSpec{
 		ID: text(res, "id"), Name: text(res, "name"), Location: text(res, "location"), FQDN: p.FQDN,
 		IssuerURL: p.OIDC.IssuerURL, Version: p.KubernetesVersion,
+		LocalAccounts:   !p.DisableLocal,
 		SecretsProvider: addon.Enabled, Rotation: addon.Config["enableSecretRotation"] == "true", RotationPollInterval: interval,
 	}
 	if spec.IssuerURL == "" { // as AKS has it without the OIDC issuer: the tokens are of use in the cluster only
 		spec.IssuerURL = "https://" + p.FQDN + "/"
 	}
+	if p.Entra != nil {
+		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(p.Entra.AdminGroups, ",")
+	}
 	for _, pool := range p.Pools {
-		if pool.Mode == "System" && spec.PoolName == "" {
+		if pool.system() && spec.PoolName == "" {
 			spec.PoolName, spec.VMSize = pool.Name, pool.VMSize
 		}
-		spec.Nodes += pool.Count
 	}
 	return spec, p, nil
 }
@@ -388,11 +427,11 @@ func (c *call) credential(name string) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if properties.DisableLocal {
-		if name == "clusterAdmin" {
+	if name == "clusterAdmin" {
+		if properties.DisableLocal {
 			return reply{}, badRequest("BadRequest", "Getting static credential is not allowed because this cluster is set to disable local accounts.")
 		}
-		return reply{}, notImplemented("the kubeconfig of a cluster without local accounts")
+		spec.Entra = false // the administrator signs in with a certificate
 	}
 	config, err := c.Clusters.Kubeconfig(c.background, spec)
 	if err != nil {

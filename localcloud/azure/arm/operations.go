@@ -67,7 +67,10 @@ func (s *Service) run(op operationRecord, work func(ctx context.Context, id stri
 				return err
 			}
 			setState(res, op.Status)
-			return save(tx, res)
+			if err := save(tx, res); err != nil || text(res, "type") != poolsType {
+				return err
+			}
+			return mirrorPools(tx, cut(op.Resource, 2))
 		})
 	})
 }
@@ -106,10 +109,15 @@ func (s *Service) resume() error {
 }
 
 func (s *Service) workOf(op operationRecord) func(context.Context, string) error {
-	if op.Doing != deleting {
+	kind := parse(http.MethodGet, op.Resource).kind
+	switch {
+	case kind == poolsType && op.Doing == deleting:
+		return s.removePool
+	case kind == poolsType:
+		return s.settlePool
+	case op.Doing != deleting:
 		return s.startCluster
-	}
-	if parse(http.MethodGet, op.Resource).kind == clustersType {
+	case kind == clustersType:
 		return s.removeCluster
 	}
 	return s.removeGroup

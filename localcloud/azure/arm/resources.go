@@ -50,6 +50,8 @@ func destroy(tx *store.Tx, res object) error {
 		switch text(one, "type") {
 		case vaultsType:
 			err = softDeleteVault(tx, one)
+		case endpointsType:
+			err = disconnect(tx, one)
 		case identitiesType:
 			err = entra.DeleteApplication(tx, text(child(one, "properties"), "clientId"))
 		}

@@ -3,10 +3,10 @@ package arm
 import (
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
@@ -20,7 +20,8 @@ type resourceType struct {
 	rule     string         // the same in words
 
 	get, list, put, patch, delete func(*call) (reply, error)
-	putModel, patchModel          func() any // the official model of the body
+	putModel, patchModel          func() any // the model of the body
+	partial                       bool       // the model is not the official one, and knows less
 	actions                       []action
 	// exclusive keeps others out while a put or delete is under way.
 	exclusive func(*Service, target) (release, error)
@@ -65,121 +66,107 @@ var elsewhere = []string{
 	"Microsoft.KeyVault/vaults/accessPolicies", "Microsoft.KeyVault/vaults/privateEndpointConnections",
 	"Microsoft.KeyVault/vaults/privateLinkResources", "Microsoft.KeyVault/operations", "Microsoft.KeyVault/checkMhsmNameAvailability",
 	"Microsoft.ManagedIdentity/identities", "Microsoft.ManagedIdentity/operations",
-	"Microsoft.Authorization/locks", "Microsoft.Authorization/policyAssignments", "Microsoft.Authorization/policyDefinitions",
+	"Microsoft.Authorization/policyAssignments", "Microsoft.Authorization/policyDefinitions",
 	"Microsoft.Authorization/permissions", "Microsoft.Authorization/denyAssignments", "Microsoft.Authorization/operations",
 	"Microsoft.Authorization/classicAdministrators", "Microsoft.Authorization/providerOperations",
 	"Microsoft.Authorization/roleEligibilityScheduleRequests", "Microsoft.Authorization/roleAssignmentScheduleRequests",
 	"Microsoft.ContainerService/managedClusters", "Microsoft.ContainerService/locations", "Microsoft.ContainerService/fleets",
 	"Microsoft.ContainerService/snapshots", "Microsoft.ContainerService/operations",
+	"Microsoft.Network", "Microsoft.Insights", "Microsoft.OperationalInsights",
 }
 
 // table is every type that is served.
 func (s *Service) table() []resourceType {
-	return []resourceType{
-		{
-			name: "Microsoft.Resources/tenants", versions: resourceVersions,
-			list: (*call).listTenants,
-		},
-		{
-			name: subscriptionsType, versions: resourceVersions,
-			get: (*call).getSubscription, list: (*call).listSubscriptions,
-		},
-		{
-			name: "Microsoft.Resources/providers", versions: resourceVersions,
-			get: (*call).getProvider,
-		},
-		{
-			name: groupsType, versions: resourceVersions,
-			valid: regexp.MustCompile(`^[-\w._()]{0,89}[-\w_()]$`),
-			rule:  "up to 90 letters, digits, underscores, hyphens, parentheses and periods, and no period at the end",
-			get:   (*call).getStored, list: (*call).listGroups,
-			put: (*call).putGroup, putModel: func() any { return new(armresources.ResourceGroup) },
-			patch: (*call).patchTags, patchModel: func() any { return new(armresources.ResourceGroupPatchable) },
-			delete: (*call).deleteGroup,
-		},
-		{name: subscriptionsType + "/resources", versions: resourceVersions, list: (*call).listResources},
-		{name: groupsType + "/resources", versions: resourceVersions, list: (*call).listResources},
-		{name: subscriptionsType + "/operationresults", versions: resourceVersions, get: (*call).getOperationResult},
-		{
-			name: vaultsType, versions: keyVaultVersions,
-			get: (*call).getStored, list: (*call).listStored,
-			put: (*call).putVault, putModel: func() any { return new(armkeyvault.VaultCreateOrUpdateParameters) },
-			patch: (*call).patchVault, patchModel: func() any { return new(armkeyvault.VaultPatchParameters) },
-			delete: (*call).deleteVault,
-		},
-		{
-			name: "Microsoft.KeyVault", versions: keyVaultVersions,
-			actions: []action{{
-				name: "checkNameAvailability", permission: "Microsoft.KeyVault/checkNameAvailability/read", readOnly: true,
-				model: func() any { return new(armkeyvault.VaultCheckNameAvailabilityParameters) }, do: (*call).checkVaultName,
-			}},
-		},
-		{name: "Microsoft.KeyVault/deletedVaults", versions: keyVaultVersions, list: (*call).listDeletedVaults},
-		{
-			name: "Microsoft.KeyVault/locations/deletedVaults", versions: keyVaultVersions, get: (*call).getDeletedVault,
-			actions: []action{{name: "purge", do: (*call).purgeVault}},
-		},
-		{
-			name: vaultsType + "/secrets", versions: keyVaultVersions, valid: vaultObjectName, rule: vaultObjectRule,
-			get: (*call).getSecret, list: (*call).listSecrets,
-			put: (*call).putSecret, putModel: func() any { return new(armkeyvault.SecretCreateOrUpdateParameters) },
-			patch: (*call).patchSecret, patchModel: func() any { return new(armkeyvault.SecretPatchParameters) },
-		},
-		{
-			name: vaultsType + "/keys", versions: keyVaultVersions, valid: vaultObjectName, rule: vaultObjectRule,
-			get: (*call).getKey, list: (*call).listKeys,
-			put: (*call).putKey, putModel: func() any { return new(armkeyvault.KeyCreateParameters) },
-		},
-		{
-			name: vaultsType + "/keys/versions", versions: keyVaultVersions,
-			get: (*call).getKeyVersion, list: (*call).listKeyVersions,
-		},
-		{
-			name: identitiesType, versions: identityVersions,
-			valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$`),
-			rule:  "3 to 128 letters, digits, underscores and hyphens, and a letter or digit first",
-			get:   (*call).getStored, list: (*call).listStored,
-			put: (*call).putIdentity, putModel: func() any { return new(armmsi.Identity) },
-			patch: (*call).patchTags, patchModel: func() any { return new(armmsi.IdentityUpdate) },
-			delete: (*call).deleteIdentity,
-		},
-		{
-			name: federatedType, versions: federatedVersion,
-			valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`),
-			rule:  "3 to 120 letters, digits, underscores and hyphens, and a letter or digit first",
-			get:   (*call).getStored, list: (*call).listStored,
-			put: (*call).putFederated, putModel: func() any { return new(armmsi.FederatedIdentityCredential) },
-			delete: (*call).deleteFederated, exclusive: lockIdentity,
-		},
-		{
-			name: roleAssignmentsType, versions: roleVersions,
-			valid: guid, rule: "a GUID",
-			get: (*call).getAssignment, list: (*call).listAssignments,
-			put: (*call).putAssignment, putModel: func() any { return new(armauthorization.RoleAssignmentCreateParameters) },
-			delete: (*call).deleteAssignment,
-		},
-		{
-			name: roleDefinitionsType, versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...),
-			get: (*call).getDefinition, list: (*call).listDefinitions,
-		},
-		{
-			name: clustersType, versions: clusterVersions,
-			valid: regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`),
-			rule:  "1 to 63 letters, digits, underscores and hyphens, and a letter or digit first and last",
-			get:   (*call).getStored, list: (*call).listStored,
-			put: (*call).putCluster, putModel: func() any { return new(armcontainerservice.ManagedCluster) },
-			patch: (*call).patchTags, patchModel: func() any { return new(armcontainerservice.TagsObject) },
-			delete: (*call).deleteCluster,
-			actions: []action{
-				{name: "listClusterUserCredential", readOnly: true, do: (*call).userCredential},
-				{name: "listClusterAdminCredential", readOnly: true, do: (*call).adminCredential},
-			},
-		},
-		{
-			name: "Microsoft.ContainerService/locations/operations", versions: clusterVersions,
-			get: (*call).getOperation,
-		},
-	}
+	return slices.Concat(coreTypes, clusterTypes, networkTypes, extensionTypes)
+}
+
+var coreTypes = []resourceType{
+	{
+		name: "Microsoft.Resources/tenants", versions: resourceVersions,
+		list: (*call).listTenants,
+	},
+	{
+		name: subscriptionsType, versions: resourceVersions,
+		get: (*call).getSubscription, list: (*call).listSubscriptions,
+	},
+	{
+		name: "Microsoft.Resources/providers", versions: resourceVersions,
+		get: (*call).getProvider,
+	},
+	{
+		name: groupsType, versions: resourceVersions,
+		valid: regexp.MustCompile(`^[-\w._()]{0,89}[-\w_()]$`),
+		rule:  "up to 90 letters, digits, underscores, hyphens, parentheses and periods, and no period at the end",
+		get:   (*call).getStored, list: (*call).listGroups,
+		put: (*call).putGroup, putModel: func() any { return new(armresources.ResourceGroup) },
+		patch: (*call).patchTags, patchModel: func() any { return new(armresources.ResourceGroupPatchable) },
+		delete: (*call).deleteGroup,
+	},
+	{name: subscriptionsType + "/resources", versions: resourceVersions, list: (*call).listResources},
+	{name: groupsType + "/resources", versions: resourceVersions, list: (*call).listResources},
+	{name: subscriptionsType + "/operationresults", versions: resourceVersions, get: (*call).getOperationResult},
+	{
+		name: vaultsType, versions: keyVaultVersions,
+		get: (*call).getStored, list: (*call).listStored,
+		put: (*call).putVault, putModel: func() any { return new(armkeyvault.VaultCreateOrUpdateParameters) },
+		patch: (*call).patchVault, patchModel: func() any { return new(armkeyvault.VaultPatchParameters) },
+		delete: (*call).deleteVault,
+	},
+	{
+		name: "Microsoft.KeyVault", versions: keyVaultVersions,
+		actions: []action{{
+			name: "checkNameAvailability", permission: "Microsoft.KeyVault/checkNameAvailability/read", readOnly: true,
+			model: func() any { return new(armkeyvault.VaultCheckNameAvailabilityParameters) }, do: (*call).checkVaultName,
+		}},
+	},
+	{name: "Microsoft.KeyVault/deletedVaults", versions: keyVaultVersions, list: (*call).listDeletedVaults},
+	{
+		name: "Microsoft.KeyVault/locations/deletedVaults", versions: keyVaultVersions, get: (*call).getDeletedVault,
+		actions: []action{{name: "purge", do: (*call).purgeVault}},
+	},
+	{
+		name: vaultsType + "/secrets", versions: keyVaultVersions, valid: vaultObjectName, rule: vaultObjectRule,
+		get: (*call).getSecret, list: (*call).listSecrets,
+		put: (*call).putSecret, putModel: func() any { return new(armkeyvault.SecretCreateOrUpdateParameters) },
+		patch: (*call).patchSecret, patchModel: func() any { return new(armkeyvault.SecretPatchParameters) },
+	},
+	{
+		name: vaultsType + "/keys", versions: keyVaultVersions, valid: vaultObjectName, rule: vaultObjectRule,
+		get: (*call).getKey, list: (*call).listKeys,
+		put: (*call).putKey, putModel: func() any { return new(armkeyvault.KeyCreateParameters) },
+	},
+	{
+		name: vaultsType + "/keys/versions", versions: keyVaultVersions,
+		get: (*call).getKeyVersion, list: (*call).listKeyVersions,
+	},
+	{
+		name: identitiesType, versions: identityVersions,
+		valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$`),
+		rule:  "3 to 128 letters, digits, underscores and hyphens, and a letter or digit first",
+		get:   (*call).getStored, list: (*call).listStored,
+		put: (*call).putIdentity, putModel: func() any { return new(armmsi.Identity) },
+		patch: (*call).patchTags, patchModel: func() any { return new(armmsi.IdentityUpdate) },
+		delete: (*call).deleteIdentity,
+	},
+	{
+		name: federatedType, versions: federatedVersion,
+		valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`),
+		rule:  "3 to 120 letters, digits, underscores and hyphens, and a letter or digit first",
+		get:   (*call).getStored, list: (*call).listStored,
+		put: (*call).putFederated, putModel: func() any { return new(armmsi.FederatedIdentityCredential) },
+		delete: (*call).deleteFederated, exclusive: lockIdentity,
+	},
+	{
+		name: roleAssignmentsType, versions: roleVersions,
+		valid: guid, rule: "a GUID",
+		get: (*call).getAssignment, list: (*call).listAssignments,
+		put: (*call).putAssignment, putModel: func() any { return new(armauthorization.RoleAssignmentCreateParameters) },
+		delete: (*call).deleteAssignment,
+	},
+	{
+		name: roleDefinitionsType, versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...),
+		get: (*call).getDefinition, list: (*call).listDefinitions,
+	},
 }
 
 // short is the type without its namespace.

@@ -97,6 +97,9 @@ type keyProperties struct {
 	CurveName  string              `json:"curveName"`
 	KeyOps     []string            `json:"keyOps"`
 	Attributes keyvault.Attributes `json:"attributes"`
+
+	RotationPolicy *keyvault.RotationPolicy `json:"rotationPolicy"`
+	ReleasePolicy  any                      `json:"release_policy"`
 }
 
 // putKey makes the first version of a key. Of a key that is there it changes nothing: "This operation will not update the key
@@ -117,10 +120,16 @@ func (c *call) putKey() (reply, error) {
 	if err := decode(child(c.body, "properties"), &given); err != nil {
 		return reply{}, err
 	}
+	if given.ReleasePolicy != nil {
+		return reply{}, notImplemented("release policies of keys")
+	}
 	key, err = keyvault.CreateKey(c.tx, vault, c.name(), keyvault.KeySpec{
 		Type: given.Kty, Size: given.KeySize, Curve: given.CurveName, Operations: given.KeyOps,
 		Attributes: given.Attributes, Tags: tagsOf(c.body),
 	})
+	if err == nil && given.RotationPolicy != nil {
+		key, err = keyvault.SetRotationPolicy(c.tx, vault, c.name(), *given.RotationPolicy)
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -160,6 +169,9 @@ func (c *call) objectBody(vault keyvault.Vault, o keyvault.Object, v keyvault.Ve
 	}
 	if v.Key.Curve != "" {
 		properties["curveName"] = v.Key.Curve
+	}
+	if o.Rotation != nil {
+		properties["rotationPolicy"] = o.Rotation
 	}
 	return body
 }

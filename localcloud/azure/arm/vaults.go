@@ -3,6 +3,7 @@ package arm
 import (
 	"encoding/json"
 	"net/http"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -38,8 +39,16 @@ type vaultProperties struct {
 	RBAC                bool   `json:"enableRbacAuthorization"`
 	AccessPolicies      []any  `json:"accessPolicies"`
 	PublicNetworkAccess string `json:"publicNetworkAccess"`
-	NetworkACLs         struct {
+	NetworkACLs         *struct {
+		Bypass        string `json:"bypass"`
 		DefaultAction string `json:"defaultAction"`
+		IPRules       []struct {
+			Value string `json:"value"`
+		} `json:"ipRules"`
+		Subnets []struct {
+			ID            string `json:"id"`
+			IgnoreMissing bool   `json:"ignoreMissingVnetServiceEndpoint"`
+		} `json:"virtualNetworkRules"`
 	} `json:"networkAcls"`
 }
 
@@ -114,6 +123,10 @@ func (c *call) writeVault(old, res object) (reply, error) {
 	if err := c.checkVault(given, before); err != nil {
 		return reply{}, err
 	}
+	addresses, subnets, err := c.checkNetworkRules(given)
+	if err != nil {
+		return reply{}, err
+	}
 	// What is left out of an update stays, where it could not be changed back anyway.
 	retention := 90
 	for _, days := range []*int{before.RetentionDays, given.RetentionDays} {
@@ -125,6 +138,16 @@ func (c *call) writeVault(old, res object) (reply, error) {
 		properties["enablePurgeProtection"] = true
 	}
 	delete(properties, "createMode")
+	delete(properties, "privateEndpointConnections") // the endpoints' doing
+	if old != nil && child(old, "properties")["privateEndpointConnections"] != nil {
+		properties["privateEndpointConnections"] = child(old, "properties")["privateEndpointConnections"]
+	}
+	if rules, ok := properties["networkAcls"].(object); ok {
+		setDefault(rules, "bypass", "AzureServices")
+		setDefault(rules, "defaultAction", "Allow")
+		setDefault(rules, "ipRules", []any{})
+		setDefault(rules, "virtualNetworkRules", []any{})
+	}
 	properties["softDeleteRetentionInDays"], properties["enableSoftDelete"] = retention, true
 	properties["provisioningState"] = succeeded
 	setDefault(properties, "publicNetworkAccess", "Enabled")
@@ -134,8 +157,9 @@ func (c *call) writeVault(old, res object) (reply, error) {
 	vault := keyvault.Vault{
 		ID: text(res, "id"), Name: text(res, "name"), Location: text(res, "location"), TenantID: given.TenantID,
 		Premium: strings.EqualFold(given.SKU.Name, "premium"), RBAC: given.RBAC,
-		Public:        !strings.EqualFold(given.PublicNetworkAccess, "Disabled"),
-		DefaultDeny:   strings.EqualFold(given.NetworkACLs.DefaultAction, "Deny"),
+		Public:      !strings.EqualFold(given.PublicNetworkAccess, "Disabled"),
+		DefaultDeny: given.NetworkACLs != nil && strings.EqualFold(given.NetworkACLs.DefaultAction, "Deny"),
+		Addresses:   addresses, Subnets: subnets,
 		RetentionDays: retention, NoPurge: properties["enablePurgeProtection"] == true,
 	}
 	properties["vaultUri"] = vault.URI()
@@ -175,6 +199,52 @@ func (c *call) checkVault(given, before vaultProperties) error {
 	return nil
 }
 
+// checkNetworkRules holds the firewall's rules against those of learn.microsoft.com/azure/key-vault/general/network-security.
+func (c *call) checkNetworkRules(given vaultProperties) (addresses []netip.Prefix, subnets []string, err error) {
+	if !slices.Contains([]string{"", "enabled", "disabled"}, strings.ToLower(given.PublicNetworkAccess)) {
+		return nil, nil, badRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or disabled.")
+	}
+	rules := given.NetworkACLs
+	if rules == nil {
+		return nil, nil, nil
+	}
+	switch {
+	case !slices.Contains([]string{"", "none", "azureservices"}, strings.ToLower(rules.Bypass)):
+		return nil, nil, badRequest("BadRequest", "An invalid value was provided for 'networkAcls.bypass': AzureServices or None.")
+	case !slices.Contains([]string{"", "allow", "deny"}, strings.ToLower(rules.DefaultAction)):
+		return nil, nil, badRequest("BadRequest", "An invalid value was provided for 'networkAcls.defaultAction': Allow or Deny.")
+	case len(rules.IPRules) > 1000 || len(rules.Subnets) > 200:
+		return nil, nil, badRequest("BadRequest", "A vault can have 1000 IP rules and 200 virtual network rules at most.")
+	}
+	for _, rule := range rules.IPRules {
+		prefix, err := parseIPv4Range(rule.Value)
+		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() || prefix.Addr().IsMulticast() {
+			return nil, nil, badRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, or a range in CIDR notation.", rule.Value)
+		}
+		addresses = append(addresses, prefix.Masked())
+	}
+	for _, rule := range rules.Subnets {
+		subnet, err := c.findSubnet(rule.ID)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := c.checkLinked("Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action", rule.ID); err != nil {
+			return nil, nil, err
+		}
+		var p subnetProperties
+		if err := decode(child(subnet, "properties"), &p); err != nil {
+			return nil, nil, err
+		}
+		if !p.reachesKeyVault() && !rule.IgnoreMissing {
+			return nil, nil, badRequest("SubnetsHaveNoServiceEndpointsConfigured", "Subnets %s of virtual network %s do not have ServiceEndpoints for "+
+				"%s resources configured. Add %[3]s to subnet's ServiceEndpoints collection before trying to ACL %[3]s resources to these "+
+				"subnets.", text(subnet, "name"), cut(rule.ID, 2), keyVaultService)
+		}
+		subnets = append(subnets, text(subnet, "id"))
+	}
+	return addresses, subnets, nil
+}
+
 // recoverVault brings a vault back as it was, whatever else the request says.
 func (c *call) recoverVault(vault keyvault.Vault) (reply, error) {
 	if !strings.EqualFold(vault.ID, c.path) {
@@ -183,6 +253,21 @@ func (c *call) recoverVault(vault keyvault.Vault) (reply, error) {
 	var res object
 	if err := json.Unmarshal(vault.Deleted.Resource, &res); err != nil {
 		return reply{}, err
+	}
+	properties := child(res, "properties")
+	if connections, ok := properties["privateEndpointConnections"].([]any); ok { // those whose endpoints are still there
+		var left []any
+		for _, connection := range connections {
+			connection, _ := connection.(object)
+			if _, ok, err := load(c.tx, text(child(child(connection, "properties"), "privateEndpoint"), "id")); err != nil {
+				return reply{}, err
+			} else if ok {
+				left = append(left, connection)
+			}
+		}
+		if properties["privateEndpointConnections"] = left; left == nil {
+			delete(properties, "privateEndpointConnections")
+		}
 	}
 	vault.Deleted = nil
 	if err := keyvault.PutVault(c.tx, vault); err != nil {

@@ -27,6 +27,25 @@ var keyVaultReads = []string{
 	"Microsoft.KeyVault/operations/read",
 }
 
+// kubernetesReads is what the roles of AKS for Kubernetes' objects may do on the control plane.
+var kubernetesReads = []string{
+	"Microsoft.Authorization/*/read",
+	"Microsoft.Resources/subscriptions/operationresults/read",
+	"Microsoft.Resources/subscriptions/read",
+	"Microsoft.Resources/subscriptions/resourceGroups/read",
+}
+
+const userCredential = "Microsoft.ContainerService/managedClusters/listClusterUserCredential/action"
+
+// inClusters writes data actions in full: those of a cluster's own API, its groups and resources.
+func inClusters(actions string) []string {
+	list := strings.Fields(actions)
+	for i, action := range list {
+		list[i] = "Microsoft.ContainerService/managedClusters/" + action
+	}
+	return list
+}
+
 // Roles are the built-in roles known here.
 var Roles = []Role{
 	{
@@ -143,6 +162,60 @@ var Roles = []Role{
 			"Microsoft.KeyVault/hsmPools/*",
 			"Microsoft.KeyVault/managedHsms/*",
 		},
+	},
+	{
+		ID: "4d97b98b-1d4f-4787-a291-c67834d212e7", Name: "Network Contributor",
+		Description: "Lets you manage networks, but not access to them.",
+		Actions: []string{
+			"Microsoft.Authorization/*/read",
+			"Microsoft.Insights/alertRules/*",
+			"Microsoft.Network/*",
+			"Microsoft.ResourceHealth/availabilityStatuses/read",
+			"Microsoft.Resources/deployments/*",
+			"Microsoft.Resources/subscriptions/resourceGroups/read",
+			"Microsoft.Support/*",
+		},
+	},
+	{
+		ID: "4abbcc35-e782-43d8-92c5-2d3f1bd2253f", Name: "Azure Kubernetes Service Cluster User Role",
+		Description: "List cluster user credential action.",
+		Actions:     []string{userCredential, "Microsoft.ContainerService/managedClusters/read"},
+	},
+	{
+		ID: "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b", Name: "Azure Kubernetes Service RBAC Cluster Admin",
+		Description: "Lets you manage all resources in the cluster.",
+		Actions:     append([]string{userCredential}, kubernetesReads...),
+		DataActions: inClusters("*"),
+	},
+	{
+		ID: "3498e952-d568-435e-9b2c-8d77e338d7f7", Name: "Azure Kubernetes Service RBAC Admin",
+		Description:    "Lets you manage all resources under cluster/namespace, except update or delete resource quotas and namespaces.",
+		Actions:        append([]string{userCredential}, kubernetesReads...),
+		DataActions:    inClusters("*"),
+		NotDataActions: inClusters("resourcequotas/write resourcequotas/delete namespaces/write namespaces/delete"),
+	},
+	{
+		ID: "7f6c6a51-bcf8-42ba-9220-52d62157d7db", Name: "Azure Kubernetes Service RBAC Reader",
+		Description: "Allows read-only access to see most objects in a namespace. It does not allow viewing roles or role bindings. This role does not allow viewing Secrets, since reading the contents of Secrets enables access to ServiceAccount credentials in the namespace, which would allow API access as any ServiceAccount in the namespace (a form of privilege escalation). Applying this role at cluster scope will give access across all namespaces.",
+		Actions:     kubernetesReads,
+		DataActions: inClusters(`apps/controllerrevisions/read apps/daemonsets/read apps/deployments/read apps/replicasets/read apps/statefulsets/read
+			autoscaling/horizontalpodautoscalers/read batch/cronjobs/read batch/jobs/read configmaps/read discovery.k8s.io/endpointslices/read
+			endpoints/read events.k8s.io/events/read events/read extensions/daemonsets/read extensions/deployments/read extensions/ingresses/read
+			extensions/networkpolicies/read extensions/replicasets/read limitranges/read metrics.k8s.io/pods/read metrics.k8s.io/nodes/read
+			namespaces/read networking.k8s.io/ingresses/read networking.k8s.io/networkpolicies/read persistentvolumeclaims/read pods/read
+			policy/poddisruptionbudgets/read replicationcontrollers/read resourcequotas/read serviceaccounts/read services/read`),
+	},
+	{
+		ID: "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb", Name: "Azure Kubernetes Service RBAC Writer",
+		Description: "Allows read/write access to most objects in a namespace. This role does not allow viewing or modifying roles or role bindings. However, this role allows accessing Secrets and running Pods as any ServiceAccount in the namespace, so it can be used to gain the API access levels of any ServiceAccount in the namespace. Applying this role at cluster scope will give access across all namespaces.",
+		Actions:     kubernetesReads,
+		DataActions: inClusters(`apps/controllerrevisions/read apps/daemonsets/* apps/deployments/* apps/replicasets/* apps/statefulsets/*
+			autoscaling/horizontalpodautoscalers/* batch/cronjobs/* coordination.k8s.io/leases/read coordination.k8s.io/leases/write
+			coordination.k8s.io/leases/delete discovery.k8s.io/endpointslices/read batch/jobs/* configmaps/* endpoints/* events.k8s.io/events/read
+			events/* extensions/daemonsets/* extensions/deployments/* extensions/ingresses/* extensions/networkpolicies/* extensions/replicasets/*
+			limitranges/read metrics.k8s.io/pods/read metrics.k8s.io/nodes/read namespaces/read networking.k8s.io/ingresses/*
+			networking.k8s.io/networkpolicies/* persistentvolumeclaims/* pods/* policy/poddisruptionbudgets/* replicationcontrollers/*
+			resourcequotas/read secrets/* serviceaccounts/* services/*`),
 	},
 }
 

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -49,6 +50,9 @@ func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error)
 	if err != nil {
 		return o, err
 	}
+	if err := check(spec.Attributes, spec.Tags); err != nil {
+		return o, err
+	}
 	material, err := newKey(v, spec)
 	if err != nil {
 		return o, err
@@ -59,7 +63,7 @@ func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error)
 	return o, put(tx, o)
 }
 
-// RotateKey makes a new version after the latest.
+// RotateKey makes a new version after the latest; it expires when the key's policy says.
 func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 	o, ok, err := Get(tx, v, Key, name)
 	if err != nil {
@@ -69,8 +73,15 @@ func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 		return o, notFound(Key, name, "")
 	}
 	latest := o.Latest()
+	var attributes Attributes
+	if o.Rotation != nil {
+		if end, ok := after(time.Now(), o.Rotation.Attributes.ExpiryTime); ok {
+			expires := end.Unix()
+			attributes.Expires = &expires
+		}
+	}
 	return CreateKey(tx, v, name, KeySpec{
-		Type: latest.Key.Type, Size: latest.Key.Size, Curve: latest.Key.Curve, Operations: latest.Key.Operations, Tags: latest.Tags,
+		Attributes: attributes, Type: latest.Key.Type, Size: latest.Key.Size, Curve: latest.Key.Curve, Operations: latest.Key.Operations, Tags: latest.Tags,
 	})
 }
 

@@ -30,6 +30,7 @@ type Object struct {
 	Kind     Kind
 	Name     string
 	Versions []Version
+	Rotation *RotationPolicy // of a key; nil: none was given
 	Deleted  *Deletion
 }
 
@@ -155,8 +156,30 @@ type SecretValue struct {
 	Tags        map[string]string
 }
 
-// maxSecret is the size limit of a value, in bytes.
-const maxSecret = 25 * 1024
+// Limits of Key Vault (learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates).
+const (
+	maxSecret      = 25 * 1024 // bytes of a value
+	maxContentType = 255
+	maxTags        = 15
+	maxTag         = 256 // of a tag's name, and of its value
+)
+
+// check holds what callers say of a version against Key Vault's rules. The times restrict no get of a secret: they inform
+// (learn.microsoft.com/azure/key-vault/secrets/about-secrets).
+func check(a Attributes, tags map[string]string) error {
+	if a.NotBefore != nil && a.Expires != nil && *a.Expires <= *a.NotBefore {
+		return badParameter("The attribute exp has to be later than nbf")
+	}
+	if len(tags) > maxTags {
+		return badParameter("There are %d tags, more than %d", len(tags), maxTags)
+	}
+	for name, value := range tags {
+		if len(name) > maxTag || len(value) > maxTag {
+			return badParameter("The tag %.40q is longer than %d characters", name, maxTag)
+		}
+	}
+	return nil
+}
 
 // SetSecret adds a version, and makes the secret where there was none.
 func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, error) {
@@ -166,6 +189,12 @@ func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, e
 	}
 	if len(value.Value) > maxSecret {
 		return o, badParameter("The secret value exceeds the maximum size of %d bytes", maxSecret)
+	}
+	if len(value.ContentType) > maxContentType {
+		return o, badParameter("The content type is longer than %d characters", maxContentType)
+	}
+	if err := check(value.Attributes, value.Tags); err != nil {
+		return o, err
 	}
 	version := newVersion(value.Attributes, value.Tags)
 	version.Value, version.ContentType = value.Value, value.ContentType
@@ -195,6 +224,9 @@ func UpdateVersion(tx *store.Tx, v Vault, kind Kind, name, id string, change Cha
 	}
 	version := &o.Versions[i]
 	version.update(change.Attributes)
+	if err := check(version.Attributes, change.Tags); err != nil {
+		return o, Version{}, err
+	}
 	if change.Tags != nil {
 		version.Tags = change.Tags
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
 // audience is what tokens for the data plane are for.
@@ -25,12 +26,13 @@ type Server struct {
 	store    *store.Store
 	tokens   *entra.Service
 	tenantID string
+	network  Network
 	mux      *http.ServeMux
 }
 
 // NewServer makes the data plane.
-func NewServer(st *store.Store, tokens *entra.Service, tenantID string) *Server {
-	s := &Server{store: st, tokens: tokens, tenantID: tenantID, mux: http.NewServeMux()}
+func NewServer(st *store.Store, tokens *entra.Service, network Network, tenantID string) *Server {
+	s := &Server{store: st, tokens: tokens, network: network, tenantID: tenantID, mux: http.NewServeMux()}
 	for _, r := range routes {
 		s.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
 		if object, ok := strings.CutSuffix(r.pattern, "/{version}"); ok {
@@ -78,6 +80,8 @@ var routes = []route{
 	{"GET /keys/{name}/{version}", Key, "keys/read", (*call).getKey},
 	{"POST /keys/{name}/create", Key, "keys/create/action", (*call).createKey},
 	{"POST /keys/{name}/rotate", Key, "keys/rotate/action", (*call).rotateKey},
+	{"GET /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/read", (*call).getRotationPolicy},
+	{"PUT /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/write", (*call).setRotationPolicy},
 	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
 	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
 	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
@@ -132,6 +136,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		if c.vault, err = s.vault(tx, r.Host); err != nil {
 			return err
 		}
+		if err := s.checkNetwork(tx, c.vault, edge.Origin(r.Context())); err != nil {
+			return err
+		}
 		if err := c.authorize(principal, route.action); err != nil {
 			return err
 		}
@@ -183,12 +190,6 @@ func (s *Server) vault(tx *store.Tx, host string) (Vault, error) {
 	case !ok || v.Deleted != nil:
 		return v, &Error{Status: http.StatusNotFound, Code: "VaultNotFound",
 			Message: fmt.Sprintf("There is no vault %s: on Azure, the name %s would not resolve.", name, host)}
-	case !v.Public:
-		return v, &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByConnection",
-			Message: "Public network access is disabled and request is not from a trusted service nor via an approved private link."}
-	case v.DefaultDeny:
-		return v, &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByFirewall",
-			Message: "Client address is not authorized and caller is not a trusted service."}
 	case !v.RBAC:
 		return v, notImplemented("a vault with access policies: set enableRbacAuthorization")
 	}

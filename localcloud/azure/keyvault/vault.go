@@ -4,6 +4,7 @@ package keyvault
 
 import (
 	"encoding/json"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -20,9 +21,11 @@ type Vault struct {
 	Location      string
 	TenantID      string
 	Premium       bool
-	RBAC          bool // false: access policies
-	Public        bool // false: publicNetworkAccess is Disabled
-	DefaultDeny   bool // networkAcls.defaultAction is Deny
+	RBAC          bool           // false: access policies
+	Public        bool           // false: publicNetworkAccess is Disabled
+	DefaultDeny   bool           // networkAcls.defaultAction is Deny
+	Addresses     []netip.Prefix // networkAcls.ipRules
+	Subnets       []string       // networkAcls.virtualNetworkRules: ARM ids
 	RetentionDays int
 	NoPurge       bool // purge protection
 	Deleted       *Deletion

@@ -31,6 +31,8 @@ type resourceType struct {
 	replace []string
 	// readOnly are the outputs that are no inputs, besides those that no type accepts (see readOnlyEverywhere).
 	readOnly []string
+	// nested are objects in ARM's body, or arrays of them, whose content is in "properties" of their own there and not in the SDK.
+	nested []string
 	// sets are inputs that are lists of keys here and objects with these keys on the wire.
 	sets []string
 	// spellings are the objects in ARM's body whose properties have other names there.
@@ -58,6 +60,10 @@ const (
 	vault   = group + "/providers/Microsoft.KeyVault/vaults/{vaultName}"
 	uai     = group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{resourceName}"
 	cluster = group + "/providers/Microsoft.ContainerService/managedClusters/{resourceName}"
+
+	network  = group + "/providers/Microsoft.Network/virtualNetworks/{virtualNetworkName}"
+	endpoint = group + "/providers/Microsoft.Network/privateEndpoints/{privateEndpointName}"
+	zone     = group + "/providers/Microsoft.Network/privateDnsZones/{privateZoneName}"
 )
 
 // attributes of a secret or key are named in the SDK as nowhere else.
@@ -80,6 +86,7 @@ var catalog = []*resourceType{
 		required: []string{"location", "properties", "properties.sku", "properties.sku.family", "properties.sku.name", "properties.tenantId"},
 		top:      []string{"location", "properties", "tags"},
 		readOnly: []string{"properties.vaultUri", "properties.provisioningState", "properties.hsmPoolResourceId", "properties.privateEndpointConnections"},
+		nested:   []string{"properties.privateEndpointConnections"},
 		keep:     []string{"properties.accessPolicies"},
 	},
 	{
@@ -147,11 +154,98 @@ var catalog = []*resourceType{
 	},
 	{
 		token: "containerservice:AgentPool", version: "2023-04-01", path: cluster + "/agentPools/{agentPoolName}",
-		name: "agentPoolName", naming: nameRandom, nameRule: regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`),
-		flat:     true,
+		name: "agentPoolName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`),
+		flat: true,
+		// Of the properties that AKS refuses to change it replaces only these: the others fail when they are changed.
 		replace:  []string{"gpuInstanceProfile", "vmSize"},
 		readOnly: []string{"currentOrchestratorVersion", "nodeImageVersion"},
 	},
+	{
+		token: "containerservice:MaintenanceConfiguration", version: "2023-04-01", path: cluster + "/maintenanceConfigurations/{configName}",
+		name: "configName", naming: nameCopy,
+		flat: true,
+	},
+	{
+		token: "network:VirtualNetwork", version: "2023-02-01", path: network,
+		name: "virtualNetworkName", naming: nameRandom,
+		top:      []string{"extendedLocation", "location", "tags"},
+		flat:     true,
+		replace:  []string{"location"},
+		readOnly: append([]string{"etag", "resourceGuid", "flowLogs"}, under("subnets.*", "etag", "type", "id", "provisioningState", "purpose", "privateEndpoints", "ipConfigurations")...),
+		nested:   []string{"properties.subnets", "properties.virtualNetworkPeerings"},
+		keep:     []string{"properties.subnets", "properties.virtualNetworkPeerings"},
+	},
+	{
+		token: "network:Subnet", version: "2023-02-01", path: network + "/subnets/{subnetName}",
+		name: "subnetName", naming: nameCopy,
+		flat:     true,
+		readOnly: []string{"etag", "ipConfigurationProfiles", "ipConfigurations", "privateEndpoints", "purpose", "resourceNavigationLinks", "serviceAssociationLinks"},
+	},
+	{
+		token: "network:PrivateEndpoint", version: "2023-02-01", path: endpoint,
+		name: "privateEndpointName", naming: nameRandom,
+		top:     []string{"extendedLocation", "location", "tags"},
+		flat:    true,
+		replace: []string{"subnet"},
+		readOnly: append([]string{"etag", "networkInterfaces", "resourceGuid", "customDnsConfigs"},
+			under("privateLinkServiceConnections.*", "etag", "type", "id", "provisioningState", "privateLinkServiceConnectionState")...),
+		nested: []string{"properties.subnet", "properties.privateLinkServiceConnections", "properties.manualPrivateLinkServiceConnections", "properties.networkInterfaces"},
+	},
+	{
+		token: "network:PrivateDnsZoneGroup", version: "2023-02-01", path: endpoint + "/privateDnsZoneGroups/{privateDnsZoneGroupName}",
+		name: "privateDnsZoneGroupName", naming: nameCopy,
+		flat:     true,
+		readOnly: []string{"etag", "privateDnsZoneConfigs.*.recordSets"},
+		nested:   []string{"properties.privateDnsZoneConfigs"},
+	},
+	{
+		token: "network:PrivateZone", version: "2020-06-01", path: zone,
+		name: "privateZoneName", naming: nameRandom,
+		top:  []string{"etag", "location", "tags"},
+		flat: true,
+		readOnly: []string{
+			"internalId", "maxNumberOfRecordSets", "maxNumberOfVirtualNetworkLinks", "maxNumberOfVirtualNetworkLinksWithRegistration",
+			"numberOfRecordSets", "numberOfVirtualNetworkLinks", "numberOfVirtualNetworkLinksWithRegistration",
+		},
+	},
+	{
+		token: "network:VirtualNetworkLink", version: "2020-06-01", path: zone + "/virtualNetworkLinks/{virtualNetworkLinkName}",
+		name: "virtualNetworkLinkName", naming: nameCopy,
+		top:      []string{"etag", "location", "tags"},
+		flat:     true,
+		readOnly: []string{"virtualNetworkLinkState"},
+	},
+	{
+		token: "insights:DiagnosticSetting", version: "2021-05-01-preview",
+		path: "/{resourceUri}/providers/Microsoft.Insights/diagnosticSettings/{name}",
+		name: "name", naming: nameRandom,
+		flat: true,
+	},
+	{
+		token: "operationalinsights:Workspace", version: "2022-10-01", path: group + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
+		name: "workspaceName", naming: nameRandom, nameRule: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]+[A-Za-z0-9]$`),
+		required: []string{"location"},
+		top:      []string{"eTag", "identity", "location", "tags"},
+		flat:     true,
+		replace:  []string{"location"},
+		readOnly: []string{"createdDate", "customerId", "modifiedDate", "privateLinkScopedResources", "sku.lastSkuUpdate", "workspaceCapping.quotaNextResetTime", "workspaceCapping.dataIngestionStatus", "identity.principalId", "identity.tenantId"},
+	},
+	{
+		token: "authorization:ManagementLockByScope", version: "2020-05-01",
+		path: "/{scope}/providers/Microsoft.Authorization/locks/{lockName}",
+		name: "lockName", naming: nameCopy,
+		required: []string{"level"},
+		flat:     true,
+	},
+}
+
+// under makes paths of what is below one.
+func under(path string, names ...string) []string {
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = path + "." + name
+	}
+	return paths
 }
 
 // readOnlyEverywhere are outputs that no resource type takes as inputs.

@@ -129,7 +129,7 @@ func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
 
 func TestWhatIsNotInTheCatalogIsRefusedByName(t *testing.T) {
 	engine, _ := start(t, nil)
-	for _, token := range []string{"storage:StorageAccount", "network/v20230201:VirtualNetwork"} {
+	for _, token := range []string{"storage:StorageAccount", "network/v20230201:RouteTable"} {
 		_, err := engine.Check(t.Context(), plugin.CheckRequest{URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{}})
 		if err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
 			t.Errorf("%s: got %v", token, err)

@@ -22,7 +22,7 @@ func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string
 		if !ok || value == "" {
 			return "", fmt.Errorf("%s: want a string that is not empty, got %T", name, inputs[name])
 		}
-		if name == "scope" { // a path itself
+		if isPath(name) {
 			value = strings.Trim(value, "/")
 		} else {
 			value = url.PathEscape(value)
@@ -34,7 +34,7 @@ func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string
 
 // parseID takes an ID of this type apart into the inputs that make it up.
 func (rt *resourceType) parseID(id string) (map[string]string, error) {
-	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).Replace(regexp.QuoteMeta(rt.path))
+	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{resourceUri\}`, `(?P<resourceUri>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).Replace(regexp.QuoteMeta(rt.path))
 	re, err := regexp.Compile(`(?i)^` + pattern + `$`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the path of %s: %w", rt.token, err)
@@ -51,12 +51,15 @@ func (rt *resourceType) parseID(id string) (map[string]string, error) {
 		if values[name], err = url.PathUnescape(m[i]); err != nil {
 			return nil, fmt.Errorf("reading %s of %q: %w", name, id, err)
 		}
-		if name == "scope" { // an ID, as programs write it
+		if isPath(name) { // as programs write it
 			values[name] = "/" + values[name]
 		}
 	}
 	return values, nil
 }
+
+// isPath tells the parameters that are IDs themselves: of what a resource is an extension of.
+func isPath(parameter string) bool { return parameter == "scope" || parameter == "resourceUri" }
 
 // body makes ARM's body from inputs.
 func (rt *resourceType) body(inputs map[string]any) map[string]any {
@@ -77,6 +80,9 @@ func (rt *resourceType) body(inputs map[string]any) map[string]any {
 	if len(properties) > 0 {
 		body["properties"] = properties
 	}
+	for _, path := range rt.nested {
+		visit(body, path, eachObject(intoProperties))
+	}
 	for _, s := range rt.spellings {
 		visit(body, s.at, renameKeys(s.toARM))
 	}
@@ -95,6 +101,9 @@ func (rt *resourceType) shape(body map[string]any) map[string]any {
 	outputs := clone(body).(map[string]any)
 	for _, s := range rt.spellings {
 		visit(outputs, s.at, renameKeys(s.toSDK))
+	}
+	for _, path := range rt.nested {
+		visit(outputs, path, eachObject(outOfProperties))
 	}
 	if properties, ok := outputs["properties"].(map[string]any); ok && rt.flat {
 		delete(outputs, "properties")
@@ -168,6 +177,57 @@ func (rt *resourceType) redact(message string, inputs map[string]any) string {
 		})
 	}
 	return message
+}
+
+// eachObject applies change to the object at a place, or to those in the array there.
+func eachObject(change func(map[string]any) map[string]any) func(map[string]any, string) {
+	return func(holder map[string]any, key string) {
+		switch value := holder[key].(type) {
+		case map[string]any:
+			holder[key] = change(value)
+		case []any:
+			for i, element := range value {
+				if element, ok := element.(map[string]any); ok {
+					value[i] = change(element)
+				}
+			}
+		}
+	}
+}
+
+// besideProperties is what a nested resource has beside its properties.
+var besideProperties = []string{"id", "name", "type", "etag"}
+
+func intoProperties(flat map[string]any) map[string]any {
+	nested, properties := map[string]any{}, map[string]any{}
+	for k, v := range flat {
+		if slices.Contains(besideProperties, k) {
+			nested[k] = v
+		} else {
+			properties[k] = v
+		}
+	}
+	if len(properties) > 0 {
+		nested["properties"] = properties
+	}
+	return nested
+}
+
+func outOfProperties(nested map[string]any) map[string]any {
+	properties, ok := nested["properties"].(map[string]any)
+	if !ok {
+		return nested
+	}
+	flat := map[string]any{}
+	for k, v := range properties {
+		flat[k] = v
+	}
+	for k, v := range nested {
+		if k != "properties" {
+			flat[k] = v
+		}
+	}
+	return flat
 }
 
 func listToObject(holder map[string]any, key string) {

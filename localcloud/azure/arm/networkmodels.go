@@ -1,0 +1,86 @@
+package arm
+
+// Models of the bodies of Microsoft.Network. The official package is as big as all others together; these have what is acted on, or
+// only kept and shown. What else Azure knows is not implemented here.
+
+type subResource struct {
+	ID string `json:"id"`
+}
+
+// nestedResource is a resource that is written inside another one's body.
+type nestedResource[P any] struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	Etag       string `json:"etag"`
+	Properties P      `json:"properties"`
+}
+
+type trackedResource[P any] struct {
+	Location   string            `json:"location"`
+	Tags       map[string]string `json:"tags"`
+	Properties P                 `json:"properties"`
+}
+
+type networkProperties struct {
+	AddressSpace struct {
+		AddressPrefixes []string `json:"addressPrefixes"`
+	} `json:"addressSpace"`
+	DHCPOptions struct {
+		DNSServers []string `json:"dnsServers"`
+	} `json:"dhcpOptions"`
+	Subnets              []nestedResource[subnetProperties] `json:"subnets"`
+	EnableDDoSProtection bool                               `json:"enableDdosProtection"`
+	EnableVMProtection   bool                               `json:"enableVmProtection"`
+	FlowTimeoutInMinutes int                                `json:"flowTimeoutInMinutes"`
+	Peerings             []struct{}                         `json:"virtualNetworkPeerings"`
+	ProvisioningState    string                             `json:"provisioningState"`
+	ResourceGUID         string                             `json:"resourceGuid"`
+}
+
+type subnetProperties struct {
+	AddressPrefix    string   `json:"addressPrefix"`
+	AddressPrefixes  []string `json:"addressPrefixes"`
+	ServiceEndpoints []struct {
+		Service           string   `json:"service"`
+		Locations         []string `json:"locations"`
+		ProvisioningState string   `json:"provisioningState"`
+	} `json:"serviceEndpoints"`
+	Delegations                       []struct{} `json:"delegations"`
+	PrivateEndpointNetworkPolicies    string     `json:"privateEndpointNetworkPolicies"`
+	PrivateLinkServiceNetworkPolicies string     `json:"privateLinkServiceNetworkPolicies"`
+	DefaultOutboundAccess             *bool      `json:"defaultOutboundAccess"`
+	PrivateEndpoints                  []any      `json:"privateEndpoints"`
+	ProvisioningState                 string     `json:"provisioningState"`
+}
+
+type endpointProperties struct {
+	Subnet            subResource                            `json:"subnet"`
+	Connections       []nestedResource[connectionProperties] `json:"privateLinkServiceConnections"`
+	ManualConnections []nestedResource[connectionProperties] `json:"manualPrivateLinkServiceConnections"`
+	CustomDNSConfigs  []any                                  `json:"customDnsConfigs"`
+	NetworkInterfaces []subResource                          `json:"networkInterfaces"`
+	ProvisioningState string                                 `json:"provisioningState"`
+	ResourceGUID      string                                 `json:"resourceGuid"`
+}
+
+type connectionProperties struct {
+	ServiceID         string         `json:"privateLinkServiceId"`
+	GroupIDs          []string       `json:"groupIds"`
+	RequestMessage    string         `json:"requestMessage"`
+	State             map[string]any `json:"privateLinkServiceConnectionState"`
+	ProvisioningState string         `json:"provisioningState"`
+}
+
+type zoneGroupProperties struct {
+	Configs           []zoneConfig `json:"privateDnsZoneConfigs"`
+	ProvisioningState string       `json:"provisioningState"`
+}
+
+type zoneConfig struct {
+	Name       string `json:"name"`
+	Properties struct {
+		ZoneID     string `json:"privateDnsZoneId"`
+		RecordSets []any  `json:"recordSets"`
+	} `json:"properties"`
+}

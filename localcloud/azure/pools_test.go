@@ -1,0 +1,277 @@
+package azure_test
+
+import (
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+)
+
+const (
+	aksVersion = "?api-version=2024-09-01"
+	aksID      = "resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/aks"
+)
+
+func (f *fixture) pools() *armcontainerservice.AgentPoolsClient {
+	f.Helper()
+	client, err := armcontainerservice.NewAgentPoolsClient(azure.SubscriptionID, f.owner, f.arm())
+	f.must(err)
+	return client
+}
+
+func (f *fixture) poolNames() string {
+	f.Helper()
+	var names []string
+	for _, pool := range f.get(path(aksID) + aksVersion)["agentPoolProfiles"].([]any) {
+		names = append(names, pool.(m)["name"].(string))
+	}
+	return strings.Join(names, " ")
+}
+
+func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	put, err := f.pools().BeginCreateOrUpdate(t.Context(), "g", "aks", "spot", armcontainerservice.AgentPool{Properties: &armcontainerservice.ManagedClusterAgentPoolProfileProperties{
+		VMSize: to.Ptr("Standard_D2s_v5"), Mode: to.Ptr(armcontainerservice.AgentPoolModeUser), EnableAutoScaling: to.Ptr(true),
+		MinCount: to.Ptr[int32](0), MaxCount: to.Ptr[int32](3), ScaleSetPriority: to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
+	}}, nil)
+	f.must(err)
+	made, err := put.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: 1})
+	f.must(err)
+	if *made.Properties.ProvisioningState != "Succeeded" || len(made.Properties.NodeTaints) != 1 || *made.Properties.Count != 0 {
+		t.Errorf("made: %v", *made.Properties)
+	}
+	starts := f.clusters.starts()
+	_, err = f.putCluster(nil) // its body has the system pool only
+	f.must(err)
+	if got := f.poolNames(); got != "system spot" {
+		t.Errorf("the cluster has %s", got)
+	}
+	if f.clusters.starts() != starts+1 || f.clusters.started[starts] != f.clusters.started[0] {
+		t.Error("a pool changes what the cluster is to be")
+	}
+
+	gone, err := f.pools().BeginDelete(t.Context(), "g", "aks", "spot", nil)
+	f.must(err)
+	_, err = gone.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: 1})
+	f.must(err)
+	if got := f.poolNames(); got != "system" {
+		t.Errorf("the cluster has %s", got)
+	}
+	_, err = f.pools().BeginDelete(t.Context(), "g", "aks", "system", nil)
+	f.refused(err, http.StatusBadRequest, "OperationNotAllowed")
+}
+
+func TestAClusterDoesOneThingAtATime(t *testing.T) {
+	f := newFixture(t)
+	f.slowPool = time.Hour
+	f.stop()
+	f.start()
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	pool := m{"properties": m{"vmSize": "Standard_D2s_v5"}}
+	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/one"+aksVersion, pool); status != http.StatusCreated {
+		t.Fatalf("%d %s", status, code)
+	}
+	for _, test := range []struct{ method, path string }{
+		{http.MethodPut, "/agentPools/two"}, {http.MethodPut, "/agentPools/one"}, {http.MethodDelete, "/agentPools/one"},
+	} {
+		if status, code := f.call(test.method, path(aksID)+test.path+aksVersion, pool); status != http.StatusConflict || code != "OperationNotAllowed" {
+			t.Errorf("%s %s: %d %s", test.method, test.path, status, code)
+		}
+	}
+	_, err = f.putCluster(nil)
+	f.refused(err, http.StatusConflict, "OperationNotAllowed")
+	// What was under way when the local cloud ended is done by the next one.
+	f.slowPool = 0
+	f.stop()
+	f.start()
+	f.must(f.cloud.Settle(t.Context()))
+	if state := f.get(path(aksID) + "/agentPools/one" + aksVersion)["provisioningState"]; state != "Succeeded" {
+		t.Errorf("the pool is %v", state)
+	}
+}
+
+func TestPoolsThatAKSRefuses(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	at := path(aksID) + "/agentPools/"
+	for name, test := range map[string]struct {
+		pool   string
+		change m
+		code   string
+	}{
+		"name":                      {"Has-Dashes", m{}, "InvalidParameter"},
+		"size left out":             {"one", m{"vmSize": nil}, "InvalidParameter"},
+		"mode":                      {"one", m{"mode": "Both"}, "InvalidParameter"},
+		"system without nodes":      {"one", m{"mode": "System", "count": 0}, "InvalidParameter"},
+		"system on spot":            {"one", m{"mode": "System", "scaleSetPriority": "Spot"}, "InvalidParameter"},
+		"system with a taint":       {"one", m{"mode": "System", "nodeTaints": []string{"a=b:NoSchedule"}}, "InvalidParameter"},
+		"scaling without a range":   {"one", m{"enableAutoScaling": true}, "InvalidParameter"},
+		"a range without scaling":   {"one", m{"minCount": 1, "maxCount": 2}, "InvalidParameter"},
+		"upside down":               {"one", m{"enableAutoScaling": true, "minCount": 3, "maxCount": 2}, "InvalidParameter"},
+		"count beside the range":    {"one", m{"enableAutoScaling": true, "minCount": 1, "maxCount": 2, "count": 3}, "InvalidParameter"},
+		"taint":                     {"one", m{"nodeTaints": []string{"a=b"}}, "InvalidParameter"},
+		"reserved label":            {"one", m{"nodeLabels": m{"kubernetes.azure.com/mode": "x"}}, "InvalidParameter"},
+		"zone":                      {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
+		"pods":                      {"one", m{"maxPods": 9}, "InvalidParameter"},
+		"disk":                      {"one", m{"osDiskType": "Floppy"}, "InvalidParameter"},
+		"subnet that is not there":  {"one", m{"vnetSubnetID": path("resourceGroups/g") + networks + "vnet/subnets/none"}, "InvalidResourceReference"},
+		"what AKS does not know":    {"one", m{"nodeColour": "red"}, "InvalidRequestContent"},
+		"what cannot change":        {"system", m{"vmSize": "Standard_D4s_v5", "mode": "System"}, "PropertyChangeNotAllowed"},
+		"no system pool any more":   {"system", m{"vmSize": "Standard_B2s", "mode": "User"}, "OperationNotAllowed"},
+		"Windows":                   {"one", m{"osType": "Windows"}, "NotImplemented"},
+		"proximity placement group": {"one", m{"proximityPlacementGroupID": "/x"}, "NotImplemented"},
+	} {
+		properties := m{"vmSize": "Standard_D2s_v5", "mode": "User"}
+		maps.Copy(properties, test.change)
+		if status, code := f.call(http.MethodPut, at+test.pool+aksVersion, m{"properties": properties}); code != test.code {
+			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
+		}
+	}
+	if got := f.poolNames(); got != "system" {
+		t.Errorf("the cluster has %s", got)
+	}
+}
+
+func TestMaintenanceConfigurations(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	at := path(aksID) + "/maintenanceConfigurations/"
+	window := func(schedule m) m {
+		return m{"properties": m{"maintenanceWindow": m{"schedule": schedule, "durationHours": 8, "startTime": "02:00", "utcOffset": "+01:00", "startDate": "2030-01-01"}}}
+	}
+	weekly := m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Sunday"}}
+	for _, name := range []string{"aksManagedAutoUpgradeSchedule", "aksManagedNodeOSUpgradeSchedule"} {
+		f.put(at+name+aksVersion, window(weekly))
+	}
+	f.put(at+"default"+aksVersion, m{"properties": m{"timeInWeek": []m{{"day": "Monday", "hourSlots": []int{1, 2}}}}})
+	short := window(weekly)
+	short["properties"].(m)["maintenanceWindow"].(m)["durationHours"] = 3
+	for what, test := range map[string]struct {
+		name string
+		body m
+	}{
+		"another name":      {"mine", window(weekly)},
+		"no window":         {"aksManagedAutoUpgradeSchedule", m{"properties": m{}}},
+		"three hours":       {"aksManagedAutoUpgradeSchedule", short},
+		"no schedule":       {"aksManagedAutoUpgradeSchedule", window(m{})},
+		"two schedules":     {"aksManagedAutoUpgradeSchedule", window(m{"daily": m{"intervalDays": 1}, "weekly": weekly["weekly"]})},
+		"a day of its own":  {"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Caturday"}})},
+		"every eighth week": {"aksManagedAutoUpgradeSchedule", window(m{"weekly": m{"intervalWeeks": 8, "dayOfWeek": "Sunday"}})},
+	} {
+		if status, code := f.call(http.MethodPut, at+test.name+aksVersion, test.body); code != "InvalidParameter" {
+			t.Errorf("%s: %d %s", what, status, code)
+		}
+	}
+}
+
+// production is a cluster's body with everything on that the local cloud has.
+func production(workspace, identity, subnet string) m {
+	return m{
+		"location": location, "sku": m{"name": "Base", "tier": "Standard"},
+		"identity": m{"type": "UserAssigned", "userAssignedIdentities": m{identity: m{}}},
+		"properties": m{
+			"dnsPrefix": "aks", "kubernetesVersion": "1.34", "enableRBAC": true, "disableLocalAccounts": true,
+			"aadProfile":             m{"managed": true, "enableAzureRBAC": true, "tenantID": azure.TenantID, "adminGroupObjectIDs": []string{"11111111-1111-1111-1111-111111111111"}},
+			"apiServerAccessProfile": m{"authorizedIPRanges": []string{"203.0.113.0/24"}, "disableRunCommand": true},
+			"autoUpgradeProfile":     m{"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
+			"oidcIssuerProfile":      m{"enabled": true},
+			"securityProfile": m{
+				"workloadIdentity": m{"enabled": true}, "imageCleaner": m{"enabled": true, "intervalHours": 48},
+				"defender": m{"logAnalyticsWorkspaceResourceId": workspace, "securityMonitoring": m{"enabled": true}},
+			},
+			"addonProfiles": m{
+				"azurepolicy": m{"enabled": true}, "omsagent": m{"enabled": true, "config": m{"logAnalyticsWorkspaceResourceID": workspace, "useAADAuth": "true"}},
+				"azureKeyvaultSecretsProvider": m{"enabled": true, "config": m{"enableSecretRotation": "true", "rotationPollInterval": "2m"}},
+			},
+			"networkProfile": m{
+				"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "cilium", "networkDataplane": "cilium", "outboundType": "loadBalancer",
+				"podCidr": "10.244.0.0/16", "serviceCidr": "10.245.0.0/16", "dnsServiceIP": "10.245.0.10",
+			},
+			"agentPoolProfiles": []m{{
+				"name": "system", "mode": "System", "vmSize": "Standard_D4ds_v5", "count": 3, "enableAutoScaling": true, "minCount": 3, "maxCount": 5,
+				"availabilityZones": []string{"1", "2", "3"}, "nodeTaints": []string{"CriticalAddonsOnly=true:NoSchedule"}, "osDiskType": "Ephemeral",
+				"enableEncryptionAtHost": true, "vnetSubnetID": subnet, "type": "VirtualMachineScaleSets", "osType": "Linux",
+			}},
+		},
+	}
+}
+
+func TestAClusterForProduction(t *testing.T) {
+	f := newFixture(t)
+	network := f.network()
+	workspace := f.workspace("logs")
+	uai := f.identity("g", "aks")
+	body := func() m { return production(workspace, *uai.ID, network+"/subnets/nodes") }
+	at := path(aksID) + aksVersion
+	if status, code := f.call(http.MethodPut, at, body()); status != http.StatusForbidden || code != "LinkedAuthorizationFailed" {
+		t.Errorf("an identity that may not join the subnet: %d %s", status, code)
+	}
+	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	f.must(err)
+	f.put(at, body())
+	f.put(at, body())
+	spec := f.clusters.started[0]
+	if !spec.Entra || !spec.AzureRBAC || spec.LocalAccounts || spec.AdminGroups != "11111111-1111-1111-1111-111111111111" || spec.PoolName != "system" {
+		t.Errorf("the cluster was started as %+v", spec)
+	}
+	_, err = f.managedClusters().ListClusterUserCredentials(t.Context(), "g", "aks", nil)
+	f.must(err)
+	_, err = f.managedClusters().ListClusterAdminCredentials(t.Context(), "g", "aks", nil)
+	f.refused(err, http.StatusBadRequest, "BadRequest")
+
+	for name, test := range map[string]struct {
+		change func(p m)
+		code   string
+	}{
+		"no Entra":                {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
+		"legacy":                  {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
+		"another tenant":          {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
+		"an admin group":          {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
+		"ranges and private":      {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
+		"private":                 {func(p m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true} }, "NotImplemented"},
+		"zone of a public one":    {func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter"},
+		"private range":           {func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter"},
+		"channel":                 {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
+		"channels that do not go": {func(p m) { p["autoUpgradeProfile"] = m{"upgradeChannel": "node-image", "nodeOSUpgradeChannel": "None"} }, "InvalidParameter"},
+		"cleaner":                 {func(p m) { p["securityProfile"].(m)["imageCleaner"].(m)["intervalHours"] = 1 }, "InvalidParameter"},
+		"Defender's workspace": {func(p m) {
+			p["securityProfile"].(m)["defender"].(m)["logAnalyticsWorkspaceResourceId"] = workspace + "x"
+		}, "ResourceNotFound"},
+		"add-on":                       {func(p m) { p["addonProfiles"].(m)["magic"] = m{"enabled": true} }, "InvalidParameter"},
+		"insights without a workspace": {func(p m) { delete(p["addonProfiles"].(m)["omsagent"].(m), "config") }, "InvalidParameter"},
+		"policy without its dataplane": {func(p m) { delete(p["networkProfile"].(m), "networkDataplane") }, "InvalidParameter"},
+		"ranges that overlap":          {func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr"},
+		"DNS outside":                  {func(p m) { p["networkProfile"].(m)["dnsServiceIP"] = "10.1.0.10" }, "InvalidParameter"},
+		"route table":                  {func(p m) { p["networkProfile"].(m)["outboundType"] = "userDefinedRouting" }, "NotImplemented"},
+		"disk encryption":              {func(p m) { p["diskEncryptionSetID"] = "/x" }, "NotImplemented"},
+		"plan without its tier":        {func(p m) { p["supportPlan"] = "AKSLongTermSupport" }, "InvalidParameter"},
+	} {
+		changed := body()
+		test.change(changed["properties"].(m))
+		if status, code := f.call(http.MethodPut, at, changed); code != test.code {
+			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
+		}
+	}
+	unknown := body()
+	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
+	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
+		t.Errorf("an identity that is not there: %d %s", status, code)
+	}
+}
