@@ -47,6 +47,11 @@ type ClusterSpec struct {
 	SecretsProvider      bool
 	Rotation             bool
 	RotationPollInterval time.Duration
+	// Entra is AKS-managed Entra ID integration, AzureRBAC Azure RBAC for Kubernetes on top of it. LocalAccounts are certificates.
+	Entra         bool
+	AzureRBAC     bool
+	LocalAccounts bool
+	AdminGroups   string // object ids of the groups that may do everything, with commas between
 }
 
 // clusterProperties are what the service acts on. Everything else is kept and shown.
