@@ -52,10 +52,13 @@ func (l *localCloud) env(context.Context) error {
 	}
 	fmt.Println("unset PULUMI_CONFIG_PASSPHRASE") // it would win over the file
 	for _, v := range l.variables(r, stackName) {
-		fmt.Printf("export %s='%s'\n", v.name, strings.ReplaceAll(v.value, "'", `'\''`))
+		fmt.Printf("export %s=%s\n", v.name, quoted(v.value))
 	}
 	return nil
 }
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // status says what runs and which stacks there are.
 func (l *localCloud) status(context.Context) error {

@@ -35,7 +35,10 @@ var plugins = map[string]string{"azure-native": "v2.92.0", "random": "v4.21.2"}
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have, cloud: r}
-	s.envs = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") || strings.HasPrefix(v, "ARM_") })
+	// Nothing of the user's own Azure: kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told.
+	s.envs = slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return slices.ContainsFunc([]string{"PULUMI_", "ARM_", "AZURE_", "AAD_"}, func(of string) bool { return strings.HasPrefix(v, of) })
+	})
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
@@ -93,6 +96,9 @@ func (l *localCloud) placePrograms(have *setup) error {
 	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
 		return err
 	}
+	if err := l.placeKubelogin(have.Programs[thirdparty.Kubelogin]); err != nil {
+		return err
+	}
 	for _, name := range []string{thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.Kubectl} {
 		program, place := have.Programs[name], filepath.Join(l.binDir(), name)
 		was, err := os.Stat(program)
@@ -118,6 +124,21 @@ func (l *localCloud) placePrograms(have *setup) error {
 		}
 	}
 	return nil
+}
+
+// placeKubelogin has kubelogin keep its tokens in the home instead of the user's caches, so that they go when the home does.
+func (l *localCloud) placeKubelogin(program string) error {
+	tokens := quoted(l.path("kubelogin"))
+	script := fmt.Sprintf("#!/bin/sh\nXDG_CACHE_HOME=%s KUBECACHEDIR=%s exec %s \"$@\"\n", tokens, tokens, quoted(program))
+	place := filepath.Join(l.binDir(), thirdparty.Kubelogin)
+	if now, err := os.ReadFile(place); err == nil && string(now) == script {
+		return nil
+	}
+	// Written anew and then named: one that runs is left alone.
+	if err := os.WriteFile(place+".part", []byte(script), 0o755); err != nil {
+		return err
+	}
+	return os.Rename(place+".part", place)
 }
 
 // configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine adds to a

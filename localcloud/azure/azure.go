@@ -1,10 +1,11 @@
 // Package azure is as much of Azure as the program of this repository meets, on loopback: Resource Manager, Entra ID, Key
-// Vault's data plane and the OIDC issuer of AKS, under the names they have in the public cloud.
+// Vault's data plane, the OIDC issuer of AKS and what its API servers ask, under the names they have in the public cloud.
 package azure
 
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -24,9 +26,11 @@ import (
 )
 
 // The tenant and the subscription are the same in every local cloud, so that what is shown of one can be found in another.
+// So is the group, of which the subscription's owner is the only member: it can be named as that of a cluster's administrators.
 const (
 	TenantID       = "5f4e2d3c-0000-4000-8000-00000000a1b2"
 	SubscriptionID = "1c0d5b6a-0000-4000-8000-00000000c3d4"
+	OwnersGroupID  = "7a6b9c8d-0000-4000-8000-00000000e5f6"
 )
 
 // Clusters runs Kubernetes behind managed clusters; ClusterSpec is what one is to be.
@@ -103,6 +107,8 @@ func (c *Cloud) start(o Options) error {
 	for host, service := range map[string]http.Handler{
 		arm.Host:         manager,
 		entra.Host:       tokens,
+		entra.IssuerHost: tokens,
+		guard.Host:       guard.New(c.store, tokens),
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
 		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
 	} {
@@ -132,10 +138,10 @@ func owner(tx *store.Tx) (Credentials, error) {
 	if err != nil || ok {
 		return made, err
 	}
-	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "localcloud-owner"}
+	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "localcloud-owner", Groups: []string{OwnersGroupID}}
 	made = Credentials{TenantID: TenantID, SubscriptionID: SubscriptionID, ClientID: app.ClientID, ClientSecret: rand.Text()}
 	app.SetSecret(made.ClientSecret)
-	if err := entra.PutApplication(tx, app); err != nil {
+	if err := errors.Join(entra.PutGroup(tx, OwnersGroupID), entra.PutApplication(tx, app)); err != nil {
 		return made, err
 	}
 	scope, assignment, now := "/subscriptions/"+SubscriptionID, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano)

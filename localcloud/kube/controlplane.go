@@ -65,11 +65,15 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
+	authorization, err := s.authorizationFlags()
+	if err != nil {
+		return err
+	}
 	bind := "127.0.0.1"
 	if s.Node == RealNode {
 		bind = "0.0.0.0" // all there is are the cluster's own namespaces
 	}
-	return s.run(ctx, thirdparty.APIServer, nil, s.Programs[thirdparty.APIServer],
+	return s.run(ctx, thirdparty.APIServer, nil, s.Programs[thirdparty.APIServer], append(authorization,
 		"--etcd-servers="+etcdURL, "--etcd-cafile="+s.path("pki", "ca.crt"), "--etcd-certfile="+etcd.crt, "--etcd-keyfile="+etcd.key,
 		"--bind-address="+bind, fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file="+serving.crt, "--tls-private-key-file="+serving.key, "--client-ca-file="+s.path("pki", "ca.crt"),
@@ -77,11 +81,11 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		"--service-account-issuer="+s.Spec.IssuerURL, "--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",
 		"--service-account-key-file="+signingKey, "--service-account-signing-key-file="+signingKey,
 		"--service-cluster-ip-range="+serviceRange,
-		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged",
+		"--enable-admission-plugins=NodeRestriction", "--allow-privileged",
 		"--kubelet-client-certificate="+toKubelet.crt, "--kubelet-client-key="+toKubelet.key,
 		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"), "--kubelet-preferred-address-types=InternalIP",
 		"--profiling=false",
-	)
+	)...)
 }
 
 func (s *supervisor) startControllers(ctx context.Context) error {
@@ -147,7 +151,11 @@ func (s *supervisor) certificate(c certificate) (f files, err error) {
 
 // kubeconfigFile writes how a part of the cluster reaches the API server, as the user that c names.
 func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
-	content, err := kubeconfig(s.ca, "https://"+loopback(s.ports.api), "cluster", c.user, c)
+	user, err := s.ca.credentials(c)
+	if err != nil {
+		return "", err
+	}
+	content, err := kubeconfig(s.ca, "https://"+loopback(s.ports.api), "cluster", c.user, user)
 	if err != nil {
 		return "", err
 	}
@@ -155,25 +163,34 @@ func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// kubeconfig is one in which user, authenticated by the certificate c, reaches cluster at server.
-func kubeconfig(ca *authority, server, cluster, user string, c certificate) ([]byte, error) {
-	crt, key, err := ca.ensure(c)
+// kubeconfig is one in which user, who has the credentials, reaches cluster at server.
+func kubeconfig(ca *authority, server, cluster, user string, credentials map[string]any) ([]byte, error) {
+	pem, err := os.ReadFile(filepath.Join(ca.dir, "ca.crt"))
 	if err != nil {
-		return nil, fmt.Errorf("making the certificate of %s: %w", c.name, err)
-	}
-	var pem [3][]byte
-	for i, path := range []string{filepath.Join(ca.dir, "ca.crt"), crt, key} {
-		if pem[i], err = os.ReadFile(path); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
 	type object = map[string]any
 	return yaml.Marshal(object{
 		"apiVersion": "v1", "kind": "Config", "current-context": cluster, "preferences": object{},
-		"clusters": []object{{"name": cluster, "cluster": object{"server": server, "certificate-authority-data": pem[0]}}},
+		"clusters": []object{{"name": cluster, "cluster": object{"server": server, "certificate-authority-data": pem}}},
 		"contexts": []object{{"name": cluster, "context": object{"cluster": cluster, "user": user}}},
-		"users":    []object{{"name": user, "user": object{"client-certificate-data": pem[1], "client-key-data": pem[2]}}},
+		"users":    []object{{"name": user, "user": credentials}},
 	})
+}
+
+// credentials are those of a kubeconfig's user who is authenticated by a certificate.
+func (a *authority) credentials(c certificate) (map[string]any, error) {
+	crt, key, err := a.ensure(c)
+	if err != nil {
+		return nil, fmt.Errorf("making the certificate of %s: %w", c.name, err)
+	}
+	var pem [2][]byte
+	for i, path := range []string{crt, key} {
+		if pem[i], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return map[string]any{"client-certificate-data": pem[0], "client-key-data": pem[1]}, nil
 }
 
 // kubectl runs it as the cluster's administrator.

@@ -150,15 +150,21 @@ func (m *Manager) Close() {
 	}
 }
 
-// Kubeconfig is what listClusterUserCredential gives: the cluster's own name, and a certificate of its administrator.
+// Kubeconfig is what listClusterUserCredential gives: the cluster's own name, and a certificate of its administrator or, with
+// Entra ID integration, the way to a token.
 func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte, error) {
 	ca, err := loadOrMakeAuthority(filepath.Join(m.cluster(spec.ID).dir, "pki"))
 	if err != nil {
 		return nil, err
 	}
-	group := strings.Split(spec.ID, "/")[4] // /subscriptions/{s}/resourceGroups/{g}/...
-	return kubeconfig(ca, "https://"+spec.FQDN+":443", spec.Name, "clusterUser_"+group+"_"+spec.Name,
-		certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}})
+	if spec.Entra {
+		return entraKubeconfig(ca, spec)
+	}
+	admin, err := ca.credentials(certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}})
+	if err != nil {
+		return nil, err
+	}
+	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), admin)
 }
 
 // PublicKeys are the keys that the cluster's service-account tokens are signed with.

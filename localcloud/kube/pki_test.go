@@ -38,8 +38,11 @@ func TestAKubeconfigsCertificateIsItsUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	content, err := kubeconfig(ca, "https://c.hcp.eastus.azmk8s.io:443", "c", "clusterUser_g_c",
-		certificate{name: "user", user: "masterclient", groups: []string{"system:masters"}})
+	user, err := ca.credentials(certificate{name: "user", user: "masterclient", groups: []string{"system:masters"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := kubeconfig(ca, "https://c.hcp.eastus.azmk8s.io:443", "c", "clusterUser_g_c", user)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -143,6 +143,9 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
+	if err := s.bindAdminGroups(ctx); err != nil {
+		return err
+	}
 	if err := s.installAddon(ctx); err != nil {
 		return err
 	}

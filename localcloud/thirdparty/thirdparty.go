@@ -83,6 +83,12 @@ var modules = []module{
 		dir:      "thirdparty/provider-azure",
 		programs: map[string]string{"github.com/Azure/secrets-store-csi-driver-provider-azure/cmd": AzureProvider},
 	},
+	{
+		// Its versions are those of Kubernetes and Pulumi above, so that little is left to compile.
+		dir:      "thirdparty/kubelogin",
+		programs: map[string]string{"github.com/Azure/kubelogin": Kubelogin},
+		ldflags:  "-X main.gitTag=v0.2.10",
+	},
 }
 
 // The programs, by the names under which Programs finds them.
@@ -98,6 +104,7 @@ const (
 	Kubelet           = "kubelet"
 	CSIDriver         = "secrets-store-csi-driver"
 	AzureProvider     = "secrets-store-csi-driver-provider-azure"
+	Kubelogin         = "kubelogin"
 )
 
 // The versions that the engine asks for.

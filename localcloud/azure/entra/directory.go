@@ -17,6 +17,7 @@ type Application struct {
 	Name       string
 	SecretHash string // empty: none
 	Federated  []FederatedCredential
+	Groups     []string // object ids of those that it is a member of
 }
 
 // FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.
@@ -42,7 +43,7 @@ func hash(secret string) string {
 
 const (
 	applications = "applications"         // by client id
-	principals   = "applicationsByObject" // object id -> client id
+	principals   = "applicationsByObject" // object id -> client id; that of a group -> nothing
 )
 
 // PutApplication writes an application. Its ids never change.
@@ -51,6 +52,11 @@ func PutApplication(tx *store.Tx, a Application) error {
 		return err
 	}
 	return store.Put(tx, applications, strings.ToLower(a.ClientID), a)
+}
+
+// PutGroup writes a group. Its members say so themselves.
+func PutGroup(tx *store.Tx, objectID string) error {
+	return store.Put(tx, principals, strings.ToLower(objectID), "")
 }
 
 // GetApplication reads an application by its client id.

@@ -14,15 +14,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Host is where the service answers.
-const Host = "login.microsoftonline.com"
+// Host is where the service answers, and IssuerHost the one in the issuer of its tokens, where it is described too.
+const (
+	Host       = "login.microsoftonline.com"
+	IssuerHost = "sts.windows.net"
+)
 
 // resources are what tokens can be asked for, without the slash at the end that some names have.
 var resources = []string{
 	"https://management.azure.com",
 	"https://management.core.windows.net",
 	"https://vault.azure.net",
+	KubernetesServer,
 }
+
+// KubernetesServer is the application id of "Azure Kubernetes Service AAD Server", Microsoft's own in every tenant, which tokens for
+// the API servers of clusters are asked for (learn.microsoft.com/azure/aks/kubelogin-authentication).
+const KubernetesServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
 // Service answers for one tenant.
 type Service struct {

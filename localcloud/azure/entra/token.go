@@ -26,6 +26,7 @@ type Principal struct {
 	ClientID string
 	ObjectID string
 	Issuer   string
+	Groups   []string // object ids
 }
 
 // TokenFault says what is wrong with an access token.
@@ -56,11 +57,12 @@ func (e *TokenError) Error() string {
 
 type claims struct {
 	jwt.Claims
-	AppID    string `json:"appid"`
-	ObjectID string `json:"oid"`
-	TenantID string `json:"tid"`
-	IDType   string `json:"idtyp"`
-	Version  string `json:"ver"`
+	AppID    string   `json:"appid"`
+	ObjectID string   `json:"oid"`
+	TenantID string   `json:"tid"`
+	IDType   string   `json:"idtyp"`
+	Version  string   `json:"ver"`
+	Groups   []string `json:"groups,omitempty"`
 }
 
 // signingKey is the key of the tenant, made once a store.
@@ -85,8 +87,8 @@ func keyID(key *rsa.PublicKey) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:15])
 }
 
-// issuer is that of tokens in version 1.0, the version of both Resource Manager's and Key Vault's tokens.
-func (s *Service) issuer() string { return "https://sts.windows.net/" + s.tenant + "/" }
+// issuer is that of tokens in version 1.0, the version of the tokens for Resource Manager, Key Vault and AKS alike.
+func (s *Service) issuer() string { return "https://" + IssuerHost + "/" + s.tenant + "/" }
 
 // issue makes an access token for a resource.
 func (s *Service) issue(app Application, resource string) (string, error) {
@@ -108,6 +110,7 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		AppID: app.ClientID, ObjectID: app.ObjectID, TenantID: s.tenant, IDType: "app", Version: "1.0",
+		Groups: app.Groups,
 	}).Serialize()
 }
 
@@ -130,5 +133,5 @@ func (s *Service) Verify(token string, audiences ...string) (Principal, error) {
 	}) {
 		return Principal{}, &TokenError{Fault: WrongAudience, Audience: strings.Join(c.Audience, ", ")}
 	}
-	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer}, nil
+	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer, Groups: c.Groups}, nil
 }

@@ -1,0 +1,171 @@
+// Package guard is what a cluster with Entra ID integration asks about those who call its API server: whose a token is, and,
+// with Azure RBAC for Kubernetes, whether Azure lets him do what he wants to do. Both are webhooks of Kubernetes, and they
+// answer as those of AKS do (github.com/kubeguard/guard).
+package guard
+
+import (
+	"encoding/json"
+	"net/http"
+	"path"
+	"strings"
+
+	authentication "k8s.io/api/authentication/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Host is where API servers reach it. That of AKS is part of its control plane and has no name outside.
+const Host = "guard.aks.internal"
+
+const (
+	tokenReviews  = "tokenreviews"
+	accessReviews = "subjectaccessreviews"
+)
+
+// TokenReviewURL is where the API server of the cluster with an ARM id asks whose a token is.
+func TokenReviewURL(clusterID string) string {
+	return "https://" + Host + clusterID + "/" + tokenReviews
+}
+
+// AccessReviewURL is where it asks what somebody may do.
+func AccessReviewURL(clusterID string) string {
+	return "https://" + Host + clusterID + "/" + accessReviews
+}
+
+// Guard answers for every cluster.
+type Guard struct {
+	store  *store.Store
+	tokens *entra.Service
+}
+
+// New makes the guard of the clusters of a tenant.
+func New(st *store.Store, tokens *entra.Service) *Guard { return &Guard{st, tokens} }
+
+func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		http.Error(w, "not implemented here: "+r.Method+" "+r.URL.Path, http.StatusNotImplemented)
+		return
+	}
+	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	cluster, what := path.Split(r.URL.Path)
+	switch what {
+	case tokenReviews:
+		var review authentication.TokenReview
+		if err := body.Decode(&review); err != nil || review.APIVersion != authentication.SchemeGroupVersion.String() {
+			http.Error(w, "a TokenReview in version v1 is asked with", http.StatusBadRequest)
+			return
+		}
+		review.Status = g.authenticate(review.Spec.Token)
+		review.Spec.Token = ""
+		answer(w, review)
+	case accessReviews:
+		var review authorizationv1.SubjectAccessReview
+		if err := body.Decode(&review); err != nil || review.APIVersion != authorizationv1.SchemeGroupVersion.String() {
+			http.Error(w, "a SubjectAccessReview in version v1 is asked with", http.StatusBadRequest)
+			return
+		}
+		var err error
+		if review.Status, err = g.authorize(strings.TrimSuffix(cluster, "/"), review.Spec); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		answer(w, review)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func answer(w http.ResponseWriter, review any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(review) // the API server has gone: nobody to tell
+}
+
+// objectID is the key of what is known of a caller beside his name and groups.
+const objectID = "oid"
+
+// authenticate names the bearer of a token by his object id, as AKS does with service principals; users, who are named by
+// their principal name, are not in this directory.
+func (g *Guard) authenticate(token string) authentication.TokenReviewStatus {
+	who, err := g.tokens.Verify(token, entra.KubernetesServer)
+	if err != nil {
+		return authentication.TokenReviewStatus{Error: err.Error()}
+	}
+	return authentication.TokenReviewStatus{Authenticated: true, User: authentication.UserInfo{
+		Username: who.ObjectID, Groups: who.Groups, Extra: map[string]authentication.ExtraValue{objectID: {who.ObjectID}},
+	}}
+}
+
+// authorize looks for a role assignment of the caller or of one of his groups. It has no opinion of who is not in Entra ID:
+// of those Kubernetes RBAC has decided before.
+func (g *Guard) authorize(cluster string, spec authorizationv1.SubjectAccessReviewSpec) (status authorizationv1.SubjectAccessReviewStatus, err error) {
+	id := spec.Extra[objectID]
+	if strings.HasPrefix(spec.User, "system:") || len(id) != 1 {
+		status.Reason = "Azure does not have opinion for this user."
+		return status, nil
+	}
+	action, ok := dataAction(spec)
+	if !ok {
+		status.Reason = "not implemented here: what * stands for, in the group, resource or verb of a request"
+		return status, nil
+	}
+	scope := cluster
+	if a := spec.ResourceAttributes; a != nil && a.Namespace != "" {
+		scope += "/namespaces/" + a.Namespace
+	}
+	err = g.store.View(func(tx *store.Tx) error {
+		for _, principal := range append([]string{id[0]}, spec.Groups...) {
+			if status.Allowed, err = authorization.Allowed(tx, principal, action, scope, authorization.Data); err != nil || status.Allowed {
+				return err
+			}
+		}
+		return nil
+	})
+	status.Denied = !status.Allowed
+	status.Reason = "Access allowed by Azure RBAC"
+	if status.Denied {
+		status.Reason = "User does not have access to the resource in Azure. Update role assignment to allow access."
+	}
+	return status, err
+}
+
+// dataAction is what Azure calls a request: Microsoft.ContainerService/managedClusters/<group>/<resource>/<what is done>,
+// without the group where that is the core's. Subresources count as their resource, but for a command in a pod. There is none
+// for requests with a wildcard: Azure takes them for all actions that match, and all of them are not known here.
+func dataAction(spec authorizationv1.SubjectAccessReviewSpec) (action string, ok bool) {
+	segments := []string{"Microsoft.ContainerService/managedClusters"}
+	switch a, n := spec.ResourceAttributes, spec.NonResourceAttributes; {
+	case a != nil && (a.Group == "*" || a.Resource == "*" || a.Verb == "*"), a == nil && n == nil:
+		return "", false
+	case a == nil:
+		segments = append(segments, strings.Trim(n.Path, "/"), done(n.Verb))
+	case a.Group == "" && a.Resource == "pods" && a.Subresource == "exec":
+		segments = append(segments, "pods/exec/action")
+	default:
+		segments = append(segments, a.Group, a.Resource, done(a.Verb))
+	}
+	for _, s := range segments {
+		if s != "" {
+			action += "/" + s
+		}
+	}
+	return action[1:], true
+}
+
+// done is the last part of a data action. Verbs that Azure does not know have none, so that only a role with all actions
+// allows them.
+func done(verb string) string {
+	switch verb {
+	case "get", "list", "watch":
+		return "read"
+	case "create", "update", "patch":
+		return "write"
+	case "delete", "deletecollection":
+		return "delete"
+	case "bind", "escalate", "impersonate", "use":
+		return verb + "/action"
+	}
+	return ""
+}

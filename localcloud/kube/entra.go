@@ -1,0 +1,118 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	rbac "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
+)
+
+// kubeloginClient is the application id of "Azure Kubernetes Service AAD Client", with which people sign in.
+const kubeloginClient = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
+
+// entraKubeconfig is the one that AKS gives to users of a cluster with Entra ID integration. There is no credential in it: kubelogin
+// asks the user for his, or is told of another way to sign in (kubelogin convert-kubeconfig).
+func entraKubeconfig(ca *authority, spec azure.ClusterSpec) ([]byte, error) {
+	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), map[string]any{"exec": map[string]any{
+		"apiVersion": "client.authentication.k8s.io/v1beta1",
+		"command":    "kubelogin",
+		"args": []string{
+			"get-token", "--environment", "AzurePublicCloud", "--server-id", entra.KubernetesServer, "--client-id", kubeloginClient,
+			"--tenant-id", azure.TenantID, "--login", "devicecode",
+		},
+		"env":                nil,
+		"installHint":        "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
+		"provideClusterInfo": false,
+	}})
+}
+
+// authorizationFlags have the API server ask Azure whose the tokens of Entra ID are and, with Azure RBAC, what they allow, after
+// Kubernetes' own RBAC: whoever that knows is not asked for.
+func (s *supervisor) authorizationFlags() ([]string, error) {
+	if !s.Spec.Entra {
+		return []string{"--authorization-mode=Node,RBAC"}, nil
+	}
+	tokens, err := s.webhookFile("token-webhook", guard.TokenReviewURL(s.Spec.ID))
+	if err != nil {
+		return nil, err
+	}
+	flags := []string{"--authentication-token-webhook-config-file=" + tokens, "--authentication-token-webhook-version=v1"}
+	if !s.Spec.AzureRBAC {
+		return append(flags, "--authorization-mode=Node,RBAC"), nil
+	}
+	access, err := s.webhookFile("access-webhook", guard.AccessReviewURL(s.Spec.ID))
+	return append(flags, "--authorization-mode=Node,RBAC,Webhook",
+		"--authorization-webhook-config-file="+access, "--authorization-webhook-version=v1",
+		// Azure is near: what it said need not be remembered for minutes. The API server does not take 0.
+		"--authorization-webhook-cache-authorized-ttl=1s", "--authorization-webhook-cache-unauthorized-ttl=1s",
+	), err
+}
+
+// webhookFile tells the API server, in the form of a kubeconfig, of a webhook behind the edge.
+func (s *supervisor) webhookFile(name, url string) (string, error) {
+	type object = map[string]any
+	content, err := yaml.Marshal(object{
+		"apiVersion": "v1", "kind": "Config", "current-context": "azure",
+		"clusters": []object{{"name": "azure", "cluster": object{
+			"server": url, "certificate-authority": s.CAFile, "proxy-url": "http://" + loopback(s.ports.edge),
+		}}},
+		"contexts": []object{{"name": "azure", "context": object{"cluster": "azure", "user": "api-server"}}},
+		"users":    []object{{"name": "api-server", "user": object{}}},
+	})
+	if err != nil {
+		return "", err
+	}
+	path := s.path(name + ".yaml")
+	return path, os.WriteFile(path, content, 0o600)
+}
+
+// bindAdminGroups lets the groups that the cluster names do everything, and those that it does not name any more nothing.
+func (s *supervisor) bindAdminGroups(ctx context.Context) error {
+	if !s.Spec.Entra {
+		return nil
+	}
+	binding := adminBinding(s.Spec.AdminGroups)
+	content, err := yaml.Marshal(binding)
+	if err != nil {
+		return err
+	}
+	path := s.path("admin-groups.yaml")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return err
+	}
+	if err := s.kubectl(ctx, "apply", "--filename="+path); err != nil {
+		return fmt.Errorf("binding the groups of administrators: %w", err)
+	}
+	return nil
+}
+
+// adminBinding has the name that it has in AKS.
+func adminBinding(groups string) rbac.ClusterRoleBinding {
+	binding := rbac.ClusterRoleBinding{
+		TypeMeta:   metav1.TypeMeta{APIVersion: rbac.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
+		ObjectMeta: metav1.ObjectMeta{Name: "aks-cluster-admin-binding-aad"},
+		RoleRef:    rbac.RoleRef{APIGroup: rbac.GroupName, Kind: "ClusterRole", Name: "cluster-admin"},
+	}
+	for group := range strings.SplitSeq(groups, ",") {
+		if group != "" {
+			binding.Subjects = append(binding.Subjects, rbac.Subject{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: group})
+		}
+	}
+	return binding
+}
+
+func clusterURL(spec azure.ClusterSpec) string { return "https://" + spec.FQDN + ":443" }
+
+// clusterUser is the name that AKS gives to whoever uses a kubeconfig that is not the administrator's.
+func clusterUser(spec azure.ClusterSpec) string {
+	group := strings.Split(spec.ID, "/")[4] // /subscriptions/{s}/resourceGroups/{g}/...
+	return "clusterUser_" + group + "_" + spec.Name
+}
