@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 )
 
-// get decodes what is at a URL.
-func (f *fixture) get(url string, into any) {
+// download decodes what is at a URL.
+func (f *fixture) download(url string, into any) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), http.MethodGet, url, nil)
 	f.must(err)
@@ -44,12 +44,12 @@ func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
 		Issuer string `json:"issuer"`
 		JWKS   string `json:"jwks_uri"`
 	}
-	f.get(unverified.Issuer+".well-known/openid-configuration", &configuration)
+	f.download(unverified.Issuer+".well-known/openid-configuration", &configuration)
 	if configuration.Issuer != unverified.Issuer {
 		t.Errorf("the issuer %s calls itself %s", unverified.Issuer, configuration.Issuer)
 	}
 	var keys jose.JSONWebKeySet
-	f.get(configuration.JWKS, &keys)
+	f.download(configuration.JWKS, &keys)
 	var claims jwt.Claims
 	f.must(token.Claims(keys, &claims))
 	if !claims.Audience.Contains(entra.KubernetesServer) {
