@@ -187,8 +187,11 @@ func (c *armClient) await(ctx context.Context, resp *http.Response) error {
 	return explain(err)
 }
 
-// retryAfter is the wait that a service asks for, in seconds or until a date; 0 where it asks for none.
+// retryAfter is the wait that a service asks for, in milliseconds, in seconds or until a date; 0 where it asks for none.
 func retryAfter(resp *http.Response) time.Duration {
+	if ms, err := strconv.Atoi(resp.Header.Get("Retry-After-Ms")); err == nil {
+		return time.Duration(ms) * time.Millisecond
+	}
 	v := resp.Header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(v); err == nil {
 		return time.Duration(seconds) * time.Second
