@@ -2,10 +2,11 @@ package components
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -14,33 +15,76 @@ const secretMountType = "keyvaultaks:index:SecretMount"
 
 const defaultVolumeName = "secrets-store"
 
+// The driver reports on each mount in an object called <pod>-<namespace>-<class>, which must be a name for Kubernetes, too. The pods
+// of workloads have names of at most 63 characters, and so have namespaces.
+const (
+	maxClassName = 253 - 2*(maxPodName+1)
+	maxPodName   = 63
+)
+
+// publicCloud is what the provider assumes if no cloud is named.
+const publicCloud = "AzurePublicCloud"
+
+// The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client id.
+var (
+	mountedVaultName = regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`)
+	identifier       = regexp.MustCompile(`^\S+$`)
+)
+
 // SecretMountArgs are the arguments of [NewSecretMount].
 type SecretMountArgs struct {
-	// VaultID is the vault's ARM id, the scope of the roles. Required.
-	VaultID pulumi.StringInput `pulumi:"vaultId"`
+	// VaultID is the vault's ARM id, the scope of the roles. Required unless Access is none.
+	VaultID pulumi.StringInput `pulumi:"vaultId,optional"`
 	// VaultName is the vault's name. Required.
 	VaultName pulumi.StringInput `pulumi:"vaultName"`
 	// TenantID is the Entra tenant that the vault trusts. Required.
 	TenantID pulumi.StringInput `pulumi:"tenantId"`
 	// ClientID is the identity that the mount signs in as. Required.
 	ClientID pulumi.StringInput `pulumi:"clientId"`
-	// PrincipalID is the same identity as roles know it. Required.
-	PrincipalID pulumi.StringInput `pulumi:"principalId"`
+	// PrincipalID is the same identity as roles know it. Required unless Access is none.
+	PrincipalID pulumi.StringInput `pulumi:"principalId,optional"`
 	// Namespace of the class and of the pods that mount it. Required.
 	Namespace pulumi.StringInput `pulumi:"namespace"`
-	// ServiceAccountName is the test pod's service account. Required with TestPod.
+	// ServiceAccountName is the service account of the test pod, of the probe, and of the specs given to [SecretMount.AddTo]. It
+	// must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
-	// ClassName names the SecretProviderClass, a DNS subdomain. Left out: Pulumi names it.
+	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Left out: Pulumi names it.
 	ClassName string `pulumi:"className,optional"`
 	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Left out:
 	// secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
-	// Objects to mount, at least one. They decide the roles: the identity gets the least role on each of them and nothing
-	// else. Two mounts of the same object by the same identity would assign the same role twice, which Azure refuses.
+	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. Left out:
+	// AzurePublicCloud, which the class does not name.
+	CloudName string `pulumi:"cloudName,optional"`
+	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
 	Objects []ObjectArgs `pulumi:"objects"`
+	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault Reader for
+	// keys and certificates: object is on each mounted object and nowhere else; vault is once for each needed role on the vault,
+	// which is wider, since the identity may then read every secret of the vault, or the metadata of all that is in it; none is
+	// that somebody else grants it, and VaultID and PrincipalID are not used. Two mounts of one object by one identity would
+	// assign one role twice, which Azure refuses: give the second none. Vault suits a vault of the workload's own with many
+	// objects, since a subscription has at most 4000 role assignments. Left out: object.
+	Access string `pulumi:"access,optional"`
+	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files: environment
+	// variables, see [SecretMount.Env], and an Ingress. Left out: none.
+	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions of
+	// secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not
+	// values: whoever may see the pods sees a digest of them. Left out: none.
+	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Left out: none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
+	// Probe adds a Deployment that is ready while the files are there. Left out: none.
+	Probe *ProbeArgs `pulumi:"probe,optional"`
+}
+
+// Files are the paths, relative to the mount, of the files that every pod with the mount has, sorted. Of a version history that
+// is the newest version; how many there are besides is known to the vault alone.
+func (args *SecretMountArgs) Files() []string {
+	files := names(args.Objects, ObjectArgs.FileName)
+	slices.Sort(files)
+	return files
 }
 
 // SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume.
@@ -55,12 +99,19 @@ type SecretMount struct {
 
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
+	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the roles
+	// exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the volume, too.
+	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
 
-	volumeName string
+	volumeName         string
+	serviceAccountName pulumi.StringInput
+	podAnnotations     pulumi.StringMapOutput
+	secrets            map[string]syncedSecret
 }
 
-// NewSecretMount registers the roles, the class and, where asked, the test pod. It returns [Violations] before anything is
-// registered if arguments are invalid.
+// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns [Violations] before
+// anything is registered if arguments are invalid. Violations of Inputs, which are known later, fail the class and the roles: at
+// preview if they are known then.
 func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
 	if args == nil {
 		args = &SecretMountArgs{}
@@ -69,45 +120,65 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
-	c := &SecretMount{volumeName: withDefault(args.VolumeName, defaultVolumeName)}
-	inputs := pulumi.Map{
-		"vaultId":   args.VaultID,
-		"clientId":  args.ClientID,
-		"namespace": args.Namespace,
-		"objects":   pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return o.Type + "/" + o.Name })),
+	c := &SecretMount{
+		volumeName:         withDefault(args.VolumeName, defaultVolumeName),
+		serviceAccountName: args.ServiceAccountName,
 	}
-	if err := ctx.RegisterComponentResourceV2(secretMountType, name, inputs, c, opts...); err != nil {
+	if err := ctx.RegisterComponentResourceV2(secretMountType, name, args.inputs(), c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	if err := requireKubernetesProvider(name, c); err != nil {
 		return nil, err
 	}
-	roles, err := newRoleAssignments(ctx, name, args.VaultID, args.PrincipalID, args.Objects, c)
+	if err := c.logAccess(ctx, args); err != nil {
+		return nil, fmt.Errorf("logging the access of %s: %w", name, err)
+	}
+	roles, err := c.newRoleAssignments(ctx, name, args)
 	if err != nil {
 		return nil, err
 	}
-	class, err := c.newClass(ctx, name, args)
+	spec, err := args.classSpec()
+	if err != nil {
+		return nil, err
+	}
+	class, err := c.newClass(ctx, name, args, spec)
 	if err != nil {
 		return nil, fmt.Errorf("creating the secret provider class: %w", err)
 	}
 	c.SecretProviderClass = after(ctx, class.Metadata.Name().Elem(), append(roles, class)...)
+	c.podAnnotations = checksumAnnotations(spec, args.Versions)
+	c.setSyncedSecrets(ctx, args.SyncSecrets, append(roles, class))
 	if args.TestPod != nil {
 		if err := c.newTestPod(ctx, name, args); err != nil {
 			return nil, fmt.Errorf("creating the test pod: %w", err)
 		}
 	}
-	outputs := pulumi.Map{"secretProviderClass": c.SecretProviderClass}
+	if args.Probe != nil {
+		if err := c.newProbe(ctx, name, args); err != nil {
+			return nil, fmt.Errorf("creating the probe: %w", err)
+		}
+	}
+	outputs := pulumi.Map{"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)
 	}
 	return c, nil
 }
 
-func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs) (*apiextensions.CustomResource, error) {
-	objects, err := objectsParameter(args.Objects)
-	if err != nil {
-		return nil, err
+// inputs are what the state shows of the arguments.
+func (args *SecretMountArgs) inputs() pulumi.Map {
+	inputs := pulumi.Map{
+		"clientId":  args.ClientID,
+		"namespace": args.Namespace,
+		"objects":   pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return o.Type + "/" + o.Name })),
 	}
+	if args.VaultID != nil {
+		inputs["vaultId"] = args.VaultID
+	}
+	return inputs
+}
+
+func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (*apiextensions.CustomResource, error) {
 	return apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
 		Kind:       pulumi.String("SecretProviderClass"),
@@ -115,54 +186,76 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 			Name:      optional(args.ClassName),
 			Namespace: args.Namespace.ToStringOutput().ToStringPtrOutput(),
 		},
-		OtherFields: kubernetes.UntypedArgs{
-			"spec": pulumi.Map{
-				"provider": pulumi.String("azure"),
-				// Nothing else: useVMManagedIdentity, usePodIdentity and their like would override workload identity.
-				"parameters": pulumi.StringMap{
-					"clientID":     args.ClientID,
-					"keyvaultName": args.VaultName,
-					"tenantID":     args.TenantID,
-					"objects":      pulumi.String(objects),
-				},
-			},
-		},
+		OtherFields: kubernetes.UntypedArgs{"spec": spec},
 	}, pulumi.Parent(c))
 }
 
-// Volume is the volume for a pod's spec, read-only. A pod that uses it is created after the roles and the class, and deleted
-// before them. The pod's service account must be one that may act as the mount's identity.
-func (c *SecretMount) Volume() corev1.VolumeArgs {
-	return corev1.VolumeArgs{
-		Name: pulumi.String(c.volumeName),
-		Csi: corev1.CSIVolumeSourceArgs{
-			Driver:           pulumi.String("secrets-store.csi.k8s.io"),
-			ReadOnly:         pulumi.Bool(true),
-			VolumeAttributes: pulumi.StringMap{"secretProviderClass": c.SecretProviderClass},
-		},
+// classSpec is the class's spec as the driver and the provider read it.
+func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
+	objects, err := objectsParameter(args.Objects)
+	if err != nil {
+		return nil, err
+	}
+	// Nothing else: useVMManagedIdentity, usePodIdentity and their like would override workload identity.
+	parameters := pulumi.StringMap{
+		"clientID":     checked(args.ClientID, "clientId", identifier, "a client id"),
+		"keyvaultName": checked(args.VaultName, "vaultName", mountedVaultName, "3-24 letters, digits and dashes"),
+		"tenantID":     checked(args.TenantID, "tenantId", identifier, "a tenant id"),
+		"objects":      pulumi.String(objects),
+	}
+	if args.CloudName != "" && args.CloudName != publicCloud {
+		parameters["cloudName"] = pulumi.String(args.CloudName)
+	}
+	spec := pulumi.Map{"provider": pulumi.String("azure"), "parameters": parameters}
+	if len(args.SyncSecrets) > 0 {
+		spec["secretObjects"] = secretObjects(args.SyncSecrets)
+	}
+	return spec, nil
+}
+
+// setSyncedSecrets fills what Env and the output tell of the Secrets, once the resources exist.
+func (c *SecretMount) setSyncedSecrets(ctx *pulumi.Context, secrets []SyncSecretArgs, resources []pulumi.Resource) {
+	list := pulumi.ToStringArray(names(secrets, func(s SyncSecretArgs) string { return s.Name })).ToStringArrayOutput()
+	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), list, resources...).(pulumi.StringArrayOutput)
+	c.secrets = map[string]syncedSecret{}
+	for _, s := range secrets {
+		c.secrets[s.Name] = syncedSecret{
+			name: after(ctx, pulumi.String(s.Name).ToStringOutput(), resources...),
+			keys: names(s.Data, func(d SyncDataArgs) string { return d.Key }),
+		}
 	}
 }
 
-// VolumeMount shows the volume's files to a container under an absolute path, such as /mnt/secrets, read-only. There is no
-// subPath, since a subPath never sees a rotation.
-func (c *SecretMount) VolumeMount(path string) corev1.VolumeMountArgs {
-	return corev1.VolumeMountArgs{
-		Name:      pulumi.String(c.volumeName),
-		MountPath: pulumi.String(path),
-		ReadOnly:  pulumi.Bool(true),
-	}
+// checked holds an input against a rule as soon as it is known. The value is not repeated, since it may be secret.
+func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed string) pulumi.StringOutput {
+	return input.ToStringOutput().ApplyT(func(given string) (string, error) {
+		if !rule.MatchString(given) {
+			return "", Violations{{Path: path, Given: "something else", Allowed: allowed}}
+		}
+		return given, nil
+	}).(pulumi.StringOutput)
 }
 
-// Validate checks every plain argument and returns all violations.
+// Validate checks every plain argument and returns all violations. A mount without any shows exactly its files: those of
+// [SecretMountArgs.Files], and of version histories what the vault has.
 func (args *SecretMountArgs) Validate() Violations {
 	var v Violations
 	if args.ClassName != "" {
-		v.dnsSubdomain("className", args.ClassName)
+		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className", args.ClassName,
+			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxClassName))
 	}
 	v.dnsLabel("volumeName", withDefault(args.VolumeName, defaultVolumeName))
+	if args.CloudName != "" {
+		v.oneOf("cloudName", args.CloudName, publicCloud, "AzureUSGovernmentCloud", "AzureChinaCloud")
+	}
 	v.validateObjects("objects", args.Objects)
+	v.oneOf("access", withDefault(args.Access, accessObject), accessObject, accessVault, accessNone)
+	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
+	}
+	if args.Probe != nil {
+		v.validateProbe("probe", *args.Probe)
 	}
 	return v
 }
@@ -170,14 +263,25 @@ func (args *SecretMountArgs) Validate() Violations {
 // validateAll is Validate and that no input is missing.
 func (args *SecretMountArgs) validateAll() Violations {
 	v := args.Validate()
-	v.required("vaultId", args.VaultID)
+	needsRoles := args.Access != accessNone
+	if needsRoles {
+		v.required("vaultId", args.VaultID)
+	}
 	v.required("vaultName", args.VaultName)
 	v.required("tenantId", args.TenantID)
 	v.required("clientId", args.ClientID)
-	v.required("principalId", args.PrincipalID)
+	if needsRoles {
+		v.required("principalId", args.PrincipalID)
+	}
 	v.required("namespace", args.Namespace)
-	if args.TestPod != nil {
+	if args.TestPod != nil || args.Probe != nil {
 		v.required("serviceAccountName", args.ServiceAccountName)
 	}
 	return v
+}
+
+// podName checks the name of a pod that mounts the class.
+func (v *Violations) podName(path, given string) {
+	v.check(len(given) <= maxPodName && dnsSubdomain.MatchString(given), path, given,
+		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxPodName))
 }

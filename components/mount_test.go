@@ -1,6 +1,7 @@
 package components_test
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -14,12 +15,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-const vaultID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv"
+const vaultID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-1"
 
 func mountArgs() *components.SecretMountArgs {
 	return &components.SecretMountArgs{
 		VaultID:            pulumi.String(vaultID),
-		VaultName:          pulumi.String("kv"),
+		VaultName:          pulumi.String("kv-1"),
 		TenantID:           pulumi.String(mockengine.TenantID),
 		ClientID:           pulumi.String("client"),
 		PrincipalID:        pulumi.String("principal"),
@@ -33,6 +34,27 @@ func mountArgs() *components.SecretMountArgs {
 		},
 		TestPod: &components.TestPodArgs{},
 	}
+}
+
+// fullMountArgs have everything that plain arguments can ask for.
+func fullMountArgs() *components.SecretMountArgs {
+	args := mountArgs()
+	args.Objects = append(args.Objects,
+		components.ObjectArgs{Type: "secret", Name: "my-cert", Alias: "tls/both.pem"},
+		components.ObjectArgs{Type: "secret", Name: "password", VersionHistory: 2, FilePermission: "0444"},
+	)
+	args.CloudName = "AzureChinaCloud"
+	args.SyncSecrets = []components.SyncSecretArgs{
+		{Name: "app", Data: []components.SyncDataArgs{{Key: "PASSWORD", File: "password/0"}, {Key: "OLD", File: "password/2"}}},
+		{
+			Name: "web-tls", Type: "kubernetes.io/tls",
+			Labels:      map[string]string{"app.kubernetes.io/part-of": "web", "empty": ""},
+			Annotations: map[string]string{"example.com/why": "An Ingress cannot read files."},
+			Data:        []components.SyncDataArgs{{Key: "tls.crt", File: "my-cert"}, {Key: "tls.key", File: "tls/both.pem"}},
+		},
+	}
+	args.Probe = &components.ProbeArgs{}
+	return args
 }
 
 func newMount(ctx *pulumi.Context, name string, args *components.SecretMountArgs) (*components.SecretMount, error) {
@@ -53,35 +75,6 @@ func runMount(t *testing.T, args *components.SecretMountArgs) *mockengine.Engine
 	return e
 }
 
-func TestMountGrantsTheLeastRoleOnEachObjectAndNothingElse(t *testing.T) {
-	args := mountArgs()
-	// The same object twice is one role.
-	args.Objects = append(args.Objects, components.ObjectArgs{Type: "secret", Name: "My-Secret", Alias: "again"})
-	e := runMount(t, args)
-	const definitions = "/subscriptions/22222222-2222-2222-2222-222222222222/providers/Microsoft.Authorization/roleDefinitions/"
-	want := map[string][2]string{
-		"mount-role-secret-my-secret": {"/secrets/my-secret", "4633458b-17de-408a-b874-0445c86b69e6"},
-		"mount-role-key-my-key":       {"/keys/my-key", "21090545-7ca7-4776-b22c-e363652d74d2"},
-		"mount-role-cert-my-cert":     {"/certificates/my-cert", "21090545-7ca7-4776-b22c-e363652d74d2"},
-	}
-	count := 0
-	for _, one := range e.Resources() {
-		if one.Type != "azure-native:authorization/v20220401:RoleAssignment" {
-			continue
-		}
-		count++
-		wantInputs(t, one, map[string]any{
-			"scope":            vaultID + want[one.Name][0],
-			"roleDefinitionId": definitions + want[one.Name][1],
-			"principalId":      "principal",
-			"principalType":    "ServicePrincipal",
-		})
-	}
-	if count != len(want) {
-		t.Errorf("%d roles are assigned, want %d", count, len(want))
-	}
-}
-
 func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 	class := runMount(t, mountArgs()).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{
@@ -91,7 +84,7 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 		"metadata.namespace":           "ns",
 		"spec.provider":                "azure",
 		"spec.parameters.clientID":     "client",
-		"spec.parameters.keyvaultName": "kv",
+		"spec.parameters.keyvaultName": "kv-1",
 		"spec.parameters.tenantID":     mockengine.TenantID,
 		// Would make another copy of the secrets, in etcd.
 		"spec.secretObjects": nil,
@@ -234,15 +227,43 @@ func TestMountInAPreviewOfEverything(t *testing.T) {
 	}
 }
 
-func TestVaultIDThatIsNoVaultIsRefused(t *testing.T) {
+func TestInputsAreHeldAgainstTheProvidersRulesOnceKnown(t *testing.T) {
+	for path, change := range map[string]func(*components.SecretMountArgs){
+		"vaultId":   func(a *components.SecretMountArgs) { a.VaultID = pulumi.String(mockengine.Group) },
+		"vaultName": func(a *components.SecretMountArgs) { a.VaultName = pulumi.String("another-vault") },
+		"clientId":  func(a *components.SecretMountArgs) { a.ClientID = pulumi.String("") },
+		"tenantId":  func(a *components.SecretMountArgs) { a.TenantID = pulumi.String("my tenant") },
+		// The name of another cloud's, or of a managed HSM.
+		"vaultName ": func(a *components.SecretMountArgs) {
+			a.Access, a.VaultName = "none", pulumi.String("kv.vault.azure.cn")
+		},
+	} {
+		args := mountArgs()
+		change(args)
+		err := (&mockengine.Engine{DryRun: true}).Run(func(ctx *pulumi.Context) error {
+			_, err := newMount(ctx, "mount", args)
+			return err
+		})
+		if path = strings.TrimSpace(path); err == nil || !strings.Contains(err.Error(), path+":") {
+			t.Errorf("%s: got error %v", path, err)
+		}
+	}
+}
+
+func TestAMountThatOthersGrantNeedsNoVaultIDAndNoPrincipal(t *testing.T) {
 	args := mountArgs()
-	args.VaultID = pulumi.String(mockengine.Group)
-	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
-		_, err := newMount(ctx, "mount", args)
-		return err
-	})
-	if err == nil || !strings.Contains(err.Error(), "vaultId") {
-		t.Errorf("got error %v", err)
+	args.Access, args.VaultID, args.PrincipalID = "none", nil, nil
+	class := runMount(t, args).Get(t, "mount-class")
+	wantInputs(t, class, map[string]any{"spec.parameters.keyvaultName": "kv-1"})
+}
+
+func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
+	for given, want := range map[string]any{
+		"AzurePublicCloud": nil, "AzureUSGovernmentCloud": "AzureUSGovernmentCloud", "AzureChinaCloud": "AzureChinaCloud",
+	} {
+		args := mountArgs()
+		args.CloudName = given
+		wantInputs(t, runMount(t, args).Get(t, "mount-class"), map[string]any{"spec.parameters.cloudName": want})
 	}
 }
 
@@ -250,13 +271,15 @@ func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
-			if _, err := newMount(ctx, name, mountArgs()); err != nil {
+			args := mountArgs()
+			args.Probe = &components.ProbeArgs{}
+			if _, err := newMount(ctx, name, args); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	wantDistinct(t, e, 2*7)
+	wantDistinct(t, e, 2*8)
 }
 
 func TestMountRules(t *testing.T) {
@@ -265,44 +288,54 @@ func TestMountRules(t *testing.T) {
 		{"a class's name", "className", func(a *args) { a.ClassName = "My Class" }},
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},
 		{"a pod's name", "testPod.name", func(a *args) { a.TestPod.Name = "Pod" }},
-		{"an object is needed", "objects", func(a *args) { a.Objects = nil }},
-		{"a type is needed", "objects[0].type", func(a *args) { a.Objects[0].Type = "" }},
-		{"a type's case", "objects[0].type", func(a *args) { a.Objects[0].Type = "Secret" }},
-		{"a type's spelling", "objects[2].type", func(a *args) { a.Objects[2].Type = "certificate" }},
-		{"a name is needed", "objects[2].name", func(a *args) { a.Objects[2].Name, a.Objects[2].Alias = "", "file" }},
-		{"a name's characters", "objects[0].name", func(a *args) { a.Objects[0].Name = "my/secret" }},
-		{"an absolute alias", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "/etc/passwd" }},
-		{"a climbing alias", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "../secret" }},
-		{"an alias that climbs inside", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "a/../b" }},
-		{"an alias of the driver", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "..data" }},
-		{"an alias that is not clean", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "a//b" }},
-		{"an alias that is a directory", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "a/" }},
-		{"an alias of the mount itself", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "." }},
-		{"an alias with a line break", "objects[0].alias", func(a *args) { a.Objects[0].Alias = "a\nb" }},
-		{"an alias that is too long", "objects[0].alias", func(a *args) { a.Objects[0].Alias = strings.Repeat("a", 256) }},
-		{"a version", "objects[0].version", func(a *args) { a.Objects[0].Version = "latest" }},
-		{"a format", "objects[0].format", func(a *args) { a.Objects[0].Format = "PEM" }},
-		{"pfx on a key", "objects[1].format", func(a *args) { a.Objects[1].Format = "pfx" }},
-		{"an encoding", "objects[0].encoding", func(a *args) { a.Objects[0].Encoding = "utf8" }},
-		{"an encoding on a key", "objects[1].encoding", func(a *args) { a.Objects[1].Encoding = "hex" }},
-		{"a permission that is not octal", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "0888" }},
-		{"a permission in letters", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "rw-r--r--" }},
-		{"two objects in one file", "objects[1]", func(a *args) { a.Objects[1].Alias = "my-secret" }},
-		{"a secret and a key of one name", "objects[1]", func(a *args) { a.Objects[1] = components.ObjectArgs{Type: "key", Name: "my-secret"} }},
-		{"a file that is a directory", "objects[2]", func(a *args) { a.Objects[2].Alias = "keys" }},
-		{"a directory that is a file", "objects[1]", func(a *args) { a.Objects[1].Alias = "my-secret/key" }},
+		{"a class's name that leaves no room for the pod's", "className", func(a *args) { a.ClassName = strings.Repeat("c", 126) }},
+		{"a pod's name that is too long", "testPod.name", func(a *args) { a.TestPod.Name = strings.Repeat("p", 64) }},
+		{"a probe's name", "probe.name", func(a *args) { a.Probe = &components.ProbeArgs{Name: "a.b"} }},
+		{"a cloud", "cloudName", func(a *args) { a.CloudName = "AzureGermanCloud" }},
+		{"a cloud's case", "cloudName", func(a *args) { a.CloudName = "azurechinacloud" }},
+		{"access", "access", func(a *args) { a.Access = "Object" }},
 	})
 }
 
-func TestInvalidMountRegistersNothing(t *testing.T) {
+func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewSecretMount(ctx, "mount", &components.SecretMountArgs{
-			Objects: []components.ObjectArgs{{Type: "Secret", Name: "a"}, {Type: "key", Name: "a", Encoding: "hex"}},
-			TestPod: &components.TestPodArgs{},
+			CloudName: "Mars",
+			Objects: []components.ObjectArgs{
+				{Type: "Secret", Name: "a", VersionHistory: -1}, {Type: "key", Name: "a", Encoding: "hex"},
+			},
+			Access:      "all",
+			SyncSecrets: []components.SyncSecretArgs{{Name: "A", Data: []components.SyncDataArgs{{Key: "/", File: "b"}}}},
+			TestPod:     &components.TestPodArgs{},
+			Probe:       &components.ProbeArgs{Name: "P"},
 		})
 		return err
-	}, "objects[0].type", "objects[1].encoding", "objects[1]",
+	}, "cloudName", "objects[0].type", "objects[0].versionHistory", "objects[1].encoding", "objects[1]", "access",
+		"syncSecrets[0].name", "syncSecrets[0].data[0].key", "syncSecrets[0].data[0].file", "probe.name",
 		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "namespace", "serviceAccountName")
+}
+
+func TestPodsNeedAServiceAccount(t *testing.T) {
+	for _, change := range []func(*components.SecretMountArgs){
+		func(a *components.SecretMountArgs) { a.TestPod = &components.TestPodArgs{} },
+		func(a *components.SecretMountArgs) { a.Probe = &components.ProbeArgs{} },
+	} {
+		args := mountArgs()
+		args.TestPod, args.ServiceAccountName = nil, nil
+		change(args)
+		wantRefused(t, func(ctx *pulumi.Context) error {
+			_, err := components.NewSecretMount(ctx, "mount", args)
+			return err
+		}, "serviceAccountName")
+	}
+}
+
+func TestMountArgumentsAreNotChanged(t *testing.T) {
+	args, want := fullMountArgs(), fullMountArgs()
+	runMount(t, args)
+	if !reflect.DeepEqual(args, want) {
+		t.Errorf("the arguments became %+v", args)
+	}
 }
 
 func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {

@@ -4,35 +4,71 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 )
 
-// ObjectArgs is one file of a mount: a secret, the public part of a key, or a certificate without its private key (which the
-// secret of the same name holds). The rules are the provider's:
+// ObjectArgs is a secret, the public part of a key, or a certificate without its private key (which the secret of the same name
+// holds), that a mount shows as a file, or as several versions in a directory. The rules are the provider's:
 // https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
+// and, where that page is silent, its source's: github.com/Azure/secrets-store-csi-driver-provider-azure/pkg/provider, v1.8.2.
 type ObjectArgs struct {
 	// Type is secret, key or cert, in lower case. Required.
 	Type string `pulumi:"type"`
 	// Name of the object in the vault, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
-	// Alias is the file's name, which may contain directories, relative to the mount. Left out: the object's name.
+	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first or last,
+	// nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Left out: the object's name.
 	Alias string `pulumi:"alias,optional"`
 	// Version is a version's id, 32 hexadecimal digits; the file then never rotates. Left out: the latest version.
 	Version string `pulumi:"version,optional"`
-	// Format is pem or, for secrets only, pfx. Left out: pem.
+	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with a file
+	// for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it says - or to as
+	// many as there are. Listing versions takes no more than the role on the object grants. Not together with Version. Each
+	// version is one request more to the vault at every poll of every pod. 0, 1 or left out: one file, of one version.
+	VersionHistory int `pulumi:"versionHistory,optional"`
+	// Format is pem or, for secrets only, pfx. It decides how a certificate's secret is written if the vault keeps it as
+	// PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file. It changes
+	// no other secret. Left out: pem.
 	Format string `pulumi:"format,optional"`
 	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only. Left out:
 	// utf-8.
 	Encoding string `pulumi:"encoding,optional"`
-	// FilePermission is the file's mode in octal, such as 0400. Left out: 0644.
+	// FilePermission is the file's mode in octal, such as 0444, not 0. The file belongs to root, so whoever runs as another user
+	// reads it only if the last digit lets them. Left out: 0644.
 	FilePermission string `pulumi:"filePermission,optional"`
 }
 
-// FileName is the file's path relative to the mount.
+// FileName is the file's path relative to the mount; with a version history, the path of the newest version's file.
 func (o ObjectArgs) FileName() string {
+	return o.files()[0]
+}
+
+// path is the file, or the directory of the version history.
+func (o ObjectArgs) path() string {
 	return withDefault(o.Alias, o.Name)
+}
+
+// hasHistory is the provider's rule: a history of one version is none.
+func (o ObjectArgs) hasHistory() bool {
+	return o.VersionHistory > 1
+}
+
+// files are all the files that the provider may write for the object, the newest version first.
+func (o ObjectArgs) files() []string {
+	if !o.hasHistory() {
+		return []string{o.path()}
+	}
+	var files []string
+	for i := range min(o.VersionHistory, maxVersionHistory) + 1 {
+		files = append(files, o.path()+"/"+strconv.Itoa(i))
+	}
+	return files
 }
 
 // objectSpec is an object as the provider reads it.
@@ -41,6 +77,7 @@ type objectSpec struct {
 	Type           string `yaml:"objectType"`
 	Alias          string `yaml:"objectAlias,omitempty"`
 	Version        string `yaml:"objectVersion,omitempty"`
+	VersionHistory int    `yaml:"objectVersionHistory,omitempty"`
 	Format         string `yaml:"objectFormat,omitempty"`
 	Encoding       string `yaml:"objectEncoding,omitempty"`
 	FilePermission string `yaml:"filePermission,omitempty"`
@@ -52,10 +89,14 @@ func objectsParameter(objects []ObjectArgs) (string, error) {
 		Array []string `yaml:"array"`
 	}
 	for _, o := range objects {
-		item, err := yaml.Marshal(objectSpec{
+		spec := objectSpec{
 			Name: o.Name, Type: o.Type, Alias: o.Alias, Version: o.Version,
 			Format: o.Format, Encoding: o.Encoding, FilePermission: o.FilePermission,
-		})
+		}
+		if o.hasHistory() {
+			spec.VersionHistory = o.VersionHistory
+		}
+		item, err := yaml.Marshal(spec)
 		if err != nil {
 			return "", fmt.Errorf("encoding object %s: %w", o.Name, err)
 		}
@@ -68,43 +109,76 @@ func objectsParameter(objects []ObjectArgs) (string, error) {
 	return string(encoded), nil
 }
 
-var (
-	objectVersion  = regexp.MustCompile(`^[0-9a-f]{32}$`)
-	filePermission = regexp.MustCompile(`^0?[0-7]{3}$`)
-	controlChar    = regexp.MustCompile(`[\x00-\x1f\x7f]`)
+const (
+	// maxVersionHistory keeps the provider's answer, all files in one message, below the driver's limit of 4 MiB: secrets have
+	// up to 25 kB.
+	maxVersionHistory = 100
+	// maxFilePath is the driver's and the kernel's 4096 without what the node puts before it, about 190 bytes of
+	// /var/lib/kubelet/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount/..<time>/.
+	maxFilePath = 3840
+	maxFileName = 255
 )
 
-// validateObjects checks a mount's objects one by one, then that no two of them claim the same file.
+var (
+	objectVersion  = regexp.MustCompile(`^[0-9a-f]{32}$`)
+	filePermission = regexp.MustCompile(`^0?([1-7][0-7]{2}|0[1-7][0-7]|00[1-7])$`)
+)
+
+// validateObjects checks a mount's objects one by one, then that no two of them claim the same file: the provider lets the last
+// one win.
 func (v *Violations) validateObjects(at string, objects []ObjectArgs) {
 	v.check(len(objects) > 0, at, "nothing", "at least one object")
-	files := map[string]bool{}
+	taken := fileTree{}
 	for i, o := range objects {
 		item := fmt.Sprintf("%s[%d]", at, i)
 		v.validateObject(item, o)
-		v.check(!claimed(files, o.FileName()), item, o.FileName(), "a file that no object before it has; set alias")
-		files[o.FileName()] = true
+		files := o.files()
+		if clash := slices.IndexFunc(files, taken.has); clash >= 0 {
+			v.add(item, files[clash], "files that no object before it has; set alias")
+		}
+		taken.add(files)
 	}
 }
 
-// claimed says whether a file is there already, or is a directory of one, or lies below one.
-func claimed(files map[string]bool, name string) bool {
-	for other := range files {
-		if other == name || strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {
+// fileTree is a set of files, and of the directories that hold them: true for a file.
+type fileTree map[string]bool
+
+// has says whether a file is there already, or is a directory of one, or lies below one.
+func (t fileTree) has(file string) bool {
+	if _, ok := t[file]; ok {
+		return true
+	}
+	for dir := path.Dir(file); dir != "." && dir != "/"; dir = path.Dir(dir) {
+		if t[dir] {
 			return true
 		}
 	}
 	return false
 }
 
+func (t fileTree) add(files []string) {
+	for _, file := range files {
+		t[file] = true
+		for dir := path.Dir(file); dir != "." && dir != "/"; dir = path.Dir(dir) {
+			t[dir] = t[dir] || false
+		}
+	}
+}
+
 func (v *Violations) validateObject(at string, o ObjectArgs) {
 	v.oneOf(at+".type", o.Type, "secret", "key", "cert")
 	v.match(objectName, at+".name", o.Name, objectNameRule)
 	if o.Alias != "" {
-		v.check(validFile(o.Alias), at+".alias", o.Alias, "a clean relative path without .. and control characters")
+		v.check(validFile(o.Alias), at+".alias", o.Alias,
+			"a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 bytes between slashes")
 	}
 	if o.Version != "" {
 		v.match(objectVersion, at+".version", o.Version, "32 lower-case hexadecimal digits")
+		v.check(!o.hasHistory(), at+".version", o.Version, "nothing; versionHistory starts at the latest version")
 	}
+	v.check(o.VersionHistory >= 0 && o.VersionHistory <= maxVersionHistory, at+".versionHistory", o.VersionHistory,
+		fmt.Sprintf("0-%d", maxVersionHistory))
+	// The provider would take PFX too, but compares it with pfx where it refuses one for keys and certificates.
 	if o.Format != "" {
 		v.oneOf(at+".format", o.Format, "pem", "pfx")
 		v.check(o.Format != "pfx" || o.Type == "secret", at+".format", o.Format, "pem; pfx is for secrets only")
@@ -114,20 +188,18 @@ func (v *Violations) validateObject(at string, o ObjectArgs) {
 		v.check(o.Type == "secret", at+".encoding", o.Encoding, "nothing; encoding is for secrets only")
 	}
 	if o.FilePermission != "" {
-		v.match(filePermission, at+".filePermission", o.FilePermission, "three octal digits after an optional 0, such as 0644")
+		// The provider gives a file mode 0 if it cannot read this.
+		v.match(filePermission, at+".filePermission", o.FilePermission, "three octal digits after an optional 0, such as 0444, not all 0")
 	}
 }
 
-// validFile holds a file name against the provider's rule, and the driver's, which keeps names that start with two dots for
-// itself.
+// validFile holds a file name against the provider's rules, and the driver's, which keeps names that start with two dots for
+// itself. The provider trims names, so what it would trim is refused.
 func validFile(name string) bool {
-	if path.IsAbs(name) || path.Clean(name) != name || name == "." || controlChar.MatchString(name) {
+	if path.IsAbs(name) || path.Clean(name) != name || name == "." || strings.Contains(name, "..") ||
+		strings.TrimSpace(name) != name || len(name) > maxFilePath || !utf8.ValidString(name) {
 		return false
 	}
-	for _, element := range strings.Split(name, "/") {
-		if strings.HasPrefix(element, "..") || len(element) > 255 {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) &&
+		!slices.ContainsFunc(strings.Split(name, "/"), func(element string) bool { return len(element) > maxFileName })
 }

@@ -9,19 +9,33 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Values of SecretMountArgs.Access.
+const (
+	accessObject = "object"
+	accessVault  = "vault"
+	accessNone   = "none"
+)
+
 // access is what it takes to mount one type of object.
 type access struct {
 	// collection is where the vault keeps such objects, as part of a role's scope.
 	collection string
-	// role is the least built-in role that lets the provider read what it mounts:
-	// https://learn.microsoft.com/azure/key-vault/general/rbac-guide
-	role string
+	role       role
 }
 
-const (
-	keyVaultSecretsUser = "4633458b-17de-408a-b874-0445c86b69e6"
+// role is a built-in role: https://learn.microsoft.com/azure/key-vault/general/rbac-guide
+type role struct {
+	id string
+	// suffix names an assignment on the vault.
+	suffix string
+}
+
+// The least roles that let the provider read what it mounts. Both include listing an object's versions, and grant it on the
+// object alone if that is their scope: .../secrets/readMetadata/action of the one, .../*/read of the other.
+var (
+	keyVaultSecretsUser = role{id: "4633458b-17de-408a-b874-0445c86b69e6", suffix: "secrets-user"}
 	// keyVaultReader reads public keys and certificates, but no secret's value.
-	keyVaultReader = "21090545-7ca7-4776-b22c-e363652d74d2"
+	keyVaultReader = role{id: "21090545-7ca7-4776-b22c-e363652d74d2", suffix: "reader"}
 )
 
 var accessByType = map[string]access{
@@ -30,42 +44,96 @@ var accessByType = map[string]access{
 	"cert":   {collection: "certificates", role: keyVaultReader},
 }
 
-// newRoleAssignments gives the principal the least role on exactly the objects, once for each object however often it is
-// mounted.
-func newRoleAssignments(ctx *pulumi.Context, name string, vaultID, principalID pulumi.StringInput, objects []ObjectArgs, parent pulumi.Resource) ([]pulumi.Resource, error) {
-	var assignments []pulumi.Resource
-	assigned := map[string]bool{}
-	for _, object := range objects {
-		grant := accessByType[object.Type]
-		target := grant.collection + "/" + strings.ToLower(object.Name)
-		if assigned[target] {
-			continue
+// grant is one role assignment.
+type grant struct {
+	// name is the assignment's, after the mount's.
+	name string
+	// scope continues the vault's id; empty for the vault itself.
+	scope string
+	role  string
+}
+
+// grantsFor are the roles that mounting the objects takes: one for each object however often it is mounted, or one for each role
+// on the vault, or none.
+func grantsFor(mode string, objects []ObjectArgs) []grant {
+	if mode == accessNone {
+		return nil
+	}
+	var grants []grant
+	seen := map[string]bool{}
+	for _, o := range objects {
+		needed := accessByType[o.Type]
+		one := grant{
+			name:  fmt.Sprintf("role-%s-%s", o.Type, strings.ToLower(o.Name)),
+			scope: "/" + needed.collection + "/" + o.Name,
+			role:  needed.role.id,
 		}
-		assigned[target] = true
-		assignment, err := authorization.NewRoleAssignment(ctx, fmt.Sprintf("%s-role-%s-%s", name, object.Type, strings.ToLower(object.Name)),
-			&authorization.RoleAssignmentArgs{
-				Scope:            pulumi.Sprintf("%s/%s/%s", vaultID, grant.collection, object.Name),
-				RoleDefinitionId: roleDefinitionID(vaultID, grant.role),
-				PrincipalId:      principalID,
-				// Without the type, Azure looks the principal up and may not find a fresh one.
-				PrincipalType: pulumi.String("ServicePrincipal"),
-			}, pulumi.Parent(parent))
+		if mode == accessVault {
+			one = grant{name: "role-vault-" + needed.role.suffix, role: needed.role.id}
+		}
+		if !seen[one.name] {
+			seen[one.name] = true
+			grants = append(grants, one)
+		}
+	}
+	return grants
+}
+
+func (c *SecretMount) newRoleAssignments(ctx *pulumi.Context, name string, args *SecretMountArgs) ([]pulumi.Resource, error) {
+	var assignments []pulumi.Resource
+	for _, one := range grantsFor(withDefault(args.Access, accessObject), args.Objects) {
+		assignment, err := authorization.NewRoleAssignment(ctx, name+"-"+one.name, &authorization.RoleAssignmentArgs{
+			Scope:            pulumi.Sprintf("%s%s", args.VaultID, one.scope),
+			RoleDefinitionId: roleDefinitionID(args.VaultID, args.VaultName, one.role),
+			PrincipalId:      args.PrincipalID,
+			// Without the type, Azure looks the principal up and may not find a fresh one.
+			PrincipalType: pulumi.String("ServicePrincipal"),
+		}, pulumi.Parent(c))
 		if err != nil {
-			return nil, fmt.Errorf("assigning the role for %s %s: %w", object.Type, object.Name, err)
+			return nil, fmt.Errorf("assigning %s: %w", one.name, err)
 		}
 		assignments = append(assignments, assignment)
 	}
 	return assignments, nil
 }
 
-var vaultID = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.KeyVault/vaults/[^/]+$`)
+// logAccess says what the identity may do beyond reading the latest version of what is mounted.
+func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) error {
+	var history []string
+	secrets := false
+	for _, o := range args.Objects {
+		secrets = secrets || o.Type == "secret"
+		if o.hasHistory() {
+			history = append(history, o.Type+" "+o.Name)
+		}
+	}
+	var said []string
+	if args.Access == accessVault && secrets {
+		said = append(said, "the identity may read every secret of the vault, since access is vault")
+	}
+	if len(history) > 0 && args.Access == accessNone {
+		said = append(said, "the identity must be allowed to list the versions of "+strings.Join(history, ", "))
+	} else if len(history) > 0 {
+		said = append(said, "the identity's role lets it list the versions of "+strings.Join(history, ", "))
+	}
+	if len(said) == 0 {
+		return nil
+	}
+	return ctx.Log.Info(strings.Join(said, "; "), &pulumi.LogArgs{Resource: c})
+}
 
-// roleDefinitionID is a built-in role's id in the vault's subscription.
-func roleDefinitionID(vault pulumi.StringInput, role string) pulumi.StringOutput {
-	return vault.ToStringOutput().ApplyT(func(id string) (string, error) {
-		match := vaultID.FindStringSubmatch(id)
+var vaultID = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.KeyVault/vaults/([^/]+)$`)
+
+// roleDefinitionID is a built-in role's id in the vault's subscription. Roles on one vault are of no use for mounting from
+// another, so the vault's id and name must agree.
+func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOutput {
+	return pulumi.All(id, name).ApplyT(func(vault []any) (string, error) {
+		match := vaultID.FindStringSubmatch(vault[0].(string))
 		if match == nil {
-			return "", Violations{{Path: "vaultId", Given: quote(id), Allowed: "the ARM id of a vault"}}
+			return "", Violations{{Path: "vaultId", Given: "something else", Allowed: "the ARM id of a vault"}}
+		}
+		if !strings.EqualFold(match[2], vault[1].(string)) {
+			return "", Violations{{Path: "vaultName", Given: "something else", Allowed: "the name of the vault in vaultId"}}
 		}
 		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + role, nil
 	}).(pulumi.StringOutput)

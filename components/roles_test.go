@@ -1,0 +1,79 @@
+package components_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+const (
+	secretsUser = "4633458b-17de-408a-b874-0445c86b69e6"
+	reader      = "21090545-7ca7-4776-b22c-e363652d74d2"
+)
+
+func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
+	onObjects := map[string][2]string{
+		"mount-role-secret-my-secret": {"/secrets/my-secret", secretsUser},
+		"mount-role-key-my-key":       {"/keys/my-key", reader},
+		"mount-role-cert-my-cert":     {"/certificates/my-cert", reader},
+	}
+	for name, test := range map[string]struct {
+		access  string
+		objects []string // types; left out: those of mountArgs
+		want    map[string][2]string
+	}{
+		"left out": {access: "", want: onObjects},
+		"object":   {access: "object", want: onObjects},
+		"vault": {access: "vault", want: map[string][2]string{
+			"mount-role-vault-secrets-user": {"", secretsUser},
+			"mount-role-vault-reader":       {"", reader},
+		}},
+		"vault for secrets only": {access: "vault", objects: []string{"secret"}, want: map[string][2]string{
+			"mount-role-vault-secrets-user": {"", secretsUser},
+		}},
+		// Whoever reads keys and certificates must not read secrets.
+		"vault without secrets": {access: "vault", objects: []string{"key", "cert"}, want: map[string][2]string{
+			"mount-role-vault-reader": {"", reader},
+		}},
+		"none": {access: "none", want: map[string][2]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := mountArgs()
+			args.Access = test.access
+			if test.objects != nil {
+				args.Objects = slices.DeleteFunc(args.Objects, func(o components.ObjectArgs) bool {
+					return !slices.Contains(test.objects, o.Type)
+				})
+			}
+			// An object that is mounted twice, with its history even, takes one role.
+			again := args.Objects[0]
+			again.Name, again.Alias, again.VersionHistory = strings.ToUpper(again.Name), "again", 5
+			args.Objects = append(args.Objects, again)
+			wantRoles(t, args, test.want)
+		})
+	}
+}
+
+// wantRoles checks that the mount assigns just these: scope after the vault's id, and role.
+func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][2]string) {
+	t.Helper()
+	const definitions = "/subscriptions/22222222-2222-2222-2222-222222222222/providers/Microsoft.Authorization/roleDefinitions/"
+	count := 0
+	for _, one := range runMount(t, args).Resources() {
+		if one.Type != "azure-native:authorization/v20220401:RoleAssignment" {
+			continue
+		}
+		count++
+		wantInputs(t, one, map[string]any{
+			"scope":            vaultID + want[one.Name][0],
+			"roleDefinitionId": definitions + want[one.Name][1],
+			"principalId":      "principal",
+			"principalType":    "ServicePrincipal",
+		})
+	}
+	if count != len(want) {
+		t.Errorf("%d roles are assigned, want %d", count, len(want))
+	}
+}

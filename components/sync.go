@@ -1,0 +1,233 @@
+package components
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// SyncSecretArgs is a Kubernetes Secret that the CSI driver fills from mounted files:
+// https://secrets-store-csi-driver.sigs.k8s.io/topics/sync-as-kubernetes-secret
+//
+// It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a pod mounts
+// the class: the driver makes it with the first pod's mount, updates it when files rotate, and Kubernetes deletes it with the
+// last pod.
+type SyncSecretArgs struct {
+	// Name of the Secret, a DNS subdomain, unique in the mount and, which nobody checks, in the namespace. Required.
+	Name string `pulumi:"name"`
+	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows no
+	// others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg), kubernetes.io/ssh-auth
+	// (ssh-privatekey) and kubernetes.io/basic-auth (username or password); kubernetes.io/service-account-token is not for
+	// files. Others are free. Kubernetes never changes the type of a Secret that exists. Left out: Opaque.
+	Type string `pulumi:"type,optional"`
+	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Left out: none.
+	Labels map[string]string `pulumi:"labels,optional"`
+	// Annotations of the Secret. Left out: none.
+	Annotations map[string]string `pulumi:"annotations,optional"`
+	// Data of the Secret, at least one key.
+	Data []SyncDataArgs `pulumi:"data"`
+}
+
+// SyncDataArgs is one key of a Secret.
+type SyncDataArgs struct {
+	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the driver
+	// takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
+	Key string `pulumi:"key"`
+	// File is the path of a mounted file relative to the mount: [ObjectArgs.FileName], and in a version history that with any
+	// index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index above 0 holds it
+	// back until there are as many versions. Required.
+	File string `pulumi:"file"`
+}
+
+// SyncRef is a key in one of a mount's Kubernetes Secrets.
+type SyncRef struct {
+	// Secret is a SyncSecretArgs.Name.
+	Secret string
+	// Key is a SyncDataArgs.Key of it.
+	Key string
+}
+
+const (
+	secretTypeOpaque       = "Opaque"
+	secretTypeTLS          = "kubernetes.io/tls"
+	secretTypeServiceToken = "kubernetes.io/service-account-token"
+)
+
+// keysByType are the keys without which Kubernetes refuses a Secret:
+// https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
+var keysByType = map[string][]string{
+	secretTypeTLS:                    {"tls.crt", "tls.key"},
+	"kubernetes.io/dockerconfigjson": {".dockerconfigjson"},
+	"kubernetes.io/dockercfg":        {".dockercfg"},
+	"kubernetes.io/ssh-auth":         {"ssh-privatekey"},
+}
+
+// managedLabel is set by the driver, whatever is given.
+const managedLabel = "secrets-store.csi.k8s.io/managed"
+
+var (
+	secretType = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._/-]*[a-zA-Z0-9])?$`)
+	secretKey  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,253}$`)
+	// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+	qualifiedPart = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$`)
+	labelValue    = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?)?$`)
+	envName       = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
+)
+
+// maxAnnotations is the limit of Kubernetes for all annotations of an object, in bytes.
+const maxAnnotations = 256 << 10
+
+// secretObjects are the Secrets as the class's spec has them.
+func secretObjects(secrets []SyncSecretArgs) pulumi.Array {
+	var list pulumi.Array
+	for _, s := range secrets {
+		var data pulumi.Array
+		for _, d := range s.Data {
+			data = append(data, pulumi.StringMap{"objectName": pulumi.String(d.File), "key": pulumi.String(d.Key)})
+		}
+		object := pulumi.Map{
+			"secretName": pulumi.String(s.Name),
+			"type":       pulumi.String(withDefault(s.Type, secretTypeOpaque)),
+			"data":       data,
+		}
+		if len(s.Labels) > 0 {
+			object["labels"] = pulumi.ToStringMap(s.Labels)
+		}
+		if len(s.Annotations) > 0 {
+			object["annotations"] = pulumi.ToStringMap(s.Annotations)
+		}
+		list = append(list, object)
+	}
+	return list
+}
+
+// Env are environment variables that take their values from the mount's Kubernetes Secrets, in the order of their names. The pod
+// must mount the volume too, or else the Secrets may not be there; and a running container keeps the values it started with, see
+// [SecretMount.PodAnnotations]. The error is [Violations] if a variable's name or what it refers to is wrong.
+func (c *SecretMount) Env(vars map[string]SyncRef) (corev1.EnvVarArray, error) {
+	var v Violations
+	var env corev1.EnvVarArray
+	for _, name := range slices.Sorted(maps.Keys(vars)) {
+		ref := vars[name]
+		v.match(envName, "vars", name, "letters, digits, dashes, underscores and dots, no digit first")
+		secret, ok := c.secrets[ref.Secret]
+		if !ok {
+			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")
+			continue
+		}
+		v.check(slices.Contains(secret.keys, ref.Key), "vars["+name+"].key", ref.Key, strings.Join(secret.keys, ", "))
+		env = append(env, corev1.EnvVarArgs{
+			Name: pulumi.String(name),
+			ValueFrom: corev1.EnvVarSourceArgs{SecretKeyRef: corev1.SecretKeySelectorArgs{
+				Name: secret.name.ToStringPtrOutput(),
+				Key:  pulumi.String(ref.Key),
+			}},
+		})
+	}
+	if err := v.Err(); err != nil {
+		return nil, err
+	}
+	return env, nil
+}
+
+// syncedSecret is a Secret that the class fills.
+type syncedSecret struct {
+	// name resolves once the class and the roles exist.
+	name pulumi.StringOutput
+	keys []string
+}
+
+func (v *Violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, objects []ObjectArgs) {
+	mounted := map[string]ObjectArgs{}
+	for _, o := range objects {
+		for _, file := range o.files() {
+			mounted[file] = o
+		}
+	}
+	seen := map[string]bool{}
+	for i, s := range secrets {
+		item := fmt.Sprintf("%s[%d]", at, i)
+		v.dnsSubdomain(item+".name", s.Name)
+		v.check(!seen[s.Name], item+".name", s.Name, "a name that no Secret before it has")
+		seen[s.Name] = true
+		if s.Type != "" {
+			v.check(secretType.MatchString(s.Type) && s.Type != secretTypeServiceToken, item+".type", s.Type,
+				"a Secret's type, such as Opaque, but not "+secretTypeServiceToken)
+		}
+		v.validateLabels(item+".labels", s.Labels)
+		v.validateAnnotations(item+".annotations", s.Annotations)
+		v.validateSyncData(item+".data", s, mounted)
+	}
+}
+
+func (v *Violations) validateSyncData(at string, s SyncSecretArgs, mounted map[string]ObjectArgs) {
+	keys := map[string]bool{}
+	for i, d := range s.Data {
+		item := fmt.Sprintf("%s[%d]", at, i)
+		v.check(secretKey.MatchString(d.Key) && d.Key != "." && !strings.HasPrefix(d.Key, ".."), item+".key", d.Key,
+			"1-253 letters, digits, dashes, underscores and dots, not . and no two dots first")
+		v.check(!keys[d.Key], item+".key", d.Key, "a key that the Secret does not have yet")
+		keys[d.Key] = true
+		object, ok := mounted[d.File]
+		v.check(ok, item+".file", d.File, "the path of a file that the mount has")
+		if ok && s.Type == secretTypeTLS {
+			v.validateTLS(item, d, object)
+		}
+	}
+	v.check(len(s.Data) > 0, at, "nothing", "at least one key")
+	if len(s.Data) == 0 {
+		return
+	}
+	for _, key := range keysByType[s.Type] {
+		v.check(keys[key], at, fmt.Sprintf("no key %s", key), "the keys that "+s.Type+" needs: "+strings.Join(keysByType[s.Type], ", "))
+	}
+	v.check(s.Type != "kubernetes.io/basic-auth" || keys["username"] || keys["password"], at, "neither key", "username or password")
+}
+
+// validateTLS checks what the driver would find in a file when it looks for a certificate or a private key:
+// sigs.k8s.io/secrets-store-csi-driver/pkg/util/secretutil, v1.6.0.
+func (v *Violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
+	switch d.Key {
+	case "tls.crt":
+		v.check(o.Type != "key", at+".file", d.File, "a file of a cert, or of a certificate's secret")
+	case "tls.key":
+		v.check(o.Type == "secret", at+".file", d.File, "a file of a certificate's secret, which alone has the private key")
+	default:
+		v.add(at+".key", d.Key, "tls.crt, tls.key")
+	}
+	v.check(o.Format != "pfx" || o.Encoding == "base64", at+".file", d.File,
+		"a file in PEM, or one whose format is pfx and whose encoding is base64")
+}
+
+func (v *Violations) validateLabels(at string, labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		v.qualifiedName(at, key)
+		v.check(key != managedLabel, at, key, "labels other than the driver's own")
+		v.match(labelValue, at+"["+key+"]", labels[key],
+			"nothing, or 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+	}
+}
+
+func (v *Violations) validateAnnotations(at string, annotations map[string]string) {
+	size := 0
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		v.qualifiedName(at, key)
+		size += len(key) + len(annotations[key])
+	}
+	v.check(size <= maxAnnotations, at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
+}
+
+// qualifiedName is Kubernetes' rule for the keys of labels and annotations.
+func (v *Violations) qualifiedName(at, key string) {
+	prefix, name, prefixed := strings.Cut(key, "/")
+	if !prefixed {
+		prefix, name = "prefix", key
+	}
+	v.check(qualifiedPart.MatchString(name) && len(prefix) <= 253 && dnsSubdomain.MatchString(prefix), at, key,
+		"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last, after an optional DNS subdomain and slash")
+}
