@@ -98,7 +98,7 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 
 // Vault is the vault that is configured.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
-	args := &components.KeyVaultStackArgs{Secrets: cfg.Secrets, Keys: cfg.Keys}
+	args := &components.KeyVaultStackArgs{Secrets: cfg.Secrets, Keys: cfg.Keys, Protect: cfg.Protect}
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
 		return args
@@ -120,7 +120,6 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
 	args.Lock = cfg.Lock
-	args.Protect = cfg.Protect
 	return args
 }
 

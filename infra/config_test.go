@@ -2,7 +2,9 @@ package infra_test
 
 import (
 	"errors"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -53,7 +55,7 @@ func TestDevStackIsTheGuide(t *testing.T) {
 		"location":        {cfg.Location, "eastus"},
 		"resource group":  {cfg.ResourceGroupName, "keyvault-demo"},
 		"cluster":         {cfg.ClusterName, "aks-keyvault-cluster"},
-		"nodes":           {cfg.NodeCount, 1},
+		"nodes":           {cfg.SystemPool, (*components.NodePoolArgs)(nil)},
 		"namespace":       {cfg.Namespace, "keyvault-ns"},
 		"service account": {cfg.ServiceAccount, "keyvault-sa"},
 		"secret":          {cfg.Secrets[0].Name, "my-secret"},
@@ -112,8 +114,24 @@ func TestConfigurationRules(t *testing.T) {
 		{"a key's size", "keys", `[{"name":"my-key","size":1000}]`, "keys[0].size"},
 		{"a cluster's name", "clusterName", "my_cluster", "clusterName"},
 		{"a version", "kubernetesVersion", "latest", "kubernetesVersion"},
-		{"no nodes", "nodeCount", "0", "nodeCount"},
-		{"half a node", "nodeCount", "1.5", "nodeCount"},
+		{"no nodes", "systemPool", `{"count":0}`, "systemPool.count"},
+		{"half a node", "systemPool", `{"count":1.5}`, "systemPool.count"},
+		{"a pool that is no object", "systemPool", `3`, "systemPool"},
+		{"a mistyped key in a pool", "nodePools", `[{"name":"apps","counts":3}]`, "nodePools[0].counts"},
+		{"a pool's name", "nodePools", `[{"name":"Apps"}]`, "nodePools[0].name"},
+		{"a network", "network", `{"addressSpace":"10.0.0.1/16","nodes":"10.0.0.0/20","endpoints":"10.0.16.0/24"}`, "network.addressSpace"},
+		{"a subnet outside", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.1.0.0/20","endpoints":"10.0.16.0/24"}`, "network.nodes"},
+		{"subnets that overlap", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.0.0.0/20","endpoints":"10.0.1.0/24"}`, "network.endpoints"},
+		{"a tiny subnet", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.0.0.0/20","endpoints":"10.0.16.0/30"}`, "network.endpoints"},
+		{"a firewall", "vaultNetwork", `{"defaultAction":"Forbid"}`, "vaultNetwork.defaultAction"},
+		{"a tier", "clusterTier", "Gold", "clusterTier"},
+		{"a login", "entra", `{"login":"password"}`, "entra.login"},
+		{"logs for a week", "logRetentionDays", "7", "logRetentionDays"},
+		{"logs to nowhere", "defender", "true", "logRetentionDays"},
+		{"a Secret of no file", "syncSecrets", `[{"name":"s","data":[{"key":"k","file":"absent"}]}]`, "syncSecrets[0].data[0].file"},
+		{"a cloud", "cloudName", "AzureGermanCloud", "cloudName"},
+		{"access", "access", "subscription", "access"},
+		{"pod security", "podSecurity", "strict", "podSecurity"},
 		{"an interval", "rotationPollInterval", "2", "rotationPollInterval"},
 		{"a namespace", "namespace", "NS", "namespace"},
 		{"a service account", "serviceAccount", "a_b", "serviceAccount"},
@@ -137,11 +155,11 @@ func TestConfigurationRules(t *testing.T) {
 
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	_, err := load(t, map[string]string{
-		"nodeCount": "many", "testpod": "true", "vaultSku": "free", "namespace": "", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
+		"systemPool": `{"count":"many"}`, "testpod": "true", "vaultSku": "free", "namespace": "", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
 		"clusterName": "-",
 	})
 	want := []string{
-		"nodeCount", "secrets[0].generate.size", "testpod", // cannot be read
+		"secrets[0].generate.size", "systemPool.count", "testpod", // cannot be read
 		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "namespace", "mount[0].name", // cannot be used
 	}
 	if got := paths(t, err); !reflect.DeepEqual(got, want) {
@@ -157,24 +175,6 @@ func TestMissingKeyIsReported(t *testing.T) {
 	})
 	if got, want := len(paths(t, err)), len(mockengine.StackConfig(t, "..", "")); got != want {
 		t.Errorf("%d violations, want one for each of %d keys", got, want)
-	}
-}
-
-func TestSecretValueFromConfigurationIsAPulumiSecret(t *testing.T) {
-	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
-	e.Config[mockengine.Project+":secrets"] = `[{"name":"my-secret","value":"marker"}]`
-	if err := e.Run(func(ctx *pulumi.Context) error {
-		cfg, err := infra.LoadConfig(ctx, e.Config)
-		if err != nil {
-			return err
-		}
-		got := mockengine.Await(t, ctx, cfg.Secrets[0].Value.ToStringOutput())
-		if !got.Secret || got.Value != "marker" {
-			t.Errorf("secret: %t, the value given: %t", got.Secret, got.Value == "marker")
-		}
-		return nil
-	}); err != nil {
-		t.Fatal(err)
 	}
 }
 
@@ -194,5 +194,44 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 				t.Errorf("got error %v", err)
 			}
 		})
+	}
+}
+
+// The example is a valid configuration, but for what excludes something else in it, and shows every key and every field.
+func TestExampleShowsEverything(t *testing.T) {
+	content, err := os.ReadFile("../docs/Pulumi.example.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &mockengine.Engine{Config: mockengine.Config(t, "..", "docs/Pulumi.example.yaml")}
+	if err := e.Run(func(ctx *pulumi.Context) error {
+		_, err := infra.LoadConfig(ctx, e.Config)
+		return err
+	}); err != nil {
+		t.Error(err)
+	}
+	shown := map[string]bool{}
+	for _, match := range regexp.MustCompile(`(\w+):`).FindAllStringSubmatch(string(content), -1) {
+		shown[match[1]] = true
+	}
+	fields(reflect.TypeFor[infra.Config](), func(name string) {
+		if !shown[name] {
+			t.Errorf("the example does not show %s", name)
+		}
+	})
+}
+
+// fields calls a function with the name of every field of a type and of the types in it.
+func fields(in reflect.Type, found func(name string)) {
+	switch in.Kind() {
+	case reflect.Pointer, reflect.Slice:
+		fields(in.Elem(), found)
+	case reflect.Struct:
+		for _, field := range reflect.VisibleFields(in) {
+			if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" {
+				found(name)
+				fields(field.Type, found)
+			}
+		}
 	}
 }

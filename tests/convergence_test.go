@@ -87,7 +87,7 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 	c := newCloud(t)
 	var mistakes []string
 	for _, mistake := range []string{
-		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "nodeCount=none", "namespace=Not_A_Label", "unheardOf=1",
+		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "systemPool={count: none}", "namespace=Not_A_Label", "unheardOf=1",
 		`secrets=[{name: "under_score", generate: {length: 4}}]`, `mount=[{type: Secret, name: absent}]`,
 	} {
 		mistakes = append(mistakes, "--config", mistake)
@@ -97,7 +97,7 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 		t.Fatal("up succeeded")
 	}
 	for _, path := range []string{
-		"vaultRetentionDays", "vaultNamePrefix", "nodeCount", "namespace", "unheardOf", "secrets[0].name", "secrets[0].generate.length", "mount[0].type",
+		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "namespace", "unheardOf", "secrets[0].name", "secrets[0].generate.length", "mount[0].type",
 	} {
 		if !strings.Contains(printed, path+":") {
 			t.Errorf("%s is not reported", path)

@@ -15,6 +15,15 @@ import (
 // stack has defaults only.
 func StackConfig(t testing.TB, dir, stack string) map[string]string {
 	t.Helper()
+	if stack == "" {
+		return Config(t, dir, "")
+	}
+	return Config(t, dir, "Pulumi."+stack+".yaml")
+}
+
+// Config is the same with another file for the stack, or none.
+func Config(t testing.TB, dir, file string) map[string]string {
+	t.Helper()
 	var project struct {
 		Config map[string]struct{ Default any }
 	}
@@ -23,11 +32,11 @@ func StackConfig(t testing.TB, dir, stack string) map[string]string {
 	for key, declared := range project.Config {
 		values[Project+":"+key] = configText(t, declared.Default)
 	}
-	if stack == "" {
+	if file == "" {
 		return values
 	}
 	var own struct{ Config map[string]any }
-	readYAML(t, filepath.Join(dir, "Pulumi."+stack+".yaml"), &own)
+	readYAML(t, filepath.Join(dir, file), &own)
 	for key, value := range own.Config {
 		if !strings.Contains(key, ":") {
 			t.Fatalf("%s has no namespace", key)

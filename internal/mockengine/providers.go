@@ -39,6 +39,8 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		outputs["result"] = resource.NewProperty(Password)
 	case "azure-native:resources/v20220901:ResourceGroup":
 		return named("resourceGroupName", "", map[string]any{})
+	case "azure-native:network/v20230601:VirtualNetwork":
+		return named("virtualNetworkName", "/providers/Microsoft.Network/virtualNetworks/", map[string]any{})
 	case "azure-native:keyvault/v20241101:Vault":
 		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
 			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
@@ -61,7 +63,7 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, error) {
 	switch token {
 	case "azure-native:authorization:getClientConfig":
-		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID}), nil
+		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID, "subscriptionId": path.Base(path.Dir(path.Dir(Group))), "objectId": "object-id"}), nil
 	case "azure-native:managedidentity/v20230131:getUserAssignedIdentity":
 		group, name := args["resourceGroupName"].StringValue(), args["resourceName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{
