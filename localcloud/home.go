@@ -81,6 +81,7 @@ const (
 	stacksDir      = "stacks"     // the file backend
 	configDir      = "config"     // configuration of stacks, with what the engine adds to it
 	phrase         = "passphrase" // of the stacks' secrets
+	cacheDir       = "cache"      // of kubectl and kubelogin: tokens too
 	kubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
