@@ -35,7 +35,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
 		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
-		{"KUBECONFIG", l.path(kubeconfigFile)}, {"PATH", path},
+		{"KUBECONFIG", l.path(kubeconfigFile)}, {"KUBECACHEDIR", l.path(cacheDir)}, {"PATH", path},
 		{"GOFLAGS", goflags}, // the engine compiles the program: as it has been compiled ahead
 	}
 }

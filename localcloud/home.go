@@ -82,6 +82,7 @@ const (
 	configDir      = "config"     // configuration of stacks, with what the engine adds to it
 	phrase         = "passphrase" // of the stacks' secrets
 	tempDir        = "tmp"        // the engine's; the Kubernetes provider leaves kubeconfigs there
+	cacheDir       = "cache"      // of kubectl and kubelogin: tokens too
 	kubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 

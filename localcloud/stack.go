@@ -128,8 +128,7 @@ func (l *localCloud) placePrograms(have *setup) error {
 
 // placeKubelogin has kubelogin keep its tokens in the home instead of the user's caches, so that they go when the home does.
 func (l *localCloud) placeKubelogin(program string) error {
-	tokens := quoted(l.path("kubelogin"))
-	script := fmt.Sprintf("#!/bin/sh\nXDG_CACHE_HOME=%s KUBECACHEDIR=%s exec %s \"$@\"\n", tokens, tokens, quoted(program))
+	script := fmt.Sprintf("#!/bin/sh\nXDG_CACHE_HOME=%s exec %s \"$@\"\n", quoted(l.path(cacheDir)), quoted(program))
 	place := filepath.Join(l.binDir(), thirdparty.Kubelogin)
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil

@@ -11,7 +11,7 @@ import (
 func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	l := &localCloud{home: filepath.Join(t.TempDir(), "it's home")}
 	program := filepath.Join(t.TempDir(), "a program")
-	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$XDG_CACHE_HOME|$KUBECACHEDIR|$*\"\n"), 0o755); err != nil {
+	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$XDG_CACHE_HOME|$*\"\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
@@ -23,8 +23,7 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 		}
 	}
 	out, err := exec.Command(filepath.Join(l.binDir(), "kubelogin"), "get-token", "--login", "spn").Output()
-	tokens := l.path("kubelogin")
-	if want := tokens + "|" + tokens + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
+	if want := l.path(cacheDir) + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
 		t.Errorf("%s, %v; want %s", out, err, want)
 	}
 }

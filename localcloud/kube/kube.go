@@ -151,7 +151,7 @@ func (m *Manager) Close() {
 }
 
 // Kubeconfig is what listClusterUserCredential gives: the cluster's own name, and a certificate of its administrator or, with
-// Entra ID integration, the way to a token.
+// Entra ID integration, the way to a token. Without spec.Entra it is the local account's, also of a cluster that has both.
 func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte, error) {
 	ca, err := loadOrMakeAuthority(filepath.Join(m.cluster(spec.ID).dir, "pki"))
 	if err != nil {

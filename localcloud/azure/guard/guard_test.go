@@ -247,6 +247,7 @@ func TestARoleAllowsInItsScopeWhatItSays(t *testing.T) {
 		"a writer does":                                  {writer, caller, cluster, to("create", "", "pods/exec", "ns"), true},
 		"a writer deletes":                               {writer, caller, cluster, to("deletecollection", "", "pods", "ns"), true},
 		"a writer does not let himself more":             {writer, caller, cluster, to("bind", "rbac.authorization.k8s.io", "clusterroles", ""), false},
+		"all that there is":                              {clusterAdmin, caller, cluster, to("*", "*", "*", ""), true},
 		"the owner of the subscription has no such role": {authorization.OwnerID, caller, subscription, to("get", "", "pods", "ns"), false},
 	} {
 		take := f.assign(test.role, test.principal, test.scope)
@@ -272,15 +273,16 @@ func TestPathsAreAskedForWithTheirDataAction(t *testing.T) {
 	}
 }
 
-func TestThereIsNoOpinionOfWhoIsNotInEntra(t *testing.T) {
+func TestThereIsNoOpinionOfWhoIsNotInEntraAndOfWhatIsNotKnown(t *testing.T) {
 	f := newFixture(t)
-	f.assign(clusterAdmin, caller, cluster)
 	pods := to("get", "", "pods", "ns")
 	certificate, system, wildcard := by(pods), by(pods), by(to("*", "", "pods", "ns"))
+	f.assign(clusterAdmin, caller, cluster+"/namespaces/ns2")
+	f.assign(writer, caller, cluster)
 	certificate.Extra = nil
 	system.User = "system:serviceaccount:ns:sa"
 	for name, request := range map[string]authorizationv1.SubjectAccessReviewSpec{
-		"a certificate's user": certificate, "a service account": system, "a wildcard, which is not implemented": wildcard,
+		"a certificate's user": certificate, "a service account": system, "a wildcard, where not everything is allowed": wildcard,
 	} {
 		if got := f.authorize(request); got.Allowed || got.Denied || got.Reason == "" {
 			t.Errorf("%s: %+v", name, got)
