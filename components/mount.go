@@ -22,7 +22,7 @@ const (
 	maxPodName   = 63
 )
 
-// publicCloud is what the provider assumes if no cloud is named.
+// publicCloud is what the provider is started with by default, and assumes if the class names no cloud.
 const publicCloud = "AzurePublicCloud"
 
 // The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client id.
@@ -54,8 +54,8 @@ type SecretMountArgs struct {
 	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Left out:
 	// secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
-	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. Left out:
-	// AzurePublicCloud, which the class does not name.
+	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does not name
+	// the public cloud, which the provider assumes unless the cluster set it up otherwise. Left out: AzurePublicCloud.
 	CloudName string `pulumi:"cloudName,optional"`
 	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
 	Objects []ObjectArgs `pulumi:"objects"`

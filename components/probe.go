@@ -18,9 +18,9 @@ const (
 // awaitMountSeconds is awaitMount.
 const awaitMountSeconds = 15 * 60
 
-// ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty: monitoring that alerts
-// on Deployments then sees a mount that stopped to work. Of a version history it asks for the newest version. It never reads
-// what is in a file.
+// ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty, so that a deployment
+// fails where mounting fails. Of a version history it asks for the newest version. It never reads what is in a file. Files stay
+// as they are when a later poll of the vault fails, so access that is lost shows only when the pod is started anew.
 type ProbeArgs struct {
 	// Name of the Deployment, a DNS label. Left out: keyvault-probe.
 	Name string `pulumi:"name,optional"`
