@@ -1,7 +1,8 @@
 package arm
 
 import (
-	"net/http"
+	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func (p clusterProperties) checkPools() error {
 	system := false
 	names := map[string]bool{}
 	for i, pool := range p.Pools {
-		parameter := "agentPoolProfiles[" + string(rune('0'+i%10)) + "]."
+		parameter := fmt.Sprintf("agentPoolProfiles[%d].", i)
 		if err := pool.check(parameter, pool.Name); err != nil {
 			return err
 		}
@@ -148,7 +149,7 @@ func parseIPv4Range(given string) (netip.Prefix, error) {
 	}
 	prefix, err := netip.ParsePrefix(given)
 	if err == nil && !prefix.Addr().Is4() {
-		err = http.ErrNotSupported
+		err = errors.New("not IPv4")
 	}
 	return prefix, err
 }

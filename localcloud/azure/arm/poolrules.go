@@ -62,10 +62,10 @@ func (p poolProperties) check(parameter, name string) error {
 	switch {
 	case !poolName.MatchString(name):
 		return invalid("name", "%q has to be 1 to 12 lowercase letters and digits, and a letter first", name)
-	case !slices.Contains([]string{"", "System", "User"}, p.Mode):
-		return badNotOneOf(parameter+"mode", p.Mode, "System or User")
 	case p.Mode == "Gateway":
 		return notImplemented("gateway pools")
+	case !slices.Contains([]string{"", "System", "User"}, p.Mode):
+		return badNotOneOf(parameter+"mode", p.Mode, "System or User")
 	case p.VMSize == "":
 		return invalid("vmSize", "it is required")
 	case count < 0 || count > 1000:

@@ -44,7 +44,8 @@ func after(t time.Time, given string) (time.Time, bool) {
 	return t.AddDate(n(1), n(2), 7*n(3)+n(4)), true
 }
 
-// check holds a policy against Key Vault's rules: versions live at least 28 days, and a rotation is at least 7 days from both ends.
+// check holds a policy against Key Vault's rules: versions live at least 28 days, a rotation is at least 7 days from both ends, and a
+// notice at least 7 days from the end.
 func (p *RotationPolicy) check() error {
 	start := time.Unix(0, 0).UTC()
 	const day = 24 * time.Hour
@@ -73,8 +74,9 @@ func (p *RotationPolicy) check() error {
 			return badParameter("The trigger timeBeforeExpiry needs the expiryTime of the rotation policy.")
 		}
 		at, ok := after(start, fromStart+fromEnd)
-		if !ok || at.Sub(start) < 7*day || hasEnd && end.Sub(at) < 7*day {
-			return badParameter("The trigger %q of a lifetime action is not a duration of at least 7 days that ends at least 7 days before the expiryTime.", fromStart+fromEnd)
+		rest := end.Sub(at)
+		if !ok || at.Sub(start) < 7*day || hasEnd && (rest <= 0 || kind == "rotate" && rest < 7*day) {
+			return badParameter("The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.", fromStart+fromEnd, kind)
 		}
 		p.LifetimeActions[i].Action.Type = kind
 	}
