@@ -222,6 +222,23 @@ var catalog = []*resourceType{
 		flat: true,
 	},
 	{
+		token: "insights:DataCollectionRule", version: "2022-06-01",
+		path: group + "/providers/Microsoft.Insights/dataCollectionRules/{dataCollectionRuleName}",
+		name: "dataCollectionRuleName", naming: nameRandom,
+		required: []string{"location"},
+		top:      []string{"identity", "kind", "location", "tags"},
+		flat:     true,
+		replace:  []string{"location"},
+		readOnly: []string{"immutableId", "metadata", "destinations.logAnalytics.*.workspaceId"},
+	},
+	{
+		token: "insights:DataCollectionRuleAssociation", version: "2022-06-01",
+		path: "/{resourceUri}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{associationName}",
+		name: "associationName", naming: nameCopy,
+		flat:     true,
+		readOnly: []string{"metadata"},
+	},
+	{
 		token: "operationalinsights:Workspace", version: "2022-10-01", path: group + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
 		name: "workspaceName", naming: nameRandom, nameRule: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]+[A-Za-z0-9]$`),
 		required: []string{"location"},
