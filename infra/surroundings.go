@@ -73,7 +73,8 @@ func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client
 		Scope: group.ID().ToStringOutput(),
 		RoleDefinitionId: pulumi.Sprintf("/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s",
 			client.SubscriptionID, rbacClusterAdmin),
-		PrincipalId: pulumi.String(client.ObjectID),
+		PrincipalId:   pulumi.String(client.ObjectID),
+		PrincipalType: pulumi.String(client.principalType()), // left out, the SDK would say User
 	})
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("assigning the clusters' administrator: %w", err)
@@ -83,9 +84,21 @@ func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client
 
 // client is whoever runs the program.
 type client struct {
+	ClientID       string `pulumi:"clientId"`
 	ObjectID       string `pulumi:"objectId"`
 	SubscriptionID string `pulumi:"subscriptionId"`
 	TenantID       string `pulumi:"tenantId"`
+}
+
+// azureCLI is the application through which people sign in with az login; service principals and managed identities are
+// applications themselves (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
+const azureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
+
+func (c client) principalType() string {
+	if c.ClientID == azureCLI {
+		return "User"
+	}
+	return "ServicePrincipal"
 }
 
 // clientConfig is known in every preview, and waits for no resource.

@@ -42,6 +42,7 @@ func (c *call) putEndpoint() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	properties["subnet"] = object{"id": given.Subnet.ID}
 	id := text(res, "id")
 	list, _ := properties["privateLinkServiceConnections"].([]any)
 	connection, _ := list[0].(object)
