@@ -202,7 +202,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	}
 	c.ClusterID = cluster.ID().ToStringOutput()
 	c.ClusterName = cluster.Name
-	c.IssuerURL = cluster.OidcIssuerProfile.IssuerURL().Elem()
+	c.IssuerURL = issuerURL(ctx, c, args.ResourceGroupName, cluster.Name)
 	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name, args.Entra)
 	pools, err := c.newNodePools(ctx, name, args, cluster)
 	if err != nil {
@@ -272,6 +272,14 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		}
 	}
 	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
+}
+
+// issuerURL asks for the issuer of a cluster that exists. The resource's own output would not be known in the preview of an update of
+// the cluster, and a Kubernetes provider whose identifier is unknown has everything in the cluster planned to be replaced.
+func issuerURL(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringInput) pulumi.StringOutput {
+	return containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
+		ResourceGroupName: group, ResourceName: cluster,
+	}, pulumi.Parent(c)).OidcIssuerProfile().IssuerURL().Elem()
 }
 
 const dnsPrefixRule = "(the cluster's name unless given) 1-54 letters, digits and dashes, a letter or digit first and last"

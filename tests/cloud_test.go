@@ -248,6 +248,22 @@ func (c *cloud) pulumi(t *testing.T, args ...string) string {
 	return c.must(t, "pulumi", append(args, "--non-interactive")...)
 }
 
+// plan is what an up would do, by URN.
+func (c *cloud) plan(t *testing.T) map[string]string {
+	t.Helper()
+	var preview struct {
+		Steps []struct{ Op, URN string }
+	}
+	if err := json.Unmarshal([]byte(c.pulumi(t, "preview", "--json")), &preview); err != nil {
+		t.Fatal(err)
+	}
+	plan := map[string]string{}
+	for _, step := range preview.Steps {
+		plan[step.URN] = step.Op
+	}
+	return plan
+}
+
 func (c *cloud) apply(t *testing.T, manifests string) {
 	t.Helper()
 	if _, err := c.run(t, manifests, "kubectl", "apply", "--filename=-"); err != nil {

@@ -21,6 +21,19 @@ func TestProd(t *testing.T) {
 
 	t.Run("Azure is sent what the golden file says", func(t *testing.T) { wantSent(t, record, "arm-prod.json") })
 	t.Run("a second up changes nothing", func(t *testing.T) { c.pulumi(t, "preview", "--expect-no-changes") })
+	t.Run("a change of the cluster is planned to touch nothing in it", func(t *testing.T) {
+		c.pulumi(t, "config", "set", "imageCleanerHours", "200")
+		plan := c.plan(t)
+		c.pulumi(t, "config", "set", "imageCleanerHours", "168")
+		for urn, op := range plan {
+			if cluster := strings.HasSuffix(urn, "::cluster-cluster"); cluster != (op != "same") {
+				t.Errorf("%s: %s", op, urn)
+			}
+		}
+		if len(plan) == 0 {
+			t.Error("there is no plan")
+		}
+	})
 	t.Run("the probe has mounted every file", func(t *testing.T) {
 		ready := c.kubectl(t, "get", "deployment", "-n", outputs["namespace"], "keyvault-probe", "--output=jsonpath={.status.readyReplicas}")
 		if ready != "1" {

@@ -52,9 +52,7 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 			"clientId": "client-id", "principalId": "principal-id", "tenantId": TenantID,
 		})
 	case "azure-native:containerservice/v20240901:ManagedCluster":
-		return named("resourceName", "/providers/Microsoft.ContainerService/managedClusters/", map[string]any{
-			"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL},
-		})
+		return named("resourceName", "/providers/Microsoft.ContainerService/managedClusters/", map[string]any{})
 	}
 	return name + "-id", outputs
 }
@@ -76,6 +74,8 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 			"id": name + " in " + group, "name": name,
 			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID},
 		}), nil
+	case "azure-native:containerservice/v20240901:getManagedCluster":
+		return resource.NewPropertyMapFromMap(map[string]any{"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL}}), nil
 	case "azure-native:containerservice/v20240901:listManagedClusterUserCredentials":
 		return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{
 			"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(Kubeconfig)),
