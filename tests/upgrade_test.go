@@ -20,7 +20,7 @@ func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
 	// The programs around it, and the versions of the SDKs, are today's.
 	unpack := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-ec", `
 		mkdir "$2" && git -C "$0" archive "$1" | tar -x -C "$2"
-		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0/localcloud/thirdparty" "$2/localcloud" && cp "$0"/go.* "$2"
+		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0"/localcloud/{go.mod,thirdparty} "$2/localcloud" && cp "$0"/go.* "$2"
 		`, checkout, before, old)
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking the first version: %v\n%s", err, out)
