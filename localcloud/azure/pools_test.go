@@ -231,6 +231,8 @@ func TestAClusterForProduction(t *testing.T) {
 	if !spec.Entra || !spec.AzureRBAC || spec.LocalAccounts || spec.AdminGroups != "11111111-1111-1111-1111-111111111111" || spec.PoolName != "system" {
 		t.Errorf("the cluster was started as %+v", spec)
 	}
+	_, err = f.assign(path(aksID)+"/namespaces/default", "7f6c6a51-bcf8-42ba-9220-52d62157d7db", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	f.must(err)
 	_, err = f.managedClusters().ListClusterUserCredentials(t.Context(), "g", "aks", nil)
 	f.must(err)
 	_, err = f.managedClusters().ListClusterAdminCredentials(t.Context(), "g", "aks", nil)

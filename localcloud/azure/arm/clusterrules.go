@@ -134,6 +134,7 @@ func (p clusterProperties) checkAccess() error {
 	case len(api.Ranges) > 200:
 		return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
 	}
+	// They are kept and shown, and keep nobody out: every client here is on this machine, whose address is MachineAddress.
 	for _, given := range api.Ranges {
 		if prefix, err := parseIPv4Range(given); err != nil || prefix.Addr().IsPrivate() {
 			return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%q is no public IPv4 address or range", given)

@@ -22,6 +22,33 @@ func mirrorPools(tx *store.Tx, cluster string) error {
 	})
 }
 
+// adoptPools makes resources of the pools of a cluster that an older local cloud wrote, which had them in the cluster only.
+func adoptPools(tx *store.Tx, cluster object) error {
+	known, err := under(tx, text(cluster, "id"), poolsType)
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	profiles, _ := child(cluster, "properties")["agentPoolProfiles"].([]any)
+	for _, profile := range profiles {
+		profile, _ := profile.(object)
+		properties := clone(profile)
+		delete(properties, "name")
+		var p poolProperties
+		if err := decode(properties, &p); err != nil {
+			return err
+		}
+		fillPool(nil, properties, p)
+		res := object{
+			"id": text(cluster, "id") + "/agentPools/" + text(profile, "name"), "name": profile["name"], "type": poolsType, "properties": properties,
+		}
+		setState(res, succeeded)
+		if err := save(tx, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // clusterOf is the cluster that a pool or maintenance configuration is in.
 func (c *call) clusterOf() (object, clusterProperties, error) {
 	var p clusterProperties
