@@ -3,6 +3,7 @@ package azure_test
 import (
 	"maps"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
 const (
@@ -275,5 +277,22 @@ func TestAClusterForProduction(t *testing.T) {
 	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
 	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
 		t.Errorf("an identity that is not there: %d %s", status, code)
+	}
+}
+
+func TestAClusterOfAnOlderLocalCloudHasItsPools(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	pool := path(aksID) + "/agentPools/system"
+	f.stop()
+	st, err := store.Open(filepath.Join(f.dir, "azure", "azure.db"))
+	f.must(err)
+	f.must(st.Update(func(tx *store.Tx) error { return store.Delete(tx, "resources", strings.ToLower(pool)) }))
+	f.must(st.Close())
+	f.start()
+	if mode := f.get(pool + aksVersion)["mode"]; mode != "System" {
+		t.Errorf("its mode is %v", mode)
 	}
 }

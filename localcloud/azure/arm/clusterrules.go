@@ -234,8 +234,6 @@ func (n networkProfile) check() error {
 		return notImplemented("the outbound type %s: there are no route tables and NAT gateways", n.Outbound)
 	case !slices.Contains([]string{"", "loadBalancer", "managedNATGateway", "none", "block"}, n.Outbound):
 		return badNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
-	case n.PodCIDR != "" && n.Plugin == "azure" && !overlay:
-		return invalidParameter(at("podCidr"), "with networkPlugin azure it needs networkPluginMode overlay")
 	}
 	return n.checkRanges()
 }

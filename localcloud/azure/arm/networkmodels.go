@@ -55,7 +55,7 @@ type subnetProperties struct {
 }
 
 type endpointProperties struct {
-	Subnet            subResource                            `json:"subnet"`
+	Subnet            nestedResource[subnetProperties]       `json:"subnet"` // only its id counts
 	Connections       []nestedResource[connectionProperties] `json:"privateLinkServiceConnections"`
 	ManualConnections []nestedResource[connectionProperties] `json:"manualPrivateLinkServiceConnections"`
 	CustomDNSConfigs  []any                                  `json:"customDnsConfigs"`

@@ -43,6 +43,7 @@ func (c *call) putEndpoint() (reply, error) {
 		return reply{}, err
 	}
 	id := text(res, "id")
+	properties["subnet"] = object{"id": subnet["id"]}
 	list, _ := properties["privateLinkServiceConnections"].([]any)
 	connection, _ := list[0].(object)
 	setDefault(connection, "name", c.name())
