@@ -127,6 +127,7 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 		"upside down":               {"one", m{"enableAutoScaling": true, "minCount": 3, "maxCount": 2}, "InvalidParameter"},
 		"count beside the range":    {"one", m{"enableAutoScaling": true, "minCount": 1, "maxCount": 2, "count": 3}, "InvalidParameter"},
 		"taint":                     {"one", m{"nodeTaints": []string{"a=b"}}, "InvalidParameter"},
+		"label's value":             {"one", m{"nodeLabels": m{"a": "two words"}}, "InvalidParameter"},
 		"reserved label":            {"one", m{"nodeLabels": m{"kubernetes.azure.com/mode": "x"}}, "InvalidParameter"},
 		"zone":                      {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
 		"pods":                      {"one", m{"maxPods": 9}, "InvalidParameter"},

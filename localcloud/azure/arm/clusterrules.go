@@ -190,7 +190,9 @@ const workspaceSetting = "logAnalyticsWorkspaceResourceID"
 
 func (p clusterProperties) checkAddons() error {
 	known := []string{"azurekeyvaultsecretsprovider", "azurepolicy", "omsagent"}
-	elsewhere := []string{"httpapplicationrouting", "ingressapplicationgateway", "aciconnectorlinux", "kubedashboard", "openservicemesh", "gitops", "extensionmanager"}
+	elsewhere := []string{
+		"httpapplicationrouting", "ingressapplicationgateway", "aciconnectorlinux", "kubedashboard", "openservicemesh", "gitops", "extensionmanager",
+	}
 	for name, addon := range p.Addons {
 		switch {
 		case slices.Contains(known, strings.ToLower(name)) || !addon.Enabled && slices.Contains(elsewhere, strings.ToLower(name)):
@@ -368,7 +370,7 @@ func (c *call) checkClusterJoins(cluster object, subnet string) error {
 	identities, _ := child(cluster, "identity")["userAssignedIdentities"].(object)
 	for _, identity := range identities {
 		identity, _ := identity.(object)
-		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), "Microsoft.Network/virtualNetworks/subnets/join/action", subnet); err != nil {
+		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), joinSubnet, subnet); err != nil {
 			return err
 		}
 	}

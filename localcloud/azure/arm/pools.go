@@ -230,7 +230,7 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 				return badRequest("InvalidParameter", "All node pools of a cluster have to be in the same virtual network, not in %s and %s.", network, own)
 			}
 			network = own
-			if err := c.checkLinked("Microsoft.Network/virtualNetworks/subnets/join/action", id); err != nil {
+			if err := c.checkLinked(joinSubnet, id); err != nil {
 				return err
 			}
 			if err := c.checkClusterJoins(cluster, id); err != nil {
@@ -243,7 +243,8 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 	}
 	res, _, err := load(c.tx, network)
 	if err == nil && text(res, "location") != text(cluster, "location") {
-		err = badRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.", network, text(res, "location"), text(cluster, "location"))
+		err = badRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.", network, text(res, "location"),
+			text(cluster, "location"))
 	}
 	return err
 }
