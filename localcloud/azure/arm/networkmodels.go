@@ -55,13 +55,22 @@ type subnetProperties struct {
 }
 
 type endpointProperties struct {
-	Subnet            nestedResource[subnetProperties]       `json:"subnet"` // only its id counts
+	Subnet            endpointSubnet                         `json:"subnet"`
 	Connections       []nestedResource[connectionProperties] `json:"privateLinkServiceConnections"`
 	ManualConnections []nestedResource[connectionProperties] `json:"manualPrivateLinkServiceConnections"`
 	CustomDNSConfigs  []any                                  `json:"customDnsConfigs"`
 	NetworkInterfaces []subResource                          `json:"networkInterfaces"`
 	ProvisioningState string                                 `json:"provisioningState"`
 	ResourceGUID      string                                 `json:"resourceGuid"`
+}
+
+// endpointSubnet is a reference to a subnet, with which clients send the subnet's defaults; they change nothing about it.
+type endpointSubnet struct {
+	ID         string `json:"id"`
+	Properties struct {
+		PrivateEndpointNetworkPolicies    string `json:"privateEndpointNetworkPolicies"`
+		PrivateLinkServiceNetworkPolicies string `json:"privateLinkServiceNetworkPolicies"`
+	} `json:"properties"`
 }
 
 type connectionProperties struct {

@@ -42,8 +42,8 @@ func (c *call) putEndpoint() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	properties["subnet"] = object{"id": given.Subnet.ID}
 	id := text(res, "id")
-	properties["subnet"] = object{"id": subnet["id"]}
 	list, _ := properties["privateLinkServiceConnections"].([]any)
 	connection, _ := list[0].(object)
 	setDefault(connection, "name", c.name())
