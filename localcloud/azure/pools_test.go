@@ -3,6 +3,7 @@ package azure_test
 import (
 	"maps"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
 const (
@@ -125,6 +127,7 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 		"upside down":               {"one", m{"enableAutoScaling": true, "minCount": 3, "maxCount": 2}, "InvalidParameter"},
 		"count beside the range":    {"one", m{"enableAutoScaling": true, "minCount": 1, "maxCount": 2, "count": 3}, "InvalidParameter"},
 		"taint":                     {"one", m{"nodeTaints": []string{"a=b"}}, "InvalidParameter"},
+		"label's value":             {"one", m{"nodeLabels": m{"a": "two words"}}, "InvalidParameter"},
 		"reserved label":            {"one", m{"nodeLabels": m{"kubernetes.azure.com/mode": "x"}}, "InvalidParameter"},
 		"zone":                      {"one", m{"availabilityZones": []string{"4"}}, "AvailabilityZoneNotSupported"},
 		"pods":                      {"one", m{"maxPods": 9}, "InvalidParameter"},
@@ -231,6 +234,8 @@ func TestAClusterForProduction(t *testing.T) {
 	if !spec.Entra || !spec.AzureRBAC || spec.LocalAccounts || spec.AdminGroups != "11111111-1111-1111-1111-111111111111" || spec.PoolName != "system" {
 		t.Errorf("the cluster was started as %+v", spec)
 	}
+	_, err = f.assign(path(aksID)+"/namespaces/default", "7f6c6a51-bcf8-42ba-9220-52d62157d7db", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	f.must(err)
 	_, err = f.managedClusters().ListClusterUserCredentials(t.Context(), "g", "aks", nil)
 	f.must(err)
 	_, err = f.managedClusters().ListClusterAdminCredentials(t.Context(), "g", "aks", nil)
@@ -273,5 +278,22 @@ func TestAClusterForProduction(t *testing.T) {
 	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
 	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
 		t.Errorf("an identity that is not there: %d %s", status, code)
+	}
+}
+
+func TestAClusterOfAnOlderLocalCloudHasItsPools(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	pool := path(aksID) + "/agentPools/system"
+	f.stop()
+	st, err := store.Open(filepath.Join(f.dir, "azure", "azure.db"))
+	f.must(err)
+	f.must(st.Update(func(tx *store.Tx) error { return store.Delete(tx, "resources", strings.ToLower(pool)) }))
+	f.must(st.Close())
+	f.start()
+	if mode := f.get(pool + aksVersion)["mode"]; mode != "System" {
+		t.Errorf("its mode is %v", mode)
 	}
 }

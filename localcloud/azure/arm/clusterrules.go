@@ -134,6 +134,7 @@ func (p clusterProperties) checkAccess() error {
 	case len(api.Ranges) > 200:
 		return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
 	}
+	// They are kept and shown, and keep nobody out: every client here is on this machine, whose address is MachineAddress.
 	for _, given := range api.Ranges {
 		if prefix, err := parseIPv4Range(given); err != nil || prefix.Addr().IsPrivate() {
 			return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%q is no public IPv4 address or range", given)
@@ -189,7 +190,9 @@ const workspaceSetting = "logAnalyticsWorkspaceResourceID"
 
 func (p clusterProperties) checkAddons() error {
 	known := []string{"azurekeyvaultsecretsprovider", "azurepolicy", "omsagent"}
-	elsewhere := []string{"httpapplicationrouting", "ingressapplicationgateway", "aciconnectorlinux", "kubedashboard", "openservicemesh", "gitops", "extensionmanager"}
+	elsewhere := []string{
+		"httpapplicationrouting", "ingressapplicationgateway", "aciconnectorlinux", "kubedashboard", "openservicemesh", "gitops", "extensionmanager",
+	}
 	for name, addon := range p.Addons {
 		switch {
 		case slices.Contains(known, strings.ToLower(name)) || !addon.Enabled && slices.Contains(elsewhere, strings.ToLower(name)):
@@ -233,8 +236,6 @@ func (n networkProfile) check() error {
 		return notImplemented("the outbound type %s: there are no route tables and NAT gateways", n.Outbound)
 	case !slices.Contains([]string{"", "loadBalancer", "managedNATGateway", "none", "block"}, n.Outbound):
 		return badNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
-	case n.PodCIDR != "" && n.Plugin == "azure" && !overlay:
-		return invalidParameter(at("podCidr"), "with networkPlugin azure it needs networkPluginMode overlay")
 	}
 	return n.checkRanges()
 }
@@ -369,7 +370,7 @@ func (c *call) checkClusterJoins(cluster object, subnet string) error {
 	identities, _ := child(cluster, "identity")["userAssignedIdentities"].(object)
 	for _, identity := range identities {
 		identity, _ := identity.(object)
-		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), "Microsoft.Network/virtualNetworks/subnets/join/action", subnet); err != nil {
+		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), joinSubnet, subnet); err != nil {
 			return err
 		}
 	}

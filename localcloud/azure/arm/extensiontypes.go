@@ -23,8 +23,9 @@ var extensionTypes = []resourceType{
 		delete: (*call).deleteStored,
 	},
 	{
-		name: settingsType, versions: settingVersions, valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,260}$`), rule: `1 to 260 characters, and none of <>%&:\?/`,
-		get: (*call).getStored, list: (*call).listAtScope,
+		name: settingsType, versions: settingVersions, valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,260}$`),
+		rule: `1 to 260 characters, and none of <>%&:\?/`,
+		get:  (*call).getStored, list: (*call).listAtScope,
 		put: (*call).putSetting, putModel: func() any { return new(armmonitor.DiagnosticSettingsResource) },
 		delete: (*call).deleteStored,
 	},

@@ -49,7 +49,8 @@ func (c *call) putMaintenance() (reply, error) {
 		return reply{}, err
 	}
 	if !slices.Contains(maintenanceNames, c.name()) {
-		return reply{}, badRequest("InvalidParameter", "The maintenance configuration's name '%s' is not one of %s.", c.name(), strings.Join(maintenanceNames, ", "))
+		return reply{}, badRequest("InvalidParameter", "The maintenance configuration's name '%s' is not one of %s.", c.name(),
+			strings.Join(maintenanceNames, ", "))
 	}
 	if p.Window == nil {
 		if c.name() != "default" {

@@ -16,6 +16,9 @@ const (
 	subnetsType  = networksType + "/subnets"
 )
 
+// joinSubnet is the permission to put something into a subnet.
+const joinSubnet = "Microsoft.Network/virtualNetworks/subnets/join/action"
+
 // keyVaultService is the service endpoint of Key Vault.
 const keyVaultService = "Microsoft.KeyVault"
 
@@ -82,7 +85,8 @@ func (c *call) writeSubnets(network string, sent []any) error {
 	}
 	for _, s := range sent {
 		subnet, _ := s.(object)
-		res := object{"id": network + "/subnets/" + text(subnet, "name"), "name": text(subnet, "name"), "type": subnetsType, "properties": child(subnet, "properties")}
+		name := text(subnet, "name")
+		res := object{"id": network + "/subnets/" + name, "name": name, "type": subnetsType, "properties": child(subnet, "properties")}
 		old, _, err := load(c.tx, text(res, "id"))
 		if err != nil {
 			return err
@@ -129,7 +133,8 @@ func (c *call) writeSubnet(network string, old, res object) error {
 	}
 	for _, prefix := range own {
 		if prefix.Bits() > 29 {
-			return badRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s has to have at least 8 addresses.", text(res, "name"), prefix)
+			return badRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s has to have at least 8 addresses.",
+				text(res, "name"), prefix)
 		}
 		if !slices.ContainsFunc(space, func(all netip.Prefix) bool { return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr()) }) {
 			return badRequest("NetcfgInvalidSubnet", "Subnet '%s' is not valid in virtual network '%s': its range %s is not in the address space.",
@@ -156,7 +161,8 @@ func (c *call) writeSubnet(network string, old, res object) error {
 			return err
 		}
 		if user != "" && !slices.Equal(before, own) {
-			return badRequest("InUsePrefixCannotBeDeleted", "IpPrefix %v on Subnet %s has active allocations and cannot be deleted.", before[0], text(old, "name"))
+			return badRequest("InUsePrefixCannotBeDeleted", "IpPrefix %v on Subnet %s has active allocations and cannot be deleted.",
+				before[0], text(old, "name"))
 		}
 	}
 	if err := checkServiceEndpoints(given); err != nil {
@@ -201,9 +207,11 @@ func parsePrefixes(given []string) ([]netip.Prefix, error) {
 		prefix, err := netip.ParsePrefix(s)
 		switch {
 		case err != nil:
-			return nil, badRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It should follow CIDR notation, for example 10.0.0.0/24.", s)
+			return nil, badRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It should follow CIDR "+
+				"notation, for example 10.0.0.0/24.", s)
 		case prefix != prefix.Masked():
-			return nil, badRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For the given prefix length, the address prefix should be %s.", s, prefix.Masked())
+			return nil, badRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For the given prefix length, the "+
+				"address prefix should be %s.", s, prefix.Masked())
 		}
 		prefixes = append(prefixes, prefix)
 	}

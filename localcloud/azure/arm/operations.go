@@ -95,6 +95,9 @@ func (s *Service) resume() error {
 			return err
 		}
 		for _, cluster := range clusters {
+			if err := adoptPools(tx, cluster); err != nil {
+				return err
+			}
 			if interrupted[strings.ToLower(text(cluster, "id"))] || provisioningState(cluster) == failed {
 				continue
 			}

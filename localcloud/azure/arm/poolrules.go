@@ -39,10 +39,19 @@ type poolProperties struct {
 func (p poolProperties) system() bool { return p.Mode == "System" }
 func (p poolProperties) spot() bool   { return p.Priority == "Spot" }
 
+// Parts of Kubernetes' names of labels and taints.
+const (
+	namePart  = `[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?`
+	labelPart = `([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?` + namePart
+)
+
 var (
-	poolName  = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
-	taint     = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Za-z0-9])?(=[A-Za-z0-9]?([-A-Za-z0-9_.]*[A-Za-z0-9])?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`)
-	labelName = regexp.MustCompile(`^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
+	poolName = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
+
+	taint         = regexp.MustCompile(`^` + labelPart + `(=(` + namePart + `)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`)
+	labelName     = regexp.MustCompile(`^` + labelPart + `$`)
+	labelValue    = regexp.MustCompile(`^(` + namePart + `)?$`)
+	reservedLabel = regexp.MustCompile(`^([^/]*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 )
 
 // systemTaint is the only hard taint that system pools may have (learn.microsoft.com/azure/aks/use-system-pools).
@@ -137,12 +146,13 @@ func (p poolProperties) checkPlacing(invalid func(of, format string, args ...any
 			return invalid("nodeTaints", "a pool of mode System may have no hard taint but %s, not %q", systemTaint, t)
 		}
 	}
-	for name := range p.Labels {
-		prefix, _, prefixed := strings.Cut(name, "/")
+	for name, value := range p.Labels {
 		switch {
 		case !labelName.MatchString(name):
 			return invalid("nodeLabels", "%q is no name of a label", name)
-		case prefixed && (prefix == "kubernetes.azure.com" || strings.HasSuffix(prefix, "kubernetes.io") || strings.HasSuffix(prefix, "k8s.io")) && !(p.spot() && name == spotLabel):
+		case !labelValue.MatchString(value):
+			return invalid("nodeLabels", "%q is no value of a label", value)
+		case reservedLabel.MatchString(name) && !(p.spot() && name == spotLabel):
 			return invalid("nodeLabels", "the prefix of %q is reserved", name)
 		}
 	}
@@ -185,7 +195,9 @@ const (
 
 // fillPool writes what Azure adds to a pool, and keeps what an update has left out but cannot change.
 func fillPool(old, properties object, p poolProperties) {
-	for _, key := range []string{"osType", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID"} {
+	for _, key := range []string{
+		"osType", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
+	} {
 		if old != nil && old[key] != nil {
 			setDefault(properties, key, old[key])
 		}

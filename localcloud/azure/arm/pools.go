@@ -22,6 +22,33 @@ func mirrorPools(tx *store.Tx, cluster string) error {
 	})
 }
 
+// adoptPools makes resources of the pools of a cluster that an older local cloud wrote, which had them in the cluster only.
+func adoptPools(tx *store.Tx, cluster object) error {
+	known, err := under(tx, text(cluster, "id"), poolsType)
+	if err != nil || len(known) > 0 {
+		return err
+	}
+	profiles, _ := child(cluster, "properties")["agentPoolProfiles"].([]any)
+	for _, profile := range profiles {
+		profile, _ := profile.(object)
+		properties := clone(profile)
+		delete(properties, "name")
+		var p poolProperties
+		if err := decode(properties, &p); err != nil {
+			return err
+		}
+		fillPool(nil, properties, p)
+		res := object{
+			"id": text(cluster, "id") + "/agentPools/" + text(profile, "name"), "name": profile["name"], "type": poolsType, "properties": properties,
+		}
+		setState(res, succeeded)
+		if err := save(tx, res); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // clusterOf is the cluster that a pool or maintenance configuration is in.
 func (c *call) clusterOf() (object, clusterProperties, error) {
 	var p clusterProperties
@@ -203,7 +230,7 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 				return badRequest("InvalidParameter", "All node pools of a cluster have to be in the same virtual network, not in %s and %s.", network, own)
 			}
 			network = own
-			if err := c.checkLinked("Microsoft.Network/virtualNetworks/subnets/join/action", id); err != nil {
+			if err := c.checkLinked(joinSubnet, id); err != nil {
 				return err
 			}
 			if err := c.checkClusterJoins(cluster, id); err != nil {
@@ -216,7 +243,8 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 	}
 	res, _, err := load(c.tx, network)
 	if err == nil && text(res, "location") != text(cluster, "location") {
-		err = badRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.", network, text(res, "location"), text(cluster, "location"))
+		err = badRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.", network, text(res, "location"),
+			text(cluster, "location"))
 	}
 	return err
 }

@@ -108,7 +108,8 @@ func (c *call) putLink() (reply, error) {
 	t := parse(http.MethodGet, given.VirtualNetwork.ID)
 	switch {
 	case !strings.EqualFold(t.kind, networksType) || t.collection:
-		return reply{}, badRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a virtual network.", given.VirtualNetwork.ID, c.name())
+		return reply{}, badRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a virtual network.",
+			given.VirtualNetwork.ID, c.name())
 	case old != nil && !strings.EqualFold(given.VirtualNetwork.ID, before.VirtualNetwork.ID):
 		return reply{}, badRequest("BadRequest", "The virtual network of a link cannot be changed.")
 	case strings.HasPrefix(strings.ToLower(c.names[0]), "privatelink.") && given.RegistrationEnabled:

@@ -83,7 +83,8 @@ func (c *call) checkEndpoint(given, before endpointProperties) (object, keyvault
 	case len(given.ManualConnections) > 0:
 		return nil, none, notImplemented("private endpoints that wait for approval")
 	case len(given.Connections) != 1:
-		return nil, none, badRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' has to have one connection, not %d.", c.name(), len(given.Connections))
+		return nil, none, badRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' has to have one connection, not %d.",
+			c.name(), len(given.Connections))
 	case before.Subnet.ID != "" && !strings.EqualFold(before.Subnet.ID, given.Subnet.ID):
 		return nil, none, badRequest("PrivateEndpointSubnetCannotBeChanged", "The subnet of the private endpoint '%s' cannot be changed.", c.name())
 	}
@@ -91,7 +92,7 @@ func (c *call) checkEndpoint(given, before endpointProperties) (object, keyvault
 	if err != nil {
 		return nil, none, err
 	}
-	if err := c.checkLinked("Microsoft.Network/virtualNetworks/subnets/join/action", given.Subnet.ID); err != nil {
+	if err := c.checkLinked(joinSubnet, given.Subnet.ID); err != nil {
 		return nil, none, err
 	}
 	to := given.Connections[0].Properties
@@ -107,7 +108,8 @@ func (c *call) checkEndpoint(given, before endpointProperties) (object, keyvault
 		return nil, none, badRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that "+
 			"the referenced resource exists, and that both resources are in the same region.", to.ServiceID, c.path)
 	case !slices.Equal(to.GroupIDs, []string{"vault"}):
-		return nil, none, badRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' are not valid: a vault has one, \"vault\".", to.GroupIDs, c.name())
+		return nil, none, badRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' are not valid: a vault "+
+			"has one, \"vault\".", to.GroupIDs, c.name())
 	case len(before.Connections) == 1 && !strings.EqualFold(before.Connections[0].Properties.ServiceID, to.ServiceID):
 		return nil, none, badRequest("PrivateLinkServiceIdCannotBeChanged", "What the private endpoint '%s' connects to cannot be changed.", c.name())
 	}

@@ -140,7 +140,11 @@ func (c *call) checkScope() error {
 		}
 		return err
 	}
-	_, ok, err := load(c.tx, c.scope)
+	scope := c.scope
+	if strings.EqualFold(t.kind, clustersType+"/namespaces") { // what is in a cluster is unknown to Resource Manager
+		scope = t.top()
+	}
+	_, ok, err := load(c.tx, scope)
 	if err == nil && !ok {
 		err = missing
 	}

@@ -219,7 +219,8 @@ func (c *call) checkNetworkRules(given vaultProperties) (addresses []netip.Prefi
 	for _, rule := range rules.IPRules {
 		prefix, err := parseIPv4Range(rule.Value)
 		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() || prefix.Addr().IsMulticast() {
-			return nil, nil, badRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, or a range in CIDR notation.", rule.Value)
+			return nil, nil, badRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, or a range in "+
+				"CIDR notation.", rule.Value)
 		}
 		addresses = append(addresses, prefix.Masked())
 	}

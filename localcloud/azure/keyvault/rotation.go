@@ -76,7 +76,8 @@ func (p *RotationPolicy) check() error {
 		at, ok := after(start, fromStart+fromEnd)
 		rest := end.Sub(at)
 		if !ok || at.Sub(start) < 7*day || hasEnd && (rest <= 0 || kind == "rotate" && rest < 7*day) {
-			return badParameter("The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.", fromStart+fromEnd, kind)
+			return badParameter("The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.",
+				fromStart+fromEnd, kind)
 		}
 		p.LifetimeActions[i].Action.Type = kind
 	}

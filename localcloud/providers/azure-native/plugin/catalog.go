@@ -105,7 +105,7 @@ var catalog = []*resourceType{
 		required:  []string{"properties"},
 		top:       []string{"properties", "tags"},
 		flat:      true,
-		readOnly:  []string{"location", "keyUri", "keyUriWithVersion", "attributes.created", "attributes.updated", "attributes.recoveryLevel"},
+		readOnly:  []string{"location", "keyUri", "keyUriWithVersion", "attributes.created", "attributes.updated", "attributes.recoveryLevel", "rotationPolicy.attributes.created", "rotationPolicy.attributes.updated"},
 		spellings: []spelling{attributes, named("properties", "releasePolicy", "release_policy")},
 		dataPlane: deleteKey,
 	},

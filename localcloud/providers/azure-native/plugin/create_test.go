@@ -137,6 +137,64 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			body:    map[string]any{"properties": map[string]any{"count": 1.0, "type": "VirtualMachineScaleSets"}},
 			outputs: map[string]any{"count": 1.0},
 		},
+		{
+			token: "network/v20230601:VirtualNetwork",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "virtualNetworkName": "vnet", "location": "eastus",
+				"addressSpace": map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}},
+				"subnets": []any{map[string]any{
+					"name": "nodes", "addressPrefix": "10.0.0.0/20", "serviceEndpoints": []any{map[string]any{"service": "Microsoft.KeyVault"}},
+				}},
+			},
+			id:      groupID + "/providers/Microsoft.Network/virtualNetworks/vnet",
+			version: "2023-06-01",
+			body: map[string]any{"location": "eastus", "properties": map[string]any{
+				"addressSpace": map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}}, "virtualNetworkPeerings": []any{},
+				"subnets": []any{map[string]any{"name": "nodes", "properties": map[string]any{
+					"addressPrefix": "10.0.0.0/20", "serviceEndpoints": []any{map[string]any{"service": "Microsoft.KeyVault"}},
+				}}},
+			}},
+			adds: map[string]any{"subnets": []any{map[string]any{"id": "/s", "name": "nodes", "properties": map[string]any{"addressPrefix": "10.0.0.0/20"}}}},
+			outputs: map[string]any{
+				"location": "eastus", "addressSpace": map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}}, "virtualNetworkPeerings": []any{},
+				"subnets": []any{map[string]any{"id": "/s", "name": "nodes", "addressPrefix": "10.0.0.0/20"}},
+			},
+		},
+		{
+			token: "network/v20210201:PrivateEndpoint",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "privateEndpointName": "pe", "location": "eastus", "subnet": map[string]any{"id": "/s"},
+				"privateLinkServiceConnections": []any{map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}}},
+			},
+			id:      groupID + "/providers/Microsoft.Network/privateEndpoints/pe",
+			version: "2021-02-01",
+			body: map[string]any{"location": "eastus", "properties": map[string]any{
+				"subnet": map[string]any{"id": "/s"},
+				"privateLinkServiceConnections": []any{map[string]any{
+					"name": "vault", "properties": map[string]any{"privateLinkServiceId": vaultID, "groupIds": []any{"vault"}},
+				}},
+			}},
+			outputs: map[string]any{
+				"location": "eastus", "subnet": map[string]any{"id": "/s"},
+				"privateLinkServiceConnections": []any{map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}}},
+			},
+		},
+		{
+			token:   "insights/v20210501preview:DiagnosticSetting",
+			inputs:  map[string]any{"resourceUri": vaultID, "name": "logs", "workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}},
+			id:      vaultID + "/providers/Microsoft.Insights/diagnosticSettings/logs",
+			version: "2021-05-01-preview",
+			body:    map[string]any{"properties": map[string]any{"workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}}},
+			outputs: map[string]any{"workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}},
+		},
+		{
+			token:   "authorization/v20200501:ManagementLockByScope",
+			inputs:  map[string]any{"scope": vaultID, "lockName": "lock", "level": "CanNotDelete"},
+			id:      vaultID + "/providers/Microsoft.Authorization/locks/lock",
+			version: "2020-05-01",
+			body:    map[string]any{"properties": map[string]any{"level": "CanNotDelete"}},
+			outputs: map[string]any{"level": "CanNotDelete"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.token, func(t *testing.T) {

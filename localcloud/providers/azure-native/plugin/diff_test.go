@@ -85,6 +85,21 @@ func TestDiff(t *testing.T) {
 			want:    map[string]plugin.DiffKind{"networkProfile.networkPlugin": plugin.DiffUpdateReplace},
 		},
 		{
+			name: "an endpoint moves to another subnet", token: "network:PrivateEndpoint", changed: []resource.PropertyKey{"subnet"}, deleteBefore: true,
+			olds: resource.PropertyMap{"subnet": obj(map[string]any{"id": "/a"})}, news: resource.PropertyMap{"subnet": obj(map[string]any{"id": "/b"})},
+			want: map[string]plugin.DiffKind{"subnet.id": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "a setting of another resource", token: "insights:DiagnosticSetting", changed: []resource.PropertyKey{"resourceUri", "workspaceId"}, deleteBefore: true,
+			olds: resource.PropertyMap{"resourceUri": str("/a"), "workspaceId": str("/w")}, news: resource.PropertyMap{"resourceUri": str("/b"), "workspaceId": str("/x")},
+			want: map[string]plugin.DiffKind{"resourceUri": plugin.DiffUpdateReplace, "workspaceId": plugin.DiffUpdate},
+		},
+		{
+			name: "a pool's disk", token: "containerservice:AgentPool", changed: []resource.PropertyKey{"osDiskType", "vmSize"}, deleteBefore: true,
+			olds: resource.PropertyMap{"osDiskType": str("Managed"), "vmSize": str("a")}, news: resource.PropertyMap{"osDiskType": str("Ephemeral"), "vmSize": str("b")},
+			want: map[string]plugin.DiffKind{"osDiskType": plugin.DiffUpdate, "vmSize": plugin.DiffUpdateReplace},
+		},
+		{
 			name: "pools go by index", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"agentPoolProfiles"},
 			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "a"}})},
 			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "b"}, map[string]any{"name": "a"}})},

@@ -154,7 +154,10 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		},
 	})
 	endpoint := create("network/v20210201:PrivateEndpoint", "endpoint", object{
-		"resourceGroupName": "rg", "location": "eastus", "subnet": object{"id": output(network, "subnets[1].id")},
+		"resourceGroupName": "rg", "location": "eastus",
+		"subnet": object{ // with the SDK's defaults
+			"id": output(network, "subnets[1].id"), "privateEndpointNetworkPolicies": "Enabled", "privateLinkServiceNetworkPolicies": "Enabled",
+		},
 		"privateLinkServiceConnections": []any{object{"name": "vault", "groupIds": []any{"vault"}, "privateLinkServiceId": string(vault.id)}},
 	})
 	if got := output(endpoint, "privateLinkServiceConnections[0].privateLinkServiceConnectionState.status"); got != "Approved" {
@@ -184,7 +187,10 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		}},
 		"autoUpgradeProfile": object{"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
 		"addonProfiles":      object{"omsagent": object{"enabled": true, "config": object{"logAnalyticsWorkspaceResourceID": string(workspace.id)}}},
-		"networkProfile":     object{"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "azure"},
+		"networkProfile": object{
+			"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "azure", "outboundType": "loadBalancer",
+			"podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
+		},
 	})
 	pool := create("containerservice/v20240901:AgentPool", "work", object{
 		"resourceGroupName": "rg", "resourceName": output(aks, "name"), "vmSize": "Standard_D2s_v5", "mode": "User", "enableAutoScaling": true,

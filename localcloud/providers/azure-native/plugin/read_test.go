@@ -141,6 +141,22 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 				"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": []any{"/a"}},
 			},
 		},
+		{
+			token: "network:VirtualNetwork", id: groupID + "/providers/Microsoft.Network/virtualNetworks/vnet",
+			body: map[string]any{"location": "eastus", "properties": map[string]any{
+				"provisioningState": "Succeeded", "resourceGuid": "g",
+				"subnets": []any{map[string]any{"id": "/s", "name": "n", "etag": "e", "type": "t", "properties": map[string]any{"addressPrefix": "10.0.0.0/24", "provisioningState": "Succeeded"}}},
+			}},
+			want: map[string]any{
+				"resourceGroupName": "rg", "virtualNetworkName": "vnet", "location": "eastus",
+				"subnets": []any{map[string]any{"name": "n", "addressPrefix": "10.0.0.0/24"}},
+			},
+		},
+		{
+			token: "insights:DiagnosticSetting", id: vaultID + "/providers/Microsoft.Insights/diagnosticSettings/logs",
+			body: map[string]any{"properties": map[string]any{"workspaceId": "/w"}},
+			want: map[string]any{"resourceUri": vaultID, "name": "logs", "workspaceId": "/w"},
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.token, func(t *testing.T) {
