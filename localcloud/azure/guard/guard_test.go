@@ -40,20 +40,6 @@ const (
 	writer       = "a7ffa36f-339b-4b5c-8bdf-e2c188b2c0eb"
 )
 
-// As much of AKS's roles as the tests are about, where they are not known yet.
-func init() {
-	const of = "Microsoft.ContainerService/managedClusters/"
-	for _, role := range []authorization.Role{
-		{ID: clusterAdmin, DataActions: []string{of + "*"}},
-		{ID: reader, DataActions: []string{of + "apps/deployments/read", of + "pods/read"}},
-		{ID: writer, DataActions: []string{of + "apps/deployments/*", of + "pods/*", of + "secrets/*"}},
-	} {
-		if _, known := authorization.RoleByID(role.ID); !known {
-			authorization.Roles = append(authorization.Roles, role)
-		}
-	}
-}
-
 // fixture is a guard with a directory in which there is one caller.
 type fixture struct {
 	*testing.T
