@@ -113,7 +113,7 @@ func (v *Violations) validateExisting(args *AksWithCsiArgs) {
 	switch byID, given := existing.ID != nil, []bool{existing.IssuerURL != nil, existing.Kubeconfig != nil}; {
 	case byID && (given[0] || given[1]):
 		*v = append(*v, Violation{Path: "existingCluster", Given: "id and more", Allowed: one})
-	case !byID && !(given[0] && given[1]):
+	case !byID && (!given[0] || !given[1]):
 		*v = append(*v, Violation{Path: "existingCluster", Given: "neither", Allowed: one})
 	}
 	fields := reflect.ValueOf(*args)

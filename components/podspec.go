@@ -90,7 +90,7 @@ func (c *SecretMount) mountInto(v *Violations, at string, list corev1.ContainerA
 			v.add(item, "an output", "corev1.ContainerArgs")
 			continue
 		}
-		name, _ := plain(container.Name)
+		name := plain(container.Name)
 		if len(names) > 0 && (name == "" || !slices.Contains(names, name)) {
 			continue
 		}
@@ -110,9 +110,9 @@ func (c *SecretMount) withMount(v *Violations, at string, list corev1.VolumeMoun
 		var taken string
 		switch one := input.(type) {
 		case corev1.VolumeMountArgs:
-			taken, _ = plain(one.MountPath)
+			taken = plain(one.MountPath)
 		case *corev1.VolumeMountArgs:
-			taken, _ = plain(one.MountPath)
+			taken = plain(one.MountPath)
 		}
 		v.check(taken == "" || path.Clean(taken) != mountPath, fmt.Sprintf("%s[%d].mountPath", at, i), taken, "another path")
 	}
@@ -133,7 +133,7 @@ func (c *SecretMount) withVolume(v *Violations, list corev1.VolumeArrayInput) co
 		case *corev1.VolumeArgs:
 			volume = *one
 		}
-		if name, _ := plain(volume.Name); name != c.volumeName {
+		if name := plain(volume.Name); name != c.volumeName {
 			continue
 		}
 		if c.owns(volume) {
@@ -152,8 +152,8 @@ func (c *SecretMount) owns(volume corev1.VolumeArgs) bool {
 	return ok && class == c.SecretProviderClass
 }
 
-// plain is an input's value if it is a plain string.
-func plain(input pulumi.Input) (string, bool) {
-	s, ok := input.(pulumi.String)
-	return string(s), ok
+// plain is an input's value if it is a plain string, or empty.
+func plain(input pulumi.Input) string {
+	s, _ := input.(pulumi.String)
+	return string(s)
 }

@@ -22,5 +22,5 @@ func write(source, out string) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, page, 0o644) //nolint:gosec // documentation is for everybody to read
+	return os.WriteFile(out, page, 0o644)
 }

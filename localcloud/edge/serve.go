@@ -66,7 +66,7 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 	terminated.Close()
 	s.closeAll()
 	for range running {
-		<-done
+		_ = <-done
 	}
 	s.wg.Wait()
 	return err

@@ -11,8 +11,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // The address ranges that AKS uses where none are given.

@@ -9,9 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
-	"sigs.k8s.io/yaml"
 )
 
 // Where things are on a real node: a tmpfs of the cluster's own, or, on a cluster's folder, what has to last.

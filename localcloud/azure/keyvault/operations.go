@@ -1,6 +1,7 @@
 package keyvault
 
 import (
+	"errors"
 	"strconv"
 )
 
@@ -53,7 +54,8 @@ func (c *call) setSecret() (any, error) {
 
 func (c *call) getKey() (any, error) {
 	o, v, err := c.find(Key)
-	if refused, ok := err.(*Error); ok && refused.Code == "KeyNotFound" {
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == "KeyNotFound" {
 		if bundle, ok, err := c.certificateKeyBundle(); ok {
 			return bundle, err
 		}
@@ -209,7 +211,8 @@ func (c *call) getCertificate() (any, error) {
 
 func (c *call) findCertificate() (Object, Version, error) {
 	o, v, err := c.find(Secret)
-	if refused, ok := err.(*Error); ok && refused.Code == "SecretNotFound" {
+	var refused *Error
+	if errors.As(err, &refused) && refused.Code == "SecretNotFound" {
 		return o, v, notFound(Certificate, c.name, c.version)
 	}
 	if err != nil {

@@ -13,7 +13,7 @@ func TestConfigureReportsEveryMissingCredential(t *testing.T) {
 	}
 	t.Setenv("ARM_TENANT_ID", tenant)
 	_, err := newAzureNative().Configure(t.Context(), &pulumirpc.ConfigureRequest{
-		Variables: map[string]string{"azure-native:config:clientId": client},
+		Variables: map[string]string{"azure-native:config:clientId": client}, //nolint:staticcheck // as the plugin reads it
 	})
 	if err == nil {
 		t.Fatal("no error")

@@ -72,7 +72,7 @@ func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 // Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret, tenantId
 // and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and ARM_SUBSCRIPTION_ID.
 func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
-	for k, v := range req.GetVariables() {
+	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native v2 reads, and the engine sends
 		p.config[strings.TrimPrefix(k, "azure-native:config:")] = v
 	}
 	secret := p.setting("clientSecret", "ARM_CLIENT_SECRET")

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
@@ -41,13 +40,8 @@ func deleteKey(ctx context.Context, p *azureNative, parameters map[string]string
 }
 
 func goneIsFine(err error) error {
-	e, ok := explain(err).(*armError)
-	switch {
-	case !ok:
-		return err
-	case e.status == http.StatusNotFound:
+	if err = explain(err); isNotFound(err) {
 		return nil
-	default:
-		return e
 	}
+	return err
 }
