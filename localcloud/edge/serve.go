@@ -66,7 +66,7 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 	terminated.Close()
 	s.closeAll()
 	for range running {
-		_ = <-done
+		<-done //nolint:errcheck // the first error is the one that is told
 	}
 	s.wg.Wait()
 	return err
