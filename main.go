@@ -49,6 +49,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		PrincipalID:        identity.PrincipalID,
 		Namespace:          identity.Namespace,
 		ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
+		Versions:           vault.SecretVersions,
 	}), inCluster)
 	if err != nil {
 		return err

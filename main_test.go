@@ -175,3 +175,30 @@ func TestInvalidConfigurationRegistersNothing(t *testing.T) {
 		t.Errorf("%s was registered", registered[0].Name)
 	}
 }
+
+// The zone of a network hides the public names of vaults that have their endpoints elsewhere.
+func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
+	for name, change := range map[string]map[string]string{
+		"another vault":    {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs", "vaultPurgeProtection": "false", "vaultNetwork": ""},
+		"another endpoint": {"vaultPrivateEndpoint": `{"subnetId":"` + mockengine.Group + `/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, one := range runStack(t, "prod", false, change).Resources() {
+				if strings.Contains(one.Type, "network/v20240601") {
+					t.Errorf("%s is a %s", one.Name, one.Type)
+				}
+			}
+		})
+	}
+}
+
+func TestProbeRestartsWithTheSecretsOfTheVault(t *testing.T) {
+	e := runStack(t, "prod", false, map[string]string{"probe": "true"})
+	annotation := e.Get(t, "mount-probe").At(`spec.template.metadata.annotations["keyvault-aks/checksum"]`)
+	if annotation == nil || !annotation.IsString() {
+		t.Fatalf("the checksum is %v", annotation)
+	}
+	if !e.Get(t, "mount-probe").WaitsFor(e.Get(t, "vault-secret-my-secret")) {
+		t.Error("the checksum does not come from the vault's secrets")
+	}
+}

@@ -35,8 +35,8 @@ var (
 	}
 )
 
-// TestProdHoldsToTheReviewersRules has a row for each rule that Checkov (CKV_AZURE_*) and PSRule for Azure have for a vault, its
-// objects and a cluster.
+// TestProdHoldsToTheReviewersRules has a row for each rule that reviewers hold a vault, its objects and a cluster to, with its ids in
+// Checkov (CKV_*) and PSRule for Azure. What prod does otherwise is said, and why, in Pulumi.prod.yaml.
 func TestProdHoldsToTheReviewersRules(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	const (

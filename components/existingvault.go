@@ -3,6 +3,7 @@ package components
 import (
 	"regexp"
 	"slices"
+	"strings"
 
 	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -21,10 +22,32 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 	}).(pulumi.StringArrayOutput)
 	group, name := parts.Index(pulumi.Int(0)), parts.Index(pulumi.Int(1))
 	found := keyvault.LookupVaultOutput(ctx, keyvault.LookupVaultOutputArgs{ResourceGroupName: group, VaultName: name}, pulumi.Parent(c))
+	// What follows uses only what was checked.
+	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
+		id, found := all[0].(string), all[1].(keyvault.LookupVaultResult)
+		if err := checkExistingVault(id, found).Err(); err != nil {
+			return nil, err
+		}
+		return map[string]string{"uri": found.Properties.VaultUri, "tenantId": found.Properties.TenantId}, nil
+	}).(pulumi.StringMapOutput)
+	uri, tenantID := checked.MapIndex(pulumi.String("uri")), checked.MapIndex(pulumi.String("tenantId"))
 	return &vaultRef{
-		group: group, id: id.ToStringOutput(), name: name, uri: found.Properties().VaultUri(), tenantID: found.Properties().TenantId(),
+		group: group, id: id.ToStringOutput(), name: name, uri: uri, tenantID: tenantID,
 		objectOptions: slices.Clip(objectOptions),
 	}
+}
+
+// checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to it.
+func checkExistingVault(id string, found keyvault.LookupVaultResult) Violations {
+	var v Violations
+	if !strings.EqualFold(found.Id, id) {
+		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+found.Id)
+	}
+	if !isTrue(found.Properties.EnableRbacAuthorization) {
+		v = append(v, Violation{Path: "existingVaultId", Given: "a vault with access policies", Allowed: "one that authorizes by roles, as after: " +
+			"az keyvault update --enable-rbac-authorization true --name " + found.Name})
+	}
+	return v
 }
 
 // validateExistingVault refuses what an existing vault would silently not get.

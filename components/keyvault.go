@@ -107,6 +107,8 @@ type KeyVaultStack struct {
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
 	// SecretIDs are the secrets' ARM ids by name.
 	SecretIDs pulumi.StringMapOutput `pulumi:"secretIds"`
+	// SecretVersions are the ids of the secrets' latest versions that Pulumi made, by name; for SecretMountArgs.Versions.
+	SecretVersions pulumi.StringMapOutput `pulumi:"secretVersions"`
 	// KeyIDs are the keys' ARM ids by name.
 	KeyIDs pulumi.StringMapOutput `pulumi:"keyIds"`
 }
@@ -157,7 +159,7 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 	c.TenantID = after(ctx, vault.tenantID, contents...)
 	outputs := pulumi.Map{
 		"vaultId": c.VaultID, "vaultName": c.VaultName, "vaultUri": c.VaultURI, "tenantId": c.TenantID,
-		"secretIds": c.SecretIDs, "keyIds": c.KeyIDs,
+		"secretIds": c.SecretIDs, "secretVersions": c.SecretVersions, "keyIds": c.KeyIDs,
 	}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)
@@ -247,7 +249,7 @@ func trueOrNothing(b bool) pulumi.BoolPtrInput {
 // newObjects fills the vault.
 func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var objects []pulumi.Resource
-	secretIDs, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}
+	secretIDs, versions, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}, pulumi.StringMap{}
 	for _, s := range args.Secrets {
 		secret, err := c.newSecret(ctx, name, vault, s)
 		if err != nil {
@@ -255,6 +257,7 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 		}
 		objects = append(objects, secret)
 		secretIDs[s.Name] = secret.ID().ToStringOutput()
+		versions[s.Name] = versionOf(secret)
 	}
 	for _, k := range args.Keys {
 		key, err := c.newKey(ctx, name, vault, k)
@@ -265,6 +268,7 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 		keyIDs[k.Name] = key.ID().ToStringOutput()
 	}
 	c.SecretIDs = secretIDs.ToStringMapOutput()
+	c.SecretVersions = versions.ToStringMapOutput()
 	c.KeyIDs = keyIDs.ToStringMapOutput()
 	return objects, nil
 }

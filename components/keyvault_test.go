@@ -169,7 +169,7 @@ func existingVaultArgs() *components.KeyVaultStackArgs {
 }
 
 // existingVaultID is spelled as some tools do; Azure does not care about the case.
-const existingVaultID = "/subscriptions/s/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
+const existingVaultID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
 
 func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
 	args := existingVaultArgs()
@@ -423,4 +423,30 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 		return nil
 	})
 	wantDistinct(t, e, 2*(8+2+4))
+}
+
+// A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
+func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
+	const lookup = "azure-native:keyvault/v20241101:getVault"
+	properties := func(rbac bool) map[string]any {
+		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
+	}
+	for name, answer := range map[string]map[string]any{
+		"another subscription": {"id": strings.Replace(existingVaultID, "2222", "3333", 1), "name": "theirs", "properties": properties(true)},
+		"access policies":      {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &mockengine.Engine{DryRun: true, Answers: map[string]map[string]any{lookup: answer}}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
+				if err == nil {
+					ctx.Export("uri", c.VaultURI)
+				}
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
 }

@@ -3,6 +3,7 @@ package components
 import (
 	"fmt"
 	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -102,6 +103,12 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 		Tags:              optionalTags(s.Tags),
 		Properties:        properties,
 	}, vault.objectOptions...)
+}
+
+// versionOf is the id of the version that Pulumi made last. It is no secret, though it comes with one.
+func versionOf(secret *keyvault.Secret) pulumi.StringOutput {
+	version := secret.Properties.SecretUriWithVersion().ApplyT(func(uri string) string { return path.Base(uri) })
+	return pulumi.Unsecret(version).(pulumi.StringOutput)
 }
 
 // newValue sends only what differs from random's defaults, so that values which exist stay.

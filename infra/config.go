@@ -49,6 +49,10 @@ type Config struct {
 	APIServer            *components.APIServerArgs   `pulumi:"apiServer"`
 	NetworkPolicy        string                      `pulumi:"networkPolicy"`
 	OutboundType         string                      `pulumi:"outboundType"`
+	PodCIDR              string                      `pulumi:"podCidr"`
+	ServiceCIDR          string                      `pulumi:"serviceCidr"`
+	DNSServiceIP         string                      `pulumi:"dnsServiceIp"`
+	ClusterIdentityID    string                      `pulumi:"clusterIdentityId"`
 	AzurePolicy          bool                        `pulumi:"azurePolicy"`
 	ContainerInsights    bool                        `pulumi:"containerInsights"`
 	Defender             bool                        `pulumi:"defender"`
@@ -96,9 +100,16 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	return cfg, nil
 }
 
-// Vault is the vault that is configured.
+// Vault is the vault that is configured. An existing one is given what is set on purpose and cannot be, for the component to refuse.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
-	args := &components.KeyVaultStackArgs{Secrets: cfg.Secrets, Keys: cfg.Keys, Protect: cfg.Protect}
+	args := &components.KeyVaultStackArgs{
+		PurgeProtection: cfg.VaultPurgeProtection,
+		Network:         cfg.VaultNetwork,
+		PrivateEndpoint: cfg.VaultPrivateEndpoint,
+		Secrets:         cfg.Secrets,
+		Keys:            cfg.Keys,
+		Protect:         cfg.Protect,
+	}
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
 		return args
@@ -111,11 +122,8 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args.CreateMode = cfg.VaultCreateMode
 	args.Sku = cfg.VaultSku
 	args.SoftDeleteRetentionDays = cfg.VaultRetentionDays
-	args.PurgeProtection = cfg.VaultPurgeProtection
 	args.PublicNetworkAccess = cfg.VaultPublicNetworkAccess
-	args.Network = cfg.VaultNetwork
-	args.PrivateEndpoint = cfg.VaultPrivateEndpoint
-	if args.PrivateEndpoint == nil && s.Network != nil {
+	if cfg.vaultInNetwork() {
 		args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: s.Network.EndpointSubnetID, PrivateDNSZoneID: s.Network.VaultZoneID}
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
@@ -123,9 +131,30 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	return args
 }
 
-// Cluster is the cluster that is configured.
+// Cluster is the cluster that is configured. An existing one is given what is set on purpose and cannot be, for the component to refuse.
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
-	args := &components.AksWithCsiArgs{Entra: cfg.Entra}
+	args := &components.AksWithCsiArgs{
+		KubernetesVersion:    cfg.KubernetesVersion,
+		UpgradeChannel:       cfg.UpgradeChannel,
+		NodeOSUpgradeChannel: cfg.NodeOSUpgradeChannel,
+		Maintenance:          cfg.Maintenance,
+		SystemPool:           cfg.SystemPool,
+		NodePools:            append([]components.NodePoolArgs(nil), cfg.NodePools...), // nil where there are none
+		Entra:                cfg.Entra,
+		DisableLocalAccounts: cfg.DisableLocalAccounts,
+		APIServer:            cfg.APIServer,
+		NetworkPolicy:        cfg.NetworkPolicy,
+		OutboundType:         cfg.OutboundType,
+		PodCIDR:              cfg.PodCIDR,
+		ServiceCIDR:          cfg.ServiceCIDR,
+		DNSServiceIP:         cfg.DNSServiceIP,
+		AzurePolicy:          cfg.AzurePolicy,
+		ContainerInsights:    cfg.ContainerInsights,
+		Defender:             cfg.Defender,
+		ImageCleanerHours:    cfg.ImageCleanerHours,
+		DiskEncryptionSetID:  given(cfg.DiskEncryptionSetID),
+		IdentityID:           given(cfg.ClusterIdentityID),
+	}
 	if cfg.ExistingClusterID != "" {
 		args.ExistingCluster = &components.ExistingClusterArgs{ID: pulumi.String(cfg.ExistingClusterID)}
 		return args
@@ -135,12 +164,6 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args.Tags = cfg.allTags
 	args.ClusterName = cfg.ClusterName
 	args.Tier = cfg.ClusterTier
-	args.KubernetesVersion = cfg.KubernetesVersion
-	args.UpgradeChannel = cfg.UpgradeChannel
-	args.NodeOSUpgradeChannel = cfg.NodeOSUpgradeChannel
-	args.Maintenance = cfg.Maintenance
-	args.SystemPool = cfg.SystemPool
-	args.NodePools = cfg.NodePools
 	if s.Network != nil {
 		system := *cmp.Or(cfg.SystemPool, &components.NodePoolArgs{})
 		args.SystemPool = &system
@@ -150,22 +173,19 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 			inNetwork(&args.NodePools[i], s.Network)
 		}
 	}
-	args.DisableLocalAccounts = cfg.DisableLocalAccounts
-	args.APIServer = cfg.APIServer
-	args.NetworkPolicy = cfg.NetworkPolicy
-	args.OutboundType = cfg.OutboundType
-	args.AzurePolicy = cfg.AzurePolicy
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
-	args.ContainerInsights = cfg.ContainerInsights
-	args.Defender = cfg.Defender
-	args.ImageCleanerHours = cfg.ImageCleanerHours
-	if cfg.DiskEncryptionSetID != "" {
-		args.DiskEncryptionSetID = pulumi.String(cfg.DiskEncryptionSetID)
-	}
 	args.RotationPollInterval = cfg.RotationPollInterval
 	args.Lock = cfg.Lock
 	args.Protect = cfg.Protect
 	return args
+}
+
+// given is an id as an Input; the empty one leaves it out.
+func given(id string) pulumi.StringInput {
+	if id == "" {
+		return nil
+	}
+	return pulumi.String(id)
 }
 
 // inNetwork puts a pool into the stack's network unless it is in another.

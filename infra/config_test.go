@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,10 +120,11 @@ func TestConfigurationRules(t *testing.T) {
 		{"a pool that is no object", "systemPool", `3`, "systemPool"},
 		{"a mistyped key in a pool", "nodePools", `[{"name":"apps","counts":3}]`, "nodePools[0].counts"},
 		{"a pool's name", "nodePools", `[{"name":"Apps"}]`, "nodePools[0].name"},
-		{"a network", "network", `{"addressSpace":"10.0.0.1/16","nodes":"10.0.0.0/20","endpoints":"10.0.16.0/24"}`, "network.addressSpace"},
-		{"a subnet outside", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.1.0.0/20","endpoints":"10.0.16.0/24"}`, "network.nodes"},
-		{"subnets that overlap", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.0.0.0/20","endpoints":"10.0.1.0/24"}`, "network.endpoints"},
-		{"a tiny subnet", "network", `{"addressSpace":"10.0.0.0/16","nodes":"10.0.0.0/20","endpoints":"10.0.16.0/30"}`, "network.endpoints"},
+		{"a network", "network", `{"addressSpace":"10.2.0.1/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`, "network.addressSpace"},
+		{"a subnet outside", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.1.0.0/20","endpoints":"10.2.16.0/24"}`, "network.nodes"},
+		{"subnets that overlap", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.1.0/24"}`, "network.endpoints"},
+		{"a tiny subnet", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/30"}`, "network.endpoints"},
+		{"a network over the services", "network", `{"addressSpace":"10.0.0.0/15","nodes":"10.1.0.0/20","endpoints":"10.1.16.0/24"}`, "network.addressSpace"},
 		{"a firewall", "vaultNetwork", `{"defaultAction":"Forbid"}`, "vaultNetwork.defaultAction"},
 		{"a tier", "clusterTier", "Gold", "clusterTier"},
 		{"a login", "entra", `{"login":"password"}`, "entra.login"},
@@ -163,6 +165,19 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "namespace", "mount[0].name", // cannot be used
 	}
 	if got := paths(t, err); !reflect.DeepEqual(got, want) {
+		t.Errorf("violations at %v, want %v", got, want)
+	}
+}
+
+// What something that exists would silently not get is refused.
+func TestWhatExistsIsNotConfigured(t *testing.T) {
+	_, err := load(t, map[string]string{
+		"existingVaultId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "vaultPurgeProtection": "true", "vaultNetwork": "{}",
+		"existingClusterId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c", "azurePolicy": "true",
+	})
+	got := paths(t, err)
+	slices.Sort(got)
+	if want := []string{"azurePolicy", "vaultNetwork", "vaultPurgeProtection"}; !slices.Equal(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
 	}
 }

@@ -27,16 +27,23 @@ type Network struct {
 	NodeSubnetID pulumi.StringOutput
 	// EndpointSubnetID is the ARM id of the private endpoints' subnet.
 	EndpointSubnetID pulumi.StringOutput
-	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network.
+	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network. There is none
+	// where the vault has its endpoint elsewhere.
 	VaultZoneID pulumi.StringOutput
 }
 
 const (
 	nodeSubnet     = "nodes"
 	endpointSubnet = "endpoints"
-	// https://learn.microsoft.com/azure/private-link/private-endpoint-dns
-	vaultZone = "privatelink.vaultcore.azure.net"
 )
+
+// vaultZones are the zones of vaults' private endpoints, by cloud: https://learn.microsoft.com/azure/private-link/private-endpoint-dns
+var vaultZones = map[string]string{
+	"":                       "privatelink.vaultcore.azure.net",
+	"AzurePublicCloud":       "privatelink.vaultcore.azure.net",
+	"AzureUSGovernmentCloud": "privatelink.vaultcore.usgovcloudapi.net",
+	"AzureChinaCloud":        "privatelink.vaultcore.azure.cn",
+}
 
 func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
 	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same.
@@ -58,14 +65,36 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 	if err != nil {
 		return nil, fmt.Errorf("creating the virtual network: %w", err)
 	}
+	n := &Network{
+		NodeSubnetID:     pulumi.Sprintf("%s/subnets/%s", vnet.ID(), nodeSubnet),
+		EndpointSubnetID: pulumi.Sprintf("%s/subnets/%s", vnet.ID(), endpointSubnet),
+	}
+	if !cfg.vaultInNetwork() {
+		return n, nil
+	}
+	if n.VaultZoneID, err = newVaultZone(ctx, cfg, group, vnet.ID()); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// vaultInNetwork says whether the stack's vault has its endpoint in the stack's network. Another vault's name must not be looked for in
+// the network's zone, where it would not be found.
+func (cfg *Config) vaultInNetwork() bool {
+	return cfg.Network != nil && cfg.ExistingVaultID == "" && cfg.VaultPrivateEndpoint == nil
+}
+
+// newVaultZone makes the zone in which the vault's name leads to its endpoint, and shows it to the network.
+func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vnet pulumi.IDOutput) (pulumi.StringOutput, error) {
+	none := pulumi.StringOutput{}
 	zone, err := network.NewPrivateZone(ctx, "vault-zone", &network.PrivateZoneArgs{
 		ResourceGroupName: group,
-		PrivateZoneName:   pulumi.String(vaultZone),
+		PrivateZoneName:   pulumi.String(vaultZones[cfg.CloudName]),
 		Location:          pulumi.String("global"),
 		Tags:              cfg.allTags,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("creating the vaults' private DNS zone: %w", err)
+		return none, fmt.Errorf("creating the vaults' private DNS zone: %w", err)
 	}
 	link, err := network.NewVirtualNetworkLink(ctx, "vault-zone-link", &network.VirtualNetworkLinkArgs{
 		ResourceGroupName:      group,
@@ -73,21 +102,17 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 		VirtualNetworkLinkName: pulumi.String("network"),
 		Location:               pulumi.String("global"),
 		Tags:                   cfg.allTags,
-		VirtualNetwork:         network.SubResourceArgs{Id: vnet.ID()},
+		VirtualNetwork:         network.SubResourceArgs{Id: vnet},
 		RegistrationEnabled:    pulumi.Bool(false),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("linking the vaults' private DNS zone: %w", err)
+		return none, fmt.Errorf("linking the vaults' private DNS zone: %w", err)
 	}
-	return &Network{
-		NodeSubnetID:     pulumi.Sprintf("%s/subnets/%s", vnet.ID(), nodeSubnet),
-		EndpointSubnetID: pulumi.Sprintf("%s/subnets/%s", vnet.ID(), endpointSubnet),
-		VaultZoneID:      pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput),
-	}, nil
+	return pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput), nil
 }
 
-// validate checks that the subnets lie in the network, and apart.
-func (n *NetworkConfig) validate() components.Violations {
+// validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
+func (n *NetworkConfig) validate(services, pods string) components.Violations {
 	var v components.Violations
 	parse := func(path, given string) netip.Prefix {
 		prefix, err := netip.ParsePrefix(given)
@@ -112,6 +137,12 @@ func (n *NetworkConfig) validate() components.Violations {
 	}
 	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
 		v = append(v, violation("network.endpoints", n.Endpoints, "a range apart from nodes"))
+	}
+	for _, inside := range []string{services, pods} {
+		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay
+		if taken, err := netip.ParsePrefix(inside); err == nil && space.IsValid() && taken.Overlaps(space) {
+			v = append(v, violation("network.addressSpace", n.AddressSpace, "a range apart from those inside the cluster, here "+inside))
+		}
 	}
 	return v
 }

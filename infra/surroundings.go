@@ -37,7 +37,7 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 		return nil, fmt.Errorf("creating the resource group: %w", err)
 	}
 	s := &Surroundings{TenantID: pulumi.String(client.TenantID), ResourceGroupName: group.Name}
-	if cfg.Entra != nil {
+	if cfg.Entra != nil && cfg.ExistingClusterID == "" {
 		if s.ResourceGroupName, err = newClusterAdmin(ctx, group, client); err != nil {
 			return nil, err
 		}
@@ -63,9 +63,9 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	return s, nil
 }
 
-// newClusterAdmin lets whoever runs the program manage Kubernetes objects in the group's clusters, which take their users' roles from
-// Azure. The minutes that Azure needs to honour the role are those in which it makes the cluster. It returns the group's name as
-// it is once the role is assigned.
+// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the group's clusters, which take their users' roles
+// from Azure; others come in through the groups of administrators. The minutes that Azure needs to honour the role are those in
+// which it makes the cluster. It returns the group's name as it is once the role is assigned.
 func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client client) (pulumi.StringOutput, error) {
 	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
 	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
@@ -75,7 +75,7 @@ func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client
 			client.SubscriptionID, rbacClusterAdmin),
 		PrincipalId:   pulumi.String(client.ObjectID),
 		PrincipalType: pulumi.String(client.principalType()), // left out, the SDK would say User
-	})
+	}, pulumi.IgnoreChanges([]string{"principalId", "principalType"}))
 	if err != nil {
 		return pulumi.StringOutput{}, fmt.Errorf("assigning the clusters' administrator: %w", err)
 	}

@@ -1,6 +1,7 @@
 package infra
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -25,7 +26,7 @@ const tagValueMax = 256
 // validate checks what is configured, with the components' own rules.
 func (cfg *Config) validate() components.Violations {
 	v := cfg.validateSurroundings()
-	nowhere := &Surroundings{}
+	nowhere := &Surroundings{TenantID: pulumi.String(""), ResourceGroupName: pulumi.String(cfg.ResourceGroupName)}
 	if cfg.LogRetentionDays != 0 { // arguments that need the workspace are checked for it
 		nowhere.LogAnalyticsWorkspaceID = pulumi.String("")
 	}
@@ -45,6 +46,7 @@ func (cfg *Config) validate() components.Violations {
 	})...)
 	v = append(v, atKeys(cfg.Cluster(nowhere).Validate(), map[string]string{
 		"dnsPrefix":               "clusterName",
+		"identityId":              "clusterIdentityId",
 		"tier":                    "clusterTier",
 		"logAnalyticsWorkspaceId": "logRetentionDays",
 	})...)
@@ -80,7 +82,7 @@ func (cfg *Config) validateSurroundings() components.Violations {
 		v = append(v, components.Violation{Path: "logRetentionDays", Given: fmt.Sprint(n), Allowed: "30-730 days; empty for no workspace"})
 	}
 	if cfg.Network != nil {
-		v = append(v, cfg.Network.validate()...)
+		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own
 	}
 	return v
 }

@@ -13,6 +13,7 @@ const (
 	TenantID   = "11111111-1111-1111-1111-111111111111"
 	Group      = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group"
 	Suffix     = "abc123"
+	Version    = "0123456789abcdef0123456789abcdef"
 	Password   = "generated-by-the-mock"
 	IssuerURL  = "https://eastus.oic.prod-aks.azure.com/tenant/cluster/"
 	Kubeconfig = "apiVersion: v1\nkind: Config\n"
@@ -47,6 +48,8 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		})
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
+	case "azure-native:keyvault/v20241101:Secret":
+		outputs["properties"] = resource.NewPropertyValue(map[string]any{"secretUriWithVersion": "https://vault.example/secrets/s/" + Version})
 	case "azure-native:managedidentity/v20230131:UserAssignedIdentity":
 		return named("resourceName", "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/", map[string]any{
 			"clientId": "client-id", "principalId": "principal-id", "tenantId": TenantID,
@@ -71,8 +74,8 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 	case "azure-native:keyvault/v20241101:getVault":
 		group, name := args["resourceGroupName"].StringValue(), args["vaultName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{
-			"id": name + " in " + group, "name": name,
-			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID},
+			"id": path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name), "name": name,
+			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID, "enableRbacAuthorization": true},
 		}), nil
 	case "azure-native:containerservice/v20240901:getManagedCluster":
 		return resource.NewPropertyMapFromMap(map[string]any{"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL}}), nil
