@@ -45,7 +45,9 @@ type AksWithCsiArgs struct {
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers). Left out: Free.
 	Tier string `pulumi:"tier,optional"`
 	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or 1.34.1.
-	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. Left out: AKS chooses.
+	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. It is sent with NodePools, but not
+	// with the system pool, whose version is AKS' choice: in the cluster's body AKS takes the versions of all pools or of none
+	// (https://github.com/Azure/azure-cli/issues/22807). Left out: AKS chooses.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
 	// UpgradeChannel is what AKS upgrades by itself: rapid, stable (one minor version behind), patch, node-image or none
 	// (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster). Left out: nothing.
@@ -249,7 +251,7 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		EnableRBAC:        pulumi.Bool(true),
 		Identity:          identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
-		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{system.profile(args.KubernetesVersion)},
+		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{system.profile()},
 		NetworkProfile:         args.networkProfile(),
 		ApiServerAccessProfile: args.apiServerProfile(),
 		AadProfile:             args.Entra.profile(),

@@ -141,14 +141,14 @@ func (p NodePoolArgs) labels() pulumi.StringMapInput {
 	return pulumi.ToStringMap(p.Labels)
 }
 
-// profile is the pool as a part of the cluster.
-func (p NodePoolArgs) profile(version string) containerservice.ManagedClusterAgentPoolProfileArgs {
+// profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only
+// (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
+func (p NodePoolArgs) profile() containerservice.ManagedClusterAgentPoolProfileArgs {
 	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name:                   pulumi.String(p.Name),
 		Mode:                   containerservice.AgentPoolModeSystem,
 		Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
 		OsType:                 pulumi.String("Linux"),
-		OrchestratorVersion:    optional(version),
 		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 		Count:                  pulumi.Int(p.startCount()),
 		AvailabilityZones:      listOrNothing(p.Zones),

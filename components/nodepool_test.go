@@ -47,7 +47,7 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 		"agentPoolProfiles[0].name":                   "sys",
 		"agentPoolProfiles[0].mode":                   "System",
 		"agentPoolProfiles[0].vmSize":                 "Standard_D4ds_v5",
-		"agentPoolProfiles[0].orchestratorVersion":    "1.34",
+		"agentPoolProfiles[0].orchestratorVersion":    nil, // AKS takes those of all pools or none, and apps is not there
 		"agentPoolProfiles[0].enableAutoScaling":      true,
 		"agentPoolProfiles[0].count":                  3.0,
 		"agentPoolProfiles[0].minCount":               3.0,

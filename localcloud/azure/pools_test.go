@@ -74,6 +74,37 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 	f.refused(err, http.StatusBadRequest, "OperationNotAllowed")
 }
 
+func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	put := func(versions ...string) error {
+		_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+			p.KubernetesVersion = to.Ptr("1.34")
+			one := *p.AgentPoolProfiles[0]
+			p.AgentPoolProfiles = nil
+			for i, name := range []string{"system", "apps"}[:len(versions)] {
+				pool := one
+				pool.Name = to.Ptr(name)
+				if versions[i] != "" {
+					pool.OrchestratorVersion = to.Ptr(versions[i])
+				}
+				p.AgentPoolProfiles = append(p.AgentPoolProfiles, &pool)
+			}
+		})
+		return err
+	}
+	f.must(put("1.34"))
+	f.must(put("1.34"))
+	f.put(path(aksID)+"/agentPools/apps"+aksVersion, m{"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"}})
+	f.must(f.cloud.Settle(t.Context()))
+	for _, refused := range [][]string{{"1.34"}, {"1.34", ""}, {"1.34", "1.32"}} {
+		f.refused(put(refused...), http.StatusBadRequest, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged")
+	}
+	for _, taken := range [][]string{{""}, {"", ""}, {"1.34", "1.33"}, {"1.34", "1.34"}} {
+		f.must(put(taken...))
+	}
+}
+
 func TestAClusterDoesOneThingAtATime(t *testing.T) {
 	f := newFixture(t)
 	f.slowPool = time.Hour

@@ -149,6 +149,13 @@ func (c *call) putCluster() (reply, error) {
 			return reply{}, err
 		}
 	}
+	versions, err := c.poolVersions()
+	if err != nil {
+		return reply{}, err
+	}
+	if err := given.checkPoolVersions(versions); err != nil {
+		return reply{}, err
+	}
 	if err := c.checkSKU(res, given); err != nil {
 		return reply{}, err
 	}
@@ -173,6 +180,16 @@ func (c *call) putCluster() (reply, error) {
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, c.startCluster) }
 	return answer, err
+}
+
+// poolVersions are those of the pools that a cluster has, by their names.
+func (c *call) poolVersions() (map[string]string, error) {
+	pools, err := under(c.tx, c.path, poolsType)
+	versions := map[string]string{}
+	for _, pool := range pools {
+		versions[text(pool, "name")] = text(child(pool, "properties"), "orchestratorVersion")
+	}
+	return versions, err
 }
 
 // writePools makes resources of the pools in a cluster's body. Those that it does not have stay.
