@@ -237,10 +237,6 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 
 func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
 	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.Protect(args.Protect)}
-	system := args.systemPool()
-	if system.autoscaled() {
-		opts = append(opts, pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}))
-	}
 	cluster := &containerservice.ManagedClusterArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
@@ -251,7 +247,7 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		EnableRBAC:        pulumi.Bool(true),
 		Identity:          identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
-		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{system.profile()},
+		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{args.systemPool().profile()},
 		NetworkProfile:         args.networkProfile(),
 		ApiServerAccessProfile: args.apiServerProfile(),
 		AadProfile:             args.Entra.profile(),

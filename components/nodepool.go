@@ -59,8 +59,8 @@ type NodePoolArgs struct {
 	Name string `pulumi:"name,optional"`
 	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
-	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it is only the number to start
-	// with: the autoscaler decides from then on, and a change of Count has no effect.
+	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
+	// number to start with, from which the autoscaler goes on; it is sent again when the arguments of the pool change.
 	Count int `pulumi:"count,optional"`
 	// MinCount is the fewest nodes the autoscaler keeps, 1-1000. Left out, together with MaxCount: no autoscaling.
 	MinCount int `pulumi:"minCount,optional"`
@@ -200,7 +200,6 @@ func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWit
 		}
 		if p.autoscaled() {
 			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
-			opts = append(opts, pulumi.IgnoreChanges([]string{"count"}))
 		}
 		if p.Spot {
 			pool.ScaleSetPriority = containerservice.ScaleSetPrioritySpot

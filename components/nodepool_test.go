@@ -63,9 +63,6 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 		"agentPoolProfiles[0].enableNodePublicIP":     false,
 		"agentPoolProfiles[1]":                        nil,
 	})
-	if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"agentPoolProfiles[0].count"}) {
-		t.Errorf("changes of %v are ignored, want the autoscaled count", ignored)
-	}
 }
 
 func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
@@ -78,9 +75,6 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 		}
 	})
 	cluster := e.Get(t, "cluster-cluster")
-	if len(cluster.RPC.GetIgnoreChanges()) > 0 {
-		t.Error("changes of a fixed count are ignored")
-	}
 	apps, scaled, spot := e.Get(t, "cluster-pool-apps"), e.Get(t, "cluster-pool-scaled"), e.Get(t, "cluster-pool-spot")
 	wantInputs(t, apps, map[string]any{
 		"resourceName": "aks", "agentPoolName": "apps", "mode": "User", "osType": "Linux", "orchestratorVersion": "1.34.1",
@@ -91,9 +85,6 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	wantInputs(t, spot, map[string]any{
 		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
 	})
-	if !slices.Equal(scaled.RPC.GetIgnoreChanges(), []string{"count"}) || len(apps.RPC.GetIgnoreChanges()) > 0 {
-		t.Error("not exactly the changes of an autoscaled count are ignored")
-	}
 	if !scaled.WaitsFor(apps) || !spot.WaitsFor(scaled) || apps.WaitsFor(scaled) {
 		t.Error("the pools are not created one after another")
 	}
@@ -113,6 +104,42 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 				t.Errorf("a replacement of %s would replace what is in the cluster: %s", pool.Name, key)
 			}
 		}
+	}
+}
+
+func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
+	const all = 5 * 5 * 5
+	accepted := 0
+	for i := range 2 * all {
+		args, resource, at, fewest := pooledArgs(), "cluster-cluster", "agentPoolProfiles[0].", 1.0
+		pool := args.SystemPool
+		if i >= all {
+			resource, at, fewest, pool = "cluster-pool-apps", "", 0, &args.NodePools[0]
+		}
+		pool.Count, pool.MinCount, pool.MaxCount = i%5-1, i/5%5-1, i/25%5-1
+		if len(args.Validate()) > 0 {
+			continue
+		}
+		accepted++
+		e := &mockengine.Engine{}
+		run(t, e, func(ctx *pulumi.Context) error {
+			_, err := components.NewAksWithCsi(ctx, "cluster", args)
+			return err
+		})
+		got := e.Get(t, resource)
+		if ignored := got.RPC.GetIgnoreChanges(); len(ignored) > 0 {
+			t.Errorf("an older count would be sent with newer bounds: changes of %v are ignored", ignored)
+		}
+		least, most := 1.0, 1000.0
+		if got.At(at+"enableAutoScaling") != nil {
+			least, most = got.At(at+"minCount").NumberValue(), got.At(at+"maxCount").NumberValue()
+		}
+		if count := got.At(at + "count").NumberValue(); count < least || count > most || least < fewest || most < 1 {
+			t.Errorf("%s has %v nodes of %v-%v", resource, count, least, most)
+		}
+	}
+	if accepted < 30 {
+		t.Errorf("only %d are accepted", accepted)
 	}
 }
 
