@@ -62,9 +62,9 @@ type NodePoolArgs struct {
 	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
 	// number to start with, from which the autoscaler goes on; it is sent again when the arguments of the pool change.
 	Count int `pulumi:"count,optional"`
-	// MinCount is the fewest nodes the autoscaler keeps, 1-1000. Left out, together with MaxCount: no autoscaling.
+	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Left out: none, one in the system pool.
 	MinCount int `pulumi:"minCount,optional"`
-	// MaxCount is the most nodes the autoscaler makes, MinCount-1000. Left out, together with MinCount: no autoscaling.
+	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Left out: no autoscaling.
 	MaxCount int `pulumi:"maxCount,optional"`
 	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Left out: Azure
 	// chooses, without any promise. A change replaces the nodes.
@@ -113,6 +113,9 @@ func (args *AksWithCsiArgs) systemPool() NodePoolArgs {
 		pool = *args.SystemPool
 	}
 	pool.Name = withDefault(pool.Name, defaultSystemPoolName)
+	if pool.autoscaled() {
+		pool.MinCount = withDefault(pool.MinCount, 1)
+	}
 	return pool
 }
 
@@ -124,7 +127,12 @@ func (args *AksWithCsiArgs) pools() []NodePoolArgs {
 func (p NodePoolArgs) autoscaled() bool { return p.MinCount != 0 || p.MaxCount != 0 }
 
 // startCount is the number of nodes to create; Azure wants it between the autoscaler's bounds.
-func (p NodePoolArgs) startCount() int { return withDefault(p.Count, max(p.MinCount, 1)) }
+func (p NodePoolArgs) startCount() int {
+	if p.autoscaled() {
+		return withDefault(p.Count, p.MinCount)
+	}
+	return withDefault(p.Count, 1)
+}
 
 func (p NodePoolArgs) taints() pulumi.StringArrayInput {
 	taints := slices.Clone(p.Taints)
@@ -295,13 +303,12 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 func (v *Violations) validateCounts(path string, p NodePoolArgs) {
 	fewest, most := 1, nodeCountMax
 	if p.autoscaled() {
-		v.check(p.MinCount >= 1 && p.MinCount <= nodeCountMax, path+".minCount", p.MinCount, fmt.Sprintf("1-%d nodes, with maxCount", nodeCountMax))
-		if p.MinCount < 1 || p.MinCount > nodeCountMax {
+		if p.MinCount < 0 || p.MinCount > nodeCountMax {
+			v.add(path+".minCount", p.MinCount, fmt.Sprintf("up to %d nodes, with maxCount", nodeCountMax))
 			return
 		}
-		v.check(p.MaxCount >= p.MinCount && p.MaxCount <= nodeCountMax, path+".maxCount", p.MaxCount,
-			fmt.Sprintf("%d-%d nodes, at least minCount", p.MinCount, nodeCountMax))
-		if p.MaxCount < p.MinCount || p.MaxCount > nodeCountMax {
+		if p.MaxCount < max(p.MinCount, 1) || p.MaxCount > nodeCountMax {
+			v.add(path+".maxCount", p.MaxCount, fmt.Sprintf("%d-%d nodes, at least minCount", max(p.MinCount, 1), nodeCountMax))
 			return
 		}
 		fewest, most = p.MinCount, p.MaxCount

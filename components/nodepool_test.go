@@ -107,6 +107,18 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	}
 }
 
+func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.SystemPool = &components.NodePoolArgs{MaxCount: 3}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", MaxCount: 3}}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
+		"agentPoolProfiles[0].enableAutoScaling": true,
+		"agentPoolProfiles[0].count":             1.0, "agentPoolProfiles[0].minCount": 1.0, "agentPoolProfiles[0].maxCount": 3.0,
+	})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
+}
+
 func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 	const all = 5 * 5 * 5
 	accepted := 0
@@ -228,7 +240,9 @@ func TestNodePoolRules(t *testing.T) {
 		{"too few nodes", "systemPool.count", func(a *args) { a.SystemPool.Count = -1 }},
 		{"too many nodes", "nodePools[0].count", func(a *args) { a.NodePools[0].Count = 1001 }},
 		{"fewest nodes alone", "nodePools[0].maxCount", func(a *args) { a.NodePools[0].MinCount = 2 }},
-		{"most nodes alone", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MaxCount = 2 }},
+		{"fewer than no nodes", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount, a.NodePools[0].MaxCount = -1, 2 }},
+		{"more fewest nodes than Azure's", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount = 1001 }},
+		{"at most no nodes", "systemPool.maxCount", func(a *args) { a.SystemPool.MaxCount = -1 }},
 		{"fewest above most", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 3 }},
 		{"most above Azure's", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 1001 }},
 		{"a start below the fewest", "systemPool.count", func(a *args) {
