@@ -21,6 +21,12 @@ const (
 // https://learn.microsoft.com/azure/aks/use-system-pools
 const criticalAddonsOnly = "CriticalAddonsOnly=true:NoSchedule"
 
+// What AKS puts on spot nodes. It is sent too, so that a refresh finds what was sent: https://learn.microsoft.com/azure/aks/spot-node-pool
+const (
+	spotLabel = "kubernetes.azure.com/scalesetpriority"
+	spotTaint = spotLabel + "=spot:NoSchedule"
+)
+
 // AKS' limits of a pool: https://learn.microsoft.com/azure/aks/quotas-skus-regions and
 // https://learn.microsoft.com/azure/aks/create-node-pools#limitations
 const (
@@ -89,9 +95,10 @@ type NodePoolArgs struct {
 	// subnet are given the same Input, so that its role is assigned once. Left out: AKS makes a network. A change replaces the
 	// nodes.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
-	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. AKS taints them
-	// with kubernetes.azure.com/scalesetpriority=spot:NoSchedule. Not for the system pool. Left out: regular nodes. A change
-	// replaces the nodes.
+	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They have AKS' label
+	// kubernetes.azure.com/scalesetpriority=spot and the taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule
+	// (https://learn.microsoft.com/azure/aks/spot-node-pool). Not for the system pool. Left out: regular nodes. A change replaces the
+	// nodes.
 	Spot bool `pulumi:"spot,optional"`
 	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
 	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Left out: only what is on managed disks. A change replaces
@@ -139,14 +146,19 @@ func (p NodePoolArgs) taints() pulumi.StringArrayInput {
 	if p.CriticalAddonsOnly {
 		taints = append(taints, criticalAddonsOnly)
 	}
+	if p.Spot && !slices.Contains(taints, spotTaint) {
+		taints = append(taints, spotTaint)
+	}
 	return listOrNothing(taints)
 }
 
 func (p NodePoolArgs) labels() pulumi.StringMapInput {
-	if len(p.Labels) == 0 {
-		return nil
+	labels := map[string]string{}
+	maps.Copy(labels, p.Labels)
+	if p.Spot {
+		labels[spotLabel] = "spot"
 	}
-	return pulumi.ToStringMap(p.Labels)
+	return optionalMap(labels)
 }
 
 // profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only

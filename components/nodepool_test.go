@@ -71,7 +71,7 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 		args.NodePools = []components.NodePoolArgs{
 			{Name: "apps", Count: 2, Taints: []string{"team=a:NoSchedule"}},
 			{Name: "scaled", MinCount: 2, MaxCount: 9, Count: 4},
-			{Name: "spot", Spot: true},
+			{Name: "spot", Spot: true, Labels: map[string]string{"team": "a"}, Taints: []string{"team=a:NoSchedule"}},
 		}
 	})
 	cluster := e.Get(t, "cluster-cluster")
@@ -84,7 +84,11 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	wantInputs(t, scaled, map[string]any{"enableAutoScaling": true, "minCount": 2.0, "maxCount": 9.0, "count": 4.0})
 	wantInputs(t, spot, map[string]any{
 		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
+		// AKS would add them, and a refresh find them.
+		"nodeLabels": map[string]any{"team": "a", "kubernetes.azure.com/scalesetpriority": "spot"},
+		"nodeTaints": []any{"team=a:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"},
 	})
+	wantInputs(t, apps, map[string]any{"nodeLabels": nil})
 	if !scaled.WaitsFor(apps) || !spot.WaitsFor(scaled) || apps.WaitsFor(scaled) {
 		t.Error("the pools are not created one after another")
 	}
