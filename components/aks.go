@@ -247,7 +247,7 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		EnableRBAC:        pulumi.Bool(true),
 		Identity:          identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
-		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{args.systemPool().profile()},
+		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{args.systemPool().profile(args.Tags)},
 		NetworkProfile:         args.networkProfile(),
 		ApiServerAccessProfile: args.apiServerProfile(),
 		AadProfile:             args.Entra.profile(),

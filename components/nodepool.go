@@ -163,7 +163,7 @@ func (p NodePoolArgs) labels() pulumi.StringMapInput {
 
 // profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only
 // (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
-func (p NodePoolArgs) profile() containerservice.ManagedClusterAgentPoolProfileArgs {
+func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.ManagedClusterAgentPoolProfileArgs {
 	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name:                   pulumi.String(p.Name),
 		Mode:                   containerservice.AgentPoolModeSystem,
@@ -180,6 +180,7 @@ func (p NodePoolArgs) profile() containerservice.ManagedClusterAgentPoolProfileA
 		VnetSubnetID:           idOrNothing(p.SubnetID),
 		EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 		EnableNodePublicIP:     pulumi.Bool(false),
+		Tags:                   tags,
 	}
 	if p.autoscaled() {
 		profile.EnableAutoScaling, profile.MinCount, profile.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)

@@ -159,6 +159,15 @@ func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 	}
 }
 
+func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
+}
+
 func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		shared := pulumi.String(nodeSubnet).ToStringOutput()
