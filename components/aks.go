@@ -237,6 +237,8 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 
 func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
 	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.Protect(args.Protect)}
+	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
+	// (https://github.com/Azure/AKS/issues/2904).
 	cluster := &containerservice.ManagedClusterArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
@@ -256,18 +258,17 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		OidcIssuerProfile:      containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
 		SecurityProfile:        args.securityProfile(),
 		DiskEncryptionSetID:    idOrNothing(args.DiskEncryptionSetID),
-	}
-	if args.Tier != "" {
-		cluster.Sku = containerservice.ManagedClusterSKUArgs{Name: pulumi.String("Base"), Tier: pulumi.String(args.Tier)}
+		Sku: containerservice.ManagedClusterSKUArgs{
+			Name: pulumi.String("Base"), Tier: pulumi.String(withDefault(args.Tier, "Free")),
+		},
+		SupportPlan: pulumi.String("KubernetesOfficial"),
+		AutoUpgradeProfile: containerservice.ManagedClusterAutoUpgradeProfileArgs{
+			UpgradeChannel:       pulumi.String(withDefault(args.UpgradeChannel, "none")),
+			NodeOSUpgradeChannel: pulumi.String(withDefault(args.NodeOSUpgradeChannel, "NodeImage")),
+		},
 	}
 	if args.Tier == "Premium" {
 		cluster.SupportPlan = pulumi.String("AKSLongTermSupport")
-	}
-	if args.UpgradeChannel != "" || args.NodeOSUpgradeChannel != "" {
-		cluster.AutoUpgradeProfile = containerservice.ManagedClusterAutoUpgradeProfileArgs{
-			UpgradeChannel:       optional(args.UpgradeChannel),
-			NodeOSUpgradeChannel: optional(args.NodeOSUpgradeChannel),
-		}
 	}
 	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
 }

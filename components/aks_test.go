@@ -232,7 +232,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	e := runProduction(t)
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"sku.name": "Base", "sku.tier": "Standard", "supportPlan": nil,
+		"sku.name": "Base", "sku.tier": "Standard", "supportPlan": "KubernetesOfficial",
 		"autoUpgradeProfile.upgradeChannel":       "stable",
 		"autoUpgradeProfile.nodeOSUpgradeChannel": "SecurityPatch",
 		"enableRBAC":                                                    true,
@@ -278,14 +278,25 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	}
 }
 
-func TestLeftOutSafeguardsAreNotSent(t *testing.T) {
+// AKS keeps what a body leaves out as it was.
+func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"sku": nil, "autoUpgradeProfile": nil, "aadProfile": nil, "apiServerAccessProfile": nil, "diskEncryptionSetID": nil,
-		"networkProfile.networkPolicy": nil, "networkProfile.networkDataplane": nil, "networkProfile.dnsServiceIP": "10.0.0.10",
-		"addonProfiles.azurepolicy": nil, "addonProfiles.omsagent": nil, "securityProfile.defender": nil, "securityProfile.imageCleaner": nil,
-		"disableLocalAccounts": false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
+		"aadProfile": nil, "diskEncryptionSetID": nil,
+		// A change of the network would replace the clusters of older versions.
+		"networkProfile": map[string]any{
+			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
+			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
+		},
+		"sku.tier": "Free", "supportPlan": "KubernetesOfficial",
+		"autoUpgradeProfile":                        map[string]any{"upgradeChannel": "none", "nodeOSUpgradeChannel": "NodeImage"},
+		"apiServerAccessProfile.authorizedIPRanges": []any{}, "apiServerAccessProfile.disableRunCommand": false,
+		"apiServerAccessProfile.enablePrivateCluster": false, "apiServerAccessProfile.privateDNSZone": nil,
+		"addonProfiles.azurepolicy": map[string]any{"enabled": false}, "addonProfiles.omsagent": map[string]any{"enabled": false},
+		"securityProfile.defender":     map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
+		"securityProfile.imageCleaner": map[string]any{"enabled": false},
+		"disableLocalAccounts":         false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
 	})
 	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
 		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))

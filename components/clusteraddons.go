@@ -31,9 +31,8 @@ func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfile
 				"rotationPollInterval": pulumi.String(withDefault(args.RotationPollInterval, defaultRotationPollInterval)),
 			},
 		},
-	}
-	if args.AzurePolicy {
-		addons["azurepolicy"] = containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(true)}
+		"azurepolicy": containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(args.AzurePolicy)},
+		"omsagent":    containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(false)},
 	}
 	if args.ContainerInsights {
 		addons["omsagent"] = containerservice.ManagedClusterAddonProfileArgs{
@@ -48,21 +47,19 @@ func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfile
 }
 
 func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSecurityProfileArgs {
-	profile := containerservice.ManagedClusterSecurityProfileArgs{
-		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+	defender := containerservice.ManagedClusterSecurityProfileDefenderArgs{
+		SecurityMonitoring: containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{Enabled: pulumi.Bool(args.Defender)},
 	}
 	if args.Defender {
-		profile.Defender = containerservice.ManagedClusterSecurityProfileDefenderArgs{
-			LogAnalyticsWorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
-			SecurityMonitoring:              containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{Enabled: pulumi.Bool(true)},
-		}
+		defender.LogAnalyticsWorkspaceResourceId = idOrNothing(args.LogAnalyticsWorkspaceID)
 	}
-	if args.ImageCleanerHours != 0 {
-		profile.ImageCleaner = containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
-			Enabled: pulumi.Bool(true), IntervalHours: pulumi.Int(args.ImageCleanerHours),
-		}
+	return containerservice.ManagedClusterSecurityProfileArgs{
+		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+		Defender:         defender,
+		ImageCleaner: containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
+			Enabled: pulumi.Bool(args.ImageCleanerHours != 0), IntervalHours: positive(args.ImageCleanerHours),
+		},
 	}
-	return profile
 }
 
 func (v *Violations) validateAddons(args *AksWithCsiArgs) {

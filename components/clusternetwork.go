@@ -38,13 +38,12 @@ type APIServerArgs struct {
 	DisableRunCommand bool `pulumi:"disableRunCommand,optional"`
 }
 
-func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfilePtrInput {
-	api := args.APIServer
-	if api == nil {
-		return nil
+func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
+	var api APIServerArgs
+	if args.APIServer != nil {
+		api = *args.APIServer
 	}
 	profile := containerservice.ManagedClusterAPIServerAccessProfileArgs{
-		AuthorizedIPRanges:   listOrNothing(api.AuthorizedIPRanges),
 		EnablePrivateCluster: pulumi.Bool(api.Private),
 		DisableRunCommand:    pulumi.Bool(api.DisableRunCommand),
 	}
@@ -53,7 +52,10 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 		profile.PrivateDNSZone = pulumi.String(zone)
 		// Azure's default tells the private address to everybody; without a zone there is no other name.
 		profile.EnablePrivateClusterPublicFQDN = pulumi.Bool(zone == "none")
+		return profile
 	}
+	// An empty list opens the API server again.
+	profile.AuthorizedIPRanges = pulumi.ToStringArray(api.AuthorizedIPRanges)
 	return profile
 }
 

@@ -38,7 +38,7 @@ func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrIn
 	return containerservice.ManagedClusterAADProfileArgs{
 		Managed:             pulumi.Bool(true),
 		EnableAzureRBAC:     pulumi.Bool(true),
-		AdminGroupObjectIDs: listOrNothing(entra.AdminGroupIDs),
+		AdminGroupObjectIDs: pulumi.ToStringArray(entra.AdminGroupIDs), // an empty list takes those from before away
 		TenantID:            idOrNothing(entra.TenantID),
 	}
 }

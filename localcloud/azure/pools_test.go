@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -276,12 +277,14 @@ func TestAClusterForProduction(t *testing.T) {
 		change func(p m)
 		code   string
 	}{
-		"no Entra":                {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
-		"legacy":                  {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
-		"another tenant":          {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
-		"an admin group":          {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
-		"ranges and private":      {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
-		"private":                 {func(p m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true} }, "NotImplemented"},
+		"no Entra":           {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
+		"legacy":             {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
+		"another tenant":     {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
+		"an admin group":     {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
+		"ranges and private": {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
+		"private": {func(p m) {
+			p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "authorizedIPRanges": []string{}}
+		}, "NotImplemented"},
 		"zone of a public one":    {func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter"},
 		"private range":           {func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter"},
 		"channel":                 {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
@@ -309,6 +312,55 @@ func TestAClusterForProduction(t *testing.T) {
 	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
 	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
 		t.Errorf("an identity that is not there: %d %s", status, code)
+	}
+}
+
+func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
+	f := newFixture(t)
+	network := f.network()
+	uai := f.identity("g", "aks")
+	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	f.must(err)
+	body := production(f.workspace("logs"), *uai.ID, network+"/subnets/nodes")
+	at := path(aksID) + aksVersion
+	f.put(at, body)
+	before := f.get(at)
+
+	properties := body["properties"].(m)
+	properties["addonProfiles"] = m{"AzureKeyvaultSecretsProvider": properties["addonProfiles"].(m)["azureKeyvaultSecretsProvider"]}
+	properties["securityProfile"] = m{"workloadIdentity": m{"enabled": true}}
+	delete(properties, "autoUpgradeProfile")
+	delete(properties, "apiServerAccessProfile")
+	f.put(at, body)
+	after := f.get(at)
+	for _, of := range []string{"securityProfile", "autoUpgradeProfile", "apiServerAccessProfile", "nodeResourceGroup"} {
+		if !reflect.DeepEqual(after[of], before[of]) {
+			t.Errorf("%s is %v, was %v", of, after[of], before[of])
+		}
+	}
+	addons := after["addonProfiles"].(m)
+	for _, name := range []string{"azurepolicy", "omsagent"} {
+		if !reflect.DeepEqual(addons[name], before["addonProfiles"].(m)[name]) {
+			t.Errorf("%s is %v", name, addons[name])
+		}
+	}
+	if len(addons) != 3 {
+		t.Errorf("an add-on is there twice: %v", addons)
+	}
+
+	properties["addonProfiles"].(m)["azurepolicy"], properties["addonProfiles"].(m)["omsagent"] = m{"enabled": false}, m{"enabled": false}
+	properties["securityProfile"].(m)["defender"] = m{"securityMonitoring": m{"enabled": false}}
+	properties["securityProfile"].(m)["imageCleaner"] = m{"enabled": false}
+	properties["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{}, "disableRunCommand": false}
+	f.put(at, body)
+	after = f.get(at)
+	for _, name := range []string{"azurepolicy", "omsagent"} {
+		if after["addonProfiles"].(m)[name].(m)["enabled"] != false {
+			t.Errorf("%s stays on", name)
+		}
+	}
+	if api := after["apiServerAccessProfile"].(m); len(api["authorizedIPRanges"].([]any)) != 0 || api["disableRunCommand"] != false {
+		t.Errorf("the API server is still restricted: %v", api)
 	}
 }
 

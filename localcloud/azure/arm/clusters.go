@@ -5,7 +5,9 @@ import (
 	"crypto"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +126,9 @@ func (c *call) putCluster() (reply, error) {
 		return reply{}, err
 	}
 	properties := child(res, "properties")
+	if old != nil {
+		keepUnmentioned(child(old, "properties"), properties)
+	}
 	var given, before clusterProperties
 	if err := decode(properties, &given); err != nil {
 		return reply{}, err
@@ -180,6 +185,30 @@ func (c *call) putCluster() (reply, error) {
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, c.startCluster) }
 	return answer, err
+}
+
+// keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares without case, what
+// looks after the nodes, the group of the nodes, and what restricts the API server.
+func keepUnmentioned(old, properties object) {
+	addons := child(properties, "addonProfiles")
+	for name, addon := range child(old, "addonProfiles") {
+		mentioned := slices.ContainsFunc(slices.Collect(maps.Keys(addons)), func(given string) bool { return strings.EqualFold(given, name) })
+		if addon, ok := addon.(object); ok && !mentioned {
+			addons[name] = clone(addon)
+		}
+	}
+	for _, of := range []struct{ profile, property string }{
+		{"securityProfile", "defender"}, {"securityProfile", "imageCleaner"}, {"autoUpgradeProfile", "upgradeChannel"},
+		{"autoUpgradeProfile", "nodeOSUpgradeChannel"}, {"apiServerAccessProfile", "authorizedIPRanges"},
+		{"apiServerAccessProfile", "disableRunCommand"},
+	} {
+		if had := child(old, of.profile)[of.property]; had != nil {
+			setDefault(child(properties, of.profile), of.property, had)
+		}
+	}
+	if group := old["nodeResourceGroup"]; group != nil {
+		setDefault(properties, "nodeResourceGroup", group)
+	}
 }
 
 // poolVersions are those of the pools that a cluster has, by their names.
