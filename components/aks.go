@@ -116,7 +116,8 @@ type AksWithCsiArgs struct {
 	// Lock keeps everybody from deleting the cluster, or a pool of it, until the lock is gone; destroying the stack takes it off
 	// first. Left out: no lock.
 	Lock bool `pulumi:"lock,optional"`
-	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may.
+	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may, unless the component itself
+	// is protected.
 	Protect bool `pulumi:"protect,optional"`
 }
 
@@ -236,7 +237,10 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 }
 
 func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
-	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.Protect(args.Protect)}
+	opts := []pulumi.ResourceOption{pulumi.Parent(c)}
+	if args.Protect { // false would undo what the component was protected with
+		opts = append(opts, pulumi.Protect(true))
+	}
 	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
 	// (https://github.com/Azure/AKS/issues/2904).
 	cluster := &containerservice.ManagedClusterArgs{

@@ -303,6 +303,17 @@ func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	}
 }
 
+func TestProtectedComponentProtectsItsCluster(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs(), pulumi.Protect(true))
+		return err
+	})
+	if cluster := e.Get(t, "cluster-cluster"); !cluster.RPC.GetProtect() {
+		t.Error("the option does not reach the cluster")
+	}
+}
+
 func TestPremiumIsLongTermSupport(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.Tier = "Premium" })
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"sku.tier": "Premium", "supportPlan": "AKSLongTermSupport"})
