@@ -292,7 +292,8 @@ func (args *AksWithCsiArgs) dnsPrefix(component string) string {
 	return withDefault(args.DNSPrefix, withDefault(args.ClusterName, component))
 }
 
-// Validate checks every argument that is known before the program runs, and returns all violations.
+// Validate checks every argument that is known before the program runs, and returns all violations. Of an Input it checks whether
+// there is one, so whoever calls it without the resources gives any value, such as pulumi.String(""), for those that it will have.
 func (args *AksWithCsiArgs) Validate() Violations {
 	var v Violations
 	if args.ExistingCluster != nil {
@@ -314,33 +315,19 @@ func (args *AksWithCsiArgs) Validate() Violations {
 	v.check(!args.DisableLocalAccounts || args.Entra != nil, "disableLocalAccounts", args.DisableLocalAccounts,
 		"false without entra, since nobody could sign in")
 	v.validateAPIServer(args.APIServer)
+	if args.APIServer != nil && clusterDNSZoneID.MatchString(args.APIServer.PrivateDNSZone) {
+		v.required("identityId", args.IdentityID)
+	}
 	v.validateNetwork(args)
+	v.validateSubnets(args)
 	v.validateAddons(args)
 	return v
 }
 
-// validateNewCluster checks what depends on the component's name and on which Inputs there are.
+// validateNewCluster checks what depends on the component's name, or is given by another resource.
 func (v *Violations) validateNewCluster(name string, args *AksWithCsiArgs) {
 	v.required("resourceGroupName", args.ResourceGroupName)
 	if args.DNSPrefix == "" && args.ClusterName == "" {
 		v.match(dnsPrefix, "dnsPrefix", name, dnsPrefixRule)
-	}
-	if args.APIServer != nil && clusterDNSZoneID.MatchString(args.APIServer.PrivateDNSZone) {
-		v.required("identityId", args.IdentityID)
-	}
-	system := args.systemPool()
-	for i, pool := range args.NodePools {
-		path := fmt.Sprintf("nodePools[%d].subnetId", i)
-		if system.SubnetID != nil {
-			v.required(path, pool.SubnetID)
-		} else if pool.SubnetID != nil {
-			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
-		}
-	}
-	switch args.OutboundType {
-	case "userDefinedRouting", "userAssignedNATGateway":
-		v.required("systemPool.subnetId", system.SubnetID)
-	case "managedNATGateway":
-		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
 	}
 }

@@ -175,6 +175,9 @@ func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
 			wantRefused(t, func(ctx *pulumi.Context) error {
 				args := aksArgs()
 				test.change(args)
+				if v := args.Validate(); len(v) != 1 || v[0].Path != test.path {
+					t.Errorf("before the program runs, got %v", v)
+				}
 				_, err := components.NewAksWithCsi(ctx, "cluster", args)
 				return err
 			}, test.path)

@@ -114,6 +114,25 @@ func (v *Violations) validateNetwork(args *AksWithCsiArgs) {
 	}
 }
 
+// validateSubnets checks which pools have a subnet, not which one.
+func (v *Violations) validateSubnets(args *AksWithCsiArgs) {
+	system := args.systemPool()
+	for i, pool := range args.NodePools {
+		path := fmt.Sprintf("nodePools[%d].subnetId", i)
+		if system.SubnetID != nil {
+			v.required(path, pool.SubnetID)
+		} else if pool.SubnetID != nil {
+			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
+		}
+	}
+	switch args.OutboundType {
+	case "userDefinedRouting", "userAssignedNATGateway":
+		v.required("systemPool.subnetId", system.SubnetID)
+	case "managedNATGateway":
+		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
+	}
+}
+
 // ipv4Range checks a range that names its first address and has at most so many bits.
 func (v *Violations) ipv4Range(path, given string, bitsMax int, allowed string) (netip.Prefix, bool) {
 	r, err := netip.ParsePrefix(given)

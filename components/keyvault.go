@@ -297,7 +297,7 @@ func (c *KeyVaultStack) newSurroundings(ctx *pulumi.Context, name string, args *
 	return contents, nil
 }
 
-// Validate checks every plain argument and returns all violations.
+// Validate checks every plain argument, and whether the Inputs are there that plain arguments need, and returns all violations.
 func (args *KeyVaultStackArgs) Validate() Violations {
 	var v Violations
 	if args.ExistingVaultID == nil {
@@ -338,14 +338,6 @@ func (v *Violations) requiredForVault(args *KeyVaultStackArgs) {
 	}
 	v.required("resourceGroupName", args.ResourceGroupName)
 	v.required("tenantId", args.TenantID)
-	if args.PrivateEndpoint != nil {
-		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
-	}
-	if args.Network != nil {
-		for i, id := range args.Network.SubnetIDs {
-			v.required(fmt.Sprintf("network.subnetIds[%d]", i), id)
-		}
-	}
 }
 
 // uniqueObject checks the name of a secret or key; Key Vault compares names without regard to case.
