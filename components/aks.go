@@ -17,6 +17,7 @@ const aksWithCsiType = "keyvaultaks:index:AksWithCsi"
 var (
 	clusterName       = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z_-]{0,61}[0-9a-zA-Z])?$`)
 	dnsPrefix         = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z-]{0,52}[0-9a-zA-Z])?$`)
+	nodeGroup         = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,79}[\p{L}\p{N}_()-]$`)
 	kubernetesVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`)
 	minorVersion      = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
 )
@@ -41,6 +42,11 @@ type AksWithCsiArgs struct {
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
 	// last. Left out: the cluster's name, or the component's where Pulumi names the cluster. A change replaces the cluster.
 	DNSPrefix string `pulumi:"dnsPrefix,optional"`
+	// NodeResourceGroup is the name of the resource group that AKS makes for the nodes and what belongs to them: 1-80 letters, digits,
+	// underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
+	// (https://learn.microsoft.com/azure/aks/faq). Left out: MC_ and the names of ResourceGroupName, the cluster and its location with
+	// underscores between, which has to be no longer either, see [DefaultNodeResourceGroup]. A change replaces the cluster.
+	NodeResourceGroup string `pulumi:"nodeResourceGroup,optional"`
 	// Tier is Free; Standard, with a promise of uptime; or Premium, which adds long-term support and switches it on
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers). Left out: Free.
 	Tier string `pulumi:"tier,optional"`
@@ -249,6 +255,7 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		ResourceName:      optional(args.ClusterName),
 		Tags:              args.Tags,
 		DnsPrefix:         pulumi.String(args.dnsPrefix(name)),
+		NodeResourceGroup: optional(args.NodeResourceGroup),
 		KubernetesVersion: optional(args.KubernetesVersion),
 		EnableRBAC:        pulumi.Bool(true),
 		Identity:          identity,
@@ -285,6 +292,12 @@ func issuerURL(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringI
 	}, pulumi.Parent(c)).OidcIssuerProfile().IssuerURL().Elem()
 }
 
+// DefaultNodeResourceGroup is the name that AKS gives the resource group of a cluster's nodes. AKS refuses a cluster for which it would
+// be longer than 80 characters; [AksWithCsiArgs.NodeResourceGroup] is the way out.
+func DefaultNodeResourceGroup(resourceGroup, cluster, location string) string {
+	return "MC_" + resourceGroup + "_" + cluster + "_" + location
+}
+
 const dnsPrefixRule = "(the cluster's name unless given) 1-54 letters, digits and dashes, a letter or digit first and last"
 
 // dnsPrefix is the given one, or made of a name.
@@ -307,6 +320,10 @@ func (args *AksWithCsiArgs) Validate() Violations {
 	}
 	if dns := withDefault(args.DNSPrefix, args.ClusterName); dns != "" {
 		v.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)
+	}
+	if args.NodeResourceGroup != "" {
+		v.match(nodeGroup, "nodeResourceGroup", args.NodeResourceGroup,
+			"1-80 letters, digits, underscores, parentheses, dashes and dots, no dot last")
 	}
 	v.oneOf("tier", withDefault(args.Tier, "Free"), "Free", "Standard", "Premium")
 	v.validateUpgrades(args)

@@ -125,6 +125,9 @@ func TestClusterRules(t *testing.T) {
 		{"a patch of a channel that chooses it", "kubernetesVersion", func(a *args) {
 			a.KubernetesVersion, a.UpgradeChannel = "1.34.1", "patch"
 		}},
+		{"a node group's length", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = strings.Repeat("g", 81) }},
+		{"a node group's characters", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = "my group" }},
+		{"a node group's end", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = "nodes." }},
 		{"a tier", "tier", func(a *args) { a.Tier = "standard" }},
 		{"a channel", "upgradeChannel", func(a *args) { a.UpgradeChannel = "Stable" }},
 		{"a node OS channel", "nodeOsUpgradeChannel", func(a *args) { a.NodeOSUpgradeChannel = "nodeImage" }},
@@ -204,7 +207,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
 	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
 	args.DiskEncryptionSetID = pulumi.String("disk-encryption-set-id")
-	args.Lock, args.Protect = true, true
+	args.Lock, args.Protect, args.NodeResourceGroup = true, true, "nodes"
 	return args
 }
 
@@ -265,6 +268,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 		"securityProfile.imageCleaner.enabled":                          true,
 		"securityProfile.imageCleaner.intervalHours":                    48.0,
 		"diskEncryptionSetID":                                           "disk-encryption-set-id",
+		"nodeResourceGroup":                                             "nodes",
 	})
 	if !cluster.RPC.GetProtect() {
 		t.Error("the cluster is not protected")
@@ -286,7 +290,7 @@ func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"aadProfile": nil, "diskEncryptionSetID": nil,
+		"aadProfile": nil, "diskEncryptionSetID": nil, "nodeResourceGroup": nil,
 		// A change of the network would replace the clusters of older versions.
 		"networkProfile": map[string]any{
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
@@ -314,6 +318,12 @@ func TestProtectedComponentProtectsItsCluster(t *testing.T) {
 	})
 	if cluster := e.Get(t, "cluster-cluster"); !cluster.RPC.GetProtect() {
 		t.Error("the option does not reach the cluster")
+	}
+}
+
+func TestDefaultGroupOfTheNodesIsNamedAfterTheCluster(t *testing.T) {
+	if got := components.DefaultNodeResourceGroup("group", "aks", "eastus"); got != "MC_group_aks_eastus" {
+		t.Error(got)
 	}
 }
 

@@ -315,6 +315,23 @@ func TestAClusterForProduction(t *testing.T) {
 	}
 }
 
+func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
+	f := newFixture(t)
+	group := strings.Repeat("g", 40)
+	f.group(group)
+	long := strings.Repeat("a", 80-len("MC_"+group+"__"+location)+1)
+	body := m{"location": location, "identity": m{"type": "SystemAssigned"}, "properties": m{
+		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "vmSize": "Standard_B2s"}},
+	}}
+	at := path("resourceGroups/" + group + "/providers/Microsoft.ContainerService/managedClusters/")
+	if status, code := f.call(http.MethodPut, at+long+aksVersion, body); status != http.StatusBadRequest || code != "InvalidParameter" {
+		t.Errorf("%d %s", status, code)
+	}
+	f.put(at+long[1:]+aksVersion, body)
+	body["properties"].(m)["nodeResourceGroup"] = "nodes"
+	f.put(at+long+aksVersion, body)
+}
+
 func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -297,6 +298,9 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 		issuer["issuerURL"] = before.OIDC.IssuerURL
 	}
 	setDefault(properties, "nodeResourceGroup", "MC_"+c.group+"_"+c.name()+"_"+location)
+	if group := text(properties, "nodeResourceGroup"); utf8.RuneCountInString(group) > 80 {
+		return invalidParameter("nodeResourceGroup", "%q is longer than 80 characters", group)
+	}
 	setDefault(properties, "kubernetesVersion", KubernetesVersion[:strings.LastIndexByte(KubernetesVersion, '.')])
 	properties["currentKubernetesVersion"] = KubernetesVersion
 	setDefault(properties, "enableRBAC", true)
