@@ -104,8 +104,8 @@ type AksWithCsiArgs struct {
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
 	// AzurePolicy switches on the add-on that holds the cluster to policies assigned in Azure. Left out: off.
 	AzurePolicy bool `pulumi:"azurePolicy,optional"`
-	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard and
-	// cluster-autoscaler, and its metrics. Left out: nothing is logged.
+	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard,
+	// cluster-autoscaler, kube-apiserver, kube-controller-manager and kube-scheduler, and its metrics. Left out: nothing is logged.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
 	// ContainerInsights sends the containers' logs and metrics to the workspace: the add-on, with an identity and no key, and the data
 	// collection rule that it follows. It needs LogAnalyticsWorkspaceID. Left out: off.
@@ -227,7 +227,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 		}
 	}
 	if args.LogAnalyticsWorkspaceID != nil {
-		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, auditLogs, c)
+		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, controlPlaneLogs, c)
 		if err != nil {
 			return nil, err
 		}

@@ -2,6 +2,7 @@ package components_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -277,8 +278,15 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	id := mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks"
 	wantInputs(t, diagnostics, map[string]any{
 		"resourceUri": id, "workspaceId": "workspace-id",
-		"logs[0].category": "kube-audit-admin", "logs[0].enabled": true, "logs[1].category": "guard", "logs[1].enabled": true,
+		"metrics[0].category": "AllMetrics", "metrics[0].enabled": true,
 	})
+	for i, category := range []string{
+		"kube-audit-admin", "guard", "cluster-autoscaler", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+	} {
+		wantInputs(t, diagnostics, map[string]any{
+			fmt.Sprintf("logs[%d].category", i): category, fmt.Sprintf("logs[%d].enabled", i): true,
+		})
+	}
 	wantInputs(t, lock, map[string]any{"scope": id, "level": "CanNotDelete"})
 	if !lock.WaitsFor(diagnostics) {
 		t.Error("the lock would keep the diagnostics from being deleted")
