@@ -23,17 +23,18 @@ var (
 )
 
 // AksWithCsiArgs are the arguments of [NewAksWithCsi].
+//
+// With ExistingCluster, only Entra can be given beside it. Without, ResourceGroupName is required.
 type AksWithCsiArgs struct {
-	// ResourceGroupName is the resource group that holds the cluster. Required, unless ExistingCluster is given.
-	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
+	// ResourceGroupName is the resource group that holds the cluster.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the cluster, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the
 	// cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// Tags of the cluster and its node pools. Left out: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// ExistingCluster is a cluster to use instead of a new one; of the other arguments only Entra is given then, for its login.
-	// Left out: a cluster is created.
+	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Left out: a cluster is created.
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 
 	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Left out: Pulumi names
@@ -108,7 +109,8 @@ type AksWithCsiArgs struct {
 	// cluster-autoscaler, kube-apiserver, kube-controller-manager and kube-scheduler, and its metrics. Left out: nothing is logged.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
 	// ContainerInsights sends the containers' logs and metrics to the workspace: the add-on, with an identity and no key, and the data
-	// collection rule that it follows. It needs LogAnalyticsWorkspaceID. Left out: off.
+	// collection rule that it follows. It needs LogAnalyticsWorkspaceID, of a workspace in the cluster's region, or in one that Azure
+	// allows for it (https://learn.microsoft.com/azure/azure-monitor/containers/container-insights-region-mapping). Left out: off.
 	ContainerInsights bool `pulumi:"containerInsights,optional"`
 	// Defender switches on Microsoft Defender's sensor on the nodes; it needs LogAnalyticsWorkspaceID. Left out: off.
 	Defender bool `pulumi:"defender,optional"`
@@ -119,8 +121,9 @@ type AksWithCsiArgs struct {
 	// change replaces the cluster.
 	DiskEncryptionSetID pulumi.StringInput `pulumi:"diskEncryptionSetId,optional"`
 
-	// Lock keeps everybody from deleting the cluster, or a pool of it, until the lock is gone; destroying the stack takes it off
-	// first. Left out: no lock.
+	// Lock puts a CanNotDelete lock on the cluster. While it is there, Azure refuses to delete the cluster and what Azure Resource
+	// Manager keeps on it, such as its pools and role assignments; so take it off, in an update of its own, before a pool is removed or
+	// replaced or the stack is destroyed. It does not keep anybody from deleting what is in the cluster. Left out: no lock.
 	Lock bool `pulumi:"lock,optional"`
 	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may, unless the component itself
 	// is protected.
@@ -242,7 +245,9 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	return pools, nil
 }
 
-func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
+func (c *AksWithCsi) newCluster(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs,
+) (*containerservice.ManagedCluster, error) {
 	opts := []pulumi.ResourceOption{pulumi.Parent(c)}
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))

@@ -52,7 +52,9 @@ func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfile
 
 func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSecurityProfileArgs {
 	defender := containerservice.ManagedClusterSecurityProfileDefenderArgs{
-		SecurityMonitoring: containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{Enabled: pulumi.Bool(args.Defender)},
+		SecurityMonitoring: containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{
+			Enabled: pulumi.Bool(args.Defender),
+		},
 	}
 	if args.Defender {
 		defender.LogAnalyticsWorkspaceResourceId = idOrNothing(args.LogAnalyticsWorkspaceID)

@@ -146,7 +146,8 @@ func (v *Violations) validateAPIServer(api *APIServerArgs) {
 		return
 	}
 	const path = "apiServer"
-	v.check(len(api.AuthorizedIPRanges) <= authorizedRangesMax, path+".authorizedIpRanges", len(api.AuthorizedIPRanges), "at most 200 ranges")
+	v.check(len(api.AuthorizedIPRanges) <= authorizedRangesMax, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
+		fmt.Sprintf("at most %d ranges", authorizedRangesMax))
 	v.check(len(api.AuthorizedIPRanges) == 0 || !api.Private, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
 		"none with private, which has no public address")
 	for i, r := range api.AuthorizedIPRanges {

@@ -170,8 +170,8 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
-	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its name "+
-		"can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
+	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its "+
+		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)
@@ -271,7 +271,9 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 
 // newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever uses the vault
 // has to wait for.
-func (c *KeyVaultStack) newSurroundings(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource) ([]pulumi.Resource, error) {
+func (c *KeyVaultStack) newSurroundings(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource,
+) ([]pulumi.Resource, error) {
 	if args.PrivateEndpoint != nil {
 		endpoint, err := c.newPrivateEndpoint(ctx, name, args, vault.id)
 		if err != nil {

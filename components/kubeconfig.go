@@ -91,7 +91,7 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs) pulumi.S
 // aksServerID is the Entra application of every AKS API server: https://azure.github.io/kubelogin/concepts/aks.html
 const aksServerID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
-// kubeconfig is what this package has to know of one; the rest it keeps.
+// kubeconfigFile is what this package has to know of a kubeconfig; the rest it keeps.
 type kubeconfigFile struct {
 	Users []kubeconfigUser `yaml:"users"`
 	Rest  map[string]any   `yaml:",inline"`

@@ -82,8 +82,8 @@ type NodePoolArgs struct {
 	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Left out: Azure's default for the VM size. A change replaces
 	// the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay network. A change replaces the
-	// nodes.
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay
+	// network. A change replaces the nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
 	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
 	// own (https://learn.microsoft.com/azure/aks/use-labels). Left out: those of AKS.
@@ -190,7 +190,9 @@ func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.Manag
 
 // newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at a time, and
 // answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
-func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster) ([]pulumi.Resource, error) {
+func (c *AksWithCsi) newNodePools(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
+) ([]pulumi.Resource, error) {
 	var pools, previous []pulumi.Resource
 	for _, p := range args.NodePools {
 		pool := &containerservice.AgentPoolArgs{
