@@ -273,7 +273,7 @@ func (c *AksWithCsi) newCluster(
 		AddonProfiles:          args.addons(),
 		OidcIssuerProfile:      containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
 		SecurityProfile:        args.securityProfile(),
-		DiskEncryptionSetID:    idOrNothing(args.DiskEncryptionSetID),
+		DiskEncryptionSetID:    optionalInput(args.DiskEncryptionSetID),
 		Sku: containerservice.ManagedClusterSKUArgs{
 			Name: pulumi.String("Base"), Tier: pulumi.String(withDefault(args.Tier, "Free")),
 		},

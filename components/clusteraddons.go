@@ -57,13 +57,13 @@ func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSec
 		},
 	}
 	if args.Defender {
-		defender.LogAnalyticsWorkspaceResourceId = idOrNothing(args.LogAnalyticsWorkspaceID)
+		defender.LogAnalyticsWorkspaceResourceId = optionalInput(args.LogAnalyticsWorkspaceID)
 	}
 	return containerservice.ManagedClusterSecurityProfileArgs{
 		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
 		Defender:         defender,
 		ImageCleaner: containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
-			Enabled: pulumi.Bool(args.ImageCleanerHours != 0), IntervalHours: positive(args.ImageCleanerHours),
+			Enabled: pulumi.Bool(args.ImageCleanerHours != 0), IntervalHours: optionalInt(args.ImageCleanerHours),
 		},
 	}
 }

@@ -33,7 +33,7 @@ func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args
 		Destinations: insights.DataCollectionRuleDestinationsArgs{
 			LogAnalytics: insights.LogAnalyticsDestinationArray{insights.LogAnalyticsDestinationArgs{
 				Name:                pulumi.String(insightsDestination),
-				WorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
+				WorkspaceResourceId: optionalInput(args.LogAnalyticsWorkspaceID),
 			}},
 		},
 		DataFlows: insights.DataFlowArray{insights.DataFlowArgs{

@@ -236,14 +236,6 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}, nil
 }
 
-// ARM refuses enablePurgeProtection: false.
-func trueOrNothing(b bool) pulumi.BoolPtrInput {
-	if !b {
-		return nil
-	}
-	return pulumi.BoolPtr(true)
-}
-
 // newObjects fills the vault.
 func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var objects []pulumi.Resource

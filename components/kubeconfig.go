@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,8 +13,6 @@ import (
 )
 
 const defaultLogin = "azurecli"
-
-var groupID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in Azure. Whoever runs
 // the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource group, or membership in an
@@ -39,7 +36,7 @@ func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrIn
 		Managed:             pulumi.Bool(true),
 		EnableAzureRBAC:     pulumi.Bool(true),
 		AdminGroupObjectIDs: pulumi.ToStringArray(entra.AdminGroupIDs), // an empty list takes those from before away
-		TenantID:            idOrNothing(entra.TenantID),
+		TenantID:            optionalInput(entra.TenantID),
 	}
 }
 
@@ -48,7 +45,7 @@ func (v *Violations) validateEntra(entra *EntraArgs) {
 		return
 	}
 	for i, group := range entra.AdminGroupIDs {
-		v.match(groupID, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
+		v.match(guid, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
 	}
 	v.oneOf("entra.login", withDefault(entra.Login, defaultLogin), "azurecli", "workloadidentity", "spn", "msi")
 }

@@ -43,19 +43,8 @@ var (
 	vmSize   = regexp.MustCompile(`^[0-9a-zA-Z_-]+$`)
 )
 
-// Kubernetes' rules for labels and taints:
-// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
-const (
-	labelName   = `[0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?`
-	labelPrefix = `[0-9a-z]([0-9a-z.-]{0,251}[0-9a-z])?/`
-)
-
-var (
-	reservedLabel  = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
-	nodeLabelKey   = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `$`)
-	nodeLabelValue = regexp.MustCompile(`^(` + labelName + `)?$`)
-	nodeTaint      = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `=` + labelName + `:(NoSchedule|PreferNoSchedule|NoExecute)$`)
-)
+// reservedLabel is the key of a label that AKS keeps for itself: https://learn.microsoft.com/azure/aks/use-labels
+var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 
 // NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces the nodes of
 // a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
@@ -149,7 +138,7 @@ func (p NodePoolArgs) taints() pulumi.StringArrayInput {
 	if p.Spot && !slices.Contains(taints, spotTaint) {
 		taints = append(taints, spotTaint)
 	}
-	return listOrNothing(taints)
+	return optionalList(taints)
 }
 
 func (p NodePoolArgs) labels() pulumi.StringMapInput {
@@ -171,13 +160,13 @@ func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.Manag
 		OsType:                 pulumi.String("Linux"),
 		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 		Count:                  pulumi.Int(p.startCount()),
-		AvailabilityZones:      listOrNothing(p.Zones),
+		AvailabilityZones:      optionalList(p.Zones),
 		OsDiskType:             optional(p.OSDiskType),
-		OsDiskSizeGB:           positive(p.OSDiskSizeGB),
-		MaxPods:                positive(p.MaxPods),
+		OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
+		MaxPods:                optionalInt(p.MaxPods),
 		NodeLabels:             p.labels(),
 		NodeTaints:             p.taints(),
-		VnetSubnetID:           idOrNothing(p.SubnetID),
+		VnetSubnetID:           optionalInput(p.SubnetID),
 		EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 		EnableNodePublicIP:     pulumi.Bool(false),
 		Tags:                   tags,
@@ -205,13 +194,13 @@ func (c *AksWithCsi) newNodePools(
 			OrchestratorVersion:    optional(args.KubernetesVersion),
 			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 			Count:                  pulumi.Int(p.startCount()),
-			AvailabilityZones:      listOrNothing(p.Zones),
+			AvailabilityZones:      optionalList(p.Zones),
 			OsDiskType:             optional(p.OSDiskType),
-			OsDiskSizeGB:           positive(p.OSDiskSizeGB),
-			MaxPods:                positive(p.MaxPods),
+			OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
+			MaxPods:                optionalInt(p.MaxPods),
 			NodeLabels:             p.labels(),
 			NodeTaints:             p.taints(),
-			VnetSubnetID:           idOrNothing(p.SubnetID),
+			VnetSubnetID:           optionalInput(p.SubnetID),
 			EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 			EnableNodePublicIP:     pulumi.Bool(false),
 			Tags:                   args.Tags,
@@ -239,37 +228,13 @@ func (c *AksWithCsi) newNodePools(
 	return pools, nil
 }
 
-// positive is a plain number as an optional input; zero leaves it out.
-func positive(n int) pulumi.IntPtrInput {
-	if n == 0 {
-		return nil
-	}
-	return pulumi.IntPtr(n)
-}
-
-// listOrNothing is a plain list as an optional input; an empty one leaves it out.
-func listOrNothing(list []string) pulumi.StringArrayInput {
-	if len(list) == 0 {
-		return nil
-	}
-	return pulumi.ToStringArray(list)
-}
-
-// idOrNothing is a required kind of input as an optional one.
-func idOrNothing(id pulumi.StringInput) pulumi.StringPtrInput {
-	if id == nil {
-		return nil
-	}
-	return id.ToStringOutput().ToStringPtrOutput()
-}
-
 func (v *Violations) validatePools(args *AksWithCsiArgs) {
 	system := args.systemPool()
 	v.validatePool("systemPool", system)
 	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
 		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
 	for i, t := range system.Taints {
-		v.check(!nodeTaint.MatchString(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
+		v.check(!validTaint(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
 			"the effect PreferNoSchedule on the system pool, or criticalAddonsOnly instead")
 	}
 	v.check(!system.Spot, "systemPool.spot", system.Spot, "false; the system pool has to stay")
@@ -304,15 +269,22 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))
 	v.check(p.MaxPods == 0 || p.MaxPods >= maxPodsMin && p.MaxPods <= maxPodsMax, path+".maxPods", p.MaxPods,
 		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
+	v.validateLabels(path+".labels", p.Labels)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
-		at := path + ".labels." + key
-		v.check(nodeLabelKey.MatchString(key) && !reservedLabel.MatchString(key), at, key,
-			"a label's key by Kubernetes' rules, without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
-		v.match(nodeLabelValue, at, p.Labels[key], "at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+		v.check(!reservedLabel.MatchString(key), path+".labels", key, "keys without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
 	}
 	for i, t := range p.Taints {
-		v.match(nodeTaint, fmt.Sprintf("%s.taints[%d]", path, i), t, "key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
+		v.check(validTaint(t), fmt.Sprintf("%s.taints[%d]", path, i), t,
+			"key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
 	}
+}
+
+// validTaint holds a taint to Kubernetes' rules, which are those of labels:
+// https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/#NodeSpec
+func validTaint(taint string) bool {
+	key, rest, _ := strings.Cut(taint, "=")
+	value, effect, _ := strings.Cut(rest, ":")
+	return validLabelKey(key) && labelPart.MatchString(value) && slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect)
 }
 
 func (v *Violations) validateCounts(path string, p NodePoolArgs) {

@@ -273,15 +273,18 @@ func TestNodePoolRules(t *testing.T) {
 		{"very few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 9 }},
 		{"few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 29 }},
 		{"many pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 251 }},
-		{"a label's key", "systemPool.labels.a b", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
-		{"AKS' own label", "systemPool.labels.kubernetes.azure.com/mode", func(a *args) {
+		{"a label's key", "systemPool.labels", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
+		{"AKS' own label", "systemPool.labels", func(a *args) {
 			a.SystemPool.Labels = map[string]string{"kubernetes.azure.com/mode": "user"}
 		}},
-		{"Kubernetes' own label", "systemPool.labels.node-role.kubernetes.io/apps", func(a *args) {
+		{"Kubernetes' own label", "systemPool.labels", func(a *args) {
 			a.SystemPool.Labels = map[string]string{"node-role.kubernetes.io/apps": ""}
 		}},
 		{"a label's value", "systemPool.labels.a", func(a *args) { a.SystemPool.Labels = map[string]string{"a": "b c"} }},
 		{"a taint without effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b"} }},
+		{"a taint without value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=:NoSchedule"} }},
+		{"a taint's key", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a..b/c=d:NoSchedule"} }},
+		{"a taint's value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b=c:NoSchedule"} }},
 		{"a taint's effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:noSchedule"} }},
 		{"a taint on the system pool", "systemPool.taints[0]", func(a *args) { a.SystemPool.Taints = []string{"a=b:NoSchedule"} }},
 		{"a spot system pool", "systemPool.spot", func(a *args) { a.SystemPool.Spot = true }},

@@ -94,10 +94,6 @@ func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, arg
 	return group, nil
 }
 
-func optionalInput(s pulumi.StringInput) pulumi.StringPtrInput {
-	return s.ToStringOutput().ToStringPtrOutput()
-}
-
 func (v *Violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, "Enabled")
 	v.oneOf("publicNetworkAccess", access, "Enabled", "Disabled")
