@@ -17,22 +17,24 @@ const aksWithCsiType = "keyvaultaks:index:AksWithCsi"
 var (
 	clusterName       = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z_-]{0,61}[0-9a-zA-Z])?$`)
 	dnsPrefix         = regexp.MustCompile(`^[0-9a-zA-Z]([0-9a-zA-Z-]{0,52}[0-9a-zA-Z])?$`)
+	nodeGroup         = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,79}[\p{L}\p{N}_()-]$`)
 	kubernetesVersion = regexp.MustCompile(`^[0-9]+\.[0-9]+(\.[0-9]+)?$`)
 	minorVersion      = regexp.MustCompile(`^[0-9]+\.[0-9]+$`)
 )
 
 // AksWithCsiArgs are the arguments of [NewAksWithCsi].
+//
+// With ExistingCluster, only Entra can be given beside it. Without, ResourceGroupName is required.
 type AksWithCsiArgs struct {
-	// ResourceGroupName is the resource group that holds the cluster. Required, unless ExistingCluster is given.
-	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
+	// ResourceGroupName is the resource group that holds the cluster.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the cluster, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the
 	// cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// Tags of the cluster and its node pools. Left out: none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// ExistingCluster is a cluster to use instead of a new one; of the other arguments only Entra is given then, for its login.
-	// Left out: a cluster is created.
+	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Left out: a cluster is created.
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 
 	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Left out: Pulumi names
@@ -41,11 +43,18 @@ type AksWithCsiArgs struct {
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
 	// last. Left out: the cluster's name, or the component's where Pulumi names the cluster. A change replaces the cluster.
 	DNSPrefix string `pulumi:"dnsPrefix,optional"`
+	// NodeResourceGroup is the name of the resource group that AKS makes for the nodes and what belongs to them: 1-80 letters, digits,
+	// underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
+	// (https://learn.microsoft.com/azure/aks/faq). Left out: MC_ and the names of ResourceGroupName, the cluster and its location with
+	// underscores between, which has to be no longer either, see [DefaultNodeResourceGroup]. A change replaces the cluster.
+	NodeResourceGroup string `pulumi:"nodeResourceGroup,optional"`
 	// Tier is Free; Standard, with a promise of uptime; or Premium, which adds long-term support and switches it on
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers). Left out: Free.
 	Tier string `pulumi:"tier,optional"`
 	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or 1.34.1.
-	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. Left out: AKS chooses.
+	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. It is sent with NodePools, but not
+	// with the system pool, whose version is AKS' choice: in the cluster's body AKS takes the versions of all pools or of none
+	// (https://github.com/Azure/azure-cli/issues/22807). Left out: AKS chooses.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
 	// UpgradeChannel is what AKS upgrades by itself: rapid, stable (one minor version behind), patch, node-image or none
 	// (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster). Left out: nothing.
@@ -96,11 +105,12 @@ type AksWithCsiArgs struct {
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
 	// AzurePolicy switches on the add-on that holds the cluster to policies assigned in Azure. Left out: off.
 	AzurePolicy bool `pulumi:"azurePolicy,optional"`
-	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard and
-	// cluster-autoscaler, and its metrics. Left out: nothing is logged.
+	// LogAnalyticsWorkspaceID is the ARM id of the workspace that takes the control plane's logs kube-audit-admin, guard,
+	// cluster-autoscaler, kube-apiserver, kube-controller-manager and kube-scheduler, and its metrics. Left out: nothing is logged.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
 	// ContainerInsights sends the containers' logs and metrics to the workspace: the add-on, with an identity and no key, and the data
-	// collection rule that it follows. It needs LogAnalyticsWorkspaceID. Left out: off.
+	// collection rule that it follows. It needs LogAnalyticsWorkspaceID, of a workspace in the cluster's region, or in one that Azure
+	// allows for it (https://learn.microsoft.com/azure/azure-monitor/containers/container-insights-region-mapping). Left out: off.
 	ContainerInsights bool `pulumi:"containerInsights,optional"`
 	// Defender switches on Microsoft Defender's sensor on the nodes; it needs LogAnalyticsWorkspaceID. Left out: off.
 	Defender bool `pulumi:"defender,optional"`
@@ -111,10 +121,12 @@ type AksWithCsiArgs struct {
 	// change replaces the cluster.
 	DiskEncryptionSetID pulumi.StringInput `pulumi:"diskEncryptionSetId,optional"`
 
-	// Lock keeps everybody from deleting the cluster, or a pool of it, until the lock is gone; destroying the stack takes it off
-	// first. Left out: no lock.
+	// Lock puts a CanNotDelete lock on the cluster. While it is there, Azure refuses to delete the cluster and what Azure Resource
+	// Manager keeps on it, such as its pools and role assignments; so take it off, in an update of its own, before a pool is removed or
+	// replaced or the stack is destroyed. It does not keep anybody from deleting what is in the cluster. Left out: no lock.
 	Lock bool `pulumi:"lock,optional"`
-	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may.
+	// Protect has Pulumi refuse to delete or replace the cluster until it is switched off. Left out: it may, unless the component itself
+	// is protected.
 	Protect bool `pulumi:"protect,optional"`
 }
 
@@ -218,7 +230,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 		}
 	}
 	if args.LogAnalyticsWorkspaceID != nil {
-		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, auditLogs, c)
+		setting, err := newDiagnostics(ctx, name, c.ClusterID, args.LogAnalyticsWorkspaceID, controlPlaneLogs, c)
 		if err != nil {
 			return nil, err
 		}
@@ -233,23 +245,27 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	return pools, nil
 }
 
-func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs) (*containerservice.ManagedCluster, error) {
-	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.Protect(args.Protect)}
-	system := args.systemPool()
-	if system.autoscaled() {
-		opts = append(opts, pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}))
+func (c *AksWithCsi) newCluster(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs,
+) (*containerservice.ManagedCluster, error) {
+	opts := []pulumi.ResourceOption{pulumi.Parent(c)}
+	if args.Protect { // false would undo what the component was protected with
+		opts = append(opts, pulumi.Protect(true))
 	}
+	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
+	// (https://github.com/Azure/AKS/issues/2904).
 	cluster := &containerservice.ManagedClusterArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
 		ResourceName:      optional(args.ClusterName),
 		Tags:              args.Tags,
 		DnsPrefix:         pulumi.String(args.dnsPrefix(name)),
+		NodeResourceGroup: optional(args.NodeResourceGroup),
 		KubernetesVersion: optional(args.KubernetesVersion),
 		EnableRBAC:        pulumi.Bool(true),
 		Identity:          identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
-		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{system.profile(args.KubernetesVersion)},
+		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{args.systemPool().profile(args.Tags)},
 		NetworkProfile:         args.networkProfile(),
 		ApiServerAccessProfile: args.apiServerProfile(),
 		AadProfile:             args.Entra.profile(),
@@ -257,19 +273,18 @@ func (c *AksWithCsi) newCluster(ctx *pulumi.Context, name string, args *AksWithC
 		AddonProfiles:          args.addons(),
 		OidcIssuerProfile:      containerservice.ManagedClusterOIDCIssuerProfileArgs{Enabled: pulumi.Bool(true)},
 		SecurityProfile:        args.securityProfile(),
-		DiskEncryptionSetID:    idOrNothing(args.DiskEncryptionSetID),
-	}
-	if args.Tier != "" {
-		cluster.Sku = containerservice.ManagedClusterSKUArgs{Name: pulumi.String("Base"), Tier: pulumi.String(args.Tier)}
+		DiskEncryptionSetID:    optionalInput(args.DiskEncryptionSetID),
+		Sku: containerservice.ManagedClusterSKUArgs{
+			Name: pulumi.String("Base"), Tier: pulumi.String(withDefault(args.Tier, "Free")),
+		},
+		SupportPlan: pulumi.String("KubernetesOfficial"),
+		AutoUpgradeProfile: containerservice.ManagedClusterAutoUpgradeProfileArgs{
+			UpgradeChannel:       pulumi.String(withDefault(args.UpgradeChannel, "none")),
+			NodeOSUpgradeChannel: pulumi.String(withDefault(args.NodeOSUpgradeChannel, "NodeImage")),
+		},
 	}
 	if args.Tier == "Premium" {
 		cluster.SupportPlan = pulumi.String("AKSLongTermSupport")
-	}
-	if args.UpgradeChannel != "" || args.NodeOSUpgradeChannel != "" {
-		cluster.AutoUpgradeProfile = containerservice.ManagedClusterAutoUpgradeProfileArgs{
-			UpgradeChannel:       optional(args.UpgradeChannel),
-			NodeOSUpgradeChannel: optional(args.NodeOSUpgradeChannel),
-		}
 	}
 	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
 }
@@ -282,6 +297,12 @@ func issuerURL(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringI
 	}, pulumi.Parent(c)).OidcIssuerProfile().IssuerURL().Elem()
 }
 
+// DefaultNodeResourceGroup is the name that AKS gives the resource group of a cluster's nodes. AKS refuses a cluster for which it would
+// be longer than 80 characters; [AksWithCsiArgs.NodeResourceGroup] is the way out.
+func DefaultNodeResourceGroup(resourceGroup, cluster, location string) string {
+	return "MC_" + resourceGroup + "_" + cluster + "_" + location
+}
+
 const dnsPrefixRule = "(the cluster's name unless given) 1-54 letters, digits and dashes, a letter or digit first and last"
 
 // dnsPrefix is the given one, or made of a name.
@@ -289,7 +310,8 @@ func (args *AksWithCsiArgs) dnsPrefix(component string) string {
 	return withDefault(args.DNSPrefix, withDefault(args.ClusterName, component))
 }
 
-// Validate checks every argument that is known before the program runs, and returns all violations.
+// Validate checks every argument that is known before the program runs, and returns all violations. Of an Input it checks whether
+// there is one, so whoever calls it without the resources gives any value, such as pulumi.String(""), for those that it will have.
 func (args *AksWithCsiArgs) Validate() Violations {
 	var v Violations
 	if args.ExistingCluster != nil {
@@ -304,6 +326,10 @@ func (args *AksWithCsiArgs) Validate() Violations {
 	if dns := withDefault(args.DNSPrefix, args.ClusterName); dns != "" {
 		v.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)
 	}
+	if args.NodeResourceGroup != "" {
+		v.match(nodeGroup, "nodeResourceGroup", args.NodeResourceGroup,
+			"1-80 letters, digits, underscores, parentheses, dashes and dots, no dot last")
+	}
 	v.oneOf("tier", withDefault(args.Tier, "Free"), "Free", "Standard", "Premium")
 	v.validateUpgrades(args)
 	v.validatePools(args)
@@ -311,33 +337,19 @@ func (args *AksWithCsiArgs) Validate() Violations {
 	v.check(!args.DisableLocalAccounts || args.Entra != nil, "disableLocalAccounts", args.DisableLocalAccounts,
 		"false without entra, since nobody could sign in")
 	v.validateAPIServer(args.APIServer)
+	if args.APIServer != nil && clusterDNSZoneID.MatchString(args.APIServer.PrivateDNSZone) {
+		v.required("identityId", args.IdentityID)
+	}
 	v.validateNetwork(args)
+	v.validateSubnets(args)
 	v.validateAddons(args)
 	return v
 }
 
-// validateNewCluster checks what depends on the component's name and on which Inputs there are.
+// validateNewCluster checks what depends on the component's name, or is given by another resource.
 func (v *Violations) validateNewCluster(name string, args *AksWithCsiArgs) {
 	v.required("resourceGroupName", args.ResourceGroupName)
 	if args.DNSPrefix == "" && args.ClusterName == "" {
 		v.match(dnsPrefix, "dnsPrefix", name, dnsPrefixRule)
-	}
-	if args.APIServer != nil && clusterDNSZoneID.MatchString(args.APIServer.PrivateDNSZone) {
-		v.required("identityId", args.IdentityID)
-	}
-	system := args.systemPool()
-	for i, pool := range args.NodePools {
-		path := fmt.Sprintf("nodePools[%d].subnetId", i)
-		if system.SubnetID != nil {
-			v.required(path, pool.SubnetID)
-		} else if pool.SubnetID != nil {
-			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
-		}
-	}
-	switch args.OutboundType {
-	case "userDefinedRouting", "userAssignedNATGateway":
-		v.required("systemPool.subnetId", system.SubnetID)
-	case "managedNATGateway":
-		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
 	}
 }

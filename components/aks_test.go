@@ -2,6 +2,7 @@ package components_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -125,6 +126,9 @@ func TestClusterRules(t *testing.T) {
 		{"a patch of a channel that chooses it", "kubernetesVersion", func(a *args) {
 			a.KubernetesVersion, a.UpgradeChannel = "1.34.1", "patch"
 		}},
+		{"a node group's length", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = strings.Repeat("g", 81) }},
+		{"a node group's characters", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = "my group" }},
+		{"a node group's end", "nodeResourceGroup", func(a *args) { a.NodeResourceGroup = "nodes." }},
 		{"a tier", "tier", func(a *args) { a.Tier = "standard" }},
 		{"a channel", "upgradeChannel", func(a *args) { a.UpgradeChannel = "Stable" }},
 		{"a node OS channel", "nodeOsUpgradeChannel", func(a *args) { a.NodeOSUpgradeChannel = "nodeImage" }},
@@ -175,6 +179,9 @@ func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
 			wantRefused(t, func(ctx *pulumi.Context) error {
 				args := aksArgs()
 				test.change(args)
+				if v := args.Validate(); len(v) != 1 || v[0].Path != test.path {
+					t.Errorf("before the program runs, got %v", v)
+				}
 				_, err := components.NewAksWithCsi(ctx, "cluster", args)
 				return err
 			}, test.path)
@@ -201,7 +208,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
 	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
 	args.DiskEncryptionSetID = pulumi.String("disk-encryption-set-id")
-	args.Lock, args.Protect = true, true
+	args.Lock, args.Protect, args.NodeResourceGroup = true, true, "nodes"
 	return args
 }
 
@@ -232,7 +239,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	e := runProduction(t)
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"sku.name": "Base", "sku.tier": "Standard", "supportPlan": nil,
+		"sku.name": "Base", "sku.tier": "Standard", "supportPlan": "KubernetesOfficial",
 		"autoUpgradeProfile.upgradeChannel":       "stable",
 		"autoUpgradeProfile.nodeOSUpgradeChannel": "SecurityPatch",
 		"enableRBAC":                                                    true,
@@ -262,6 +269,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 		"securityProfile.imageCleaner.enabled":                          true,
 		"securityProfile.imageCleaner.intervalHours":                    48.0,
 		"diskEncryptionSetID":                                           "disk-encryption-set-id",
+		"nodeResourceGroup":                                             "nodes",
 	})
 	if !cluster.RPC.GetProtect() {
 		t.Error("the cluster is not protected")
@@ -270,25 +278,60 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	id := mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks"
 	wantInputs(t, diagnostics, map[string]any{
 		"resourceUri": id, "workspaceId": "workspace-id",
-		"logs[0].category": "kube-audit-admin", "logs[0].enabled": true, "logs[1].category": "guard", "logs[1].enabled": true,
+		"metrics[0].category": "AllMetrics", "metrics[0].enabled": true,
 	})
+	for i, category := range []string{
+		"kube-audit-admin", "guard", "cluster-autoscaler", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+	} {
+		wantInputs(t, diagnostics, map[string]any{
+			fmt.Sprintf("logs[%d].category", i): category, fmt.Sprintf("logs[%d].enabled", i): true,
+		})
+	}
 	wantInputs(t, lock, map[string]any{"scope": id, "level": "CanNotDelete"})
 	if !lock.WaitsFor(diagnostics) {
 		t.Error("the lock would keep the diagnostics from being deleted")
 	}
 }
 
-func TestLeftOutSafeguardsAreNotSent(t *testing.T) {
+// AKS keeps what a body leaves out as it was.
+func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"sku": nil, "autoUpgradeProfile": nil, "aadProfile": nil, "apiServerAccessProfile": nil, "diskEncryptionSetID": nil,
-		"networkProfile.networkPolicy": nil, "networkProfile.networkDataplane": nil, "networkProfile.dnsServiceIP": "10.0.0.10",
-		"addonProfiles.azurepolicy": nil, "addonProfiles.omsagent": nil, "securityProfile.defender": nil, "securityProfile.imageCleaner": nil,
-		"disableLocalAccounts": false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
+		"aadProfile": nil, "diskEncryptionSetID": nil, "nodeResourceGroup": nil,
+		// A change of the network would replace the clusters of older versions.
+		"networkProfile": map[string]any{
+			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
+			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
+		},
+		"sku.tier": "Free", "supportPlan": "KubernetesOfficial",
+		"autoUpgradeProfile":                        map[string]any{"upgradeChannel": "none", "nodeOSUpgradeChannel": "NodeImage"},
+		"apiServerAccessProfile.authorizedIPRanges": []any{}, "apiServerAccessProfile.disableRunCommand": false,
+		"apiServerAccessProfile.enablePrivateCluster": false, "apiServerAccessProfile.privateDNSZone": nil,
+		"addonProfiles.azurepolicy": map[string]any{"enabled": false}, "addonProfiles.omsagent": map[string]any{"enabled": false},
+		"securityProfile.defender":     map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
+		"securityProfile.imageCleaner": map[string]any{"enabled": false},
+		"disableLocalAccounts":         false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
 	})
 	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
 		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))
+	}
+}
+
+func TestProtectedComponentProtectsItsCluster(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs(), pulumi.Protect(true))
+		return err
+	})
+	if cluster := e.Get(t, "cluster-cluster"); !cluster.RPC.GetProtect() {
+		t.Error("the option does not reach the cluster")
+	}
+}
+
+func TestDefaultGroupOfTheNodesIsNamedAfterTheCluster(t *testing.T) {
+	if got := components.DefaultNodeResourceGroup("group", "aks", "eastus"); got != "MC_group_aks_eastus" {
+		t.Error(got)
 	}
 }
 

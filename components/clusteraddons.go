@@ -18,9 +18,13 @@ const (
 
 const secretsProviderAddon = "azureKeyvaultSecretsProvider"
 
-// auditLogs are the logs of a cluster that reviewers ask for: who changed what, who signed in, and why nodes came and went
-// (https://learn.microsoft.com/azure/aks/monitor-aks-reference#resource-logs).
-var auditLogs = []string{"kube-audit-admin", "guard", "cluster-autoscaler"}
+// controlPlaneLogs are the logs of a cluster that reviewers ask for: who changed what, who signed in, why nodes came and went, and what
+// the control plane's parts say. The rest is kube-audit, which has every reading request too and is by far the largest
+// (https://learn.microsoft.com/azure/aks/monitor-aks-reference#resource-logs,
+// https://azure.github.io/PSRule.Rules.Azure/en/rules/Azure.AKS.PlatformLogs/).
+var controlPlaneLogs = []string{
+	"kube-audit-admin", "guard", "cluster-autoscaler", "kube-apiserver", "kube-controller-manager", "kube-scheduler",
+}
 
 func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfileMap {
 	addons := containerservice.ManagedClusterAddonProfileMap{
@@ -31,9 +35,8 @@ func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfile
 				"rotationPollInterval": pulumi.String(withDefault(args.RotationPollInterval, defaultRotationPollInterval)),
 			},
 		},
-	}
-	if args.AzurePolicy {
-		addons["azurepolicy"] = containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(true)}
+		"azurepolicy": containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(args.AzurePolicy)},
+		"omsagent":    containerservice.ManagedClusterAddonProfileArgs{Enabled: pulumi.Bool(false)},
 	}
 	if args.ContainerInsights {
 		addons["omsagent"] = containerservice.ManagedClusterAddonProfileArgs{
@@ -48,21 +51,21 @@ func (args *AksWithCsiArgs) addons() containerservice.ManagedClusterAddonProfile
 }
 
 func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSecurityProfileArgs {
-	profile := containerservice.ManagedClusterSecurityProfileArgs{
-		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+	defender := containerservice.ManagedClusterSecurityProfileDefenderArgs{
+		SecurityMonitoring: containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{
+			Enabled: pulumi.Bool(args.Defender),
+		},
 	}
 	if args.Defender {
-		profile.Defender = containerservice.ManagedClusterSecurityProfileDefenderArgs{
-			LogAnalyticsWorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
-			SecurityMonitoring:              containerservice.ManagedClusterSecurityProfileDefenderSecurityMonitoringArgs{Enabled: pulumi.Bool(true)},
-		}
+		defender.LogAnalyticsWorkspaceResourceId = optionalInput(args.LogAnalyticsWorkspaceID)
 	}
-	if args.ImageCleanerHours != 0 {
-		profile.ImageCleaner = containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
-			Enabled: pulumi.Bool(true), IntervalHours: pulumi.Int(args.ImageCleanerHours),
-		}
+	return containerservice.ManagedClusterSecurityProfileArgs{
+		WorkloadIdentity: containerservice.ManagedClusterSecurityProfileWorkloadIdentityArgs{Enabled: pulumi.Bool(true)},
+		Defender:         defender,
+		ImageCleaner: containerservice.ManagedClusterSecurityProfileImageCleanerArgs{
+			Enabled: pulumi.Bool(args.ImageCleanerHours != 0), IntervalHours: optionalInt(args.ImageCleanerHours),
+		},
 	}
-	return profile
 }
 
 func (v *Violations) validateAddons(args *AksWithCsiArgs) {

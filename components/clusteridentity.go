@@ -20,7 +20,9 @@ var poolSubnetID = regexp.MustCompile(
 
 // controlPlaneIdentity is who the control plane is in Azure. In subnets of others it needs a role before the cluster is created, which
 // an identity that Azure makes with the cluster cannot have (https://learn.microsoft.com/azure/aks/use-managed-identity).
-func (c *AksWithCsi) controlPlaneIdentity(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (containerservice.ManagedClusterIdentityArgs, error) {
+func (c *AksWithCsi) controlPlaneIdentity(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
+) (containerservice.ManagedClusterIdentityArgs, error) {
 	id := args.IdentityID
 	if id == nil {
 		made, err := c.newControlPlaneIdentity(ctx, name, args)

@@ -38,13 +38,12 @@ type APIServerArgs struct {
 	DisableRunCommand bool `pulumi:"disableRunCommand,optional"`
 }
 
-func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfilePtrInput {
-	api := args.APIServer
-	if api == nil {
-		return nil
+func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
+	var api APIServerArgs
+	if args.APIServer != nil {
+		api = *args.APIServer
 	}
 	profile := containerservice.ManagedClusterAPIServerAccessProfileArgs{
-		AuthorizedIPRanges:   listOrNothing(api.AuthorizedIPRanges),
 		EnablePrivateCluster: pulumi.Bool(api.Private),
 		DisableRunCommand:    pulumi.Bool(api.DisableRunCommand),
 	}
@@ -53,7 +52,10 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 		profile.PrivateDNSZone = pulumi.String(zone)
 		// Azure's default tells the private address to everybody; without a zone there is no other name.
 		profile.EnablePrivateClusterPublicFQDN = pulumi.Bool(zone == "none")
+		return profile
 	}
+	// An empty list opens the API server again.
+	profile.AuthorizedIPRanges = pulumi.ToStringArray(api.AuthorizedIPRanges)
 	return profile
 }
 
@@ -112,6 +114,25 @@ func (v *Violations) validateNetwork(args *AksWithCsiArgs) {
 	}
 }
 
+// validateSubnets checks which pools have a subnet, not which one.
+func (v *Violations) validateSubnets(args *AksWithCsiArgs) {
+	system := args.systemPool()
+	for i, pool := range args.NodePools {
+		path := fmt.Sprintf("nodePools[%d].subnetId", i)
+		if system.SubnetID != nil {
+			v.required(path, pool.SubnetID)
+		} else if pool.SubnetID != nil {
+			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
+		}
+	}
+	switch args.OutboundType {
+	case "userDefinedRouting", "userAssignedNATGateway":
+		v.required("systemPool.subnetId", system.SubnetID)
+	case "managedNATGateway":
+		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
+	}
+}
+
 // ipv4Range checks a range that names its first address and has at most so many bits.
 func (v *Violations) ipv4Range(path, given string, bitsMax int, allowed string) (netip.Prefix, bool) {
 	r, err := netip.ParsePrefix(given)
@@ -125,7 +146,8 @@ func (v *Violations) validateAPIServer(api *APIServerArgs) {
 		return
 	}
 	const path = "apiServer"
-	v.check(len(api.AuthorizedIPRanges) <= authorizedRangesMax, path+".authorizedIpRanges", len(api.AuthorizedIPRanges), "at most 200 ranges")
+	v.check(len(api.AuthorizedIPRanges) <= authorizedRangesMax, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
+		fmt.Sprintf("at most %d ranges", authorizedRangesMax))
 	v.check(len(api.AuthorizedIPRanges) == 0 || !api.Private, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
 		"none with private, which has no public address")
 	for i, r := range api.AuthorizedIPRanges {

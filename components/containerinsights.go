@@ -33,7 +33,7 @@ func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args
 		Destinations: insights.DataCollectionRuleDestinationsArgs{
 			LogAnalytics: insights.LogAnalyticsDestinationArray{insights.LogAnalyticsDestinationArgs{
 				Name:                pulumi.String(insightsDestination),
-				WorkspaceResourceId: idOrNothing(args.LogAnalyticsWorkspaceID),
+				WorkspaceResourceId: optionalInput(args.LogAnalyticsWorkspaceID),
 			}},
 		},
 		DataFlows: insights.DataFlowArray{insights.DataFlowArgs{
@@ -44,11 +44,12 @@ func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args
 	if err != nil {
 		return nil, fmt.Errorf("creating the data collection rule: %w", err)
 	}
-	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", &insights.DataCollectionRuleAssociationArgs{
+	follow := &insights.DataCollectionRuleAssociationArgs{
 		AssociationName:      pulumi.String(insightsAssociation),
 		DataCollectionRuleId: rule.ID(),
 		ResourceUri:          c.ClusterID,
-	}, pulumi.Parent(c))
+	}
+	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", follow, pulumi.Parent(c))
 	if err != nil {
 		return nil, fmt.Errorf("associating the data collection rule: %w", err)
 	}

@@ -2,7 +2,6 @@ package components
 
 import (
 	"fmt"
-	"reflect"
 	"regexp"
 	"strings"
 
@@ -116,13 +115,7 @@ func (v *Violations) validateExisting(args *AksWithCsiArgs) {
 	case !byID && (!given[0] || !given[1]):
 		*v = append(*v, Violation{Path: "existingCluster", Given: "neither", Allowed: one})
 	}
-	fields := reflect.ValueOf(*args)
-	for i := range fields.NumField() {
-		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
-		if path != "existingCluster" && path != "entra" && !fields.Field(i).IsZero() {
-			*v = append(*v, Violation{Path: path, Given: "a value", Allowed: notManaged})
-		}
-	}
+	v.nothingBeside(*args, notManaged, "existingCluster", "entra")
 	if args.Entra != nil && len(args.Entra.AdminGroupIDs) > 0 {
 		*v = append(*v, Violation{Path: "entra.adminGroupIds", Given: "a value", Allowed: notManaged})
 	}

@@ -52,27 +52,5 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult) Violations 
 
 // validateExistingVault refuses what an existing vault would silently not get.
 func (v *Violations) validateExistingVault(args *KeyVaultStackArgs) {
-	for _, one := range []struct {
-		path  string
-		given bool
-	}{
-		{"resourceGroupName", args.ResourceGroupName != nil},
-		{"location", args.Location != nil},
-		{"tenantId", args.TenantID != nil},
-		{"tags", args.Tags != nil},
-		{"namePrefix", args.NamePrefix != ""},
-		{"createMode", args.CreateMode != ""},
-		{"sku", args.Sku != ""},
-		{"softDeleteRetentionDays", args.SoftDeleteRetentionDays != 0},
-		{"purgeProtection", args.PurgeProtection},
-		{"publicNetworkAccess", args.PublicNetworkAccess != ""},
-		{"network", args.Network != nil},
-		{"privateEndpoint", args.PrivateEndpoint != nil},
-		{"logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID != nil},
-		{"lock", args.Lock},
-	} {
-		if one.given {
-			*v = append(*v, Violation{Path: one.path, Given: "a value", Allowed: "nothing beside existingVaultId, whose vault is not managed"})
-		}
-	}
+	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed", "existingVaultId", "protect", "secrets", "keys")
 }

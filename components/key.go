@@ -94,7 +94,7 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 		ResourceGroupName: vault.group,
 		VaultName:         vault.name,
 		KeyName:           pulumi.String(k.Name),
-		Tags:              optionalTags(k.Tags),
+		Tags:              optionalMap(k.Tags),
 		Properties:        properties,
 	}, options...)
 }
@@ -119,17 +119,6 @@ func rotationPolicy(r *KeyRotationArgs) keyvault.RotationPolicyPtrInput {
 		policy.Attributes = keyvault.KeyRotationPolicyAttributesArgs{ExpiryTime: optional(r.ExpiresAfter)}
 	}
 	return policy
-}
-
-// optionalFloat is for the dates of keys, which the SDK declares as floating-point numbers.
-func optionalFloat(n pulumi.IntPtrInput) pulumi.Float64PtrInput {
-	if n == nil {
-		return nil
-	}
-	return n.ToIntPtrOutput().ApplyT(func(n *int) *float64 {
-		f := float64(*n)
-		return &f
-	}).(pulumi.Float64PtrOutput)
 }
 
 var (

@@ -172,8 +172,8 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
-	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its name "+
-		"can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
+	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its "+
+		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)
@@ -238,14 +238,6 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}, nil
 }
 
-// ARM refuses enablePurgeProtection: false.
-func trueOrNothing(b bool) pulumi.BoolPtrInput {
-	if !b {
-		return nil
-	}
-	return pulumi.BoolPtr(true)
-}
-
 // newObjects fills the vault.
 func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var objects []pulumi.Resource
@@ -275,7 +267,9 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 
 // newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever uses the vault
 // has to wait for.
-func (c *KeyVaultStack) newSurroundings(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource) ([]pulumi.Resource, error) {
+func (c *KeyVaultStack) newSurroundings(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource,
+) ([]pulumi.Resource, error) {
 	if args.PrivateEndpoint != nil {
 		endpoint, err := c.newPrivateEndpoint(ctx, name, args, vault.id)
 		if err != nil {
@@ -301,7 +295,7 @@ func (c *KeyVaultStack) newSurroundings(ctx *pulumi.Context, name string, args *
 	return contents, nil
 }
 
-// Validate checks every plain argument and returns all violations.
+// Validate checks every plain argument, and whether the Inputs are there that plain arguments need, and returns all violations.
 func (args *KeyVaultStackArgs) Validate() Violations {
 	var v Violations
 	if args.ExistingVaultID == nil {
@@ -342,14 +336,6 @@ func (v *Violations) requiredForVault(args *KeyVaultStackArgs) {
 	}
 	v.required("resourceGroupName", args.ResourceGroupName)
 	v.required("tenantId", args.TenantID)
-	if args.PrivateEndpoint != nil {
-		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
-	}
-	if args.Network != nil {
-		for i, id := range args.Network.SubnetIDs {
-			v.required(fmt.Sprintf("network.subnetIds[%d]", i), id)
-		}
-	}
 }
 
 // uniqueObject checks the name of a secret or key; Key Vault compares names without regard to case.

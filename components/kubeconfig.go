@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -14,8 +13,6 @@ import (
 )
 
 const defaultLogin = "azurecli"
-
-var groupID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in Azure. Whoever runs
 // the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource group, or membership in an
@@ -38,8 +35,8 @@ func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrIn
 	return containerservice.ManagedClusterAADProfileArgs{
 		Managed:             pulumi.Bool(true),
 		EnableAzureRBAC:     pulumi.Bool(true),
-		AdminGroupObjectIDs: listOrNothing(entra.AdminGroupIDs),
-		TenantID:            idOrNothing(entra.TenantID),
+		AdminGroupObjectIDs: pulumi.ToStringArray(entra.AdminGroupIDs), // an empty list takes those from before away
+		TenantID:            optionalInput(entra.TenantID),
 	}
 }
 
@@ -48,7 +45,7 @@ func (v *Violations) validateEntra(entra *EntraArgs) {
 		return
 	}
 	for i, group := range entra.AdminGroupIDs {
-		v.match(groupID, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
+		v.match(guid, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
 	}
 	v.oneOf("entra.login", withDefault(entra.Login, defaultLogin), "azurecli", "workloadidentity", "spn", "msi")
 }
@@ -91,7 +88,7 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs) pulumi.S
 // aksServerID is the Entra application of every AKS API server: https://azure.github.io/kubelogin/concepts/aks.html
 const aksServerID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
-// kubeconfig is what this package has to know of one; the rest it keeps.
+// kubeconfigFile is what this package has to know of a kubeconfig; the rest it keeps.
 type kubeconfigFile struct {
 	Users []kubeconfigUser `yaml:"users"`
 	Rest  map[string]any   `yaml:",inline"`

@@ -3,7 +3,10 @@ package components
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -22,6 +25,48 @@ func (v *Violations) dnsLabel(path, given string) {
 func (v *Violations) dnsSubdomain(path, given string) {
 	v.check(len(given) <= 253 && dnsSubdomain.MatchString(given), path, given,
 		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
+}
+
+// labelPart is a label's value, or its key after the prefix; annotations have the same keys:
+// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+var labelPart = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
+
+// maxAnnotations is the limit of Kubernetes for all annotations of an object, in bytes.
+const maxAnnotations = 256 << 10
+
+func validLabelKey(key string) bool {
+	prefix, name, prefixed := strings.Cut(key, "/")
+	if !prefixed {
+		return labelPart.MatchString(key)
+	}
+	return labelPart.MatchString(name) && len(prefix) <= 253 && dnsSubdomain.MatchString(prefix)
+}
+
+// validateLabels checks labels; the keys in own are set already.
+func (v *Violations) validateLabels(at string, labels map[string]string, own ...string) {
+	v.validateKeys(at, labels, own)
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		v.check(labels[key] == "" || labelPart.MatchString(labels[key]), at+"."+key, labels[key],
+			"nothing, or 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+	}
+}
+
+// validateAnnotations checks annotations; the keys in own are set already.
+func (v *Violations) validateAnnotations(at string, annotations map[string]string, own ...string) {
+	v.validateKeys(at, annotations, own)
+	size := 0
+	for key, value := range annotations {
+		size += len(key) + len(value)
+	}
+	v.check(size <= maxAnnotations, at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
+}
+
+func (v *Violations) validateKeys(at string, metadata map[string]string, own []string) {
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		v.check(validLabelKey(key), at, key, "keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last, "+
+			"after an optional DNS subdomain and slash")
+		v.check(!slices.Contains(own, key), at, key, "keys other than "+strings.Join(own, ", ")+", which is set already")
+	}
 }
 
 // ErrNoKubernetesProvider says that a component was given no way to the cluster.

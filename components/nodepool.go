@@ -21,6 +21,12 @@ const (
 // https://learn.microsoft.com/azure/aks/use-system-pools
 const criticalAddonsOnly = "CriticalAddonsOnly=true:NoSchedule"
 
+// What AKS puts on spot nodes. It is sent too, so that a refresh finds what was sent: https://learn.microsoft.com/azure/aks/spot-node-pool
+const (
+	spotLabel = "kubernetes.azure.com/scalesetpriority"
+	spotTaint = spotLabel + "=spot:NoSchedule"
+)
+
 // AKS' limits of a pool: https://learn.microsoft.com/azure/aks/quotas-skus-regions and
 // https://learn.microsoft.com/azure/aks/create-node-pools#limitations
 const (
@@ -37,19 +43,8 @@ var (
 	vmSize   = regexp.MustCompile(`^[0-9a-zA-Z_-]+$`)
 )
 
-// Kubernetes' rules for labels and taints:
-// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
-const (
-	labelName   = `[0-9A-Za-z]([0-9A-Za-z_.-]{0,61}[0-9A-Za-z])?`
-	labelPrefix = `[0-9a-z]([0-9a-z.-]{0,251}[0-9a-z])?/`
-)
-
-var (
-	reservedLabel  = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
-	nodeLabelKey   = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `$`)
-	nodeLabelValue = regexp.MustCompile(`^(` + labelName + `)?$`)
-	nodeTaint      = regexp.MustCompile(`^(` + labelPrefix + `)?` + labelName + `=` + labelName + `:(NoSchedule|PreferNoSchedule|NoExecute)$`)
-)
+// reservedLabel is the key of a label that AKS keeps for itself: https://learn.microsoft.com/azure/aks/use-labels
+var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 
 // NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces the nodes of
 // a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
@@ -59,12 +54,12 @@ type NodePoolArgs struct {
 	Name string `pulumi:"name,optional"`
 	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
-	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it is only the number to start
-	// with: the autoscaler decides from then on, and a change of Count has no effect.
+	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
+	// number to start with, from which the autoscaler goes on; it is sent again when the arguments of the pool change.
 	Count int `pulumi:"count,optional"`
-	// MinCount is the fewest nodes the autoscaler keeps, 1-1000. Left out, together with MaxCount: no autoscaling.
+	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Left out: none, one in the system pool.
 	MinCount int `pulumi:"minCount,optional"`
-	// MaxCount is the most nodes the autoscaler makes, MinCount-1000. Left out, together with MinCount: no autoscaling.
+	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Left out: no autoscaling.
 	MaxCount int `pulumi:"maxCount,optional"`
 	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Left out: Azure
 	// chooses, without any promise. A change replaces the nodes.
@@ -76,8 +71,8 @@ type NodePoolArgs struct {
 	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Left out: Azure's default for the VM size. A change replaces
 	// the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay network. A change replaces the
-	// nodes.
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay
+	// network. A change replaces the nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
 	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
 	// own (https://learn.microsoft.com/azure/aks/use-labels). Left out: those of AKS.
@@ -89,9 +84,10 @@ type NodePoolArgs struct {
 	// subnet are given the same Input, so that its role is assigned once. Left out: AKS makes a network. A change replaces the
 	// nodes.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
-	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. AKS taints them
-	// with kubernetes.azure.com/scalesetpriority=spot:NoSchedule. Not for the system pool. Left out: regular nodes. A change
-	// replaces the nodes.
+	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They have AKS' label
+	// kubernetes.azure.com/scalesetpriority=spot and the taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule
+	// (https://learn.microsoft.com/azure/aks/spot-node-pool). Not for the system pool. Left out: regular nodes. A change replaces the
+	// nodes.
 	Spot bool `pulumi:"spot,optional"`
 	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
 	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Left out: only what is on managed disks. A change replaces
@@ -113,6 +109,9 @@ func (args *AksWithCsiArgs) systemPool() NodePoolArgs {
 		pool = *args.SystemPool
 	}
 	pool.Name = withDefault(pool.Name, defaultSystemPoolName)
+	if pool.autoscaled() {
+		pool.MinCount = withDefault(pool.MinCount, 1)
+	}
 	return pool
 }
 
@@ -124,42 +123,53 @@ func (args *AksWithCsiArgs) pools() []NodePoolArgs {
 func (p NodePoolArgs) autoscaled() bool { return p.MinCount != 0 || p.MaxCount != 0 }
 
 // startCount is the number of nodes to create; Azure wants it between the autoscaler's bounds.
-func (p NodePoolArgs) startCount() int { return withDefault(p.Count, max(p.MinCount, 1)) }
+func (p NodePoolArgs) startCount() int {
+	if p.autoscaled() {
+		return withDefault(p.Count, p.MinCount)
+	}
+	return withDefault(p.Count, 1)
+}
 
 func (p NodePoolArgs) taints() pulumi.StringArrayInput {
 	taints := slices.Clone(p.Taints)
 	if p.CriticalAddonsOnly {
 		taints = append(taints, criticalAddonsOnly)
 	}
-	return listOrNothing(taints)
+	if p.Spot && !slices.Contains(taints, spotTaint) {
+		taints = append(taints, spotTaint)
+	}
+	return optionalList(taints)
 }
 
 func (p NodePoolArgs) labels() pulumi.StringMapInput {
-	if len(p.Labels) == 0 {
-		return nil
+	labels := map[string]string{}
+	maps.Copy(labels, p.Labels)
+	if p.Spot {
+		labels[spotLabel] = "spot"
 	}
-	return pulumi.ToStringMap(p.Labels)
+	return optionalMap(labels)
 }
 
-// profile is the pool as a part of the cluster.
-func (p NodePoolArgs) profile(version string) containerservice.ManagedClusterAgentPoolProfileArgs {
+// profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only
+// (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
+func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.ManagedClusterAgentPoolProfileArgs {
 	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name:                   pulumi.String(p.Name),
 		Mode:                   containerservice.AgentPoolModeSystem,
 		Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
 		OsType:                 pulumi.String("Linux"),
-		OrchestratorVersion:    optional(version),
 		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 		Count:                  pulumi.Int(p.startCount()),
-		AvailabilityZones:      listOrNothing(p.Zones),
+		AvailabilityZones:      optionalList(p.Zones),
 		OsDiskType:             optional(p.OSDiskType),
-		OsDiskSizeGB:           positive(p.OSDiskSizeGB),
-		MaxPods:                positive(p.MaxPods),
+		OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
+		MaxPods:                optionalInt(p.MaxPods),
 		NodeLabels:             p.labels(),
 		NodeTaints:             p.taints(),
-		VnetSubnetID:           idOrNothing(p.SubnetID),
+		VnetSubnetID:           optionalInput(p.SubnetID),
 		EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 		EnableNodePublicIP:     pulumi.Bool(false),
+		Tags:                   tags,
 	}
 	if p.autoscaled() {
 		profile.EnableAutoScaling, profile.MinCount, profile.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
@@ -169,7 +179,9 @@ func (p NodePoolArgs) profile(version string) containerservice.ManagedClusterAge
 
 // newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at a time, and
 // answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
-func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster) ([]pulumi.Resource, error) {
+func (c *AksWithCsi) newNodePools(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
+) ([]pulumi.Resource, error) {
 	var pools, previous []pulumi.Resource
 	for _, p := range args.NodePools {
 		pool := &containerservice.AgentPoolArgs{
@@ -182,13 +194,13 @@ func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWit
 			OrchestratorVersion:    optional(args.KubernetesVersion),
 			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 			Count:                  pulumi.Int(p.startCount()),
-			AvailabilityZones:      listOrNothing(p.Zones),
+			AvailabilityZones:      optionalList(p.Zones),
 			OsDiskType:             optional(p.OSDiskType),
-			OsDiskSizeGB:           positive(p.OSDiskSizeGB),
-			MaxPods:                positive(p.MaxPods),
+			OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
+			MaxPods:                optionalInt(p.MaxPods),
 			NodeLabels:             p.labels(),
 			NodeTaints:             p.taints(),
-			VnetSubnetID:           idOrNothing(p.SubnetID),
+			VnetSubnetID:           optionalInput(p.SubnetID),
 			EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 			EnableNodePublicIP:     pulumi.Bool(false),
 			Tags:                   args.Tags,
@@ -200,7 +212,6 @@ func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWit
 		}
 		if p.autoscaled() {
 			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
-			opts = append(opts, pulumi.IgnoreChanges([]string{"count"}))
 		}
 		if p.Spot {
 			pool.ScaleSetPriority = containerservice.ScaleSetPrioritySpot
@@ -217,37 +228,13 @@ func (c *AksWithCsi) newNodePools(ctx *pulumi.Context, name string, args *AksWit
 	return pools, nil
 }
 
-// positive is a plain number as an optional input; zero leaves it out.
-func positive(n int) pulumi.IntPtrInput {
-	if n == 0 {
-		return nil
-	}
-	return pulumi.IntPtr(n)
-}
-
-// listOrNothing is a plain list as an optional input; an empty one leaves it out.
-func listOrNothing(list []string) pulumi.StringArrayInput {
-	if len(list) == 0 {
-		return nil
-	}
-	return pulumi.ToStringArray(list)
-}
-
-// idOrNothing is a required kind of input as an optional one.
-func idOrNothing(id pulumi.StringInput) pulumi.StringPtrInput {
-	if id == nil {
-		return nil
-	}
-	return id.ToStringOutput().ToStringPtrOutput()
-}
-
 func (v *Violations) validatePools(args *AksWithCsiArgs) {
 	system := args.systemPool()
 	v.validatePool("systemPool", system)
 	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
 		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
 	for i, t := range system.Taints {
-		v.check(!nodeTaint.MatchString(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
+		v.check(!validTaint(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
 			"the effect PreferNoSchedule on the system pool, or criticalAddonsOnly instead")
 	}
 	v.check(!system.Spot, "systemPool.spot", system.Spot, "false; the system pool has to stay")
@@ -282,27 +269,33 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))
 	v.check(p.MaxPods == 0 || p.MaxPods >= maxPodsMin && p.MaxPods <= maxPodsMax, path+".maxPods", p.MaxPods,
 		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
+	v.validateLabels(path+".labels", p.Labels)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
-		at := path + ".labels." + key
-		v.check(nodeLabelKey.MatchString(key) && !reservedLabel.MatchString(key), at, key,
-			"a label's key by Kubernetes' rules, without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
-		v.match(nodeLabelValue, at, p.Labels[key], "at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+		v.check(!reservedLabel.MatchString(key), path+".labels", key, "keys without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
 	}
 	for i, t := range p.Taints {
-		v.match(nodeTaint, fmt.Sprintf("%s.taints[%d]", path, i), t, "key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
+		v.check(validTaint(t), fmt.Sprintf("%s.taints[%d]", path, i), t,
+			"key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")
 	}
+}
+
+// validTaint holds a taint to Kubernetes' rules, which are those of labels:
+// https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/node-v1/#NodeSpec
+func validTaint(taint string) bool {
+	key, rest, _ := strings.Cut(taint, "=")
+	value, effect, _ := strings.Cut(rest, ":")
+	return validLabelKey(key) && labelPart.MatchString(value) && slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect)
 }
 
 func (v *Violations) validateCounts(path string, p NodePoolArgs) {
 	fewest, most := 1, nodeCountMax
 	if p.autoscaled() {
-		v.check(p.MinCount >= 1 && p.MinCount <= nodeCountMax, path+".minCount", p.MinCount, fmt.Sprintf("1-%d nodes, with maxCount", nodeCountMax))
-		if p.MinCount < 1 || p.MinCount > nodeCountMax {
+		if p.MinCount < 0 || p.MinCount > nodeCountMax {
+			v.add(path+".minCount", p.MinCount, fmt.Sprintf("up to %d nodes, with maxCount", nodeCountMax))
 			return
 		}
-		v.check(p.MaxCount >= p.MinCount && p.MaxCount <= nodeCountMax, path+".maxCount", p.MaxCount,
-			fmt.Sprintf("%d-%d nodes, at least minCount", p.MinCount, nodeCountMax))
-		if p.MaxCount < p.MinCount || p.MaxCount > nodeCountMax {
+		if p.MaxCount < max(p.MinCount, 1) || p.MaxCount > nodeCountMax {
+			v.add(path+".maxCount", p.MaxCount, fmt.Sprintf("%d-%d nodes, at least minCount", max(p.MinCount, 1), nodeCountMax))
 			return
 		}
 		fewest, most = p.MinCount, p.MaxCount

@@ -47,7 +47,7 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 		"agentPoolProfiles[0].name":                   "sys",
 		"agentPoolProfiles[0].mode":                   "System",
 		"agentPoolProfiles[0].vmSize":                 "Standard_D4ds_v5",
-		"agentPoolProfiles[0].orchestratorVersion":    "1.34",
+		"agentPoolProfiles[0].orchestratorVersion":    nil, // AKS takes those of all pools or none, and apps is not there
 		"agentPoolProfiles[0].enableAutoScaling":      true,
 		"agentPoolProfiles[0].count":                  3.0,
 		"agentPoolProfiles[0].minCount":               3.0,
@@ -63,9 +63,6 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 		"agentPoolProfiles[0].enableNodePublicIP":     false,
 		"agentPoolProfiles[1]":                        nil,
 	})
-	if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Equal(ignored, []string{"agentPoolProfiles[0].count"}) {
-		t.Errorf("changes of %v are ignored, want the autoscaled count", ignored)
-	}
 }
 
 func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
@@ -74,13 +71,10 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 		args.NodePools = []components.NodePoolArgs{
 			{Name: "apps", Count: 2, Taints: []string{"team=a:NoSchedule"}},
 			{Name: "scaled", MinCount: 2, MaxCount: 9, Count: 4},
-			{Name: "spot", Spot: true},
+			{Name: "spot", Spot: true, Labels: map[string]string{"team": "a"}, Taints: []string{"team=a:NoSchedule"}},
 		}
 	})
 	cluster := e.Get(t, "cluster-cluster")
-	if len(cluster.RPC.GetIgnoreChanges()) > 0 {
-		t.Error("changes of a fixed count are ignored")
-	}
 	apps, scaled, spot := e.Get(t, "cluster-pool-apps"), e.Get(t, "cluster-pool-scaled"), e.Get(t, "cluster-pool-spot")
 	wantInputs(t, apps, map[string]any{
 		"resourceName": "aks", "agentPoolName": "apps", "mode": "User", "osType": "Linux", "orchestratorVersion": "1.34.1",
@@ -90,10 +84,11 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	wantInputs(t, scaled, map[string]any{"enableAutoScaling": true, "minCount": 2.0, "maxCount": 9.0, "count": 4.0})
 	wantInputs(t, spot, map[string]any{
 		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
+		// AKS would add them, and a refresh find them.
+		"nodeLabels": map[string]any{"team": "a", "kubernetes.azure.com/scalesetpriority": "spot"},
+		"nodeTaints": []any{"team=a:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"},
 	})
-	if !slices.Equal(scaled.RPC.GetIgnoreChanges(), []string{"count"}) || len(apps.RPC.GetIgnoreChanges()) > 0 {
-		t.Error("not exactly the changes of an autoscaled count are ignored")
-	}
+	wantInputs(t, apps, map[string]any{"nodeLabels": nil})
 	if !scaled.WaitsFor(apps) || !spot.WaitsFor(scaled) || apps.WaitsFor(scaled) {
 		t.Error("the pools are not created one after another")
 	}
@@ -114,6 +109,63 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.SystemPool = &components.NodePoolArgs{MaxCount: 3}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", MaxCount: 3}}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
+		"agentPoolProfiles[0].enableAutoScaling": true,
+		"agentPoolProfiles[0].count":             1.0, "agentPoolProfiles[0].minCount": 1.0, "agentPoolProfiles[0].maxCount": 3.0,
+	})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
+}
+
+func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
+	const all = 5 * 5 * 5
+	accepted := 0
+	for i := range 2 * all {
+		args, resource, at, fewest := pooledArgs(), "cluster-cluster", "agentPoolProfiles[0].", 1.0
+		pool := args.SystemPool
+		if i >= all {
+			resource, at, fewest, pool = "cluster-pool-apps", "", 0, &args.NodePools[0]
+		}
+		pool.Count, pool.MinCount, pool.MaxCount = i%5-1, i/5%5-1, i/25%5-1
+		if len(args.Validate()) > 0 {
+			continue
+		}
+		accepted++
+		e := &mockengine.Engine{}
+		run(t, e, func(ctx *pulumi.Context) error {
+			_, err := components.NewAksWithCsi(ctx, "cluster", args)
+			return err
+		})
+		got := e.Get(t, resource)
+		if ignored := got.RPC.GetIgnoreChanges(); len(ignored) > 0 {
+			t.Errorf("an older count would be sent with newer bounds: changes of %v are ignored", ignored)
+		}
+		least, most := 1.0, 1000.0
+		if got.At(at+"enableAutoScaling") != nil {
+			least, most = got.At(at+"minCount").NumberValue(), got.At(at+"maxCount").NumberValue()
+		}
+		if count := got.At(at + "count").NumberValue(); count < least || count > most || least < fewest || most < 1 {
+			t.Errorf("%s has %v nodes of %v-%v", resource, count, least, most)
+		}
+	}
+	if accepted < 30 {
+		t.Errorf("only %d are accepted", accepted)
+	}
+}
+
+func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
 }
 
 func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
@@ -201,7 +253,9 @@ func TestNodePoolRules(t *testing.T) {
 		{"too few nodes", "systemPool.count", func(a *args) { a.SystemPool.Count = -1 }},
 		{"too many nodes", "nodePools[0].count", func(a *args) { a.NodePools[0].Count = 1001 }},
 		{"fewest nodes alone", "nodePools[0].maxCount", func(a *args) { a.NodePools[0].MinCount = 2 }},
-		{"most nodes alone", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MaxCount = 2 }},
+		{"fewer than no nodes", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount, a.NodePools[0].MaxCount = -1, 2 }},
+		{"more fewest nodes than Azure's", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount = 1001 }},
+		{"at most no nodes", "systemPool.maxCount", func(a *args) { a.SystemPool.MaxCount = -1 }},
 		{"fewest above most", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 3 }},
 		{"most above Azure's", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 1001 }},
 		{"a start below the fewest", "systemPool.count", func(a *args) {
@@ -219,15 +273,18 @@ func TestNodePoolRules(t *testing.T) {
 		{"very few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 9 }},
 		{"few system pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 29 }},
 		{"many pods", "systemPool.maxPods", func(a *args) { a.SystemPool.MaxPods = 251 }},
-		{"a label's key", "systemPool.labels.a b", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
-		{"AKS' own label", "systemPool.labels.kubernetes.azure.com/mode", func(a *args) {
+		{"a label's key", "systemPool.labels", func(a *args) { a.SystemPool.Labels = map[string]string{"a b": ""} }},
+		{"AKS' own label", "systemPool.labels", func(a *args) {
 			a.SystemPool.Labels = map[string]string{"kubernetes.azure.com/mode": "user"}
 		}},
-		{"Kubernetes' own label", "systemPool.labels.node-role.kubernetes.io/apps", func(a *args) {
+		{"Kubernetes' own label", "systemPool.labels", func(a *args) {
 			a.SystemPool.Labels = map[string]string{"node-role.kubernetes.io/apps": ""}
 		}},
 		{"a label's value", "systemPool.labels.a", func(a *args) { a.SystemPool.Labels = map[string]string{"a": "b c"} }},
 		{"a taint without effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b"} }},
+		{"a taint without value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=:NoSchedule"} }},
+		{"a taint's key", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a..b/c=d:NoSchedule"} }},
+		{"a taint's value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b=c:NoSchedule"} }},
 		{"a taint's effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:noSchedule"} }},
 		{"a taint on the system pool", "systemPool.taints[0]", func(a *args) { a.SystemPool.Taints = []string{"a=b:NoSchedule"} }},
 		{"a spot system pool", "systemPool.spot", func(a *args) { a.SystemPool.Spot = true }},

@@ -16,6 +16,65 @@ func optional(s string) pulumi.StringPtrInput {
 	return pulumi.StringPtr(s)
 }
 
+// optionalInt is a plain number as an optional input; zero leaves it out.
+func optionalInt(n int) pulumi.IntPtrInput {
+	if n == 0 {
+		return nil
+	}
+	return pulumi.IntPtr(n)
+}
+
+// optionalBool is a plain bool as an optional input; nil leaves it out.
+func optionalBool(b *bool) pulumi.BoolPtrInput {
+	if b == nil {
+		return nil
+	}
+	return pulumi.BoolPtr(*b)
+}
+
+// optionalFloat is for the dates of keys, which the SDK declares as floating-point numbers.
+func optionalFloat(n pulumi.IntPtrInput) pulumi.Float64PtrInput {
+	if n == nil {
+		return nil
+	}
+	return n.ToIntPtrOutput().ApplyT(func(n *int) *float64 {
+		f := float64(*n)
+		return &f
+	}).(pulumi.Float64PtrOutput)
+}
+
+// trueOrNothing is for what Azure refuses as false.
+func trueOrNothing(b bool) pulumi.BoolPtrInput {
+	if !b {
+		return nil
+	}
+	return pulumi.BoolPtr(true)
+}
+
+// optionalList is a plain list as an optional input; an empty one leaves it out.
+func optionalList(list []string) pulumi.StringArrayInput {
+	if len(list) == 0 {
+		return nil
+	}
+	return pulumi.ToStringArray(list)
+}
+
+// optionalMap is a plain map as an optional input; the empty map leaves it out.
+func optionalMap(m map[string]string) pulumi.StringMapInput {
+	if len(m) == 0 {
+		return nil
+	}
+	return pulumi.ToStringMap(m)
+}
+
+// optionalInput is a required kind of input as an optional one; nil leaves it out.
+func optionalInput(id pulumi.StringInput) pulumi.StringPtrInput {
+	if id == nil {
+		return nil
+	}
+	return id.ToStringOutput().ToStringPtrOutput()
+}
+
 // names are the names of a list's items, in its order.
 func names[T any](items []T, name func(T) string) []string {
 	list := make([]string, len(items))

@@ -22,8 +22,6 @@ type RoleAssignmentArgs struct {
 	Scope pulumi.StringInput `pulumi:"scope"`
 }
 
-var roleGUID = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
-
 // assignRoles gives the principal each of the roles.
 func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, principalID pulumi.StringInput, parent pulumi.Resource) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
@@ -67,6 +65,6 @@ func (v *Violations) validateRoleAssignments(at string, roles []RoleAssignmentAr
 		v.dnsLabel(path+".name", role.Name)
 		v.check(!seen[role.Name], path+".name", role.Name, "a name used once in the list")
 		seen[role.Name] = true
-		v.match(roleGUID, path+".roleDefinitionId", role.RoleDefinitionID, "the GUID of a role")
+		v.match(guid, path+".roleDefinitionId", role.RoleDefinitionID, "the GUID of a role")
 	}
 }

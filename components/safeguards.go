@@ -32,7 +32,7 @@ func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pu
 	}
 	setting, err := insights.NewDiagnosticSetting(ctx, name+"-diagnostics", &insights.DiagnosticSettingArgs{
 		ResourceUri: resourceID,
-		WorkspaceId: workspaceID.ToStringOutput().ToStringPtrOutput(),
+		WorkspaceId: optionalInput(workspaceID),
 		Logs:        logs,
 		Metrics:     insights.MetricSettingsArray{insights.MetricSettingsArgs{Category: pulumi.String("AllMetrics"), Enabled: pulumi.Bool(true)}},
 	}, pulumi.Parent(parent))

@@ -100,7 +100,7 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 		ResourceGroupName: vault.group,
 		VaultName:         vault.name,
 		SecretName:        pulumi.String(s.Name),
-		Tags:              optionalTags(s.Tags),
+		Tags:              optionalMap(s.Tags),
 		Properties:        properties,
 	}, vault.objectOptions...)
 }
@@ -141,22 +141,6 @@ func (g *GenerateArgs) texts() []string {
 		texts = append(texts, strconv.FormatBool(without))
 	}
 	return texts
-}
-
-// optionalTags are an object's tags; none are left out.
-func optionalTags(tags map[string]string) pulumi.StringMapInput {
-	if len(tags) == 0 {
-		return nil
-	}
-	return pulumi.ToStringMap(tags)
-}
-
-// optionalBool is a plain bool as an optional input; nil leaves it out.
-func optionalBool(b *bool) pulumi.BoolPtrInput {
-	if b == nil {
-		return nil
-	}
-	return pulumi.BoolPtr(*b)
 }
 
 func (v *Violations) validateSecret(path string, s SecretArgs) {

@@ -3,7 +3,6 @@ package components
 import (
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -105,14 +104,6 @@ func (args *WorkloadIdentityArgs) namespaceLabels() map[string]string {
 		labels[podSecurityLabel] = args.PodSecurity
 	}
 	return labels
-}
-
-// optionalMap is a plain map as an optional input; the empty map leaves it out.
-func optionalMap(m map[string]string) pulumi.StringMapInput {
-	if len(m) == 0 {
-		return nil
-	}
-	return pulumi.ToStringMap(m)
 }
 
 // newServiceAccount creates the service account unless it exists. Its name resolves once it does, and the namespace.
@@ -217,7 +208,7 @@ func (v *Violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	if args.PodSecurity != "" {
 		v.oneOf("podSecurity", args.PodSecurity, "restricted", "baseline", "privileged")
 	}
-	v.validateMetadata("namespaceLabels", args.NamespaceLabels, validLabel, podSecurityLabel)
+	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel)
 	if !args.CreateNamespace {
 		const allowed = "nothing without createNamespace"
 		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
@@ -252,8 +243,8 @@ func (v *Violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			v.check(len(account.Labels) == 0, path+".labels", len(account.Labels), allowed)
 			continue
 		}
-		v.validateMetadata(path+".annotations", account.Annotations, func(string) bool { return true }, clientIDAnnotation)
-		v.validateMetadata(path+".labels", account.Labels, validLabel)
+		v.validateAnnotations(path+".annotations", account.Annotations, clientIDAnnotation)
+		v.validateLabels(path+".labels", account.Labels)
 	}
 }
 
@@ -270,28 +261,4 @@ func (v *Violations) validateIssuers(args *WorkloadIdentityArgs) {
 	v.check(credentials <= credentialsMax || len(args.ServiceAccounts) > credentialsMax, "additionalIssuers", len(args.AdditionalIssuers),
 		fmt.Sprintf("as many as leave at most %d federated credentials: %d service accounts with one for each issuer take %d",
 			credentialsMax, len(args.ServiceAccounts), credentials))
-}
-
-// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set, which annotations share but for
-// their values.
-var metadataName = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
-
-func validLabel(value string) bool {
-	return value == "" || metadataName.MatchString(value)
-}
-
-// validateMetadata checks labels or annotations. The keys in own are the component's.
-func (v *Violations) validateMetadata(at string, metadata map[string]string, validValue func(string) bool, own ...string) {
-	for _, key := range slices.Sorted(maps.Keys(metadata)) {
-		prefix, name, prefixed := strings.Cut(key, "/")
-		if !prefixed {
-			prefix, name = "", key
-		}
-		valid := metadataName.MatchString(name) && (!prefixed || len(prefix) <= 253 && dnsSubdomain.MatchString(prefix))
-		v.check(valid, at, key, "keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last, after a "+
-			"DNS subdomain and a slash or nothing")
-		v.check(!slices.Contains(own, key), at, key, "keys that the component does not set itself")
-		v.check(validValue(metadata[key]), at+"."+key, metadata[key],
-			"at most 63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
-	}
 }

@@ -73,14 +73,8 @@ const managedLabel = "secrets-store.csi.k8s.io/managed"
 var (
 	secretType = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._/-]*[a-zA-Z0-9])?$`)
 	secretKey  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,253}$`)
-	// https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
-	qualifiedPart = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?$`)
-	labelValue    = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9._-]{0,61}[a-zA-Z0-9])?)?$`)
-	envName       = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
+	envName    = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 )
-
-// maxAnnotations is the limit of Kubernetes for all annotations of an object, in bytes.
-const maxAnnotations = 256 << 10
 
 // secretObjects are the Secrets as the class's spec has them.
 func secretObjects(secrets []SyncSecretArgs) pulumi.Array {
@@ -159,7 +153,7 @@ func (v *Violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, ob
 			v.check(secretType.MatchString(s.Type) && s.Type != secretTypeServiceToken, item+".type", s.Type,
 				"a Secret's type, such as Opaque, but not "+secretTypeServiceToken)
 		}
-		v.validateLabels(item+".labels", s.Labels)
+		v.validateLabels(item+".labels", s.Labels, managedLabel)
 		v.validateAnnotations(item+".annotations", s.Annotations)
 		v.validateSyncData(item+".data", s, mounted)
 	}
@@ -202,32 +196,4 @@ func (v *Violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 	}
 	v.check(o.Format != "pfx" || o.Encoding == "base64", at+".file", d.File,
 		"a file in PEM, or one whose format is pfx and whose encoding is base64")
-}
-
-func (v *Violations) validateLabels(at string, labels map[string]string) {
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		v.qualifiedName(at, key)
-		v.check(key != managedLabel, at, key, "labels other than the driver's own")
-		v.match(labelValue, at+"["+key+"]", labels[key],
-			"nothing, or 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
-	}
-}
-
-func (v *Violations) validateAnnotations(at string, annotations map[string]string) {
-	size := 0
-	for _, key := range slices.Sorted(maps.Keys(annotations)) {
-		v.qualifiedName(at, key)
-		size += len(key) + len(annotations[key])
-	}
-	v.check(size <= maxAnnotations, at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
-}
-
-// qualifiedName is Kubernetes' rule for the keys of labels and annotations.
-func (v *Violations) qualifiedName(at, key string) {
-	prefix, name, prefixed := strings.Cut(key, "/")
-	if !prefixed {
-		prefix, name = "prefix", key
-	}
-	v.check(qualifiedPart.MatchString(name) && len(prefix) <= 253 && dnsSubdomain.MatchString(prefix), at, key,
-		"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last, after an optional DNS subdomain and slash")
 }

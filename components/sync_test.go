@@ -129,7 +129,7 @@ func TestSyncRules(t *testing.T) {
 		{"a version that is never mounted", "syncSecrets[0].data[0].file", func(a *args) { a.SyncSecrets[0].Data[0].File = "password/3" }},
 		{"a label's key", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["a b"] = "" }},
 		{"a label's prefix", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["Example.com/a"] = "" }},
-		{"a label's value", "syncSecrets[1].labels[empty]", func(a *args) { a.SyncSecrets[1].Labels["empty"] = "a b" }},
+		{"a label's value", "syncSecrets[1].labels.empty", func(a *args) { a.SyncSecrets[1].Labels["empty"] = "a b" }},
 		{"the driver's label", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["secrets-store.csi.k8s.io/managed"] = "false" }},
 		{"an annotation's key", "syncSecrets[1].annotations", func(a *args) { a.SyncSecrets[1].Annotations["/a"] = "" }},
 		{"annotations that are too long", "syncSecrets[1].annotations", func(a *args) {

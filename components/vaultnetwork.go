@@ -94,13 +94,12 @@ func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, arg
 	return group, nil
 }
 
-func optionalInput(s pulumi.StringInput) pulumi.StringPtrInput {
-	return s.ToStringOutput().ToStringPtrOutput()
-}
-
 func (v *Violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, "Enabled")
 	v.oneOf("publicNetworkAccess", access, "Enabled", "Disabled")
+	if args.PrivateEndpoint != nil {
+		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
+	}
 	if args.Network == nil {
 		return
 	}
@@ -109,6 +108,9 @@ func (v *Violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	v.oneOf("network.bypass", withDefault(n.Bypass, "AzureServices"), "AzureServices", "None")
 	v.check(len(n.AllowedIPRanges) <= ipRulesMax, "network.allowedIpRanges", len(n.AllowedIPRanges), fmt.Sprintf("up to %d ranges", ipRulesMax))
 	v.check(len(n.SubnetIDs) <= subnetRulesMax, "network.subnetIds", len(n.SubnetIDs), fmt.Sprintf("up to %d subnets", subnetRulesMax))
+	for i, id := range n.SubnetIDs {
+		v.required(fmt.Sprintf("network.subnetIds[%d]", i), id)
+	}
 	for i, r := range n.AllowedIPRanges {
 		v.check(publicRange(r), fmt.Sprintf("network.allowedIpRanges[%d]", i), r,
 			"a public IPv4 address or range whose address is the range's first, such as 203.0.113.7 or 203.0.113.0/24")

@@ -129,8 +129,8 @@ func TestVaultWithoutItsSubnetsRegistersNothing(t *testing.T) {
 	args := vaultArgs()
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{}
 	args.Network = &components.VaultNetworkArgs{SubnetIDs: []pulumi.StringInput{pulumi.String(subnetID), nil}}
-	if v := args.Validate(); len(v) > 0 {
-		t.Errorf("what is passed on may come later: %v", v)
+	if v := args.Validate(); len(v) != 2 {
+		t.Errorf("before the program runs, got %v", v)
 	}
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)

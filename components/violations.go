@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
+
+var guid = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // Violation is one argument that breaks a rule.
 type Violation struct {
@@ -70,6 +73,17 @@ func (v *Violations) oneOf(path, given string, allowed ...string) {
 func (v *Violations) required(path string, given pulumi.Input) {
 	if given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil() {
 		*v = append(*v, Violation{Path: path, Given: "nothing", Allowed: "a value"})
+	}
+}
+
+// nothingBeside refuses every argument that is given, but those whose paths are excepted.
+func (v *Violations) nothingBeside(args any, allowed string, except ...string) {
+	fields := reflect.ValueOf(args)
+	for i := range fields.NumField() {
+		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
+		if !slices.Contains(except, path) && !fields.Field(i).IsZero() {
+			*v = append(*v, Violation{Path: path, Given: "a value", Allowed: allowed})
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,37 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 	}
 	_, err = f.pools().BeginDelete(t.Context(), "g", "aks", "system", nil)
 	f.refused(err, http.StatusBadRequest, "OperationNotAllowed")
+}
+
+func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	put := func(versions ...string) error {
+		_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+			p.KubernetesVersion = to.Ptr("1.34")
+			one := *p.AgentPoolProfiles[0]
+			p.AgentPoolProfiles = nil
+			for i, name := range []string{"system", "apps"}[:len(versions)] {
+				pool := one
+				pool.Name = to.Ptr(name)
+				if versions[i] != "" {
+					pool.OrchestratorVersion = to.Ptr(versions[i])
+				}
+				p.AgentPoolProfiles = append(p.AgentPoolProfiles, &pool)
+			}
+		})
+		return err
+	}
+	f.must(put("1.34"))
+	f.must(put("1.34"))
+	f.put(path(aksID)+"/agentPools/apps"+aksVersion, m{"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"}})
+	f.must(f.cloud.Settle(t.Context()))
+	for _, refused := range [][]string{{"1.34"}, {"1.34", ""}, {"1.34", "1.32"}} {
+		f.refused(put(refused...), http.StatusBadRequest, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged")
+	}
+	for _, taken := range [][]string{{""}, {"", ""}, {"1.34", "1.33"}, {"1.34", "1.34"}} {
+		f.must(put(taken...))
+	}
 }
 
 func TestAClusterDoesOneThingAtATime(t *testing.T) {
@@ -245,12 +277,14 @@ func TestAClusterForProduction(t *testing.T) {
 		change func(p m)
 		code   string
 	}{
-		"no Entra":                {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
-		"legacy":                  {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
-		"another tenant":          {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
-		"an admin group":          {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
-		"ranges and private":      {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
-		"private":                 {func(p m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true} }, "NotImplemented"},
+		"no Entra":           {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
+		"legacy":             {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
+		"another tenant":     {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
+		"an admin group":     {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
+		"ranges and private": {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
+		"private": {func(p m) {
+			p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "authorizedIPRanges": []string{}}
+		}, "NotImplemented"},
 		"zone of a public one":    {func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter"},
 		"private range":           {func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter"},
 		"channel":                 {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
@@ -278,6 +312,72 @@ func TestAClusterForProduction(t *testing.T) {
 	unknown["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID + "x": m{}}}
 	if status, code := f.call(http.MethodPut, at, unknown); code != "FailedIdentityOperation" {
 		t.Errorf("an identity that is not there: %d %s", status, code)
+	}
+}
+
+func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
+	f := newFixture(t)
+	group := strings.Repeat("g", 40)
+	f.group(group)
+	long := strings.Repeat("a", 80-len("MC_"+group+"__"+location)+1)
+	body := m{"location": location, "identity": m{"type": "SystemAssigned"}, "properties": m{
+		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "vmSize": "Standard_B2s"}},
+	}}
+	at := path("resourceGroups/" + group + "/providers/Microsoft.ContainerService/managedClusters/")
+	if status, code := f.call(http.MethodPut, at+long+aksVersion, body); status != http.StatusBadRequest || code != "InvalidParameter" {
+		t.Errorf("%d %s", status, code)
+	}
+	f.put(at+long[1:]+aksVersion, body)
+	body["properties"].(m)["nodeResourceGroup"] = "nodes"
+	f.put(at+long+aksVersion, body)
+}
+
+func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
+	f := newFixture(t)
+	network := f.network()
+	uai := f.identity("g", "aks")
+	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	f.must(err)
+	body := production(f.workspace("logs"), *uai.ID, network+"/subnets/nodes")
+	at := path(aksID) + aksVersion
+	f.put(at, body)
+	before := f.get(at)
+
+	properties := body["properties"].(m)
+	properties["addonProfiles"] = m{"AzureKeyvaultSecretsProvider": properties["addonProfiles"].(m)["azureKeyvaultSecretsProvider"]}
+	properties["securityProfile"] = m{"workloadIdentity": m{"enabled": true}}
+	delete(properties, "autoUpgradeProfile")
+	delete(properties, "apiServerAccessProfile")
+	f.put(at, body)
+	after := f.get(at)
+	for _, of := range []string{"securityProfile", "autoUpgradeProfile", "apiServerAccessProfile", "nodeResourceGroup"} {
+		if !reflect.DeepEqual(after[of], before[of]) {
+			t.Errorf("%s is %v, was %v", of, after[of], before[of])
+		}
+	}
+	addons := after["addonProfiles"].(m)
+	for _, name := range []string{"azurepolicy", "omsagent"} {
+		if !reflect.DeepEqual(addons[name], before["addonProfiles"].(m)[name]) {
+			t.Errorf("%s is %v", name, addons[name])
+		}
+	}
+	if len(addons) != 3 {
+		t.Errorf("an add-on is there twice: %v", addons)
+	}
+
+	properties["addonProfiles"].(m)["azurepolicy"], properties["addonProfiles"].(m)["omsagent"] = m{"enabled": false}, m{"enabled": false}
+	properties["securityProfile"].(m)["defender"] = m{"securityMonitoring": m{"enabled": false}}
+	properties["securityProfile"].(m)["imageCleaner"] = m{"enabled": false}
+	properties["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{}, "disableRunCommand": false}
+	f.put(at, body)
+	after = f.get(at)
+	for _, name := range []string{"azurepolicy", "omsagent"} {
+		if after["addonProfiles"].(m)[name].(m)["enabled"] != false {
+			t.Errorf("%s stays on", name)
+		}
+	}
+	if api := after["apiServerAccessProfile"].(m); len(api["authorizedIPRanges"].([]any)) != 0 || api["disableRunCommand"] != false {
+		t.Errorf("the API server is still restricted: %v", api)
 	}
 }
 

@@ -5,9 +5,12 @@ import (
 	"crypto"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -124,6 +127,9 @@ func (c *call) putCluster() (reply, error) {
 		return reply{}, err
 	}
 	properties := child(res, "properties")
+	if old != nil {
+		keepUnmentioned(child(old, "properties"), properties)
+	}
 	var given, before clusterProperties
 	if err := decode(properties, &given); err != nil {
 		return reply{}, err
@@ -149,6 +155,13 @@ func (c *call) putCluster() (reply, error) {
 			return reply{}, err
 		}
 	}
+	versions, err := c.poolVersions()
+	if err != nil {
+		return reply{}, err
+	}
+	if err := given.checkPoolVersions(versions); err != nil {
+		return reply{}, err
+	}
 	if err := c.checkSKU(res, given); err != nil {
 		return reply{}, err
 	}
@@ -173,6 +186,40 @@ func (c *call) putCluster() (reply, error) {
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, c.startCluster) }
 	return answer, err
+}
+
+// keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares without case, what
+// looks after the nodes, the group of the nodes, and what restricts the API server.
+func keepUnmentioned(old, properties object) {
+	addons := child(properties, "addonProfiles")
+	for name, addon := range child(old, "addonProfiles") {
+		mentioned := slices.ContainsFunc(slices.Collect(maps.Keys(addons)), func(given string) bool { return strings.EqualFold(given, name) })
+		if addon, ok := addon.(object); ok && !mentioned {
+			addons[name] = clone(addon)
+		}
+	}
+	for _, of := range []struct{ profile, property string }{
+		{"securityProfile", "defender"}, {"securityProfile", "imageCleaner"}, {"autoUpgradeProfile", "upgradeChannel"},
+		{"autoUpgradeProfile", "nodeOSUpgradeChannel"}, {"apiServerAccessProfile", "authorizedIPRanges"},
+		{"apiServerAccessProfile", "disableRunCommand"},
+	} {
+		if had := child(old, of.profile)[of.property]; had != nil {
+			setDefault(child(properties, of.profile), of.property, had)
+		}
+	}
+	if group := old["nodeResourceGroup"]; group != nil {
+		setDefault(properties, "nodeResourceGroup", group)
+	}
+}
+
+// poolVersions are those of the pools that a cluster has, by their names.
+func (c *call) poolVersions() (map[string]string, error) {
+	pools, err := under(c.tx, c.path, poolsType)
+	versions := map[string]string{}
+	for _, pool := range pools {
+		versions[text(pool, "name")] = text(child(pool, "properties"), "orchestratorVersion")
+	}
+	return versions, err
 }
 
 // writePools makes resources of the pools in a cluster's body. Those that it does not have stay.
@@ -251,6 +298,9 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 		issuer["issuerURL"] = before.OIDC.IssuerURL
 	}
 	setDefault(properties, "nodeResourceGroup", "MC_"+c.group+"_"+c.name()+"_"+location)
+	if group := text(properties, "nodeResourceGroup"); utf8.RuneCountInString(group) > 80 {
+		return invalidParameter("nodeResourceGroup", "%q is longer than 80 characters", group)
+	}
 	setDefault(properties, "kubernetesVersion", KubernetesVersion[:strings.LastIndexByte(KubernetesVersion, '.')])
 	properties["currentKubernetesVersion"] = KubernetesVersion
 	setDefault(properties, "enableRBAC", true)

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -23,6 +24,7 @@ type poolProperties struct {
 	DiskType         string            `json:"osDiskType"`
 	OSType           string            `json:"osType"`
 	OSSKU            string            `json:"osSKU"`
+	Version          string            `json:"orchestratorVersion"`
 	Zones            []string          `json:"availabilityZones"`
 	Labels           map[string]string `json:"nodeLabels"`
 	Taints           []string          `json:"nodeTaints"`
@@ -187,6 +189,28 @@ func (p poolProperties) checkChange(before poolProperties) error {
 	return nil
 }
 
+// checkPoolVersions holds the versions of the pools in a cluster's body against those that the cluster has (known, by name).
+func (p clusterProperties) checkPoolVersions(known map[string]string) error {
+	unspecified := maps.Clone(known)
+	specified, changed := false, false
+	for _, pool := range p.Pools {
+		delete(unspecified, pool.Name)
+		if pool.Version == "" {
+			unspecified[pool.Name] = ""
+			continue
+		}
+		specified = true
+		was, ok := known[pool.Name]
+		changed = changed || ok && pool.Version != was && pool.Version != p.KubernetesVersion
+	}
+	if specified && (len(unspecified) > 0 || changed) {
+		return badRequest("NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", "Using managed cluster api, all Agent pools' "+
+			"OrchestratorVersion must be all specified or all unspecified. If all specified, they must be stay unchanged or the same with "+
+			"control plane. For agent pool specific change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api")
+	}
+	return nil
+}
+
 // What AKS puts on the nodes of spot pools (learn.microsoft.com/azure/aks/spot-node-pool).
 const (
 	spotLabel = "kubernetes.azure.com/scalesetpriority"
@@ -197,6 +221,7 @@ const (
 func fillPool(old, properties object, p poolProperties) {
 	for _, key := range []string{
 		"osType", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
+		"orchestratorVersion",
 	} {
 		if old != nil && old[key] != nil {
 			setDefault(properties, key, old[key])
