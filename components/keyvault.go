@@ -173,7 +173,8 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 		return nil
 	}
 	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its "+
-		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set protect.",
+		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set "+
+		"protect.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)

@@ -271,7 +271,8 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
 	v.validateLabels(path+".labels", p.Labels)
 	for _, key := range slices.Sorted(maps.Keys(p.Labels)) {
-		v.check(!reservedLabel.MatchString(key), path+".labels", key, "keys without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
+		v.check(!reservedLabel.MatchString(key), path+".labels", key,
+			"keys without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
 	}
 	for i, t := range p.Taints {
 		v.check(validTaint(t), fmt.Sprintf("%s.taints[%d]", path, i), t,
@@ -284,7 +285,8 @@ func (v *Violations) validatePool(path string, p NodePoolArgs) {
 func validTaint(taint string) bool {
 	key, rest, _ := strings.Cut(taint, "=")
 	value, effect, _ := strings.Cut(rest, ":")
-	return validLabelKey(key) && labelPart.MatchString(value) && slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect)
+	return validLabelKey(key) && labelPart.MatchString(value) &&
+		slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect)
 }
 
 func (v *Violations) validateCounts(path string, p NodePoolArgs) {
