@@ -79,6 +79,10 @@ func TestProdHoldsToTheReviewersRules(t *testing.T) {
 		{"nodes have no public addresses", "CKV_AZURE_143", []sent{{cluster, system + "enableNodePublicIP", false}, {apps, "enableNodePublicIP", false}}},
 		{"Azure Policy is on", "CKV_AZURE_116 Azure.AKS.AzurePolicyAddOn", []sent{{cluster, "addonProfiles.azurepolicy.enabled", true}}},
 		{"who changes what is logged", "Azure.AKS.AuditLogs Azure.AKS.AuditAdmin", []sent{{clusterLogs, "logs", has("kube-audit-admin")}, {clusterLogs, "logs", has("guard")}}},
+		{"what the control plane does is logged", "Azure.AKS.PlatformLogs", []sent{
+			{clusterLogs, "logs", has("kube-apiserver")}, {clusterLogs, "logs", has("kube-controller-manager")}, {clusterLogs, "logs", has("kube-scheduler")},
+			{clusterLogs, "logs", has("cluster-autoscaler")}, {clusterLogs, "metrics", has("AllMetrics")},
+		}},
 		{"the cluster is monitored", "CKV_AZURE_4 Azure.AKS.ContainerInsights", []sent{{cluster, "addonProfiles.omsagent.enabled", true}}},
 		{"Defender watches", "Azure.AKS.DefenderProfile", []sent{{cluster, "securityProfile.defender.securityMonitoring.enabled", true}}},
 		{"the cluster is upgraded", "CKV_AZURE_171 Azure.AKS.AutoUpgrade", []sent{{cluster, "autoUpgradeProfile.upgradeChannel", "stable"}}},

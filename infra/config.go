@@ -37,6 +37,7 @@ type Config struct {
 
 	ExistingClusterID    string                      `pulumi:"existingClusterId"`
 	ClusterName          string                      `pulumi:"clusterName"`
+	NodeResourceGroup    string                      `pulumi:"nodeResourceGroup"`
 	ClusterTier          string                      `pulumi:"clusterTier"`
 	KubernetesVersion    string                      `pulumi:"kubernetesVersion"`
 	UpgradeChannel       string                      `pulumi:"upgradeChannel"`
@@ -134,6 +135,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 // Cluster is the cluster that is configured. An existing one is given what is set on purpose and cannot be, for the component to refuse.
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args := &components.AksWithCsiArgs{
+		NodeResourceGroup:    cfg.NodeResourceGroup,
 		KubernetesVersion:    cfg.KubernetesVersion,
 		UpgradeChannel:       cfg.UpgradeChannel,
 		NodeOSUpgradeChannel: cfg.NodeOSUpgradeChannel,

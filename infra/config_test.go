@@ -126,6 +126,7 @@ func TestConfigurationRules(t *testing.T) {
 		{"a tiny subnet", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/30"}`, "network.endpoints"},
 		{"a network over the services", "network", `{"addressSpace":"10.0.0.0/15","nodes":"10.1.0.0/20","endpoints":"10.1.16.0/24"}`, "network.addressSpace"},
 		{"a firewall", "vaultNetwork", `{"defaultAction":"Forbid"}`, "vaultNetwork.defaultAction"},
+		{"long names", "resourceGroupName", strings.Repeat("g", 60), "nodeResourceGroup"},
 		{"a tier", "clusterTier", "Gold", "clusterTier"},
 		{"a login", "entra", `{"login":"password"}`, "entra.login"},
 		{"logs for a week", "logRetentionDays", "7", "logRetentionDays"},

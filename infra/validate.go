@@ -81,10 +81,25 @@ func (cfg *Config) validateSurroundings() components.Violations {
 	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) { // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
 		v = append(v, components.Violation{Path: "logRetentionDays", Given: fmt.Sprint(n), Allowed: "30-730 days; empty for no workspace"})
 	}
+	v = append(v, cfg.validateNodeResourceGroup()...)
 	if cfg.Network != nil {
 		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own
 	}
 	return v
+}
+
+// validateNodeResourceGroup checks the name that AKS makes of others.
+func (cfg *Config) validateNodeResourceGroup() components.Violations {
+	if cfg.NodeResourceGroup != "" || cfg.ClusterName == "" || cfg.ExistingClusterID != "" {
+		return nil
+	}
+	const most = 80 // https://learn.microsoft.com/azure/aks/faq, on the group of the nodes
+	name := components.DefaultNodeResourceGroup(cfg.ResourceGroupName, cfg.ClusterName, cfg.Location)
+	if len(name) <= most {
+		return nil
+	}
+	return components.Violations{violation("nodeResourceGroup", name, fmt.Sprintf(
+		"at most %d characters: it is made of resourceGroupName, clusterName and location unless it is given", most))}
 }
 
 // validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted: a pod waits
