@@ -47,7 +47,7 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := newProgram(t, c, "mounts", map[string]string{
+	p := newProgram(t, c, "tests/programs/mounts", map[string]string{
 		"vaultId": first["vaultId"], "vaultName": first["vaultName"], "clusterId": first["clusterId"], "resourceGroupName": "keyvault-demo",
 		"vault": string(pool), "seed": strconv.Itoa(seed), "count": "40",
 	})

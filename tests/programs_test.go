@@ -11,18 +11,18 @@ import (
 	"testing"
 )
 
-// program is one of those in programs/, in a stack of its own beside that of the cloud it runs in.
+// program is a Pulumi program in a stack of its own, test, beside that of the cloud it runs in.
 type program struct {
 	*cloud
 	dir, configFile string
 	said            bytes.Buffer // all that the engine has printed
 }
 
-// newProgram makes the stack. Values of the configuration whose key ends in "!" are secret.
-func newProgram(t *testing.T, c *cloud, name string, configuration map[string]string) *program {
+// newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
+func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]string) *program {
 	t.Helper()
-	p := &program{cloud: c, dir: filepath.Join(checkout, "tests", "programs", name), configFile: filepath.Join(c.home, name+".yaml")}
-	compileAhead(t, filepath.Join(checkout, "tests", "programs"))
+	p := &program{cloud: c, dir: filepath.Join(checkout, dir), configFile: filepath.Join(c.home, "test.yaml")}
+	compileAhead(t, p.dir)
 	// It writes the salt of the stack's secrets beside the Pulumi.yaml that it finds.
 	init := t.TempDir()
 	content, err := os.ReadFile(filepath.Join(p.dir, "Pulumi.yaml"))

@@ -41,7 +41,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 
 	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text(), bundle: rand.Text()}
 	w.certificate, w.key = selfSigned(t)
-	p := newProgram(t, c, "workloads", map[string]string{
+	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId": first["vaultId"], "clusterId": first["clusterId"], "namespace": first["namespace"],
 		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first["clientId"]),
 		"pinnedVersion": latest(t, secrets, "my-secret"), "givenVersion": "none", "rotate": "once",
