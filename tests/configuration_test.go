@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 )
 
 // TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml configures.
@@ -19,7 +21,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	for _, one := range []string{
 		`tags={team: payments}`,
 		`access=vault`, `podSecurity=baseline`, `cloudName=AzurePublicCloud`, `probe=true`, `testPodName=looker`,
-		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
+		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=loadBalancer`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
 		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
 		`nodePools=[{name: apps, labels: {workload: payments}, taints: ["only=payments:NoSchedule"]}, {name: batch, spot: true, minCount: 1, maxCount: 3}]`,
@@ -27,7 +29,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		base = append(base, "--config", one)
 	}
 	// Who is on this machine has the address 203.0.113.1, and what runs in the cluster 203.0.113.2.
-	const onlyCluster, both = `vaultNetwork={allowedIpRanges: [203.0.113.2]}`, `vaultNetwork={allowedIpRanges: [203.0.113.1, 203.0.113.2]}`
+	const onlyCluster = `vaultNetwork={allowedIpRanges: [203.0.113.2]}`
 	with := func(more ...string) []string {
 		args := slices.Clone(base)
 		for _, one := range more {
@@ -40,6 +42,11 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	owner, options, r := c.azure(t)
 	grant(t, c, outputs["vaultId"], secretsOfficer)
 	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+	hub := newHub(t, c)
+	both := []string{
+		`vaultNetwork={allowedIpRanges: [203.0.113.1, 203.0.113.2], bypass: None, subnetIds: [` + hub + `/subnets/agents]}`,
+		`vaultPrivateEndpoint={subnetId: ` + hub + `/subnets/endpoints}`,
+	}
 
 	t.Run("the cluster is as configured", func(t *testing.T) {
 		c.pulumi(t, "preview", "--expect-no-changes")
@@ -70,7 +77,19 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "ForbiddenByFirewall") {
 			t.Errorf("got %v, want ForbiddenByFirewall", err)
 		}
-		c.up(t, with(both)...)
+		c.up(t, with(both...)...)
+		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vault, err := vaults.Get(t.Context(), "keyvault-demo", outputs["vaultName"], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rules := vault.Properties.NetworkACLs; len(rules.IPRules) != 2 || len(rules.VirtualNetworkRules) != 1 || *rules.Bypass != "None" ||
+			len(vault.Properties.PrivateEndpointConnections) != 1 {
+			t.Errorf("the vault's network is %+v", vault.Properties)
+		}
 		if value := getSecret(t, secrets, "my-secret"); !strings.Contains(lastLine, value) {
 			t.Error("the pod, which the firewall let in, reads something else")
 		}
@@ -84,14 +103,14 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if _, err := vaults.Delete(t.Context(), "keyvault-demo", outputs["vaultName"], nil); err != nil {
 			t.Fatal(err)
 		}
-		c.up(t, with(both, `vaultCreateMode=recover`)...)
+		c.up(t, with(append(both, `vaultCreateMode=recover`)...)...)
 		// Azure does not recover roles on the vault, neither this one's nor those of the mount.
 		grant(t, c, outputs["vaultId"], secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value || latest(t, secrets, "my-secret") != version {
 			t.Error("the secret is another one")
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
-		c.up(t, with(both)...)
+		c.up(t, with(both...)...)
 		c.kubectl(t, "rollout", "restart", "-n", outputs["namespace"], "deployment/keyvault-probe")
 		c.kubectl(t, "rollout", "status", "-n", outputs["namespace"], "deployment/keyvault-probe", "--timeout=60s")
 		c.kubectl(t, "rollout", "undo", "-n", outputs["namespace"], "deployment/keyvault-probe")
@@ -116,4 +135,41 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
+}
+
+// newHub makes a virtual network as another team would, and returns its ARM id.
+func newHub(t *testing.T, c *cloud) string {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	groups, err := armresources.NewResourceGroupsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := groups.CreateOrUpdate(t.Context(), "hub", armresources.ResourceGroup{Location: to.Ptr("eastus")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resources, err := armresources.NewClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object = map[string]any
+	subnet := func(name, prefix string, endpoints ...object) object {
+		return object{"name": name, "properties": object{"addressPrefix": prefix, "serviceEndpoints": endpoints}}
+	}
+	poller, err := resources.BeginCreateOrUpdateByID(t.Context(), *group.ID+"/providers/Microsoft.Network/virtualNetworks/hub", "2023-06-01",
+		armresources.GenericResource{Location: group.Location, Properties: object{
+			"addressSpace": object{"addressPrefixes": []string{"10.50.0.0/16"}},
+			"subnets": []object{
+				subnet("agents", "10.50.0.0/24", object{"service": "Microsoft.KeyVault"}), subnet("endpoints", "10.50.1.0/24"),
+			},
+		}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, err := poller.PollUntilDone(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *hub.ID
 }

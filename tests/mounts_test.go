@@ -48,7 +48,8 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newProgram(t, c, "tests/programs/mounts", map[string]string{
-		"vaultId": first["vaultId"], "vaultName": first["vaultName"], "clusterId": first["clusterId"], "resourceGroupName": "keyvault-demo",
+		"vaultId": first["vaultId"], "vaultName": first["vaultName"], "resourceGroupName": "keyvault-demo",
+		"issuerUrl": first["issuerUrl"], "kubeconfig!": c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets"),
 		"vault": string(pool), "seed": strconv.Itoa(seed), "count": "40",
 	})
 	p.pulumi(t, "up", "--yes", "--skip-preview")

@@ -23,7 +23,9 @@ func program(ctx *pulumi.Context) error {
 	cfg.RequireObject("vault", &vault)
 	vaultID := pulumi.String(cfg.Require("vaultId"))
 	cluster, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
-		ExistingCluster: &components.ExistingClusterArgs{ID: pulumi.String(cfg.Require("clusterId"))},
+		ExistingCluster: &components.ExistingClusterArgs{
+			IssuerURL: pulumi.String(cfg.Require("issuerUrl")), Kubeconfig: cfg.RequireSecret("kubeconfig"),
+		},
 	})
 	if err != nil {
 		return err
