@@ -45,7 +45,7 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 // compileAhead compiles the programs as the engine will, which does it behind the proxy, from where no module can be had.
 func compileAhead(t *testing.T, dir string) {
 	t.Helper()
-	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "./..."}, {"list", "-m", "-json", "all"}} {
+	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "-o", os.DevNull, "./..."}, {"list", "-m", "-json", "all"}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
