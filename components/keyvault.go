@@ -55,7 +55,9 @@ type KeyVaultStackArgs struct {
 	// it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without Pulumi: set
 	// recover and run pulumi up before any pulumi refresh, while the state still knows the vault, its secrets and keys; the
 	// update then recovers them. After a refresh, which forgets them, recover brings the vault back too, but what is in it exists
-	// already and has to be imported. Take recover out again afterwards. Left out: default.
+	// already and has to be imported. Azure does not recover roles on the vault
+	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run pulumi up
+	// --refresh, which makes those of the stack anew, such as what mounts need. Left out: default.
 	CreateMode string `pulumi:"createMode,optional"`
 	// Sku is standard or premium, which has hardware security modules. Left out: standard.
 	Sku string `pulumi:"sku,optional"`

@@ -1,0 +1,175 @@
+package tests
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+)
+
+// TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml configures.
+func TestConfigurationThatNoStackHas(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	base := []string{"--node=stand-in"}
+	for _, one := range []string{
+		`tags={team: payments}`,
+		`access=vault`, `podSecurity=baseline`, `cloudName=AzurePublicCloud`, `probe=true`, `testPodName=looker`,
+		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=loadBalancer`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
+		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
+		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
+		`nodePools=[{name: apps, labels: {workload: payments}, taints: ["only=payments:NoSchedule"]}, {name: batch, spot: true, minCount: 1, maxCount: 3}]`,
+	} {
+		base = append(base, "--config", one)
+	}
+	// Who is on this machine has the address 203.0.113.1, and what runs in the cluster 203.0.113.2.
+	const onlyCluster = `vaultNetwork={allowedIpRanges: [203.0.113.2]}`
+	with := func(more ...string) []string {
+		args := slices.Clone(base)
+		for _, one := range more {
+			args = append(args, "--config", one)
+		}
+		return args
+	}
+	_, lastLine := c.up(t, with(onlyCluster)...)
+	outputs := c.outputs(t)
+	owner, options, r := c.azure(t)
+	grant(t, c, outputs["vaultId"], secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+	hub := newHub(t, c)
+	both := []string{
+		`vaultNetwork={allowedIpRanges: [203.0.113.1, 203.0.113.2], bypass: None, subnetIds: [` + hub + `/subnets/agents]}`,
+		`vaultPrivateEndpoint={subnetId: ` + hub + `/subnets/endpoints}`,
+	}
+
+	t.Run("the cluster is as configured", func(t *testing.T) {
+		c.pulumi(t, "preview", "--expect-no-changes")
+		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs["clusterName"], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *cluster.SKU.Tier != "Premium" || *cluster.Properties.NetworkProfile.NetworkPolicy != "azure" || *cluster.Tags["team"] != "payments" ||
+			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" || *cluster.Properties.KubernetesVersion != "1.34" {
+			t.Errorf("it is %+v", cluster.Properties)
+		}
+		pools := map[string]*armcontainerservice.ManagedClusterAgentPoolProfile{}
+		for _, pool := range cluster.Properties.AgentPoolProfiles {
+			pools[*pool.Name] = pool
+		}
+		if len(pools) != 3 || *pools["sys"].Count != 2 || *pools["sys"].OSDiskSizeGB != 128 || *pools["apps"].NodeLabels["workload"] != "payments" ||
+			*pools["batch"].ScaleSetPriority != "Spot" || *pools["batch"].MaxCount != 3 {
+			t.Errorf("its pools are %+v", pools)
+		}
+	})
+	t.Run("a firewall decides before roles do", func(t *testing.T) {
+		_, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
+		var refused *azcore.ResponseError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "ForbiddenByFirewall") {
+			t.Errorf("got %v, want ForbiddenByFirewall", err)
+		}
+		c.up(t, with(both...)...)
+		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		vault, err := vaults.Get(t.Context(), "keyvault-demo", outputs["vaultName"], nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rules := vault.Properties.NetworkACLs; len(rules.IPRules) != 2 || len(rules.VirtualNetworkRules) != 1 || *rules.Bypass != "None" ||
+			len(vault.Properties.PrivateEndpointConnections) != 1 {
+			t.Errorf("the vault's network is %+v", vault.Properties)
+		}
+		if value := getSecret(t, secrets, "my-secret"); !strings.Contains(lastLine, value) {
+			t.Error("the pod, which the firewall let in, reads something else")
+		}
+	})
+	t.Run("a vault that was deleted behind Pulumi's back is recovered with what was in it", func(t *testing.T) {
+		value, version := getSecret(t, secrets, "my-secret"), latest(t, secrets, "my-secret")
+		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vaults.Delete(t.Context(), "keyvault-demo", outputs["vaultName"], nil); err != nil {
+			t.Fatal(err)
+		}
+		c.up(t, with(append(both, `vaultCreateMode=recover`)...)...)
+		// Azure does not recover roles on the vault, neither this one's nor those of the mount.
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		if getSecret(t, secrets, "my-secret") != value || latest(t, secrets, "my-secret") != version {
+			t.Error("the secret is another one")
+		}
+		c.pulumi(t, "refresh", "--yes", "--skip-preview")
+		c.up(t, with(both...)...)
+		c.kubectl(t, "rollout", "restart", "-n", outputs["namespace"], "deployment/keyvault-probe")
+		c.kubectl(t, "rollout", "status", "-n", outputs["namespace"], "deployment/keyvault-probe", "--timeout=60s")
+		c.kubectl(t, "rollout", "undo", "-n", outputs["namespace"], "deployment/keyvault-probe")
+		c.pulumi(t, "preview", "--expect-no-changes")
+	})
+	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
+		p := newProgram(t, c, ".", map[string]string{
+			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
+			"secrets":   `[{"name":"second","generate":{"noSpecial":true},"rotate":"1","expires":"P30D","tags":{"of":"second"}}]`,
+			"keys":      `[{"name":"second","type":"EC","curve":"P-521","operations":["sign"]}]`,
+			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "true", "testPodName": "second",
+			"mount": `[{"type":"secret","name":"second","alias":"in/folder"},{"type":"key","name":"second"}]`,
+		})
+		grant(t, c, outputs["vaultId"], cryptoOfficer)
+		p.up(t)
+		p.pulumi(t, "preview", "--expect-no-changes")
+		if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
+			t.Errorf("the pod is %s", phase)
+		}
+		getSecret(t, secrets, "second")
+		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
+		c.pulumi(t, "preview", "--expect-no-changes")
+	})
+}
+
+// newHub makes a virtual network as another team would, and returns its ARM id.
+func newHub(t *testing.T, c *cloud) string {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	groups, err := armresources.NewResourceGroupsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	group, err := groups.CreateOrUpdate(t.Context(), "hub", armresources.ResourceGroup{Location: to.Ptr("eastus")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resources, err := armresources.NewClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type object = map[string]any
+	subnet := func(name, prefix string, endpoints ...object) object {
+		return object{"name": name, "properties": object{"addressPrefix": prefix, "serviceEndpoints": endpoints}}
+	}
+	poller, err := resources.BeginCreateOrUpdateByID(t.Context(), *group.ID+"/providers/Microsoft.Network/virtualNetworks/hub", "2023-06-01",
+		armresources.GenericResource{Location: group.Location, Properties: object{
+			"addressSpace": object{"addressPrefixes": []string{"10.50.0.0/16"}},
+			"subnets": []object{
+				subnet("agents", "10.50.0.0/24", object{"service": "Microsoft.KeyVault"}), subnet("endpoints", "10.50.1.0/24"),
+			},
+		}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub, err := poller.PollUntilDone(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return *hub.ID
+}

@@ -1,0 +1,87 @@
+// Random mounts that the component accepts, each in a pod of its own, and what its files are to be.
+package main
+
+import (
+	"fmt"
+	"strconv"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+const namespace = "mounts"
+
+func main() { pulumi.Run(program) }
+
+func program(ctx *pulumi.Context) error {
+	cfg := config.New(ctx, "")
+	var vault pool
+	cfg.RequireObject("vault", &vault)
+	vaultID := pulumi.String(cfg.Require("vaultId"))
+	cluster, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
+		ExistingCluster: &components.ExistingClusterArgs{
+			IssuerURL: pulumi.String(cfg.Require("issuerUrl")), Kubeconfig: cfg.RequireSecret("kubeconfig"),
+		},
+	})
+	if err != nil {
+		return err
+	}
+	inCluster := pulumi.Provider(cluster.Provider)
+	identity, err := components.NewWorkloadIdentity(ctx, "mounts", &components.WorkloadIdentityArgs{
+		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
+		IssuerURL:         cluster.IssuerURL,
+		Namespace:         namespace,
+		CreateNamespace:   true,
+		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "mounts"}},
+		RoleAssignments: []components.RoleAssignmentArgs{
+			{Name: "secrets-user", RoleDefinitionID: "4633458b-17de-408a-b874-0445c86b69e6", Scope: vaultID},
+			{Name: "reader", RoleDefinitionID: "21090545-7ca7-4776-b22c-e363652d74d2", Scope: vaultID},
+		},
+	}, inCluster)
+	if err != nil {
+		return err
+	}
+	made := pulumi.Map{}
+	for i, args := range draw(vault, cfg.RequireInt("seed"), cfg.RequireInt("count")) {
+		name := "mount-" + strconv.Itoa(i)
+		made[name] = shown(args)
+		args.VaultName, args.TenantID = pulumi.String(cfg.Require("vaultName")), identity.TenantID
+		args.ClientID, args.Namespace = identity.ClientID, identity.Namespace
+		args.ServiceAccountName = identity.ServiceAccounts.Index(pulumi.Int(0))
+		mount, err := components.NewSecretMount(ctx, name, args, inCluster)
+		if err != nil {
+			return err
+		}
+		spec := corev1.PodSpecArgs{Containers: corev1.ContainerArray{corev1.ContainerArgs{
+			Name: pulumi.String("c"), Image: pulumi.String("busybox:1.35.0"),
+		}}}
+		if err := mount.AddTo(&spec, "/mnt/secrets"); err != nil {
+			return fmt.Errorf("adding the mount %s: %w", name, err)
+		}
+		if _, err := corev1.NewPod(ctx, name, &corev1.PodArgs{
+			Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pulumi.String(namespace)},
+			Spec:     spec,
+		}, inCluster, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "1m"})); err != nil {
+			return fmt.Errorf("creating the pod %s: %w", name, err)
+		}
+	}
+	ctx.Export("mounts", made)
+	return nil
+}
+
+// shown is what the test holds against the pod's files.
+func shown(args *components.SecretMountArgs) pulumi.Map {
+	var objects pulumi.Array
+	for _, o := range args.Objects {
+		objects = append(objects, pulumi.Map{
+			"type": pulumi.String(o.Type), "name": pulumi.String(o.Name), "file": pulumi.String(o.FileName()),
+			"version": pulumi.String(o.Version), "versionHistory": pulumi.Int(o.VersionHistory),
+			"encoding": pulumi.String(o.Encoding), "filePermission": pulumi.String(o.FilePermission),
+		})
+	}
+	return pulumi.Map{"objects": objects, "files": pulumi.ToStringArray(args.Files())}
+}

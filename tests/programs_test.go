@@ -1,0 +1,108 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// program is a Pulumi program in a stack of its own, test, beside that of the cloud it runs in.
+type program struct {
+	*cloud
+	dir, configFile string
+	said            bytes.Buffer // all that the engine has printed
+}
+
+// newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
+func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]string) *program {
+	t.Helper()
+	p := &program{cloud: c, dir: filepath.Join(checkout, dir), configFile: filepath.Join(c.home, "test.yaml")}
+	compileAhead(t, p.dir)
+	// It writes the salt of the stack's secrets beside the Pulumi.yaml that it finds.
+	init := t.TempDir()
+	content, err := os.ReadFile(filepath.Join(p.dir, "Pulumi.yaml"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(init, "Pulumi.yaml"), content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.pulumi(t, "stack", "init", "test", "--cwd", init)
+	if err := os.Rename(filepath.Join(init, "Pulumi.test.yaml"), p.configFile); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range configuration {
+		p.configure(t, key, value)
+	}
+	return p
+}
+
+// compileAhead compiles the programs as the engine will, which does it behind the proxy, from where no module can be had.
+func compileAhead(t *testing.T, dir string) {
+	t.Helper()
+	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "-o", os.DevNull, "./..."}, {"list", "-m", "-json", "all"}} {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("go %s: %v\n%s", args[0], err, out)
+		}
+	}
+}
+
+func (p *program) configure(t *testing.T, key, value string) {
+	t.Helper()
+	key, secret := strings.CutSuffix(key, "!")
+	args := []string{"config", "set"}
+	if secret {
+		args = append(args, "--secret")
+	}
+	p.pulumi(t, append(args, "--", key, value)...)
+}
+
+func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	cmd, err := p.prepare(t, "pulumi", append([]string{args[0], "--non-interactive"}, args[1:]...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+p.configFile)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err = cmd.Run()
+	p.said.Write(out.Bytes())
+	p.said.Write(errs.Bytes())
+	if err != nil {
+		return out.String(), fmt.Errorf("pulumi %s: %w\n%s%s", args[0], err, lastOf(out.String(), 8000), errs.String())
+	}
+	return out.String(), nil
+}
+
+func lastOf(text string, n int) string { return text[max(0, len(text)-n):] }
+
+func (p *program) pulumi(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := p.tryPulumi(t, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// up brings the stack up and has the engine print every event.
+func (p *program) up(t *testing.T) {
+	t.Helper()
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--json")
+}
+
+// outputs decodes the stack's outputs.
+func (p *program) outputs(t *testing.T, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(p.pulumi(t, "stack", "output", "--json")), into); err != nil {
+		t.Fatal(err)
+	}
+}

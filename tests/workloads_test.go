@@ -1,0 +1,454 @@
+package tests
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+)
+
+const cryptoOfficer = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
+
+// TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads, which uses what
+// the program of the repository does not.
+func TestWorkloadsOfASecondTeam(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--config", "rotationPollInterval=2s")
+	first := c.outputs(t)
+	grant(t, c, first["vaultId"], secretsOfficer, cryptoOfficer)
+	secrets, keys := vaultClients(t, c, first["vaultUri"])
+	before := theFirstTeams(t, c, first)
+
+	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text(), bundle: rand.Text()}
+	w.certificate, w.key = selfSigned(t)
+	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
+		"vaultId": first["vaultId"], "clusterId": first["clusterId"], "namespace": first["namespace"],
+		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first["clientId"]),
+		"pinnedVersion": latest(t, secrets, "my-secret"), "givenVersion": "none", "rotate": "once",
+		"given!": w.given, "bytes!": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "digits!": hex.EncodeToString([]byte(w.digits)),
+		"bundle!": base64.StdEncoding.EncodeToString([]byte(w.bundle)), "certificate!": w.key + w.certificate,
+	})
+	p.up(t)
+	pinned := getSecret(t, secrets, "my-secret")
+	generated := getSecret(t, secrets, "generated")
+
+	t.Run("a second up changes nothing", func(t *testing.T) { p.pulumi(t, "preview", "--expect-no-changes") })
+	t.Run("the vault has what the program says", func(t *testing.T) { w.wantInVault(t, secrets, keys) })
+	t.Run("files are what the vault has", func(t *testing.T) {
+		w.wantFiles(t, c, generated)
+		for file, key := range map[string]string{"signer": "signer", "keys/wrapper": "wrapper"} {
+			samePublicKey(t, w.inApp(t, c, "cat", "/mnt/secrets/"+file), keys, key)
+		}
+	})
+	t.Run("files have their modes, and are links that rotation turns", func(t *testing.T) {
+		modes := w.inApp(t, c, "stat", "-L", "-c", "%a", "/mnt/secrets/given", "/mnt/secrets/folder/in folder/generated.txt", "/mnt/secrets/digits")
+		if got := strings.Fields(modes); !slices.Equal(got, []string{"644", "444", "400"}) {
+			t.Errorf("the modes are %q", got)
+		}
+		if link := strings.TrimSpace(w.inApp(t, c, "readlink", "/mnt/secrets/given")); link != "..data/given" {
+			t.Errorf("the file is a link to %q", link)
+		}
+		if _, err := c.run(t, "", "kubectl", "exec", "-n", "team", "deploy/app", "-c", "app", "--", "touch", "/mnt/secrets/new"); err == nil {
+			t.Error("the volume is not read-only")
+		}
+	})
+	t.Run("only the named containers have the mount", func(t *testing.T) {
+		if _, err := c.run(t, "", "kubectl", "exec", "-n", "team", "deploy/app", "-c", "without", "--", "ls", "/mnt/secrets"); err == nil {
+			t.Error("another container has it")
+		}
+	})
+	t.Run("Secrets are copies of files, and variables of Secrets", func(t *testing.T) {
+		w.wantSecrets(t, c, w.given, generated)
+		w.wantEnv(t, c, w.given, generated)
+	})
+	t.Run("every kind of workload runs with its mounts", func(t *testing.T) {
+		w.want(t, "the pinned version in the StatefulSet", pinned, c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "cat", "/mnt/secrets/pinned"))
+		w.want(t, "the newest version in the Pod", w.given, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"))
+		w.want(t, "the second mount of the Pod", pinned, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"))
+		w.want(t, "the Job's end", "1", c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"))
+		w.want(t, "the probe", "1", c.kubectl(t, "get", "deploy", "-n", first["namespace"], "granted", "--output=jsonpath={.status.readyReplicas}"))
+	})
+	t.Run("accounts and namespaces are as the program says", func(t *testing.T) { w.wantAccounts(t, c, first, p) })
+	rotated := "rotated-" + rand.Text()
+	t.Run("a rotation reaches files and Secrets, and not running variables", func(t *testing.T) {
+		setSecret(t, secrets, "given", rotated)
+		c.kubectl(t, "exec", "-n", "team", "deploy/app", "-c", "app", "--", "timeout", "60", "sh", "-c",
+			`until [ "$(cat /mnt/secrets/given)" = "$0" ]; do sleep 0.2; done`, rotated)
+		c.kubectl(t, "wait", "-n", "team", "secret/synced", "--timeout=60s",
+			"--for=jsonpath={.data.GIVEN}="+base64.StdEncoding.EncodeToString([]byte(rotated)))
+		w.wantEnv(t, c, w.given, generated)
+		c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "timeout", "60", "sh", "-c",
+			`until [ "$(cat /mnt/secrets/versions/given/0)" = "$0" ] && [ "$(cat /mnt/secrets/versions/given/1)" = "$1" ]; do sleep 0.2; done`,
+			rotated, w.given)
+	})
+	t.Run("other Versions restart the Deployment, and another Rotate makes a value anew", func(t *testing.T) {
+		started := c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name")
+		p.configure(t, "givenVersion", latest(t, secrets, "given"))
+		p.configure(t, "rotate", "twice")
+		p.up(t)
+		again := getSecret(t, secrets, "generated")
+		if again == generated {
+			t.Fatal("the value is the old one")
+		}
+		generated = again
+		if c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name") == started {
+			t.Error("the pod is the old one")
+		}
+		w.want(t, "the variable", rotated, w.inApp(t, c, "sh", "-c", `printf %s "$GIVEN"`))
+		w.inApp(t, c, "timeout", "60", "sh", "-c",
+			`until [ "$(cat '/mnt/secrets/folder/in folder/generated.txt')" = "$0" ]; do sleep 0.2; done`, generated)
+		p.pulumi(t, "preview", "--expect-no-changes")
+	})
+	t.Run("no value is in the state, the events or a file", func(t *testing.T) {
+		state := p.pulumi(t, "stack", "export")
+		for name, value := range map[string]string{
+			"given": w.given, "generated": generated, "bytes": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "raw bytes": w.bytes,
+			"digits": hex.EncodeToString([]byte(w.digits)), "bundle": base64.StdEncoding.EncodeToString([]byte(w.bundle)),
+			"the key": strings.Split(w.key, "\n")[2],
+		} {
+			if holds([]byte(state), value) || holds(p.said.Bytes(), value) {
+				t.Errorf("%s is in the state or was printed", name)
+			}
+			for _, file := range c.filesWith(t, value, "azure") {
+				// What the program asks for: Secrets, which Kubernetes keeps, and variables, which containerd starts containers with.
+				synced := slices.Contains([]string{"given", "generated", "the key"}, name)
+				if !synced || !strings.Contains(file, "/etcd/") && !strings.Contains(file, "/containerd/") {
+					t.Errorf("%s is in %s", name, file)
+				}
+			}
+		}
+	})
+	t.Run("destroying them leaves what was there before", func(t *testing.T) {
+		p.pulumi(t, "destroy", "--yes", "--skip-preview", "--json")
+		if after := theFirstTeams(t, c, first); after != before {
+			t.Errorf("before\n%s\nafter\n%s", before, after)
+		}
+		c.pulumi(t, "refresh", "--yes", "--skip-preview")
+		c.pulumi(t, "preview", "--expect-no-changes")
+	})
+}
+
+// workloads are what programs/workloads is given.
+type workloads struct{ given, bytes, digits, bundle, certificate, key string }
+
+func (w *workloads) want(t *testing.T, what, want, got string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s is something else than wanted", what)
+	}
+}
+
+func (w *workloads) inApp(t *testing.T, c *cloud, command ...string) string {
+	t.Helper()
+	return c.kubectl(t, append([]string{"exec", "-n", "team", "deploy/app", "-c", "app", "--"}, command...)...)
+}
+
+func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *azkeys.Client) {
+	given, err := secrets.GetSecret(t.Context(), "given", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.want(t, "given", w.given, *given.Value)
+	w.want(t, "its content type and tag", "text/plain team", *given.ContentType+" "+*given.Tags["owner"])
+	generated, err := secrets.GetSecret(t.Context(), "generated", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[A-Z_-]{48}$`).MatchString(*generated.Value) {
+		t.Error("generated has other characters")
+	}
+	attributes := generated.Attributes
+	if left := time.Until(*attributes.Expires); left < 89*24*time.Hour || left > 90*24*time.Hour {
+		t.Errorf("generated expires in %s", left)
+	}
+	if !attributes.NotBefore.Equal(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)) || !*attributes.Enabled {
+		t.Errorf("generated is valid from %s, enabled %t", attributes.NotBefore, *attributes.Enabled)
+	}
+	if _, err := secrets.GetSecret(t.Context(), "disabled", "", nil); err == nil {
+		t.Error("a disabled secret can be read")
+	}
+	signer, err := keys.GetKey(t.Context(), "signer", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	operations := fmt.Sprint(*signer.Key.KeyOps[0], *signer.Key.KeyOps[1], len(signer.Key.KeyOps))
+	if *signer.Key.Crv != azkeys.CurveNameP384 || operations != fmt.Sprint("sign", "verify", 2) || signer.Attributes.Expires == nil {
+		t.Errorf("signer is %s for %s, expires %v", *signer.Key.Crv, operations, signer.Attributes.Expires)
+	}
+	for name, want := range map[string]string{"signer": "P30D", "wrapper": "P90D"} {
+		policy, err := keys.GetKeyRotationPolicy(t.Context(), name, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := json.Marshal(policy.KeyRotationPolicy); !strings.Contains(string(text), want) {
+			t.Errorf("the rotation of %s is %s", name, text)
+		}
+	}
+	wrapper, err := keys.GetKey(t.Context(), "wrapper", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bits := len(wrapper.Key.N) * 8; bits != 3072 || *wrapper.Tags["owner"] != "team" {
+		t.Errorf("wrapper has %d bits and the tags %v", bits, wrapper.Tags)
+	}
+}
+
+func (w *workloads) wantFiles(t *testing.T, c *cloud, generated string) {
+	for file, want := range map[string]string{
+		"given": w.given, "folder/in folder/generated.txt": generated, "folder/bytes": w.bytes, "tls/bundle.pfx": w.bundle,
+	} {
+		w.want(t, file, want, w.inApp(t, c, "cat", "/mnt/secrets/"+file))
+	}
+	if got := w.inApp(t, c, "cat", "/mnt/secrets/tls/key.pem"); got != w.key+w.certificate {
+		t.Error("the certificate's secret is another")
+	}
+	if got := w.inApp(t, c, "cat", "/mnt/secrets/tls/cert.pem"); !samePEM(got, w.certificate) {
+		t.Error("the certificate is another")
+	}
+	files := w.inApp(t, c, "sh", "-c", "cd /mnt/secrets && find . -follow -type f ! -path './..*' | sort")
+	want := "./digits\n./folder/bytes\n./folder/in folder/generated.txt\n./given\n./keys/wrapper\n./signer\n./tls/bundle.pfx\n./tls/cert.pem\n./tls/key.pem\n"
+	if files != want {
+		t.Errorf("the files are\n%s", files)
+	}
+}
+
+func (w *workloads) wantSecrets(t *testing.T, c *cloud, given, generated string) {
+	type object struct {
+		Type     string
+		Data     map[string][]byte
+		Metadata struct{ Labels, Annotations map[string]string }
+	}
+	get := func(name string) (o object) {
+		if err := json.Unmarshal([]byte(c.kubectl(t, "get", "secret", "-n", "team", name, "--output=json")), &o); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	synced, web := get("synced"), get("web")
+	w.want(t, "GIVEN of the Secret", given, string(synced.Data["GIVEN"]))
+	w.want(t, "generated of the Secret", generated, string(synced.Data["generated"]))
+	if synced.Type != "Opaque" || len(synced.Data) != 2 || synced.Metadata.Labels["owner"] != "team" || synced.Metadata.Annotations["example.com/note"] != "a copy" {
+		t.Errorf("the Secret is %s with %d keys, %v", synced.Type, len(synced.Data), synced.Metadata)
+	}
+	block, _ := pem.Decode(web.Data["tls.key"])
+	if web.Type != "kubernetes.io/tls" || !samePEM(string(web.Data["tls.crt"]), w.certificate) || block == nil {
+		t.Fatal("the Secret for TLS is another")
+	}
+	if _, err := parseKey(block); err != nil {
+		t.Errorf("the key of the Secret for TLS: %v", err)
+	}
+}
+
+func (w *workloads) wantEnv(t *testing.T, c *cloud, given, generated string) {
+	t.Helper()
+	w.want(t, "the variables", given+" "+generated, w.inApp(t, c, "sh", "-c", `printf '%s %s' "$GIVEN" "$GENERATED"`))
+}
+
+func (w *workloads) wantAccounts(t *testing.T, c *cloud, first map[string]string, p *program) {
+	var outputs struct{ SharedClientID, OwnClientID, ClusterName, VaultURI string }
+	p.outputs(t, &outputs)
+	if outputs.SharedClientID != first["clientId"] || outputs.OwnClientID == first["clientId"] ||
+		outputs.ClusterName != first["clusterName"] || outputs.VaultURI != first["vaultUri"] {
+		t.Errorf("the outputs are %+v, of the first stack %v", outputs, first)
+	}
+	w.want(t, "the namespace's labels", "restricted second", c.kubectl(t, "get", "namespace", "team",
+		`--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce} {.metadata.labels.team}`))
+	w.want(t, "the account", "worker team "+first["clientId"], c.kubectl(t, "get", "serviceaccount", "-n", "team", "worker",
+		`--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} {.metadata.annotations.azure\.workload\.identity/client-id}`))
+	w.want(t, "the existing account", "", c.kubectl(t, "get", "serviceaccount", "-n", first["namespace"], "default", "--output=jsonpath={.metadata.annotations}"))
+	credentials := credentialsOf(t, c, identityOf(t, c, first["clientId"]))
+	for _, want := range []string{
+		first["issuerUrl"] + " system:serviceaccount:team:worker", "https://issuer.example/other/ system:serviceaccount:team:worker",
+		first["issuerUrl"] + " system:serviceaccount:" + first["namespace"] + ":default",
+		"https://issuer.example/other/ system:serviceaccount:" + first["namespace"] + ":default",
+	} {
+		if !slices.Contains(credentials, want) {
+			t.Errorf("there is no credential %s in %q", want, credentials)
+		}
+	}
+}
+
+// theFirstTeams is all that the first stack has and the second might touch.
+func theFirstTeams(t *testing.T, c *cloud, first map[string]string) string {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	var all []string
+	resources, err := armresources.NewClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pager := resources.NewListByResourceGroupPager("keyvault-demo", nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.Value {
+			tags, _ := json.Marshal(one.Tags)
+			all = append(all, *one.ID+" "+string(tags))
+		}
+	}
+	secrets, keys := vaultClients(t, c, first["vaultUri"])
+	for pager := secrets.NewListSecretPropertiesPager(nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.Value {
+			all = append(all, string(*one.ID)+" "+latest(t, secrets, one.ID.Name()))
+		}
+	}
+	for pager := keys.NewListKeyPropertiesPager(nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.Value {
+			all = append(all, string(*one.KID))
+		}
+	}
+	all = append(all, credentialsOf(t, c, identityOf(t, c, first["clientId"]))...)
+	slices.Sort(all)
+	return strings.Join(all, "\n") + "\n" + c.kubectl(t, "get", "namespaces", "--output=name") + podStart(t, c, first) +
+		c.kubectl(t, "get", "serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments", "-n", first["namespace"], "--output=name")
+}
+
+// identityOf is the ARM id of the identity with this client id.
+func identityOf(t *testing.T, c *cloud, clientID string) string {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	identities, err := armmsi.NewUserAssignedIdentitiesClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pager := identities.NewListByResourceGroupPager("keyvault-demo", nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.Value {
+			if *one.Properties.ClientID == clientID {
+				return *one.ID
+			}
+		}
+	}
+	t.Fatalf("there is no identity with the client id %s", clientID)
+	return ""
+}
+
+// credentialsOf are whom an identity trusts: issuers and subjects.
+func credentialsOf(t *testing.T, c *cloud, id string) []string {
+	t.Helper()
+	owner, options, r := c.azure(t)
+	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for pager := credentials.NewListPager("keyvault-demo", id[strings.LastIndex(id, "/")+1:], nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, one := range page.Value {
+			all = append(all, *one.Properties.Issuer+" "+*one.Properties.Subject)
+		}
+	}
+	return all
+}
+
+// latest is the id of a secret's latest version.
+func latest(t *testing.T, secrets *azsecrets.Client, name string) string {
+	t.Helper()
+	secret, err := secrets.GetSecret(t.Context(), name, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret.ID.Version()
+}
+
+// selfSigned is a certificate and its key, both in PEM.
+func selfSigned(t *testing.T) (certificate, key string) {
+	t.Helper()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "web.example"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+func parseKey(block *pem.Block) (any, error) {
+	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
+		return key, nil
+	}
+	return x509.ParsePKCS8PrivateKey(block.Bytes)
+}
+
+func samePEM(a, b string) bool {
+	one, _ := pem.Decode([]byte(a))
+	other, _ := pem.Decode([]byte(b))
+	return one != nil && other != nil && one.Type == other.Type && slices.Equal(one.Bytes, other.Bytes)
+}
+
+// samePublicKey holds a file against the key in the vault.
+func samePublicKey(t *testing.T, inPod string, keys *azkeys.Client, name string) {
+	t.Helper()
+	inVault, err := keys.GetKey(t.Context(), name, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !samePEM(inPod, string(publicPEM(t, inVault.Key))) {
+		t.Errorf("%s in the pod is another key than the vault's", name)
+	}
+}
+
+// publicPEM is the public half of a key of the vault.
+func publicPEM(t *testing.T, k *azkeys.JSONWebKey) []byte {
+	t.Helper()
+	var public any = &rsa.PublicKey{N: new(big.Int).SetBytes(k.N), E: int(new(big.Int).SetBytes(k.E).Int64())}
+	if k.Crv != nil {
+		curve := map[azkeys.CurveName]elliptic.Curve{azkeys.CurveNameP256: elliptic.P256(), azkeys.CurveNameP384: elliptic.P384()}[*k.Crv]
+		point, err := ecdsa.ParseUncompressedPublicKey(curve, slices.Concat([]byte{4}, k.X, k.Y))
+		if err != nil {
+			t.Fatal(err)
+		}
+		public = point
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+}
