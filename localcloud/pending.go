@@ -124,7 +124,7 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 		}
 		properties, _ := found.Properties.(map[string]any)
 		switch state, _ := properties["provisioningState"].(string); state {
-		case "Creating", "Updating":
+		case "Creating", "Updating", "RegisteringDns":
 		default:
 			return id, nil
 		}
