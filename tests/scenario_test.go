@@ -138,8 +138,7 @@ func (c *cloud) called(t *testing.T, name string) resource {
 }
 
 // isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud has the stack's resources and no
-// other: no other resource group, none that an interrupted run made and forgot, no soft-deleted vault. except are assignments of
-// the test's own.
+// other: none that an interrupted run made and forgot, and no soft-deleted vault.
 func (c *cloud) isWhole(t *testing.T) {
 	t.Helper()
 	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
@@ -200,8 +199,8 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 	return ids
 }
 
-// running1 runs up and calls a function with what it has printed so far, whenever there is more. It returns what it printed without
-// the line that shows the secret, and whether it succeeded.
+// watchUp runs up and calls a function with all that it has printed, whenever there is more. It returns that without the line that
+// shows the secret.
 func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed string, err error) {
 	t.Helper()
 	r, w, err := os.Pipe()
