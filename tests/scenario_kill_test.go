@@ -83,3 +83,30 @@ func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
 		known[name] = value
 	}
 }
+
+// TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources.
+func TestScenarioDestroyInAnyState(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+		c := newCloud(t)
+		left := 1 + random.IntN(36)
+		passed := map[string]bool{}
+		_, err := c.watchUp(t, func(printed []byte, kill func()) {
+			for _, match := range boundary.FindAllSubmatch(printed, -1) {
+				if place := string(match[1]) + " " + string(match[2]); !passed[place] {
+					passed[place] = true
+					if left--; left == 0 {
+						kill()
+						c.said.WriteString("\nkilled at " + place + "\n")
+					}
+				}
+			}
+		}, "--node=stand-in")
+		if err == nil && left <= 0 {
+			t.Error("up succeeds although it was killed")
+		}
+		c.down(t)
+		if processes := c.processes(); len(processes) > 0 {
+			t.Errorf("processes are left: %q", processes)
+		}
+	})
+}

@@ -24,6 +24,7 @@ var (
 // scenario tries a test with seeds. Everything that it leaves to chance it has to take from its random numbers, so that the seed, which
 // a failure shows, is enough to repeat it.
 func scenario(t *testing.T, test func(t *testing.T, seed uint64, random *rand.Rand)) {
+	t.Parallel()
 	first, last := uint64(1), *seeds
 	if *seed != 0 {
 		first, last = *seed, *seed

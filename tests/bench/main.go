@@ -33,7 +33,7 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	for _, measure := range []func(ctx context.Context, checkout, dir string) error{build, preview} {
+	for _, measure := range []func(ctx context.Context, checkout, dir string) error{build, preview, makespan} {
 		if err := measure(ctx, checkout, dir); err != nil {
 			return err
 		}
