@@ -50,7 +50,7 @@ e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
 	cd tests && go test -v -timeout 60m ./...
 
-bench: build ## what building and previewing the program take
+bench: build ## what building, previewing and bringing up the program take
 	@bin/localcloud prepare
 	cd tests && go run ./bench
 
