@@ -168,3 +168,13 @@ func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 		t.Errorf("pending: %v", d.Pending)
 	}
 }
+
+func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
+	s, err := parseState([]byte(`{"deployment": {"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edited, err := s.settled(nil); err != nil || strings.Contains(string(edited), "urn") {
+		t.Errorf("%s, %v", edited, err)
+	}
+}

@@ -71,8 +71,11 @@ type created struct {
 // were creating something. They have outputs, so that a refresh sees that nothing has changed since: it would take all that Azure
 // has chosen for them for inputs that the program has dropped, and the next up would replace them.
 func (s *state) settled(found map[string]created) ([]byte, error) {
-	var resources, rest []json.RawMessage
-	err := json.Unmarshal(s.deployment["resources"], &resources)
+	resources, rest := []json.RawMessage{}, []json.RawMessage(nil)
+	var err error
+	if have := s.deployment["resources"]; have != nil { // a run that was killed at its first resource has none
+		err = json.Unmarshal(have, &resources)
+	}
 	for _, one := range s.operations {
 		var op struct {
 			Type     string                     `json:"type"`
