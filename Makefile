@@ -7,10 +7,12 @@ export GOGC ?= 400
 # The flags with which the local cloud builds everything (thirdparty.CompilerFlags): what is shared is compiled once.
 export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 
-.PHONY: help up down status build test unit e2e bench lint
+.PHONY: help up down status build test test-faults unit e2e bench lint
+# How many seeds each scenario is tried with.
+SEEDS ?= 6
 
 help: ## what there is to make
-	@grep -E '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 
 up: build ## a local cloud, the stack in it, and the secret read from inside the pod (STACK=dev)
 	@bin/localcloud up --stack $(STACK)
@@ -33,6 +35,10 @@ build: ## the local cloud and the plugins that stand in for azure-native and ran
 
 test: unit e2e ## all tests
 
+test-faults: build ## the scenarios of what can go wrong, with many seeds (SEEDS=6)
+	@bin/localcloud prepare
+	cd tests && go test -v -timeout 60m -run Scenario -seeds $(SEEDS) .
+
 unit: ## tests that need nothing but Go
 	go vet ./...
 	cd localcloud && go vet ./...
@@ -46,7 +52,7 @@ e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
 	cd tests && go test -v -count=1 -timeout 60m ./...
 
-bench: build ## what building and previewing the program take
+bench: build ## what building, previewing and bringing up the program take
 	@bin/localcloud prepare
 	cd tests && go run ./bench
 

@@ -185,6 +185,9 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 		Metadata: metav1.ObjectMetaArgs{
 			Name:      optional(args.ClassName),
 			Namespace: args.Namespace.ToStringOutput().ToStringPtrOutput(),
+			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict with him
+			// that no run gets over (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
+			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		},
 		OtherFields: kubernetes.UntypedArgs{"spec": spec},
 	}, pulumi.Parent(c))

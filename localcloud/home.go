@@ -14,6 +14,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -90,7 +91,14 @@ const (
 type setup struct {
 	Programs thirdparty.Programs
 	Node     kube.Node
-	Record   string `json:",omitempty"` // folder that is given what Resource Manager is sent
+	serving
+}
+
+// serving are the options of `up` for the one that serves. A local cloud that serves keeps those that it began with.
+type serving struct {
+	Record string      `json:",omitempty"` // folder that is given what Resource Manager is sent
+	Faults faults.Plan `json:",omitzero"`  // what fails
+	Times  string      `json:",omitempty"` // profile of the times that operations take
 }
 
 // running is what the one that serves tells the other commands.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/gofrs/flock"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
 func checkout(t *testing.T) string {
@@ -122,8 +125,56 @@ func TestOnlyAzuresHalfMadeResourcesAreLookedFor(t *testing.T) {
 			op.Resource.Type = "azure-native:keyvault/v20241101:Vault"
 		}
 		// No client is given: asking Azure would panic.
-		if id, err := op.created(t.Context(), nil, "s"); id != "" || err != nil {
-			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, id, err)
+		if there, err := op.created(t.Context(), nil, "s"); there.id != "" || err != nil {
+			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, there.id, err)
 		}
+	}
+}
+
+// TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that Azure chose.
+func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
+	s, err := parseState([]byte(`{"deployment": {"resources": [{"urn": "a"}], "pending_operations": [
+		{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}}, {"type": "creating", "resource": {"urn": "c"}}, {"type": "updating", "resource": {"urn": "d"}}
+	]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := plugin.Outputs("azure-native:containerservice/v20240901:ManagedCluster",
+		map[string]any{"id": "/b", "properties": map[string]any{"nodeResourceGroup": "MC_chosen"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	edited, err := s.settled(map[string]created{"b": {"/b", outputs}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		Deployment struct {
+			Resources []struct {
+				URN, ID         string
+				Inputs, Outputs map[string]any
+			}
+			Pending []struct{ Type string } `json:"pending_operations"`
+		}
+	}
+	if err := json.Unmarshal(edited, &got); err != nil {
+		t.Fatal(err)
+	}
+	d := got.Deployment
+	if len(d.Resources) != 2 || d.Resources[1].ID != "/b" || d.Resources[1].Inputs["x"] != 1.0 || d.Resources[1].Outputs["nodeResourceGroup"] != "MC_chosen" {
+		t.Errorf("resources: %v", d.Resources)
+	}
+	if len(d.Pending) != 1 || d.Pending[0].Type != "updating" {
+		t.Errorf("pending: %v", d.Pending)
+	}
+}
+
+func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
+	s, err := parseState([]byte(`{"deployment": {"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if edited, err := s.settled(nil); err != nil || strings.Contains(string(edited), "urn") {
+		t.Errorf("%s, %v", edited, err)
 	}
 }

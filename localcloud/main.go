@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
@@ -28,8 +30,9 @@ func main() {
 }
 
 func command() *cobra.Command {
-	var project, home, stack, record string
+	var project, home, stack, failing string
 	var config []string
+	var serve serving
 	node := nodeFlag{}
 	root := &cobra.Command{
 		Use:           "localcloud",
@@ -52,12 +55,22 @@ func command() *cobra.Command {
 	}
 	up := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
-		RunE: withHome(func(l *localCloud, ctx context.Context) error { return l.up(ctx, stack, node.Node, record, config) }),
+		RunE: withHome(func(l *localCloud, ctx context.Context) (err error) {
+			if serve.Faults, err = faults.Load(failing); err != nil {
+				return fmt.Errorf("--faults: %w", err)
+			}
+			if _, err := arm.ParseTimes(serve.Times); err != nil {
+				return fmt.Errorf("--times: %w", err)
+			}
+			return l.up(ctx, stack, node.Node, serve, config)
+		}),
 	}
 	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
-	up.Flags().StringVar(&record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
+	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed at https://localcloud.internal/faults")
+	up.Flags().StringVar(&serve.Times, "times", "instant", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts")
+	up.Flags().StringVar(&serve.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
 	root.AddCommand(
 		up,
 		&cobra.Command{

@@ -15,6 +15,8 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
@@ -59,11 +61,21 @@ func (s *state) pending() []pendingOperation {
 	return all
 }
 
-// settled is the state with the resources that were created, by their URN and with their id, among the others, and without
-// the other operations that were creating something.
-func (s *state) settled(ids map[string]string) ([]byte, error) {
-	var resources, rest []json.RawMessage
-	err := json.Unmarshal(s.deployment["resources"], &resources)
+// created is a resource that is there although the state does not have it.
+type created struct {
+	id      string
+	outputs map[string]any
+}
+
+// settled is the state with the resources that were created, by their URN, among the others, and without the other operations that
+// were creating something. They have outputs, so that a refresh sees that nothing has changed since: it would take all that Azure
+// has chosen for them for inputs that the program has dropped, and the next up would replace them.
+func (s *state) settled(found map[string]created) ([]byte, error) {
+	resources, rest := []json.RawMessage{}, []json.RawMessage(nil)
+	var err error
+	if have := s.deployment["resources"]; have != nil { // a run that was killed at its first resource has none
+		err = json.Unmarshal(have, &resources)
+	}
 	for _, one := range s.operations {
 		var op struct {
 			Type     string                     `json:"type"`
@@ -71,11 +83,12 @@ func (s *state) settled(ids map[string]string) ([]byte, error) {
 		}
 		var urn string
 		err = errors.Join(err, json.Unmarshal(one, &op), json.Unmarshal(op.Resource["urn"], &urn))
-		switch id := ids[urn]; {
+		switch there := found[urn]; {
 		case op.Type != "creating":
 			rest = append(rest, one)
-		case id != "":
-			op.Resource["id"], _ = json.Marshal(id)
+		case there.id != "":
+			op.Resource["id"], _ = json.Marshal(there.id)
+			op.Resource["outputs"], _ = json.Marshal(there.outputs)
 			resource, _ := json.Marshal(op.Resource)
 			resources = append(resources, resource)
 		}
@@ -102,35 +115,41 @@ type pendingOperation struct {
 	} `json:"resource"`
 }
 
-// created returns the id of a resource that was being created when the engine was killed and is there all the same, or "".
+// created returns a resource that was being created when the engine was killed and is there all the same, or one without an id.
 // What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are applied, not created, and
 // random values are nowhere but in the state.
-func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (string, error) {
+func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (created, error) {
 	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native:") {
-		return "", nil
+		return created{}, nil
 	}
 	id, apiVersion, err := plugin.ResourceID(op.Resource.Type, op.Resource.Inputs, subscriptionID)
 	if err != nil {
-		return "", fmt.Errorf("naming %s: %w", op.Resource.URN, err)
+		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
 	}
 	for {
-		found, err := azure.GetByID(ctx, id, apiVersion, nil)
+		var resp *http.Response
+		_, err := azure.GetByID(policy.WithCaptureResponse(ctx, &resp), id, apiVersion, nil)
 		var refused *azcore.ResponseError
 		if errors.As(err, &refused) && refused.StatusCode == http.StatusNotFound {
-			return "", nil
+			return created{}, nil
+		}
+		var answer map[string]any
+		if err == nil {
+			err = runtime.UnmarshalAsJSON(resp, &answer) // more than the client's type has
 		}
 		if err != nil {
-			return "", fmt.Errorf("looking for %s: %w", id, err)
+			return created{}, fmt.Errorf("looking for %s: %w", id, err)
 		}
-		properties, _ := found.Properties.(map[string]any)
+		properties, _ := answer["properties"].(map[string]any)
 		switch state, _ := properties["provisioningState"].(string); state {
-		case "Creating", "Updating":
+		case "Creating", "Updating", "RegisteringDns":
 		default:
-			return id, nil
+			outputs, err := plugin.Outputs(op.Resource.Type, answer)
+			return created{id, outputs}, err
 		}
 		select {
 		case <-ctx.Done():
-			return "", ctx.Err()
+			return created{}, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
@@ -58,7 +59,13 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	}
 	clusters := kube.New(kube.Options{Dir: l.path(kubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
 	defer clusters.Close()
-	cloud, err := azure.New(azure.Options{Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record})
+	times, err := arm.ParseTimes(have.Times)
+	if err != nil {
+		return err
+	}
+	cloud, err := azure.New(azure.Options{
+		Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record, Faults: have.Faults, Times: times,
+	})
 	if err != nil {
 		return err
 	}

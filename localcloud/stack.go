@@ -266,17 +266,17 @@ func (s *stack) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ids := map[string]string{}
+	found := map[string]created{}
 	for _, op := range pending {
-		id, err := op.created(ctx, azure, s.cloud.Credentials.SubscriptionID)
+		there, err := op.created(ctx, azure, s.cloud.Credentials.SubscriptionID)
 		if err != nil {
 			return err
 		}
-		if id != "" {
-			ids[op.Resource.URN] = id
+		if there.id != "" {
+			found[op.Resource.URN] = there
 		}
 	}
-	edited, err := state.settled(ids)
+	edited, err := state.settled(found)
 	if err != nil {
 		return err
 	}

@@ -20,14 +20,14 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, record string, config []string) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, record)
+	have, err := l.prepare(ctx, node, serve)
 	if err != nil {
 		return err
 	}
@@ -48,7 +48,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, r
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, record string) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -60,9 +60,9 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, record string)
 	if err != nil {
 		return nil, err
 	}
-	have := &setup{Programs: programs, Node: node}
-	if record != "" {
-		if have.Record, err = filepath.Abs(record); err != nil {
+	have := &setup{Programs: programs, Node: node, serving: serve}
+	if serve.Record != "" {
+		if have.Record, err = filepath.Abs(serve.Record); err != nil {
 			return nil, err
 		}
 		if err := os.MkdirAll(have.Record, 0o700); err != nil {

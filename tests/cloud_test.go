@@ -249,12 +249,12 @@ func (c *cloud) pulumi(t *testing.T, args ...string) string {
 }
 
 // plan is what an up would do, by URN.
-func (c *cloud) plan(t *testing.T) map[string]string {
+func (c *cloud) plan(t *testing.T, args ...string) map[string]string {
 	t.Helper()
 	var preview struct {
 		Steps []struct{ Op, URN string }
 	}
-	if err := json.Unmarshal([]byte(c.pulumi(t, "preview", "--json")), &preview); err != nil {
+	if err := json.Unmarshal([]byte(c.pulumi(t, append([]string{"preview", "--json"}, args...)...)), &preview); err != nil {
 		t.Fatal(err)
 	}
 	plan := map[string]string{}

@@ -18,6 +18,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
@@ -39,7 +40,7 @@ type (
 	ClusterSpec = arm.ClusterSpec
 )
 
-// Options of a Cloud; all are required but the times.
+// Options of a Cloud; all are required but those with a default.
 type Options struct {
 	// Dir is where the store is: all that has to outlive the process.
 	Dir string
@@ -56,6 +57,10 @@ type Options struct {
 	Record string
 	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
 	PoolTime time.Duration
+	// Times is how long operations on Resource Manager take, beyond what they need. Default: arm.Instant.
+	Times arm.Times
+	// Faults is the plan of what fails from the start on; it is changed at https://localcloud.internal/faults. Default: nothing.
+	Faults faults.Plan
 }
 
 // Credentials are those of the service principal that is Owner of the subscription.
@@ -93,9 +98,10 @@ func (c *Cloud) start(o Options) error {
 	}); err != nil {
 		return fmt.Errorf("making the subscription's owner: %w", err)
 	}
+	failing := faults.New(o.Faults)
 	c.manager, err = arm.New(arm.Config{
 		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID,
-		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime,
+		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime, Times: o.Times, Faults: failing,
 	})
 	if err != nil {
 		return err
@@ -112,8 +118,9 @@ func (c *Cloud) start(o Options) error {
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
 		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
 	} {
-		o.Edge.Handle(host, logged(o.Log, service))
+		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
+	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control()))
 	return nil
 }
 
@@ -161,7 +168,12 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 		start := time.Now()
 		s := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		defer func() {
-			if fault := recover(); fault != nil {
+			fault := recover()
+			switch {
+			case fault == http.ErrAbortHandler: // a reset
+				log.Info("request", "method", r.Method, "host", r.Host, "path", r.URL.Path, "status", "reset", "took", time.Since(start).Round(time.Millisecond))
+				panic(fault)
+			case fault != nil:
 				log.Error("fault of the local cloud", "method", r.Method, "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
 				panic(http.ErrAbortHandler) // the client sees that there is no answer
 			}
@@ -176,6 +188,8 @@ type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
+
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *statusWriter) WriteHeader(status int) {
 	w.status = status

@@ -30,6 +30,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
@@ -104,6 +106,8 @@ type fixture struct {
 	slow     time.Duration // what a write of a federated credential takes
 	slowPool time.Duration // what an operation on a node pool takes
 	way      *edge.Edge
+	faults   faults.Plan
+	times    localarm.Times
 }
 
 type lockedBuffer struct {
@@ -138,7 +142,7 @@ func (f *fixture) start() {
 	f.must(err)
 	f.cloud, err = azure.New(azure.Options{
 		Dir: filepath.Join(f.dir, "azure"), Edge: way, Clusters: f.clusters, Log: slog.New(slog.NewTextHandler(f.log, nil)),
-		FederatedWriteTime: f.slow, PoolTime: f.slowPool,
+		FederatedWriteTime: f.slow, PoolTime: f.slowPool, Faults: f.faults, Times: f.times,
 	})
 	f.must(err)
 	f.way = way

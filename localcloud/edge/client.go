@@ -26,7 +26,9 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		in.Body = http.NoBody
 	}
 	w := &recorder{header: http.Header{}, status: http.StatusOK}
-	h.ServeHTTP(w, in)
+	if !answered(h, w, in) {
+		return nil, errReset
+	}
 	return &http.Response{
 		Status:     fmt.Sprintf("%d %s", w.status, http.StatusText(w.status)),
 		StatusCode: w.status,
@@ -36,6 +38,19 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 		ContentLength: int64(w.body.Len()),
 		Request:       r,
 	}, nil
+}
+
+var errReset = errors.New("the connection was reset")
+
+// answered is false where the handler ended the connection instead of answering.
+func answered(h http.Handler, w http.ResponseWriter, r *http.Request) (ok bool) {
+	defer func() {
+		if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+			panic(fault)
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return true
 }
 
 // recorder keeps one answer.

@@ -1,5 +1,6 @@
 // Command bench measures the program of this repository and prints tables. What it compares it measures in one run, since the times
-// of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds.
+// of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds. Arguments are the names of what
+// is to be measured: build, preview, makespan. Default: all.
 package main
 
 import (
@@ -10,19 +11,20 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+func run(ctx context.Context, only []string) error {
 	checkout, err := filepath.Abs("..")
 	if err != nil {
 		return err
@@ -33,8 +35,14 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
-	for _, measure := range []func(ctx context.Context, checkout, dir string) error{build, preview} {
-		if err := measure(ctx, checkout, dir); err != nil {
+	for _, measure := range []struct {
+		name string
+		do   func(ctx context.Context, checkout, dir string) error
+	}{{"build", build}, {"preview", preview}, {"makespan", makespan}} {
+		if len(only) > 0 && !slices.Contains(only, measure.name) {
+			continue
+		}
+		if err := measure.do(ctx, checkout, dir); err != nil {
 			return err
 		}
 	}

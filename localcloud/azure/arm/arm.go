@@ -17,6 +17,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -37,6 +38,10 @@ type Config struct {
 	FederatedWriteTime time.Duration
 	// PoolTime is how long an operation on a node pool takes; Azure takes minutes.
 	PoolTime time.Duration
+	// Times is how long operations take beyond what they need.
+	Times Times
+	// Faults says how long grants are not honoured.
+	Faults *faults.Faults
 }
 
 // Service answers for one subscription.
@@ -164,6 +169,8 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 	})
 	if err == nil && answer.after != nil {
 		answer.after()
+	} else if err == nil {
+		wait(r.Context(), s.Times.of(kind.name, doingOf(r.Method, answer.status)))
 	}
 	return answer, err
 }

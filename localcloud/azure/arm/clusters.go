@@ -182,7 +182,7 @@ func (c *call) putCluster() (reply, error) {
 	if answer.body, _, err = load(c.tx, text(res, "id")); err != nil {
 		return reply{}, err
 	}
-	op, err := startOperation(c.tx, res, doing)
+	op, err := c.startOperation(c.tx, res, doing)
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, c.startCluster) }
 	return answer, err
@@ -430,7 +430,7 @@ func (c *call) deleteCluster() (reply, error) {
 	if err := save(c.tx, res); err != nil {
 		return reply{}, err
 	}
-	op, err := startOperation(c.tx, res, deleting)
+	op, err := c.startOperation(c.tx, res, deleting)
 	return reply{
 		status: http.StatusAccepted,
 		header: polling("Azure-AsyncOperation", c.operationURL(op)),

@@ -45,7 +45,7 @@ func (c *call) deleteGroup() (reply, error) {
 	if err := save(c.tx, group); err != nil {
 		return reply{}, err
 	}
-	op, err := startOperation(c.tx, group, deleting)
+	op, err := c.startOperation(c.tx, group, deleting)
 	if err != nil {
 		return reply{}, err
 	}

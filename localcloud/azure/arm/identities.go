@@ -3,6 +3,7 @@ package arm
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -157,15 +158,23 @@ func (c *call) publishFederated() error {
 	if err != nil {
 		return err
 	}
+	before := app.Federated
 	app.Federated = nil
 	for _, res := range credentials {
 		var p federatedProperties
 		if err := decode(child(res, "properties"), &p); err != nil {
 			return err
 		}
-		app.Federated = append(app.Federated, entra.FederatedCredential{
-			Name: text(res, "name"), Issuer: p.Issuer, Subject: p.Subject, Audiences: p.Audiences,
+		credential := entra.FederatedCredential{Name: text(res, "name"), Issuer: p.Issuer, Subject: p.Subject, Audiences: p.Audiences}
+		same := slices.IndexFunc(before, func(b entra.FederatedCredential) bool {
+			return b.Name == credential.Name && b.Issuer == p.Issuer && b.Subject == p.Subject && slices.Equal(b.Audiences, p.Audiences)
 		})
+		if wait := c.Faults.CredentialsAfter(); same >= 0 {
+			credential = before[same]
+		} else if wait > 0 {
+			credential.EffectiveOn = time.Now().UTC().Add(wait)
+		}
+		app.Federated = append(app.Federated, credential)
 	}
 	return entra.PutApplication(c.tx, app)
 }

@@ -20,6 +20,7 @@ type operationRecord struct {
 	Doing    string // creating, updating or deleting
 	Status   string // InProgress, Succeeded or Failed
 	Start    time.Time
+	Takes    time.Duration `json:",omitzero"` // not done before Start and this
 	End      *time.Time
 	Error    *Error
 }
@@ -37,10 +38,10 @@ func encode(v any) json.RawMessage {
 	return data
 }
 
-func startOperation(tx *store.Tx, res object, doing string) (operationRecord, error) {
+func (s *Service) startOperation(tx *store.Tx, res object, doing string) (operationRecord, error) {
 	op := operationRecord{
 		ID: uuid.NewString(), Resource: text(res, "id"), Location: text(res, "location"), Doing: doing, Status: inProgress,
-		Start: time.Now().UTC(),
+		Start: time.Now().UTC(), Takes: s.Times.of(parse(http.MethodGet, text(res, "id")).kind, doing),
 	}
 	return op, store.Put(tx, operations, op.ID, op)
 }
@@ -49,7 +50,12 @@ func startOperation(tx *store.Tx, res object, doing string) (operationRecord, er
 // progress, and the next run takes it up again.
 func (s *Service) run(op operationRecord, work func(ctx context.Context, id string) error) {
 	s.running.Go(func() {
+		takeTime := func() { wait(s.background, time.Until(op.Start.Add(op.Takes))) }
+		if op.Doing == deleting { // it is there to the end
+			takeTime()
+		}
 		err := work(s.background, op.Resource)
+		takeTime()
 		if s.background.Err() != nil {
 			return
 		}
@@ -118,6 +124,8 @@ func (s *Service) workOf(op operationRecord) func(context.Context, string) error
 		return s.removePool
 	case kind == poolsType:
 		return s.settlePool
+	case kind == vaultsType:
+		return registerVault
 	case op.Doing != deleting:
 		return s.startCluster
 	case kind == clustersType:

@@ -137,7 +137,7 @@ func (c *call) putPool() (reply, error) {
 }
 
 func (c *call) startPoolOperation(cluster, res object, doing string, answer reply, work func(context.Context, string) error) (reply, error) {
-	op, err := startOperation(c.tx, object{"id": res["id"], "location": cluster["location"]}, doing)
+	op, err := c.startOperation(c.tx, object{"id": res["id"], "location": cluster["location"]}, doing)
 	answer.header = polling("Azure-AsyncOperation", c.operationURL(op))
 	answer.after = func() { c.run(op, work) }
 	return answer, err

@@ -41,11 +41,15 @@ func (c *call) putAssignment() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	now := time.Now().UTC().Format(time.RFC3339Nano)
+	created := time.Now().UTC()
+	now := created.Format(time.RFC3339Nano)
 	a := authorization.Assignment{
 		ID: c.scope + "/providers/" + roleAssignmentsType + "/" + c.name(), Name: c.name(), Scope: c.scope, RoleID: role.ID,
 		PrincipalID: given.PrincipalID, PrincipalType: given.PrincipalType, Description: given.Description,
 		CreatedOn: now, UpdatedOn: now, CreatedBy: c.principal.ObjectID,
+	}
+	if wait := c.Faults.RolesAfter(); wait > 0 {
+		a.EffectiveOn = created.Add(wait)
 	}
 	old, exists, err := authorization.Get(c.tx, a.ID)
 	if err != nil {
@@ -56,7 +60,7 @@ func (c *call) putAssignment() (reply, error) {
 			return reply{}, badRequest("RoleAssignmentUpdateNotPermitted",
 				"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
 		}
-		a.CreatedOn, a.CreatedBy = old.CreatedOn, old.CreatedBy
+		a.CreatedOn, a.CreatedBy, a.EffectiveOn = old.CreatedOn, old.CreatedBy, old.EffectiveOn
 		return reply{body: c.assignmentBody(a)}, authorization.Put(c.tx, a)
 	}
 	theirs, err := authorization.Of(c.tx, a.PrincipalID)

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -166,11 +167,23 @@ func (c *call) writeVault(old, res object) (reply, error) {
 	if err := keyvault.PutVault(c.tx, vault); err != nil {
 		return reply{}, err
 	}
-	if err := save(c.tx, res); err != nil {
+	if old != nil || c.Times.of(vaultsType, creating) == 0 {
+		return reply{body: res}, save(c.tx, res)
+	}
+	// A new vault is there at once, and clients poll it until its name resolves.
+	setState(res, registeringDNS)
+	op, err := c.startOperation(c.tx, res, creating)
+	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: res}, nil
+	return reply{body: res, after: func() { c.run(op, registerVault) }}, save(c.tx, res)
 }
+
+// registeringDNS is the state of a vault whose name does not resolve everywhere yet.
+const registeringDNS = "RegisteringDns"
+
+// registerVault needs no time but what the profile of times gives it.
+func registerVault(context.Context, string) error { return nil }
 
 // checkVault holds the properties against the rules of learn.microsoft.com/rest/api/keyvault/keyvault/vaults/create-or-update.
 func (c *call) checkVault(given, before vaultProperties) error {

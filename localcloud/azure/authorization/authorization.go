@@ -3,6 +3,7 @@ package authorization
 
 import (
 	"strings"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -27,6 +28,7 @@ type Assignment struct {
 	CreatedOn     string
 	UpdatedOn     string
 	CreatedBy     string
+	EffectiveOn   time.Time `json:",omitzero"` // when it begins to count; zero: from the beginning
 }
 
 // Assignments are kept twice: by id, and by principal for the question that every request asks.
@@ -65,7 +67,10 @@ func Delete(tx *store.Tx, id string) error {
 // List reads every assignment.
 func List(tx *store.Tx) ([]Assignment, error) { return store.List[Assignment](tx, byID, "") }
 
-// Of reads the assignments of a principal.
+// Effective says whether the assignment counts by now.
+func (a Assignment) Effective() bool { return !time.Now().Before(a.EffectiveOn) }
+
+// Of reads the assignments of a principal, also those that do not count yet.
 func Of(tx *store.Tx, principalID string) ([]Assignment, error) {
 	return store.List[Assignment](tx, byPrincipal, strings.ToLower(principalID+" "))
 }
@@ -93,7 +98,7 @@ func Allowed(tx *store.Tx, principalID, action, scope string, plane Plane) (bool
 		return false, err
 	}
 	for _, a := range assignments {
-		if role, ok := RoleByID(a.RoleID); ok && Covers(a.Scope, scope) && role.allows(action, plane) {
+		if role, ok := RoleByID(a.RoleID); ok && a.Effective() && Covers(a.Scope, scope) && role.allows(action, plane) {
 			return true, nil
 		}
 	}

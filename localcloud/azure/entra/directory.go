@@ -5,6 +5,7 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -26,6 +27,8 @@ type FederatedCredential struct {
 	Issuer    string
 	Subject   string
 	Audiences []string
+	// EffectiveOn is when Entra ID begins to know it; zero: from the beginning.
+	EffectiveOn time.Time `json:",omitzero"`
 }
 
 // SetSecret makes secret the application's only secret. Only its hash is kept.

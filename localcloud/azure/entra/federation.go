@@ -49,7 +49,10 @@ func (s *Service) checkAssertion(ctx context.Context, app Application, kind, ass
 func matchCredential(credentials []FederatedCredential, c jwt.Claims) error {
 	const advice = "Check your federated identity credential Subject, Audience and Issuer against the presented assertion. " +
 		"https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
-	left := slices.DeleteFunc(slices.Clone(credentials), func(f FederatedCredential) bool { return f.Issuer != c.Issuer })
+	now := time.Now()
+	left := slices.DeleteFunc(slices.Clone(credentials), func(f FederatedCredential) bool {
+		return f.Issuer != c.Issuer || now.Before(f.EffectiveOn)
+	})
 	if len(left) == 0 {
 		return invalidClient(700211, "No matching federated identity record found for presented assertion issuer '%s'. %s",
 			c.Issuer, advice)

@@ -142,7 +142,7 @@ func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
 	assignments, err := authorization.Of(tx, principal)
 	return slices.ContainsFunc(assignments, func(a authorization.Assignment) bool {
 		role, ok := authorization.RoleByID(a.RoleID)
-		return ok && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0
+		return ok && a.Effective() && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0
 	}), err
 }
 

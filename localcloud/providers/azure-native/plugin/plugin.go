@@ -27,3 +27,12 @@ func ResourceID(token string, inputs map[string]any, subscriptionID string) (id,
 	id, err = rt.id(inputs, subscriptionID)
 	return id, apiVersion, err
 }
+
+// Outputs are what a state knows of a resource of which Resource Manager answers this.
+func Outputs(token string, answer map[string]any) (map[string]any, error) {
+	rt, apiVersion, err := lookup(token)
+	if err != nil {
+		return nil, err
+	}
+	return rt.outputs(answer, apiVersion), nil
+}

@@ -1,0 +1,219 @@
+// Package faults has the services of the local cloud fail as Azure's do: refused, throttled, cut off, late, and with grants that
+// are not honoured at once. What fails is decided by a seeded plan, so that the same requests meet the same faults again.
+package faults
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Plan says what fails. The zero value has nothing fail.
+type Plan struct {
+	// Seed decides which requests a Rate meets. Plans with the same rules and other seeds have other requests fail.
+	Seed uint64 `json:"seed,omitempty"`
+	// Rules are tried in their order; the first that meets a request decides what happens to it.
+	Rules []Rule `json:"rules,omitempty"`
+	// RolesAfter is how long a new role assignment is not honoured, by Resource Manager, by Key Vault and by clusters alike; Azure
+	// takes up to 10 minutes (learn.microsoft.com/azure/role-based-access-control/troubleshooting). One that is removed ends at
+	// once, which is the stricter of what Azure does: there that takes time as well. Default: no time.
+	RolesAfter Duration `json:"rolesAfter,omitempty"`
+	// CredentialsAfter is how long Entra ID does not know a new or changed federated credential; there it takes seconds to minutes
+	// (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Default: no time.
+	CredentialsAfter Duration `json:"credentialsAfter,omitempty"`
+}
+
+// Rule has some of the requests that it is about fail in one way.
+type Rule struct {
+	// Host, Path and Method are regular expressions (golang.org/s/re2syntax), compared without case: that of the path has to match a
+	// part of it, those of host and method the whole. Default: any.
+	Host   string `json:"host,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Method string `json:"method,omitempty"`
+	// Rate is the probability with which a request fails, 0 to 1. First has the first requests to each path fail, that many.
+	// Exactly one of them has to be given.
+	Rate  float64 `json:"rate,omitempty"`
+	First int     `json:"first,omitempty"`
+
+	// Status is answered instead of what the request asks for, which is not done: 400 to 599. Default: the request is done.
+	Status int `json:"status,omitempty"`
+	// Code is the error's, beside the status. Default: what Azure says with the status.
+	Code string `json:"code,omitempty"`
+	// RetryAfter is the header's value. Default: no header.
+	RetryAfter Duration `json:"retryAfter,omitempty"`
+	// Reset ends the connection with a TCP reset: "before" the request is done, or "after", when only the answer is lost.
+	Reset string `json:"reset,omitempty"`
+	// Delay passes before anything else happens. Default: none.
+	Delay Duration `json:"delay,omitempty"`
+}
+
+// Duration is written as Go writes one: 1m30s.
+type Duration time.Duration
+
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(time.Duration(d).String()) }
+
+func (d *Duration) UnmarshalJSON(data []byte) error {
+	var text string
+	if err := json.Unmarshal(data, &text); err != nil {
+		return fmt.Errorf("a duration is a string such as 1m30s")
+	}
+	parsed, err := time.ParseDuration(text)
+	if err == nil && parsed < 0 {
+		err = fmt.Errorf("%s is negative", text)
+	}
+	*d = Duration(parsed)
+	return err
+}
+
+// Parse reads a plan, in YAML or JSON, and checks it. A key that a plan does not have is an error.
+func Parse(text []byte) (Plan, error) {
+	var p Plan
+	if err := yaml.UnmarshalStrict(text, &p); err != nil {
+		return p, fmt.Errorf("reading a plan of faults: %w", err)
+	}
+	return p, p.Validate()
+}
+
+// Load is Parse of a file, or of the text itself where it has a colon or is empty.
+func Load(fileOrText string) (Plan, error) {
+	if fileOrText == "" || strings.Contains(fileOrText, ":") {
+		return Parse([]byte(fileOrText))
+	}
+	content, err := os.ReadFile(fileOrText)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Parse(content)
+}
+
+// Validate says everything that is wrong with the plan.
+func (p Plan) Validate() error {
+	var wrong []string
+	for i, r := range p.Rules {
+		say := func(field, format string, args ...any) {
+			wrong = append(wrong, fmt.Sprintf("rules[%d].%s: ", i, field)+fmt.Sprintf(format, args...))
+		}
+		for field, pattern := range map[string]string{"host": r.Host, "path": r.Path, "method": r.Method} {
+			if _, err := regexp.Compile(pattern); err != nil {
+				say(field, "%v", err)
+			}
+		}
+		if (r.Rate > 0) == (r.First > 0) || r.Rate < 0 || r.Rate > 1 || r.First < 0 {
+			say("rate", "either rate, above 0 and up to 1, or first, above 0")
+		}
+		if r.Status != 0 && (r.Status < 400 || r.Status > 599) {
+			say("status", "%d is not 400 to 599", r.Status)
+		}
+		if r.Reset != "" && r.Reset != before && r.Reset != after {
+			say("reset", "%q is neither before nor after", r.Reset)
+		}
+		if r.Status == 0 && r.Reset == "" && r.Delay == 0 {
+			say("status", "one of status, reset and delay is needed")
+		}
+		if r.Status != 0 && r.Reset != "" {
+			say("reset", "not together with status")
+		}
+		if r.Status == 0 && (r.Code != "" || r.RetryAfter != 0) {
+			say("code", "code and retryAfter need status")
+		}
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("the plan of faults: %s", strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+const (
+	before = "before"
+	after  = "after"
+)
+
+// Faults is a plan at work. Its methods may be called from any goroutine.
+type Faults struct {
+	mu     sync.Mutex
+	plan   Plan
+	rules  []compiled
+	counts map[string]int // requests of a rule and path so far
+	met    int            // requests that had a fault
+	seen   int            // requests
+}
+
+type compiled struct {
+	Rule
+	host, path, method *regexp.Regexp
+}
+
+// New has a plan that was validated at work.
+func New(p Plan) *Faults {
+	f := &Faults{}
+	f.Set(p)
+	return f
+}
+
+// Set changes the plan, and begins counting anew.
+func (f *Faults) Set(p Plan) {
+	var rules []compiled
+	for _, r := range p.Rules {
+		whole := func(pattern string) *regexp.Regexp { return regexp.MustCompile(`(?i)^(?:` + pattern + `)$`) }
+		c := compiled{Rule: r, host: whole(".*"), path: regexp.MustCompile("(?i)" + r.Path), method: whole(".*")}
+		if r.Host != "" {
+			c.host = whole(r.Host)
+		}
+		if r.Method != "" {
+			c.method = whole(r.Method)
+		}
+		rules = append(rules, c)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.plan, f.rules, f.counts, f.met, f.seen = p, rules, map[string]int{}, 0, 0
+}
+
+// Plan is the one at work.
+func (f *Faults) Plan() Plan {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.plan
+}
+
+// RolesAfter and CredentialsAfter are those of the plan at work.
+func (f *Faults) RolesAfter() time.Duration       { return time.Duration(f.Plan().RolesAfter) }
+func (f *Faults) CredentialsAfter() time.Duration { return time.Duration(f.Plan().CredentialsAfter) }
+
+// decide finds the rule that meets a request. Every rule counts the requests to each path that it is about, whether one before
+// it meets them or not, so that what a rule does not depend on its neighbours.
+func (f *Faults) decide(r *http.Request) (Rule, bool) {
+	host := strings.TrimSuffix(r.Host, ":443")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.seen++
+	var found *compiled
+	for i := range f.rules {
+		rule := &f.rules[i]
+		if !rule.host.MatchString(host) || !rule.path.MatchString(r.URL.Path) || !rule.method.MatchString(r.Method) {
+			continue
+		}
+		key := fmt.Sprintf("%d %s %s%s", i, r.Method, strings.ToLower(host), strings.ToLower(r.URL.Path))
+		n := f.counts[key]
+		f.counts[key]++
+		meets := n < rule.First
+		if rule.Rate > 0 {
+			meets = chance(f.plan.Seed, i, r.Method, host, r.URL.Path, n) < rule.Rate
+		}
+		if meets && found == nil {
+			found = rule
+		}
+	}
+	if found == nil {
+		return Rule{}, false
+	}
+	f.met++
+	return found.Rule, true
+}

@@ -1,0 +1,117 @@
+package faults
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
+)
+
+// Handler has a service meet the faults of the plan.
+func (f *Faults) Handler(service http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rule, ok := f.decide(r)
+		if !ok {
+			service.ServeHTTP(w, r)
+			return
+		}
+		if rule.Delay > 0 {
+			timer := time.NewTimer(time.Duration(rule.Delay))
+			defer timer.Stop()
+			select {
+			case <-timer.C:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		switch {
+		case rule.Status != 0:
+			rule.refuse(w, r)
+		case rule.Reset == before:
+			edge.Reset(w)
+		case rule.Reset == after:
+			service.ServeHTTP(lost{header: http.Header{}}, r)
+			edge.Reset(w)
+		default:
+			service.ServeHTTP(w, r)
+		}
+	})
+}
+
+// lost is where an answer goes that its client does not get.
+type lost struct{ header http.Header }
+
+func (l lost) Header() http.Header         { return l.header }
+func (l lost) Write(p []byte) (int, error) { return len(p), nil }
+func (l lost) WriteHeader(int)             {}
+
+// codes are what Azure says with a status, where it is not the service but what stands before it that refuses
+// (learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling and /troubleshooting/common-deployment-errors).
+var codes = map[int]string{
+	http.StatusConflict: "AnotherOperationInProgress", http.StatusTooManyRequests: "TooManyRequests",
+	http.StatusInternalServerError: "InternalServerError", http.StatusBadGateway: "BadGateway",
+	http.StatusServiceUnavailable: "ServiceUnavailable", http.StatusGatewayTimeout: "GatewayTimeout",
+}
+
+func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
+	code := r.Code
+	if code == "" {
+		code = codes[r.Status]
+	}
+	const message = "A fault of the local cloud, as its plan of faults has it."
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	if r.RetryAfter > 0 {
+		wait := time.Duration(r.RetryAfter)
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		w.Header().Set("Retry-After-Ms", strconv.FormatInt(wait.Milliseconds(), 10)) // for those who can read it
+	}
+	w.WriteHeader(r.Status)
+	var body any = map[string]any{"error": map[string]any{"code": code, "message": message}}
+	if req.Host == entra.Host { // OAuth's form
+		body = map[string]any{"error": "temporarily_unavailable", "error_description": message}
+	}
+	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+}
+
+// Host is where the plan is read and changed: GET and PUT https://localcloud.internal/faults, in JSON. Like every host of the edge it
+// is reached through the proxy only, which is on loopback; there is no password, since who reaches the proxy can have all of the
+// cloud anyway. A plan that is put holds until the local cloud ends.
+const Host = "localcloud.internal"
+
+// Report is what GET answers: the plan, and what came of it since it was set.
+type Report struct {
+	Plan
+	Requests int `json:"requests"`
+	Faults   int `json:"faults"`
+}
+
+// Control answers at Host.
+func (f *Faults) Control() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
+		f.mu.Lock()
+		report := Report{f.plan, f.seen, f.met}
+		f.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
+	})
+	mux.HandleFunc("PUT /faults", func(w http.ResponseWriter, r *http.Request) {
+		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		var plan Plan
+		if err == nil {
+			plan, err = Parse(text)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		f.Set(plan)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	return mux
+}

@@ -1,0 +1,168 @@
+package azure_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+)
+
+// fail changes the plan of faults as everybody can.
+func (f *fixture) fail(plan faults.Plan) {
+	f.Helper()
+	text, err := json.Marshal(plan)
+	f.must(err)
+	req, err := http.NewRequestWithContext(f.Context(), http.MethodPut, "https://"+faults.Host+"/faults", bytes.NewReader(text))
+	f.must(err)
+	resp, err := f.client.Do(req)
+	f.must(err)
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		f.Fatalf("changing the plan of faults: %s", resp.Status)
+	}
+}
+
+func TestRequestsFailAsPlanned(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.owner.GetToken(t.Context(), armScope) // before anything fails
+	f.must(err)
+	read := func() (int, error) {
+		token, err := f.owner.GetToken(t.Context(), armScope)
+		f.must(err)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://management.azure.com"+path("resourceGroups/g")+"?api-version=2022-09-01", nil)
+		f.must(err)
+		req.Header.Set("Authorization", "Bearer "+token.Token)
+		resp, err := f.client.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		resp.Body.Close()
+		return resp.StatusCode, nil
+	}
+	f.fail(faults.Plan{Rules: []faults.Rule{{First: 1, Status: http.StatusTooManyRequests}}})
+	if status, err := read(); status != http.StatusTooManyRequests || err != nil {
+		t.Errorf("throttled: %d, %v", status, err)
+	}
+	f.fail(faults.Plan{Rules: []faults.Rule{{Rate: 1, Reset: "before"}}})
+	if _, err := read(); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("reset: %v", err)
+	}
+	f.fail(faults.Plan{Rules: []faults.Rule{{Rate: 1, Method: "PUT", Reset: "after"}}})
+	identity := path("resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/lost") + "?api-version=2023-01-31"
+	token, err := f.owner.GetToken(t.Context(), armScope)
+	f.must(err)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://management.azure.com"+identity, strings.NewReader(`{"location":"eastus"}`))
+	f.must(err)
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	if resp, err := f.client.Do(req); err == nil {
+		resp.Body.Close()
+		t.Errorf("an answer came: %s", resp.Status)
+	}
+	if status, _ := f.call(http.MethodGet, identity, nil); status != http.StatusOK {
+		t.Errorf("what the lost answer was about: %d", status)
+	}
+	f.fail(faults.Plan{})
+	if status, err := read(); status != http.StatusOK || err != nil {
+		t.Errorf("without a plan: %d, %v", status, err)
+	}
+}
+
+func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
+	w := newWorld(t)
+	read := func() error {
+		_, err := w.secretsAs(w.clientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
+		return err
+	}
+	soon := func(what string) {
+		t.Helper()
+		var err error
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+			if err = read(); err == nil {
+				return
+			}
+		}
+		t.Fatalf("%s: %v", what, err)
+	}
+	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
+	late := w.grant(w.vaultID, secretsUser)
+	w.refused(read(), http.StatusForbidden, "Forbidden")
+	w.stop()
+	w.start()
+	w.refused(read(), http.StatusForbidden, "Forbidden") // a restart, and another plan, change nothing
+	_, err := w.assignments().Delete(t.Context(), w.vaultID, late, nil)
+	w.must(err)
+
+	const short = faults.Duration(300 * time.Millisecond)
+	w.fail(faults.Plan{RolesAfter: short})
+	begin := time.Now()
+	granted := w.grant(w.vaultID, secretsUser)
+	soon("a role that was granted")
+	if time.Since(begin) < time.Duration(short) {
+		t.Error("the role counts before its time")
+	}
+	_, err = w.assignments().Delete(t.Context(), w.vaultID, granted, nil)
+	w.must(err)
+	w.refused(read(), http.StatusForbidden, "Forbidden")
+	w.fail(faults.Plan{})
+	w.grant(w.vaultID, secretsUser)
+	w.must(read())
+
+	// One credential more leaves the others as they are.
+	w.fail(faults.Plan{CredentialsAfter: faults.Duration(time.Hour)})
+	w.must(w.federate("g", "uai", "more", w.issuer, subject+"-2"))
+	w.must(read())
+	w.identity("g", "late")
+	w.must(w.federate("g", "late", "fic", w.issuer, subject))
+	late2 := w.identity("g", "late")
+	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
+	var refused *azidentity.AuthenticationFailedError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "AADSTS700211:") {
+		t.Errorf("a credential before its time: %v", err)
+	}
+}
+
+// TestOperationsTakeTheirTimes has those that Azure polls polled, and the others answered late.
+func TestOperationsTakeTheirTimes(t *testing.T) {
+	const vaults, identities = "Microsoft.KeyVault/vaults", "Microsoft.ManagedIdentity/userAssignedIdentities"
+	f := newFixture(t)
+	f.stop()
+	f.times = localarm.Times{
+		vaults: {"Creating": time.Hour}, identities: {"Creating": 200 * time.Millisecond}, aksType: {"Creating": 200 * time.Millisecond},
+	}
+	f.start()
+	f.group("g")
+	begin := time.Now()
+	f.identity("g", "uai")
+	if took := time.Since(begin); took < 200*time.Millisecond {
+		t.Errorf("an identity was made in %s", took)
+	}
+	begin = time.Now()
+	if _, err := f.putCluster(nil); err != nil || time.Since(begin) < 200*time.Millisecond {
+		t.Errorf("a cluster was made in %s: %v", time.Since(begin), err)
+	}
+	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-slow") + "?api-version=2023-02-01"
+	status, answer := f.ask(http.MethodPut, vault, m{"location": location, "properties": m{
+		"tenantId": f.cloud.Credentials().TenantID, "sku": m{"family": "A", "name": "standard"}, "enableRbacAuthorization": true,
+	}})
+	if state := answer["properties"].(m)["provisioningState"]; status != http.StatusOK || state != "RegisteringDns" {
+		t.Errorf("a new vault: %d, %v", status, state)
+	}
+	f.stop()
+	f.times = nil
+	f.start() // an operation keeps the time that it was given
+	if state := f.get(vault)["provisioningState"]; state != "RegisteringDns" {
+		t.Errorf("after a restart: %v", state)
+	}
+}
+
+const aksType = "Microsoft.ContainerService/managedClusters"

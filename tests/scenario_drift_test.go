@@ -1,0 +1,189 @@
+package tests
+
+import (
+	crand "crypto/rand"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
+
+// TestScenarioDrift has somebody change by hand what the stack has made.
+func TestScenarioDrift(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+		c := newCloud(t)
+		c.up(t, "--node=stand-in")
+		outputs := c.outputs(t)
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+		value := "rotated-" + crand.Text()
+
+		t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
+			role := c.called(t, "mount-role-secret-my-secret").ID
+			c.arm(t, http.MethodDelete, role, "2022-04-01", "")
+			c.kubectl(t, "patch", "secretproviderclass", "-n", outputs["namespace"], outputs["secretProviderClass"], "--type=merge",
+				`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
+			pool := outputs["clusterId"] + "/agentPools/" + c.pool(t, outputs)["name"].(string)
+			properties := c.arm(t, http.MethodGet, pool, "2024-09-01", "")["properties"].(map[string]any)
+			count := properties["count"].(float64)
+			properties["count"] = count + 2
+			body, err := json.Marshal(map[string]any{"properties": properties})
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.arm(t, http.MethodPut, pool, "2024-09-01", string(body))
+			setSecret(t, secrets, "my-secret", value)
+			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
+			c.kubectl(t, "annotate", "namespace", outputs["namespace"], "somebody=else")
+
+			plan := c.plan(t, "--refresh")
+			for name, want := range map[string]string{
+				"mount-role-secret-my-secret": "create", "mount-class": "update", "cluster-cluster": "update", "mount-test-pod": "create",
+				"vault-secret-my-secret": "refresh", "vault-vault": "refresh", "workload-identity": "refresh", // and nothing else
+			} {
+				for urn, op := range plan {
+					if strings.HasSuffix(urn, "::"+name) && op != want {
+						t.Errorf("%s: the plan is to %s it, want %s", name, op, want)
+					}
+				}
+			}
+			words := strings.Fields(upRefreshed)
+			c.must(t, words[0], words[1:]...)
+			if now := c.pool(t, outputs)["count"]; now != count {
+				t.Errorf("the pool has %v nodes, want %v", now, count)
+			}
+			if now := c.kubectl(t, "get", "namespace", outputs["namespace"], "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
+				t.Error("an annotation that is somebody else's is gone")
+			}
+			if getSecret(t, secrets, "my-secret") != value {
+				t.Error("the value that was rotated by hand is gone")
+			}
+			if _, lastLine := c.up(t); !strings.Contains(lastLine, "my-secret = "+value) {
+				t.Error("the new pod does not read the rotated value")
+			}
+			c.isWhole(t)
+		})
+		t.Run("a vault that was deleted is recovered by configuration", func(t *testing.T) {
+			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+			c.up(t, "--config", "vaultCreateMode=recover")
+			c.pulumi(t, "config", "set", "vaultCreateMode", "default")
+			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
+			words := strings.Fields(upRefreshed) // Azure has deleted the assignments with the vault
+			c.must(t, words[0], words[1:]...)
+			if _, lastLine := c.up(t); !strings.Contains(lastLine, "my-secret = "+value) {
+				t.Error("a new pod does not read the value")
+			}
+			c.isWhole(t)
+		})
+		t.Run("who refreshes first is told how to recover it", func(t *testing.T) {
+			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+			words := strings.Fields(upRefreshed)
+			printed, err := c.run(t, "", words[0], words[1:]...)
+			if err == nil {
+				t.Fatal("up succeeds")
+			}
+			printed += err.Error()
+			if !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
+				t.Errorf("up fails with %s", printed)
+			}
+			// The vault comes back with what is in it, which the state does not know any more.
+			if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil || !strings.Contains(printed, "already existing") {
+				t.Errorf("up with recover: %v", err)
+			}
+			grant(t, c, outputs["vaultId"], secretsOfficer)
+			if getSecret(t, secrets, "my-secret") != value {
+				t.Error("the secret is another one than before")
+			}
+		})
+	})
+}
+
+// pool is the cluster's first one.
+func (c *cloud) pool(t *testing.T, outputs map[string]string) map[string]any {
+	t.Helper()
+	cluster := c.arm(t, http.MethodGet, outputs["clusterId"], "2024-09-01", "")
+	return cluster["properties"].(map[string]any)["agentPoolProfiles"].([]any)[0].(map[string]any)
+}
+
+// TestScenarioNoSecretLeaks has values that cannot be anywhere by chance.
+func TestScenarioNoSecretLeaks(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+		c := newCloud(t)
+		c.up(t, "--node=stand-in")
+		markers := map[string]string{"plain": crand.Text(), "quoted": crand.Text() + `"\<&> ` + crand.Text(), "lines": crand.Text() + "\n" + crand.Text()}
+		var printed strings.Builder
+		run := func(stdin string, words ...string) error {
+			cmd, err := c.prepare(t, words[0], words[1:]...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cmd.Stdin = strings.NewReader(stdin)
+			out, err := cmd.CombinedOutput()
+			printed.Write(out)
+			return err
+		}
+		must := func(stdin string, words ...string) {
+			t.Helper()
+			if err := run(stdin, words...); err != nil {
+				t.Fatalf("%s: %v", strings.Join(words, " "), err)
+			}
+		}
+		i := 1
+		for name, marker := range markers {
+			must("marker-"+name, "pulumi", "config", "set", "--path", fmt.Sprintf("secrets[%d].name", i))
+			must(marker, "pulumi", "config", "set", "--secret", "--path", fmt.Sprintf("secrets[%d].value", i))
+			must("secret", "pulumi", "config", "set", "--path", fmt.Sprintf("mount[%d].type", i+1))
+			must("marker-"+name, "pulumi", "config", "set", "--path", fmt.Sprintf("mount[%d].name", i+1))
+			i++
+		}
+		for _, words := range []string{ // from level 9 on the engine logs all that it says to its plugins and they to it, secrets too
+			"pulumi preview --diff --non-interactive", "pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --verbose=8",
+			"pulumi preview --json --non-interactive", "pulumi refresh --yes --skip-preview --json --non-interactive",
+		} {
+			must("", strings.Fields(words)...)
+		}
+		outputs := c.outputs(t)
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+		for name, marker := range markers {
+			if getSecret(t, secrets, "marker-"+name) != marker {
+				t.Fatalf("the vault does not hold the marker %s: nothing is proven", name)
+			}
+		}
+		nowhere := func(after string) {
+			t.Helper()
+			for name, marker := range markers {
+				if holds([]byte(printed.String()), marker) {
+					t.Errorf("after %s: the marker %s was printed", after, name)
+				}
+				for _, file := range c.filesWith(t, marker, "azure") { // but for the vault itself
+					if !strings.Contains(file, "/pods/") { // and the pod's own files
+						t.Errorf("after %s: the marker %s is in %s", after, name, file)
+					}
+				}
+			}
+		}
+		nowhere("up")
+		c.fail(t, `rules: [{rate: 1, method: PUT, path: '/secrets/', status: 400}]`)
+		for name := range markers {
+			markers[name] += crand.Text()
+		}
+		i = 1
+		for _, r := range strings.Split(c.pulumi(t, "config", "get", "--path", "secrets"), `"name":"marker-`)[1:] {
+			name, _, _ := strings.Cut(r, `"`)
+			must(markers[name], "pulumi", "config", "set", "--secret", "--path", fmt.Sprintf("secrets[%d].value", i))
+			i++
+		}
+		if run("", strings.Fields("pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --verbose=8")...) == nil {
+			t.Error("up succeeds where writing secrets fails")
+		}
+		nowhere("up that failed")
+		c.fail(t, "{}")
+		must("", "pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive", "--diff")
+		nowhere("destroy")
+	})
+}

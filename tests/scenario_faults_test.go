@@ -1,0 +1,99 @@
+package tests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment.
+func TestScenarioRolesAreHonouredLate(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+		late := 20 * time.Second
+		if long() {
+			late = time.Minute
+		}
+		c := newCloud(t)
+		begin := time.Now()
+		printed, lastLine := c.up(t, "--node=stand-in", "--faults", fmt.Sprintf("{rolesAfter: %s, credentialsAfter: %s}", late, late/4))
+		if !strings.Contains(lastLine, "my-secret = ") {
+			t.Error("the pod reads no secret")
+		}
+		if took := time.Since(begin); took < late {
+			t.Errorf("up took %s: the roles were not late", took)
+		}
+		if !strings.Contains(printed, "FailedMount") {
+			t.Error("up does not say what it waits for")
+		}
+		c.isWhole(t)
+	})
+}
+
+// anywhere are faults that any request may meet, one in five.
+func anywhere(seed uint64) string {
+	return fmt.Sprintf(`
+seed: %d
+rules:
+  - {rate: 0.05, status: 429, retryAfter: 200ms}
+  - {rate: 0.05, status: 503}
+  - {rate: 0.03, status: 500}
+  - {rate: 0.03, reset: before}
+  - {rate: 0.03, reset: after}
+  - {rate: 0.05, method: PUT|DELETE, host: management\.azure\.com, status: 409}
+`, seed)
+}
+
+// failing are the resources that up can fail at: a fault for each that is not tried again, and the resource's name.
+var failing = []struct{ rule, name string }{
+	{`{rate: 1, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 409, code: Conflict}`, "workload-identity"},
+	{`{rate: 1, method: PUT, path: '/federatedIdentityCredentials/', status: 400}`, "workload-credential-keyvault-sa"},
+	{`{rate: 1, method: PUT, path: '/vaults/[^/]+$', status: 403, code: AuthorizationFailed}`, "vault-vault"},
+	{`{rate: 1, method: PUT, path: '/vaults/[^/]+/secrets/[^/]+$', status: 400}`, "vault-secret-my-secret"},
+	{`{rate: 1, method: PUT, path: '/vaults/[^/]+/keys/[^/]+$', status: 403}`, "vault-key-my-key"},
+	{`{rate: 1, method: PUT, path: '/roleAssignments/', status: 403}`, "mount-role-secret-my-secret"},
+	{`{rate: 1, method: PUT, path: '/managedClusters/[^/]+$', status: 409, code: OperationNotAllowed}`, "cluster-cluster"},
+	{`{rate: 1, method: POST, path: '/managedClusters/', status: 403}`, "cluster"},
+	{`{rate: 1, path: '/operations/', status: 400}`, "cluster-cluster"}, // it is being made, and nobody can see it
+}
+
+var failedResource = regexp.MustCompile(`(?m)^ {2}\S+ \((\S+)\):$`)
+
+// TestScenarioUpAmongFailingRequests first has one resource fail, and then a fifth of all requests.
+func TestScenarioUpAmongFailingRequests(t *testing.T) {
+	scenario(t, func(t *testing.T, seed uint64, random *rand.Rand) {
+		c := newCloud(t)
+		one := failing[random.IntN(len(failing))]
+		printed, _, err := c.tryUp(t, "--node=stand-in", "--faults", "rules: ["+one.rule+"]")
+		if err == nil {
+			t.Errorf("up succeeds although %s", one.rule)
+		}
+		named := false
+		for _, match := range failedResource.FindAllStringSubmatch(printed, -1) {
+			named = named || match[1] == one.name
+		}
+		if !named {
+			t.Errorf("with %s up does not name %s", one.rule, one.name)
+		}
+		c.fail(t, anywhere(seed))
+		for try := 1; ; try++ {
+			printed, _, err := c.tryUp(t)
+			if err == nil {
+				break
+			}
+			if !failedResource.MatchString(printed) {
+				t.Errorf("up fails and names no resource: %v", err)
+			}
+			if try == 5 {
+				t.Fatalf("the fifth up still fails: %v", err)
+			}
+		}
+		if c.faults(t) == 0 {
+			t.Error("no request met a fault")
+		}
+		c.fail(t, "{}")
+		c.isWhole(t)
+	})
+}

@@ -1,0 +1,112 @@
+package tests
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// boundary is where the engine begins or ends an operation on a resource.
+var boundary = regexp.MustCompile(` \S+ (\S+) (creat(?:ing|ed)|updat(?:ing|ed)) \(`)
+
+// TestScenarioUpIsKilled kills up again and again, where it begins or ends with a resource that it was not killed at before, or soon
+// after, and brings the stack up at the end. With many seeds the first is killed at every such place.
+func TestScenarioUpIsKilled(t *testing.T) {
+	scenario(t, func(t *testing.T, seed uint64, random *rand.Rand) {
+		share, late := 0.12, 500
+		if long() && seed == 1 {
+			share, late = 1, 0
+		}
+		c := newCloud(t)
+		var passed = map[string]bool{}
+		secrets := map[string]string{} // their values, by the vault's name
+		for kills := 0; ; kills++ {
+			killed := false
+			_, err := c.watchUp(t, func(printed []byte, kill func()) {
+				for _, match := range boundary.FindAllSubmatch(printed, -1) {
+					place := string(match[1]) + " " + string(match[2])
+					if killed || passed[place] {
+						continue
+					}
+					passed[place] = true
+					if random.Float64() < share {
+						killed = true
+						if late > 0 && random.IntN(2) == 0 {
+							time.Sleep(time.Duration(random.IntN(late)) * time.Millisecond) // any moment, not an event
+						}
+						kill()
+						c.said.WriteString("\nkilled at " + place + "\n")
+					}
+				}
+			}, "--node=stand-in")
+			if err != nil && !killed {
+				t.Fatalf("up failed after %d kills: %v", kills, err)
+			}
+			if kills == 0 {
+				grant(t, c, "/subscriptions/"+c.running(t).Credentials.SubscriptionID, secretsOfficer)
+			}
+			c.keepsSecrets(t, secrets)
+			if err == nil {
+				t.Logf("%d kills", kills)
+				break
+			}
+		}
+		_, lastLine := c.up(t)
+		if len(secrets) != 1 {
+			t.Errorf("there were %d vaults with the secret", len(secrets))
+		}
+		for _, value := range secrets {
+			if !strings.Contains(lastLine, "my-secret = "+value) {
+				t.Error("the pod reads something else than the vault has held from the beginning")
+			}
+		}
+		c.isWhole(t)
+	})
+}
+
+// keepsSecrets checks that the secret of each vault, once it is there, stays as it is.
+func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
+	t.Helper()
+	for _, id := range c.resources(t) {
+		vault, isSecret := strings.CutSuffix(id, "/secrets/my-secret")
+		if !isSecret {
+			continue
+		}
+		name := vault[strings.LastIndexByte(vault, '/')+1:]
+		client, _ := vaultClients(t, c, "https://"+name+".vault.azure.net/")
+		value := getSecret(t, client, "my-secret")
+		if before, ok := known[name]; ok && before != value {
+			t.Errorf("the secret in %s is another one", name)
+		}
+		known[name] = value
+	}
+}
+
+// TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources.
+func TestScenarioDestroyInAnyState(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+		c := newCloud(t)
+		left := 1 + random.IntN(36)
+		passed := map[string]bool{}
+		_, err := c.watchUp(t, func(printed []byte, kill func()) {
+			for _, match := range boundary.FindAllSubmatch(printed, -1) {
+				if place := string(match[1]) + " " + string(match[2]); !passed[place] {
+					passed[place] = true
+					if left--; left == 0 {
+						kill()
+						c.said.WriteString("\nkilled at " + place + "\n")
+					}
+				}
+			}
+		}, "--node=stand-in")
+		if err == nil && left <= 0 {
+			t.Error("up succeeds although it was killed")
+		}
+		c.down(t)
+		if processes := c.processes(); len(processes) > 0 {
+			t.Errorf("processes are left: %q", processes)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+var (
+	seeds = flag.Uint64("seeds", 1, "with how many `seeds` each scenario is tried; with more than one, scenarios are long as well")
+	seed  = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
+)
+
+// scenario tries a test with seeds. Everything that it leaves to chance it has to take from its random numbers, so that the seed, which
+// a failure shows, is enough to repeat it.
+func scenario(t *testing.T, test func(t *testing.T, seed uint64, random *rand.Rand)) {
+	t.Parallel()
+	first, last := uint64(1), *seeds
+	if *seed != 0 {
+		first, last = *seed, *seed
+	}
+	for s := first; s <= last; s++ {
+		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
+			t.Parallel()
+			t.Cleanup(func() {
+				if t.Failed() {
+					name, _, _ := strings.Cut(t.Name(), "/")
+					t.Logf("to repeat it: go test -run '^%s$' . -seed %d", name, s)
+				}
+			})
+			test(t, s, rand.New(rand.NewPCG(s, 0)))
+		})
+	}
+}
+
+// long says whether scenarios may take their time, as `make test-faults` lets them.
+func long() bool { return *seeds > 1 }
+
+// request is one through the proxy, with a token of the subscription's owner for Resource Manager.
+func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
+	t.Helper()
+	owner, options, _ := c.azure(t)
+	token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := options.Transport.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, content
+}
+
+// arm is a request to Resource Manager that has to succeed.
+func (c *cloud) arm(t *testing.T, method, path, version string, body string) map[string]any {
+	t.Helper()
+	status, content := c.request(t, method, "https://management.azure.com"+path+"?api-version="+version, body)
+	if status >= 400 {
+		t.Fatalf("%s %s: %d %s", method, path, status, content)
+	}
+	var answer map[string]any
+	_ = json.Unmarshal(content, &answer) // some have no body
+	return answer
+}
+
+// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. An empty one ends them.
+func (c *cloud) fail(t *testing.T, plan string) {
+	t.Helper()
+	if status, content := c.request(t, http.MethodPut, "https://localcloud.internal/faults", plan); status != http.StatusNoContent {
+		t.Fatalf("changing the plan of faults: %d %s", status, content)
+	}
+}
+
+// faults is how many requests have met one since the plan was set.
+func (c *cloud) faults(t *testing.T) (met int) {
+	t.Helper()
+	_, content := c.request(t, http.MethodGet, "https://localcloud.internal/faults", "")
+	var report struct{ Faults int }
+	if err := json.Unmarshal(content, &report); err != nil {
+		t.Fatal(err)
+	}
+	return report.Faults
+}
+
+// resource is one of the stack's state.
+type resource struct {
+	URN, ID, Type string
+	Outputs       map[string]any
+}
+
+func (c *cloud) state(t *testing.T) []resource {
+	t.Helper()
+	var exported struct {
+		Deployment struct {
+			Resources []resource
+			Pending   []json.RawMessage `json:"pending_operations"`
+		}
+	}
+	if err := json.Unmarshal([]byte(c.pulumi(t, "stack", "export")), &exported); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(exported.Deployment.Pending); n > 0 {
+		t.Errorf("the state has %d pending operations", n)
+	}
+	return exported.Deployment.Resources
+}
+
+// called finds the resource with a name in the state.
+func (c *cloud) called(t *testing.T, name string) resource {
+	t.Helper()
+	for _, r := range c.state(t) {
+		if strings.HasSuffix(r.URN, "::"+name) {
+			return r
+		}
+	}
+	t.Fatalf("the state has no %s", name)
+	return resource{}
+}
+
+// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud has the stack's resources and no
+// other: none that an interrupted run made and forgot, and no soft-deleted vault.
+func (c *cloud) isWhole(t *testing.T) {
+	t.Helper()
+	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
+		t.Errorf("something is left to do: %v\n%s", err, out)
+	}
+	var stack []string
+	for _, r := range c.state(t) {
+		if strings.HasPrefix(r.Type, "azure-native:") {
+			stack = append(stack, strings.ToLower(r.ID))
+		}
+	}
+	there := c.resources(t)
+	slices.Sort(stack)
+	if !slices.Equal(stack, there) {
+		t.Errorf("the stack has\n%s\nand the local cloud\n%s", strings.Join(stack, "\n"), strings.Join(there, "\n"))
+	}
+}
+
+// resources are the ids of all that Resource Manager has, in small letters and in order: but for a cluster's pools, which are in it,
+// and for role assignments of the owner, his own and those that tests make.
+func (c *cloud) resources(t *testing.T) (ids []string) {
+	t.Helper()
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	list := func(path, version string) (all []map[string]any) {
+		for _, one := range c.arm(t, http.MethodGet, path, version, "")["value"].([]any) {
+			all = append(all, one.(map[string]any))
+		}
+		return all
+	}
+	add := func(all []map[string]any) []map[string]any {
+		for _, one := range all {
+			ids = append(ids, strings.ToLower(one["id"].(string)))
+		}
+		return all
+	}
+	for _, group := range add(list(subscription+"/resourceGroups", "2022-09-01")) {
+		for _, one := range add(list(group["id"].(string)+"/resources", "2022-09-01")) {
+			switch id := one["id"].(string); strings.ToLower(one["type"].(string)) {
+			case "microsoft.keyvault/vaults":
+				add(list(id+"/secrets", "2023-02-01"))
+				add(list(id+"/keys", "2023-02-01"))
+			case "microsoft.managedidentity/userassignedidentities":
+				add(list(id+"/federatedIdentityCredentials", "2023-01-31"))
+			}
+		}
+	}
+	add(list(subscription+"/providers/Microsoft.KeyVault/deletedVaults", "2023-02-01"))
+	assignments := list(subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01")
+	owner := ""
+	property := func(a map[string]any, name string) string { return a["properties"].(map[string]any)[name].(string) }
+	for _, a := range assignments {
+		if property(a, "scope") == subscription {
+			owner = property(a, "principalId")
+		}
+	}
+	add(slices.DeleteFunc(assignments, func(a map[string]any) bool { return property(a, "principalId") == owner }))
+	slices.Sort(ids)
+	return ids
+}
+
+// watchUp runs up and calls a function with all that it has printed, whenever there is more. It returns that without the line that
+// shows the secret.
+func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed string, err error) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	cmd := c.command(t, append([]string{"up"}, args...)...)
+	cmd.Stdout, cmd.Stderr = w, w
+	err = cmd.Start()
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen bytes.Buffer
+	for buffer := make([]byte, 4096); ; {
+		n, err := r.Read(buffer)
+		seen.Write(buffer[:n])
+		if n > 0 {
+			watch(seen.Bytes(), func() { _ = cmd.Process.Kill() })
+		}
+		if err != nil {
+			break
+		}
+	}
+	printed = seen.String()
+	if err = cmd.Wait(); err == nil {
+		printed, _ = withoutLastLine(printed)
+	}
+	c.said.WriteString(printed)
+	return printed, err
+}
