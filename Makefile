@@ -50,7 +50,7 @@ unit: ## tests that need nothing but Go
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
-	cd tests && go test -v -count=1 -timeout 60m ./...
+	cd tests && go test -v -count=1 -timeout 60m .
 
 bench: build ## what building, previewing and bringing up the program take
 	@bin/localcloud prepare
