@@ -391,6 +391,20 @@ func TestAClusterThatDoesNotStartFails(t *testing.T) {
 	}
 }
 
+func TestTheNamesOfAnAddOnsSettingsAreTakenWithoutCase(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+		p.AddonProfiles["azureKeyvaultSecretsProvider"].Config = map[string]*string{
+			"EnableSecretRotation": to.Ptr("true"), "ROTATIONPOLLINTERVAL": to.Ptr("30s"),
+		}
+	})
+	f.must(err)
+	if spec := f.clusters.started[0]; !spec.Rotation || spec.RotationPollInterval != 30*time.Second {
+		t.Errorf("the cluster was started as %+v", spec)
+	}
+}
+
 func TestAClusterThatOnceDidNotStartIsTriedAgainAtTheNextRestart(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
