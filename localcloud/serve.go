@@ -144,6 +144,7 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	defer said.Close()
 	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = ownEnvironment(os.Environ())
 	cmd.ExtraFiles = []*os.File{starter}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
 	err = cmd.Start()

@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -25,5 +26,19 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	out, err := exec.Command(filepath.Join(l.binDir(), "kubelogin"), "get-token", "--login", "spn").Output()
 	if want := l.path(cacheDir) + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
 		t.Errorf("%s, %v; want %s", out, err, want)
+	}
+}
+
+func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
+	kept := []string{"PATH=/bin", "HOME=/home/me", "GOPROXY=https://proxy.test", "CHARM_X=1"}
+	given := append([]string{
+		"AZURE_CLIENT_ID=a", "ARM_CLIENT_SECRET=b", "AAD_LOGIN_METHOD=c", "HTTPS_PROXY=d", "https_proxy=e", "NO_PROXY=f", "no_proxy=.azure.net",
+		"http_proxy=g", "ALL_PROXY=h",
+	}, kept...)
+	if got := ownEnvironment(given); !slices.Equal(got, kept) {
+		t.Errorf("got %v, want %v", got, kept)
+	}
+	if given[0] != "AZURE_CLIENT_ID=a" {
+		t.Error("what was given is changed")
 	}
 }
