@@ -352,7 +352,7 @@ func (s *stack) readMounted(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var outputs struct{ ReadSecretCommand string }
+	var outputs struct{ ClusterID, ReadSecretCommand string }
 	if err := json.Unmarshal(out, &outputs); err != nil {
 		return "", fmt.Errorf("reading the stack's outputs: %w", err)
 	}
@@ -364,7 +364,7 @@ func (s *stack) readMounted(ctx context.Context) (string, error) {
 	}
 	mount := filepath.Dir(words[len(words)-1])
 	if s.have.Node == kube.StandInNode {
-		return kube.ReadStandIn(s.path(kubeDir), words[split-2], words[split-1])
+		return kube.ReadStandIn(s.path(kubeDir), outputs.ClusterID, words[split-2], words[split-1])
 	}
 	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
 	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),

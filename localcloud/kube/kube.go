@@ -102,12 +102,16 @@ func (m *Manager) cluster(id string) *cluster {
 	defer m.mu.Unlock()
 	c := m.clusters[id]
 	if c == nil {
-		// The name is short since paths of sockets are limited to about 100 bytes.
-		sum := sha256.Sum256([]byte(id))
-		c = &cluster{dir: filepath.Join(m.Dir, hex.EncodeToString(sum[:4]))}
+		c = &cluster{dir: clusterDir(m.Dir, id)}
 		m.clusters[id] = c
 	}
 	return c
+}
+
+// clusterDir is a cluster's folder. The name is short since paths of sockets are limited to about 100 bytes.
+func clusterDir(dir, id string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(id)))
+	return filepath.Join(dir, hex.EncodeToString(sum[:4]))
 }
 
 // Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
