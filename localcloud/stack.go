@@ -371,6 +371,10 @@ func (s *stack) readMounted(ctx context.Context) (string, error) {
 		append(slices.Clone(words[1:split+1]), "sh", "-c", script, mount)...)
 	cmd.Env = s.envs
 	read, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
+	}
 	if err != nil {
 		return "", fmt.Errorf("reading %s in the pod: %w", mount, err)
 	}

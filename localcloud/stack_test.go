@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
@@ -40,5 +43,24 @@ func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
 	}
 	if given[0] != "AZURE_CLIENT_ID=a" {
 		t.Error("what was given is changed")
+	}
+}
+
+func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
+	l := &localCloud{home: t.TempDir(), project: t.TempDir()}
+	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{
+		thirdparty.Pulumi:  `echo '{"readSecretCommand": "kubectl exec -n ns pod -- cat /mnt/secret"}'`,
+		thirdparty.Kubectl: "echo no such pod >&2; exit 1",
+	} {
+		if err := os.WriteFile(filepath.Join(l.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
+	if read, err := s.readMounted(t.Context()); err == nil || !strings.Contains(err.Error(), "no such pod") {
+		t.Errorf("got %q, %v", read, err)
 	}
 }
