@@ -123,7 +123,7 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 		return nil, err
 	}
 	if err == nil {
-		say("the local cloud that runs is of another build: starting it again")
+		say("the local cloud that runs is of another build, or does not say where it is: starting it again")
 		if err := l.stop(ctx); err != nil {
 			return nil, err
 		}
@@ -163,9 +163,10 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	return l.running()
 }
 
-// settled is running once one that is starting has started, which a killed command may have left to itself. One of another build
-// is not waited for.
+// settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is
+// not waited for, and one that does not say where it is counts as such.
 func (l *localCloud) settled(ctx context.Context) (*running, error) {
+	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	for {
@@ -176,6 +177,9 @@ func (l *localCloud) settled(ctx context.Context) (*running, error) {
 		if r != nil && r.Build != build() {
 			return r, nil
 		}
+		if r == nil && time.Since(begin) > muteLimit {
+			return &running{Build: "unknown"}, nil
+		}
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%w, and does not get ready (see %s)", errStarting, l.path(logFile))
@@ -184,8 +188,10 @@ func (l *localCloud) settled(ctx context.Context) (*running, error) {
 	}
 }
 
-// startLimit is how long a local cloud may take to have its clusters back.
-const startLimit = 3 * time.Minute
+const (
+	startLimit = 3 * time.Minute  // for a local cloud to have its clusters back
+	muteLimit  = 20 * time.Second // and to say where it is
+)
 
 // stop ends the one that serves, and with it the clusters. One that does not run is no error.
 func (l *localCloud) stop(ctx context.Context) error {
