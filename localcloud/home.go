@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -71,7 +73,7 @@ func (l *localCloud) path(elem ...string) string {
 
 // The files in the home.
 const (
-	lockFile       = "lock"       // held by the one that serves
+	lockFile       = "lock"       // held by the one that serves, with its process id in it
 	stateFile      = "cloud.json" // a running
 	logFile        = "cloud.log"  // what the one that serves did
 	setupFile      = "setup.json" // a setup
@@ -109,6 +111,7 @@ type running struct {
 	Credentials azure.Credentials
 	Started     time.Time
 	Build       string // of the program that serves
+	Settled     bool   // the clusters that the last run left are back
 }
 
 // build tells builds of this program apart, by its content: go build gives a file that it leaves as it is a new time.
@@ -131,23 +134,47 @@ func build() string {
 
 var errNotRunning = errors.New("the local cloud does not run: `make up` starts it")
 
-// running returns what the one that serves has told, or errNotRunning. The lock says whether it lives: a file that a killed
-// one left behind says nothing.
-func (l *localCloud) running() (*running, error) {
+// errStarting is while the clusters of the last run are not back, too.
+var errStarting = errors.New("the local cloud is just starting")
+
+// holder is the process id of the one that serves, or errNotRunning. The lock says whether it lives, and only what is in the lock
+// says who it is: any other file may be of one that was killed, whose process id may be somebody else's by now.
+func (l *localCloud) holder() (int, error) {
 	if _, err := os.Stat(l.path(lockFile)); err != nil {
-		return nil, errNotRunning
+		return 0, errNotRunning
 	}
 	lock := flock.New(l.path(lockFile))
-	free, err := lock.TryLock()
+	free, err := lock.TryRLock() // two that look are not in each other's way
 	if err != nil {
-		return nil, fmt.Errorf("looking whether the local cloud runs: %w", err)
+		return 0, fmt.Errorf("looking whether the local cloud runs: %w", err)
 	}
 	if free {
-		return nil, errors.Join(errNotRunning, lock.Unlock())
+		return 0, errors.Join(errNotRunning, lock.Unlock())
+	}
+	content, err := os.ReadFile(l.path(lockFile))
+	if err != nil {
+		return 0, fmt.Errorf("looking who runs the local cloud: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	if err != nil || pid <= 1 {
+		return 0, errStarting
+	}
+	return pid, nil
+}
+
+// running returns what the one that serves has told, errNotRunning, or errStarting, then with what it has told so far, if
+// anything.
+func (l *localCloud) running() (*running, error) {
+	pid, err := l.holder()
+	if err != nil {
+		return nil, err
 	}
 	var r running
-	if err := readJSON(l.path(stateFile), &r); err != nil {
-		return nil, fmt.Errorf("the local cloud is just starting: %w", err)
+	if err := readJSON(l.path(stateFile), &r); err != nil || r.PID != pid {
+		return nil, errStarting // what is there is of the last one
+	}
+	if !r.Settled {
+		return &r, errStarting
 	}
 	return &r, nil
 }

@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/gofrs/flock"
 
@@ -63,7 +67,7 @@ func TestAHomeThatIsTooLongForSocketsIsRefusedBeforeItIsMade(t *testing.T) {
 
 func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
 	l := &localCloud{home: t.TempDir()}
-	if err := writeJSON(l.path(stateFile), running{PID: 1}); err != nil {
+	if err := writeJSON(l.path(stateFile), running{PID: 7, Settled: true}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := l.running(); !errors.Is(err, errNotRunning) {
@@ -73,7 +77,16 @@ func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
 	if _, err := lock.TryLock(); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := l.running(); err != nil || r.PID != 1 {
+	if err := os.WriteFile(l.path(lockFile), []byte("8"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.running(); !errors.Is(err, errStarting) || r != nil {
+		t.Errorf("while the lock is held by another process: %v, %v", r, err)
+	}
+	if err := os.WriteFile(l.path(lockFile), []byte("7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := l.running(); err != nil || r.PID != 7 {
 		t.Errorf("while the lock is held: %v, %v", r, err)
 	}
 	if err := lock.Unlock(); err != nil {
@@ -81,6 +94,61 @@ func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
 	}
 	if _, err := l.running(); !errors.Is(err, errNotRunning) {
 		t.Errorf("after the lock was let go: %v", err)
+	}
+}
+
+func TestACloudWhoseClustersAreNotBackIsStillStarting(t *testing.T) {
+	l := &localCloud{home: t.TempDir()}
+	lock := flock.New(l.path(lockFile))
+	if _, err := lock.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	if err := os.WriteFile(l.path(lockFile), []byte("7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, settled := range []bool{false, true} {
+		if err := writeJSON(l.path(stateFile), running{PID: 7, Settled: settled}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.running(); errors.Is(err, errStarting) == settled {
+			t.Errorf("settled %v: %v", settled, err)
+		}
+	}
+}
+
+func TestStopEndsOnlyTheProcessThatTheLockNames(t *testing.T) {
+	l := &localCloud{home: t.TempDir()}
+	// It holds the lock as long as it lives; without flock(1) there is nothing to test with.
+	if _, err := exec.LookPath("flock"); err != nil {
+		t.Skip(err)
+	}
+	stranger := exec.Command("sleep", "60")
+	server := exec.Command("flock", "--no-fork", l.path(lockFile), "sleep", "60")
+	for _, cmd := range []*exec.Cmd{stranger, server} {
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Process.Kill()
+	}
+	for { // until it holds the lock
+		if _, err := l.holder(); errors.Is(err, errStarting) {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	if err := writeJSON(l.path(stateFile), running{PID: stranger.Process.Pid, Settled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(l.path(lockFile), []byte(strconv.Itoa(server.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go server.Wait()
+	if err := l.stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if ended, err := syscall.Wait4(stranger.Process.Pid, nil, syscall.WNOHANG, nil); ended != 0 || err != nil {
+		t.Errorf("the stranger's process ended: %v", err)
 	}
 }
 

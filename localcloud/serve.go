@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -47,6 +48,10 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 		return fmt.Errorf("the local cloud runs already: %w", err)
 	}
 	defer lock.Unlock()
+	if err := os.WriteFile(l.path(lockFile), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return fmt.Errorf("saying who runs the local cloud: %w", err)
+	}
+	defer os.Truncate(l.path(lockFile), 0)
 	var have setup
 	if err := readJSON(l.path(setupFile), &have); err != nil {
 		return fmt.Errorf("nothing is set up: %w", err)
@@ -86,6 +91,10 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	go func() { served <- way.Serve(ctx, listener) }()
 	// Clusters that the last run left are started again before anybody looks for them.
 	if err := cloud.Settle(ctx); err == nil {
+		state.Settled = true
+		if err := writeJSON(l.path(stateFile), state); err != nil {
+			return err
+		}
 		ready()
 	}
 	if err := <-served; err != nil && ctx.Err() == nil {
@@ -113,12 +122,15 @@ func (l *localCloud) listen() (net.Listener, error) {
 // start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it has it
 // leaves to the new one.
 func (l *localCloud) start(ctx context.Context) (*running, error) {
-	r, err := l.running()
+	r, err := l.settled(ctx)
 	if err == nil && r.Build == build() {
 		return r, nil
 	}
+	if err != nil && !errors.Is(err, errNotRunning) {
+		return nil, err
+	}
 	if err == nil {
-		say("the local cloud that runs is of another build: starting it again")
+		say("the local cloud that runs is of another build, or does not say where it is: starting it again")
 		if err := l.stop(ctx); err != nil {
 			return nil, err
 		}
@@ -139,6 +151,7 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	defer said.Close()
 	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Env = ownEnvironment(os.Environ())
 	cmd.ExtraFiles = []*os.File{starter}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
 	err = cmd.Start()
@@ -157,27 +170,71 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	return l.running()
 }
 
+// settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is
+// not waited for, and one that does not say where it is counts as such.
+func (l *localCloud) settled(ctx context.Context) (*running, error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		r, err := l.running()
+		if !errors.Is(err, errStarting) {
+			return r, err
+		}
+		if r != nil && r.Build != build() {
+			return r, nil
+		}
+		if r == nil && time.Since(begin) > muteLimit {
+			return &running{Build: "unknown"}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w, and does not get ready (see %s)", errStarting, l.path(logFile))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+const (
+	startLimit = 3 * time.Minute  // for a local cloud to have its clusters back
+	muteLimit  = 20 * time.Second // and to say where it is
+)
+
 // stop ends the one that serves, and with it the clusters. One that does not run is no error.
 func (l *localCloud) stop(ctx context.Context) error {
-	r, err := l.running()
+	pid, err := l.holder()
+	for range 50 { // it has only just taken the lock
+		if !errors.Is(err, errStarting) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		pid, err = l.holder()
+	}
 	if errors.Is(err, errNotRunning) {
 		return nil
+	}
+	if errors.Is(err, errStarting) {
+		return fmt.Errorf("a process that does not say who it is holds %s: end it by hand", l.path(lockFile))
 	}
 	if err != nil {
 		return err
 	}
-	// The lock is held, so the process that holds it is the one that wrote its id.
-	if err := syscall.Kill(r.PID, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-		return fmt.Errorf("stopping the local cloud, process %d: %w", r.PID, err)
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stopping the local cloud, process %d: %w", pid, err)
 	}
 	lock := flock.New(l.path(lockFile))
-	waiting, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	if _, err := lock.TryLockContext(waiting, 50*time.Millisecond); err != nil {
-		_ = syscall.Kill(r.PID, syscall.SIGKILL)
-		if _, err := lock.TryLockContext(ctx, 50*time.Millisecond); err != nil {
-			return fmt.Errorf("stopping the local cloud, process %d: %w", r.PID, err)
+	if err := takeWithin(ctx, lock, 30*time.Second); err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		if err := takeWithin(ctx, lock, 30*time.Second); err != nil {
+			return fmt.Errorf("stopping the local cloud, process %d: %w", pid, err)
 		}
 	}
 	return lock.Unlock()
+}
+
+func takeWithin(ctx context.Context, lock *flock.Flock, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := lock.TryLockContext(ctx, 50*time.Millisecond)
+	return err
 }

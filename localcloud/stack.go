@@ -35,10 +35,7 @@ var plugins = map[string]string{"azure-native": "v2.92.0", "random": "v4.21.2"}
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have, cloud: r}
-	// Nothing of the user's own Azure: kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told.
-	s.envs = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return slices.ContainsFunc([]string{"PULUMI_", "ARM_", "AZURE_", "AAD_"}, func(of string) bool { return strings.HasPrefix(v, of) })
-	})
+	s.envs = slices.DeleteFunc(ownEnvironment(os.Environ()), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
@@ -52,6 +49,16 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 		}
 	}
 	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
+}
+
+// ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added: kubelogin, for
+// one, has AZURE_ and AAD_ variables win over what it is told, and Go takes no_proxy where NO_PROXY is empty.
+func ownEnvironment(of []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
+			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	})
 }
 
 func (l *localCloud) linkPlugins(have *setup) error {
@@ -345,7 +352,7 @@ func (s *stack) readMounted(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var outputs struct{ ReadSecretCommand string }
+	var outputs struct{ ClusterID, ReadSecretCommand string }
 	if err := json.Unmarshal(out, &outputs); err != nil {
 		return "", fmt.Errorf("reading the stack's outputs: %w", err)
 	}
@@ -357,13 +364,17 @@ func (s *stack) readMounted(ctx context.Context) (string, error) {
 	}
 	mount := filepath.Dir(words[len(words)-1])
 	if s.have.Node == kube.StandInNode {
-		return kube.ReadStandIn(s.path(kubeDir), words[split-2], words[split-1])
+		return kube.ReadStandIn(s.path(kubeDir), outputs.ClusterID, words[split-2], words[split-1])
 	}
 	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
 	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
 		append(slices.Clone(words[1:split+1]), "sh", "-c", script, mount)...)
 	cmd.Env = s.envs
 	read, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
+	}
 	if err != nil {
 		return "", fmt.Errorf("reading %s in the pod: %w", mount, err)
 	}

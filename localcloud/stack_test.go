@@ -4,8 +4,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
@@ -25,5 +29,38 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	out, err := exec.Command(filepath.Join(l.binDir(), "kubelogin"), "get-token", "--login", "spn").Output()
 	if want := l.path(cacheDir) + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
 		t.Errorf("%s, %v; want %s", out, err, want)
+	}
+}
+
+func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
+	kept := []string{"PATH=/bin", "HOME=/home/me", "GOPROXY=https://proxy.test", "CHARM_X=1"}
+	given := append([]string{
+		"AZURE_CLIENT_ID=a", "ARM_CLIENT_SECRET=b", "AAD_LOGIN_METHOD=c", "HTTPS_PROXY=d", "https_proxy=e", "NO_PROXY=f", "no_proxy=.azure.net",
+		"http_proxy=g", "ALL_PROXY=h",
+	}, kept...)
+	if got := ownEnvironment(given); !slices.Equal(got, kept) {
+		t.Errorf("got %v, want %v", got, kept)
+	}
+	if given[0] != "AZURE_CLIENT_ID=a" {
+		t.Error("what was given is changed")
+	}
+}
+
+func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
+	l := &localCloud{home: t.TempDir(), project: t.TempDir()}
+	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, script := range map[string]string{
+		thirdparty.Pulumi:  `echo '{"readSecretCommand": "kubectl exec -n ns pod -- cat /mnt/secret"}'`,
+		thirdparty.Kubectl: "echo no such pod >&2; exit 1",
+	} {
+		if err := os.WriteFile(filepath.Join(l.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
+	if read, err := s.readMounted(t.Context()); err == nil || !strings.Contains(err.Error(), "no such pod") {
+		t.Errorf("got %q, %v", read, err)
 	}
 }

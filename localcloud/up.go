@@ -43,8 +43,13 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err := s.up(ctx, config); err != nil {
 		return err
 	}
+	read, err := s.readMounted(ctx)
+	if err != nil {
+		return err
+	}
 	say("up in %s; `make down` removes it all, `eval \"$(bin/localcloud env)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond))
-	return s.show(ctx)
+	say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
+	return nil
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
@@ -170,14 +175,4 @@ func installPackages(ctx context.Context, names []string) error {
 // where no module can be had, and says nothing while it takes its time.
 func (l *localCloud) compileProgram(ctx context.Context) error {
 	return thirdparty.Compile(ctx, l.project, "the Pulumi program", say)
-}
-
-// show ends with what it is all about: the secret and the public key, read from inside the pod.
-func (s *stack) show(ctx context.Context) error {
-	read, err := s.readMounted(ctx)
-	if err != nil {
-		return err
-	}
-	say("%s", read)
-	return nil
 }

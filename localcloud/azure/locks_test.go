@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -58,6 +59,39 @@ func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
 	f.must(f.unlock(vault))
 	if status, code := f.call(http.MethodDelete, vault+"?api-version=2023-02-01", nil); status != http.StatusOK {
 		t.Errorf("without the lock: %d %s", status, code)
+	}
+}
+
+func TestAPathByWayOfAnotherResourceDoesNotGetAroundRolesAndLocks(t *testing.T) {
+	f := newFixture(t)
+	group := f.group("g")
+	f.must(f.putVault("g", "kv-way", nil))
+	f.identity("g", "victim")
+	const identity = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+	f.must(f.lock(group+identity+"victim", armlocks.LockLevelReadOnly))
+	vault := group + "/providers/Microsoft.KeyVault/vaults/kv-way"
+	tagged := m{"location": location, "tags": m{"by": "way"}}
+	for _, foreign := range []string{
+		vault + identity + "victim?api-version=2023-01-31", group + "/providers/Microsoft.KeyVault/vaults/none" + identity + "victim?api-version=2023-01-31",
+		strings.TrimSuffix(path(""), "/") + identity + "victim?api-version=2023-01-31", identity + "victim?api-version=2023-01-31",
+		vault + "/providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01",
+		path("providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01"),
+	} {
+		if status, code := f.call(http.MethodPut, foreign, tagged); status != http.StatusNotFound && status != http.StatusForbidden {
+			t.Errorf("PUT %s: %d %s", foreign, status, code)
+		}
+	}
+	if status, code := f.call(http.MethodPost, vault+"/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/kv-way/purge?api-version=2023-02-01", nil); code != "InvalidResourceType" {
+		t.Errorf("purge: %d %s", status, code)
+	}
+	_, victim := f.ask(http.MethodGet, group+identity+"victim?api-version=2023-01-31", nil)
+	if victim["id"] != group+identity+"victim" || victim["tags"] != nil {
+		t.Errorf("the identity is now %v", victim)
+	}
+	for _, all := range []string{"Microsoft.KeyVault/vaults?api-version=2023-02-01", "Microsoft.ManagedIdentity/userAssignedIdentities?api-version=2023-01-31"} {
+		if _, listed := f.ask(http.MethodGet, path("providers", all), nil); len(listed["value"].([]any)) != 1 {
+			t.Errorf("all of %s: %v", all, listed)
+		}
 	}
 }
 

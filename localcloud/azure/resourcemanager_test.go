@@ -391,6 +391,41 @@ func TestAClusterThatDoesNotStartFails(t *testing.T) {
 	}
 }
 
+func TestTheNamesOfAnAddOnsSettingsAreTakenWithoutCase(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+		p.AddonProfiles["azureKeyvaultSecretsProvider"].Config = map[string]*string{
+			"EnableSecretRotation": to.Ptr("true"), "ROTATIONPOLLINTERVAL": to.Ptr("30s"),
+		}
+	})
+	f.must(err)
+	if spec := f.clusters.started[0]; !spec.Rotation || spec.RotationPollInterval != 30*time.Second {
+		t.Errorf("the cluster was started as %+v", spec)
+	}
+}
+
+func TestAClusterThatOnceDidNotStartIsTriedAgainAtTheNextRestart(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	for _, run := range []struct {
+		fail error
+		want string
+	}{{errors.New("no room for a node"), "Failed"}, {nil, "Succeeded"}} {
+		f.stop()
+		f.clusters.fail = run.fail
+		f.start()
+		f.must(f.cloud.Settle(f.Context()))
+		got, err := f.managedClusters().Get(f.Context(), "g", "aks", nil)
+		f.must(err)
+		if state := *got.Properties.ProvisioningState; state != run.want {
+			t.Errorf("started with %v the cluster is %s, want %s", run.fail, state, run.want)
+		}
+	}
+}
+
 func TestClustersThatAKSRefuses(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")

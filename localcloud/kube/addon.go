@@ -82,8 +82,10 @@ func (s *supervisor) startAzureProvider(ctx context.Context) error {
 	if err := os.MkdirAll(s.path("providers"), 0o755); err != nil {
 		return err
 	}
+	proxy := "http://" + loopback(s.ports.edge)
 	return s.run(ctx, thirdparty.AzureProvider,
-		[]string{"HTTPS_PROXY=http://" + loopback(s.ports.edge), "SSL_CERT_FILE=" + s.CAFile, "NO_PROXY="},
+		// Go takes the lower-case names where the upper-case ones are empty.
+		[]string{"HTTPS_PROXY=" + proxy, "https_proxy=" + proxy, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE=" + s.CAFile},
 		s.Programs[thirdparty.AzureProvider],
 		"--endpoint=unix://"+s.path("providers", azureProvider+".sock"), "--healthz-port=0", "--prometheus-port=0")
 }

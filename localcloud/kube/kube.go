@@ -71,12 +71,20 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*cluster
+
+	open  context.Context // until Close
+	close context.CancelFunc
+	pause time.Duration // before a cluster whose supervisor ended is started again, the first time
 }
 
 var _ azure.Clusters = (*Manager)(nil)
 
 // New returns a Manager without clusters; those that exist in Azure are started again by Azure.
-func New(o Options) *Manager { return &Manager{Options: o, clusters: map[string]*cluster{}} }
+func New(o Options) *Manager {
+	m := &Manager{Options: o, clusters: map[string]*cluster{}, pause: time.Second}
+	m.open, m.close = context.WithCancel(context.Background())
+	return m
+}
 
 // cluster is one that was started, seen from outside its namespaces.
 type cluster struct {
@@ -85,6 +93,7 @@ type cluster struct {
 	dir  string
 	stop func()
 	done <-chan struct{} // closed when the supervisor has ended
+	drop func()          // whoever keeps it running
 }
 
 func (m *Manager) cluster(id string) *cluster {
@@ -93,12 +102,16 @@ func (m *Manager) cluster(id string) *cluster {
 	defer m.mu.Unlock()
 	c := m.clusters[id]
 	if c == nil {
-		// The name is short since paths of sockets are limited to about 100 bytes.
-		sum := sha256.Sum256([]byte(id))
-		c = &cluster{dir: filepath.Join(m.Dir, hex.EncodeToString(sum[:4]))}
+		c = &cluster{dir: clusterDir(m.Dir, id)}
 		m.clusters[id] = c
 	}
 	return c
+}
+
+// clusterDir is a cluster's folder. The name is short since paths of sockets are limited to about 100 bytes.
+func clusterDir(dir, id string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(id)))
+	return filepath.Join(dir, hex.EncodeToString(sum[:4]))
 }
 
 // Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
@@ -110,13 +123,64 @@ func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
 	if c.running() && c.spec == spec {
 		return nil
 	}
-	c.halt(m.Edge)
+	c.end(m.Edge)
 	c.spec = spec
 	if err := m.launch(ctx, c); err != nil {
 		c.halt(m.Edge)
 		return fmt.Errorf("starting cluster %s: %w", spec.Name, err)
 	}
+	kept, drop := context.WithCancel(m.open)
+	c.drop = drop
+	go m.keep(kept, c, spec.Name, c.done)
 	return nil
+}
+
+// keep starts a cluster again whose supervisor has ended by itself, until ctx does. done is closed when it ends. The pause before
+// grows, unless the cluster has run for a while in between.
+func (m *Manager) keep(ctx context.Context, c *cluster, name string, done <-chan struct{}) {
+	const longest = time.Minute
+	for pause := m.pause; ; pause = min(2*pause, longest) {
+		since := time.Now()
+		select {
+		case <-ctx.Done():
+			return
+		case <-done:
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(since) > longest {
+			pause = m.pause
+		}
+		m.Log.Error("the cluster's supervisor ended: starting it again", "cluster", name, "in", pause, "log", c.dir)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		var ended bool
+		if done, ended = m.relaunch(ctx, c); ended {
+			return
+		}
+	}
+}
+
+// relaunch starts a cluster again that keep is for, or says that it is so no more.
+func (m *Manager) relaunch(ctx context.Context, c *cluster) (done <-chan struct{}, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ctx.Err() != nil {
+		return nil, true
+	}
+	c.halt(m.Edge)
+	if err := m.launch(ctx, c); err != nil {
+		m.Log.Error("starting the cluster again", "cluster", c.spec.Name, "error", err)
+		c.halt(m.Edge)
+		now := make(chan struct{})
+		close(now)
+		return now, false
+	}
+	return c.done, false
 }
 
 // Delete stops a cluster and removes all that is left of it. One that is not there is no error.
@@ -124,7 +188,7 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	c := m.cluster(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.halt(m.Edge)
+	c.end(m.Edge)
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("removing the cluster's folder: %w", err)
 	}
@@ -141,11 +205,12 @@ func Sweep(dir string) {
 
 // Close stops every cluster and keeps their objects.
 func (m *Manager) Close() {
+	m.close()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, c := range m.clusters {
 		c.mu.Lock()
-		c.halt(m.Edge)
+		c.end(m.Edge)
 		c.mu.Unlock()
 	}
 }
@@ -190,6 +255,15 @@ func (c *cluster) running() bool {
 	default:
 		return true
 	}
+}
+
+// end is halt for good: nothing starts it again.
+func (c *cluster) end(edge Edge) {
+	if c.drop != nil {
+		c.drop()
+		c.drop = nil
+	}
+	c.halt(edge)
 }
 
 func (c *cluster) halt(edge Edge) {

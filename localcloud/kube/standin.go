@@ -209,30 +209,23 @@ func pause(ctx context.Context, d time.Duration) bool {
 
 // ReadStandIn returns, on a line, the files that a pod on a stand-in node has mounted: "<namespace>/<pod> (stand-in node, no
 // container): <file> = <content>, ...", with spaces for the line ends in contents. kubeDir is that of the Manager's clusters,
-// which are searched for the pod. A pod that has nothing mounted is an error.
-func ReadStandIn(kubeDir, namespace, pod string) (string, error) {
-	clusters, err := os.ReadDir(kubeDir)
+// clusterID the ARM id of the pod's. A pod that has nothing mounted is an error.
+func ReadStandIn(kubeDir, clusterID, namespace, pod string) (string, error) {
+	dir := filepath.Join(clusterDir(kubeDir, clusterID), podsFolder, namespace, pod)
+	volumes, err := os.ReadDir(dir)
+	if os.IsNotExist(err) {
+		return "", fmt.Errorf("pod %s/%s has no volume mounted on a stand-in node", namespace, pod)
+	}
 	if err != nil {
-		return "", fmt.Errorf("reading the clusters' folder: %w", err)
+		return "", fmt.Errorf("reading the pod's volumes: %w", err)
 	}
-	for _, cluster := range clusters {
-		dir := filepath.Join(kubeDir, cluster.Name(), podsFolder, namespace, pod)
-		volumes, err := os.ReadDir(dir)
-		if os.IsNotExist(err) {
-			continue
+	var contents []string
+	for _, volume := range volumes {
+		if contents, err = appendContents(contents, filepath.Join(dir, volume.Name()), ""); err != nil {
+			return "", fmt.Errorf("reading volume %s: %w", volume.Name(), err)
 		}
-		if err != nil {
-			return "", fmt.Errorf("reading the pod's volumes: %w", err)
-		}
-		var contents []string
-		for _, volume := range volumes {
-			if contents, err = appendContents(contents, filepath.Join(dir, volume.Name()), ""); err != nil {
-				return "", fmt.Errorf("reading volume %s: %w", volume.Name(), err)
-			}
-		}
-		return fmt.Sprintf("%s/%s (stand-in node, no container): %s", namespace, pod, strings.Join(contents, ", ")), nil
 	}
-	return "", fmt.Errorf("pod %s/%s has no volume mounted on a stand-in node", namespace, pod)
+	return fmt.Sprintf("%s/%s (stand-in node, no container): %s", namespace, pod, strings.Join(contents, ", ")), nil
 }
 
 // appendContents reads the files below a volume's folder as a container would see them: through links, and without what the

@@ -493,19 +493,35 @@ func TestStandInRotation(t *testing.T) {
 	}
 }
 
-func TestReadStandIn(t *testing.T) {
+func TestReadStandInReadsThePodOfItsCluster(t *testing.T) {
 	n := newTestNode(t)
 	n.provider.answersFiles(map[string]string{"my-key": "-----BEGIN-----\nabc\n", "my-secret": "value", "sub/cert": "pem"})
 	if err := n.mountAll(t.Context(), testPod(nil)); err != nil {
 		t.Fatal(err)
 	}
-	kubeDir := filepath.Dir(filepath.Dir(n.dir))
-	got, err := ReadStandIn(kubeDir, "ns", "pod")
-	const want = "ns/pod (stand-in node, no container): my-key = -----BEGIN----- abc , my-secret = value, sub/cert = pem"
-	if err != nil || got != want {
-		t.Errorf("got %q, %v, want %q", got, err, want)
+	kubeDir := t.TempDir()
+	for id, dir := range map[string]string{"/c/One": n.dir, "/c/other": ""} { // the other has a pod of the same name, and a volume without files
+		pods := filepath.Join(clusterDir(kubeDir, id), podsFolder)
+		if err := os.MkdirAll(filepath.Dir(pods), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		err := os.MkdirAll(filepath.Join(pods, "ns", "pod", "volume"), 0o700)
+		if dir != "" {
+			err = errors.Join(os.RemoveAll(pods), os.Symlink(dir, pods))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	if got, err := ReadStandIn(kubeDir, "ns", "another"); err == nil {
+	const prefix = "ns/pod (stand-in node, no container): "
+	for id, want := range map[string]string{
+		"/c/one": prefix + "my-key = -----BEGIN----- abc , my-secret = value, sub/cert = pem", "/c/other": prefix,
+	} {
+		if got, err := ReadStandIn(kubeDir, id, "ns", "pod"); err != nil || got != want {
+			t.Errorf("%s: got %q, %v, want %q", id, got, err, want)
+		}
+	}
+	if got, err := ReadStandIn(kubeDir, "/c/one", "ns", "another"); err == nil {
 		t.Errorf("a pod that has nothing mounted reads as %q", got)
 	}
 }

@@ -229,13 +229,13 @@ func (c *call) authorize(permission string) error {
 
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
 func (c *call) checkPlace(kind *resourceType) error {
-	if c.subscription == "" {
-		return nil
-	}
-	if !strings.EqualFold(c.subscription, c.SubscriptionID) {
+	if c.subscription != "" && !strings.EqualFold(c.subscription, c.SubscriptionID) {
 		return refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.subscription)
 	}
-	if c.group == "" || kind.name == groupsType {
+	if !kind.belongsAt(c.target) {
+		return refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope '%s'.", kind.name, c.scope)
+	}
+	if c.subscription == "" || c.group == "" || kind.name == groupsType {
 		return nil
 	}
 	group, ok, err := load(c.tx, c.groupPath())

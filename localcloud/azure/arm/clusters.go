@@ -109,7 +109,7 @@ func (p clusterProperties) secretsProvider() addonProfile {
 const defaultPollInterval = 2 * time.Minute
 
 func (a addonProfile) pollInterval() (time.Duration, error) {
-	given := a.Config["rotationPollInterval"]
+	given := a.setting("rotationPollInterval")
 	if given == "" {
 		return defaultPollInterval, nil
 	}
@@ -387,7 +387,7 @@ func specOf(res object) (ClusterSpec, clusterProperties, error) {
 		ID: text(res, "id"), Name: text(res, "name"), Location: text(res, "location"), FQDN: p.FQDN,
 		IssuerURL: p.OIDC.IssuerURL, Version: p.KubernetesVersion,
 		LocalAccounts:   !p.DisableLocal,
-		SecretsProvider: addon.Enabled, Rotation: addon.Config["enableSecretRotation"] == "true", RotationPollInterval: interval,
+		SecretsProvider: addon.Enabled, Rotation: addon.setting("enableSecretRotation") == "true", RotationPollInterval: interval,
 	}
 	if spec.IssuerURL == "" { // as AKS has it without the OIDC issuer: the tokens are of use in the cluster only
 		spec.IssuerURL = "https://" + p.FQDN + "/"

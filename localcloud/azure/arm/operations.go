@@ -104,10 +104,11 @@ func (s *Service) resume() error {
 			if err := adoptPools(tx, cluster); err != nil {
 				return err
 			}
-			if interrupted[strings.ToLower(text(cluster, "id"))] || provisioningState(cluster) == failed {
+			if interrupted[strings.ToLower(text(cluster, "id"))] {
 				continue
 			}
-			// A cluster that runs is started again without a trace in its state.
+			// A cluster that ran is started again without a trace in its state; one that Failed is given another try, as what kept it
+			// from starting may have been the machine.
 			op := operationRecord{
 				ID: uuid.NewString(), Resource: text(cluster, "id"), Doing: updating, Status: inProgress, Start: time.Now().UTC(),
 			}

@@ -181,6 +181,25 @@ func (r *resourceType) nested() bool {
 		!strings.HasPrefix(r.name, "Microsoft.Resources/")
 }
 
+// belongsAt says whether resources of the type are at the scope that a path has. Roles and locks are asked for at the path as it
+// was sent, and most resources are kept by their group and names: a path by way of another resource would get around both.
+func (r *resourceType) belongsAt(t target) bool {
+	subscription := strings.EqualFold(t.scope, "/subscriptions/"+t.subscription)
+	switch {
+	case r.name == "Microsoft.Resources/providers":
+		return true
+	case strings.HasPrefix(r.name, "Microsoft.Resources/"):
+		return !strings.Contains(strings.ToLower(t.path), "/providers/")
+	case slices.Contains([]string{roleAssignmentsType, roleDefinitionsType, locksType, settingsType, associationsType}, r.name):
+		return true // at any scope
+	case slices.Contains([]string{"Microsoft.KeyVault", "Microsoft.KeyVault/deletedVaults"}, r.name) || strings.Contains(r.name, "/locations/"):
+		return t.subscription != "" && subscription
+	case t.collection && len(t.names) == 0 && t.subscription != "" && subscription:
+		return true // those of all groups
+	}
+	return t.group != "" && strings.EqualFold(t.scope, t.groupPath())
+}
+
 // operation finds what a request does, and refuses a name that the type does not allow.
 func (r *resourceType) operation(t target, method string) (operation, error) {
 	var op operation

@@ -1,0 +1,91 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+)
+
+// TestMain is also a supervisor, of a cluster that is only a line with its process id.
+func TestMain(m *testing.M) {
+	if len(os.Args) < 2 || os.Args[1] != SupervisorCommand {
+		os.Exit(m.Run())
+	}
+	var s settings
+	if err := json.NewDecoder(os.Stdin).Decode(&s); err != nil {
+		panic(err)
+	}
+	started, err := os.OpenFile(filepath.Join(s.Dir, "started"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	fmt.Fprintln(started, os.Getpid())
+	fmt.Fprintln(os.NewFile(reportFile, "report"), reportReady)
+	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+// noEdge leads nowhere.
+type noEdge struct{}
+
+func (noEdge) Serve(ctx context.Context, _ net.Listener) error        { <-ctx.Done(); return nil }
+func (noEdge) Tunnel(string, func(context.Context) (net.Conn, error)) {}
+func (noEdge) Untunnel(string)                                        {}
+func (noEdge) CAFile() string                                         { return "" }
+
+func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testing.T) {
+	dir, err := os.MkdirTemp("", "kube") // short, for the paths of sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	m := New(Options{Dir: dir, Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
+	m.pause = time.Millisecond
+	defer m.Close()
+	spec := azure.ClusterSpec{ID: "/c", Name: "c", FQDN: "c.test"}
+	if err := m.Start(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	c := m.cluster(spec.ID)
+	started := func(want int) int { // the process id of the one that was started last
+		for ctx := t.Context(); ; {
+			content, _ := os.ReadFile(filepath.Join(c.dir, "started"))
+			if all := strings.Fields(string(content)); len(all) >= want {
+				pid, _ := strconv.Atoi(all[len(all)-1])
+				return pid
+			}
+			if !pause(ctx, 5*time.Millisecond) {
+				t.Fatal("it is not started again")
+			}
+		}
+	}
+	for time := 1; time <= 2; time++ {
+		if err := syscall.Kill(started(time), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := started(3)
+	if err := m.Delete(t.Context(), spec.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(last, 0); err == nil {
+		t.Error("the supervisor of a deleted cluster runs")
+	}
+	if !pause(t.Context(), 50*time.Millisecond) {
+		return
+	}
+	if _, err := os.Stat(c.dir); err == nil {
+		t.Error("a deleted cluster was started again")
+	}
+}
