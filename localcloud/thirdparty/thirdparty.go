@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -138,6 +139,7 @@ func Ensure(ctx context.Context, source, cache string, say func(format string, a
 	if found, missing, err = look(ctx, source, cache); err != nil {
 		return nil, err
 	}
+	removeParts(cache)
 	if err := enoughDisk(cache); len(missing) > 0 && err != nil {
 		return nil, err
 	}
@@ -184,11 +186,36 @@ func look(ctx context.Context, source, cache string) (found Programs, missing []
 		for _, name := range m.programs {
 			found[name] = filepath.Join(dir, name)
 		}
-		if _, err := os.Stat(dir); err != nil {
+		if !m.whole(dir) {
 			missing = append(missing, m)
 		}
 	}
 	return found, missing, nil
+}
+
+// whole says whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
+func (m module) whole(dir string) bool {
+	var names []string
+	for _, name := range m.programs {
+		names = append(names, name)
+	}
+	for _, file := range m.files {
+		names = append(names, filepath.Base(file))
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
+const partMark = ".part-"
+
+// removeParts removes what killed builds left in a cache whose lock is held.
+func removeParts(cache string) {
+	parts, _ := filepath.Glob(filepath.Join(cache, "*"+partMark+"*"))
+	for _, part := range parts {
+		_ = os.RemoveAll(part)
+	}
 }
 
 // lockCache waits until nobody else builds into the cache: two builds of the same take both twice as long.
@@ -251,12 +278,12 @@ func (m module) cacheDir(source, cache string) (string, error) {
 	return filepath.Join(cache, filepath.Base(m.dir)+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// build makes dir whole or not at all: it builds beside it and renames.
+// build makes dir whole or not at all: it builds beside it and renames. What is there already, and not whole, goes.
 func (m module) build(ctx context.Context, source, dir, title string, say func(string, ...any)) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("making the cache: %w", err)
 	}
-	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".part-")
+	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
 	if err != nil {
 		return fmt.Errorf("making room in the cache: %w", err)
 	}
@@ -283,7 +310,7 @@ func (m module) build(ctx context.Context, source, dir, title string, say func(s
 	if err := m.copyFiles(ctx, source, part); err != nil {
 		return err
 	}
-	if err := os.Rename(part, dir); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
 		return fmt.Errorf("moving %s into the cache: %w", m.dir, err)
 	}
 	return nil

@@ -44,3 +44,45 @@ func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
 		}
 	}
 }
+
+func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
+	source, cache := t.TempDir(), t.TempDir()
+	m := module{dir: "thirdparty/x", programs: map[string]string{"./one": "first", "./two": "second"}}
+	for name, content := range map[string]string{"go.mod": "module x\n", "one/main.go": "package main\nfunc main() {}\n", "two/main.go": "package main\nfunc main() {}\n"} {
+		file := filepath.Join(source, m.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(cache, "x")
+	for range 2 {
+		if m.whole(dir) {
+			t.Fatal("what is not there is taken for whole")
+		}
+		if err := m.build(t.Context(), source, dir, "x", t.Logf); err != nil {
+			t.Fatal(err)
+		}
+		if !m.whole(dir) {
+			t.Fatal("what was built is not whole")
+		}
+		if err := os.Remove(filepath.Join(dir, "second")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
+	cache := t.TempDir()
+	for _, name := range []string{"pulumi-0123", "pulumi-0123" + partMark + "456"} {
+		if err := os.MkdirAll(filepath.Join(cache, name, "x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removeParts(cache)
+	if left, _ := filepath.Glob(filepath.Join(cache, "*")); len(left) != 1 || filepath.Base(left[0]) != "pulumi-0123" {
+		t.Errorf("left: %v", left)
+	}
+}
