@@ -7,6 +7,11 @@ export GOGC ?= 400
 # The flags with which the local cloud builds everything (thirdparty.CompilerFlags): what is shared is compiled once.
 export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 
+# In a shell with the environment of a local cloud, go would look for modules in that cloud.
+ifdef KEYVAULT_AKS_HOME
+unexport HTTPS_PROXY https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE
+endif
+
 .PHONY: help up down status build test unit e2e bench lint
 
 help: ## what there is to make

@@ -155,7 +155,7 @@ func installPackages(ctx context.Context, names []string) error {
 	say("installing Debian's %s", strings.Join(names, ", "))
 	for _, args := range [][]string{{"update"}, append([]string{"install", "--yes", "--no-install-recommends"}, names...)} {
 		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Env = append(thirdparty.OutsideEnv(), "DEBIAN_FRONTEND=noninteractive")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
 		}

@@ -248,6 +248,10 @@ func installedPulumi(ctx context.Context, found Programs) bool {
 	if err != nil {
 		return false
 	}
+	// In a shell with the environment of a local cloud, its own pulumi is the first on PATH, and goes when that cloud does.
+	if home := os.Getenv(HomeVariable); home != "" && strings.HasPrefix(pulumi, home+string(filepath.Separator)) {
+		return false
+	}
 	language, err := exec.LookPath(LanguageGo)
 	if err != nil {
 		return false
@@ -375,10 +379,28 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
+const HomeVariable = "KEYVAULT_AKS_HOME"
+
+// ProxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
+var ProxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
+
+// OutsideEnv is this process's environment without the way into a local cloud, for what is to be had from outside.
+func OutsideEnv() []string {
+	env := os.Environ()
+	if os.Getenv(HomeVariable) == "" {
+		return env
+	}
+	return slices.DeleteFunc(env, func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(ProxyVariables, name)
+	})
+}
+
 // buildEnv has the builds not depend on what the user has set for his own, and trades memory for time: a quarter of what the
 // compiler does is to collect garbage.
 func buildEnv() []string {
-	env := append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	env := append(OutsideEnv(), "GOFLAGS=", "GOWORK=off")
 	if os.Getenv("GOGC") == "" {
 		env = append(env, "GOGC=400")
 	}

@@ -3,6 +3,7 @@ package thirdparty
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -84,5 +85,24 @@ func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
 	removeParts(cache)
 	if left, _ := filepath.Glob(filepath.Join(cache, "*")); len(left) != 1 || filepath.Base(left[0]) != "pulumi-0123" {
 		t.Errorf("left: %v", left)
+	}
+}
+
+func TestTheEnvironmentOfALocalCloudIsNotTakenForTheMachines(t *testing.T) {
+	home := t.TempDir()
+	for _, name := range []string{Pulumi, LanguageGo} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("#!/bin/sh\necho v"+PulumiVersion+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", home)
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	inside := func() bool { return !slices.Contains(OutsideEnv(), "HTTPS_PROXY=http://127.0.0.1:1") }
+	if !installedPulumi(t.Context(), Programs{}) || inside() {
+		t.Error("what the user has is not used")
+	}
+	t.Setenv(HomeVariable, home)
+	if installedPulumi(t.Context(), Programs{}) || !inside() {
+		t.Error("what is a local cloud's is used")
 	}
 }
