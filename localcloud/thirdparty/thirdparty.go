@@ -347,6 +347,7 @@ func Compile(ctx context.Context, dir, title string, say func(format string, arg
 	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
+	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
 	if _, err := goOutput(ctx, dir, "list", "-m", "-json", "all"); err != nil {
 		return fmt.Errorf("finding the modules of %s: %w", title, err)
@@ -382,8 +383,8 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 // HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
 const HomeVariable = "KEYVAULT_AKS_HOME"
 
-// ProxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
-var ProxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
+// proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
+var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
 
 // OutsideEnv is this process's environment without the way into a local cloud, for what is to be had from outside.
 func OutsideEnv() []string {
@@ -393,7 +394,7 @@ func OutsideEnv() []string {
 	}
 	return slices.DeleteFunc(env, func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return slices.Contains(ProxyVariables, name)
+		return slices.Contains(proxyVariables, name)
 	})
 }
 
@@ -407,6 +408,25 @@ func buildEnv() []string {
 	return env
 }
 
+// Waiting calls tell every ten seconds, with the time that has passed, until the function that it returns is called.
+func Waiting(tell func(passed time.Duration)) (stop func()) {
+	start, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(10 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				tell(time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
 // goCommand runs go and tells how many packages are compiled, since that is all that is known of how far it is.
 func goCommand(ctx context.Context, dir, title string, say func(string, ...any), args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
@@ -417,21 +437,9 @@ func goCommand(ctx context.Context, dir, title string, say func(string, ...any),
 	var progress lineCounter
 	cmd.Stderr = &progress
 	start := time.Now()
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				say("  %s: %d packages, %s", title, progress.lines.Load(), time.Since(start).Round(time.Second))
-			}
-		}
-	}()
+	stop := Waiting(func(passed time.Duration) { say("  %s: %d packages, %s", title, progress.lines.Load(), passed) })
 	err := cmd.Run()
-	close(done)
+	stop()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, progress.tail())
 	}

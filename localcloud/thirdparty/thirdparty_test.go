@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAChangedPinIsAnotherBuild(t *testing.T) {
@@ -105,4 +107,17 @@ func TestTheEnvironmentOfALocalCloudIsNotTakenForTheMachines(t *testing.T) {
 	if installedPulumi(t.Context(), Programs{}) || !inside() {
 		t.Error("what is a local cloud's is used")
 	}
+}
+
+func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []time.Duration
+		stop := Waiting(func(passed time.Duration) { told = append(told, passed) })
+		time.Sleep(25 * time.Second)
+		stop()
+		time.Sleep(25 * time.Second)
+		if !slices.Equal(told, []time.Duration{10 * time.Second, 20 * time.Second}) {
+			t.Errorf("told after %v", told)
+		}
+	})
 }
