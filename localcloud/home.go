@@ -89,6 +89,7 @@ const (
 	kubeDir        = "c"          // clusters, a folder each; short, for the paths of sockets
 	edgeDir        = "edge"       // the certificate authority
 	pulumiDir      = "pulumi"     // PULUMI_HOME
+	engineDir      = "engine"     // the engine's programs
 	stacksDir      = "stacks"     // the file backend
 	configDir      = "config"     // configuration of stacks, with what the engine adds to it
 	phrase         = "passphrase" // of the stacks' secrets
