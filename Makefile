@@ -11,6 +11,12 @@ export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 
+# In a shell with the environment of a local cloud, go would look for modules in that cloud.
+ifdef KEYVAULT_AKS_HOME
+unexport HTTPS_PROXY https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE
+endif
+
+
 help: ## what there is to make
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 13
 

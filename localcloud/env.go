@@ -26,6 +26,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		goflags = strings.TrimSpace(goflags + " " + flags)
 	}
 	return []variable{
+		{thirdparty.HomeVariable, l.home},
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
 		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile},
 		// azure-native, and Azure's SDKs and tools, each with their own names for the same

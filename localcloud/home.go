@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -27,6 +28,11 @@ type localCloud struct {
 	home    string // all state, outside the checkout
 	cache   string // third-party programs, shared between checkouts
 }
+
+// notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an overlay mount.
+const notInHome = `#?%,:\`
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
 // locate finds the local cloud of a project. Nothing is made.
 func locate(project, home string) (*localCloud, error) {
@@ -53,10 +59,14 @@ func locate(project, home string) (*localCloud, error) {
 			state = filepath.Join(user, ".local", "state")
 		}
 		sum := sha256.Sum256([]byte(project))
-		home = filepath.Join(state, "keyvault-aks", filepath.Base(project)+"-"+hex.EncodeToString(sum[:4]))
+		name := notInNames.ReplaceAllString(filepath.Base(project), "-")
+		home = filepath.Join(state, "keyvault-aks", name+"-"+hex.EncodeToString(sum[:4]))
 	}
 	if home, err = filepath.Abs(home); err != nil {
 		return nil, err
+	}
+	if i := strings.IndexAny(home, notInHome); i >= 0 {
+		return nil, fmt.Errorf("the folder %s has a %q in its path, which may have none of %s: choose another with --home", home, home[i], notInHome)
 	}
 	// Paths of sockets have at most 107 bytes (unix(7)); this is the longest in the home.
 	const longest = "//c/01234567/providers/azure.sock"
@@ -81,6 +91,7 @@ const (
 	kubeDir        = "c"          // clusters, a folder each; short, for the paths of sockets
 	edgeDir        = "edge"       // the certificate authority
 	pulumiDir      = "pulumi"     // PULUMI_HOME
+	engineDir      = "engine"     // the engine's programs
 	stacksDir      = "stacks"     // the file backend
 	configDir      = "config"     // configuration of stacks, with what the engine adds to it
 	phrase         = "passphrase" // of the stacks' secrets

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -52,6 +53,33 @@ func TestEveryCheckoutHasItsOwnHomeOutsideOfIt(t *testing.T) {
 func TestAFolderThatIsNoCheckoutIsRefused(t *testing.T) {
 	if _, err := locate(t.TempDir(), ""); err == nil {
 		t.Error("an empty folder is taken for a checkout")
+	}
+}
+
+func TestAHomeWhosePathIsReadAsSomethingElseIsRefused(t *testing.T) {
+	project := checkout(t)
+	for _, c := range notInHome {
+		if _, err := locate(project, "/state/a"+string(c)+"b"); err == nil {
+			t.Errorf("%q is taken", c)
+		}
+	}
+	if _, err := locate(project, "/state/a-b_c.d"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheDefaultHomeIsFineWhateverTheCheckoutIsCalled(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", "/state")
+	project := filepath.Join(t.TempDir(), "50% c#, what?")
+	if err := os.Rename(checkout(t), project); err != nil {
+		t.Fatal(err)
+	}
+	l, err := locate(project, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(filepath.Base(l.home)) {
+		t.Errorf("home %s", l.home)
 	}
 }
 

@@ -89,6 +89,10 @@ func command() *cobra.Command {
 			Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).env),
 		},
+		&cobra.Command{ // for tests, which skip what cannot be
+			Use: "can-run-real-node", Short: "Say why this machine cannot run a real node, or nothing", Hidden: true, Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
+		},
 		&cobra.Command{
 			Use: serveCommand, Hidden: true, Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).serve),

@@ -20,6 +20,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 const serveCommand = "serve"
@@ -163,7 +164,9 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	go func() { _ = cmd.Wait() }()
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
+	quiet := thirdparty.Waiting(func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) })
 	words, err := io.ReadAll(said)
+	quiet()
 	if why := strings.TrimSpace(string(words)); err != nil || why != "" || len(words) == 0 {
 		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, l.path(logFile))
 	}

@@ -39,7 +39,7 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
-	s.envs = append(s.envs, l.engineMark(), "TMPDIR="+l.path(tempDir))
+	s.envs = append(s.envs, l.engineMark())
 	if err := l.linkPlugins(have); err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
 	}
@@ -98,16 +98,26 @@ func (l *localCloud) linkPlugins(have *setup) error {
 // binDir is the folder of the programs that a person uses too.
 func (l *localCloud) binDir() string { return l.path("bin") }
 
-// placePrograms puts them side by side: the engine takes a language host from its own folder as its own.
+// placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its own.
+// Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the user's folders:
+// kubeconfigs of the Kubernetes provider, and tokens.
 func (l *localCloud) placePrograms(have *setup) error {
-	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
+	engine := l.path(engineDir, thirdparty.Pulumi)
+	if err := errors.Join(os.MkdirAll(l.binDir(), 0o755), os.MkdirAll(filepath.Dir(engine), 0o755)); err != nil {
 		return err
 	}
-	if err := l.placeKubelogin(have.Programs[thirdparty.Kubelogin]); err != nil {
+	err := errors.Join(
+		l.placeScript(thirdparty.Pulumi, "TMPDIR="+quoted(l.path(tempDir)), engine),
+		l.placeScript(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
+	)
+	if err != nil {
 		return err
 	}
-	for _, name := range []string{thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.Kubectl} {
-		program, place := have.Programs[name], filepath.Join(l.binDir(), name)
+	for name, place := range map[string]string{
+		thirdparty.Pulumi: engine, thirdparty.LanguageGo: filepath.Join(filepath.Dir(engine), thirdparty.LanguageGo),
+		thirdparty.Kubectl: filepath.Join(l.binDir(), thirdparty.Kubectl),
+	} {
+		program := have.Programs[name]
 		was, err := os.Stat(program)
 		if err != nil {
 			return err
@@ -133,10 +143,10 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeKubelogin has kubelogin keep its tokens in the home instead of the user's caches, so that they go when the home does.
-func (l *localCloud) placeKubelogin(program string) error {
-	script := fmt.Sprintf("#!/bin/sh\nXDG_CACHE_HOME=%s exec %s \"$@\"\n", quoted(l.path(cacheDir)), quoted(program))
-	place := filepath.Join(l.binDir(), thirdparty.Kubelogin)
+// placeScript puts a script among the programs of the home that runs another program with a variable set.
+func (l *localCloud) placeScript(name, variable, program string) error {
+	script := fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program))
+	place := filepath.Join(l.binDir(), name)
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -159,11 +160,24 @@ func installPackages(ctx context.Context, names []string) error {
 	}
 	say("installing Debian's %s", strings.Join(names, ", "))
 	for _, args := range [][]string{{"update"}, append([]string{"install", "--yes", "--no-install-recommends"}, names...)} {
-		cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
-		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-		if out, err := cmd.CombinedOutput(); err != nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		// An interrupted dpkg leaves packages half configured: it is let finish, and Ctrl-C does not reach its process group.
+		cmd := exec.Command("apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		cmd.Env = append(thirdparty.OutsideEnv(), "DEBIAN_FRONTEND=noninteractive")
+		stop := thirdparty.Waiting(func(passed time.Duration) { say("  apt-get %s: %s", args[0], passed) })
+		impatient := context.AfterFunc(ctx, func() { say("interrupted: waiting for apt-get %s to finish", args[0]) })
+		out, err := cmd.CombinedOutput()
+		impatient()
+		stop()
+		if err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", args[0], err, out)
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	if left := kube.MissingPackages(); len(left) > 0 {
 		return fmt.Errorf("installed, but not where they are looked for: %s", strings.Join(left, ", "))

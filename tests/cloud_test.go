@@ -20,7 +20,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -116,8 +115,13 @@ func newCloud(t *testing.T) *cloud {
 // needsRealNode skips a test that looks into containers where none can run.
 func needsRealNode(t *testing.T) {
 	t.Helper()
-	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
-		t.Skip("a real node needs Linux and root: what containers see is not tested")
+	out, err := exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node").CombinedOutput()
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		t.Skipf("what containers see is not tested: %s", out)
+	case err != nil:
+		t.Fatalf("%v: build it with `make build`", err)
 	}
 }
 

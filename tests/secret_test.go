@@ -309,8 +309,9 @@ func kill(t *testing.T, c *cloud) {
 	eventually(t, "every process ends with the local cloud", func() bool { return len(c.processes()) == 0 })
 }
 
-func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
-	c.pulumi(t, "destroy", "--yes", "--skip-preview")
+// resourceGroups is how many the subscription has.
+func resourceGroups(t *testing.T, c *cloud) int {
+	t.Helper()
 	owner, options, r := c.azure(t)
 	groups, err := armresources.NewResourceGroupsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
 	if err != nil {
@@ -320,8 +321,14 @@ func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(page.Value) != 0 {
-		t.Errorf("%d resource groups are left", len(page.Value))
+	return len(page.Value)
+}
+
+func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
+	c.pulumi(t, "destroy", "--yes", "--skip-preview")
+	owner, options, r := c.azure(t)
+	if left := resourceGroups(t, c); left != 0 {
+		t.Errorf("%d resource groups are left", left)
 	}
 	vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
 	if err != nil {

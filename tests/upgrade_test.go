@@ -13,8 +13,8 @@ const before = "56ba00e"
 // TestANewVersionReplacesNothingThatHoldsData brings the dev stack up with the first version, and then with this one.
 func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
 	t.Parallel()
-	if exec.CommandContext(t.Context(), "git", "-C", checkout, "cat-file", "-e", before).Run() != nil {
-		t.Skipf("this clone does not have commit %s: the first version cannot be brought up", before)
+	if out, err := exec.CommandContext(t.Context(), "git", "-C", checkout, "cat-file", "-e", before).CombinedOutput(); err != nil {
+		t.Skipf("the first version cannot be brought up: this clone does not have commit %s, as a shallow one: %v: %s", before, err, out)
 	}
 	old := filepath.Join(t.TempDir(), "old")
 	// The programs around it, and the versions of the SDKs, are today's.

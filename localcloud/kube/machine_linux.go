@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -246,10 +247,33 @@ func removeCgroups(root string) {
 	}
 }
 
-// CanRunRealNode says whether this machine can run a real node, or why not.
-func CanRunRealNode() error {
+// CanRunRealNode says whether this machine can run a real node, or why not. It tries to, up to where programs would be started:
+// what a container's root may do cannot be told otherwise.
+var CanRunRealNode = sync.OnceValue(func() error {
 	if os.Geteuid() != 0 {
 		return errors.New("not root")
 	}
+	for _, h := range cgroupHierarchies() {
+		if err := unix.Access(h, unix.W_OK); err != nil {
+			return fmt.Errorf("making control groups in %s: %w", h, err)
+		}
+	}
+	dir, err := os.MkdirTemp("", "node-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command(ownProgram())
+	cmd.Args = []string{os.Args[0], SupervisorCommand, triedMachine}
+	cmd.Env = append(os.Environ(), machineFolder+"="+dir)
+	isolate(cmd)
+	defer lockThread()() // the kernel ends it with the thread that started it
+	why, err := cmd.Output()
+	switch {
+	case len(why) > 0:
+		return errors.New(strings.TrimSpace(string(why)))
+	case err != nil:
+		return fmt.Errorf("making namespaces: %w", err)
+	}
 	return nil
-}
+})

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -138,6 +139,7 @@ func Ensure(ctx context.Context, source, cache string, say func(format string, a
 	if found, missing, err = look(ctx, source, cache); err != nil {
 		return nil, err
 	}
+	removeParts(cache)
 	if err := enoughDisk(cache); len(missing) > 0 && err != nil {
 		return nil, err
 	}
@@ -184,11 +186,36 @@ func look(ctx context.Context, source, cache string) (found Programs, missing []
 		for _, name := range m.programs {
 			found[name] = filepath.Join(dir, name)
 		}
-		if _, err := os.Stat(dir); err != nil {
+		if !m.whole(dir) {
 			missing = append(missing, m)
 		}
 	}
 	return found, missing, nil
+}
+
+// whole says whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
+func (m module) whole(dir string) bool {
+	var names []string
+	for _, name := range m.programs {
+		names = append(names, name)
+	}
+	for _, file := range m.files {
+		names = append(names, filepath.Base(file))
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
+const partMark = ".part-"
+
+// removeParts removes what killed builds left in a cache whose lock is held.
+func removeParts(cache string) {
+	parts, _ := filepath.Glob(filepath.Join(cache, "*"+partMark+"*"))
+	for _, part := range parts {
+		_ = os.RemoveAll(part)
+	}
 }
 
 // lockCache waits until nobody else builds into the cache: two builds of the same take both twice as long.
@@ -221,6 +248,10 @@ func installedPulumi(ctx context.Context, found Programs) bool {
 	if err != nil {
 		return false
 	}
+	// In a shell with the environment of a local cloud, its own pulumi is the first on PATH, and goes when that cloud does.
+	if home := os.Getenv(HomeVariable); home != "" && strings.HasPrefix(pulumi, home+string(filepath.Separator)) {
+		return false
+	}
 	language, err := exec.LookPath(LanguageGo)
 	if err != nil {
 		return false
@@ -251,12 +282,12 @@ func (m module) cacheDir(source, cache string) (string, error) {
 	return filepath.Join(cache, filepath.Base(m.dir)+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// build makes dir whole or not at all: it builds beside it and renames.
+// build makes dir whole or not at all: it builds beside it and renames. What is there already, and not whole, goes.
 func (m module) build(ctx context.Context, source, dir, title string, say func(string, ...any)) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("making the cache: %w", err)
 	}
-	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+".part-")
+	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
 	if err != nil {
 		return fmt.Errorf("making room in the cache: %w", err)
 	}
@@ -283,7 +314,7 @@ func (m module) build(ctx context.Context, source, dir, title string, say func(s
 	if err := m.copyFiles(ctx, source, part); err != nil {
 		return err
 	}
-	if err := os.Rename(part, dir); err != nil {
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
 		return fmt.Errorf("moving %s into the cache: %w", m.dir, err)
 	}
 	return nil
@@ -316,6 +347,7 @@ func Compile(ctx context.Context, dir, title string, say func(format string, arg
 	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
+	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
 	if _, err := goOutput(ctx, dir, "list", "-m", "-json", "all"); err != nil {
 		return fmt.Errorf("finding the modules of %s: %w", title, err)
@@ -348,14 +380,51 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
+// HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
+const HomeVariable = "KEYVAULT_AKS_HOME"
+
+// proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
+var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
+
+// OutsideEnv is this process's environment without the way into a local cloud, for what is to be had from outside.
+func OutsideEnv() []string {
+	env := os.Environ()
+	if os.Getenv(HomeVariable) == "" {
+		return env
+	}
+	return slices.DeleteFunc(env, func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains(proxyVariables, name)
+	})
+}
+
 // buildEnv has the builds not depend on what the user has set for his own, and trades memory for time: a quarter of what the
 // compiler does is to collect garbage.
 func buildEnv() []string {
-	env := append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+	env := append(OutsideEnv(), "GOFLAGS=", "GOWORK=off")
 	if os.Getenv("GOGC") == "" {
 		env = append(env, "GOGC=400")
 	}
 	return env
+}
+
+// Waiting calls tell every ten seconds, with the time that has passed, until the function that it returns is called.
+func Waiting(tell func(passed time.Duration)) (stop func()) {
+	start, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(10 * time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				tell(time.Since(start).Round(time.Second))
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 // goCommand runs go and tells how many packages are compiled, since that is all that is known of how far it is.
@@ -368,21 +437,9 @@ func goCommand(ctx context.Context, dir, title string, say func(string, ...any),
 	var progress lineCounter
 	cmd.Stderr = &progress
 	start := time.Now()
-	done := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				say("  %s: %d packages, %s", title, progress.lines.Load(), time.Since(start).Round(time.Second))
-			}
-		}
-	}()
+	stop := Waiting(func(passed time.Duration) { say("  %s: %d packages, %s", title, progress.lines.Load(), passed) })
 	err := cmd.Run()
-	close(done)
+	stop()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, progress.tail())
 	}

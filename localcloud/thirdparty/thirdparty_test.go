@@ -3,7 +3,10 @@ package thirdparty
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func TestAChangedPinIsAnotherBuild(t *testing.T) {
@@ -43,4 +46,78 @@ func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
 			t.Errorf("%s is named %s, want %s", pkg, got, want)
 		}
 	}
+}
+
+func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
+	source, cache := t.TempDir(), t.TempDir()
+	m := module{dir: "thirdparty/x", programs: map[string]string{"./one": "first", "./two": "second"}}
+	for name, content := range map[string]string{"go.mod": "module x\n", "one/main.go": "package main\nfunc main() {}\n", "two/main.go": "package main\nfunc main() {}\n"} {
+		file := filepath.Join(source, m.dir, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(cache, "x")
+	for range 2 {
+		if m.whole(dir) {
+			t.Fatal("what is not there is taken for whole")
+		}
+		if err := m.build(t.Context(), source, dir, "x", t.Logf); err != nil {
+			t.Fatal(err)
+		}
+		if !m.whole(dir) {
+			t.Fatal("what was built is not whole")
+		}
+		if err := os.Remove(filepath.Join(dir, "second")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
+	cache := t.TempDir()
+	for _, name := range []string{"pulumi-0123", "pulumi-0123" + partMark + "456"} {
+		if err := os.MkdirAll(filepath.Join(cache, name, "x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removeParts(cache)
+	if left, _ := filepath.Glob(filepath.Join(cache, "*")); len(left) != 1 || filepath.Base(left[0]) != "pulumi-0123" {
+		t.Errorf("left: %v", left)
+	}
+}
+
+func TestTheEnvironmentOfALocalCloudIsNotTakenForTheMachines(t *testing.T) {
+	home := t.TempDir()
+	for _, name := range []string{Pulumi, LanguageGo} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("#!/bin/sh\necho v"+PulumiVersion+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", home)
+	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+	inside := func() bool { return !slices.Contains(OutsideEnv(), "HTTPS_PROXY=http://127.0.0.1:1") }
+	if !installedPulumi(t.Context(), Programs{}) || inside() {
+		t.Error("what the user has is not used")
+	}
+	t.Setenv(HomeVariable, home)
+	if installedPulumi(t.Context(), Programs{}) || !inside() {
+		t.Error("what is a local cloud's is used")
+	}
+}
+
+func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []time.Duration
+		stop := Waiting(func(passed time.Duration) { told = append(told, passed) })
+		time.Sleep(25 * time.Second)
+		stop()
+		time.Sleep(25 * time.Second)
+		if !slices.Equal(told, []time.Duration{10 * time.Second, 20 * time.Second}) {
+			t.Errorf("told after %v", told)
+		}
+	})
 }
