@@ -22,7 +22,7 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is there
-		if err := l.placeKubelogin(program); err != nil {
+		if err := l.placeScript(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), program); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,9 +5,11 @@ package tests
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,38 +34,67 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// TestMain holds what the machine has afterwards against what it had before.
+// TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
 func TestMain(m *testing.M) {
-	before := traces()
-	code := m.Run()
-	if after := traces(); !slices.Equal(before, after) {
-		fmt.Fprintf(os.Stderr, "the tests changed the machine:\nbefore %q\nafter  %q\n", before, after)
-		code = 1
-	}
-	os.Exit(code)
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "e2e-")
+		if err == nil {
+			err = os.Setenv("TMPDIR", dir)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		before := devices()
+		code := m.Run()
+		if left := append(traces(dir), newIn(devices(), before)...); len(left) > 0 {
+			fmt.Fprintf(os.Stderr, "the tests left this on the machine: %q\n", left)
+			code = 1
+		}
+		return code
+	}())
 }
 
-// traces are what a local cloud leaves on a machine where it is not taken away: network devices, mounts, control groups, and the
-// Kubernetes provider's kubeconfigs.
-func traces() []string {
-	var found []string
-	interfaces, _ := net.Interfaces()
-	for _, i := range interfaces {
-		found = append(found, "device "+i.Name)
-	}
+// traces are what this run's local clouds leave on a machine where it is not taken away: temporary files, such as the Kubernetes
+// provider's kubeconfigs, mounts, and control groups. What others do on the machine meanwhile does not count.
+func traces(dir string) []string {
+	found, _ := filepath.Glob(filepath.Join(dir, "*"))
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
-		if f := strings.Fields(line); len(f) > 1 {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
 			found = append(found, "mount "+f[1])
 		}
 	}
-	for _, pattern := range []string{
-		"/sys/fs/cgroup/*/keyvault-aks-*", "/sys/fs/cgroup/keyvault-aks-*", filepath.Join(os.TempDir(), "kubeconfig*"),
-	} {
-		files, _ := filepath.Glob(pattern)
-		found = append(found, files...)
+	clusters.Range(func(cluster, _ any) bool {
+		sum := sha256.Sum256([]byte(cluster.(string)))
+		group := "keyvault-aks-" + hex.EncodeToString(sum[:4]) // as the local cloud names it
+		for _, pattern := range []string{"/sys/fs/cgroup/*/", "/sys/fs/cgroup/"} {
+			left, _ := filepath.Glob(pattern + group)
+			found = append(found, left...)
+		}
+		return true
+	})
+	return found
+}
+
+// clusters are the folders of the clusters that this run's local clouds have had.
+var clusters sync.Map
+
+// devices are the machine's network devices of the name that the node's network has, which belong into the node's namespace.
+func devices() []string {
+	var found []string
+	interfaces, _ := net.Interfaces()
+	for _, i := range interfaces {
+		if i.Name == "cni0" {
+			found = append(found, "device "+i.Name)
+		}
 	}
 	return found
+}
+
+func newIn(after, before []string) []string {
+	return slices.DeleteFunc(after, func(one string) bool { return slices.Contains(before, one) })
 }
 
 // checkout is the folder of the repository that is tested.
@@ -138,6 +169,10 @@ func (c *cloud) showLogs(t *testing.T) {
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
+	have, _ := filepath.Glob(filepath.Join(c.home, "c", "*"))
+	for _, cluster := range have {
+		clusters.Store(cluster, nil)
+	}
 	return exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"),
 		append([]string{"--project", c.project, "--home", c.home}, args...)...)
 }
@@ -230,7 +265,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 		variables = append(variables, match[1]+"="+match[2])
 	}
 	cmd := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", program), args...)
-	cmd.Env, cmd.Dir = append(variables, "TMPDIR="+filepath.Join(c.home, "tmp")), c.project
+	cmd.Env, cmd.Dir = variables, c.project
 	return cmd, nil
 }
 

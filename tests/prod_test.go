@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
@@ -51,8 +52,10 @@ func TestProd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := clusters.ListClusterAdminCredentials(t.Context(), "keyvault-prod", outputs["clusterName"], nil); err == nil {
-			t.Error("it was given")
+		_, err = clusters.ListClusterAdminCredentials(t.Context(), "keyvault-prod", outputs["clusterName"], nil)
+		var refused *azcore.ResponseError
+		if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" || !strings.Contains(err.Error(), "local accounts") {
+			t.Errorf("got %v, want a refusal for want of local accounts", err)
 		}
 	})
 	t.Run("nobody outside the network reads the vault, whatever the role", func(t *testing.T) {
@@ -70,12 +73,62 @@ func TestProd(t *testing.T) {
 			t.Errorf("got %v, want a refusal by Pod Security", err)
 		}
 	})
-	t.Run("a destroy is refused", func(t *testing.T) {
-		if _, err := c.run(t, "", "pulumi", "destroy", "--yes", "--skip-preview", "--non-interactive"); err == nil {
-			t.Error("it was done")
+	t.Run("who has no role in the cluster is refused", func(t *testing.T) {
+		assignments, err := armauthorization.NewRoleAssignmentsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
 		}
+		taken := clusterAdmin(t, assignments)
+		if _, err := assignments.DeleteByID(t.Context(), *taken.ID, nil); err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			p := taken.Properties
+			if _, err := assignments.CreateByID(t.Context(), *taken.ID, armauthorization.RoleAssignmentCreateParameters{
+				Properties: &armauthorization.RoleAssignmentProperties{
+					PrincipalID: p.PrincipalID, PrincipalType: p.PrincipalType, RoleDefinitionID: p.RoleDefinitionID,
+				},
+			}, nil); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, "the role counts again", func() bool {
+				_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs["namespace"])
+				return err == nil
+			})
+		}()
+		eventually(t, "it is forbidden", func() bool { // the API server keeps an answer for a second
+			_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs["namespace"])
+			return err != nil && strings.Contains(err.Error(), "Forbidden")
+		})
+	})
+	t.Run("a destroy is refused", func(t *testing.T) {
+		// Pulumi looks for what is protected in its preview, before it deletes anything.
+		_, err := c.run(t, "", "pulumi", "destroy", "--yes", "--non-interactive")
+		if err == nil || !strings.Contains(err.Error(), "protect") {
+			t.Errorf("got %v, want a refusal for what is protected", err)
+		}
+		c.pulumi(t, "preview", "--expect-no-changes")
 		if again := c.outputs(t); again["vaultName"] != outputs["vaultName"] {
 			t.Error("the vault is another one")
 		}
 	})
+}
+
+// clusterAdmin is the assignment of the role with which the stack's owner manages Kubernetes objects.
+func clusterAdmin(t *testing.T, assignments *armauthorization.RoleAssignmentsClient) *armauthorization.RoleAssignment {
+	t.Helper()
+	const role = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b" // Azure Kubernetes Service RBAC Cluster Admin
+	for pager := assignments.NewListForSubscriptionPager(nil); pager.More(); {
+		page, err := pager.NextPage(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range page.Value {
+			if strings.HasSuffix(*a.Properties.RoleDefinitionID, role) {
+				return a
+			}
+		}
+	}
+	t.Fatal("nobody has the role")
+	return nil
 }
