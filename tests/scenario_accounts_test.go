@@ -21,7 +21,7 @@ func TestScenarioManyServiceAccounts(t *testing.T) {
 	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		dir := filepath.Join(checkout, "tests", "programs", "accounts")
 		// Ahead, since the engine compiles behind the proxy, from where no module can be had.
-		for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "./..."}, {"list", "-m", "-json", "all"}} {
+		for _, args := range [][]string{{"build", "-o", os.DevNull, "-gcflags=all=-dwarf=false", "."}, {"list", "-m", "-json", "all"}} {
 			cmd := exec.CommandContext(t.Context(), "go", args...)
 			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 			if out, err := cmd.CombinedOutput(); err != nil {
@@ -82,18 +82,25 @@ func TestScenarioManyServiceAccounts(t *testing.T) {
 		if found := conflicts.FindAll(log, -1); len(found) > 0 {
 			t.Errorf("%d writes were refused: %s", len(found), found[0])
 		}
-		// Two at once are refused, or the above proves nothing.
-		two := make(chan int, 2)
+		// Two at once are refused, or the above proves nothing. Whether two meet is the machine's to say, so there are many.
 		identity := c.called(t, "workload-identity").ID
-		for i := range 2 {
+		const together = 10
+		statuses := make(chan int, together)
+		for i := range together {
 			go func() {
 				body := fmt.Sprintf(`{"properties": {"issuer": "https://example.com/", "subject": "s%d", "audiences": ["a"]}}`, i)
 				status, _ := c.request(t, http.MethodPut, fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31", identity, i), body)
-				two <- status
+				statuses <- status
 			}()
 		}
-		if first, second := <-two, <-two; first != http.StatusConflict && second != http.StatusConflict {
-			t.Errorf("two at once: %d and %d", first, second)
+		refused := 0
+		for range together {
+			if <-statuses == http.StatusConflict {
+				refused++
+			}
+		}
+		if refused == 0 {
+			t.Errorf("none of %d at once was refused", together)
 		}
 	})
 }
