@@ -170,7 +170,7 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 		defer func() {
 			fault := recover()
 			switch {
-			case fault == http.ErrAbortHandler: // a reset
+			case fault == http.ErrAbortHandler: //nolint:errorlint // a reset, which is this very value
 				log.Info("request", "method", r.Method, "host", r.Host, "path", r.URL.Path, "status", "reset", "took", time.Since(start).Round(time.Millisecond))
 				panic(fault)
 			case fault != nil:

@@ -45,7 +45,7 @@ var errReset = errors.New("the connection was reset")
 // answered is false where the handler ended the connection instead of answering.
 func answered(h http.Handler, w http.ResponseWriter, r *http.Request) (ok bool) {
 	defer func() {
-		if fault := recover(); fault != nil && fault != http.ErrAbortHandler {
+		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // this very value
 			panic(fault)
 		}
 	}()
