@@ -52,7 +52,7 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	case n.provider == nil:
 		return fmt.Errorf("driver name %s not found in the list of registered CSI drivers", source.Driver)
 	case source.ReadOnly == nil || !*source.ReadOnly:
-		return errors.New("Readonly is not true in request")
+		return errors.New("Readonly is not true in request") //nolint:staticcheck // the driver's words
 	case source.NodePublishSecretRef != nil:
 		return errors.New("nodePublishSecretRef is not supported by the stand-in node")
 	}
