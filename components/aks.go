@@ -79,7 +79,8 @@ type AksWithCsiArgs struct {
 	// are valid too.
 	DisableLocalAccounts bool `pulumi:"disableLocalAccounts,optional"`
 	// IdentityID is the ARM id of a user-assigned identity for the control plane, which needs Network Contributor on the pools'
-	// subnets. Left out: one that is made, with that role, where a pool has a SubnetID; else one that Azure makes.
+	// subnets, and Reader on the disk encryption set. Left out: one that is made, with these roles, where a pool has a SubnetID or there
+	// is a DiskEncryptionSetID; else one that Azure makes.
 	IdentityID pulumi.StringInput `pulumi:"identityId,optional"`
 
 	// APIServer restricts who reaches the API server. Left out: its address is public.
@@ -117,8 +118,9 @@ type AksWithCsiArgs struct {
 	// ImageCleanerHours is how often unused images with known vulnerabilities are removed from the nodes, in hours, 24-2160. Left
 	// out: never.
 	ImageCleanerHours int `pulumi:"imageCleanerHours,optional"`
-	// DiskEncryptionSetID is the ARM id of a disk encryption set whose key encrypts the nodes' disks. Left out: a key of Azure's. A
-	// change replaces the cluster.
+	// DiskEncryptionSetID is the ARM id of a disk encryption set whose key encrypts the nodes' disks, in the cluster's location; its key is
+	// in a vault with purge protection, where the set's own identity is Key Vault Crypto Service Encryption User
+	// (https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys). Left out: a key of Azure's. A change replaces the cluster.
 	DiskEncryptionSetID pulumi.StringInput `pulumi:"diskEncryptionSetId,optional"`
 
 	// Lock puts a CanNotDelete lock on the cluster. While it is there, Azure refuses to delete the cluster and what Azure Resource

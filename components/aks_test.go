@@ -207,7 +207,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	args.NetworkPolicy, args.OutboundType, args.ServiceCIDR = "cilium", "loadBalancer", "10.1.0.0/16"
 	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
 	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
-	args.DiskEncryptionSetID = pulumi.String("disk-encryption-set-id")
+	args.DiskEncryptionSetID = pulumi.String(encryptionSet)
 	args.Lock, args.Protect, args.NodeResourceGroup = true, true, "nodes"
 	return args
 }
@@ -268,7 +268,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 		"securityProfile.defender.logAnalyticsWorkspaceResourceId":      "workspace-id",
 		"securityProfile.imageCleaner.enabled":                          true,
 		"securityProfile.imageCleaner.intervalHours":                    48.0,
-		"diskEncryptionSetID":                                           "disk-encryption-set-id",
+		"diskEncryptionSetID":                                           encryptionSet,
 		"nodeResourceGroup":                                             "nodes",
 	})
 	if !cluster.RPC.GetProtect() {
@@ -393,7 +393,7 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 			if _, err := components.NewAksWithCsi(ctx, name, args); err != nil {
 				return err
 			}
-			count += 12 // component, identity, role, cluster, pool, two windows, rule, association, diagnostics, lock, provider
+			count += 13 // component, identity, two roles, cluster, pool, two windows, rule, association, diagnostics, lock, provider
 		}
 		return nil
 	})

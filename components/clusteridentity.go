@@ -15,11 +15,18 @@ import (
 // https://learn.microsoft.com/azure/aks/configure-azure-cni#prerequisites
 const networkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 
+// reader is what AKS asks of the same identity on a disk encryption set: https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys
+const reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+
 var poolSubnetID = regexp.MustCompile(
 	`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$`)
 
-// controlPlaneIdentity is who the control plane is in Azure. In subnets of others it needs a role before the cluster is created, which
-// an identity that Azure makes with the cluster cannot have (https://learn.microsoft.com/azure/aks/use-managed-identity).
+var encryptionSetID = regexp.MustCompile(
+	`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.Compute/diskEncryptionSets/[^/]+$`)
+
+// controlPlaneIdentity is who the control plane is in Azure. In subnets of others, and on a disk encryption set, it needs a role before the
+// cluster is created, which an identity that Azure makes with the cluster cannot have
+// (https://learn.microsoft.com/azure/aks/use-managed-identity).
 func (c *AksWithCsi) controlPlaneIdentity(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
 ) (containerservice.ManagedClusterIdentityArgs, error) {
@@ -40,41 +47,62 @@ func (c *AksWithCsi) controlPlaneIdentity(
 	}, nil
 }
 
-// newControlPlaneIdentity is nil where no pool has a subnet.
-func (c *AksWithCsi) newControlPlaneIdentity(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (pulumi.StringInput, error) {
-	var identity *managedidentity.UserAssignedIdentity
+// roleAtScope is a role that the control plane needs at a resource.
+type roleAtScope struct {
+	name  string // the assignment's
+	scope pulumi.StringInput
+	role  string
+	// scopeID matches the scope's ARM id, and is said to be that of what.
+	scopeID    *regexp.Regexp
+	path, what string
+}
+
+// controlPlaneRoles are one for each subnet, and one on the disk encryption set.
+func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
+	var roles []roleAtScope
 	var seen []pulumi.StringInput
-	var assignments []pulumi.Resource
 	for _, pool := range args.pools() {
 		if pool.SubnetID == nil || containsInput(seen, pool.SubnetID) {
 			continue
 		}
 		seen = append(seen, pool.SubnetID)
-		if identity == nil {
-			var err error
-			identity, err = managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
-				ResourceGroupName: args.ResourceGroupName,
-				Location:          args.Location,
-				Tags:              args.Tags,
-			}, pulumi.Parent(c))
-			if err != nil {
-				return nil, fmt.Errorf("creating the control plane's identity: %w", err)
-			}
-		}
-		assignment, err := authorization.NewRoleAssignment(ctx, name+"-subnet-role-"+pool.Name, &authorization.RoleAssignmentArgs{
-			Scope:            pool.SubnetID,
-			RoleDefinitionId: roleForSubnet(pool.SubnetID, networkContributor),
+		roles = append(roles, roleAtScope{name + "-subnet-role-" + pool.Name, pool.SubnetID, networkContributor, poolSubnetID, "subnetId", "a subnet"})
+	}
+	if args.DiskEncryptionSetID != nil {
+		roles = append(roles, roleAtScope{
+			name + "-disk-encryption-role", args.DiskEncryptionSetID, reader, encryptionSetID, "diskEncryptionSetId", "a disk encryption set",
+		})
+	}
+	return roles
+}
+
+// newControlPlaneIdentity is nil where the control plane needs no role.
+func (c *AksWithCsi) newControlPlaneIdentity(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (pulumi.StringInput, error) {
+	roles := args.controlPlaneRoles(name)
+	if roles == nil {
+		return nil, nil
+	}
+	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
+		ResourceGroupName: args.ResourceGroupName,
+		Location:          args.Location,
+		Tags:              args.Tags,
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("creating the control plane's identity: %w", err)
+	}
+	var assignments []pulumi.Resource
+	for _, at := range roles {
+		assignment, err := authorization.NewRoleAssignment(ctx, at.name, &authorization.RoleAssignmentArgs{
+			Scope:            at.scope,
+			RoleDefinitionId: at.definition(),
 			PrincipalId:      identity.PrincipalId,
 			// Without the type, Azure looks the principal up and may not find a fresh one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
 		}, pulumi.Parent(c))
 		if err != nil {
-			return nil, fmt.Errorf("assigning the role on the subnet of the pool %s: %w", pool.Name, err)
+			return nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
 		}
 		assignments = append(assignments, assignment)
-	}
-	if identity == nil {
-		return nil, nil
 	}
 	return after(ctx, identity.ID().ToStringOutput(), assignments...), nil
 }
@@ -92,13 +120,13 @@ func containsInput(list []pulumi.StringInput, input pulumi.StringInput) bool {
 	return false
 }
 
-// roleForSubnet is a built-in role's id in the subnet's subscription.
-func roleForSubnet(subnet pulumi.StringInput, role string) pulumi.StringOutput {
-	return subnet.ToStringOutput().ApplyT(func(id string) (string, error) {
-		match := poolSubnetID.FindStringSubmatch(id)
+// definition is the built-in role's id in the scope's subscription.
+func (r roleAtScope) definition() pulumi.StringOutput {
+	return r.scope.ToStringOutput().ApplyT(func(id string) (string, error) {
+		match := r.scopeID.FindStringSubmatch(id)
 		if match == nil {
-			return "", Violations{{Path: "subnetId", Given: quote(id), Allowed: "the ARM id of a subnet"}}
+			return "", Violations{{Path: r.path, Given: quote(id), Allowed: "the ARM id of " + r.what}}
 		}
-		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + role, nil
+		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + r.role, nil
 	}).(pulumi.StringOutput)
 }

@@ -16,6 +16,7 @@ import (
 const (
 	netSubscription = "/subscriptions/33333333-3333-3333-3333-333333333333"
 	nodeSubnet      = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+	encryptionSet   = netSubscription + "/resourceGroups/net/providers/Microsoft.Compute/diskEncryptionSets/disks"
 	otherSubnet     = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/other"
 )
 
@@ -196,10 +197,24 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	}
 }
 
+func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.DiskEncryptionSetID = pulumi.String(encryptionSet) })
+	cluster, role := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-disk-encryption-role")
+	wantInputs(t, cluster, map[string]any{"identity.type": "UserAssigned", "diskEncryptionSetID": encryptionSet})
+	wantInputs(t, role, map[string]any{
+		"scope": encryptionSet, "principalId": "principal-id", "principalType": "ServicePrincipal",
+		"roleDefinitionId": netSubscription + "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
+	})
+	if !cluster.WaitsFor(role) {
+		t.Error("the cluster does not wait for the role")
+	}
+}
+
 func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.IdentityID = pulumi.String("identity-id")
 		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+		args.DiskEncryptionSetID = pulumi.String(encryptionSet)
 	})
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
 		"identity.type": "UserAssigned", "identity.userAssignedIdentities[0]": "identity-id",
@@ -209,15 +224,22 @@ func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSubnetIsRefused(t *testing.T) {
-	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
-		args := aksArgs()
-		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String("/subscriptions/x/virtualNetworks/net")}
-		_, err := components.NewAksWithCsi(ctx, "cluster", args)
-		return err
-	})
-	if err == nil || !strings.Contains(err.Error(), "subnetId") {
-		t.Errorf("got error %v", err)
+func TestWhatIsNoSubnetOrDiskEncryptionSetIsRefused(t *testing.T) {
+	for path, change := range map[string]func(*components.AksWithCsiArgs){
+		"subnetId": func(args *components.AksWithCsiArgs) {
+			args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String("/subscriptions/x/virtualNetworks/net")}
+		},
+		"diskEncryptionSetId": func(args *components.AksWithCsiArgs) { args.DiskEncryptionSetID = pulumi.String(nodeSubnet) },
+	} {
+		err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+			args := aksArgs()
+			change(args)
+			_, err := components.NewAksWithCsi(ctx, "cluster", args)
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: got error %v", path, err)
+		}
 	}
 }
 

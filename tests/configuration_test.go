@@ -2,6 +2,7 @@ package tests
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,10 +22,11 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	for _, one := range []string{
 		`tags={team: payments}`,
 		`access=vault`, `podSecurity=baseline`, `cloudName=AzurePublicCloud`, `probe=true`, `testPodName=looker`,
-		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=loadBalancer`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
+		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
 		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
 		`nodePools=[{name: apps, labels: {workload: payments}, taints: ["only=payments:NoSchedule"]}, {name: batch, spot: true, minCount: 1, maxCount: 3}]`,
+		`apiServer={authorizedIpRanges: [203.0.113.1/32]}`, `vaultPurgeProtection=true`,
 	} {
 		base = append(base, "--config", one)
 	}
@@ -59,7 +61,8 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if *cluster.SKU.Tier != "Premium" || *cluster.Properties.NetworkProfile.NetworkPolicy != "azure" || *cluster.Tags["team"] != "payments" ||
-			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" || *cluster.Properties.KubernetesVersion != "1.34" {
+			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" || *cluster.Properties.KubernetesVersion != "1.34" ||
+			*cluster.Properties.NetworkProfile.OutboundType != "managedNATGateway" {
 			t.Errorf("it is %+v", cluster.Properties)
 		}
 		pools := map[string]*armcontainerservice.ManagedClusterAgentPoolProfile{}
@@ -71,6 +74,33 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			t.Errorf("its pools are %+v", pools)
 		}
 	})
+	t.Run("who is in no authorized range does not reach the API server", func(t *testing.T) {
+		authorize := func(ranges ...string) {
+			clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs["clusterName"], nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = to.SliceOfPtrs(ranges...)
+			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs["clusterName"], cluster.ManagedCluster, nil)
+			if err == nil {
+				_, err = poller.PollUntilDone(t.Context(), nil)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		authorize("198.51.100.0/24")
+		if _, err := c.run(t, "", "kubectl", "get", "namespaces"); err == nil {
+			t.Error("it answers")
+		}
+		authorize("203.0.113.1/32")
+		c.kubectl(t, "get", "namespaces")
+	})
+	t.Run("clusters of their own networks", func(t *testing.T) { wantPrivateClusters(t, c, outputs) })
 	t.Run("a firewall decides before roles do", func(t *testing.T) {
 		_, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
 		var refused *azcore.ResponseError
@@ -119,7 +149,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
-			"secrets":   `[{"name":"second","generate":{"noSpecial":true},"rotate":"1","expires":"P30D","tags":{"of":"second"}}]`,
+			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","expires":"P30D","tags":{"of":"second"}}]`,
 			"keys":      `[{"name":"second","type":"EC","curve":"P-521","operations":["sign"]}]`,
 			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "true", "testPodName": "second",
 			"mount": `[{"type":"secret","name":"second","alias":"in/folder"},{"type":"key","name":"second"}]`,
@@ -130,7 +160,9 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
 			t.Errorf("the pod is %s", phase)
 		}
-		getSecret(t, secrets, "second")
+		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {
+			t.Error("the generated secret has other characters")
+		}
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")

@@ -120,6 +120,7 @@ func (c *Cloud) start(o Options) error {
 	} {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
+	o.Edge.Admit(c.manager.Admit)
 	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control()))
 	return nil
 }

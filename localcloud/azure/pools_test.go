@@ -277,14 +277,11 @@ func TestAClusterForProduction(t *testing.T) {
 		change func(p m)
 		code   string
 	}{
-		"no Entra":           {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
-		"legacy":             {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
-		"another tenant":     {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
-		"an admin group":     {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
-		"ranges and private": {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
-		"private": {func(p m) {
-			p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "authorizedIPRanges": []string{}}
-		}, "NotImplemented"},
+		"no Entra":                {func(p m) { delete(p, "aadProfile") }, "InvalidParameter"},
+		"legacy":                  {func(p m) { p["aadProfile"] = m{"clientAppID": "x"} }, "AADLegacyNotSupported"},
+		"another tenant":          {func(p m) { p["aadProfile"].(m)["tenantID"] = "x" }, "InvalidParameter"},
+		"an admin group":          {func(p m) { p["aadProfile"].(m)["adminGroupObjectIDs"] = []string{"x"} }, "InvalidParameter"},
+		"ranges and private":      {func(p m) { p["apiServerAccessProfile"].(m)["enablePrivateCluster"] = true }, "InvalidParameter"},
 		"zone of a public one":    {func(p m) { p["apiServerAccessProfile"].(m)["privateDNSZone"] = "system" }, "InvalidParameter"},
 		"private range":           {func(p m) { p["apiServerAccessProfile"].(m)["authorizedIPRanges"] = []string{"10.0.0.0/8"} }, "InvalidParameter"},
 		"channel":                 {func(p m) { p["autoUpgradeProfile"].(m)["upgradeChannel"] = "beta" }, "InvalidParameter"},
@@ -298,8 +295,7 @@ func TestAClusterForProduction(t *testing.T) {
 		"policy without its dataplane": {func(p m) { delete(p["networkProfile"].(m), "networkDataplane") }, "InvalidParameter"},
 		"ranges that overlap":          {func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr"},
 		"DNS outside":                  {func(p m) { p["networkProfile"].(m)["dnsServiceIP"] = "10.1.0.10" }, "InvalidParameter"},
-		"route table":                  {func(p m) { p["networkProfile"].(m)["outboundType"] = "userDefinedRouting" }, "NotImplemented"},
-		"disk encryption":              {func(p m) { p["diskEncryptionSetID"] = "/x" }, "NotImplemented"},
+		"way out":                      {func(p m) { p["networkProfile"].(m)["outboundType"] = "magic" }, "InvalidParameter"},
 		"plan without its tier":        {func(p m) { p["supportPlan"] = "AKSLongTermSupport" }, "InvalidParameter"},
 	} {
 		changed := body()

@@ -24,6 +24,7 @@ type Edge struct {
 	mu       sync.RWMutex
 	handlers map[string]http.Handler
 	tunnels  map[string]Dialer
+	admit    func(host, origin string) error
 }
 
 // New loads the CA under dir (ca.pem and ca-key.pem, the key with mode 0600), or makes it.
@@ -60,6 +61,14 @@ func (e *Edge) Untunnel(host string) {
 	delete(e.tunnels, strings.ToLower(host))
 }
 
+// Admit has admit say who may go through tunnels: with the host, and the Origin of who asks for it. The client is told its error, which
+// takes the place of a network in which nothing answers. Open connections stay. Before it is called, all may.
+func (e *Edge) Admit(admit func(host, origin string) error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.admit = admit
+}
+
 func (e *Edge) handler(host string) (http.Handler, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -76,7 +85,16 @@ func (e *Edge) tunnel(host string) (Dialer, bool) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	dial, ok := e.tunnels[strings.ToLower(host)]
-	return dial, ok
+	admit := e.admit
+	if !ok || admit == nil {
+		return dial, ok
+	}
+	return func(ctx context.Context) (net.Conn, error) {
+		if err := admit(host, Origin(ctx)); err != nil {
+			return nil, err
+		}
+		return dial(ctx)
+	}, true
 }
 
 // target splits what a CONNECT asks for and says whether the edge knows it.

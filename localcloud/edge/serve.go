@@ -49,6 +49,7 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 		Handler:           http.HandlerFunc(s.connect),
 		ReadHeaderTimeout: handshakeTime,
 		ErrorLog:          quiet,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
 	done := make(chan error, 2)
 	go func() { done <- terminated.Serve(s.inner) }()

@@ -51,10 +51,10 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 }
 
 func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd files) error {
-	serving, err := s.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: []string{
-		s.Spec.FQDN, "127.0.0.1", nodeAddress, serviceFirst, "localhost",
+	serving, err := s.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: append(names(s.Spec),
+		"127.0.0.1", nodeAddress, serviceFirst, "localhost",
 		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
-	}})
+	)})
 	if err != nil {
 		return err
 	}

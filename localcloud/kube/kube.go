@@ -270,10 +270,20 @@ func (c *cluster) halt(edge Edge) {
 	if c.stop == nil {
 		return
 	}
-	edge.Untunnel(c.spec.FQDN)
+	for _, name := range names(c.spec) {
+		edge.Untunnel(name)
+	}
 	c.stop()
 	<-c.done
 	c.stop, c.done = nil, nil
+}
+
+// names are those of a cluster's API server.
+func names(spec azure.ClusterSpec) []string {
+	if spec.AlsoFQDN == "" {
+		return []string{spec.FQDN}
+	}
+	return []string{spec.FQDN, spec.AlsoFQDN}
 }
 
 // launch starts the supervisor and waits for its word that the cluster is ready.
@@ -341,9 +351,11 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	if err := json.NewEncoder(stdin).Encode(settings); err != nil {
 		return fmt.Errorf("telling the supervisor its settings: %w", err)
 	}
-	m.Edge.Tunnel(c.spec.FQDN, func(ctx context.Context) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
-	})
+	for _, name := range names(c.spec) {
+		m.Edge.Tunnel(name, func(ctx context.Context) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
+		})
+	}
 	return m.await(ctx, c, report)
 }
 

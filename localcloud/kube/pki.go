@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -57,10 +58,10 @@ type certificate struct {
 	hosts  []string // set on what serves: names and addresses
 }
 
-// ensure returns the paths of the certificate and the key, making them where they are not there.
+// ensure returns the paths of the certificate and the key, making them where they are not there, or not for all the hosts.
 func (a *authority) ensure(c certificate) (crt, key string, err error) {
 	crt, key = filepath.Join(a.dir, c.name+".crt"), filepath.Join(a.dir, c.name+".key")
-	if _, err := readPair(a.dir, c.name); err == nil {
+	if pair, err := readPair(a.dir, c.name); err == nil && pair.serves(c.hosts) {
 		return crt, key, nil
 	}
 	template := &x509.Certificate{
@@ -106,6 +107,10 @@ func (a *authority) sign(name string, template *x509.Certificate, key crypto.Sig
 type keyPair struct {
 	cert *x509.Certificate
 	key  crypto.Signer
+}
+
+func (p *keyPair) serves(hosts []string) bool {
+	return !slices.ContainsFunc(hosts, func(host string) bool { return p.cert.VerifyHostname(host) != nil })
 }
 
 func readPair(dir, name string) (*keyPair, error) {

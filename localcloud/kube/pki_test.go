@@ -109,3 +109,27 @@ func TestServingCertificatesHoldForTheNamesTheyAreMadeFor(t *testing.T) {
 		}
 	}
 }
+
+func TestACertificateIsKeptUntilItIsForOtherNames(t *testing.T) {
+	ca, err := loadOrMakeAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(hosts ...string) *x509.Certificate {
+		if _, _, err := ca.ensure(certificate{name: "server", user: "server", hosts: hosts}); err != nil {
+			t.Fatal(err)
+		}
+		pair, err := readPair(ca.dir, "server")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair.cert
+	}
+	first := read("a.test", "127.0.0.1")
+	if again := read("a.test", "127.0.0.1"); !again.Equal(first) {
+		t.Error("it is another one for the same names")
+	}
+	if other := read("b.test", "127.0.0.1"); other.VerifyHostname("b.test") != nil {
+		t.Error("it is not for the new name")
+	}
+}

@@ -21,12 +21,14 @@ type entraProfile struct {
 }
 
 type apiServerProfile struct {
-	Ranges         []string `json:"authorizedIPRanges"`
-	Private        bool     `json:"enablePrivateCluster"`
-	PrivateZone    string   `json:"privateDNSZone"`
-	PublicFQDN     *bool    `json:"enablePrivateClusterPublicFQDN"`
-	VNetIntegrated bool     `json:"enableVnetIntegration"`
+	Ranges      []string `json:"authorizedIPRanges"`
+	Private     bool     `json:"enablePrivateCluster"`
+	PrivateZone string   `json:"privateDNSZone"`
+	PublicFQDN  *bool    `json:"enablePrivateClusterPublicFQDN"`
 }
+
+// publicName says whether everybody is told the API server's address, which is Azure's default.
+func (a apiServerProfile) publicName() bool { return a.PublicFQDN == nil || *a.PublicFQDN }
 
 type upgradeProfile struct {
 	Cluster string `json:"upgradeChannel"`
@@ -121,23 +123,31 @@ func (p clusterProperties) checkAccess() error {
 	if p.DisableLocal && p.Entra == nil {
 		return invalidParameter("disableLocalAccounts", "only clusters with aadProfile can do without local accounts")
 	}
+	return p.checkAPIServer()
+}
+
+func (p clusterProperties) checkAPIServer() error {
+	const at = "apiServerAccessProfile."
 	api := p.APIServer
 	switch {
+	case p.FQDNSubdomain != "":
+		return notImplemented("subdomains of a private DNS zone")
 	case api.Private && len(api.Ranges) > 0:
-		return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "a private cluster cannot have them")
+		return invalidParameter(at+"authorizedIPRanges", "a private cluster cannot have them")
 	case !api.Private && api.PrivateZone != "":
-		return invalidParameter("apiServerAccessProfile.privateDNSZone", "only a private cluster can have it")
-	case api.Private:
-		return notImplemented("private clusters: the way to the API server of a cluster is public here")
-	case api.VNetIntegrated:
-		return notImplemented("API servers in a subnet")
+		return invalidParameter(at+"privateDNSZone", "only a private cluster can have it")
+	case !api.Private && api.PublicFQDN != nil:
+		return invalidParameter(at+"enablePrivateClusterPublicFQDN", "only a private cluster can have it")
+	case api.Private && strings.EqualFold(p.Network.LoadBalancer, "basic"):
+		return badRequest("PrivateClusterNotSupportedWithBasicLoadBalancer", "A private cluster needs loadBalancerSku standard.")
+	case api.Private && strings.EqualFold(api.PrivateZone, zoneNone) && !api.publicName():
+		return invalidParameter(at+"enablePrivateClusterPublicFQDN", "without a private DNS zone there is no other name")
 	case len(api.Ranges) > 200:
-		return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
+		return invalidParameter(at+"authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
 	}
-	// They are kept and shown, and keep nobody out: every client here is on this machine, whose address is MachineAddress.
 	for _, given := range api.Ranges {
 		if prefix, err := parseIPv4Range(given); err != nil || prefix.Addr().IsPrivate() {
-			return invalidParameter("apiServerAccessProfile.authorizedIPRanges", "%q is no public IPv4 address or range", given)
+			return invalidParameter(at+"authorizedIPRanges", "%q is no public IPv4 address or range", given)
 		}
 	}
 	return nil
@@ -179,8 +189,6 @@ func (p clusterProperties) checkSecurity() error {
 		return invalidParameter("securityProfile.defender.logAnalyticsWorkspaceResourceId", "it is required")
 	case s.KMS.Enabled:
 		return notImplemented("the encryption of etcd with a key of a vault")
-	case p.DiskEncryptionSetID != "":
-		return notImplemented("disk encryption sets")
 	}
 	return nil
 }
@@ -232,9 +240,7 @@ func (n networkProfile) check() error {
 		return invalidParameter(at("networkPolicy"), "with networkDataplane cilium it is cilium or none")
 	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") && !strings.EqualFold(n.LoadBalancer, "basic"):
 		return badNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
-	case slices.Contains([]string{"userDefinedRouting", "userAssignedNATGateway"}, n.Outbound):
-		return notImplemented("the outbound type %s: there are no route tables and NAT gateways", n.Outbound)
-	case !slices.Contains([]string{"", "loadBalancer", "managedNATGateway", "none", "block"}, n.Outbound):
+	case !slices.Contains([]string{"", "loadBalancer", "managedNATGateway", "userAssignedNATGateway", "userDefinedRouting", "none", "block"}, n.Outbound):
 		return badNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
 	}
 	return n.checkRanges()
@@ -284,6 +290,11 @@ func (n networkProfile) fill(properties object) {
 	}
 	setDefault(network, "networkPolicy", "none")
 	setDefault(network, "outboundType", "loadBalancer")
+	if network["outboundType"] == "managedNATGateway" {
+		gateway := child(network, "natGatewayProfile")
+		setDefault(gateway, "idleTimeoutInMinutes", 4)
+		setDefault(child(gateway, "managedOutboundIPProfile"), "count", 1)
+	}
 	setDefault(network, "loadBalancerSku", "standard")
 	setDefault(network, "serviceCidr", defaultServiceCIDR)
 	setDefault(network, "dnsServiceIP", "10.0.0.10")
@@ -327,7 +338,16 @@ func (c *call) checkClusterRefs(res object, p clusterProperties) error {
 	if err := c.checkClusterIdentity(res); err != nil {
 		return err
 	}
-	return c.checkPoolSubnets(res, p.Pools)
+	if err := c.checkEncryptionSet(res, p.DiskEncryptionSetID); err != nil {
+		return err
+	}
+	if err := c.checkPoolSubnets(res, p.Pools); err != nil {
+		return err
+	}
+	if err := c.checkOutbound(p.Network.Outbound, p.Pools); err != nil {
+		return err
+	}
+	return c.checkClusterZone(res, p)
 }
 
 // checkClusterIdentity finds the identity that a cluster is to have, and shows who it is.
@@ -364,13 +384,13 @@ func (c *call) checkClusterIdentity(res object) error {
 	return nil
 }
 
-// checkClusterJoins asks whether a cluster's own identity may put nodes into a subnet. A system-assigned one cannot yet: AKS then acts
-// for the caller.
-func (c *call) checkClusterJoins(cluster object, subnet string) error {
+// checkClusterMay asks whether a cluster's own identity may do something at what the cluster refers to, such as to put nodes into a
+// subnet. A system-assigned one cannot yet: AKS then acts for the caller.
+func (c *call) checkClusterMay(cluster object, permission, scope string) error {
 	identities, _ := child(cluster, "identity")["userAssignedIdentities"].(object)
 	for _, identity := range identities {
 		identity, _ := identity.(object)
-		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), joinSubnet, subnet); err != nil {
+		if err := c.checkLinkedOf(text(identity, "clientId"), text(identity, "principalId"), permission, scope); err != nil {
 			return err
 		}
 	}

@@ -40,7 +40,8 @@ type ClusterSpec struct {
 	ID        string // the ARM id
 	Name      string
 	Location  string
-	FQDN      string // of the API server
+	FQDN      string // of the API server, in the kubeconfig
+	AlsoFQDN  string // its public name, of a private one that has both; empty: none
 	IssuerURL string // of the service-account tokens; it ends in a slash
 	Version   string // of Kubernetes, as asked for; empty: the default
 	PoolName  string // the first system pool's
@@ -61,6 +62,9 @@ type ClusterSpec struct {
 type clusterProperties struct {
 	DNSPrefix           string                  `json:"dnsPrefix"`
 	FQDN                string                  `json:"fqdn"`
+	PrivateFQDN         string                  `json:"privateFQDN"`
+	FQDNSubdomain       string                  `json:"fqdnSubdomain"`
+	PortalFQDN          string                  `json:"azurePortalFQDN"`
 	KubernetesVersion   string                  `json:"kubernetesVersion"`
 	SupportPlan         string                  `json:"supportPlan"`
 	RBAC                *bool                   `json:"enableRBAC"`
@@ -179,6 +183,9 @@ func (c *call) putCluster() (reply, error) {
 	if err := c.writePools(res); err != nil {
 		return reply{}, err
 	}
+	if err := linkZone(c.tx, res); err != nil {
+		return reply{}, err
+	}
 	if answer.body, _, err = load(c.tx, text(res, "id")); err != nil {
 		return reply{}, err
 	}
@@ -189,7 +196,7 @@ func (c *call) putCluster() (reply, error) {
 }
 
 // keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares without case, what
-// looks after the nodes, the group of the nodes, and what restricts the API server.
+// looks after the nodes, the group of the nodes and the key of their disks, what restricts the API server, and the way out.
 func keepUnmentioned(old, properties object) {
 	addons := child(properties, "addonProfiles")
 	for name, addon := range child(old, "addonProfiles") {
@@ -201,14 +208,18 @@ func keepUnmentioned(old, properties object) {
 	for _, of := range []struct{ profile, property string }{
 		{"securityProfile", "defender"}, {"securityProfile", "imageCleaner"}, {"autoUpgradeProfile", "upgradeChannel"},
 		{"autoUpgradeProfile", "nodeOSUpgradeChannel"}, {"apiServerAccessProfile", "authorizedIPRanges"},
-		{"apiServerAccessProfile", "disableRunCommand"},
+		{"apiServerAccessProfile", "disableRunCommand"}, {"apiServerAccessProfile", "enablePrivateCluster"},
+		{"apiServerAccessProfile", "privateDNSZone"}, {"apiServerAccessProfile", "enablePrivateClusterPublicFQDN"},
+		{"networkProfile", "outboundType"},
 	} {
 		if had := child(old, of.profile)[of.property]; had != nil {
 			setDefault(child(properties, of.profile), of.property, had)
 		}
 	}
-	if group := old["nodeResourceGroup"]; group != nil {
-		setDefault(properties, "nodeResourceGroup", group)
+	for _, property := range []string{"nodeResourceGroup", "diskEncryptionSetID"} {
+		if had := old[property]; had != nil {
+			setDefault(properties, property, had)
+		}
 	}
 }
 
@@ -265,6 +276,16 @@ func checkClusterChange(given, before clusterProperties) error {
 		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.dnsPrefix' is not allowed.")
 	case given.NodeResourceGroup != "" && given.NodeResourceGroup != before.NodeResourceGroup:
 		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.nodeResourceGroup' is not allowed.")
+	case !strings.EqualFold(given.DiskEncryptionSetID, before.DiskEncryptionSetID):
+		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.diskEncryptionSetID' is not allowed.")
+	case given.APIServer.Private != before.APIServer.Private:
+		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.apiServerAccessProfile.enablePrivateCluster' is not allowed.")
+	case !given.zoneMayFollow(before):
+		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.apiServerAccessProfile.privateDNSZone' is not allowed, "+
+			"but to none.")
+	case !given.outboundMayFollow(before):
+		return badRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.outboundType' from %s to %s is not allowed.",
+			before.Network.Outbound, given.Network.Outbound)
 	case before.OIDC.Enabled && !given.OIDC.Enabled:
 		return badRequest("OIDCIssuerFeatureCannotBeDisabled", "OIDC issuer feature cannot be disabled.")
 	case before.Entra != nil && given.Entra == nil:
@@ -287,11 +308,10 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 	properties := child(res, "properties")
 	location := text(res, "location")
 	if old == nil {
-		before.FQDN = fmt.Sprintf("%s-%s.hcp.%s.azmk8s.io", given.DNSPrefix, uuid.NewString()[:8], location)
+		before.FQDN = given.DNSPrefix + "-" + uuid.NewString()[:8]
 		before.OIDC.IssuerURL = oidcissuer.URL(location, c.TenantID, uuid.NewString())
 	}
-	properties["fqdn"] = before.FQDN
-	properties["azurePortalFQDN"] = before.FQDN
+	given.fillNames(properties, before, location)
 	issuer := child(properties, "oidcIssuerProfile")
 	issuer["enabled"] = given.OIDC.Enabled
 	if given.OIDC.Enabled {
@@ -389,8 +409,11 @@ func specOf(res object) (ClusterSpec, clusterProperties, error) {
 		LocalAccounts:   !p.DisableLocal,
 		SecretsProvider: addon.Enabled, Rotation: addon.setting("enableSecretRotation") == "true", RotationPollInterval: interval,
 	}
+	if p.PrivateFQDN != "" {
+		spec.FQDN, spec.AlsoFQDN = p.PrivateFQDN, p.FQDN
+	}
 	if spec.IssuerURL == "" { // as AKS has it without the OIDC issuer: the tokens are of use in the cluster only
-		spec.IssuerURL = "https://" + p.FQDN + "/"
+		spec.IssuerURL = "https://" + spec.FQDN + "/"
 	}
 	if p.Entra != nil {
 		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(p.Entra.AdminGroups, ",")
@@ -460,6 +483,9 @@ func (s *Service) removeCluster(ctx context.Context, id string) error {
 				return err
 			}
 		}
+		if err := unlinkZone(tx, res); err != nil {
+			return err
+		}
 		return destroy(tx, res)
 	})
 }
@@ -482,6 +508,9 @@ func (c *call) credential(name string) (reply, error) {
 			return reply{}, badRequest("BadRequest", "Getting static credential is not allowed because this cluster is set to disable local accounts.")
 		}
 		spec.Entra = false // the administrator signs in with a certificate
+	}
+	if c.query.Get("server-fqdn") == "public" && spec.AlsoFQDN != "" {
+		spec.FQDN = spec.AlsoFQDN
 	}
 	config, err := c.Clusters.Kubeconfig(c.background, spec)
 	if err != nil {

@@ -22,6 +22,51 @@ type trackedResource[P any] struct {
 	Properties P                 `json:"properties"`
 }
 
+// placedResource has a sku, and may be in zones.
+type placedResource[P any] struct {
+	Location string            `json:"location"`
+	Tags     map[string]string `json:"tags"`
+	Zones    []string          `json:"zones"`
+	SKU      struct {
+		Name string `json:"name"`
+		Tier string `json:"tier"`
+	} `json:"sku"`
+	Properties P `json:"properties"`
+}
+
+type routeTableProperties struct {
+	Routes                []nestedResource[routeProperties] `json:"routes"`
+	DisableBGPPropagation bool                              `json:"disableBgpRoutePropagation"`
+	Subnets               []any                             `json:"subnets"`
+	ProvisioningState     string                            `json:"provisioningState"`
+	ResourceGUID          string                            `json:"resourceGuid"`
+}
+
+type routeProperties struct {
+	Prefix            string `json:"addressPrefix"`
+	Hop               string `json:"nextHopType"`
+	HopAddress        string `json:"nextHopIpAddress"`
+	ProvisioningState string `json:"provisioningState"`
+}
+
+type gatewayProperties struct {
+	Addresses         []subResource `json:"publicIpAddresses"`
+	Prefixes          []subResource `json:"publicIpPrefixes"`
+	IdleMinutes       *int          `json:"idleTimeoutInMinutes"`
+	Subnets           []any         `json:"subnets"`
+	ProvisioningState string        `json:"provisioningState"`
+	ResourceGUID      string        `json:"resourceGuid"`
+}
+
+type addressProperties struct {
+	Method            string `json:"publicIPAllocationMethod"`
+	Version           string `json:"publicIPAddressVersion"`
+	Address           string `json:"ipAddress"`
+	IdleMinutes       int    `json:"idleTimeoutInMinutes"`
+	ProvisioningState string `json:"provisioningState"`
+	ResourceGUID      string `json:"resourceGuid"`
+}
+
 type networkProperties struct {
 	AddressSpace struct {
 		AddressPrefixes []string `json:"addressPrefixes"`
@@ -46,12 +91,14 @@ type subnetProperties struct {
 		Locations         []string `json:"locations"`
 		ProvisioningState string   `json:"provisioningState"`
 	} `json:"serviceEndpoints"`
-	Delegations                       []struct{} `json:"delegations"`
-	PrivateEndpointNetworkPolicies    string     `json:"privateEndpointNetworkPolicies"`
-	PrivateLinkServiceNetworkPolicies string     `json:"privateLinkServiceNetworkPolicies"`
-	DefaultOutboundAccess             *bool      `json:"defaultOutboundAccess"`
-	PrivateEndpoints                  []any      `json:"privateEndpoints"`
-	ProvisioningState                 string     `json:"provisioningState"`
+	Delegations                       []struct{}  `json:"delegations"`
+	RouteTable                        subResource `json:"routeTable"`
+	NATGateway                        subResource `json:"natGateway"`
+	PrivateEndpointNetworkPolicies    string      `json:"privateEndpointNetworkPolicies"`
+	PrivateLinkServiceNetworkPolicies string      `json:"privateLinkServiceNetworkPolicies"`
+	DefaultOutboundAccess             *bool       `json:"defaultOutboundAccess"`
+	PrivateEndpoints                  []any       `json:"privateEndpoints"`
+	ProvisioningState                 string      `json:"provisioningState"`
 }
 
 type endpointProperties struct {

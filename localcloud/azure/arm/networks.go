@@ -168,6 +168,9 @@ func (c *call) writeSubnet(network string, old, res object) error {
 	if err := checkServiceEndpoints(given); err != nil {
 		return err
 	}
+	if err := c.checkWaysOut(given, text(parent, "location")); err != nil {
+		return err
+	}
 	if endpoints, ok := properties["serviceEndpoints"].([]any); ok {
 		for _, endpoint := range endpoints {
 			if endpoint, ok := endpoint.(object); ok {

@@ -43,6 +43,27 @@ var networkTypes = []resourceType{
 		delete: (*call).deleteStored,
 	},
 	{
+		name: routeTablesType, versions: networkVersions, valid: networkName, rule: networkNameRule, partial: true,
+		get: getOfSubnets("routeTable"), list: (*call).listStored,
+		put: (*call).putRouteTable, putModel: func() any { return new(trackedResource[routeTableProperties]) },
+		patch: (*call).patchTags, patchModel: func() any { return new(trackedResource[struct{}]) },
+		delete: deleteOfSubnets("routeTable", "InUseRouteTableCannotBeDeleted"),
+	},
+	{
+		name: gatewaysType, versions: networkVersions, valid: networkName, rule: networkNameRule, partial: true,
+		get: getOfSubnets("natGateway"), list: (*call).listStored,
+		put: (*call).putGateway, putModel: func() any { return new(placedResource[gatewayProperties]) },
+		patch: (*call).patchTags, patchModel: func() any { return new(trackedResource[struct{}]) },
+		delete: deleteOfSubnets("natGateway", "InUseNatGatewayCannotBeDeleted"),
+	},
+	{
+		name: addressesType, versions: networkVersions, valid: networkName, rule: networkNameRule, partial: true,
+		get: (*call).getStored, list: (*call).listStored,
+		put: (*call).putAddress, putModel: func() any { return new(placedResource[addressProperties]) },
+		patch: (*call).patchTags, patchModel: func() any { return new(trackedResource[struct{}]) },
+		delete: (*call).deleteAddress,
+	},
+	{
 		name: zonesType, versions: privateDNSVersions, valid: zoneName, rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
 		get: (*call).getZone, list: (*call).listStored,
 		put: (*call).putZone, putModel: func() any { return new(armprivatedns.PrivateZone) },

@@ -124,6 +124,9 @@ func (c *call) putPool() (reply, error) {
 	if err := c.checkPoolSubnets(cluster, append(slices.Clone(parent.Pools), given)); err != nil {
 		return reply{}, err
 	}
+	if err := c.checkOutbound(parent.Network.Outbound, []poolProperties{given}); err != nil {
+		return reply{}, err
+	}
 	fillPool(was, properties, given)
 	setState(res, doing)
 	answer, err := c.written(old, res)
@@ -233,7 +236,7 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 			if err := c.checkLinked(joinSubnet, id); err != nil {
 				return err
 			}
-			if err := c.checkClusterJoins(cluster, id); err != nil {
+			if err := c.checkClusterMay(cluster, joinSubnet, id); err != nil {
 				return err
 			}
 		}

@@ -1,7 +1,10 @@
 package arm
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
@@ -13,7 +16,7 @@ import (
 var (
 	// MachineAddress is that of the clients on this machine.
 	MachineAddress = netip.MustParseAddr("203.0.113.1")
-	// ClusterAddress is what the nodes of a cluster have on the internet, behind their load balancer.
+	// ClusterAddress is what the nodes of a cluster have on the internet, behind the load balancer or the NAT gateway that AKS makes.
 	ClusterAddress = netip.MustParseAddr("203.0.113.2")
 )
 
@@ -33,7 +36,37 @@ func (s *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) 
 			origin.Subnet = pool.SubnetID
 		}
 	}
+	if err != nil || origin.Subnet == "" {
+		return origin, err
+	}
+	origin.Address, err = addressOf(tx, origin)
 	return origin, err
+}
+
+// addressOf is what a subnet's own way out makes of the address on the internet: that of its NAT gateway, or, where a default route
+// leads to an appliance, which is nowhere here, none.
+func addressOf(tx *store.Tx, origin keyvault.Origin) (netip.Addr, error) {
+	gateway, table, err := waysOut(tx, origin.Subnet)
+	if err != nil {
+		return origin.Address, err
+	}
+	if table != nil {
+		if hop, err := defaultHop(table); err != nil || hop != "" && hop != "Internet" {
+			return netip.Addr{}, err
+		}
+	}
+	if gateway == nil {
+		return origin.Address, nil
+	}
+	var p gatewayProperties
+	if err := decode(child(gateway, "properties"), &p); err != nil || len(p.Addresses) == 0 {
+		return origin.Address, err
+	}
+	address, ok, err := load(tx, p.Addresses[0].ID)
+	if err != nil || !ok {
+		return origin.Address, err
+	}
+	return netip.ParseAddr(text(child(address, "properties"), "ipAddress"))
 }
 
 // ServiceEndpoint says whether requests from a subnet to Key Vault carry the subnet with them.
@@ -69,10 +102,6 @@ func (s *Service) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string)
 	if err != nil {
 		return false, err
 	}
-	links, err := under(tx, "/subscriptions", linksType)
-	if err != nil {
-		return false, err
-	}
 	for _, endpoint := range endpoints {
 		var p endpointProperties
 		if err := decode(child(endpoint, "properties"), &p); err != nil {
@@ -91,17 +120,68 @@ func (s *Service) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string)
 				return false, err
 			}
 			for _, zone := range zones.Configs {
-				for _, link := range links {
-					var to linkProperties
-					if err := decode(child(link, "properties"), &to); err != nil {
-						return false, err
-					}
-					if authorization.Covers(zone.Properties.ZoneID, text(link, "id")) && strings.EqualFold(to.VirtualNetwork.ID, network) {
-						return true, nil
-					}
+				if linked, err := isLinked(tx, zone.Properties.ZoneID, network); err != nil || linked {
+					return linked, err
 				}
 			}
 		}
 	}
 	return false, nil
+}
+
+// Admit refuses who does not reach the API server of that name: where he is, a range of its authorized ones or the cluster's network has
+// to be. On Azure nothing answers then, and clients wait until they give up; here they are told at once. The cluster's own nodes always
+// reach it: AKS lets in the address that they go out from.
+func (s *Service) Admit(host, origin string) error {
+	return s.Store.View(func(tx *store.Tx) error {
+		clusters, err := under(tx, "/subscriptions", clustersType)
+		if err != nil {
+			return err
+		}
+		for _, cluster := range clusters {
+			_, p, err := specOf(cluster)
+			if err != nil {
+				return err
+			}
+			if !strings.EqualFold(host, p.FQDN) && !strings.EqualFold(host, p.PrivateFQDN) || strings.EqualFold(origin, text(cluster, "id")) {
+				continue
+			}
+			from, err := s.Origin(tx, origin)
+			if err != nil {
+				return err
+			}
+			return p.admit(tx, strings.EqualFold(host, p.PrivateFQDN), from)
+		}
+		return nil
+	})
+}
+
+// admit is for those outside the cluster, who come by one of the API server's names. Networks are not peered here.
+func (p clusterProperties) admit(tx *store.Tx, privateName bool, from keyvault.Origin) error {
+	api := p.APIServer
+	if !api.Private {
+		in := func(given string) bool {
+			prefix, err := parseIPv4Range(given)
+			return err == nil && prefix.Contains(from.Address)
+		}
+		if len(api.Ranges) == 0 || slices.ContainsFunc(api.Ranges, in) {
+			return nil
+		}
+		return fmt.Errorf("the API server does not answer %s, which is in none of its authorized ranges", from.Address)
+	}
+	network := p.network()
+	inside := network != "" && from.Subnet != "" && strings.EqualFold(network, cut(from.Subnet, 2))
+	if zone := api.ownZone(); inside && privateName && zone != "" {
+		var err error
+		if inside, err = isLinked(tx, zone, network); err != nil {
+			return err
+		}
+	}
+	switch {
+	case inside:
+		return nil
+	case privateName:
+		return errors.New("the name of the private API server is not known outside of its network")
+	}
+	return errors.New("the private API server does not answer outside of its network")
 }

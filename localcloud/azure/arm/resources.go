@@ -54,6 +54,8 @@ func destroy(tx *store.Tx, res object) error {
 			err = disconnect(tx, one)
 		case identitiesType:
 			err = entra.DeleteApplication(tx, text(child(one, "properties"), "clientId"))
+		case encryptionSetsType:
+			err = entra.DeletePrincipal(tx, text(child(one, "identity"), "principalId"))
 		}
 		if err != nil {
 			return err

@@ -72,12 +72,12 @@ var elsewhere = []string{
 	"Microsoft.Authorization/roleEligibilityScheduleRequests", "Microsoft.Authorization/roleAssignmentScheduleRequests",
 	"Microsoft.ContainerService/managedClusters", "Microsoft.ContainerService/locations", "Microsoft.ContainerService/fleets",
 	"Microsoft.ContainerService/snapshots", "Microsoft.ContainerService/operations",
-	"Microsoft.Network", "Microsoft.Insights", "Microsoft.OperationalInsights",
+	"Microsoft.Network", "Microsoft.Compute", "Microsoft.Insights", "Microsoft.OperationalInsights",
 }
 
 // table is every type that is served.
 func (s *Service) table() []resourceType {
-	return slices.Concat(coreTypes, clusterTypes, networkTypes, extensionTypes)
+	return slices.Concat(coreTypes, clusterTypes, networkTypes, encryptionSetTypes, extensionTypes)
 }
 
 var coreTypes = []resourceType{

@@ -127,6 +127,20 @@ var Roles = []Role{
 		},
 	},
 	{
+		ID: "e147488a-f6f5-4113-8e2d-b22465e65bf6", Name: "Key Vault Crypto Service Encryption User",
+		Description: "Read metadata of keys and perform wrap/unwrap operations. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		Actions: []string{
+			"Microsoft.EventGrid/eventSubscriptions/write",
+			"Microsoft.EventGrid/eventSubscriptions/read",
+			"Microsoft.EventGrid/eventSubscriptions/delete",
+		},
+		DataActions: []string{
+			"Microsoft.KeyVault/vaults/keys/read",
+			"Microsoft.KeyVault/vaults/keys/wrap/action",
+			"Microsoft.KeyVault/vaults/keys/unwrap/action",
+		},
+	},
+	{
 		ID: "a4417e6f-fecd-4de8-b567-7b0420556985", Name: "Key Vault Certificates Officer",
 		Description: "Perform any action on the certificates of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,
@@ -174,6 +188,22 @@ var Roles = []Role{
 			"Microsoft.Resources/deployments/*",
 			"Microsoft.Resources/subscriptions/resourceGroups/read",
 			"Microsoft.Support/*",
+		},
+	},
+	{
+		ID: "b12aa53e-6015-4669-85d0-8515ebb3ae7f", Name: "Private DNS Zone Contributor",
+		Description: "Lets you manage private DNS zone resources, but not the virtual networks they are linked to.",
+		Actions: []string{
+			"Microsoft.Insights/alertRules/*",
+			"Microsoft.Resources/deployments/*",
+			"Microsoft.Resources/subscriptions/resourceGroups/read",
+			"Microsoft.Support/*",
+			"Microsoft.Authorization/*/read",
+			"Microsoft.Network/privateDnsZones/*",
+			"Microsoft.Network/privateDnsOperationResults/*",
+			"Microsoft.Network/privateDnsOperationStatuses/*",
+			"Microsoft.Network/virtualNetworks/read",
+			"Microsoft.Network/virtualNetworks/join/action",
 		},
 	},
 	{

@@ -79,6 +79,15 @@ func DeleteApplication(tx *store.Tx, clientID string) error {
 	return store.Delete(tx, applications, strings.ToLower(clientID))
 }
 
+// DeletePrincipal removes an application by its object id.
+func DeletePrincipal(tx *store.Tx, objectID string) error {
+	clientID, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
+	if err != nil || !ok {
+		return err
+	}
+	return DeleteApplication(tx, clientID)
+}
+
 // PrincipalExists says whether an object id is in the directory.
 func PrincipalExists(tx *store.Tx, objectID string) (bool, error) {
 	_, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))

@@ -12,7 +12,7 @@ import (
 
 // Origin is where a request comes from.
 type Origin struct {
-	Address netip.Addr // on the internet
+	Address netip.Addr // on the internet; invalid where nobody knows what others make of it
 	Subnet  string     // the ARM id of the subnet, or empty
 }
 
@@ -52,7 +52,7 @@ func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 			return err
 		}
 	}
-	where := "Client address: " + from.Address.String()
+	where := "Client address: " + from.Address.String() // "invalid IP" where it is not known
 	switch {
 	case through && slices.ContainsFunc(v.Subnets, func(id string) bool { return strings.EqualFold(id, from.Subnet) }):
 		return nil

@@ -1,0 +1,192 @@
+package arm
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// The private DNS zones of private clusters that are not the id of one (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in
+// the group of the nodes, or there is none. What AKS makes in that group is not shown here.
+const (
+	zoneSystem = "system"
+	zoneNone   = "none"
+)
+
+// clusterZone is the name of a zone of one's own, but for its region.
+var clusterZone = regexp.MustCompile(`^(?i)(?:[a-z0-9-]{1,32}\.)?privatelink\.([a-z0-9]+)\.azmk8s\.io$`)
+
+// ownZone is the ARM id of a private cluster's zone that AKS did not make, or empty.
+func (a apiServerProfile) ownZone() string {
+	if !a.Private || a.PrivateZone == "" || strings.EqualFold(a.PrivateZone, zoneSystem) || strings.EqualFold(a.PrivateZone, zoneNone) {
+		return ""
+	}
+	return a.PrivateZone
+}
+
+// zoneMayFollow says whether an update may change the private DNS zone to what is given: to none only.
+func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
+	if !p.APIServer.Private || strings.EqualFold(p.APIServer.PrivateZone, zoneNone) {
+		return true
+	}
+	return strings.EqualFold(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
+}
+
+// outboundMayFollow says whether an update may change the way out to what is given
+// (learn.microsoft.com/azure/aks/egress-outboundtype#updating-outboundtype-after-cluster-creation).
+func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
+	was, is := before.Network.Outbound, p.Network.Outbound
+	managed := "managedNATGateway"
+	for _, pool := range p.Pools {
+		if pool.SubnetID != "" {
+			return was == is || was != managed && is != managed
+		}
+	}
+	either := func(outbound string) bool { return outbound == "loadBalancer" || outbound == managed }
+	return was == is || either(was) && either(is)
+}
+
+// checkClusterZone finds the private DNS zone of one's own in which a private cluster's name is to be.
+func (c *call) checkClusterZone(cluster object, p clusterProperties) error {
+	zone := p.APIServer.ownZone()
+	if zone == "" {
+		return nil
+	}
+	const at = "apiServerAccessProfile.privateDNSZone"
+	t := parse(http.MethodGet, zone)
+	if !strings.EqualFold(t.kind, zonesType) || t.collection {
+		return invalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
+	}
+	if match := clusterZone.FindStringSubmatch(t.name()); match == nil || !strings.EqualFold(match[1], text(cluster, "location")) {
+		return invalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it", t.name(), text(cluster, "location"))
+	}
+	if text(child(cluster, "identity"), "type") != "UserAssigned" {
+		return invalidParameter(at, "a private DNS zone of one's own needs a user-assigned identity")
+	}
+	if _, ok, err := load(c.tx, zone); err != nil || !ok {
+		if err == nil {
+			err = badRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.", zone, c.path)
+		}
+		return err
+	}
+	network := p.network()
+	if network == "" {
+		return notImplemented("a private DNS zone of one's own for a cluster in a network of AKS's")
+	}
+	for _, action := range []string{"read", "write"} {
+		if err := c.checkClusterMay(cluster, zonesType+"/"+action, zone); err != nil {
+			return badRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned identity must be given permission "+
+				"to read and write to custom private dns zone %s. Check access result not allowed for action %s/%s.", zone, zonesType, action)
+		}
+	}
+	return c.checkClusterMay(cluster, "Microsoft.Network/virtualNetworks/join/action", network)
+}
+
+// network is the ARM id of the virtual network that a cluster's nodes are in; empty: one that AKS made for them.
+func (p clusterProperties) network() string {
+	for _, pool := range p.Pools {
+		if pool.SubnetID != "" {
+			return cut(pool.SubnetID, 2)
+		}
+	}
+	return ""
+}
+
+// fillNames writes the API server's names. All of them begin with the same label.
+func (p clusterProperties) fillNames(properties object, before clusterProperties, location string) {
+	name := before.PrivateFQDN
+	if name == "" {
+		name = before.FQDN
+	}
+	label, _, _ := strings.Cut(name, ".")
+	for _, key := range []string{"fqdn", "privateFQDN"} {
+		delete(properties, key)
+	}
+	public := label + ".hcp." + location + ".azmk8s.io"
+	if !p.APIServer.Private {
+		properties["fqdn"], properties["azurePortalFQDN"] = public, public
+		return
+	}
+	api := child(properties, "apiServerAccessProfile")
+	setDefault(api, "privateDNSZone", zoneSystem)
+	setDefault(api, "enablePrivateClusterPublicFQDN", true)
+	if p.APIServer.publicName() {
+		properties["fqdn"] = public
+	}
+	switch zone := p.APIServer.ownZone(); {
+	case zone != "":
+		properties["privateFQDN"] = label + "." + zone[strings.LastIndexByte(zone, '/')+1:]
+	case strings.EqualFold(p.APIServer.PrivateZone, zoneNone):
+	case before.PrivateFQDN != "":
+		properties["privateFQDN"] = before.PrivateFQDN
+	default:
+		properties["privateFQDN"] = label + "." + uuid.NewString() + ".privatelink." + location + ".azmk8s.io"
+	}
+	properties["azurePortalFQDN"] = before.PortalFQDN
+	if before.PortalFQDN == "" {
+		properties["azurePortalFQDN"] = strings.ReplaceAll(uuid.NewString(), "-", "") + "-priv.portal.hcp." + location + ".azmk8s.io"
+	}
+}
+
+// zoneLink is the link of a cluster's own zone to its network, which AKS makes.
+func zoneLink(cluster object) (id, network string, err error) {
+	var p clusterProperties
+	if err := decode(child(cluster, "properties"), &p); err != nil || p.APIServer.ownZone() == "" {
+		return "", "", err
+	}
+	label, _, _ := strings.Cut(p.PrivateFQDN, ".")
+	return p.APIServer.ownZone() + "/virtualNetworkLinks/" + label, p.network(), nil
+}
+
+// linkZone shows a cluster's own zone to its network, unless it is already.
+func linkZone(tx *store.Tx, cluster object) error {
+	id, network, err := zoneLink(cluster)
+	if err != nil || id == "" {
+		return err
+	}
+	if linked, err := isLinked(tx, cut(id, 2), network); err != nil || linked {
+		return err
+	}
+	return save(tx, object{
+		"id": id, "name": id[strings.LastIndexByte(id, '/')+1:], "type": linksType, "location": "global",
+		"properties": object{
+			"virtualNetwork": object{"id": network}, "registrationEnabled": false, "resolutionPolicy": "Default",
+			"virtualNetworkLinkState": "Completed", "provisioningState": succeeded,
+		},
+	})
+}
+
+func unlinkZone(tx *store.Tx, cluster object) error {
+	id, _, err := zoneLink(cluster)
+	if err != nil || id == "" {
+		return err
+	}
+	link, ok, err := load(tx, id)
+	if err != nil || !ok {
+		return err
+	}
+	return destroy(tx, link)
+}
+
+// isLinked says whether names in a zone are known in a network.
+func isLinked(tx *store.Tx, zone, network string) (bool, error) {
+	links, err := under(tx, "/subscriptions", linksType)
+	if err != nil {
+		return false, err
+	}
+	for _, link := range links {
+		var to linkProperties
+		if err := decode(child(link, "properties"), &to); err != nil {
+			return false, err
+		}
+		if authorization.Covers(zone, text(link, "id")) && strings.EqualFold(to.VirtualNetwork.ID, network) {
+			return true, nil
+		}
+	}
+	return false, nil
+}

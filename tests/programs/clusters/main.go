@@ -1,0 +1,55 @@
+// Clusters of a platform team, whose networks, zones and keys are there already. Whoever runs this is outside of the networks, so there is
+// nothing in the clusters.
+package main
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+func main() { pulumi.Run(program) }
+
+func program(ctx *pulumi.Context) error {
+	cfg := config.New(ctx, "")
+	group, disks := pulumi.String(cfg.Require("resourceGroupName")), pulumi.String(cfg.Require("diskEncryptionSetId"))
+	for name, args := range map[string]*components.AksWithCsiArgs{
+		// Out by way of an appliance. The component makes the identity, with its roles on the subnet and the disk encryption set.
+		"routed": {
+			DNSPrefix:         "platform",
+			NodeResourceGroup: "routed-nodes",
+			SystemPool:        &components.NodePoolArgs{SubnetID: pulumi.String(cfg.Require("routedSubnetId"))},
+			OutboundType:      "userDefinedRouting",
+			APIServer: &components.APIServerArgs{
+				Private: true, PrivateDNSZone: cfg.Get("routedZone"), DisableRunCommand: true,
+			},
+			DiskEncryptionSetID: disks,
+			PodCIDR:             "172.16.0.0/16",
+			ServiceCIDR:         "172.17.0.0/16",
+			DNSServiceIP:        "172.17.0.53",
+		},
+		// Out by way of a NAT gateway. The identity and its roles are the team's.
+		"translated": {
+			ClusterName:         "translated",
+			SystemPool:          &components.NodePoolArgs{SubnetID: pulumi.String(cfg.Require("translatedSubnetId"))},
+			OutboundType:        "userAssignedNATGateway",
+			IdentityID:          pulumi.String(cfg.Require("identityId")),
+			APIServer:           &components.APIServerArgs{Private: true, PrivateDNSZone: cfg.Require("zoneId")},
+			DiskEncryptionSetID: disks,
+			Entra: &components.EntraArgs{
+				AdminGroupIDs: []string{cfg.Require("adminGroupId")}, TenantID: pulumi.String(cfg.Require("tenantId")), Login: "spn",
+			},
+		},
+	} {
+		args.ResourceGroupName, args.Location = group, pulumi.String("eastus")
+		cluster, err := components.NewAksWithCsi(ctx, name, args)
+		if err != nil {
+			return fmt.Errorf("creating the cluster %s: %w", name, err)
+		}
+		ctx.Export(name, pulumi.Map{"id": cluster.ClusterID, "kubeconfig": cluster.Kubeconfig})
+	}
+	return nil
+}
