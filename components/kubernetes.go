@@ -69,6 +69,10 @@ func (v *Violations) validateKeys(at string, metadata map[string]string, own []s
 	}
 }
 
+// deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The Kubernetes provider would
+// wait ten minutes before it says so, and names the finalizer.
+var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})
+
 // ErrNoKubernetesProvider says that a component was given no way to the cluster.
 var ErrNoKubernetesProvider = errors.New(
 	"no Kubernetes provider in its options: pass pulumi.Provider or pulumi.Providers with one for the cluster")

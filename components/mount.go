@@ -190,7 +190,7 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		},
 		OtherFields: kubernetes.UntypedArgs{"spec": spec},
-	}, pulumi.Parent(c))
+	}, pulumi.Parent(c), deletedAtOnce)
 }
 
 // classSpec is the class's spec as the driver and the provider read it.

@@ -121,7 +121,7 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 			Annotations: annotations,
 			Labels:      optionalMap(account.Labels),
 		},
-	}, pulumi.Parent(c))
+	}, pulumi.Parent(c), deletedAtOnce)
 	if err != nil {
 		return ready, fmt.Errorf("creating the service account %s: %w", account.Name, err)
 	}

@@ -1,0 +1,204 @@
+package tests
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// readerPod mounts the stack's class and has no limits, so that its container can read all the time.
+const readerPod = `
+apiVersion: v1
+kind: Pod
+metadata: {name: reader, namespace: %s}
+spec:
+  serviceAccountName: %s
+  terminationGracePeriodSeconds: 0
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: c
+      image: busybox:1.35.0
+      command: [sleep, infinity]
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
+  volumes:
+    - name: v
+      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
+`
+
+// readAll reads a file again and again, and says how often it has, and what it read, whenever that is something else than before.
+const readAll = `n=0; last=
+while :; do
+	sum=$(sha256sum /mnt/secrets/rotating) || exit 1
+	n=$((n + 1))
+	[ "$sum" = "$last" ] || echo $n ${sum%% *}
+	last=$sum
+done`
+
+// TestScenarioRotation rotates a secret by hand many times, while a pod reads its file without a pause.
+//
+// A value has to be in the pod within two poll intervals. The clock is not the machine's, which other tests keep busy, but the polls
+// themselves: each looks for the newest value, so that one that was written is there after the poll that is next, or the one after that
+// if the next was under way. That polls come as often as was configured is held against the time of all of them together. The interval
+// is what the driver waits at least; the kubelet asks it when it looks at the pod, as often as the local cloud has told it: on a node of
+// AKS that is every minute or more.
+func TestScenarioRotation(t *testing.T) {
+	needsRealNode(t)
+	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+		rotations := 5
+		if long() {
+			rotations = 12
+		}
+		interval := 2*time.Second + time.Duration(random.IntN(20))*100*time.Millisecond
+		c := newCloud(t)
+		config := []string{
+			"--config", "rotationPollInterval=" + interval.String(), "--config", "testPod=false",
+			"--config", "secrets=[{name: rotating, generate: {length: 32}}]", "--config", "mount=[{type: secret, name: rotating}]",
+			"--config", "keys=[]", "--config", "syncSecrets=[{name: copy, data: [{key: value, file: rotating}]}]",
+		}
+		c.up(t, config...)
+		outputs := c.outputs(t)
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+		namespace := outputs["namespace"]
+		c.apply(t, fmt.Sprintf(readerPod, namespace, outputs["serviceAccount"], outputs["secretProviderClass"]))
+		c.kubectl(t, "wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=120s")
+
+		r := startReader(t, c, namespace)
+		r.next(t, getSecret(t, secrets, "rotating"))
+		begin, before := time.Now(), c.polls(t)
+		var value string
+		for range rotations {
+			time.Sleep(time.Duration(random.Int64N(int64(interval)))) // any moment between two polls, not an event
+			value = randomValue(random)
+			setSecret(t, secrets, "rotating", value)
+			written := c.polls(t)
+			r.next(t, value)
+			if polls := c.polls(t) - written; polls > 2 {
+				t.Errorf("the value was there after %d polls", polls)
+			}
+			c.kubectl(t, "wait", "-n", namespace, "secret/copy", "--timeout=60s",
+				"--for=jsonpath={.data.value}="+base64.StdEncoding.EncodeToString([]byte(value)))
+		}
+		took, polls := time.Since(begin), c.polls(t)-before
+		t.Logf("%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
+			r.reads, rotations+1, polls, took.Round(time.Millisecond), (took / time.Duration(max(1, polls))).Round(time.Millisecond), interval)
+		if took > 2*interval*time.Duration(polls+1) {
+			t.Errorf("there were %d polls in %s, fewer than one in two intervals of %s", polls, took, interval)
+		}
+		if r.reads < 50*rotations {
+			t.Errorf("the file was read %d times: nothing is proven", r.reads)
+		}
+
+		// A Deployment with the annotation restarts with a version that Pulumi comes to know, and without one it does not.
+		pod := func() string {
+			return c.kubectl(t, "get", "pod", "-n", namespace, "-l", "app.kubernetes.io/name=keyvault-probe", "--output=jsonpath={.items[*].metadata.name}")
+		}
+		c.up(t, append(config, "--config", "probe=true")...)
+		first := pod()
+		words := strings.Fields(upRefreshed)
+		c.must(t, words[0], words[1:]...)
+		c.kubectl(t, "rollout", "status", "-n", namespace, "deployment/keyvault-probe", "--timeout=120s")
+		c.kubectl(t, "wait", "-n", namespace, "--for=delete", "pod/"+first, "--timeout=120s")
+		second := pod()
+		if second == first || strings.Contains(second, " ") {
+			t.Errorf("the pods are %q, before the new version %q", second, first)
+		}
+		c.must(t, words[0], words[1:]...)
+		if again := pod(); again != second {
+			t.Errorf("without a new version the pods are %q, before %q", again, second)
+		}
+		if getSecret(t, secrets, "rotating") != value {
+			t.Error("the value that was rotated by hand is gone")
+		}
+	})
+}
+
+// randomValue is a text of up to Key Vault's 25 kB, and often as much.
+func randomValue(random *rand.Rand) string {
+	const most = 25 * 1024
+	length := 1 + random.IntN(most)
+	if random.IntN(3) == 0 {
+		length = most
+	}
+	word := fmt.Sprintf("%016x", random.Uint64())
+	return strings.Repeat(word, length/len(word)+1)[:length]
+}
+
+// polls is how often Key Vault has shown the rotating secret. Each time it first asks who wants to know.
+func (c *cloud) polls(t *testing.T) int {
+	t.Helper()
+	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 "))
+}
+
+// reader is what runs in the pod.
+type reader struct {
+	lines chan string
+	reads int // as often as it has said
+}
+
+func startReader(t *testing.T, c *cloud, namespace string) *reader {
+	t.Helper()
+	prepared, err := c.prepare(t, "kubectl", "exec", "-n", namespace, "reader", "--", "sh", "-c", readAll)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, prepared.Path, prepared.Args[1:]...)
+	cmd.Env, cmd.Stderr = prepared.Env, os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	r := &reader{lines: make(chan string, 100)}
+	go func() {
+		defer close(r.lines)
+		for s := bufio.NewScanner(out); s.Scan(); {
+			r.lines <- s.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		for range r.lines {
+		}
+		_ = cmd.Wait() // it was killed
+	})
+	return r
+}
+
+// next waits until the file is another one, which has to be the value.
+func (r *reader) next(t *testing.T, value string) {
+	t.Helper()
+	select {
+	case line := <-r.lines:
+		var sum string
+		if _, err := fmt.Sscan(line, &r.reads, &sum); err != nil {
+			t.Fatalf("the reader says %q: %v", line, err)
+		}
+		want := sha256.Sum256([]byte(value))
+		if sum != hex.EncodeToString(want[:]) {
+			t.Fatalf("read %d is no whole value, or the one before", r.reads)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Fatal("the new value is not in the pod after two minutes")
+	}
+}
