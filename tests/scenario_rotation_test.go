@@ -146,13 +146,13 @@ func (c *cloud) polls(t *testing.T) int {
 	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 "))
 }
 
-// reader is what runs in the pod.
-type reader struct {
+// podReader is what runs in the pod.
+type podReader struct {
 	lines chan string
 	reads int // as often as it has said
 }
 
-func startReader(t *testing.T, c *cloud, namespace string) *reader {
+func startReader(t *testing.T, c *cloud, namespace string) *podReader {
 	t.Helper()
 	prepared, err := c.prepare(t, "kubectl", "exec", "-n", namespace, "reader", "--", "sh", "-c", readAll)
 	if err != nil {
@@ -169,7 +169,7 @@ func startReader(t *testing.T, c *cloud, namespace string) *reader {
 		cancel()
 		t.Fatal(err)
 	}
-	r := &reader{lines: make(chan string, 100)}
+	r := &podReader{lines: make(chan string, 100)}
 	go func() {
 		defer close(r.lines)
 		for s := bufio.NewScanner(out); s.Scan(); {
@@ -186,7 +186,7 @@ func startReader(t *testing.T, c *cloud, namespace string) *reader {
 }
 
 // next waits until the file is another one, which has to be the value.
-func (r *reader) next(t *testing.T, value string) {
+func (r *podReader) next(t *testing.T, value string) {
 	t.Helper()
 	select {
 	case line := <-r.lines:
