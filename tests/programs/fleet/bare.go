@@ -22,6 +22,9 @@ func (f fleet) vaultGroup() string {
 	return group
 }
 
+// deletedSoon is what the components' objects are.
+var deletedSoon = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})
+
 // vault is what resolves once its secrets exist.
 type vault struct{ id, name, tenantID pulumi.StringOutput }
 
@@ -86,7 +89,7 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 			Name: pulumi.String(name), Namespace: pulumi.String(f.namespace),
 			Annotations: pulumi.StringMap{"azure.workload.identity/client-id": identity.ClientId},
 		},
-	}, inCluster); err != nil {
+	}, inCluster, deletedSoon); err != nil {
 		return err
 	}
 	var objects strings.Builder
@@ -103,7 +106,7 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 		}); err != nil {
 			return err
 		}
-		fmt.Fprintf(&objects, "    - |\n        objectName: %s\n        objectType: secret\n", secret)
+		fmt.Fprintf(&objects, "    - |\n      objectName: %s\n      objectType: secret\n", secret)
 	}
 	_, err = apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
@@ -118,6 +121,6 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 				"clientID": identity.ClientId, "keyvaultName": v.name, "tenantID": v.tenantID, "objects": pulumi.String(objects.String()),
 			},
 		}},
-	}, inCluster)
+	}, inCluster, deletedSoon)
 	return err
 }
