@@ -7,7 +7,7 @@ export GOGC ?= 400
 # The flags with which the local cloud builds everything (thirdparty.CompilerFlags): what is shared is compiled once.
 export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false)
 
-.PHONY: help up down status build test test-faults unit e2e bench lint
+.PHONY: help up down status build test test-faults unit e2e bench bench-small lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 
@@ -52,15 +52,20 @@ unit: ## tests that need nothing but Go
 	cd tests/programs && go vet ./...
 	go test ./...
 	cd localcloud && go test ./...
+	cd tests/programs && go test ./...
 
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
 	cd tests && go test -v -count=1 -timeout 60m .
 
-bench: build ## what building, previewing and bringing up the program take
+bench: build ## what building, previewing and bringing up the program take, at scale too; half an hour
 	@bin/localcloud prepare
 	cd tests && go run ./bench
+
+bench-small: build ## the ratios that must not get worse, measured small; fails where one is above its limit
+	@bin/localcloud prepare
+	cd tests && go run ./bench -check
 
 lint: ## golangci-lint, with the settings in .golangci.yml
 	for module in . localcloud tests tests/programs; do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done

@@ -34,10 +34,9 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err != nil {
 		return err
 	}
-	inCluster := pulumi.Provider(cluster.Provider)
 	identity, err := components.NewWorkloadIdentity(ctx, "workload", cfg.Identity(around, components.WorkloadIdentityArgs{
 		IssuerURL: cluster.IssuerURL,
-	}), inCluster)
+	}), cluster.InCluster())
 	if err != nil {
 		return err
 	}
@@ -50,7 +49,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		Namespace:          identity.Namespace,
 		ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
 		Versions:           vault.SecretVersions,
-	}), inCluster)
+	}), cluster.InCluster())
 	if err != nil {
 		return err
 	}

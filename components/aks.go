@@ -3,6 +3,7 @@ package components
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
@@ -145,9 +146,17 @@ type AksWithCsi struct {
 	IssuerURL pulumi.StringOutput `pulumi:"issuerUrl"`
 	// Kubeconfig is the user's kubeconfig; a secret. It resolves once all node pools exist.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
-	// Provider reaches the cluster; pass it to whatever creates objects in it.
+	// Provider reaches the cluster. What creates objects in it takes [AksWithCsi.InCluster], or this alone.
 	Provider *kubernetes.Provider
+
+	inCluster pulumi.ResourceOption
 }
+
+// InCluster is the option for whatever creates objects in the cluster, a component or a resource: it is the cluster's Kubernetes provider and,
+// unless the cluster existed before, has Pulumi leave the objects to go with the cluster when that is deleted or replaced. To delete
+// them one by one is of no use then, and where the cluster is replaced Pulumi's engine cannot: it has closed the provider
+// (https://github.com/pulumi/pulumi/issues/14650).
+func (c *AksWithCsi) InCluster() pulumi.ResourceOption { return c.inCluster }
 
 // NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns [Violations] before anything is registered if
 // arguments are invalid.
@@ -194,6 +203,10 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err != nil {
 		return nil, fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
 	}
+	c.inCluster = pulumi.Provider(c.Provider)
+	if args.ExistingCluster == nil {
+		c.inCluster = pulumi.Composite(c.inCluster, pulumi.Transformations([]pulumi.ResourceTransformation{c.goWithCluster}))
+	}
 	c.Kubeconfig = after(ctx, c.Kubeconfig, pools...)
 	outputs := pulumi.Map{
 		"clusterId": c.ClusterID, "clusterName": c.ClusterName, "issuerUrl": c.IssuerURL, "kubeconfig": c.Kubeconfig,
@@ -202,6 +215,15 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)
 	}
 	return c, nil
+}
+
+// goWithCluster has Kubernetes objects deleted with the provider, which is deleted or replaced exactly when the cluster is: of that the
+// engine takes no notice where the cluster is what it begins with.
+func (c *AksWithCsi) goWithCluster(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+	if !strings.HasPrefix(of.Type, "kubernetes:") {
+		return nil
+	}
+	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, pulumi.DeletedWith(c.Provider))}
 }
 
 // createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.

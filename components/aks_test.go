@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
@@ -455,5 +456,40 @@ func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
 	})
 	if lock := e.Get(t, "cluster-lock"); !lock.WaitsFor(association) || !lock.WaitsFor(rule) {
 		t.Error("Azure would refuse to delete the rule and its association, since their lock is deleted after them")
+	}
+}
+
+func TestObjectsGoWithAClusterThatIsMadeAndStayInOneThatExists(t *testing.T) {
+	for name, args := range map[string]*components.AksWithCsiArgs{
+		"made": {ResourceGroupName: pulumi.String("group")},
+		"existing": {ExistingCluster: &components.ExistingClusterArgs{
+			IssuerURL: pulumi.String(mockengine.IssuerURL), Kubeconfig: pulumi.ToSecret(pulumi.String(mockengine.Kubeconfig)).(pulumi.StringOutput),
+		}},
+	} {
+		e := &mockengine.Engine{}
+		run(t, e, func(ctx *pulumi.Context) error {
+			cluster, err := components.NewAksWithCsi(ctx, "cluster", args)
+			if err != nil {
+				return err
+			}
+			if _, err := corev1.NewConfigMap(ctx, "object", &corev1.ConfigMapArgs{}, cluster.InCluster()); err != nil {
+				return err
+			}
+			_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
+				ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
+				ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
+			}, cluster.InCluster())
+			return err
+		})
+		provider := e.Get(t, "cluster-kubernetes")
+		for _, object := range []string{"object", "identity-account-account"} {
+			got := e.Get(t, object)
+			if want := map[string]string{"made": provider.URN}[name]; got.RPC.GetDeletedWith() != want || !strings.HasPrefix(got.RPC.GetProvider(), provider.URN) {
+				t.Errorf("%s in a cluster that is %s is deleted with %q, want %q", object, name, got.RPC.GetDeletedWith(), want)
+			}
+		}
+		if with := e.Get(t, "identity-identity").RPC.GetDeletedWith(); with != "" {
+			t.Errorf("an identity is deleted with %q", with)
+		}
 	}
 }

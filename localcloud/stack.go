@@ -312,18 +312,12 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
-// destroy destroys the stack. What is left of it afterwards is an error, and so are objects that finalizers keep in its cluster.
+// destroy destroys the stack. What is left of it afterwards is an error.
 func (s *stack) destroy(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
-	ctx, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
-	go s.giveUpHeld(ctx, giveUp)
 	if err := s.stream(ctx, "destroy", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
-		if held := (errHeld)(nil); errors.As(context.Cause(ctx), &held) {
-			return held
-		}
 		return fmt.Errorf("pulumi destroy: %w", err)
 	}
 	return nil

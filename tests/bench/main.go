@@ -1,10 +1,11 @@
 // Command bench measures the program of this repository and prints tables. What it compares it measures in one run, since the times
 // of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds. Arguments are the names of what
-// is to be measured: build, preview, makespan. Default: all.
+// is to be measured: build, preview, start, makespan, makespan-tenth, mounts, scale. Default: all.
 package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,9 +17,10 @@ import (
 )
 
 func main() {
+	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, flag.Args()); err != nil {
 		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
 		os.Exit(1)
 	}
@@ -35,10 +37,15 @@ func run(ctx context.Context, only []string) error {
 	}
 	defer os.RemoveAll(dir)
 	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+	if *checkOnly {
+		return check(ctx, checkout, dir, only)
+	}
 	for _, measure := range []struct {
 		name string
 		do   func(ctx context.Context, checkout, dir string) error
-	}{{"build", build}, {"preview", preview}, {"makespan", makespan}} {
+	}{
+		{"build", build}, {"preview", preview}, {"start", start}, {"makespan", makespan}, {"makespan-tenth", makespanTenth}, {"mounts", mounts}, {"scale", scale},
+	} {
 		if len(only) > 0 && !slices.Contains(only, measure.name) {
 			continue
 		}

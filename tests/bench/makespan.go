@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,80 +21,175 @@ var forced = []string{"resource-group", "cluster-cluster", "workload-credential-
 // step is a line of the engine that tells of the beginning or the end of a resource.
 var step = regexp.MustCompile(` \S+ (\S+) (creating|created) \(`)
 
+var drawing = flag.String("svg", "", "`file` that makespan is to draw the ways into")
+
+// way is one of bringing the stack up, with the times of its resources.
+type way struct {
+	name  string
+	spans map[string]span
+}
+
 // makespan holds an up of the dev stack from nothing, in a cloud where everything takes a hundredth of Azure's time, against the
-// longest chain, with the times that its resources took in this very run. The node is a stand-in, so that no container runtime is
-// measured.
-func makespan(ctx context.Context, checkout, dir string) (err error) {
-	program, home := filepath.Join(checkout, "bin", "localcloud"), filepath.Join(dir, "m")
-	local := func(args ...string) []string { return append([]string{"--project", checkout, "--home", home}, args...) }
-	defer func() {
-		down := exec.Command(program, local("down")...) // also after an interrupt
-		if out, failed := down.CombinedOutput(); failed != nil {
-			err = errors.Join(err, fmt.Errorf("down: %w\n%s", failed, out))
-		}
-	}()
-	if _, err := output(ctx, checkout, nil, program, local("up", "--node=stand-in", "--times", "azure/100")...); err != nil {
+// longest chain, with the times that its resources took in this very run.
+func makespan(ctx context.Context, checkout, dir string) error {
+	return makespanAt(ctx, checkout, dir, 100)
+}
+
+// makespanTenth does so with a tenth of Azure's time, where what does not get quicker with Azure weighs less.
+func makespanTenth(ctx context.Context, checkout, dir string) error {
+	return makespanAt(ctx, checkout, dir, 10)
+}
+
+// makespanAt also sends the requests of the stack in other orders, without an engine. The node is a stand-in, so that no container runtime
+// is measured.
+func makespanAt(ctx context.Context, checkout, dir string, divisor int) (err error) {
+	c, record := cloud{checkout, filepath.Join(dir, "m")}, filepath.Join(dir, "record")
+	defer func() { err = errors.Join(err, c.down()) }()
+	if err := c.up(ctx, "--node=stand-in", "--times", fmt.Sprintf("azure/%d", divisor), "--record", record); err != nil {
 		return err
 	}
 	// Once more, without what only a first time does: compiling, and starting the local cloud.
-	script := func(command string) (string, []string) {
-		return "bash", []string{"-c", fmt.Sprintf(`eval "$(%q --project %q --home %q env)" && cd %q && exec %s`, program, checkout, home, checkout, command)}
-	}
-	name, args := script("pulumi destroy --yes --skip-preview --non-interactive")
-	if _, err := output(ctx, checkout, nil, name, args...); err != nil {
+	destroy := []string{"destroy", "--yes", "--skip-preview", "--non-interactive"}
+	if _, err := c.run(ctx, "", "pulumi", destroy...); err != nil {
 		return err
 	}
-	name, args = script("pulumi up --yes --skip-preview --non-interactive --color=never --suppress-outputs")
+	env, err := c.environment(ctx)
+	if err != nil {
+		return err
+	}
 	begin := time.Now()
-	began, ended, err := watch(ctx, name, args...)
+	spans, err := watch(c.program(ctx, env, "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never", "--suppress-outputs"))
 	took := time.Since(begin)
 	if err != nil {
 		return err
 	}
-	var chain time.Duration
-	fmt.Printf("\n| the longest chain, in a hundredth of Azure's time | |\n|---|---|\n")
-	for _, resource := range forced {
-		if began[resource].IsZero() || ended[resource].IsZero() {
-			return fmt.Errorf("up did not tell when it created %s", resource)
-		}
-		alone := ended[resource].Sub(began[resource])
-		chain += alone
-		fmt.Printf("| %s | %.2f s |\n", resource, alone.Seconds())
+	var s state
+	exported, err := c.run(ctx, "", "pulumi", "stack", "export")
+	if err == nil {
+		err = json.Unmarshal(exported, &s)
 	}
-	resources := ended[forced[len(forced)-1]].Sub(began[forced[0]])
-	fmt.Printf("| together | %.2f s |\n", chain.Seconds())
-	fmt.Printf("\nFrom the chain's beginning to its end pass %.2f s, %.2f times the chain. The whole up takes %.2f s, %.2f times the chain: at Azure's "+
-		"own pace what the engine adds to that, %.2f s, stays as it is.\n", resources.Seconds(), resources.Seconds()/chain.Seconds(), took.Seconds(),
-		took.Seconds()/chain.Seconds(), (took - chain).Seconds())
+	if err != nil {
+		return err
+	}
+	for _, r := range s.Deployment.Resources {
+		if r.ID == "" { // components, which take no time of their own
+			delete(spans, r.name())
+		}
+	}
+	requests, err := requestsOf(s, record)
+	if err != nil {
+		return err
+	}
+	if _, err := c.run(ctx, "", "pulumi", destroy...); err != nil {
+		return err
+	}
+	ways := []way{{"this program", spans}}
+	for _, other := range []struct {
+		name string
+		in   order
+	}{
+		{"its requests as early as they can be, without an engine", asNeeded},
+		{"its requests as Terraform sends them where modules wait for modules", byModule},
+		{"its requests as the guide sends them, one after another", inTurn},
+	} {
+		r, err := newReplay(ctx, c, s, fmt.Sprint(len(ways)))
+		if err != nil {
+			return err
+		}
+		spans, err := send(ctx, requests, other.in, r.do)
+		if err != nil {
+			return fmt.Errorf("%s: %w", other.name, err)
+		}
+		ways = append(ways, way{other.name, spans})
+		if err := r.delete(ctx, requests); err != nil {
+			return err
+		}
+	}
+	if err := report(ways, s, divisor, took); err != nil || *drawing == "" {
+		return err
+	}
+	return os.WriteFile(*drawing, draw(ways, divisor), 0o644)
+}
+
+// report prints the tables.
+func report(ways []way, s state, divisor int, took time.Duration) error {
+	fmt.Printf("\n| at 1/%d of Azure's times | resource group to pod | its forced chain | times the chain |\n|---|---:|---:|---:|\n", divisor)
+	for _, w := range ways {
+		var chain time.Duration
+		for _, name := range forced {
+			if w.spans[name].end.IsZero() {
+				return fmt.Errorf("%s: there is no word of when %s was created", w.name, name)
+			}
+			chain += w.spans[name].took()
+		}
+		all := w.spans[forced[len(forced)-1]].end.Sub(w.spans[forced[0]].begin)
+		fmt.Printf("| %s | %.2f s | %.2f s | %.2f |\n", w.name, all.Seconds(), chain.Seconds(), all.Seconds()/chain.Seconds())
+	}
+	fmt.Printf("\nThe whole up takes %.2f s. What it waited for, from the end to the beginning:\n", took.Seconds())
+	fmt.Printf("\n| resource | began after the one above | took |\n|---|---:|---:|\n")
+	path := critical(ways[0].spans, s, forced[len(forced)-1])
+	for i, name := range path {
+		waited := time.Duration(0)
+		if i > 0 {
+			waited = ways[0].spans[name].begin.Sub(ways[0].spans[path[i-1]].end)
+		}
+		fmt.Printf("| %s | %.2f s | %.2f s |\n", name, waited.Seconds(), ways[0].spans[name].took().Seconds())
+	}
 	return nil
 }
 
-// watch runs a command and notes when it tells of a resource's first beginning and of its end.
-func watch(ctx context.Context, name string, args ...string) (began, ended map[string]time.Time, err error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+func (s span) took() time.Duration { return s.end.Sub(s.begin) }
+
+// critical is the way on which the last resource came to be: before each, that which it waited for longest.
+func critical(spans map[string]span, s state, last string) []string {
+	byURN, byName := map[string]stateResource{}, map[string]stateResource{}
+	for _, r := range s.Deployment.Resources {
+		byURN[r.URN], byName[r.name()] = r, r
+	}
+	path := []string{last}
+	for {
+		var before string
+		for _, urn := range byName[path[0]].waits() {
+			if name := byURN[urn].name(); spans[name].end.After(spans[before].end) {
+				before = name
+			}
+		}
+		if before == "" {
+			return path
+		}
+		path = append([]string{before}, path...)
+	}
+}
+
+// watch runs the engine and notes when it tells of a resource's first beginning and of its end.
+func watch(cmd *exec.Cmd) (map[string]span, error) {
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	cmd.Stderr = cmd.Stdout
 	if err := cmd.Start(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	began, ended = map[string]time.Time{}, map[string]time.Time{}
+	spans := map[string]span{}
 	var said strings.Builder
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		said.WriteString(lines.Text() + "\n")
-		if match := step.FindStringSubmatch(lines.Text()); match != nil {
-			when := map[string]map[string]time.Time{"creating": began, "created": ended}[match[2]]
-			if when[match[1]].IsZero() {
-				when[match[1]] = time.Now()
-			}
+		match := step.FindStringSubmatch(lines.Text())
+		if match == nil {
+			continue
 		}
+		s := spans[match[1]]
+		if match[2] == "creating" && s.begin.IsZero() {
+			s.begin = time.Now()
+		} else if match[2] == "created" && s.end.IsZero() {
+			s.end = time.Now()
+		}
+		spans[match[1]] = s
 	}
 	if err := cmd.Wait(); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w\n%s", name, err, said.String())
+		return nil, fmt.Errorf("pulumi: %w\n%s", err, said.String())
 	}
-	return began, ended, nil
+	return spans, nil
 }

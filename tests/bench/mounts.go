@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// mountedPods is how many pods are made at once.
+const mountedPods = 40
+
+// mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of Azure. The floor
+// is one exchange of a token for each mount and one call for each object.
+func mounts(ctx context.Context, checkout, dir string) error {
+	fmt.Printf("\n| %d pods at once | until all have read | pods a minute | exchanges a mount | discoveries | refusals that say where to sign in | reads |\n"+
+		"|---|---:|---:|---:|---:|---:|---:|\n", mountedPods)
+	nodes := []string{"stand-in"}
+	if _, err := output(ctx, checkout, nil, filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node"); err == nil {
+		nodes = append(nodes, "real")
+	}
+	for i, node := range nodes {
+		if err := mountsOn(ctx, cloud{checkout, filepath.Join(dir, fmt.Sprint("v", i))}, node); err != nil {
+			return fmt.Errorf("%s node: %w", node, err)
+		}
+	}
+	return nil
+}
+
+func mountsOn(ctx context.Context, c cloud, node string) (err error) {
+	defer func() { err = errors.Join(err, c.down()) }()
+	// No rotation in between: it would be counted too.
+	if err := c.up(ctx, "--node="+node, "--config", "rotationPollInterval=1h"); err != nil {
+		return err
+	}
+	printed, err := c.run(ctx, "", "pulumi", "stack", "output", "--json")
+	if err != nil {
+		return err
+	}
+	var stack struct{ Namespace, ServiceAccount, SecretProviderClass string }
+	if err := json.Unmarshal(printed, &stack); err != nil {
+		return err
+	}
+	volumes := []map[string]any{{}, {"emptyDir": map[string]any{}}, {"csi": map[string]any{
+		"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+		"volumeAttributes": map[string]any{"secretProviderClass": stack.SecretProviderClass},
+	}}}
+	for i, name := range []string{"", "an empty folder", "the secret and the key"} {
+		if name == "" || node != "real" && i < 2 {
+			continue // a stand-in node mounts nothing else
+		}
+		before, err := os.ReadFile(c.log())
+		if err != nil {
+			return err
+		}
+		took, err := c.pods(ctx, node, fmt.Sprint("bench-", i), stack.Namespace, stack.ServiceAccount, volumes[i])
+		if err != nil {
+			return err
+		}
+		after, err := os.ReadFile(c.log())
+		if err != nil {
+			return err
+		}
+		calls := count(string(after[len(before):]))
+		fmt.Printf("| %s node, %s | %.1f s | %.0f |", node, name, took.Seconds(), mountedPods/took.Minutes())
+		for _, kind := range []string{exchange, discovery, challenge, read} {
+			fmt.Printf(" %.2f |", float64(calls[kind])/mountedPods)
+		}
+		fmt.Println()
+		if other := calls[""]; other > 0 {
+			fmt.Printf("\n%d other requests to Azure in this time.\n", other)
+		}
+	}
+	return nil
+}
+
+// pods makes pods with a volume and returns how long it takes until each has read a file in it.
+func (c cloud) pods(ctx context.Context, node, label, namespace, account string, volume map[string]any) (time.Duration, error) {
+	type object = map[string]any
+	volume["name"] = "v"
+	// A stand-in node runs no container: a pod is ready there when its volume is mounted.
+	until := "condition=Ready"
+	if node == "real" {
+		until = "jsonpath={.status.phase}=Succeeded"
+	}
+	script := "test -d /mnt/v"
+	if volume["csi"] != nil {
+		script = "for f in /mnt/v/*; do test -s $f || exit 1; done"
+	}
+	var items []object
+	for i := range mountedPods {
+		items = append(items, object{
+			"apiVersion": "v1", "kind": "Pod",
+			"metadata": object{"name": fmt.Sprintf("%s-%d", label, i), "namespace": namespace, "labels": object{"bench": label}},
+			"spec": object{
+				"serviceAccountName": account, "automountServiceAccountToken": false, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
+				"securityContext": object{"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": object{"type": "RuntimeDefault"}},
+				"volumes":         []object{volume},
+				"containers": []object{{
+					"name": "read", "image": "busybox:1.35.0", "command": []string{"sh", "-c", script},
+					"volumeMounts":    []object{{"name": "v", "mountPath": "/mnt/v", "readOnly": true}},
+					"securityContext": object{"allowPrivilegeEscalation": false, "capabilities": object{"drop": []string{"ALL"}}},
+				}},
+			},
+		})
+	}
+	manifest, err := json.Marshal(object{"apiVersion": "v1", "kind": "List", "items": items})
+	if err != nil {
+		return 0, err
+	}
+	begin := time.Now()
+	if _, err := c.run(ctx, string(manifest), "kubectl", "create", "--filename=-"); err != nil {
+		return 0, err
+	}
+	if _, err := c.run(ctx, "", "kubectl", "wait", "--for="+until, "--timeout=5m", "--namespace", namespace, "pod", "--selector=bench="+label); err != nil {
+		return 0, err
+	}
+	took := time.Since(begin)
+	_, err = c.run(ctx, "", "kubectl", "delete", "pod", "--namespace", namespace, "--selector=bench="+label)
+	return took, err
+}
+
+// The kinds of requests.
+const (
+	exchange  = "exchange"
+	discovery = "discovery"
+	challenge = "challenge"
+	read      = "read"
+)
+
+var logged = regexp.MustCompile(`msg=request method=(\S+) host=(\S+) path=(\S+) status=(\S+)`)
+
+// count counts the requests of a part of the local cloud's log by their kind; others have none.
+func count(log string) map[string]int {
+	calls := map[string]int{}
+	for _, match := range logged.FindAllStringSubmatch(log, -1) {
+		host, path, status := match[2], match[3], match[4]
+		switch vault := strings.HasSuffix(host, ".vault.azure.net"); {
+		case vault && status == "200":
+			calls[read]++
+		case vault && status == "401":
+			calls[challenge]++
+		case host == "login.microsoftonline.com" && strings.HasSuffix(path, "/oauth2/v2.0/token"):
+			calls[exchange]++
+		case host == "login.microsoftonline.com":
+			calls[discovery]++
+		default:
+			calls[""]++
+		}
+	}
+	return calls
+}

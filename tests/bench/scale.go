@@ -1,0 +1,258 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+var sizes = flag.String("sizes", "10,100,1000", "how many `workloads` scale is measured with, from few to many")
+
+// The goals of scale at the largest size.
+const (
+	goalAgainstBare = 1.15 // the time with components, by the bare one
+	goalOfGrowth    = 1.2  // the time of a workload, by that in the stack of the size before
+)
+
+// scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in a local cloud of its own that is
+// instant and has a stand-in node. The program is compiled ahead.
+func scale(ctx context.Context, checkout, dir string) error {
+	var counts []int
+	for given := range strings.SplitSeq(*sizes, ",") {
+		count, err := strconv.Atoi(given)
+		if err != nil {
+			return fmt.Errorf("-sizes: %w", err)
+		}
+		counts = append(counts, count)
+	}
+	runs := map[int]*[2]fleetRun{} // by size: with components, bare
+	for i, count := range counts {
+		runs[count] = &[2]fleetRun{}
+		for j := range 2 {
+			bare := (i + j) % 2 // not always the same one first
+			var err error
+			if runs[count][bare], err = upFleet(ctx, checkout, dir, count, bare == 1); err != nil {
+				return err
+			}
+		}
+	}
+	printScale(counts, runs)
+	return nil
+}
+
+// fleetRun is what a stack that is not there yet took.
+type fleetRun struct{ preview, up measured }
+
+func upFleet(ctx context.Context, checkout, dir string, workloads int, bare bool) (run fleetRun, err error) {
+	f, err := newFleet(ctx, checkout, dir)
+	if err != nil {
+		return run, err
+	}
+	defer func() { err = errors.Join(err, f.down()) }()
+	stack := fmt.Sprintf("s%d-%t", workloads, bare)
+	if err := f.configure(ctx, stack, workloads, bare); err != nil {
+		return run, err
+	}
+	if run.preview, err = f.measure(ctx, stack, "preview"); err != nil {
+		return run, err
+	}
+	run.up, err = f.measure(ctx, stack, "up", "--yes", "--skip-preview")
+	fmt.Fprintf(os.Stderr, "%d workloads, bare %t: preview %.1f s, up %.1f s\n", workloads, bare, run.preview.wall.Seconds(), run.up.wall.Seconds())
+	return run, err
+}
+
+// checkScale previews the fleet in one local cloud, which previews leave as it is, with the components and bare in turn. It compares
+// processor time, which other processes of the machine change less than the clock, and of several times the least.
+func checkScale(ctx context.Context, checkout, dir string) (_ []ratio, err error) {
+	const few, many, rounds = 20, 100, 3
+	f, err := newFleet(ctx, checkout, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, f.down()) }()
+	type stack struct {
+		workloads int
+		bare      bool
+	}
+	stacks := []stack{{few, false}, {few, true}, {many, false}, {many, true}}
+	least := map[stack]measured{}
+	for round := range rounds {
+		for _, s := range stacks {
+			name := fmt.Sprintf("check%d-%t", s.workloads, s.bare)
+			if round == 0 {
+				if err := f.configure(ctx, name, s.workloads, s.bare); err != nil {
+					return nil, err
+				}
+			}
+			took, err := f.measure(ctx, name, "preview")
+			if err != nil {
+				return nil, err
+			}
+			if before, ok := least[s]; ok {
+				took = before.least(took)
+			}
+			least[s] = took
+		}
+	}
+	each := func(s stack) float64 { return least[s].of(ours...).cpu.Seconds() / float64(s.workloads) }
+	return []ratio{
+		{"preview of 100 workloads: processor time of program and engine with components, by bare", each(stack{many, false}) / each(stack{many, true}), 1.5},
+		{"preview: processor time of a workload in 100, by that in 20", each(stack{many, false}) / each(stack{few, false}), 1.2},
+	}, nil
+}
+
+// ours are the programs whose work follows from what is registered.
+var ours = []string{"program", "engine", "language host"}
+
+// fleet is a local cloud for programs/fleet, whose stacks are in a folder of their own.
+type fleet struct {
+	cloud
+	dir    string
+	env    []string
+	pid    int // of the local cloud
+	config map[string]string
+}
+
+// newFleet brings up a local cloud with the dev stack, whose vault and cluster the fleet uses. Whoever calls it takes it down.
+func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
+	f := &fleet{cloud: cloud{checkout, filepath.Join(dir, "f")}, dir: filepath.Join(dir, "fleet")}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, f.down())
+		}
+	}()
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return nil, err
+	}
+	program := filepath.Join(f.dir, "fleet")
+	if _, err := output(ctx, filepath.Join(checkout, "tests", "programs", "fleet"), nil, "go", "build", "-o", program, "."); err != nil {
+		return nil, err
+	}
+	project := fmt.Sprintf("name: fleet\nruntime: {name: go, options: {binary: %q}}\n", program)
+	if err := os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600); err != nil {
+		return nil, err
+	}
+	if err := f.up(ctx, "--node=stand-in"); err != nil {
+		return nil, err
+	}
+	env, err := f.environment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.env = slices.DeleteFunc(env, func(v string) bool { // what is the dev stack's
+		return strings.HasPrefix(v, "PULUMI_STACK=") || strings.HasPrefix(v, "PULUMI_OPTION_CONFIG_FILE=")
+	})
+	return f, f.find(ctx)
+}
+
+// find asks the local cloud and the dev stack for what the fleet is configured with.
+func (f *fleet) find(ctx context.Context) error {
+	var running struct {
+		PID         int
+		Credentials struct{ TenantID string }
+	}
+	content, err := os.ReadFile(filepath.Join(f.home, "cloud.json"))
+	if err == nil {
+		err = json.Unmarshal(content, &running)
+	}
+	if err != nil {
+		return err
+	}
+	shown, err := f.run(ctx, "", "pulumi", "stack", "output", "--json", "--show-secrets")
+	if err != nil {
+		return err
+	}
+	var outputs map[string]string
+	if err := json.Unmarshal(shown, &outputs); err != nil {
+		return err
+	}
+	f.pid = running.PID
+	f.config = map[string]string{"tenantId": running.Credentials.TenantID, "resourceGroupName": "keyvault-demo", "value": "of the bench"}
+	for _, same := range []string{"vaultId", "vaultName", "issuerUrl", "namespace", "kubeconfig"} {
+		f.config[same] = outputs[same]
+	}
+	return nil
+}
+
+func (f *fleet) pulumi() string { return filepath.Join(f.home, "bin", "pulumi") }
+
+// configure makes a stack.
+func (f *fleet) configure(ctx context.Context, stack string, workloads int, bare bool) error {
+	if _, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "init", stack); err != nil {
+		return err
+	}
+	args := []string{"config", "set-all", "--stack", stack, "--plaintext", "workloads=" + strconv.Itoa(workloads), "--plaintext", "bare=" + strconv.FormatBool(bare)}
+	for key, value := range f.config {
+		kind := "--plaintext"
+		if key == "kubeconfig" || key == "value" {
+			kind = "--secret"
+		}
+		args = append(args, kind, key+"="+value)
+	}
+	_, err := output(ctx, f.dir, f.env, f.pulumi(), args...)
+	return err
+}
+
+// measure runs pulumi on a stack.
+func (f *fleet) measure(ctx context.Context, stack string, args ...string) (measured, error) {
+	cmd := exec.CommandContext(ctx, f.pulumi(), append(args, "--stack", stack, "--non-interactive", "--color=never", "--suppress-outputs")...)
+	cmd.Dir, cmd.Env = f.dir, f.env
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	return measure(ctx, f.pid, cmd)
+}
+
+// printScale prints the tables.
+func printScale(counts []int, runs map[int]*[2]fleetRun) {
+	fmt.Printf("\n| workloads | | with components | bare | ratio |\n|---|---|---|---|---|\n")
+	commands := []struct {
+		name string
+		of   func(fleetRun) measured
+	}{{"preview", func(r fleetRun) measured { return r.preview }}, {"up", func(r fleetRun) measured { return r.up }}}
+	for _, count := range counts {
+		for _, command := range commands {
+			with, bare := command.of(runs[count][0]), command.of(runs[count][1])
+			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(), with.wall.Seconds()/bare.wall.Seconds())
+			for _, of := range []struct {
+				name     string
+				programs []string
+			}{
+				{"program", []string{"program"}}, {"engine", []string{"engine", "language host"}}, {"providers", []string{"azure-native", "Kubernetes provider"}},
+			} {
+				a, b := with.of(of.programs...), bare.of(of.programs...)
+				fmt.Printf("| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n", command.name, of.name, a.memory>>20, b.memory>>20, float64(a.memory)/float64(b.memory))
+			}
+		}
+	}
+	fmt.Printf("\nWith components, for each workload, in ms:\n\n| |")
+	for _, count := range counts {
+		fmt.Printf(" %d |", count)
+	}
+	fmt.Printf(" growth |\n|---|%s---|\n", strings.Repeat("---|", len(counts)))
+	for _, command := range commands {
+		row := func(name string, of func(measured) float64) {
+			fmt.Printf("| %s, %s |", command.name, name)
+			var each []float64
+			for _, count := range counts {
+				each = append(each, 1000*of(command.of(runs[count][0]))/float64(count))
+				fmt.Printf(" %.1f |", each[len(each)-1])
+			}
+			if len(each) > 1 {
+				fmt.Printf(" %.2f |\n", each[len(each)-1]/each[len(each)-2])
+			} else {
+				fmt.Printf(" |\n")
+			}
+		}
+		row("time", func(m measured) float64 { return m.wall.Seconds() })
+		for _, name := range []string{"program", "engine", "language host", "azure-native", "Kubernetes provider", "local cloud", "kube-apiserver", "etcd", others} {
+			row("processor, "+name, func(m measured) float64 { return m.of(name).cpu.Seconds() })
+		}
+	}
+}

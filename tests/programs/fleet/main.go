@@ -1,0 +1,128 @@
+// Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its own. With the
+// configuration bare it registers the same resources without the components, for what they cost to be measured.
+package main
+
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+const (
+	secretCount = 20   // in the vault, whatever the number of workloads
+	maxCount    = 1140 // how many sets of three there are of them
+)
+
+func main() { pulumi.Run(program) }
+
+// fleet is the configuration.
+type fleet struct {
+	workloads int
+	pods      bool // whether each workload has a pod that mounts its secrets; not with bare
+
+	vaultID, vaultName, tenantID        string
+	issuerURL, resourceGroup, namespace string
+
+	kubeconfig pulumi.StringOutput
+	value      pulumi.StringOutput // what the secrets' values begin with
+}
+
+func program(ctx *pulumi.Context) error {
+	cfg := config.New(ctx, "")
+	f := fleet{
+		workloads: cfg.RequireInt("workloads"), pods: cfg.GetBool("pods"),
+		vaultID: cfg.Require("vaultId"), vaultName: cfg.Require("vaultName"), tenantID: cfg.Require("tenantId"),
+		issuerURL: cfg.Require("issuerUrl"), resourceGroup: cfg.Require("resourceGroupName"), namespace: cfg.Require("namespace"),
+		kubeconfig: cfg.RequireSecret("kubeconfig"), value: cfg.RequireSecret("value"),
+	}
+	if f.workloads > maxCount {
+		return fmt.Errorf("%d workloads: there are %d sets of three secrets", f.workloads, maxCount)
+	}
+	secrets := pulumi.Map{}
+	for i := range f.workloads {
+		set := mounted(i)
+		secrets[workloadName(i)] = pulumi.ToStringArray(set[:])
+	}
+	ctx.Export("secrets", secrets)
+	if cfg.GetBool("bare") {
+		return f.bare(ctx)
+	}
+	return f.components(ctx)
+}
+
+func workloadName(i int) string { return fmt.Sprintf("app-%04d", i) }
+func secretName(i int) string   { return fmt.Sprintf("secret-%02d", i) }
+
+func (f fleet) secretValue(name string) pulumi.StringOutput {
+	return pulumi.Sprintf("%s %s", f.value, name)
+}
+
+// mounted are the secrets of a workload. No other has the same three.
+func mounted(workload int) (set [3]string) {
+	// Neighbours differ: 37 and the number of sets have no common divisor.
+	left := workload * 37 % maxCount
+	for a := range secretCount {
+		for b := a + 1; b < secretCount; b++ {
+			if n := secretCount - b - 1; left >= n {
+				left -= n
+				continue
+			}
+			return [3]string{secretName(a), secretName(b), secretName(b + 1 + left)}
+		}
+	}
+	return set
+}
+
+func (f fleet) components(ctx *pulumi.Context) error {
+	contents := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(f.vaultID)}
+	for i := range secretCount {
+		name := secretName(i)
+		contents.Secrets = append(contents.Secrets, components.SecretArgs{Name: name, Value: f.secretValue(name)})
+	}
+	vault, err := components.NewKeyVaultStack(ctx, "vault", contents)
+	if err != nil {
+		return err
+	}
+	cluster, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
+		ExistingCluster: &components.ExistingClusterArgs{IssuerURL: pulumi.String(f.issuerURL), Kubeconfig: f.kubeconfig},
+	})
+	if err != nil {
+		return err
+	}
+	for i := range f.workloads {
+		if err := f.workload(ctx, i, vault, cluster); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fleet) workload(ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi) error {
+	name, inCluster := workloadName(i), pulumi.Provider(cluster.Provider)
+	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
+		ResourceGroupName: pulumi.String(f.resourceGroup),
+		IssuerURL:         cluster.IssuerURL,
+		Namespace:         f.namespace,
+		ServiceAccounts:   []components.ServiceAccountArgs{{Name: name}},
+	}, inCluster)
+	if err != nil {
+		return err
+	}
+	mount := &components.SecretMountArgs{
+		VaultID: vault.VaultID, VaultName: vault.VaultName, TenantID: vault.TenantID,
+		ClientID: identity.ClientID, PrincipalID: identity.PrincipalID,
+		Namespace: identity.Namespace, ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
+		ClassName: name,
+	}
+	for _, secret := range mounted(i) {
+		mount.Objects = append(mount.Objects, components.ObjectArgs{Type: "secret", Name: secret})
+	}
+	if f.pods {
+		mount.TestPod = &components.TestPodArgs{Name: name}
+	}
+	_, err = components.NewSecretMount(ctx, name, mount, inCluster)
+	return err
+}

@@ -1,0 +1,163 @@
+package tests
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestScenarioFiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and in one
+// namespace. No two mount the same three, and each reads its own as its own identity, and nothing else.
+func TestScenarioFiftyWorkloads(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+		const workloads = 50
+		c := newCloud(t)
+		c.up(t, "--node=stand-in")
+		first := c.outputs(t)
+		value := strconv.FormatUint(random.Uint64(), 36)
+		p := newProgram(t, c, "tests/programs/fleet", map[string]string{
+			"workloads": strconv.Itoa(workloads), "pods": "true", "value!": value,
+			"vaultId": first["vaultId"], "vaultName": first["vaultName"], "tenantId": c.running(t).Credentials.TenantID,
+			"resourceGroupName": "keyvault-demo", "issuerUrl": first["issuerUrl"], "namespace": first["namespace"],
+			"kubeconfig!": c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets"),
+		})
+		p.pulumi(t, "up", "--yes", "--skip-preview")
+		var outputs struct{ Secrets map[string][]string }
+		p.outputs(t, &outputs)
+		names := slices.Sorted(maps.Keys(outputs.Secrets))
+		if len(names) != workloads {
+			t.Fatalf("there are %d workloads", len(names))
+		}
+		for _, name := range names {
+			wantMounted(t, c, first["namespace"], name, value, outputs.Secrets[name])
+		}
+		identities := fleetIdentities(t, c)
+		for _, name := range names {
+			wantGranted(t, identities[name], outputs.Secrets[name], first["vaultId"])
+			want := []string{first["issuerUrl"] + " system:serviceaccount:" + first["namespace"] + ":" + name}
+			if got := credentialsOf(t, c, identities[name].id); !slices.Equal(got, want) {
+				t.Errorf("the identity of %s trusts %q, want %q", name, got, want)
+			}
+		}
+		wantApart(t, c, first, names, outputs.Secrets, identities, random)
+	})
+}
+
+// wantMounted reads what is mounted into the pod of a workload.
+func wantMounted(t *testing.T, c *cloud, namespace, name, value string, secrets []string) {
+	t.Helper()
+	volumes, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", namespace, name, "*"))
+	if err != nil || len(volumes) != 1 {
+		t.Errorf("%s has the volumes %q: %v", name, volumes, err)
+		return
+	}
+	files := filesIn(t, volumes[0])
+	if got := slices.Sorted(maps.Keys(files)); len(secrets) != 3 || !slices.Equal(got, secrets) {
+		t.Errorf("%s has the files %q, want %q", name, got, secrets)
+	}
+	for _, secret := range secrets {
+		if string(files[secret].content) != value+" "+secret {
+			t.Errorf("%s: %s is not what is in the vault", name, secret)
+		}
+	}
+}
+
+// fleetIdentity is an identity as Azure shows it.
+type fleetIdentity struct {
+	id, clientID string
+	grants       []string // scopes and roles
+}
+
+// fleetIdentities are those of the workloads, by name.
+func fleetIdentities(t *testing.T, c *cloud) map[string]fleetIdentity {
+	t.Helper()
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	type object = map[string]any
+	grants := map[string][]string{}
+	for _, one := range c.arm(t, http.MethodGet, subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01", "")["value"].([]any) {
+		properties := one.(object)["properties"].(object)
+		principal, role := properties["principalId"].(string), properties["roleDefinitionId"].(string)
+		grants[principal] = append(grants[principal], properties["scope"].(string)+" "+role[strings.LastIndex(role, "/")+1:])
+	}
+	identities := map[string]fleetIdentity{}
+	list := subscription + "/resourceGroups/keyvault-demo/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+	for _, one := range c.arm(t, http.MethodGet, list, "2023-01-31", "")["value"].([]any) {
+		identity := one.(object)
+		properties := identity["properties"].(object)
+		name, _, _ := strings.Cut(identity["name"].(string), "-identity")
+		identities[name] = fleetIdentity{identity["id"].(string), properties["clientId"].(string), grants[properties["principalId"].(string)]}
+	}
+	return identities
+}
+
+// wantGranted checks that an identity may read its secrets and has no other role.
+func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID string) {
+	t.Helper()
+	const secretsUser = "4633458b-17de-408a-b874-0445c86b69e6"
+	var want []string
+	for _, secret := range secrets {
+		want = append(want, vaultID+"/secrets/"+secret+" "+secretsUser)
+	}
+	got := slices.Sorted(slices.Values(identity.grants))
+	if !slices.Equal(got, want) {
+		t.Errorf("%s has the roles %q, want %q", identity.id, got, want)
+	}
+}
+
+// wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not trusted to be, and
+// as their own, which has no role on it.
+func wantApart(t *testing.T, c *cloud, first map[string]string, names []string, secrets map[string][]string, identities map[string]fleetIdentity, random *rand.Rand) {
+	t.Helper()
+	count := 5
+	if long() {
+		count = len(names)
+	}
+	refusals := map[string]string{} // by pod
+	var manifests strings.Builder
+	at := random.Perm(len(names))
+	for i := range count {
+		name, other := names[at[i]], names[at[(i+1)%len(names)]]
+		foreign := slices.IndexFunc(secrets[other], func(s string) bool { return !slices.Contains(secrets[name], s) })
+		fmt.Fprintf(&manifests, `
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: %[1]s-wants-more, namespace: %[2]s}
+spec:
+  provider: azure
+  parameters:
+    clientID: %[3]s
+    keyvaultName: %[4]s
+    tenantID: %[5]s
+    objects: "array: ['{objectName: %[6]s, objectType: secret}']"
+---`, name, first["namespace"], identities[name].clientID, first["vaultName"], c.running(t).Credentials.TenantID, secrets[other][foreign])
+		for class, refusal := range map[string]string{other: "AADSTS700213", name + "-wants-more": "ForbiddenByRbac"} {
+			pod := name + "-as-" + class
+			refusals[pod] = refusal
+			fmt.Fprintf(&manifests, `
+apiVersion: v1
+kind: Pod
+metadata: {name: %s, namespace: %s}
+spec:
+  serviceAccountName: %s
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - {name: c, image: "busybox:1.35.0", securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}
+  volumes:
+  - name: v
+    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
+---`, pod, first["namespace"], name, class)
+		}
+	}
+	c.apply(t, manifests.String())
+	for pod, refusal := range refusals {
+		if message := c.failedMount(t, first["namespace"], pod); !strings.Contains(message, refusal) {
+			t.Errorf("%s: %s, want %s", pod, message, refusal)
+		}
+	}
+}

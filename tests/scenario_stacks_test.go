@@ -1,0 +1,172 @@
+package tests
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/yaml"
+)
+
+// TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with dev's again.
+func TestScenarioDevToProdAndBack(t *testing.T) {
+	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+		c := newCloud(t)
+		c.up(t, "--node=stand-in")
+		dev := c.holdings(t)
+
+		t.Run("prod replaces what holds data, and the plan says so", func(t *testing.T) {
+			c.useConfiguration(t, "prod", nil)
+			c.wantReplaced(t, "resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster", "workload-identity")
+			c.pulumi(t, "up", "--yes", "--skip-preview")
+		})
+		prod := c.holdings(t)
+		dev.wantOther(t, prod)
+		for _, refused := range [][]string{{"preview"}, {"up", "--yes", "--skip-preview"}} {
+			t.Run(refused[0]+" with dev's configuration is refused for what is protected, and nothing is lost", func(t *testing.T) {
+				c.useConfiguration(t, "dev", nil)
+				printed, err := c.run(t, "", "pulumi", append(refused, "--non-interactive")...)
+				if err == nil {
+					t.Fatal("it succeeds")
+				}
+				printed += err.Error()
+				if !strings.Contains(printed, "protect") || !strings.Contains(printed, "::vault-") && !strings.Contains(printed, "::cluster-cluster") {
+					t.Errorf("it does not name what is protected: %s", printed)
+				}
+				c.useConfiguration(t, "prod", nil)
+				prod.wantSame(t, c.holdings(t))
+				c.pulumi(t, "preview", "--expect-no-changes")
+			})
+		}
+		t.Run("the protection is taken off in an update of its own, which replaces nothing", func(t *testing.T) {
+			c.useConfiguration(t, "prod", map[string]any{"lock": false, "protect": false})
+			c.wantReplaced(t)
+			c.pulumi(t, "up", "--yes", "--skip-preview")
+			prod.wantSame(t, c.holdings(t))
+		})
+		t.Run("then dev's configuration replaces it all, with another name for the vault, and leaves the deleted vaults alone", func(t *testing.T) {
+			// Azure keeps the first vault's name with the deleted vault.
+			printed, _, err := c.tryUp(t)
+			if err == nil || !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
+				t.Errorf("up with the name of the deleted vault: %v\n%s", err, printed)
+			}
+			_, lastLine := c.up(t, "--config", "vaultNamePrefix=kv-back")
+			if !strings.Contains(lastLine, "my-secret = ") {
+				t.Error("the pod reads no secret")
+			}
+			c.pulumi(t, "preview", "--expect-no-changes")
+			again := c.holdings(t)
+			prod.wantOther(t, again)
+			dev.wantOther(t, again)
+			for _, of := range []holdings{dev, prod} {
+				vault := of["vault-vault"].id
+				if !slices.ContainsFunc(c.resources(t), func(id string) bool {
+					return strings.HasSuffix(id, "/deletedvaults/"+strings.ToLower(filepath.Base(vault)))
+				}) {
+					t.Errorf("%s cannot be recovered", vault)
+				}
+			}
+		})
+	})
+}
+
+// useConfiguration gives the dev stack the configuration of a stack, with some values changed.
+func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any) {
+	t.Helper()
+	read := func(path string) (file map[string]any) {
+		content, err := os.ReadFile(path)
+		if err == nil {
+			err = yaml.Unmarshal(content, &file)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	now := filepath.Join(c.home, "config", "Pulumi.dev.yaml")
+	file, config := read(now), read(filepath.Join(checkout, "Pulumi."+stack+".yaml"))["config"].(map[string]any)
+	for key, value := range over {
+		config["keyvault-aks:"+key] = value
+	}
+	file["config"] = config // the salt of the stack's secrets stays
+	content, err := yaml.Marshal(file)
+	if err == nil {
+		err = os.WriteFile(now, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantReplaced looks which of the resources that hold something are planned to be replaced, and that no other is.
+func (c *cloud) wantReplaced(t *testing.T, want ...string) {
+	t.Helper()
+	var preview struct {
+		Steps []struct{ Op, URN string }
+	}
+	if err := json.Unmarshal([]byte(c.pulumi(t, "preview", "--json")), &preview); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range holding {
+		replaced := slices.ContainsFunc(preview.Steps, func(s struct{ Op, URN string }) bool {
+			return strings.HasSuffix(s.URN, "::"+name) && strings.Contains(s.Op, "replace")
+		})
+		if replaced != slices.Contains(want, name) {
+			t.Errorf("%s is planned to be replaced: %t", name, replaced)
+		}
+	}
+}
+
+// holding are the resources with which something would be lost.
+var holding = []string{"resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster", "workload-identity"}
+
+// holdings are they, by name: where each is in Azure, and what tells it from another one at the same place.
+type holdings map[string]struct{ id, is string }
+
+func (c *cloud) holdings(t *testing.T) holdings {
+	t.Helper()
+	h := holdings{}
+	for _, r := range c.state(t) {
+		name := r.URN[strings.LastIndex(r.URN, ":")+1:]
+		if !slices.Contains(holding, name) {
+			continue
+		}
+		version := map[string]string{"vault-vault": "2023-02-01", "vault-secret-my-secret": "2023-02-01", "vault-key-my-key": "2023-02-01",
+			"cluster-cluster": "2024-09-01", "workload-identity": "2023-01-31", "resource-group": "2022-09-01"}[name]
+		properties, _ := c.arm(t, http.MethodGet, r.ID, version, "")["properties"].(map[string]any)
+		is := ""
+		for _, property := range []string{"secretUriWithVersion", "keyUriWithVersion", "fqdn", "clientId"} {
+			if value, ok := properties[property].(string); ok {
+				is += value
+			}
+		}
+		h[name] = struct{ id, is string }{strings.ToLower(r.ID), is}
+	}
+	if len(h) != len(holding) {
+		t.Fatalf("the stack has %v, want all of %v", h, holding)
+	}
+	return h
+}
+
+func (h holdings) wantSame(t *testing.T, now holdings) {
+	t.Helper()
+	for name, before := range h {
+		if now[name] != before {
+			t.Errorf("%s is %v, before %v", name, now[name], before)
+		}
+	}
+}
+
+func (h holdings) wantOther(t *testing.T, now holdings) {
+	t.Helper()
+	for name, before := range h {
+		if name != "resource-group" && now[name] == before {
+			t.Errorf("%s is still %v", name, before)
+		}
+	}
+}
