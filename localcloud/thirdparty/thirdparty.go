@@ -343,8 +343,8 @@ func (m module) copyFiles(ctx context.Context, source, part string) error {
 
 // Compile compiles the packages of the module in dir into Go's own cache, telling how far it is as Ensure does.
 func Compile(ctx context.Context, dir, title string, say func(format string, args ...any)) error {
-	// Of several packages, go build keeps none: it does not link what is thrown away.
-	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
+	// go build would also link the programs among them, for seconds, and keep nothing of it.
+	if err := goCommand(ctx, dir, title, say, "list", "-export", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
 	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()
@@ -441,7 +441,7 @@ func goCommand(ctx context.Context, dir, title string, say func(string, ...any),
 	err := cmd.Run()
 	stop()
 	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, progress.tail())
+		return fmt.Errorf("go %s: %w\n%s", args[0], err, progress.tail())
 	}
 	if progress.lines.Load() > 0 {
 		say("  %s: built in %s", title, time.Since(start).Round(time.Second))
