@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -106,6 +108,34 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 		if got := e.Get(t, name).RPC.GetDependencies(); !slices.Equal(got, want) {
 			t.Errorf("%s waits for %v, want %v", name, got, want)
 		}
+	}
+}
+
+// What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure honours it.
+func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
+	early := []string{"workload-identity", "mount-role-secret-my-secret", "mount-role-key-my-key"}
+	var all sync.WaitGroup
+	all.Add(len(early))
+	made := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(made)
+	}()
+	e := &mockengine.Engine{Config: mockengine.StackConfig(t, ".", "dev"), Hold: func(name string) {
+		if slices.Contains(early, name) {
+			all.Done()
+		}
+		if name != "cluster-cluster" {
+			return
+		}
+		select {
+		case <-made:
+		case <-time.After(20 * time.Second):
+			t.Errorf("not all of %v is registered before the cluster is there", early)
+		}
+	}}
+	if err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) }); err != nil {
+		t.Fatal(err)
 	}
 }
 

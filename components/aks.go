@@ -149,14 +149,19 @@ type AksWithCsi struct {
 	// Provider reaches the cluster. What creates objects in it takes [AksWithCsi.InCluster], or this alone.
 	Provider *kubernetes.Provider
 
-	inCluster pulumi.ResourceOption
+	made bool // the cluster is the component's own
 }
 
-// InCluster is the option for whatever creates objects in the cluster, a component or a resource: it is the cluster's Kubernetes provider and,
-// unless the cluster existed before, has Pulumi leave the objects to go with the cluster when that is deleted or replaced. To delete
-// them one by one is of no use then, and where the cluster is replaced Pulumi's engine cannot: it has closed the provider
-// (https://github.com/pulumi/pulumi/issues/14650).
-func (c *AksWithCsi) InCluster() pulumi.ResourceOption { return c.inCluster }
+// InCluster is the option for whatever creates objects in the cluster, a component or a resource: the objects go through the cluster's
+// Kubernetes provider and, unless the cluster existed before, Pulumi leaves them to go with the cluster when that is deleted or
+// replaced. To delete them one by one is of no use then, and where the cluster is replaced Pulumi's engine cannot: it has closed the
+// provider (https://github.com/pulumi/pulumi/issues/14650).
+//
+// With pulumi.Provider a component, and with it all its parts in Azure, would wait until the cluster is there. With InCluster only the
+// objects do.
+func (c *AksWithCsi) InCluster() pulumi.ResourceOption {
+	return pulumi.Transformations([]pulumi.ResourceTransformation{c.putInCluster})
+}
 
 // NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns [Violations] before anything is registered if
 // arguments are invalid.
@@ -203,10 +208,7 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err != nil {
 		return nil, fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
 	}
-	c.inCluster = pulumi.Provider(c.Provider)
-	if args.ExistingCluster == nil {
-		c.inCluster = pulumi.Composite(c.inCluster, pulumi.Transformations([]pulumi.ResourceTransformation{c.goWithCluster}))
-	}
+	c.made = args.ExistingCluster == nil
 	c.Kubeconfig = after(ctx, c.Kubeconfig, pools...)
 	outputs := pulumi.Map{
 		"clusterId": c.ClusterID, "clusterName": c.ClusterName, "issuerUrl": c.IssuerURL, "kubeconfig": c.Kubeconfig,
@@ -217,13 +219,32 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	return c, nil
 }
 
-// goWithCluster has Kubernetes objects deleted with the provider, which is deleted or replaced exactly when the cluster is: of that the
-// engine takes no notice where the cluster is what it begins with.
-func (c *AksWithCsi) goWithCluster(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-	if !strings.HasPrefix(of.Type, "kubernetes:") {
+// putInCluster gives Kubernetes objects the cluster's provider, unless they have another one. They are deleted with the provider, which is
+// deleted or replaced exactly when the cluster is: of that the engine takes no notice where the cluster is what it begins with.
+func (c *AksWithCsi) putInCluster(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+	if component, ok := of.Resource.(interface{ reachesCluster() }); ok {
+		component.reachesCluster()
+	}
+	if !strings.HasPrefix(of.Type, "kubernetes:") || hasProvider(of) {
 		return nil
 	}
-	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, pulumi.DeletedWith(c.Provider))}
+	opts := append(of.Opts, pulumi.Provider(c.Provider))
+	if c.made {
+		opts = append(opts, pulumi.DeletedWith(c.Provider))
+	}
+	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: opts}
+}
+
+// hasProvider says whether a resource has a provider of its own or from its parent.
+func hasProvider(of *pulumi.ResourceTransformationArgs) bool {
+	opts, err := pulumi.NewResourceOptions(of.Opts...)
+	if err != nil {
+		return false
+	}
+	parent, ok := opts.Parent.(interface {
+		GetProvider(token string) pulumi.ProviderResource
+	})
+	return opts.Provider != nil || ok && parent.GetProvider(of.Type) != nil
 }
 
 // createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.

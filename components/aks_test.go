@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -490,6 +491,34 @@ func TestObjectsGoWithAClusterThatIsMadeAndStayInOneThatExists(t *testing.T) {
 		}
 		if with := e.Get(t, "identity-identity").RPC.GetDeletedWith(); with != "" {
 			t.Errorf("an identity is deleted with %q", with)
+		}
+	}
+}
+
+func TestAProviderOfTheirOwnKeepsObjectsOutOfTheCluster(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
+		if err != nil {
+			return err
+		}
+		other, err := kubernetes.NewProvider(ctx, "other", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
+		if err != nil {
+			return err
+		}
+		if _, err := corev1.NewConfigMap(ctx, "object", &corev1.ConfigMapArgs{}, cluster.InCluster(), pulumi.Provider(other)); err != nil {
+			return err
+		}
+		_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
+			ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
+			ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
+		}, cluster.InCluster(), pulumi.Provider(other))
+		return err
+	})
+	for _, object := range []string{"object", "identity-account-account"} {
+		got := e.Get(t, object)
+		if want := e.Get(t, "other").URN; !strings.HasPrefix(got.RPC.GetProvider(), want+"::") || got.RPC.GetDeletedWith() != "" {
+			t.Errorf("%s goes through %s and is deleted with %q", object, got.RPC.GetProvider(), got.RPC.GetDeletedWith())
 		}
 	}
 }

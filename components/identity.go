@@ -62,11 +62,12 @@ type WorkloadIdentityArgs struct {
 // WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere: Entra trusts
 // the tokens that the cluster issues to them.
 //
-// Its Kubernetes objects go through the Kubernetes provider in the component's options (pulumi.Provider or pulumi.Providers, or
-// a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at. A
+// Its Kubernetes objects go through the Kubernetes provider in the component's options ([AksWithCsi.InCluster], pulumi.Provider or
+// pulumi.Providers, or a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at. A
 // component that creates neither a namespace nor a service account needs none.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
+	withObjects
 
 	// IdentityID is the identity's ARM id.
 	IdentityID pulumi.StringOutput `pulumi:"identityId"`
@@ -94,8 +95,8 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 	}
 
 	c := &WorkloadIdentity{}
+	// What the cluster tells is not among them: the identity would wait for the cluster.
 	inputs := pulumi.Map{
-		"issuerUrl":       args.IssuerURL,
 		"namespace":       pulumi.String(args.Namespace),
 		"serviceAccounts": pulumi.ToStringArray(names(args.ServiceAccounts, func(s ServiceAccountArgs) string { return s.Name })),
 	}
@@ -108,7 +109,7 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	if args.createsObjects() {
-		if err := requireKubernetesProvider(name, c); err != nil {
+		if err := c.requireProvider(name, c); err != nil {
 			return nil, err
 		}
 	}

@@ -75,13 +75,19 @@ var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})
 
 // ErrNoKubernetesProvider says that a component was given no way to the cluster.
 var ErrNoKubernetesProvider = errors.New(
-	"no Kubernetes provider in its options: pass pulumi.Provider or pulumi.Providers with one for the cluster")
+	"no Kubernetes provider in its options: pass AksWithCsi.InCluster, or pulumi.Provider or pulumi.Providers with one for the cluster")
 
-// requireKubernetesProvider keeps a component off the default provider, which would use the machine's kubeconfig.
-func requireKubernetesProvider(name string, c interface {
+// withObjects is a part of components that create objects in a cluster.
+type withObjects struct{ inCluster bool }
+
+// reachesCluster is called when the component is registered with [AksWithCsi.InCluster].
+func (c *withObjects) reachesCluster() { c.inCluster = true }
+
+// requireProvider keeps the component off the default provider, which would use the machine's kubeconfig.
+func (c *withObjects) requireProvider(name string, of interface {
 	GetProvider(token string) pulumi.ProviderResource
 }) error {
-	if c.GetProvider("kubernetes:core/v1:Namespace") == nil {
+	if !c.inCluster && of.GetProvider("kubernetes:core/v1:Namespace") == nil {
 		return fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
 	}
 	return nil

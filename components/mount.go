@@ -89,13 +89,14 @@ func (args *SecretMountArgs) Files() []string {
 
 // SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume.
 //
-// Its Kubernetes objects go through the Kubernetes provider in the component's options (pulumi.Provider or pulumi.Providers, or
-// a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at.
+// Its Kubernetes objects go through the Kubernetes provider in the component's options ([AksWithCsi.InCluster], pulumi.Provider or
+// pulumi.Providers, or a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at.
 //
 // A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the volume
 // need an await timeout above it.
 type SecretMount struct {
 	pulumi.ResourceState
+	withObjects
 
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
@@ -127,7 +128,7 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 	if err := ctx.RegisterComponentResourceV2(secretMountType, name, args.inputs(), c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	if err := requireKubernetesProvider(name, c); err != nil {
+	if err := c.requireProvider(name, c); err != nil {
 		return nil, err
 	}
 	if err := c.logAccess(ctx, args); err != nil {
@@ -165,12 +166,11 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 	return c, nil
 }
 
-// inputs are what the state shows of the arguments.
+// inputs are what the state shows of the arguments. The namespace is not among them: the roles would wait for it, and so for the cluster.
 func (args *SecretMountArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
-		"clientId":  args.ClientID,
-		"namespace": args.Namespace,
-		"objects":   pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return o.Type + "/" + o.Name })),
+		"clientId": args.ClientID,
+		"objects":  pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return o.Type + "/" + o.Name })),
 	}
 	if args.VaultID != nil {
 		inputs["vaultId"] = args.VaultID

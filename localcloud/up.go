@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -188,5 +190,27 @@ func installPackages(ctx context.Context, names []string) error {
 // compileProgram compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, from
 // where no module can be had, and says nothing while it takes its time.
 func (l *localCloud) compileProgram(ctx context.Context) error {
-	return thirdparty.Compile(ctx, l.project, "the Pulumi program", say)
+	target, err := buildTarget(l.project)
+	if err != nil {
+		return err
+	}
+	return thirdparty.Compile(ctx, l.project, target, "the Pulumi program", say)
+}
+
+// buildTarget is the file that a project has the engine link its program into; empty: a new one each time.
+func buildTarget(project string) (string, error) {
+	content, err := os.ReadFile(filepath.Join(project, "Pulumi.yaml"))
+	if err != nil {
+		return "", err
+	}
+	var file struct {
+		Runtime any `json:"runtime"` // a name, or a name with options
+	}
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		return "", fmt.Errorf("reading Pulumi.yaml: %w", err)
+	}
+	runtime, _ := file.Runtime.(map[string]any)
+	options, _ := runtime["options"].(map[string]any)
+	target, _ := options["buildTarget"].(string)
+	return target, nil
 }

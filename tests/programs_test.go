@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
 
 // program is a Pulumi program in a stack of its own, test, beside that of the cloud it runs in.
@@ -42,10 +44,25 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 	return p
 }
 
-// compileAhead compiles the programs as the engine will, which does it behind the proxy, from where no module can be had.
+// compileAhead compiles a program as the engine will, which does it behind the proxy, from where no module can be had, and links it where
+// its Pulumi.yaml says.
 func compileAhead(t *testing.T, dir string) {
 	t.Helper()
-	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "-o", os.DevNull, "./..."}, {"list", "-m", "-json", "all"}} {
+	content, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
+	var project struct {
+		Runtime struct {
+			Options struct {
+				BuildTarget string `json:"buildTarget"`
+			} `json:"options"`
+		} `json:"runtime"`
+	}
+	if err == nil {
+		err = yaml.Unmarshal(content, &project)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "-o", project.Runtime.Options.BuildTarget, "."}, {"list", "-m", "-json", "all"}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {

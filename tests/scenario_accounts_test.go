@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -20,14 +19,7 @@ var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCrede
 func TestScenarioManyServiceAccounts(t *testing.T) {
 	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		dir := filepath.Join(checkout, "tests", "programs", "accounts")
-		// Ahead, since the engine compiles behind the proxy, from where no module can be had.
-		for _, args := range [][]string{{"build", "-o", os.DevNull, "-gcflags=all=-dwarf=false", "."}, {"list", "-m", "-json", "all"}} {
-			cmd := exec.CommandContext(t.Context(), "go", args...)
-			cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Fatalf("go %s: %v\n%s", args[0], err, out)
-			}
-		}
+		compileAhead(t, dir)
 		c := newCloud(t)
 		c.up(t, "--node=stand-in", "--times", "azure/100")
 		run := func(args ...string) (string, error) {

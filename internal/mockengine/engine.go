@@ -59,6 +59,8 @@ type Engine struct {
 	Answers map[string]map[string]any
 	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
 	Before *Engine
+	// Hold, if any, is called before a registration is answered, with the resource's name.
+	Hold func(name string)
 
 	mu        sync.Mutex
 	resources []*Registered
@@ -237,6 +239,9 @@ func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterReso
 		Type: in.GetType(), Name: in.GetName(), URN: urn, Inputs: inputs, RPC: in,
 	})
 	m.engine.mu.Unlock()
+	if m.engine.Hold != nil {
+		m.engine.Hold(in.GetName())
+	}
 	if !in.GetCustom() || m.engine.DryRun {
 		return &pulumirpc.RegisterResourceResponse{Urn: urn}, nil
 	}

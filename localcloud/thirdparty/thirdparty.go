@@ -341,10 +341,16 @@ func (m module) copyFiles(ctx context.Context, source, part string) error {
 	return nil
 }
 
-// Compile compiles the packages of the module in dir into Go's own cache, telling how far it is as Ensure does.
-func Compile(ctx context.Context, dir, title string, say func(format string, args ...any)) error {
-	// Of several packages, go build keeps none: it does not link what is thrown away.
-	if err := goCommand(ctx, dir, title, say, "build", "-v", "-gcflags", CompilerFlags, "./..."); err != nil {
+// Compile compiles the program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already. It
+// tells how far it is as Ensure does.
+func Compile(ctx context.Context, dir, target, title string, say func(format string, args ...any)) error {
+	args := []string{"build", "-v", "-gcflags", CompilerFlags}
+	if target == "" {
+		args = append(args, "./...") // linked as well, and thrown away
+	} else {
+		args = append(args, "-o", target, ".")
+	}
+	if err := goCommand(ctx, dir, title, say, args...); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
 	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -38,9 +39,11 @@ func (c cloud) up(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// down removes it all, also after an interrupt.
+// down removes it all, also after an interrupt, of which a terminal tells every process of the group.
 func (c cloud) down() error {
-	if out, err := c.command(context.Background(), "down").CombinedOutput(); err != nil {
+	cmd := c.command(context.Background(), "down")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("down: %w\n%s", err, out)
 	}
 	return nil

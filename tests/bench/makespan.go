@@ -5,9 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -20,8 +18,6 @@ var forced = []string{"resource-group", "cluster-cluster", "workload-credential-
 
 // step is a line of the engine that tells of the beginning or the end of a resource.
 var step = regexp.MustCompile(` \S+ (\S+) (creating|created) \(`)
-
-var drawing = flag.String("svg", "", "`file` that makespan is to draw the ways into")
 
 // way is one of bringing the stack up, with the times of its resources.
 type way struct {
@@ -105,10 +101,7 @@ func makespanAt(ctx context.Context, checkout, dir string, divisor int) (err err
 			return err
 		}
 	}
-	if err := report(ways, s, divisor, took); err != nil || *drawing == "" {
-		return err
-	}
-	return os.WriteFile(*drawing, draw(ways, divisor), 0o644)
+	return report(ways, s, divisor, took)
 }
 
 // report prints the tables.

@@ -101,7 +101,7 @@ func (f fleet) components(ctx *pulumi.Context) error {
 }
 
 func (f fleet) workload(ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi) error {
-	name, inCluster := workloadName(i), pulumi.Provider(cluster.Provider)
+	name, inCluster := workloadName(i), cluster.InCluster()
 	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(f.resourceGroup),
 		IssuerURL:         cluster.IssuerURL,

@@ -30,7 +30,7 @@ func program(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	inCluster := pulumi.Provider(cluster.Provider)
+	inCluster := cluster.InCluster()
 	identity, err := components.NewWorkloadIdentity(ctx, "mounts", &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
 		IssuerURL:         cluster.IssuerURL,
