@@ -21,10 +21,6 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 	if !strings.HasPrefix(path, l.binDir()+":") {
 		path = l.binDir() + ":" + path
 	}
-	goflags := os.Getenv("GOFLAGS")
-	if flags := "-gcflags=" + thirdparty.CompilerFlags; !strings.Contains(goflags, flags) {
-		goflags = strings.TrimSpace(goflags + " " + flags)
-	}
 	return []variable{
 		{thirdparty.HomeVariable, l.home},
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
@@ -37,7 +33,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"KUBECONFIG", l.path(kubeconfigFile)}, {"KUBECACHEDIR", l.path(cacheDir)}, {"PATH", path},
-		{"GOFLAGS", goflags}, // the engine compiles the program: as it has been compiled ahead
+		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
 }
 

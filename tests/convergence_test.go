@@ -35,9 +35,13 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	if !strings.Contains(first, "my-secret = ") {
 		t.Error("the pod reads no secret")
 	}
+	program := linked(t)
 	c.pulumi(t, "preview", "--expect-no-changes")
 	if _, again := c.up(t); again != first {
 		t.Error("the pod reads something else after another up")
+	}
+	if !os.SameFile(linked(t), program) {
+		t.Error("the program was linked again although it has not changed")
 	}
 
 	// A down that finds half of it gone removes the other half.
@@ -49,6 +53,16 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	if left := c.processes(); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
+}
+
+// linked is the Pulumi program's file. Another link makes another one, while its time changes with each build.
+func linked(t *testing.T) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(filepath.Join(checkout, "bin", "keyvault-aks"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
 }
 
 // killedAt runs up until it prints a text, and kills it. The engine and its plugins end with it, or with the next up.

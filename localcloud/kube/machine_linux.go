@@ -88,7 +88,7 @@ func mountMachine(dir string) error {
 	if err == nil {
 		err = mount("tmpfs", scratch, "tmpfs", 0, "mode=0755")
 	}
-	for _, d := range []string{filepath.Join(run, "aks"), upper, work} {
+	for _, d := range []string{filepath.Join(run, "aks"), filepath.Join(run, "tmp"), upper, work} {
 		if err == nil {
 			err = os.MkdirAll(d, 0o755)
 		}
@@ -101,6 +101,9 @@ func mountMachine(dir string) error {
 	}
 	if err == nil {
 		err = mount(run, "/run", "", unix.MS_BIND|unix.MS_REC, "")
+	}
+	if err == nil {
+		err = os.Setenv("TMPDIR", "/run/tmp") // the runtime leaves files there when it is killed
 	}
 	if err == nil {
 		err = coverKernelParameters("/run/sys")

@@ -303,7 +303,7 @@ func (m module) build(ctx context.Context, source, dir, title string, say func(s
 	for pkg := range m.programs {
 		args = append(args, pkg)
 	}
-	if err := goCommand(ctx, filepath.Join(source, m.dir), title, say, args...); err != nil {
+	if err := goCommand(ctx, filepath.Join(source, m.dir), noStamp, title, say, args...); err != nil {
 		return fmt.Errorf("building %s: %w", m.dir, err)
 	}
 	for pkg, name := range m.programs {
@@ -344,13 +344,13 @@ func (m module) copyFiles(ctx context.Context, source, part string) error {
 // Compile compiles the program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already. It
 // tells how far it is as Ensure does.
 func Compile(ctx context.Context, dir, target, title string, say func(format string, args ...any)) error {
-	args := []string{"build", "-v", "-gcflags", CompilerFlags}
+	args := []string{"build", "-v"}
 	if target == "" {
 		args = append(args, "./...") // linked as well, and thrown away
 	} else {
 		args = append(args, "-o", target, ".")
 	}
-	if err := goCommand(ctx, dir, title, say, args...); err != nil {
+	if err := goCommand(ctx, dir, ProgramFlags(), title, say, args...); err != nil {
 		return fmt.Errorf("compiling %s: %w", title, err)
 	}
 	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()
@@ -376,7 +376,7 @@ func moduleDir(ctx context.Context, dir, path string) (string, error) {
 func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = buildEnv()
+	cmd.Env = buildEnv(noStamp)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -392,6 +392,22 @@ const HomeVariable = "KEYVAULT_AKS_HOME"
 // proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
 var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
 
+// noStamp keeps version control out of what is built, which changes with each commit.
+const noStamp = "-buildvcs=false"
+
+// ProgramFlags are the GOFLAGS of whoever calls, and ours for what they leave open. The Pulumi program is built ahead with them and then by
+// the engine, which with others would link it again, at each command.
+func ProgramFlags() string {
+	flags := strings.Fields(os.Getenv("GOFLAGS"))
+	for _, ours := range []string{"-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
+		name, _, _ := strings.Cut(ours, "=")
+		if !slices.ContainsFunc(flags, func(flag string) bool { return strings.HasPrefix(flag, name+"=") }) {
+			flags = append(flags, ours)
+		}
+	}
+	return strings.Join(flags, " ")
+}
+
 // OutsideEnv is this process's environment without the way into a local cloud, for what is to be had from outside.
 func OutsideEnv() []string {
 	env := os.Environ()
@@ -404,10 +420,10 @@ func OutsideEnv() []string {
 	})
 }
 
-// buildEnv has the builds not depend on what the user has set for his own, and trades memory for time: a quarter of what the
+// buildEnv has the builds depend on no other flags, also where `go env -w` has set some, and trades memory for time: a quarter of what the
 // compiler does is to collect garbage.
-func buildEnv() []string {
-	env := append(OutsideEnv(), "GOFLAGS=", "GOWORK=off")
+func buildEnv(goflags string) []string {
+	env := append(OutsideEnv(), "GOFLAGS="+goflags, "GOWORK=off")
 	if os.Getenv("GOGC") == "" {
 		env = append(env, "GOGC=400")
 	}
@@ -434,10 +450,10 @@ func Waiting(tell func(passed time.Duration)) (stop func()) {
 }
 
 // goCommand runs go and tells how many packages are compiled, since that is all that is known of how far it is.
-func goCommand(ctx context.Context, dir, title string, say func(string, ...any), args ...string) error {
+func goCommand(ctx context.Context, dir, goflags, title string, say func(string, ...any), args ...string) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = buildEnv()
+	cmd.Env = buildEnv(goflags)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var progress lineCounter

@@ -121,3 +121,17 @@ func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
 		}
 	})
 }
+
+func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                           "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-tags=x  -ldflags=-w":       "-tags=x -ldflags=-w -gcflags=all=-dwarf=false -buildvcs=false",
+		"-gcflags=all=-dwarf=false":  "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-gcflags=-N -buildvcs=true": "-gcflags=-N -buildvcs=true -ldflags=-s",
+	} {
+		t.Setenv("GOFLAGS", given)
+		if got := ProgramFlags(); got != want {
+			t.Errorf("with GOFLAGS=%q they are %q, want %q", given, got, want)
+		}
+	}
+}
