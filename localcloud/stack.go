@@ -238,23 +238,29 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 	return made.Salt, yaml.Unmarshal(content, &made)
 }
 
+// outputs are those of the program that the local cloud itself uses.
+type outputs struct{ Kubeconfig, ClusterID, ReadSecretCommand string }
+
 // up brings the stack up, also after a run that was killed.
-func (s *stack) up(ctx context.Context, over []string) error {
+func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error) {
 	if err := s.configure(ctx, over); err != nil {
-		return err
+		return shown, err
 	}
 	if err := s.recover(ctx); err != nil {
-		return err
+		return shown, err
 	}
 	if err := s.stream(ctx, "up", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
-		return fmt.Errorf("pulumi up: %w", err)
+		return shown, fmt.Errorf("pulumi up: %w", err)
+	}
+	printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
+	if err != nil {
+		return shown, err
+	}
+	if err := json.Unmarshal(printed, &shown); err != nil {
+		return shown, fmt.Errorf("reading the stack's outputs: %w", err)
 	}
 	// kubectl uses the cluster of the stack that came up last.
-	kubeconfig, err := s.pulumi(ctx, "stack", "output", "kubeconfig", "--show-secrets")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(s.path(kubeconfigFile), kubeconfig, 0o600)
+	return shown, os.WriteFile(s.path(kubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
 }
 
 // recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
@@ -262,6 +268,9 @@ func (s *stack) up(ctx context.Context, over []string) error {
 func (s *stack) recover(ctx context.Context) error {
 	if err := s.endEngines(); err != nil {
 		return err
+	}
+	if !s.interrupted() {
+		return nil
 	}
 	if _, err := s.pulumi(ctx, "cancel", "--yes"); err != nil {
 		return err
@@ -312,6 +321,15 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
+// interrupted says whether the file backend has a lock, or a state with operations that did not end, or none that can be read. To ask the
+// engine takes it longer.
+func (s *stack) interrupted() bool {
+	backend := s.path(stacksDir, ".pulumi")
+	locks, _ := filepath.Glob(filepath.Join(backend, "locks", "*", "keyvault-aks", s.name, "*"))
+	state, err := os.ReadFile(filepath.Join(backend, "stacks", "keyvault-aks", s.name+".json"))
+	return len(locks) > 0 || err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
+}
+
 // destroy destroys the stack. What is left of it afterwards is an error.
 func (s *stack) destroy(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
@@ -357,24 +375,16 @@ func (s *stack) engine(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // readMounted returns, on a line, the files that the stack's pod has mounted, read from inside it.
-func (s *stack) readMounted(ctx context.Context) (string, error) {
-	out, err := s.pulumi(ctx, "stack", "output", "--json")
-	if err != nil {
-		return "", err
-	}
-	var outputs struct{ ClusterID, ReadSecretCommand string }
-	if err := json.Unmarshal(out, &outputs); err != nil {
-		return "", fmt.Errorf("reading the stack's outputs: %w", err)
-	}
+func (s *stack) readMounted(ctx context.Context, of outputs) (string, error) {
 	// kubectl exec -n <namespace> <pod> -- cat <file>
-	words := strings.Fields(outputs.ReadSecretCommand)
+	words := strings.Fields(of.ReadSecretCommand)
 	split := slices.Index(words, "--")
 	if split < 2 {
 		return "no pod to read from: the stack's test pod is off", nil
 	}
 	mount := filepath.Dir(words[len(words)-1])
 	if s.have.Node == kube.StandInNode {
-		return kube.ReadStandIn(s.path(kubeDir), outputs.ClusterID, words[split-2], words[split-1])
+		return kube.ReadStandIn(s.path(kubeDir), of.ClusterID, words[split-2], words[split-1])
 	}
 	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
 	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),

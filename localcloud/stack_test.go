@@ -51,16 +51,11 @@ func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, script := range map[string]string{
-		thirdparty.Pulumi:  `echo '{"readSecretCommand": "kubectl exec -n ns pod -- cat /mnt/secret"}'`,
-		thirdparty.Kubectl: "echo no such pod >&2; exit 1",
-	} {
-		if err := os.WriteFile(filepath.Join(l.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.WriteFile(filepath.Join(l.binDir(), thirdparty.Kubectl), []byte("#!/bin/sh\necho no such pod >&2; exit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
 	}
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
-	if read, err := s.readMounted(t.Context()); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
 	}
 }

@@ -43,10 +43,11 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err != nil {
 		return err
 	}
-	if err := s.up(ctx, config); err != nil {
+	shown, err := s.up(ctx, config)
+	if err != nil {
 		return err
 	}
-	read, err := s.readMounted(ctx)
+	read, err := s.readMounted(ctx, shown)
 	if err != nil {
 		return err
 	}
