@@ -17,7 +17,7 @@ var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCrede
 // TestScenarioManyServiceAccounts has as many on one identity as there can be, in a cloud where writing a credential takes its time:
 // Azure refuses two at once.
 func TestScenarioManyServiceAccounts(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		dir := filepath.Join(checkout, "tests", "programs", "accounts")
 		compileAhead(t, dir)
 		c := newCloud(t)

@@ -14,7 +14,7 @@ const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive 
 
 // TestScenarioDrift has somebody change by hand what the stack has made.
 func TestScenarioDrift(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
 		outputs := c.outputs(t)
@@ -111,7 +111,7 @@ func (c *cloud) pool(t *testing.T, outputs map[string]string) map[string]any {
 
 // TestScenarioNoSecretLeaks has values that cannot be anywhere by chance.
 func TestScenarioNoSecretLeaks(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
 		markers := map[string]string{"plain": crand.Text(), "quoted": crand.Text() + `"\<&> ` + crand.Text(), "lines": crand.Text() + "\n" + crand.Text()}

@@ -11,7 +11,7 @@ import (
 
 // TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment.
 func TestScenarioRolesAreHonouredLate(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		late := 20 * time.Second
 		if long() {
 			late = time.Minute
@@ -63,7 +63,7 @@ var failedResource = regexp.MustCompile(`(?m)^ {2}\S+ \((\S+)\):$`)
 
 // TestScenarioUpAmongFailingRequests first has one resource fail, and then a fifth of all requests.
 func TestScenarioUpAmongFailingRequests(t *testing.T) {
-	scenario(t, func(t *testing.T, seed uint64, random *rand.Rand) {
+	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
 		one := failing[random.IntN(len(failing))]
 		printed, _, err := c.tryUp(t, "--node=stand-in", "--faults", "rules: ["+one.rule+"]")

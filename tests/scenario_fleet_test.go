@@ -15,7 +15,7 @@ import (
 // TestScenarioFiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and in one
 // namespace. No two mount the same three, and each reads its own as its own identity, and nothing else.
 func TestScenarioFiftyWorkloads(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, random *rand.Rand) {
 		const workloads = 50
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")

@@ -11,7 +11,7 @@ const heldBy = "example.com/held-by-somebody"
 // TestScenarioDestroyIsHeldByAFinalizer has somebody's finalizer keep objects that are deleted: one of a stack in a cluster that stays, and
 // one in the cluster of the stack, which goes with it.
 func TestScenarioDestroyIsHeldByAFinalizer(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+	scenario(t, twice, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
 		first := c.outputs(t)
@@ -26,7 +26,7 @@ func TestScenarioDestroyIsHeldByAFinalizer(t *testing.T) {
 		}
 		one := []struct{ kind, resource string }{
 			{"ServiceAccount", "workload-account-second"}, {"SecretProviderClass", "mount-class"},
-		}[random.IntN(2)]
+		}[seed%2]
 		hold("second", one.kind, "second", `["`+heldBy+`"]`)
 		printed, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview")
 		if err == nil {

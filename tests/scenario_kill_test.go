@@ -15,7 +15,7 @@ var boundary = regexp.MustCompile(` \S+ (\S+) (creat(?:ing|ed)|updat(?:ing|ed)) 
 // after, and brings the stack up at the end. With many seeds the first is killed at every such place, and the others about ten times
 // each, at any moment in the seconds after one: with `make test-faults` fifty times in all.
 func TestScenarioUpIsKilled(t *testing.T) {
-	scenario(t, func(t *testing.T, seed uint64, random *rand.Rand) {
+	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		share, late := 0.12, 500
 		switch {
 		case long() && seed == 1:
@@ -90,7 +90,7 @@ func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
 
 // TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources.
 func TestScenarioDestroyInAnyState(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		c := newCloud(t)
 		left := 1 + random.IntN(36)
 		passed := map[string]bool{}

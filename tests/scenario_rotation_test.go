@@ -55,7 +55,7 @@ done`
 // AKS that is every minute or more.
 func TestScenarioRotation(t *testing.T) {
 	needsRealNode(t)
-	scenario(t, func(t *testing.T, _ uint64, random *rand.Rand) {
+	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		rotations := 5
 		if long() {
 			rotations = 12

@@ -15,7 +15,7 @@ import (
 
 // TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with dev's again.
 func TestScenarioDevToProdAndBack(t *testing.T) {
-	scenario(t, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
 		dev := c.holdings(t)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -17,15 +18,23 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 1, "with how many `seeds` each scenario is tried; with more than one, scenarios are long as well")
+	seeds = flag.Uint64("seeds", 1, "with how many `seeds` each scenario is tried that leaves something to chance; with more than one, scenarios are long as well")
 	seed  = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
 )
 
-// scenario tries a test with seeds. Everything that it leaves to chance it has to take from its random numbers, so that the seed, which
-// a failure shows, is enough to repeat it.
-func scenario(t *testing.T, test func(t *testing.T, seed uint64, random *rand.Rand)) {
+// once and twice are how many seeds are worth trying where little is left to chance: nothing, or one of two cases, which the seed's parity
+// decides.
+const (
+	once  = 1
+	twice = 2
+	every = math.MaxUint64
+)
+
+// scenario tries a test with seeds, at most so many. Everything that it leaves to chance it has to take from its random numbers, so that
+// the seed, which a failure shows, is enough to repeat it.
+func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, random *rand.Rand)) {
 	t.Parallel()
-	first, last := uint64(1), *seeds
+	first, last := uint64(1), min(*seeds, worth)
 	if *seed != 0 {
 		first, last = *seed, *seed
 	}
