@@ -16,7 +16,8 @@ func main() {
 	)
 }
 
-// program is the whole system. The vault, the cluster and the identity do not wait for each other; the mount waits for all three.
+// program is the whole system. The vault, the cluster and the identity do not wait for each other; the mount's
+// roles wait for vault and identity, and what it has in the cluster for all three.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := infra.LoadConfig(ctx, config)
 	if err != nil {

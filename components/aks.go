@@ -158,7 +158,11 @@ type AksWithCsi struct {
 // provider (https://github.com/pulumi/pulumi/issues/14650).
 //
 // With pulumi.Provider a component, and with it all its parts in Azure, would wait until the cluster is there. With InCluster only the
-// objects do.
+// objects do. What has a Kubernetes provider by pulumi.Provider or pulumi.Providers, its own or that of what it is part of, keeps that.
+//
+// It is a transformation, and of several that set options of one resource Pulumi takes the last. The objects of this package's components
+// do not depend on that. It reaches what the program registers, not what a remote component does, such as a Helm v4 Chart: that one
+// takes pulumi.Provider.
 func (c *AksWithCsi) InCluster() pulumi.ResourceOption {
 	return pulumi.Transformations([]pulumi.ResourceTransformation{c.putInCluster})
 }
@@ -219,32 +223,44 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	return c, nil
 }
 
-// putInCluster gives Kubernetes objects the cluster's provider, unless they have another one. They are deleted with the provider, which is
-// deleted or replaced exactly when the cluster is: of that the engine takes no notice where the cluster is what it begins with.
+// putInCluster gives Kubernetes objects the cluster's provider, unless they have another one, and tells this package's components of the
+// cluster, which give it to their objects themselves.
 func (c *AksWithCsi) putInCluster(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-	if component, ok := of.Resource.(interface{ reachesCluster() }); ok {
-		component.reachesCluster()
+	if component, ok := of.Resource.(interface{ reaches(*AksWithCsi) }); ok {
+		component.reaches(c)
 	}
-	if !strings.HasPrefix(of.Type, "kubernetes:") || hasProvider(of) {
+	if !strings.HasPrefix(of.Type, "kubernetes:") || !c.isProvider(of) {
 		return nil
 	}
-	opts := append(of.Opts, pulumi.Provider(c.Provider))
+	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, c.objectOptions()...)}
+}
+
+// objectOptions are those of every object in the cluster. It is deleted with the provider, which is deleted or replaced exactly when the
+// cluster is: of the cluster itself the engine takes no notice where that is what it begins with.
+func (c *AksWithCsi) objectOptions() []pulumi.ResourceOption {
+	opts := []pulumi.ResourceOption{pulumi.Provider(c.Provider)}
 	if c.made {
 		opts = append(opts, pulumi.DeletedWith(c.Provider))
 	}
-	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: opts}
+	return opts
 }
 
-// hasProvider says whether a resource has a provider of its own or from its parent.
-func hasProvider(of *pulumi.ResourceTransformationArgs) bool {
+// isProvider says whether an object has the cluster's provider already, or none.
+func (c *AksWithCsi) isProvider(of *pulumi.ResourceTransformationArgs) bool {
 	opts, err := pulumi.NewResourceOptions(of.Opts...)
 	if err != nil {
-		return false
+		return false // the registration fails with it
 	}
-	parent, ok := opts.Parent.(interface {
-		GetProvider(token string) pulumi.ProviderResource
-	})
-	return opts.Provider != nil || ok && parent.GetProvider(of.Type) != nil
+	has := opts.Provider
+	for _, one := range opts.Providers {
+		if of, ok := one.(*kubernetes.Provider); ok && has == nil {
+			has = of
+		}
+	}
+	if parent, ok := opts.Parent.(withProviders); ok && has == nil {
+		has = parent.GetProvider(of.Type)
+	}
+	return has == nil || has == pulumi.ProviderResource(c.Provider)
 }
 
 // createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.

@@ -2,6 +2,7 @@ package components_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -495,30 +496,66 @@ func TestObjectsGoWithAClusterThatIsMadeAndStayInOneThatExists(t *testing.T) {
 	}
 }
 
-func TestAProviderOfTheirOwnKeepsObjectsOutOfTheCluster(t *testing.T) {
+// identityIn registers a component with an object in a cluster.
+func identityIn(ctx *pulumi.Context, name string, cluster *components.AksWithCsi, opts ...pulumi.ResourceOption) error {
+	_, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
+		ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
+		ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
+	}, opts...)
+	return err
+}
+
+// TestObjectsGoWhereTheirOptionsSay has objects and components with several ways to a cluster.
+func TestObjectsGoWhereTheirOptionsSay(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
-		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
-		if err != nil {
+		one, err1 := components.NewAksWithCsi(ctx, "one", aksArgs())
+		two, err2 := components.NewAksWithCsi(ctx, "two", aksArgs())
+		other, err3 := kubernetes.NewProvider(ctx, "other", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
+		if err := errors.Join(err1, err2, err3); err != nil {
 			return err
 		}
-		other, err := kubernetes.NewProvider(ctx, "other", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
-		if err != nil {
-			return err
+		object := func(name string, opts ...pulumi.ResourceOption) *corev1.ConfigMap {
+			made, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{}, opts...)
+			err1 = errors.Join(err1, err)
+			return made
 		}
-		if _, err := corev1.NewConfigMap(ctx, "object", &corev1.ConfigMapArgs{}, cluster.InCluster(), pulumi.Provider(other)); err != nil {
-			return err
+		component := func(name string, opts ...pulumi.ResourceOption) *pulumi.ResourceState {
+			made := &pulumi.ResourceState{}
+			err1 = errors.Join(err1, ctx.RegisterComponentResource("test:index:Component", name, made, opts...))
+			return made
 		}
-		_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
-			ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
-			ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
-		}, cluster.InCluster(), pulumi.Provider(other))
-		return err
+		object("in-one", one.InCluster())
+		object("child-in-one", pulumi.Parent(object("parent", one.InCluster())))
+		object("in-one-by-both", one.InCluster(), pulumi.Provider(one.Provider))
+		object("in-other", one.InCluster(), pulumi.Provider(other))
+		object("in-other-by-providers", one.InCluster(), pulumi.Providers(other))
+		object("in-other-by-parent", pulumi.Parent(component("by-providers", one.InCluster(), pulumi.Providers(other))))
+		return errors.Join(err1,
+			identityIn(ctx, "a", one, one.InCluster()),
+			identityIn(ctx, "b", two, two.InCluster(), pulumi.Parent(component("around", one.InCluster()))),
+			identityIn(ctx, "c", one, one.InCluster(), pulumi.Provider(other)),
+			identityIn(ctx, "d", one, pulumi.Parent(component("without", one.InCluster()))),
+			identityIn(ctx, "e", one, one.InCluster(), pulumi.Transformations([]pulumi.ResourceTransformation{
+				func(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+					return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, pulumi.Protect(true))}
+				},
+			})),
+		)
 	})
-	for _, object := range []string{"object", "identity-account-account"} {
-		got := e.Get(t, object)
-		if want := e.Get(t, "other").URN; !strings.HasPrefix(got.RPC.GetProvider(), want+"::") || got.RPC.GetDeletedWith() != "" {
-			t.Errorf("%s goes through %s and is deleted with %q", object, got.RPC.GetProvider(), got.RPC.GetDeletedWith())
+	for object, provider := range map[string]string{
+		"in-one": "one-kubernetes", "child-in-one": "one-kubernetes", "in-one-by-both": "one-kubernetes",
+		"in-other": "other", "in-other-by-providers": "other", "in-other-by-parent": "other",
+		"a-account-account": "one-kubernetes", "b-account-account": "two-kubernetes", "c-account-account": "other", "d-account-account": "one-kubernetes",
+		"e-account-account": "one-kubernetes", // and another transformation sets an option
+	} {
+		got, want := e.Get(t, object).RPC, e.Get(t, provider).URN
+		with := want
+		if provider == "other" {
+			with = ""
+		}
+		if !strings.HasPrefix(got.GetProvider(), want+"::") || got.GetDeletedWith() != with {
+			t.Errorf("%s goes through %s and is deleted with %q, want %s", object, got.GetProvider(), got.GetDeletedWith(), want)
 		}
 	}
 }

@@ -109,7 +109,7 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	if args.createsObjects() {
-		if err := c.requireProvider(name, c); err != nil {
+		if err := c.placeObjects(name, c); err != nil {
 			return nil, err
 		}
 	}

@@ -78,17 +78,39 @@ var ErrNoKubernetesProvider = errors.New(
 	"no Kubernetes provider in its options: pass AksWithCsi.InCluster, or pulumi.Provider or pulumi.Providers with one for the cluster")
 
 // withObjects is a part of components that create objects in a cluster.
-type withObjects struct{ inCluster bool }
+type withObjects struct {
+	cluster *AksWithCsi             // where the component is registered with [AksWithCsi.InCluster]
+	options []pulumi.ResourceOption // of each object
+}
 
-// reachesCluster is called when the component is registered with [AksWithCsi.InCluster].
-func (c *withObjects) reachesCluster() { c.inCluster = true }
-
-// requireProvider keeps the component off the default provider, which would use the machine's kubeconfig.
-func (c *withObjects) requireProvider(name string, of interface {
+// withProviders is what is registered, and may hand a provider to its parts.
+type withProviders interface {
+	pulumi.Resource
 	GetProvider(token string) pulumi.ProviderResource
-}) error {
-	if !c.inCluster && of.GetProvider("kubernetes:core/v1:Namespace") == nil {
+}
+
+// reaches is called when the component is registered with [AksWithCsi.InCluster]: with its own first, then with those of what it is part of.
+func (w *withObjects) reaches(cluster *AksWithCsi) {
+	if w.cluster == nil {
+		w.cluster = cluster
+	}
+}
+
+// placeObjects decides where the component's objects go. They name the provider of InCluster themselves, so that no transformation of the
+// importer's loses it. A component without any is kept off the default provider, which would use the machine's kubeconfig.
+func (w *withObjects) placeObjects(name string, of withProviders) error {
+	w.options = []pulumi.ResourceOption{pulumi.Parent(of)}
+	if of.GetProvider("kubernetes:core/v1:Namespace") != nil {
+		return nil // and they inherit it
+	}
+	if w.cluster == nil {
 		return fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
 	}
+	w.options = append(w.options, w.cluster.objectOptions()...)
 	return nil
+}
+
+// object are the options of one of the component's objects.
+func (w *withObjects) object(its ...pulumi.ResourceOption) []pulumi.ResourceOption {
+	return slices.Concat(w.options, its)
 }

@@ -128,7 +128,7 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 	if err := ctx.RegisterComponentResourceV2(secretMountType, name, args.inputs(), c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	if err := c.requireProvider(name, c); err != nil {
+	if err := c.placeObjects(name, c); err != nil {
 		return nil, err
 	}
 	if err := c.logAccess(ctx, args); err != nil {
@@ -190,7 +190,7 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		},
 		OtherFields: kubernetes.UntypedArgs{"spec": spec},
-	}, pulumi.Parent(c), deletedAtOnce)
+	}, c.object(deletedAtOnce)...)
 }
 
 // classSpec is the class's spec as the driver and the provider read it.

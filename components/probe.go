@@ -61,7 +61,7 @@ func (c *SecretMount) newProbe(ctx *pulumi.Context, name string, args *SecretMou
 				Spec: spec,
 			},
 		},
-	}, pulumi.Parent(c), pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount, Update: awaitMount}))
+	}, c.object(pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount, Update: awaitMount}))...)
 	return err
 }
 

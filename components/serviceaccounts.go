@@ -88,7 +88,7 @@ func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args 
 		}
 		created, err := corev1.NewNamespace(ctx, resourceName, &corev1.NamespaceArgs{
 			Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(namespace), Labels: optionalMap(args.namespaceLabels())},
-		}, pulumi.Parent(c))
+		}, c.object()...)
 		if err != nil {
 			return nil, fmt.Errorf("creating the namespace %s: %w", namespace, err)
 		}
@@ -121,7 +121,7 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 			Annotations: annotations,
 			Labels:      optionalMap(account.Labels),
 		},
-	}, pulumi.Parent(c), deletedAtOnce)
+	}, c.object(deletedAtOnce)...)
 	if err != nil {
 		return ready, fmt.Errorf("creating the service account %s: %w", account.Name, err)
 	}

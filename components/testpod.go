@@ -39,7 +39,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 			Labels:    pulumi.StringMap{"azure.workload.identity/use": pulumi.String("true")},
 		},
 		Spec: spec,
-	}, pulumi.Parent(c), pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}))
+	}, c.object(pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}))...)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -325,9 +326,12 @@ func (s *stack) recover(ctx context.Context) error {
 // engine takes it longer.
 func (s *stack) interrupted() bool {
 	backend := s.path(stacksDir, ".pulumi")
-	locks, _ := filepath.Glob(filepath.Join(backend, "locks", "*", "keyvault-aks", s.name, "*"))
+	locks, err := os.ReadDir(filepath.Join(backend, "locks", "organization", "keyvault-aks", s.name))
+	if len(locks) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
 	state, err := os.ReadFile(filepath.Join(backend, "stacks", "keyvault-aks", s.name+".json"))
-	return len(locks) > 0 || err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
+	return err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
 }
 
 // destroy destroys the stack. What is left of it afterwards is an error.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,5 +58,29 @@ func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
 	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
+	}
+}
+
+func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
+	const clean, pending = `{"version": 3, "checkpoint": {"latest": {"resources": []}}}`, `{"checkpoint": {"latest": {"pending_operations": [{}]}}}`
+	for name, of := range map[string]struct {
+		state, lock string
+		want        bool
+	}{
+		"nothing": {clean, "", false}, "a lock": {clean, "{}", true}, "an operation": {pending, "", true}, "half a state": {"", "", true},
+	} {
+		s := &stack{localCloud: &localCloud{home: filepath.Join(t.TempDir(), "[home]")}, name: "dev"}
+		for file, content := range map[string]string{"stacks/keyvault-aks/dev.json": of.state, "locks/organization/keyvault-aks/dev/1.json": of.lock} {
+			if content == "" {
+				continue
+			}
+			file = s.path(stacksDir, ".pulumi", file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.interrupted(); got != of.want {
+			t.Errorf("%s: %t, want %t", name, got, of.want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,12 +36,18 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	if !strings.Contains(first, "my-secret = ") {
 		t.Error("the pod reads no secret")
 	}
-	program := linked(t)
+	program, err := os.Open(filepath.Join(checkout, "bin", "keyvault-aks")) // while it is open no other file can have its place
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer program.Close()
 	c.pulumi(t, "preview", "--expect-no-changes")
 	if _, again := c.up(t); again != first {
 		t.Error("the pod reads something else after another up")
 	}
-	if !os.SameFile(linked(t), program) {
+	before, err := program.Stat()
+	now, err2 := os.Stat(program.Name())
+	if err := errors.Join(err, err2); err != nil || !os.SameFile(before, now) {
 		t.Error("the program was linked again although it has not changed")
 	}
 
@@ -53,16 +60,6 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	if left := c.processes(); len(left) > 0 {
 		t.Errorf("processes are left: %q", left)
 	}
-}
-
-// linked is the Pulumi program's file. Another link makes another one, while its time changes with each build.
-func linked(t *testing.T) os.FileInfo {
-	t.Helper()
-	info, err := os.Stat(filepath.Join(checkout, "bin", "keyvault-aks"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info
 }
 
 // killedAt runs up until it prints a text, and kills it. The engine and its plugins end with it, or with the next up.

@@ -62,9 +62,9 @@ func compileAhead(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"build", "-gcflags=all=-dwarf=false", "-o", project.Runtime.Options.BuildTarget, "."}, {"list", "-m", "-json", "all"}} {
+	for _, args := range [][]string{{"build", "-o", project.Runtime.Options.BuildTarget, "."}, {"list", "-m", "-json", "all"}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=", "GOWORK=off")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", args[0], err, out)
 		}

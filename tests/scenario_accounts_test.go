@@ -80,9 +80,10 @@ func TestScenarioManyServiceAccounts(t *testing.T) {
 		statuses := make(chan int, together)
 		for i := range together {
 			go func() {
+				status := 0
+				defer func() { statuses <- status }()
 				body := fmt.Sprintf(`{"properties": {"issuer": "https://example.com/", "subject": "s%d", "audiences": ["a"]}}`, i)
-				status, _ := c.request(t, http.MethodPut, fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31", identity, i), body)
-				statuses <- status
+				status, _ = c.request(t, http.MethodPut, fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31", identity, i), body)
 			}()
 		}
 		refused := 0

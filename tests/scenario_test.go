@@ -44,7 +44,7 @@ func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, r
 			t.Cleanup(func() {
 				if t.Failed() {
 					name, _, _ := strings.Cut(t.Name(), "/")
-					t.Logf("to repeat it: go test -run '^%s$' . -seed %d", name, s)
+					t.Logf("to repeat it: go test -run '^%s$' . -seeds %d -seed %d", name, *seeds, s)
 				}
 			})
 			test(t, s, rand.New(rand.NewPCG(s, 0)))

@@ -401,7 +401,8 @@ func ProgramFlags() string {
 	flags := strings.Fields(os.Getenv("GOFLAGS"))
 	for _, ours := range []string{"-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
 		name, _, _ := strings.Cut(ours, "=")
-		if !slices.ContainsFunc(flags, func(flag string) bool { return strings.HasPrefix(flag, name+"=") }) {
+		given := func(flag string) bool { return strings.HasPrefix("-"+strings.TrimLeft(flag, `'"-`), name+"=") }
+		if !slices.ContainsFunc(flags, given) {
 			flags = append(flags, ours)
 		}
 	}

@@ -124,10 +124,11 @@ func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
 
 func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
 	for given, want := range map[string]string{
-		"":                           "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"-tags=x  -ldflags=-w":       "-tags=x -ldflags=-w -gcflags=all=-dwarf=false -buildvcs=false",
-		"-gcflags=all=-dwarf=false":  "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"-gcflags=-N -buildvcs=true": "-gcflags=-N -buildvcs=true -ldflags=-s",
+		"":                                  "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-tags=x  -ldflags=-w":              "-tags=x -ldflags=-w -gcflags=all=-dwarf=false -buildvcs=false",
+		"-gcflags=all=-dwarf=false":         "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-gcflags=-N -buildvcs=true":        "-gcflags=-N -buildvcs=true -ldflags=-s",
+		"'-ldflags=-s -X a=b' --gcflags=-N": "'-ldflags=-s -X a=b' --gcflags=-N -buildvcs=false",
 	} {
 		t.Setenv("GOFLAGS", given)
 		if got := ProgramFlags(); got != want {

@@ -31,7 +31,7 @@ func (c cloud) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// up brings the dev stack up.
+// up brings a stack up, dev unless told otherwise.
 func (c cloud) up(ctx context.Context, args ...string) error {
 	if out, err := c.command(ctx, append([]string{"up"}, args...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("up: %w\n%s", err, out)

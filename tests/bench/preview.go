@@ -20,7 +20,6 @@ func preview(ctx context.Context, checkout, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	env = append(env, "PULUMI_SKIP_UPDATE_CHECK=true")
 	var times []time.Duration
 	for range 3 {
 		begin := time.Now()

@@ -231,6 +231,7 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 			}
 		}
 	}
+	fmt.Printf("\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n", goalAgainstBare, goalOfGrowth)
 	fmt.Printf("\nWith components, for each workload, in ms:\n\n| |")
 	for _, count := range counts {
 		fmt.Printf(" %d |", count)
