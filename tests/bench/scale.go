@@ -14,7 +14,11 @@ import (
 	"strings"
 )
 
-var sizes = flag.String("sizes", "10,100,1000", "how many `workloads` scale is measured with, from few to many")
+var (
+	sizes = flag.String("sizes", "10,100,1000", "how many `workloads` scale is measured with, from few to many")
+	saved = flag.Int("saved", 100, "up to how many `workloads` scale is also measured with an engine that saves the whole state after each step, as "+
+		"it does by itself, and which takes the square of their number")
+)
 
 // The goals of scale at the largest size.
 const (
@@ -38,8 +42,14 @@ func scale(ctx context.Context, checkout, dir string) error {
 		runs[count] = &[2]fleetRun{}
 		for j := range 2 {
 			bare := (i + j) % 2 // not always the same one first
-			var err error
-			if runs[count][bare], err = upFleet(ctx, checkout, dir, count, bare == 1); err != nil {
+			run := &runs[count][bare]
+			if err := run.measure(ctx, checkout, dir, count, bare == 1, false); err != nil {
+				return err
+			}
+			if count > *saved {
+				continue
+			}
+			if err := run.measure(ctx, checkout, dir, count, bare == 1, true); err != nil {
 				return err
 			}
 		}
@@ -48,25 +58,33 @@ func scale(ctx context.Context, checkout, dir string) error {
 	return nil
 }
 
-// fleetRun is what a stack that is not there yet took.
-type fleetRun struct{ preview, up measured }
+// fleetRun is what a stack that is not there yet took. In up the engine saves its state at the end, in saving after each step.
+type fleetRun struct{ preview, up, saving measured }
 
-func upFleet(ctx context.Context, checkout, dir string, workloads int, bare bool) (run fleetRun, err error) {
+// measure brings up a stack in a local cloud of its own.
+func (run *fleetRun) measure(ctx context.Context, checkout, dir string, workloads int, bare, saving bool) (err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
-		return run, err
+		return err
 	}
 	defer func() { err = errors.Join(err, f.down()) }()
 	stack := fmt.Sprintf("s%d-%t", workloads, bare)
 	if err := f.configure(ctx, stack, workloads, bare); err != nil {
-		return run, err
+		return err
 	}
-	if run.preview, err = f.measure(ctx, stack, "preview"); err != nil {
-		return run, err
+	name, up := "up, state saved at the end", &run.up
+	if saving {
+		name, up = "up", &run.saving
+	} else {
+		if run.preview, err = f.measure(ctx, stack, "preview"); err != nil {
+			return err
+		}
+		fmt.Fprintf(os.Stderr, "%d workloads, bare %t: preview %.1f s\n", workloads, bare, run.preview.wall.Seconds())
+		f.env = append(f.env, "PULUMI_SKIP_CHECKPOINTS=true")
 	}
-	run.up, err = f.measure(ctx, stack, "up", "--yes", "--skip-preview")
-	fmt.Fprintf(os.Stderr, "%d workloads, bare %t: preview %.1f s, up %.1f s\n", workloads, bare, run.preview.wall.Seconds(), run.up.wall.Seconds())
-	return run, err
+	*up, err = f.measure(ctx, stack, "up", "--yes", "--skip-preview")
+	fmt.Fprintf(os.Stderr, "%d workloads, bare %t: %s %.1f s\n", workloads, bare, name, up.wall.Seconds())
+	return err
 }
 
 // checkScale previews the fleet in one local cloud, which previews leave as it is, with the components and bare in turn. It compares
@@ -215,10 +233,13 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 	commands := []struct {
 		name string
 		of   func(fleetRun) measured
-	}{{"preview", func(r fleetRun) measured { return r.preview }}, {"up", func(r fleetRun) measured { return r.up }}}
+	}{{"preview", func(r fleetRun) measured { return r.preview }}, {"up, state saved at the end", func(r fleetRun) measured { return r.up }}, {"up", func(r fleetRun) measured { return r.saving }}}
 	for _, count := range counts {
 		for _, command := range commands {
 			with, bare := command.of(runs[count][0]), command.of(runs[count][1])
+			if with.wall == 0 {
+				continue
+			}
 			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(), with.wall.Seconds()/bare.wall.Seconds())
 			for _, of := range []struct {
 				name     string
@@ -242,7 +263,12 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 			fmt.Printf("| %s, %s |", command.name, name)
 			var each []float64
 			for _, count := range counts {
-				each = append(each, 1000*of(command.of(runs[count][0]))/float64(count))
+				m := command.of(runs[count][0])
+				if m.wall == 0 {
+					fmt.Printf(" |")
+					continue
+				}
+				each = append(each, 1000*of(m)/float64(count))
 				fmt.Printf(" %.1f |", each[len(each)-1])
 			}
 			if len(each) > 1 {
