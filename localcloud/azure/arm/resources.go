@@ -33,7 +33,11 @@ func save(tx *store.Tx, res object) error {
 
 // under lists the resources of a type below a path; an empty type stands for all.
 func under(tx *store.Tx, path, kind string) ([]object, error) {
-	all, err := store.List[object](tx, resources, strings.ToLower(path)+"/")
+	within := "" // each path has the last part of its type before its name
+	if i := strings.LastIndexByte(kind, '/'); i >= 0 {
+		within = strings.ToLower(kind[i:]) + "/"
+	}
+	all, err := store.ListWith[object](tx, resources, strings.ToLower(path)+"/", within)
 	return slices.DeleteFunc(all, func(res object) bool {
 		return kind != "" && !strings.EqualFold(text(res, "type"), kind)
 	}), err

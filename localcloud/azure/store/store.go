@@ -92,7 +92,10 @@ func Delete(tx *Tx, bucket, key string) error {
 }
 
 // List reads every value whose key starts with prefix, in the order of the keys.
-func List[T any](tx *Tx, bucket, prefix string) ([]T, error) {
+func List[T any](tx *Tx, bucket, prefix string) ([]T, error) { return ListWith[T](tx, bucket, prefix, "") }
+
+// ListWith is List of the values whose key also contains a text. The others are not decoded, which is what takes time.
+func ListWith[T any](tx *Tx, bucket, prefix, within string) ([]T, error) {
 	b := tx.tx.Bucket([]byte(bucket))
 	if b == nil {
 		return nil, nil
@@ -100,6 +103,9 @@ func List[T any](tx *Tx, bucket, prefix string) ([]T, error) {
 	var values []T
 	c := b.Cursor()
 	for k, data := c.Seek([]byte(prefix)); k != nil && bytes.HasPrefix(k, []byte(prefix)); k, data = c.Next() {
+		if !bytes.Contains(k, []byte(within)) {
+			continue
+		}
 		var value T
 		if err := json.Unmarshal(data, &value); err != nil {
 			return nil, fmt.Errorf("reading %s %q from the store: %w", bucket, k, err)
