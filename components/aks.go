@@ -3,6 +3,7 @@ package components
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
@@ -229,10 +230,10 @@ func (c *AksWithCsi) putInCluster(of *pulumi.ResourceTransformationArgs) *pulumi
 	if component, ok := of.Resource.(interface{ reaches(*AksWithCsi) }); ok {
 		component.reaches(c)
 	}
-	if !strings.HasPrefix(of.Type, "kubernetes:") || !c.isProvider(of) {
+	if !strings.HasPrefix(of.Type, "kubernetes:") || c.isElsewhere(of) {
 		return nil
 	}
-	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, c.objectOptions()...)}
+	return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: slices.Concat(of.Opts, c.objectOptions())}
 }
 
 // objectOptions are those of every object in the cluster. It is deleted with the provider, which is deleted or replaced exactly when the
@@ -245,22 +246,22 @@ func (c *AksWithCsi) objectOptions() []pulumi.ResourceOption {
 	return opts
 }
 
-// isProvider says whether an object has the cluster's provider already, or none.
-func (c *AksWithCsi) isProvider(of *pulumi.ResourceTransformationArgs) bool {
+// isElsewhere says whether an object has a provider, of its own or from its parent, that is not the cluster's.
+func (c *AksWithCsi) isElsewhere(of *pulumi.ResourceTransformationArgs) bool {
 	opts, err := pulumi.NewResourceOptions(of.Opts...)
 	if err != nil {
-		return false // the registration fails with it
+		return true // the registration fails with it
 	}
 	has := opts.Provider
 	for _, one := range opts.Providers {
-		if of, ok := one.(*kubernetes.Provider); ok && has == nil {
-			has = of
+		if _, ok := one.(*kubernetes.Provider); ok && has == nil {
+			has = one
 		}
 	}
 	if parent, ok := opts.Parent.(withProviders); ok && has == nil {
 		has = parent.GetProvider(of.Type)
 	}
-	return has == nil || has == pulumi.ProviderResource(c.Provider)
+	return has != nil && has != pulumi.ProviderResource(c.Provider)
 }
 
 // createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.

@@ -322,8 +322,8 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
-// interrupted says whether the file backend has a lock, or a state with operations that did not end, or none that can be read. To ask the
-// engine takes it longer.
+// interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that can be read. To
+// ask the engine takes longer.
 func (s *stack) interrupted() bool {
 	backend := s.path(stacksDir, ".pulumi")
 	locks, err := os.ReadDir(filepath.Join(backend, "locks", "organization", "keyvault-aks", s.name))

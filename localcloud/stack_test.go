@@ -67,7 +67,7 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 		state, lock string
 		want        bool
 	}{
-		"nothing": {clean, "", false}, "a lock": {clean, "{}", true}, "an operation": {pending, "", true}, "half a state": {"", "", true},
+		"nothing": {clean, "", false}, "a lock": {clean, "{}", true}, "an operation": {pending, "", true}, "no state": {"", "", true},
 	} {
 		s := &stack{localCloud: &localCloud{home: filepath.Join(t.TempDir(), "[home]")}, name: "dev"}
 		for file, content := range map[string]string{"stacks/keyvault-aks/dev.json": of.state, "locks/organization/keyvault-aks/dev/1.json": of.lock} {

@@ -92,7 +92,9 @@ func Delete(tx *Tx, bucket, key string) error {
 }
 
 // List reads every value whose key starts with prefix, in the order of the keys.
-func List[T any](tx *Tx, bucket, prefix string) ([]T, error) { return ListWith[T](tx, bucket, prefix, "") }
+func List[T any](tx *Tx, bucket, prefix string) ([]T, error) {
+	return ListWith[T](tx, bucket, prefix, "")
+}
 
 // ListWith is List of the values whose key also contains a text. The others are not decoded, which is what takes time.
 func ListWith[T any](tx *Tx, bucket, prefix, within string) ([]T, error) {
