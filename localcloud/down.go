@@ -10,8 +10,8 @@ import (
 )
 
 // down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be destroyed
-// any more is removed with the cloud that it was in.
-func (l *localCloud) down(ctx context.Context) error {
+// any more, or need not be, is removed with the cloud that it was in.
+func (l *localCloud) down(ctx context.Context, skipDestroy bool) error {
 	if _, err := os.Stat(l.home); errors.Is(err, os.ErrNotExist) {
 		say("there is no local cloud at %s", l.home)
 		return nil
@@ -21,7 +21,11 @@ func (l *localCloud) down(ctx context.Context) error {
 		return err
 	}
 	defer done()
-	for _, name := range l.stackNames() {
+	var stacks []string
+	if !skipDestroy {
+		stacks = l.stackNames()
+	}
+	for _, name := range stacks {
 		if err := l.destroy(ctx, name); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()

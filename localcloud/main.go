@@ -33,6 +33,7 @@ func command() *cobra.Command {
 	var project, home, stack, failing string
 	var config []string
 	var serve serving
+	var skipDestroy bool
 	node := nodeFlag{}
 	root := &cobra.Command{
 		Use:           "localcloud",
@@ -71,16 +72,18 @@ func command() *cobra.Command {
 	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed at https://localcloud.internal/faults")
 	up.Flags().StringVar(&serve.Times, "times", "instant", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts")
 	up.Flags().StringVar(&serve.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
+	down := &cobra.Command{
+		Use: "down", Short: "Destroy the stacks, stop the local cloud and remove its state", Args: cobra.NoArgs,
+		RunE: withHome(func(l *localCloud, ctx context.Context) error { return l.down(ctx, skipDestroy) }),
+	}
+	down.Flags().BoolVar(&skipDestroy, "skip-destroy", false, "do not destroy the stacks first: they go with the cloud that they are in")
 	root.AddCommand(
 		up,
 		&cobra.Command{
 			Use: "prepare", Short: "Install and build what the first up would, and start nothing", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).prepareMachine),
 		},
-		&cobra.Command{
-			Use: "down", Short: "Destroy the stacks, stop the local cloud and remove its state", Args: cobra.NoArgs,
-			RunE: withHome((*localCloud).down),
-		},
+		down,
 		&cobra.Command{
 			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).status),
