@@ -15,17 +15,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -34,9 +37,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
+// ending is done when the tests are interrupted: those that run fail at their next command and clean up, and no other begins.
+var ending = context.Background()
+
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		ctx, stop := signal.NotifyContext(ending, os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		ending = ctx
 		dir, err := os.MkdirTemp("", "e2e-")
 		if err == nil {
 			err = os.Setenv("TMPDIR", dir)
@@ -116,6 +125,9 @@ type cloud struct {
 // newCloud returns one that is taken down when the test ends.
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
+	if ending.Err() != nil {
+		t.Fatal("interrupted")
+	}
 	program := filepath.Join(checkout, "bin", "localcloud")
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("%v: build it with `make build`", err)
@@ -138,7 +150,8 @@ func newCloud(t *testing.T) *cloud {
 		if t.Failed() {
 			c.showLogs(t)
 		}
-		c.down(t)
+		// What destroying leaves is for the tests to see that are about it.
+		c.down(t, "--skip-destroy")
 	})
 	return c
 }
@@ -173,8 +186,16 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	for _, cluster := range have {
 		clusters.Store(cluster, nil)
 	}
-	return exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"),
+	return exec.CommandContext(untilEnding(t), filepath.Join(checkout, "bin", "localcloud"),
 		append([]string{"--project", c.project, "--home", c.home}, args...)...)
+}
+
+// untilEnding is the test's context, done when the tests are interrupted, too.
+func untilEnding(t *testing.T) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	stop := context.AfterFunc(ending, cancel)
+	context.AfterFunc(ctx, func() { stop() })
+	return ctx
 }
 
 // up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to keep.
@@ -204,11 +225,12 @@ func withoutLastLine(printed string) (rest, last string) {
 	return printed[:i], printed[i:]
 }
 
-func (c *cloud) down(t *testing.T) {
+func (c *cloud) down(t *testing.T, args ...string) {
 	t.Helper()
-	cmd := c.command(t, "down")
-	// The test's context has ended where this is its clean-up.
+	cmd := c.command(t, append([]string{"down"}, args...)...)
+	// The test's context has ended where this is its clean-up, and Ctrl-C is for what it cleans up.
 	cmd = exec.Command(cmd.Path, cmd.Args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.CombinedOutput()
 	c.said.Write(out)
 	if err != nil {
@@ -264,7 +286,7 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 	for _, match := range exported.FindAllStringSubmatch(string(env), -1) {
 		variables = append(variables, match[1]+"="+match[2])
 	}
-	cmd := exec.CommandContext(t.Context(), filepath.Join(c.home, "bin", program), args...)
+	cmd := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "bin", program), args...)
 	cmd.Env, cmd.Dir = variables, c.project
 	return cmd, nil
 }
@@ -313,11 +335,50 @@ func (c *cloud) apply(t *testing.T, manifests string) {
 // outputs are the stack's, without the secret ones.
 func (c *cloud) outputs(t *testing.T) map[string]string {
 	t.Helper()
-	var outputs map[string]string
-	if err := json.Unmarshal([]byte(c.pulumi(t, "stack", "output", "--json")), &outputs); err != nil {
-		t.Fatal(err)
+	outputs := map[string]string{}
+	for _, r := range c.checkpoint(t).Resources {
+		if r.Type == "pulumi:pulumi:Stack" {
+			for name, value := range r.Outputs {
+				if plain, ok := value.(string); ok {
+					outputs[name] = plain
+				}
+			}
+		}
 	}
 	return outputs
+}
+
+// resource is one of a stack's state.
+type resource struct {
+	URN, ID, Type string
+	Outputs       map[string]any
+}
+
+// checkpoint is the state of the stack that was brought up, as the engine's backend keeps it: `pulumi stack export` says the same, a second
+// later.
+type checkpoint struct {
+	Resources []resource
+	Pending   []json.RawMessage `json:"pending_operations"`
+}
+
+func (c *cloud) checkpoint(t *testing.T) checkpoint {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(c.home, "stacks", ".pulumi", "stacks", "keyvault-aks", "*.json"))
+	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "test.json" }) // a second program's
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the stacks are %q: %v", files, err)
+	}
+	var file struct {
+		Checkpoint struct{ Latest checkpoint }
+	}
+	content, err := os.ReadFile(files[0])
+	if err == nil {
+		err = json.Unmarshal(content, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Checkpoint.Latest
 }
 
 // azure are the options with which Azure's clients reach this cloud, and who they are: the subscription's owner.
@@ -347,13 +408,14 @@ func armOptions(options azcore.ClientOptions) *arm.ClientOptions {
 	return &arm.ClientOptions{ClientOptions: options}
 }
 
-// failedMount waits for the event by which the kubelet says why a pod's volume is not mounted, and returns it.
-func (c *cloud) failedMount(t *testing.T, namespace, pod string) string {
+// wantRefusedMounts waits for the events by which the kubelet says why volumes of pods are not mounted, until each pod has had one with
+// the text that is wanted of it. There may be others before: the API server, for one, refuses a node the tokens of a pod that its
+// authorizer has not seen yet.
+func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[string]string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(untilEnding(t), 90*time.Second)
 	defer cancel()
-	prepared, err := c.prepare(t, "kubectl", "get", "events", "--namespace", namespace, "--watch", "--output=json",
-		"--field-selector=reason=FailedMount,involvedObject.name="+pod)
+	prepared, err := c.prepare(t, "kubectl", "get", "events", "--namespace", namespace, "--watch", "--output=json", "--field-selector=reason=FailedMount")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -367,16 +429,22 @@ func (c *cloud) failedMount(t *testing.T, namespace, pod string) string {
 		t.Fatal(err)
 	}
 	defer func() { cancel(); _ = cmd.Wait() }()
-	decoder := json.NewDecoder(out)
-	for {
+	said, left := map[string]string{}, maps.Clone(want)
+	for decoder := json.NewDecoder(out); len(left) > 0; {
 		var event struct {
-			Message string `json:"message"`
+			Message        string
+			InvolvedObject struct{ Name string }
 		}
 		if err := decoder.Decode(&event); err != nil {
-			t.Fatalf("waiting for the FailedMount event of pod %s: %v", pod, errors.Join(err, ctx.Err()))
+			for pod, refusal := range left {
+				t.Errorf("pod %s: no FailedMount event with %s, the last said %q: %v", pod, refusal, said[pod], errors.Join(err, ctx.Err()))
+			}
+			return
 		}
-		if strings.Contains(event.Message, "MountVolume.SetUp failed") {
-			return event.Message
+		pod := event.InvolvedObject.Name
+		said[pod] = event.Message
+		if refusal, ok := left[pod]; ok && strings.Contains(event.Message, "MountVolume.SetUp failed") && strings.Contains(event.Message, refusal) {
+			delete(left, pod)
 		}
 	}
 }

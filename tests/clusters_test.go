@@ -72,7 +72,7 @@ func wantPrivateClusters(t *testing.T, c *cloud, first map[string]string) {
 		c.wantReachedInside(t, *made["translated"].ID, *translated.PrivateFQDN, *made["routed"].ID)
 	})
 	t.Run("a private DNS zone can be given up", func(t *testing.T) {
-		p.configure(t, "routedZone", "none")
+		p.configure(t, map[string]string{"routedZone": "none"})
 		p.up(t)
 		p.pulumi(t, "preview", "--expect-no-changes")
 		after := p.clusters(t)["routed"]

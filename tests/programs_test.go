@@ -17,6 +17,7 @@ import (
 type program struct {
 	*cloud
 	dir, configFile string
+	env             []string     // what the engine runs with besides
 	said            bytes.Buffer // all that the engine has printed
 }
 
@@ -38,9 +39,7 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 	if err := os.Rename(filepath.Join(init, "Pulumi.test.yaml"), p.configFile); err != nil {
 		t.Fatal(err)
 	}
-	for key, value := range configuration {
-		p.configure(t, key, value)
-	}
+	p.configure(t, configuration)
 	return p
 }
 
@@ -71,14 +70,18 @@ func compileAhead(t *testing.T, dir string) {
 	}
 }
 
-func (p *program) configure(t *testing.T, key, value string) {
+// configure sets values of the configuration at once: each command of the engine takes most of a second.
+func (p *program) configure(t *testing.T, configuration map[string]string) {
 	t.Helper()
-	key, secret := strings.CutSuffix(key, "!")
-	args := []string{"config", "set"}
-	if secret {
-		args = append(args, "--secret")
+	args := []string{"config", "set-all"}
+	for key, value := range configuration {
+		kind := "--plaintext"
+		if name, secret := strings.CutSuffix(key, "!"); secret {
+			key, kind = name, "--secret"
+		}
+		args = append(args, kind, key+"="+value)
 	}
-	p.pulumi(t, append(args, "--", key, value)...)
+	p.pulumi(t, args...)
 }
 
 func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
@@ -88,6 +91,7 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 		t.Fatal(err)
 	}
 	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+p.configFile)
+	cmd.Env = append(cmd.Env, p.env...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -18,45 +18,16 @@ var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCrede
 // Azure refuses two at once.
 func TestScenarioManyServiceAccounts(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
-		dir := filepath.Join(checkout, "tests", "programs", "accounts")
-		compileAhead(t, dir)
 		c := newCloud(t)
 		c.up(t, "--node=stand-in", "--times", "azure/100")
-		run := func(args ...string) (string, error) {
-			cmd, err := c.prepare(t, "pulumi", append(args, "--non-interactive")...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd.Dir, cmd.Env = dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+filepath.Join(c.home, "test.yaml"))
-			out, err := cmd.CombinedOutput()
-			return string(out), err
-		}
-		must := func(args ...string) string {
-			t.Helper()
-			out, err := run(args...)
-			if err != nil {
-				t.Fatalf("pulumi %s: %v\n%s", args[0], err, out)
-			}
-			return out
-		}
-		outputs := c.outputs(t)
-		init := t.TempDir() // the engine writes the salt of the stack's secrets beside the Pulumi.yaml that it finds
-		if err := os.WriteFile(filepath.Join(init, "Pulumi.yaml"), []byte("name: accounts\nruntime: go\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		must("stack", "init", "test", "--cwd", init)
-		if err := os.Rename(filepath.Join(init, "Pulumi.test.yaml"), filepath.Join(c.home, "test.yaml")); err != nil {
-			t.Fatal(err)
-		}
-		must("config", "set", "resourceGroupName", "keyvault-demo")
-		must("config", "set", "issuerUrl", outputs["issuerUrl"])
-
-		must("config", "set", "count", "21")
-		if out, err := run("preview"); err == nil || !strings.Contains(out, "serviceAccounts") {
+		p := newProgram(t, c, "tests/programs/accounts", map[string]string{
+			"resourceGroupName": "keyvault-demo", "issuerUrl": c.outputs(t)["issuerUrl"], "count": "21",
+		})
+		if out, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(out+err.Error(), "serviceAccounts") {
 			t.Errorf("a preview with 21: %v\n%s", err, out)
 		}
-		must("config", "set", "count", "20")
-		must("up", "--yes", "--skip-preview")
+		p.configure(t, map[string]string{"count": "20"})
+		p.pulumi(t, "up", "--yes", "--skip-preview")
 		credentials := 0
 		for _, id := range c.resources(t) {
 			if strings.Contains(id, "/federatedidentitycredentials/many") {
@@ -66,7 +37,7 @@ func TestScenarioManyServiceAccounts(t *testing.T) {
 		if credentials != 20 {
 			t.Errorf("there are %d credentials", credentials)
 		}
-		must("destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
 		if err != nil {
 			t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// readerPod mounts the stack's class and has no limits, so that its container can read all the time.
+// readerPod mounts the stack's class. Its container reads without a pause, with a part of a processor: others are at work beside it.
 const readerPod = `
 apiVersion: v1
 kind: Pod
@@ -31,6 +31,7 @@ spec:
       image: busybox:1.35.0
       command: [sleep, infinity]
       securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+      resources: {requests: {cpu: 10m}, limits: {cpu: 300m}}
       volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
   volumes:
     - name: v
@@ -161,7 +162,7 @@ func startReader(t *testing.T, c *cloud, namespace string) *podReader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(untilEnding(t))
 	cmd := exec.CommandContext(ctx, prepared.Path, prepared.Args[1:]...)
 	cmd.Env, cmd.Stderr = prepared.Env, os.Stderr
 	out, err := cmd.StdoutPipe()

@@ -112,27 +112,14 @@ func (c *cloud) faults(t *testing.T) (met int) {
 	return report.Faults
 }
 
-// resource is one of the stack's state.
-type resource struct {
-	URN, ID, Type string
-	Outputs       map[string]any
-}
-
+// state are the resources of the stack, on none of which an operation is left in the middle.
 func (c *cloud) state(t *testing.T) []resource {
 	t.Helper()
-	var exported struct {
-		Deployment struct {
-			Resources []resource
-			Pending   []json.RawMessage `json:"pending_operations"`
-		}
-	}
-	if err := json.Unmarshal([]byte(c.pulumi(t, "stack", "export")), &exported); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(exported.Deployment.Pending); n > 0 {
+	state := c.checkpoint(t)
+	if n := len(state.Pending); n > 0 {
 		t.Errorf("the state has %d pending operations", n)
 	}
-	return exported.Deployment.Resources
+	return state.Resources
 }
 
 // called finds the resource with a name in the state.

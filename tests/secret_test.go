@@ -265,9 +265,7 @@ spec:
     - name: v
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
 `, pod, namespace, test.account, test.class))
-			if message := c.failedMount(t, namespace, pod); !strings.Contains(message, test.refusal) {
-				t.Errorf("refused with %q, want %s", message, test.refusal)
-			}
+			c.wantRefusedMounts(t, namespace, map[string]string{pod: test.refusal})
 			if phase := c.kubectl(t, "get", "pod", "-n", namespace, pod, "--output=jsonpath={.status.phase}"); phase != "Pending" {
 				t.Errorf("the pod is %s", phase)
 			}

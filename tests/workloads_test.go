@@ -103,8 +103,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	})
 	t.Run("other Versions restart the Deployment, and another Rotate makes a value anew", func(t *testing.T) {
 		started := c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name")
-		p.configure(t, "givenVersion", latest(t, secrets, "given"))
-		p.configure(t, "rotate", "twice")
+		p.configure(t, map[string]string{"givenVersion": latest(t, secrets, "given"), "rotate": "twice"})
 		p.up(t)
 		again := getSecret(t, secrets, "generated")
 		if again == generated {
