@@ -22,14 +22,14 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, build bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, serve)
+	have, err := l.prepare(ctx, node, serve, build)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, build bool) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving)
 	if err != nil {
 		return nil, err
 	}
-	programs, err := l.machine(ctx, node)
+	programs, err := l.machine(ctx, node, build)
 	if err != nil {
 		return nil, err
 	}
@@ -80,16 +80,16 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving)
 	return have, writeJSON(l.path(setupFile), have)
 }
 
-// machine installs and builds what is shared by all local clouds of this machine, and compiles the program.
-func (l *localCloud) machine(ctx context.Context, node kube.Node) (thirdparty.Programs, error) {
+// machine installs and builds what is shared by all local clouds of this machine, and compiles the program if it is to.
+func (l *localCloud) machine(ctx context.Context, node kube.Node, build bool) (thirdparty.Programs, error) {
 	if node == kube.RealNode {
 		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
 			return nil, err
 		}
 	}
 	programs, err := thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
-	if err != nil {
-		return nil, err
+	if err != nil || !build {
+		return programs, err
 	}
 	return programs, l.compileProgram(ctx)
 }
@@ -100,7 +100,7 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode
 	}
-	_, err := l.machine(ctx, node)
+	_, err := l.machine(ctx, node, true)
 	return err
 }
 

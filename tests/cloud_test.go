@@ -119,7 +119,11 @@ var checkout = func() string {
 type cloud struct {
 	project string // the checkout whose program runs in it
 	home    string
+	builds  bool         // whether up looks for what there is to build, as a user's does; else the engine alone does
 	said    bytes.Buffer // all that its commands have printed
+
+	env    []string // what its programs run with
+	envPID int      // of the local cloud that said so
 }
 
 // newCloud returns one that is taken down when the test ends.
@@ -185,6 +189,9 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	have, _ := filepath.Glob(filepath.Join(c.home, "c", "*"))
 	for _, cluster := range have {
 		clusters.Store(cluster, nil)
+	}
+	if args[0] == "up" && !c.builds {
+		args = append(args, "--no-build")
 	}
 	return exec.CommandContext(untilEnding(t), filepath.Join(checkout, "bin", "localcloud"),
 		append([]string{"--project", c.project, "--home", c.home}, args...)...)
@@ -278,16 +285,18 @@ func (c *cloud) run(t *testing.T, stdin string, program string, args ...string) 
 }
 
 func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd, error) {
-	env, err := c.command(t, "env").Output()
-	if err != nil {
-		return nil, fmt.Errorf("localcloud env: %w", err)
-	}
-	variables := os.Environ()
-	for _, match := range exported.FindAllStringSubmatch(string(env), -1) {
-		variables = append(variables, match[1]+"="+match[2])
+	if pid := c.running(t).PID; pid != c.envPID {
+		printed, err := c.command(t, "env").Output()
+		if err != nil {
+			return nil, fmt.Errorf("localcloud env: %w", err)
+		}
+		c.env, c.envPID = os.Environ(), pid
+		for _, match := range exported.FindAllStringSubmatch(string(printed), -1) {
+			c.env = append(c.env, match[1]+"="+match[2])
+		}
 	}
 	cmd := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "bin", program), args...)
-	cmd.Env, cmd.Dir = variables, c.project
+	cmd.Env, cmd.Dir = slices.Clone(c.env), c.project
 	return cmd, nil
 }
 

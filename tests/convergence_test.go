@@ -32,6 +32,7 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	} {
 		killedAt(t, c, resource)
 	}
+	c.builds = true
 	_, first := c.up(t)
 	if !strings.Contains(first, "my-secret = ") {
 		t.Error("the pod reads no secret")

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -43,16 +44,14 @@ func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]str
 	return p
 }
 
-// compileAhead compiles a program as the engine will, which does it behind the proxy, from where no module can be had, and links it where
-// its Pulumi.yaml says.
+// compileAhead compiles a program and links it where its Pulumi.yaml says: as a binary that the engine takes as it is, or as what the engine
+// will build, which does it behind the proxy, from where no module can be had.
 func compileAhead(t *testing.T, dir string) {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
 	var project struct {
 		Runtime struct {
-			Options struct {
-				BuildTarget string `json:"buildTarget"`
-			} `json:"options"`
+			Options struct{ Binary, BuildTarget string } `json:"options"`
 		} `json:"runtime"`
 	}
 	if err == nil {
@@ -61,7 +60,7 @@ func compileAhead(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"build", "-o", project.Runtime.Options.BuildTarget, "."}, {"list", "-m", "-json", "all"}} {
+	for _, args := range [][]string{{"build", "-o", cmp.Or(project.Runtime.Options.Binary, project.Runtime.Options.BuildTarget), "."}, {"list", "-m", "-json", "all"}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off")
 		if out, err := cmd.CombinedOutput(); err != nil {

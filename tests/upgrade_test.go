@@ -17,18 +17,19 @@ func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
 		t.Skipf("the first version cannot be brought up: this clone does not have commit %s, as a shallow one: %v: %s", before, err, out)
 	}
 	old := filepath.Join(t.TempDir(), "old")
-	// The programs around it, and the versions of the SDKs, are today's.
+	// The programs around it, the versions of the SDKs, and that it is linked once, are today's.
 	unpack := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-ec", `
 		mkdir "$2" && git -C "$0" archive "$1" | tar -x -C "$2"
 		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0"/localcloud/{go.mod,thirdparty} "$2/localcloud" && cp "$0"/go.* "$2"
+		sed -i 's|^runtime: go$|runtime: {name: go, options: {buildTarget: bin/keyvault-aks}}|' "$2/Pulumi.yaml"
 		`, checkout, before, old)
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking the first version: %v\n%s", err, out)
 	}
 	c := newCloud(t)
-	c.project = old
+	c.project, c.builds = old, true
 	_, first := c.up(t, "--node=stand-in")
-	c.project = checkout
+	c.project, c.builds = checkout, false
 
 	plan := c.plan(t)
 	for urn, op := range plan {
