@@ -10,6 +10,8 @@ export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false -ldflags=-s -buil
 .PHONY: help up down status build test test-faults unit e2e bench bench-small lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
+# How many tests of the whole run side by side: two more than cores, since they wait as well.
+PARALLEL ?= $(shell expr $$(nproc) + 2)
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
@@ -43,7 +45,7 @@ test: unit e2e ## all tests
 
 test-faults: build ## the scenarios of what can go wrong, with many seeds (SEEDS=6)
 	@bin/localcloud prepare
-	cd tests && go test -v -timeout 60m -run Scenario -seeds $(SEEDS) .
+	cd tests && go test -v -timeout 60m -parallel $(PARALLEL) -run Scenario -seeds $(SEEDS) .
 
 unit: ## tests that need nothing but Go
 	go vet ./...
@@ -57,7 +59,7 @@ unit: ## tests that need nothing but Go
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud
 	@bin/localcloud prepare
-	cd tests && go test -v -count=1 -timeout 60m .
+	cd tests && go test -v -count=1 -timeout 60m -parallel $(PARALLEL) .
 
 bench: build ## what building, previewing and bringing up the program take, at scale too; half an hour
 	@bin/localcloud prepare

@@ -12,6 +12,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"io/fs"
@@ -24,6 +25,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,12 @@ var ending = context.Background()
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		// Tests run side by side, by `make e2e` more than there are cores on a small machine: what they start would only get in each other's
+		// way if it used several, too.
+		flag.Parse()
+		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side >= runtime.NumCPU() {
+			os.Setenv("GOMAXPROCS", "1")
+		}
 		ctx, stop := signal.NotifyContext(ending, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		ending = ctx

@@ -40,7 +40,9 @@ func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, r
 	}
 	for s := first; s <= last; s++ {
 		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
-			t.Parallel()
+			if first != last {
+				t.Parallel()
+			}
 			t.Cleanup(func() {
 				if t.Failed() {
 					name, _, _ := strings.Cut(t.Name(), "/")
