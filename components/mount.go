@@ -45,7 +45,7 @@ type SecretMountArgs struct {
 	PrincipalID pulumi.StringInput `pulumi:"principalId,optional"`
 	// Namespace of the class and of the pods that mount it. Required.
 	Namespace pulumi.StringInput `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod, of the probe, and of the specs given to [SecretMount.AddTo]. It
+	// ServiceAccountName is the service account of the test pod, of the probe, and of the specs given to [AddMount]. It
 	// must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
@@ -67,7 +67,7 @@ type SecretMountArgs struct {
 	// objects, since a subscription has at most 4000 role assignments. Left out: object.
 	Access string `pulumi:"access,optional"`
 	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files: environment
-	// variables, see [SecretMount.Env], and an Ingress. Left out: none.
+	// variables, see [Env], and an Ingress. Left out: none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
 	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions of
 	// secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not
@@ -142,11 +142,11 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 	if err != nil {
 		return nil, err
 	}
-	class, err := c.newClass(ctx, name, args, spec)
+	class, className, err := c.newClass(ctx, name, args, spec)
 	if err != nil {
-		return nil, fmt.Errorf("creating the secret provider class: %w", err)
+		return nil, err
 	}
-	c.SecretProviderClass = after(ctx, class.Metadata.Name().Elem(), append(roles, class)...)
+	c.SecretProviderClass = after(ctx, className, append(roles, class)...)
 	c.podAnnotations = checksumAnnotations(spec, args.Versions)
 	c.setSyncedSecrets(ctx, args.SyncSecrets, append(roles, class))
 	if args.TestPod != nil {
@@ -178,8 +178,9 @@ func (args *SecretMountArgs) inputs() pulumi.Map {
 	return inputs
 }
 
-func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (*apiextensions.CustomResource, error) {
-	return apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
+// newClass registers the class and returns its name as well.
+func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (pulumi.Resource, pulumi.StringOutput, error) {
+	class, err := apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
 		Kind:       pulumi.String("SecretProviderClass"),
 		Metadata: metav1.ObjectMetaArgs{
@@ -191,6 +192,10 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 		},
 		OtherFields: kubernetes.UntypedArgs{"spec": spec},
 	}, c.object(deletedAtOnce)...)
+	if err != nil {
+		return nil, pulumi.StringOutput{}, fmt.Errorf("creating the secret provider class: %w", err)
+	}
+	return class, class.Metadata.Name().Elem(), nil
 }
 
 // classSpec is the class's spec as the driver and the provider read it.

@@ -150,9 +150,9 @@ func TestVolumeComesAfterRolesAndClass(t *testing.T) {
 		_, err = corev1.NewPod(ctx, "pod", &corev1.PodArgs{Spec: corev1.PodSpecArgs{
 			Containers: corev1.ContainerArray{corev1.ContainerArgs{
 				Name:         pulumi.String("main"),
-				VolumeMounts: corev1.VolumeMountArray{c.VolumeMount("/secrets")},
+				VolumeMounts: corev1.VolumeMountArray{components.VolumeMount(c, "/secrets")},
 			}},
-			Volumes: corev1.VolumeArray{c.Volume()},
+			Volumes: corev1.VolumeArray{components.Volume(c)},
 		}})
 		return err
 	})

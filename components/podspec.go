@@ -10,30 +10,33 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Volume is the volume for a pod's spec, read-only. A pod that uses it is created after the roles and the class, and deleted
+// What names a pod's types is no method of SecretMount: if one did, each package that names a SecretMount would compile anew what those
+// types have of pulumix.Output, 30,000 symbols, which takes three seconds. TestNoMethodNamesThePodsTypes keeps it so.
+
+// Volume is a mount's volume for a pod's spec, read-only. A pod that uses it is created after the roles and the class, and deleted
 // before them. The pod's service account must be one that may act as the mount's identity.
-func (c *SecretMount) Volume() corev1.VolumeArgs {
+func Volume(mount *SecretMount) corev1.VolumeArgs {
 	return corev1.VolumeArgs{
-		Name: pulumi.String(c.volumeName),
+		Name: pulumi.String(mount.volumeName),
 		Csi: corev1.CSIVolumeSourceArgs{
 			Driver:           pulumi.String("secrets-store.csi.k8s.io"),
 			ReadOnly:         pulumi.Bool(true),
-			VolumeAttributes: pulumi.StringMap{"secretProviderClass": c.SecretProviderClass},
+			VolumeAttributes: pulumi.StringMap{"secretProviderClass": mount.SecretProviderClass},
 		},
 	}
 }
 
-// VolumeMount shows the volume's files to a container under an absolute path, such as /mnt/secrets, read-only. There is no
+// VolumeMount shows the files of a mount's volume to a container under an absolute path, such as /mnt/secrets, read-only. There is no
 // subPath, since a subPath never sees a rotation.
-func (c *SecretMount) VolumeMount(path string) corev1.VolumeMountArgs {
+func VolumeMount(mount *SecretMount, path string) corev1.VolumeMountArgs {
 	return corev1.VolumeMountArgs{
-		Name:      pulumi.String(c.volumeName),
+		Name:      pulumi.String(mount.volumeName),
 		MountPath: pulumi.String(path),
 		ReadOnly:  pulumi.Bool(true),
 	}
 }
 
-// AddTo puts the mount into the spec of any pod - a Pod's, or the template's of a Deployment, StatefulSet or Job: the volume,
+// AddMount puts a mount into the spec of any pod - a Pod's, or the template's of a Deployment, StatefulSet or Job: the volume,
 // and a mount of it under an absolute path in the named containers and init containers, or in all of them if none is named. A
 // spec without a service account gets that of the mount's arguments, if they have one. Calls for other containers or other paths
 // may follow; the volume is added once.
@@ -41,34 +44,34 @@ func (c *SecretMount) VolumeMount(path string) corev1.VolumeMountArgs {
 // Only the spec itself is changed, none of its lists, which the caller may share among specs; and nothing if there is an error.
 // The error is [Violations]: a path that is not absolute or that a container has already, a container that is not there, a volume
 // of the same name that is not this mount's. Containers, volumes and mounts that are outputs cannot be added to, since what is
-// in them is not known yet: use [SecretMount.Volume] and [SecretMount.VolumeMount] there.
-func (c *SecretMount) AddTo(spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
+// in them is not known yet: use [Volume] and [VolumeMount] there.
+func AddMount(mount *SecretMount, spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
 	var v Violations
 	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a mount on /
 	// would hide the image.
 	v.check(path.IsAbs(mountPath) && path.Clean(mountPath) == mountPath && mountPath != "/" && !strings.Contains(mountPath, ":"),
 		"mountPath", mountPath, "a clean absolute path below /, without a colon")
 	found := map[string]bool{}
-	mountInto := func(at string, list corev1.ContainerArrayInput) corev1.ContainerArrayInput {
-		return c.mountInto(&v, at, list, mountPath, containers, found)
+	into := func(at string, list corev1.ContainerArrayInput) corev1.ContainerArrayInput {
+		return mountInto(mount, &v, at, list, mountPath, containers, found)
 	}
-	initContainers, mainContainers := mountInto("initContainers", spec.InitContainers), mountInto("containers", spec.Containers)
+	initContainers, mainContainers := into("initContainers", spec.InitContainers), into("containers", spec.Containers)
 	for i, name := range containers {
 		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, "the name of a container or init container of the spec")
 	}
-	volumes := c.withVolume(&v, spec.Volumes)
+	volumes := withVolume(mount, &v, spec.Volumes)
 	if err := v.Err(); err != nil {
 		return err
 	}
 	spec.InitContainers, spec.Containers, spec.Volumes = initContainers, mainContainers, volumes
-	if spec.ServiceAccountName == nil && spec.ServiceAccount == nil && c.serviceAccountName != nil {
-		spec.ServiceAccountName = c.serviceAccountName.ToStringOutput().ToStringPtrOutput()
+	if spec.ServiceAccountName == nil && spec.ServiceAccount == nil && mount.serviceAccountName != nil {
+		spec.ServiceAccountName = mount.serviceAccountName.ToStringOutput().ToStringPtrOutput()
 	}
 	return nil
 }
 
 // mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it has found.
-func (c *SecretMount) mountInto(v *Violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string, found map[string]bool) corev1.ContainerArrayInput {
+func mountInto(mount *SecretMount, v *Violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string, found map[string]bool) corev1.ContainerArrayInput {
 	if list == nil {
 		return nil
 	}
@@ -95,13 +98,13 @@ func (c *SecretMount) mountInto(v *Violations, at string, list corev1.ContainerA
 			continue
 		}
 		found[name] = true
-		container.VolumeMounts = c.withMount(v, item+".volumeMounts", container.VolumeMounts, mountPath)
+		container.VolumeMounts = withMount(mount, v, item+".volumeMounts", container.VolumeMounts, mountPath)
 		result[i] = container
 	}
 	return result
 }
 
-func (c *SecretMount) withMount(v *Violations, at string, list corev1.VolumeMountArrayInput, mountPath string) corev1.VolumeMountArrayInput {
+func withMount(mount *SecretMount, v *Violations, at string, list corev1.VolumeMountArrayInput, mountPath string) corev1.VolumeMountArrayInput {
 	given, ok := list.(corev1.VolumeMountArray)
 	if list != nil && !ok {
 		v.add(at, "an output", "a corev1.VolumeMountArray")
@@ -116,11 +119,11 @@ func (c *SecretMount) withMount(v *Violations, at string, list corev1.VolumeMoun
 		}
 		v.check(taken == "" || path.Clean(taken) != mountPath, fmt.Sprintf("%s[%d].mountPath", at, i), taken, "another path")
 	}
-	return append(slices.Clone(given), c.VolumeMount(mountPath))
+	return append(slices.Clone(given), VolumeMount(mount, mountPath))
 }
 
 // withVolume is the list with the mount's volume in it.
-func (c *SecretMount) withVolume(v *Violations, list corev1.VolumeArrayInput) corev1.VolumeArrayInput {
+func withVolume(mount *SecretMount, v *Violations, list corev1.VolumeArrayInput) corev1.VolumeArrayInput {
 	given, ok := list.(corev1.VolumeArray)
 	if list != nil && !ok {
 		v.add("volumes", "an output", "a corev1.VolumeArray")
@@ -133,23 +136,23 @@ func (c *SecretMount) withVolume(v *Violations, list corev1.VolumeArrayInput) co
 		case *corev1.VolumeArgs:
 			volume = *one
 		}
-		if name := plain(volume.Name); name != c.volumeName {
+		if name := plain(volume.Name); name != mount.volumeName {
 			continue
 		}
-		if c.owns(volume) {
+		if owns(mount, volume) {
 			return given
 		}
-		v.add(fmt.Sprintf("volumes[%d].name", i), c.volumeName, "another name; volumeName of the mount's arguments changes the mount's")
+		v.add(fmt.Sprintf("volumes[%d].name", i), mount.volumeName, "another name; volumeName of the mount's arguments changes the mount's")
 	}
-	return append(slices.Clone(given), c.Volume())
+	return append(slices.Clone(given), Volume(mount))
 }
 
 // owns says whether a volume is what Volume returns.
-func (c *SecretMount) owns(volume corev1.VolumeArgs) bool {
+func owns(mount *SecretMount, volume corev1.VolumeArgs) bool {
 	csi, _ := volume.Csi.(corev1.CSIVolumeSourceArgs)
 	attributes, _ := csi.VolumeAttributes.(pulumi.StringMap)
 	class, ok := attributes["secretProviderClass"].(pulumi.StringOutput)
-	return ok && class == c.SecretProviderClass
+	return ok && class == mount.SecretProviderClass
 }
 
 // plain is an input's value if it is a plain string, or empty.

@@ -1,7 +1,13 @@
 package components_test
 
 import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
 	"reflect"
+	"slices"
+	"strings"
 	"testing"
 
 	appsv1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apps/v1"
@@ -47,9 +53,9 @@ func deploy(t *testing.T, add func(c *components.SecretMount, spec *corev1.PodSp
 	return e.Get(t, "set"), e
 }
 
-func TestAddToMountsIntoAllContainersReadOnly(t *testing.T) {
+func TestAddMountMountsIntoAllContainersReadOnly(t *testing.T) {
 	set, e := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
-		return c.AddTo(spec, "/secrets")
+		return components.AddMount(c, spec, "/secrets")
 	})
 	wantInputs(t, set, map[string]any{
 		"spec.template.spec.volumes[0].name":                                     "tmp",
@@ -72,13 +78,13 @@ func TestAddToMountsIntoAllContainersReadOnly(t *testing.T) {
 	}
 }
 
-func TestAddToMountsIntoNamedContainersAndOnceMore(t *testing.T) {
+func TestAddMountMountsIntoNamedContainersAndOnceMore(t *testing.T) {
 	set, _ := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		spec.ServiceAccountName = pulumi.String("own")
-		if err := c.AddTo(spec, "/secrets", "side"); err != nil {
+		if err := components.AddMount(c, spec, "/secrets", "side"); err != nil {
 			return err
 		}
-		return c.AddTo(spec, "/again", "init", "side")
+		return components.AddMount(c, spec, "/again", "init", "side")
 	})
 	wantInputs(t, set, map[string]any{
 		"spec.template.spec.volumes[1].name":                             "secrets-store",
@@ -91,12 +97,12 @@ func TestAddToMountsIntoNamedContainersAndOnceMore(t *testing.T) {
 	})
 }
 
-func TestAddToLeavesTheCallersListsAlone(t *testing.T) {
+func TestAddMountLeavesTheCallersListsAlone(t *testing.T) {
 	deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		// Room to grow, which append would use.
 		containers := append(make(corev1.ContainerArray, 0, 8), spec.Containers.(corev1.ContainerArray)...)
 		spec.Containers = containers
-		if err := c.AddTo(spec, "/secrets"); err != nil {
+		if err := components.AddMount(c, spec, "/secrets"); err != nil {
 			return err
 		}
 		if want := workload().Containers; !reflect.DeepEqual(corev1.ContainerArrayInput(containers), want) {
@@ -106,7 +112,7 @@ func TestAddToLeavesTheCallersListsAlone(t *testing.T) {
 	})
 }
 
-func TestAddToRefusesAndThenChangesNothing(t *testing.T) {
+func TestAddMountRefusesAndThenChangesNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		change     func(*corev1.PodSpecArgs)
 		path       string
@@ -143,7 +149,7 @@ func TestAddToRefusesAndThenChangesNothing(t *testing.T) {
 					test.change(spec)
 				}
 				before := *spec
-				wantViolations(t, c.AddTo(spec, test.path, test.containers...), test.want)
+				wantViolations(t, components.AddMount(c, spec, test.path, test.containers...), test.want)
 				if !reflect.DeepEqual(*spec, before) {
 					t.Error("the spec was changed")
 				}
@@ -166,14 +172,60 @@ func TestTwoMountsInOnePod(t *testing.T) {
 			mounts = append(mounts, c)
 		}
 		spec := workload()
-		if err := mounts[0].AddTo(spec, "/one"); err != nil {
+		if err := components.AddMount(mounts[0], spec, "/one"); err != nil {
 			t.Error(err)
 		}
-		if err := mounts[1].AddTo(spec, "/two"); err != nil {
+		if err := components.AddMount(mounts[1], spec, "/two"); err != nil {
 			t.Error(err)
 		}
 		// The third would show the second's files.
-		wantViolations(t, mounts[2].AddTo(spec, "/three"), "volumes[2].name")
+		wantViolations(t, components.AddMount(mounts[2], spec, "/three"), "volumes[2].name")
 		return nil
 	})
+}
+
+// TestNoMethodNamesThePodsTypes looks at the signatures of all methods, and at the fields of all types: whoever names a component has the
+// compiler read them, with all that they name.
+func TestNoMethodNamesThePodsTypes(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no files: %v", err)
+	}
+	methods := 0
+	for _, name := range files {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		set := token.NewFileSet()
+		file, err := parser.ParseFile(set, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		look := func(node ast.Node) {
+			ast.Inspect(node, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					if pkg, ok := s.X.(*ast.Ident); ok && slices.Contains([]string{"corev1", "appsv1", "metav1", "apiextensions"}, pkg.Name) {
+						t.Errorf("%s names %s.%s", set.Position(s.Pos()), pkg.Name, s.Sel.Name)
+					}
+				}
+				return true
+			})
+		}
+		for _, decl := range file.Decls {
+			switch d := decl.(type) {
+			case *ast.FuncDecl:
+				if d.Recv != nil {
+					methods++
+					look(d.Type)
+				}
+			case *ast.GenDecl:
+				if d.Tok == token.TYPE {
+					look(d)
+				}
+			}
+		}
+	}
+	if methods == 0 {
+		t.Error("there are no methods")
+	}
 }

@@ -29,7 +29,7 @@ type ProbeArgs struct {
 }
 
 func (c *SecretMount) newProbe(ctx *pulumi.Context, name string, args *SecretMountArgs) error {
-	spec, err := c.restrictedPod("probe", withDefault(args.Probe.Image, defaultProbeImage), corev1.ProbeArgs{
+	spec, err := restrictedPod(c, "probe", withDefault(args.Probe.Image, defaultProbeImage), corev1.ProbeArgs{
 		Exec:             corev1.ExecActionArgs{Command: pulumi.ToStringArray(probeCommand(args.Files()))},
 		PeriodSeconds:    pulumi.Int(30),
 		TimeoutSeconds:   pulumi.Int(5),

@@ -100,16 +100,16 @@ func secretObjects(secrets []SyncSecretArgs) pulumi.Array {
 	return list
 }
 
-// Env are environment variables that take their values from the mount's Kubernetes Secrets, in the order of their names. The pod
+// Env are environment variables that take their values from a mount's Kubernetes Secrets, in the order of their names. The pod
 // must mount the volume too, or else the Secrets may not be there; and a running container keeps the values it started with, see
 // [SecretMount.PodAnnotations]. The error is [Violations] if a variable's name or what it refers to is wrong.
-func (c *SecretMount) Env(vars map[string]SyncRef) (corev1.EnvVarArray, error) {
+func Env(mount *SecretMount, vars map[string]SyncRef) (corev1.EnvVarArray, error) {
 	var v Violations
 	var env corev1.EnvVarArray
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		ref := vars[name]
 		v.match(envName, "vars", name, "letters, digits, dashes, underscores and dots, no digit first")
-		secret, ok := c.secrets[ref.Secret]
+		secret, ok := mount.secrets[ref.Secret]
 		if !ok {
 			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")
 			continue

@@ -59,7 +59,7 @@ func TestEnvTakesItsValuesFromTheSyncedSecrets(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		env, err := c.Env(map[string]components.SyncRef{
+		env, err := components.Env(c, map[string]components.SyncRef{
 			"PASSWORD": {Secret: "app", Key: "PASSWORD"}, "CERT": {Secret: "web-tls", Key: "tls.crt"},
 		})
 		if err != nil {
@@ -92,7 +92,7 @@ func TestEnvRefusesWhatIsNotSynced(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		_, err = c.Env(map[string]components.SyncRef{
+		_, err = components.Env(c, map[string]components.SyncRef{
 			"1": {Secret: "app", Key: "OLD"}, "A": {Secret: "apps", Key: "OLD"}, "B": {Secret: "app", Key: "old"},
 		})
 		wantViolations(t, err, "vars", "vars[A].secret", "vars[B].key")

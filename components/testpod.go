@@ -28,7 +28,7 @@ type TestPodArgs struct {
 }
 
 func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretMountArgs) error {
-	spec, err := c.restrictedPod("busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil)
+	spec, err := restrictedPod(c, "busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil)
 	if err != nil {
 		return err
 	}
@@ -45,7 +45,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 
 // restrictedPod is a pod with one container that has the files and sleeps. It meets the restricted Pod Security Standard:
 // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-func (c *SecretMount) restrictedPod(container, image string, readiness corev1.ProbePtrInput) (corev1.PodSpecArgs, error) {
+func restrictedPod(c *SecretMount, container, image string, readiness corev1.ProbePtrInput) (corev1.PodSpecArgs, error) {
 	spec := corev1.PodSpecArgs{
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		SecurityContext: corev1.PodSecurityContextArgs{
@@ -71,7 +71,7 @@ func (c *SecretMount) restrictedPod(container, image string, readiness corev1.Pr
 			},
 		}},
 	}
-	return spec, c.AddTo(&spec, TestPodMountPath)
+	return spec, AddMount(c, &spec, TestPodMountPath)
 }
 
 func (v *Violations) validateTestPod(path string, pod TestPodArgs) {

@@ -8,6 +8,7 @@ import (
 	"go/doc/comment"
 	"go/printer"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -80,12 +81,19 @@ func (p *page) outputs(c component) {
 	}
 }
 
+// methods are a component's, and the functions that take one first.
 func (p *page) methods(t *doc.Type) {
-	if len(t.Methods) == 0 {
+	all := slices.Clone(t.Methods)
+	for _, f := range p.r.pkg.Funcs {
+		if list := f.Decl.Type.Params.List; len(list) > 0 && p.source(list[0].Type) == "*"+t.Name {
+			all = append(all, f)
+		}
+	}
+	if len(all) == 0 {
 		return
 	}
-	fmt.Fprintf(p, "\n### Methods of %s\n\n| method, in Go only | description |\n|---|---|\n", t.Name)
-	for _, m := range t.Methods {
+	fmt.Fprintf(p, "\n### Methods and functions of %s\n\n| in Go only | description |\n|---|---|\n", t.Name)
+	for _, m := range all {
 		signature := strings.TrimPrefix(p.source(m.Decl.Type), "func")
 		fmt.Fprintf(p, "| %s | %s |\n", cell("`"+m.Name+signature+"`"), p.cell(m.Doc))
 	}

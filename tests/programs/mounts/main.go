@@ -59,7 +59,7 @@ func program(ctx *pulumi.Context) error {
 		spec := corev1.PodSpecArgs{Containers: corev1.ContainerArray{corev1.ContainerArgs{
 			Name: pulumi.String("c"), Image: pulumi.String("busybox:1.35.0"),
 		}}}
-		if err := mount.AddTo(&spec, "/mnt/secrets"); err != nil {
+		if err := components.AddMount(mount, &spec, "/mnt/secrets"); err != nil {
 			return fmt.Errorf("adding the mount %s: %w", name, err)
 		}
 		if _, err := corev1.NewPod(ctx, name, &corev1.PodArgs{

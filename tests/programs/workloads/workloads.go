@@ -19,7 +19,7 @@ const (
 
 // workloads are one of each kind, with mounts in their pods.
 func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, history, second *components.SecretMount) error {
-	env, err := files.Env(map[string]components.SyncRef{
+	env, err := components.Env(files, map[string]components.SyncRef{
 		"GIVEN":     {Secret: "synced", Key: "GIVEN"},
 		"GENERATED": {Secret: "synced", Key: "generated"},
 	})
@@ -48,7 +48,7 @@ func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, hist
 		{history, &both, "/mnt/history", nil},
 		{second, &both, "/mnt/second", nil},
 	} {
-		if err := add.mount.AddTo(add.spec, add.path, add.containers...); err != nil {
+		if err := components.AddMount(add.mount, add.spec, add.path, add.containers...); err != nil {
 			return fmt.Errorf("adding a mount: %w", err)
 		}
 	}
