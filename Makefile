@@ -11,7 +11,7 @@ export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false -ldflags=-s -buil
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
-PARALLEL ?= $(shell expr $$(nproc) + 2)
+PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME

@@ -87,7 +87,8 @@ func (args *SecretMountArgs) Files() []string {
 	return files
 }
 
-// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume.
+// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume. [AddMount] puts
+// it into a pod's spec; [Volume] and [VolumeMount] are its parts, and [Env] takes variables from its Kubernetes Secrets.
 //
 // Its Kubernetes objects go through the Kubernetes provider in the component's options ([AksWithCsi.InCluster], pulumi.Provider or
 // pulumi.Providers, or a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at.
@@ -178,8 +179,10 @@ func (args *SecretMountArgs) inputs() pulumi.Map {
 	return inputs
 }
 
-// newClass registers the class and returns its name as well.
-func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (pulumi.Resource, pulumi.StringOutput, error) {
+// newClass registers the class. It returns its name as well: the class's type would be in a method's signature, see podspec.go.
+func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (
+	pulumi.Resource, pulumi.StringOutput, error,
+) {
 	class, err := apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
 		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
 		Kind:       pulumi.String("SecretProviderClass"),

@@ -10,8 +10,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// What names a pod's types is no method of SecretMount: if one did, each package that names a SecretMount would compile anew what those
-// types have of pulumix.Output, 30,000 symbols, which takes three seconds. TestNoMethodNamesThePodsTypes keeps it so.
+// No method of SecretMount names a pod's types: each package that names a SecretMount would then compile anew what those types have of
+// pulumix.Output, 30,000 symbols, which takes three seconds. TestNoMethodNamesThePodsTypes keeps it so.
 
 // Volume is a mount's volume for a pod's spec, read-only. A pod that uses it is created after the roles and the class, and deleted
 // before them. The pod's service account must be one that may act as the mount's identity.
@@ -71,7 +71,8 @@ func AddMount(mount *SecretMount, spec *corev1.PodSpecArgs, mountPath string, co
 }
 
 // mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it has found.
-func mountInto(mount *SecretMount, v *Violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string, found map[string]bool) corev1.ContainerArrayInput {
+func mountInto(mount *SecretMount, v *Violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string,
+	found map[string]bool) corev1.ContainerArrayInput {
 	if list == nil {
 		return nil
 	}
@@ -104,7 +105,8 @@ func mountInto(mount *SecretMount, v *Violations, at string, list corev1.Contain
 	return result
 }
 
-func withMount(mount *SecretMount, v *Violations, at string, list corev1.VolumeMountArrayInput, mountPath string) corev1.VolumeMountArrayInput {
+func withMount(mount *SecretMount, v *Violations, at string, list corev1.VolumeMountArrayInput,
+	mountPath string) corev1.VolumeMountArrayInput {
 	given, ok := list.(corev1.VolumeMountArray)
 	if list != nil && !ok {
 		v.add(at, "an output", "a corev1.VolumeMountArray")

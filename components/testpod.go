@@ -45,7 +45,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 
 // restrictedPod is a pod with one container that has the files and sleeps. It meets the restricted Pod Security Standard:
 // https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-func restrictedPod(c *SecretMount, container, image string, readiness corev1.ProbePtrInput) (corev1.PodSpecArgs, error) {
+func restrictedPod(mount *SecretMount, container, image string, readiness corev1.ProbePtrInput) (corev1.PodSpecArgs, error) {
 	spec := corev1.PodSpecArgs{
 		AutomountServiceAccountToken: pulumi.Bool(false),
 		SecurityContext: corev1.PodSecurityContextArgs{
@@ -71,7 +71,7 @@ func restrictedPod(c *SecretMount, container, image string, readiness corev1.Pro
 			},
 		}},
 	}
-	return spec, AddMount(c, &spec, TestPodMountPath)
+	return spec, AddMount(mount, &spec, TestPodMountPath)
 }
 
 func (v *Violations) validateTestPod(path string, pod TestPodArgs) {

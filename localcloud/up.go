@@ -22,14 +22,14 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, build bool) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, serve, build)
+	have, err := l.prepare(ctx, node, serve, compile)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, build bool) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	if err != nil {
 		return nil, err
 	}
-	programs, err := l.machine(ctx, node, build)
+	programs, err := l.machine(ctx, node, compile)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +81,14 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 }
 
 // machine installs and builds what is shared by all local clouds of this machine, and compiles the program if it is to.
-func (l *localCloud) machine(ctx context.Context, node kube.Node, build bool) (thirdparty.Programs, error) {
+func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool) (thirdparty.Programs, error) {
 	if node == kube.RealNode {
 		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
 			return nil, err
 		}
 	}
 	programs, err := thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
-	if err != nil || !build {
+	if err != nil || !compile {
 		return programs, err
 	}
 	return programs, l.compileProgram(ctx)

@@ -1,5 +1,5 @@
 // Package tests looks at the whole from outside: the program of this repository, brought up by the real engine in the local
-// cloud, and what its users would see. It needs bin/localcloud, which `make e2e` builds.
+// cloud, and what its users would see. It needs bin/localcloud, and what `bin/localcloud prepare` makes; `make e2e` does both before.
 package tests
 
 import (
@@ -45,15 +45,15 @@ var ending = context.Background()
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		// Tests run side by side, by `make e2e` more than there are cores on a small machine: what they start would only get in each other's
-		// way if it used several, too.
+		// Where more tests run side by side than there are cores, what they start would only get in each other's way if it used several, too.
 		flag.Parse()
-		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side >= runtime.NumCPU() {
+		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side > runtime.NumCPU() {
 			os.Setenv("GOMAXPROCS", "1")
 		}
 		ctx, stop := signal.NotifyContext(ending, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		ending = ctx
+		context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
 		dir, err := os.MkdirTemp("", "e2e-")
 		if err == nil {
 			err = os.Setenv("TMPDIR", dir)
@@ -142,7 +142,7 @@ func newCloud(t *testing.T) *cloud {
 	}
 	program := filepath.Join(checkout, "bin", "localcloud")
 	if _, err := os.Stat(program); err != nil {
-		t.Fatalf("%v: build it with `make build`", err)
+		t.Fatalf("%v: `make build && bin/localcloud prepare` makes it, and what it needs", err)
 	}
 	// The path is short since those of sockets are limited, and a test's own folder has its name in it.
 	dir, err := os.MkdirTemp("", "aks-")
@@ -242,6 +242,9 @@ func withoutLastLine(printed string) (rest, last string) {
 
 func (c *cloud) down(t *testing.T, args ...string) {
 	t.Helper()
+	if ending.Err() != nil {
+		args = []string{"--skip-destroy"} // nobody waits for what else a test wanted to see
+	}
 	cmd := c.command(t, append([]string{"down"}, args...)...)
 	// The test's context has ended where this is its clean-up, and Ctrl-C is for what it cleans up.
 	cmd = exec.Command(cmd.Path, cmd.Args[1:]...)
@@ -305,6 +308,10 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 	}
 	cmd := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "bin", program), args...)
 	cmd.Env, cmd.Dir = slices.Clone(c.env), c.project
+	// The engine ends its plugins when it is interrupted, and not when it is killed; in a group of its own it is interrupted once.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
 	return cmd, nil
 }
 
@@ -430,9 +437,10 @@ func armOptions(options azcore.ClientOptions) *arm.ClientOptions {
 // authorizer has not seen yet.
 func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[string]string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(untilEnding(t), 90*time.Second)
+	ctx, cancel := context.WithTimeout(untilEnding(t), 90*time.Second+time.Duration(len(want))*time.Second)
 	defer cancel()
-	prepared, err := c.prepare(t, "kubectl", "get", "events", "--namespace", namespace, "--watch", "--output=json", "--field-selector=reason=FailedMount")
+	prepared, err := c.prepare(t, "kubectl", "get", "events", "--namespace", namespace, "--watch", "--output=json",
+		"--field-selector=reason=FailedMount")
 	if err != nil {
 		t.Fatal(err)
 	}

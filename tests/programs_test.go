@@ -18,7 +18,7 @@ import (
 type program struct {
 	*cloud
 	dir, configFile string
-	env             []string     // what the engine runs with besides
+	besides         []string     // of the environment that the engine runs with
 	said            bytes.Buffer // all that the engine has printed
 }
 
@@ -60,9 +60,10 @@ func compileAhead(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"build", "-o", cmp.Or(project.Runtime.Options.Binary, project.Runtime.Options.BuildTarget), "."}, {"list", "-m", "-json", "all"}} {
+	target := cmp.Or(project.Runtime.Options.Binary, project.Runtime.Options.BuildTarget)
+	for _, args := range [][]string{{"build", "-o", target, "."}, {"list", "-m", "-json", "all"}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("go %s: %v\n%s", args[0], err, out)
 		}
@@ -90,7 +91,7 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 		t.Fatal(err)
 	}
 	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+p.configFile)
-	cmd.Env = append(cmd.Env, p.env...)
+	cmd.Env = append(cmd.Env, p.besides...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err = cmd.Run()

@@ -28,7 +28,7 @@ func TestScenarioFiftyWorkloads(t *testing.T) {
 			"kubeconfig!": c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets"),
 		})
 		// The engine's backend else writes the whole state after each step, which takes the square of their number.
-		p.env = []string{"PULUMI_SKIP_CHECKPOINTS=true"}
+		p.besides = []string{"PULUMI_SKIP_CHECKPOINTS=true"}
 		p.pulumi(t, "up", "--yes", "--skip-preview")
 		var outputs struct{ Secrets map[string][]string }
 		p.outputs(t, &outputs)

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// readerPod mounts the stack's class. Its container reads without a pause, with a part of a processor: others are at work beside it.
+// readerPod mounts the stack's class and has no limits, so that its container can read all the time.
 const readerPod = `
 apiVersion: v1
 kind: Pod
@@ -31,7 +31,6 @@ spec:
       image: busybox:1.35.0
       command: [sleep, infinity]
       securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-      resources: {requests: {cpu: 10m}, limits: {cpu: 300m}}
       volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
   volumes:
     - name: v

@@ -40,7 +40,7 @@ func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, r
 	}
 	for s := first; s <= last; s++ {
 		t.Run(fmt.Sprintf("seed %d", s), func(t *testing.T) {
-			if first != last {
+			if first != last { // a single one keeps the place of the test around it
 				t.Parallel()
 			}
 			t.Cleanup(func() {

@@ -21,7 +21,7 @@ func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
 	unpack := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-ec", `
 		mkdir "$2" && git -C "$0" archive "$1" | tar -x -C "$2"
 		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0"/localcloud/{go.mod,thirdparty} "$2/localcloud" && cp "$0"/go.* "$2"
-		sed -i 's|^runtime: go$|runtime: {name: go, options: {buildTarget: bin/keyvault-aks}}|' "$2/Pulumi.yaml"
+		sed -i.bak 's|^runtime: go$|runtime: {name: go, options: {buildTarget: bin/keyvault-aks}}|' "$2/Pulumi.yaml"
 		`, checkout, before, old)
 	if out, err := unpack.CombinedOutput(); err != nil {
 		t.Fatalf("unpacking the first version: %v\n%s", err, out)

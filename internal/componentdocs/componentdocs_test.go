@@ -66,6 +66,12 @@ func NewThing(args *ThingArgs) (*Thing, error) { return nil, nil }
 
 // Volume is for a pod.
 func (t *Thing) Volume(path string) corev1.VolumeArgs { return nil }
+
+// Use takes a thing.
+func Use(thing *Thing, path string) error { return nil }
+
+// Other takes none.
+func Other(path string) error { return nil }
 `
 
 func generateFrom(t *testing.T, source string) (string, error) {
@@ -95,13 +101,14 @@ func TestEveryArgumentAndOutputHasARow(t *testing.T) {
 		"| `ids` | map of strings | IDs of it. |",
 		"| `Provider`, in Go only | `*kubernetes.Provider` | Provider for it. |",
 		"| `Volume(path string) corev1.VolumeArgs` | Volume is for a pod. |",
+		"| `Use(thing *Thing, path string) error` | Use takes a thing. |",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("there is no %q", want)
 		}
 	}
-	if strings.Count(page, "### PartArgs") != 1 || strings.Contains(page, "hidden") {
-		t.Error("a type has two tables, or an unexported field a row")
+	if strings.Count(page, "### PartArgs") != 1 || strings.Contains(page, "hidden") || strings.Contains(page, "Other") {
+		t.Error("a type has two tables, or an unexported field a row, or a function that takes no component")
 	}
 	bars := regexp.MustCompile(`[^\\]\|`)
 	for line := range strings.Lines(page) {

@@ -81,7 +81,8 @@ func (p *page) outputs(c component) {
 	}
 }
 
-// methods are a component's, and the functions that take one first.
+// methods are a component's, and the functions that take one first. Those that return a type of the package are not among them: go/doc has
+// them with that type.
 func (p *page) methods(t *doc.Type) {
 	all := slices.Clone(t.Methods)
 	for _, f := range p.r.pkg.Funcs {
