@@ -125,9 +125,9 @@ var checkout = func() string {
 
 // cloud is a local cloud of this checkout, apart from the one of `make up` and from those of other tests.
 type cloud struct {
-	project string // the checkout whose program runs in it
+	project string // the folder of the program that runs in it: built, or that of a checkout, where up and the engine build it as they do for users
+	built   string // as builtIn makes it
 	home    string
-	builds  bool         // whether up looks for what there is to build, as a user's does; else the engine alone does
 	said    bytes.Buffer // all that its commands have printed
 
 	env    []string // what its programs run with
@@ -149,9 +149,19 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{project: checkout, home: filepath.Join(dir, "home")}
+	c := &cloud{built: filepath.Join(dir, "program"), home: filepath.Join(dir, "home")}
+	c.project = c.built
+	builtIn(t, checkout, c.built)
+	for _, besides := range []string{"Pulumi.dev.yaml", "Pulumi.prod.yaml", "localcloud"} {
+		if err := os.Symlink(filepath.Join(checkout, besides), filepath.Join(c.built, besides)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	t.Cleanup(func() {
 		defer func() {
+			if err := os.RemoveAll(c.built); err != nil {
+				t.Error(err)
+			}
 			if err := os.Remove(dir); err != nil { // only when down left nothing
 				t.Error(err)
 			}
@@ -198,7 +208,7 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	for _, cluster := range have {
 		clusters.Store(cluster, nil)
 	}
-	if args[0] == "up" && !c.builds {
+	if args[0] == "up" && c.project == c.built {
 		args = append(args, "--no-build")
 	}
 	return exec.CommandContext(untilEnding(t), filepath.Join(checkout, "bin", "localcloud"),

@@ -32,7 +32,7 @@ func TestUpConvergesAfterAKill(t *testing.T) {
 	} {
 		killedAt(t, c, resource)
 	}
-	c.builds = true
+	c.project = checkout
 	_, first := c.up(t)
 	if !strings.Contains(first, "my-secret = ") {
 		t.Error("the pod reads no secret")

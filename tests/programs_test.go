@@ -2,13 +2,13 @@ package tests
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -17,57 +17,67 @@ import (
 // program is a Pulumi program in a stack of its own, test, beside that of the cloud it runs in.
 type program struct {
 	*cloud
-	dir, configFile string
-	besides         []string     // of the environment that the engine runs with
-	said            bytes.Buffer // all that the engine has printed
+	dir     string
+	besides []string     // of the environment that the engine runs with
+	said    bytes.Buffer // all that the engine has printed
 }
 
 // newProgram makes the stack of the program in a folder of the checkout. Values of the configuration whose key ends in "!" are secret.
 func newProgram(t *testing.T, c *cloud, dir string, configuration map[string]string) *program {
 	t.Helper()
-	p := &program{cloud: c, dir: filepath.Join(checkout, dir), configFile: filepath.Join(c.home, "test.yaml")}
-	compileAhead(t, p.dir)
-	// It writes the salt of the stack's secrets beside the Pulumi.yaml that it finds.
-	init := t.TempDir()
-	content, err := os.ReadFile(filepath.Join(p.dir, "Pulumi.yaml"))
-	if err == nil {
-		err = os.WriteFile(filepath.Join(init, "Pulumi.yaml"), content, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.pulumi(t, "stack", "init", "test", "--cwd", init)
-	if err := os.Rename(filepath.Join(init, "Pulumi.test.yaml"), p.configFile); err != nil {
-		t.Fatal(err)
-	}
+	source := filepath.Join(checkout, dir)
+	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", filepath.Base(source))}
+	builtIn(t, source, p.dir)
+	p.pulumi(t, "stack", "init", "test")
 	p.configure(t, configuration)
 	return p
 }
 
-// compileAhead compiles a program and links it where its Pulumi.yaml says: as a binary that the engine takes as it is, or as what the engine
-// will build, which does it behind the proxy, from where no module can be had.
-func compileAhead(t *testing.T, dir string) {
+// builtIn makes a folder in which the engine finds a program of the checkout built. Where it finds its source, it asks Go at each command
+// what modules there are and whether there is something to build, which takes two seconds of processor time.
+func builtIn(t *testing.T, source, dir string) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(dir, "Pulumi.yaml"))
-	var project struct {
-		Runtime struct {
-			Options struct{ Binary, BuildTarget string } `json:"options"`
-		} `json:"runtime"`
+	once, _ := programs.LoadOrStore(source, sync.OnceValues(func() (project, error) { return build(source) }))
+	built, err := once.(func() (project, error))()
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	var content []byte
+	if err == nil {
+		content, err = yaml.Marshal(built)
 	}
 	if err == nil {
-		err = yaml.Unmarshal(content, &project)
+		err = os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), content, 0o600)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	target := cmp.Or(project.Runtime.Options.Binary, project.Runtime.Options.BuildTarget)
-	for _, args := range [][]string{{"build", "-o", target, "."}, {"list", "-m", "-json", "all"}} {
-		cmd := exec.CommandContext(t.Context(), "go", args...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("go %s: %v\n%s", args[0], err, out)
-		}
+}
+
+// project is a Pulumi.yaml.
+type project map[string]any
+
+// programs are functions that build one, by the folder of its source, and return its Pulumi.yaml, which names the file.
+var programs sync.Map
+
+func build(source string) (project, error) {
+	content, err := os.ReadFile(filepath.Join(source, "Pulumi.yaml"))
+	var built project
+	if err == nil {
+		err = yaml.Unmarshal(content, &built)
 	}
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(checkout, "bin", built["name"].(string))
+	built["runtime"] = map[string]any{"name": "go", "options": map[string]any{"binary": file}}
+	cmd := exec.CommandContext(ending, "go", "build", "-o", file, ".")
+	// With the flags of the Makefile, with which its packages have been compiled.
+	cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return built, nil
 }
 
 // configure sets values of the configuration at once: each command of the engine takes most of a second.
@@ -90,7 +100,7 @@ func (p *program) tryPulumi(t *testing.T, args ...string) (string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+p.configFile)
+	cmd.Dir, cmd.Env = p.dir, append(cmd.Env, "PULUMI_STACK=test", "PULUMI_OPTION_CONFIG_FILE="+filepath.Join(p.dir, "Pulumi.test.yaml"))
 	cmd.Env = append(cmd.Env, p.besides...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs

@@ -32,7 +32,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
-	c.builds = true
+	c.project = checkout
 	_, lastLine := c.up(t, "--config", "rotationPollInterval=2s")
 	outputs := c.outputs(t)
 	grant(t, c, outputs["vaultId"], secretsOfficer, cryptoUser)

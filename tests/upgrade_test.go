@@ -27,9 +27,9 @@ func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
 		t.Fatalf("unpacking the first version: %v\n%s", err, out)
 	}
 	c := newCloud(t)
-	c.project, c.builds = old, true
+	c.project = old
 	_, first := c.up(t, "--node=stand-in")
-	c.project, c.builds = checkout, false
+	c.project = c.built
 
 	plan := c.plan(t)
 	for urn, op := range plan {
