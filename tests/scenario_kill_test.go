@@ -16,7 +16,7 @@ var boundary = regexp.MustCompile(` \S+ (\S+) (creat(?:ing|ed)|updat(?:ing|ed)) 
 // each, at any moment in the half second after one: with `make test-faults` fifty times in all.
 func TestScenarioUpIsKilled(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
-		share, late := 0.12, 500
+		share, late := 0.08, 500
 		switch {
 		case long() && seed == 1:
 			share, late = 1, 0
