@@ -12,6 +12,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 )
 
 // TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml configures.
@@ -20,7 +21,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	c := newCloud(t)
 	base := []string{"--node=stand-in"}
 	for _, one := range []string{
-		`tags={team: payments}`,
+		`tags={team: payments}`, `vaultSku=premium`,
 		`access=vault`, `podSecurity=baseline`, `cloudName=AzurePublicCloud`, `probe=true`, `testPodName=looker`,
 		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
@@ -43,7 +44,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 	grant(t, c, outputs["vaultId"], secretsOfficer)
-	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+	secrets, keys := vaultClients(t, c, outputs["vaultUri"])
 	hub := newHub(t, c)
 	both := []string{
 		`vaultNetwork={allowedIpRanges: [203.0.113.1, 203.0.113.2], bypass: None, subnetIds: [` + hub + `/subnets/agents]}`,
@@ -150,7 +151,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
 			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","expires":"P30D","tags":{"of":"second"}}]`,
-			"keys":      `[{"name":"second","type":"EC","curve":"P-521","operations":["sign"]}]`,
+			"keys":      `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
 			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "true", "testPodName": "second",
 			"mount": `[{"type":"secret","name":"second","alias":"in/folder"},{"type":"key","name":"second"}]`,
 		})
@@ -163,6 +164,31 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {
 			t.Error("the generated secret has other characters")
 		}
+		key, err := keys.GetKey(t.Context(), "second", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if *key.Key.Kty != azkeys.KeyTypeECHSM {
+			t.Errorf("the key is %s", *key.Key.Kty)
+		}
+
+		// The local cloud is the public one, so of another one there is to see that the real provider asks there.
+		p.configure(t, map[string]string{"cloudName": "AzureUSGovernmentCloud", "testPod": "false"})
+		p.up(t)
+		c.apply(t, `
+apiVersion: v1
+kind: Pod
+metadata: {name: elsewhere, namespace: second}
+spec:
+  serviceAccountName: second
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
+  containers:
+  - {name: c, image: "busybox:1.35.0", securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}}
+  volumes:
+  - name: v
+    csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: second}}
+`)
+		c.wantRefusedMounts(t, "second", map[string]string{"elsewhere": "https://" + outputs["vaultName"] + ".vault.usgovcloudapi.net/secrets/second"})
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")

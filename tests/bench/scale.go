@@ -27,7 +27,8 @@ const (
 )
 
 // scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in a local cloud of its own that is
-// instant and has a stand-in node. The program is compiled ahead.
+// instant and has a stand-in node. The program is compiled ahead. What counts is the quickest of three previews
+// and of two ups, taken in turn with the bare ones: on a shared machine one may take half as long again as the next.
 func scale(ctx context.Context, checkout, dir string) error {
 	var counts []int
 	for given := range strings.SplitSeq(*sizes, ",") {
@@ -37,16 +38,20 @@ func scale(ctx context.Context, checkout, dir string) error {
 		}
 		counts = append(counts, count)
 	}
+	previews, err := previewFleets(ctx, checkout, dir, counts)
+	if err != nil {
+		return err
+	}
 	runs := map[int]*[2]fleetRun{} // by size: with components, bare
 	for i, count := range counts {
-		runs[count] = &[2]fleetRun{}
-		for j := range 2 {
+		runs[count] = &[2]fleetRun{{preview: previews[fleetStack{count, false}]}, {preview: previews[fleetStack{count, true}]}}
+		for j := range 4 {
 			bare := (i + j) % 2 // not always the same one first
 			run := &runs[count][bare]
 			if err := run.measure(ctx, checkout, dir, count, bare == 1, false); err != nil {
 				return err
 			}
-			if count > *saved {
+			if j >= 2 || count > *saved {
 				continue
 			}
 			if err := run.measure(ctx, checkout, dir, count, bare == 1, true); err != nil {
@@ -61,69 +66,91 @@ func scale(ctx context.Context, checkout, dir string) error {
 // fleetRun is what a stack that is not there yet took. In up the engine saves its state at the end, in saving after each step.
 type fleetRun struct{ preview, up, saving measured }
 
-// measure brings up a stack in a local cloud of its own.
+// measure brings up a stack in a local cloud of its own, and keeps what it took if that is less than before.
 func (run *fleetRun) measure(ctx context.Context, checkout, dir string, workloads int, bare, saving bool) (err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.down()) }()
-	stack := fmt.Sprintf("s%d-%t", workloads, bare)
-	if err := f.configure(ctx, stack, workloads, bare); err != nil {
+	stack := fleetStack{workloads, bare}
+	if err := f.configure(ctx, stack); err != nil {
 		return err
 	}
 	name, up := "up, state saved at the end", &run.up
 	if saving {
 		name, up = "up", &run.saving
 	} else {
-		if run.preview, err = f.measure(ctx, stack, "preview"); err != nil {
-			return err
-		}
-		fmt.Fprintf(os.Stderr, "%d workloads, bare %t: preview %.1f s\n", workloads, bare, run.preview.wall.Seconds())
 		f.env = append(f.env, "PULUMI_SKIP_CHECKPOINTS=true")
 	}
-	*up, err = f.measure(ctx, stack, "up", "--yes", "--skip-preview")
-	fmt.Fprintf(os.Stderr, "%d workloads, bare %t: %s %.1f s\n", workloads, bare, name, up.wall.Seconds())
-	return err
+	took, err := f.measure(ctx, stack, "up", "--yes", "--skip-preview")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "%s: %s %.1f s\n", stack, name, took.wall.Seconds())
+	if up.wall > 0 {
+		took = up.least(took)
+	}
+	*up = took
+	return nil
 }
 
-// checkScale previews the fleet in one local cloud, which previews leave as it is, with the components and bare in turn. It compares
-// processor time, which other processes of the machine change less than the clock, and of several times the least.
-func checkScale(ctx context.Context, checkout, dir string) (_ []ratio, err error) {
-	const few, many, rounds = 20, 100, 3
+// fleetStack is a stack of the fleet.
+type fleetStack struct {
+	workloads int
+	bare      bool
+}
+
+func (s fleetStack) String() string {
+	return fmt.Sprintf("%d workloads, %s", s.workloads, map[bool]string{false: "with components", true: "bare"}[s.bare])
+}
+
+// previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in turn, three times, and
+// returns the least that each took.
+func previewFleets(ctx context.Context, checkout, dir string, counts []int) (_ map[fleetStack]measured, err error) {
+	const rounds = 3
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, f.down()) }()
-	type stack struct {
-		workloads int
-		bare      bool
-	}
-	stacks := []stack{{few, false}, {few, true}, {many, false}, {many, true}}
-	least := map[stack]measured{}
+	least := map[fleetStack]measured{}
 	for round := range rounds {
-		for _, s := range stacks {
-			name := fmt.Sprintf("check%d-%t", s.workloads, s.bare)
-			if round == 0 {
-				if err := f.configure(ctx, name, s.workloads, s.bare); err != nil {
+		for _, count := range counts {
+			for _, s := range []fleetStack{{count, false}, {count, true}} {
+				if round == 0 {
+					if err := f.configure(ctx, s); err != nil {
+						return nil, err
+					}
+				}
+				took, err := f.measure(ctx, s, "preview")
+				if err != nil {
 					return nil, err
 				}
+				fmt.Fprintf(os.Stderr, "%s: preview %.1f s\n", s, took.wall.Seconds())
+				if before, ok := least[s]; ok {
+					took = before.least(took)
+				}
+				least[s] = took
 			}
-			took, err := f.measure(ctx, name, "preview")
-			if err != nil {
-				return nil, err
-			}
-			if before, ok := least[s]; ok {
-				took = before.least(took)
-			}
-			least[s] = took
 		}
 	}
-	each := func(s stack) float64 { return least[s].of(ours...).cpu.Seconds() / float64(s.workloads) }
+	return least, nil
+}
+
+// checkScale compares the processor time of previews, which other processes of the machine change less than the clock.
+func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
+	const few, many = 20, 100
+	least, err := previewFleets(ctx, checkout, dir, []int{few, many})
+	if err != nil {
+		return nil, err
+	}
+	each := func(workloads int, bare bool) float64 {
+		return least[fleetStack{workloads, bare}].of(ours...).cpu.Seconds() / float64(workloads)
+	}
 	return []ratio{
-		{"preview of 100 workloads: processor time of program and engine with components, by bare", each(stack{many, false}) / each(stack{many, true}), 1.5},
-		{"preview: processor time of a workload in 100, by that in 20", each(stack{many, false}) / each(stack{few, false}), 1.2},
+		{"preview of 100 workloads: processor time of program and engine with components, by bare", each(many, false) / each(many, true), 1.5},
+		{"preview: processor time of a workload in 100, by that in 20", each(many, false) / each(few, false), 1.2},
 	}, nil
 }
 
@@ -147,7 +174,8 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 			err = errors.Join(err, f.down())
 		}
 	}()
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+	// Anew, since what the engine keeps of a stack beside the program is encrypted with the passphrase of one local cloud.
+	if err := errors.Join(os.RemoveAll(f.dir), os.MkdirAll(f.dir, 0o700)); err != nil {
 		return nil, err
 	}
 	program := filepath.Join(f.dir, "fleet")
@@ -202,12 +230,15 @@ func (f *fleet) find(ctx context.Context) error {
 
 func (f *fleet) pulumi() string { return filepath.Join(f.home, "bin", "pulumi") }
 
+// name is the engine's.
+func (s fleetStack) name() string { return fmt.Sprintf("s%d-%t", s.workloads, s.bare) }
+
 // configure makes a stack.
-func (f *fleet) configure(ctx context.Context, stack string, workloads int, bare bool) error {
-	if _, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "init", stack); err != nil {
+func (f *fleet) configure(ctx context.Context, s fleetStack) error {
+	if _, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "init", s.name()); err != nil {
 		return err
 	}
-	args := []string{"config", "set-all", "--stack", stack, "--plaintext", "workloads=" + strconv.Itoa(workloads), "--plaintext", "bare=" + strconv.FormatBool(bare)}
+	args := []string{"config", "set-all", "--stack", s.name(), "--plaintext", "workloads=" + strconv.Itoa(s.workloads), "--plaintext", "bare=" + strconv.FormatBool(s.bare)}
 	for key, value := range f.config {
 		kind := "--plaintext"
 		if key == "kubeconfig" || key == "value" {
@@ -220,8 +251,8 @@ func (f *fleet) configure(ctx context.Context, stack string, workloads int, bare
 }
 
 // measure runs pulumi on a stack.
-func (f *fleet) measure(ctx context.Context, stack string, args ...string) (measured, error) {
-	cmd := exec.CommandContext(ctx, f.pulumi(), append(args, "--stack", stack, "--non-interactive", "--color=never", "--suppress-outputs")...)
+func (f *fleet) measure(ctx context.Context, s fleetStack, args ...string) (measured, error) {
+	cmd := exec.CommandContext(ctx, f.pulumi(), append(args, "--stack", s.name(), "--non-interactive", "--color=never", "--suppress-outputs")...)
 	cmd.Dir, cmd.Env = f.dir, f.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return measure(ctx, f.pid, cmd)
@@ -241,6 +272,8 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 				continue
 			}
 			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(), with.wall.Seconds()/bare.wall.Seconds())
+			a, b := with.of(ours...).cpu.Seconds(), bare.of(ours...).cpu.Seconds()
+			fmt.Printf("| | %s, processor time of program and engine | %.1f s | %.1f s | %.2f |\n", command.name, a, b, a/b)
 			for _, of := range []struct {
 				name     string
 				programs []string
