@@ -20,19 +20,22 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 		}
 		return match[1:], nil
 	}).(pulumi.StringArrayOutput)
-	group, name := parts.Index(pulumi.Int(0)), parts.Index(pulumi.Int(1))
-	found := keyvault.LookupVaultOutput(ctx, keyvault.LookupVaultOutputArgs{ResourceGroupName: group, VaultName: name}, pulumi.Parent(c))
+	found := keyvault.LookupVaultOutput(ctx, keyvault.LookupVaultOutputArgs{
+		ResourceGroupName: parts.Index(pulumi.Int(0)), VaultName: parts.Index(pulumi.Int(1)),
+	}, pulumi.Parent(c))
 	// What follows uses only what was checked.
-	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
-		id, found := all[0].(string), all[1].(keyvault.LookupVaultResult)
+	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
+		id, parts, found := all[0].(string), all[1].([]string), all[2].(keyvault.LookupVaultResult)
 		if err := checkExistingVault(id, found).Err(); err != nil {
 			return nil, err
 		}
-		return map[string]string{"uri": found.Properties.VaultUri, "tenantId": found.Properties.TenantId}, nil
+		return map[string]string{
+			"id": id, "group": parts[0], "name": parts[1], "uri": found.Properties.VaultUri, "tenantId": found.Properties.TenantId,
+		}, nil
 	}).(pulumi.StringMapOutput)
-	uri, tenantID := checked.MapIndex(pulumi.String("uri")), checked.MapIndex(pulumi.String("tenantId"))
+	of := func(key string) pulumi.StringOutput { return checked.MapIndex(pulumi.String(key)) }
 	return &vaultRef{
-		group: group, id: id.ToStringOutput(), name: name, uri: uri, tenantID: tenantID,
+		group: of("group"), id: of("id"), name: of("name"), uri: of("uri"), tenantID: of("tenantId"),
 		objectOptions: slices.Clip(objectOptions),
 	}
 }

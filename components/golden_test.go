@@ -18,7 +18,7 @@ import (
 
 var updateGolden = flag.Bool("update", false, "write testdata/golden anew")
 
-func TestManifestsOfEachKindOfMount(t *testing.T) {
+func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 	mount := func(objects ...components.ObjectArgs) *components.SecretMountArgs {
 		args := mountArgs()
 		args.TestPod, args.ServiceAccountName, args.Objects = nil, nil, objects
@@ -50,9 +50,20 @@ func TestManifestsOfEachKindOfMount(t *testing.T) {
 		"sync":            synced,
 		"pods":            pods,
 	}
+	engines := map[string]*mockengine.Engine{"identity": {}}
 	for name, args := range cases {
+		engines[name] = runMount(t, args)
+	}
+	run(t, engines["identity"], func(ctx *pulumi.Context) error {
+		args := identityArgs()
+		args.PodSecurity, args.NamespaceLabels = "restricted", map[string]string{"team": "payments"}
+		args.ServiceAccounts[0].Labels, args.ServiceAccounts[0].Annotations = map[string]string{"role": "worker"}, map[string]string{"example.com/owner": "team"}
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	for name, e := range engines {
 		t.Run(name, func(t *testing.T) {
-			got := manifests(t, runMount(t, args))
+			got := manifests(t, e)
 			file := filepath.Join("testdata", "golden", name+".yaml")
 			if *updateGolden {
 				if err := os.WriteFile(file, got, 0o644); err != nil {
@@ -73,7 +84,7 @@ func TestManifestsOfEachKindOfMount(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, file := range files {
-		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); cases[name] == nil {
+		if name := strings.TrimSuffix(filepath.Base(file), ".yaml"); engines[name] == nil {
 			t.Errorf("%s belongs to no case", file)
 		}
 	}

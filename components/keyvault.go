@@ -36,8 +36,7 @@ const objectNameRule = "1-127 letters, digits and dashes"
 // required.
 type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
-	// nothing about the vault itself is managed. It has to authorize by roles if a mount is to have its own. Left out: a vault is
-	// created.
+	// nothing about the vault itself is managed. It has to authorize by roles. Left out: a vault is created.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
 	// ResourceGroupName is the resource group that holds the vault.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`

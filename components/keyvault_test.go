@@ -436,16 +436,23 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 		"access policies":      {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := &mockengine.Engine{DryRun: true, Answers: map[string]map[string]any{lookup: answer}}
-			err := e.Run(func(ctx *pulumi.Context) error {
-				c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
-				if err == nil {
-					ctx.Export("uri", c.VaultURI)
+			for _, preview := range []bool{true, false} {
+				e := &mockengine.Engine{DryRun: preview, Answers: map[string]map[string]any{lookup: answer}}
+				err := e.Run(func(ctx *pulumi.Context) error {
+					c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
+					if err == nil {
+						ctx.Export("uri", c.VaultURI)
+					}
+					return err
+				})
+				if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
+					t.Errorf("got error %v", err)
 				}
-				return err
-			})
-			if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
-				t.Errorf("got error %v", err)
+				for _, one := range e.Resources() {
+					if one.RPC.GetCustom() {
+						t.Errorf("%s is registered", one.Name)
+					}
+				}
 			}
 		})
 	}

@@ -77,3 +77,23 @@ func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][
 		t.Errorf("%d roles are assigned, want %d", count, len(want))
 	}
 }
+
+func TestWhoMayListVersionsIsSaid(t *testing.T) {
+	for access, want := range map[string]string{"": "lets it list", "vault": "lets it list", "none": "must be allowed to list"} {
+		args := mountArgs()
+		args.TestPod, args.ServiceAccountName, args.Access = nil, nil, access
+		if access == "none" {
+			args.VaultID, args.PrincipalID = nil, nil
+		}
+		args.Objects = []components.ObjectArgs{{Type: "key", Name: "latest"}, {Type: "key", Name: "old", VersionHistory: 2}}
+		said := strings.Join(runMount(t, args).Infos(), "\n")
+		if !strings.Contains(said, want) || !strings.Contains(said, "key old") || strings.Contains(said, "key latest") {
+			t.Errorf("with access %q it says %q", access, said)
+		}
+	}
+	args := mountArgs()
+	args.Objects = []components.ObjectArgs{{Type: "key", Name: "latest"}}
+	if said := runMount(t, args).Infos(); len(said) > 0 {
+		t.Errorf("without a history it says %q", said)
+	}
+}

@@ -101,7 +101,8 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	return cfg, nil
 }
 
-// Vault is the vault that is configured. An existing one is given what is set on purpose and cannot be, for the component to refuse.
+// Vault is the vault that is configured. An existing one is given, for the component to refuse it, what else is only there on purpose: keys with
+// a default in Pulumi.yaml always have a value, and mean nothing to it.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args := &components.KeyVaultStackArgs{
 		PurgeProtection: cfg.VaultPurgeProtection,
@@ -132,7 +133,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	return args
 }
 
-// Cluster is the cluster that is configured. An existing one is given what is set on purpose and cannot be, for the component to refuse.
+// Cluster is the cluster that is configured. Of what an existing one is given the same holds as in Vault.
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args := &components.AksWithCsiArgs{
 		NodeResourceGroup:    cfg.NodeResourceGroup,

@@ -65,7 +65,12 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		before := devices()
 		code := m.Run()
-		if left := append(traces(dir), newIn(devices(), before)...); len(left) > 0 {
+		left := append(traces(dir), newIn(devices(), before)...)
+		for tries := 0; len(left) > 0 && tries < 50; tries++ { // what was killed may not have ended yet
+			time.Sleep(100 * time.Millisecond)
+			left = append(traces(dir), newIn(devices(), before)...)
+		}
+		if len(left) > 0 {
 			fmt.Fprintf(os.Stderr, "the tests left this on the machine: %q\n", left)
 			code = 1
 		}
@@ -74,9 +79,10 @@ func TestMain(m *testing.M) {
 }
 
 // traces are what this run's local clouds leave on a machine where it is not taken away: temporary files, such as the Kubernetes
-// provider's kubeconfigs, mounts, and control groups. What others do on the machine meanwhile does not count.
+// provider's kubeconfigs, processes, mounts, and control groups. What others do on the machine meanwhile does not count.
 func traces(dir string) []string {
 	found, _ := filepath.Glob(filepath.Join(dir, "*"))
+	found = append(found, processesWith(dir+"/")...)
 	mounts, _ := os.ReadFile("/proc/self/mounts")
 	for line := range strings.Lines(string(mounts)) {
 		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], dir+"/") {
@@ -151,12 +157,6 @@ func newCloud(t *testing.T) *cloud {
 	}
 	c := &cloud{built: filepath.Join(dir, "program"), home: filepath.Join(dir, "home")}
 	c.project = c.built
-	builtIn(t, checkout, c.built)
-	for _, besides := range []string{"Pulumi.dev.yaml", "Pulumi.prod.yaml", "localcloud"} {
-		if err := os.Symlink(filepath.Join(checkout, besides), filepath.Join(c.built, besides)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	t.Cleanup(func() {
 		defer func() {
 			if err := os.RemoveAll(c.built); err != nil {
@@ -175,6 +175,19 @@ func newCloud(t *testing.T) *cloud {
 		// What destroying leaves is for the tests to see that are about it.
 		c.down(t, "--skip-destroy")
 	})
+	builtIn(t, checkout, c.built)
+	for _, stack := range []string{"Pulumi.dev.yaml", "Pulumi.prod.yaml"} {
+		content, err := os.ReadFile(filepath.Join(checkout, stack))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(c.built, stack), content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(checkout, "localcloud"), filepath.Join(c.built, "localcloud")); err != nil {
+		t.Fatal(err)
+	}
 	return c
 }
 
@@ -484,8 +497,11 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 	}
 }
 
-// processes are those that belong to a cloud: its home is in their arguments or their environment.
-func (c *cloud) processes() []string {
+// processes are those that belong to a cloud.
+func (c *cloud) processes() []string { return processesWith(c.home) }
+
+// processesWith are the other processes that have a path in their arguments or their environment.
+func processesWith(path string) []string {
 	var found []string
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -494,8 +510,8 @@ func (c *cloud) processes() []string {
 		}
 		arguments, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
 		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
-		if bytes.Contains(arguments, []byte(c.home)) || bytes.Contains(environment, []byte(c.home)) {
-			found = append(found, string(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
+		if bytes.Contains(arguments, []byte(path)) || bytes.Contains(environment, []byte(path)) {
+			found = append(found, "process "+string(bytes.ReplaceAll(arguments, []byte{0}, []byte{' '})))
 		}
 	}
 	return found

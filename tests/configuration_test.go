@@ -2,10 +2,12 @@ package tests
 
 import (
 	"errors"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
@@ -150,16 +152,26 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
-			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","expires":"P30D","tags":{"of":"second"}}]`,
+			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
 			"keys":      `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
 			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "true", "testPodName": "second",
-			"mount": `[{"type":"secret","name":"second","alias":"in/folder"},{"type":"key","name":"second"}]`,
+			"mount": `[{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`,
 		})
 		grant(t, c, outputs["vaultId"], cryptoOfficer)
 		p.up(t)
 		p.pulumi(t, "preview", "--expect-no-changes")
 		if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
 			t.Errorf("the pod is %s", phase)
+		}
+		second, err := secrets.GetSecret(t.Context(), "second", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if attributes := second.Attributes; attributes.Expires.UTC().Format(time.RFC3339) != "2099-12-31T00:00:00Z" || !attributes.NotBefore.After(time.Now()) {
+			t.Errorf("the secret is valid from %s to %s", attributes.NotBefore, attributes.Expires)
+		}
+		if files, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", "second", "second", "*", "in", "folder", "*")); err != nil || len(files) != 1 || filepath.Base(files[0]) != "0" {
+			t.Errorf("of the one version there is, and the role on the object lets the pod list, there is %q: %v", files, err)
 		}
 		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {
 			t.Error("the generated secret has other characters")

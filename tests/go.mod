@@ -15,6 +15,7 @@ require (
 	github.com/google/uuid v1.6.0
 	github.com/yannh/kubeconform v0.8.0
 	sigs.k8s.io/yaml v1.6.0
+	software.sslmate.com/src/go-pkcs12 v0.6.0
 )
 
 require (

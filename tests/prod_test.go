@@ -101,6 +101,17 @@ func TestProd(t *testing.T) {
 			return err != nil && strings.Contains(err.Error(), "Forbidden")
 		})
 	})
+	t.Run("a second stack uses the cluster, and signs in with Entra ID", func(t *testing.T) {
+		p := newProgram(t, c, ".", map[string]string{
+			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"], "entra": `{"login":"spn"}`,
+			"secrets": "[]", "keys": "[]", "mount": `[{"type":"secret","name":"my-secret"}]`, "access": "none", // the lock would keep a role
+			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "false",
+		})
+		p.up(t)
+		c.kubectl(t, "get", "secretproviderclass", "--namespace", "second", "second")
+		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
+	})
 	t.Run("a destroy is refused", func(t *testing.T) {
 		// Pulumi looks for what is protected in its preview, before it deletes anything.
 		_, err := c.run(t, "", "pulumi", "destroy", "--yes", "--non-interactive")

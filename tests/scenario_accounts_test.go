@@ -66,5 +66,8 @@ func TestScenarioManyServiceAccounts(t *testing.T) {
 		if refused == 0 {
 			t.Errorf("none of %d at once was refused", together)
 		}
+		if log, err = os.ReadFile(filepath.Join(c.home, "cloud.log")); err != nil || !conflicts.Match(log) {
+			t.Errorf("the log does not show what was refused: %v", err)
+		}
 	})
 }

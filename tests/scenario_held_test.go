@@ -2,6 +2,7 @@ package tests
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,11 +34,7 @@ func TestScenarioDestroyIsHeldByAFinalizer(t *testing.T) {
 			t.Fatal("destroy succeeds")
 		}
 		printed += err.Error()
-		named := false
-		for _, match := range failedResource.FindAllStringSubmatch(printed, -1) {
-			named = named || match[1] == one.resource
-		}
-		if !named || !strings.Contains(printed, heldBy) {
+		if !slices.Contains(failedResources(printed), one.resource) || !strings.Contains(printed, heldBy) {
 			t.Errorf("destroy does not name %s and its finalizer: %s", one.resource, printed)
 		}
 		hold("second", one.kind, "second", "null")

@@ -54,6 +54,9 @@ func TestScenarioUpIsKilled(t *testing.T) {
 			c.keepsSecrets(t, secrets)
 			if err == nil {
 				t.Logf("%d kills", kills)
+				if kills == 0 || long() && seed == 1 && kills < 20 { // each resource of the program begins and ends
+					t.Error("these are too few")
+				}
 				break
 			}
 		}
@@ -108,7 +111,13 @@ func TestScenarioDestroyInAnyState(t *testing.T) {
 		if err == nil && left <= 0 {
 			t.Error("up succeeds although it was killed")
 		}
+		if len(passed) == 0 {
+			t.Error("no resource was seen to begin or end")
+		}
 		c.down(t)
+		if strings.Contains(c.said.String(), "could not be destroyed") {
+			t.Error("the stack could not be destroyed")
+		}
 		if processes := c.processes(); len(processes) > 0 {
 			t.Errorf("processes are left: %q", processes)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -23,6 +24,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	"software.sslmate.com/src/go-pkcs12"
 )
 
 const cryptoOfficer = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
@@ -39,8 +41,9 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	secrets, keys := vaultClients(t, c, first["vaultUri"])
 	before := theFirstTeams(t, c, first)
 
-	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text(), bundle: rand.Text()}
+	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text()}
 	w.certificate, w.key = selfSigned(t)
+	w.bundle = w.pkcs12(t)
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId": first["vaultId"], "clusterId": first["clusterId"], "namespace": first["namespace"],
 		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first["clientId"]),
@@ -218,6 +221,7 @@ func (w *workloads) wantFiles(t *testing.T, c *cloud, generated string) {
 	} {
 		w.want(t, file, want, w.inApp(t, c, "cat", "/mnt/secrets/"+file))
 	}
+	w.wantPEM(t, w.inApp(t, c, "cat", "/mnt/secrets/tls/bundle.pem"))
 	if got := w.inApp(t, c, "cat", "/mnt/secrets/tls/key.pem"); got != w.key+w.certificate {
 		t.Error("the certificate's secret is another")
 	}
@@ -225,9 +229,41 @@ func (w *workloads) wantFiles(t *testing.T, c *cloud, generated string) {
 		t.Error("the certificate is another")
 	}
 	files := w.inApp(t, c, "sh", "-c", "cd /mnt/secrets && find . -follow -type f ! -path './..*' | sort")
-	want := "./digits\n./folder/bytes\n./folder/in folder/generated.txt\n./given\n./keys/wrapper\n./signer\n./tls/bundle.pfx\n./tls/cert.pem\n./tls/key.pem\n"
+	want := "./digits\n./folder/bytes\n./folder/in folder/generated.txt\n./given\n./keys/wrapper\n./signer\n./tls/bundle.pem\n./tls/bundle.pfx\n./tls/cert.pem\n./tls/key.pem\n"
 	if files != want {
 		t.Errorf("the files are\n%s", files)
+	}
+}
+
+// pkcs12 are the certificate and its key as Key Vault keeps a certificate that it has made.
+func (w *workloads) pkcs12(t *testing.T) string {
+	t.Helper()
+	key, _ := pem.Decode([]byte(w.key))
+	certificate, _ := pem.Decode([]byte(w.certificate))
+	private, err := parseKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(certificate.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle, err := pkcs12.LegacyDES.Encode(private, leaf, nil, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(bundle)
+}
+
+// wantPEM looks for the certificate and its key in a file.
+func (w *workloads) wantPEM(t *testing.T, file string) {
+	t.Helper()
+	of, err := tls.X509KeyPair([]byte(file), []byte(file))
+	if err != nil {
+		t.Fatalf("the PKCS #12 does not become PEM: %v", err)
+	}
+	if certificate, _ := pem.Decode([]byte(w.certificate)); !slices.Equal(of.Certificate[0], certificate.Bytes) {
+		t.Error("the certificate of the PKCS #12 is another")
 	}
 }
 

@@ -66,6 +66,7 @@ type Engine struct {
 	resources []*Registered
 	invoked   []Invoked
 	warnings  []Warning
+	infos     []string
 }
 
 // Warning is what a program logged as a warning, and the resource that it is about.
@@ -114,6 +115,13 @@ func (e *Engine) Warnings() []Warning {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.warnings)
+}
+
+// Infos are the program's messages that are no warnings.
+func (e *Engine) Infos() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.infos)
 }
 
 // Get is the resource with this name.
@@ -316,10 +324,13 @@ type logger struct {
 }
 
 func (l *logger) Log(_ context.Context, in *pulumirpc.LogRequest) (*emptypb.Empty, error) {
-	if in.GetSeverity() == pulumirpc.LogSeverity_WARNING {
-		l.engine.mu.Lock()
-		defer l.engine.mu.Unlock()
+	l.engine.mu.Lock()
+	defer l.engine.mu.Unlock()
+	switch in.GetSeverity() {
+	case pulumirpc.LogSeverity_WARNING:
 		l.engine.warnings = append(l.engine.warnings, Warning{URN: in.GetUrn(), Message: in.GetMessage()})
+	case pulumirpc.LogSeverity_INFO:
+		l.engine.infos = append(l.engine.infos, in.GetMessage())
 	}
 	return &emptypb.Empty{}, nil
 }

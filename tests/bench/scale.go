@@ -149,8 +149,8 @@ func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
 		return least[fleetStack{workloads, bare}].of(ours...).cpu.Seconds() / float64(workloads)
 	}
 	return []ratio{
-		{"preview of 100 workloads: processor time of program and engine with components, by bare", each(many, false) / each(many, true), 1.5},
-		{"preview: processor time of a workload in 100, by that in 20", each(many, false) / each(few, false), 1.2},
+		{"preview of 100 workloads: processor time of program and engine with components, by bare", each(many, false) / each(many, true), 1.35},
+		{"preview: processor time of a workload in 100, by that in 20", each(many, false) / each(few, false), 0.9},
 	}, nil
 }
 

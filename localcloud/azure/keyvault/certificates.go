@@ -4,22 +4,40 @@ import (
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+
+	"golang.org/x/crypto/pkcs12"
 )
 
-// pemType is the content type of a secret that is a certificate with its key.
-const pemType = "application/x-pem-file"
+// The content types of a secret that is a certificate with its key.
+const (
+	pemType    = "application/x-pem-file"
+	pkcs12Type = "application/x-pkcs12"
+)
 
-// certificate reads the leaf of a secret that is a certificate: the PEM of a private key and of certificates, the leaf first.
-// Other secrets are none.
+// certificate reads the leaf of a secret that is a certificate: the PEM of a private key and of certificates, the leaf first, or the base64 of
+// a PKCS #12 without a password. Other secrets are none.
 func certificate(v Version) (*x509.Certificate, bool) {
-	if v.ContentType != pemType {
-		return nil, false
+	switch v.ContentType {
+	case pemType:
+		return certificateInPEM(v.Value)
+	case pkcs12Type:
+		content, err := base64.StdEncoding.DecodeString(v.Value)
+		if err != nil {
+			return nil, false
+		}
+		_, leaf, err := pkcs12.Decode(content, "")
+		return leaf, err == nil
 	}
+	return nil, false
+}
+
+func certificateInPEM(content string) (*x509.Certificate, bool) {
 	var leaf *x509.Certificate
 	hasKey := false
-	for rest := []byte(v.Value); ; {
+	for rest := []byte(content); ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
 			return leaf, leaf != nil && hasKey

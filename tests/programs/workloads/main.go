@@ -130,6 +130,7 @@ func mounts(ctx *pulumi.Context, cfg *config.Config, provider *kubernetes.Provid
 			{Type: "secret", Name: "bytes", Alias: "folder/bytes", Encoding: "base64"},
 			{Type: "secret", Name: "digits", Encoding: "hex", FilePermission: "400"},
 			{Type: "secret", Name: "bundle", Alias: "tls/bundle.pfx", Format: "pfx", Encoding: "base64"},
+			{Type: "secret", Name: "bundle", Alias: "tls/bundle.pem"},
 			{Type: "secret", Name: "web", Alias: "tls/key.pem", Format: "pem"},
 			{Type: "cert", Name: "web", Alias: "tls/cert.pem"},
 			{Type: "key", Name: "signer"},
