@@ -13,7 +13,7 @@ var boundary = regexp.MustCompile(` \S+ (\S+) (creat(?:ing|ed)|updat(?:ing|ed)) 
 
 // TestScenarioUpIsKilled kills up again and again, where it begins or ends with a resource that it was not killed at before, or soon
 // after, and brings the stack up at the end. With many seeds the first is killed at every such place, and the others about ten times
-// each, at any moment in the half second after one: with `make test-faults` fifty times in all.
+// each, at any moment in the half second after one: with `make test-faults` about fifty times in all.
 func TestScenarioUpIsKilled(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		share, late := 0.08, 500
