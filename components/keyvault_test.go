@@ -425,6 +425,36 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*(8+2+4))
 }
 
+// A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover it. With recover
+// nobody looks for it.
+func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
+	e := func() *mockengine.Engine {
+		return &mockengine.Engine{Answers: map[string]map[string]any{"azure-native:keyvault/v20241101:getVault": nil}}
+	}
+	gone := e()
+	err := gone.Run(func(ctx *pulumi.Context) error {
+		c, err := components.NewKeyVaultStack(ctx, "vault", fullArgs())
+		if err == nil {
+			ctx.Export("name", c.VaultName)
+		}
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "createMode") {
+		t.Errorf("got error %v", err)
+	}
+	for _, one := range gone.Resources() {
+		if strings.HasPrefix(one.Name, "vault-secret-") || strings.HasPrefix(one.Name, "vault-key-") {
+			t.Errorf("%s is registered", one.Name)
+		}
+	}
+	args := fullArgs()
+	args.CreateMode = "recover"
+	run(t, e(), func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+}
+
 // A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
 func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 	const lookup = "azure-native:keyvault/v20241101:getVault"

@@ -55,7 +55,7 @@ type Engine struct {
 	// Config and SecretKeys are the stack's configuration, keys with their namespace.
 	Config     map[string]string
 	SecretKeys []string
-	// Answers are what providers' functions return instead of the usual, by token.
+	// Answers are what providers' functions return instead of the usual, by token; one that is nil fails.
 	Answers map[string]map[string]any
 	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
 	Before *Engine
@@ -307,6 +307,9 @@ func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest)
 	m.engine.invoked = append(m.engine.invoked, Invoked{Token: in.GetTok(), Args: args})
 	m.engine.mu.Unlock()
 	if answer, ok := m.engine.Answers[in.GetTok()]; ok {
+		if answer == nil {
+			return nil, fmt.Errorf("%s fails", in.GetTok())
+		}
 		object, err := marshal(resource.NewPropertyMapFromMap(answer))
 		return &pulumirpc.ResourceInvokeResponse{Return: object}, err
 	}
