@@ -39,7 +39,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// ending is done when the tests are interrupted: those that run fail at their next command and clean up, and no other begins.
+// ending is done when the tests are interrupted, or have a minute left: those that run fail at their next command and clean up, and no other begins.
 var ending = context.Background()
 
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
@@ -50,7 +50,14 @@ func TestMain(m *testing.M) {
 		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side > runtime.NumCPU() {
 			os.Setenv("GOMAXPROCS", "1")
 		}
-		ctx, stop := signal.NotifyContext(ending, os.Interrupt, syscall.SIGTERM)
+		ctx := ending
+		if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 2*time.Minute {
+			// At the limit itself the tests would be gone, and with them whoever cleans up.
+			timed, cancel := context.WithTimeout(ctx, limit-time.Minute)
+			defer cancel()
+			ctx = timed
+		}
+		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		ending = ctx
 		context.AfterFunc(ctx, stop) // a second Ctrl-C ends it at once
@@ -71,12 +78,14 @@ func TestMain(m *testing.M) {
 			left = append(traces(dir), newIn(devices(), before)...)
 		}
 		if len(left) > 0 {
-			fmt.Fprintf(os.Stderr, "the tests left this on the machine: %q\n", left)
+			fmt.Fprintf(os.Stderr, "%s: %q\n", leftBehind, left)
 			code = 1
 		}
 		return code
 	}())
 }
+
+const leftBehind = "the tests left this on the machine"
 
 // traces are what this run's local clouds leave on a machine where it is not taken away: temporary files, such as the Kubernetes
 // provider's kubeconfigs, processes, mounts, and control groups. What others do on the machine meanwhile does not count.
@@ -534,11 +543,11 @@ func holds(content []byte, secret string) bool {
 	return false
 }
 
-// filesWith lists the files of the home that hold a secret, but for those under one of the given folders.
+// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one of the given folders.
 func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []string {
 	t.Helper()
 	var found []string
-	err := filepath.WalkDir(c.home, func(path string, d fs.DirEntry, err error) error {
+	look := func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -560,8 +569,8 @@ func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []strin
 			found = append(found, name)
 		}
 		return err
-	})
-	if err != nil {
+	}
+	if err := errors.Join(filepath.WalkDir(c.home, look), filepath.WalkDir(c.built, look)); err != nil {
 		t.Fatal(err)
 	}
 	return found

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,15 +32,7 @@ func TestScenarioDrift(t *testing.T) {
 			c.arm(t, http.MethodDelete, role, "2022-04-01", "")
 			c.kubectl(t, "patch", "secretproviderclass", "-n", outputs["namespace"], outputs["secretProviderClass"], "--type=merge",
 				`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
-			pool := outputs["clusterId"] + "/agentPools/" + c.pool(t, outputs)["name"].(string)
-			properties := c.arm(t, http.MethodGet, pool, "2024-09-01", "")["properties"].(map[string]any)
-			count := properties["count"].(float64)
-			properties["count"] = count + 2
-			body, err := json.Marshal(map[string]any{"properties": properties})
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.arm(t, http.MethodPut, pool, "2024-09-01", string(body))
+			count := c.scale(t, outputs, 2)
 			setSecret(t, secrets, "my-secret", value)
 			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
 			c.kubectl(t, "annotate", "namespace", outputs["namespace"], "somebody=else")
@@ -58,8 +52,7 @@ func TestScenarioDrift(t *testing.T) {
 			if len(drifted) > 0 {
 				t.Errorf("the plan does not show %v", drifted)
 			}
-			words := strings.Fields(upRefreshed)
-			c.must(t, words[0], words[1:]...)
+			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
 			if now := c.pool(t, outputs)["count"]; now != count {
 				t.Errorf("the pool has %v nodes, want %v", now, count)
 			}
@@ -74,22 +67,46 @@ func TestScenarioDrift(t *testing.T) {
 			}
 			c.isWhole(t)
 		})
-		t.Run("a vault that was deleted is recovered by configuration", func(t *testing.T) {
+		t.Run("nodes that the autoscaler has added are left", func(t *testing.T) {
+			c.up(t, "--config", "systemPool={minCount: 2, maxCount: 9}")
+			count := c.scale(t, outputs, 3)
+			if plan := c.plan(t, "--refresh"); plan[c.called(t, "cluster-cluster").URN] != "refresh" && plan[c.called(t, "cluster-cluster").URN] != "same" {
+				t.Errorf("the plan is to %s the cluster", plan[c.called(t, "cluster-cluster").URN])
+			}
+			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+			if now := c.pool(t, outputs)["count"]; now != count+3 {
+				t.Errorf("the pool has %v nodes, want %v", now, count+3)
+			}
+		})
+		t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
+			before := c.state(t)
 			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+			for _, command := range []string{"preview", "up --yes --skip-preview"} {
+				printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
+				if err == nil || !strings.Contains(printed+err.Error(), outputs["vaultName"]) || !strings.Contains(printed+err.Error(), "createMode to recover") {
+					t.Errorf("%s: %v", command, err)
+				}
+			}
+			if now := c.state(t); len(now) != len(before) {
+				t.Errorf("the state has %d resources, before %d", len(now), len(before))
+			}
 			c.up(t, "--config", "vaultCreateMode=recover")
 			c.pulumi(t, "config", "set", "vaultCreateMode", "default")
 			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
-			words := strings.Fields(upRefreshed) // Azure has deleted the assignments with the vault
-			c.must(t, words[0], words[1:]...)
+			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
 			if _, lastLine := c.up(t); !strings.Contains(lastLine, "my-secret = "+value) {
 				t.Error("a new pod does not read the value")
 			}
 			c.isWhole(t)
 		})
-		t.Run("who refreshes first is told how to recover it", func(t *testing.T) {
+		t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
+			history := filepath.Join(c.home, "stacks", ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
+			checkpoints, err := filepath.Glob(history)
+			if err != nil || len(checkpoints) == 0 {
+				t.Fatalf("there is no history: %v", err)
+			}
 			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
-			words := strings.Fields(upRefreshed)
-			printed, err := c.run(t, "", words[0], words[1:]...)
+			printed, err := c.run(t, "", "pulumi", strings.Fields(upRefreshed)[1:]...)
 			if err == nil {
 				t.Fatal("up succeeds")
 			}
@@ -101,12 +118,43 @@ func TestScenarioDrift(t *testing.T) {
 			if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil || !strings.Contains(printed, "already existing") {
 				t.Errorf("up with recover: %v", err)
 			}
+			var file struct {
+				Checkpoint struct{ Latest json.RawMessage }
+			}
+			content, err := os.ReadFile(slices.Max(checkpoints)) // each has its time in its name
+			if err == nil {
+				err = json.Unmarshal(content, &file)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.run(t, fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest), "pulumi", "stack", "import"); err != nil {
+				t.Fatal(err)
+			}
+			c.pulumi(t, "config", "set", "vaultCreateMode", "default")
+			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+			c.isWhole(t)
 			grant(t, c, outputs["vaultId"], secretsOfficer)
 			if getSecret(t, secrets, "my-secret") != value {
 				t.Error("the secret is another one than before")
 			}
 		})
 	})
+}
+
+// scale adds nodes to the cluster's pool by hand, and returns how many there were.
+func (c *cloud) scale(t *testing.T, outputs map[string]string, by float64) (before float64) {
+	t.Helper()
+	pool := outputs["clusterId"] + "/agentPools/" + c.pool(t, outputs)["name"].(string)
+	properties := c.arm(t, http.MethodGet, pool, "2024-09-01", "")["properties"].(map[string]any)
+	before = properties["count"].(float64)
+	properties["count"] = before + by
+	body, err := json.Marshal(map[string]any{"properties": properties})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.arm(t, http.MethodPut, pool, "2024-09-01", string(body))
+	return before
 }
 
 // pool is the cluster's first one.

@@ -101,7 +101,6 @@ func fleetIdentities(t *testing.T, c *cloud) map[string]fleetIdentity {
 // wantGranted checks that an identity may read its secrets and has no other role.
 func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID string) {
 	t.Helper()
-	const secretsUser = "4633458b-17de-408a-b874-0445c86b69e6"
 	var want []string
 	for _, secret := range secrets {
 		want = append(want, vaultID+"/secrets/"+secret+" "+secretsUser)

@@ -7,11 +7,14 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,14 +85,16 @@ func TestScenarioRotation(t *testing.T) {
 		for range rotations {
 			time.Sleep(time.Duration(random.Int64N(int64(interval)))) // any moment between two polls, not an event
 			value = randomValue(random)
+			followed := c.copied(t, namespace, value)
 			setSecret(t, secrets, "rotating", value)
 			written := c.polls(t)
 			r.next(t, value)
 			if polls := c.polls(t) - written; polls > 2 {
 				t.Errorf("the value was there after %d polls", polls)
 			}
-			c.kubectl(t, "wait", "-n", namespace, "secret/copy", "--timeout=60s",
-				"--for=jsonpath={.data.value}="+base64.StdEncoding.EncodeToString([]byte(value)))
+			if copied := <-followed; copied.err != nil || copied.polls-written > 3 { // the driver writes it after the file, and kubectl sees it later
+				t.Errorf("the Secret followed after %d polls: %v", copied.polls-written, copied.err)
+			}
 		}
 		took, polls := time.Since(begin), c.polls(t)-before
 		t.Logf("%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
@@ -99,6 +104,9 @@ func TestScenarioRotation(t *testing.T) {
 		}
 		if r.reads < 50*rotations {
 			t.Errorf("the file was read %d times: nothing is proven", r.reads)
+		}
+		if objects, want := c.objectsWith(t, value), []string{"Secret " + namespace + "/copy"}; !slices.Equal(objects, want) {
+			t.Errorf("the value is in the objects %q, want %q", objects, want)
 		}
 
 		// A Deployment with the annotation restarts with a version that Pulumi comes to know, and without one it does not.
@@ -123,6 +131,23 @@ func TestScenarioRotation(t *testing.T) {
 			t.Error("the value that was rotated by hand is gone")
 		}
 	})
+}
+
+type following struct {
+	polls int
+	err   error
+}
+
+// copied waits for a value in the synced Secret, and says how many polls there were by then.
+func (c *cloud) copied(t *testing.T, namespace, value string) <-chan following {
+	t.Helper()
+	done := make(chan following, 1)
+	go func() {
+		_, err := c.run(t, "", "kubectl", "wait", "-n", namespace, "secret/copy", "--timeout=60s",
+			"--for=jsonpath={.data.value}="+base64.StdEncoding.EncodeToString([]byte(value)))
+		done <- following{c.polls(t), err}
+	}()
+	return done
 }
 
 // randomValue is a text of up to Key Vault's 25 kB, and often as much.
@@ -204,4 +229,27 @@ func (r *podReader) next(t *testing.T, value string) {
 	case <-time.After(2 * time.Minute):
 		t.Fatal("the new value is not in the pod after two minutes")
 	}
+}
+
+// objectsWith are the objects of all kinds in the cluster that hold a value: kind, namespace and name.
+func (c *cloud) objectsWith(t *testing.T, value string) (found []string) {
+	t.Helper()
+	kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
+	var list struct{ Items []json.RawMessage }
+	if err := json.Unmarshal([]byte(c.kubectl(t, "get", strings.Join(kinds, ","), "--all-namespaces", "--output=json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, item := range list.Items {
+		var object struct {
+			Kind     string
+			Metadata struct{ Namespace, Name string }
+			Data     map[string][]byte // of a Secret
+		}
+		_ = json.Unmarshal(item, &object) // the data of others is no base64
+		decoded := slices.Collect(maps.Values(object.Data))
+		if holds(item, value) || slices.ContainsFunc(decoded, func(one []byte) bool { return holds(one, value) }) {
+			found = append(found, object.Kind+" "+strings.TrimPrefix(object.Metadata.Namespace+"/"+object.Metadata.Name, "/"))
+		}
+	}
+	return found
 }

@@ -57,19 +57,26 @@ func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, r
 // long says whether scenarios may take their time, as `make test-faults` lets them.
 func long() bool { return *seeds > 1 }
 
-// request is one through the proxy, with a token of the subscription's owner for Resource Manager.
-func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
+// ownersToken is one of the subscription's owner for Resource Manager.
+func (c *cloud) ownersToken(t *testing.T) string {
 	t.Helper()
-	owner, options, _ := c.azure(t)
+	owner, _, _ := c.azure(t)
 	token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return token.Token
+}
+
+// request is one through the proxy, as the subscription's owner.
+func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
+	t.Helper()
+	_, options, _ := c.azure(t)
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("Authorization", "Bearer "+c.ownersToken(t))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := options.Transport.Do(req)
 	if err != nil {
@@ -136,8 +143,8 @@ func (c *cloud) called(t *testing.T, name string) resource {
 	return resource{}
 }
 
-// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud has the stack's resources and no
-// other: none that an interrupted run made and forgot, and no soft-deleted vault.
+// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have the stack's
+// resources and no other: none that an interrupted run made and forgot, and no soft-deleted vault.
 func (c *cloud) isWhole(t *testing.T) {
 	t.Helper()
 	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
@@ -145,15 +152,46 @@ func (c *cloud) isWhole(t *testing.T) {
 	}
 	var stack []string
 	for _, r := range c.state(t) {
-		if strings.HasPrefix(r.Type, "azure-native:") {
+		switch {
+		case strings.HasPrefix(r.Type, "azure-native:"):
 			stack = append(stack, strings.ToLower(r.ID))
+		case strings.HasPrefix(r.Type, "kubernetes:"):
+			stack = append(stack, r.Type[strings.LastIndexByte(r.Type, ':')+1:]+" "+r.ID)
 		}
 	}
-	there := c.resources(t)
+	there := append(c.resources(t), c.objects(t)...)
 	slices.Sort(stack)
+	slices.Sort(there)
 	if !slices.Equal(stack, there) {
 		t.Errorf("the stack has\n%s\nand the local cloud\n%s", strings.Join(stack, "\n"), strings.Join(there, "\n"))
 	}
+}
+
+// objects are those of the cluster that Pulumi has made: kind, namespace and name.
+func (c *cloud) objects(t *testing.T) (made []string) {
+	t.Helper()
+	var list struct {
+		Items []struct {
+			Kind     string
+			Metadata struct {
+				Namespace, Name string
+				ManagedFields   []struct{ Manager string }
+			}
+		}
+	}
+	const kinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments,secrets,configmaps,networkpolicies"
+	if err := json.Unmarshal([]byte(c.kubectl(t, "get", kinds, "--all-namespaces", "--show-managed-fields", "--output=json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range list.Items {
+		if slices.ContainsFunc(o.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") }) {
+			made = append(made, o.Kind+" "+strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/"))
+		}
+	}
+	if len(made) == 0 {
+		t.Error("the cluster has no object that Pulumi has made")
+	}
+	return made
 }
 
 // resources are the ids of all that Resource Manager has, in small letters and in order: but for a cluster's pools, which are in it,

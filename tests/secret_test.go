@@ -22,9 +22,13 @@ import (
 	"github.com/google/uuid"
 )
 
+// Azure's roles (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles).
 const (
+	vaultReader    = "21090545-7ca7-4776-b22c-e363652d74d2" // Key Vault Reader
+	secretsUser    = "4633458b-17de-408a-b874-0445c86b69e6" // Key Vault Secrets User
 	secretsOfficer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" // Key Vault Secrets Officer
 	cryptoUser     = "12338af0-0e69-4776-bea7-57ae8d297424" // Key Vault Crypto User
+	cryptoOfficer  = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
 )
 
 // TestASecretsWayToThePodAndBack goes through the life of the dev stack, from `up` to `destroy`.

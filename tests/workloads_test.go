@@ -27,8 +27,6 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-const cryptoOfficer = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
-
 // TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads, which uses what
 // the program of the repository does not.
 func TestWorkloadsOfASecondTeam(t *testing.T) {

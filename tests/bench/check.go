@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-var checkOnly = flag.Bool("check", false, "measure only what has a limit, small, and fail where one is passed; arguments choose among these: scale")
+var checkOnly = flag.Bool("check", false, "measure only what has a limit, small, and fail where one is passed; arguments choose among these: makespan, mounts, scale")
 
 // ratio compares two things that were measured in one run. Its limit has room for the noise of a shared machine: what passes it has
 // become worse.
@@ -21,7 +21,7 @@ type ratio struct {
 var checks = []struct {
 	name string
 	do   func(ctx context.Context, checkout, dir string) ([]ratio, error)
-}{{"scale", checkScale}}
+}{{"makespan", checkMakespan}, {"mounts", checkMounts}, {"scale", checkScale}}
 
 // check prints the ratios and fails where one is above its limit.
 func check(ctx context.Context, checkout, dir string, only []string) error {

@@ -25,26 +25,64 @@ func mounts(ctx context.Context, checkout, dir string) error {
 		nodes = append(nodes, "real")
 	}
 	for i, node := range nodes {
-		if err := mountsOn(ctx, cloud{checkout, filepath.Join(dir, fmt.Sprint("v", i))}, node); err != nil {
+		all, err := mountsOn(ctx, cloud{checkout, filepath.Join(dir, fmt.Sprint("v", i))}, node)
+		if err != nil {
 			return fmt.Errorf("%s node: %w", node, err)
+		}
+		for _, one := range all {
+			fmt.Printf("| %s node, %s | %.1f s | %.0f |", node, one.what, one.took.Seconds(), mountedPods/one.took.Minutes())
+			for _, kind := range []string{exchange, discovery, challenge, read, issuer, other} {
+				fmt.Printf(" %.2f |", one.each(kind))
+			}
+			fmt.Println()
 		}
 	}
 	return nil
 }
 
-func mountsOn(ctx context.Context, c cloud, node string) (err error) {
+// checkMounts compares what is asked of Azure on a stand-in node with the floor, and all of it with what it has been.
+func checkMounts(ctx context.Context, checkout, dir string) ([]ratio, error) {
+	all, err := mountsOn(ctx, cloud{checkout, filepath.Join(dir, "v")}, "stand-in")
+	if err != nil {
+		return nil, err
+	}
+	m := all[len(all)-1]
+	return []ratio{
+		{"mounts: exchanges, by mounts", m.each(exchange), 1.05},
+		{"mounts: reads, by objects", m.each(read) / 2, 1.05},
+		{"mounts: all requests, by mounts", m.each(exchange, discovery, challenge, read, issuer, other), 9.5},
+	}, nil
+}
+
+// mounted is what it took to mount a volume into the pods, and the requests by their kind.
+type mounted struct {
+	what  string
+	took  time.Duration
+	calls map[string]int
+}
+
+// each is how many requests of some kinds there were for a pod.
+func (m mounted) each(kinds ...string) float64 {
+	calls := 0
+	for _, kind := range kinds {
+		calls += m.calls[kind]
+	}
+	return float64(calls) / mountedPods
+}
+
+func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err error) {
 	defer func() { err = errors.Join(err, c.down()) }()
 	// No rotation in between: it would be counted too.
 	if err := c.up(ctx, "--node="+node, "--config", "rotationPollInterval=1h"); err != nil {
-		return err
+		return nil, err
 	}
 	printed, err := c.run(ctx, "", "pulumi", "stack", "output", "--json")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var stack struct{ Namespace, ServiceAccount, SecretProviderClass string }
 	if err := json.Unmarshal(printed, &stack); err != nil {
-		return err
+		return nil, err
 	}
 	volumes := []map[string]any{{}, {"emptyDir": map[string]any{}}, {"csi": map[string]any{
 		"driver": "secrets-store.csi.k8s.io", "readOnly": true,
@@ -56,24 +94,19 @@ func mountsOn(ctx context.Context, c cloud, node string) (err error) {
 		}
 		before, err := os.ReadFile(c.log())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		took, err := c.pods(ctx, node, fmt.Sprint("bench-", i), stack.Namespace, stack.ServiceAccount, volumes[i])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		after, err := os.ReadFile(c.log())
 		if err != nil {
-			return err
+			return nil, err
 		}
-		calls := count(string(after[len(before):]))
-		fmt.Printf("| %s node, %s | %.1f s | %.0f |", node, name, took.Seconds(), mountedPods/took.Minutes())
-		for _, kind := range []string{exchange, discovery, challenge, read, issuer, other} {
-			fmt.Printf(" %.2f |", float64(calls[kind])/mountedPods)
-		}
-		fmt.Println()
+		all = append(all, mounted{name, took, count(string(after[len(before):]))})
 	}
-	return nil
+	return all, nil
 }
 
 // pods makes pods with a volume and returns how long it takes until each has read a file in it.

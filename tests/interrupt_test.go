@@ -1,0 +1,55 @@
+package tests
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestScenarioTestsAreInterrupted runs a test of this package in a process of its own and has it interrupted as a terminal does, at any
+// moment while its local cloud starts and its stack comes up. It has to fail and to leave nothing.
+func TestScenarioTestsAreInterrupted(t *testing.T) {
+	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir, err := os.MkdirTemp("", "i-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer os.RemoveAll(dir)
+		cmd := exec.CommandContext(untilEnding(t), self, "-test.run", "^TestScenarioDrift$", "-test.parallel", "1")
+		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		interrupt := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+		cmd.Cancel, cmd.WaitDelay = interrupt, time.Minute
+		var printed bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &printed, &printed
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the test's local cloud runs", func() bool {
+			found, _ := filepath.Glob(filepath.Join(dir, "e2e-*", "aks-*", "home", "cloud.json"))
+			return len(found) > 0
+		})
+		if len(processesWith(dir+"/")) == 0 {
+			t.Error("no process of the test is found: nothing is proven")
+		}
+		time.Sleep(time.Duration(random.Int64N(int64(10 * time.Second)))) // any moment, not an event
+		if err := interrupt(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Error("the test that was interrupted passes")
+		}
+		if left := traces(dir); len(left) > 0 || bytes.Contains(printed.Bytes(), []byte(leftBehind)) {
+			t.Errorf("this is left: %q\n%s", left, printed.Bytes())
+		}
+	})
+}
