@@ -11,6 +11,10 @@ import (
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -106,6 +110,8 @@ func (s *supervisor) startControllers(ctx context.Context) error {
 		"--kubeconfig="+manager, "--leader-elect=false", "--secure-port=0", "--profiling=false",
 		"--use-service-account-credentials", "--service-account-private-key-file="+signingKey, "--root-ca-file="+s.path("pki", "ca.crt"),
 		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"), "--cluster-signing-key-file="+s.path("pki", "ca.key"),
+		// Each of its controllers asks for a token of its own when it starts; by the usual limits they would wait for one another.
+		"--kube-api-qps=500", "--kube-api-burst=1000",
 		"--allocate-node-cidrs", "--cluster-cidr="+podRange, "--service-cluster-ip-range="+serviceRange,
 	); err != nil {
 		return err
@@ -138,6 +144,50 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 		s.say("API server ready")
 	}
 	return err
+}
+
+// makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's
+// Kubernetes provider begin with that, and AKS's own have done so before anybody else gets to the cluster.
+func (s *supervisor) makeSchema(ctx context.Context) error {
+	own := admin
+	own.name = "schema" // what runs meanwhile makes the administrator's files anew
+	config, err := s.clientConfig(own)
+	if err != nil {
+		return err
+	}
+	client, err := discovery.NewDiscoveryClientForConfig(config)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, time.Minute, "the API server's schema", func(context.Context) error {
+		_, err := client.OpenAPISchema()
+		return err
+	})
+}
+
+// awaitSchedulable waits until the controller manager has taken off the taints that a node has until it is known to be ready. A pod that
+// came before would be tried again a while later only.
+func (s *supervisor) awaitSchedulable(ctx context.Context) error {
+	config, err := s.clientConfig(admin)
+	if err != nil {
+		return err
+	}
+	client, err := corev1.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, time.Minute, "the node to take pods", func(ctx context.Context) error {
+		node, err := client.Nodes().Get(ctx, nodeName(s.Spec), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		for _, taint := range node.Spec.Taints {
+			if taint.Effect == v1.TaintEffectNoSchedule && strings.HasPrefix(taint.Key, "node.kubernetes.io/") {
+				return fmt.Errorf("it has the taint %s", taint.Key)
+			}
+		}
+		return nil
+	})
 }
 
 type files struct{ crt, key string }
@@ -194,13 +244,15 @@ func (a *authority) credentials(c certificate) (map[string]any, error) {
 	return map[string]any{"client-certificate-data": pem[0], "client-key-data": pem[1]}, nil
 }
 
+var admin = certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}}
+
 // kubectl runs it as the cluster's administrator.
 func (s *supervisor) kubectl(ctx context.Context, args ...string) error {
-	admin, err := s.kubeconfigFile(certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}})
+	config, err := s.kubeconfigFile(admin)
 	if err != nil {
 		return err
 	}
-	if err := s.do(ctx, s.Programs[thirdparty.Kubectl], append([]string{"--kubeconfig=" + admin}, args...)...); err != nil {
+	if err := s.do(ctx, s.Programs[thirdparty.Kubectl], append([]string{"--kubeconfig=" + config}, args...)...); err != nil {
 		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
 	}
 	return nil

@@ -126,7 +126,7 @@ type ports struct{ api, etcd, etcdPeer, kubelet, edge int }
 
 var usualPorts = ports{api: 6443, etcd: 2379, etcdPeer: 2380, kubelet: 10250, edge: 3128}
 
-// start brings the cluster to where its node is ready. All that it starts ends with ctx.
+// start brings the cluster to where its node takes pods, and whoever asks is answered at once, as in AKS. All that it starts ends with ctx.
 func (s *supervisor) start(ctx context.Context) (err error) {
 	s.ports = usualPorts
 	if s.Node != RealNode {
@@ -159,13 +159,22 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.installAddon(ctx); err != nil {
 		return err
 	}
+	schema := make(chan error, 1)
+	go func() { schema <- s.makeSchema(ctx) }()
 	if err := <-containers; err != nil {
 		return err
 	}
+	startNode := s.startStandInNode
 	if s.Node == RealNode {
-		return s.startNode(ctx)
+		startNode = s.startNode
 	}
-	return s.startStandInNode(ctx)
+	if err := startNode(ctx); err != nil {
+		return err
+	}
+	if err := s.awaitSchedulable(ctx); err != nil {
+		return err
+	}
+	return <-schema
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }
