@@ -73,10 +73,11 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		before := devices()
 		code := m.Run()
-		left := append(traces(dir), newIn(devices(), before)...)
+		look := func() []string { return slices.Concat(traces(dir), groups(), newIn(devices(), before)) }
+		left := look()
 		for tries := 0; len(left) > 0 && tries < 50; tries++ { // what was killed may not have ended yet
 			time.Sleep(100 * time.Millisecond)
-			left = append(traces(dir), newIn(devices(), before)...)
+			left = look()
 		}
 		if len(left) > 0 {
 			fmt.Fprintf(os.Stderr, "%s: %q\n", leftBehind, left)
@@ -88,8 +89,8 @@ func TestMain(m *testing.M) {
 
 const leftBehind = "the tests left this on the machine"
 
-// traces are what this run's local clouds leave on a machine where it is not taken away: temporary files, such as the Kubernetes
-// provider's kubeconfigs, processes, mounts, and control groups. What others do on the machine meanwhile does not count.
+// traces are what local clouds in a folder leave on a machine where it is not taken away: temporary files, such as the Kubernetes
+// provider's kubeconfigs, processes, and mounts. What others do on the machine meanwhile does not count.
 func traces(dir string) []string {
 	found, _ := filepath.Glob(filepath.Join(dir, "*"))
 	found = append(found, processesWith(dir+"/")...)
@@ -99,6 +100,11 @@ func traces(dir string) []string {
 			found = append(found, "mount "+f[1])
 		}
 	}
+	return found
+}
+
+// groups are the control groups of this run's clusters.
+func groups() (found []string) {
 	clusters.Range(func(cluster, _ any) bool {
 		sum := sha256.Sum256([]byte(cluster.(string)))
 		group := "keyvault-aks-" + hex.EncodeToString(sum[:4]) // as the local cloud names it
@@ -436,6 +442,30 @@ func (c *cloud) checkpoint(t *testing.T) checkpoint {
 		t.Fatal(err)
 	}
 	return file.Checkpoint.Latest
+}
+
+// kubeconfig is the one of the stack that came up last, which is among its secret outputs.
+func (c *cloud) kubeconfig(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(c.home, "kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// mounted reads a file of the stack's pod on a stand-in node.
+func (c *cloud) mounted(t *testing.T, outputs map[string]string, file string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", outputs["namespace"], "keyvault-test-pod", "*", file))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("the pod has the files %q: %v", found, err)
+	}
+	content, err := os.ReadFile(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
 }
 
 // azure are the options with which Azure's clients reach this cloud, and who they are: the subscription's owner.

@@ -49,7 +49,7 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	}
 	p := newProgram(t, c, "tests/programs/mounts", map[string]string{
 		"vaultId": first["vaultId"], "vaultName": first["vaultName"], "resourceGroupName": "keyvault-demo",
-		"issuerUrl": first["issuerUrl"], "kubeconfig!": c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets"),
+		"issuerUrl": first["issuerUrl"], "kubeconfig!": c.kubeconfig(t),
 		"vault": string(pool), "seed": strconv.Itoa(seed), "count": "40",
 	})
 	p.pulumi(t, "up", "--yes", "--skip-preview")

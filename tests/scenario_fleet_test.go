@@ -25,7 +25,7 @@ func TestScenarioFiftyWorkloads(t *testing.T) {
 			"workloads": strconv.Itoa(workloads), "pods": "true", "value!": value,
 			"vaultId": first["vaultId"], "vaultName": first["vaultName"], "tenantId": c.running(t).Credentials.TenantID,
 			"resourceGroupName": "keyvault-demo", "issuerUrl": first["issuerUrl"], "namespace": first["namespace"],
-			"kubeconfig!": c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets"),
+			"kubeconfig!": c.kubeconfig(t),
 		})
 		// The engine's backend else writes the whole state after each step, which takes the square of their number.
 		p.besides = []string{"PULUMI_SKIP_CHECKPOINTS=true"}
