@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
-	"io"
 	mrand "math/rand/v2"
 	"net/http"
 	"net/url"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 )
@@ -56,7 +56,7 @@ func TestScenarioWrongCredentials(t *testing.T) {
 type intruder struct {
 	*cloud
 	outputs map[string]string
-	client  *http.Client
+	client  policy.Transporter
 	key     *rsa.PrivateKey // of the cluster's issuer
 	secret  string          // what must not be read
 	version string
@@ -65,7 +65,7 @@ type intruder struct {
 func newIntruder(t *testing.T, c *cloud) *intruder {
 	t.Helper()
 	_, options, _ := c.azure(t)
-	i := &intruder{cloud: c, outputs: c.outputs(t), client: options.Transport.(*http.Client)}
+	i := &intruder{cloud: c, outputs: c.outputs(t), client: options.Transport}
 	files, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pki", "service-account.key"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the keys of service accounts are %q: %v", files, err)
@@ -274,16 +274,8 @@ func (i *intruder) ask(t *testing.T, req *http.Request, err error) answered {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := i.client.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answered{resp.StatusCode, string(content)}
+	status, content := send(t, i.client, req)
+	return answered{status, string(content)}
 }
 
 func (i *intruder) exchange(t *testing.T, e exchange) answered {

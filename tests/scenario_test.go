@@ -78,13 +78,17 @@ func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
 	}
 	req.Header.Set("Authorization", "Bearer "+c.ownersToken(t))
 	req.Header.Set("Content-Type", "application/json")
-	resp, err := options.Transport.Do(req)
+	return send(t, options.Transport, req)
+}
+
+func send(t *testing.T, client policy.Transporter, req *http.Request) (status int, content []byte) {
+	t.Helper()
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	content, err := io.ReadAll(resp.Body)
-	if err != nil {
+	if content, err = io.ReadAll(resp.Body); err != nil {
 		t.Fatal(err)
 	}
 	return resp.StatusCode, content

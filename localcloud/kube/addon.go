@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
@@ -72,6 +73,17 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 		fmt.Sprintf("--enable-secret-rotation=%t", s.Spec.Rotation), "--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
 		"--metrics-addr=127.0.0.1:8095",
 	); err != nil {
+		return err
+	}
+	// The kubelet connects to it as soon as it is told of it, and tries again only after a while.
+	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error {
+		conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	return s.register(ctx, socket)

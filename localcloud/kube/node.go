@@ -6,9 +6,13 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
+	v1 "k8s.io/api/storage/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	storagev1 "k8s.io/client-go/kubernetes/typed/storage/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -114,7 +118,26 @@ func (s *supervisor) startNode(ctx context.Context) error {
 	if !s.Spec.SecretsProvider {
 		return nil
 	}
-	return s.kubectl(ctx, "wait", "--for=jsonpath={.spec.drivers[?(@.name=='"+csiDriverName+"')].name}="+csiDriverName, "csinode/"+name, "--timeout=60s")
+	return s.awaitDriver(ctx, name)
+}
+
+// awaitDriver waits until the node says that it has the CSI driver.
+func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
+	config, err := s.clientConfig(admin)
+	if err != nil {
+		return err
+	}
+	client, err := storagev1.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	return retry(ctx, time.Minute, "the node's CSI driver", func(ctx context.Context) error {
+		has, err := client.CSINodes().Get(ctx, node, metav1.GetOptions{})
+		if err == nil && !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
+			err = fmt.Errorf("it has %d others", len(has.Spec.Drivers))
+		}
+		return err
+	})
 }
 
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
