@@ -182,7 +182,7 @@ func (s *supervisor) awaitSchedulable(ctx context.Context) error {
 			return err
 		}
 		for _, taint := range node.Spec.Taints {
-			if taint.Effect == v1.TaintEffectNoSchedule && strings.HasPrefix(taint.Key, "node.kubernetes.io/") {
+			if taint.Effect == v1.TaintEffectNoSchedule && (taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
 				return fmt.Errorf("it has the taint %s", taint.Key)
 			}
 		}
