@@ -7,7 +7,7 @@ export GOGC ?= 400
 # The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once.
 export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
 
-.PHONY: help up down status build test test-faults unit e2e bench bench-small lint
+.PHONY: help up down status build test test-faults unit e2e bench bench-small vet lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
@@ -64,6 +64,9 @@ bench: build ## what building, previewing and bringing up the program take, at s
 bench-small: build ## the ratios that must not get worse, measured small; fails where one is above its limit
 	@bin/localcloud prepare
 	cd tests && go run ./bench -check
+
+vet: ## go vet, of all modules
+	for module in . localcloud tests tests/programs; do (cd $$module && go vet ./...); done
 
 lint: ## golangci-lint, which is go vet too, with the settings in .golangci.yml
 	for module in . localcloud tests tests/programs; do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done

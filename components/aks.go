@@ -314,10 +314,6 @@ func (c *AksWithCsi) newCluster(
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))
 	}
-	if args.systemPool().autoscaled() && len(args.NodePools) == 0 {
-		// A refresh lists the other pools here too, in Azure's order, so that with them the position says nothing.
-		opts = append(opts, pulumi.IgnoreChanges([]string{"agentPoolProfiles[0].count"}))
-	}
 	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
 	// (https://github.com/Azure/AKS/issues/2904).
 	cluster := &containerservice.ManagedClusterArgs{

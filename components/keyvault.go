@@ -54,7 +54,7 @@ type KeyVaultStackArgs struct {
 	// it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without Pulumi, which
 	// with default makes a preview or an update fail: set recover and run pulumi up before any pulumi refresh, while the state
 	// still knows the vault, its secrets and keys; the update then recovers them. A refresh forgets them, and what is in the vault
-	// that comes back then exists already: so take back the state of before it (pulumi stack export --version, pulumi stack import). Azure does not recover roles on the vault
+	// that comes back then exists already: so take back the state of before it first (pulumi stack import). Azure does not recover roles on the vault
 	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run pulumi up
 	// --refresh, which makes those of the stack anew, such as what mounts need. Left out: default.
 	CreateMode string `pulumi:"createMode,optional"`
@@ -235,7 +235,7 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}
 	vaultName := vault.Name
 	if args.CreateMode != "recover" {
-		vaultName = c.present(ctx, vault, args.ResourceGroupName)
+		vaultName = c.present(ctx, vault)
 	}
 	return &vaultRef{
 		group: args.ResourceGroupName, id: vault.ID().ToStringOutput(), name: vaultName,
@@ -246,13 +246,17 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 
 // present is the vault's name once Azure has shown that the vault is there. One that somebody deleted is still in the state, where an
 // update finds nothing to do, and a refresh would forget all that is in it.
-func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault, group pulumi.StringInput) pulumi.StringOutput {
-	return pulumi.All(vault.Name, group, vault.ID()).ApplyT(func(all []any) (string, error) { // in a preview the id says whether there is one
-		name, group := all[0].(string), all[1].(string)
-		_, err := keyvault.LookupVault(ctx, &keyvault.LookupVaultArgs{ResourceGroupName: group, VaultName: name}, pulumi.Parent(c))
+func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulumi.StringOutput {
+	return pulumi.All(vault.ID(), vault.Name).ApplyT(func(all []any) (string, error) {
+		id, name := string(all[0].(pulumi.ID)), all[1].(string)
+		parts := existingVaultID.FindStringSubmatch(id)
+		if parts == nil {
+			return "", fmt.Errorf("the vault %s has the id %q, which is none of a vault", name, id)
+		}
+		_, err := keyvault.LookupVault(ctx, &keyvault.LookupVaultArgs{ResourceGroupName: parts[1], VaultName: parts[2]}, pulumi.Parent(c))
 		if err != nil {
-			return "", fmt.Errorf("looking for the vault %s, which this stack has made. If somebody deleted it, recover it and what is in it: set "+
-				"createMode to recover and update, before any refresh. If it was purged, refresh and update to make another. %w", name, err)
+			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, recover it and what is in "+
+				"it: set createMode to recover and update, before any refresh. If it was purged, refresh and update to make another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)

@@ -55,8 +55,7 @@ type NodePoolArgs struct {
 	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
 	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
-	// number to start with, from which the autoscaler goes on, and later changes of it mean nothing. Not so in a system pool beside
-	// other pools: there each update of the cluster sends it again.
+	// number to start with, from which the autoscaler goes on; it is sent again when the arguments of the pool change.
 	Count int `pulumi:"count,optional"`
 	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Left out: none, one in the system pool.
 	MinCount int `pulumi:"minCount,optional"`
@@ -212,7 +211,6 @@ func (c *AksWithCsi) newNodePools(
 			pulumi.ReplaceOnChanges(immutablePoolProperties), pulumi.DeleteBeforeReplace(true),
 		}
 		if p.autoscaled() {
-			opts = append(opts, pulumi.IgnoreChanges([]string{"count"}))
 			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
 		}
 		if p.Spot {

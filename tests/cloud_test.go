@@ -40,7 +40,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// ending is done when the tests are interrupted, or have a minute left: those that run fail at their next command and clean up, and no other begins.
+// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command and clean up, and no other begins.
 var ending = context.Background()
 
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
@@ -52,9 +52,9 @@ func TestMain(m *testing.M) {
 			os.Setenv("GOMAXPROCS", "1")
 		}
 		ctx := ending
-		if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 2*time.Minute {
+		if limit := flag.Lookup("test.timeout").Value.(flag.Getter).Get().(time.Duration); limit > 5*time.Minute {
 			// At the limit itself the tests would be gone, and with them whoever cleans up.
-			timed, cancel := context.WithTimeout(ctx, limit-time.Minute)
+			timed, cancel := context.WithTimeout(ctx, limit-3*time.Minute)
 			defer cancel()
 			ctx = timed
 		}

@@ -67,17 +67,6 @@ func TestScenarioDrift(t *testing.T) {
 			}
 			c.isWhole(t)
 		})
-		t.Run("nodes that the autoscaler has added are left", func(t *testing.T) {
-			c.up(t, "--config", "systemPool={minCount: 2, maxCount: 9}")
-			count := c.scale(t, outputs, 3)
-			if plan := c.plan(t, "--refresh"); plan[c.called(t, "cluster-cluster").URN] != "refresh" && plan[c.called(t, "cluster-cluster").URN] != "same" {
-				t.Errorf("the plan is to %s the cluster", plan[c.called(t, "cluster-cluster").URN])
-			}
-			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-			if now := c.pool(t, outputs)["count"]; now != count+3 {
-				t.Errorf("the pool has %v nodes, want %v", now, count+3)
-			}
-		})
 		t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
 			before := c.state(t)
 			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -141,12 +142,22 @@ type following struct {
 // copied waits for a value in the synced Secret, and says how many polls there were by then.
 func (c *cloud) copied(t *testing.T, namespace, value string) <-chan following {
 	t.Helper()
-	done := make(chan following, 1)
-	go func() {
-		_, err := c.run(t, "", "kubectl", "wait", "-n", namespace, "secret/copy", "--timeout=60s",
-			"--for=jsonpath={.data.value}="+base64.StdEncoding.EncodeToString([]byte(value)))
-		done <- following{c.polls(t), err}
+	cmd, err := c.prepare(t, "kubectl", "wait", "-n", namespace, "secret/copy", "--timeout=60s",
+		"--for=jsonpath={.data.value}="+base64.StdEncoding.EncodeToString([]byte(value)))
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, ended := make(chan following, 1), make(chan struct{})
+	go func() { // without t, which is the test's own
+		defer close(ended)
+		err := cmd.Wait()
+		polls, err2 := c.pollsLogged()
+		done <- following{polls, errors.Join(err, err2)}
 	}()
+	t.Cleanup(func() { <-ended })
 	return done
 }
 
@@ -167,11 +178,16 @@ func randomValue(random *rand.Rand) string {
 // polls is how often Key Vault has shown the rotating secret. Each time it first asks who wants to know.
 func (c *cloud) polls(t *testing.T) int {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	polls, err := c.pollsLogged()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 "))
+	return polls
+}
+
+func (c *cloud) pollsLogged() (int, error) {
+	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 ")), err
 }
 
 // podReader is what runs in the pod.
@@ -236,9 +252,7 @@ func (c *cloud) objectsWith(t *testing.T, value string) (found []string) {
 	t.Helper()
 	kinds := strings.Fields(c.kubectl(t, "api-resources", "--verbs=list", "--output=name"))
 	var list struct{ Items []json.RawMessage }
-	if err := json.Unmarshal([]byte(c.kubectl(t, "get", strings.Join(kinds, ","), "--all-namespaces", "--output=json")), &list); err != nil {
-		t.Fatal(err)
-	}
+	c.get(t, &list, strings.Join(kinds, ","))
 	for _, item := range list.Items {
 		var object struct {
 			Kind     string

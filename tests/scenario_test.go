@@ -171,6 +171,22 @@ func (c *cloud) isWhole(t *testing.T) {
 	}
 }
 
+// get decodes objects of some kinds in all namespaces. Secrets may be among them: an error says nothing of what kubectl has printed.
+func (c *cloud) get(t *testing.T, list any, kinds string, args ...string) {
+	t.Helper()
+	cmd, err := c.prepare(t, "kubectl", append([]string{"get", kinds, "--all-namespaces", "--output=json"}, args...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	printed, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(printed, list)
+	}
+	if err != nil {
+		t.Fatalf("kubectl get %s: %v", kinds, err)
+	}
+}
+
 // objects are those of the cluster that Pulumi has made: kind, namespace and name.
 func (c *cloud) objects(t *testing.T) (made []string) {
 	t.Helper()
@@ -184,9 +200,7 @@ func (c *cloud) objects(t *testing.T) (made []string) {
 		}
 	}
 	const kinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments,secrets,configmaps,networkpolicies"
-	if err := json.Unmarshal([]byte(c.kubectl(t, "get", kinds, "--all-namespaces", "--show-managed-fields", "--output=json")), &list); err != nil {
-		t.Fatal(err)
-	}
+	c.get(t, &list, kinds, "--show-managed-fields")
 	for _, o := range list.Items {
 		if slices.ContainsFunc(o.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") }) {
 			made = append(made, o.Kind+" "+strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/"))

@@ -182,22 +182,6 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 	}
 }
 
-// The autoscaler brings a pool into a range that has moved away from its nodes.
-func TestAnAutoscaledPoolMayHaveNodesBesideANewRange(t *testing.T) {
-	f := newFixture(t)
-	f.group("g")
-	_, err := f.putCluster(nil)
-	f.must(err)
-	at := path(aksID) + "/agentPools/one" + aksVersion
-	pool := func(least, most int) m {
-		return m{"properties": m{"vmSize": "Standard_D2s_v5", "mode": "User", "count": 1, "enableAutoScaling": true, "minCount": least, "maxCount": most}}
-	}
-	f.put(at, pool(1, 3))
-	if made := f.put(at, pool(2, 5))["properties"].(map[string]any); made["minCount"] != 2.0 || made["count"] != 1.0 {
-		t.Errorf("the pool is %v", made)
-	}
-}
-
 func TestMaintenanceConfigurations(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")

@@ -148,6 +148,8 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 
 // makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's
 // Kubernetes provider begin with that, and AKS's own have done so before anybody else gets to the cluster.
+//
+// Where that fails, clients only wait for it.
 func (s *supervisor) makeSchema(ctx context.Context) error {
 	own := admin
 	own.name = "schema" // what runs meanwhile makes the administrator's files anew

@@ -174,7 +174,10 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.awaitSchedulable(ctx); err != nil {
 		return err
 	}
-	return <-schema
+	if err := <-schema; err != nil {
+		s.say("the API server has not made its schema: %v", err)
+	}
+	return nil
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }

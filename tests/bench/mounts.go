@@ -47,6 +47,9 @@ func checkMounts(ctx context.Context, checkout, dir string) ([]ratio, error) {
 		return nil, err
 	}
 	m := all[len(all)-1]
+	if m.each(exchange) < 1 || m.each(read) < 2 {
+		return nil, fmt.Errorf("the log shows fewer requests than mounts take: %v", m.calls)
+	}
 	return []ratio{
 		{"mounts: exchanges, by mounts", m.each(exchange), 1.05},
 		{"mounts: reads, by objects", m.each(read) / 2, 1.05},

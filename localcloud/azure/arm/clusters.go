@@ -158,12 +158,6 @@ func (c *call) putCluster() (reply, error) {
 		if err := checkClusterChange(given, before); err != nil {
 			return reply{}, err
 		}
-	} else {
-		for i, pool := range given.Pools {
-			if err := pool.checkStart(fmt.Sprintf("agentPoolProfiles[%d].", i)); err != nil {
-				return reply{}, err
-			}
-		}
 	}
 	versions, err := c.poolVersions()
 	if err != nil {

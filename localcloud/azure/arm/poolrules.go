@@ -106,22 +106,13 @@ func (p poolProperties) check(parameter, name string) error {
 	case p.HostGroupID+p.CapacityGroupID+p.PlacementGroupID != "":
 		return notImplemented("node pools in host groups, capacity reservations and proximity placement groups")
 	}
-	if err := p.checkScaling(invalid); err != nil {
+	if err := p.checkScaling(invalid, count); err != nil {
 		return err
 	}
 	return p.checkPlacing(invalid)
 }
 
-// checkStart holds the nodes that a new autoscaled pool starts with against its range. A pool that is there may have more or fewer when the
-// range changes, and the autoscaler follows (https://github.com/Azure/AKS/issues/1758).
-func (p poolProperties) checkStart(parameter string) error {
-	if p.Autoscaling && p.Count != nil && (*p.Count < *p.Min || *p.Count > *p.Max) {
-		return invalidParameter(parameter+"count", "%d is not between minCount %d and maxCount %d", *p.Count, *p.Min, *p.Max)
-	}
-	return nil
-}
-
-func (p poolProperties) checkScaling(invalid func(of, format string, args ...any) error) error {
+func (p poolProperties) checkScaling(invalid func(of, format string, args ...any) error, count int) error {
 	if !p.Autoscaling {
 		if p.Min != nil || p.Max != nil {
 			return invalid("minCount", "minCount and maxCount are only for pools with enableAutoScaling")
@@ -137,6 +128,8 @@ func (p poolProperties) checkScaling(invalid func(of, format string, args ...any
 		return invalid("minCount", "enableAutoScaling needs minCount and maxCount")
 	case *p.Min < least || *p.Max > 1000 || *p.Min > *p.Max:
 		return invalid("minCount", "%d to %d is no range within %d to 1000", *p.Min, *p.Max, least)
+	case p.Count != nil && (count < *p.Min || count > *p.Max):
+		return invalid("count", "%d is not between minCount %d and maxCount %d", count, *p.Min, *p.Max)
 	}
 	return nil
 }

@@ -116,11 +116,6 @@ func (c *call) putPool() (reply, error) {
 	if err := given.check("properties.", c.name()); err != nil {
 		return reply{}, err
 	}
-	if old == nil {
-		if err := given.checkStart("properties."); err != nil {
-			return reply{}, err
-		}
-	}
 	if before.system() && !given.system() {
 		if err := c.lastSystemPool(cluster); err != nil {
 			return reply{}, err
