@@ -54,9 +54,9 @@ type KeyVaultStackArgs struct {
 	// it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without Pulumi, which
 	// with default makes a preview or an update fail: set recover and run pulumi up before any pulumi refresh, while the state
 	// still knows the vault, its secrets and keys; the update then recovers them. A refresh forgets them, and what is in the vault
-	// that comes back then exists already: so take back the state of before it first (pulumi stack import). Azure does not recover roles on the vault
-	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run pulumi up
-	// --refresh, which makes those of the stack anew, such as what mounts need. Left out: default.
+	// that comes back then exists already: so take back the state of before it first (pulumi stack import). Azure does not
+	// recover roles on the vault (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out
+	// again and run pulumi up --refresh, which makes those of the stack anew, such as what mounts need. Left out: default.
 	CreateMode string `pulumi:"createMode,optional"`
 	// Sku is standard or premium, which has hardware security modules. Left out: standard.
 	Sku string `pulumi:"sku,optional"`

@@ -40,7 +40,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command and clean up, and no other begins.
+// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command and clean up, and
+// no other begins.
 var ending = context.Background()
 
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
@@ -574,7 +575,8 @@ func holds(content []byte, secret string) bool {
 	return false
 }
 
-// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one of the given folders.
+// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one of the given
+// folders.
 func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []string {
 	t.Helper()
 	var found []string

@@ -82,6 +82,7 @@ func wantPrivateClusters(t *testing.T, c *cloud, first map[string]string) {
 		c.wantReachedInside(t, *after.ID, *after.Properties.Fqdn, *made["translated"].ID)
 	})
 	p.pulumi(t, "destroy", "--yes", "--skip-preview", "--json")
+	p.pulumi(t, "stack", "rm", "--yes")
 }
 
 // clusters are the program's as Azure shows them. The server of each one's kubeconfig is the name that Azure says.

@@ -127,6 +127,28 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			t.Error("the pod, which the firewall let in, reads something else")
 		}
 	})
+	t.Run("a vault that was deleted behind Pulumi's back is recovered with what was in it", func(t *testing.T) {
+		value, version := getSecret(t, secrets, "my-secret"), latest(t, secrets, "my-secret")
+		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := vaults.Delete(t.Context(), "keyvault-demo", outputs["vaultName"], nil); err != nil {
+			t.Fatal(err)
+		}
+		c.up(t, with(append(both, `vaultCreateMode=recover`)...)...)
+		// Azure does not recover roles on the vault, neither this one's nor those of the mount.
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		if getSecret(t, secrets, "my-secret") != value || latest(t, secrets, "my-secret") != version {
+			t.Error("the secret is another one")
+		}
+		c.pulumi(t, "refresh", "--yes", "--skip-preview")
+		c.up(t, with(both...)...)
+		c.kubectl(t, "rollout", "restart", "-n", outputs["namespace"], "deployment/keyvault-probe")
+		c.kubectl(t, "rollout", "status", "-n", outputs["namespace"], "deployment/keyvault-probe", "--timeout=60s")
+		c.kubectl(t, "rollout", "undo", "-n", outputs["namespace"], "deployment/keyvault-probe")
+		c.pulumi(t, "preview", "--expect-no-changes")
+	})
 	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
@@ -180,6 +202,7 @@ spec:
 `)
 		c.wantRefusedMounts(t, "second", map[string]string{"elsewhere": "https://" + outputs["vaultName"] + ".vault.usgovcloudapi.net/secrets/second"})
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
 }

@@ -110,6 +110,7 @@ func TestProd(t *testing.T) {
 		p.up(t)
 		c.kubectl(t, "get", "secretproviderclass", "--namespace", "second", "second")
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
 	})
 	t.Run("a destroy is refused", func(t *testing.T) {
 		// Pulumi looks for what is protected in its preview, before it deletes anything.

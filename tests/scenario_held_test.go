@@ -39,6 +39,7 @@ func TestScenarioDestroyIsHeldByAFinalizer(t *testing.T) {
 		}
 		hold("second", one.kind, "second", "null")
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
 
 		hold(first["namespace"], "ServiceAccount", first["serviceAccount"], `["`+heldBy+`"]`)
 		c.pulumi(t, "destroy", "--yes", "--skip-preview")
