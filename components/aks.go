@@ -150,7 +150,8 @@ type AksWithCsi struct {
 	// Provider reaches the cluster. What creates objects in it takes [AksWithCsi.InCluster], or this alone.
 	Provider *kubernetes.Provider
 
-	made bool // the cluster is the component's own
+	made     bool                  // the cluster is the component's own
+	honoured pulumi.ResourceOption // of objects in a cluster of which the role that lets them be made may just have been assigned; else nil
 }
 
 // InCluster is the option for whatever creates objects in the cluster, a component or a resource: the objects go through the cluster's
@@ -243,6 +244,9 @@ func (c *AksWithCsi) objectOptions() []pulumi.ResourceOption {
 	if c.made {
 		opts = append(opts, pulumi.DeletedWith(c.Provider))
 	}
+	if c.honoured != nil {
+		opts = append(opts, c.honoured)
+	}
 	return opts
 }
 
@@ -266,11 +270,11 @@ func (c *AksWithCsi) isElsewhere(of *pulumi.ResourceTransformationArgs) bool {
 
 // createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.
 func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
-	identity, err := c.controlPlaneIdentity(ctx, name, args)
+	self, err := c.newControlPlane(ctx, name, args)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := c.newCluster(ctx, name, args, identity)
+	cluster, err := c.newCluster(ctx, name, args, self)
 	if err != nil {
 		return nil, fmt.Errorf("creating the cluster: %w", err)
 	}
@@ -278,7 +282,12 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	c.ClusterName = cluster.Name
 	c.IssuerURL = issuerURL(ctx, c, args.ResourceGroupName, cluster.Name)
 	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name, args.Entra)
-	pools, err := c.newNodePools(ctx, name, args, cluster)
+	if args.Entra != nil {
+		if c.honoured, err = untilHonoured(ctx, c, name, lacksAzureRBAC); err != nil {
+			return nil, err
+		}
+	}
+	pools, err := c.newNodePools(ctx, name, args, cluster, self)
 	if err != nil {
 		return nil, err
 	}
@@ -308,9 +317,9 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 }
 
 func (c *AksWithCsi) newCluster(
-	ctx *pulumi.Context, name string, args *AksWithCsiArgs, identity containerservice.ManagedClusterIdentityArgs,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, self controlPlane,
 ) (*containerservice.ManagedCluster, error) {
-	opts := []pulumi.ResourceOption{pulumi.Parent(c)}
+	opts := append([]pulumi.ResourceOption{pulumi.Parent(c)}, self.opts...)
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))
 	}
@@ -325,7 +334,7 @@ func (c *AksWithCsi) newCluster(
 		NodeResourceGroup: optional(args.NodeResourceGroup),
 		KubernetesVersion: optional(args.KubernetesVersion),
 		EnableRBAC:        pulumi.Bool(true),
-		Identity:          identity,
+		Identity:          self.identity,
 		// Azure compares inline pools by position, so there is one; further pools are resources of their own.
 		AgentPoolProfiles:      containerservice.ManagedClusterAgentPoolProfileArray{args.systemPool().profile(args.Tags)},
 		NetworkProfile:         args.networkProfile(),

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"strings"
+	"sync/atomic"
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
@@ -24,27 +26,32 @@ var poolSubnetID = regexp.MustCompile(
 var encryptionSetID = regexp.MustCompile(
 	`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.Compute/diskEncryptionSets/[^/]+$`)
 
-// controlPlaneIdentity is who the control plane is in Azure. In subnets of others, and on a disk encryption set, it needs a role before the
+// controlPlane is who the control plane is in Azure, and the options of the cluster and the pools, which are refused until Azure honours
+// its roles.
+type controlPlane struct {
+	identity containerservice.ManagedClusterIdentityArgs
+	opts     []pulumi.ResourceOption
+}
+
+// newControlPlane says who the control plane is. In subnets of others, and on a disk encryption set, it needs a role before the
 // cluster is created, which an identity that Azure makes with the cluster cannot have
 // (https://learn.microsoft.com/azure/aks/use-managed-identity).
-func (c *AksWithCsi) controlPlaneIdentity(
-	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
-) (containerservice.ManagedClusterIdentityArgs, error) {
+func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (controlPlane, error) {
 	id := args.IdentityID
-	if id == nil {
-		made, err := c.newControlPlaneIdentity(ctx, name, args)
-		if err != nil {
-			return containerservice.ManagedClusterIdentityArgs{}, err
+	var opts []pulumi.ResourceOption
+	if roles := args.controlPlaneRoles(name); id == nil && roles != nil {
+		var err error
+		if id, opts, err = c.newControlPlaneIdentity(ctx, name, args, roles); err != nil {
+			return controlPlane{}, err
 		}
-		id = made
 	}
 	if id == nil {
-		return containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned}, nil
+		return controlPlane{identity: containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned}}, nil
 	}
-	return containerservice.ManagedClusterIdentityArgs{
+	return controlPlane{identity: containerservice.ManagedClusterIdentityArgs{
 		Type:                   containerservice.ResourceIdentityTypeUserAssigned,
 		UserAssignedIdentities: pulumi.StringArray{id},
-	}, nil
+	}, opts: opts}, nil
 }
 
 // roleAtScope is a role that the control plane needs at a resource.
@@ -76,19 +83,17 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	return roles
 }
 
-// newControlPlaneIdentity is nil where the control plane needs no role.
-func (c *AksWithCsi) newControlPlaneIdentity(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (pulumi.StringInput, error) {
-	roles := args.controlPlaneRoles(name)
-	if roles == nil {
-		return nil, nil
-	}
+// newControlPlaneIdentity makes an identity with roles. Its id is that of one whose roles are assigned.
+func (c *AksWithCsi) newControlPlaneIdentity(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, roles []roleAtScope,
+) (pulumi.StringInput, []pulumi.ResourceOption, error) {
 	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
 		Tags:              args.Tags,
 	}, pulumi.Parent(c))
 	if err != nil {
-		return nil, fmt.Errorf("creating the control plane's identity: %w", err)
+		return nil, nil, fmt.Errorf("creating the control plane's identity: %w", err)
 	}
 	var assignments []pulumi.Resource
 	for _, at := range roles {
@@ -100,11 +105,25 @@ func (c *AksWithCsi) newControlPlaneIdentity(ctx *pulumi.Context, name string, a
 			PrincipalType: pulumi.String("ServicePrincipal"),
 		}, pulumi.Parent(c))
 		if err != nil {
-			return nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
+			return nil, nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
 		}
 		assignments = append(assignments, assignment)
 	}
-	return after(ctx, identity.ID().ToStringOutput(), assignments...), nil
+	var principalID atomic.Pointer[string]
+	id := pulumi.All(identity.ID(), identity.PrincipalId).ApplyT(func(known []any) string {
+		principal := known[1].(string)
+		principalID.Store(&principal)
+		return string(known[0].(pulumi.ID))
+	}).(pulumi.StringOutput)
+	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+		// Azure says the same of whoever runs the program, who would wait in vain.
+		principal := principalID.Load()
+		return principal != nil && strings.Contains(err, "LinkedAuthorizationFailed") && strings.Contains(err, *principal)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return after(ctx, id, assignments...), []pulumi.ResourceOption{honoured}, nil
 }
 
 // containsInput finds the same input again; two outputs that resolve to the same value are two.

@@ -14,6 +14,12 @@
 // federated credential exists, a mount's volume is one whose roles and class exist. So whoever uses an output comes after
 // everything it stands on, and is deleted before it; nobody has to write DependsOn.
 //
+// # Roles that are late
+//
+// Azure honours a role up to ten minutes after it was assigned. A pod that mounts waits for that by itself. A cluster and its pools, which
+// need the control plane's roles, and what is in a cluster that takes its users' roles from Azure are tried again for that long, by an
+// error hook: the Pulumi CLI has to be 3.219 or later for those.
+//
 // # Arguments
 //
 // Arguments that decide what is created are plain values and are checked before anything is registered; all violations are

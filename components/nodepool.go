@@ -180,7 +180,7 @@ func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.Manag
 // newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at a time, and
 // answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
 func (c *AksWithCsi) newNodePools(
-	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, self controlPlane,
 ) ([]pulumi.Resource, error) {
 	var pools, previous []pulumi.Resource
 	for _, p := range args.NodePools {
@@ -218,7 +218,7 @@ func (c *AksWithCsi) newNodePools(
 			pool.ScaleSetEvictionPolicy = containerservice.ScaleSetEvictionPolicyDelete
 			pool.SpotMaxPrice = pulumi.Float64(-1)
 		}
-		created, err := containerservice.NewAgentPool(ctx, name+"-pool-"+p.Name, pool, opts...)
+		created, err := containerservice.NewAgentPool(ctx, name+"-pool-"+p.Name, pool, append(opts, self.opts...)...)
 		if err != nil {
 			return nil, fmt.Errorf("creating the node pool %s: %w", p.Name, err)
 		}

@@ -2,6 +2,7 @@ package tests
 
 import (
 	"errors"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -10,17 +11,23 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd brings the prod stack up, with the Deployment that shows that mounts work.
+// TestProd brings the prod stack up, with the Deployment that shows that mounts work, in a cloud that honours roles a minute late.
 func TestProd(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.up(t, "--stack", "prod", "--record", record, "--config", "probe=true")
+	printed, _ := c.up(t, "--stack", "prod", "--record", record, "--config", "probe=true", "--faults", "{rolesAfter: 1m}")
+	c.fail(t, "{}")
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 
 	t.Run("Azure is sent what the golden file says", func(t *testing.T) { wantSent(t, record, "arm-prod.json") })
+	t.Run("the cluster waited for the role of its identity", func(t *testing.T) {
+		if !regexp.MustCompile(`ManagedCluster cluster-cluster .* retrying create`).MatchString(printed) {
+			t.Error("it was made at once")
+		}
+	})
 	t.Run("a second up changes nothing", func(t *testing.T) { c.pulumi(t, "preview", "--expect-no-changes") })
 	t.Run("a change of the cluster is planned to touch nothing in it", func(t *testing.T) {
 		c.pulumi(t, "config", "set", "imageCleanerHours", "200")

@@ -6,6 +6,7 @@ package mockengine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -20,6 +21,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/internals"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -61,9 +64,13 @@ type Engine struct {
 	Before *Engine
 	// Hold, if any, is called before a registration is answered, with the resource's name.
 	Hold func(name string)
+	// Refusals are the errors with which the creation of resources fails, by name: one for each time that it is tried. Whether it is tried
+	// again is for the resource's error hooks to say.
+	Refusals map[string][]string
 
 	mu        sync.Mutex
 	resources []*Registered
+	hooks     map[string]*pulumirpc.Callback
 	invoked   []Invoked
 	warnings  []Warning
 	infos     []string
@@ -226,10 +233,69 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_SECRETS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_DELETED_WITH,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
 	}}, nil
 }
 
-func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
+	m.engine.mu.Lock()
+	defer m.engine.mu.Unlock()
+	if _, taken := m.engine.hooks[in.GetName()]; taken {
+		return nil, fmt.Errorf("the hook %q is registered already", in.GetName())
+	}
+	if m.engine.hooks == nil {
+		m.engine.hooks = map[string]*pulumirpc.Callback{}
+	}
+	m.engine.hooks[in.GetName()] = in.GetCallback()
+	return &emptypb.Empty{}, nil
+}
+
+// refuse fails the creation of a resource as often as it is to be refused, unless its hooks give up before.
+func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequest, urn string) error {
+	var errs []string
+	for _, refusal := range m.engine.Refusals[in.GetName()] {
+		errs = append([]string{refusal}, errs...)
+		again, err := m.tryAgain(ctx, in.GetHooks().GetOnError(), &pulumirpc.ErrorHookRequest{
+			Urn: urn, Name: in.GetName(), Type: in.GetType(), NewInputs: in.GetObject(), FailedOperation: "create", Errors: errs,
+		})
+		if err != nil {
+			return err
+		}
+		if !again {
+			return errors.New(refusal)
+		}
+	}
+	return nil
+}
+
+func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumirpc.ErrorHookRequest) (again bool, err error) {
+	request, err := proto.Marshal(failure)
+	if err != nil {
+		return false, fmt.Errorf("encoding a failure: %w", err)
+	}
+	for _, name := range hooks {
+		m.engine.mu.Lock()
+		hook := m.engine.hooks[name]
+		m.engine.mu.Unlock()
+		program, err := grpc.NewClient(hook.GetTarget(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			return false, fmt.Errorf("reaching the hook %q: %w", name, err)
+		}
+		defer program.Close()
+		answer, err := pulumirpc.NewCallbacksClient(program).Invoke(ctx, &pulumirpc.CallbackInvokeRequest{Token: hook.GetToken(), Request: request})
+		if err != nil {
+			return false, fmt.Errorf("calling the hook %q: %w", name, err)
+		}
+		var response pulumirpc.ErrorHookResponse
+		if err := proto.Unmarshal(answer.GetResponse(), &response); err != nil || response.GetError() != "" {
+			return false, fmt.Errorf("the hook %q: %s %w", name, response.GetError(), err)
+		}
+		again = again || response.GetRetry()
+	}
+	return again, nil
+}
+
+func (m *monitor) RegisterResource(ctx context.Context, in *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
 	inputs, err := unmarshal(in.GetObject())
 	if err != nil {
 		return nil, err
@@ -249,6 +315,9 @@ func (m *monitor) RegisterResource(_ context.Context, in *pulumirpc.RegisterReso
 	m.engine.mu.Unlock()
 	if m.engine.Hold != nil {
 		m.engine.Hold(in.GetName())
+	}
+	if err := m.refuse(ctx, in, urn); err != nil {
+		return nil, err
 	}
 	if !in.GetCustom() || m.engine.DryRun {
 		return &pulumirpc.RegisterResourceResponse{Urn: urn}, nil

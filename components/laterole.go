@@ -1,0 +1,53 @@
+package components
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// A role takes Azure up to ten minutes to honour, and nobody can ask whether it does:
+// https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
+// After waits of 1, 2, 4 and 8 seconds, tries that come ten seconds after another last as long.
+const (
+	lateRoleTries   = 64
+	lateRoleMaxWait = 10 * time.Second
+)
+
+var lateRoleHooks atomic.Int64
+
+// untilHonoured is the option of what takes a role that has just been assigned: where creating it fails and refused finds that this is for
+// want of the role, Pulumi tries again until Azure honours it. The engine says at each time that it does, and why is said of the
+// component.
+func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused func(err string) bool) (pulumi.ResourceOption, error) {
+	// A hook's name is unique in the program, a component's only under its parent.
+	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-until-honoured-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ErrorHookArgs) (bool, error) {
+		tries := len(args.Errors)
+		if args.FailedOperation != "create" || ctx.DryRun() || tries > lateRoleTries || !refused(args.Errors[0]) {
+			return false, nil
+		}
+		if tries == 1 {
+			_ = ctx.Log.Info(args.Name+" is refused for want of a role that was just assigned, which may take Azure ten minutes to honour; "+
+				"trying again until then", &pulumi.LogArgs{Resource: c})
+		}
+		select {
+		case <-ctx.Context().Done():
+			return false, ctx.Context().Err()
+		case <-time.After(min(time.Second<<min(tries-1, 4), lateRoleMaxWait)):
+			return true, nil
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("having %s wait for its roles: %w", name, err)
+	}
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{OnError: []*pulumi.ErrorHook{hook}}), nil
+}
+
+// lacksAzureRBAC says whether a cluster's API refuses somebody who has no role in Azure that would let him.
+func lacksAzureRBAC(err string) bool {
+	// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+	return strings.Contains(err, "does not have access to the resource in Azure")
+}

@@ -1,0 +1,95 @@
+package components_test
+
+import (
+	"strings"
+	"testing"
+
+	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
+)
+
+func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing.T) {
+	linked := func(code, principal string) string {
+		return `Status=403 Code="` + code + `" Message="The client 'client' with object id '` + principal + `' does not have permission to perform action ` +
+			`'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s)"`
+	}
+	const inCluster = `namespaces is forbidden: User "oid" cannot create resource "namespaces" in API group "" at the cluster scope: ` +
+		`User does not have access to the resource in Azure. Update role assignment to allow access.`
+	inSubnet := func(args *components.AksWithCsiArgs) {
+		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(otherSubnet)}}
+	}
+	withEntra := func(args *components.AksWithCsiArgs) { args.Entra = &components.EntraArgs{Login: "spn"} }
+	for _, one := range []struct {
+		name, refused, refusal string
+		change                 func(*components.AksWithCsiArgs)
+		preview, again         bool
+	}{
+		{name: "the cluster, for want of its identity's role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
+		{name: "a pool, for want of the same", refused: "cluster-pool-apps", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
+		{name: "the cluster, for want of a role of whoever runs the program", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
+		{name: "the cluster, for something else", refused: "cluster-cluster", refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},
+		{name: "a cluster that needs no role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},
+		{name: "what is in a cluster that asks Azure", refused: "namespace", refusal: inCluster, change: withEntra, again: true},
+		{name: "what is in one, for something else", refused: "namespace", refusal: "namespaces is forbidden: being terminated", change: withEntra},
+		{name: "what is in a cluster that does not ask Azure", refused: "namespace", refusal: inCluster, change: inSubnet},
+		{name: "a preview", refused: "namespace", refusal: inCluster, change: withEntra, preview: true},
+	} {
+		t.Run(one.name, func(t *testing.T) {
+			t.Parallel()
+			e := &mockengine.Engine{DryRun: one.preview, Refusals: map[string][]string{one.refused: {one.refusal}}}
+			args := aksArgs()
+			one.change(args)
+			if args.Entra != nil {
+				e.Answers = entraAnswers()
+			}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				c, err := components.NewAksWithCsi(ctx, "cluster", args)
+				if err != nil {
+					return err
+				}
+				_, err = corev1.NewNamespace(ctx, "namespace", nil, c.InCluster())
+				return err
+			})
+			if (err == nil) != one.again {
+				t.Errorf("it is tried again: %t, want %t: %v", err == nil, one.again, err)
+			}
+			if err != nil && !strings.Contains(err.Error(), one.refusal) {
+				t.Errorf("it fails with %v", err)
+			}
+			if told := len(e.Infos()) > 0; told != one.again {
+				t.Errorf("why it takes long is told: %t, want %t", told, one.again)
+			}
+		})
+	}
+}
+
+func TestTwoClustersOfOneNameUnderDifferentParentsBothWaitForTheirRoles(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		for _, parent := range []string{"one", "other"} {
+			var group pulumi.ResourceState
+			if err := ctx.RegisterComponentResource("test:index:Group", parent+"-group", &group); err != nil {
+				return err
+			}
+			args := aksArgs()
+			args.DiskEncryptionSetID = pulumi.String(encryptionSet)
+			if _, err := components.NewAksWithCsi(ctx, "cluster", args, pulumi.Parent(&group)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	clusters := 0
+	for _, r := range e.Resources() {
+		if r.Name == "cluster-cluster" && len(r.RPC.GetHooks().GetOnError()) == 1 {
+			clusters++
+		}
+	}
+	if clusters != 2 {
+		t.Errorf("%d clusters wait", clusters)
+	}
+}
