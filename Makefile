@@ -4,8 +4,8 @@ SHELL := bash
 STACK ?= dev
 # A quarter of what the compiler does is to collect garbage; it may use more memory instead.
 export GOGC ?= 400
-# The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once.
-export GOFLAGS := $(strip $(GOFLAGS) -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
+# The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once, and for all checkouts.
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
 
 .PHONY: help up down status build test test-faults unit e2e bench bench-small vet lint
 # How many seeds each scenario is tried with.

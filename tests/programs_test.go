@@ -73,7 +73,7 @@ func build(source string) (project, error) {
 	built["runtime"] = map[string]any{"name": "go", "options": map[string]any{"binary": file}}
 	cmd := exec.CommandContext(ending, "go", "build", "-o", file, ".")
 	// With the flags of the Makefile, with which its packages have been compiled.
-	cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS=-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
+	cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}

@@ -23,12 +23,10 @@ import (
 
 const tokenExchange = "api://AzureADTokenExchange"
 
-// TestScenarioWrongCredentials has the tokens of the cluster, and others made of them, tried against the two who decide: Entra ID, which
-// has to give no token for them, and Key Vault, which has to show nothing of the secret. Each refusal is the one that Azure's would be.
-func TestScenarioWrongCredentials(t *testing.T) {
-	scenario(t, every, func(t *testing.T, _ uint64, random *mrand.Rand) {
-		c := newCloud(t)
-		c.up(t, "--node=stand-in")
+// wrongCredentials has the tokens of the cluster, and others made of them, tried against the two who decide: Entra ID, which has to give no
+// token for them, and Key Vault, which has to show nothing of the secret. Each refusal is the one that Azure's would be.
+func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
+	return func(t *testing.T) {
 		i := newIntruder(t, c)
 		good := i.token(t, i.outputs["namespace"], i.outputs["serviceAccount"], tokenExchange)
 		right := i.accessToken(t, good, i.outputs["clientId"])
@@ -49,7 +47,7 @@ func TestScenarioWrongCredentials(t *testing.T) {
 		c.arm(t, http.MethodDelete, c.called(t, "workload-credential-keyvault-sa").ID, "2023-01-31", "")
 		i.wantNoToken(t, "a credential that was removed", exchange{assertion: good, refused: "AADSTS700211:"})
 		t.Logf("%d tokens were refused by Entra ID, and %d by Key Vault", len(entra)+1, len(vault)+1)
-	})
+	}
 }
 
 // intruder has what an attacker may have, and a bit more: the cluster's tokens, the key that signs them, and identities of his own.

@@ -12,13 +12,11 @@ import (
 	"testing"
 )
 
-// TestScenarioFiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and in one
-// namespace. No two mount the same three, and each reads its own as its own identity, and nothing else.
-func TestScenarioFiftyWorkloads(t *testing.T) {
-	scenario(t, once, func(t *testing.T, _ uint64, random *rand.Rand) {
+// fiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and in one namespace. No
+// two mount the same three, and each reads its own as its own identity, and nothing else.
+func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
+	return func(t *testing.T) {
 		const workloads = 50
-		c := newCloud(t)
-		c.up(t, "--node=stand-in")
 		first := c.outputs(t)
 		value := strconv.FormatUint(random.Uint64(), 36)
 		p := newProgram(t, c, "tests/programs/fleet", map[string]string{
@@ -48,7 +46,7 @@ func TestScenarioFiftyWorkloads(t *testing.T) {
 			}
 		}
 		wantApart(t, c, first, names, outputs.Secrets, identities, random)
-	})
+	}
 }
 
 // wantMounted reads what is mounted into the pod of a workload.

@@ -36,6 +36,9 @@ type module struct {
 // local cloud is built with them, so that packages that several programs share are compiled once.
 const CompilerFlags = "all=-dwarf=false"
 
+// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled.
+const sameAnywhere = "-trimpath"
+
 const kubernetesVersion = "v1.34.10"
 
 // The order is that of their cost: who waits sees the long ones first.
@@ -278,7 +281,7 @@ func (m module) cacheDir(source, cache string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("reading the pins of %s: %w", m.dir, err)
 	}
-	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, m.ldflags, CompilerFlags, m.idle, m.programs, m.filesOf, m.files)
+	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, m.ldflags, sameAnywhere, CompilerFlags, m.idle, m.programs, m.filesOf, m.files)
 	return filepath.Join(cache, filepath.Base(m.dir)+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
@@ -296,7 +299,7 @@ func (m module) build(ctx context.Context, source, dir, title string, say func(s
 		return err
 	}
 
-	args := []string{"build", "-v", "-gcflags", CompilerFlags, "-ldflags", "-s -w " + m.ldflags, "-o", part + string(filepath.Separator)}
+	args := []string{"build", "-v", sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + m.ldflags, "-o", part + string(filepath.Separator)}
 	if m.idle != "" {
 		args = append(args, "-gcflags", m.idle+"=-dwarf=false -N -l")
 	}
@@ -399,9 +402,12 @@ const noStamp = "-buildvcs=false"
 // the engine, which with others would link it again, at each command.
 func ProgramFlags() string {
 	flags := strings.Fields(os.Getenv("GOFLAGS"))
-	for _, ours := range []string{"-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
+	for _, ours := range []string{sameAnywhere, "-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
 		name, _, _ := strings.Cut(ours, "=")
-		given := func(flag string) bool { return strings.HasPrefix("-"+strings.TrimLeft(flag, `'"-`), name+"=") }
+		given := func(flag string) bool {
+			given, _, _ := strings.Cut("-"+strings.TrimLeft(flag, `'"-`), "=")
+			return given == name
+		}
 		if !slices.ContainsFunc(flags, given) {
 			flags = append(flags, ours)
 		}

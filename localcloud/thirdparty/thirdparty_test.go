@@ -124,11 +124,12 @@ func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
 
 func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
 	for given, want := range map[string]string{
-		"":                                  "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"-tags=x  -ldflags=-w":              "-tags=x -ldflags=-w -gcflags=all=-dwarf=false -buildvcs=false",
-		"-gcflags=all=-dwarf=false":         "-gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
-		"-gcflags=-N -buildvcs=true":        "-gcflags=-N -buildvcs=true -ldflags=-s",
-		"'-ldflags=-s -X a=b' --gcflags=-N": "'-ldflags=-s -X a=b' --gcflags=-N -buildvcs=false",
+		"":                                  "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-tags=x  -ldflags=-w":              "-tags=x -ldflags=-w -trimpath -gcflags=all=-dwarf=false -buildvcs=false",
+		"-gcflags=all=-dwarf=false":         "-gcflags=all=-dwarf=false -trimpath -ldflags=-s -buildvcs=false",
+		"--trimpath=false":                  "--trimpath=false -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"-gcflags=-N -buildvcs=true":        "-gcflags=-N -buildvcs=true -trimpath -ldflags=-s",
+		"'-ldflags=-s -X a=b' --gcflags=-N": "'-ldflags=-s -X a=b' --gcflags=-N -trimpath -buildvcs=false",
 	} {
 		t.Setenv("GOFLAGS", given)
 		if got := ProgramFlags(); got != want {
