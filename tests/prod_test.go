@@ -11,13 +11,13 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd brings the prod stack up, with the Deployment that shows that mounts work, in a cloud that honours roles a minute late.
+// TestProd brings the prod stack up, with the Deployment that shows that mounts work, in a cloud that honours roles late.
 func TestProd(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	printed, _ := c.up(t, "--stack", "prod", "--record", record, "--config", "probe=true", "--faults", "{rolesAfter: 1m}")
+	printed, _ := c.up(t, "--stack", "prod", "--record", record, "--config", "probe=true", "--faults", "{rolesAfter: 20s}")
 	c.fail(t, "{}")
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)

@@ -12,7 +12,7 @@ import (
 )
 
 // TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment. That a cluster
-// is refused for want of its own identity's role is tried where prod is brought up.
+// is refused for want of its own identity's role is tried where prod is brought up, and objects in it in the scenario of the neighbours.
 func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
@@ -35,18 +35,6 @@ func TestScenarioRolesAreHonouredLate(t *testing.T) {
 			}
 		}
 		c.isWhole(t)
-	})
-}
-
-// TestScenarioRolesInTheClusterAreHonouredLate has a cluster that takes its users' roles from Azure refuse whoever has made it.
-func TestScenarioRolesInTheClusterAreHonouredLate(t *testing.T) {
-	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
-		c := newCloud(t)
-		printed, _ := c.up(t, "--node=stand-in", "--faults", "{rolesAfter: 25s}", "--config", "entra={login: spn}", "--config", "testPod=false")
-		if !regexp.MustCompile(`Namespace workload-namespace .* retrying create`).MatchString(printed) {
-			t.Error("the namespace was made at once: nothing is proven")
-		}
-		c.pulumi(t, "preview", "--expect-no-changes")
 	})
 }
 
