@@ -10,8 +10,8 @@ export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false -ldflag
 .PHONY: help up down status build test test-faults unit e2e bench bench-small vet lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
-# How many tests of the whole run side by side: three more than cores, since they wait as well.
-PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 3)
+# How many tests of the whole run side by side: two more than cores, since they wait as well.
+PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
