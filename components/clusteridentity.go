@@ -110,11 +110,10 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 		assignments = append(assignments, assignment)
 	}
 	var principalID atomic.Pointer[string]
-	id := pulumi.All(identity.ID(), identity.PrincipalId).ApplyT(func(known []any) string {
-		principal := known[1].(string)
-		principalID.Store(&principal)
-		return string(known[0].(pulumi.ID))
-	}).(pulumi.StringOutput)
+	identity.PrincipalId.ApplyT(func(id string) string {
+		principalID.Store(&id)
+		return id
+	})
 	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
 		// Azure says the same of whoever runs the program, who would wait in vain.
 		principal := principalID.Load()
@@ -123,7 +122,7 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	if err != nil {
 		return nil, nil, err
 	}
-	return after(ctx, id, assignments...), []pulumi.ResourceOption{honoured}, nil
+	return after(ctx, identity.ID().ToStringOutput(), assignments...), []pulumi.ResourceOption{honoured}, nil
 }
 
 // containsInput finds the same input again; two outputs that resolve to the same value are two.

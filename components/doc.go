@@ -16,9 +16,9 @@
 //
 // # Roles that are late
 //
-// Azure honours a role up to ten minutes after it was assigned. A pod that mounts waits for that by itself. A cluster and its pools, which
-// need the control plane's roles, and what is in a cluster that takes its users' roles from Azure are tried again for that long, by an
-// error hook: the Pulumi CLI has to be 3.219 or later for those.
+// Azure honours a role up to ten minutes after it was assigned. A pod that mounts waits for that by itself. What Azure refuses at once is tried
+// again for that long: a cluster and its pools, where the control plane's identity is one that the component made, and what is in a cluster
+// that was made with Entra ID. It is an error hook that does, for which the Pulumi CLI has to be 3.219 or later.
 //
 // # Arguments
 //

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -19,14 +20,22 @@ const (
 
 var lateRoleHooks atomic.Int64
 
+// partlyMade is how the engine puts the reasons of a resource that was made and then failed. The state keeps it only if it is not tried
+// again, since that would find it there (https://github.com/pulumi/pulumi/issues/24683).
+var partlyMade = regexp.MustCompile(`(?m)^\d+ errors? occurred:`)
+
 // untilHonoured is the option of what takes a role that has just been assigned: where creating it fails and refused finds that this is for
 // want of the role, Pulumi tries again until Azure honours it. The engine says at each time that it does, and why is said of the
 // component.
 func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused func(err string) bool) (pulumi.ResourceOption, error) {
+	// The SDK registers a resource whose hook the CLI does not know not at all, and the engine would delete the one that is there.
+	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
+		return nil, fmt.Errorf("having %s wait for its roles: %w", name, err)
+	}
 	// A hook's name is unique in the program, a component's only under its parent.
 	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-until-honoured-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ErrorHookArgs) (bool, error) {
 		tries := len(args.Errors)
-		if args.FailedOperation != "create" || ctx.DryRun() || tries > lateRoleTries || !refused(args.Errors[0]) {
+		if args.FailedOperation != "create" || ctx.DryRun() || tries > lateRoleTries || partlyMade.MatchString(args.Errors[0]) || !refused(args.Errors[0]) {
 			return false, nil
 		}
 		if tries == 1 {

@@ -30,6 +30,7 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	}{
 		{name: "the cluster, for want of its identity's role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
 		{name: "a pool, for want of the same", refused: "cluster-pool-apps", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
+		{name: "a cluster that was made and then failed", refused: "cluster-cluster", refusal: "1 error occurred:\n\t* " + linked("LinkedAuthorizationFailed", "principal-id") + "\n\n", change: inSubnet},
 		{name: "the cluster, for want of a role of whoever runs the program", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
 		{name: "the cluster, for something else", refused: "cluster-cluster", refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},
 		{name: "a cluster that needs no role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},

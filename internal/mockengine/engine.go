@@ -287,8 +287,11 @@ func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumir
 			return false, fmt.Errorf("calling the hook %q: %w", name, err)
 		}
 		var response pulumirpc.ErrorHookResponse
-		if err := proto.Unmarshal(answer.GetResponse(), &response); err != nil || response.GetError() != "" {
-			return false, fmt.Errorf("the hook %q: %s %w", name, response.GetError(), err)
+		if err := proto.Unmarshal(answer.GetResponse(), &response); err != nil {
+			return false, fmt.Errorf("decoding what the hook %q answers: %w", name, err)
+		}
+		if response.GetError() != "" {
+			return false, fmt.Errorf("the hook %q: %s", name, response.GetError())
 		}
 		again = again || response.GetRetry()
 	}
@@ -393,6 +396,10 @@ func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest)
 type logger struct {
 	pulumirpc.UnimplementedEngineServer
 	engine *Engine
+}
+
+func (l *logger) RequirePulumiVersion(context.Context, *pulumirpc.RequirePulumiVersionRequest) (*pulumirpc.RequirePulumiVersionResponse, error) {
+	return &pulumirpc.RequirePulumiVersionResponse{}, nil
 }
 
 func (l *logger) Log(_ context.Context, in *pulumirpc.LogRequest) (*emptypb.Empty, error) {
