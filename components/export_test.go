@@ -27,3 +27,6 @@ func NeverLonger(text, other string) bool {
 
 // PublicRange says whether a firewall can allow the addresses.
 var PublicRange = publicRange
+
+// LateRoleWait is how long a late role is waited for after a number of tries; false if no longer.
+var LateRoleWait = lateRoleWait

@@ -10,13 +10,12 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// A role takes Azure up to ten minutes to honour, and nobody can ask whether it does:
+// lateRoleWait is how long to wait after a number of tries, of which the engine allows a hundred: 1, 2, 4 and 8 seconds, then 10. It is
+// none once they come to ten minutes, which a role takes Azure at most to honour; whether it does nobody can ask:
 // https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
-// After waits of 1, 2, 4 and 8 seconds, tries that come ten seconds after another last as long.
-const (
-	lateRoleTries   = 64
-	lateRoleMaxWait = 10 * time.Second
-)
+func lateRoleWait(tries int) (wait time.Duration, again bool) {
+	return min(time.Second<<min(tries-1, 4), 10*time.Second), tries <= 64
+}
 
 var lateRoleHooks atomic.Int64
 
@@ -34,18 +33,19 @@ func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused 
 	}
 	// A hook's name is unique in the program, a component's only under its parent.
 	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-until-honoured-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ErrorHookArgs) (bool, error) {
-		tries := len(args.Errors)
-		if args.FailedOperation != "create" || ctx.DryRun() || tries > lateRoleTries || partlyMade.MatchString(args.Errors[0]) || !refused(args.Errors[0]) {
+		wait, again := lateRoleWait(len(args.Errors))
+		latest := args.Errors[0]
+		if !again || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(latest) || !refused(latest) {
 			return false, nil
 		}
-		if tries == 1 {
+		if len(args.Errors) == 1 {
 			_ = ctx.Log.Info(args.Name+" is refused for want of a role that was just assigned, which may take Azure ten minutes to honour; "+
 				"trying again until then", &pulumi.LogArgs{Resource: c})
 		}
 		select {
 		case <-ctx.Context().Done():
 			return false, ctx.Context().Err()
-		case <-time.After(min(time.Second<<min(tries-1, 4), lateRoleMaxWait)):
+		case <-time.After(wait):
 			return true, nil
 		}
 	})

@@ -3,8 +3,10 @@ package components_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
@@ -24,24 +26,30 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	}
 	withEntra := func(args *components.AksWithCsiArgs) { args.Entra = &components.EntraArgs{Login: "spn"} }
 	for _, one := range []struct {
-		name, refused, refusal string
-		change                 func(*components.AksWithCsiArgs)
-		preview, again         bool
+		name, refused, refusal, then string // then: a second refusal
+		change                       func(*components.AksWithCsiArgs)
+		preview, again, told         bool // told: though it fails in the end
 	}{
 		{name: "the cluster, for want of its identity's role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
 		{name: "a pool, for want of the same", refused: "cluster-pool-apps", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
-		{name: "a cluster that was made and then failed", refused: "cluster-cluster", refusal: "1 error occurred:\n\t* " + linked("LinkedAuthorizationFailed", "principal-id") + "\n\n", change: inSubnet},
+		{name: "a cluster that was made and then failed", refused: "cluster-cluster", refusal: (&plugin.InitError{Reasons: []string{linked("LinkedAuthorizationFailed", "principal-id")}}).Error(), change: inSubnet},
 		{name: "the cluster, for want of a role of whoever runs the program", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
 		{name: "the cluster, for something else", refused: "cluster-cluster", refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},
 		{name: "a cluster that needs no role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},
 		{name: "what is in a cluster that asks Azure", refused: "namespace", refusal: inCluster, change: withEntra, again: true},
 		{name: "what is in one, for something else", refused: "namespace", refusal: "namespaces is forbidden: being terminated", change: withEntra},
 		{name: "what is in a cluster that does not ask Azure", refused: "namespace", refusal: inCluster, change: inSubnet},
+		{name: "the cluster, until it is for something else", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), then: "QuotaExceeded", change: inSubnet, told: true},
 		{name: "a preview", refused: "namespace", refusal: inCluster, change: withEntra, preview: true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
 			t.Parallel()
 			e := &mockengine.Engine{DryRun: one.preview, Refusals: map[string][]string{one.refused: {one.refusal}}}
+			last := one.refusal
+			if one.then != "" {
+				last = one.then
+				e.Refusals[one.refused] = []string{one.refusal, one.then}
+			}
 			args := aksArgs()
 			one.change(args)
 			if args.Entra != nil {
@@ -58,13 +66,31 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 			if (err == nil) != one.again {
 				t.Errorf("it is tried again: %t, want %t: %v", err == nil, one.again, err)
 			}
-			if err != nil && !strings.Contains(err.Error(), one.refusal) {
+			if err != nil && !strings.Contains(err.Error(), last) {
 				t.Errorf("it fails with %v", err)
 			}
-			if told := len(e.Infos()) > 0; told != one.again {
-				t.Errorf("why it takes long is told: %t, want %t", told, one.again)
+			if told, want := len(e.Infos()) > 0, one.again || one.told; told != want {
+				t.Errorf("why it takes long is told: %t, want %t", told, want)
 			}
 		})
+	}
+}
+
+func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
+	var waited time.Duration
+	tries := 1
+	for ; tries < 100; tries++ {
+		wait, again := components.LateRoleWait(tries)
+		if !again {
+			break
+		}
+		if wait < time.Second || wait > 10*time.Second {
+			t.Errorf("the wait after %d tries is %s", tries, wait)
+		}
+		waited += wait
+	}
+	if tries == 100 || waited < 10*time.Minute || waited > 11*time.Minute {
+		t.Errorf("it is waited for %s, with %d tries", waited, tries)
 	}
 }
 

@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment. Nothing else
-// is sent to Azure then than the golden file says. That a cluster
-// is refused for want of its own identity's role is tried where prod is brought up, and objects in it in the scenario of the neighbours.
+// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment. Azure is
+// sent then what the golden file says and nothing else. That a cluster is refused for want of its own identity's role is tried where prod is
+// brought up, and objects in one in the scenario of the neighbours.
 func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)

@@ -36,7 +36,8 @@ type module struct {
 // local cloud is built with them, so that packages that several programs share are compiled once.
 const CompilerFlags = "all=-dwarf=false"
 
-// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled.
+// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled. A stack's state then has
+// source positions by module instead of in the project.
 const sameAnywhere = "-trimpath"
 
 const kubernetesVersion = "v1.34.10"
