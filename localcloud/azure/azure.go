@@ -121,8 +121,15 @@ func (c *Cloud) start(o Options) error {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Admit(c.manager.Admit)
-	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control()))
+	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control(c.honourAll)))
 	return nil
+}
+
+// honourAll ends the waiting of role assignments and federated credentials.
+func (c *Cloud) honourAll() error {
+	return c.store.Update(func(tx *store.Tx) error {
+		return errors.Join(authorization.HonourAll(tx), entra.HonourAll(tx))
+	})
 }
 
 // Credentials are what a client of the subscription signs in with.

@@ -10,7 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 
 	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
@@ -21,7 +23,12 @@ func (f *fixture) fail(plan faults.Plan) {
 	f.Helper()
 	text, err := json.Marshal(plan)
 	f.must(err)
-	req, err := http.NewRequestWithContext(f.Context(), http.MethodPut, "https://"+faults.Host+"/faults", bytes.NewReader(text))
+	f.control(http.MethodPut, text)
+}
+
+func (f *fixture) control(method string, text []byte) {
+	f.Helper()
+	req, err := http.NewRequestWithContext(f.Context(), method, "https://"+faults.Host+"/faults", bytes.NewReader(text))
 	f.must(err)
 	resp, err := f.client.Do(req)
 	f.must(err)
@@ -129,6 +136,14 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "AADSTS700211:") {
 		t.Errorf("a credential before its time: %v", err)
 	}
+
+	// Both are honoured when the plan ends.
+	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
+	_, err = w.assign(w.vaultID, secretsUser, *late2.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	w.must(err)
+	w.control(http.MethodDelete, nil)
+	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
+	w.must(err)
 }
 
 // TestOperationsTakeTheirTimes has those that Azure polls polled, and the others answered late.

@@ -70,6 +70,21 @@ func List(tx *store.Tx) ([]Assignment, error) { return store.List[Assignment](tx
 // Effective says whether the assignment counts by now.
 func (a Assignment) Effective() bool { return !time.Now().Before(a.EffectiveOn) }
 
+// HonourAll has every assignment count from now on.
+func HonourAll(tx *store.Tx) error {
+	assignments, err := List(tx)
+	if err != nil {
+		return err
+	}
+	for _, a := range assignments {
+		a.EffectiveOn = time.Time{}
+		if err := Put(tx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Of reads the assignments of a principal, also those that do not count yet.
 func Of(tx *store.Tx, principalID string) ([]Assignment, error) {
 	return store.List[Assignment](tx, byPrincipal, strings.ToLower(principalID+" "))

@@ -67,6 +67,23 @@ func GetApplication(tx *store.Tx, clientID string) (Application, bool, error) {
 	return store.Get[Application](tx, applications, strings.ToLower(clientID))
 }
 
+// HonourAll has Entra ID know every federated credential from now on.
+func HonourAll(tx *store.Tx) error {
+	all, err := store.List[Application](tx, applications, "")
+	if err != nil {
+		return err
+	}
+	for _, a := range all {
+		for i := range a.Federated {
+			a.Federated[i].EffectiveOn = time.Time{}
+		}
+		if err := PutApplication(tx, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // DeleteApplication removes an application by its client id.
 func DeleteApplication(tx *store.Tx, clientID string) error {
 	a, ok, err := GetApplication(tx, clientID)

@@ -150,7 +150,8 @@ func TestADelayIsBeforeTheRequestIsDone(t *testing.T) {
 func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	h, _, f := handler(t, `{seed: 3, rolesAfter: 20s, rules: [{first: 1, status: 500}]}`)
 	ask(h, http.MethodGet, "https://x/y")
-	control := f.Control()
+	honoured := 0
+	control := f.Control(func() error { honoured++; return nil })
 	answer := ask(control, http.MethodGet, "https://"+Host+"/faults")
 	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1}`; strings.TrimSpace(answer.Body.String()) != want {
 		t.Errorf("it says %s", answer.Body)
@@ -168,6 +169,12 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	}
 	if put(`{"rules":[{"status":503}]}`) != http.StatusBadRequest || len(f.Plan().Rules) != 1 || f.Plan().Rules[0].First != 2 {
 		t.Error("a plan that is wrong was taken")
+	}
+	if honoured != 0 {
+		t.Error("another plan has those honoured that wait")
+	}
+	if answer := ask(control, http.MethodDelete, "https://"+Host+"/faults"); answer.Code != http.StatusNoContent || honoured != 1 || len(f.Plan().Rules) != 0 {
+		t.Errorf("the plan was not ended: %d", answer.Code)
 	}
 }
 

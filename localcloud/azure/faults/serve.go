@@ -78,9 +78,10 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
 }
 
-// Host is where the plan is read and changed: GET and PUT https://localcloud.internal/faults, in JSON. Like every host of the edge it
-// is reached through the proxy only, which is on loopback; there is no password, since who reaches the proxy can have all of the
-// cloud anyway. A plan that is put holds until the local cloud ends.
+// Host is where the plan is read, changed and ended: GET, PUT and DELETE https://localcloud.internal/faults, in JSON. Like every host
+// of the edge it is reached through the proxy only, which is on loopback; there is no password, since who reaches the proxy can have all
+// of the cloud anyway. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to; DELETE
+// has nothing fail, and them honoured at once.
 const Host = "localcloud.internal"
 
 // Report is what GET answers: the plan, and what came of it since it was set.
@@ -90,8 +91,8 @@ type Report struct {
 	Faults   int `json:"faults"`
 }
 
-// Control answers at Host.
-func (f *Faults) Control() http.Handler {
+// Control answers at Host. It calls honour when the plan ends, to have all grants honoured that wait.
+func (f *Faults) Control(honour func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
 		f.mu.Lock()
@@ -111,6 +112,14 @@ func (f *Faults) Control() http.Handler {
 			return
 		}
 		f.Set(plan)
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
+		f.Set(Plan{})
+		if err := honour(); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
 		w.WriteHeader(http.StatusNoContent)
 	})
 	return mux
