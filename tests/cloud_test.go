@@ -619,19 +619,13 @@ func unzipped(content []byte) []byte {
 	return plain
 }
 
-// watchFor reads to the end and calls a function when it has read the text. It returns what it has read.
-func watchFor(r io.Reader, text string, then func()) string {
-	var once sync.Once
-	var seen []byte
-	buffer := make([]byte, 4096)
-	for {
-		n, err := r.Read(buffer)
-		seen = append(seen, buffer[:n]...)
-		if bytes.Contains(seen, []byte(text)) {
-			once.Do(then)
-		}
-		if err != nil {
-			return string(seen)
+// eventually waits for what no event tells.
+func eventually(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if is() {
+			return
 		}
 	}
+	t.Fatalf("not so after 30 s: %s", what)
 }

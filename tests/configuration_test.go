@@ -207,6 +207,33 @@ spec:
 	})
 }
 
+// TestEveryMistakeIsReportedAndNothingIsCreated gives a wrong value to several keys at once.
+func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	var mistakes []string
+	for _, mistake := range []string{
+		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "systemPool={count: none}", "namespace=Not_A_Label", "unheardOf=1",
+		`secrets=[{name: "under_score", generate: {length: 4}}]`, `mount=[{type: Secret, name: absent}]`,
+	} {
+		mistakes = append(mistakes, "--config", mistake)
+	}
+	printed, _, err := c.tryUp(t, mistakes...)
+	if err == nil {
+		t.Fatal("up succeeded")
+	}
+	for _, path := range []string{
+		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "namespace", "unheardOf", "secrets[0].name", "secrets[0].generate.length", "mount[0].type",
+	} {
+		if !strings.Contains(printed, path+":") {
+			t.Errorf("%s is not reported", path)
+		}
+	}
+	if left := resourceGroups(t, c); left != 0 {
+		t.Errorf("%d resource groups were created", left)
+	}
+}
+
 // newHub makes a virtual network as another team would, and returns its ARM id.
 func newHub(t *testing.T, c *cloud) string {
 	t.Helper()

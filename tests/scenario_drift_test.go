@@ -17,118 +17,165 @@ import (
 
 const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
 
-// TestScenarioDrift has somebody change by hand what the stack has made.
+// TestScenarioDrift has somebody change by hand what the stack has made, and hold what it destroys. The stack comes up although Entra ID does
+// not know the credential at first.
 func TestScenarioDrift(t *testing.T) {
-	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
+	scenario(t, twice, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
-		c.up(t, "--node=stand-in")
+		c.upLate(t, credentialIsLate, mountByEntra, 0, "--node=stand-in")
 		outputs := c.outputs(t)
-		grant(t, c, outputs["vaultId"], secretsOfficer)
-		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
-		value := "rotated-" + crand.Text()
-
-		t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
-			role := c.called(t, "mount-role-secret-my-secret").ID
-			c.arm(t, http.MethodDelete, role, "2022-04-01", "")
-			c.kubectl(t, "patch", "secretproviderclass", "-n", outputs["namespace"], outputs["secretProviderClass"], "--type=merge",
-				`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
-			count := c.scale(t, outputs, 2)
-			setSecret(t, secrets, "my-secret", value)
-			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
-			c.kubectl(t, "annotate", "namespace", outputs["namespace"], "somebody=else")
-
-			plan := c.plan(t, "--refresh")
-			drifted := map[string]string{ // and nothing else
-				"mount-role-secret-my-secret": "create", "mount-class": "update", "cluster-cluster": "update", "mount-test-pod": "create",
-			}
-			for urn, op := range plan {
-				name := urn[strings.LastIndexByte(urn, ':')+1:]
-				switch want, ok := drifted[name]; {
-				case ok && op != want, !ok && op != "refresh" && op != "same":
-					t.Errorf("%s: the plan is to %s it", name, op)
-				}
-				delete(drifted, name)
-			}
-			if len(drifted) > 0 {
-				t.Errorf("the plan does not show %v", drifted)
-			}
-			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-			if now := c.pool(t, outputs)["count"]; now != count {
-				t.Errorf("the pool has %v nodes, want %v", now, count)
-			}
-			if now := c.kubectl(t, "get", "namespace", outputs["namespace"], "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
-				t.Error("an annotation that is somebody else's is gone")
-			}
-			if getSecret(t, secrets, "my-secret") != value {
-				t.Error("the value that was rotated by hand is gone")
-			}
-			if c.mounted(t, outputs, "my-secret") != value {
-				t.Error("the new pod does not read the rotated value")
-			}
-			c.isWhole(t)
-		})
-		t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
-			before := c.state(t)
-			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
-			for _, command := range []string{"preview", "up --yes --skip-preview"} {
-				printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
-				if err == nil || !strings.Contains(printed+err.Error(), outputs["vaultName"]) || !strings.Contains(printed+err.Error(), "createMode to recover") {
-					t.Errorf("%s: %v", command, err)
-				}
-			}
-			if now := c.state(t); len(now) != len(before) {
-				t.Errorf("the state has %d resources, before %d", len(now), len(before))
-			}
-			c.up(t, "--config", "vaultCreateMode=recover")
-			c.pulumi(t, "config", "set", "vaultCreateMode", "default")
-			c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
-			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
-			if c.mounted(t, outputs, "my-secret") != value {
-				t.Error("a new pod does not read the value")
-			}
-			c.isWhole(t)
-		})
-		t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
-			history := filepath.Join(c.home, "stacks", ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
-			checkpoints, err := filepath.Glob(history)
-			if err != nil || len(checkpoints) == 0 {
-				t.Fatalf("there is no history: %v", err)
-			}
-			c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
-			printed, err := c.run(t, "", "pulumi", strings.Fields(upRefreshed)[1:]...)
-			if err == nil {
-				t.Fatal("up succeeds")
-			}
-			printed += err.Error()
-			if !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
-				t.Errorf("up fails with %s", printed)
-			}
-			// The vault comes back with what is in it, which the state does not know any more.
-			if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil || !strings.Contains(printed, "already existing") {
-				t.Errorf("up with recover: %v", err)
-			}
-			var file struct {
-				Checkpoint struct{ Latest json.RawMessage }
-			}
-			content, err := os.ReadFile(slices.Max(checkpoints)) // each has its time in its name
-			if err == nil {
-				err = json.Unmarshal(content, &file)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := c.run(t, fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest), "pulumi", "stack", "import"); err != nil {
-				t.Fatal(err)
-			}
-			c.pulumi(t, "config", "set", "vaultCreateMode", "default")
-			c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
-			c.isWhole(t)
-			grant(t, c, outputs["vaultId"], secretsOfficer)
-			if getSecret(t, secrets, "my-secret") != value {
-				t.Error("the secret is another one than before")
-			}
-		})
+		if seed == 1 {
+			drift(t, c, outputs)
+		}
+		t.Run("destroy is held by a finalizer, and says by whose", destroyHeld(c, outputs, seed))
 	})
+}
+
+func drift(t *testing.T, c *cloud, outputs map[string]string) {
+	grant(t, c, outputs["vaultId"], secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+	value := "rotated-" + crand.Text()
+
+	t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
+		role := c.called(t, "mount-role-secret-my-secret").ID
+		c.arm(t, http.MethodDelete, role, "2022-04-01", "")
+		c.kubectl(t, "patch", "secretproviderclass", "-n", outputs["namespace"], outputs["secretProviderClass"], "--type=merge",
+			`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
+		count := c.scale(t, outputs, 2)
+		setSecret(t, secrets, "my-secret", value)
+		c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
+		c.kubectl(t, "annotate", "namespace", outputs["namespace"], "somebody=else")
+
+		plan := c.plan(t, "--refresh")
+		drifted := map[string]string{ // and nothing else
+			"mount-role-secret-my-secret": "create", "mount-class": "update", "cluster-cluster": "update", "mount-test-pod": "create",
+		}
+		for urn, op := range plan {
+			name := urn[strings.LastIndexByte(urn, ':')+1:]
+			switch want, ok := drifted[name]; {
+			case ok && op != want, !ok && op != "refresh" && op != "same":
+				t.Errorf("%s: the plan is to %s it", name, op)
+			}
+			delete(drifted, name)
+		}
+		if len(drifted) > 0 {
+			t.Errorf("the plan does not show %v", drifted)
+		}
+		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		if now := c.pool(t, outputs)["count"]; now != count {
+			t.Errorf("the pool has %v nodes, want %v", now, count)
+		}
+		if now := c.kubectl(t, "get", "namespace", outputs["namespace"], "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
+			t.Error("an annotation that is somebody else's is gone")
+		}
+		if getSecret(t, secrets, "my-secret") != value {
+			t.Error("the value that was rotated by hand is gone")
+		}
+		if c.mounted(t, outputs, "my-secret") != value {
+			t.Error("the new pod does not read the rotated value")
+		}
+		c.isWhole(t)
+	})
+	t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
+		before := c.state(t)
+		c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+		for _, command := range []string{"preview", "up --yes --skip-preview"} {
+			printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
+			if err == nil || !strings.Contains(printed+err.Error(), outputs["vaultName"]) || !strings.Contains(printed+err.Error(), "createMode to recover") {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+		if now := c.state(t); len(now) != len(before) {
+			t.Errorf("the state has %d resources, before %d", len(now), len(before))
+		}
+		c.up(t, "--config", "vaultCreateMode=recover")
+		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
+		c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
+		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
+		if c.mounted(t, outputs, "my-secret") != value {
+			t.Error("a new pod does not read the value")
+		}
+		c.isWhole(t)
+	})
+	t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
+		history := filepath.Join(c.home, "stacks", ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
+		checkpoints, err := filepath.Glob(history)
+		if err != nil || len(checkpoints) == 0 {
+			t.Fatalf("there is no history: %v", err)
+		}
+		c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+		printed, err := c.run(t, "", "pulumi", strings.Fields(upRefreshed)[1:]...)
+		if err == nil {
+			t.Fatal("up succeeds")
+		}
+		printed += err.Error()
+		if !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
+			t.Errorf("up fails with %s", printed)
+		}
+		// The vault comes back with what is in it, which the state does not know any more.
+		if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil || !strings.Contains(printed, "already existing") {
+			t.Errorf("up with recover: %v", err)
+		}
+		var file struct {
+			Checkpoint struct{ Latest json.RawMessage }
+		}
+		content, err := os.ReadFile(slices.Max(checkpoints)) // each has its time in its name
+		if err == nil {
+			err = json.Unmarshal(content, &file)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.run(t, fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest), "pulumi", "stack", "import"); err != nil {
+			t.Fatal(err)
+		}
+		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
+		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
+		c.isWhole(t)
+		grant(t, c, outputs["vaultId"], secretsOfficer)
+		if getSecret(t, secrets, "my-secret") != value {
+			t.Error("the secret is another one than before")
+		}
+	})
+}
+
+const heldBy = "example.com/held-by-somebody"
+
+// destroyHeld has somebody's finalizer keep objects that are deleted: one of a second stack in the cluster, with odd seeds its
+// SecretProviderClass and with even ones its account, and one of the stack whose the cluster is, which goes with it.
+func destroyHeld(c *cloud, outputs map[string]string, seed uint64) func(t *testing.T) {
+	return func(t *testing.T) {
+		p := newProgram(t, c, ".", map[string]string{
+			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
+			"secrets": "[]", "keys": "[]", "mount": `[{"type":"secret","name":"my-secret"}]`, "testPod": "false",
+			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second",
+		})
+		p.up(t)
+		hold := func(namespace, kind, name, finalizers string) {
+			c.kubectl(t, "patch", kind, name, "-n", namespace, "--type=merge", `--patch={"metadata": {"finalizers": `+finalizers+`}}`)
+		}
+		one := []struct{ kind, resource string }{
+			{"ServiceAccount", "workload-account-second"}, {"SecretProviderClass", "mount-class"},
+		}[seed%2]
+		hold("second", one.kind, "second", `["`+heldBy+`"]`)
+		printed, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview")
+		if err == nil {
+			t.Fatal("destroy succeeds")
+		}
+		printed += err.Error()
+		if !slices.Contains(failedResources(printed), one.resource) || !strings.Contains(printed, heldBy) {
+			t.Errorf("destroy does not name %s and its finalizer: %s", one.resource, printed)
+		}
+		hold("second", one.kind, "second", "null")
+		p.pulumi(t, "destroy", "--yes", "--skip-preview")
+		p.pulumi(t, "stack", "rm", "--yes")
+
+		hold(outputs["namespace"], "ServiceAccount", outputs["serviceAccount"], `["`+heldBy+`"]`)
+		c.pulumi(t, "destroy", "--yes", "--skip-preview")
+		if left := resourceGroups(t, c); left != 0 {
+			t.Errorf("%d resource groups are left", left)
+		}
+	}
 }
 
 // scale adds nodes to the cluster's pool by hand, and returns how many there were.

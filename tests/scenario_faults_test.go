@@ -3,39 +3,22 @@ package tests
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 )
 
-// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's first reads, as Azure does for minutes after an assignment. Azure is
-// sent then what the golden file says and nothing else. That a cluster is refused for want of its own identity's role is tried where prod is
-// brought up, and objects in one in the scenario of the neighbours.
+// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's reads for a minute, as Azure does after an assignment. Azure is sent then
+// what the golden file says and nothing else. That a cluster is refused for want of its own identity's role is tried where prod is brought
+// up, objects in one in the scenario of the neighbours, and a credential that is late in that of drift.
 func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
-		printed, lastLine := c.up(t, "--node=stand-in", "--record", record, "--faults", "{rolesAfter: 1m, credentialsAfter: 15s}")
+		lastLine := c.upLate(t, rolesAreLate, mountByTheVault, time.Minute, "--node=stand-in", "--record", record)
 		wantSent(t, record, "arm-dev.json")
-		if !strings.Contains(printed, "FailedMount") {
-			t.Error("up does not say what it waits for")
-		}
-		log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for what, refused := range map[string]string{
-			"credential": `host=login\.microsoftonline\.com path=\S+/token status=4\d\d`, "role": `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
-		} {
-			if !regexp.MustCompile(refused).Match(log) {
-				t.Errorf("nothing was refused for a %s that is late", what)
-			}
-		}
 		c.isWhole(t)
-		c.fail(t, "{}")
 		wantStandIn(t, c, lastLine)
 	})
 }

@@ -43,7 +43,7 @@ func TestScenarioUpIsKilled(t *testing.T) {
 			if long() && seed > 1 && kills%3 == 1 {
 				anyMoment = time.Duration(chance(seed, strconv.Itoa(kills)).Int64N(int64(3 * time.Second)))
 			}
-			_, err := c.watchUp(t, func(printed []byte, kill func()) {
+			_, _, err := c.watchUp(t, func(printed []byte, kill func()) {
 				if anyMoment >= 0 {
 					time.AfterFunc(anyMoment, func() { killed.Store(true); kill() })
 					anyMoment = -1
@@ -116,7 +116,7 @@ func TestScenarioDestroyInAnyState(t *testing.T) {
 		c := newCloud(t)
 		left := 1 + random.IntN(36)
 		passed := map[string]bool{}
-		_, err := c.watchUp(t, func(printed []byte, kill func()) {
+		_, _, err := c.watchUp(t, func(printed []byte, kill func()) {
 			for _, match := range boundary.FindAllSubmatch(printed, -1) {
 				if place := string(match[1]) + " " + string(match[2]); !passed[place] {
 					passed[place] = true

@@ -10,9 +10,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
@@ -113,6 +115,45 @@ func (c *cloud) fail(t *testing.T, plan string) {
 		t.Fatalf("changing the plan of faults: %d %s", status, content)
 	}
 }
+
+// failNothing ends the plan of faults, and the waiting of roles and credentials that it had wait.
+func (c *cloud) failNothing(t *testing.T) {
+	t.Helper()
+	if status, content := c.request(t, http.MethodDelete, "https://localcloud.internal/faults", ""); status != http.StatusNoContent {
+		t.Fatalf("ending the plan of faults: %d %s", status, content)
+	}
+}
+
+// upLate brings a stack up in a cloud that honours roles, or credentials, only a time after up has printed that something is refused for
+// want of them: how late that is, the plan would say in hours.
+func (c *cloud) upLate(t *testing.T, plan, refused string, after time.Duration, args ...string) (lastLine string) {
+	t.Helper()
+	said, late := regexp.MustCompile(refused), false
+	printed, lastLine, err := c.watchUp(t, func(printed []byte, _ func()) {
+		if !late && said.Match(printed) {
+			late = true
+			time.Sleep(after)
+			c.failNothing(t)
+		}
+	}, append(args, "--faults", plan)...)
+	if err != nil {
+		t.Fatalf("up: %v\n%s", err, printed)
+	}
+	if !late {
+		t.Fatalf("up did not print that anything is refused: %s", refused)
+	}
+	return lastLine
+}
+
+// What up prints of what is refused: the engine of a resource that it creates again, and Kubernetes of a mount that the pod waits for.
+const (
+	clusterAgain     = "ManagedCluster cluster-cluster .* retrying create"
+	namespaceAgain   = "Namespace workload-namespace .* retrying create"
+	mountByEntra     = "Pod mount-test-pod .* FailedMount: .*ClientAssertionCredential authentication failed"
+	mountByTheVault  = `Pod mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`
+	rolesAreLate     = "rolesAfter: 1h"
+	credentialIsLate = "credentialsAfter: 1h"
+)
 
 // faults is how many requests have met one since the plan was set.
 func (c *cloud) faults(t *testing.T) (met int) {
@@ -254,9 +295,9 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 	return ids
 }
 
-// watchUp runs up and calls a function with all that it has printed, whenever there is more. It returns that without the line that
-// shows the secret.
-func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed string, err error) {
+// watchUp runs up and calls a function with all that it has printed, whenever there is more. The last line, which shows the secret, is the
+// caller's to keep.
+func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -283,8 +324,8 @@ func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), a
 	}
 	printed = seen.String()
 	if err = cmd.Wait(); err == nil {
-		printed, _ = withoutLastLine(printed)
+		printed, lastLine = withoutLastLine(printed)
 	}
 	c.said.WriteString(printed)
-	return printed, err
+	return printed, lastLine, err
 }

@@ -1,12 +1,15 @@
 package tests
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -31,13 +34,24 @@ const (
 	cryptoOfficer  = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
 )
 
-// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from `up` to `destroy`.
+// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from an `up` that is killed while the node starts the pod, and the
+// one that goes on with it, to `destroy`. Kills at other resources are a scenario's. Beside it run the local clouds of other tests.
 func TestASecretsWayToThePodAndBack(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	c.project = checkout
-	_, lastLine := c.up(t, "--config", "rotationPollInterval=2s")
+	polling := []string{"--config", "rotationPollInterval=2s"}
+	killed := false
+	if _, _, err := c.watchUp(t, func(printed []byte, kill func()) {
+		if !killed && bytes.Contains(printed, []byte("Pod mount-test-pod creating")) {
+			killed = true
+			kill()
+		}
+	}, polling...); err == nil || !killed {
+		t.Fatalf("up was not killed while the pod starts: %v", err)
+	}
+	_, lastLine := c.up(t, polling...)
 	outputs := c.outputs(t)
 	grant(t, c, outputs["vaultId"], secretsOfficer, cryptoUser)
 	secrets, keys := vaultClients(t, c, outputs["vaultUri"])
@@ -58,10 +72,19 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		sameKey(t, inPod, keys)
 	})
 	t.Run("a second up changes nothing", func(t *testing.T) {
+		program, err := os.Open(filepath.Join(checkout, "bin", "keyvault-aks")) // while it is open no other file can have its place
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer program.Close()
 		c.pulumi(t, "preview", "--expect-no-changes")
-		c.up(t, "--config", "rotationPollInterval=2s")
-		if got := readInPod(t, c, outputs); got != value {
-			t.Error("the value is another one")
+		if _, again := c.up(t, polling...); again != lastLine {
+			t.Error("the pod reads something else")
+		}
+		before, err := program.Stat()
+		now, err2 := os.Stat(program.Name())
+		if err := errors.Join(err, err2); err != nil || !os.SameFile(before, now) {
+			t.Error("the program was linked again although it has not changed")
 		}
 	})
 	t.Run("who may not read is refused", func(t *testing.T) { refusals(t, c, outputs, secrets) })
@@ -105,7 +128,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 	})
 	t.Run("a killed local cloud comes back as it was", func(t *testing.T) {
 		kill(t, c)
-		c.up(t, "--config", "rotationPollInterval=2s")
+		c.up(t, polling...)
 		if got := readInPod(t, c, outputs); got != value {
 			t.Error("the pod reads something else than before")
 		}

@@ -14,6 +14,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -145,6 +147,16 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		c.pulumi(t, "preview", "--expect-no-changes")
+	})
+	t.Run("a down that finds half of it gone removes the other half", func(t *testing.T) {
+		kill(t, c)
+		if err := os.RemoveAll(filepath.Join(c.home, "azure")); err != nil {
+			t.Fatal(err)
+		}
+		c.down(t)
+		if left := c.processes(); len(left) > 0 {
+			t.Errorf("processes are left: %q", left)
+		}
 	})
 }
 
