@@ -50,6 +50,15 @@ func (m measured) least(other measured) measured {
 	return least
 }
 
+// leastOf is the least of some runs, one by one.
+func leastOf(runs []measured) measured {
+	least := runs[0]
+	for _, run := range runs[1:] {
+		least = least.least(run)
+	}
+	return least
+}
+
 // measure runs a command and watches it, with all that it starts, and the processes of the local cloud whose first has a pid.
 func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	var said bytes.Buffer
