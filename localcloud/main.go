@@ -70,7 +70,7 @@ func command() *cobra.Command {
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
 	up.Flags().BoolVar(&noBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
-	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed at https://localcloud.internal/faults")
+	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
 	up.Flags().StringVar(&serve.Times, "times", "instant", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts")
 	up.Flags().StringVar(&serve.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
 	down := &cobra.Command{

@@ -17,7 +17,7 @@ func TestProd(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.upLate(t, rolesAreLate, clusterAgain, 0, "--stack", "prod", "--record", record, "--config", "probe=true")
+	c.upLate(t, lateForTheCluster, "--stack", "prod", "--record", record, "--config", "probe=true")
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 

@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"testing"
-	"time"
 )
 
 // TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's reads for a minute, as Azure does after an assignment. Azure is sent then
@@ -16,7 +15,7 @@ func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
-		lastLine := c.upLate(t, rolesAreLate, mountByTheVault, time.Minute, "--node=stand-in", "--record", record)
+		lastLine := c.upLate(t, lateRoleOfTheMount, "--node=stand-in", "--record", record)
 		wantSent(t, record, "arm-dev.json")
 		c.isWhole(t)
 		wantStandIn(t, c, lastLine)

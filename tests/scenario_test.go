@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -108,7 +109,8 @@ func (c *cloud) arm(t *testing.T, method, path, version string, body string) map
 	return answer
 }
 
-// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. An empty one ends them.
+// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. With an empty one nothing fails any more, but
+// what was granted before waits as it was to.
 func (c *cloud) fail(t *testing.T, plan string) {
 	t.Helper()
 	if status, content := c.request(t, http.MethodPut, "https://localcloud.internal/faults", plan); status != http.StatusNoContent {
@@ -116,44 +118,64 @@ func (c *cloud) fail(t *testing.T, plan string) {
 	}
 }
 
-// failNothing ends the plan of faults, and the waiting of roles and credentials that it had wait.
-func (c *cloud) failNothing(t *testing.T) {
+// endFaults ends the plan of faults, and has the roles and credentials honoured that wait.
+func (c *cloud) endFaults(t *testing.T) {
 	t.Helper()
 	if status, content := c.request(t, http.MethodDelete, "https://localcloud.internal/faults", ""); status != http.StatusNoContent {
 		t.Fatalf("ending the plan of faults: %d %s", status, content)
 	}
 }
 
-// upLate brings a stack up in a cloud that honours roles, or credentials, only a time after up has printed that something is refused for
-// want of them: how late that is, the plan would say in hours.
-func (c *cloud) upLate(t *testing.T, plan, refused string, after time.Duration, args ...string) (lastLine string) {
+// late is something that a stack is refused while it comes up, since the cloud does not honour yet what would let it.
+type late struct {
+	plan    string        // of faults, which has it wait for longer than any test
+	printed string        // what up says of the refusal: a regular expression
+	logged  string        // what the local cloud says of it, where up leaves out why: the same
+	still   time.Duration // how long it is refused from then on
+}
+
+var (
+	lateForTheCluster   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
+	lateForTheNamespace = late{plan: "rolesAfter: 1h", printed: "Namespace workload-namespace .* retrying create"}
+	lateRoleOfTheMount  = late{
+		plan: "rolesAfter: 1h", still: time.Minute,
+		printed: `Pod mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
+		logged:  `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
+	}
+	lateCredential = late{
+		plan: "credentialsAfter: 1h", still: 5 * time.Second,
+		printed: "Pod mount-test-pod .* FailedMount: .*ClientAssertionCredential authentication failed",
+		logged:  `host=login\.microsoftonline\.com path=\S+/token status=4\d\d`,
+	}
+)
+
+// upLate brings a stack up that is refused something, which is honoured a while after up has said so.
+func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 	t.Helper()
-	said, late := regexp.MustCompile(refused), false
+	refusal, refused := regexp.MustCompile(l.printed), false
 	printed, lastLine, err := c.watchUp(t, func(printed []byte, _ func()) {
-		if !late && said.Match(printed) {
-			late = true
-			time.Sleep(after)
-			c.failNothing(t)
+		if refused || !refusal.Match(printed) {
+			return
 		}
-	}, append(args, "--faults", plan)...)
+		refused = true
+		select {
+		case <-time.After(l.still):
+		case <-ending.Done():
+		}
+		c.endFaults(t)
+	}, append(args, "--faults", l.plan)...)
 	if err != nil {
 		t.Fatalf("up: %v\n%s", err, printed)
 	}
-	if !late {
-		t.Fatalf("up did not print that anything is refused: %s", refused)
+	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !refused || !regexp.MustCompile(l.logged).Match(log) {
+		t.Fatalf("nothing was refused: up printed %s: %t, the local cloud's log has to have %q", l.printed, refused, l.logged)
 	}
 	return lastLine
 }
-
-// What up prints of what is refused: the engine of a resource that it creates again, and Kubernetes of a mount that the pod waits for.
-const (
-	clusterAgain     = "ManagedCluster cluster-cluster .* retrying create"
-	namespaceAgain   = "Namespace workload-namespace .* retrying create"
-	mountByEntra     = "Pod mount-test-pod .* FailedMount: .*ClientAssertionCredential authentication failed"
-	mountByTheVault  = `Pod mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`
-	rolesAreLate     = "rolesAfter: 1h"
-	credentialIsLate = "credentialsAfter: 1h"
-)
 
 // faults is how many requests have met one since the plan was set.
 func (c *cloud) faults(t *testing.T) (met int) {
@@ -296,7 +318,7 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 }
 
 // watchUp runs up and calls a function with all that it has printed, whenever there is more. The last line, which shows the secret, is the
-// caller's to keep.
+// caller's to keep; where up fails it does not come to it.
 func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
 	t.Helper()
 	r, w, err := os.Pipe()

@@ -49,7 +49,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 			kill()
 		}
 	}, polling...); err == nil || !killed {
-		t.Fatalf("up was not killed while the pod starts: %v", err)
+		t.Fatalf("up was to be killed while the pod starts: killed %t, and it ended with %v", killed, err)
 	}
 	_, lastLine := c.up(t, polling...)
 	outputs := c.outputs(t)

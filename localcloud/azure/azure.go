@@ -59,7 +59,7 @@ type Options struct {
 	PoolTime time.Duration
 	// Times is how long operations on Resource Manager take, beyond what they need. Default: arm.Instant.
 	Times arm.Times
-	// Faults is the plan of what fails from the start on; it is changed at https://localcloud.internal/faults. Default: nothing.
+	// Faults is the plan of what fails from the start on; it is changed and ended at https://localcloud.internal/faults. Default: nothing.
 	Faults faults.Plan
 }
 

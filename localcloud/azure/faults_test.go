@@ -26,6 +26,7 @@ func (f *fixture) fail(plan faults.Plan) {
 	f.control(http.MethodPut, text)
 }
 
+// control asks for a change of the plan of faults.
 func (f *fixture) control(method string, text []byte) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), method, "https://"+faults.Host+"/faults", bytes.NewReader(text))
@@ -34,7 +35,7 @@ func (f *fixture) control(method string, text []byte) {
 	f.must(err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusNoContent {
-		f.Fatalf("changing the plan of faults: %s", resp.Status)
+		f.Fatalf("%s of the plan of faults: %s", method, resp.Status)
 	}
 }
 

@@ -151,7 +151,12 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	h, _, f := handler(t, `{seed: 3, rolesAfter: 20s, rules: [{first: 1, status: 500}]}`)
 	ask(h, http.MethodGet, "https://x/y")
 	honoured := 0
-	control := f.Control(func() error { honoured++; return nil })
+	control := f.Control(func() error {
+		if honoured++; f.RolesAfter() != 0 {
+			t.Error("a grant that is made now would still wait")
+		}
+		return nil
+	})
 	answer := ask(control, http.MethodGet, "https://"+Host+"/faults")
 	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1}`; strings.TrimSpace(answer.Body.String()) != want {
 		t.Errorf("it says %s", answer.Body)
@@ -173,6 +178,7 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	if honoured != 0 {
 		t.Error("another plan has those honoured that wait")
 	}
+	put(`{"rolesAfter":"1h","rules":[{"first":1,"status":503}]}`)
 	if answer := ask(control, http.MethodDelete, "https://"+Host+"/faults"); answer.Code != http.StatusNoContent || honoured != 1 || len(f.Plan().Rules) != 0 {
 		t.Errorf("the plan was not ended: %d", answer.Code)
 	}

@@ -80,8 +80,8 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 
 // Host is where the plan is read, changed and ended: GET, PUT and DELETE https://localcloud.internal/faults, in JSON. Like every host
 // of the edge it is reached through the proxy only, which is on loopback; there is no password, since who reaches the proxy can have all
-// of the cloud anyway. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to; DELETE
-// has nothing fail, and them honoured at once.
+// of the cloud anyway. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to. DELETE
+// ends the plan, and grants that wait are honoured at once.
 const Host = "localcloud.internal"
 
 // Report is what GET answers: the plan, and what came of it since it was set.
@@ -115,7 +115,7 @@ func (f *Faults) Control(honour func() error) http.Handler {
 		w.WriteHeader(http.StatusNoContent)
 	})
 	mux.HandleFunc("DELETE /faults", func(w http.ResponseWriter, _ *http.Request) {
-		f.Set(Plan{})
+		f.Set(Plan{}) // first: who is writing a grant has read the plan in the transaction that honour's comes after
 		if err := honour(); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
