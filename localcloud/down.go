@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
@@ -33,6 +34,11 @@ func (l *localCloud) down(ctx context.Context, skipDestroy bool) error {
 			say("stack %s could not be destroyed and goes with its cloud: %v", name, err)
 		}
 	}
+	if len(stacks) > 0 {
+		if err := l.sayWhatIsLeft(ctx); err != nil {
+			say("what is left in Azure is not known: %v", err)
+		}
+	}
 	if err := l.endEngines(); err != nil {
 		return err
 	}
@@ -44,6 +50,32 @@ func (l *localCloud) down(ctx context.Context, skipDestroy bool) error {
 		return fmt.Errorf("removing the local cloud's state: %w", err)
 	}
 	say("the local cloud is down and its state removed; third-party programs stay in %s", l.cache)
+	return nil
+}
+
+// sayWhatIsLeft names the resource groups that would still be there if this were Azure: somebody else's, or forgotten by a stack.
+func (l *localCloud) sayWhatIsLeft(ctx context.Context) error {
+	r, err := l.running()
+	if err != nil {
+		return err
+	}
+	azure, err := azureClients(r)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for groups := azure.NewResourceGroupsClient().NewListPager(nil); groups.More(); {
+		page, err := groups.NextPage(ctx)
+		if err != nil {
+			return fmt.Errorf("looking for what is left: %w", err)
+		}
+		for _, group := range page.Value {
+			names = append(names, *group.Name)
+		}
+	}
+	if len(names) > 0 {
+		say("left in Azure, and gone with the local cloud: the resource groups %s", strings.Join(names, ", "))
+	}
 	return nil
 }
 

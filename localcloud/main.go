@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -63,6 +64,9 @@ func command() *cobra.Command {
 			if _, err := arm.ParseTimes(serve.Times); err != nil {
 				return fmt.Errorf("--times: %w", err)
 			}
+			if _, err := l.running(); err == nil && !reflect.DeepEqual(serve, serving{}) {
+				say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
+			}
 			return l.up(ctx, stack, node.Node, serve, config, !noBuild)
 		}),
 	}
@@ -71,7 +75,7 @@ func command() *cobra.Command {
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
 	up.Flags().BoolVar(&noBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
 	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
-	up.Flags().StringVar(&serve.Times, "times", "instant", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts")
+	up.Flags().StringVar(&serve.Times, "times", "", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)")
 	up.Flags().StringVar(&serve.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
 	down := &cobra.Command{
 		Use: "down", Short: "Destroy the stacks, stop the local cloud and remove its state", Args: cobra.NoArgs,

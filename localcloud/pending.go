@@ -155,8 +155,8 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 	}
 }
 
-// azureClient is a client of the local cloud's subscription, as its owner.
-func azureClient(r *running) (*armresources.Client, error) {
+// azureClients make clients of the local cloud's subscription, as its owner.
+func azureClients(r *running) (*armresources.ClientFactory, error) {
 	ca, err := os.ReadFile(r.CAFile)
 	if err != nil {
 		return nil, err
@@ -172,5 +172,5 @@ func azureClient(r *running) (*armresources.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return armresources.NewClient(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
+	return armresources.NewClientFactory(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
 }

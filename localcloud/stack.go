@@ -289,13 +289,13 @@ func (s *stack) recover(ctx context.Context) error {
 		return nil
 	}
 	say("the last run was interrupted in the middle of %d operations: looking what became of them", len(pending))
-	azure, err := azureClient(s.cloud)
+	azure, err := azureClients(s.cloud)
 	if err != nil {
 		return err
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure, s.cloud.Credentials.SubscriptionID)
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID)
 		if err != nil {
 			return err
 		}
@@ -334,7 +334,7 @@ func (s *stack) interrupted() bool {
 	return err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
 }
 
-// destroy destroys the stack. What is left of it afterwards is an error.
+// destroy destroys the stack, also after a run that was killed.
 func (s *stack) destroy(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err

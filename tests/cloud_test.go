@@ -622,10 +622,10 @@ func unzipped(content []byte) []byte {
 // eventually waits for what no event tells.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if is() {
 			return
 		}
 	}
-	t.Fatalf("not so after 30 s: %s", what)
+	t.Fatalf("not so after a minute: %s", what)
 }

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 	"regexp"
@@ -12,7 +13,7 @@ import (
 )
 
 // boundary is where the engine begins or ends an operation on a resource.
-var boundary = regexp.MustCompile(` \S+ (\S+) (creat(?:ing|ed)|updat(?:ing|ed)) \(`)
+var boundary = regexp.MustCompile(` \S+ (\S+) ((?:creat|updat|delet)(?:ing|ed)) \(`)
 
 // chance are the random numbers of a place: a kill is repeated at it in whatever order resources begin and end.
 func chance(seed uint64, place string) *rand.Rand {
@@ -35,7 +36,8 @@ func TestScenarioUpIsKilled(t *testing.T) {
 			share, late = 1, 500
 		}
 		c := newCloud(t)
-		var passed = map[string]bool{}
+		passed := map[string]bool{}
+		met := map[string]bool{}       // resources, by name, whose operation was under way when up was killed, or had just ended
 		secrets := map[string]string{} // their values, by the vault's name
 		for kills := 0; ; kills++ {
 			var killed atomic.Bool
@@ -48,8 +50,11 @@ func TestScenarioUpIsKilled(t *testing.T) {
 					time.AfterFunc(anyMoment, func() { killed.Store(true); kill() })
 					anyMoment = -1
 				}
+				underWay := map[string]bool{}
 				for _, match := range boundary.FindAllSubmatch(printed, -1) {
-					place := string(match[1]) + " " + string(match[2])
+					name := string(match[1])
+					place := name + " " + string(match[2])
+					underWay[name] = strings.HasSuffix(place, "ing")
 					if killed.Load() || passed[place] {
 						continue
 					}
@@ -61,6 +66,12 @@ func TestScenarioUpIsKilled(t *testing.T) {
 						}
 						kill()
 						c.said.WriteString("\nkilled at " + place + "\n")
+						met[name] = true
+					}
+				}
+				if killed.Load() {
+					for name, is := range underWay {
+						met[name] = met[name] || is
 					}
 				}
 			}, "--node=stand-in")
@@ -73,8 +84,11 @@ func TestScenarioUpIsKilled(t *testing.T) {
 			c.keepsSecrets(t, secrets)
 			if err == nil {
 				t.Logf("%d kills", kills)
-				if kills == 0 || long() && seed == 1 && kills < 20 { // each resource of the program begins and ends
-					t.Error("these are too few")
+				if kills == 0 {
+					t.Error("up was not killed")
+				}
+				if long() && seed == 1 {
+					c.wasKilledAtEach(t, met, kills)
 				}
 				break
 			}
@@ -90,6 +104,25 @@ func TestScenarioUpIsKilled(t *testing.T) {
 		}
 		c.isWhole(t)
 	})
+}
+
+// wasKilledAtEach checks that up was killed in the middle or at the end of the operation on each resource of the stack.
+func (c *cloud) wasKilledAtEach(t *testing.T, met map[string]bool, kills int) {
+	t.Helper()
+	count := 0
+	for _, r := range c.state(t) {
+		name := r.URN[strings.LastIndex(r.URN, "::")+2:]
+		if strings.HasPrefix(name, "default_") { // the engine's own providers
+			continue
+		}
+		count++
+		if !met[name] {
+			t.Errorf("up was never killed at %s", name)
+		}
+	}
+	if kills < count {
+		t.Errorf("there were %d kills, fewer than the %d resources", kills, count)
+	}
 }
 
 // keepsSecrets checks that the secret of each vault, once it is there, stays as it is.
@@ -110,35 +143,52 @@ func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
 	}
 }
 
-// TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources.
+// TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources, what a
+// destroy has left that was killed in the same way, and what an up has left that failed: each third seed one of them.
 func TestScenarioDestroyInAnyState(t *testing.T) {
-	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
+	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
-		left := 1 + random.IntN(36)
-		passed := map[string]bool{}
-		_, _, err := c.watchUp(t, func(printed []byte, kill func()) {
-			for _, match := range boundary.FindAllSubmatch(printed, -1) {
-				if place := string(match[1]) + " " + string(match[2]); !passed[place] {
-					passed[place] = true
-					if left--; left == 0 {
-						kill()
-						c.said.WriteString("\nkilled at " + place + "\n")
-					}
-				}
+		switch seed % 3 {
+		case 1:
+			if _, err := c.killedAt(t, 1+random.IntN(40), "up", "--node=stand-in"); err == nil {
+				t.Log("up had ended before")
 			}
-		}, "--node=stand-in")
-		if err == nil && left <= 0 {
-			t.Error("up succeeds although it was killed")
-		}
-		if len(passed) == 0 {
-			t.Error("no resource was seen to begin or end")
+		case 2:
+			c.up(t, "--node=stand-in")
+			if _, err := c.killedAt(t, 1+random.IntN(20), "down"); err == nil {
+				t.Error("down was not killed")
+			}
+		default:
+			c.failsAt(t, failing[random.IntN(len(failing))])
+			c.fail(t, "{}")
 		}
 		c.down(t)
-		if strings.Contains(c.said.String(), "could not be destroyed") {
+		said := c.said.String()
+		if strings.Contains(said, "could not be destroyed") {
 			t.Error("the stack could not be destroyed")
+		}
+		if strings.Contains(said, "left in Azure") {
+			t.Error("something is left in Azure")
 		}
 		if processes := c.processes(); len(processes) > 0 {
 			t.Errorf("processes are left: %q", processes)
 		}
 	})
+}
+
+// killedAt runs a command and kills it where its engine begins or ends with a resource for the nth time. Only a kill may have it fail.
+func (c *cloud) killedAt(t *testing.T, nth int, command string, args ...string) (string, error) {
+	t.Helper()
+	killed := false
+	printed, _, err := c.watch(t, func(printed []byte, kill func()) {
+		if places := boundary.FindAllSubmatch(printed, -1); !killed && len(places) >= nth {
+			killed = true
+			kill()
+			c.said.WriteString(fmt.Sprintf("\nkilled at %s\n", places[nth-1][0]))
+		}
+	}, command, args...)
+	if err != nil && !killed {
+		t.Errorf("%s fails: %v", command, err)
+	}
+	return printed, err
 }

@@ -177,15 +177,15 @@ func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 	return lastLine
 }
 
-// faults is how many requests have met one since the plan was set.
-func (c *cloud) faults(t *testing.T) (met int) {
+// failed is how many requests have failed by the plan of faults since it was set.
+func (c *cloud) failed(t *testing.T) int {
 	t.Helper()
 	_, content := c.request(t, http.MethodGet, "https://localcloud.internal/faults", "")
-	var report struct{ Faults int }
+	var report struct{ Failed int }
 	if err := json.Unmarshal(content, &report); err != nil {
 		t.Fatal(err)
 	}
-	return report.Faults
+	return report.Failed
 }
 
 // state are the resources of the stack, on none of which an operation is left in the middle.
@@ -317,16 +317,21 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 	return ids
 }
 
-// watchUp runs up and calls a function with all that it has printed, whenever there is more. The last line, which shows the secret, is the
-// caller's to keep; where up fails it does not come to it.
+// watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not come to it.
 func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
+	t.Helper()
+	return c.watch(t, watch, "up", args...)
+}
+
+// watch runs a command of the local cloud and calls a function with all that it has printed, whenever there is more.
+func (c *cloud) watch(t *testing.T, watch func(printed []byte, kill func()), command string, args ...string) (printed, lastLine string, err error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	cmd := c.command(t, append([]string{"up"}, args...)...)
+	cmd := c.command(t, append([]string{command}, args...)...)
 	cmd.Stdout, cmd.Stderr = w, w
 	err = cmd.Start()
 	w.Close()

@@ -30,7 +30,7 @@ type Plan struct {
 	CredentialsAfter Duration `json:"credentialsAfter,omitempty"`
 }
 
-// Rule has some of the requests that it is about fail in one way.
+// Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through as they are, meet none.
 type Rule struct {
 	// Host, Path and Method are regular expressions (golang.org/s/re2syntax), compared without case: that of the path has to match a
 	// part of it, those of host and method the whole. Default: any.
@@ -142,6 +142,7 @@ type Faults struct {
 	rules  []compiled
 	counts map[string]int // requests of a rule and path so far
 	met    int            // requests that had a fault
+	failed int            // requests that had one and were not just late
 	seen   int            // requests
 }
 
@@ -173,7 +174,7 @@ func (f *Faults) Set(p Plan) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.plan, f.rules, f.counts, f.met, f.seen = p, rules, map[string]int{}, 0, 0
+	f.plan, f.rules, f.counts, f.met, f.failed, f.seen = p, rules, map[string]int{}, 0, 0, 0
 }
 
 // Plan is the one at work.
@@ -215,5 +216,8 @@ func (f *Faults) decide(r *http.Request) (Rule, bool) {
 		return Rule{}, false
 	}
 	f.met++
+	if found.Status != 0 || found.Reset != "" {
+		f.failed++
+	}
 	return found.Rule, true
 }

@@ -158,7 +158,7 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 		return nil
 	})
 	answer := ask(control, http.MethodGet, "https://"+Host+"/faults")
-	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1}`; strings.TrimSpace(answer.Body.String()) != want {
+	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1,"failed":1}`; strings.TrimSpace(answer.Body.String()) != want {
 		t.Errorf("it says %s", answer.Body)
 	}
 	put := func(plan string) int {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
@@ -63,6 +64,9 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 	if code == "" {
 		code = codes[r.Status]
 	}
+	if code == "" {
+		code = strings.ReplaceAll(http.StatusText(r.Status), " ", "") // as Azure has it: BadRequest, Forbidden
+	}
 	const message = "A fault of the local cloud, as its plan of faults has it."
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	if r.RetryAfter > 0 {
@@ -87,8 +91,9 @@ const Host = "localcloud.internal"
 // Report is what GET answers: the plan, and what came of it since it was set.
 type Report struct {
 	Plan
-	Requests int `json:"requests"`
-	Faults   int `json:"faults"`
+	Requests int `json:"requests"` // there were so many
+	Faults   int `json:"faults"`   // as many met a fault
+	Failed   int `json:"failed"`   // as many of those failed, and were not just late
 }
 
 // Control answers at Host. It calls honour when the plan ends, to have all grants honoured that wait.
@@ -96,7 +101,7 @@ func (f *Faults) Control(honour func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /faults", func(w http.ResponseWriter, _ *http.Request) {
 		f.mu.Lock()
-		report := Report{f.plan, f.seen, f.met}
+		report := Report{f.plan, f.seen, f.met, f.failed}
 		f.mu.Unlock()
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(report) // the client has gone: nobody to tell
