@@ -176,38 +176,36 @@ func (c *WorkloadIdentity) newIdentity(ctx *pulumi.Context, name string, args *W
 }
 
 func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringInput) credentialTarget {
-	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
-		ResourceGroupName: partOfIdentityID(id, 1),
-		ResourceName:      partOfIdentityID(id, 2),
-	}, pulumi.Parent(c))
-	// The provider looks only in its own subscription, and would also write the credentials there.
-	c.IdentityID = pulumi.All(id, found.Id()).ApplyT(func(ids []any) (string, error) {
-		given, got := ids[0].(string), ids[1].(string)
-		if !strings.EqualFold(given, got) {
-			return "", Violations{{Path: "existingIdentityId", Given: quote(given),
-				Allowed: "an identity in the Azure provider's subscription, which has " + got}}
+	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
+		match := identityID.FindStringSubmatch(id)
+		if match == nil {
+			return nil, Violations{{Path: "existingIdentityId", Given: quote(id), Allowed: "the ARM id of a user-assigned identity"}}
 		}
-		return got, nil
-	}).(pulumi.StringOutput)
-	c.ClientID = found.ClientId()
-	c.PrincipalID = found.PrincipalId()
-	c.TenantID = found.TenantId()
-	return credentialTarget{partOfIdentityID(c.IdentityID, 1), partOfIdentityID(c.IdentityID, 2)}
+		return match[1:], nil
+	}).(pulumi.StringArrayOutput)
+	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
+		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
+	}, pulumi.Parent(c))
+	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses only what was
+	// checked: another identity of the same name may not get the roles either.
+	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
+		given, parts, found := all[0].(string), all[1].([]string), all[2].(managedidentity.LookupUserAssignedIdentityResult)
+		if !strings.EqualFold(given, found.Id) {
+			return nil, Violations{{Path: "existingIdentityId", Given: quote(given),
+				Allowed: "an identity in the Azure provider's subscription, which has " + found.Id}}
+		}
+		return map[string]string{
+			"id": found.Id, "group": parts[0], "name": parts[1],
+			"clientId": found.ClientId, "principalId": found.PrincipalId, "tenantId": found.TenantId,
+		}, nil
+	}).(pulumi.StringMapOutput)
+	of := func(key string) pulumi.StringOutput { return checked.MapIndex(pulumi.String(key)) }
+	c.IdentityID, c.ClientID, c.PrincipalID, c.TenantID = of("id"), of("clientId"), of("principalId"), of("tenantId")
+	return credentialTarget{of("group"), of("name")}
 }
 
 var identityID = regexp.MustCompile(
 	`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/([^/]+)$`)
-
-// partOfIdentityID is an identity's resource group, 1, or its name, 2.
-func partOfIdentityID(id pulumi.StringInput, part int) pulumi.StringOutput {
-	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
-		match := identityID.FindStringSubmatch(id)
-		if match == nil {
-			return "", Violations{{Path: "existingIdentityId", Given: quote(id), Allowed: "the ARM id of a user-assigned identity"}}
-		}
-		return match[part], nil
-	}).(pulumi.StringOutput)
-}
 
 // Validate checks every plain argument and returns all violations.
 func (args *WorkloadIdentityArgs) Validate() Violations {

@@ -256,6 +256,26 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 	}
 }
 
+// TestIdentityOfTheSameNameElsewhereIsGrantedNothing has the provider find one in its own subscription, where another was named.
+func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
+	e := &mockengine.Engine{}
+	err := e.Run(func(ctx *pulumi.Context) error {
+		args := identityArgs()
+		args.IdentityName, args.RoleAssignments = "", roles()
+		args.ExistingIdentityID = pulumi.String("/subscriptions/other/resourceGroups/group/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing")
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	if err == nil {
+		t.Error("there is no error")
+	}
+	for _, one := range e.Resources() {
+		if strings.HasPrefix(one.Type, "azure-native:") {
+			t.Errorf("%s is registered: %v", one.Name, one.Inputs)
+		}
+	}
+}
+
 func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
 	for name, one := range map[string]struct {
 		path   string
