@@ -63,6 +63,13 @@ func TestStackOutputs(t *testing.T) {
 	}
 }
 
+func TestCommandThatReadsTheSecretNamesThePodThatHasTheDefaultName(t *testing.T) {
+	outputs := runStack(t, "dev", false, map[string]string{"testPodName": ""}).StackOutputs()
+	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(got, want) {
+		t.Errorf("it is %s", got)
+	}
+}
+
 // Order comes from data alone: what stands on what.
 func TestOrder(t *testing.T) {
 	e := runStack(t, "dev", false, nil)

@@ -323,6 +323,9 @@ func (c *AksWithCsi) newCluster(
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))
 	}
+	if args.NodeResourceGroup != "" { // the next cluster cannot have it before
+		opts = append(opts, pulumi.DeleteBeforeReplace(true))
+	}
 	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
 	// (https://github.com/Azure/AKS/issues/2904).
 	cluster := &containerservice.ManagedClusterArgs{

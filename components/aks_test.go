@@ -338,6 +338,15 @@ func TestDefaultGroupOfTheNodesIsNamedAfterTheCluster(t *testing.T) {
 	}
 }
 
+func TestClusterMakesRoomForTheNextWhereBothHaveOneNodeResourceGroup(t *testing.T) {
+	for _, group := range []string{"", "nodes"} {
+		e := runCluster(t, func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = group })
+		if got := e.Get(t, "cluster-cluster").RPC.GetDeleteBeforeReplace(); got != (group != "") {
+			t.Errorf("with the group %q it is deleted before it is replaced: %t", group, got)
+		}
+	}
+}
+
 func TestPremiumIsLongTermSupport(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.Tier = "Premium" })
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"sku.tier": "Premium", "supportPlan": "AKSLongTermSupport"})

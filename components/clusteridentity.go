@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -56,9 +57,10 @@ func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *Aks
 
 // roleAtScope is a role that the control plane needs at a resource.
 type roleAtScope struct {
-	name  string // the assignment's
-	scope pulumi.StringInput
-	role  string
+	name    string         // the assignment's
+	aliases []pulumi.Alias // its names where pools are in another order
+	scope   pulumi.StringInput
+	role    string
 	// scopeID matches the scope's ARM id, and is said to be that of what.
 	scopeID    *regexp.Regexp
 	path, what string
@@ -67,17 +69,23 @@ type roleAtScope struct {
 // controlPlaneRoles are one for each subnet, and one on the disk encryption set.
 func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	var roles []roleAtScope
-	var seen []pulumi.StringInput
 	for _, pool := range args.pools() {
-		if pool.SubnetID == nil || containsInput(seen, pool.SubnetID) {
+		if pool.SubnetID == nil {
 			continue
 		}
-		seen = append(seen, pool.SubnetID)
-		roles = append(roles, roleAtScope{name + "-subnet-role-" + pool.Name, pool.SubnetID, networkContributor, poolSubnetID, "subnetId", "a subnet"})
+		role := name + "-subnet-role-" + pool.Name
+		if i := slices.IndexFunc(roles, func(r roleAtScope) bool { return sameInput(r.scope, pool.SubnetID) }); i >= 0 {
+			roles[i].aliases = append(roles[i].aliases, pulumi.Alias{Name: pulumi.String(role)})
+			continue
+		}
+		roles = append(roles, roleAtScope{
+			name: role, scope: pool.SubnetID, role: networkContributor, scopeID: poolSubnetID, path: "subnetId", what: "a subnet",
+		})
 	}
 	if args.DiskEncryptionSetID != nil {
 		roles = append(roles, roleAtScope{
-			name + "-disk-encryption-role", args.DiskEncryptionSetID, reader, encryptionSetID, "diskEncryptionSetId", "a disk encryption set",
+			name: name + "-disk-encryption-role", scope: args.DiskEncryptionSetID, role: reader,
+			scopeID: encryptionSetID, path: "diskEncryptionSetId", what: "a disk encryption set",
 		})
 	}
 	return roles
@@ -103,7 +111,7 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 			PrincipalId:      identity.PrincipalId,
 			// Without the type, Azure looks the principal up and may not find a fresh one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
-		}, pulumi.Parent(c))
+		}, pulumi.Parent(c), pulumi.Aliases(at.aliases))
 		if err != nil {
 			return nil, nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
 		}
@@ -125,17 +133,9 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	return after(ctx, identity.ID().ToStringOutput(), assignments...), []pulumi.ResourceOption{honoured}, nil
 }
 
-// containsInput finds the same input again; two outputs that resolve to the same value are two.
-func containsInput(list []pulumi.StringInput, input pulumi.StringInput) bool {
-	if !reflect.ValueOf(input).Comparable() {
-		return false
-	}
-	for _, one := range list {
-		if reflect.ValueOf(one).Comparable() && one == input {
-			return true
-		}
-	}
-	return false
+// sameInput says whether two are one; two outputs that resolve to the same value are two.
+func sameInput(a, b pulumi.StringInput) bool {
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
 }
 
 // definition is the built-in role's id in the scope's subscription.

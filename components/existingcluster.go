@@ -30,7 +30,7 @@ func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterA
 		c.ClusterID = pulumi.String("").ToStringOutput()
 		c.ClusterName = pulumi.String("").ToStringOutput()
 		c.IssuerURL = existing.IssuerURL.ToStringOutput()
-		c.Kubeconfig = usableKubeconfig(existing.Kubeconfig.ToStringOutput(), entra)
+		c.Kubeconfig = usableKubeconfig(existing.Kubeconfig.ToStringOutput(), entra, false)
 		return
 	}
 	group, name := partOfClusterID(existing.ID, 1), partOfClusterID(existing.ID, 2)

@@ -80,6 +80,24 @@ func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
 	}
 }
 
+// TestEntraIsPreviewedWhileUsersSignInWithoutIt is how a preview finds a cluster whose Entra ID is about to be switched on.
+func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
+	on := map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}}
+	for _, dryRun := range []bool{false, true} {
+		e := &mockengine.Engine{DryRun: dryRun, Answers: map[string]map[string]any{lookupFunction: existingCluster(on)}}
+		args := existingArgs()
+		args.Entra = &components.EntraArgs{}
+		err := runExisting(e, args, func(ctx *pulumi.Context, c *components.AksWithCsi) {
+			if dryRun {
+				wantOutput(t, ctx, "Kubeconfig", c.Kubeconfig, mockengine.Kubeconfig)
+			}
+		})
+		if (err == nil) != dryRun {
+			t.Errorf("preview %t: the error is %v", dryRun, err)
+		}
+	}
+}
+
 func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {

@@ -40,8 +40,9 @@ type WorkloadIdentityArgs struct {
 	// RoleAssignments are roles that the identity has besides those that mounts give it. Left out: none.
 	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
-	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. Resources of accounts in
-	// it have names without the namespace, so leaving it out later, or changing it, replaces them.
+	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change replaces what
+	// those accounts have. Do not leave it out later where accounts then name it themselves: what they have gets other names in
+	// Pulumi, Azure refuses the credentials, which are there, and going back would delete the namespace.
 	Namespace string `pulumi:"namespace,optional"`
 	// CreateNamespace creates the namespaces of the service accounts, each once. Left out: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`

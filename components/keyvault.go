@@ -38,9 +38,11 @@ type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
 	// nothing about the vault itself is managed. It has to authorize by roles. Left out: a vault is created.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
-	// ResourceGroupName is the resource group that holds the vault.
+	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault, which takes another NamePrefix: Azure
+	// keeps the name of the deleted one.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
-	// Location of the vault, such as eastus. Left out: the provider's location, or the resource group's.
+	// Location of the vault, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the vault, as
+	// that of ResourceGroupName does.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
@@ -256,7 +258,7 @@ func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulu
 		_, err := keyvault.LookupVault(ctx, &keyvault.LookupVaultArgs{ResourceGroupName: parts[1], VaultName: parts[2]}, pulumi.Parent(c))
 		if err != nil {
 			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, recover it and what is in "+
-				"it: set createMode to recover and update, before any refresh. If it was purged, refresh and update to make another", name, err)
+				"it: set createMode to recover and update, before any refresh; its resource group has to be there. If it was purged, refresh and update to make another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)

@@ -67,11 +67,12 @@ func userKubeconfig(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.St
 		}
 		return string(decoded), nil
 	}).(pulumi.StringOutput)
-	return usableKubeconfig(kubeconfig, entra)
+	// A preview that switches Entra ID on sees the cluster as it is.
+	return usableKubeconfig(kubeconfig, entra, ctx.DryRun())
 }
 
-// usableKubeconfig is a kubeconfig that asks nobody to sign in; a secret.
-func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs) pulumi.StringOutput {
+// usableKubeconfig is a kubeconfig that asks nobody to sign in; a secret. One without users of Entra ID may be let be.
+func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, letBe bool) pulumi.StringOutput {
 	if entra != nil {
 		var tenantID pulumi.StringInput = pulumi.String("")
 		if entra.TenantID != nil {
@@ -79,7 +80,12 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs) pulumi.S
 		}
 		login := withDefault(entra.Login, defaultLogin)
 		kubeconfig = pulumi.All(kubeconfig, tenantID).ApplyT(func(all []any) (string, error) {
-			return withKubelogin(all[0].(string), login, all[1].(string))
+			given := all[0].(string)
+			changed, err := withKubelogin(given, login, all[1].(string))
+			if letBe && errors.Is(err, errNoEntraUser) {
+				return given, nil
+			}
+			return changed, err
 		}).(pulumi.StringOutput)
 	}
 	return pulumi.ToSecret(kubeconfig).(pulumi.StringOutput)
@@ -98,6 +104,8 @@ type kubeconfigUser struct {
 	Name string         `yaml:"name"`
 	User map[string]any `yaml:"user"`
 }
+
+var errNoEntraUser = errors.New("reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out")
 
 // withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own kubeconfig has
 // kubelogin show a code to type in somewhere else. No error repeats what is in the file.
@@ -122,7 +130,7 @@ func withKubelogin(kubeconfig, login, tenantID string) (string, error) {
 		}}
 	}
 	if !found {
-		return "", errors.New("reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out")
+		return "", errNoEntraUser
 	}
 	changed, err := yaml.Marshal(file)
 	if err != nil {

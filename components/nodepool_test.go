@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"pgregory.net/rapid"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
@@ -191,6 +192,12 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 		if !role.WaitsFor(identity) || !cluster.WaitsFor(role) {
 			t.Errorf("%s does not come between identity and cluster", name)
 		}
+	}
+	// Whichever of the pools in a subnet comes first, the role stays.
+	if !slices.ContainsFunc(e.Get(t, "cluster-subnet-role-system").RPC.GetAliases(), func(a *pulumirpc.Alias) bool {
+		return a.GetSpec().GetName() == "cluster-subnet-role-apps"
+	}) {
+		t.Error("the role of two pools is not known by the name of the second")
 	}
 	if roles := countType(e, "RoleAssignment"); roles != 2 {
 		t.Errorf("%d roles on 2 subnets", roles)

@@ -47,7 +47,8 @@ type ServiceAccountArgs struct {
 // IssuerArgs is a further cluster, as far as an identity has to know it.
 type IssuerArgs struct {
 	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short is better.
-	// Required. A change replaces the credentials.
+	// Required. An identity has one credential for an issuer and account, so that Azure refuses a change, and the same cluster as
+	// IssuerURL instead: take the cluster out in an update of its own, and put it in again in the next.
 	Name string `pulumi:"name"`
 	// URL is the issuer of the cluster's service account tokens, another one for each cluster. Required.
 	URL pulumi.StringInput `pulumi:"url"`

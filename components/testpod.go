@@ -9,11 +9,10 @@ import (
 // TestPodMountPath is where the test pod, and the probe, have the files.
 const TestPodMountPath = "/mnt/secrets"
 
-// Defaults of TestPodArgs.
-const (
-	defaultTestPodName  = "keyvault-test-pod"
-	defaultTestPodImage = "busybox:1.35.0"
-)
+// DefaultTestPodName is the test pod's where its arguments give none.
+const DefaultTestPodName = "keyvault-test-pod"
+
+const defaultTestPodImage = "busybox:1.35.0"
 
 // awaitMount is longer than the 10 minutes that a role assignment may take Azure; until then the mount fails and the kubelet
 // retries.
@@ -34,7 +33,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 	}
 	_, err = corev1.NewPod(ctx, name+"-test-pod", &corev1.PodArgs{
 		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(withDefault(args.TestPod.Name, defaultTestPodName)),
+			Name:      pulumi.String(withDefault(args.TestPod.Name, DefaultTestPodName)),
 			Namespace: args.Namespace.ToStringOutput().ToStringPtrOutput(),
 			Labels:    pulumi.StringMap{"azure.workload.identity/use": pulumi.String("true")},
 		},
@@ -75,5 +74,5 @@ func restrictedPod(mount *SecretMount, container, image string, readiness corev1
 }
 
 func (v *Violations) validateTestPod(path string, pod TestPodArgs) {
-	v.podName(path+".name", withDefault(pod.Name, defaultTestPodName))
+	v.podName(path+".name", withDefault(pod.Name, DefaultTestPodName))
 }

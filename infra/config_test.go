@@ -205,9 +205,10 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 		"not JSON":                `marker`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := load(t, map[string]string{"secrets": secrets}, "secrets")
-			if err == nil || strings.Contains(err.Error(), "marker") {
-				t.Errorf("got error %v", err)
+			for _, encrypted := range [][]string{{"secrets"}, nil} {
+				if _, err := load(t, map[string]string{"secrets": secrets}, encrypted...); err == nil || strings.Contains(err.Error(), "marker") {
+					t.Errorf("got error %v", err)
+				}
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package infra
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -37,5 +38,5 @@ func readSecretCommand(cfg *Config) string {
 			break
 		}
 	}
-	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", cfg.Namespace, cfg.TestPodName, components.TestPodMountPath, file)
+	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", cfg.Namespace, cmp.Or(cfg.TestPodName, components.DefaultTestPodName), components.TestPodMountPath, file)
 }

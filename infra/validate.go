@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -74,7 +75,7 @@ func (cfg *Config) validateSurroundings() components.Violations {
 		if !tagName.MatchString(name) {
 			v = append(v, violation("tags", name, `names of 1-512 characters without <>%&\?/`))
 		}
-		if len(cfg.Tags[name]) > tagValueMax {
+		if utf8.RuneCountInString(cfg.Tags[name]) > tagValueMax {
 			v = append(v, violation("tags."+name, cfg.Tags[name], fmt.Sprintf("at most %d characters", tagValueMax)))
 		}
 	}
@@ -95,7 +96,7 @@ func (cfg *Config) validateNodeResourceGroup() components.Violations {
 	}
 	const most = 80 // https://learn.microsoft.com/azure/aks/faq, on the group of the nodes
 	name := components.DefaultNodeResourceGroup(cfg.ResourceGroupName, cfg.ClusterName, cfg.Location)
-	if len(name) <= most {
+	if utf8.RuneCountInString(name) <= most {
 		return nil
 	}
 	return components.Violations{violation("nodeResourceGroup", name, fmt.Sprintf(

@@ -18,7 +18,7 @@ const mountedPods = 40
 // mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of Azure. The floor
 // is one exchange of a token for each mount and one call for each object.
 func mounts(ctx context.Context, checkout, dir string) error {
-	fmt.Printf("\n| %d pods at once | until all have read | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
+	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", mountedPods)
 	nodes := []string{"stand-in"}
 	if _, err := output(ctx, checkout, nil, filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node"); err == nil {
