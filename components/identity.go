@@ -188,15 +188,16 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
 	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses only what was
-	// checked: another identity of the same name may not get the roles either.
-	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
-		given, parts, found := all[0].(string), all[1].([]string), all[2].(managedidentity.LookupUserAssignedIdentityResult)
+	// checked: another identity of the same name may not get the roles either. Upper and lower case are Azure's.
+	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
+		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
 			return nil, Violations{{Path: "existingIdentityId", Given: quote(given),
 				Allowed: "an identity in the Azure provider's subscription, which has " + found.Id}}
 		}
+		parts := identityID.FindStringSubmatch(found.Id)
 		return map[string]string{
-			"id": found.Id, "group": parts[0], "name": parts[1],
+			"id": found.Id, "group": parts[1], "name": parts[2],
 			"clientId": found.ClientId, "principalId": found.PrincipalId, "tenantId": found.TenantId,
 		}, nil
 	}).(pulumi.StringMapOutput)

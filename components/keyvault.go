@@ -38,8 +38,8 @@ type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
 	// nothing about the vault itself is managed. It has to authorize by roles. Left out: a vault is created.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
-	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault, which takes another NamePrefix: Azure
-	// keeps the name of the deleted one.
+	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another NamePrefix in the
+	// same update, since Azure keeps the name of the deleted one.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the vault, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the vault, as
 	// that of ResourceGroupName does.

@@ -81,9 +81,9 @@ type NodePoolArgs struct {
 	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Left out: none.
 	Taints []string `pulumi:"taints,optional"`
 	// SubnetID is the ARM id of the nodes' subnet. All pools have one, or none; all are in one virtual network. Pools that share a
-	// subnet are given the same Input, so that its role is assigned once; the role is named after the first of them, so that Azure
-	// refuses an update that takes that pool away and leaves others there: put it last in an update before. Left out: AKS makes a
-	// network. A change replaces the nodes.
+	// subnet are given the same Input, so that its role is assigned once; the role is named after the first of them, the system pool
+	// before others, and Azure refuses it under another name while it is there: before a pool goes that others share a subnet with, have
+	// them in another order. Left out: AKS makes a network. A change replaces the nodes.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
 	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They have AKS' label
 	// kubernetes.azure.com/scalesetpriority=spot and the taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
@@ -35,7 +36,9 @@ func (l *localCloud) down(ctx context.Context, skipDestroy bool) error {
 		}
 	}
 	if len(stacks) > 0 {
-		if err := l.sayWhatIsLeft(ctx); err != nil {
+		if err := l.sayWhatIsLeft(ctx); ctx.Err() != nil {
+			return ctx.Err()
+		} else if err != nil {
 			say("what is left in Azure is not known: %v", err)
 		}
 	}
@@ -55,6 +58,8 @@ func (l *localCloud) down(ctx context.Context, skipDestroy bool) error {
 
 // sayWhatIsLeft names the resource groups that would still be there if this were Azure: somebody else's, or forgotten by a stack.
 func (l *localCloud) sayWhatIsLeft(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // faults may have it wait
+	defer cancel()
 	r, err := l.running()
 	if err != nil {
 		return err

@@ -64,7 +64,7 @@ func command() *cobra.Command {
 			if _, err := arm.ParseTimes(serve.Times); err != nil {
 				return fmt.Errorf("--times: %w", err)
 			}
-			if _, err := l.running(); err == nil && !reflect.DeepEqual(serve, serving{}) {
+			if r, err := l.running(); err == nil && r.Build == build() && !reflect.DeepEqual(serve, serving{}) {
 				say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
 			}
 			return l.up(ctx, stack, node.Node, serve, config, !noBuild)

@@ -68,8 +68,12 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 		}
 		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
 		known := c.called(t, "vault").Outputs["secretVersions"].(map[string]any)["my-secret"]
-		if newest, err := secrets.GetSecret(t.Context(), "my-secret", "", nil); err != nil || known != newest.ID.Version() {
-			t.Errorf("the state has the version %v of the secret, and the vault %v (%v)", known, newest.ID, err)
+		newest, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if known != newest.ID.Version() {
+			t.Errorf("the state has the version %v of the secret, and the vault %s", known, newest.ID.Version())
 		}
 		if now := c.pool(t, outputs)["count"]; now != count {
 			t.Errorf("the pool has %v nodes, want %v", now, count)
