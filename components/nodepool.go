@@ -55,7 +55,8 @@ type NodePoolArgs struct {
 	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
 	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
-	// number to start with, from which the autoscaler goes on; it is sent again when the arguments of the pool change.
+	// number to start with, from which the autoscaler goes on; it is sent again with every update of the pool, and that of the system
+	// pool with every update of the cluster.
 	Count int `pulumi:"count,optional"`
 	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Left out: none, one in the system pool.
 	MinCount int `pulumi:"minCount,optional"`

@@ -248,6 +248,9 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 // untilEnding is the test's context, done when the tests are interrupted, too.
 func untilEnding(t *testing.T) context.Context {
 	ctx, cancel := context.WithCancel(t.Context())
+	if ending.Err() != nil { // AfterFunc would cancel a moment later, when what must not begin has begun
+		cancel()
+	}
 	stop := context.AfterFunc(ending, cancel)
 	context.AfterFunc(ctx, func() { stop() })
 	return ctx
@@ -625,6 +628,9 @@ func eventually(t *testing.T, what string, is func() bool) {
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		if is() {
 			return
+		}
+		if ending.Err() != nil {
+			t.Fatalf("interrupted before it is so: %s", what)
 		}
 	}
 	t.Fatalf("not so after a minute: %s", what)
