@@ -459,16 +459,21 @@ func Waiting(tell func(passed time.Duration)) (stop func()) {
 
 // goCommand runs go and tells how many packages are compiled, since that is all that is known of how far it is.
 func goCommand(ctx context.Context, dir, goflags, title string, say func(string, ...any), args ...string) error {
+	temp, err := os.MkdirTemp("", "localcloud-build-") // go leaves what it has there when it is interrupted
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = buildEnv(goflags)
+	cmd.Env = append(buildEnv(goflags), "GOTMPDIR="+temp)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	var progress lineCounter
 	cmd.Stderr = &progress
 	start := time.Now()
 	stop := Waiting(func(passed time.Duration) { say("  %s: %d packages, %s", title, progress.lines.Load(), passed) })
-	err := cmd.Run()
+	err = cmd.Run()
 	stop()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, progress.tail())

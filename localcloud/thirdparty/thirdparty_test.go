@@ -1,6 +1,7 @@
 package thirdparty
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,6 +88,29 @@ func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
 	removeParts(cache)
 	if left, _ := filepath.Glob(filepath.Join(cache, "*")); len(left) != 1 || filepath.Base(left[0]) != "pulumi-0123" {
 		t.Errorf("left: %v", left)
+	}
+}
+
+func TestAnInterruptedBuildLeavesNothing(t *testing.T) {
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	t.Setenv("GOCACHE", t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	begun := make(chan bool, 1)
+	go func() { // until go has written there
+		for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+			if found, _ := filepath.Glob(filepath.Join(temp, "*", "*", "*")); len(found) > 0 {
+				begun <- true
+				cancel()
+			}
+		}
+	}()
+	if err := goCommand(ctx, ".", noStamp, "this", t.Logf, "build", "-v", "."); err == nil {
+		t.Error("the build was not interrupted")
+	}
+	if left, _ := filepath.Glob(filepath.Join(temp, "*")); len(begun) == 0 || len(left) > 0 {
+		t.Errorf("the build had begun: %t; left: %v", len(begun) > 0, left)
 	}
 }
 

@@ -77,7 +77,7 @@ func compile(ctx context.Context, checkout, from, cache string, args ...string) 
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build"}, args...)...)
 	cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOCACHE="+cache)
 	cmd.Stderr = os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // and it ends its compilers and removes its files
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	begin := time.Now()
 	if err := cmd.Run(); err != nil {
 		return usage{}, fmt.Errorf("go build: %w", err)

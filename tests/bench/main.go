@@ -36,6 +36,9 @@ func run(ctx context.Context, only []string) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.Setenv("TMPDIR", dir); err != nil { // also for go, which leaves what it has there when it is interrupted
+		return err
+	}
 	fmt.Printf("%s, %s/%s, %d cores\n", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 	if *checkOnly {
 		return check(ctx, checkout, dir, only)
