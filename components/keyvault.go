@@ -258,7 +258,8 @@ func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulu
 		_, err := keyvault.LookupVault(ctx, &keyvault.LookupVaultArgs{ResourceGroupName: parts[1], VaultName: parts[2]}, pulumi.Parent(c))
 		if err != nil {
 			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, recover it and what is in "+
-				"it: set createMode to recover and update, before any refresh; its resource group has to be there. If it was purged, refresh and update to make another", name, err)
+				"it: set createMode to recover and update, before any refresh; its resource group has to be there. If it was purged, refresh "+
+				"and update to make another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)

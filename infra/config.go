@@ -90,7 +90,8 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 		}
 	}
 	cfg := &Config{}
-	violations := decodeConfig(own, func(key string) bool { return ctx.IsConfigSecret(namespace + key) }, cfg)
+	// The list of secrets is not shown where it is not encrypted either.
+	violations := decodeConfig(own, func(key string) bool { return key == "secrets" || ctx.IsConfigSecret(namespace+key) }, cfg)
 	violations = append(violations, unreported(violations, cfg.validate())...)
 	if err := violations.Err(); err != nil {
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)

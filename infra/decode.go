@@ -37,7 +37,7 @@ func decodeConfig(values map[string]string, isSecret func(key string) bool, targ
 		if text == "" { // left out
 			continue
 		}
-		d.hidden = isSecret(key) || key == "secrets" // whether it is encrypted or not
+		d.hidden = isSecret(key)
 		d.value(key, parse(text, field.Kind()), field)
 	}
 	d.unknown("", slices.Sorted(maps.Keys(values)), known)

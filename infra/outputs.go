@@ -38,5 +38,6 @@ func readSecretCommand(cfg *Config) string {
 			break
 		}
 	}
-	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", cfg.Namespace, cmp.Or(cfg.TestPodName, components.DefaultTestPodName), components.TestPodMountPath, file)
+	pod := cmp.Or(cfg.TestPodName, components.DefaultTestPodName)
+	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", cfg.Namespace, pod, components.TestPodMountPath, file)
 }

@@ -461,7 +461,7 @@ func Waiting(tell func(passed time.Duration)) (stop func()) {
 func goCommand(ctx context.Context, dir, goflags, title string, say func(string, ...any), args ...string) error {
 	temp, err := os.MkdirTemp("", "localcloud-build-") // go leaves what it has there when it is interrupted
 	if err != nil {
-		return err
+		return fmt.Errorf("making room to build in: %w", err)
 	}
 	defer os.RemoveAll(temp)
 	cmd := exec.CommandContext(ctx, "go", args...)
