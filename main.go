@@ -16,8 +16,8 @@ func main() {
 	)
 }
 
-// program is the whole system. The vault, the cluster and the identity do not wait for each other; the mount's
-// roles wait for vault and identity, and what it has in the cluster for all three.
+// program is the whole system. The vault, the cluster and the identities do not wait for each other; a mount's roles wait
+// for vault and identity, and what it has in the cluster for all three.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := infra.LoadConfig(ctx, config)
 	if err != nil {
@@ -31,29 +31,33 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err != nil {
 		return err
 	}
-	cluster, err := components.NewAksWithCsi(ctx, "cluster", cfg.Cluster(around))
+	aks, err := components.NewAksWithCsi(ctx, "cluster", cfg.Cluster(around))
 	if err != nil {
 		return err
 	}
-	identity, err := components.NewWorkloadIdentity(ctx, "workload", cfg.Identity(around, components.WorkloadIdentityArgs{
-		IssuerURL: cluster.IssuerURL,
-	}), cluster.InCluster())
-	if err != nil {
-		return err
+	var outputs infra.Outputs
+	for _, w := range cfg.Workloads {
+		identity, err := components.NewWorkloadIdentity(ctx, w.Name, w.Identity(around, components.WorkloadIdentityArgs{
+			Cluster:   aks.Cluster,
+			IssuerURL: aks.IssuerURL,
+		}), w.Was("workload"))
+		if err != nil {
+			return err
+		}
+		mount, err := components.NewSecretMount(ctx, w.Name+"-mount", w.Mount(components.SecretMountArgs{
+			VaultID:            vault.VaultID,
+			VaultName:          vault.VaultName,
+			TenantID:           vault.TenantID,
+			ClientID:           identity.ClientID,
+			PrincipalID:        identity.PrincipalID,
+			Cluster:            identity.Cluster,
+			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
+		}, vault.SecretVersions), w.Was("mount"))
+		if err != nil {
+			return err
+		}
+		outputs.Add(w, identity, mount)
 	}
-	mount, err := components.NewSecretMount(ctx, "mount", cfg.Mount(components.SecretMountArgs{
-		VaultID:            vault.VaultID,
-		VaultName:          vault.VaultName,
-		TenantID:           vault.TenantID,
-		ClientID:           identity.ClientID,
-		PrincipalID:        identity.PrincipalID,
-		Namespace:          identity.Namespace,
-		ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-		Versions:           vault.SecretVersions,
-	}), cluster.InCluster())
-	if err != nil {
-		return err
-	}
-	infra.Export(ctx, cfg, vault, cluster, identity, mount)
+	outputs.Export(ctx, vault, aks)
 	return nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"slices"
 	"strings"
 	"sync"
@@ -35,21 +36,35 @@ func runStack(t *testing.T, stack string, dryRun bool, change map[string]string)
 	return e
 }
 
-func TestStackOutputs(t *testing.T) {
+// workloads is a change of the stack's workloads.
+func workloads(t *testing.T, stack string, change func([]map[string]any)) map[string]string {
+	t.Helper()
+	var list []map[string]any
+	if err := json.Unmarshal([]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]), &list); err != nil {
+		t.Fatal(err)
+	}
+	change(list)
+	text, err := json.Marshal(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"workloads": string(text)}
+}
+
+func TestStackOutputs_DescribeVaultAndCluster(t *testing.T) {
 	outputs := runStack(t, "dev", false, nil).StackOutputs()
 	vault := mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
 	for name, want := range map[string]string{
-		"vaultId":             vault,
-		"vaultName":           "kv-demo-" + mockengine.Suffix,
-		"vaultUri":            "https://vault.example/",
-		"clusterId":           mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster",
-		"clusterName":         "aks-keyvault-cluster",
-		"issuerUrl":           mockengine.IssuerURL,
-		"clientId":            "client-id",
-		"namespace":           "keyvault-ns",
-		"serviceAccount":      "keyvault-sa",
-		"secretProviderClass": "keyvault-secrets",
-		"readSecretCommand":   "kubectl exec -n keyvault-ns keyvault-test-pod -- cat /mnt/secrets/my-secret",
+		"vaultId":            vault,
+		"vaultName":          "kv-demo-" + mockengine.Suffix,
+		"vaultUri":           "https://vault.example/",
+		"clusterId":          mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster",
+		"clusterName":        "aks-keyvault-cluster",
+		"issuerUrl":          mockengine.IssuerURL,
+		"fqdn":               mockengine.FQDN,
+		"nodeResourceGroup":  "nodes",
+		"kubeletPrincipalId": "kubelet-principal-id",
+		"readSecretCommand":  "kubectl exec -n keyvault-ns keyvault-test-pod -- cat /mnt/secrets/my-secret",
 	} {
 		if got := outputs[resource.PropertyKey(name)]; got != resource.NewProperty(want) {
 			t.Errorf("%s is %v, want %s", name, got, want)
@@ -58,13 +73,42 @@ func TestStackOutputs(t *testing.T) {
 	if kubeconfig := outputs["kubeconfig"]; !kubeconfig.IsSecret() {
 		t.Error("the kubeconfig is not a secret")
 	}
-	if len(outputs) != 12 {
-		t.Errorf("there are %d outputs, want 12", len(outputs))
+	if got := outputs["outboundIps"].ArrayValue(); len(got) != 1 || got[0] != resource.NewProperty(mockengine.OutboundIP) {
+		t.Errorf("outboundIps is %v", got)
+	}
+	if len(outputs) != 13 {
+		t.Errorf("there are %d outputs, want 13", len(outputs))
 	}
 }
 
-func TestCommandThatReadsTheSecretNamesThePodThatHasTheDefaultName(t *testing.T) {
-	outputs := runStack(t, "dev", false, map[string]string{"testPodName": ""}).StackOutputs()
+func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
+	workloads := runStack(t, "prod", false, nil).StackOutputs()["workloads"].ObjectValue()
+	if len(workloads) != 2 {
+		t.Errorf("there are %d workloads, want 2", len(workloads))
+	}
+	api := workloads["api"].ObjectValue()
+	for name, want := range map[string]string{
+		"identityId":          mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/api-identity-auto",
+		"clientId":            "client-id",
+		"principalId":         "principal-id",
+		"namespace":           "keyvault-ns",
+		"secretProviderClass": "keyvault-secrets",
+	} {
+		if got := api[resource.PropertyKey(name)]; got != resource.NewProperty(want) {
+			t.Errorf("%s is %v, want %s", name, got, want)
+		}
+	}
+	csi := api["volume"].ObjectValue()["csi"].ObjectValue()
+	if got := csi["volumeAttributes"].ObjectValue()["secretProviderClass"]; got != resource.NewProperty("keyvault-secrets") {
+		t.Errorf("the volume is of the class %v", got)
+	}
+	if _, ok := api["readSecretCommand"]; ok {
+		t.Error("there is a command for a pod that does not exist")
+	}
+}
+
+func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
+	outputs := runStack(t, "dev", false, workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
 	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(got, want) {
 		t.Errorf("it is %s", got)
 	}
@@ -78,21 +122,21 @@ func TestOrder(t *testing.T) {
 		{"vault-secret-my-secret", "vault-vault"},
 		{"vault-key-my-key", "vault-vault"},
 		{"cluster-kubernetes", "cluster-cluster"},
-		{"workload-credential-keyvault-sa", "workload-identity"},
-		{"workload-credential-keyvault-sa", "cluster-cluster"},
-		{"workload-account-keyvault-sa", "workload-namespace"},
-		{"mount-role-secret-my-secret", "vault-secret-my-secret"},
-		{"mount-role-key-my-key", "vault-key-my-key"},
-		{"mount-role-secret-my-secret", "workload-identity"},
-		{"mount-class", "vault-vault"},
-		{"mount-class", "workload-identity"},
-		{"mount-class", "workload-namespace"},
-		{"mount-test-pod", "mount-class"},
-		{"mount-test-pod", "mount-role-secret-my-secret"},
-		{"mount-test-pod", "mount-role-key-my-key"},
-		{"mount-test-pod", "workload-account-keyvault-sa"},
-		{"mount-test-pod", "workload-credential-keyvault-sa"},
-		{"mount-test-pod", "workload-namespace"},
+		{"keyvault-demo-credential-keyvault-ns_keyvault-sa", "keyvault-demo-identity"},
+		{"keyvault-demo-credential-keyvault-ns_keyvault-sa", "cluster-cluster"},
+		{"keyvault-demo-account-keyvault-ns_keyvault-sa", "keyvault-demo-namespace-keyvault-ns"},
+		{"keyvault-demo-mount-role-secret-my-secret", "vault-secret-my-secret"},
+		{"keyvault-demo-mount-role-key-my-key", "vault-key-my-key"},
+		{"keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-identity"},
+		{"keyvault-demo-mount-class", "vault-vault"},
+		{"keyvault-demo-mount-class", "keyvault-demo-identity"},
+		{"keyvault-demo-mount-class", "keyvault-demo-namespace-keyvault-ns"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-mount-class"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-mount-role-secret-my-secret"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-mount-role-key-my-key"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-account-keyvault-ns_keyvault-sa"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-credential-keyvault-ns_keyvault-sa"},
+		{"keyvault-demo-mount-test-pod", "keyvault-demo-namespace-keyvault-ns"},
 	} {
 		if !e.Get(t, tt.later).WaitsFor(e.Get(t, tt.earlier)) {
 			t.Errorf("%s does not wait for %s", tt.later, tt.earlier)
@@ -103,9 +147,9 @@ func TestOrder(t *testing.T) {
 func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for name, earlier := range map[string][]string{
-		"vault-vault":       {"resource-group", "vault-suffix"},
-		"cluster-cluster":   {"resource-group"},
-		"workload-identity": {"resource-group"},
+		"vault-vault":            {"resource-group", "vault-suffix"},
+		"cluster-cluster":        {"resource-group"},
+		"keyvault-demo-identity": {"resource-group"},
 	} {
 		var want []string
 		for _, one := range earlier {
@@ -120,7 +164,7 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 
 // What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure honours it.
 func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
-	early := []string{"workload-identity", "mount-role-secret-my-secret", "mount-role-key-my-key"}
+	early := []string{"keyvault-demo-identity", "keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-mount-role-key-my-key"}
 	var all sync.WaitGroup
 	all.Add(len(early))
 	made := make(chan struct{})
@@ -164,7 +208,7 @@ func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
 
 func TestEverythingInAzureCarriesTheTags(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{"tags": `{"team":"a"}`})
-	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "workload-identity"} {
+	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "keyvault-demo-identity"} {
 		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project, "pulumi-stack": mockengine.Stack} {
 			if got := e.Get(t, name).At("tags." + tag); got == nil || *got != resource.NewProperty(want) {
 				t.Errorf("%s: tag %s is %v", name, tag, got)
@@ -230,12 +274,12 @@ func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
 }
 
 func TestProbeRestartsWithTheSecretsOfTheVault(t *testing.T) {
-	e := runStack(t, "prod", false, map[string]string{"probe": "true"})
-	annotation := e.Get(t, "mount-probe").At(`spec.template.metadata.annotations["keyvault-aks/checksum"]`)
+	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[0]["probe"] = map[string]any{} }))
+	annotation := e.Get(t, "api-mount-probe").At(`spec.template.metadata.annotations["keyvault-aks/checksum"]`)
 	if annotation == nil || !annotation.IsString() {
 		t.Fatalf("the checksum is %v", annotation)
 	}
-	if !e.Get(t, "mount-probe").WaitsFor(e.Get(t, "vault-secret-my-secret")) {
+	if !e.Get(t, "api-mount-probe").WaitsFor(e.Get(t, "vault-secret-my-secret")) {
 		t.Error("the checksum does not come from the vault's secrets")
 	}
 }

@@ -103,7 +103,8 @@ func TestProdHoldsToTheReviewersRules(t *testing.T) {
 		{"unused images are removed", "", []sent{{cluster, "securityProfile.imageCleaner.enabled", true}}},
 		{"the cluster has a managed identity", "Azure.AKS.ManagedIdentity", []sent{{cluster, "identity.type", "UserAssigned"}}},
 		{"vault and cluster are locked", "", []sent{{"vault-lock", "level", "CanNotDelete"}, {"cluster-lock", "level", "CanNotDelete"}}},
-		{"pods of the namespace are restricted", "", []sent{{"workload-namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted"}}},
+		{"pods of the namespace are restricted", "", []sent{{"api-namespace-keyvault-ns", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted"},
+			{"billing-namespace-billing", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "restricted"}}},
 	} {
 		t.Run(rule.name, func(t *testing.T) {
 			for _, s := range rule.sent {

@@ -2,14 +2,11 @@ package components_test
 
 import (
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
@@ -101,8 +98,10 @@ func TestClusterOutputsAreUnknownBeforeItExists(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			for name, output := range map[string]pulumi.StringOutput{
+			for name, output := range map[string]pulumi.Output{
 				"ClusterID": c.ClusterID, "ClusterName": c.ClusterName, "IssuerURL": c.IssuerURL, "Kubeconfig": c.Kubeconfig,
+				"FQDN": c.FQDN, "NodeResourceGroup": c.NodeResourceGroup, "KubeletIdentityID": c.KubeletIdentityID,
+				"KubeletClientID": c.KubeletClientID, "KubeletPrincipalID": c.KubeletPrincipalID, "OutboundIPs": c.OutboundIPs,
 			} {
 				if got := mockengine.Await(t, ctx, output); got.Known == dryRun {
 					t.Errorf("dry run %t: %s known: %t", dryRun, name, got.Known)
@@ -140,11 +139,9 @@ func TestClusterRules(t *testing.T) {
 		}},
 		{"no local accounts, and no others", "disableLocalAccounts", func(a *args) { a.DisableLocalAccounts = true }},
 		{"an admin group's name", "entra.adminGroupIds[1]", func(a *args) {
-			a.Entra = &components.EntraArgs{AdminGroupIDs: []string{"44444444-4444-4444-4444-444444444444", "admins"}}
+			a.Entra = &components.EntraArgs{AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444", "admins"})}
 		}},
 		{"a login that asks somebody", "entra.login", func(a *args) { a.Entra = &components.EntraArgs{Login: "devicecode"} }},
-		{"containers' logs to nowhere", "logAnalyticsWorkspaceId", func(a *args) { a.ContainerInsights = true }},
-		{"findings to nowhere", "logAnalyticsWorkspaceId", func(a *args) { a.Defender = true }},
 		{"cleaning too often", "imageCleanerHours", func(a *args) { a.ImageCleanerHours = 23 }},
 		{"cleaning too seldom", "imageCleanerHours", func(a *args) { a.ImageCleanerHours = 2161 }},
 		{"an interval without unit", "rotationPollInterval", func(a *args) { a.RotationPollInterval = "120" }},
@@ -160,31 +157,57 @@ func TestInvalidClusterRegistersNothing(t *testing.T) {
 }
 
 func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
-	subnet := &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+	subnets := func(names ...string) map[string]pulumi.StringInput {
+		ids := map[string]pulumi.StringInput{}
+		for _, name := range names {
+			ids[name] = pulumi.String(nodeSubnet + name)
+		}
+		return ids
+	}
 	for name, test := range map[string]struct {
 		path   string
+		late   bool // what is missing is an Input, which only the constructor needs
 		change func(*components.AksWithCsiArgs)
 	}{
-		"a zone of others": {"identityId", func(a *components.AksWithCsiArgs) {
-			a.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: dnsZone}
+		"a zone of others": {"identityId", true, func(a *components.AksWithCsiArgs) {
+			a.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: pulumi.String(dnsZone)}
 		}},
-		"routes of no subnet":     {"systemPool.subnetId", func(a *components.AksWithCsiArgs) { a.OutboundType = "userDefinedRouting" }},
-		"a gateway of no subnet":  {"systemPool.subnetId", func(a *components.AksWithCsiArgs) { a.OutboundType = "userAssignedNATGateway" }},
-		"AKS' gateway for subnet": {"outboundType", func(a *components.AksWithCsiArgs) { a.OutboundType, a.SystemPool = "managedNATGateway", subnet }},
-		"a pool outside of the network": {"nodePools[0].subnetId", func(a *components.AksWithCsiArgs) {
-			a.SystemPool, a.NodePools = subnet, []components.NodePoolArgs{{Name: "apps"}}
+		"a zone that may be of others": {"identityId", true, func(a *components.AksWithCsiArgs) {
+			a.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: pulumi.String("none").ToStringOutput()}
 		}},
-		"a pool in another network": {"nodePools[0].subnetId", func(a *components.AksWithCsiArgs) {
-			a.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(nodeSubnet)}}
+		"containers' logs to nowhere": {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) { a.ContainerInsights = true }},
+		"findings to nowhere":         {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) { a.Defender = true }},
+		"a subnet without id": {"subnets.nodes", true, func(a *components.AksWithCsiArgs) {
+			a.Subnets = map[string]pulumi.StringInput{"nodes": nil}
+		}},
+		"routes of no subnet":    {"outboundType", false, func(a *components.AksWithCsiArgs) { a.OutboundType = "userDefinedRouting" }},
+		"a gateway of no subnet": {"outboundType", false, func(a *components.AksWithCsiArgs) { a.OutboundType = "userAssignedNATGateway" }},
+		"AKS' gateway for subnets": {"outboundType", false, func(a *components.AksWithCsiArgs) {
+			a.OutboundType, a.Subnets = "managedNATGateway", subnets("nodes")
+		}},
+		"a system pool outside of the network": {"systemPool.subnet", false, func(a *components.AksWithCsiArgs) {
+			a.Subnets, a.NodePools = subnets("nodes", "apps"), []components.NodePoolArgs{{Name: "apps", Subnet: "apps"}}
+		}},
+		"a pool outside of the network": {"nodePools[0].subnet", false, func(a *components.AksWithCsiArgs) {
+			a.Subnets, a.SystemPool = subnets("nodes", "apps"), &components.NodePoolArgs{Subnet: "nodes"}
+			a.NodePools = []components.NodePoolArgs{{Name: "apps"}}
+		}},
+		"a pool in a subnet that is not there": {"nodePools[0].subnet", false, func(a *components.AksWithCsiArgs) {
+			a.Subnets, a.NodePools = subnets("nodes"), []components.NodePoolArgs{{Name: "apps", Subnet: "node"}}
+		}},
+		"a pool in a subnet where there is none": {"nodePools[0].subnet", false, func(a *components.AksWithCsiArgs) {
+			a.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "nodes"}}
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			args := aksArgs()
+			test.change(args)
+			if test.late {
+				wantViolations(t, args.Validate())
+			} else {
+				wantViolations(t, args.Validate(), test.path)
+			}
 			wantRefused(t, func(ctx *pulumi.Context) error {
-				args := aksArgs()
-				test.change(args)
-				if v := args.Validate(); len(v) != 1 || v[0].Path != test.path {
-					t.Errorf("before the program runs, got %v", v)
-				}
 				_, err := components.NewAksWithCsi(ctx, "cluster", args)
 				return err
 			}, test.path)
@@ -203,10 +226,13 @@ func productionArgs() *components.AksWithCsiArgs {
 		NodeOS: &components.MaintenanceWindowArgs{Weekday: "Sunday"},
 	}
 	args.Entra = &components.EntraArgs{
-		AdminGroupIDs: []string{"44444444-4444-4444-4444-444444444444"}, TenantID: pulumi.String("tenant"), Login: "spn",
+		AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444"}),
+		TenantID:      pulumi.String("tenant"), Login: "spn",
 	}
 	args.DisableLocalAccounts = true
-	args.APIServer = &components.APIServerArgs{AuthorizedIPRanges: []string{"203.0.113.0/24"}, DisableRunCommand: true}
+	args.APIServer = &components.APIServerArgs{
+		AuthorizedIPRanges: pulumi.ToStringArray([]string{"203.0.113.0/24"}), DisableRunCommand: true,
+	}
 	args.NetworkPolicy, args.OutboundType, args.ServiceCIDR = "cilium", "loadBalancer", "10.1.0.0/16"
 	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
 	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
@@ -400,8 +426,8 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"one", "two"} {
 			args := productionArgs()
-			args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
-			args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(nodeSubnet)}}
+			args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
+			args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
 			if _, err := components.NewAksWithCsi(ctx, name, args); err != nil {
 				return err
 			}
@@ -415,7 +441,6 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
 	args := pooledArgs()
 	args.SystemPool = &components.NodePoolArgs{CriticalAddonsOnly: true, Taints: make([]string, 0, 4)}
-	args.NodePools[0].SubnetID = nil
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", args)
 		return err
@@ -435,8 +460,9 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 		args := productionArgs()
 		args.ResourceGroupName, args.LogAnalyticsWorkspaceID, args.DiskEncryptionSetID = other.ClusterID, other.ClusterID, other.ClusterID
 		args.Entra.TenantID = other.ClusterID
-		args.SystemPool = &components.NodePoolArgs{SubnetID: other.ClusterID}
-		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: other.ClusterID}}
+		args.Subnets = map[string]pulumi.StringInput{"nodes": other.ClusterID, "apps": other.ClusterName}
+		args.SystemPool = &components.NodePoolArgs{Subnet: "nodes"}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "apps"}}
 		_, err = components.NewAksWithCsi(ctx, "cluster", args)
 		return err
 	})
@@ -467,104 +493,5 @@ func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
 	})
 	if lock := e.Get(t, "cluster-lock"); !lock.WaitsFor(association) || !lock.WaitsFor(rule) {
 		t.Error("Azure would refuse to delete the rule and its association, since their lock is deleted after them")
-	}
-}
-
-func TestObjectsGoWithAClusterThatIsMadeAndStayInOneThatExists(t *testing.T) {
-	for name, args := range map[string]*components.AksWithCsiArgs{
-		"made": {ResourceGroupName: pulumi.String("group")},
-		"existing": {ExistingCluster: &components.ExistingClusterArgs{
-			IssuerURL: pulumi.String(mockengine.IssuerURL), Kubeconfig: pulumi.ToSecret(pulumi.String(mockengine.Kubeconfig)).(pulumi.StringOutput),
-		}},
-	} {
-		e := &mockengine.Engine{}
-		run(t, e, func(ctx *pulumi.Context) error {
-			cluster, err := components.NewAksWithCsi(ctx, "cluster", args)
-			if err != nil {
-				return err
-			}
-			if _, err := corev1.NewConfigMap(ctx, "object", &corev1.ConfigMapArgs{}, cluster.InCluster()); err != nil {
-				return err
-			}
-			_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
-				ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
-				ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
-			}, cluster.InCluster())
-			return err
-		})
-		provider := e.Get(t, "cluster-kubernetes")
-		for _, object := range []string{"object", "identity-account-account"} {
-			got := e.Get(t, object)
-			if want := map[string]string{"made": provider.URN}[name]; got.RPC.GetDeletedWith() != want || !strings.HasPrefix(got.RPC.GetProvider(), provider.URN) {
-				t.Errorf("%s in a cluster that is %s is deleted with %q, want %q", object, name, got.RPC.GetDeletedWith(), want)
-			}
-		}
-		if with := e.Get(t, "identity-identity").RPC.GetDeletedWith(); with != "" {
-			t.Errorf("an identity is deleted with %q", with)
-		}
-	}
-}
-
-// identityIn registers a component with an object in a cluster.
-func identityIn(ctx *pulumi.Context, name string, cluster *components.AksWithCsi, opts ...pulumi.ResourceOption) error {
-	_, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
-		ResourceGroupName: pulumi.String("group"), IssuerURL: cluster.IssuerURL, Namespace: "ns",
-		ServiceAccounts: []components.ServiceAccountArgs{{Name: "account"}},
-	}, opts...)
-	return err
-}
-
-// TestObjectsGoWhereTheirOptionsSay has objects and components with several ways to a cluster.
-func TestObjectsGoWhereTheirOptionsSay(t *testing.T) {
-	e := &mockengine.Engine{}
-	run(t, e, func(ctx *pulumi.Context) error {
-		one, err1 := components.NewAksWithCsi(ctx, "one", aksArgs())
-		two, err2 := components.NewAksWithCsi(ctx, "two", aksArgs())
-		other, err3 := kubernetes.NewProvider(ctx, "other", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
-		if err := errors.Join(err1, err2, err3); err != nil {
-			return err
-		}
-		object := func(name string, opts ...pulumi.ResourceOption) *corev1.ConfigMap {
-			made, err := corev1.NewConfigMap(ctx, name, &corev1.ConfigMapArgs{}, opts...)
-			err1 = errors.Join(err1, err)
-			return made
-		}
-		component := func(name string, opts ...pulumi.ResourceOption) *pulumi.ResourceState {
-			made := &pulumi.ResourceState{}
-			err1 = errors.Join(err1, ctx.RegisterComponentResource("test:index:Component", name, made, opts...))
-			return made
-		}
-		object("in-one", one.InCluster())
-		object("child-in-one", pulumi.Parent(object("parent", one.InCluster())))
-		object("in-one-by-both", one.InCluster(), pulumi.Provider(one.Provider))
-		object("in-other", one.InCluster(), pulumi.Provider(other))
-		object("in-other-by-providers", one.InCluster(), pulumi.Providers(other))
-		object("in-other-by-parent", pulumi.Parent(component("by-providers", one.InCluster(), pulumi.Providers(other))))
-		return errors.Join(err1,
-			identityIn(ctx, "a", one, one.InCluster()),
-			identityIn(ctx, "b", two, two.InCluster(), pulumi.Parent(component("around", one.InCluster()))),
-			identityIn(ctx, "c", one, one.InCluster(), pulumi.Provider(other)),
-			identityIn(ctx, "d", one, pulumi.Parent(component("without", one.InCluster()))),
-			identityIn(ctx, "e", one, one.InCluster(), pulumi.Transformations([]pulumi.ResourceTransformation{
-				func(of *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
-					return &pulumi.ResourceTransformationResult{Props: of.Props, Opts: append(of.Opts, pulumi.Protect(true))}
-				},
-			})),
-		)
-	})
-	for object, provider := range map[string]string{
-		"in-one": "one-kubernetes", "child-in-one": "one-kubernetes", "in-one-by-both": "one-kubernetes",
-		"in-other": "other", "in-other-by-providers": "other", "in-other-by-parent": "other",
-		"a-account-account": "one-kubernetes", "b-account-account": "two-kubernetes", "c-account-account": "other", "d-account-account": "one-kubernetes",
-		"e-account-account": "one-kubernetes", // and another transformation sets an option
-	} {
-		got, want := e.Get(t, object).RPC, e.Get(t, provider).URN
-		with := want
-		if provider == "other" {
-			with = ""
-		}
-		if !strings.HasPrefix(got.GetProvider(), want+"::") || got.GetDeletedWith() != with {
-			t.Errorf("%s goes through %s and is deleted with %q, want %s", object, got.GetProvider(), got.GetDeletedWith(), want)
-		}
 	}
 }

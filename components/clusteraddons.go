@@ -68,14 +68,11 @@ func (args *AksWithCsiArgs) securityProfile() containerservice.ManagedClusterSec
 	}
 }
 
-func (v *Violations) validateAddons(args *AksWithCsiArgs) {
+func (v *violations) validateAddons(args *AksWithCsiArgs) {
 	interval, err := time.ParseDuration(withDefault(args.RotationPollInterval, defaultRotationPollInterval))
 	v.check(err == nil && interval >= time.Second, "rotationPollInterval", args.RotationPollInterval,
 		"a duration of at least 1s, such as 30s or 2m")
 	hours := withDefault(args.ImageCleanerHours, imageCleanerHoursMin)
 	v.check(hours >= imageCleanerHoursMin && hours <= imageCleanerHoursMax, "imageCleanerHours", hours,
 		fmt.Sprintf("%d-%d hours", imageCleanerHoursMin, imageCleanerHoursMax))
-	if args.ContainerInsights || args.Defender {
-		v.required("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID)
-	}
 }

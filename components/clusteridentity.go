@@ -2,7 +2,7 @@ package components
 
 import (
 	"fmt"
-	"reflect"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -20,12 +20,6 @@ const networkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 
 // reader is what AKS asks of the same identity on a disk encryption set: https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys
 const reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
-
-var poolSubnetID = regexp.MustCompile(
-	`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.Network/virtualNetworks/[^/]+/subnets/[^/]+$`)
-
-var encryptionSetID = regexp.MustCompile(
-	`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.Compute/diskEncryptionSets/[^/]+$`)
 
 // controlPlane is who the control plane is in Azure, and the options of the cluster and the pools, which are refused until Azure honours
 // its roles.
@@ -58,7 +52,7 @@ func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *Aks
 // roleAtScope is a role that the control plane needs at a resource.
 type roleAtScope struct {
 	name    string         // the assignment's
-	aliases []pulumi.Alias // its names where pools are in another order
+	aliases []pulumi.Alias // names that earlier versions gave it
 	scope   pulumi.StringInput
 	role    string
 	// scopeID matches the scope's ARM id, and is said to be that of what.
@@ -66,20 +60,20 @@ type roleAtScope struct {
 	path, what string
 }
 
-// controlPlaneRoles are one for each subnet, and one on the disk encryption set.
+// controlPlaneRoles are one for each subnet that a pool is in, and one on the disk encryption set.
 func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	var roles []roleAtScope
+	inSubnet := map[string][]string{}
 	for _, pool := range args.pools() {
-		if pool.SubnetID == nil {
-			continue
+		if subnet := args.subnetOf(pool); subnet != "" {
+			inSubnet[subnet] = append(inSubnet[subnet], pool.Name)
 		}
-		role := name + "-subnet-role-" + pool.Name
-		if i := slices.IndexFunc(roles, func(r roleAtScope) bool { return sameInput(r.scope, pool.SubnetID) }); i >= 0 {
-			roles[i].aliases = append(roles[i].aliases, pulumi.Alias{Name: pulumi.String(role)})
-			continue
-		}
+	}
+	for _, subnet := range slices.Sorted(maps.Keys(inSubnet)) {
 		roles = append(roles, roleAtScope{
-			name: role, scope: pool.SubnetID, role: networkContributor, scopeID: poolSubnetID, path: "subnetId", what: "a subnet",
+			name: name + "-subnet-role-" + subnet, scope: args.Subnets[subnet], role: networkContributor,
+			scopeID: subnetID, path: "subnets." + subnet, what: "a subnet",
+			aliases: oldSubnetRoles(name, inSubnet[subnet], args.Subnets),
 		})
 	}
 	if args.DiskEncryptionSetID != nil {
@@ -89,6 +83,17 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 		})
 	}
 	return roles
+}
+
+// oldSubnetRoles are the names of before there were names of subnets: after the pools. What is the name of a subnet now is none of them.
+func oldSubnetRoles(name string, pools []string, subnets map[string]pulumi.StringInput) []pulumi.Alias {
+	var aliases []pulumi.Alias
+	for _, pool := range pools {
+		if _, taken := subnets[pool]; !taken {
+			aliases = append(aliases, pulumi.Alias{Name: pulumi.String(name + "-subnet-role-" + pool)})
+		}
+	}
+	return aliases
 }
 
 // newControlPlaneIdentity makes an identity with roles. Its id is that of one whose roles are assigned.
@@ -133,17 +138,12 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	return after(ctx, identity.ID().ToStringOutput(), assignments...), []pulumi.ResourceOption{honoured}, nil
 }
 
-// sameInput says whether two are one; two outputs that resolve to the same value are two.
-func sameInput(a, b pulumi.StringInput) bool {
-	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
-}
-
 // definition is the built-in role's id in the scope's subscription.
 func (r roleAtScope) definition() pulumi.StringOutput {
 	return r.scope.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := r.scopeID.FindStringSubmatch(id)
 		if match == nil {
-			return "", Violations{{Path: r.path, Given: quote(id), Allowed: "the ARM id of " + r.what}}
+			return "", invalid(r.path, quote(id), "the ARM id of "+r.what)
 		}
 		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + r.role, nil
 	}).(pulumi.StringOutput)

@@ -2,8 +2,10 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
-	"regexp"
+	"slices"
+	"strings"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -18,25 +20,48 @@ const (
 // https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
 const authorizedRangesMax = 200
 
-var clusterDNSZoneID = regexp.MustCompile(
-	`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Network/privateDnsZones/[^/]+$`)
-
 // APIServerArgs say who reaches the cluster's API server, before anybody is asked who they are.
 type APIServerArgs struct {
-	// AuthorizedIPRanges are the public IPv4 ranges from which the API server is reached, at most 200, each in CIDR notation such as
-	// 203.0.113.0/24. Whoever runs the program has to be in one. Not with Private. Left out: from everywhere.
-	AuthorizedIPRanges []string `pulumi:"authorizedIpRanges,optional"`
-	// Private gives the API server a private address only. Whoever runs the program has to reach the cluster's network and resolve
-	// its private DNS zone. Left out: a public address. Azure refuses to change it later.
+	// AuthorizedIPRanges are the public ranges that reach the API server. Defaults to everywhere, which is for development.
+	// They are IPv4 in CIDR notation such as 203.0.113.0/24, at most 200. Whoever runs the program must be in one. What is known late is
+	// checked then. Not with Private.
+	AuthorizedIPRanges pulumi.StringArrayInput `pulumi:"authorizedIpRanges,optional"`
+	// Private gives the API server a private address only. Defaults to false, which without AuthorizedIPRanges is for development.
+	// Whoever runs the program must reach the cluster's network and resolve its private DNS zone. Azure refuses to change it later.
 	Private bool `pulumi:"private,optional"`
 	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private address; or the
-	// ARM id of a zone, which IdentityID has to be allowed to write, as Private DNS Zone Contributor and, on the zone's virtual
-	// network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). Left out: system.
-	PrivateDNSZone string `pulumi:"privateDnsZone,optional"`
-	// DisableRunCommand forbids az aks command invoke, which runs commands in the cluster past all network rules. Left out: it is
-	// allowed.
+	// ARM id of a zone, which IdentityID must be allowed to write, as Private DNS Zone Contributor and, on the zone's virtual
+	// network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). What is known late is checked then.
+	// Defaults to system.
+	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
+	// DisableRunCommand forbids az aks command invoke. Defaults to false, which is for development.
+	// That command runs others in the cluster past all network rules.
 	DisableRunCommand bool `pulumi:"disableRunCommand,optional"`
 }
+
+// Values of APIServerArgs.PrivateDNSZone that are no ids.
+const (
+	systemZone = "system"
+	noZone     = "none"
+)
+
+const dnsZoneRule = "system, none, the ARM id of a private DNS zone"
+
+func validZone(zone string) bool {
+	return zone == systemZone || zone == noZone || dnsZoneID.MatchString(zone)
+}
+
+// ownsZone reports whether a zone is, or may turn out to be, somebody's own.
+func ownsZone(zone pulumi.StringInput) bool {
+	plain := plainText(zone)
+	return !missing(zone) && plain != systemZone && plain != noZone
+}
+
+// authorizedRanges is what the ranges of an API server have to keep to.
+var authorizedRanges = listRule{authorizedRangesMax, "ranges", func(v *violations, path, r string) {
+	parsed, ok := v.ipv4Range(path, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
+	v.check(!ok || !parsed.Addr().IsPrivate(), path, r, "a range of public addresses, which are those that the API server sees")
+}}
 
 func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
 	var api APIServerArgs
@@ -47,15 +72,27 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 		EnablePrivateCluster: pulumi.Bool(api.Private),
 		DisableRunCommand:    pulumi.Bool(api.DisableRunCommand),
 	}
-	if api.Private {
-		zone := withDefault(api.PrivateDNSZone, "system")
-		profile.PrivateDNSZone = pulumi.String(zone)
-		// Azure's default tells the private address to everybody; without a zone there is no other name.
-		profile.EnablePrivateClusterPublicFQDN = pulumi.Bool(zone == "none")
+	if !api.Private {
+		// An empty list opens the API server again.
+		profile.AuthorizedIPRanges = authorizedRanges.checked("apiServer.authorizedIpRanges", api.AuthorizedIPRanges)
 		return profile
 	}
-	// An empty list opens the API server again.
-	profile.AuthorizedIPRanges = pulumi.ToStringArray(api.AuthorizedIPRanges)
+	var zone pulumi.StringInput = pulumi.String(systemZone)
+	if !missing(api.PrivateDNSZone) {
+		zone = api.PrivateDNSZone
+	}
+	known := zone.ToStringOutput().ApplyT(func(zone string) (string, error) {
+		if !validZone(zone) {
+			return "", invalid("apiServer.privateDnsZone", quote(zone), dnsZoneRule)
+		}
+		return zone, nil
+	}).(pulumi.StringOutput)
+	profile.PrivateDNSZone = known.ToStringPtrOutput()
+	// Azure's default tells the private address to everybody; without a zone there is no other name.
+	profile.EnablePrivateClusterPublicFQDN = known.ApplyT(func(zone string) *bool {
+		public := zone == noZone
+		return &public
+	}).(pulumi.BoolPtrOutput)
 	return profile
 }
 
@@ -63,15 +100,15 @@ func (args *AksWithCsiArgs) networkProfile() containerservice.ContainerServiceNe
 	profile := containerservice.ContainerServiceNetworkProfileArgs{
 		NetworkPlugin:     containerservice.NetworkPluginAzure,
 		NetworkPluginMode: containerservice.NetworkPluginModeOverlay,
-		OutboundType:      optional(args.OutboundType),
+		OutboundType:      optional(string(args.OutboundType)),
 		PodCidr:           optional(args.PodCIDR),
 		ServiceCidr:       optional(args.ServiceCIDR),
 		DnsServiceIP:      optional(args.DNSServiceIP),
 	}
 	switch args.NetworkPolicy {
-	case "azure":
+	case NetworkPolicyAzure:
 		profile.NetworkPolicy = pulumi.String("azure")
-	case "cilium": // Azure has Cilium's policies only with its data plane.
+	case NetworkPolicyCilium: // Azure has Cilium's policies only with its data plane.
 		profile.NetworkPolicy, profile.NetworkDataplane = pulumi.String("cilium"), pulumi.String("cilium")
 	}
 	// Else azure-native's SDK sends 10.0.0.10, which may be outside of the given range.
@@ -88,10 +125,11 @@ func addressIn(r netip.Prefix, n byte) netip.Addr {
 	return netip.AddrFrom4(bytes)
 }
 
-func (v *Violations) validateNetwork(args *AksWithCsiArgs) {
-	v.oneOf("networkPolicy", withDefault(args.NetworkPolicy, "none"), "azure", "cilium", "none")
-	v.oneOf("outboundType", withDefault(args.OutboundType, "loadBalancer"),
-		"loadBalancer", "userDefinedRouting", "managedNATGateway", "userAssignedNATGateway")
+func (v *violations) validateNetwork(args *AksWithCsiArgs) {
+	oneOf(v, "networkPolicy", withDefault(args.NetworkPolicy, NetworkPolicyNone),
+		NetworkPolicyAzure, NetworkPolicyCilium, NetworkPolicyNone)
+	oneOf(v, "outboundType", withDefault(args.OutboundType, OutboundLoadBalancer),
+		OutboundLoadBalancer, OutboundUserDefinedRouting, OutboundManagedNATGateway, OutboundUserAssignedNATGateway)
 	pods, podsOK := v.ipv4Range("podCidr", withDefault(args.PodCIDR, defaultPodCIDR), 24,
 		"an IPv4 range in CIDR notation of at least /24, which is what each node takes of it")
 	services, servicesOK := v.ipv4Range("serviceCidr", withDefault(args.ServiceCIDR, defaultServiceCIDR), 28,
@@ -114,52 +152,100 @@ func (v *Violations) validateNetwork(args *AksWithCsiArgs) {
 	}
 }
 
-// validateSubnets checks which pools have a subnet, not which one.
-func (v *Violations) validateSubnets(args *AksWithCsiArgs) {
-	system := args.systemPool()
-	for i, pool := range args.NodePools {
-		path := fmt.Sprintf("nodePools[%d].subnetId", i)
-		if system.SubnetID != nil {
-			v.required(path, pool.SubnetID)
-		} else if pool.SubnetID != nil {
-			*v = append(*v, Violation{Path: path, Given: "a subnet", Allowed: "nothing, since systemPool has none"})
+// subnetOf is the name of the subnet that a pool is in; with one subnet, all pools are in it.
+func (args *AksWithCsiArgs) subnetOf(pool NodePoolArgs) string {
+	if pool.Subnet == "" && len(args.Subnets) == 1 {
+		for name := range args.Subnets {
+			return name
+		}
+	}
+	return pool.Subnet
+}
+
+// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet, or if another name stands
+// for the same one, on which the control plane would be given its role twice.
+func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput {
+	name := args.subnetOf(pool)
+	if name == "" {
+		return nil
+	}
+	return pulumi.StringMap(args.Subnets).ToStringMapOutput().ApplyT(func(ids map[string]string) (*string, error) {
+		var v violations
+		v.validateSubnetIDs(ids)
+		id := ids[name]
+		return &id, v.err()
+	}).(pulumi.StringPtrOutput)
+}
+
+// validateSubnetIDs checks the ids of subnets by their names.
+func (v *violations) validateSubnetIDs(ids map[string]string) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		path, id := "subnets."+name, ids[name]
+		v.match(subnetID, path, id, "the ARM id of a subnet")
+		same, taken := seen[strings.ToLower(id)]
+		v.check(!taken, path, id, "a subnet that has no other name, here "+same)
+		seen[strings.ToLower(id)] = name
+	}
+}
+
+// validateSubnets checks which subnets the pools are in, and the ids that are known.
+func (v *violations) validateSubnets(args *AksWithCsiArgs) {
+	known := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(args.Subnets)) {
+		v.dnsLabel("subnets."+name, name)
+		if id, plain := args.Subnets[name].(pulumi.String); plain {
+			known[name] = string(id)
+		}
+	}
+	v.validateSubnetIDs(known)
+	names := strings.Join(slices.Sorted(maps.Keys(args.Subnets)), ", ")
+	for i, pool := range args.pools() {
+		path := "systemPool.subnet"
+		if i > 0 {
+			path = fmt.Sprintf("nodePools[%d].subnet", i-1)
+		}
+		_, found := args.Subnets[args.subnetOf(pool)]
+		switch {
+		case len(args.Subnets) == 0:
+			v.check(pool.Subnet == "", path, pool.Subnet, "nothing without subnets")
+		default:
+			v.check(found, path, pool.Subnet, "a name in subnets: "+names)
 		}
 	}
 	switch args.OutboundType {
-	case "userDefinedRouting", "userAssignedNATGateway":
-		v.required("systemPool.subnetId", system.SubnetID)
-	case "managedNATGateway":
-		v.check(system.SubnetID == nil, "outboundType", args.OutboundType, "another one with subnets, which have to have their own gateway")
+	case OutboundUserDefinedRouting, OutboundUserAssignedNATGateway:
+		v.check(len(args.Subnets) > 0, "outboundType", args.OutboundType, "another one without subnets, whose own way out it is")
+	case OutboundManagedNATGateway:
+		v.check(len(args.Subnets) == 0, "outboundType", args.OutboundType, "another one with subnets, which must have their own gateway")
 	}
 }
 
 // ipv4Range checks a range that names its first address and has at most so many bits.
-func (v *Violations) ipv4Range(path, given string, bitsMax int, allowed string) (netip.Prefix, bool) {
+func (v *violations) ipv4Range(path, given string, bitsMax int, allowed string) (netip.Prefix, bool) {
 	r, err := netip.ParsePrefix(given)
 	ok := err == nil && r.Addr().Is4() && r == r.Masked() && r.Bits() > 0 && r.Bits() <= bitsMax
 	v.check(ok, path, given, allowed)
 	return r, ok
 }
 
-func (v *Violations) validateAPIServer(api *APIServerArgs) {
+func (v *violations) validateAPIServer(api *APIServerArgs) {
 	if api == nil {
 		return
 	}
 	const path = "apiServer"
-	v.check(len(api.AuthorizedIPRanges) <= authorizedRangesMax, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
-		fmt.Sprintf("at most %d ranges", authorizedRangesMax))
-	v.check(len(api.AuthorizedIPRanges) == 0 || !api.Private, path+".authorizedIpRanges", len(api.AuthorizedIPRanges),
-		"none with private, which has no public address")
-	for i, r := range api.AuthorizedIPRanges {
-		at := fmt.Sprintf("%s.authorizedIpRanges[%d]", path, i)
-		parsed, ok := v.ipv4Range(at, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
-		v.check(!ok || !parsed.Addr().IsPrivate(), at, r, "a range of public addresses, which are those that the API server sees")
+	authorizedRanges.plain(v, path+".authorizedIpRanges", api.AuthorizedIPRanges)
+	if api.Private && !empty(api.AuthorizedIPRanges) {
+		v.state(path+".authorizedIpRanges", "ranges", "none with private, which has no public address")
 	}
-	switch zone := api.PrivateDNSZone; {
-	case zone == "":
+	if missing(api.PrivateDNSZone) {
+		return
+	}
+	zone, plain := api.PrivateDNSZone.(pulumi.String)
+	switch {
 	case !api.Private:
-		v.add(path+".privateDnsZone", zone, "nothing without private")
-	case zone != "system" && zone != "none":
-		v.match(clusterDNSZoneID, path+".privateDnsZone", zone, "system, none, the ARM id of a private DNS zone")
+		v.state(path+".privateDnsZone", "a value", "nothing without private")
+	case plain:
+		v.check(validZone(string(zone)), path+".privateDnsZone", zone, dnsZoneRule)
 	}
 }

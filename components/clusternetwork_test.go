@@ -1,6 +1,7 @@
 package components_test
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -21,7 +22,10 @@ func TestPrivateAPIServerHasNoPublicName(t *testing.T) {
 		{"none", "none", true}, // there is no other name then
 	} {
 		e := runCluster(t, func(args *components.AksWithCsiArgs) {
-			args.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: test.zone}
+			args.APIServer = &components.APIServerArgs{Private: true}
+			if test.zone != "" {
+				args.APIServer.PrivateDNSZone = pulumi.String(test.zone)
+			}
 			args.IdentityID = pulumi.String("identity-id")
 		})
 		wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
@@ -67,25 +71,25 @@ func TestNetworkRules(t *testing.T) {
 		{"a DNS in place of the API", "dnsServiceIp", func(a *args) { a.DNSServiceIP = "10.0.0.1" }},
 		{"a DNS that is no address", "dnsServiceIp", func(a *args) { a.DNSServiceIP = "dns" }},
 		{"an address instead of a range", "apiServer.authorizedIpRanges[0]", api(func(a *components.APIServerArgs) {
-			a.AuthorizedIPRanges = []string{"203.0.113.1"}
+			a.AuthorizedIPRanges = pulumi.ToStringArray([]string{"203.0.113.1"})
 		})},
 		{"the whole internet", "apiServer.authorizedIpRanges[0]", api(func(a *components.APIServerArgs) {
-			a.AuthorizedIPRanges = []string{"0.0.0.0/0"}
+			a.AuthorizedIPRanges = pulumi.ToStringArray([]string{"0.0.0.0/0"})
 		})},
 		{"addresses that no API server sees", "apiServer.authorizedIpRanges[0]", api(func(a *components.APIServerArgs) {
-			a.AuthorizedIPRanges = []string{"10.1.0.0/16"}
+			a.AuthorizedIPRanges = pulumi.ToStringArray([]string{"10.1.0.0/16"})
 		})},
 		{"ranges of a private API", "apiServer.authorizedIpRanges", api(func(a *components.APIServerArgs) {
-			a.Private, a.AuthorizedIPRanges = true, []string{"203.0.113.0/24"}
+			a.Private, a.AuthorizedIPRanges = true, pulumi.ToStringArray([]string{"203.0.113.0/24"})
 		})},
 		{"more ranges than Azure takes", "apiServer.authorizedIpRanges", api(func(a *components.APIServerArgs) {
-			for range 201 {
-				a.AuthorizedIPRanges = append(a.AuthorizedIPRanges, "203.0.113.0/24")
-			}
+			a.AuthorizedIPRanges = pulumi.ToStringArray(slices.Repeat([]string{"203.0.113.0/24"}, 201))
 		})},
-		{"a zone of a public API", "apiServer.privateDnsZone", api(func(a *components.APIServerArgs) { a.PrivateDNSZone = "system" })},
+		{"a zone of a public API", "apiServer.privateDnsZone", api(func(a *components.APIServerArgs) {
+			a.PrivateDNSZone = pulumi.String("system")
+		})},
 		{"a zone's name", "apiServer.privateDnsZone", api(func(a *components.APIServerArgs) {
-			a.Private, a.PrivateDNSZone = true, "privatelink.eastus.azmk8s.io"
+			a.Private, a.PrivateDNSZone = true, pulumi.String("privatelink.eastus.azmk8s.io")
 		})},
 	})
 }

@@ -1,6 +1,8 @@
 package components_test
 
 import (
+	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -62,5 +64,27 @@ func TestComponentsHaveTheirTypesAndChildren(t *testing.T) {
 		if children == 0 {
 			t.Errorf("%s has no children", name)
 		}
+	}
+}
+
+// TestComponents_DoNotCompileKubernetesTypes keeps importers from compiling the Kubernetes SDK's typed packages: minutes, and gigabytes.
+func TestComponents_DoNotCompileKubernetesTypes(t *testing.T) {
+	typed := func(of string) []string {
+		t.Helper()
+		out, err := exec.Command("go", "list", "-deps", of).Output()
+		if err != nil {
+			t.Fatalf("listing what %s imports: %v", of, err)
+		}
+		return slices.DeleteFunc(strings.Fields(string(out)), func(path string) bool {
+			_, of, ok := strings.Cut(path, "/pulumi-kubernetes/sdk/v4/go/kubernetes/")
+			return !ok || of == "utilities"
+		})
+	}
+	if found := typed("."); len(found) > 0 {
+		t.Errorf("components imports %v", found)
+	}
+	// Whose types those are shows that the list would have them.
+	if found := typed("./podmount"); !slices.ContainsFunc(found, func(path string) bool { return strings.HasSuffix(path, "/core/v1") }) {
+		t.Errorf("podmount imports just %v: nothing is proven", found)
 	}
 }

@@ -116,7 +116,7 @@ func (d date) before(other date) bool {
 }
 
 // validateDates checks when an object becomes valid and when it expires; both may be left out.
-func (v *Violations) validateDates(path, notBefore, expires string) {
+func (v *violations) validateDates(path, notBefore, expires string) {
 	begin, beginOK := parseDate(notBefore)
 	end, endOK := parseDate(expires)
 	v.check(beginOK || notBefore == "", path+".notBefore", notBefore, dateRule)

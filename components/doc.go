@@ -23,7 +23,7 @@
 // # Arguments
 //
 // Arguments that decide what is created are plain values and are checked before anything is registered; all violations are
-// reported at once, as [Violations]. Arguments that are only passed on are Inputs and may be known late. An argument's
+// reported at once, as [violations]. Arguments that are only passed on are Inputs and may be known late. An argument's
 // documentation says what leaving it out means. Arguments are never changed by a component.
 //
 // # Secrets

@@ -2,15 +2,11 @@ package components
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	containerservice "github.com/pulumi/pulumi-azure-native-sdk/containerservice/v2/v20240901"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
-
-var clusterID = regexp.MustCompile(
-	`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.ContainerService/managedClusters/([^/]+)$`)
 
 // ExistingClusterArgs are a cluster that something else manages: either ID, or IssuerURL and Kubeconfig.
 type ExistingClusterArgs struct {
@@ -29,25 +25,23 @@ func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterA
 	if existing.ID == nil {
 		c.ClusterID = pulumi.String("").ToStringOutput()
 		c.ClusterName = pulumi.String("").ToStringOutput()
+		c.undescribed()
 		c.IssuerURL = existing.IssuerURL.ToStringOutput()
 		c.Kubeconfig = usableKubeconfig(existing.Kubeconfig.ToStringOutput(), entra, false)
 		return
 	}
-	group, name := partOfClusterID(existing.ID, 1), partOfClusterID(existing.ID, 2)
+	group, name := partOfClusterID(existing.ID, 2), partOfClusterID(existing.ID, 3)
 	cluster := containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
 		ResourceGroupName: group, ResourceName: name,
 	}, pulumi.Parent(c))
 	// What follows uses only what was checked.
-	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (map[string]string, error) {
+	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (containerservice.LookupManagedClusterResult, error) {
 		id, found := all[0].(string), all[1].(containerservice.LookupManagedClusterResult)
-		if err := checkExisting(id, found, entra != nil).Err(); err != nil {
-			return nil, err
-		}
-		return map[string]string{"id": found.Id, "name": found.Name, "issuerUrl": found.OidcIssuerProfile.IssuerURL}, nil
-	}).(pulumi.StringMapOutput)
-	c.ClusterID = checked.MapIndex(pulumi.String("id"))
-	c.ClusterName = checked.MapIndex(pulumi.String("name"))
-	c.IssuerURL = checked.MapIndex(pulumi.String("issuerUrl"))
+		return found, checkExisting(id, found, entra != nil).err()
+	}).(containerservice.LookupManagedClusterResultOutput)
+	c.ClusterID = checked.Id()
+	c.ClusterName = checked.Name()
+	c.describe(ctx, checked)
 	c.Kubeconfig = userKubeconfig(ctx, c, group, c.ClusterName, entra)
 }
 
@@ -55,15 +49,15 @@ func partOfClusterID(id pulumi.StringInput, part int) pulumi.StringOutput {
 	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := clusterID.FindStringSubmatch(id)
 		if match == nil {
-			return "", Violations{{Path: "existingCluster.id", Given: quote(id), Allowed: "the ARM id of a cluster"}}
+			return "", invalid("existingCluster.id", quote(id), "the ARM id of a cluster")
 		}
 		return match[part], nil
 	}).(pulumi.StringOutput)
 }
 
 // checkExisting says everything that keeps pods of the cluster from mounting what a vault holds, and how to change it.
-func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) Violations {
-	var v Violations
+func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) violations {
+	var v violations
 	if !strings.EqualFold(found.Id, id) {
 		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+found.Id)
 		return v
@@ -71,8 +65,8 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	match := clusterID.FindStringSubmatch(id)
 	need := func(on bool, what, command string) {
 		if !on {
-			v = append(v, Violation{Path: "existingCluster.id", Given: "a cluster without " + what, Allowed: fmt.Sprintf(
-				"one with it, as after: az aks %s --resource-group %s --name %s", command, match[1], match[2])})
+			v.state("existingCluster.id", "a cluster without "+what, fmt.Sprintf(
+				"one with it, as after: az aks %s --resource-group %s --name %s", command, match[2], match[3]))
 		}
 	}
 	oidc := found.OidcIssuerProfile
@@ -85,7 +79,7 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	case found.AadProfile == nil && entra:
 		need(false, "Entra ID, though entra is given", "update --enable-aad --enable-azure-rbac")
 	case found.AadProfile != nil && !entra:
-		v = append(v, Violation{Path: "entra", Given: "nothing", Allowed: "a login, since the cluster's users sign in with Entra ID"})
+		v.state("entra", "nothing", "a login, since the cluster's users sign in with Entra ID")
 	}
 	return v
 }
@@ -103,20 +97,22 @@ func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonPr
 }
 
 // validateExisting refuses every argument that would manage the cluster.
-func (v *Violations) validateExisting(args *AksWithCsiArgs) {
-	const (
-		one        = "either id, or issuerUrl and kubeconfig"
-		notManaged = "nothing with existingCluster, which something else manages"
-	)
-	existing := args.ExistingCluster
-	switch byID, given := existing.ID != nil, []bool{existing.IssuerURL != nil, existing.Kubeconfig != nil}; {
-	case byID && (given[0] || given[1]):
-		*v = append(*v, Violation{Path: "existingCluster", Given: "id and more", Allowed: one})
-	case !byID && (!given[0] || !given[1]):
-		*v = append(*v, Violation{Path: "existingCluster", Given: "neither", Allowed: one})
-	}
+func (v *violations) validateExisting(args *AksWithCsiArgs) {
+	const notManaged = "nothing with existingCluster, which something else manages"
 	v.nothingBeside(*args, notManaged, "existingCluster", "entra")
-	if args.Entra != nil && len(args.Entra.AdminGroupIDs) > 0 {
-		*v = append(*v, Violation{Path: "entra.adminGroupIds", Given: "a value", Allowed: notManaged})
+	if args.Entra != nil && !empty(args.Entra.AdminGroupIDs) {
+		v.state("entra.adminGroupIds", "a value", notManaged)
+	}
+}
+
+// requiredForExisting checks that there is one way to the cluster.
+func (v *violations) requiredForExisting(existing *ExistingClusterArgs) {
+	const one = "either id, or issuerUrl and kubeconfig"
+	byID, issuer, kubeconfig := !missing(existing.ID), !missing(existing.IssuerURL), !missing(existing.Kubeconfig)
+	switch {
+	case byID && (issuer || kubeconfig):
+		v.state("existingCluster", "id and more", one)
+	case !byID && (!issuer || !kubeconfig):
+		v.state("existingCluster", "neither", one)
 	}
 }

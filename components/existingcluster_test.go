@@ -1,7 +1,6 @@
 package components_test
 
 import (
-	"errors"
 	"maps"
 	"strings"
 	"testing"
@@ -153,8 +152,7 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 			if err == nil {
 				t.Fatal("it is accepted")
 			}
-			var v components.Violations
-			if !errors.As(err, &v) || len(v) != len(test.want) {
+			if v := violations(t, err); len(v) != len(test.want) {
 				t.Errorf("got %d violations, want %d: %v", len(v), len(test.want), err)
 			}
 			for _, want := range test.want {
@@ -219,21 +217,38 @@ func TestGivenIssuerAndKubeconfigNeedNoAzure(t *testing.T) {
 func TestExistingClusterRules(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, existingArgs, (*args).Validate, []rule[args]{
-		{"nothing", "existingCluster", func(a *args) { a.ExistingCluster.ID = nil }},
-		{"an issuer alone", "existingCluster", func(a *args) {
-			*a.ExistingCluster = components.ExistingClusterArgs{IssuerURL: pulumi.String("https://issuer/")}
-		}},
-		{"an id and more", "existingCluster", func(a *args) { a.ExistingCluster.Kubeconfig = pulumi.String("kubeconfig") }},
 		{"a name", "clusterName", func(a *args) { a.ClusterName = "aks" }},
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("group") }},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
 		{"a pool", "systemPool", func(a *args) { a.SystemPool = &components.NodePoolArgs{} }},
+		{"subnets", "subnets", func(a *args) { a.Subnets = map[string]pulumi.StringInput{} }},
 		{"pools", "nodePools", func(a *args) { a.NodePools = []components.NodePoolArgs{{Name: "apps"}} }},
 		{"a lock", "lock", func(a *args) { a.Lock = true }},
 		{"a version", "kubernetesVersion", func(a *args) { a.KubernetesVersion = "1.34" }},
 		{"admin groups", "entra.adminGroupIds", func(a *args) {
-			a.Entra = &components.EntraArgs{AdminGroupIDs: []string{"44444444-4444-4444-4444-444444444444"}}
+			a.Entra = &components.EntraArgs{AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444"})}
 		}},
 		{"a login", "entra.login", func(a *args) { a.Entra = &components.EntraArgs{Login: "interactive"} }},
 	})
+}
+
+func TestExistingCluster_HasOneWayToIt(t *testing.T) {
+	issuer, kubeconfig := pulumi.String("https://issuer/"), pulumi.String("kubeconfig")
+	for name, existing := range map[string]components.ExistingClusterArgs{
+		"nothing":            {},
+		"an issuer alone":    {IssuerURL: issuer},
+		"a kubeconfig alone": {Kubeconfig: kubeconfig},
+		"an id and more":     {ID: pulumi.String(existingID), Kubeconfig: kubeconfig},
+		"everything":         {ID: pulumi.String(existingID), IssuerURL: issuer, Kubeconfig: kubeconfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := &components.AksWithCsiArgs{ExistingCluster: &existing}
+			// All of them are Inputs, which other resources may give.
+			wantViolations(t, args.Validate())
+			wantRefused(t, func(ctx *pulumi.Context) error {
+				_, err := components.NewAksWithCsi(ctx, "cluster", args)
+				return err
+			}, "existingCluster")
+		})
+	}
 }

@@ -1,7 +1,6 @@
 package components
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 
@@ -9,24 +8,22 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-var existingVaultID = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.KeyVault/vaults/([^/]+)$`)
-
 // findVault looks up a vault that exists.
 func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, objectOptions []pulumi.ResourceOption) *vaultRef {
 	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
-		match := existingVaultID.FindStringSubmatch(id)
+		match := vaultID.FindStringSubmatch(id)
 		if match == nil {
-			return nil, Violations{{Path: "existingVaultId", Given: quote(id), Allowed: "the ARM id of a vault"}}
+			return nil, invalid("existingVaultId", quote(id), "the ARM id of a vault")
 		}
-		return match[1:], nil
+		return match[2:], nil
 	}).(pulumi.StringArrayOutput)
-	found := keyvault.LookupVaultOutput(ctx, keyvault.LookupVaultOutputArgs{
+	found := c.api.find(ctx, keyvault.LookupVaultOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), VaultName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
 	// What follows uses only what was checked.
 	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
 		id, parts, found := all[0].(string), all[1].([]string), all[2].(keyvault.LookupVaultResult)
-		if err := checkExistingVault(id, found).Err(); err != nil {
+		if err := checkExistingVault(id, found).err(); err != nil {
 			return nil, err
 		}
 		return map[string]string{
@@ -41,19 +38,20 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 }
 
 // checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to it.
-func checkExistingVault(id string, found keyvault.LookupVaultResult) Violations {
-	var v Violations
+func checkExistingVault(id string, found keyvault.LookupVaultResult) violations {
+	var v violations
 	if !strings.EqualFold(found.Id, id) {
 		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+found.Id)
 	}
 	if !isTrue(found.Properties.EnableRbacAuthorization) {
-		v = append(v, Violation{Path: "existingVaultId", Given: "a vault with access policies", Allowed: "one that authorizes by roles, as after: " +
-			"az keyvault update --enable-rbac-authorization true --name " + found.Name})
+		v.state("existingVaultId", "a vault with access policies", "one that authorizes by roles, as after: "+
+			"az keyvault update --enable-rbac-authorization true --name "+found.Name)
 	}
 	return v
 }
 
 // validateExistingVault refuses what an existing vault would silently not get.
-func (v *Violations) validateExistingVault(args *KeyVaultStackArgs) {
-	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed", "existingVaultId", "protect", "secrets", "keys")
+func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
+	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
+		"existingVaultId", "apiVersion", "protect", "secrets", "keys")
 }

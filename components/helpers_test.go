@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -52,6 +53,31 @@ func resourceNames(resources []pulumi.Resource) []string {
 	return names
 }
 
+// violations are those of an error, which is no other one; none if there is none.
+func violations(t *testing.T, err error) []components.Violation {
+	t.Helper()
+	if err == nil {
+		return nil
+	}
+	var invalid *components.ValidationError
+	if !errors.As(err, &invalid) {
+		t.Fatalf("got error %v, want violations", err)
+	}
+	return invalid.Violations
+}
+
+// wantViolations checks an error's paths.
+func wantViolations(t *testing.T, err error, paths ...string) {
+	t.Helper()
+	var got []string
+	for _, one := range violations(t, err) {
+		got = append(got, one.Path)
+	}
+	if !slices.Equal(got, paths) {
+		t.Errorf("violations at %v, want %v", got, paths)
+	}
+}
+
 // rule is a change of valid arguments that breaks one rule.
 type rule[A any] struct {
 	name, path string
@@ -59,16 +85,16 @@ type rule[A any] struct {
 }
 
 // testRules checks that valid arguments pass, that each broken rule is reported at its path and nowhere else.
-func testRules[A any](t *testing.T, valid func() *A, validate func(*A) components.Violations, rules []rule[A]) {
+func testRules[A any](t *testing.T, valid func() *A, validate func(*A) error, rules []rule[A]) {
 	t.Helper()
-	if v := validate(valid()); len(v) > 0 {
-		t.Fatalf("valid arguments are refused: %v", v)
+	if err := validate(valid()); err != nil {
+		t.Fatalf("valid arguments are refused: %v", err)
 	}
 	for _, r := range rules {
 		t.Run(r.name, func(t *testing.T) {
 			args := valid()
 			r.change(args)
-			v := validate(args)
+			v := violations(t, validate(args))
 			if len(v) != 1 || v[0].Path != r.path || v[0].Given == "" || v[0].Allowed == "" {
 				t.Errorf("got %v, want one violation at %s", v, r.path)
 			}
@@ -76,27 +102,22 @@ func testRules[A any](t *testing.T, valid func() *A, validate func(*A) component
 	}
 }
 
-// wantRefused runs a constructor with invalid arguments: all paths are reported, and nothing is registered.
+// wantRefused runs a constructor with invalid arguments: all paths are reported, and nothing is registered or asked for.
 func wantRefused(t *testing.T, construct func(ctx *pulumi.Context) error, paths ...string) {
 	t.Helper()
 	e := &mockengine.Engine{}
 	err := e.Run(construct)
-	var v components.Violations
-	if !errors.As(err, &v) {
-		t.Fatalf("got error %v, want violations", err)
-	}
-	var got []string
-	for _, one := range v {
-		got = append(got, one.Path)
-		if !strings.Contains(err.Error(), one.Path) {
-			t.Errorf("the error's text does not name %s", one.Path)
+	wantViolations(t, err, paths...)
+	for _, path := range paths {
+		if !strings.Contains(err.Error(), path) {
+			t.Errorf("the error's text does not name %s", path)
 		}
-	}
-	if !reflect.DeepEqual(got, paths) {
-		t.Errorf("violations at %v, want %v", got, paths)
 	}
 	if registered := e.Resources(); len(registered) > 0 {
 		t.Errorf("%s was registered in spite of invalid arguments", registered[0].Name)
+	}
+	if packages, calls := e.Packages(), e.Invoked(); len(packages)+len(calls) > 0 {
+		t.Errorf("%v are registered and %v called in spite of invalid arguments", packages, calls)
 	}
 }
 
@@ -131,5 +152,24 @@ func wantOutputs(t *testing.T, e *mockengine.Engine, name string, component any)
 	slices.Sort(got)
 	if !slices.Equal(got, want) {
 		t.Errorf("%s registered outputs %v, want %v", name, got, want)
+	}
+}
+
+// meeting is where one registration waits for another.
+type meeting struct {
+	t       *testing.T
+	arrived chan struct{}
+}
+
+func newMeeting(t *testing.T) meeting { return meeting{t, make(chan struct{})} }
+
+func (m meeting) arrive() { close(m.arrived) }
+
+// await waits for the other, or says why it does not come.
+func (m meeting) await(otherwise string) {
+	select {
+	case <-m.arrived:
+	case <-time.After(20 * time.Second):
+		m.t.Error(otherwise)
 	}
 }

@@ -19,42 +19,46 @@ type WorkloadIdentityArgs struct {
 	// ResourceGroupName is the resource group that holds the identity. Required for a new identity; not used with
 	// ExistingIdentityID, which names the group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
-	// Location of a new identity, such as eastus. Left out: the provider's location, or the resource group's.
+	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity. Left out: none.
+	// Tags of a new identity. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
+	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it. Defaults to the
+	// Kubernetes provider in the component's options, for which all of the component waits. A component that creates neither
+	// namespaces nor service accounts needs none.
+	Cluster Cluster `pulumi:"-"`
 	// IssuerURL is the issuer of the tokens of the service accounts' cluster. Required.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl"`
 	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the identity. Only
-	// their federated credentials are made: the Kubernetes objects are for the programs of those clusters. Left out: none.
+	// their federated credentials are made: the Kubernetes objects are for the programs of those clusters. Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
 
-	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Left out: Pulumi names the
-	// identity. A change replaces it. Not with ExistingIdentityID.
+	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that Pulumi makes.
+	// A change replaces the identity. Not with ExistingIdentityID.
 	IdentityName string `pulumi:"identityName,optional"`
 	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription. Nothing of it
 	// is managed but the federated credentials; everything else is looked up, which takes the right to read it. Azure refuses to
 	// write two credentials of an identity at once and only those of one component wait for each other, so an identity belongs
-	// in one component. Left out: a new identity.
+	// in one component. Defaults to a new identity.
 	ExistingIdentityID pulumi.StringInput `pulumi:"existingIdentityId,optional"`
-	// RoleAssignments are roles that the identity has besides those that mounts give it. Left out: none.
+	// RoleAssignments are roles that the identity has besides those that mounts give it. Defaults to none.
 	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
 	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change replaces what
-	// those accounts have. Do not leave it out later where accounts then name it themselves: what they have gets other names in
-	// Pulumi, Azure refuses the credentials, which are there, and going back would delete the namespace.
+	// those accounts have. It may as well stand in the accounts: what they have is named after namespace and account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once. Left out: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, each once. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they exist
-	// already. Left out: none.
+	// already. Defaults to none.
 	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
 	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
-	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Left out: no label, so the cluster's default. Only with
-	// CreateNamespace.
-	PodSecurity string `pulumi:"podSecurity,optional"`
-	// NamespaceLabels are labels of the created namespaces. Left out: none but that of PodSecurity. Only with CreateNamespace.
+	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with CreateNamespace.
+	PodSecurity PodSecurity `pulumi:"podSecurity,optional"`
+	// NamespaceLabels are labels of the created namespaces. Defaults to none but PodSecurity's. Only with CreateNamespace.
 	NamespaceLabels map[string]string `pulumi:"namespaceLabels,optional"`
+	// Labels of the created namespaces and service accounts. Defaults to none.
+	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity, and every
 	// service account has one for each issuer. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
@@ -62,13 +66,13 @@ type WorkloadIdentityArgs struct {
 
 // WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere: Entra trusts
 // the tokens that the cluster issues to them.
-//
-// Its Kubernetes objects go through the Kubernetes provider in the component's options ([AksWithCsi.InCluster], pulumi.Provider or
-// pulumi.Providers, or a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at. A
-// component that creates neither a namespace nor a service account needs none.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
-	withObjects
+
+	// Identity is the identity itself, nil for an existing one.
+	Identity *managedidentity.UserAssignedIdentity
+	// Cluster is that of the arguments once the component's namespaces exist, for mounts in them.
+	Cluster Cluster
 
 	// IdentityID is the identity's ARM id.
 	IdentityID pulumi.StringOutput `pulumi:"identityId"`
@@ -83,15 +87,19 @@ type WorkloadIdentity struct {
 	// ServiceAccounts are the accounts' names, in the order of the arguments. Each is ready for a pod: it resolves once the account,
 	// its federated credentials and RoleAssignments exist.
 	ServiceAccounts pulumi.StringArrayOutput `pulumi:"serviceAccounts"`
+
+	objects objects
 }
 
-// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns [Violations] before
-// anything is registered if arguments are invalid.
+// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a [ValidationError] before
+// anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to.
 func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
 	if args == nil {
 		args = &WorkloadIdentityArgs{}
 	}
-	if err := args.validateAll().Err(); err != nil {
+	violations := args.validate()
+	violations.requiredForIdentity(args)
+	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
@@ -110,7 +118,8 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	if args.createsObjects() {
-		if err := c.placeObjects(name, c); err != nil {
+		var err error
+		if c.objects, err = placeObjects(ctx, name, c, args.Cluster); err != nil {
 			return nil, err
 		}
 	}
@@ -169,6 +178,7 @@ func (c *WorkloadIdentity) newIdentity(ctx *pulumi.Context, name string, args *W
 	if err != nil {
 		return credentialTarget{}, fmt.Errorf("creating the identity: %w", err)
 	}
+	c.Identity = identity
 	c.IdentityID = identity.ID().ToStringOutput()
 	c.ClientID = identity.ClientId
 	c.PrincipalID = identity.PrincipalId
@@ -180,9 +190,9 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
 		match := identityID.FindStringSubmatch(id)
 		if match == nil {
-			return nil, Violations{{Path: "existingIdentityId", Given: quote(id), Allowed: "the ARM id of a user-assigned identity"}}
+			return nil, invalid("existingIdentityId", quote(id), "the ARM id of a user-assigned identity")
 		}
-		return match[1:], nil
+		return match[2:], nil
 	}).(pulumi.StringArrayOutput)
 	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
@@ -192,12 +202,11 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
-			return nil, Violations{{Path: "existingIdentityId", Given: quote(given),
-				Allowed: "an identity in the Azure provider's subscription, which has " + found.Id}}
+			return nil, invalid("existingIdentityId", quote(given), "an identity in the Azure provider's subscription, which has "+found.Id)
 		}
 		parts := identityID.FindStringSubmatch(found.Id)
 		return map[string]string{
-			"id": found.Id, "group": parts[1], "name": parts[2],
+			"id": found.Id, "group": parts[2], "name": parts[3],
 			"clientId": found.ClientId, "principalId": found.PrincipalId, "tenantId": found.TenantId,
 		}, nil
 	}).(pulumi.StringMapOutput)
@@ -206,27 +215,29 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	return credentialTarget{of("group"), of("name")}
 }
 
-var identityID = regexp.MustCompile(
-	`(?i)^/subscriptions/[^/]+/resourceGroups/([^/]+)/providers/Microsoft\.ManagedIdentity/userAssignedIdentities/([^/]+)$`)
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
+// missing.
+func (args *WorkloadIdentityArgs) Validate() error {
+	return args.validate().err()
+}
 
-// Validate checks every plain argument and returns all violations.
-func (args *WorkloadIdentityArgs) Validate() Violations {
-	var v Violations
+func (args *WorkloadIdentityArgs) validate() violations {
+	var v violations
 	if args.IdentityName != "" {
 		v.match(identityName, "identityName", args.IdentityName,
 			"3-128 letters, digits, dashes and underscores, a letter or digit first")
-		v.check(args.ExistingIdentityID == nil, "identityName", args.IdentityName, "nothing with existingIdentityId")
+		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
+	v.validateLabels("labels", args.Labels, podSecurityLabel)
 	v.validateNamespaces(args)
 	v.validateServiceAccounts(args)
 	v.validateIssuers(args)
 	return v
 }
 
-// validateAll is Validate and that no input is missing.
-func (args *WorkloadIdentityArgs) validateAll() Violations {
-	v := args.Validate()
+// requiredForIdentity checks that no Input is missing which the identity cannot do without.
+func (v *violations) requiredForIdentity(args *WorkloadIdentityArgs) {
 	if args.ExistingIdentityID == nil {
 		v.required("resourceGroupName", args.ResourceGroupName)
 	}
@@ -237,5 +248,4 @@ func (args *WorkloadIdentityArgs) validateAll() Violations {
 	for i, role := range args.RoleAssignments {
 		v.required(fmt.Sprintf("roleAssignments[%d].scope", i), role.Scope)
 	}
-	return v
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -44,9 +43,11 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 		return err
 	})
 	wantInputs(t, e.Get(t, "identity-identity"), map[string]any{"resourceName": "uai", "resourceGroupName": "group"})
-	wantInputs(t, e.Get(t, "identity-namespace"), map[string]any{"metadata.name": "ns", "metadata.labels": nil})
+	wantInputs(t, e.Get(t, "identity-namespace-ns"), map[string]any{
+		"metadata.name": "ns", "metadata.labels": map[string]any{"pod-security.kubernetes.io/enforce": "restricted"},
+	})
 	for account, credential := range map[string]string{"one": "ns_one", "two.x": "ns_two_x", "three": "ns_three"} {
-		wantInputs(t, e.Get(t, "identity-credential-"+account), map[string]any{
+		wantInputs(t, e.Get(t, "identity-credential-ns_"+account), map[string]any{
 			"federatedIdentityCredentialResourceName": credential,
 			"resourceName": "uai",
 			"issuer":       mockengine.IssuerURL,
@@ -54,7 +55,7 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 			"audiences[0]": "api://AzureADTokenExchange",
 			"audiences[1]": nil,
 		})
-		wantInputs(t, e.Get(t, "identity-account-"+account), map[string]any{
+		wantInputs(t, e.Get(t, "identity-account-ns_"+account), map[string]any{
 			"metadata.name":      account,
 			"metadata.namespace": "ns",
 			`metadata.annotations["azure.workload.identity/client-id"]`: "client-id",
@@ -69,7 +70,8 @@ func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", identityArgs())
 		return err
 	})
-	one, two, three := e.Get(t, "identity-credential-one"), e.Get(t, "identity-credential-two.x"), e.Get(t, "identity-credential-three")
+	one, two := e.Get(t, "identity-credential-ns_one"), e.Get(t, "identity-credential-ns_two.x")
+	three := e.Get(t, "identity-credential-ns_three")
 	if !two.WaitsFor(one) || !three.WaitsFor(two) {
 		t.Error("two credentials could be written at once")
 	}
@@ -100,12 +102,10 @@ func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *tes
 		_, err := newIdentity(ctx, "identity", twoClusters())
 		return err
 	})
-	for resource, credential := range map[string]string{
-		"one": "ns_one", "other_one": "other_one", "kube-system_external": "kube-system_external",
-	} {
+	for _, credential := range []string{"ns_one", "other_one", "kube-system_external"} {
 		namespace, account, _ := strings.Cut(credential, "_")
 		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/", "__north": "https://north/"} {
-			wantInputs(t, e.Get(t, "identity-credential-"+resource+issuer), map[string]any{
+			wantInputs(t, e.Get(t, "identity-credential-"+credential+issuer), map[string]any{
 				"federatedIdentityCredentialResourceName": credential + issuer,
 				"issuer":       url,
 				"subject":      "system:serviceaccount:" + namespace + ":" + account,
@@ -113,14 +113,16 @@ func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *tes
 			})
 		}
 	}
-	wantInputs(t, e.Get(t, "identity-account-one"), map[string]any{"metadata.name": "one", "metadata.namespace": "ns", "metadata.labels": nil})
+	wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{
+		"metadata.name": "one", "metadata.namespace": "ns", "metadata.labels": nil,
+	})
 	wantInputs(t, e.Get(t, "identity-account-other_one"), map[string]any{
 		"metadata.name": "one", "metadata.namespace": "other", "metadata.labels.team": "x", "metadata.annotations.a": "b",
 		`metadata.annotations["azure.workload.identity/client-id"]`: "client-id",
 	})
-	wantRegistered(t, e, "kubernetes:core/v1:ServiceAccount", "identity-account-one", "identity-account-other_one")
-	wantRegistered(t, e, "kubernetes:core/v1:Namespace", "identity-namespace", "identity-namespace-other")
-	for _, name := range []string{"identity-namespace", "identity-namespace-other"} {
+	wantRegistered(t, e, "kubernetes:core/v1:ServiceAccount", "identity-account-ns_one", "identity-account-other_one")
+	wantRegistered(t, e, "kubernetes:core/v1:Namespace", "identity-namespace-ns", "identity-namespace-other")
+	for _, name := range []string{"identity-namespace-ns", "identity-namespace-other"} {
 		wantInputs(t, e.Get(t, name), map[string]any{
 			`metadata.labels["pod-security.kubernetes.io/enforce"]`: "restricted", "metadata.labels.team": "x",
 		})
@@ -153,7 +155,7 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 	})
 	var previous string
 	for _, issuer := range []string{"", "__west", "__north"} {
-		for _, account := range []string{"one", "other_one", "kube-system_external", "other_default"} {
+		for _, account := range []string{"ns_one", "other_one", "kube-system_external", "other_default"} {
 			name := "identity-credential-" + account + issuer
 			if previous != "" && !e.Get(t, name).WaitsFor(e.Get(t, previous)) {
 				t.Errorf("%s does not wait for %s", name, previous)
@@ -165,7 +167,7 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 
 func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 	want := [][]string{
-		{"identity-namespace", "identity-account-one", "identity-credential-one", "identity-credential-one__west"},
+		{"identity-namespace-ns", "identity-account-ns_one", "identity-credential-ns_one", "identity-credential-ns_one__west"},
 		{"identity-namespace-other", "identity-account-other_one", "identity-credential-other_one", "identity-credential-other_one__north"},
 		{"identity-credential-kube-system_external", "identity-credential-kube-system_external__west"},
 		{"identity-namespace-other", "identity-credential-other_default"},
@@ -192,6 +194,117 @@ func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 			return nil
 		})
 	}
+}
+
+// TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed has the names of before: in the component's own namespace after the account alone.
+func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := newIdentity(ctx, "identity", twoClusters())
+		return err
+	})
+	for name, was := range map[string]string{
+		"identity-namespace-ns":                    "identity-namespace",
+		"identity-namespace-other":                 "",
+		"identity-account-ns_one":                  "identity-account-one",
+		"identity-account-other_one":               "",
+		"identity-credential-ns_one":               "identity-credential-one",
+		"identity-credential-ns_one__west":         "identity-credential-one__west",
+		"identity-credential-other_one__west":      "",
+		"identity-credential-kube-system_external": "",
+	} {
+		if got := strings.Join(aliasNames(e.Get(t, name)), ", "); got != was {
+			t.Errorf("%s is also known as %q, want %q", name, got, was)
+		}
+	}
+}
+
+// TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands has the namespace in the component's arguments and in the accounts'.
+func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) {
+	var names [2][]string
+	for i := range names {
+		args := identityArgs()
+		if i == 1 {
+			args.Namespace = ""
+			for j := range args.ServiceAccounts {
+				args.ServiceAccounts[j].Namespace = "ns"
+			}
+		}
+		e := &mockengine.Engine{}
+		run(t, e, func(ctx *pulumi.Context) error {
+			_, err := newIdentity(ctx, "identity", args)
+			return err
+		})
+		for _, one := range e.Resources() {
+			names[i] = append(names[i], one.URN)
+		}
+		slices.Sort(names[i])
+	}
+	if !slices.Equal(names[0], names[1]) {
+		t.Errorf("%v became %v", names[0], names[1])
+	}
+}
+
+func TestPodSecurity_IsRestrictedUnlessAsked(t *testing.T) {
+	for given, want := range map[components.PodSecurity]string{
+		"": "restricted", components.PodSecurityBaseline: "baseline", components.PodSecurityPrivileged: "privileged",
+	} {
+		args := twoClusters()
+		args.PodSecurity = given
+		e := &mockengine.Engine{}
+		run(t, e, func(ctx *pulumi.Context) error {
+			_, err := newIdentity(ctx, "identity", args)
+			return err
+		})
+		for _, namespace := range []string{"identity-namespace-ns", "identity-namespace-other"} {
+			wantInputs(t, e.Get(t, namespace), map[string]any{
+				`metadata.labels["pod-security.kubernetes.io/enforce"]`: want, "metadata.labels.team": "x",
+			})
+		}
+	}
+}
+
+func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := twoClusters()
+		args.Labels = map[string]string{"team": "all", "app": "shop"}
+		args.NamespaceLabels = map[string]string{"team": "namespaces"}
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	for name, want := range map[string]map[string]any{
+		// What is said of one kind, or of one account, wins.
+		"identity-namespace-ns":      {"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"},
+		"identity-namespace-other":   {"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"},
+		"identity-account-ns_one":    {"team": "all", "app": "shop"},
+		"identity-account-other_one": {"team": "x", "app": "shop"},
+	} {
+		wantInputs(t, e.Get(t, name), map[string]any{"metadata.labels": want})
+	}
+}
+
+func TestWorkloadIdentity_HandsOutTheIdentityThatItMade(t *testing.T) {
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		made, err := newIdentity(ctx, "made", identityArgs())
+		if err != nil {
+			return err
+		}
+		args := identityArgs()
+		args.IdentityName, args.ExistingIdentityID = "", pulumi.String(existingIdentity)
+		existing, err := newIdentity(ctx, "existing", args)
+		if err != nil {
+			return err
+		}
+		if existing.Identity != nil {
+			t.Error("an identity of others is handed out")
+		}
+		if made.Identity == nil {
+			t.Fatal("the identity is not handed out")
+		}
+		wantOutput(t, ctx, "its name", made.Identity.Name, "uai")
+		return nil
+	})
 }
 
 func roles() []components.RoleAssignmentArgs {
@@ -249,8 +362,8 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 			return nil
 		})
 		wantRegistered(t, e, "azure-native:managedidentity/v20230131:UserAssignedIdentity")
-		wantInputs(t, e.Get(t, "identity-credential-one"), map[string]any{"resourceGroupName": "group", "resourceName": "existing"})
-		wantInputs(t, e.Get(t, "identity-account-one"), map[string]any{
+		wantInputs(t, e.Get(t, "identity-credential-ns_one"), map[string]any{"resourceGroupName": "group", "resourceName": "existing"})
+		wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{
 			`metadata.annotations["azure.workload.identity/client-id"]`: "existing-client-id",
 		})
 	}
@@ -335,7 +448,7 @@ func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
 				return err
 			}
 			got := mockengine.Await(t, ctx, c.ServiceAccounts.Index(pulumi.Int(1)))
-			for _, want := range []string{"identity-credential-two.x", "identity-account-two.x"} {
+			for _, want := range []string{"identity-credential-ns_two.x", "identity-account-ns_two.x"} {
 				if !slices.Contains(resourceNames(got.Dependencies), want) {
 					t.Errorf("the name does not wait for %s", want)
 				}
@@ -344,7 +457,7 @@ func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
 				t.Errorf("dry run %t: got %v, known: %t", dryRun, got.Value, got.Known)
 			}
 			namespace := mockengine.Await(t, ctx, c.Namespace)
-			if namespace.Value != "ns" || !slices.Contains(resourceNames(namespace.Dependencies), "identity-namespace") {
+			if namespace.Value != "ns" || !slices.Contains(resourceNames(namespace.Dependencies), "identity-namespace-ns") {
 				t.Errorf("the namespace is %v, and waits for %v", namespace.Value, resourceNames(namespace.Dependencies))
 			}
 			return nil
@@ -353,17 +466,13 @@ func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
 }
 
 func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
-	made := make(chan struct{})
+	made := newMeeting(t)
 	e := &mockengine.Engine{Hold: func(name string) {
 		switch name {
 		case "identity-identity":
-			close(made)
+			made.arrive()
 		case "cluster-cluster":
-			select {
-			case <-made:
-			case <-time.After(20 * time.Second):
-				t.Error("the identity waits for the cluster")
-			}
+			made.await("the identity waits for the cluster")
 		}
 	}}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -372,11 +481,11 @@ func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
 			return err
 		}
 		args := identityArgs()
-		args.IssuerURL = cluster.IssuerURL
-		_, err = components.NewWorkloadIdentity(ctx, "identity", args, cluster.InCluster())
+		args.IssuerURL, args.Cluster = cluster.IssuerURL, cluster.Cluster
+		_, err = components.NewWorkloadIdentity(ctx, "identity", args)
 		return err
 	})
-	if !e.Get(t, "identity-credential-one").WaitsFor(e.Get(t, "cluster-cluster")) {
+	if !e.Get(t, "identity-credential-ns_one").WaitsFor(e.Get(t, "cluster-cluster")) {
 		t.Error("the credential does not wait for the cluster")
 	}
 }
@@ -393,7 +502,7 @@ func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
 		_, err = newIdentity(ctx, "identity", args)
 		return err
 	})
-	first, further := e.Get(t, "identity-credential-one"), e.Get(t, "identity-credential-one__west")
+	first, further := e.Get(t, "identity-credential-ns_one"), e.Get(t, "identity-credential-ns_one__west")
 	if cluster := e.Get(t, "cluster-cluster"); first.WaitsFor(cluster) || !further.WaitsFor(cluster) {
 		t.Errorf("the first cluster waits for the further one: %t, the further one's credential for it: %t",
 			first.WaitsFor(cluster), further.WaitsFor(cluster))
@@ -417,7 +526,7 @@ func TestExistingNamespaceIsNotCreated(t *testing.T) {
 			t.Errorf("%s was registered", one.Name)
 		}
 	}
-	wantInputs(t, e.Get(t, "identity-account-one"), map[string]any{"metadata.namespace": "ns"})
+	wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{"metadata.namespace": "ns"})
 }
 
 func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
@@ -426,7 +535,7 @@ func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", identityArgs())
 		return err
 	})
-	for _, name := range []string{"identity-namespace", "identity-account-one"} {
+	for _, name := range []string{"identity-namespace-ns", "identity-account-ns_one"} {
 		if got := e.Get(t, name).RPC.GetProvider(); !strings.Contains(got, "::identity-k8s::") {
 			t.Errorf("%s goes through %q", name, got)
 		}
@@ -528,6 +637,11 @@ func TestIdentityRules(t *testing.T) {
 		{"a label's key", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b/c": "x"} }},
 		{"a label's prefix", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"/b": "x"} }},
 		{"a label's value", "serviceAccounts[0].labels.a/b", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b": "x y"} }},
+		{"a label's key for all", "labels", func(a *args) { a.Labels = map[string]string{"a/b/c": "x"} }},
+		{"a label's value for all", "labels.a", func(a *args) { a.Labels = map[string]string{"a": "x y"} }},
+		{"the component's label for all", "labels", func(a *args) {
+			a.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}
+		}},
 		{"a standard that there is", "podSecurity", func(a *args) { a.PodSecurity = "strict" }},
 		{"a standard for an existing namespace", "podSecurity", func(a *args) { a.PodSecurity, a.CreateNamespace = "restricted", false }},
 		{"labels for an existing namespace", "namespaceLabels", func(a *args) {
@@ -565,8 +679,8 @@ func TestTwentyCredentialsAreAccepted(t *testing.T) {
 	for further, count := range []int{20, 10, 6, 5} {
 		args := identityArgs()
 		args.ServiceAccounts, args.AdditionalIssuers = accounts(count), issuers[:further]
-		if v := args.Validate(); len(v) > 0 {
-			t.Error(v)
+		if err := args.Validate(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -577,8 +691,8 @@ func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 	for i := range args.ServiceAccounts {
 		args.ServiceAccounts[i].Namespace = "ns"
 	}
-	if v := args.Validate(); len(v) > 0 {
-		t.Fatal(v)
+	if err := args.Validate(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -606,7 +720,7 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 		for _, name := range rapid.SliceOfNDistinct(label, 0, 2, rapid.ID).Draw(t, "issuers") {
 			args.AdditionalIssuers = append(args.AdditionalIssuers, components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)})
 		}
-		if len(args.Validate()) > 0 {
+		if args.Validate() != nil {
 			t.Skip("refused")
 		}
 		e := &mockengine.Engine{}
@@ -616,12 +730,18 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 		}); err != nil {
 			t.Fatal(err)
 		}
-		urns, credentials, subjects := map[string]bool{}, map[string]bool{}, map[string]bool{}
+		urns, known, credentials, subjects := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 		for _, one := range e.Resources() {
 			if urns[one.URN] {
 				t.Fatalf("%s is registered twice", one.URN)
 			}
 			urns[one.URN] = true
+			for _, name := range append(aliasNames(one), one.Name) {
+				if known[one.Type+" "+name] {
+					t.Fatalf("two are known as the %s %s", one.Type, name)
+				}
+				known[one.Type+" "+name] = true
+			}
 			if one.Type != "azure-native:managedidentity/v20230131:FederatedIdentityCredential" {
 				continue
 			}

@@ -24,26 +24,26 @@ type KeyArgs struct {
 	// Name of the key, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
 	// Type is RSA or EC, or RSA-HSM or EC-HSM for a key that never leaves a hardware security module, which takes a premium vault.
-	// Left out: RSA.
-	Type string `pulumi:"type,optional"`
-	// Size of an RSA key in bits: 2048, 3072 or 4096. Left out: 2048.
+	// Defaults to RSA.
+	Type KeyType `pulumi:"type,optional"`
+	// Size of an RSA key in bits: 2048, 3072 or 4096. Defaults to 2048.
 	Size int `pulumi:"size,optional"`
-	// Curve of an EC key: P-256, P-384 or P-521. Left out: P-256.
-	Curve string `pulumi:"curve,optional"`
+	// Curve of an EC key: P-256, P-384 or P-521. Defaults to P-256.
+	Curve KeyCurve `pulumi:"curve,optional"`
 	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey; or import
-	// alone for an RSA-HSM key that protects other keys on their way into the vault. Left out: all that the type allows, without
+	// alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the type allows, without
 	// import.
 	Operations []string `pulumi:"operations,optional"`
-	// NotBefore is when the key becomes valid. Left out: at once.
+	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. Left out: never.
+	// Expires is when the key's first version stops being valid, after NotBefore. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
-	// Enabled false keeps everybody from using the key. Left out: true.
+	// Enabled false keeps everybody from using the key. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
-	// Tags of the key: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Left out: none.
+	// Tags of the key: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
 	// Rotation has Azure make new versions of the key by itself. NotBefore, Expires and Enabled then are those of the first
-	// version, and a change of them is ignored, since every rotation changes them. Left out: none.
+	// version, and a change of them is ignored, since every rotation changes them. Defaults to none.
 	Rotation *KeyRotationArgs `pulumi:"rotation,optional"`
 }
 
@@ -56,10 +56,10 @@ type KeyRotationArgs struct {
 	// BeforeExpiry makes a new version so long before the last expires, at least 7 days, and at least 7 days after the last was
 	// made. Needs ExpiresAfter and the key's Expires.
 	BeforeExpiry string `pulumi:"beforeExpiry,optional"`
-	// ExpiresAfter is how long every new version is valid, at least 28 days. Left out: for ever.
+	// ExpiresAfter is how long every new version is valid, at least 28 days. Defaults to forever.
 	ExpiresAfter string `pulumi:"expiresAfter,optional"`
 	// NotifyBefore raises the Event Grid event KeyNearExpiry so long before a version expires, at least 7 days and less than
-	// ExpiresAfter. Needs ExpiresAfter and the key's Expires. Left out: Azure's default, 30 days, where versions expire.
+	// ExpiresAfter. Needs ExpiresAfter and the key's Expires. Defaults to Azure's default, 30 days, where versions expire.
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }
 
@@ -68,12 +68,12 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 	if err != nil {
 		return nil, err
 	}
-	kty := withDefault(k.Type, "RSA")
+	kty := withDefault(k.Type, KeyRSA)
 	properties := keyvault.KeyPropertiesArgs{Kty: pulumi.String(kty), RotationPolicy: rotationPolicy(k.Rotation)}
-	if strings.HasPrefix(kty, "RSA") {
+	if kty == KeyRSA || kty == KeyRSAHSM {
 		properties.KeySize = pulumi.Int(withDefault(k.Size, 2048))
 	} else {
-		properties.CurveName = pulumi.String(withDefault(k.Curve, "P-256"))
+		properties.CurveName = pulumi.String(withDefault(k.Curve, CurveP256))
 	}
 	if len(k.Operations) > 0 {
 		properties.KeyOps = pulumi.ToStringArray(k.Operations)
@@ -90,7 +90,7 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 		// A refresh brings in the attributes of the version that Azure made last. That is no reason to replace the key.
 		options = append(options, pulumi.IgnoreChanges([]string{"properties.attributes"}))
 	}
-	return keyvault.NewKey(ctx, name+"-key-"+k.Name, &keyvault.KeyArgs{
+	return c.api.newKey(ctx, name+"-key-"+k.Name, &keyvault.KeyArgs{
 		ResourceGroupName: vault.group,
 		VaultName:         vault.name,
 		KeyName:           pulumi.String(k.Name),
@@ -127,22 +127,22 @@ var (
 )
 
 // validateKey checks one key. hsm says whether the vault has hardware security modules, as far as that is known.
-func (v *Violations) validateKey(path string, k KeyArgs, hsm bool) {
-	kty := withDefault(k.Type, "RSA")
+func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
+	kty := withDefault(k.Type, KeyRSA)
 	switch kty {
-	case "RSA", "RSA-HSM":
+	case KeyRSA, KeyRSAHSM:
 		size := withDefault(k.Size, 2048)
 		v.check(size == 2048 || size == 3072 || size == 4096, path+".size", size, "2048, 3072, 4096")
 		v.check(k.Curve == "", path+".curve", k.Curve, "nothing for an RSA key")
-		v.validateOperations(path+".operations", k.Operations, rsaOperations, kty == "RSA-HSM")
-	case "EC", "EC-HSM":
-		v.oneOf(path+".curve", withDefault(k.Curve, "P-256"), "P-256", "P-384", "P-521")
+		v.validateOperations(path+".operations", k.Operations, rsaOperations, kty == KeyRSAHSM)
+	case KeyEC, KeyECHSM:
+		oneOf(v, path+".curve", withDefault(k.Curve, CurveP256), CurveP256, CurveP384, CurveP521)
 		v.check(k.Size == 0, path+".size", k.Size, "nothing for an EC key")
 		v.validateOperations(path+".operations", k.Operations, ecOperations, false)
 	default:
 		v.add(path+".type", k.Type, "RSA, EC, RSA-HSM, EC-HSM")
 	}
-	v.check(hsm || !strings.HasSuffix(kty, "-HSM"), path+".type", k.Type, "RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
+	v.check(hsm || kty != KeyRSAHSM && kty != KeyECHSM, path+".type", k.Type, "RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
 	v.validateDates(path, k.NotBefore, k.Expires)
 	v.validateTags(path+".tags", k.Tags)
 	if k.Rotation != nil {
@@ -152,7 +152,7 @@ func (v *Violations) validateKey(path string, k KeyArgs, hsm bool) {
 
 // validateOperations checks a key's operations: any of those allowed, each once, or import alone
 // (https://learn.microsoft.com/azure/key-vault/keys/byok-specification#generate-kek).
-func (v *Violations) validateOperations(path string, operations, allowed []string, importing bool) {
+func (v *violations) validateOperations(path string, operations, allowed []string, importing bool) {
 	if importing && len(operations) == 1 && operations[0] == "import" {
 		return
 	}
@@ -165,14 +165,14 @@ func (v *Violations) validateOperations(path string, operations, allowed []strin
 	}
 }
 
-func (v *Violations) validateRotation(keyPath string, k KeyArgs) {
+func (v *violations) validateRotation(keyPath string, k KeyArgs) {
 	path, r := keyPath+".rotation", k.Rotation
 	const one = "exactly one of after and beforeExpiry"
 	switch {
 	case r.After == "" && r.BeforeExpiry == "":
-		*v = append(*v, Violation{Path: path, Given: "neither after nor beforeExpiry", Allowed: one})
+		v.state(path, "neither after nor beforeExpiry", one)
 	case r.After != "" && r.BeforeExpiry != "":
-		*v = append(*v, Violation{Path: path, Given: "both after and beforeExpiry", Allowed: one})
+		v.state(path, "both after and beforeExpiry", one)
 	}
 	lifetime := v.days(path+".expiresAfter", r.ExpiresAfter, keyLifetimeMinDays)
 	after := v.days(path+".after", r.After, keyTriggerMinDays)
@@ -200,7 +200,7 @@ func (v *Violations) validateRotation(keyPath string, k KeyArgs) {
 }
 
 // days reads a duration of years, months and days that has at least so many days; nil if it is left out or wrong.
-func (v *Violations) days(path, text string, least int) *duration {
+func (v *violations) days(path, text string, least int) *duration {
 	if text == "" {
 		return nil
 	}

@@ -151,8 +151,8 @@ func TestShortestRotationIsAccepted(t *testing.T) {
 	} {
 		args := keyArgs()
 		args.Keys[0].Rotation = &r
-		if v := args.Validate(); len(v) > 0 {
-			t.Error(v)
+		if err := args.Validate(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -32,23 +32,28 @@ const objectNameRule = "1-127 letters, digits and dashes"
 
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
-// With ExistingVaultID, only Secrets, Keys and Protect can be given beside it. Without, ResourceGroupName, TenantID and NamePrefix are
-// required.
+// With ExistingVaultID, only APIVersion, Secrets, Keys and Protect can be given beside it. Without it, ResourceGroupName, TenantID
+// and NamePrefix are required.
 type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
-	// nothing about the vault itself is managed. It has to authorize by roles. Left out: a vault is created.
+	// nothing else about it is managed. It must authorize by roles. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
 	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another NamePrefix in the
 	// same update, since Azure keeps the name of the deleted one.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
-	// Location of the vault, such as eastus. Left out: the provider's location, or the resource group's. A change replaces the vault, as
-	// that of ResourceGroupName does.
+	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change replaces the
+	// vault, as a change of ResourceGroupName does.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint. Left out: none.
+	// Tags of the vault, and of its private endpoint. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
+	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through a
+	// parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to the other replaces
+	// nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from that day on it is refused.
+	// Defaults to 2024-11-01.
+	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
 	// letters, digits and single dashes, a letter first and no dash last. A change replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
@@ -58,36 +63,38 @@ type KeyVaultStackArgs struct {
 	// still knows the vault, its secrets and keys; the update then recovers them. A refresh forgets them, and what is in the vault
 	// that comes back then exists already: so take back the state of before it first (pulumi stack import). Azure does not
 	// recover roles on the vault (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out
-	// again and run pulumi up --refresh, which makes those of the stack anew, such as what mounts need. Left out: default.
-	CreateMode string `pulumi:"createMode,optional"`
-	// Sku is standard or premium, which has hardware security modules. Left out: standard.
-	Sku string `pulumi:"sku,optional"`
+	// again and run pulumi up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
+	CreateMode VaultCreateMode `pulumi:"createMode,optional"`
+	// Sku is standard or premium, which has hardware security modules. Defaults to standard.
+	Sku VaultSku `pulumi:"sku,optional"`
 	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at creation.
-	// Left out: 90.
+	// Defaults to 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
-	// PurgeProtection forbids to delete the vault for good before its retention ends. Azure can never switch it off again.
-	// Without Protect it makes a warning, since a destroy then leaves behind what nobody can remove. Left out: nothing is sent to
-	// Azure, which leaves it off.
+	// PurgeProtection prevents permanent deletion until the retention ends. Defaults to false, which is for development.
+	// Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a warning, since a destroy then
+	// leaves behind what nobody can remove.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
-	// PublicNetworkAccess is Enabled or Disabled. Left out: Enabled. Disabled leaves private endpoints as the only way in.
-	PublicNetworkAccess string `pulumi:"publicNetworkAccess,optional"`
-	// Network is the firewall for public access. Left out: nothing is filtered.
+	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development.
+	// Disabled leaves private endpoints as the only way in.
+	PublicNetworkAccess PublicNetworkAccess `pulumi:"publicNetworkAccess,optional"`
+	// Network is the firewall for public access. Defaults to none, which is for development: nothing is filtered.
 	Network *VaultNetworkArgs `pulumi:"network,optional"`
-	// PrivateEndpoint gives the vault an address in a virtual network. Left out: none.
+	// PrivateEndpoint gives the vault an address in a virtual network. Defaults to none.
 	PrivateEndpoint *PrivateEndpointArgs `pulumi:"privateEndpoint,optional"`
-	// LogAnalyticsWorkspaceID is the ARM id of the Log Analytics workspace that takes the vault's audit logs (AuditEvent and
-	// AzurePolicyEvaluationDetails) and metrics. Left out: they go nowhere.
+	// LogAnalyticsWorkspaceID is the workspace that takes the vault's audit logs. Defaults to none, which is for development.
+	// It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
-	// Lock puts a CanNotDelete lock on the vault. While it is there, Azure refuses to delete the vault and what Azure Resource
-	// Manager keeps on it, such as the role assignments of mounts; so take it off, in an update of its own, before a mount is
-	// removed or the stack is destroyed. It does not keep anybody from deleting single secrets and keys. Left out: no lock.
+	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development.
+	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the role
+	// assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is destroyed. It
+	// does not keep anybody from deleting single secrets and keys.
 	Lock bool `pulumi:"lock,optional"`
-	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys, and so to destroy the stack. Left out: it does
-	// not.
+	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for development.
+	// It also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
-	// Secrets to create in the vault, names unique without regard to case. Left out: none.
+	// Secrets to create in the vault, names unique without regard to case. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
-	// Keys to create in the vault, names unique without regard to case. Left out: none.
+	// Keys to create in the vault, names unique without regard to case. Defaults to none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
 }
 
@@ -99,6 +106,9 @@ type KeyVaultStackArgs struct {
 // endpoint, so roles and mounts that use them never come too early.
 type KeyVaultStack struct {
 	pulumi.ResourceState
+
+	// Vault is the vault itself, nil for an existing one.
+	Vault *keyvault.Vault
 
 	// VaultID is the vault's ARM id.
 	VaultID pulumi.StringOutput `pulumi:"vaultId"`
@@ -114,17 +124,19 @@ type KeyVaultStack struct {
 	SecretVersions pulumi.StringMapOutput `pulumi:"secretVersions"`
 	// KeyIDs are the keys' ARM ids by name.
 	KeyIDs pulumi.StringMapOutput `pulumi:"keyIds"`
+
+	api vaultAPI
 }
 
-// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns [Violations] before anything is
-// registered if arguments are invalid.
+// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a [ValidationError] before
+// anything is registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
 	if args == nil {
 		args = &KeyVaultStackArgs{}
 	}
-	violations := args.Validate()
+	violations := args.validate()
 	violations.requiredForVault(args)
-	if err := violations.Err(); err != nil {
+	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
@@ -141,6 +153,10 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	if err := c.warn(ctx, args); err != nil {
+		return nil, err
+	}
+	var err error
+	if c.api, err = newVaultAPI(ctx, args.APIVersion); err != nil {
 		return nil, err
 	}
 	vault, err := c.newVault(ctx, name, args)
@@ -170,8 +186,11 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 	return c, nil
 }
 
-// warn says what a destroy will leave behind.
+// warn says what a destroy will leave behind, and what Azure is about to stop serving.
 func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error {
+	if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
+		return err
+	}
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
@@ -211,21 +230,21 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}
 	properties := keyvault.VaultPropertiesArgs{
 		TenantId: args.TenantID,
-		Sku:      keyvault.SkuArgs{Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, "standard"))},
+		Sku:      keyvault.SkuArgs{Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, VaultSkuStandard))},
 		// The SDK's defaults are RBAC off and public access on, so both are always sent.
 		EnableRbacAuthorization:   pulumi.Bool(true),
 		EnableSoftDelete:          pulumi.Bool(true),
 		SoftDeleteRetentionInDays: pulumi.Int(withDefault(args.SoftDeleteRetentionDays, retentionMax)),
 		EnablePurgeProtection:     trueOrNothing(args.PurgeProtection),
-		PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, "Enabled")),
+		PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)),
 		NetworkAcls:               networkRules(args.Network),
 	}
-	if args.CreateMode == "recover" {
+	if args.CreateMode == VaultCreateRecover {
 		properties.CreateMode = keyvault.CreateModeRecover
 		// Before an update that says nothing about access policies the provider reads those of the vault, which is not there.
 		properties.AccessPolicies = keyvault.AccessPolicyEntryArray{}
 	}
-	vault, err := keyvault.NewVault(ctx, name+"-vault", &keyvault.VaultArgs{
+	vault, err := c.api.newVault(ctx, name+"-vault", &keyvault.VaultArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
 		VaultName:         pulumi.Sprintf("%s-%s", args.NamePrefix, suffix.Result),
@@ -235,8 +254,9 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	if err != nil {
 		return nil, fmt.Errorf("creating the vault: %w", err)
 	}
+	c.Vault = vault
 	vaultName := vault.Name
-	if args.CreateMode != "recover" {
+	if args.CreateMode != VaultCreateRecover {
 		vaultName = c.present(ctx, vault)
 	}
 	return &vaultRef{
@@ -251,12 +271,12 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulumi.StringOutput {
 	return pulumi.All(vault.ID(), vault.Name).ApplyT(func(all []any) (string, error) {
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)
-		parts := existingVaultID.FindStringSubmatch(id)
+		parts := vaultID.FindStringSubmatch(id)
 		if parts == nil {
 			return "", fmt.Errorf("the vault %s has the id %q, which is none of a vault", name, id)
 		}
-		_, err := keyvault.LookupVault(ctx, &keyvault.LookupVaultArgs{ResourceGroupName: parts[1], VaultName: parts[2]}, pulumi.Parent(c))
-		if err != nil {
+		asked := &keyvault.LookupVaultArgs{ResourceGroupName: parts[2], VaultName: parts[3]}
+		if err := c.api.lookUp(ctx, asked, pulumi.Parent(c)); err != nil {
 			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, recover it and what is in "+
 				"it: set createMode to recover and update, before any refresh; its resource group has to be there. If it was purged, refresh "+
 				"and update to make another", name, err)
@@ -322,9 +342,15 @@ func (c *KeyVaultStack) newSurroundings(
 	return contents, nil
 }
 
-// Validate checks every plain argument, and whether the Inputs are there that plain arguments need, and returns all violations.
-func (args *KeyVaultStackArgs) Validate() Violations {
-	var v Violations
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
+// missing.
+func (args *KeyVaultStackArgs) Validate() error {
+	return args.validate().err()
+}
+
+func (args *KeyVaultStackArgs) validate() violations {
+	var v violations
+	v.validateAPIVersion(args.APIVersion)
 	if args.ExistingVaultID == nil {
 		v.validateVault(args)
 	} else {
@@ -340,33 +366,36 @@ func (args *KeyVaultStackArgs) Validate() Violations {
 	for i, k := range args.Keys {
 		path := fmt.Sprintf("keys[%d]", i)
 		v.uniqueObject(names, path, k.Name)
-		v.validateKey(path, k, args.Sku == "premium" || args.ExistingVaultID != nil)
+		v.validateKey(path, k, args.Sku == VaultSkuPremium || args.ExistingVaultID != nil)
 	}
 	return v
 }
 
-func (v *Violations) validateVault(args *KeyVaultStackArgs) {
+func (v *violations) validateVault(args *KeyVaultStackArgs) {
 	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix", args.NamePrefix,
 		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
-	v.oneOf("createMode", withDefault(args.CreateMode, "default"), "default", "recover")
-	v.oneOf("sku", withDefault(args.Sku, "standard"), "standard", "premium")
+	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
+	oneOf(v, "sku", withDefault(args.Sku, VaultSkuStandard), VaultSkuStandard, VaultSkuPremium)
 	retention := withDefault(args.SoftDeleteRetentionDays, retentionMax)
 	v.check(retention >= retentionMin && retention <= retentionMax, "softDeleteRetentionDays", retention,
 		fmt.Sprintf("%d-%d days", retentionMin, retentionMax))
 	v.validateVaultNetwork(args)
 }
 
-// requiredForVault checks the Inputs that a new vault cannot do without.
-func (v *Violations) requiredForVault(args *KeyVaultStackArgs) {
+// requiredForVault checks that no Input is missing which the vault cannot do without.
+func (v *violations) requiredForVault(args *KeyVaultStackArgs) {
 	if args.ExistingVaultID != nil {
 		return
 	}
 	v.required("resourceGroupName", args.ResourceGroupName)
 	v.required("tenantId", args.TenantID)
+	if args.PrivateEndpoint != nil {
+		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
+	}
 }
 
 // uniqueObject checks the name of a secret or key; Key Vault compares names without regard to case.
-func (v *Violations) uniqueObject(seen map[string]bool, path, name string) {
+func (v *violations) uniqueObject(seen map[string]bool, path, name string) {
 	v.match(objectName, path+".name", name, objectNameRule)
 	v.check(!seen[strings.ToLower(name)], path+".name", name, "a name used once in the list, without regard to case")
 	seen[strings.ToLower(name)] = true

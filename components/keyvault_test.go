@@ -114,7 +114,7 @@ func TestLockComesLastAndGoesFirst(t *testing.T) {
 // fullArgs use everything that a new vault can have.
 func fullArgs() *components.KeyVaultStackArgs {
 	args := endpointArgs()
-	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: []string{"203.0.113.7"}}
+	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"})}
 	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
 	args.Lock, args.Protect, args.PurgeProtection = true, true, true
 	args.Secrets[0].Expires, args.Keys[0].Expires = "P90D", "P1Y"
@@ -143,6 +143,7 @@ func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
 	} {
 		args := vaultArgs()
 		args.PurgeProtection, args.Protect, args.SoftDeleteRetentionDays = c.purgeProtection, c.protect, 42
+		args.APIVersion = components.VaultAPI20260201 // of which nothing is warned
 		for _, dryRun := range []bool{false, true} {
 			e := &mockengine.Engine{DryRun: dryRun}
 			run(t, e, func(ctx *pulumi.Context) error {
@@ -379,8 +380,8 @@ func TestVaultRules(t *testing.T) {
 func TestLongestVaultNameIsAccepted(t *testing.T) {
 	args := vaultArgs()
 	args.NamePrefix = "abcdefghijklmnopq"
-	if v := args.Validate(); len(v) > 0 {
-		t.Fatal(v)
+	if err := args.Validate(); err != nil {
+		t.Fatal(err)
 	}
 	if got := len(args.NamePrefix + "-" + mockengine.Suffix); got != 24 {
 		t.Fatalf("the name has %d characters", got)
@@ -428,36 +429,38 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 // A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover it. With recover
 // nobody looks for it.
 func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
-	e := func() *mockengine.Engine {
-		return &mockengine.Engine{Answers: map[string]map[string]any{"azure-native:keyvault/v20241101:getVault": nil}}
-	}
-	gone := e()
-	err := gone.Run(func(ctx *pulumi.Context) error {
-		c, err := components.NewKeyVaultStack(ctx, "vault", fullArgs())
-		if err == nil {
-			ctx.Export("name", c.VaultName)
+	for version, module := range vaultModules {
+		e := func() *mockengine.Engine {
+			return &mockengine.Engine{Answers: map[string]map[string]any{module + "getVault": nil}}
 		}
-		return err
-	})
-	if err == nil || !strings.Contains(err.Error(), "createMode") {
-		t.Errorf("got error %v", err)
-	}
-	for _, one := range gone.Resources() {
-		if strings.HasPrefix(one.Name, "vault-secret-") || strings.HasPrefix(one.Name, "vault-key-") {
-			t.Errorf("%s is registered", one.Name)
+		args := fullArgs()
+		args.APIVersion = version
+		gone := e()
+		err := gone.Run(func(ctx *pulumi.Context) error {
+			c, err := components.NewKeyVaultStack(ctx, "vault", args)
+			if err == nil {
+				ctx.Export("name", c.VaultName)
+			}
+			return err
+		})
+		if err == nil || !strings.Contains(err.Error(), "createMode") {
+			t.Errorf("version %s: got error %v", version, err)
 		}
+		for _, one := range gone.Resources() {
+			if strings.HasPrefix(one.Name, "vault-secret-") || strings.HasPrefix(one.Name, "vault-key-") {
+				t.Errorf("version %s: %s is registered", version, one.Name)
+			}
+		}
+		args.CreateMode = "recover"
+		run(t, e(), func(ctx *pulumi.Context) error {
+			_, err := components.NewKeyVaultStack(ctx, "vault", args)
+			return err
+		})
 	}
-	args := fullArgs()
-	args.CreateMode = "recover"
-	run(t, e(), func(ctx *pulumi.Context) error {
-		_, err := components.NewKeyVaultStack(ctx, "vault", args)
-		return err
-	})
 }
 
 // A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
 func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
-	const lookup = "azure-native:keyvault/v20241101:getVault"
 	properties := func(rbac bool) map[string]any {
 		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
 	}
@@ -466,21 +469,25 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 		"access policies":      {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, preview := range []bool{true, false} {
-				e := &mockengine.Engine{DryRun: preview, Answers: map[string]map[string]any{lookup: answer}}
-				err := e.Run(func(ctx *pulumi.Context) error {
-					c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
-					if err == nil {
-						ctx.Export("uri", c.VaultURI)
+			for version, module := range vaultModules {
+				for _, preview := range []bool{true, false} {
+					e := &mockengine.Engine{DryRun: preview, Answers: map[string]map[string]any{module + "getVault": answer}}
+					err := e.Run(func(ctx *pulumi.Context) error {
+						args := existingVaultArgs()
+						args.APIVersion = version
+						c, err := components.NewKeyVaultStack(ctx, "vault", args)
+						if err == nil {
+							ctx.Export("uri", c.VaultURI)
+						}
+						return err
+					})
+					if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
+						t.Errorf("got error %v", err)
 					}
-					return err
-				})
-				if err == nil || !strings.Contains(err.Error(), "existingVaultId") {
-					t.Errorf("got error %v", err)
-				}
-				for _, one := range e.Resources() {
-					if one.RPC.GetCustom() {
-						t.Errorf("%s is registered", one.Name)
+					for _, one := range e.Resources() {
+						if one.RPC.GetCustom() {
+							t.Errorf("%s is registered", one.Name)
+						}
 					}
 				}
 			}

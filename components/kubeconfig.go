@@ -12,42 +12,46 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-const defaultLogin = "azurecli"
-
 // EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in Azure. Whoever runs
 // the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource group, or membership in an
-// admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin has to be in the PATH.
+// admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be in the PATH.
 type EntraArgs struct {
-	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster. Left out: only roles count.
-	AdminGroupIDs []string `pulumi:"adminGroupIds,optional"`
-	// TenantID is the Entra tenant of the users. Left out: that of the subscription.
+	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster, GUIDs. What is known late is
+	// checked then. Defaults to none: only roles count.
+	AdminGroupIDs pulumi.StringArrayInput `pulumi:"adminGroupIds,optional"`
+	// TenantID is the Entra tenant of the users. Defaults to the subscription's.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
 	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn and msi
 	// read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET, AZURE_TENANT_ID) from the
-	// environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Left out: azurecli.
-	Login string `pulumi:"login,optional"`
+	// environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Defaults to azurecli.
+	Login Login `pulumi:"login,optional"`
 }
+
+// adminGroups is what the groups of administrators have to keep to.
+var adminGroups = listRule{item: func(v *violations, path, group string) {
+	v.match(guid, path, group, "a group's object id, a GUID")
+}}
 
 func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrInput {
 	if entra == nil {
 		return nil
 	}
 	return containerservice.ManagedClusterAADProfileArgs{
-		Managed:             pulumi.Bool(true),
-		EnableAzureRBAC:     pulumi.Bool(true),
-		AdminGroupObjectIDs: pulumi.ToStringArray(entra.AdminGroupIDs), // an empty list takes those from before away
+		Managed:         pulumi.Bool(true),
+		EnableAzureRBAC: pulumi.Bool(true),
+		// An empty list takes away those from before.
+		AdminGroupObjectIDs: adminGroups.checked("entra.adminGroupIds", entra.AdminGroupIDs),
 		TenantID:            optionalInput(entra.TenantID),
 	}
 }
 
-func (v *Violations) validateEntra(entra *EntraArgs) {
+func (v *violations) validateEntra(entra *EntraArgs) {
 	if entra == nil {
 		return
 	}
-	for i, group := range entra.AdminGroupIDs {
-		v.match(guid, fmt.Sprintf("entra.adminGroupIds[%d]", i), group, "a group's object id, a GUID")
-	}
-	v.oneOf("entra.login", withDefault(entra.Login, defaultLogin), "azurecli", "workloadidentity", "spn", "msi")
+	adminGroups.plain(v, "entra.adminGroupIds", entra.AdminGroupIDs)
+	oneOf(v, "entra.login", withDefault(entra.Login, LoginAzureCLI),
+		LoginAzureCLI, LoginWorkloadIdentity, LoginServicePrincipal, LoginManagedIdentity)
 }
 
 // userKubeconfig asks for the kubeconfig once the cluster exists. Azure's answer is not marked secret.
@@ -78,7 +82,7 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, letBe bo
 		if entra.TenantID != nil {
 			tenantID = entra.TenantID
 		}
-		login := withDefault(entra.Login, defaultLogin)
+		login := withDefault(entra.Login, LoginAzureCLI)
 		kubeconfig = pulumi.All(kubeconfig, tenantID).ApplyT(func(all []any) (string, error) {
 			given := all[0].(string)
 			changed, err := withKubelogin(given, login, all[1].(string))
@@ -109,7 +113,7 @@ var errNoEntraUser = errors.New("reading the cluster's kubeconfig: none of its u
 
 // withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own kubeconfig has
 // kubelogin show a code to type in somewhere else. No error repeats what is in the file.
-func withKubelogin(kubeconfig, login, tenantID string) (string, error) {
+func withKubelogin(kubeconfig string, login Login, tenantID string) (string, error) {
 	var file kubeconfigFile
 	if err := yaml.Unmarshal([]byte(kubeconfig), &file); err != nil {
 		return "", errors.New("reading the cluster's kubeconfig: it is not one")
@@ -149,14 +153,14 @@ func signsInWithEntra(user map[string]any) bool {
 
 // kubeloginArgs follow kubelogin's own conversion: the Azure CLI knows its cloud and tenant, and refuses a tenant where it signed in
 // as a managed identity, so only a tenant that was asked for is passed on to it.
-func kubeloginArgs(user map[string]any, login, tenantID string) []string {
-	args := []string{"get-token", "--login", login, "--server-id", aksServerID}
+func kubeloginArgs(user map[string]any, login Login, tenantID string) []string {
+	args := []string{"get-token", "--login", string(login), "--server-id", aksServerID}
 	exec, _ := user["exec"].(map[string]any)
 	given, _ := exec["args"].([]any)
-	if login != "azurecli" {
+	if login != LoginAzureCLI {
 		args = append(args, "--environment", withDefault(argument(given, "--environment"), "AzurePublicCloud"))
 	}
-	if login == "spn" || login == "workloadidentity" {
+	if login == LoginServicePrincipal || login == LoginWorkloadIdentity {
 		tenantID = withDefault(tenantID, argument(given, "--tenant-id"))
 	}
 	if tenantID != "" {

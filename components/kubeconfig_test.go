@@ -82,8 +82,10 @@ func readExec(t *testing.T, kubeconfig string) []kubeconfigExec {
 func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
 	server := []string{"--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630"}
 	for _, test := range []struct {
-		name, kubeconfig, login, tenant string
-		more                            []string
+		name, kubeconfig string
+		login            Login
+		tenant           string
+		more             []string
 	}{
 		{"the CLI knows cloud and tenant", execKubeconfig, "azurecli", "", nil},
 		{"the CLI is told a tenant that was asked for", execKubeconfig, "azurecli", "given", []string{"--tenant-id", "given"}},
@@ -104,7 +106,7 @@ func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
 				t.Fatalf("%d users", len(users))
 			}
 			exec := users[0]
-			want := append(append([]string{"get-token", "--login", test.login}, server...), test.more...)
+			want := append(append([]string{"get-token", "--login", string(test.login)}, server...), test.more...)
 			if exec.Command != "kubelogin" || !reflect.DeepEqual(exec.Args, want) {
 				t.Errorf("got %s %v, want kubelogin %v", exec.Command, exec.Args, want)
 			}

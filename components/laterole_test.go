@@ -21,8 +21,9 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	const inCluster = `namespaces is forbidden: User "oid" cannot create resource "namespaces" in API group "" at the cluster scope: ` +
 		`User does not have access to the resource in Azure. Update role assignment to allow access.`
 	inSubnet := func(args *components.AksWithCsiArgs) {
-		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
-		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: pulumi.String(otherSubnet)}}
+		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet), "other": pulumi.String(otherSubnet)}
+		args.SystemPool = &components.NodePoolArgs{Subnet: "nodes"}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "other"}}
 	}
 	withEntra := func(args *components.AksWithCsiArgs) { args.Entra = &components.EntraArgs{Login: "spn"} }
 	for _, one := range []struct {
@@ -60,7 +61,7 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 				if err != nil {
 					return err
 				}
-				_, err = corev1.NewNamespace(ctx, "namespace", nil, c.InCluster())
+				_, err = corev1.NewNamespace(ctx, "namespace", nil, c.Cluster.Option())
 				return err
 			})
 			if (err == nil) != one.again {

@@ -22,24 +22,24 @@ var (
 
 // MaintenanceArgs are the times at which AKS may upgrade by itself (https://learn.microsoft.com/azure/aks/planned-maintenance).
 type MaintenanceArgs struct {
-	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Left out: at any time.
+	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Defaults to any time.
 	Upgrades *MaintenanceWindowArgs `pulumi:"upgrades,optional"`
 	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage, or none
-	// given. Left out: at any time.
+	// given. Defaults to any time.
 	NodeOS *MaintenanceWindowArgs `pulumi:"nodeOs,optional"`
 }
 
 // MaintenanceWindowArgs are hours that come back every week, or every few weeks.
 type MaintenanceWindowArgs struct {
 	// Weekday is Monday, Tuesday, Wednesday, Thursday, Friday, Saturday or Sunday. Required.
-	Weekday string `pulumi:"weekday"`
-	// IntervalWeeks is the number of weeks from one window to the next, 1-4. Left out: 1.
+	Weekday Weekday `pulumi:"weekday"`
+	// IntervalWeeks is the number of weeks from one window to the next, 1-4. Defaults to 1.
 	IntervalWeeks int `pulumi:"intervalWeeks,optional"`
-	// StartTime is 00:00-23:59, in the time that UTCOffset says. Left out: 02:00.
+	// StartTime is 00:00-23:59, in the time that UTCOffset says. Defaults to 02:00.
 	StartTime string `pulumi:"startTime,optional"`
-	// UTCOffset is the difference of StartTime to UTC, such as +05:30 or -07:00. Left out: +00:00.
+	// UTCOffset is the difference of StartTime to UTC, such as +05:30 or -07:00. Defaults to +00:00.
 	UTCOffset string `pulumi:"utcOffset,optional"`
-	// DurationHours is the window's length in hours, 4-24. Left out: 4.
+	// DurationHours is the window's length in hours, 4-24. Defaults to 4.
 	DurationHours int `pulumi:"durationHours,optional"`
 }
 
@@ -82,13 +82,14 @@ func (c *AksWithCsi) newMaintenance(ctx *pulumi.Context, name string, args *AksW
 }
 
 // validateUpgrades checks what AKS upgrades by itself, and when.
-func (v *Violations) validateUpgrades(args *AksWithCsiArgs) {
-	channel := withDefault(args.UpgradeChannel, "none")
-	v.oneOf("upgradeChannel", channel, "rapid", "stable", "patch", "node-image", "none")
+func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
+	channel := withDefault(args.UpgradeChannel, UpgradeNone)
+	oneOf(v, "upgradeChannel", channel, UpgradeRapid, UpgradeStable, UpgradePatch, UpgradeNodeImage, UpgradeNone)
 	if args.NodeOSUpgradeChannel != "" {
-		v.oneOf("nodeOsUpgradeChannel", args.NodeOSUpgradeChannel, "None", "Unmanaged", "SecurityPatch", "NodeImage")
+		oneOf(v, "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
+			NodeOSNone, NodeOSUnmanaged, NodeOSSecurityPatch, NodeOSNodeImage)
 		// https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image
-		v.check(channel != "node-image" || args.NodeOSUpgradeChannel == "NodeImage", "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
+		v.check(channel != UpgradeNodeImage || args.NodeOSUpgradeChannel == NodeOSNodeImage, "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
 			"NodeImage, or nothing, with the upgrade channel node-image")
 	}
 	v.validateVersion(args.KubernetesVersion, channel)
@@ -97,31 +98,31 @@ func (v *Violations) validateUpgrades(args *AksWithCsiArgs) {
 	}
 	if window := args.Maintenance.Upgrades; window != nil {
 		v.validateWindow("maintenance.upgrades", *window)
-		v.check(channel != "none", "upgradeChannel", channel, "rapid, stable, patch, node-image, since maintenance.upgrades is given")
+		v.check(channel != UpgradeNone, "upgradeChannel", channel, "rapid, stable, patch, node-image, since maintenance.upgrades is given")
 	}
 	if window := args.Maintenance.NodeOS; window != nil {
 		v.validateWindow("maintenance.nodeOs", *window)
-		v.check(args.NodeOSUpgradeChannel != "None" && args.NodeOSUpgradeChannel != "Unmanaged", "nodeOsUpgradeChannel",
+		v.check(args.NodeOSUpgradeChannel != NodeOSNone && args.NodeOSUpgradeChannel != NodeOSUnmanaged, "nodeOsUpgradeChannel",
 			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, since maintenance.nodeOs is given")
 	}
 }
 
 // validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS goes back
 // to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
-func (v *Violations) validateVersion(version, channel string) {
+func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 	switch {
 	case version == "":
-	case channel == "rapid" || channel == "stable":
-		v.add("kubernetesVersion", version, "nothing with the upgrade channel "+channel+", which chooses the version")
-	case channel == "patch":
+	case channel == UpgradeRapid || channel == UpgradeStable:
+		v.add("kubernetesVersion", version, "nothing with the upgrade channel "+string(channel)+", which chooses the version")
+	case channel == UpgradePatch:
 		v.match(minorVersion, "kubernetesVersion", version, "a minor version such as 1.34 with the upgrade channel patch, which chooses the rest")
 	default:
 		v.match(kubernetesVersion, "kubernetesVersion", version, "a version such as 1.34 or 1.34.1")
 	}
 }
 
-func (v *Violations) validateWindow(path string, w MaintenanceWindowArgs) {
-	v.oneOf(path+".weekday", w.Weekday, "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+func (v *violations) validateWindow(path string, w MaintenanceWindowArgs) {
+	oneOf(v, path+".weekday", w.Weekday, Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday)
 	weeks := withDefault(w.IntervalWeeks, 1)
 	v.check(weeks >= 1 && weeks <= 4, path+".intervalWeeks", weeks, "1-4 weeks")
 	v.match(timeOfDay, path+".startTime", withDefault(w.StartTime, defaultWindowStart), "00:00-23:59")

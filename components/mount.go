@@ -2,12 +2,10 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -21,9 +19,6 @@ const (
 	maxClassName = 253 - 2*(maxPodName+1)
 	maxPodName   = 63
 )
-
-// publicCloud is what the provider is started with by default, and assumes if the class names no cloud.
-const publicCloud = "AzurePublicCloud"
 
 // The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client id.
 var (
@@ -43,20 +38,25 @@ type SecretMountArgs struct {
 	ClientID pulumi.StringInput `pulumi:"clientId"`
 	// PrincipalID is the same identity as roles know it. Required unless Access is none.
 	PrincipalID pulumi.StringInput `pulumi:"principalId,optional"`
-	// Namespace of the class and of the pods that mount it. Required.
-	Namespace pulumi.StringInput `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod, of the probe, and of the specs given to [AddMount]. It
+	// Cluster is where the class and the pods are created: [AksWithCsi.Cluster], or [WorkloadIdentity.Cluster] for a namespace that an
+	// identity creates. Only they wait for it. Defaults to the Kubernetes provider in the component's options, for which all of the
+	// component waits.
+	Cluster Cluster `pulumi:"-"`
+	// Namespace of the class and of the pods that mount it, a DNS label. Required. A change replaces them.
+	Namespace string `pulumi:"namespace"`
+	// ServiceAccountName is the service account of the test pod, of the probe, and of pod specs that podmount adds the mount to. It
 	// must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
-	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Left out: Pulumi names it.
+	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that Pulumi makes.
 	ClassName string `pulumi:"className,optional"`
-	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Left out:
-	// secrets-store.
+	// Labels of the class, and of the test pod and the probe. Defaults to none.
+	Labels map[string]string `pulumi:"labels,optional"`
+	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Defaults to secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
 	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does not name
-	// the public cloud, which the provider assumes unless the cluster set it up otherwise. Left out: AzurePublicCloud.
-	CloudName string `pulumi:"cloudName,optional"`
+	// the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to AzurePublicCloud.
+	CloudName Cloud `pulumi:"cloudName,optional"`
 	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
 	Objects []ObjectArgs `pulumi:"objects"`
 	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault Reader for
@@ -64,18 +64,18 @@ type SecretMountArgs struct {
 	// which is wider, since the identity may then read every secret of the vault, or the metadata of all that is in it; none is
 	// that somebody else grants it, and VaultID and PrincipalID are not used. Two mounts of one object by one identity would
 	// assign one role twice, which Azure refuses: give the second none. Vault suits a vault of the workload's own with many
-	// objects, since a subscription has at most 4000 role assignments. Left out: object.
-	Access string `pulumi:"access,optional"`
+	// objects, since a subscription has at most 4000 role assignments. Defaults to object.
+	Access Access `pulumi:"access,optional"`
 	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files: environment
-	// variables, see [Env], and an Ingress. Left out: none.
+	// variables and an Ingress. Defaults to none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
 	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions of
 	// secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not
-	// values: whoever may see the pods sees a digest of them. Left out: none.
+	// values: whoever may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
-	// TestPod adds a pod that shows the files. Left out: none.
+	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
-	// Probe adds a Deployment that is ready while the files are there. Left out: none.
+	// Probe adds a Deployment that is ready while the files are there. Defaults to none.
 	Probe *ProbeArgs `pulumi:"probe,optional"`
 }
 
@@ -87,49 +87,56 @@ func (args *SecretMountArgs) Files() []string {
 	return files
 }
 
-// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume. [AddMount] puts
-// it into a pod's spec; [Volume] and [VolumeMount] are its parts, and [Env] takes variables from its Kubernetes Secrets.
-//
-// Its Kubernetes objects go through the Kubernetes provider in the component's options ([AksWithCsi.InCluster], pulumi.Provider or
-// pulumi.Providers, or a parent's); without one it returns an error, so that nothing lands in whatever cluster the machine's kubeconfig points at.
+// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume. Package podmount
+// puts it into a pod's spec; in other languages, Volume, PodLabels and PodAnnotations do.
 //
 // A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the volume
 // need an await timeout above it.
 type SecretMount struct {
 	pulumi.ResourceState
-	withObjects
 
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
 	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the roles
 	// exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the volume, too.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
+	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses it is created
+	// after the roles and the class, and deleted before them. Its service account must be one that may act as the mount's identity.
+	Volume pulumi.MapOutput `pulumi:"volume"`
+	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label azure.workload.identity/use,
+	// which has AKS put a token of the service account into them (https://learn.microsoft.com/azure/aks/workload-identity-overview).
+	// The mount itself needs none.
+	PodLabels pulumi.StringMapOutput `pulumi:"podLabels"`
+	// PodAnnotations are for the pod template of a workload that must restart when what it mounts changes: because it reads its files
+	// only at start, or has environment variables from SyncedSecrets. They have the key keyvault-aks/checksum, whose value is the
+	// SHA-256 of the class and of the arguments' Versions, so it changes with any of them, and Kubernetes rolls the workload out.
+	// Without Versions it sees what is mounted change, but not a new version in the vault.
+	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
-	volumeName         string
-	serviceAccountName pulumi.StringInput
-	podAnnotations     pulumi.StringMapOutput
-	secrets            map[string]syncedSecret
+	args    SecretMountArgs
+	objects objects
 }
 
-// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns [Violations] before
-// anything is registered if arguments are invalid. Violations of Inputs, which are known later, fail the class and the roles: at
-// preview if they are known then.
+// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a [ValidationError] before
+// anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to. Violations of
+// Inputs, which are known later, fail the class and the roles: at preview if they are known then.
 func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
 	if args == nil {
 		args = &SecretMountArgs{}
 	}
-	if err := args.validateAll().Err(); err != nil {
+	violations := args.validate()
+	violations.requiredForMount(args)
+	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
 
-	c := &SecretMount{
-		volumeName:         withDefault(args.VolumeName, defaultVolumeName),
-		serviceAccountName: args.ServiceAccountName,
-	}
+	c := &SecretMount{args: *args}
+	c.args.VolumeName = withDefault(args.VolumeName, defaultVolumeName)
 	if err := ctx.RegisterComponentResourceV2(secretMountType, name, args.inputs(), c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	if err := c.placeObjects(name, c); err != nil {
+	var err error
+	if c.objects, err = placeObjects(ctx, name, c, args.Cluster); err != nil {
 		return nil, err
 	}
 	if err := c.logAccess(ctx, args); err != nil {
@@ -143,13 +150,11 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 	if err != nil {
 		return nil, err
 	}
-	class, className, err := c.newClass(ctx, name, args, spec)
+	class, err := c.newClass(ctx, name, args, spec)
 	if err != nil {
 		return nil, err
 	}
-	c.SecretProviderClass = after(ctx, className, append(roles, class)...)
-	c.podAnnotations = checksumAnnotations(spec, args.Versions)
-	c.setSyncedSecrets(ctx, args.SyncSecrets, append(roles, class))
+	c.setOutputs(ctx, spec, class, append(roles, class))
 	if args.TestPod != nil {
 		if err := c.newTestPod(ctx, name, args); err != nil {
 			return nil, fmt.Errorf("creating the test pod: %w", err)
@@ -160,18 +165,52 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 			return nil, fmt.Errorf("creating the probe: %w", err)
 		}
 	}
-	outputs := pulumi.Map{"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets}
+	outputs := pulumi.Map{
+		"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets,
+		"volume": c.Volume, "podLabels": c.PodLabels, "podAnnotations": c.PodAnnotations,
+	}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)
 	}
 	return c, nil
 }
 
+// Args returns the arguments that the mount was made with. VolumeName has its default if it was left out.
+func (c *SecretMount) Args() SecretMountArgs {
+	return c.args
+}
+
+// setOutputs has everything that pods use resolve once the class and the roles exist.
+func (c *SecretMount) setOutputs(ctx *pulumi.Context, spec pulumi.Map, class *object, ready []pulumi.Resource) {
+	c.SecretProviderClass = after(ctx, class.name(), ready...)
+	secrets := pulumi.ToStringArray(names(c.args.SyncSecrets, func(s SyncSecretArgs) string { return s.Name }))
+	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), secrets.ToStringArrayOutput(), ready...).(pulumi.StringArrayOutput)
+	c.Volume = c.volume().ToMapOutput()
+	c.PodLabels = pulumi.ToStringMap(podLabels()).ToStringMapOutput()
+	c.PodAnnotations = checksumAnnotations(spec, c.args.Versions)
+}
+
+// volume is the volume of a pod, read-only.
+func (c *SecretMount) volume() pulumi.Map {
+	return pulumi.Map{
+		"name": pulumi.String(c.args.VolumeName),
+		"csi": pulumi.Map{
+			"driver":           pulumi.String("secrets-store.csi.k8s.io"),
+			"readOnly":         pulumi.Bool(true),
+			"volumeAttributes": pulumi.StringMap{"secretProviderClass": c.SecretProviderClass},
+		},
+	}
+}
+
+func podLabels() map[string]string {
+	return map[string]string{"azure.workload.identity/use": "true"}
+}
+
 // inputs are what the state shows of the arguments. The namespace is not among them: the roles would wait for it, and so for the cluster.
 func (args *SecretMountArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
 		"clientId": args.ClientID,
-		"objects":  pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return o.Type + "/" + o.Name })),
+		"objects":  pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return string(o.Type) + "/" + o.Name })),
 	}
 	if args.VaultID != nil {
 		inputs["vaultId"] = args.VaultID
@@ -179,26 +218,17 @@ func (args *SecretMountArgs) inputs() pulumi.Map {
 	return inputs
 }
 
-// newClass registers the class. It returns its name as well: the class's type would be in a method's signature, see podspec.go.
-func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (
-	pulumi.Resource, pulumi.StringOutput, error,
-) {
-	class, err := apiextensions.NewCustomResource(ctx, name+"-class", &apiextensions.CustomResourceArgs{
-		ApiVersion: pulumi.String("secrets-store.csi.x-k8s.io/v1"),
-		Kind:       pulumi.String("SecretProviderClass"),
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      optional(args.ClassName),
-			Namespace: args.Namespace.ToStringOutput().ToStringPtrOutput(),
-			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict with him
-			// that no run gets over (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
-			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
-		},
-		OtherFields: kubernetes.UntypedArgs{"spec": spec},
-	}, c.object(deletedAtOnce)...)
-	if err != nil {
-		return nil, pulumi.StringOutput{}, fmt.Errorf("creating the secret provider class: %w", err)
-	}
-	return class, class.Metadata.Name().Elem(), nil
+// newClass registers the class.
+func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (*object, error) {
+	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
+		"metadata": metadata{
+			name: args.ClassName, namespace: pulumi.String(args.Namespace), labels: args.Labels,
+			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict that no run gets
+			// over (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
+			annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
+		}.input(),
+		"spec": spec,
+	}, deletedAtOnce)
 }
 
 // classSpec is the class's spec as the driver and the provider read it.
@@ -214,7 +244,7 @@ func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
 		"tenantID":     checked(args.TenantID, "tenantId", identifier, "a tenant id"),
 		"objects":      pulumi.String(objects),
 	}
-	if args.CloudName != "" && args.CloudName != publicCloud {
+	if args.CloudName != "" && args.CloudName != AzurePublicCloud {
 		parameters["cloudName"] = pulumi.String(args.CloudName)
 	}
 	spec := pulumi.Map{"provider": pulumi.String("azure"), "parameters": parameters}
@@ -224,43 +254,36 @@ func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
 	return spec, nil
 }
 
-// setSyncedSecrets fills what Env and the output tell of the Secrets, once the resources exist.
-func (c *SecretMount) setSyncedSecrets(ctx *pulumi.Context, secrets []SyncSecretArgs, resources []pulumi.Resource) {
-	list := pulumi.ToStringArray(names(secrets, func(s SyncSecretArgs) string { return s.Name })).ToStringArrayOutput()
-	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), list, resources...).(pulumi.StringArrayOutput)
-	c.secrets = map[string]syncedSecret{}
-	for _, s := range secrets {
-		c.secrets[s.Name] = syncedSecret{
-			name: after(ctx, pulumi.String(s.Name).ToStringOutput(), resources...),
-			keys: names(s.Data, func(d SyncDataArgs) string { return d.Key }),
-		}
-	}
-}
-
 // checked holds an input against a rule as soon as it is known. The value is not repeated, since it may be secret.
 func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed string) pulumi.StringOutput {
 	return input.ToStringOutput().ApplyT(func(given string) (string, error) {
 		if !rule.MatchString(given) {
-			return "", Violations{{Path: path, Given: "something else", Allowed: allowed}}
+			return "", invalid(path, "an invalid value (not shown)", allowed)
 		}
 		return given, nil
 	}).(pulumi.StringOutput)
 }
 
-// Validate checks every plain argument and returns all violations. A mount without any shows exactly its files: those of
-// [SecretMountArgs.Files], and of version histories what the vault has.
-func (args *SecretMountArgs) Validate() Violations {
-	var v Violations
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
+// missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files], and of version histories what the vault has.
+func (args *SecretMountArgs) Validate() error {
+	return args.validate().err()
+}
+
+func (args *SecretMountArgs) validate() violations {
+	var v violations
+	v.dnsLabel("namespace", args.Namespace)
+	v.validateLabels("labels", args.Labels, append(slices.Sorted(maps.Keys(podLabels())), probeLabel)...)
 	if args.ClassName != "" {
 		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className", args.ClassName,
 			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxClassName))
 	}
 	v.dnsLabel("volumeName", withDefault(args.VolumeName, defaultVolumeName))
 	if args.CloudName != "" {
-		v.oneOf("cloudName", args.CloudName, publicCloud, "AzureUSGovernmentCloud", "AzureChinaCloud")
+		oneOf(&v, "cloudName", args.CloudName, AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud)
 	}
 	v.validateObjects("objects", args.Objects)
-	v.oneOf("access", withDefault(args.Access, accessObject), accessObject, accessVault, accessNone)
+	oneOf(&v, "access", withDefault(args.Access, AccessObject), AccessObject, AccessVault, AccessNone)
 	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
@@ -271,10 +294,9 @@ func (args *SecretMountArgs) Validate() Violations {
 	return v
 }
 
-// validateAll is Validate and that no input is missing.
-func (args *SecretMountArgs) validateAll() Violations {
-	v := args.Validate()
-	needsRoles := args.Access != accessNone
+// requiredForMount checks that no Input is missing which the mount cannot do without.
+func (v *violations) requiredForMount(args *SecretMountArgs) {
+	needsRoles := args.Access != AccessNone
 	if needsRoles {
 		v.required("vaultId", args.VaultID)
 	}
@@ -284,15 +306,13 @@ func (args *SecretMountArgs) validateAll() Violations {
 	if needsRoles {
 		v.required("principalId", args.PrincipalID)
 	}
-	v.required("namespace", args.Namespace)
 	if args.TestPod != nil || args.Probe != nil {
 		v.required("serviceAccountName", args.ServiceAccountName)
 	}
-	return v
 }
 
 // podName checks the name of a pod that mounts the class.
-func (v *Violations) podName(path, given string) {
+func (v *violations) podName(path, given string) {
 	v.check(len(given) <= maxPodName && dnsSubdomain.MatchString(given), path, given,
 		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxPodName))
 }

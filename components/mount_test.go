@@ -1,13 +1,14 @@
 package components_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"gopkg.in/yaml.v3"
 
@@ -24,7 +25,7 @@ func mountArgs() *components.SecretMountArgs {
 		TenantID:           pulumi.String(mockengine.TenantID),
 		ClientID:           pulumi.String("client"),
 		PrincipalID:        pulumi.String("principal"),
-		Namespace:          pulumi.String("ns"),
+		Namespace:          "ns",
 		ServiceAccountName: pulumi.String("sa"),
 		ClassName:          "class",
 		Objects: []components.ObjectArgs{
@@ -139,38 +140,30 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 }
 
 func TestVolumeComesAfterRolesAndClass(t *testing.T) {
-	e := &mockengine.Engine{}
-	args := mountArgs()
-	args.TestPod, args.VolumeName = nil, "store"
-	run(t, e, func(ctx *pulumi.Context) error {
-		c, err := newMount(ctx, "mount", args)
-		if err != nil {
-			return err
-		}
-		_, err = corev1.NewPod(ctx, "pod", &corev1.PodArgs{Spec: corev1.PodSpecArgs{
-			Containers: corev1.ContainerArray{corev1.ContainerArgs{
-				Name:         pulumi.String("main"),
-				VolumeMounts: corev1.VolumeMountArray{components.VolumeMount(c, "/secrets")},
-			}},
-			Volumes: corev1.VolumeArray{components.Volume(c)},
-		}})
-		return err
-	})
-	pod := e.Get(t, "pod")
-	wantInputs(t, pod, map[string]any{
-		"spec.volumes[0].name":                                     "store",
-		"spec.volumes[0].csi.driver":                               "secrets-store.csi.k8s.io",
-		"spec.volumes[0].csi.readOnly":                             true,
-		"spec.volumes[0].csi.volumeAttributes.secretProviderClass": "class",
-		"spec.containers[0].volumeMounts[0].name":                  "store",
-		"spec.containers[0].volumeMounts[0].mountPath":             "/secrets",
-		"spec.containers[0].volumeMounts[0].readOnly":              true,
-		"spec.containers[0].volumeMounts[0].subPath":               nil,
-	})
-	for _, name := range []string{"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert"} {
-		if !pod.WaitsFor(e.Get(t, name)) {
-			t.Errorf("a pod that uses the volume does not wait for %s", name)
-		}
+	for _, dryRun := range []bool{false, true} {
+		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
+			args := mountArgs()
+			args.TestPod, args.VolumeName = nil, "store"
+			c, err := newMount(ctx, "mount", args)
+			if err != nil {
+				return err
+			}
+			got := mockengine.Await(t, ctx, c.Volume)
+			want := map[string]any{"name": "store", "csi": map[string]any{
+				"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+				"volumeAttributes": map[string]string{"secretProviderClass": "class"},
+			}}
+			// The engine of a preview has the class say nothing, not even its name.
+			if got.Known == dryRun || got.Secret || !dryRun && !reflect.DeepEqual(got.Value, want) {
+				t.Errorf("dry run %t: got %v, known: %t, secret: %t, want %v", dryRun, got.Value, got.Known, got.Secret, want)
+			}
+			for _, name := range []string{"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert"} {
+				if !slices.Contains(resourceNames(got.Dependencies), name) {
+					t.Errorf("dry run %t: a pod that uses the volume does not wait for %s", dryRun, name)
+				}
+			}
+			return nil
+		})
 	}
 }
 
@@ -266,7 +259,7 @@ func TestAMountThatOthersGrantNeedsNoVaultIDAndNoPrincipal(t *testing.T) {
 }
 
 func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
-	for given, want := range map[string]any{
+	for given, want := range map[components.Cloud]any{
 		"AzurePublicCloud": nil, "AzureUSGovernmentCloud": "AzureUSGovernmentCloud", "AzureChinaCloud": "AzureChinaCloud",
 	} {
 		args := mountArgs()
@@ -293,6 +286,14 @@ func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
 func TestMountRules(t *testing.T) {
 	type args = components.SecretMountArgs
 	testRules(t, mountArgs, (*args).Validate, []rule[args]{
+		{"a namespace is needed", "namespace", func(a *args) { a.Namespace = "" }},
+		{"a namespace has no dot", "namespace", func(a *args) { a.Namespace = "my.ns" }},
+		{"a label's key", "labels", func(a *args) { a.Labels = map[string]string{"a b": ""} }},
+		{"a label's value", "labels.a", func(a *args) { a.Labels = map[string]string{"a": "b c"} }},
+		{"the label of workload identity", "labels", func(a *args) {
+			a.Labels = map[string]string{"azure.workload.identity/use": "false"}
+		}},
+		{"the label of the probe", "labels", func(a *args) { a.Labels = map[string]string{"app.kubernetes.io/name": "mine"} }},
 		{"a class's name", "className", func(a *args) { a.ClassName = "My Class" }},
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},
 		{"a pod's name", "testPod.name", func(a *args) { a.TestPod.Name = "Pod" }},
@@ -318,9 +319,9 @@ func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
 			Probe:       &components.ProbeArgs{Name: "P"},
 		})
 		return err
-	}, "cloudName", "objects[0].type", "objects[0].versionHistory", "objects[1].encoding", "objects[1]", "access",
+	}, "namespace", "cloudName", "objects[0].type", "objects[0].versionHistory", "objects[1].encoding", "objects[1]", "access",
 		"syncSecrets[0].name", "syncSecrets[0].data[0].key", "syncSecrets[0].data[0].file", "probe.name",
-		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "namespace", "serviceAccountName")
+		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName")
 }
 
 func TestPodsNeedAServiceAccount(t *testing.T) {
@@ -358,4 +359,99 @@ func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
+	e := runMount(t, fullMountArgs())
+	outputs := e.Get(t, "mount").Outputs
+	for key, want := range map[resource.PropertyKey]any{
+		"secretProviderClass": "class",
+		"syncedSecrets":       []any{"app", "web-tls"},
+		"podLabels":           map[string]any{"azure.workload.identity/use": "true"},
+		"volume": map[string]any{"name": "secrets-store", "csi": map[string]any{
+			"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": map[string]any{"secretProviderClass": "class"},
+		}},
+	} {
+		if got := outputs[key]; !got.DeepEquals(resource.NewPropertyValue(want)) {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+	}
+	// Those of the probe, which restarts with what it mounts.
+	if got, want := outputs["podAnnotations"], e.Get(t, "mount-probe").At("spec.template.metadata.annotations"); !got.DeepEquals(*want) {
+		t.Errorf("podAnnotations are %v, the probe's %v", got, want)
+	}
+}
+
+func TestSecretMount_KeepsItsArguments(t *testing.T) {
+	for given, want := range map[string]string{"": "secrets-store", "store": "store"} {
+		run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+			args := fullMountArgs()
+			args.VolumeName = given
+			c, err := newMount(ctx, "mount", args)
+			if err != nil {
+				return err
+			}
+			wanted := *fullMountArgs()
+			wanted.VolumeName = want
+			if got := c.Args(); !reflect.DeepEqual(got, wanted) {
+				t.Errorf("the arguments are %+v, want %+v", got, wanted)
+			}
+			return nil
+		})
+	}
+}
+
+func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
+	args := fullMountArgs()
+	args.Labels = map[string]string{"team": "payments", "example.com/app": "shop"}
+	e := runMount(t, args)
+	labels := func(more map[string]any) map[string]any {
+		all := map[string]any{"team": "payments", "example.com/app": "shop"}
+		maps.Copy(all, more)
+		return all
+	}
+	wantInputs(t, e.Get(t, "mount-class"), map[string]any{"metadata.labels": labels(nil)})
+	wantInputs(t, e.Get(t, "mount-test-pod"), map[string]any{
+		"metadata.labels": labels(map[string]any{"azure.workload.identity/use": "true"}),
+	})
+	probe := map[string]any{"app.kubernetes.io/name": "keyvault-probe"}
+	wantInputs(t, e.Get(t, "mount-probe"), map[string]any{
+		"metadata.labels": labels(probe),
+		// Kubernetes refuses to change it, so it has no labels that may change.
+		"spec.selector.matchLabels": probe,
+		"spec.template.metadata.labels": labels(map[string]any{
+			"app.kubernetes.io/name": "keyvault-probe", "azure.workload.identity/use": "true",
+		}),
+	})
+	wantInputs(t, runMount(t, fullMountArgs()).Get(t, "mount-class"), map[string]any{"metadata.labels": nil})
+}
+
+func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
+	args := fullMountArgs()
+	args.ClassName = ""
+	e := runMount(t, args)
+	wantInputs(t, e.Get(t, "mount-class"), map[string]any{"metadata.name": nil})
+	const named = "mount-class-auto"
+	wantInputs(t, e.Get(t, "mount-test-pod"), map[string]any{"spec.volumes[0].csi.volumeAttributes.secretProviderClass": named})
+	wantInputs(t, e.Get(t, "mount-probe"), map[string]any{
+		"spec.template.spec.volumes[0].csi.volumeAttributes.secretProviderClass": named,
+	})
+	if got := e.Get(t, "mount").Outputs["secretProviderClass"]; got.V != named {
+		t.Errorf("the class is called %v", got)
+	}
+}
+
+// TestSecretMount_TriesAgainWhatAForeignClusterRefuses has a cluster that the component knows nothing of refuse an object for want of a role.
+func TestSecretMount_TriesAgainWhatAForeignClusterRefuses(t *testing.T) {
+	const late = "User does not have access to the resource in Azure. Update role assignment to allow access."
+	for refusal, again := range map[string]bool{late: true, "secretproviderclasses is forbidden": false} {
+		e := &mockengine.Engine{Refusals: map[string][]string{"mount-class": {refusal}}}
+		err := e.Run(func(ctx *pulumi.Context) error {
+			_, err := newMount(ctx, "mount", mountArgs())
+			return err
+		})
+		if (err == nil) != again {
+			t.Errorf("%q is tried again: %t, want %t: %v", refusal, err == nil, again, err)
+		}
+	}
 }

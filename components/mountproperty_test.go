@@ -25,7 +25,7 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 		rapid.StringN(1, 12, 300),
 	)
 	o := components.ObjectArgs{
-		Type:           rapid.SampledFrom([]string{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
+		Type:           rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
 		Name:           rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).Draw(t, "name"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "history"),
 		FilePermission: rapid.SampledFrom([]string{"", "0644", "444", "044", "0001"}).Draw(t, "permission"),
@@ -37,8 +37,8 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 		o.Version = rapid.StringMatching(`[0-9a-f]{32}`).Draw(t, "version")
 	}
 	if o.Type == "secret" {
-		o.Format = rapid.SampledFrom([]string{"", "pem", "pfx"}).Draw(t, "format")
-		o.Encoding = rapid.SampledFrom([]string{"", "utf-8", "hex", "base64"}).Draw(t, "encoding")
+		o.Format = rapid.SampledFrom([]components.ObjectFormat{"", "pem", "pfx"}).Draw(t, "format")
+		o.Encoding = rapid.SampledFrom([]components.ObjectEncoding{"", "utf-8", "hex", "base64"}).Draw(t, "encoding")
 	}
 	return o
 }
@@ -46,9 +46,9 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 func drawMount(t *rapid.T) *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = rapid.SliceOfN(rapid.Custom(drawObject), 1, 4).Draw(t, "objects")
-	args.Access = rapid.SampledFrom([]string{"", "object", "vault", "none"}).Draw(t, "access")
-	args.CloudName = rapid.SampledFrom([]string{"", "AzurePublicCloud", "AzureChinaCloud"}).Draw(t, "cloud")
-	if len(args.Validate()) > 0 {
+	args.Access = rapid.SampledFrom([]components.Access{"", "object", "vault", "none"}).Draw(t, "access")
+	args.CloudName = rapid.SampledFrom([]components.Cloud{"", "AzurePublicCloud", "AzureChinaCloud"}).Draw(t, "cloud")
+	if args.Validate() != nil {
 		t.Skip("refused, as it may be")
 	}
 	if rapid.Bool().Draw(t, "synced") {
@@ -97,14 +97,14 @@ func TestAcceptedMountsShowExactlyTheirFiles(t *testing.T) {
 
 // providerObject is an object as the provider decodes it, in the order of ObjectArgs.
 type providerObject struct {
-	Type           string `yaml:"objectType"`
-	Name           string `yaml:"objectName"`
-	Alias          string `yaml:"objectAlias"`
-	Version        string `yaml:"objectVersion"`
-	VersionHistory int    `yaml:"objectVersionHistory"`
-	Format         string `yaml:"objectFormat"`
-	Encoding       string `yaml:"objectEncoding"`
-	FilePermission string `yaml:"filePermission"`
+	Type           components.ObjectType     `yaml:"objectType"`
+	Name           string                    `yaml:"objectName"`
+	Alias          string                    `yaml:"objectAlias"`
+	Version        string                    `yaml:"objectVersion"`
+	VersionHistory int                       `yaml:"objectVersionHistory"`
+	Format         components.ObjectFormat   `yaml:"objectFormat"`
+	Encoding       components.ObjectEncoding `yaml:"objectEncoding"`
+	FilePermission string                    `yaml:"filePermission"`
 }
 
 // readObjects reads the parameter objects as the provider does, but refuses what the provider ignores.

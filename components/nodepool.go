@@ -49,54 +49,52 @@ var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernet
 // NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces the nodes of
 // a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
 type NodePoolArgs struct {
-	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Left out: system for the system pool;
+	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the system pool;
 	// required for others. A change replaces the nodes.
 	Name string `pulumi:"name,optional"`
-	// VMSize is the size of the nodes. Left out: Standard_D2s_v5. A change replaces the nodes.
+	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
-	// Count is the number of nodes, 1-1000. Left out: 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
+	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
 	// number to start with, from which the autoscaler goes on; it is sent again with every update of the pool, and that of the system
 	// pool with every update of the cluster.
 	Count int `pulumi:"count,optional"`
-	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Left out: none, one in the system pool.
+	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Defaults to none, one in the system pool.
 	MinCount int `pulumi:"minCount,optional"`
-	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Left out: no autoscaling.
+	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Defaults to no autoscaling.
 	MaxCount int `pulumi:"maxCount,optional"`
-	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Left out: Azure
-	// chooses, without any promise. A change replaces the nodes.
+	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Defaults to Azure's
+	// choice, without any promise. A change replaces the nodes.
 	Zones []string `pulumi:"zones,optional"`
 	// OSDiskType is Managed, or Ephemeral for a disk on the node itself, which takes a VM size whose cache or temporary disk is as
-	// large as the disk (https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk). Left out: Azure chooses. A
+	// large as the disk (https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk). Defaults to Azure's choice. A
 	// change replaces the nodes.
-	OSDiskType string `pulumi:"osDiskType,optional"`
-	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Left out: Azure's default for the VM size. A change replaces
+	OSDiskType OSDiskType `pulumi:"osDiskType,optional"`
+	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Defaults to Azure's default for the VM size. A change replaces
 	// the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Left out: Azure's default, 250 with the overlay
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Defaults to Azure's default, 250 with the overlay
 	// network. A change replaces the nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
 	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
-	// own (https://learn.microsoft.com/azure/aks/use-labels). Left out: those of AKS.
+	// own (https://learn.microsoft.com/azure/aks/use-labels). Defaults to those of AKS.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system pool can
-	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Left out: none.
+	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Defaults to none.
 	Taints []string `pulumi:"taints,optional"`
-	// SubnetID is the ARM id of the nodes' subnet. All pools have one, or none; all are in one virtual network. Pools that share a
-	// subnet are given the same Input, so that its role is assigned once; the role is named after the first of them, the system pool
-	// before others, and Azure refuses it under another name while it is there: before a pool goes that others share a subnet with, have
-	// them in another order. Left out: AKS makes a network. A change replaces the nodes.
-	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
+	// Subnet is the name in [AksWithCsiArgs.Subnets] of the subnet that the nodes are in. Defaults to the only one; required with several.
+	// A change replaces the nodes.
+	Subnet string `pulumi:"subnet,optional"`
 	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They have AKS' label
 	// kubernetes.azure.com/scalesetpriority=spot and the taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule
-	// (https://learn.microsoft.com/azure/aks/spot-node-pool). Not for the system pool. Left out: regular nodes. A change replaces the
+	// (https://learn.microsoft.com/azure/aks/spot-node-pool). Not for the system pool. Defaults to regular nodes. A change replaces the
 	// nodes.
 	Spot bool `pulumi:"spot,optional"`
 	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
-	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Left out: only what is on managed disks. A change replaces
+	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Defaults to false: only managed disks are encrypted. A change replaces
 	// the nodes.
 	HostEncryption bool `pulumi:"hostEncryption,optional"`
 	// CriticalAddonsOnly taints the system pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other pools, of
-	// which there has to be one. Only for the system pool. Left out: workloads run there too.
+	// which there must be one. Only for the system pool. Defaults to false: workloads run there too.
 	CriticalAddonsOnly bool `pulumi:"criticalAddonsOnly,optional"`
 }
 
@@ -154,7 +152,7 @@ func (p NodePoolArgs) labels() pulumi.StringMapInput {
 
 // profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only
 // (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
-func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.ManagedClusterAgentPoolProfileArgs {
+func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClusterAgentPoolProfileArgs {
 	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name:                   pulumi.String(p.Name),
 		Mode:                   containerservice.AgentPoolModeSystem,
@@ -163,15 +161,15 @@ func (p NodePoolArgs) profile(tags pulumi.StringMapInput) containerservice.Manag
 		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 		Count:                  pulumi.Int(p.startCount()),
 		AvailabilityZones:      optionalList(p.Zones),
-		OsDiskType:             optional(p.OSDiskType),
+		OsDiskType:             optional(string(p.OSDiskType)),
 		OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
 		MaxPods:                optionalInt(p.MaxPods),
 		NodeLabels:             p.labels(),
 		NodeTaints:             p.taints(),
-		VnetSubnetID:           optionalInput(p.SubnetID),
+		VnetSubnetID:           args.subnetIDOf(p),
 		EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 		EnableNodePublicIP:     pulumi.Bool(false),
-		Tags:                   tags,
+		Tags:                   args.Tags,
 	}
 	if p.autoscaled() {
 		profile.EnableAutoScaling, profile.MinCount, profile.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
@@ -197,12 +195,12 @@ func (c *AksWithCsi) newNodePools(
 			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 			Count:                  pulumi.Int(p.startCount()),
 			AvailabilityZones:      optionalList(p.Zones),
-			OsDiskType:             optional(p.OSDiskType),
+			OsDiskType:             optional(string(p.OSDiskType)),
 			OsDiskSizeGB:           optionalInt(p.OSDiskSizeGB),
 			MaxPods:                optionalInt(p.MaxPods),
 			NodeLabels:             p.labels(),
 			NodeTaints:             p.taints(),
-			VnetSubnetID:           optionalInput(p.SubnetID),
+			VnetSubnetID:           args.subnetIDOf(p),
 			EnableEncryptionAtHost: pulumi.Bool(p.HostEncryption),
 			EnableNodePublicIP:     pulumi.Bool(false),
 			Tags:                   args.Tags,
@@ -230,7 +228,7 @@ func (c *AksWithCsi) newNodePools(
 	return pools, nil
 }
 
-func (v *Violations) validatePools(args *AksWithCsiArgs) {
+func (v *violations) validatePools(args *AksWithCsiArgs) {
 	system := args.systemPool()
 	v.validatePool("systemPool", system)
 	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
@@ -253,19 +251,19 @@ func (v *Violations) validatePools(args *AksWithCsiArgs) {
 	}
 }
 
-func (v *Violations) validatePool(path string, p NodePoolArgs) {
+func (v *violations) validatePool(path string, p NodePoolArgs) {
 	v.match(poolName, path+".name", p.Name, "1-12 lower-case letters and digits, a letter first")
 	v.match(vmSize, path+".vmSize", withDefault(p.VMSize, defaultNodeVMSize), "a VM size such as "+defaultNodeVMSize)
 	v.validateCounts(path, p)
 	seen := map[string]bool{}
 	for i, zone := range p.Zones {
 		at := fmt.Sprintf("%s.zones[%d]", path, i)
-		v.oneOf(at, zone, "1", "2", "3")
+		oneOf(v, at, zone, "1", "2", "3")
 		v.check(!seen[zone], at, zone, "a zone once in the list")
 		seen[zone] = true
 	}
 	if p.OSDiskType != "" {
-		v.oneOf(path+".osDiskType", p.OSDiskType, "Managed", "Ephemeral")
+		oneOf(v, path+".osDiskType", p.OSDiskType, OSDiskManaged, OSDiskEphemeral)
 	}
 	v.check(p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax, path+".osDiskSizeGb",
 		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))
@@ -291,7 +289,7 @@ func validTaint(taint string) bool {
 		slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, effect)
 }
 
-func (v *Violations) validateCounts(path string, p NodePoolArgs) {
+func (v *violations) validateCounts(path string, p NodePoolArgs) {
 	fewest, most := 1, nodeCountMax
 	if p.autoscaled() {
 		if p.MinCount < 0 || p.MinCount > nodeCountMax {

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"pgregory.net/rapid"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
@@ -19,6 +18,7 @@ const (
 	nodeSubnet      = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
 	encryptionSet   = netSubscription + "/resourceGroups/net/providers/Microsoft.Compute/diskEncryptionSets/disks"
 	otherSubnet     = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/other"
+	unusedSubnet    = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/unused"
 )
 
 // runCluster creates a cluster from changed arguments.
@@ -135,7 +135,7 @@ func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 			resource, at, fewest, pool = "cluster-pool-apps", "", 0, &args.NodePools[0]
 		}
 		pool.Count, pool.MinCount, pool.MaxCount = i%5-1, i/5%5-1, i/25%5-1
-		if len(args.Validate()) > 0 {
+		if args.Validate() != nil {
 			continue
 		}
 		accepted++
@@ -172,9 +172,11 @@ func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
 
 func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
-		shared := pulumi.String(nodeSubnet).ToStringOutput()
-		args.SystemPool = &components.NodePoolArgs{SubnetID: shared}
-		args.NodePools = []components.NodePoolArgs{{Name: "apps", SubnetID: shared}, {Name: "more", SubnetID: pulumi.String(otherSubnet)}}
+		args.Subnets = map[string]pulumi.StringInput{
+			"shared": pulumi.String(nodeSubnet).ToStringOutput(), "other": pulumi.String(otherSubnet), "unused": pulumi.String(unusedSubnet),
+		}
+		args.SystemPool = &components.NodePoolArgs{Subnet: "shared"}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "shared"}, {Name: "more", Subnet: "other"}}
 	})
 	cluster, identity := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-identity")
 	wantInputs(t, cluster, map[string]any{
@@ -183,7 +185,7 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 		"agentPoolProfiles[0].vnetSubnetID":  nodeSubnet,
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-more"), map[string]any{"vnetSubnetID": otherSubnet})
-	for name, scope := range map[string]string{"cluster-subnet-role-system": nodeSubnet, "cluster-subnet-role-more": otherSubnet} {
+	for name, scope := range map[string]string{"cluster-subnet-role-shared": nodeSubnet, "cluster-subnet-role-other": otherSubnet} {
 		role := e.Get(t, name)
 		wantInputs(t, role, map[string]any{
 			"scope": scope, "principalId": "principal-id", "principalType": "ServicePrincipal",
@@ -193,14 +195,159 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 			t.Errorf("%s does not come between identity and cluster", name)
 		}
 	}
-	// Whichever of the pools in a subnet comes first, the role stays.
-	if !slices.ContainsFunc(e.Get(t, "cluster-subnet-role-system").RPC.GetAliases(), func(a *pulumirpc.Alias) bool {
-		return a.GetSpec().GetName() == "cluster-subnet-role-apps"
-	}) {
-		t.Error("the role of two pools is not known by the name of the second")
-	}
 	if roles := countType(e, "RoleAssignment"); roles != 2 {
 		t.Errorf("%d roles on 2 subnets", roles)
+	}
+}
+
+func TestSubnets_OfPoolsThatNameNoneIsTheOnlyOne(t *testing.T) {
+	e := runCluster(t, func(args *components.AksWithCsiArgs) {
+		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
+		args.NodePools = []components.NodePoolArgs{{Name: "apps"}, {Name: "more", Subnet: "nodes"}}
+	})
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"agentPoolProfiles[0].vnetSubnetID": nodeSubnet})
+	for _, pool := range []string{"cluster-pool-apps", "cluster-pool-more"} {
+		wantInputs(t, e.Get(t, pool), map[string]any{"vnetSubnetID": nodeSubnet})
+	}
+	if roles := countType(e, "RoleAssignment"); roles != 1 {
+		t.Errorf("%d roles on one subnet", roles)
+	}
+	e = runCluster(t, func(args *components.AksWithCsiArgs) { args.NodePools = []components.NodePoolArgs{{Name: "apps"}} })
+	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"agentPoolProfiles[0].vnetSubnetID": nil})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"vnetSubnetID": nil})
+}
+
+func TestSubnets_HaveOneNameEach(t *testing.T) {
+	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
+	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
+	for name, test := range map[string]struct {
+		a, b   pulumi.StringInput
+		early  bool // both are known before anything is registered
+		unused bool // no pool is in b
+	}{
+		"plain":              {plain(nodeSubnet), plain(nodeSubnet), true, false},
+		"plain, by case":     {plain(nodeSubnet), plain(strings.ToUpper(nodeSubnet)), true, false},
+		"late":               {late(nodeSubnet), late(nodeSubnet), false, false},
+		"late, by case":      {late(nodeSubnet), late(strings.ToUpper(nodeSubnet)), false, false},
+		"plain and late":     {plain(nodeSubnet), late(nodeSubnet), false, false},
+		"one that is unused": {late(otherSubnet), late(otherSubnet), false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := aksArgs()
+			args.Subnets = map[string]pulumi.StringInput{"a": test.a, "b": test.b, "c": plain(unusedSubnet)}
+			args.SystemPool, args.NodePools = &components.NodePoolArgs{Subnet: "a"}, []components.NodePoolArgs{{Name: "apps", Subnet: "b"}}
+			if test.unused {
+				args.NodePools = nil
+			}
+			construct := func(ctx *pulumi.Context) error {
+				_, err := components.NewAksWithCsi(ctx, "cluster", args)
+				return err
+			}
+			if test.early {
+				wantViolations(t, args.Validate(), "subnets.b")
+				wantRefused(t, construct, "subnets.b")
+				return
+			}
+			wantViolations(t, args.Validate())
+			e := &mockengine.Engine{}
+			wantViolations(t, e.Run(construct), "subnets.b")
+			wantRegistered(t, e, "azure-native:containerservice/v20240901:ManagedCluster")
+		})
+	}
+}
+
+// TestSubnets_KeepTheRolesThatWereNamedAfterPools has all names that earlier versions gave a role: after any pool in its subnet.
+func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
+	for name, test := range map[string]struct {
+		subnets map[string]string // of the pools
+		want    map[string][]string
+	}{
+		"one subnet": {
+			map[string]string{"system": "nodes", "apps": "nodes", "more": "nodes"},
+			map[string][]string{"nodes": {"system", "apps", "more"}},
+		},
+		"a subnet each": {
+			map[string]string{"system": "nodes", "apps": "others", "more": "others"},
+			map[string][]string{"nodes": {"system"}, "others": {"apps", "more"}},
+		},
+		// What a subnet is called now is its own role's name, whatever had it before.
+		"a subnet that is called as its pool": {
+			map[string]string{"system": "system", "apps": "apps", "more": "apps"},
+			map[string][]string{"system": nil, "apps": {"more"}},
+		},
+		"subnets that are called as pools in others": {
+			map[string]string{"system": "apps", "apps": "system", "more": "system"},
+			map[string][]string{"apps": nil, "system": {"more"}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := runCluster(t, func(args *components.AksWithCsiArgs) {
+				args.Subnets = map[string]pulumi.StringInput{}
+				for _, subnet := range test.subnets {
+					args.Subnets[subnet] = pulumi.String(nodeSubnet + subnet)
+				}
+				args.SystemPool = &components.NodePoolArgs{Subnet: test.subnets["system"]}
+				for _, pool := range []string{"apps", "more"} {
+					args.NodePools = append(args.NodePools, components.NodePoolArgs{Name: pool, Subnet: test.subnets[pool]})
+				}
+			})
+			if roles := countType(e, "RoleAssignment"); roles != len(test.want) {
+				t.Errorf("%d roles, want %d", roles, len(test.want))
+			}
+			for subnet, pools := range test.want {
+				role := e.Get(t, "cluster-subnet-role-"+subnet)
+				wantInputs(t, role, map[string]any{"scope": nodeSubnet + subnet})
+				var want []string
+				for _, pool := range pools {
+					want = append(want, "cluster-subnet-role-"+pool)
+				}
+				if got := aliasNames(role); !slices.Equal(got, want) {
+					t.Errorf("%s is also known as %v, want %v", role.Name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// aliasNames are the names that a resource is also known by.
+func aliasNames(of mockengine.Registered) []string {
+	var names []string
+	for _, alias := range of.RPC.GetAliases() {
+		if name := alias.GetSpec().GetName(); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestSubnetRules(t *testing.T) {
+	type args = components.AksWithCsiArgs
+	valid := func() *args {
+		a := aksArgs()
+		a.Subnets = map[string]pulumi.StringInput{
+			"nodes": pulumi.String(nodeSubnet), "other": pulumi.String(otherSubnet), "unused": pulumi.String(unusedSubnet).ToStringOutput(),
+		}
+		a.SystemPool, a.NodePools = &components.NodePoolArgs{Subnet: "nodes"}, []components.NodePoolArgs{{Name: "apps", Subnet: "other"}}
+		return a
+	}
+	testRules(t, valid, (*args).Validate, []rule[args]{
+		{"a name's characters", "subnets.My_Subnet", func(a *args) { a.Subnets["My_Subnet"] = pulumi.String(nodeSubnet + "2") }},
+		{"an id", "subnets.nodes", func(a *args) { a.Subnets["nodes"] = pulumi.String("nodes") }},
+		{"the id of something else", "subnets.nodes", func(a *args) { a.Subnets["nodes"] = pulumi.String(encryptionSet) }},
+		{"an id of two", "subnets.other", func(a *args) { a.Subnets["other"] = pulumi.String(nodeSubnet) }},
+		{"none of several", "systemPool.subnet", func(a *args) { a.SystemPool = nil }},
+		{"none of several for a pool", "nodePools[0].subnet", func(a *args) { a.NodePools[0].Subnet = "" }},
+		{"one that is not there", "nodePools[0].subnet", func(a *args) { a.NodePools[0].Subnet = "Other" }},
+		{"AKS' gateway", "outboundType", func(a *args) { a.OutboundType = "managedNATGateway" }},
+	})
+	for _, outbound := range []components.OutboundType{
+		components.OutboundLoadBalancer, components.OutboundUserDefinedRouting, components.OutboundUserAssignedNATGateway,
+	} {
+		a := valid()
+		a.OutboundType = outbound
+		if err := a.Validate(); err != nil {
+			t.Errorf("%s is refused: %v", outbound, err)
+		}
 	}
 }
 
@@ -220,7 +367,7 @@ func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *tes
 func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.IdentityID = pulumi.String("identity-id")
-		args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String(nodeSubnet)}
+		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
 		args.DiskEncryptionSetID = pulumi.String(encryptionSet)
 	})
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
@@ -232,21 +379,34 @@ func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 }
 
 func TestWhatIsNoSubnetOrDiskEncryptionSetIsRefused(t *testing.T) {
-	for path, change := range map[string]func(*components.AksWithCsiArgs){
-		"subnetId": func(args *components.AksWithCsiArgs) {
-			args.SystemPool = &components.NodePoolArgs{SubnetID: pulumi.String("/subscriptions/x/virtualNetworks/net")}
-		},
-		"diskEncryptionSetId": func(args *components.AksWithCsiArgs) { args.DiskEncryptionSetID = pulumi.String(nodeSubnet) },
+	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
+	for name, test := range map[string]struct {
+		path   string
+		change func(*components.AksWithCsiArgs)
+	}{
+		"a subnet": {"subnets.nodes", func(args *components.AksWithCsiArgs) {
+			args.Subnets = map[string]pulumi.StringInput{"nodes": late("/subscriptions/x/virtualNetworks/net")}
+		}},
+		"a subnet of an identity of others": {"subnets.nodes", func(args *components.AksWithCsiArgs) {
+			args.Subnets = map[string]pulumi.StringInput{"nodes": late("/subscriptions/x/virtualNetworks/net")}
+			args.IdentityID = pulumi.String("identity-id")
+		}},
+		"a disk encryption set": {"diskEncryptionSetId", func(args *components.AksWithCsiArgs) {
+			args.DiskEncryptionSetID = pulumi.String(nodeSubnet)
+		}},
 	} {
-		err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+		t.Run(name, func(t *testing.T) {
 			args := aksArgs()
-			change(args)
-			_, err := components.NewAksWithCsi(ctx, "cluster", args)
-			return err
+			test.change(args)
+			wantViolations(t, args.Validate())
+			err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+				_, err := components.NewAksWithCsi(ctx, "cluster", args)
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), test.path) {
+				t.Errorf("got error %v", err)
+			}
 		})
-		if err == nil || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: got error %v", path, err)
-		}
 	}
 }
 
@@ -333,8 +493,8 @@ func TestAcceptedPoolsOfManyKinds(t *testing.T) {
 		Name: "a23456789012", Spot: true, Zones: []string{"3"}, OSDiskSizeGB: 30, MaxPods: 10, MinCount: 1, MaxCount: 1,
 		Labels: map[string]string{"example.com/Team_1": "", "a": "B.c"}, Taints: []string{"example.com/gpu=yes:NoExecute"},
 	})
-	if v := args.Validate(); len(v) > 0 {
-		t.Error(v)
+	if err := args.Validate(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -347,17 +507,17 @@ var (
 
 func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
 	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`), rapid.String())
-	rapid.Check(t, func(t *rapid.T) {
+	rapid.Check(t, func(rt *rapid.T) {
 		args := pooledArgs()
-		args.ClusterName, args.DNSPrefix = name.Draw(t, "cluster"), "aks"
-		args.SystemPool.Name, args.NodePools[0].Name = name.Draw(t, "system pool"), name.Draw(t, "pool")
+		args.ClusterName, args.DNSPrefix = name.Draw(rt, "cluster"), "aks"
+		args.SystemPool.Name, args.NodePools[0].Name = name.Draw(rt, "system pool"), name.Draw(rt, "pool")
 		refused := map[string]bool{}
-		for _, v := range args.Validate() {
+		for _, v := range violations(t, args.Validate()) {
 			refused[v.Path] = true
 		}
 		check := func(path, given string, azure *regexp.Regexp) {
 			if !refused[path] && !azure.MatchString(given) {
-				t.Errorf("%s: %q is accepted, but not by Azure", path, given)
+				rt.Errorf("%s: %q is accepted, but not by Azure", path, given)
 			}
 		}
 		if args.ClusterName != "" {

@@ -19,13 +19,13 @@ import (
 // and, where that page is silent, its source's: github.com/Azure/secrets-store-csi-driver-provider-azure/pkg/provider, v1.8.2.
 type ObjectArgs struct {
 	// Type is secret, key or cert, in lower case. Required.
-	Type string `pulumi:"type"`
+	Type ObjectType `pulumi:"type"`
 	// Name of the object in the vault, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
 	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first or last,
-	// nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Left out: the object's name.
+	// nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Defaults to the object's name.
 	Alias string `pulumi:"alias,optional"`
-	// Version is a version's id, 32 hexadecimal digits; the file then never rotates. Left out: the latest version.
+	// Version is a version's id, 32 hexadecimal digits; the file then never rotates. Defaults to the latest version.
 	Version string `pulumi:"version,optional"`
 	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with a file
 	// for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it says - or to as
@@ -34,13 +34,13 @@ type ObjectArgs struct {
 	VersionHistory int `pulumi:"versionHistory,optional"`
 	// Format is pem or, for secrets only, pfx. It decides how a certificate's secret is written if the vault keeps it as
 	// PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file. It changes
-	// no other secret. Left out: pem.
-	Format string `pulumi:"format,optional"`
-	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only. Left out:
+	// no other secret. Defaults to pem.
+	Format ObjectFormat `pulumi:"format,optional"`
+	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only. Defaults to
 	// utf-8.
-	Encoding string `pulumi:"encoding,optional"`
+	Encoding ObjectEncoding `pulumi:"encoding,optional"`
 	// FilePermission is the file's mode in octal, such as 0444, not 0. The file belongs to root, so whoever runs as another user
-	// reads it only if the last digit lets them. Left out: 0644.
+	// reads it only if the last digit lets them. Defaults to 0644.
 	FilePermission string `pulumi:"filePermission,optional"`
 }
 
@@ -73,14 +73,14 @@ func (o ObjectArgs) files() []string {
 
 // objectSpec is an object as the provider reads it.
 type objectSpec struct {
-	Name           string `yaml:"objectName"`
-	Type           string `yaml:"objectType"`
-	Alias          string `yaml:"objectAlias,omitempty"`
-	Version        string `yaml:"objectVersion,omitempty"`
-	VersionHistory int    `yaml:"objectVersionHistory,omitempty"`
-	Format         string `yaml:"objectFormat,omitempty"`
-	Encoding       string `yaml:"objectEncoding,omitempty"`
-	FilePermission string `yaml:"filePermission,omitempty"`
+	Name           string         `yaml:"objectName"`
+	Type           ObjectType     `yaml:"objectType"`
+	Alias          string         `yaml:"objectAlias,omitempty"`
+	Version        string         `yaml:"objectVersion,omitempty"`
+	VersionHistory int            `yaml:"objectVersionHistory,omitempty"`
+	Format         ObjectFormat   `yaml:"objectFormat,omitempty"`
+	Encoding       ObjectEncoding `yaml:"objectEncoding,omitempty"`
+	FilePermission string         `yaml:"filePermission,omitempty"`
 }
 
 // objectsParameter is the class's parameter objects: YAML that holds an array of YAML strings.
@@ -126,7 +126,7 @@ var (
 
 // validateObjects checks a mount's objects one by one, then that no two of them claim the same file: the provider lets the last
 // one win.
-func (v *Violations) validateObjects(at string, objects []ObjectArgs) {
+func (v *violations) validateObjects(at string, objects []ObjectArgs) {
 	v.check(len(objects) > 0, at, "nothing", "at least one object")
 	taken := fileTree{}
 	for i, o := range objects {
@@ -165,8 +165,8 @@ func (t fileTree) add(files []string) {
 	}
 }
 
-func (v *Violations) validateObject(at string, o ObjectArgs) {
-	v.oneOf(at+".type", o.Type, "secret", "key", "cert")
+func (v *violations) validateObject(at string, o ObjectArgs) {
+	oneOf(v, at+".type", o.Type, ObjectSecret, ObjectKey, ObjectCertificate)
 	v.match(objectName, at+".name", o.Name, objectNameRule)
 	if o.Alias != "" {
 		v.check(validFile(o.Alias), at+".alias", o.Alias,
@@ -180,12 +180,12 @@ func (v *Violations) validateObject(at string, o ObjectArgs) {
 		fmt.Sprintf("0-%d", maxVersionHistory))
 	// The provider would take PFX too, but compares it with pfx where it refuses one for keys and certificates.
 	if o.Format != "" {
-		v.oneOf(at+".format", o.Format, "pem", "pfx")
-		v.check(o.Format != "pfx" || o.Type == "secret", at+".format", o.Format, "pem; pfx is for secrets only")
+		oneOf(v, at+".format", o.Format, FormatPEM, FormatPFX)
+		v.check(o.Format != FormatPFX || o.Type == ObjectSecret, at+".format", o.Format, "pem; pfx is for secrets only")
 	}
 	if o.Encoding != "" {
-		v.oneOf(at+".encoding", o.Encoding, "utf-8", "hex", "base64")
-		v.check(o.Type == "secret", at+".encoding", o.Encoding, "nothing; encoding is for secrets only")
+		oneOf(v, at+".encoding", o.Encoding, EncodingUTF8, EncodingHex, EncodingBase64)
+		v.check(o.Type == ObjectSecret, at+".encoding", o.Encoding, "nothing; encoding is for secrets only")
 	}
 	if o.FilePermission != "" {
 		// The provider gives a file mode 0 if it cannot read this.

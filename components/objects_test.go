@@ -73,8 +73,8 @@ func TestObjectsThatLookAlikeButShareNoFileAreAccepted(t *testing.T) {
 		{Type: "secret", Name: "f", Alias: ".hidden/f.txt", VersionHistory: 1, Version: strings.Repeat("a", 32)},
 		{Type: "secret", Name: "g", Alias: "Passwort für Zoë 🔑", Format: "pfx", Encoding: "base64", FilePermission: "440"},
 	}
-	if v := args.Validate(); len(v) > 0 {
-		t.Error(v)
+	if err := args.Validate(); err != nil {
+		t.Error(err)
 	}
 	want := []string{".hidden/f.txt", "A", "Passwort für Zoë 🔑", "a.pem", "a/0", "a/00", "a/3"}
 	if got := args.Files(); !slices.Equal(got, want) {

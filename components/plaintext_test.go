@@ -52,11 +52,12 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		args := &components.KeyVaultStackArgs{Secrets: drawSecrets(rt), Protect: rapid.Bool().Draw(rt, "protect")}
+		args.APIVersion = rapid.SampledFrom([]components.VaultAPIVersion{"", "2024-11-01", "2026-02-01"}).Draw(rt, "apiVersion")
 		if rapid.Bool().Draw(rt, "existing") {
 			args.ExistingVaultID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
 		} else {
 			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String("group"), pulumi.String(mockengine.TenantID), "kv"
-			args.CreateMode = rapid.SampledFrom([]string{"", "recover"}).Draw(rt, "createMode")
+			args.CreateMode = rapid.SampledFrom([]components.VaultCreateMode{"", "recover"}).Draw(rt, "createMode")
 			args.PurgeProtection = rapid.Bool().Draw(rt, "purgeProtection")
 		}
 		e := &mockengine.Engine{DryRun: rapid.Bool().Draw(rt, "preview")}

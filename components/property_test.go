@@ -22,7 +22,7 @@ func TestEveryAcceptedPrefixMakesAValidVaultName(t *testing.T) {
 		prefix := rapid.OneOf(rapid.StringMatching(`[a-zA-Z][a-z0-9-]{0,18}`), rapid.StringN(0, 20, -1)).Draw(t, "prefix")
 		suffix := rapid.StringMatching(`[a-z0-9]{6}`).Draw(t, "suffix")
 		args := &components.KeyVaultStackArgs{NamePrefix: prefix}
-		if len(args.Validate()) > 0 {
+		if args.Validate() != nil {
 			return
 		}
 		accepted++
@@ -67,7 +67,7 @@ func TestEveryAcceptedSecretIsOneForAzure(t *testing.T) {
 			ResourceGroupName: pulumi.String("group"), TenantID: pulumi.String(mockengine.TenantID), NamePrefix: "kv",
 			Secrets: []components.SecretArgs{secret},
 		}
-		if len(args.Validate()) > 0 {
+		if args.Validate() != nil {
 			return
 		}
 		accepted++

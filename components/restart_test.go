@@ -18,7 +18,7 @@ func podAnnotations(t *testing.T, args *components.SecretMountArgs) (annotations
 		if err != nil {
 			return err
 		}
-		got := mockengine.Await(t, ctx, c.PodAnnotations())
+		got := mockengine.Await(t, ctx, c.PodAnnotations)
 		annotations, _ = got.Value.(map[string]string)
 		secret = got.Secret
 		return nil

@@ -2,7 +2,6 @@ package components
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
@@ -44,21 +43,19 @@ func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, p
 	return assignments, nil
 }
 
-var inSubscription = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)(/[^/]+)*$`)
-
 // subscriptionOf is the ARM id of the subscription that holds what has the id, or that has the id itself. The path is where a
 // violation puts the id.
 func subscriptionOf(path string, id pulumi.StringInput) pulumi.StringOutput {
 	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := inSubscription.FindStringSubmatch(id)
 		if match == nil {
-			return "", Violations{{Path: path, Given: quote(id), Allowed: "the ARM id of a subscription, or of something in one"}}
+			return "", invalid(path, quote(id), "the ARM id of a subscription, or of something in one")
 		}
 		return match[1], nil
 	}).(pulumi.StringOutput)
 }
 
-func (v *Violations) validateRoleAssignments(at string, roles []RoleAssignmentArgs) {
+func (v *violations) validateRoleAssignments(at string, roles []RoleAssignmentArgs) {
 	seen := map[string]bool{}
 	for i, role := range roles {
 		path := fmt.Sprintf("%s[%d]", at, i)

@@ -2,18 +2,10 @@ package components
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-)
-
-// Values of SecretMountArgs.Access.
-const (
-	accessObject = "object"
-	accessVault  = "vault"
-	accessNone   = "none"
 )
 
 // access is what it takes to mount one type of object.
@@ -38,10 +30,10 @@ var (
 	keyVaultReader = role{id: "21090545-7ca7-4776-b22c-e363652d74d2", suffix: "reader"}
 )
 
-var accessByType = map[string]access{
-	"secret": {collection: "secrets", role: keyVaultSecretsUser},
-	"key":    {collection: "keys", role: keyVaultReader},
-	"cert":   {collection: "certificates", role: keyVaultReader},
+var accessByType = map[ObjectType]access{
+	ObjectSecret:      {collection: "secrets", role: keyVaultSecretsUser},
+	ObjectKey:         {collection: "keys", role: keyVaultReader},
+	ObjectCertificate: {collection: "certificates", role: keyVaultReader},
 }
 
 // grant is one role assignment.
@@ -55,8 +47,8 @@ type grant struct {
 
 // grantsFor are the roles that mounting the objects takes: one for each object however often it is mounted, or one for each role
 // on the vault, or none.
-func grantsFor(mode string, objects []ObjectArgs) []grant {
-	if mode == accessNone {
+func grantsFor(mode Access, objects []ObjectArgs) []grant {
+	if mode == AccessNone {
 		return nil
 	}
 	var grants []grant
@@ -68,7 +60,7 @@ func grantsFor(mode string, objects []ObjectArgs) []grant {
 			scope: "/" + needed.collection + "/" + o.Name,
 			role:  needed.role.id,
 		}
-		if mode == accessVault {
+		if mode == AccessVault {
 			one = grant{name: "role-vault-" + needed.role.suffix, role: needed.role.id}
 		}
 		if !seen[one.name] {
@@ -81,7 +73,7 @@ func grantsFor(mode string, objects []ObjectArgs) []grant {
 
 func (c *SecretMount) newRoleAssignments(ctx *pulumi.Context, name string, args *SecretMountArgs) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
-	for _, one := range grantsFor(withDefault(args.Access, accessObject), args.Objects) {
+	for _, one := range grantsFor(withDefault(args.Access, AccessObject), args.Objects) {
 		assignment, err := authorization.NewRoleAssignment(ctx, name+"-"+one.name, &authorization.RoleAssignmentArgs{
 			Scope:            pulumi.Sprintf("%s%s", args.VaultID, one.scope),
 			RoleDefinitionId: roleDefinitionID(args.VaultID, args.VaultName, one.role),
@@ -102,16 +94,16 @@ func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) erro
 	var history []string
 	secrets := false
 	for _, o := range args.Objects {
-		secrets = secrets || o.Type == "secret"
+		secrets = secrets || o.Type == ObjectSecret
 		if o.hasHistory() {
-			history = append(history, o.Type+" "+o.Name)
+			history = append(history, string(o.Type)+" "+o.Name)
 		}
 	}
 	var said []string
-	if args.Access == accessVault && secrets {
+	if args.Access == AccessVault && secrets {
 		said = append(said, "the identity may read every secret of the vault, since access is vault")
 	}
-	if len(history) > 0 && args.Access == accessNone {
+	if len(history) > 0 && args.Access == AccessNone {
 		said = append(said, "the identity must be allowed to list the versions of "+strings.Join(history, ", "))
 	} else if len(history) > 0 {
 		said = append(said, "the identity's role lets it list the versions of "+strings.Join(history, ", "))
@@ -122,18 +114,16 @@ func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) erro
 	return ctx.Log.Info(strings.Join(said, "; "), &pulumi.LogArgs{Resource: c})
 }
 
-var vaultID = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/resourceGroups/[^/]+/providers/Microsoft\.KeyVault/vaults/([^/]+)$`)
-
 // roleDefinitionID is a built-in role's id in the vault's subscription. Roles on one vault are of no use for mounting from
 // another, so the vault's id and name must agree.
 func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOutput {
 	return pulumi.All(id, name).ApplyT(func(vault []any) (string, error) {
 		match := vaultID.FindStringSubmatch(vault[0].(string))
 		if match == nil {
-			return "", Violations{{Path: "vaultId", Given: "something else", Allowed: "the ARM id of a vault"}}
+			return "", invalid("vaultId", "an invalid value (not shown)", "the ARM id of a vault")
 		}
-		if !strings.EqualFold(match[2], vault[1].(string)) {
-			return "", Violations{{Path: "vaultName", Given: "something else", Allowed: "the name of the vault in vaultId"}}
+		if !strings.EqualFold(match[3], vault[1].(string)) {
+			return "", invalid("vaultName", "an invalid value (not shown)", "the name of the vault in vaultId")
 		}
 		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + role, nil
 	}).(pulumi.StringOutput)

@@ -20,8 +20,8 @@ func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
 		"mount-role-cert-my-cert":     {"/certificates/my-cert", reader},
 	}
 	for name, test := range map[string]struct {
-		access  string
-		objects []string // types; left out: those of mountArgs
+		access  components.Access
+		objects []components.ObjectType // those of mountArgs if left out
 		want    map[string][2]string
 	}{
 		"left out": {access: "", want: onObjects},
@@ -30,11 +30,11 @@ func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
 			"mount-role-vault-secrets-user": {"", secretsUser},
 			"mount-role-vault-reader":       {"", reader},
 		}},
-		"vault for secrets only": {access: "vault", objects: []string{"secret"}, want: map[string][2]string{
+		"vault for secrets only": {access: "vault", objects: []components.ObjectType{"secret"}, want: map[string][2]string{
 			"mount-role-vault-secrets-user": {"", secretsUser},
 		}},
 		// Whoever reads keys and certificates must not read secrets.
-		"vault without secrets": {access: "vault", objects: []string{"key", "cert"}, want: map[string][2]string{
+		"vault without secrets": {access: "vault", objects: []components.ObjectType{"key", "cert"}, want: map[string][2]string{
 			"mount-role-vault-reader": {"", reader},
 		}},
 		"none": {access: "none", want: map[string][2]string{}},
@@ -79,7 +79,7 @@ func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][
 }
 
 func TestWhoMayListVersionsIsSaid(t *testing.T) {
-	for access, want := range map[string]string{"": "lets it list", "vault": "lets it list", "none": "must be allowed to list"} {
+	for access, want := range map[components.Access]string{"": "lets it list", "vault": "lets it list", "none": "must be allowed to list"} {
 		args := mountArgs()
 		args.TestPod, args.ServiceAccountName, args.Access = nil, nil, access
 		if access == "none" {

@@ -30,7 +30,7 @@ const (
 // SecretArgs is one secret. Exactly one of Value and Generate is given. A change of any argument but Name makes a new version of it.
 //
 // The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601 duration such as
-// P90D, P1Y6M or PT12H, which is counted from when the secret is made, and anew whenever one of the two durations, Rotate or Generate
+// P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the two durations, Rotate or Generate
 // changes; a new Value alone keeps the dates. They inform, and guard nothing: who may read the secret can also read it before and after
 // (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
 type SecretArgs struct {
@@ -40,25 +40,25 @@ type SecretArgs struct {
 	Value pulumi.StringInput `pulumi:"value,optional"`
 	// Generate makes a random value, kept until an argument of it, or Rotate, changes.
 	Generate *GenerateArgs `pulumi:"generate,optional"`
-	// Rotate is any text; a change generates a new value and counts relative dates anew. For a secret that has either. Left out:
-	// the same as an empty text.
+	// Rotate is any text; a change generates a new value and counts relative dates again. For a secret that has either. Defaults to
+	// an empty text.
 	Rotate string `pulumi:"rotate,optional"`
-	// ContentType says what the value is, such as text/plain, up to 255 characters. Left out: none.
+	// ContentType says what the value is, such as text/plain, up to 255 characters. Defaults to none.
 	ContentType string `pulumi:"contentType,optional"`
-	// NotBefore is when the secret becomes valid. Left out: at once.
+	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. Left out: never.
+	// Expires is when the secret stops being valid, after NotBefore. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
-	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Left out: true.
+	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
-	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Left out: none.
+	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
 }
 
 // GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least one of the four
 // is left. A change of any argument generates a new value.
 type GenerateArgs struct {
-	// Length in characters, 8-1024. Left out: 32.
+	// Length in characters, 8-1024. Defaults to 32.
 	Length int `pulumi:"length,optional"`
 	// NoUpper leaves out upper-case letters.
 	NoUpper bool `pulumi:"noUpper,optional"`
@@ -69,7 +69,7 @@ type GenerateArgs struct {
 	// NoSpecial leaves out special characters.
 	NoSpecial bool `pulumi:"noSpecial,optional"`
 	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space, each once.
-	// Left out: !@#$%&*()-_=+[]{}<>:?
+	// Defaults to !@#$%&*()-_=+[]{}<>:?
 	SpecialCharacters string `pulumi:"specialCharacters,optional"`
 }
 
@@ -96,7 +96,7 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 			NotBefore: dates.notBefore, Expires: dates.expires, Enabled: optionalBool(s.Enabled),
 		}
 	}
-	return keyvault.NewSecret(ctx, name+"-secret-"+s.Name, &keyvault.SecretArgs{
+	return c.api.newSecret(ctx, name+"-secret-"+s.Name, &keyvault.SecretArgs{
 		ResourceGroupName: vault.group,
 		VaultName:         vault.name,
 		SecretName:        pulumi.String(s.Name),
@@ -143,13 +143,13 @@ func (g *GenerateArgs) texts() []string {
 	return texts
 }
 
-func (v *Violations) validateSecret(path string, s SecretArgs) {
+func (v *violations) validateSecret(path string, s SecretArgs) {
 	const one = "exactly one of value and generate"
 	switch {
 	case s.Value == nil && s.Generate == nil:
-		*v = append(*v, Violation{Path: path, Given: "neither value nor generate", Allowed: one})
+		v.state(path, "neither value nor generate", one)
 	case s.Value != nil && s.Generate != nil:
-		*v = append(*v, Violation{Path: path, Given: "both value and generate", Allowed: one})
+		v.state(path, "both value and generate", one)
 	}
 	if s.Generate != nil {
 		v.validateGenerate(path+".generate", s.Generate)
@@ -164,11 +164,11 @@ func (v *Violations) validateSecret(path string, s SecretArgs) {
 
 var specialCharacters = regexp.MustCompile("^[!-/:-@\\[-`{-~]*$")
 
-func (v *Violations) validateGenerate(path string, g *GenerateArgs) {
+func (v *violations) validateGenerate(path string, g *GenerateArgs) {
 	length := withDefault(g.Length, defaultLength)
 	v.check(length >= lengthMin && length <= lengthMax, path+".length", length, fmt.Sprintf("%d-%d characters", lengthMin, lengthMax))
 	if g.NoUpper && g.NoLower && g.NoNumeric && g.NoSpecial {
-		*v = append(*v, Violation{Path: path, Given: "no characters", Allowed: "at least one of the four classes of characters"})
+		v.state(path, "no characters", "at least one of the four classes of characters")
 	}
 	special := []byte(g.SpecialCharacters)
 	slices.Sort(special)
@@ -182,7 +182,7 @@ func (v *Violations) validateGenerate(path string, g *GenerateArgs) {
 var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 
 // validateTags checks the tags of a secret or key.
-func (v *Violations) validateTags(path string, tags map[string]string) {
+func (v *violations) validateTags(path string, tags map[string]string) {
 	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,

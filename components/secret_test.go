@@ -99,7 +99,7 @@ func TestSecretRules(t *testing.T) {
 func TestAllSpecialCharactersOfASCIIAreAccepted(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Generate.SpecialCharacters = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-	if v := args.Validate(); len(v) > 0 {
-		t.Error(v)
+	if err := args.Validate(); err != nil {
+		t.Error(err)
 	}
 }

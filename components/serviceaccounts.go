@@ -2,13 +2,10 @@ package components
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	managedidentity "github.com/pulumi/pulumi-azure-native-sdk/managedidentity/v2/v20230131"
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -31,16 +28,16 @@ type ServiceAccountArgs struct {
 	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for a further
 	// cluster, the issuer's name, 120 characters at most. Required.
 	Name string `pulumi:"name"`
-	// Namespace of the service account, a DNS label. Left out: that of the component's arguments.
+	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
 	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated credentials
 	// are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the annotation
-	// azure.workload.identity/client-id with the identity's client id. Left out: the service account is created.
+	// azure.workload.identity/client-id with the identity's client id. Defaults to false: the service account is created.
 	Existing bool `pulumi:"existing,optional"`
-	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Left out: none. Not with
+	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to none. Not with
 	// Existing.
 	Annotations map[string]string `pulumi:"annotations,optional"`
-	// Labels of the service account. Left out: none. Not with Existing.
+	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
 }
 
@@ -58,12 +55,15 @@ func (args *WorkloadIdentityArgs) namespaceOf(account ServiceAccountArgs) string
 	return withDefault(account.Namespace, args.Namespace)
 }
 
-// resourceName is unique among a component's service accounts. Those in the component's own namespace go by their name alone.
-func (args *WorkloadIdentityArgs) resourceName(account ServiceAccountArgs) string {
-	if namespace := args.namespaceOf(account); namespace != args.Namespace {
-		return namespace + "_" + account.Name
+// resourceName names what an account has in Pulumi, and what earlier versions called that: in the component's own namespace, by the
+// account alone.
+func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAccountArgs, suffix string) (string, pulumi.ResourceOption) {
+	namespace := args.namespaceOf(account)
+	name := prefix + namespace + "_" + account.Name + suffix
+	if namespace != args.Namespace {
+		return name, pulumi.Aliases(nil)
 	}
-	return account.Name
+	return name, pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(prefix + account.Name + suffix)}})
 }
 
 // createsObjects says whether anything is created in the cluster.
@@ -74,6 +74,7 @@ func (args *WorkloadIdentityArgs) createsObjects() bool {
 // newNamespaces creates the namespaces that do not exist. Each one's name resolves once it exists.
 func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (map[string]pulumi.StringOutput, error) {
 	namespaces := map[string]pulumi.StringOutput{}
+	c.Cluster = args.Cluster
 	for _, account := range args.ServiceAccounts {
 		namespace := args.namespaceOf(account)
 		if _, ok := namespaces[namespace]; ok {
@@ -83,28 +84,24 @@ func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args 
 		if !args.CreateNamespace || slices.Contains(args.ExistingNamespaces, namespace) {
 			continue
 		}
-		resourceName := name + "-namespace"
-		if namespace != args.Namespace {
-			resourceName += "-" + namespace
+		var aliases []pulumi.Alias
+		if namespace == args.Namespace { // what earlier versions called it
+			aliases = []pulumi.Alias{{Name: pulumi.String(name + "-namespace")}}
 		}
-		created, err := corev1.NewNamespace(ctx, resourceName, &corev1.NamespaceArgs{
-			Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(namespace), Labels: optionalMap(args.namespaceLabels())},
-		}, c.object()...)
+		created, err := c.objects.add(ctx, "v1", "Namespace", name+"-namespace-"+namespace,
+			pulumi.Map{"metadata": metadata{name: namespace, labels: args.namespaceLabels()}.input()}, pulumi.Aliases(aliases))
 		if err != nil {
-			return nil, fmt.Errorf("creating the namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("namespace %s: %w", namespace, err)
 		}
 		namespaces[namespace] = after(ctx, namespaces[namespace], created)
+		c.Cluster = c.Cluster.After(created)
 	}
 	return namespaces, nil
 }
 
 func (args *WorkloadIdentityArgs) namespaceLabels() map[string]string {
-	labels := map[string]string{}
-	maps.Copy(labels, args.NamespaceLabels)
-	if args.PodSecurity != "" {
-		labels[podSecurityLabel] = args.PodSecurity
-	}
-	return labels
+	security := map[string]string{podSecurityLabel: string(withDefault(args.PodSecurity, PodSecurityRestricted))}
+	return withLabels(args.Labels, args.NamespaceLabels, security)
 }
 
 // newServiceAccount creates the service account unless it exists. Its name resolves once it does, and the namespace.
@@ -115,16 +112,12 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 	}
 	annotations := pulumi.ToStringMap(account.Annotations)
 	annotations[clientIDAnnotation] = c.ClientID
-	created, err := corev1.NewServiceAccount(ctx, name+"-account-"+args.resourceName(account), &corev1.ServiceAccountArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name:        pulumi.String(account.Name),
-			Namespace:   namespace,
-			Annotations: annotations,
-			Labels:      optionalMap(account.Labels),
-		},
-	}, c.object(deletedAtOnce)...)
+	resourceName, alias := args.resourceName(name+"-account-", account, "")
+	created, err := c.objects.add(ctx, "v1", "ServiceAccount", resourceName, pulumi.Map{"metadata": metadata{
+		name: account.Name, namespace: namespace, annotations: annotations, labels: withLabels(args.Labels, account.Labels),
+	}.input()}, deletedAtOnce, alias)
 	if err != nil {
-		return ready, fmt.Errorf("creating the service account %s: %w", account.Name, err)
+		return ready, fmt.Errorf("service account %s: %w", account.Name, err)
 	}
 	return after(ctx, ready, created), nil
 }
@@ -137,8 +130,8 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 	for _, issuer := range append([]IssuerArgs{{URL: args.IssuerURL}}, args.furtherIssuers()...) {
 		for i, account := range args.ServiceAccounts {
 			namespace := args.namespaceOf(account)
-			credential, err := managedidentity.NewFederatedIdentityCredential(ctx,
-				name+"-credential-"+ofIssuer(args.resourceName(account), issuer.Name),
+			resourceName, alias := args.resourceName(name+"-credential-", account, ofIssuer("", issuer.Name))
+			credential, err := managedidentity.NewFederatedIdentityCredential(ctx, resourceName,
 				&managedidentity.FederatedIdentityCredentialArgs{
 					ResourceGroupName:                       target.resourceGroupName,
 					ResourceName:                            target.identityName,
@@ -147,7 +140,7 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 					Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", namespace, account.Name),
 					Audiences:                               pulumi.StringArray{pulumi.String(tokenAudience)},
 					// Azure answers 409 to concurrent writes on one identity.
-				}, pulumi.Parent(c), pulumi.DependsOn(previous))
+				}, pulumi.Parent(c), pulumi.DependsOn(previous), alias)
 			if err != nil {
 				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
 			}
@@ -169,7 +162,7 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 		issuers[i].URL = before.ToStringArrayOutput().ApplyT(func(urls []string) (string, error) {
 			url := urls[len(urls)-1]
 			if slices.Contains(urls[:len(urls)-1], url) {
-				return "", Violations{{Path: path, Given: quote(url), Allowed: "an issuer that no cluster before it has"}}
+				return "", invalid(path, quote(url), "an issuer that no cluster before it has")
 			}
 			return url, nil
 		}).(pulumi.StringOutput)
@@ -191,7 +184,7 @@ func ofIssuer(name, issuer string) string {
 	return name + "__" + issuer
 }
 
-func (v *Violations) validateNamespaces(args *WorkloadIdentityArgs) {
+func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	needed := slices.ContainsFunc(args.ServiceAccounts, func(s ServiceAccountArgs) bool { return s.Namespace == "" })
 	if args.Namespace != "" || needed {
 		v.dnsLabel("namespace", args.Namespace)
@@ -207,7 +200,7 @@ func (v *Violations) validateNamespaces(args *WorkloadIdentityArgs) {
 		v.check(slices.Contains(used, namespace), fmt.Sprintf("existingNamespaces[%d]", i), namespace, "the namespace of a service account")
 	}
 	if args.PodSecurity != "" {
-		v.oneOf("podSecurity", args.PodSecurity, "restricted", "baseline", "privileged")
+		oneOf(v, "podSecurity", args.PodSecurity, PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
 	}
 	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel)
 	if !args.CreateNamespace {
@@ -218,7 +211,7 @@ func (v *Violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	}
 }
 
-func (v *Violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
+func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 	v.check(len(args.ServiceAccounts) >= 1 && len(args.ServiceAccounts) <= credentialsMax, "serviceAccounts",
 		len(args.ServiceAccounts), fmt.Sprintf("1-%d service accounts", credentialsMax))
 	longest := ""
@@ -249,7 +242,7 @@ func (v *Violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 	}
 }
 
-func (v *Violations) validateIssuers(args *WorkloadIdentityArgs) {
+func (v *violations) validateIssuers(args *WorkloadIdentityArgs) {
 	seen := map[string]bool{}
 	for i, issuer := range args.AdditionalIssuers {
 		path := fmt.Sprintf("additionalIssuers[%d].name", i)

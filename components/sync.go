@@ -2,12 +2,9 @@ package components
 
 import (
 	"fmt"
-	"maps"
 	"regexp"
-	"slices"
 	"strings"
 
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -23,11 +20,11 @@ type SyncSecretArgs struct {
 	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows no
 	// others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg), kubernetes.io/ssh-auth
 	// (ssh-privatekey) and kubernetes.io/basic-auth (username or password); kubernetes.io/service-account-token is not for
-	// files. Others are free. Kubernetes never changes the type of a Secret that exists. Left out: Opaque.
+	// files. Others are free. Kubernetes never changes the type of a Secret that exists. Defaults to Opaque.
 	Type string `pulumi:"type,optional"`
-	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Left out: none.
+	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// Annotations of the Secret. Left out: none.
+	// Annotations of the Secret. Defaults to none.
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Data of the Secret, at least one key.
 	Data []SyncDataArgs `pulumi:"data"`
@@ -42,14 +39,6 @@ type SyncDataArgs struct {
 	// index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index above 0 holds it
 	// back until there are as many versions. Required.
 	File string `pulumi:"file"`
-}
-
-// SyncRef is a key in one of a mount's Kubernetes Secrets.
-type SyncRef struct {
-	// Secret is a SyncSecretArgs.Name.
-	Secret string
-	// Key is a SyncDataArgs.Key of it.
-	Key string
 }
 
 const (
@@ -73,7 +62,6 @@ const managedLabel = "secrets-store.csi.k8s.io/managed"
 var (
 	secretType = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9._/-]*[a-zA-Z0-9])?$`)
 	secretKey  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,253}$`)
-	envName    = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 )
 
 // secretObjects are the Secrets as the class's spec has them.
@@ -100,43 +88,7 @@ func secretObjects(secrets []SyncSecretArgs) pulumi.Array {
 	return list
 }
 
-// Env are environment variables that take their values from a mount's Kubernetes Secrets, in the order of their names. The pod
-// must mount the volume too, or else the Secrets may not be there; and a running container keeps the values it started with, see
-// [SecretMount.PodAnnotations]. The error is [Violations] if a variable's name or what it refers to is wrong.
-func Env(mount *SecretMount, vars map[string]SyncRef) (corev1.EnvVarArray, error) {
-	var v Violations
-	var env corev1.EnvVarArray
-	for _, name := range slices.Sorted(maps.Keys(vars)) {
-		ref := vars[name]
-		v.match(envName, "vars", name, "letters, digits, dashes, underscores and dots, no digit first")
-		secret, ok := mount.secrets[ref.Secret]
-		if !ok {
-			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")
-			continue
-		}
-		v.check(slices.Contains(secret.keys, ref.Key), "vars["+name+"].key", ref.Key, strings.Join(secret.keys, ", "))
-		env = append(env, corev1.EnvVarArgs{
-			Name: pulumi.String(name),
-			ValueFrom: corev1.EnvVarSourceArgs{SecretKeyRef: corev1.SecretKeySelectorArgs{
-				Name: secret.name.ToStringPtrOutput(),
-				Key:  pulumi.String(ref.Key),
-			}},
-		})
-	}
-	if err := v.Err(); err != nil {
-		return nil, err
-	}
-	return env, nil
-}
-
-// syncedSecret is a Secret that the class fills.
-type syncedSecret struct {
-	// name resolves once the class and the roles exist.
-	name pulumi.StringOutput
-	keys []string
-}
-
-func (v *Violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, objects []ObjectArgs) {
+func (v *violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, objects []ObjectArgs) {
 	mounted := map[string]ObjectArgs{}
 	for _, o := range objects {
 		for _, file := range o.files() {
@@ -159,7 +111,7 @@ func (v *Violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, ob
 	}
 }
 
-func (v *Violations) validateSyncData(at string, s SyncSecretArgs, mounted map[string]ObjectArgs) {
+func (v *violations) validateSyncData(at string, s SyncSecretArgs, mounted map[string]ObjectArgs) {
 	keys := map[string]bool{}
 	for i, d := range s.Data {
 		item := fmt.Sprintf("%s[%d]", at, i)
@@ -185,15 +137,15 @@ func (v *Violations) validateSyncData(at string, s SyncSecretArgs, mounted map[s
 
 // validateTLS checks what the driver would find in a file when it looks for a certificate or a private key:
 // sigs.k8s.io/secrets-store-csi-driver/pkg/util/secretutil, v1.6.0.
-func (v *Violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
+func (v *violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 	switch d.Key {
 	case "tls.crt":
-		v.check(o.Type != "key", at+".file", d.File, "a file of a cert, or of a certificate's secret")
+		v.check(o.Type != ObjectKey, at+".file", d.File, "a file of a cert, or of a certificate's secret")
 	case "tls.key":
-		v.check(o.Type == "secret", at+".file", d.File, "a file of a certificate's secret, which alone has the private key")
+		v.check(o.Type == ObjectSecret, at+".file", d.File, "a file of a certificate's secret, which alone has the private key")
 	default:
 		v.add(at+".key", d.Key, "tls.crt, tls.key")
 	}
-	v.check(o.Format != "pfx" || o.Encoding == "base64", at+".file", d.File,
+	v.check(o.Format != FormatPFX || o.Encoding == EncodingBase64, at+".file", d.File,
 		"a file in PEM, or one whose format is pfx and whose encoding is base64")
 }

@@ -1,8 +1,8 @@
 package components
 
 import (
-	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
-	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"maps"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -20,59 +20,70 @@ const awaitMount = "15m"
 
 // TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec.
 type TestPodArgs struct {
-	// Name of the pod, a DNS subdomain of at most 63 characters. Left out: keyvault-test-pod.
+	// Name of the pod, a DNS subdomain of at most 63 characters. Defaults to keyvault-test-pod.
 	Name string `pulumi:"name,optional"`
-	// Image with sh, cat and sleep. Left out: busybox:1.35.0.
+	// Image with sh, cat and sleep. Defaults to busybox:1.35.0.
 	Image string `pulumi:"image,optional"`
 }
 
 func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretMountArgs) error {
-	spec, err := restrictedPod(c, "busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil)
-	if err != nil {
-		return err
-	}
-	_, err = corev1.NewPod(ctx, name+"-test-pod", &corev1.PodArgs{
-		Metadata: metav1.ObjectMetaArgs{
-			Name:      pulumi.String(withDefault(args.TestPod.Name, DefaultTestPodName)),
-			Namespace: args.Namespace.ToStringOutput().ToStringPtrOutput(),
-			Labels:    pulumi.StringMap{"azure.workload.identity/use": pulumi.String("true")},
-		},
-		Spec: spec,
-	}, c.object(pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}))...)
+	_, err := c.objects.add(ctx, "v1", "Pod", name+"-test-pod", pulumi.Map{
+		"metadata": metadata{
+			name: withDefault(args.TestPod.Name, DefaultTestPodName), namespace: pulumi.String(args.Namespace),
+			labels: withLabels(args.Labels, podLabels()),
+		}.input(),
+		"spec": c.restrictedPod("busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil),
+	}, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}))
 	return err
 }
 
-// restrictedPod is a pod with one container that has the files and sleeps. It meets the restricted Pod Security Standard:
-// https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
-func restrictedPod(mount *SecretMount, container, image string, readiness corev1.ProbePtrInput) (corev1.PodSpecArgs, error) {
-	spec := corev1.PodSpecArgs{
-		AutomountServiceAccountToken: pulumi.Bool(false),
-		SecurityContext: corev1.PodSecurityContextArgs{
-			RunAsNonRoot:   pulumi.Bool(true),
-			RunAsUser:      pulumi.Int(65534),
-			RunAsGroup:     pulumi.Int(65534),
-			SeccompProfile: corev1.SeccompProfileArgs{Type: pulumi.String("RuntimeDefault")},
-		},
-		Containers: corev1.ContainerArray{corev1.ContainerArgs{
-			Name:  pulumi.String(container),
-			Image: pulumi.String(image),
-			// The shell waits for sleep in the background so that it can react to TERM.
-			Command:        pulumi.ToStringArray([]string{"sh", "-c", "trap 'exit 0' TERM; sleep infinity & wait"}),
-			ReadinessProbe: readiness,
-			Resources: corev1.ResourceRequirementsArgs{
-				Requests: pulumi.StringMap{"cpu": pulumi.String("10m"), "memory": pulumi.String("16Mi")},
-				Limits:   pulumi.StringMap{"cpu": pulumi.String("100m"), "memory": pulumi.String("32Mi")},
-			},
-			SecurityContext: corev1.SecurityContextArgs{
-				AllowPrivilegeEscalation: pulumi.Bool(false),
-				ReadOnlyRootFilesystem:   pulumi.Bool(true),
-				Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
-			},
-		}},
+// withLabels returns all the labels; those of later maps win.
+func withLabels(all ...map[string]string) map[string]string {
+	merged := map[string]string{}
+	for _, labels := range all {
+		maps.Copy(merged, labels)
 	}
-	return spec, AddMount(mount, &spec, TestPodMountPath)
+	return merged
 }
 
-func (v *Violations) validateTestPod(path string, pod TestPodArgs) {
+// restrictedPod is the spec of a pod with one container that has the files and sleeps. It meets the restricted Pod Security Standard:
+// https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pulumi.Map {
+	container := pulumi.Map{
+		"name":  pulumi.String(name),
+		"image": pulumi.String(image),
+		// The shell waits for sleep in the background so that it can react to TERM.
+		"command": pulumi.ToStringArray([]string{"sh", "-c", "trap 'exit 0' TERM; sleep infinity & wait"}),
+		"resources": pulumi.Map{
+			"requests": pulumi.StringMap{"cpu": pulumi.String("10m"), "memory": pulumi.String("16Mi")},
+			"limits":   pulumi.StringMap{"cpu": pulumi.String("100m"), "memory": pulumi.String("32Mi")},
+		},
+		"securityContext": pulumi.Map{
+			"allowPrivilegeEscalation": pulumi.Bool(false),
+			"readOnlyRootFilesystem":   pulumi.Bool(true),
+			"capabilities":             pulumi.Map{"drop": pulumi.ToStringArray([]string{"ALL"})},
+		},
+		"volumeMounts": pulumi.Array{pulumi.Map{
+			"name": pulumi.String(c.args.VolumeName), "mountPath": pulumi.String(TestPodMountPath), "readOnly": pulumi.Bool(true),
+		}},
+	}
+	if readiness != nil {
+		container["readinessProbe"] = readiness
+	}
+	return pulumi.Map{
+		"serviceAccountName":           c.args.ServiceAccountName,
+		"automountServiceAccountToken": pulumi.Bool(false),
+		"securityContext": pulumi.Map{
+			"runAsNonRoot":   pulumi.Bool(true),
+			"runAsUser":      pulumi.Int(65534),
+			"runAsGroup":     pulumi.Int(65534),
+			"seccompProfile": pulumi.StringMap{"type": pulumi.String("RuntimeDefault")},
+		},
+		"containers": pulumi.Array{container},
+		"volumes":    pulumi.Array{c.volume()},
+	}
+}
+
+func (v *violations) validateTestPod(path string, pod TestPodArgs) {
 	v.podName(path+".name", withDefault(pod.Name, DefaultTestPodName))
 }

@@ -18,16 +18,17 @@ const (
 // VaultNetworkArgs are the vault's firewall, which filters what comes over the public network. It does not concern private endpoints,
 // nor Azure Resource Manager, which creates the vault's secrets and keys.
 type VaultNetworkArgs struct {
-	// DefaultAction is what happens to traffic that no rule allows: Allow or Deny. Left out: Deny.
-	DefaultAction string `pulumi:"defaultAction,optional"`
+	// DefaultAction is what happens to traffic that no rule allows: Allow or Deny. Defaults to Deny.
+	DefaultAction FirewallAction `pulumi:"defaultAction,optional"`
 	// Bypass is AzureServices, which lets trusted services of Azure pass
-	// (https://learn.microsoft.com/azure/key-vault/general/network-security), or None. Left out: AzureServices.
-	Bypass string `pulumi:"bypass,optional"`
-	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. Left out: none.
-	AllowedIPRanges []string `pulumi:"allowedIpRanges,optional"`
-	// SubnetIDs are the ARM ids of subnets that may reach the vault, up to 200; each has to have the service endpoint
-	// Microsoft.KeyVault. Left out: none.
-	SubnetIDs []pulumi.StringInput `pulumi:"subnetIds,optional"`
+	// (https://learn.microsoft.com/azure/key-vault/general/network-security), or None. Defaults to AzureServices.
+	Bypass FirewallBypass `pulumi:"bypass,optional"`
+	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. What is known
+	// late is checked then. Defaults to none.
+	AllowedIPRanges pulumi.StringArrayInput `pulumi:"allowedIpRanges,optional"`
+	// SubnetIDs are the ARM ids of subnets that may reach the vault, up to 200; each must have the service endpoint
+	// Microsoft.KeyVault. Defaults to none.
+	SubnetIDs pulumi.StringArrayInput `pulumi:"subnetIds,optional"`
 }
 
 // PrivateEndpointArgs give the vault an address in a virtual network.
@@ -36,7 +37,7 @@ type PrivateEndpointArgs struct {
 	// the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId"`
 	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in, privatelink.vaultcore.azure.net
-	// in the public cloud. Left out: no zone is, and something else has to make the vault's name resolve to the address.
+	// in the public cloud. Defaults to none: something else must make the vault's name resolve to the address.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
 }
 
@@ -45,20 +46,38 @@ func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
 	if args == nil {
 		return nil
 	}
-	ranges, subnets := keyvault.IPRuleArray{}, keyvault.VirtualNetworkRuleArray{}
-	for _, r := range args.AllowedIPRanges {
-		ranges = append(ranges, keyvault.IPRuleArgs{Value: pulumi.String(r)})
-	}
-	for _, id := range args.SubnetIDs {
-		subnets = append(subnets, keyvault.VirtualNetworkRuleArgs{Id: id})
-	}
+	ranges := allowedRanges.checked("network.allowedIpRanges", args.AllowedIPRanges).ApplyT(func(ranges []string) []keyvault.IPRule {
+		rules := make([]keyvault.IPRule, len(ranges))
+		for i, r := range ranges {
+			rules[i].Value = r
+		}
+		return rules
+	}).(keyvault.IPRuleArrayOutput)
+	subnets := allowedSubnets.checked("network.subnetIds", args.SubnetIDs).ApplyT(func(ids []string) []keyvault.VirtualNetworkRule {
+		rules := make([]keyvault.VirtualNetworkRule, len(ids))
+		for i, id := range ids {
+			rules[i].Id = id
+		}
+		return rules
+	}).(keyvault.VirtualNetworkRuleArrayOutput)
 	return keyvault.NetworkRuleSetArgs{
-		DefaultAction:       pulumi.String(withDefault(args.DefaultAction, "Deny")),
-		Bypass:              pulumi.String(withDefault(args.Bypass, "AzureServices")),
+		DefaultAction:       pulumi.String(withDefault(args.DefaultAction, FirewallDeny)),
+		Bypass:              pulumi.String(withDefault(args.Bypass, BypassAzureServices)),
 		IpRules:             ranges,
 		VirtualNetworkRules: subnets,
 	}
 }
+
+// What the firewall's lists have to keep to.
+var (
+	allowedRanges = listRule{ipRulesMax, "ranges", func(v *violations, path, r string) {
+		v.check(publicRange(r), path, r,
+			"a public IPv4 address or range whose address is the range's first, such as 203.0.113.7 or 203.0.113.0/24")
+	}}
+	allowedSubnets = listRule{subnetRulesMax, "subnets", func(v *violations, path, id string) {
+		v.match(subnetID, path, id, "the ARM id of a subnet")
+	}}
+)
 
 // newPrivateEndpoint returns the last of what pods need to reach the vault through the endpoint.
 func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vaultID pulumi.StringInput) (pulumi.Resource, error) {
@@ -94,31 +113,25 @@ func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, arg
 	return group, nil
 }
 
-func (v *Violations) validateVaultNetwork(args *KeyVaultStackArgs) {
-	access := withDefault(args.PublicNetworkAccess, "Enabled")
-	v.oneOf("publicNetworkAccess", access, "Enabled", "Disabled")
-	if args.PrivateEndpoint != nil {
-		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
-	}
-	if args.Network == nil {
+func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
+	access := withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)
+	oneOf(v, "publicNetworkAccess", access, PublicNetworkEnabled, PublicNetworkDisabled)
+	n := args.Network
+	if n == nil {
 		return
 	}
-	n := args.Network
-	v.oneOf("network.defaultAction", withDefault(n.DefaultAction, "Deny"), "Allow", "Deny")
-	v.oneOf("network.bypass", withDefault(n.Bypass, "AzureServices"), "AzureServices", "None")
-	v.check(len(n.AllowedIPRanges) <= ipRulesMax, "network.allowedIpRanges", len(n.AllowedIPRanges), fmt.Sprintf("up to %d ranges", ipRulesMax))
-	v.check(len(n.SubnetIDs) <= subnetRulesMax, "network.subnetIds", len(n.SubnetIDs), fmt.Sprintf("up to %d subnets", subnetRulesMax))
-	for i, id := range n.SubnetIDs {
-		v.required(fmt.Sprintf("network.subnetIds[%d]", i), id)
-	}
-	for i, r := range n.AllowedIPRanges {
-		v.check(publicRange(r), fmt.Sprintf("network.allowedIpRanges[%d]", i), r,
-			"a public IPv4 address or range whose address is the range's first, such as 203.0.113.7 or 203.0.113.0/24")
-	}
-	if access == "Disabled" {
+	oneOf(v, "network.defaultAction", withDefault(n.DefaultAction, FirewallDeny), FirewallAllow, FirewallDeny)
+	oneOf(v, "network.bypass", withDefault(n.Bypass, BypassAzureServices), BypassAzureServices, BypassNone)
+	allowedRanges.plain(v, "network.allowedIpRanges", n.AllowedIPRanges)
+	allowedSubnets.plain(v, "network.subnetIds", n.SubnetIDs)
+	if access == PublicNetworkDisabled {
 		const ignored = "nothing while publicNetworkAccess is Disabled, for Azure would ignore it"
-		v.check(len(n.AllowedIPRanges) == 0, "network.allowedIpRanges", n.AllowedIPRanges, ignored)
-		v.check(len(n.SubnetIDs) == 0, "network.subnetIds", fmt.Sprintf("%d subnets", len(n.SubnetIDs)), ignored)
+		if !empty(n.AllowedIPRanges) {
+			v.state("network.allowedIpRanges", "ranges", ignored)
+		}
+		if !empty(n.SubnetIDs) {
+			v.state("network.subnetIds", "subnets", ignored)
+		}
 	}
 }
 

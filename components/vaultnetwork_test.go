@@ -25,7 +25,7 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 	})
 	args.Network = &components.VaultNetworkArgs{
 		DefaultAction: "Allow", Bypass: "None",
-		AllowedIPRanges: []string{"203.0.113.7", "203.0.113.0/24"}, SubnetIDs: []pulumi.StringInput{pulumi.String(subnetID)},
+		AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7", "203.0.113.0/24"}), SubnetIDs: pulumi.ToStringArray([]string{subnetID}),
 	}
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.networkAcls.defaultAction":             "Allow",
@@ -85,22 +85,27 @@ func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
 func TestVaultNetworkRules(t *testing.T) {
 	valid := func() *components.KeyVaultStackArgs {
 		args := endpointArgs()
-		args.Network = &components.VaultNetworkArgs{AllowedIPRanges: []string{"203.0.113.7"}, SubnetIDs: []pulumi.StringInput{pulumi.String(subnetID)}}
+		args.Network = &components.VaultNetworkArgs{
+			AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"}), SubnetIDs: pulumi.ToStringArray([]string{subnetID}),
+		}
 		return args
 	}
 	network := func(n components.VaultNetworkArgs) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { a.Network = &n }
 	}
 	ranges := func(ranges ...string) func(*components.KeyVaultStackArgs) {
-		return network(components.VaultNetworkArgs{AllowedIPRanges: ranges})
+		return network(components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray(ranges)})
 	}
 	testRules(t, valid, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
 		{"an action", "network.defaultAction", network(components.VaultNetworkArgs{DefaultAction: "deny"})},
 		{"a bypass", "network.bypass", network(components.VaultNetworkArgs{Bypass: "All"})},
 		{"a name", "network.allowedIpRanges[1]", ranges("203.0.113.7", "example.com")},
+		{"a subnet's name", "network.subnetIds[1]", network(components.VaultNetworkArgs{
+			SubnetIDs: pulumi.ToStringArray([]string{subnetID, "nodes"}),
+		})},
 		{"1001 ranges", "network.allowedIpRanges", ranges(slices.Repeat([]string{"203.0.113.7"}, 1001)...)},
 		{"201 subnets", "network.subnetIds", network(components.VaultNetworkArgs{
-			SubnetIDs: slices.Repeat([]pulumi.StringInput{pulumi.String(subnetID)}, 201),
+			SubnetIDs: pulumi.ToStringArray(slices.Repeat([]string{subnetID}, 201)),
 		})},
 		{"ranges without public access", "network.allowedIpRanges", func(a *components.KeyVaultStackArgs) {
 			a.PublicNetworkAccess, a.Network.SubnetIDs = "Disabled", nil
@@ -128,12 +133,10 @@ func TestFirewallAllowsPublicIPv4Only(t *testing.T) {
 func TestVaultWithoutItsSubnetsRegistersNothing(t *testing.T) {
 	args := vaultArgs()
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{}
-	args.Network = &components.VaultNetworkArgs{SubnetIDs: []pulumi.StringInput{pulumi.String(subnetID), nil}}
-	if v := args.Validate(); len(v) != 2 {
-		t.Errorf("before the program runs, got %v", v)
-	}
+	args.Network = &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{pulumi.String(subnetID), nil}}
+	wantViolations(t, args.Validate(), "network.subnetIds[1]")
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
 		return err
-	}, "privateEndpoint.subnetId", "network.subnetIds[1]")
+	}, "network.subnetIds[1]", "privateEndpoint.subnetId")
 }

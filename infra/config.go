@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -24,63 +23,54 @@ type Config struct {
 	Protect           bool              `pulumi:"protect"`
 
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
+	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
 	VaultNamePrefix          string                          `pulumi:"vaultNamePrefix"`
-	VaultCreateMode          string                          `pulumi:"vaultCreateMode"`
-	VaultSku                 string                          `pulumi:"vaultSku"`
+	VaultCreateMode          components.VaultCreateMode      `pulumi:"vaultCreateMode"`
+	VaultSku                 components.VaultSku             `pulumi:"vaultSku"`
 	VaultRetentionDays       int                             `pulumi:"vaultRetentionDays"`
 	VaultPurgeProtection     bool                            `pulumi:"vaultPurgeProtection"`
-	VaultPublicNetworkAccess string                          `pulumi:"vaultPublicNetworkAccess"`
+	VaultPublicNetworkAccess components.PublicNetworkAccess  `pulumi:"vaultPublicNetworkAccess"`
 	VaultNetwork             *components.VaultNetworkArgs    `pulumi:"vaultNetwork"`
 	VaultPrivateEndpoint     *components.PrivateEndpointArgs `pulumi:"vaultPrivateEndpoint"`
 	Secrets                  []components.SecretArgs         `pulumi:"secrets"`
 	Keys                     []components.KeyArgs            `pulumi:"keys"`
 
-	ExistingClusterID    string                      `pulumi:"existingClusterId"`
-	ClusterName          string                      `pulumi:"clusterName"`
-	NodeResourceGroup    string                      `pulumi:"nodeResourceGroup"`
-	ClusterTier          string                      `pulumi:"clusterTier"`
-	KubernetesVersion    string                      `pulumi:"kubernetesVersion"`
-	UpgradeChannel       string                      `pulumi:"upgradeChannel"`
-	NodeOSUpgradeChannel string                      `pulumi:"nodeOsUpgradeChannel"`
-	Maintenance          *components.MaintenanceArgs `pulumi:"maintenance"`
-	SystemPool           *components.NodePoolArgs    `pulumi:"systemPool"`
-	NodePools            []components.NodePoolArgs   `pulumi:"nodePools"`
-	Entra                *components.EntraArgs       `pulumi:"entra"`
-	DisableLocalAccounts bool                        `pulumi:"disableLocalAccounts"`
-	APIServer            *components.APIServerArgs   `pulumi:"apiServer"`
-	NetworkPolicy        string                      `pulumi:"networkPolicy"`
-	OutboundType         string                      `pulumi:"outboundType"`
-	PodCIDR              string                      `pulumi:"podCidr"`
-	ServiceCIDR          string                      `pulumi:"serviceCidr"`
-	DNSServiceIP         string                      `pulumi:"dnsServiceIp"`
-	ClusterIdentityID    string                      `pulumi:"clusterIdentityId"`
-	AzurePolicy          bool                        `pulumi:"azurePolicy"`
-	ContainerInsights    bool                        `pulumi:"containerInsights"`
-	Defender             bool                        `pulumi:"defender"`
-	ImageCleanerHours    int                         `pulumi:"imageCleanerHours"`
-	DiskEncryptionSetID  string                      `pulumi:"diskEncryptionSetId"`
-	RotationPollInterval string                      `pulumi:"rotationPollInterval"`
+	ExistingClusterID    string                          `pulumi:"existingClusterId"`
+	ClusterName          string                          `pulumi:"clusterName"`
+	NodeResourceGroup    string                          `pulumi:"nodeResourceGroup"`
+	ClusterTier          components.ClusterTier          `pulumi:"clusterTier"`
+	KubernetesVersion    string                          `pulumi:"kubernetesVersion"`
+	UpgradeChannel       components.UpgradeChannel       `pulumi:"upgradeChannel"`
+	NodeOSUpgradeChannel components.NodeOSUpgradeChannel `pulumi:"nodeOsUpgradeChannel"`
+	Maintenance          *components.MaintenanceArgs     `pulumi:"maintenance"`
+	Subnets              map[string]pulumi.StringInput   `pulumi:"subnets"`
+	SystemPool           *components.NodePoolArgs        `pulumi:"systemPool"`
+	NodePools            []components.NodePoolArgs       `pulumi:"nodePools"`
+	Entra                *components.EntraArgs           `pulumi:"entra"`
+	DisableLocalAccounts bool                            `pulumi:"disableLocalAccounts"`
+	APIServer            *components.APIServerArgs       `pulumi:"apiServer"`
+	NetworkPolicy        components.NetworkPolicy        `pulumi:"networkPolicy"`
+	OutboundType         components.OutboundType         `pulumi:"outboundType"`
+	PodCIDR              string                          `pulumi:"podCidr"`
+	ServiceCIDR          string                          `pulumi:"serviceCidr"`
+	DNSServiceIP         string                          `pulumi:"dnsServiceIp"`
+	ClusterIdentityID    string                          `pulumi:"clusterIdentityId"`
+	AzurePolicy          bool                            `pulumi:"azurePolicy"`
+	ContainerInsights    bool                            `pulumi:"containerInsights"`
+	Defender             bool                            `pulumi:"defender"`
+	ImageCleanerHours    int                             `pulumi:"imageCleanerHours"`
+	DiskEncryptionSetID  string                          `pulumi:"diskEncryptionSetId"`
+	RotationPollInterval string                          `pulumi:"rotationPollInterval"`
 
-	Namespace      string `pulumi:"namespace"`
-	PodSecurity    string `pulumi:"podSecurity"`
-	ServiceAccount string `pulumi:"serviceAccount"`
-
-	SecretProviderClass string                      `pulumi:"secretProviderClass"`
-	Objects             []components.ObjectArgs     `pulumi:"mount"`
-	Access              string                      `pulumi:"access"`
-	SyncSecrets         []components.SyncSecretArgs `pulumi:"syncSecrets"`
-	CloudName           string                      `pulumi:"cloudName"`
-	TestPod             bool                        `pulumi:"testPod"`
-	TestPodName         string                      `pulumi:"testPodName"`
-	TestPodImage        string                      `pulumi:"testPodImage"`
-	Probe               bool                        `pulumi:"probe"`
+	CloudName components.Cloud `pulumi:"cloudName"`
+	Workloads []Workload       `pulumi:"workloads"`
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
 }
 
-// LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error is
-// [components.Violations] with every mistake: values of a wrong type, unknown keys, and what the components refuse.
+// LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error is a
+// [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components refuse.
 func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) {
 	namespace := ctx.Project() + ":"
 	own := map[string]string{}
@@ -93,12 +83,16 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	// The list of secrets is not shown where it is not encrypted either.
 	violations := decodeConfig(own, func(key string) bool { return key == "secrets" || ctx.IsConfigSecret(namespace+key) }, cfg)
 	violations = append(violations, unreported(violations, cfg.validate())...)
-	if err := violations.Err(); err != nil {
+	if len(violations) > 0 {
+		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
 	tags := map[string]string{"pulumi-project": ctx.Project(), "pulumi-stack": ctx.Stack()}
 	maps.Copy(tags, cfg.Tags)
 	cfg.allTags = pulumi.ToStringMap(tags)
+	for i := range cfg.Workloads {
+		cfg.Workloads[i].complete(cfg, i)
+	}
 	return cfg, nil
 }
 
@@ -106,6 +100,7 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 // a default in Pulumi.yaml always have a value, and mean nothing to it.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args := &components.KeyVaultStackArgs{
+		APIVersion:      cfg.VaultAPIVersion,
 		PurgeProtection: cfg.VaultPurgeProtection,
 		Network:         cfg.VaultNetwork,
 		PrivateEndpoint: cfg.VaultPrivateEndpoint,
@@ -159,6 +154,9 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 		DiskEncryptionSetID:  given(cfg.DiskEncryptionSetID),
 		IdentityID:           given(cfg.ClusterIdentityID),
 	}
+	if len(cfg.Subnets) > 0 {
+		args.Subnets = maps.Clone(cfg.Subnets)
+	}
 	if cfg.ExistingClusterID != "" {
 		args.ExistingCluster = &components.ExistingClusterArgs{ID: pulumi.String(cfg.ExistingClusterID)}
 		return args
@@ -169,13 +167,7 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args.ClusterName = cfg.ClusterName
 	args.Tier = cfg.ClusterTier
 	if s.Network != nil {
-		system := *cmp.Or(cfg.SystemPool, &components.NodePoolArgs{})
-		args.SystemPool = &system
-		args.NodePools = slices.Clone(cfg.NodePools)
-		inNetwork(args.SystemPool, s.Network)
-		for i := range args.NodePools {
-			inNetwork(&args.NodePools[i], s.Network)
-		}
+		putInNetwork(args, s.Network)
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
 	args.RotationPollInterval = cfg.RotationPollInterval
@@ -192,37 +184,16 @@ func given(id string) pulumi.StringInput {
 	return pulumi.String(id)
 }
 
-// inNetwork puts a pool into the stack's network unless it is in another.
-func inNetwork(pool *components.NodePoolArgs, network *Network) {
-	if pool.SubnetID == nil {
-		pool.SubnetID = network.NodeSubnetID
+// putInNetwork puts the pools that name no subnet into the stack's network.
+func putInNetwork(args *components.AksWithCsiArgs, network *Network) {
+	if args.Subnets == nil {
+		args.Subnets = map[string]pulumi.StringInput{}
 	}
-}
-
-// Identity completes the identity's arguments with what is configured. The program owns the namespace.
-func (cfg *Config) Identity(s *Surroundings, args components.WorkloadIdentityArgs) *components.WorkloadIdentityArgs {
-	args.ResourceGroupName = s.ResourceGroupName
-	args.Location = pulumi.String(cfg.Location)
-	args.Tags = cfg.allTags
-	args.Namespace = cfg.Namespace
-	args.CreateNamespace = true
-	args.PodSecurity = cfg.PodSecurity
-	args.ServiceAccounts = []components.ServiceAccountArgs{{Name: cfg.ServiceAccount}}
-	return &args
-}
-
-// Mount completes the mount's arguments with what is configured.
-func (cfg *Config) Mount(args components.SecretMountArgs) *components.SecretMountArgs {
-	args.ClassName = cfg.SecretProviderClass
-	args.Objects = cfg.Objects
-	args.Access = cfg.Access
-	args.SyncSecrets = cfg.SyncSecrets
-	args.CloudName = cfg.CloudName
-	if cfg.TestPod {
-		args.TestPod = &components.TestPodArgs{Name: cfg.TestPodName, Image: cfg.TestPodImage}
+	args.Subnets[nodeSubnet] = network.NodeSubnetID
+	system := *cmp.Or(args.SystemPool, &components.NodePoolArgs{})
+	system.Subnet = cmp.Or(system.Subnet, nodeSubnet)
+	args.SystemPool = &system
+	for i := range args.NodePools {
+		args.NodePools[i].Subnet = cmp.Or(args.NodePools[i].Subnet, nodeSubnet)
 	}
-	if cfg.Probe {
-		args.Probe = &components.ProbeArgs{}
-	}
-	return &args
 }

@@ -1,7 +1,9 @@
 package infra_test
 
 import (
+	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -36,12 +38,12 @@ func load(t *testing.T, change map[string]string, secretKeys ...string) (*infra.
 
 func paths(t *testing.T, err error) []string {
 	t.Helper()
-	var v components.Violations
-	if !errors.As(err, &v) {
+	var invalid *components.ValidationError
+	if !errors.As(err, &invalid) {
 		t.Fatalf("got error %v, want violations", err)
 	}
 	var list []string
-	for _, one := range v {
+	for _, one := range invalid.Violations {
 		list = append(list, one.Path)
 	}
 	return list
@@ -57,13 +59,14 @@ func TestDevStackIsTheGuide(t *testing.T) {
 		"resource group":  {cfg.ResourceGroupName, "keyvault-demo"},
 		"cluster":         {cfg.ClusterName, "aks-keyvault-cluster"},
 		"nodes":           {cfg.SystemPool, (*components.NodePoolArgs)(nil)},
-		"namespace":       {cfg.Namespace, "keyvault-ns"},
-		"service account": {cfg.ServiceAccount, "keyvault-sa"},
+		"workloads":       {len(cfg.Workloads), 1},
+		"namespace":       {cfg.Workloads[0].Namespace, "keyvault-ns"},
+		"service account": {cfg.Workloads[0].ServiceAccounts, []components.ServiceAccountArgs{{Name: "keyvault-sa"}}},
+		"class":           {cfg.Workloads[0].ClassName, "keyvault-secrets"},
 		"secret":          {cfg.Secrets[0].Name, "my-secret"},
 		"key":             {cfg.Keys[0], components.KeyArgs{Name: "my-key", Type: "RSA", Size: 2048}},
-		"pod":             {cfg.TestPodName, "keyvault-test-pod"},
-		"pod is on":       {cfg.TestPod, true},
-		"mount": {cfg.Objects, []components.ObjectArgs{
+		"pod":             {cfg.Workloads[0].TestPod, &components.TestPodArgs{Name: "keyvault-test-pod"}},
+		"mount": {cfg.Workloads[0].Objects, []components.ObjectArgs{
 			{Type: "secret", Name: "my-secret"}, {Type: "key", Name: "my-key"},
 		}},
 		"purge protection": {cfg.VaultPurgeProtection, false},
@@ -131,20 +134,17 @@ func TestConfigurationRules(t *testing.T) {
 		{"a login", "entra", `{"login":"password"}`, "entra.login"},
 		{"logs for a week", "logRetentionDays", "7", "logRetentionDays"},
 		{"logs to nowhere", "defender", "true", "logRetentionDays"},
-		{"a Secret of no file", "syncSecrets", `[{"name":"s","data":[{"key":"k","file":"absent"}]}]`, "syncSecrets[0].data[0].file"},
 		{"a cloud", "cloudName", "AzureGermanCloud", "cloudName"},
-		{"access", "access", "subscription", "access"},
-		{"pod security", "podSecurity", "strict", "podSecurity"},
 		{"an interval", "rotationPollInterval", "2", "rotationPollInterval"},
-		{"a namespace", "namespace", "NS", "namespace"},
-		{"a service account", "serviceAccount", "a_b", "serviceAccount"},
-		{"a class", "secretProviderClass", "A", "secretProviderClass"},
-		{"nothing to mount", "mount", `[]`, "mount"},
-		{"a mounted secret that is not declared", "mount", `[{"type":"secret","name":"other"}]`, "mount[0].name"},
-		{"a mounted key that is a secret", "mount", `[{"type":"key","name":"my-secret"}]`, "mount[0].name"},
-		{"a mounted type", "mount", `[{"type":"Secret","name":"my-secret"}]`, "mount[0].type"},
-		{"a mount that is no object", "mount", `["my-secret"]`, "mount[0]"},
-		{"a pod's name", "testPodName", "A", "testPodName"},
+		{"an API version", "vaultApiVersion", "2020-01-01", "vaultApiVersion"},
+		{"a subnet of no name", "systemPool", `{"subnet":"apps"}`, "systemPool.subnet"},
+		{"a subnet that is none", "subnets", `{"apps":"10.0.0.0/16"}`, "subnets.apps"},
+		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/z"}`, "clusterIdentityId"},
+		{"a range", "apiServer", `{"authorizedIpRanges":["203.0.113.7/24"]}`, "apiServer.authorizedIpRanges[0]"},
+		{"a range as number", "apiServer", `{"authorizedIpRanges":[7]}`, "apiServer.authorizedIpRanges[0]"},
+		{"an endpoint in no subnet", "vaultPrivateEndpoint", `{}`, "vaultPrivateEndpoint.subnetId"},
+		{"workloads that are no list", "workloads", `{}`, "workloads"},
+		{"a key of before the list", "testPod", `true`, "testPod"},
 		{"an unknown key", "nodecount", "3", "nodecount"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,14 +156,110 @@ func TestConfigurationRules(t *testing.T) {
 	}
 }
 
+// workload is a valid one with some of its keys changed, and its place in the list.
+func workload(name string, change map[string]any) map[string]any {
+	w := map[string]any{
+		"name": name, "namespace": name, "serviceAccounts": []any{map[string]any{"name": name}},
+		"mount": []any{map[string]any{"type": "secret", "name": "my-secret"}},
+	}
+	maps.Copy(w, change)
+	return w
+}
+
+func list(t *testing.T, workloads ...map[string]any) map[string]string {
+	t.Helper()
+	text, err := json.Marshal(workloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"workloads": string(text)}
+}
+
+func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
+	type object = map[string]any
+	secret := object{"type": "secret", "name": "my-secret"}
+	for _, tt := range []struct {
+		name   string
+		change object
+		paths  []string
+	}{
+		{"no name", object{"name": ""}, []string{"name"}},
+		{"a name of two", object{"name": "first"}, []string{"name"}},
+		{"a namespace", object{"namespace": "NS"}, []string{"namespace"}},
+		{"no namespace", object{"namespace": ""}, []string{"namespace"}},
+		{"a namespace of two", object{"namespace": "first"}, []string{"namespace"}},
+		{"an existing namespace of the stack's", object{"namespace": "first", "existingNamespace": true}, []string{"namespace"}},
+		{"pod security", object{"podSecurity": "strict"}, []string{"podSecurity"}},
+		{"pod security of what exists", object{"podSecurity": "baseline", "existingNamespace": true}, []string{"podSecurity"}},
+		{"a label", object{"labels": object{"team": "a b"}}, []string{"labels.team"}},
+		{"no accounts", object{"serviceAccounts": []any{}}, []string{"serviceAccounts"}},
+		{"an account", object{"serviceAccounts": []any{object{"name": "a_b"}}}, []string{"serviceAccounts[0].name"}},
+		{"an account elsewhere", object{"serviceAccounts": []any{object{"name": "a", "namespace": "b"}}}, []string{"serviceAccounts[0].namespace"}},
+		{"a class", object{"className": "A"}, []string{"className"}},
+		{"nothing to mount", object{"mount": []any{}}, []string{"mount"}},
+		{"a mount that is no object", object{"mount": []any{"my-secret"}}, []string{"mount[0]"}},
+		{"a mounted secret that is not declared", object{"mount": []any{object{"type": "secret", "name": "other"}}}, []string{"mount[0].name"}},
+		{"a mounted key that is a secret", object{"mount": []any{object{"type": "key", "name": "my-secret"}}}, []string{"mount[0].name"}},
+		{"a mounted type", object{"mount": []any{object{"type": "Secret", "name": "my-secret"}}}, []string{"mount[0].type"}},
+		{"an alias", object{"mount": []any{secret, object{"type": "key", "name": "my-key", "alias": "../x"}}}, []string{"mount[1].alias"}},
+		{"access", object{"access": "subscription"}, []string{"access"}},
+		{"a Secret of no file", object{"syncSecrets": []any{object{"name": "s", "data": []any{object{"key": "k", "file": "absent"}}}}},
+			[]string{"syncSecrets[0].data[0].file"}},
+		{"a pod's name", object{"testPod": object{"name": "A"}}, []string{"testPod.name"}},
+		{"a probe's name", object{"probe": object{"name": "A"}}, []string{"probe.name"}},
+		{"a mistyped key", object{"testpod": object{}}, []string{"testpod"}},
+		{"several", object{"name": "A", "access": "all", "mount": []any{object{"type": "cert", "name": "c", "alias": "/c"}}},
+			[]string{"name", "mount[0].alias", "access"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, list(t, workload("first", nil), workload("second", tt.change)))
+			var want []string
+			for _, path := range tt.paths {
+				want = append(want, "workloads[1]."+path)
+			}
+			if got := paths(t, err); !reflect.DeepEqual(got, want) {
+				t.Errorf("violations at %v, want %v: %v", got, want, err)
+			}
+		})
+	}
+}
+
+// In a namespace of others, two workloads may not want the same thing, nor one identity.
+func TestWorkloads_ShareNothing(t *testing.T) {
+	shared := map[string]any{
+		"namespace": "theirs", "existingNamespace": true, "className": "class", "testPod": map[string]any{}, "probe": map[string]any{},
+		"serviceAccounts":    []any{map[string]any{"name": "account"}},
+		"existingIdentityId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
+		"syncSecrets":        []any{map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}}},
+	}
+	_, err := load(t, list(t, workload("first", shared), workload("second", shared)))
+	got := paths(t, err)
+	slices.Sort(got)
+	want := []string{
+		"workloads[1].className", "workloads[1].existingIdentityId", "workloads[1].probe.name", "workloads[1].serviceAccounts[0].name",
+		"workloads[1].syncSecrets[0].name", "workloads[1].testPod.name",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("violations at %v, want %v", got, want)
+	}
+}
+
+func TestWorkloads_MayBeNone(t *testing.T) {
+	if _, err := load(t, map[string]string{"workloads": "[]"}); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
-	_, err := load(t, map[string]string{
-		"systemPool": `{"count":"many"}`, "testpod": "true", "vaultSku": "free", "namespace": "", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
+	change := list(t, workload("first", map[string]any{"namespace": ""}))
+	maps.Copy(change, map[string]string{
+		"systemPool": `{"count":"many"}`, "testpod": "true", "vaultSku": "free", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
 		"clusterName": "-",
 	})
+	_, err := load(t, change)
 	want := []string{
 		"secrets[0].generate.size", "systemPool.count", "testpod", // cannot be read
-		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "namespace", "mount[0].name", // cannot be used
+		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "workloads[0].namespace", "workloads[0].mount[0].name", // cannot be used
 	}
 	if got := paths(t, err); !reflect.DeepEqual(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
@@ -245,7 +341,7 @@ func fields(in reflect.Type, found func(name string)) {
 		fields(in.Elem(), found)
 	case reflect.Struct:
 		for _, field := range reflect.VisibleFields(in) {
-			if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" {
+			if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" && name != "-" {
 				found(name)
 				fields(field.Type, found)
 			}

@@ -10,21 +10,19 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
-
-	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
 // decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once. Fields are
 // found by their pulumi tag.
 type decoder struct {
-	violations components.Violations
+	violations violations
 	// hidden keeps values out of violations.
 	hidden bool
 }
 
 // decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has is a
 // violation; an empty one leaves its field as it is. Values of keys that hold secrets are not repeated in violations.
-func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) components.Violations {
+func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) violations {
 	d := &decoder{}
 	known := fields(reflect.ValueOf(target).Elem())
 	for _, key := range slices.Sorted(maps.Keys(known)) {
@@ -59,8 +57,14 @@ func parse(text string, kind reflect.Kind) any {
 }
 
 func (d *decoder) value(path string, in any, out reflect.Value) {
-	if out.Type() == reflect.TypeFor[pulumi.StringInput]() {
+	switch out.Type() {
+	case reflect.TypeFor[pulumi.StringInput]():
 		d.input(path, in, out)
+		return
+	case reflect.TypeFor[pulumi.StringArrayInput]():
+		var texts []string
+		d.value(path, in, reflect.ValueOf(&texts).Elem())
+		out.Set(reflect.ValueOf(pulumi.ToStringArray(texts)))
 		return
 	}
 	switch out.Kind() {
@@ -92,7 +96,7 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 func (d *decoder) input(path string, in any, out reflect.Value) {
 	s, ok := in.(string)
 	if !ok || s == "" {
-		d.report(path, "something else", "a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
+		d.report(path, "an invalid value (not shown)", "a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
 		return
 	}
 	out.Set(reflect.ValueOf(pulumi.String(s)))
@@ -159,25 +163,35 @@ func (d *decoder) boolean(path string, in any, out reflect.Value) {
 	}
 }
 
+// moved are the keys of before there was a list of workloads.
+var moved = []string{
+	"access", "mount", "namespace", "podSecurity", "probe", "secretProviderClass", "serviceAccount", "syncSecrets", "testPod",
+	"testPodImage", "testPodName",
+}
+
 func (d *decoder) unknown(prefix string, keys []string, known map[string]reflect.Value) {
 	for _, key := range keys {
-		if _, ok := known[key]; !ok {
+		_, ok := known[key]
+		switch {
+		case prefix == "" && slices.Contains(moved, key):
+			d.report(key, "a key that is gone", "the same in an item of workloads, see docs/Pulumi.example.yaml")
+		case !ok:
 			d.report(prefix+key, "an unknown key", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
 	}
 }
 
 func (d *decoder) report(path, given, allowed string) {
-	d.violations = append(d.violations, components.Violation{Path: path, Given: given, Allowed: allowed})
+	d.violations.add(path, given, allowed)
 }
 
 func (d *decoder) show(in any) string {
 	if d.hidden {
-		return "something else"
+		return "an invalid value (not shown)"
 	}
 	text, err := json.Marshal(in)
 	if err != nil {
-		return "something else"
+		return "an invalid value (not shown)"
 	}
 	return string(text)
 }
@@ -187,7 +201,7 @@ func fields(v reflect.Value) map[string]reflect.Value {
 	byName := map[string]reflect.Value{}
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("pulumi"), ",")
-		if name != "" {
+		if name != "" && name != "-" {
 			byName[name] = v.Field(i)
 		}
 	}

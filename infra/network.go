@@ -38,11 +38,11 @@ const (
 )
 
 // vaultZones are the zones of vaults' private endpoints, by cloud: https://learn.microsoft.com/azure/private-link/private-endpoint-dns
-var vaultZones = map[string]string{
-	"":                       "privatelink.vaultcore.azure.net",
-	"AzurePublicCloud":       "privatelink.vaultcore.azure.net",
-	"AzureUSGovernmentCloud": "privatelink.vaultcore.usgovcloudapi.net",
-	"AzureChinaCloud":        "privatelink.vaultcore.azure.cn",
+var vaultZones = map[components.Cloud]string{
+	"":                                "privatelink.vaultcore.azure.net",
+	components.AzurePublicCloud:       "privatelink.vaultcore.azure.net",
+	components.AzureUSGovernmentCloud: "privatelink.vaultcore.usgovcloudapi.net",
+	components.AzureChinaCloud:        "privatelink.vaultcore.azure.cn",
 }
 
 func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
@@ -112,12 +112,12 @@ func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vn
 }
 
 // validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
-func (n *NetworkConfig) validate(services, pods string) components.Violations {
-	var v components.Violations
+func (n *NetworkConfig) validate(services, pods string) violations {
+	var v violations
 	parse := func(path, given string) netip.Prefix {
 		prefix, err := netip.ParsePrefix(given)
 		if err != nil || !prefix.Addr().Is4() || prefix != prefix.Masked() {
-			v = append(v, violation("network."+path, given, "an IPv4 range without bits after the prefix, such as 10.10.0.0/16"))
+			v.check(false, "network."+path, given, "an IPv4 range without bits after the prefix, such as 10.10.0.0/16")
 			return netip.Prefix{}
 		}
 		return prefix
@@ -130,18 +130,18 @@ func (n *NetworkConfig) validate(services, pods string) components.Violations {
 		switch {
 		case !space.IsValid() || !subnet.prefix.IsValid():
 		case subnet.prefix.Bits() < space.Bits() || !space.Overlaps(subnet.prefix):
-			v = append(v, violation("network."+subnet.path, subnet.prefix.String(), "a range in addressSpace"))
+			v.check(false, "network."+subnet.path, subnet.prefix.String(), "a range in addressSpace")
 		case subnet.prefix.Bits() > 29: // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq
-			v = append(v, violation("network."+subnet.path, subnet.prefix.String(), "a range of at least 8 addresses, /29"))
+			v.check(false, "network."+subnet.path, subnet.prefix.String(), "a range of at least 8 addresses, /29")
 		}
 	}
 	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
-		v = append(v, violation("network.endpoints", n.Endpoints, "a range apart from nodes"))
+		v.check(false, "network.endpoints", n.Endpoints, "a range apart from nodes")
 	}
 	for _, inside := range []string{services, pods} {
 		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay
 		if taken, err := netip.ParsePrefix(inside); err == nil && space.IsValid() && taken.Overlaps(space) {
-			v = append(v, violation("network.addressSpace", n.AddressSpace, "a range apart from those inside the cluster, here "+inside))
+			v.check(false, "network.addressSpace", n.AddressSpace, "a range apart from those inside the cluster, here "+inside)
 		}
 	}
 	return v

@@ -1,43 +1,58 @@
 package infra
 
 import (
-	"cmp"
-	"fmt"
-
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Export makes the stack's outputs. readSecretCommand is there only with the test pod.
-func Export(ctx *pulumi.Context, cfg *Config, vault *components.KeyVaultStack, cluster *components.AksWithCsi,
-	identity *components.WorkloadIdentity, mount *components.SecretMount,
-) {
+// Outputs are the stack's outputs.
+type Outputs struct {
+	workloads         pulumi.Map
+	readSecretCommand string
+}
+
+// Add adds what others need of a workload to the outputs.
+func (o *Outputs) Add(w Workload, identity *components.WorkloadIdentity, mount *components.SecretMount) {
+	outputs := pulumi.Map{
+		"identityId":          identity.IdentityID,
+		"clientId":            identity.ClientID,
+		"principalId":         identity.PrincipalID,
+		"namespace":           identity.Namespace,
+		"serviceAccounts":     identity.ServiceAccounts,
+		"secretProviderClass": mount.SecretProviderClass,
+		"syncedSecrets":       mount.SyncedSecrets,
+		"volume":              mount.Volume,
+		"podLabels":           mount.PodLabels,
+		"podAnnotations":      mount.PodAnnotations,
+	}
+	if command := w.readSecretCommand(); command != "" {
+		outputs["readSecretCommand"] = pulumi.String(command)
+		if o.readSecretCommand == "" {
+			o.readSecretCommand = command
+		}
+	}
+	if o.workloads == nil {
+		o.workloads = pulumi.Map{}
+	}
+	o.workloads[w.Name] = outputs
+}
+
+// Export makes the stack's outputs. readSecretCommand is that of the first workload with a test pod.
+func (o *Outputs) Export(ctx *pulumi.Context, vault *components.KeyVaultStack, cluster *components.AksWithCsi) {
 	ctx.Export("vaultId", vault.VaultID)
 	ctx.Export("vaultName", vault.VaultName)
 	ctx.Export("vaultUri", vault.VaultURI)
 	ctx.Export("clusterId", cluster.ClusterID)
 	ctx.Export("clusterName", cluster.ClusterName)
+	ctx.Export("fqdn", cluster.FQDN)
 	ctx.Export("issuerUrl", cluster.IssuerURL)
 	ctx.Export("kubeconfig", cluster.Kubeconfig)
-	ctx.Export("clientId", identity.ClientID)
-	ctx.Export("namespace", identity.Namespace)
-	ctx.Export("serviceAccount", identity.ServiceAccounts.Index(pulumi.Int(0)))
-	ctx.Export("secretProviderClass", mount.SecretProviderClass)
-	if cfg.TestPod {
-		ctx.Export("readSecretCommand", pulumi.String(readSecretCommand(cfg)))
+	ctx.Export("nodeResourceGroup", cluster.NodeResourceGroup)
+	ctx.Export("kubeletPrincipalId", cluster.KubeletPrincipalID)
+	ctx.Export("outboundIps", cluster.OutboundIPs)
+	ctx.Export("workloads", o.workloads)
+	if o.readSecretCommand != "" {
+		ctx.Export("readSecretCommand", pulumi.String(o.readSecretCommand))
 	}
-}
-
-// readSecretCommand shows the first secret that the test pod has mounted, or the first object if there is no secret.
-func readSecretCommand(cfg *Config) string {
-	file := cfg.Objects[0].FileName()
-	for _, o := range cfg.Objects {
-		if o.Type == "secret" {
-			file = o.FileName()
-			break
-		}
-	}
-	pod := cmp.Or(cfg.TestPodName, components.DefaultTestPodName)
-	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", cfg.Namespace, pod, components.TestPodMountPath, file)
 }

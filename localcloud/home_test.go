@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/gofrs/flock"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
@@ -223,6 +230,42 @@ func TestOnlyAzuresHalfMadeResourcesAreLookedFor(t *testing.T) {
 		// No client is given: asking Azure would panic.
 		if there, err := op.created(t.Context(), nil, "s"); there.id != "" || err != nil {
 			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, there.id, err)
+		}
+	}
+}
+
+// answers is a transport that keeps what it is asked for.
+type answers struct{ asked, body string }
+
+func (a *answers) Do(req *http.Request) (*http.Response, error) {
+	a.asked = req.URL.Path + "?" + req.URL.RawQuery
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(a.body)), Request: req}, nil
+}
+
+func (*answers) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: "t", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+func TestHalfMadeVault(t *testing.T) {
+	const id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv"
+	for token, version := range map[string]string{
+		"azure-native:keyvault/v20241101:Vault":                    "2024-11-01",
+		"azure-native_keyvault_v20260201:keyvault/v20260201:Vault": "2026-02-01",
+	} {
+		azure := &answers{body: `{"id": "` + id + `", "properties": {"vaultUri": "https://kv.vault.azure.net/"}}`}
+		options := arm.ClientOptions{ClientOptions: azcore.ClientOptions{Transport: azure}}
+		client, err := armresources.NewClient("s", azure, &options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		op := pendingOperation{Type: "creating"}
+		op.Resource.Type, op.Resource.Inputs = token, map[string]any{"resourceGroupName": "rg", "vaultName": "kv"}
+		there, err := op.created(t.Context(), client, "s")
+		if err != nil || there.id != id || there.outputs["azureApiVersion"] != version {
+			t.Errorf("%s: %v, %v", token, there, err)
+		}
+		if want := id + "?api-version=" + version; azure.asked != want {
+			t.Errorf("%s: asked for %s, want %s", token, azure.asked, want)
 		}
 	}
 }

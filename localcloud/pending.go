@@ -119,7 +119,7 @@ type pendingOperation struct {
 // What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are applied, not created, and
 // random values are nowhere but in the state.
 func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (created, error) {
-	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native:") {
+	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native") { // parameterized packages too
 		return created{}, nil
 	}
 	id, apiVersion, err := plugin.ResourceID(op.Resource.Type, op.Resource.Inputs, subscriptionID)

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -30,8 +31,9 @@ type stack struct {
 	envs  []string // what pulumi and kubectl run with
 }
 
-// plugins are the providers that are programs of this module, and the version that the program's SDK asks for.
-var plugins = map[string]string{"azure-native": "v2.92.0", "random": "v4.21.2"}
+// plugins are the providers that are programs of this module, and the versions that the engine asks for: those of the
+// program's SDK, and that of the parameterized package of azure-native.
+var plugins = map[string][]string{"azure-native": {plugin.Version2, plugin.Version3}, "random": {"4.21.2"}}
 
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
@@ -68,11 +70,15 @@ func (l *localCloud) linkPlugins(have *setup) error {
 		return err
 	}
 	place := func(name, version string) string {
-		return filepath.Join("resource-"+name+"-"+version, "pulumi-resource-"+name)
+		return filepath.Join("resource-"+name+"-v"+version, "pulumi-resource-"+name)
 	}
-	links := map[string]string{place("kubernetes", "v"+thirdparty.KubernetesPluginVersion): have.Programs[thirdparty.KubernetesPlugin]}
-	for name, version := range plugins {
-		links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
+	links := map[string]string{
+		place("kubernetes", thirdparty.KubernetesPluginVersion): have.Programs[thirdparty.KubernetesPlugin],
+	}
+	for name, versions := range plugins {
+		for _, version := range versions {
+			links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
+		}
 	}
 	if err := l.placePrograms(have); err != nil {
 		return err

@@ -399,17 +399,38 @@ func (c *cloud) apply(t *testing.T, manifests string) {
 	}
 }
 
-// outputs are the stack's, without the secret ones.
-func (c *cloud) outputs(t *testing.T) map[string]string {
+// stackOutputs are a stack's, without the secret ones, and those of the workload in keyvault-ns, which the configuration of each stack has.
+type stackOutputs struct {
+	VaultID, VaultName, VaultURI      string
+	ClusterID, ClusterName, IssuerURL string
+	ReadSecretCommand                 string
+	Workloads                         map[string]workloadOutputs
+	workloadOutputs
+}
+
+type workloadOutputs struct {
+	IdentityID, ClientID, PrincipalID string
+	Namespace, SecretProviderClass    string
+	ServiceAccounts                   []string
+}
+
+func (c *cloud) outputs(t *testing.T) (outputs stackOutputs) {
 	t.Helper()
-	outputs := map[string]string{}
 	for _, r := range c.checkpoint(t).Resources {
-		if r.Type == "pulumi:pulumi:Stack" {
-			for name, value := range r.Outputs {
-				if plain, ok := value.(string); ok {
-					outputs[name] = plain
-				}
-			}
+		if r.Type != "pulumi:pulumi:Stack" {
+			continue
+		}
+		text, err := json.Marshal(r.Outputs)
+		if err == nil {
+			err = json.Unmarshal(text, &outputs)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, workload := range outputs.Workloads {
+		if workload.Namespace == "keyvault-ns" {
+			outputs.workloadOutputs = workload
 		}
 	}
 	return outputs
@@ -428,7 +449,13 @@ type checkpoint struct {
 	Pending   []json.RawMessage `json:"pending_operations"`
 }
 
-func (c *cloud) checkpoint(t *testing.T) checkpoint {
+func (c *cloud) checkpoint(t *testing.T) (latest checkpoint) {
+	t.Helper()
+	c.readCheckpoint(t, &latest)
+	return latest
+}
+
+func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(c.home, "stacks", ".pulumi", "stacks", "keyvault-aks", "*.json"))
 	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "test.json" }) // a second program's
@@ -436,16 +463,18 @@ func (c *cloud) checkpoint(t *testing.T) checkpoint {
 		t.Fatalf("the stacks are %q: %v", files, err)
 	}
 	var file struct {
-		Checkpoint struct{ Latest checkpoint }
+		Checkpoint struct{ Latest json.RawMessage }
 	}
 	content, err := os.ReadFile(files[0])
 	if err == nil {
 		err = json.Unmarshal(content, &file)
 	}
+	if err == nil {
+		err = json.Unmarshal(file.Checkpoint.Latest, into)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return file.Checkpoint.Latest
 }
 
 // kubeconfig is the one of the stack that came up last, which is among its secret outputs.
@@ -459,9 +488,9 @@ func (c *cloud) kubeconfig(t *testing.T) string {
 }
 
 // mounted reads a file of the stack's pod on a stand-in node.
-func (c *cloud) mounted(t *testing.T, outputs map[string]string, file string) string {
+func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", outputs["namespace"], "keyvault-test-pod", "*", file))
+	found, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the pod has the files %q: %v", found, err)
 	}

@@ -31,8 +31,8 @@ const (
 
 // wantPrivateClusters brings the program programs/clusters up in surroundings as another team would make them, the disks' key being the
 // stack's.
-func wantPrivateClusters(t *testing.T, c *cloud, first map[string]string) {
-	s := newSurroundings(t, c, first["vaultId"]+"/keys/my-key")
+func wantPrivateClusters(t *testing.T, c *cloud, first stackOutputs) {
+	s := newSurroundings(t, c, first.VaultID+"/keys/my-key")
 	p := newProgram(t, c, "tests/programs/clusters", map[string]string{
 		"resourceGroupName": "platform", "diskEncryptionSetId": s.disks, "identityId": s.identity, "zoneId": s.zone,
 		"routedSubnetId": s.network + "/subnets/routed", "translatedSubnetId": s.network + "/subnets/translated",

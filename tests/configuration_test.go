@@ -1,7 +1,9 @@
 package tests
 
 import (
+	"encoding/json"
 	"errors"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,6 +17,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+	"sigs.k8s.io/yaml"
 )
 
 // TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml configures.
@@ -24,7 +27,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	base := []string{"--node=stand-in"}
 	for _, one := range []string{
 		`tags={team: payments}`, `vaultSku=premium`,
-		`access=vault`, `podSecurity=baseline`, `cloudName=AzurePublicCloud`, `probe=true`, `testPodName=looker`,
+		`cloudName=AzurePublicCloud`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, probe: {}, testPod: {name: looker}}`),
 		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
 		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
@@ -45,8 +48,8 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	_, lastLine := c.up(t, with(onlyCluster)...)
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
-	grant(t, c, outputs["vaultId"], secretsOfficer)
-	secrets, keys := vaultClients(t, c, outputs["vaultUri"])
+	grant(t, c, outputs.VaultID, secretsOfficer)
+	secrets, keys := vaultClients(t, c, outputs.VaultURI)
 	hub := newHub(t, c)
 	both := []string{
 		`vaultNetwork={allowedIpRanges: [203.0.113.1, 203.0.113.2], bypass: None, subnetIds: [` + hub + `/subnets/agents]}`,
@@ -59,7 +62,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs["clusterName"], nil)
+		cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs.ClusterName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,12 +86,12 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs["clusterName"], nil)
+			cluster, err := clusters.Get(t.Context(), "keyvault-demo", outputs.ClusterName, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = to.SliceOfPtrs(ranges...)
-			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs["clusterName"], cluster.ManagedCluster, nil)
+			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs.ClusterName, cluster.ManagedCluster, nil)
 			if err == nil {
 				_, err = poller.PollUntilDone(t.Context(), nil)
 			}
@@ -115,7 +118,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		vault, err := vaults.Get(t.Context(), "keyvault-demo", outputs["vaultName"], nil)
+		vault, err := vaults.Get(t.Context(), "keyvault-demo", outputs.VaultName, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -133,31 +136,31 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := vaults.Delete(t.Context(), "keyvault-demo", outputs["vaultName"], nil); err != nil {
+		if _, err := vaults.Delete(t.Context(), "keyvault-demo", outputs.VaultName, nil); err != nil {
 			t.Fatal(err)
 		}
 		c.up(t, with(append(both, `vaultCreateMode=recover`)...)...)
 		// Azure does not recover roles on the vault, neither this one's nor those of the mount.
-		grant(t, c, outputs["vaultId"], secretsOfficer)
+		grant(t, c, outputs.VaultID, secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value || latest(t, secrets, "my-secret") != version {
 			t.Error("the secret is another one")
 		}
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		c.up(t, with(both...)...)
-		c.kubectl(t, "rollout", "restart", "-n", outputs["namespace"], "deployment/keyvault-probe")
-		c.kubectl(t, "rollout", "status", "-n", outputs["namespace"], "deployment/keyvault-probe", "--timeout=60s")
-		c.kubectl(t, "rollout", "undo", "-n", outputs["namespace"], "deployment/keyvault-probe")
+		c.kubectl(t, "rollout", "restart", "-n", outputs.Namespace, "deployment/keyvault-probe")
+		c.kubectl(t, "rollout", "status", "-n", outputs.Namespace, "deployment/keyvault-probe", "--timeout=60s")
+		c.kubectl(t, "rollout", "undo", "-n", outputs.Namespace, "deployment/keyvault-probe")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
 	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
+		const mounted = `"mount":[{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
+			"resourceGroupName": "second", "existingVaultId": outputs.VaultID, "existingClusterId": outputs.ClusterID,
 			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
 			"keys":      `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
-			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "true", "testPodName": "second",
-			"mount": `[{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`,
+			"workloads": secondWorkload(mounted + `,"testPod":{"name":"second"}`),
 		})
-		grant(t, c, outputs["vaultId"], cryptoOfficer)
+		grant(t, c, outputs.VaultID, cryptoOfficer)
 		p.up(t)
 		p.pulumi(t, "preview", "--expect-no-changes")
 		if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
@@ -185,7 +188,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		}
 
 		// The local cloud is the public one, so of another one there is to see that the real provider asks there.
-		p.configure(t, map[string]string{"cloudName": "AzureUSGovernmentCloud", "testPod": "false"})
+		p.configure(t, map[string]string{"cloudName": "AzureUSGovernmentCloud", "workloads": secondWorkload(mounted)})
 		p.up(t)
 		c.apply(t, `
 apiVersion: v1
@@ -200,12 +203,23 @@ spec:
   - name: v
     csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: second}}
 `)
-		c.wantRefusedMounts(t, "second", map[string]string{"elsewhere": "https://" + outputs["vaultName"] + ".vault.usgovcloudapi.net/secrets/second"})
+		c.wantRefusedMounts(t, "second", map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"})
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")
 	})
 }
+
+// wrongWorkloads have mistakes of their own, and two have the same name and the same namespace.
+const wrongWorkloads = `workloads=[
+	{name: Api, namespace: Not_A_Label, serviceAccounts: [{name: a}], mount: [{type: Secret, name: absent}]},
+	{name: twice, namespace: one, podSecurity: strict, serviceAccounts: [{name: a, namespace: two}], mount: []},
+	{name: twice, namespace: one, serviceAccounts: [], mounts: [], probe: {name: a.b}, mount: [{type: key, name: my-key, encoding: hex}]},
+	{name: last, namespace: last, serviceAccounts: [{name: last}], access: everything, testPod: {name: Pod},
+		mount: [{type: secret, name: absent, alias: ../outside}], syncSecrets: [{name: copy, data: [{key: k, file: nowhere}]}]}]`
+
+// givenAt finds the path of a mistake that is reported.
+var givenAt = regexp.MustCompile(`(?m)^\s*(\S+): given `)
 
 // TestEveryMistakeIsReportedAndNothingIsCreated gives a wrong value to several keys at once.
 func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
@@ -213,8 +227,8 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 	c := newCloud(t)
 	var mistakes []string
 	for _, mistake := range []string{
-		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "systemPool={count: none}", "namespace=Not_A_Label", "unheardOf=1",
-		`secrets=[{name: "under_score", generate: {length: 4}}]`, `mount=[{type: Secret, name: absent}]`,
+		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "systemPool={count: none}", "unheardOf=1",
+		`secrets=[{name: "under_score", generate: {length: 4}}]`, wrongWorkloads,
 	} {
 		mistakes = append(mistakes, "--config", mistake)
 	}
@@ -222,16 +236,70 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 	if err == nil {
 		t.Fatal("up succeeded")
 	}
-	for _, path := range []string{
-		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "namespace", "unheardOf", "secrets[0].name", "secrets[0].generate.length", "mount[0].type",
-	} {
-		if !strings.Contains(printed, path+":") {
-			t.Errorf("%s is not reported", path)
-		}
+	want := []string{
+		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "unheardOf", "secrets[0].name", "secrets[0].generate.length",
+		"workloads[0].name", "workloads[0].namespace", "workloads[0].mount[0].type",
+		"workloads[1].podSecurity", "workloads[1].serviceAccounts[0].namespace", "workloads[1].mount",
+		"workloads[2].name", "workloads[2].namespace", "workloads[2].serviceAccounts", "workloads[2].mounts", "workloads[2].probe.name",
+		"workloads[2].mount[0].encoding",
+		"workloads[3].access", "workloads[3].testPod.name", "workloads[3].mount[0].name", "workloads[3].mount[0].alias",
+		"workloads[3].syncSecrets[0].data[0].file",
+	}
+	var got []string
+	for _, match := range givenAt.FindAllStringSubmatch(printed, -1) {
+		got = append(got, match[1])
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if got = slices.Compact(got); !slices.Equal(got, want) {
+		t.Errorf("up reports\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 	if left := resourceGroups(t, c); left != 0 {
 		t.Errorf("%d resource groups were created", left)
 	}
+}
+
+// configured is the configuration of a stack in the checkout.
+func configured(t *testing.T, stack string) map[string]any {
+	t.Helper()
+	var file struct{ Config map[string]any }
+	content, err := os.ReadFile(filepath.Join(checkout, "Pulumi."+stack+".yaml"))
+	if err == nil {
+		err = yaml.Unmarshal(content, &file)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file.Config
+}
+
+// workloadsWith is a configuration for `up --config`: the workloads of a stack, the first ones with other values, which are YAML. What is null
+// there is left out.
+func workloadsWith(t *testing.T, stack string, changes ...string) string {
+	t.Helper()
+	workloads := configured(t, stack)["keyvault-aks:workloads"].([]any)
+	for i, change := range changes {
+		var values map[string]any
+		if err := yaml.Unmarshal([]byte(change), &values); err != nil {
+			t.Fatal(err)
+		}
+		of := workloads[i].(map[string]any)
+		for key, value := range values {
+			if of[key] = value; value == nil {
+				delete(of, key)
+			}
+		}
+	}
+	text, err := json.Marshal(workloads)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return "workloads=" + string(text)
+}
+
+// secondWorkload is the configuration of the one workload of a second stack, all whose names are second. What else it has is JSON.
+func secondWorkload(more string) string {
+	return `[{"name":"second","namespace":"second","serviceAccounts":[{"name":"second"}],"className":"second",` + more + `}]`
 }
 
 // newHub makes a virtual network as another team would, and returns its ARM id.

@@ -40,16 +40,16 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
 	first := c.outputs(t)
-	grant(t, c, first["vaultId"], secretsOfficer, cryptoOfficer)
-	secrets, keys := vaultClients(t, c, first["vaultUri"])
+	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
+	secrets, keys := vaultClients(t, c, first.VaultURI)
 	vault := fillVault(t, secrets, keys)
 	pool, err := json.Marshal(vault.versions)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := newProgram(t, c, "tests/programs/mounts", map[string]string{
-		"vaultId": first["vaultId"], "vaultName": first["vaultName"], "resourceGroupName": "keyvault-demo",
-		"issuerUrl": first["issuerUrl"], "kubeconfig!": c.kubeconfig(t),
+		"vaultId": first.VaultID, "vaultName": first.VaultName, "resourceGroupName": "keyvault-demo",
+		"issuerUrl": first.IssuerURL, "kubeconfig!": c.kubeconfig(t),
 		"vault": string(pool), "seed": strconv.Itoa(seed), "count": "40",
 	})
 	p.pulumi(t, "up", "--yes", "--skip-preview")

@@ -10,14 +10,14 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd brings the prod stack up, with the Deployment that shows that mounts work, in a cloud that honours roles late: its cluster waits
+// TestProd brings the prod stack up, with the Deployments that show that mounts work, in a cloud that honours roles late: its cluster waits
 // for the role of its own identity.
 func TestProd(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.upLate(t, lateForTheCluster, "--stack", "prod", "--record", record, "--config", "probe=true")
+	c.upLate(t, lateForTheCluster, "--stack", "prod", "--record", record, "--config", workloadsWith(t, "prod", "probe: {}", "probe: {}"))
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 
@@ -36,10 +36,15 @@ func TestProd(t *testing.T) {
 			t.Error("there is no plan")
 		}
 	})
-	t.Run("the probe has mounted every file", func(t *testing.T) {
-		ready := c.kubectl(t, "get", "deployment", "-n", outputs["namespace"], "keyvault-probe", "--output=jsonpath={.status.readyReplicas}")
-		if ready != "1" {
-			t.Errorf("%q replicas are ready", ready)
+	t.Run("the probe of each workload has mounted every file", func(t *testing.T) {
+		if len(outputs.Workloads) != 2 {
+			t.Errorf("there are the workloads %v", outputs.Workloads)
+		}
+		for name, w := range outputs.Workloads {
+			ready := c.kubectl(t, "get", "deployment", "-n", w.Namespace, "keyvault-probe", "--output=jsonpath={.status.readyReplicas}")
+			if ready != "1" {
+				t.Errorf("%s: %q replicas are ready", name, ready)
+			}
 		}
 	})
 	t.Run("Azure decides who may do what in the cluster", func(t *testing.T) {
@@ -53,15 +58,15 @@ func TestProd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = clusters.ListClusterAdminCredentials(t.Context(), "keyvault-prod", outputs["clusterName"], nil)
+		_, err = clusters.ListClusterAdminCredentials(t.Context(), "keyvault-prod", outputs.ClusterName, nil)
 		var refused *azcore.ResponseError
 		if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" || !strings.Contains(err.Error(), "local accounts") {
 			t.Errorf("got %v, want a refusal for want of local accounts", err)
 		}
 	})
 	t.Run("nobody outside the network reads the vault, whatever the role", func(t *testing.T) {
-		grant(t, c, outputs["vaultId"], secretsOfficer)
-		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+		grant(t, c, outputs.VaultID, secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs.VaultURI)
 		_, err := secrets.GetSecret(t.Context(), "my-secret", "", nil)
 		var refused *azcore.ResponseError
 		if !errors.As(err, &refused) || !strings.Contains(err.Error(), "ForbiddenByConnection") {
@@ -69,7 +74,7 @@ func TestProd(t *testing.T) {
 		}
 	})
 	t.Run("a restricted namespace takes no other pod", func(t *testing.T) {
-		_, err := c.run(t, "", "kubectl", "run", "--namespace", outputs["namespace"], "--image=busybox:1.35.0", "loose", "--", "sleep", "1")
+		_, err := c.run(t, "", "kubectl", "run", "--namespace", outputs.Namespace, "--image=busybox:1.35.0", "loose", "--", "sleep", "1")
 		if err == nil || !strings.Contains(err.Error(), "PodSecurity") {
 			t.Errorf("got %v, want a refusal by Pod Security", err)
 		}
@@ -93,20 +98,20 @@ func TestProd(t *testing.T) {
 				t.Fatal(err)
 			}
 			eventually(t, "the role counts again", func() bool {
-				_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs["namespace"])
+				_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs.Namespace)
 				return err == nil
 			})
 		}()
 		eventually(t, "it is forbidden", func() bool { // the API server keeps an answer for a second
-			_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs["namespace"])
+			_, err := c.run(t, "", "kubectl", "get", "pods", "--namespace", outputs.Namespace)
 			return err != nil && strings.Contains(err.Error(), "Forbidden")
 		})
 	})
 	t.Run("a second stack uses the cluster, and signs in with Entra ID", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"], "entra": `{"login":"spn"}`,
-			"secrets": "[]", "keys": "[]", "mount": `[{"type":"secret","name":"my-secret"}]`, "access": "none", // the lock would keep a role
-			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second", "testPod": "false",
+			"resourceGroupName": "second", "existingVaultId": outputs.VaultID, "existingClusterId": outputs.ClusterID, "entra": `{"login":"spn"}`,
+			"secrets": "[]", "keys": "[]",
+			"workloads": secondWorkload(`"mount":[{"type":"secret","name":"my-secret"}],"access":"none"`), // the lock would keep a role
 		})
 		p.up(t)
 		c.kubectl(t, "get", "secretproviderclass", "--namespace", "second", "second")
@@ -120,7 +125,7 @@ func TestProd(t *testing.T) {
 			t.Errorf("got %v, want a refusal for what is protected", err)
 		}
 		c.pulumi(t, "preview", "--expect-no-changes")
-		if again := c.outputs(t); again["vaultName"] != outputs["vaultName"] {
+		if again := c.outputs(t); again.VaultName != outputs.VaultName {
 			t.Error("the vault is another one")
 		}
 	})

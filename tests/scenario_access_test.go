@@ -28,8 +28,8 @@ const tokenExchange = "api://AzureADTokenExchange"
 func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 	return func(t *testing.T) {
 		i := newIntruder(t, c)
-		good := i.token(t, i.outputs["namespace"], i.outputs["serviceAccount"], tokenExchange)
-		right := i.accessToken(t, good, i.outputs["clientId"])
+		good := i.token(t, i.outputs.Namespace, i.outputs.ServiceAccounts[0], tokenExchange)
+		right := i.accessToken(t, good, i.outputs.ClientID)
 		i.canRead(t, right)
 		entra := i.wrongAtEntra(t, good, random)
 		for name, wrong := range entra {
@@ -42,9 +42,9 @@ func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 
 		// What was right is wrong from when it is taken away, for a token that is out already as well.
 		i.canRead(t, right)
-		c.arm(t, http.MethodDelete, c.called(t, "mount-role-secret-my-secret").ID, "2022-04-01", "")
+		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID, "2022-04-01", "")
 		i.wantNothingRead(t, "a role that was removed", refusal{token: right, status: http.StatusForbidden, code: "ForbiddenByRbac"})
-		c.arm(t, http.MethodDelete, c.called(t, "workload-credential-keyvault-sa").ID, "2023-01-31", "")
+		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-credential-keyvault-ns_keyvault-sa").ID, "2023-01-31", "")
 		i.wantNoToken(t, "a credential that was removed", exchange{assertion: good, refused: "AADSTS700211:"})
 		t.Logf("%d tokens were refused by Entra ID, and %d by Key Vault", len(entra)+1, len(vault)+1)
 	}
@@ -53,7 +53,7 @@ func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 // intruder has what an attacker may have, and a bit more: the cluster's tokens, the key that signs them, and identities of his own.
 type intruder struct {
 	*cloud
-	outputs map[string]string
+	outputs stackOutputs
 	client  policy.Transporter
 	key     *rsa.PrivateKey // of the cluster's issuer
 	secret  string          // what must not be read
@@ -78,8 +78,8 @@ func newIntruder(t *testing.T, c *cloud) *intruder {
 		t.Fatal(err)
 	}
 	i.key = key.(*rsa.PrivateKey)
-	grant(t, c, i.outputs["vaultId"]+"/secrets/my-secret", secretsOfficer)
-	secrets, _ := vaultClients(t, c, i.outputs["vaultUri"])
+	grant(t, c, i.outputs.VaultID+"/secrets/my-secret", secretsOfficer)
+	secrets, _ := vaultClients(t, c, i.outputs.VaultURI)
 	i.secret, i.version = getSecret(t, secrets, "my-secret"), latest(t, secrets, "my-secret")
 	return i
 }
@@ -117,7 +117,7 @@ type exchange struct {
 
 func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) map[string]exchange {
 	t.Helper()
-	namespace, account := i.outputs["namespace"], i.outputs["serviceAccount"]
+	namespace, account := i.outputs.Namespace, i.outputs.ServiceAccounts[0]
 	i.kubectl(t, "create", "namespace", "elsewhere")
 	i.kubectl(t, "create", "serviceaccount", "--namespace", "elsewhere", account)
 	i.kubectl(t, "create", "serviceaccount", "--namespace", namespace, account+"2")
@@ -150,7 +150,7 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 	}
 	gone := i.identity(t, "gone", namespace, account)
 	i.arm(t, http.MethodDelete, gone.id, "2023-01-31", "")
-	issuer := i.outputs["issuerUrl"]
+	issuer := i.outputs.IssuerURL
 	return map[string]exchange{
 		"the account of this name in another namespace":   {assertion: elsewhere, refused: "AADSTS700213:"},
 		"another account of the namespace":                {assertion: other, refused: "AADSTS700213:"},
@@ -196,9 +196,9 @@ const theValue = "GET secrets/my-secret"
 
 func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]refusal {
 	t.Helper()
-	namespace, account := i.outputs["namespace"], i.outputs["serviceAccount"]
-	vault := i.outputs["vaultId"]
-	_, otherVault, _ := strings.Cut(i.outputs["vaultName"], "-")
+	namespace, account := i.outputs.Namespace, i.outputs.ServiceAccounts[0]
+	vault := i.outputs.VaultID
+	_, otherVault, _ := strings.Cut(i.outputs.VaultName, "-")
 	otherVault = vault[:strings.LastIndexByte(vault, '/')+1] + "kv2-" + otherVault
 	i.arm(t, http.MethodPut, otherVault, "2023-02-01", fmt.Sprintf(
 		`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}`,
@@ -245,7 +245,7 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 }
 
 func (i *intruder) resourceGroup() string {
-	group, _, _ := strings.Cut(i.outputs["vaultId"], "/providers/")
+	group, _, _ := strings.Cut(i.outputs.VaultID, "/providers/")
 	return group
 }
 
@@ -257,7 +257,7 @@ func (i *intruder) identity(t *testing.T, name, namespace, account string) (made
 	made.clientID, made.principalID = properties["clientId"].(string), properties["principalId"].(string)
 	if account != "" {
 		i.arm(t, http.MethodPut, made.id+"/federatedIdentityCredentials/theirs", "2023-01-31", fmt.Sprintf(
-			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`, i.outputs["issuerUrl"], namespace, account, tokenExchange))
+			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`, i.outputs.IssuerURL, namespace, account, tokenExchange))
 	}
 	return made
 }
@@ -279,7 +279,7 @@ func (i *intruder) ask(t *testing.T, req *http.Request, err error) answered {
 func (i *intruder) exchange(t *testing.T, e exchange) answered {
 	t.Helper()
 	if e.clientID == "" {
-		e.clientID = i.outputs["clientId"]
+		e.clientID = i.outputs.ClientID
 	}
 	if e.tenant == "" {
 		e.tenant = i.running(t).Credentials.TenantID
@@ -333,7 +333,7 @@ func (i *intruder) vaultRequests() map[string]string {
 func (i *intruder) vault(t *testing.T, request, body, token string) answered {
 	t.Helper()
 	method, path, _ := strings.Cut(request, " ")
-	req, err := http.NewRequestWithContext(t.Context(), method, i.outputs["vaultUri"]+path+"?api-version=7.4", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(t.Context(), method, i.outputs.VaultURI+path+"?api-version=7.4", strings.NewReader(body))
 	if err == nil && token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}

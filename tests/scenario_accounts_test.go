@@ -18,7 +18,7 @@ var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCrede
 func manyServiceAccounts(c *cloud) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/accounts", map[string]string{
-			"resourceGroupName": "keyvault-demo", "issuerUrl": c.outputs(t)["issuerUrl"], "count": "21",
+			"resourceGroupName": "keyvault-demo", "issuerUrl": c.outputs(t).IssuerURL, "count": "21",
 		})
 		if out, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(out+err.Error(), "serviceAccounts") {
 			t.Errorf("a preview with 21: %v\n%s", err, out)
@@ -43,7 +43,7 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 			t.Errorf("%d writes were refused: %s", len(found), found[0])
 		}
 		// Two at once are refused, or the above proves nothing. Whether two meet is the machine's to say, so there are many.
-		identity := c.called(t, "workload-identity").ID
+		identity := c.called(t, "keyvault-demo-identity").ID
 		const together = 10
 		statuses := make(chan int, together)
 		for i := range together {

@@ -36,24 +36,25 @@ func TestScenarioDrift(t *testing.T) {
 }
 
 // drift changes roles, objects, values and the vault, and leaves the stack whole.
-func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand) {
-	grant(t, c, outputs["vaultId"], secretsOfficer)
-	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
+	grant(t, c, outputs.VaultID, secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs.VaultURI)
 	value := "rotated-" + word(random)
 
 	t.Run("what is the program's is put back, and what is not is left", func(t *testing.T) {
-		role := c.called(t, "mount-role-secret-my-secret").ID
+		role := c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID
 		c.arm(t, http.MethodDelete, role, "2022-04-01", "")
-		c.kubectl(t, "patch", "secretproviderclass", "-n", outputs["namespace"], outputs["secretProviderClass"], "--type=merge",
+		c.kubectl(t, "patch", "secretproviderclass", "-n", outputs.Namespace, outputs.SecretProviderClass, "--type=merge",
 			`--patch={"spec": {"parameters": {"keyvaultName": "kv-of-somebody-else"}}}`)
 		count := c.scale(t, outputs, 2)
 		setSecret(t, secrets, "my-secret", value)
-		c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
-		c.kubectl(t, "annotate", "namespace", outputs["namespace"], "somebody=else")
+		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
+		c.kubectl(t, "annotate", "namespace", outputs.Namespace, "somebody=else")
 
 		plan := c.plan(t, "--refresh")
 		drifted := map[string]string{ // and nothing else
-			"mount-role-secret-my-secret": "create", "mount-class": "update", "cluster-cluster": "update", "mount-test-pod": "create",
+			"keyvault-demo-mount-role-secret-my-secret": "create", "keyvault-demo-mount-class": "update", "cluster-cluster": "update",
+			"keyvault-demo-mount-test-pod": "create",
 		}
 		for urn, op := range plan {
 			name := urn[strings.LastIndexByte(urn, ':')+1:]
@@ -78,7 +79,7 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 		if now := c.pool(t, outputs)["count"]; now != count {
 			t.Errorf("the pool has %v nodes, want %v", now, count)
 		}
-		if now := c.kubectl(t, "get", "namespace", outputs["namespace"], "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
+		if now := c.kubectl(t, "get", "namespace", outputs.Namespace, "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
 			t.Error("an annotation that is somebody else's is gone")
 		}
 		if getSecret(t, secrets, "my-secret") != value {
@@ -91,10 +92,10 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 	})
 	t.Run("up tells of a vault that was deleted and how to recover it, which configuration does", func(t *testing.T) {
 		before := c.state(t)
-		c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+		c.arm(t, http.MethodDelete, outputs.VaultID, "2023-02-01", "")
 		for _, command := range []string{"preview", "up --yes --skip-preview"} {
 			printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
-			if err == nil || !strings.Contains(printed+err.Error(), outputs["vaultName"]) || !strings.Contains(printed+err.Error(), "createMode to recover") {
+			if err == nil || !strings.Contains(printed+err.Error(), outputs.VaultName) || !strings.Contains(printed+err.Error(), "createMode to recover") {
 				t.Errorf("%s: %v", command, err)
 			}
 		}
@@ -103,7 +104,7 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 		}
 		c.up(t, "--config", "vaultCreateMode=recover")
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
-		c.kubectl(t, "delete", "pod", "-n", outputs["namespace"], "keyvault-test-pod")
+		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
 		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...) // Azure has deleted the assignments with the vault
 		if c.mounted(t, outputs, "my-secret") != value {
 			t.Error("a new pod does not read the value")
@@ -116,7 +117,7 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 		if err != nil || len(checkpoints) == 0 {
 			t.Fatalf("there is no history: %v", err)
 		}
-		c.arm(t, http.MethodDelete, outputs["vaultId"], "2023-02-01", "")
+		c.arm(t, http.MethodDelete, outputs.VaultID, "2023-02-01", "")
 		printed, err := c.run(t, "", "pulumi", strings.Fields(upRefreshed)[1:]...)
 		if err == nil {
 			t.Fatal("up succeeds")
@@ -145,7 +146,7 @@ func drift(t *testing.T, c *cloud, outputs map[string]string, random *rand.Rand)
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
 		c.must(t, "pulumi", strings.Fields(upRefreshed)[1:]...)
 		c.isWhole(t)
-		grant(t, c, outputs["vaultId"], secretsOfficer)
+		grant(t, c, outputs.VaultID, secretsOfficer)
 		if getSecret(t, secrets, "my-secret") != value {
 			t.Error("the secret is another one than before")
 		}
@@ -156,19 +157,18 @@ const heldBy = "example.com/held-by-somebody"
 
 // destroyHeld has somebody's finalizer keep objects that are deleted: one of a second stack in the cluster, with odd seeds its
 // SecretProviderClass and with even ones its account, and one of the stack whose the cluster is, which goes with it.
-func destroyHeld(c *cloud, outputs map[string]string, seed uint64) func(t *testing.T) {
+func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "second", "existingVaultId": outputs["vaultId"], "existingClusterId": outputs["clusterId"],
-			"secrets": "[]", "keys": "[]", "mount": `[{"type":"secret","name":"my-secret"}]`, "testPod": "false",
-			"namespace": "second", "serviceAccount": "second", "secretProviderClass": "second",
+			"resourceGroupName": "second", "existingVaultId": outputs.VaultID, "existingClusterId": outputs.ClusterID,
+			"secrets": "[]", "keys": "[]", "workloads": secondWorkload(`"mount":[{"type":"secret","name":"my-secret"}]`),
 		})
 		p.up(t)
 		hold := func(namespace, kind, name, finalizers string) {
 			c.kubectl(t, "patch", kind, name, "-n", namespace, "--type=merge", `--patch={"metadata": {"finalizers": `+finalizers+`}}`)
 		}
 		one := []struct{ kind, resource string }{
-			{"ServiceAccount", "workload-account-second"}, {"SecretProviderClass", "mount-class"},
+			{"ServiceAccount", "second-account-second_second"}, {"SecretProviderClass", "second-mount-class"},
 		}[seed%2]
 		hold("second", one.kind, "second", `["`+heldBy+`"]`)
 		printed, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview")
@@ -183,7 +183,7 @@ func destroyHeld(c *cloud, outputs map[string]string, seed uint64) func(t *testi
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 
-		hold(outputs["namespace"], "ServiceAccount", outputs["serviceAccount"], `["`+heldBy+`"]`)
+		hold(outputs.Namespace, "ServiceAccount", outputs.ServiceAccounts[0], `["`+heldBy+`"]`)
 		c.pulumi(t, "destroy", "--yes", "--skip-preview")
 		if left := resourceGroups(t, c); left != 0 {
 			t.Errorf("%d resource groups are left", left)
@@ -192,9 +192,9 @@ func destroyHeld(c *cloud, outputs map[string]string, seed uint64) func(t *testi
 }
 
 // scale adds nodes to the cluster's pool by hand, and returns how many there were.
-func (c *cloud) scale(t *testing.T, outputs map[string]string, by float64) (before float64) {
+func (c *cloud) scale(t *testing.T, outputs stackOutputs, by float64) (before float64) {
 	t.Helper()
-	pool := outputs["clusterId"] + "/agentPools/" + c.pool(t, outputs)["name"].(string)
+	pool := outputs.ClusterID + "/agentPools/" + c.pool(t, outputs)["name"].(string)
 	properties := c.arm(t, http.MethodGet, pool, "2024-09-01", "")["properties"].(map[string]any)
 	before = properties["count"].(float64)
 	properties["count"] = before + by
@@ -207,9 +207,9 @@ func (c *cloud) scale(t *testing.T, outputs map[string]string, by float64) (befo
 }
 
 // pool is the cluster's first one.
-func (c *cloud) pool(t *testing.T, outputs map[string]string) map[string]any {
+func (c *cloud) pool(t *testing.T, outputs stackOutputs) map[string]any {
 	t.Helper()
-	cluster := c.arm(t, http.MethodGet, outputs["clusterId"], "2024-09-01", "")
+	cluster := c.arm(t, http.MethodGet, outputs.ClusterID, "2024-09-01", "")
 	return cluster["properties"].(map[string]any)["agentPoolProfiles"].([]any)[0].(map[string]any)
 }
 
@@ -249,7 +249,8 @@ func TestScenarioNoSecretLeaks(t *testing.T) {
 		set := []string{"pulumi", "config", "set-all", "--path"}
 		for i, name := range names {
 			set = append(set, "--plaintext", fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name), "--secret", fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
-				"--plaintext", fmt.Sprintf("mount[%d].type=secret", i+2), "--plaintext", fmt.Sprintf("mount[%d].name=marker-%s", i+2, name))
+				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
+				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name))
 		}
 		must("", set...)
 		for _, words := range []string{ // from level 9 on the engine logs all that it says to its plugins and they to it, secrets too
@@ -259,8 +260,8 @@ func TestScenarioNoSecretLeaks(t *testing.T) {
 			must("", strings.Fields(words)...)
 		}
 		outputs := c.outputs(t)
-		grant(t, c, outputs["vaultId"], secretsOfficer)
-		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+		grant(t, c, outputs.VaultID, secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs.VaultURI)
 		for name, marker := range markers {
 			if getSecret(t, secrets, "marker-"+name) != marker {
 				t.Fatalf("the vault does not hold the marker %s: nothing is proven", name)

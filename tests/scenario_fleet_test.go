@@ -21,8 +21,8 @@ func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 		value := strconv.FormatUint(random.Uint64(), 36)
 		p := newProgram(t, c, "tests/programs/fleet", map[string]string{
 			"workloads": strconv.Itoa(workloads), "pods": "true", "value!": value,
-			"vaultId": first["vaultId"], "vaultName": first["vaultName"], "tenantId": c.running(t).Credentials.TenantID,
-			"resourceGroupName": "keyvault-demo", "issuerUrl": first["issuerUrl"], "namespace": first["namespace"],
+			"vaultId": first.VaultID, "vaultName": first.VaultName, "tenantId": c.running(t).Credentials.TenantID,
+			"resourceGroupName": "keyvault-demo", "issuerUrl": first.IssuerURL, "namespace": first.Namespace,
 			"kubeconfig!": c.kubeconfig(t),
 		})
 		// The engine's backend else writes the whole state after each step, which takes the square of their number.
@@ -35,12 +35,12 @@ func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 			t.Fatalf("there are %d workloads", len(names))
 		}
 		for _, name := range names {
-			wantMounted(t, c, first["namespace"], name, value, outputs.Secrets[name])
+			wantMounted(t, c, first.Namespace, name, value, outputs.Secrets[name])
 		}
 		identities := fleetIdentities(t, c)
 		for _, name := range names {
-			wantGranted(t, identities[name], outputs.Secrets[name], first["vaultId"])
-			want := []string{first["issuerUrl"] + " system:serviceaccount:" + first["namespace"] + ":" + name}
+			wantGranted(t, identities[name], outputs.Secrets[name], first.VaultID)
+			want := []string{first.IssuerURL + " system:serviceaccount:" + first.Namespace + ":" + name}
 			if got := credentialsOf(t, c, identities[name].id); !slices.Equal(got, want) {
 				t.Errorf("the identity of %s trusts %q, want %q", name, got, want)
 			}
@@ -111,7 +111,7 @@ func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID
 
 // wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not trusted to be, and
 // as their own, which has no role on it.
-func wantApart(t *testing.T, c *cloud, first map[string]string, names []string, secrets map[string][]string, identities map[string]fleetIdentity, random *rand.Rand) {
+func wantApart(t *testing.T, c *cloud, first stackOutputs, names []string, secrets map[string][]string, identities map[string]fleetIdentity, random *rand.Rand) {
 	t.Helper()
 	count := 5
 	if long() {
@@ -134,7 +134,7 @@ spec:
     keyvaultName: %[4]s
     tenantID: %[5]s
     objects: "array: ['{objectName: %[6]s, objectType: secret}']"
----`, name, first["namespace"], identities[name].clientID, first["vaultName"], c.running(t).Credentials.TenantID, secrets[other][foreign])
+---`, name, first.Namespace, identities[name].clientID, first.VaultName, c.running(t).Credentials.TenantID, secrets[other][foreign])
 		for class, refusal := range map[string]string{other: "AADSTS700213", name + "-wants-more": "ForbiddenByRbac"} {
 			pod := name + "-as-" + class
 			refusals[pod] = refusal
@@ -150,9 +150,9 @@ spec:
   volumes:
   - name: v
     csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
----`, pod, first["namespace"], name, class)
+---`, pod, first.Namespace, name, class)
 		}
 	}
 	c.apply(t, manifests.String())
-	c.wantRefusedMounts(t, first["namespace"], refusals)
+	c.wantRefusedMounts(t, first.Namespace, refusals)
 }

@@ -67,16 +67,19 @@ func TestScenarioRotation(t *testing.T) {
 		interval := 2*time.Second + time.Duration(random.IntN(20))*100*time.Millisecond
 		c := newCloud(t)
 		config := []string{
-			"--config", "rotationPollInterval=" + interval.String(), "--config", "testPod=false",
-			"--config", "secrets=[{name: rotating, generate: {length: 32}}]", "--config", "mount=[{type: secret, name: rotating}]",
-			"--config", "keys=[]", "--config", "syncSecrets=[{name: copy, data: [{key: value, file: rotating}]}]",
+			"--config", "rotationPollInterval=" + interval.String(),
+			"--config", "secrets=[{name: rotating, generate: {length: 32}}]", "--config", "keys=[]",
 		}
-		c.up(t, config...)
+		mounted := func(more string) []string {
+			return append(slices.Clone(config), "--config", workloadsWith(t, "dev",
+				"{mount: [{type: secret, name: rotating}], syncSecrets: [{name: copy, data: [{key: value, file: rotating}]}], testPod: null"+more+"}"))
+		}
+		c.up(t, mounted("")...)
 		outputs := c.outputs(t)
-		grant(t, c, outputs["vaultId"], secretsOfficer)
-		secrets, _ := vaultClients(t, c, outputs["vaultUri"])
-		namespace := outputs["namespace"]
-		c.apply(t, fmt.Sprintf(readerPod, namespace, outputs["serviceAccount"], outputs["secretProviderClass"]))
+		grant(t, c, outputs.VaultID, secretsOfficer)
+		secrets, _ := vaultClients(t, c, outputs.VaultURI)
+		namespace := outputs.Namespace
+		c.apply(t, fmt.Sprintf(readerPod, namespace, outputs.ServiceAccounts[0], outputs.SecretProviderClass))
 		c.kubectl(t, "wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=120s")
 
 		r := startReader(t, c, namespace)
@@ -114,7 +117,7 @@ func TestScenarioRotation(t *testing.T) {
 		pod := func() string {
 			return c.kubectl(t, "get", "pod", "-n", namespace, "-l", "app.kubernetes.io/name=keyvault-probe", "--output=jsonpath={.items[*].metadata.name}")
 		}
-		c.up(t, append(config, "--config", "probe=true")...)
+		c.up(t, mounted(", probe: {}")...)
 		first := pod()
 		words := strings.Fields(upRefreshed)
 		c.must(t, words[0], words[1:]...)

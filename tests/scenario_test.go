@@ -136,15 +136,15 @@ type late struct {
 
 var (
 	lateForTheCluster   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
-	lateForTheNamespace = late{plan: "rolesAfter: 1h", printed: "Namespace workload-namespace .* retrying create"}
+	lateForTheNamespace = late{plan: "rolesAfter: 1h", printed: "Namespace keyvault-demo-namespace-keyvault-ns .* retrying create"}
 	lateRoleOfTheMount  = late{
 		plan: "rolesAfter: 1h", still: time.Minute,
-		printed: `Pod mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
+		printed: `Pod keyvault-demo-mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
 		logged:  `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
 	}
 	lateCredential = late{
 		plan: "credentialsAfter: 1h", still: 5 * time.Second,
-		printed: "Pod mount-test-pod .* FailedMount: .*ClientAssertionCredential authentication failed",
+		printed: "Pod keyvault-demo-mount-test-pod .* FailedMount: .*ClientAssertionCredential authentication failed",
 		logged:  `host=login\.microsoftonline\.com path=\S+/token status=4\d\d`,
 	}
 )
@@ -220,7 +220,7 @@ func (c *cloud) isWhole(t *testing.T) {
 	var stack []string
 	for _, r := range c.state(t) {
 		switch {
-		case strings.HasPrefix(r.Type, "azure-native:"):
+		case strings.HasPrefix(r.Type, "azure-native"):
 			stack = append(stack, strings.ToLower(r.ID))
 		case strings.HasPrefix(r.Type, "kubernetes:"):
 			stack = append(stack, r.Type[strings.LastIndexByte(r.Type, ':')+1:]+" "+r.ID)
@@ -250,6 +250,9 @@ func (c *cloud) get(t *testing.T, list any, kinds string, args ...string) {
 	}
 }
 
+// objectKinds are the kinds of which something may be made in the cluster.
+const objectKinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments,secrets,configmaps,networkpolicies"
+
 // objects are those of the cluster that Pulumi has made: kind, namespace and name.
 func (c *cloud) objects(t *testing.T) (made []string) {
 	t.Helper()
@@ -262,8 +265,7 @@ func (c *cloud) objects(t *testing.T) (made []string) {
 			}
 		}
 	}
-	const kinds = "namespaces,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments,secrets,configmaps,networkpolicies"
-	c.get(t, &list, kinds, "--show-managed-fields")
+	c.get(t, &list, objectKinds, "--show-managed-fields")
 	for _, o := range list.Items {
 		if slices.ContainsFunc(o.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") }) {
 			made = append(made, o.Kind+" "+strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/"))
@@ -275,9 +277,19 @@ func (c *cloud) objects(t *testing.T) (made []string) {
 	return made
 }
 
-// resources are the ids of all that Resource Manager has, in small letters and in order: but for a cluster's pools, which are in it,
-// and for role assignments of the owner, his own and those that tests make.
+// resources are the ids of what is listed, in small letters and in order.
 func (c *cloud) resources(t *testing.T) (ids []string) {
+	t.Helper()
+	for _, one := range c.listed(t) {
+		ids = append(ids, strings.ToLower(one["id"].(string)))
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// listed is all that Resource Manager lists: but for a cluster's pools, which are in it, for the group that AKS makes for the nodes of a
+// cluster, as long as there is the cluster, and for role assignments of the owner, his own and those that tests make.
+func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	list := func(path, version string) (all []map[string]any) {
@@ -287,9 +299,7 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 		return all
 	}
 	add := func(all []map[string]any) []map[string]any {
-		for _, one := range all {
-			ids = append(ids, strings.ToLower(one["id"].(string)))
-		}
+		listed = append(listed, all...)
 		return all
 	}
 	for _, group := range add(list(subscription+"/resourceGroups", "2022-09-01")) {
@@ -313,8 +323,18 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 		}
 	}
 	add(slices.DeleteFunc(assignments, func(a map[string]any) bool { return property(a, "principalId") == owner }))
-	slices.Sort(ids)
-	return ids
+
+	id := func(one map[string]any) string { return strings.ToLower(one["id"].(string)) + "/" }
+	var made []string
+	for _, group := range listed {
+		by, _ := group["managedBy"].(string)
+		if slices.ContainsFunc(listed, func(one map[string]any) bool { return id(one) == strings.ToLower(by)+"/" }) {
+			made = append(made, id(group))
+		}
+	}
+	return slices.DeleteFunc(listed, func(one map[string]any) bool {
+		return slices.ContainsFunc(made, func(group string) bool { return strings.HasPrefix(id(one), group) })
+	})
 }
 
 // watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not come to it.

@@ -44,7 +44,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 	polling := []string{"--config", "rotationPollInterval=2s"}
 	killed := false
 	if _, _, err := c.watchUp(t, func(printed []byte, kill func()) {
-		if !killed && bytes.Contains(printed, []byte("Pod mount-test-pod creating")) {
+		if !killed && bytes.Contains(printed, []byte("Pod keyvault-demo-mount-test-pod creating")) {
 			killed = true
 			kill()
 		}
@@ -53,8 +53,8 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 	}
 	_, lastLine := c.up(t, polling...)
 	outputs := c.outputs(t)
-	grant(t, c, outputs["vaultId"], secretsOfficer, cryptoUser)
-	secrets, keys := vaultClients(t, c, outputs["vaultUri"])
+	grant(t, c, outputs.VaultID, secretsOfficer, cryptoUser)
+	secrets, keys := vaultClients(t, c, outputs.VaultURI)
 
 	value := getSecret(t, secrets, "my-secret")
 	t.Run("the file in the pod is the value in the vault", func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		}
 	})
 	t.Run("the key in the pod is the public half of the key in the vault", func(t *testing.T) {
-		inPod := c.kubectl(t, "exec", "-n", outputs["namespace"], "keyvault-test-pod", "--", "cat", "/mnt/secrets/my-key")
+		inPod := c.kubectl(t, "exec", "-n", outputs.Namespace, "keyvault-test-pod", "--", "cat", "/mnt/secrets/my-key")
 		sameKey(t, inPod, keys)
 	})
 	t.Run("a second up changes nothing", func(t *testing.T) {
@@ -92,7 +92,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		started := podStart(t, c, outputs)
 		value = "rotated-" + rand.Text()
 		setSecret(t, secrets, "my-secret", value)
-		c.kubectl(t, "exec", "-n", outputs["namespace"], "keyvault-test-pod", "--", "timeout", "120", "sh", "-c",
+		c.kubectl(t, "exec", "-n", outputs.Namespace, "keyvault-test-pod", "--", "timeout", "120", "sh", "-c",
 			`until [ "$(cat /mnt/secrets/my-secret)" = "$0" ]; do sleep 0.2; done`, value)
 		if podStart(t, c, outputs) != started {
 			t.Error("the pod was started again")
@@ -132,7 +132,7 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		if got := readInPod(t, c, outputs); got != value {
 			t.Error("the pod reads something else than before")
 		}
-		if again := c.outputs(t); again["vaultName"] != outputs["vaultName"] || again["issuerUrl"] != outputs["issuerUrl"] {
+		if again := c.outputs(t); again.VaultName != outputs.VaultName || again.IssuerURL != outputs.IssuerURL {
 			t.Errorf("the stack is another one: %v, before %v", again, outputs)
 		}
 	})
@@ -209,15 +209,15 @@ func setSecret(t *testing.T, secrets *azsecrets.Client, name, value string) {
 }
 
 // readInPod runs the command that the stack's output tells users to run.
-func readInPod(t *testing.T, c *cloud, outputs map[string]string) string {
+func readInPod(t *testing.T, c *cloud, outputs stackOutputs) string {
 	t.Helper()
-	words := strings.Fields(outputs["readSecretCommand"])
+	words := strings.Fields(outputs.ReadSecretCommand)
 	return c.must(t, words[0], words[1:]...)
 }
 
-func podStart(t *testing.T, c *cloud, outputs map[string]string) string {
+func podStart(t *testing.T, c *cloud, outputs stackOutputs) string {
 	t.Helper()
-	return c.kubectl(t, "get", "pod", "-n", outputs["namespace"], "keyvault-test-pod",
+	return c.kubectl(t, "get", "pod", "-n", outputs.Namespace, "keyvault-test-pod",
 		"--output=jsonpath={.metadata.uid} {.status.containerStatuses[0].containerID}")
 }
 
@@ -242,10 +242,10 @@ func sameKey(t *testing.T, inPod string, keys *azkeys.Client) {
 }
 
 // refusals are three pods that must not get a secret, each for another reason, and what Azure says of each.
-func refusals(t *testing.T, c *cloud, outputs map[string]string, secrets *azsecrets.Client) {
+func refusals(t *testing.T, c *cloud, outputs stackOutputs, secrets *azsecrets.Client) {
 	setSecret(t, secrets, "other-secret", "not granted "+rand.Text())
-	namespace := outputs["namespace"]
-	roleless := identityWithoutRole(t, c, outputs["issuerUrl"], namespace, "roleless")
+	namespace := outputs.Namespace
+	roleless := identityWithoutRole(t, c, outputs.IssuerURL, namespace, "roleless")
 	class := func(name, clientID, object string) string {
 		return fmt.Sprintf(`
 apiVersion: secrets-store.csi.x-k8s.io/v1
@@ -262,17 +262,17 @@ spec:
         - |
           objectName: %s
           objectType: secret
----`, name, namespace, clientID, outputs["vaultName"], c.running(t).Credentials.TenantID, object)
+---`, name, namespace, clientID, outputs.VaultName, c.running(t).Credentials.TenantID, object)
 	}
-	c.apply(t, class("roleless", roleless, "my-secret")+class("not-granted", outputs["clientId"], "other-secret"))
+	c.apply(t, class("roleless", roleless, "my-secret")+class("not-granted", outputs.ClientID, "other-secret"))
 	for _, test := range []struct{ name, account, class, refusal string }{
-		{"a service account without a federated credential", "stranger", outputs["secretProviderClass"], "AADSTS700213"},
+		{"a service account without a federated credential", "stranger", outputs.SecretProviderClass, "AADSTS700213"},
 		{"an identity without a role", "roleless", "roleless", "ForbiddenByRbac"},
-		{"an object that was not granted", outputs["serviceAccount"], "not-granted", "ForbiddenByRbac"},
+		{"an object that was not granted", outputs.ServiceAccounts[0], "not-granted", "ForbiddenByRbac"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			pod := "refused-" + test.class
-			if test.account != outputs["serviceAccount"] {
+			if test.account != outputs.ServiceAccounts[0] {
 				c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", test.account, namespace))
 			}
 			c.apply(t, fmt.Sprintf(`
@@ -350,7 +350,7 @@ func resourceGroups(t *testing.T, c *cloud) int {
 	return len(page.Value)
 }
 
-func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
+func destroyed(t *testing.T, c *cloud, outputs stackOutputs) {
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")
 	owner, options, r := c.azure(t)
 	if left := resourceGroups(t, c); left != 0 {
@@ -364,7 +364,7 @@ func destroyed(t *testing.T, c *cloud, outputs map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(deleted.Value) != 1 || *deleted.Value[0].Name != outputs["vaultName"] {
+	if len(deleted.Value) != 1 || *deleted.Value[0].Name != outputs.VaultName {
 		t.Errorf("%d vaults are soft-deleted, want the stack's", len(deleted.Value))
 	}
 	c.down(t)

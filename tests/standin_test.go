@@ -10,8 +10,8 @@ import (
 func wantStandIn(t *testing.T, c *cloud, lastLine string) {
 	t.Helper()
 	outputs := c.outputs(t)
-	grant(t, c, outputs["vaultId"], secretsOfficer)
-	secrets, _ := vaultClients(t, c, outputs["vaultUri"])
+	grant(t, c, outputs.VaultID, secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs.VaultURI)
 	if !strings.Contains(lastLine, "my-secret = "+getSecret(t, secrets, "my-secret")) {
 		t.Error("the pod's file is not the value in the vault")
 	}

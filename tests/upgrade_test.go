@@ -1,46 +1,203 @@
 package tests
 
 import (
-	"os/exec"
+	"encoding/json"
+	"maps"
+	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"sigs.k8s.io/yaml"
 )
 
-// before is the commit with the first version of the components, and of the program on them.
-const before = "56ba00e"
-
-// TestANewVersionReplacesNothingThatHoldsData brings the dev stack up with the first version, and then with this one.
-func TestANewVersionReplacesNothingThatHoldsData(t *testing.T) {
+// TestUpgrade_ReplacesNothing brings up the stacks of earlier versions, as tests/programs/replay recorded them, and
+// then this version with its own configuration on the same stacks.
+func TestUpgrade_ReplacesNothing(t *testing.T) {
 	t.Parallel()
-	if out, err := exec.CommandContext(t.Context(), "git", "-C", checkout, "cat-file", "-e", before).CombinedOutput(); err != nil {
-		t.Skipf("the first version cannot be brought up: this clone does not have commit %s, as a shallow one: %v: %s", before, err, out)
-	}
-	old := filepath.Join(t.TempDir(), "old")
-	// The programs around it, the versions of the SDKs, and that it is linked once, are today's.
-	unpack := exec.CommandContext(t.Context(), "bash", "-o", "pipefail", "-ec", `
-		mkdir "$2" && git -C "$0" archive "$1" | tar -x -C "$2"
-		rm -r "$2/localcloud" && mkdir "$2/localcloud" && cp -r "$0"/localcloud/{go.mod,thirdparty} "$2/localcloud" && cp "$0"/go.* "$2"
-		sed -i.bak 's|^runtime: go$|runtime: {name: go, options: {buildTarget: bin/keyvault-aks}}|' "$2/Pulumi.yaml"
-		`, checkout, before, old)
-	if out, err := unpack.CombinedOutput(); err != nil {
-		t.Fatalf("unpacking the first version: %v\n%s", err, out)
-	}
-	c := newCloud(t)
-	c.project = old
-	_, first := c.up(t, "--node=stand-in")
-	c.project = c.built
+	for _, earlier := range []struct{ version, stack string }{
+		{"56ba00e", "dev"}, // the first version
+		{"24f44cf", "dev"},
+		{"24f44cf", "prod"},
+	} {
+		t.Run(earlier.version+"-"+earlier.stack, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			c.project = replayProject(t, earlier.version, earlier.stack)
+			_, first := c.up(t, "--stack", earlier.stack, "--no-build", "--node=stand-in")
+			if earlier.stack == "dev" && !strings.Contains(first, "my-secret = ") {
+				t.Error("the pod reads no secret")
+			}
+			before := c.inventory(t)
+			before.wantAllKinds(t)
 
-	plan := c.plan(t)
-	for urn, op := range plan {
-		if strings.Contains(op, "replace") || strings.Contains(op, "delete") {
+			c.project = c.built
+			c.reconfigure(t, earlier.stack)
+			wantNothingReplaced(t, c.plan(t))
+			if t.Failed() {
+				return // the update would delete it
+			}
+			printed, again := c.up(t, "--stack", earlier.stack)
+			wantNothingDeleted(t, printed)
+			before.wantKept(t, c.inventory(t))
+			if again != first {
+				t.Error("the pod reads something else than before")
+			}
+			c.pulumi(t, "preview", "--expect-no-changes")
+		})
+	}
+}
+
+// replayProject makes a folder with the program that replays the stack of an earlier version.
+func replayProject(t *testing.T, version, stack string) string {
+	t.Helper()
+	dir := t.TempDir()
+	builtIn(t, filepath.Join(checkout, "tests", "programs", "replay"), dir)
+	file := filepath.Join(dir, "Pulumi.yaml")
+	var replay project
+	readYAML(t, file, &replay)
+	replay["name"] = "keyvault-aks" // the project in the stack's URNs
+	writeYAML(t, file, replay)
+	state := filepath.Join(checkout, "tests", "testdata", "state-"+version+"-"+stack+".json")
+	writeYAML(t, filepath.Join(dir, "Pulumi."+stack+".yaml"), map[string]any{
+		"config": map[string]string{"keyvault-aks:state": state},
+	})
+	if err := os.Symlink(filepath.Join(checkout, "localcloud"), filepath.Join(dir, "localcloud")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// reconfigure gives a stack the configuration of the checkout, as its next up does.
+func (c *cloud) reconfigure(t *testing.T, stack string) {
+	t.Helper()
+	name := "Pulumi." + stack + ".yaml"
+	file := filepath.Join(c.home, "config", name)
+	var now, next map[string]any
+	readYAML(t, file, &now)
+	readYAML(t, filepath.Join(checkout, name), &next)
+	now["config"] = next["config"] // and the salt of the stack's secrets stays
+	writeYAML(t, file, now)
+}
+
+// readYAML decodes a file.
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err == nil {
+		err = yaml.Unmarshal(content, into)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// writeYAML encodes a value into a file.
+func writeYAML(t *testing.T, file string, value any) {
+	t.Helper()
+	content, err := yaml.Marshal(value)
+	if err == nil {
+		err = os.WriteFile(file, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantNothingReplaced fails the test if a plan replaces or deletes something.
+func wantNothingReplaced(t *testing.T, plan map[string]string) {
+	t.Helper()
+	for _, urn := range slices.Sorted(maps.Keys(plan)) {
+		if op := plan[urn]; strings.Contains(op, "replace") || strings.Contains(op, "delete") {
 			t.Errorf("%s: %s", op, urn)
 		}
 	}
 	if len(plan) == 0 {
 		t.Error("there is no plan")
 	}
-	if _, again := c.up(t); again != first {
-		t.Error("the pod reads something else than before")
+}
+
+// counted matches the number of resources with the same operation in the engine's summary of an update.
+var counted = regexp.MustCompile(`(\d+) (\w+)`)
+
+// wantNothingDeleted fails the test if the engine's summary of an update counts anything but what keeps resources.
+func wantNothingDeleted(t *testing.T, printed string) {
+	t.Helper()
+	_, summary, _ := strings.Cut(printed, "\nResources:\n")
+	summary, _, _ = strings.Cut(summary, "\n\n")
+	t.Logf("the update:\n%s", summary)
+	operations := counted.FindAllStringSubmatch(summary, -1)
+	if len(operations) == 0 {
+		t.Errorf("there is no summary in %s", printed)
+	}
+	for _, match := range operations {
+		if !slices.Contains([]string{"created", "updated", "unchanged", "changes"}, match[2]) {
+			t.Errorf("the update has %s %s", match[1], match[2])
+		}
+	}
+}
+
+// inventory holds the resources of a stack by kind and id, such as an ARM id or a namespace and name, with what
+// distinguishes each from another one with the same id.
+type inventory map[string]string
+
+// inventory reads the resources from the stack's state.
+func (c *cloud) inventory(t *testing.T) inventory {
+	t.Helper()
+	found := inventory{}
+	for _, r := range c.checkpoint(t).Resources {
+		if r.ID == "" || strings.HasPrefix(r.Type, "pulumi:providers:") {
+			continue
+		}
+		kind := r.Type[strings.LastIndex(r.Type, ":")+1:]
+		found[kind+" "+strings.ToLower(r.ID)] = identity(r.Outputs)
+	}
+	return found
+}
+
+// identifying are outputs that change when a resource is made again, or a secret or key gets another version.
+var identifying = []string{"secretUriWithVersion", "keyUriWithVersion", "clientId", "principalId", "fqdn", "uid"}
+
+// identity returns a resource's identifying outputs.
+func identity(outputs map[string]any) string {
+	identity := map[string]any{}
+	properties, _ := outputs["properties"].(map[string]any)
+	metadata, _ := outputs["metadata"].(map[string]any)
+	for _, level := range []map[string]any{outputs, properties, metadata} {
+		for _, key := range identifying {
+			if value, ok := level[key]; ok {
+				identity[key] = value
+			}
+		}
+	}
+	text, _ := json.Marshal(identity)
+	return string(text)
+}
+
+// wantAllKinds fails the test if the stack lacks a kind of resource that an upgrade must not lose.
+func (i inventory) wantAllKinds(t *testing.T) {
+	t.Helper()
+	for _, kind := range []string{
+		"ResourceGroup", "Vault", "Secret", "Key", "ManagedCluster", "UserAssignedIdentity",
+		"FederatedIdentityCredential", "RoleAssignment", "Namespace", "ServiceAccount", "SecretProviderClass",
+	} {
+		isKind := func(key string) bool { return strings.HasPrefix(key, kind+" ") }
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(i)), isKind) {
+			t.Errorf("the stack has no %s", kind)
+		}
+	}
+}
+
+// wantKept fails the test unless all resources are still there and the same.
+func (i inventory) wantKept(t *testing.T, now inventory) {
+	t.Helper()
+	for _, key := range slices.Sorted(maps.Keys(i)) {
+		if is, ok := now[key]; !ok {
+			t.Errorf("%s is gone", key)
+		} else if is != i[key] {
+			t.Errorf("%s is %s, before %s", key, is, i[key])
+		}
 	}
 }

@@ -37,16 +37,16 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--config", "rotationPollInterval=2s")
 	first := c.outputs(t)
-	grant(t, c, first["vaultId"], secretsOfficer, cryptoOfficer)
-	secrets, keys := vaultClients(t, c, first["vaultUri"])
+	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
+	secrets, keys := vaultClients(t, c, first.VaultURI)
 	before := theFirstTeams(t, c, first)
 
 	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text()}
 	w.certificate, w.key = selfSigned(t)
 	w.bundle = w.pkcs12(t)
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
-		"vaultId": first["vaultId"], "clusterId": first["clusterId"], "namespace": first["namespace"],
-		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first["clientId"]),
+		"vaultId": first.VaultID, "clusterId": first.ClusterID, "namespace": first.Namespace,
+		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first.ClientID),
 		"pinnedVersion": latest(t, secrets, "my-secret"), "givenVersion": "none", "rotate": "once",
 		"given!": w.given, "bytes!": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "digits!": hex.EncodeToString([]byte(w.digits)),
 		"bundle!": base64.StdEncoding.EncodeToString([]byte(w.bundle)), "certificate!": w.key + w.certificate,
@@ -89,7 +89,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 		w.want(t, "the newest version in the Pod", w.given, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"))
 		w.want(t, "the second mount of the Pod", pinned, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"))
 		w.want(t, "the Job's end", "1", c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"))
-		w.want(t, "the probe", "1", c.kubectl(t, "get", "deploy", "-n", first["namespace"], "granted", "--output=jsonpath={.status.readyReplicas}"))
+		w.want(t, "the probe", "1", c.kubectl(t, "get", "deploy", "-n", first.Namespace, "granted", "--output=jsonpath={.status.readyReplicas}"))
 	})
 	t.Run("accounts and namespaces are as the program says", func(t *testing.T) { w.wantAccounts(t, c, first, p) })
 	rotated := "rotated-" + rand.Text()
@@ -312,23 +312,23 @@ func (w *workloads) wantEnv(t *testing.T, c *cloud, given, generated string) {
 	w.want(t, "the variables", given+" "+generated, w.inApp(t, c, "sh", "-c", `printf '%s %s' "$GIVEN" "$GENERATED"`))
 }
 
-func (w *workloads) wantAccounts(t *testing.T, c *cloud, first map[string]string, p *program) {
+func (w *workloads) wantAccounts(t *testing.T, c *cloud, first stackOutputs, p *program) {
 	var outputs struct{ SharedClientID, OwnClientID, ClusterName, VaultURI string }
 	p.outputs(t, &outputs)
-	if outputs.SharedClientID != first["clientId"] || outputs.OwnClientID == first["clientId"] ||
-		outputs.ClusterName != first["clusterName"] || outputs.VaultURI != first["vaultUri"] {
+	if outputs.SharedClientID != first.ClientID || outputs.OwnClientID == first.ClientID ||
+		outputs.ClusterName != first.ClusterName || outputs.VaultURI != first.VaultURI {
 		t.Errorf("the outputs are %+v, of the first stack %v", outputs, first)
 	}
 	w.want(t, "the namespace's labels", "restricted second", c.kubectl(t, "get", "namespace", "team",
 		`--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce} {.metadata.labels.team}`))
-	w.want(t, "the account", "worker team "+first["clientId"], c.kubectl(t, "get", "serviceaccount", "-n", "team", "worker",
+	w.want(t, "the account", "worker team "+first.ClientID, c.kubectl(t, "get", "serviceaccount", "-n", "team", "worker",
 		`--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} {.metadata.annotations.azure\.workload\.identity/client-id}`))
-	w.want(t, "the existing account", "", c.kubectl(t, "get", "serviceaccount", "-n", first["namespace"], "default", "--output=jsonpath={.metadata.annotations}"))
-	credentials := credentialsOf(t, c, identityOf(t, c, first["clientId"]))
+	w.want(t, "the existing account", "", c.kubectl(t, "get", "serviceaccount", "-n", first.Namespace, "default", "--output=jsonpath={.metadata.annotations}"))
+	credentials := credentialsOf(t, c, identityOf(t, c, first.ClientID))
 	for _, want := range []string{
-		first["issuerUrl"] + " system:serviceaccount:team:worker", "https://issuer.example/other/ system:serviceaccount:team:worker",
-		first["issuerUrl"] + " system:serviceaccount:" + first["namespace"] + ":default",
-		"https://issuer.example/other/ system:serviceaccount:" + first["namespace"] + ":default",
+		first.IssuerURL + " system:serviceaccount:team:worker", "https://issuer.example/other/ system:serviceaccount:team:worker",
+		first.IssuerURL + " system:serviceaccount:" + first.Namespace + ":default",
+		"https://issuer.example/other/ system:serviceaccount:" + first.Namespace + ":default",
 	} {
 		if !slices.Contains(credentials, want) {
 			t.Errorf("there is no credential %s in %q", want, credentials)
@@ -337,7 +337,7 @@ func (w *workloads) wantAccounts(t *testing.T, c *cloud, first map[string]string
 }
 
 // theFirstTeams is all that the first stack has and the second might touch.
-func theFirstTeams(t *testing.T, c *cloud, first map[string]string) string {
+func theFirstTeams(t *testing.T, c *cloud, first stackOutputs) string {
 	t.Helper()
 	owner, options, r := c.azure(t)
 	var all []string
@@ -355,7 +355,7 @@ func theFirstTeams(t *testing.T, c *cloud, first map[string]string) string {
 			all = append(all, *one.ID+" "+string(tags))
 		}
 	}
-	secrets, keys := vaultClients(t, c, first["vaultUri"])
+	secrets, keys := vaultClients(t, c, first.VaultURI)
 	for pager := secrets.NewListSecretPropertiesPager(nil); pager.More(); {
 		page, err := pager.NextPage(t.Context())
 		if err != nil {
@@ -374,10 +374,10 @@ func theFirstTeams(t *testing.T, c *cloud, first map[string]string) string {
 			all = append(all, string(*one.KID))
 		}
 	}
-	all = append(all, credentialsOf(t, c, identityOf(t, c, first["clientId"]))...)
+	all = append(all, credentialsOf(t, c, identityOf(t, c, first.ClientID))...)
 	slices.Sort(all)
 	return strings.Join(all, "\n") + "\n" + c.kubectl(t, "get", "namespaces", "--output=name") + podStart(t, c, first) +
-		c.kubectl(t, "get", "serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments", "-n", first["namespace"], "--output=name")
+		c.kubectl(t, "get", "serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments", "-n", first.Namespace, "--output=name")
 }
 
 // identityOf is the ARM id of the identity with this client id.

@@ -2,17 +2,19 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/doc"
 	"go/doc/comment"
 	"go/printer"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 )
 
-const introduction = `<!-- Made from the code of components/ by internal/componentdocs; run go generate ./... to make it anew. -->
+const introduction = `<!-- Made from the code of components/ by internal/componentdocs; run go generate ./... to make it again. -->
 
 # Components
 
@@ -42,6 +44,9 @@ func generate(dir string) ([]byte, error) {
 			p.described[s.name] = true
 		}
 	}
+	for _, t := range r.goOnly {
+		p.described[t.Name] = true
+	}
 	p.WriteString(introduction)
 	written := map[string]bool{}
 	for _, c := range components {
@@ -56,17 +61,49 @@ func generate(dir string) ([]byte, error) {
 		p.outputs(c)
 		p.methods(c.typ)
 	}
-	return p.Bytes(), nil
+	for _, t := range r.goOnly {
+		fmt.Fprintf(p, "\n## %s\n\n%s\n| field, in Go only | type | description |\n|---|---|---|\n", t.Name, p.markdown(t.Doc))
+		for _, f := range r.fields(t, false) {
+			fmt.Fprintf(p, "| `%s` | %s | %s |\n", f.goName, cell(p.typeText(f.typ)), p.cell(f.doc))
+		}
+		p.methods(t)
+	}
+	if err := p.podmount(filepath.Join(dir, "podmount")); err != nil {
+		return nil, err
+	}
+	return p.Bytes(), errors.Join(r.errs...)
+}
+
+// podmount describes the functions of the package for pods, if there is one.
+func (p *page) podmount(dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil || len(files) == 0 {
+		return err
+	}
+	r, err := readPackage(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(p, "\n## Package podmount\n\n%s\n| function, in Go only | description |\n|---|---|\n", p.markdown(r.pkg.Doc))
+	for _, f := range r.pkg.Funcs {
+		r.needDoc(f.Decl.Pos(), f.Name, f.Doc)
+		fmt.Fprintf(p, "| %s | %s |\n", cell("`"+f.Name+strings.TrimPrefix(p.source(f.Decl.Type), "func")+"`"), p.cell(f.Doc))
+	}
+	return errors.Join(r.errs...)
 }
 
 func (p *page) arguments(s structure) {
 	fmt.Fprintf(p, "\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n", s.name, p.markdown(s.doc))
 	for _, f := range s.fields {
 		required := "yes"
-		if f.optional {
+		if f.optional || f.name == "" {
 			required = "no"
 		}
-		fmt.Fprintf(p, "| `%s` | %s | %s | %s |\n", f.name, cell(p.typeText(f.typ)), required, p.cell(f.doc))
+		name := "`" + f.name + "`"
+		if f.name == "" {
+			name = "`" + f.goName + "`, in Go only"
+		}
+		fmt.Fprintf(p, "| %s | %s | %s | %s |\n", name, cell(p.typeText(f.typ)), required, p.cell(f.doc))
 	}
 }
 
@@ -144,10 +181,16 @@ func (p *page) typeText(expr ast.Expr) string {
 	case *ast.ArrayType:
 		return "list of " + p.plural(p.typeText(e.Elt))
 	case *ast.MapType:
+		if of := p.typeText(e.Value); strings.HasPrefix(of, "Input of ") {
+			return "map of Inputs of " + strings.TrimPrefix(of, "Input of ")
+		}
 		return "map of " + p.plural(p.typeText(e.Value))
 	case *ast.Ident:
 		if word, ok := words[e.Name]; ok {
 			return word
+		}
+		if p.r.isString(e.Name) {
+			return "string"
 		}
 		if p.described[e.Name] {
 			return fmt.Sprintf("[%s](#%s)", e.Name, strings.ToLower(e.Name))

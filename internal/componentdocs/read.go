@@ -19,7 +19,9 @@ type reader struct {
 	fset  *token.FileSet
 	pkg   *doc.Package
 	types map[string]*doc.Type
-	errs  []error
+	// goOnly are the types of arguments that only Go can pass.
+	goOnly []*doc.Type
+	errs   []error
 }
 
 // component is one component: its arguments, and what it has for whoever created it.
@@ -44,10 +46,22 @@ type field struct {
 }
 
 func read(dir string) (*reader, []component, error) {
+	r, err := readPackage(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	components := r.components()
+	if len(components) == 0 {
+		r.errs = append(r.errs, fmt.Errorf("there is no component in %s", dir))
+	}
+	return r, components, errors.Join(r.errs...)
+}
+
+func readPackage(dir string) (*reader, error) {
 	r := &reader{fset: token.NewFileSet(), types: map[string]*doc.Type{}}
 	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("listing %s: %w", dir, err)
+		return nil, fmt.Errorf("listing %s: %w", dir, err)
 	}
 	var files []*ast.File
 	for _, path := range paths {
@@ -56,21 +70,17 @@ func read(dir string) (*reader, []component, error) {
 		}
 		file, err := parser.ParseFile(r.fset, path, nil, parser.ParseComments)
 		if err != nil {
-			return nil, nil, fmt.Errorf("parsing: %w", err)
+			return nil, fmt.Errorf("parsing: %w", err)
 		}
 		files = append(files, file)
 	}
-	if r.pkg, err = doc.NewFromFiles(r.fset, files, "components"); err != nil {
-		return nil, nil, fmt.Errorf("reading documentation: %w", err)
+	if r.pkg, err = doc.NewFromFiles(r.fset, files, filepath.Base(dir)); err != nil {
+		return nil, fmt.Errorf("reading documentation: %w", err)
 	}
 	for _, t := range r.pkg.Types {
 		r.types[t.Name] = t
 	}
-	components := r.components()
-	if len(components) == 0 {
-		r.errs = append(r.errs, fmt.Errorf("there is no component in %s", dir))
-	}
-	return r, components, errors.Join(r.errs...)
+	return r, nil
 }
 
 var docLink = regexp.MustCompile(`\[(\w+)\]`)
@@ -138,7 +148,7 @@ func (r *reader) arguments(t *doc.Type) []structure {
 		s := structure{name: t.Name, doc: t.Doc, fields: r.fields(t, true)}
 		list = append(list, s)
 		for _, f := range s.fields {
-			if inner := r.structIn(f.typ); inner != nil {
+			if inner := r.structIn(f.typ); inner != nil && f.name != "" {
 				visit(inner)
 			}
 		}
@@ -184,12 +194,38 @@ func (r *reader) fields(t *doc.Type, arguments bool) []field {
 				r.fail(f.Pos(), "%s.%s has no pulumi tag", t.Name, ident.Name)
 			}
 			r.needDoc(f.Pos(), t.Name+"."+ident.Name, f.Doc.Text())
+			if name == "-" { // what only Go can pass
+				r.goOnly = appendNew(r.goOnly, r.structIn(f.Type))
+				name = ""
+			}
 			list = append(list, field{
 				name: name, goName: ident.Name, typ: f.Type, optional: strings.Contains(options, "optional"), doc: f.Doc.Text(),
 			})
 		}
 	}
 	return list
+}
+
+func appendNew(list []*doc.Type, t *doc.Type) []*doc.Type {
+	if t == nil || slices.Contains(list, t) {
+		return list
+	}
+	return append(list, t)
+}
+
+// isString reports whether a type of the package is a string, whose values are a closed set.
+func (r *reader) isString(name string) bool {
+	t := r.types[name]
+	if t == nil {
+		return false
+	}
+	for _, spec := range t.Decl.Specs {
+		if spec, ok := spec.(*ast.TypeSpec); ok && spec.Name.Name == name {
+			underlying, ok := spec.Type.(*ast.Ident)
+			return ok && underlying.Name == "string"
+		}
+	}
+	return false
 }
 
 func (r *reader) needDoc(pos token.Pos, name, text string) {

@@ -21,8 +21,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/internals"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
 )
@@ -71,6 +69,8 @@ type Engine struct {
 	mu        sync.Mutex
 	resources []*Registered
 	hooks     map[string]*pulumirpc.Callback
+	packages  []*pulumirpc.RegisterPackageRequest
+	inherited map[string][]*pulumirpc.Callback // the transforms of parts, by the URN of what they are parts of
 	invoked   []Invoked
 	warnings  []Warning
 	infos     []string
@@ -115,6 +115,13 @@ func (e *Engine) Resources() []Registered {
 		}
 	}
 	return list
+}
+
+// Packages are the packages that the program registered.
+func (e *Engine) Packages() []*pulumirpc.RegisterPackageRequest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.packages)
 }
 
 // Warnings are the program's warnings.
@@ -234,7 +241,17 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_DELETED_WITH,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_TRANSFORMS,
 	}}, nil
+}
+
+// RegisterPackage answers with the package's own name as its reference.
+func (m *monitor) RegisterPackage(_ context.Context, in *pulumirpc.RegisterPackageRequest) (*pulumirpc.RegisterPackageResponse, error) {
+	m.engine.mu.Lock()
+	defer m.engine.mu.Unlock()
+	m.engine.packages = append(m.engine.packages, in)
+	return &pulumirpc.RegisterPackageResponse{Ref: in.GetParameterization().GetName()}, nil
 }
 
 func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
@@ -269,26 +286,13 @@ func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequ
 }
 
 func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumirpc.ErrorHookRequest) (again bool, err error) {
-	request, err := proto.Marshal(failure)
-	if err != nil {
-		return false, fmt.Errorf("encoding a failure: %w", err)
-	}
 	for _, name := range hooks {
 		m.engine.mu.Lock()
 		hook := m.engine.hooks[name]
 		m.engine.mu.Unlock()
-		program, err := grpc.NewClient(hook.GetTarget(), grpc.WithTransportCredentials(insecure.NewCredentials()))
-		if err != nil {
-			return false, fmt.Errorf("reaching the hook %q: %w", name, err)
-		}
-		defer program.Close()
-		answer, err := pulumirpc.NewCallbacksClient(program).Invoke(ctx, &pulumirpc.CallbackInvokeRequest{Token: hook.GetToken(), Request: request})
-		if err != nil {
-			return false, fmt.Errorf("calling the hook %q: %w", name, err)
-		}
 		var response pulumirpc.ErrorHookResponse
-		if err := proto.Unmarshal(answer.GetResponse(), &response); err != nil {
-			return false, fmt.Errorf("decoding what the hook %q answers: %w", name, err)
+		if err := call(ctx, hook, failure, &response); err != nil {
+			return false, fmt.Errorf("the hook %q: %w", name, err)
 		}
 		if response.GetError() != "" {
 			return false, fmt.Errorf("the hook %q: %s", name, response.GetError())
@@ -299,15 +303,14 @@ func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumir
 }
 
 func (m *monitor) RegisterResource(ctx context.Context, in *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+	if err := m.transform(ctx, in); err != nil {
+		return nil, err
+	}
 	inputs, err := unmarshal(in.GetObject())
 	if err != nil {
 		return nil, err
 	}
-	var parentType tokens.Type
-	if parent := resource.URN(in.GetParent()); parent != "" && parent.QualifiedType() != stackType {
-		parentType = parent.QualifiedType()
-	}
-	urn := string(resource.NewURN(Stack, Project, parentType, tokens.Type(in.GetType()), in.GetName()))
+	urn := urnOf(in)
 	if err := m.ignoreChanges(urn, inputs, in.GetIgnoreChanges()); err != nil {
 		return nil, err
 	}
@@ -331,6 +334,14 @@ func (m *monitor) RegisterResource(ctx context.Context, in *pulumirpc.RegisterRe
 		return nil, err
 	}
 	return &pulumirpc.RegisterResourceResponse{Urn: urn, Id: id, Object: object}, nil
+}
+
+func urnOf(in *pulumirpc.RegisterResourceRequest) string {
+	var parentType tokens.Type
+	if parent := resource.URN(in.GetParent()); parent != "" && parent.QualifiedType() != stackType {
+		parentType = parent.QualifiedType()
+	}
+	return string(resource.NewURN(Stack, Project, parentType, tokens.Type(in.GetType()), in.GetName()))
 }
 
 // ignoreChanges resets inputs to those of the earlier run.

@@ -16,6 +16,8 @@ const (
 	Version    = "0123456789abcdef0123456789abcdef"
 	Password   = "generated-by-the-mock"
 	IssuerURL  = "https://eastus.oic.prod-aks.azure.com/tenant/cluster/"
+	FQDN       = "cluster.hcp.eastus.azmk8s.io"
+	OutboundIP = "203.0.113.77"
 	Kubeconfig = "apiVersion: v1\nkind: Config\n"
 )
 
@@ -42,13 +44,13 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		return named("resourceGroupName", "", map[string]any{})
 	case "azure-native:network/v20230601:VirtualNetwork":
 		return named("virtualNetworkName", "/providers/Microsoft.Network/virtualNetworks/", map[string]any{})
-	case "azure-native:keyvault/v20241101:Vault":
+	case "azure-native:keyvault/v20241101:Vault", "azure-native_keyvault_v20260201:keyvault:Vault":
 		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
 			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
 		})
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
-	case "azure-native:keyvault/v20241101:Secret":
+	case "azure-native:keyvault/v20241101:Secret", "azure-native_keyvault_v20260201:keyvault:Secret":
 		outputs["properties"] = resource.NewPropertyValue(map[string]any{"secretUriWithVersion": "https://vault.example/secrets/s/" + Version})
 	case "azure-native:managedidentity/v20230131:UserAssignedIdentity":
 		return named("resourceName", "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/", map[string]any{
@@ -56,6 +58,10 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		})
 	case "azure-native:containerservice/v20240901:ManagedCluster":
 		return named("resourceName", "/providers/Microsoft.ContainerService/managedClusters/", map[string]any{})
+	}
+	if metadata := inputs["metadata"]; metadata.IsObject() && metadata.ObjectValue()["name"].IsNull() {
+		outputs["metadata"] = resource.NewProperty(metadata.ObjectValue().Copy())
+		outputs["metadata"].ObjectValue()["name"] = resource.NewProperty(name + "-auto")
 	}
 	return name + "-id", outputs
 }
@@ -71,14 +77,25 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 			"id":       path.Join(path.Dir(Group), group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities", name),
 			"clientId": name + "-client-id", "principalId": name + "-principal-id", "tenantId": TenantID,
 		}), nil
-	case "azure-native:keyvault/v20241101:getVault":
+	case "azure-native:keyvault/v20241101:getVault", "azure-native_keyvault_v20260201:keyvault:getVault":
 		group, name := args["resourceGroupName"].StringValue(), args["vaultName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{
 			"id": path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name), "name": name,
 			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID, "enableRbacAuthorization": true},
 		}), nil
 	case "azure-native:containerservice/v20240901:getManagedCluster":
-		return resource.NewPropertyMapFromMap(map[string]any{"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL}}), nil
+		return resource.NewPropertyMapFromMap(map[string]any{
+			"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL},
+			"fqdn":              FQDN, "nodeResourceGroup": "nodes",
+			"identityProfile": map[string]any{"kubeletidentity": map[string]any{
+				"resourceId": "kubelet-id", "clientId": "kubelet-client-id", "objectId": "kubelet-principal-id",
+			}},
+			"networkProfile": map[string]any{"loadBalancerProfile": map[string]any{"effectiveOutboundIPs": []any{
+				map[string]any{"id": path.Join(path.Dir(Group), "nodes/providers/Microsoft.Network/publicIPAddresses/outbound")},
+			}}},
+		}), nil
+	case "azure-native:network/v20230601:getPublicIPAddress":
+		return resource.NewPropertyMapFromMap(map[string]any{"ipAddress": OutboundIP}), nil
 	case "azure-native:containerservice/v20240901:listManagedClusterUserCredentials":
 		return resource.NewPropertyMapFromMap(map[string]any{"kubeconfigs": []any{map[string]any{
 			"name": "clusterUser", "value": base64.StdEncoding.EncodeToString([]byte(Kubeconfig)),

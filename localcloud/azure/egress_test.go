@@ -228,11 +228,13 @@ func TestAFirewallSeesTheAddressOfASubnetsNATGateway(t *testing.T) {
 	w.officer()
 	f.put(vault+"/secrets/s?api-version=2023-02-01", m{"properties": m{"value": "v"}})
 	address, _ := f.get(path("resourceGroups/g") + addresses + "out" + vnetVersion)["ipAddress"].(string)
+	balanced := f.clusterIn("balanced", "")
 	clients := map[string]*http.Client{
 		"nat": f.from(f.clusterIn("nat", network+"/subnets/nat")), "routed": f.from(f.clusterIn("routed", network+"/subnets/routed")),
-		"balanced": f.from(f.clusterIn("balanced", "")),
+		"balanced": f.from(balanced),
 	}
-	for allowed, who := range map[string]string{address: "nat", "203.0.113.2": "balanced"} {
+	own := f.addressesOf(balanced, "loadBalancerProfile")[0]
+	for allowed, who := range map[string]string{address: "nat", own: "balanced"} {
 		f.must(f.putVault("g", "kv-nat", func(p *armkeyvault.VaultProperties) {
 			p.NetworkACLs = &armkeyvault.NetworkRuleSet{
 				DefaultAction: to.Ptr(armkeyvault.NetworkRuleActionDeny), IPRules: []*armkeyvault.IPRule{{Value: to.Ptr(allowed)}},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -145,6 +146,58 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 	w.control(http.MethodDelete, nil)
 	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
 	w.must(err)
+}
+
+func TestRetiredVersions(t *testing.T) {
+	w := newWorld(t)
+	w.grant(w.vaultID, secretsUser)
+	old, current := w.vaultID+"?api-version=2024-11-01", w.vaultID+"?api-version=2026-02-01"
+	retire := func(on string) {
+		w.fail(faults.Plan{Retire: []faults.Retirement{{Provider: "Microsoft.KeyVault", Before: "2026-02-01", On: on}}})
+	}
+	today := time.Now().UTC()
+	retire(today.AddDate(0, 0, 2).Format(time.DateOnly))
+	w.get(old)
+	for _, on := range []string{"", today.AddDate(0, 0, -1).Format(time.DateOnly)} {
+		retire(on)
+		status, answer := w.ask(http.MethodGet, old, nil)
+		refusal, _ := answer["error"].(m)
+		message, _ := refusal["message"].(string)
+		if status != http.StatusBadRequest || refusal["code"] != "NoRegisteredProviderFound" ||
+			!strings.HasSuffix(message, "The supported api-versions are '2026-02-01'.") {
+			t.Errorf("retired on %q: %d %v", on, status, answer)
+		}
+	}
+	for _, request := range []string{
+		w.vaultID + "/secrets/my-secret?api-version=2023-07-01",
+		path("providers/Microsoft.KeyVault/deletedVaults?api-version=2024-11-01"),
+	} {
+		status, code := w.call(http.MethodGet, request, nil)
+		if status != http.StatusBadRequest || code != "NoRegisteredProviderFound" {
+			t.Errorf("%s: %d %s", request, status, code)
+		}
+	}
+	w.get(current)
+	w.get(w.vaultID + "/secrets/my-secret?api-version=2026-02-01")
+	for _, request := range []string{
+		path("resourceGroups/g?api-version=2022-09-01"),
+		path("providers/Microsoft.KeyVault/deletedVaults?api-version=2026-02-01"),
+		w.vaultID + "/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01",
+	} {
+		if status, code := w.call(http.MethodGet, request, nil); status != http.StatusOK {
+			t.Errorf("%s: %d %s", request, status, code)
+		}
+	}
+	_, provider := w.ask(http.MethodGet, path("providers/Microsoft.KeyVault?api-version=2022-09-01"), nil)
+	for _, kind := range provider["resourceTypes"].([]any) {
+		if versions := fmt.Sprint(kind.(m)["apiVersions"]); versions != "[2026-02-01]" {
+			t.Errorf("the provider still lists %s for %v", versions, kind.(m)["resourceType"])
+		}
+	}
+	_, err := w.secretsAs(w.clientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
+	w.must(err)
+	w.control(http.MethodDelete, nil)
+	w.get(old)
 }
 
 // TestOperationsTakeTheirTimes has those that Azure polls polled, and the others answered late.

@@ -111,6 +111,41 @@ func TestRetentionIsSevenToNinetyDaysAndFixedAtCreation(t *testing.T) {
 	f.refused(f.putVault("g", "kv-three", days(8)), http.StatusBadRequest, "BadRequest")
 }
 
+func TestRBACDefault(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	at := func(name, version string) string {
+		return path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/" + name + "?api-version=" + version)
+	}
+	body := func(properties m) m {
+		properties["tenantId"], properties["sku"] = azure.TenantID, m{"family": "A", "name": "standard"}
+		return m{"location": location, "properties": properties}
+	}
+	policies := m{"enableRbacAuthorization": false, "accessPolicies": []any{}}
+	for _, test := range []struct {
+		name, version string
+		given         m
+		status        int
+		want          any
+	}{
+		{"kv-old", "2024-11-01", m{}, http.StatusBadRequest, nil}, // for want of access policies
+		{"kv-old", "2024-11-01", m{"accessPolicies": []any{}}, http.StatusOK, false},
+		{"kv-old", "2026-02-01", m{"accessPolicies": []any{}}, http.StatusOK, false}, // an update changes nothing
+		{"kv-new", "2026-02-01", m{}, http.StatusOK, true},
+		{"kv-new", "2026-02-01", m{}, http.StatusOK, true},
+		{"kv-new", "2026-02-01", policies, http.StatusOK, false},
+		{"kv-policies", "2026-02-01", policies, http.StatusOK, false},
+		{"kv-policies", "2026-02-01", m{"enableRbacAuthorization": true}, http.StatusOK, true},
+		{"kv-policies", "2024-11-01", m{"accessPolicies": []any{}}, http.StatusOK, false},
+	} {
+		status, answer := f.ask(http.MethodPut, at(test.name, test.version), body(test.given))
+		properties, _ := answer["properties"].(m)
+		if got := properties["enableRbacAuthorization"]; status != test.status || got != test.want {
+			t.Errorf("%v: %d %v", test, status, answer)
+		}
+	}
+}
+
 // TestWhatAzureDoesNotKnowIsRefused sends bodies, versions, types and names that are wrong in one thing.
 func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 	f := newFixture(t)

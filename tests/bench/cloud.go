@@ -87,6 +87,29 @@ func (c cloud) run(ctx context.Context, stdin, name string, args ...string) ([]b
 	return out.Bytes(), nil
 }
 
+// devWorkload is the name of the one workload of the dev stack.
+const devWorkload = "keyvault-demo"
+
+// outputs are those of the dev stack.
+type outputs struct {
+	VaultID, VaultName, IssuerURL, Kubeconfig string
+	Workloads                                 map[string]struct {
+		Namespace, SecretProviderClass string
+		ServiceAccounts                []string
+	}
+}
+
+// outputsOf reads what the engine prints of the dev stack's outputs.
+func outputsOf(printed []byte) (o outputs, err error) {
+	if err := json.Unmarshal(printed, &o); err != nil {
+		return o, fmt.Errorf("reading the stack's outputs: %w", err)
+	}
+	if w := o.Workloads[devWorkload]; len(w.ServiceAccounts) != 1 {
+		return o, fmt.Errorf("the outputs have no workload %s with a service account: %v", devWorkload, o.Workloads)
+	}
+	return o, nil
+}
+
 // log is where the local cloud writes a line for each request.
 func (c cloud) log() string { return filepath.Join(c.home, "cloud.log") }
 

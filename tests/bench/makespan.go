@@ -15,7 +15,7 @@ import (
 )
 
 // forced is the longest chain of resources that Azure itself forces on the dev stack: each needs what only the one before it has.
-var forced = []string{"resource-group", "cluster-cluster", "workload-credential-keyvault-sa", "mount-test-pod"}
+var forced = []string{"resource-group", "cluster-cluster", "keyvault-demo-credential-keyvault-ns_keyvault-sa", "keyvault-demo-mount-test-pod"}
 
 // step is a line of the engine that tells of the beginning or the end of a resource.
 var step = regexp.MustCompile(` \S+ (\S+) (creating|created) \(`)
@@ -115,7 +115,9 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 }
 
 // besideTheCluster are resources that need nothing of the cluster, and so have to be begun while it is made.
-var besideTheCluster = []string{"vault-vault", "workload-identity", "mount-role-secret-my-secret", "mount-role-key-my-key"}
+var besideTheCluster = []string{
+	"vault-vault", "keyvault-demo-identity", "keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-mount-role-key-my-key",
+}
 
 // checkMakespan measures the program alone, twice, of which the better counts.
 func checkMakespan(ctx context.Context, checkout, dir string) (_ []ratio, err error) {

@@ -83,13 +83,14 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 	if err != nil {
 		return nil, err
 	}
-	var stack struct{ Namespace, ServiceAccount, SecretProviderClass string }
-	if err := json.Unmarshal(printed, &stack); err != nil {
+	stack, err := outputsOf(printed)
+	if err != nil {
 		return nil, err
 	}
+	workload := stack.Workloads[devWorkload]
 	volumes := []map[string]any{{}, {"emptyDir": map[string]any{}}, {"csi": map[string]any{
 		"driver": "secrets-store.csi.k8s.io", "readOnly": true,
-		"volumeAttributes": map[string]any{"secretProviderClass": stack.SecretProviderClass},
+		"volumeAttributes": map[string]any{"secretProviderClass": workload.SecretProviderClass},
 	}}}
 	for i, name := range []string{"", "an empty folder", "the secret and the key"} {
 		if name == "" || node != "real" && i < 2 {
@@ -99,7 +100,7 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 		if err != nil {
 			return nil, err
 		}
-		took, err := c.pods(ctx, node, fmt.Sprint("bench-", i), stack.Namespace, stack.ServiceAccount, volumes[i])
+		took, err := c.pods(ctx, node, fmt.Sprint("bench-", i), workload.Namespace, workload.ServiceAccounts[0], volumes[i])
 		if err != nil {
 			return nil, err
 		}

@@ -71,7 +71,7 @@ func requestsOf(s state, record string) ([]request, error) {
 			made.module = parent.name()
 		}
 		switch {
-		case strings.HasPrefix(r.Type, "azure-native:"):
+		case strings.HasPrefix(r.Type, "azure-native"):
 			body, ok := sent[strings.ToLower(r.ID)]
 			if !ok {
 				return nil, fmt.Errorf("nothing is recorded of %s", r.ID)
@@ -125,7 +125,7 @@ func needs(r stateResource, byURN map[string]stateResource) []string {
 	var found []string
 	for _, urn := range r.waits() {
 		of := byURN[urn]
-		if strings.HasPrefix(of.Type, "azure-native:") || strings.HasPrefix(of.Type, "kubernetes:") {
+		if strings.HasPrefix(of.Type, "azure-native") || strings.HasPrefix(of.Type, "kubernetes:") {
 			found = append(found, of.name())
 			continue
 		}

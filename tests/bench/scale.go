@@ -220,14 +220,15 @@ func (f *fleet) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var outputs map[string]string
-	if err := json.Unmarshal(shown, &outputs); err != nil {
+	outputs, err := outputsOf(shown)
+	if err != nil {
 		return err
 	}
 	f.pid = running.PID
-	f.config = map[string]string{"tenantId": running.Credentials.TenantID, "resourceGroupName": "keyvault-demo", "value": "of the bench"}
-	for _, same := range []string{"vaultId", "vaultName", "issuerUrl", "namespace", "kubeconfig"} {
-		f.config[same] = outputs[same]
+	f.config = map[string]string{
+		"tenantId": running.Credentials.TenantID, "resourceGroupName": "keyvault-demo", "value": "of the bench",
+		"vaultId": outputs.VaultID, "vaultName": outputs.VaultName, "issuerUrl": outputs.IssuerURL, "kubeconfig": outputs.Kubeconfig,
+		"namespace": outputs.Workloads[devWorkload].Namespace,
 	}
 	return nil
 }

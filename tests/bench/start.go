@@ -27,8 +27,8 @@ var phases = []phase{
 	{name: "cluster: control plane", ends: `msg="API server ready"`, log: true},
 	{name: "cluster: add-on and node", ends: `msg="cluster ready"`, log: true},
 	{name: "cluster: known to the engine", ends: " cluster-cluster created ("},
-	{name: "Kubernetes provider, namespace, class", ends: " mount-test-pod creating ("},
-	{name: "pod mounts and runs", ends: " mount-test-pod created ("},
+	{name: "Kubernetes provider, namespace, class", ends: " keyvault-demo-mount-test-pod creating ("},
+	{name: "pod mounts and runs", ends: " keyvault-demo-mount-test-pod created ("},
 	{name: "engine ends", ends: "Duration:"},
 	{name: "secret read in the pod", ends: "up in "},
 }

@@ -40,7 +40,7 @@ type Config struct {
 	PoolTime time.Duration
 	// Times is how long operations take beyond what they need.
 	Times Times
-	// Faults says how long grants are not honoured.
+	// Faults says how long grants are not honoured, and which API versions are retired.
 	Faults *faults.Faults
 }
 
@@ -295,16 +295,25 @@ func (s *Service) find(t target, version string) (*resourceType, error) {
 		return nil, badRequest("MissingApiVersionParameter",
 			"The api-version query parameter (?api-version=) is required for all requests.")
 	}
-	if slices.Contains(kind.versions, strings.ToLower(version)) {
+	versions := s.supported(kind)
+	if slices.Contains(versions, strings.ToLower(version)) {
 		return kind, nil
 	}
-	supported := strings.Join(kind.versions, ", ")
+	supported := strings.Join(versions, ", ")
 	if strings.HasPrefix(kind.name, "Microsoft.Resources/") {
 		return nil, badRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are '%s'.",
 			version, supported)
 	}
 	return nil, badRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for type '%s'. "+
 		"The supported api-versions are '%s'.", version, kind.short(), supported)
+}
+
+// supported are the API versions of a type, without those that the plan of faults has retired.
+func (s *Service) supported(kind *resourceType) []string {
+	namespace, _, _ := strings.Cut(kind.name, "/")
+	return slices.DeleteFunc(slices.Clone(kind.versions), func(version string) bool {
+		return s.Faults.Retired(namespace, version)
+	})
 }
 
 // unknownType refuses a type as Azure does where Azure does not have it either, and says so where Azure might.

@@ -55,15 +55,17 @@ type securityProfile struct {
 }
 
 type networkProfile struct {
-	Plugin       string `json:"networkPlugin"`
-	PluginMode   string `json:"networkPluginMode"`
-	Policy       string `json:"networkPolicy"`
-	Dataplane    string `json:"networkDataplane"`
-	Outbound     string `json:"outboundType"`
-	LoadBalancer string `json:"loadBalancerSku"`
-	PodCIDR      string `json:"podCidr"`
-	ServiceCIDR  string `json:"serviceCidr"`
-	DNS          string `json:"dnsServiceIP"`
+	Plugin       string          `json:"networkPlugin"`
+	PluginMode   string          `json:"networkPluginMode"`
+	Policy       string          `json:"networkPolicy"`
+	Dataplane    string          `json:"networkDataplane"`
+	Outbound     string          `json:"outboundType"`
+	LoadBalancer string          `json:"loadBalancerSku"`
+	PodCIDR      string          `json:"podCidr"`
+	ServiceCIDR  string          `json:"serviceCidr"`
+	DNS          string          `json:"dnsServiceIP"`
+	Balancer     balancerProfile `json:"loadBalancerProfile"`
+	NAT          natProfile      `json:"natGatewayProfile"`
 }
 
 // check holds the properties against the rules that need nothing but them.
@@ -240,8 +242,11 @@ func (n networkProfile) check() error {
 		return invalidParameter(at("networkPolicy"), "with networkDataplane cilium it is cilium or none")
 	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") && !strings.EqualFold(n.LoadBalancer, "basic"):
 		return badNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
-	case !slices.Contains([]string{"", "loadBalancer", "managedNATGateway", "userAssignedNATGateway", "userDefinedRouting", "none", "block"}, n.Outbound):
+	case n.Outbound != "" && !slices.Contains(outboundTypes, n.Outbound):
 		return badNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
+	}
+	if err := n.checkAddresses(); err != nil {
+		return err
 	}
 	return n.checkRanges()
 }
@@ -289,12 +294,8 @@ func (n networkProfile) fill(properties object) {
 		network["networkDataplane"] = "azure"
 	}
 	setDefault(network, "networkPolicy", "none")
-	setDefault(network, "outboundType", "loadBalancer")
-	if network["outboundType"] == "managedNATGateway" {
-		gateway := child(network, "natGatewayProfile")
-		setDefault(gateway, "idleTimeoutInMinutes", 4)
-		setDefault(child(gateway, "managedOutboundIPProfile"), "count", 1)
-	}
+	setDefault(network, "outboundType", balancedOutbound)
+	n.fillOutbound(network)
 	setDefault(network, "loadBalancerSku", "standard")
 	setDefault(network, "serviceCidr", defaultServiceCIDR)
 	setDefault(network, "dnsServiceIP", "10.0.0.10")
@@ -345,6 +346,9 @@ func (c *call) checkClusterRefs(res object, p clusterProperties) error {
 		return err
 	}
 	if err := c.checkOutbound(p.Network.Outbound, p.Pools); err != nil {
+		return err
+	}
+	if err := c.checkOwnAddresses(res, p.Network); err != nil {
 		return err
 	}
 	return c.checkClusterZone(res, p)

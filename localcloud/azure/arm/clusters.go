@@ -4,17 +4,14 @@ import (
 	"context"
 	"crypto"
 	"encoding/base64"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -60,22 +57,23 @@ type ClusterSpec struct {
 
 // clusterProperties are what the service acts on. Everything else is kept and shown.
 type clusterProperties struct {
-	DNSPrefix           string                  `json:"dnsPrefix"`
-	FQDN                string                  `json:"fqdn"`
-	PrivateFQDN         string                  `json:"privateFQDN"`
-	FQDNSubdomain       string                  `json:"fqdnSubdomain"`
-	PortalFQDN          string                  `json:"azurePortalFQDN"`
-	KubernetesVersion   string                  `json:"kubernetesVersion"`
-	SupportPlan         string                  `json:"supportPlan"`
-	RBAC                *bool                   `json:"enableRBAC"`
-	Entra               *entraProfile           `json:"aadProfile"`
-	DisableLocal        bool                    `json:"disableLocalAccounts"`
-	APIServer           apiServerProfile        `json:"apiServerAccessProfile"`
-	Upgrades            upgradeProfile          `json:"autoUpgradeProfile"`
-	NodeResourceGroup   string                  `json:"nodeResourceGroup"`
-	DiskEncryptionSetID string                  `json:"diskEncryptionSetID"`
-	Pools               []poolProperties        `json:"agentPoolProfiles"`
-	Addons              map[string]addonProfile `json:"addonProfiles"`
+	DNSPrefix           string                   `json:"dnsPrefix"`
+	FQDN                string                   `json:"fqdn"`
+	PrivateFQDN         string                   `json:"privateFQDN"`
+	FQDNSubdomain       string                   `json:"fqdnSubdomain"`
+	PortalFQDN          string                   `json:"azurePortalFQDN"`
+	KubernetesVersion   string                   `json:"kubernetesVersion"`
+	SupportPlan         string                   `json:"supportPlan"`
+	RBAC                *bool                    `json:"enableRBAC"`
+	Entra               *entraProfile            `json:"aadProfile"`
+	DisableLocal        bool                     `json:"disableLocalAccounts"`
+	APIServer           apiServerProfile         `json:"apiServerAccessProfile"`
+	Upgrades            upgradeProfile           `json:"autoUpgradeProfile"`
+	NodeResourceGroup   string                   `json:"nodeResourceGroup"`
+	DiskEncryptionSetID string                   `json:"diskEncryptionSetID"`
+	Pools               []poolProperties         `json:"agentPoolProfiles"`
+	Addons              map[string]addonProfile  `json:"addonProfiles"`
+	Identities          map[string]shownIdentity `json:"identityProfile"`
 	OIDC                struct {
 		Enabled   bool   `json:"enabled"`
 		IssuerURL string `json:"issuerURL"`
@@ -85,8 +83,9 @@ type clusterProperties struct {
 }
 
 type addonProfile struct {
-	Enabled bool              `json:"enabled"`
-	Config  map[string]string `json:"config"`
+	Enabled  bool              `json:"enabled"`
+	Config   map[string]string `json:"config"`
+	Identity shownIdentity     `json:"identity"`
 }
 
 // setting reads one of an add-on's; AKS compares their names without case.
@@ -216,6 +215,7 @@ func keepUnmentioned(old, properties object) {
 			setDefault(child(properties, of.profile), of.property, had)
 		}
 	}
+	keepOutbound(child(old, "networkProfile"), child(properties, "networkProfile"))
 	for _, property := range []string{"nodeResourceGroup", "diskEncryptionSetID"} {
 		if had := old[property]; had != nil {
 			setDefault(properties, property, had)
@@ -318,8 +318,8 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 		issuer["issuerURL"] = before.OIDC.IssuerURL
 	}
 	setDefault(properties, "nodeResourceGroup", "MC_"+c.group+"_"+c.name()+"_"+location)
-	if group := text(properties, "nodeResourceGroup"); utf8.RuneCountInString(group) > 80 {
-		return invalidParameter("nodeResourceGroup", "%q is longer than 80 characters", group)
+	if err := c.checkNodeGroup(old, res, given); err != nil {
+		return err
 	}
 	setDefault(properties, "kubernetesVersion", KubernetesVersion[:strings.LastIndexByte(KubernetesVersion, '.')])
 	properties["currentKubernetesVersion"] = KubernetesVersion
@@ -333,41 +333,14 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 		setDefault(child(properties, "aadProfile"), "enableAzureRBAC", false)
 	}
 	setDefault(properties, "disableLocalAccounts", false)
-	return c.fillClusterIdentities(old, res)
-}
-
-// fillClusterIdentities gives a cluster its own identity, that of its nodes and that of the add-on; an update keeps them.
-func (c *call) fillClusterIdentities(old, res object) error {
-	identityOf := func(name string) (object, error) {
-		app, err := newPrincipal(c.tx, name)
-		return object{
-			"resourceId": fmt.Sprintf("/subscriptions/%s/resourcegroups/%s/providers/%s/%s", c.SubscriptionID,
-				text(child(res, "properties"), "nodeResourceGroup"), identitiesType, name),
-			"clientId": app.ClientID, "objectId": app.ObjectID,
-		}, err
-	}
-	before := object{}
-	if old != nil {
-		before = child(old, "properties")
-	}
-	properties := child(res, "properties")
-	kubelet, err := identityOrNew(before, "identityProfile", "kubeletidentity", func() (object, error) { return identityOf(c.name() + "-agentpool") })
-	if err != nil {
+	if err := c.fillNodeGroup(c.tx, res, before); err != nil {
 		return err
 	}
-	properties["identityProfile"] = object{"kubeletidentity": kubelet}
-	for name, addon := range child(properties, "addonProfiles") {
-		addon, ok := addon.(object)
-		if !ok || addon["enabled"] != true {
-			continue
-		}
-		had, _ := child(before, "addonProfiles")[name].(object)
-		if addon["identity"], err = identityOrNew(object{"of": had}, "of", "identity", func() (object, error) {
-			return identityOf(strings.ToLower(name) + "-" + c.name())
-		}); err != nil {
-			return err
-		}
-	}
+	return c.fillClusterIdentity(old, res)
+}
+
+// fillClusterIdentity gives a cluster an identity of its own where it is to have one; an update keeps it.
+func (c *call) fillClusterIdentity(old, res object) error {
 	identity := child(res, "identity")
 	if text(identity, "type") != "SystemAssigned" {
 		return nil
@@ -379,14 +352,6 @@ func (c *call) fillClusterIdentities(old, res object) error {
 	app, err := newPrincipal(c.tx, c.name())
 	identity["principalId"], identity["tenantId"] = app.ObjectID, c.TenantID
 	return err
-}
-
-func identityOrNew(before object, profile, name string, make func() (object, error)) (object, error) {
-	in, _ := before[profile].(object)
-	if had, ok := in[name].(object); ok {
-		return had, nil
-	}
-	return make()
 }
 
 // KubernetesVersion is the one that clusters run, whatever is asked for.
@@ -461,32 +426,26 @@ func (c *call) deleteCluster() (reply, error) {
 	}, err
 }
 
-// removeCluster ends a cluster and its identities.
+// removeCluster ends a cluster and what AKS has made for it.
 func (s *Service) removeCluster(ctx context.Context, id string) error {
 	if err := s.Clusters.Delete(ctx, id); err != nil {
 		return err
 	}
+	var cluster object
+	if err := s.Store.View(func(tx *store.Tx) (err error) {
+		cluster, _, err = load(tx, id)
+		return err
+	}); err != nil || cluster == nil {
+		return err
+	}
+	if err := s.removeNodeGroup(ctx, cluster); err != nil {
+		return err
+	}
 	return s.Store.Update(func(tx *store.Tx) error {
-		res, ok, err := load(tx, id)
-		if err != nil || !ok {
+		if err := unlinkZone(tx, cluster); err != nil {
 			return err
 		}
-		properties := child(res, "properties")
-		identities := []any{child(properties, "identityProfile")["kubeletidentity"]}
-		for _, addon := range child(properties, "addonProfiles") {
-			addon, _ := addon.(object)
-			identities = append(identities, addon["identity"])
-		}
-		for _, identity := range identities {
-			identity, _ := identity.(object)
-			if err := entra.DeleteApplication(tx, text(identity, "clientId")); err != nil {
-				return err
-			}
-		}
-		if err := unlinkZone(tx, res); err != nil {
-			return err
-		}
-		return destroy(tx, res)
+		return destroy(tx, cluster)
 	})
 }
 

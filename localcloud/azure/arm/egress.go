@@ -16,6 +16,8 @@ const (
 	routeTablesType = "Microsoft.Network/routeTables"
 	gatewaysType    = "Microsoft.Network/natGateways"
 	addressesType   = "Microsoft.Network/publicIPAddresses"
+
+	joinAddress = addressesType + "/join/action"
 )
 
 // hops are where routes lead (learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview).
@@ -95,23 +97,21 @@ func (c *call) putGateway() (reply, error) {
 		return reply{}, badRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s has to be between 4 and 120 minutes.", c.name())
 	}
 	for _, address := range given.Addresses {
-		if err := c.checkPart(address.ID, addressesType, text(res, "location")); err != nil {
+		if err := c.checkAddress(res, address.ID); err != nil {
 			return reply{}, err
-		}
-		user, err := c.userOfAddress(address.ID)
-		if err != nil {
-			return reply{}, err
-		}
-		if user != "" && !strings.EqualFold(user, text(res, "id")) {
-			return reply{}, badRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already allocated to "+
-				"resource %s.", text(res, "id"), address.ID, user)
 		}
 	}
 	setDefault(properties, "idleTimeoutInMinutes", 4)
 	return c.putEgress(old, res)
 }
 
-// putAddress makes a public address: the next of a range for documentation (RFC 5737), since nobody has them.
+// The first public addresses that resources get, of ranges for documentation (RFC 5737), since nobody has them.
+var (
+	firstPublicAddress  = netip.MustParseAddr("198.51.100.1")
+	firstClusterAddress = netip.MustParseAddr("203.0.113.2") // of those that AKS makes
+)
+
+// putAddress makes a public address.
 func (c *call) putAddress() (reply, error) {
 	old, res, err := c.begin(addressesType, true)
 	if err != nil {
@@ -125,25 +125,34 @@ func (c *call) putAddress() (reply, error) {
 	if text(child(res, "sku"), "name") != "Standard" || given.Method != "Static" || given.Version != "" && given.Version != "IPv4" {
 		return reply{}, notImplemented("public addresses that are not of the sku Standard, Static and IPv4")
 	}
+	var address string
 	if old != nil {
-		properties["ipAddress"] = child(old, "properties")["ipAddress"]
-	} else if properties["ipAddress"], err = c.freePublicAddress(); err != nil {
+		address = text(child(old, "properties"), "ipAddress")
+	} else if address, err = freePublicAddress(c.tx, firstPublicAddress); err != nil {
 		return reply{}, err
 	}
-	setDefault(child(res, "sku"), "tier", "Regional")
-	setDefault(properties, "publicIPAddressVersion", "IPv4")
-	setDefault(properties, "idleTimeoutInMinutes", 4)
+	fillAddress(res, address)
 	return c.putEgress(old, res)
 }
 
-func (c *call) freePublicAddress() (string, error) {
-	all, err := under(c.tx, "/subscriptions", addressesType)
+// fillAddress writes what Azure adds to a public address.
+func fillAddress(res object, address string) {
+	setDefault(child(res, "sku"), "tier", "Regional")
+	properties := child(res, "properties")
+	properties["ipAddress"] = address
+	setDefault(properties, "publicIPAddressVersion", "IPv4")
+	setDefault(properties, "idleTimeoutInMinutes", 4)
+}
+
+// freePublicAddress returns the first address that no resource has, from one on to the end of its 256.
+func freePublicAddress(tx *store.Tx, first netip.Addr) (string, error) {
+	all, err := under(tx, "/subscriptions", addressesType)
 	taken := map[any]bool{}
 	for _, one := range all {
 		taken[child(one, "properties")["ipAddress"]] = true
 	}
-	of := netip.MustParsePrefix("198.51.100.0/24")
-	for address := of.Addr().Next(); of.Contains(address); address = address.Next() {
+	of := netip.PrefixFrom(first, 24)
+	for address := first; of.Contains(address); address = address.Next() {
 		if !taken[address.String()] {
 			return address.String(), err
 		}
@@ -151,8 +160,13 @@ func (c *call) freePublicAddress() (string, error) {
 	return "", badRequest("PublicIPCountLimitReached", "Cannot create more than 255 public IP addresses for this subscription in this region.")
 }
 
-// putEgress writes what they all have.
 func (c *call) putEgress(old, res object) (reply, error) {
+	fillEgress(old, res)
+	return c.written(old, res)
+}
+
+// fillEgress writes what the ways out all have.
+func fillEgress(old, res object) {
 	properties := child(res, "properties")
 	for _, shown := range []string{"subnets", "natGateway"} { // by what refers to it
 		delete(properties, shown)
@@ -162,7 +176,6 @@ func (c *call) putEgress(old, res object) (reply, error) {
 		properties["resourceGuid"] = child(old, "properties")["resourceGuid"]
 	}
 	setState(res, succeeded)
-	return c.written(old, res)
 }
 
 // checkPart finds a resource that is a part of another one, in its region.
@@ -182,7 +195,20 @@ func (c *call) checkPart(id, kind, location string) error {
 	return c.checkLinked(kind+"/join/action", id)
 }
 
-// userOfAddress is the id of the NAT gateway that has a public address, or empty.
+// checkAddress finds a public address that a resource is to go out from. No other resource may have it.
+func (c *call) checkAddress(res object, id string) error {
+	if err := c.checkPart(id, addressesType, text(res, "location")); err != nil {
+		return err
+	}
+	user, err := c.userOfAddress(id)
+	if err == nil && user != "" && !strings.EqualFold(user, text(res, "id")) {
+		err = badRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already allocated "+
+			"to resource %s.", text(res, "id"), id, user)
+	}
+	return err
+}
+
+// userOfAddress returns the id of the NAT gateway or cluster that has a public address, or nothing.
 func (c *call) userOfAddress(id string) (string, error) {
 	gateways, err := under(c.tx, "/subscriptions", gatewaysType)
 	for _, gateway := range gateways {
@@ -190,8 +216,21 @@ func (c *call) userOfAddress(id string) (string, error) {
 		if err := decode(child(gateway, "properties"), &p); err != nil {
 			return "", err
 		}
-		if slices.ContainsFunc(p.Addresses, func(address subResource) bool { return strings.EqualFold(address.ID, id) }) {
+		if contains(p.Addresses, id) {
 			return text(gateway, "id"), nil
+		}
+	}
+	if err != nil {
+		return "", err
+	}
+	clusters, err := under(c.tx, "/subscriptions", clustersType)
+	for _, cluster := range clusters {
+		var p clusterProperties
+		if err := decode(child(cluster, "properties"), &p); err != nil {
+			return "", err
+		}
+		if contains(p.Network.outboundAddresses(), id) {
+			return text(cluster, "id"), nil
 		}
 	}
 	return "", err
@@ -269,7 +308,7 @@ func (c *call) checkWaysOut(p subnetProperties, location string) error {
 // (learn.microsoft.com/azure/aks/egress-outboundtype).
 func (c *call) checkOutbound(outbound string, pools []poolProperties) error {
 	for _, pool := range pools {
-		if outbound == "managedNATGateway" && pool.SubnetID != "" {
+		if outbound == gatewayOutbound && pool.SubnetID != "" {
 			return badRequest("InvalidParameter", "Outbound type is managedNATGateway but agent pool '%s' is using custom VNet, which is not "+
 				"allowed.", pool.Name)
 		}

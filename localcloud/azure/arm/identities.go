@@ -23,7 +23,7 @@ func (c *call) putIdentity() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: c.name()}
+	app := newApplication(c.name())
 	if old != nil {
 		properties := child(old, "properties")
 		app, _, err = entra.GetApplication(c.tx, text(properties, "clientId"))
@@ -31,11 +31,20 @@ func (c *call) putIdentity() (reply, error) {
 			return reply{}, err
 		}
 	}
-	res["properties"] = object{"tenantId": c.TenantID, "clientId": app.ClientID, "principalId": app.ObjectID}
-	if err := entra.PutApplication(c.tx, app); err != nil {
+	if err := c.fillIdentity(c.tx, res, app); err != nil {
 		return reply{}, err
 	}
 	return c.written(old, res)
+}
+
+// fillIdentity puts the service principal of an identity into the directory, and shows it in the identity.
+func (s *Service) fillIdentity(tx *store.Tx, identity object, app entra.Application) error {
+	identity["properties"] = object{"tenantId": s.TenantID, "clientId": app.ClientID, "principalId": app.ObjectID}
+	return entra.PutApplication(tx, app)
+}
+
+func newApplication(name string) entra.Application {
+	return entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: name}
 }
 
 func (c *call) deleteIdentity() (reply, error) {
@@ -181,6 +190,6 @@ func (c *call) publishFederated() error {
 
 // newPrincipal puts an identity that Azure makes by itself, such as a cluster's, into the directory.
 func newPrincipal(tx *store.Tx, name string) (entra.Application, error) {
-	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: name}
+	app := newApplication(name)
 	return app, entra.PutApplication(tx, app)
 }

@@ -104,6 +104,9 @@ func (s *Service) resume() error {
 			if err := adoptPools(tx, cluster); err != nil {
 				return err
 			}
+			if err := s.adoptNodeGroup(tx, cluster); err != nil {
+				return err
+			}
 			if interrupted[strings.ToLower(text(cluster, "id"))] {
 				continue
 			}

@@ -12,7 +12,7 @@ import (
 )
 
 // The private DNS zones of private clusters that are not the id of one (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in
-// the group of the nodes, or there is none. What AKS makes in that group is not shown here.
+// the group of the nodes, which is not shown here, or there is none.
 const (
 	zoneSystem = "system"
 	zoneNone   = "none"
@@ -41,13 +41,12 @@ func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
 // (learn.microsoft.com/azure/aks/egress-outboundtype#updating-outboundtype-after-cluster-creation).
 func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
 	was, is := before.Network.Outbound, p.Network.Outbound
-	managed := "managedNATGateway"
 	for _, pool := range p.Pools {
 		if pool.SubnetID != "" {
-			return was == is || was != managed && is != managed
+			return was == is || was != gatewayOutbound && is != gatewayOutbound
 		}
 	}
-	either := func(outbound string) bool { return outbound == "loadBalancer" || outbound == managed }
+	either := func(outbound string) bool { return outboundProfiles[outbound] != "" }
 	return was == is || either(was) && either(is)
 }
 

@@ -12,59 +12,61 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Where requests to data planes come from. The addresses are of a range for documentation (RFC 5737): nobody has them.
-var (
-	// MachineAddress is that of the clients on this machine.
-	MachineAddress = netip.MustParseAddr("203.0.113.1")
-	// ClusterAddress is what the nodes of a cluster have on the internet, behind the load balancer or the NAT gateway that AKS makes.
-	ClusterAddress = netip.MustParseAddr("203.0.113.2")
-)
+// MachineAddress is the address of the clients on this machine, of a range for documentation (RFC 5737).
+var MachineAddress = netip.MustParseAddr("203.0.113.1")
 
 // Origin says where the nodes of a cluster are; an empty id stands for this machine.
 func (s *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) {
 	if cluster == "" {
 		return keyvault.Origin{Address: MachineAddress}, nil
 	}
-	origin := keyvault.Origin{Address: ClusterAddress}
 	res, ok, err := load(tx, cluster)
 	if err != nil || !ok {
-		return origin, err
+		return keyvault.Origin{}, err
 	}
 	_, p, err := specOf(res)
+	if err != nil {
+		return keyvault.Origin{}, err
+	}
+	var origin keyvault.Origin
 	for _, pool := range p.Pools {
 		if pool.system() && origin.Subnet == "" {
 			origin.Subnet = pool.SubnetID
 		}
 	}
-	if err != nil || origin.Subnet == "" {
-		return origin, err
-	}
-	origin.Address, err = addressOf(tx, origin)
+	origin.Address, err = p.Network.addressFrom(tx, origin.Subnet)
 	return origin, err
 }
 
-// addressOf is what a subnet's own way out makes of the address on the internet: that of its NAT gateway, or, where a default route
-// leads to an appliance, which is nowhere here, none.
-func addressOf(tx *store.Tx, origin keyvault.Origin) (netip.Addr, error) {
-	gateway, table, err := waysOut(tx, origin.Subnet)
+// addressFrom returns what the nodes of a cluster in a subnet have on the internet: the first address of the subnet's own NAT
+// gateway, or else of those that the cluster shows. There is none where a default route leads to an appliance, which is
+// nowhere here.
+func (n networkProfile) addressFrom(tx *store.Tx, subnet string) (netip.Addr, error) {
+	gateway, table, err := waysOut(tx, subnet)
 	if err != nil {
-		return origin.Address, err
+		return netip.Addr{}, err
 	}
 	if table != nil {
 		if hop, err := defaultHop(table); err != nil || hop != "" && hop != "Internet" {
 			return netip.Addr{}, err
 		}
 	}
-	if gateway == nil {
-		return origin.Address, nil
+	addresses := n.outboundAddresses()
+	if gateway != nil {
+		var p gatewayProperties
+		if err := decode(child(gateway, "properties"), &p); err != nil {
+			return netip.Addr{}, err
+		}
+		if len(p.Addresses) > 0 {
+			addresses = p.Addresses
+		}
 	}
-	var p gatewayProperties
-	if err := decode(child(gateway, "properties"), &p); err != nil || len(p.Addresses) == 0 {
-		return origin.Address, err
+	if len(addresses) == 0 {
+		return netip.Addr{}, nil
 	}
-	address, ok, err := load(tx, p.Addresses[0].ID)
+	address, ok, err := load(tx, addresses[0].ID)
 	if err != nil || !ok {
-		return origin.Address, err
+		return netip.Addr{}, err
 	}
 	return netip.ParseAddr(text(child(address, "properties"), "ipAddress"))
 }

@@ -70,7 +70,7 @@ func (c *call) getProvider() (reply, error) {
 			continue
 		}
 		namespace = owner
-		types = append(types, object{"resourceType": short, "apiVersions": kind.versions, "locations": locations})
+		types = append(types, object{"resourceType": short, "apiVersions": c.supported(&kind), "locations": locations})
 	}
 	if types == nil {
 		return reply{}, notImplemented("resource provider %s", namespace)

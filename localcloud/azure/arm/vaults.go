@@ -15,6 +15,10 @@ import (
 
 const vaultsType = "Microsoft.KeyVault/vaults"
 
+// vaultRBACVersion is the first API version whose enableRbacAuthorization defaults to true for a new vault, and to what
+// it was for an update: learn.microsoft.com/azure/key-vault/general/access-control-default.
+const vaultRBACVersion = "2026-02-01"
+
 // vaultName is the rule but for the hyphens in a row.
 var vaultName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$`)
 
@@ -113,13 +117,15 @@ func (c *call) patchVault() (reply, error) {
 func (c *call) writeVault(old, res object) (reply, error) {
 	properties := child(res, "properties")
 	var given, before vaultProperties
-	if err := decode(properties, &given); err != nil {
-		return reply{}, err
-	}
 	if old != nil {
 		if err := decode(old["properties"], &before); err != nil {
 			return reply{}, err
 		}
+	}
+	rbac := c.query.Get("api-version") >= vaultRBACVersion && (old == nil || before.RBAC)
+	setDefault(properties, "enableRbacAuthorization", rbac)
+	if err := decode(properties, &given); err != nil {
+		return reply{}, err
 	}
 	if err := c.checkVault(given, before); err != nil {
 		return reply{}, err
@@ -152,7 +158,6 @@ func (c *call) writeVault(old, res object) (reply, error) {
 	properties["softDeleteRetentionInDays"], properties["enableSoftDelete"] = retention, true
 	properties["provisioningState"] = succeeded
 	setDefault(properties, "publicNetworkAccess", "Enabled")
-	setDefault(properties, "enableRbacAuthorization", false)
 	setDefault(properties, "accessPolicies", []any{})
 	setDefault(properties, "enabledForDeployment", false)
 	vault := keyvault.Vault{

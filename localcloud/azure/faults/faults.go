@@ -1,13 +1,17 @@
-// Package faults has the services of the local cloud fail as Azure's do: refused, throttled, cut off, late, and with grants that
-// are not honoured at once. What fails is decided by a seeded plan, so that the same requests meet the same faults again.
+// Package faults has the services of the local cloud fail as Azure's do: refused, throttled, cut off, late, with grants
+// that are not honoured at once, and with API versions that retire. What fails is decided by a seeded plan, so that the
+// same requests meet the same faults again.
 package faults
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +32,42 @@ type Plan struct {
 	// CredentialsAfter is how long Entra ID does not know a new or changed federated credential; there it takes seconds to minutes
 	// (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Default: no time.
 	CredentialsAfter Duration `json:"credentialsAfter,omitempty"`
+	// Retire lists API versions that Resource Manager stops serving. Defaults to none.
+	Retire []Retirement `json:"retire,omitempty"`
+}
+
+// Retirement ends the older API versions of a resource provider. Resource Manager then refuses them as it refuses any
+// version that a type does not support. The provider's data plane goes on.
+type Retirement struct {
+	// Provider is the resource provider: Microsoft.KeyVault. It is compared without case and has to be one of
+	// Providers.
+	Provider string `json:"provider"`
+	// Before is the oldest API version that stays, written as a date: 2026-02-01.
+	Before string `json:"before"`
+	// On is the first day, in UTC, on which the older versions are refused. Defaults to every day.
+	On string `json:"on,omitempty"`
+}
+
+// UnmarshalJSON refuses unknown keys, as Parse does elsewhere. It reads "true" as "on": YAML turns that key into it
+// unless it is quoted.
+func (r *Retirement) UnmarshalJSON(data []byte) error {
+	type fields Retirement
+	read := struct {
+		*fields
+		True string `json:"true"`
+	}{fields: (*fields)(r)}
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	err := decoder.Decode(&read)
+	r.On = cmp.Or(r.On, read.True)
+	return err
+}
+
+// Providers are the resource providers that Resource Manager serves here.
+var Providers = []string{
+	"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Insights",
+	"Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights",
+	"Microsoft.Resources",
 }
 
 // Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through as they are, meet none.
@@ -96,38 +136,69 @@ func Load(fileOrText string) (Plan, error) {
 // Validate says everything that is wrong with the plan.
 func (p Plan) Validate() error {
 	var wrong []string
+	at := func(list string, i int) report {
+		return func(field, format string, args ...any) {
+			wrong = append(wrong, fmt.Sprintf("%s[%d].%s: ", list, i, field)+fmt.Sprintf(format, args...))
+		}
+	}
 	for i, r := range p.Rules {
-		say := func(field, format string, args ...any) {
-			wrong = append(wrong, fmt.Sprintf("rules[%d].%s: ", i, field)+fmt.Sprintf(format, args...))
-		}
-		for field, pattern := range map[string]string{"host": r.Host, "path": r.Path, "method": r.Method} {
-			if _, err := regexp.Compile(pattern); err != nil {
-				say(field, "%v", err)
-			}
-		}
-		if (r.Rate > 0) == (r.First > 0) || r.Rate < 0 || r.Rate > 1 || r.First < 0 {
-			say("rate", "either rate, above 0 and up to 1, or first, above 0")
-		}
-		if r.Status != 0 && (r.Status < 400 || r.Status > 599) {
-			say("status", "%d is not 400 to 599", r.Status)
-		}
-		if r.Reset != "" && r.Reset != before && r.Reset != after {
-			say("reset", "%q is neither before nor after", r.Reset)
-		}
-		if r.Status == 0 && r.Reset == "" && r.Delay == 0 {
-			say("status", "one of status, reset and delay is needed")
-		}
-		if r.Status != 0 && r.Reset != "" {
-			say("reset", "not together with status")
-		}
-		if r.Status == 0 && (r.Code != "" || r.RetryAfter != 0) {
-			say("code", "code and retryAfter need status")
-		}
+		r.validate(at("rules", i))
+	}
+	for i, r := range p.Retire {
+		r.validate(at("retire", i))
 	}
 	if len(wrong) > 0 {
 		return fmt.Errorf("the plan of faults: %s", strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// report notes what is wrong with a field.
+type report func(field, format string, args ...any)
+
+func (r Rule) validate(say report) {
+	for field, pattern := range map[string]string{"host": r.Host, "path": r.Path, "method": r.Method} {
+		if _, err := regexp.Compile(pattern); err != nil {
+			say(field, "%v", err)
+		}
+	}
+	if (r.Rate > 0) == (r.First > 0) || r.Rate < 0 || r.Rate > 1 || r.First < 0 {
+		say("rate", "either rate, above 0 and up to 1, or first, above 0")
+	}
+	if r.Status != 0 && (r.Status < 400 || r.Status > 599) {
+		say("status", "%d is not 400 to 599", r.Status)
+	}
+	if r.Reset != "" && r.Reset != before && r.Reset != after {
+		say("reset", "%q is neither before nor after", r.Reset)
+	}
+	if r.Status == 0 && r.Reset == "" && r.Delay == 0 {
+		say("status", "one of status, reset and delay is needed")
+	}
+	if r.Status != 0 && r.Reset != "" {
+		say("reset", "not together with status")
+	}
+	if r.Status == 0 && (r.Code != "" || r.RetryAfter != 0) {
+		say("code", "code and retryAfter need status")
+	}
+}
+
+func (r Retirement) validate(say report) {
+	if !slices.ContainsFunc(Providers, r.isOf) {
+		say("provider", "%q is none of %s", r.Provider, strings.Join(Providers, ", "))
+	}
+	if !isDate(r.Before) {
+		say("before", "%q is not a date such as 2026-02-01", r.Before)
+	}
+	if r.On != "" && !isDate(r.On) {
+		say("on", "%q is not a date such as 2027-02-27", r.On)
+	}
+}
+
+func (r Retirement) isOf(provider string) bool { return strings.EqualFold(r.Provider, provider) }
+
+func isDate(text string) bool {
+	_, err := time.Parse(time.DateOnly, text)
+	return err == nil
 }
 
 const (
@@ -187,6 +258,14 @@ func (f *Faults) Plan() Plan {
 // RolesAfter and CredentialsAfter are those of the plan at work.
 func (f *Faults) RolesAfter() time.Duration       { return time.Duration(f.Plan().RolesAfter) }
 func (f *Faults) CredentialsAfter() time.Duration { return time.Duration(f.Plan().CredentialsAfter) }
+
+// Retired says whether a resource provider refuses an API version by now. Versions and dates sort as text.
+func (f *Faults) Retired(provider, version string) bool {
+	today := time.Now().UTC().Format(time.DateOnly)
+	return slices.ContainsFunc(f.Plan().Retire, func(r Retirement) bool {
+		return r.isOf(provider) && version < r.Before && today >= r.On
+	})
+}
 
 // decide finds the rule that meets a request. Every rule counts the requests to each path that it is about, whether one before
 // it meets them or not, so that what a rule does not depend on its neighbours.

@@ -184,12 +184,46 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	}
 }
 
+func TestRetirement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // which begins on 1 January 2000
+		_, _, f := handler(t, `retire:
+- {provider: microsoft.keyvault, before: 2026-02-01, on: 2000-01-02}
+- {provider: Microsoft.Network, before: 2020-01-01}`)
+		retired := func(want map[string]bool) {
+			t.Helper()
+			for typed, want := range want {
+				provider, version, _ := strings.Cut(typed, " ")
+				if got := f.Retired(provider, version); got != want {
+					t.Errorf("%s: %s is retired: %t", time.Now().Format(time.DateOnly), typed, got)
+				}
+			}
+		}
+		retired(map[string]bool{"Microsoft.KeyVault 2024-11-01": false, "Microsoft.Network 2019-12-01": true})
+		time.Sleep(24*time.Hour - time.Second)
+		retired(map[string]bool{"Microsoft.KeyVault 2024-11-01": false})
+		time.Sleep(time.Second)
+		retired(map[string]bool{
+			"Microsoft.KeyVault 2024-11-01": true, "Microsoft.KeyVault 2024-12-01-preview": true,
+			"Microsoft.KeyVault 2026-02-01": false, "Microsoft.KeyVault 2026-04-01-preview": false,
+			"Microsoft.ManagedIdentity 2023-01-31": false, "Microsoft.Network 2020-06-01": false,
+		})
+		f.Set(Plan{})
+		retired(map[string]bool{"Microsoft.KeyVault 2024-11-01": false})
+	})
+}
+
 func TestAPlanThatIsWrongIsRefused(t *testing.T) {
 	for name, plan := range map[string]string{
 		"unknown key": `{rule: []}`, "neither rate nor first": `{rules: [{status: 500}]}`, "both": `{rules: [{status: 500, rate: 1, first: 1}]}`,
 		"rate": `{rules: [{status: 500, rate: 1.5}]}`, "status": `{rules: [{status: 200, rate: 1}]}`, "nothing happens": `{rules: [{rate: 1}]}`,
 		"pattern": `{rules: [{path: "(", rate: 1, status: 500}]}`, "reset": `{rules: [{rate: 1, reset: later}]}`, "duration": `{rolesAfter: 20}`,
-		"negative duration": `{rolesAfter: -1s}`, "reset and status": `{rules: [{rate: 1, reset: before, status: 500}]}`,
+		"negative duration": `{rolesAfter: -1s}`, "no provider": `{retire: [{before: 2026-02-01}]}`,
+		"unknown provider":    `{retire: [{provider: Microsoft.Nothing, before: 2026-02-01}]}`,
+		"no version":          `{retire: [{provider: Microsoft.KeyVault}]}`,
+		"version":             `{retire: [{provider: Microsoft.KeyVault, before: 2026-02-30}]}`,
+		"key of a retirement": `{retire: [{provider: Microsoft.KeyVault, before: 2026-02-01, until: 2027-02-27}]}`,
+		"day":                 `{retire: [{provider: Microsoft.KeyVault, before: 2026-02-01, on: tomorrow}]}`,
+		"reset and status":    `{rules: [{rate: 1, reset: before, status: 500}]}`,
 	} {
 		if _, err := Load(plan); err == nil {
 			t.Errorf("%s: taken", name)

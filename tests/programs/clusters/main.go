@@ -16,16 +16,18 @@ func main() { pulumi.Run(program) }
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
 	group, disks := pulumi.String(cfg.Require("resourceGroupName")), pulumi.String(cfg.Require("diskEncryptionSetId"))
+	routed := &components.APIServerArgs{Private: true, DisableRunCommand: true}
+	if zone := cfg.Get("routedZone"); zone != "" {
+		routed.PrivateDNSZone = pulumi.String(zone)
+	}
 	for name, args := range map[string]*components.AksWithCsiArgs{
 		// Out by way of an appliance. The component makes the identity, with its roles on the subnet and the disk encryption set.
 		"routed": {
-			DNSPrefix:         "platform",
-			NodeResourceGroup: "routed-nodes",
-			SystemPool:        &components.NodePoolArgs{SubnetID: pulumi.String(cfg.Require("routedSubnetId"))},
-			OutboundType:      "userDefinedRouting",
-			APIServer: &components.APIServerArgs{
-				Private: true, PrivateDNSZone: cfg.Get("routedZone"), DisableRunCommand: true,
-			},
+			DNSPrefix:           "platform",
+			NodeResourceGroup:   "routed-nodes",
+			Subnets:             map[string]pulumi.StringInput{"routed": pulumi.String(cfg.Require("routedSubnetId"))},
+			OutboundType:        components.OutboundUserDefinedRouting,
+			APIServer:           routed,
 			DiskEncryptionSetID: disks,
 			PodCIDR:             "172.16.0.0/16",
 			ServiceCIDR:         "172.17.0.0/16",
@@ -34,13 +36,14 @@ func program(ctx *pulumi.Context) error {
 		// Out by way of a NAT gateway. The identity and its roles are the team's.
 		"translated": {
 			ClusterName:         "translated",
-			SystemPool:          &components.NodePoolArgs{SubnetID: pulumi.String(cfg.Require("translatedSubnetId"))},
-			OutboundType:        "userAssignedNATGateway",
+			Subnets:             map[string]pulumi.StringInput{"translated": pulumi.String(cfg.Require("translatedSubnetId"))},
+			OutboundType:        components.OutboundUserAssignedNATGateway,
 			IdentityID:          pulumi.String(cfg.Require("identityId")),
-			APIServer:           &components.APIServerArgs{Private: true, PrivateDNSZone: cfg.Require("zoneId")},
+			APIServer:           &components.APIServerArgs{Private: true, PrivateDNSZone: pulumi.String(cfg.Require("zoneId"))},
 			DiskEncryptionSetID: disks,
 			Entra: &components.EntraArgs{
-				AdminGroupIDs: []string{cfg.Require("adminGroupId")}, TenantID: pulumi.String(cfg.Require("tenantId")), Login: "spn",
+				AdminGroupIDs: pulumi.StringArray{pulumi.String(cfg.Require("adminGroupId"))}, TenantID: pulumi.String(cfg.Require("tenantId")),
+				Login: components.LoginServicePrincipal,
 			},
 		},
 	} {

@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/apiextensions"
 	corev1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/core/v1"
 	metav1 "github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/meta/v1"
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/utilities"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -68,23 +69,24 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 
 func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulumi.ResourceOption) error {
 	name := workloadName(i)
+	account := f.namespace + "_" + name
 	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
 		ResourceGroupName: pulumi.String(f.resourceGroup),
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := managedidentity.NewFederatedIdentityCredential(ctx, name+"-credential-"+name, &managedidentity.FederatedIdentityCredentialArgs{
+	if _, err := managedidentity.NewFederatedIdentityCredential(ctx, name+"-credential-"+account, &managedidentity.FederatedIdentityCredentialArgs{
 		ResourceGroupName:                       pulumi.String(f.resourceGroup),
 		ResourceName:                            identity.Name,
-		FederatedIdentityCredentialResourceName: pulumi.String(f.namespace + "_" + name),
+		FederatedIdentityCredentialResourceName: pulumi.String(account),
 		Issuer:                                  pulumi.String(f.issuerURL),
 		Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", f.namespace, name),
 		Audiences:                               pulumi.ToStringArray([]string{"api://AzureADTokenExchange"}),
 	}); err != nil {
 		return err
 	}
-	if _, err := corev1.NewServiceAccount(ctx, name+"-account-"+name, &corev1.ServiceAccountArgs{
+	if _, err := corev1.NewServiceAccount(ctx, name+"-account-"+account, &corev1.ServiceAccountArgs{
 		Metadata: metav1.ObjectMetaArgs{
 			Name: pulumi.String(name), Namespace: pulumi.String(f.namespace),
 			Annotations: pulumi.StringMap{"azure.workload.identity/client-id": identity.ClientId},
@@ -121,6 +123,6 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 				"clientID": identity.ClientId, "keyvaultName": v.name, "tenantID": v.tenantID, "objects": pulumi.String(objects.String()),
 			},
 		}},
-	}, inCluster, deletedSoon)
+	}, utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{inCluster, deletedSoon})...) // which the SDK has for its own types only
 	return err
 }

@@ -101,28 +101,29 @@ func (f fleet) components(ctx *pulumi.Context) error {
 }
 
 func (f fleet) workload(ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi) error {
-	name, inCluster := workloadName(i), cluster.InCluster()
+	name := workloadName(i)
 	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(f.resourceGroup),
+		Cluster:           cluster.Cluster,
 		IssuerURL:         cluster.IssuerURL,
 		Namespace:         f.namespace,
 		ServiceAccounts:   []components.ServiceAccountArgs{{Name: name}},
-	}, inCluster)
+	})
 	if err != nil {
 		return err
 	}
 	mount := &components.SecretMountArgs{
 		VaultID: vault.VaultID, VaultName: vault.VaultName, TenantID: vault.TenantID,
 		ClientID: identity.ClientID, PrincipalID: identity.PrincipalID,
-		Namespace: identity.Namespace, ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
+		Cluster: identity.Cluster, Namespace: f.namespace, ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
 		ClassName: name,
 	}
 	for _, secret := range mounted(i) {
-		mount.Objects = append(mount.Objects, components.ObjectArgs{Type: "secret", Name: secret})
+		mount.Objects = append(mount.Objects, components.ObjectArgs{Type: components.ObjectSecret, Name: secret})
 	}
 	if f.pods {
 		mount.TestPod = &components.TestPodArgs{Name: name}
 	}
-	_, err = components.NewSecretMount(ctx, name, mount, inCluster)
+	_, err = components.NewSecretMount(ctx, name, mount)
 	return err
 }

@@ -10,14 +10,14 @@ import (
 )
 
 // pool is what the vault has: versions by the name of the object, by its type.
-type pool map[string]map[string][]string
+type pool map[components.ObjectType]map[string][]string
 
-// draw makes so many mounts that the component accepts. The same seed makes the same.
+// draw makes so many mounts in the namespace that the component accepts. The same seed makes the same.
 func draw(vault pool, seed, count int) []*components.SecretMountArgs {
 	generator := rapid.Custom(func(t *rapid.T) *components.SecretMountArgs { return drawMount(t, vault) })
 	var accepted []*components.SecretMountArgs
 	for ; len(accepted) < count; seed++ {
-		if args := generator.Example(seed); len(args.Validate()) == 0 {
+		if args := generator.Example(seed); args.Validate() == nil {
 			accepted = append(accepted, args)
 		}
 	}
@@ -27,15 +27,16 @@ func draw(vault pool, seed, count int) []*components.SecretMountArgs {
 // drawMount leaves out objects for which the mount would be refused, since of many together there is nearly always one.
 func drawMount(t *rapid.T, vault pool) *components.SecretMountArgs {
 	args := &components.SecretMountArgs{
-		Access:     "none",
+		Namespace:  namespace,
+		Access:     components.AccessNone,
 		VolumeName: rapid.StringMatching(`([a-z]([a-z0-9-]{0,20}[a-z0-9])?)?`).Draw(t, "volume"),
-		CloudName:  rapid.SampledFrom([]string{"", "AzurePublicCloud"}).Draw(t, "cloud"),
+		CloudName:  rapid.SampledFrom([]components.Cloud{"", components.AzurePublicCloud}).Draw(t, "cloud"),
 	}
 	object := rapid.Custom(func(t *rapid.T) components.ObjectArgs { return drawObject(t, vault) })
 	for _, o := range rapid.SliceOfN(object, 1, 12).Draw(t, "objects") {
 		with := *args
 		with.Objects = append(slices.Clone(args.Objects), o)
-		if len(with.Validate()) == 0 {
+		if with.Validate() == nil {
 			args = &with
 		}
 	}
@@ -55,13 +56,13 @@ var element = rapid.OneOf(
 )
 
 func drawObject(t *rapid.T, vault pool) components.ObjectArgs {
-	var types []string
+	var types []components.ObjectType
 	for typ := range vault {
 		types = append(types, typ)
 	}
 	slices.Sort(types)
 	o := components.ObjectArgs{
-		Type:           rapid.SampledFrom(append(types, "secret", "secret")).Draw(t, "type"),
+		Type:           rapid.SampledFrom(append(types, components.ObjectSecret, components.ObjectSecret)).Draw(t, "type"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 3, 100}).Draw(t, "history"),
 		FilePermission: rapid.SampledFrom([]string{"", "0644", "444", "0600", "007", "0001", "777"}).Draw(t, "permission"),
 	}
@@ -80,9 +81,9 @@ func drawObject(t *rapid.T, vault pool) components.ObjectArgs {
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		o.Version = rapid.SampledFrom(vault[o.Type][strings.ToLower(o.Name)]).Draw(t, "version")
 	}
-	o.Format = rapid.SampledFrom([]string{"", "pem", "pfx"}).Draw(t, "format")
-	if o.Type != "secret" || !strings.HasPrefix(strings.ToLower(o.Name), "web") { // what is in PEM is not encoded
-		o.Encoding = rapid.SampledFrom([]string{"", "", "utf-8", "hex", "base64"}).Draw(t, "encoding")
+	o.Format = rapid.SampledFrom([]components.ObjectFormat{"", components.FormatPEM, components.FormatPFX}).Draw(t, "format")
+	if o.Type != components.ObjectSecret || !strings.HasPrefix(strings.ToLower(o.Name), "web") { // what is in PEM is not encoded
+		o.Encoding = rapid.SampledFrom([]components.ObjectEncoding{"", "", components.EncodingUTF8, components.EncodingHex, components.EncodingBase64}).Draw(t, "encoding")
 	}
 	return o
 }

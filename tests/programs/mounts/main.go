@@ -11,6 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/components/podmount"
 )
 
 const namespace = "mounts"
@@ -30,18 +31,19 @@ func program(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	inCluster := cluster.InCluster()
 	identity, err := components.NewWorkloadIdentity(ctx, "mounts", &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
+		Cluster:           cluster.Cluster,
 		IssuerURL:         cluster.IssuerURL,
 		Namespace:         namespace,
 		CreateNamespace:   true,
+		PodSecurity:       components.PodSecurityBaseline, // the pods are as short as they can be
 		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "mounts"}},
 		RoleAssignments: []components.RoleAssignmentArgs{
 			{Name: "secrets-user", RoleDefinitionID: "4633458b-17de-408a-b874-0445c86b69e6", Scope: vaultID},
 			{Name: "reader", RoleDefinitionID: "21090545-7ca7-4776-b22c-e363652d74d2", Scope: vaultID},
 		},
-	}, inCluster)
+	})
 	if err != nil {
 		return err
 	}
@@ -50,22 +52,22 @@ func program(ctx *pulumi.Context) error {
 		name := "mount-" + strconv.Itoa(i)
 		made[name] = shown(args)
 		args.VaultName, args.TenantID = pulumi.String(cfg.Require("vaultName")), identity.TenantID
-		args.ClientID, args.Namespace = identity.ClientID, identity.Namespace
+		args.ClientID, args.Cluster = identity.ClientID, identity.Cluster
 		args.ServiceAccountName = identity.ServiceAccounts.Index(pulumi.Int(0))
-		mount, err := components.NewSecretMount(ctx, name, args, inCluster)
+		mount, err := components.NewSecretMount(ctx, name, args)
 		if err != nil {
 			return err
 		}
 		spec := corev1.PodSpecArgs{Containers: corev1.ContainerArray{corev1.ContainerArgs{
 			Name: pulumi.String("c"), Image: pulumi.String("busybox:1.35.0"),
 		}}}
-		if err := components.AddMount(mount, &spec, "/mnt/secrets"); err != nil {
+		if err := podmount.Add(mount, &spec, "/mnt/secrets"); err != nil {
 			return fmt.Errorf("adding the mount %s: %w", name, err)
 		}
 		if _, err := corev1.NewPod(ctx, name, &corev1.PodArgs{
 			Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pulumi.String(namespace)},
 			Spec:     spec,
-		}, inCluster, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "1m"})); err != nil {
+		}, identity.Cluster.Option(), pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "1m"})); err != nil {
 			return fmt.Errorf("creating the pod %s: %w", name, err)
 		}
 	}

@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 
-	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
 
@@ -36,7 +35,7 @@ func program(ctx *pulumi.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := mounts(ctx, cfg, cluster.Provider, vault, shared, own); err != nil {
+	if err := mounts(ctx, cfg, cluster.Cluster, vault, shared, own); err != nil {
 		return err
 	}
 	ctx.Export("clusterName", cluster.ClusterName)
@@ -76,24 +75,25 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 	}
 }
 
-// identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is created.
+// identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is created. The latter
+// finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
 func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.AksWithCsi) (shared, own *components.WorkloadIdentity, err error) {
-	inCluster := pulumi.Provider(cluster.Provider)
 	existing := cfg.Require("namespace")
 	shared, err = components.NewWorkloadIdentity(ctx, "shared", &components.WorkloadIdentityArgs{
 		ExistingIdentityID: pulumi.String(cfg.Require("identityId")),
+		Cluster:            cluster.Cluster,
 		IssuerURL:          cluster.IssuerURL,
 		AdditionalIssuers:  []components.IssuerArgs{{Name: "other", URL: pulumi.String("https://issuer.example/other/")}},
 		Namespace:          teamNamespace,
 		CreateNamespace:    true,
 		ExistingNamespaces: []string{existing},
-		PodSecurity:        "restricted",
+		PodSecurity:        components.PodSecurityRestricted,
 		NamespaceLabels:    map[string]string{"team": "second"},
 		ServiceAccounts: []components.ServiceAccountArgs{
 			{Name: "worker", Labels: map[string]string{"role": "worker"}, Annotations: map[string]string{"example.com/owner": "team"}},
 			{Name: "default", Namespace: existing, Existing: true},
 		},
-	}, inCluster)
+	})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,25 +104,25 @@ func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.Aks
 		IssuerURL:         cluster.IssuerURL,
 		Namespace:         ownNamespace,
 		CreateNamespace:   true,
-		PodSecurity:       "baseline",
+		PodSecurity:       components.PodSecurityBaseline,
 		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "own"}},
 		RoleAssignments: []components.RoleAssignmentArgs{{
 			Name: "reader", RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7", Scope: pulumi.String(cfg.Require("vaultId")),
 		}},
-	}, inCluster)
+	}, pulumi.Provider(cluster.Cluster.Provider))
 	return shared, own, err
 }
 
 // mounts are three, of the three kinds of access, and a fourth for a pod that has two.
-func mounts(ctx *pulumi.Context, cfg *config.Config, provider *kubernetes.Provider, vault *components.KeyVaultStack, shared, own *components.WorkloadIdentity) error {
-	inCluster := pulumi.Provider(provider)
-	of := func(identity *components.WorkloadIdentity, account int, namespace pulumi.StringInput, more components.SecretMountArgs) *components.SecretMountArgs {
+func mounts(ctx *pulumi.Context, cfg *config.Config, cluster components.Cluster, vault *components.KeyVaultStack, shared, own *components.WorkloadIdentity) error {
+	ofOwn := pulumi.Provider(cluster.Provider)
+	of := func(identity *components.WorkloadIdentity, account int, namespace string, more components.SecretMountArgs) *components.SecretMountArgs {
 		more.VaultID, more.VaultName, more.TenantID = vault.VaultID, vault.VaultName, vault.TenantID
-		more.ClientID, more.PrincipalID, more.Namespace = identity.ClientID, identity.PrincipalID, namespace
+		more.ClientID, more.PrincipalID, more.Cluster, more.Namespace = identity.ClientID, identity.PrincipalID, identity.Cluster, namespace
 		more.ServiceAccountName = identity.ServiceAccounts.Index(pulumi.Int(account))
 		return &more
 	}
-	files, err := components.NewSecretMount(ctx, "files", of(shared, 0, shared.Namespace, components.SecretMountArgs{
+	files, err := components.NewSecretMount(ctx, "files", of(shared, 0, teamNamespace, components.SecretMountArgs{
 		CloudName: "AzurePublicCloud",
 		Objects: []components.ObjectArgs{
 			{Type: "secret", Name: "given"},
@@ -147,35 +147,35 @@ func mounts(ctx *pulumi.Context, cfg *config.Config, provider *kubernetes.Provid
 			},
 		},
 		Versions: pulumi.StringMap{"given": pulumi.String(cfg.Get("givenVersion"))},
-	}), inCluster)
+	}))
 	if err != nil {
 		return fmt.Errorf("mounting files: %w", err)
 	}
-	history, err := components.NewSecretMount(ctx, "history", of(own, 0, own.Namespace, components.SecretMountArgs{
+	history, err := components.NewSecretMount(ctx, "history", of(own, 0, ownNamespace, components.SecretMountArgs{
 		Access: "vault",
 		Objects: []components.ObjectArgs{
 			{Type: "secret", Name: "given", Alias: "versions/given", VersionHistory: 2},
 			{Type: "secret", Name: "my-secret", Alias: "pinned", Version: cfg.Require("pinnedVersion")},
 		},
-	}), inCluster)
+	}), ofOwn)
 	if err != nil {
 		return fmt.Errorf("mounting history: %w", err)
 	}
 	// The access of the mount before is to the whole vault; this one waits for it with the class.
-	second, err := components.NewSecretMount(ctx, "second", of(own, 0, own.Namespace, components.SecretMountArgs{
+	second, err := components.NewSecretMount(ctx, "second", of(own, 0, ownNamespace, components.SecretMountArgs{
 		Access: "none", VolumeName: "second", ClassName: "second",
 		Objects: []components.ObjectArgs{{Type: "secret", Name: "my-secret"}},
-	}), inCluster, pulumi.DependsOn([]pulumi.Resource{history}))
+	}), ofOwn, pulumi.DependsOn([]pulumi.Resource{history}))
 	if err != nil {
 		return fmt.Errorf("mounting second: %w", err)
 	}
 	// The first team has granted its identity what this mounts.
-	if _, err = components.NewSecretMount(ctx, "granted", of(shared, 1, pulumi.String(cfg.Require("namespace")), components.SecretMountArgs{
+	if _, err = components.NewSecretMount(ctx, "granted", of(shared, 1, cfg.Require("namespace"), components.SecretMountArgs{
 		Access:  "none",
 		Objects: []components.ObjectArgs{{Type: "secret", Name: "my-secret"}, {Type: "key", Name: "my-key", Alias: "keys/public"}},
 		Probe:   &components.ProbeArgs{Name: "granted"},
-	}), inCluster); err != nil {
+	})); err != nil {
 		return fmt.Errorf("mounting granted: %w", err)
 	}
-	return workloads(ctx, inCluster, files, history, second)
+	return workloads(ctx, cluster.Option(), files, history, second)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/components/podmount"
 )
 
 const (
@@ -19,7 +20,7 @@ const (
 
 // workloads are one of each kind, with mounts in their pods.
 func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, history, second *components.SecretMount) error {
-	env, err := components.Env(files, map[string]components.SyncRef{
+	env, err := podmount.Env(files, map[string]podmount.Ref{
 		"GIVEN":     {Secret: "synced", Key: "GIVEN"},
 		"GENERATED": {Secret: "synced", Key: "generated"},
 	})
@@ -48,7 +49,7 @@ func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, hist
 		{history, &both, "/mnt/history", nil},
 		{second, &both, "/mnt/second", nil},
 	} {
-		if err := components.AddMount(add.mount, add.spec, add.path, add.containers...); err != nil {
+		if err := podmount.Add(add.mount, add.spec, add.path, add.containers...); err != nil {
 			return fmt.Errorf("adding a mount: %w", err)
 		}
 	}
@@ -59,7 +60,7 @@ func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, hist
 		Spec: appsv1.DeploymentSpecArgs{
 			Selector: metav1.LabelSelectorArgs{MatchLabels: labels("app")},
 			Template: corev1.PodTemplateSpecArgs{
-				Metadata: metav1.ObjectMetaArgs{Labels: labels("app"), Annotations: files.PodAnnotations()},
+				Metadata: metav1.ObjectMetaArgs{Labels: labels("app"), Annotations: podmount.Annotations(files)},
 				Spec:     deployment,
 			},
 		},

@@ -30,10 +30,11 @@ type armClient struct {
 	pipeline runtime.Pipeline
 }
 
-func newARMClient(credential azcore.TokenCredential, options azcore.ClientOptions) (*armClient, error) {
+func newARMClient(credential azcore.TokenCredential, version string, options azcore.ClientOptions) (*armClient, error) {
 	options.Telemetry.ApplicationID = "pulumi-azure-native"
 	options.Retry = retryOptions(options.Retry)
-	pipeline, err := armruntime.NewPipeline("azure-native", version, credential, runtime.PipelineOptions{}, &arm.ClientOptions{ClientOptions: options})
+	pipeline, err := armruntime.NewPipeline(
+		basePackage, version, credential, runtime.PipelineOptions{}, &arm.ClientOptions{ClientOptions: options})
 	if err != nil {
 		return nil, err
 	}
@@ -51,9 +52,12 @@ func (e *armError) Error() string {
 	return fmt.Sprintf("status %d, code %q: %s", e.status, e.code, e.message)
 }
 
-func isNotFound(err error) bool {
+func isNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+func isConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
+
+func hasStatus(err error, status int) bool {
 	var e *armError
-	return errors.As(err, &e) && e.status == http.StatusNotFound
+	return errors.As(err, &e) && e.status == status
 }
 
 // refused makes an armError of an answer; the envelope is ARM's, and also that of a failed asynchronous operation.
@@ -172,12 +176,8 @@ func (c *armClient) await(ctx context.Context, resp *http.Response) error {
 		return explain(err)
 	}
 	for delay := firstPoll; !poller.Done(); delay = min(delay*3/2, lastPoll) {
-		timer := time.NewTimer(cmp.Or(retryAfter(resp), delay))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("waiting for an operation that was accepted: %w", ctx.Err())
+		if err := pause(ctx, cmp.Or(retryAfter(resp), delay)); err != nil {
+			return fmt.Errorf("waiting for an operation that was accepted: %w", err)
 		}
 		if resp, err = poller.Poll(ctx); err != nil {
 			return explain(err)

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
@@ -207,23 +208,44 @@ func (a *azure) on(f func(r *http.Request, body []byte) http.HandlerFunc) {
 	a.intercept = f
 }
 
-// start gives the plugin, configured, as the engine sees it: behind gRPC and the engine's own client.
+// start gives the plugin as Version2, configured, as the engine sees it: behind gRPC and the engine's own client.
 func start(t *testing.T, config resource.PropertyMap) (plugin.Provider, *azure) {
 	t.Helper()
 	a := &azure{resources: map[string]map[string]any{}}
-	p := newAzureNative()
-	p.options.Transport = a
-	p.options.Retry.RetryDelay = time.Millisecond
-	engine := serve(t, p)
+	return startVersion(t, Version2, a, config), a
+}
+
+// startVersion gives one version of the plugin, Version3 parameterized, for a cloud that may have others.
+func startVersion(t *testing.T, version string, a *azure, config resource.PropertyMap) plugin.Provider {
+	t.Helper()
 	inputs := resource.PropertyMap{
 		"clientId": str(client), "clientSecret": str("hunter2"), "tenantId": str(tenant), "subscriptionId": str(subscription),
 	}
 	maps.Copy(inputs, config)
-	own := tokens.Type("pulumi:providers:azure-native")
+	return configured(t, version, a, inputs)
+}
+
+// configured gives one version of the plugin, Version3 parameterized, whose requests go through a transport.
+func configured(
+	t *testing.T, version string, transport policy.Transporter, inputs resource.PropertyMap,
+) plugin.Provider {
+	t.Helper()
+	p := newAzureNative(version)
+	p.options.Transport = transport
+	p.options.Retry.RetryDelay = time.Millisecond
+	engine, pkg := serve(t, p), basePackage
+	if version == Version3 {
+		pkg = vaultPackage
+		resp, err := parameterize(t, engine, &plugin.ParameterizeValue{Value: []byte(encodedParameter)})
+		if err != nil || resp.Name != pkg {
+			t.Fatalf("Parameterize: %v, %v", resp, err)
+		}
+	}
+	own := tokens.Type("pulumi:providers:" + pkg)
 	if _, err := engine.Configure(t.Context(), plugin.ConfigureRequest{Type: &own, Inputs: inputs}); err != nil {
 		t.Fatalf("Configure: %v", err)
 	}
-	return engine, a
+	return engine
 }
 
 func serve(t *testing.T, p *azureNative) plugin.Provider {
@@ -251,6 +273,11 @@ func serve(t *testing.T, p *azureNative) plugin.Provider {
 
 func urn(token, name string) resource.URN {
 	return resource.URN("urn:pulumi:dev::test::azure-native:" + token + "::" + name)
+}
+
+// urn3 is a URN of a type of vaultPackage.
+func urn3(kind, name string) resource.URN {
+	return resource.URN("urn:pulumi:dev::test::" + vaultPackage + ":keyvault/v20260201:" + kind + "::" + name)
 }
 
 func str(s string) resource.PropertyValue { return resource.NewStringProperty(s) }

@@ -42,8 +42,8 @@ type resourceType struct {
 	keep []string
 	// secret are inputs that must not appear in an error, whatever the service echoes.
 	secret []string
-	// dataPlane deletes what ARM has no DELETE for; nil means ARM's DELETE.
-	dataPlane dataPlaneDelete
+	// dataPlane does what ARM has no request for; nil means that ARM has all.
+	dataPlane *dataPlane
 }
 
 // naming is what the plugin does when a program leaves a resource's name out.
@@ -64,6 +64,7 @@ const (
 	network  = group + "/providers/Microsoft.Network/virtualNetworks/{virtualNetworkName}"
 	endpoint = group + "/providers/Microsoft.Network/privateEndpoints/{privateEndpointName}"
 	zone     = group + "/providers/Microsoft.Network/privateDnsZones/{privateZoneName}"
+	address  = group + "/providers/Microsoft.Network/publicIPAddresses/{publicIpAddressName}"
 )
 
 // attributes of a secret or key are named in the SDK as nowhere else.
@@ -97,7 +98,7 @@ var catalog = []*resourceType{
 		readOnly:  []string{"location", "properties.secretUri", "properties.secretUriWithVersion", "properties.attributes.created", "properties.attributes.updated"},
 		spellings: []spelling{attributes},
 		secret:    []string{"properties.value"},
-		dataPlane: deleteSecret,
+		dataPlane: &dataPlane{delete: deleteSecret, recover: recoverSecret},
 	},
 	{
 		token: "keyvault:Key", version: "2023-02-01", path: vault + "/keys/{keyName}",
@@ -107,7 +108,7 @@ var catalog = []*resourceType{
 		flat:      true,
 		readOnly:  []string{"location", "keyUri", "keyUriWithVersion", "attributes.created", "attributes.updated", "attributes.recoveryLevel", "rotationPolicy.attributes.created", "rotationPolicy.attributes.updated"},
 		spellings: []spelling{attributes, named("properties", "releasePolicy", "release_policy")},
-		dataPlane: deleteKey,
+		dataPlane: &dataPlane{delete: deleteKey, recover: recoverKey},
 	},
 	{
 		token: "managedidentity:UserAssignedIdentity", version: "2023-01-31", path: uai,
@@ -180,6 +181,14 @@ var catalog = []*resourceType{
 		name: "subnetName", naming: nameCopy,
 		flat:     true,
 		readOnly: []string{"etag", "ipConfigurationProfiles", "ipConfigurations", "privateEndpoints", "purpose", "resourceNavigationLinks", "serviceAssociationLinks"},
+	},
+	{
+		token: "network:PublicIPAddress", version: "2023-02-01", path: address,
+		name: "publicIpAddressName", naming: nameRandom,
+		top:      []string{"extendedLocation", "location", "sku", "tags", "zones"},
+		flat:     true,
+		replace:  []string{"location"},
+		readOnly: []string{"etag", "ipConfiguration", "resourceGuid"},
 	},
 	{
 		token: "network:PrivateEndpoint", version: "2023-02-01", path: endpoint,
@@ -278,7 +287,7 @@ var tokenPattern = regexp.MustCompile(`^azure-native:([a-z]+)(?:/v(\d{4})(\d{2})
 // parseToken takes a token of a resource type or function apart into module:member and the API version that its date
 // stands for, which is empty where it has none.
 func parseToken(token string) (member, apiVersion string, err error) {
-	m := tokenPattern.FindStringSubmatch(token)
+	m := tokenPattern.FindStringSubmatch(plainToken.Replace(token))
 	if m == nil {
 		return "", "", notImplemented(token)
 	}

@@ -15,7 +15,7 @@ const createBeforeDelete = "__createBeforeDelete"
 
 // Check fills in the name and the location that the program left out, and reports every input that is missing or wrong.
 func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	rt, _, err := typeOf(req.GetUrn())
+	rt, _, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}

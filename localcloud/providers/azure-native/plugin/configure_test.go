@@ -12,7 +12,7 @@ func TestConfigureReportsEveryMissingCredential(t *testing.T) {
 		t.Setenv(env, "")
 	}
 	t.Setenv("ARM_TENANT_ID", tenant)
-	_, err := newAzureNative().Configure(t.Context(), &pulumirpc.ConfigureRequest{
+	_, err := newAzureNative(Version2).Configure(t.Context(), &pulumirpc.ConfigureRequest{
 		Variables: map[string]string{"azure-native:config:clientId": client}, //nolint:staticcheck // as the plugin reads it
 	})
 	if err == nil {
@@ -32,7 +32,7 @@ func TestConfigureTakesTheEnvironmentWhereThereIsNoConfiguration(t *testing.T) {
 	t.Setenv("ARM_CLIENT_SECRET", "hunter2")
 	t.Setenv("ARM_TENANT_ID", tenant)
 	t.Setenv("ARM_SUBSCRIPTION_ID", "from-the-environment")
-	p := newAzureNative()
+	p := newAzureNative(Version2)
 	resp, err := p.Configure(t.Context(), &pulumirpc.ConfigureRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +47,21 @@ func TestConfigureTakesTheEnvironmentWhereThereIsNoConfiguration(t *testing.T) {
 }
 
 func TestPluginInfoIsTheVersionStoodInFor(t *testing.T) {
-	info, err := newAzureNative().GetPluginInfo(t.Context(), nil)
-	if err != nil || info.GetVersion() != "2.92.0" {
-		t.Errorf("got %v, %v", info, err)
+	for _, version := range []string{"2.92.0", "3.28.0"} {
+		started, err := versionOf("/home/plugins/resource-azure-native-v" + version + "/pulumi-resource-azure-native")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := newAzureNative(started).GetPluginInfo(t.Context(), nil)
+		if err != nil || info.GetVersion() != version {
+			t.Errorf("got %v, %v; want %s", info, err, version)
+		}
+	}
+	for _, program := range []string{
+		"azure-native", "bin/azure-native", "/plugins/resource-azure-native-v3.27.0/pulumi-resource-azure-native",
+	} {
+		if version, err := versionOf(program); err == nil {
+			t.Errorf("%s is started as version %s", program, version)
+		}
 	}
 }

@@ -20,7 +20,7 @@ const checkpointTimeout = 10 * time.Second
 
 // Create makes a resource that is not there yet.
 func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
-	rt, apiVersion, err := typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -53,6 +53,9 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 		}
 	}
 	w := write{rt: rt, id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetProperties()}
+	if w.recover, err = p.recovery(rt, id); err != nil {
+		return nil, err
+	}
 	id, state, err := p.write(ctx, w, body)
 	if err != nil {
 		return nil, err
@@ -62,7 +65,7 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 
 // Update brings a resource to its inputs.
 func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
-	rt, apiVersion, err := typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -115,12 +118,13 @@ type write struct {
 	id, apiVersion string
 	inputs         resource.PropertyMap
 	sent           *structpb.Struct // inputs as the engine sent them
+	recover        recovery         // nil: a conflict stands
 }
 
 // write sends a body, waits, and reads back what the resource then is. Once ARM has accepted the body the resource
 // exists: a failure after that carries the state, so that the engine keeps it and the next update converges.
 func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (string, *structpb.Struct, error) {
-	accepted, err := p.arm.put(ctx, w.id, w.apiVersion, body)
+	accepted, err := p.put(ctx, w, body)
 	if accepted == nil && err != nil {
 		return "", nil, w.failure(err)
 	}
@@ -132,7 +136,7 @@ func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (
 		found, err = p.arm.get(ctx, w.id, w.apiVersion)
 	}
 	if err == nil {
-		state, err := w.state(found)
+		state, err := p.state(w, found)
 		return w.id, state, err
 	}
 
@@ -142,7 +146,7 @@ func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (
 	if found, readErr := p.arm.get(checkpointCtx, w.id, w.apiVersion); readErr == nil {
 		accepted = found
 	}
-	state, stateErr := w.state(accepted)
+	state, stateErr := p.state(w, accepted)
 	if stateErr != nil {
 		return "", nil, errors.Join(err, stateErr)
 	}
@@ -156,14 +160,16 @@ func (w write) failure(err error) error {
 	return errors.New(message)
 }
 
-func (w write) state(found map[string]any) (*structpb.Struct, error) {
-	return checkpoint(w.rt.outputs(found, w.apiVersion), w.inputs)
+func (p *azureNative) state(w write, found map[string]any) (*structpb.Struct, error) {
+	return p.checkpoint(w.rt.outputs(found, w.apiVersion), w.inputs)
 }
 
-// checkpoint is what goes to state: the outputs and, as v2 of azure-native does, the inputs as one secret.
-func checkpoint(outputs map[string]any, inputs resource.PropertyMap) (*structpb.Struct, error) {
+// checkpoint is what goes to state: the outputs and, as only v2 of azure-native does, the inputs as one secret.
+func (p *azureNative) checkpoint(outputs map[string]any, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	state := resource.NewPropertyMapFromMap(outputs)
-	state["__inputs"] = resource.MakeSecret(resource.NewObjectProperty(inputs))
+	if p.version == Version2 {
+		state["__inputs"] = resource.MakeSecret(resource.NewObjectProperty(inputs))
+	}
 	s, err := encode(state)
 	if err != nil {
 		return nil, fmt.Errorf("writing the state: %w", err)
@@ -173,7 +179,7 @@ func checkpoint(outputs map[string]any, inputs resource.PropertyMap) (*structpb.
 
 // Read refreshes a resource's state, or imports the resource where there is no state yet.
 func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
-	rt, apiVersion, err := typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +209,7 @@ func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	if err != nil {
 		return nil, err
 	}
-	state, err := checkpoint(outputs, inputs)
+	state, err := p.checkpoint(outputs, inputs)
 	if err != nil {
 		return nil, err
 	}
@@ -266,7 +272,7 @@ func driftedValue(input, was, is resource.PropertyValue) resource.PropertyValue 
 
 // Delete removes a resource; one that is gone already counts as removed.
 func (p *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
-	rt, apiVersion, err := typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}
@@ -275,7 +281,7 @@ func (p *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) 
 	if rt.dataPlane != nil {
 		var parameters map[string]string
 		if parameters, err = rt.parseID(req.GetId()); err == nil {
-			err = rt.dataPlane(ctx, p, parameters)
+			err = rt.dataPlane.delete(ctx, p, parameters)
 		}
 	} else {
 		err = p.arm.delete(ctx, req.GetId(), apiVersion)

@@ -14,7 +14,7 @@ import (
 
 // Diff compares the inputs with those of the last time; what ARM added to the outputs is no difference.
 func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	rt, _, err := typeOf(req.GetUrn())
+	rt, _, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		return nil, err
 	}

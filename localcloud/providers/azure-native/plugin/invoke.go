@@ -49,6 +49,9 @@ func (p *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) 
 }
 
 func (p *azureNative) call(ctx context.Context, token string, args map[string]any) (map[string]any, error) {
+	if err := p.serves(token); err != nil {
+		return nil, err
+	}
 	member, _, err := parseToken(token)
 	if err != nil {
 		return nil, err
@@ -87,6 +90,9 @@ func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion s
 	found, err := p.arm.get(ctx, id, apiVersion)
 	if err != nil {
 		return nil, fmt.Errorf("request failed %s: %w", id, err)
+	}
+	if p.version == Version3 {
+		return rt.outputs(found, apiVersion), nil
 	}
 	return rt.shape(found), nil
 }

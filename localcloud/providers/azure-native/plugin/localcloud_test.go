@@ -14,11 +14,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 
 	cloud "github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
@@ -32,8 +30,9 @@ func (noKubernetes) Delete(context.Context, string) error                       
 func (noKubernetes) Kubeconfig(context.Context, cloud.ClusterSpec) ([]byte, error) { return nil, nil }
 func (noKubernetes) PublicKeys(string) ([]crypto.PublicKey, error)                 { return nil, nil }
 
-// startOnLocalCloud gives the plugin, configured for a local cloud that checks what it is sent.
-func startOnLocalCloud(t *testing.T) plugin.Provider {
+// startLocalCloud starts a local cloud, which checks what it is sent. It returns a function that gives a version of the
+// plugin, configured for that cloud.
+func startLocalCloud(t *testing.T) func(version string) plugin.Provider {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -63,25 +62,20 @@ func startOnLocalCloud(t *testing.T) plugin.Provider {
 		c.Close()
 	})
 
-	p := newAzureNative()
-	p.options.Transport = &http.Client{Transport: transport}
-	p.options.Retry.RetryDelay = time.Millisecond
-	engine := serve(t, p)
-	own := tokens.Type("pulumi:providers:azure-native")
 	owner := c.Credentials()
-	_, err = engine.Configure(t.Context(), plugin.ConfigureRequest{Type: &own, Inputs: resource.PropertyMap{
-		"clientId": str(owner.ClientID), "clientSecret": str(owner.ClientSecret), "tenantId": str(owner.TenantID),
-		"subscriptionId": str(owner.SubscriptionID),
-	}})
-	must(err)
-	return engine
+	return func(version string) plugin.Provider {
+		return configured(t, version, &http.Client{Transport: transport}, resource.PropertyMap{
+			"clientId": str(owner.ClientID), "clientSecret": str(owner.ClientSecret), "tenantId": str(owner.TenantID),
+			"subscriptionId": str(owner.SubscriptionID),
+		})
+	}
 }
 
 type object = map[string]any
 
 // TestTheLocalCloudTakesWhatThePluginSends makes every resource of a stack for production, reads it back, and takes all of it down.
 func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
-	engine := startOnLocalCloud(t)
+	engine := startLocalCloud(t)(Version2)
 	type made struct {
 		urn    resource.URN
 		id     resource.ID

@@ -1,20 +1,45 @@
-// Package plugin answers Pulumi's engine as azure-native v2.92.0 does, for the resource types of catalog.go, and speaks Azure
-// Resource Manager over HTTPS like any client: nothing in it knows where the answers come from.
+// Package plugin answers Pulumi's engine as azure-native v2.92.0 does for the resource types of catalog.go, and as
+// v3.28.0 does for those of its parameterized package for Key Vault. It speaks Azure Resource Manager over HTTPS like
+// any client: nothing in it knows where the answers come from.
 package plugin
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// version is that of the plugin this one stands in for: the engine asks for it by the SDK's version.
-const version = "2.92.0"
+// These are the versions of azure-native that the plugin stands in for: Version2 is that of the program's SDK, and
+// Version3 that of the parameterized package that the program registers.
+const (
+	Version2 = "2.92.0"
+	Version3 = "3.28.0"
+)
 
-// Main serves the engine that started this process, until that ends it.
+// Main serves the engine that started this process, until that ends it. It takes its version from the folder in which
+// the engine found the program.
 func Main() error {
-	return provider.Main("azure-native", func(*provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
-		return newAzureNative(), nil
+	version, err := versionOf(os.Args[0])
+	if err != nil {
+		return err
+	}
+	return provider.Main(basePackage, func(*provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
+		return newAzureNative(version), nil
 	})
+}
+
+// versionOf reads the version from a path such as .../resource-azure-native-v3.28.0/pulumi-resource-azure-native.
+func versionOf(program string) (string, error) {
+	version, ok := strings.CutPrefix(filepath.Base(filepath.Dir(program)), "resource-"+basePackage+"-v")
+	if !ok || version != Version2 && version != Version3 {
+		return "", fmt.Errorf("%s has no version: it is not in a folder resource-%s-v%s or -v%s",
+			program, basePackage, Version2, Version3)
+	}
+	return version, nil
 }
 
 // ResourceID is the ID that a resource with these inputs has in a subscription, and the API version to ask for it with.

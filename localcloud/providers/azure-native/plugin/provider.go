@@ -23,6 +23,9 @@ import (
 type azureNative struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
+	version string // Version2 or Version3
+	pkg     string // whose tokens are served; none for Version3 until it is parameterized
+
 	// options reach every client; a test's transport goes in here.
 	options azcore.ClientOptions
 
@@ -37,9 +40,13 @@ type azureNative struct {
 	groupLocations sync.Map // resource group's name -> location
 }
 
-func newAzureNative() *azureNative {
+func newAzureNative(version string) *azureNative {
 	alive, stop := context.WithCancel(context.Background())
-	return &azureNative{alive: alive, stop: stop, config: map[string]string{}}
+	p := &azureNative{version: version, alive: alive, stop: stop, config: map[string]string{}}
+	if version == Version2 {
+		p.pkg = basePackage
+	}
+	return p
 }
 
 // setting reads one setting: the provider's configuration first, then the environment.
@@ -56,7 +63,7 @@ func (p *azureNative) subscriptionID() string {
 
 // GetPluginInfo says which version of azure-native this plugin answers as.
 func (p *azureNative) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
-	return &pulumirpc.PluginInfo{Version: version}, nil
+	return &pulumirpc.PluginInfo{Version: p.version}, nil
 }
 
 // CheckConfig takes the configuration as it is.
@@ -72,8 +79,8 @@ func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 // Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret, tenantId
 // and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and ARM_SUBSCRIPTION_ID.
 func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
-	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native v2 reads, and the engine sends
-		p.config[strings.TrimPrefix(k, "azure-native:config:")] = v
+	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native reads, and the engine sends
+		p.config[strings.TrimPrefix(k, p.pkg+":config:")] = v
 	}
 	secret := p.setting("clientSecret", "ARM_CLIENT_SECRET")
 	tenant, client := p.setting("tenantId", "ARM_TENANT_ID"), p.setting("clientId", "ARM_CLIENT_ID")
@@ -97,7 +104,7 @@ func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureReque
 	if err != nil {
 		return nil, fmt.Errorf("authenticating as a service principal: %w", err)
 	}
-	arm, err := newARMClient(credential, p.options)
+	arm, err := newARMClient(credential, p.version, p.options)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for Azure Resource Manager: %w", err)
 	}
@@ -123,9 +130,21 @@ func (p *azureNative) operation(ctx context.Context, seconds float64) (context.C
 	return ctx, func() { unhook(); cancel() }
 }
 
+// serves refuses the tokens of packages that the plugin is not the plugin of.
+func (p *azureNative) serves(token string) error {
+	if pkg, _, _ := strings.Cut(token, ":"); pkg != p.pkg {
+		return notImplemented(token + " of " + basePackage + " " + p.version)
+	}
+	return nil
+}
+
 // typeOf finds the resource type a URN speaks of.
-func typeOf(urn string) (*resourceType, string, error) {
-	return lookup(string(resource.URN(urn).Type()))
+func (p *azureNative) typeOf(urn string) (*resourceType, string, error) {
+	token := string(resource.URN(urn).Type())
+	if err := p.serves(token); err != nil {
+		return nil, "", err
+	}
+	return lookup(token)
 }
 
 // decode reads a property bag without its secrets' marks.

@@ -8,8 +8,14 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// dataPlaneDelete deletes the resource with these parameters past ARM. The caller needs a data-plane role for it.
-type dataPlaneDelete func(ctx context.Context, p *azureNative, parameters map[string]string) error
+// dataPlane holds the requests for a kind of object in a vault that go past ARM, for which the caller needs a
+// data-plane role.
+type dataPlane struct {
+	// delete deletes the resource with these parameters.
+	delete func(ctx context.Context, p *azureNative, parameters map[string]string) error
+	// recover recovers what was deleted under these parameters and reports whether there was anything.
+	recover func(ctx context.Context, p *azureNative, parameters map[string]string) (found bool, err error)
+}
 
 func vaultURL(parameters map[string]string) string {
 	return "https://" + parameters["vaultName"] + ".vault.azure.net"
@@ -21,8 +27,18 @@ func (p *azureNative) dataPlaneOptions() azcore.ClientOptions {
 	return options
 }
 
+func (p *azureNative) secrets(parameters map[string]string) (*azsecrets.Client, error) {
+	options := azsecrets.ClientOptions{ClientOptions: p.dataPlaneOptions()}
+	return azsecrets.NewClient(vaultURL(parameters), p.credential, &options)
+}
+
+func (p *azureNative) keys(parameters map[string]string) (*azkeys.Client, error) {
+	options := azkeys.ClientOptions{ClientOptions: p.dataPlaneOptions()}
+	return azkeys.NewClient(vaultURL(parameters), p.credential, &options)
+}
+
 func deleteSecret(ctx context.Context, p *azureNative, parameters map[string]string) error {
-	client, err := azsecrets.NewClient(vaultURL(parameters), p.credential, &azsecrets.ClientOptions{ClientOptions: p.dataPlaneOptions()})
+	client, err := p.secrets(parameters)
 	if err != nil {
 		return err
 	}
@@ -30,13 +46,35 @@ func deleteSecret(ctx context.Context, p *azureNative, parameters map[string]str
 	return goneIsFine(err)
 }
 
+func recoverSecret(ctx context.Context, p *azureNative, parameters map[string]string) (bool, error) {
+	client, err := p.secrets(parameters)
+	if err != nil {
+		return false, err
+	}
+	if _, err = client.GetDeletedSecret(ctx, parameters["secretName"], nil); err == nil {
+		_, err = client.RecoverDeletedSecret(ctx, parameters["secretName"], nil)
+	}
+	return err == nil, goneIsFine(err)
+}
+
 func deleteKey(ctx context.Context, p *azureNative, parameters map[string]string) error {
-	client, err := azkeys.NewClient(vaultURL(parameters), p.credential, &azkeys.ClientOptions{ClientOptions: p.dataPlaneOptions()})
+	client, err := p.keys(parameters)
 	if err != nil {
 		return err
 	}
 	_, err = client.DeleteKey(ctx, parameters["keyName"], nil)
 	return goneIsFine(err)
+}
+
+func recoverKey(ctx context.Context, p *azureNative, parameters map[string]string) (bool, error) {
+	client, err := p.keys(parameters)
+	if err != nil {
+		return false, err
+	}
+	if _, err = client.GetDeletedKey(ctx, parameters["keyName"], nil); err == nil {
+		_, err = client.RecoverDeletedKey(ctx, parameters["keyName"], nil)
+	}
+	return err == nil, goneIsFine(err)
 }
 
 func goneIsFine(err error) error {

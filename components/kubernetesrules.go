@@ -1,7 +1,6 @@
 package components
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -18,11 +17,11 @@ var (
 	dnsSubdomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$`)
 )
 
-func (v *Violations) dnsLabel(path, given string) {
+func (v *violations) dnsLabel(path, given string) {
 	v.match(dnsLabel, path, given, "1-63 lower-case letters, digits and dashes, a letter or digit first and last")
 }
 
-func (v *Violations) dnsSubdomain(path, given string) {
+func (v *violations) dnsSubdomain(path, given string) {
 	v.check(len(given) <= 253 && dnsSubdomain.MatchString(given), path, given,
 		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
 }
@@ -43,7 +42,7 @@ func validLabelKey(key string) bool {
 }
 
 // validateLabels checks labels; the keys in own are set already.
-func (v *Violations) validateLabels(at string, labels map[string]string, own ...string) {
+func (v *violations) validateLabels(at string, labels map[string]string, own ...string) {
 	v.validateKeys(at, labels, own)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		v.check(labels[key] == "" || labelPart.MatchString(labels[key]), at+"."+key, labels[key],
@@ -52,7 +51,7 @@ func (v *Violations) validateLabels(at string, labels map[string]string, own ...
 }
 
 // validateAnnotations checks annotations; the keys in own are set already.
-func (v *Violations) validateAnnotations(at string, annotations map[string]string, own ...string) {
+func (v *violations) validateAnnotations(at string, annotations map[string]string, own ...string) {
 	v.validateKeys(at, annotations, own)
 	size := 0
 	for key, value := range annotations {
@@ -61,7 +60,7 @@ func (v *Violations) validateAnnotations(at string, annotations map[string]strin
 	v.check(size <= maxAnnotations, at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
 }
 
-func (v *Violations) validateKeys(at string, metadata map[string]string, own []string) {
+func (v *violations) validateKeys(at string, metadata map[string]string, own []string) {
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		v.check(validLabelKey(key), at, key, "keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
 			"last, after an optional DNS subdomain and slash")
@@ -72,45 +71,3 @@ func (v *Violations) validateKeys(at string, metadata map[string]string, own []s
 // deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The Kubernetes provider would
 // wait ten minutes before it says so, and names the finalizer.
 var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})
-
-// ErrNoKubernetesProvider says that a component was given no way to the cluster.
-var ErrNoKubernetesProvider = errors.New(
-	"no Kubernetes provider in its options: pass AksWithCsi.InCluster, or pulumi.Provider or pulumi.Providers with one for the cluster")
-
-// withObjects is a part of components that create objects in a cluster.
-type withObjects struct {
-	cluster *AksWithCsi             // where the component is registered with [AksWithCsi.InCluster]
-	options []pulumi.ResourceOption // of each object
-}
-
-// withProviders is what is registered, and may hand a provider to its parts.
-type withProviders interface {
-	pulumi.Resource
-	GetProvider(token string) pulumi.ProviderResource
-}
-
-// reaches is called when the component is registered with [AksWithCsi.InCluster]: with its own first, then with those of what it is part of.
-func (w *withObjects) reaches(cluster *AksWithCsi) {
-	if w.cluster == nil {
-		w.cluster = cluster
-	}
-}
-
-// placeObjects decides where the component's objects go. They name the provider of InCluster themselves, so that no transformation of the
-// importer's loses it. A component without any is kept off the default provider, which would use the machine's kubeconfig.
-func (w *withObjects) placeObjects(name string, of withProviders) error {
-	w.options = []pulumi.ResourceOption{pulumi.Parent(of)}
-	if of.GetProvider("kubernetes:core/v1:Namespace") != nil {
-		return nil // and they inherit it
-	}
-	if w.cluster == nil {
-		return fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
-	}
-	w.options = append(w.options, w.cluster.objectOptions()...)
-	return nil
-}
-
-// object are the options of one of the component's objects.
-func (w *withObjects) object(its ...pulumi.ResourceOption) []pulumi.ResourceOption {
-	return slices.Concat(w.options, its)
-}

@@ -1,0 +1,180 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/utilities"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Cluster is a cluster as the components take it that create objects in it, and as [AksWithCsi.Cluster] hands it out. Only the objects wait
+// for the cluster: what a component has in Azure does not.
+//
+// The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a parent's). Pulumi
+// has the whole component wait for that provider, and so for the cluster.
+type Cluster struct {
+	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
+	Provider pulumi.ProviderResource
+	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves the objects to
+	// go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot delete them, since it has
+	// closed the provider (https://github.com/pulumi/pulumi/issues/14650). Defaults to the provider of a cluster that
+	// [AksWithCsi] creates, and otherwise to none: a cluster that something else manages keeps what nobody deletes.
+	DeletedWith pulumi.Resource
+
+	after []pulumi.Resource // what the objects wait for
+}
+
+// After returns the cluster once the resources exist, such as a namespace of the program's own: objects are created after them and deleted
+// before them.
+func (c Cluster) After(resources ...pulumi.Resource) Cluster {
+	c.after = append(slices.Clip(c.after), resources...)
+	return c
+}
+
+// Option returns the option of a Kubernetes object that the program itself creates in the cluster. A remote component, such as a Helm v4
+// Chart, takes pulumi.Provider with the cluster's Provider instead.
+func (c Cluster) Option() pulumi.ResourceOption {
+	return pulumi.Composite(c.options()...)
+}
+
+func (c Cluster) options() []pulumi.ResourceOption {
+	var opts []pulumi.ResourceOption
+	if c.Provider != nil {
+		opts = append(opts, pulumi.Provider(c.Provider))
+	}
+	own, _ := c.Provider.(*Provider)
+	switch {
+	case c.DeletedWith != nil:
+		opts = append(opts, pulumi.DeletedWith(c.DeletedWith))
+	case own != nil && own.made:
+		opts = append(opts, pulumi.DeletedWith(own))
+	}
+	if own != nil && own.honoured != nil {
+		opts = append(opts, own.honoured)
+	}
+	if len(c.after) > 0 {
+		opts = append(opts, pulumi.DependsOn(c.after))
+	}
+	return opts
+}
+
+// Provider is the Kubernetes provider of an [AksWithCsi]'s cluster.
+type Provider struct {
+	pulumi.ProviderResourceState
+
+	made     bool                  // the cluster is the component's own
+	honoured pulumi.ResourceOption // of objects that the cluster may refuse for want of a late role; else nil
+}
+
+// newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps it, and what is in the
+// cluster stays; a cluster that replaces another changes it, and what was in the other is created again.
+func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider, opts ...pulumi.ResourceOption) error {
+	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
+		"kubeconfig":            kubeconfig,
+		"clusterIdentifier":     issuerURL,
+		"enableServerSideApply": pulumi.Bool(true),
+	}, provider, utilities.PkgResourceDefaultOpts(opts)...)
+	if err != nil {
+		return fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
+	}
+	return nil
+}
+
+// ErrNoKubernetesProvider says that a component was given no way to the cluster.
+var ErrNoKubernetesProvider = errors.New(
+	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster")
+
+// objects creates a component's objects in a cluster.
+type objects struct {
+	options []pulumi.ResourceOption // of each
+}
+
+// placeObjects decides where a component's objects go. Without a provider they would go wherever the machine's kubeconfig points at, so that
+// is an error.
+func placeObjects(ctx *pulumi.Context, name string, component withProviders, cluster Cluster) (objects, error) {
+	if cluster.Provider == nil {
+		if cluster.Provider = component.GetProvider("kubernetes:core/v1:Namespace"); cluster.Provider == nil {
+			return objects{}, fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
+		}
+	}
+	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
+	if _, own := cluster.Provider.(*Provider); !own {
+		honoured, err := untilHonoured(ctx, component, name, lacksAzureRBAC)
+		if err != nil {
+			return objects{}, err
+		}
+		opts = append(opts, honoured)
+	}
+	return objects{options: opts}, nil
+}
+
+// withProviders is a component, which has the providers of its options.
+type withProviders interface {
+	pulumi.Resource
+	GetProvider(token string) pulumi.ProviderResource
+}
+
+// object is a Kubernetes object. It is registered without the Kubernetes SDK's types, which would triple what an importer compiles.
+type object struct {
+	pulumi.CustomResourceState
+
+	// Metadata of the object as the API server has it.
+	Metadata pulumi.MapOutput `pulumi:"metadata"`
+}
+
+// name returns the object's name once it exists.
+func (o *object) name() pulumi.StringOutput {
+	return o.Metadata.ApplyT(func(metadata map[string]any) (string, error) {
+		name, ok := metadata["name"].(string)
+		if !ok {
+			return "", errors.New("the API server gave an object no name")
+		}
+		return name, nil
+	}).(pulumi.StringOutput)
+}
+
+// metadata is an object's. What is empty is left out.
+type metadata struct {
+	name        string
+	namespace   pulumi.StringInput
+	labels      map[string]string
+	annotations pulumi.StringMapInput
+}
+
+func (m metadata) input() pulumi.Map {
+	input := pulumi.Map{}
+	if m.name != "" {
+		input["name"] = pulumi.String(m.name)
+	}
+	if m.namespace != nil {
+		input["namespace"] = m.namespace
+	}
+	if len(m.labels) > 0 {
+		input["labels"] = pulumi.ToStringMap(m.labels)
+	}
+	if m.annotations != nil {
+		input["annotations"] = m.annotations
+	}
+	return input
+}
+
+// add registers an object of a kind such as v1:Pod or apps/v1:Deployment. The body is the object without apiVersion and kind.
+func (o objects) add(ctx *pulumi.Context, apiVersion, kind, name string, body pulumi.Map, opts ...pulumi.ResourceOption) (*object, error) {
+	group := apiVersion
+	if group == "v1" {
+		group = "core/v1"
+	}
+	inputs := pulumi.Map{"apiVersion": pulumi.String(apiVersion), "kind": pulumi.String(kind)}
+	for key, value := range body {
+		inputs[key] = value
+	}
+	created := &object{}
+	err := ctx.RegisterResource("kubernetes:"+group+":"+kind, name, inputs, created,
+		utilities.PkgResourceDefaultOpts(slices.Concat(o.options, opts))...)
+	if err != nil {
+		return nil, fmt.Errorf("creating the %s: %w", kind, err)
+	}
+	return created, nil
+}

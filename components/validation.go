@@ -1,0 +1,136 @@
+package components
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+var guid = regexp.MustCompile(`(?i)^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// Violation is one argument that breaks a rule.
+type Violation struct {
+	// Path of the argument, such as secrets[1].name.
+	Path string
+	// Given is the argument's value, quoted if it is a string. It is never the value of a secret.
+	Given string
+	// Allowed says what the rule accepts.
+	Allowed string
+}
+
+// Error returns the violation on one line.
+func (v Violation) Error() string {
+	return fmt.Sprintf("%s: given %s, allowed: %s", v.Path, v.Given, v.Allowed)
+}
+
+// ValidationError lists every rule that a set of arguments breaks. It unwraps to the violations.
+type ValidationError struct {
+	Violations []Violation
+}
+
+// Error returns the violations, one a line.
+func (e *ValidationError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d invalid value(s):", len(e.Violations))
+	for _, v := range e.Violations {
+		b.WriteString("\n  " + v.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the violations as errors, for errors.As.
+func (e *ValidationError) Unwrap() []error {
+	errs := make([]error, len(e.Violations))
+	for i, v := range e.Violations {
+		errs[i] = v
+	}
+	return errs
+}
+
+// violations collects the rules that arguments break.
+type violations []Violation
+
+// err returns the violations as a [ValidationError], or nil if there are none.
+func (v violations) err() error {
+	if len(v) == 0 {
+		return nil
+	}
+	return &ValidationError{Violations: v}
+}
+
+// invalid returns the error of one violation, for an Input that breaks a rule once it is known.
+func invalid(path, given, allowed string) error {
+	return violations{{Path: path, Given: given, Allowed: allowed}}.err()
+}
+
+func (v *violations) add(path string, given any, allowed string) {
+	*v = append(*v, Violation{Path: path, Given: quote(given), Allowed: allowed})
+}
+
+// state adds a violation whose value is described and not quoted.
+func (v *violations) state(path, given, allowed string) {
+	*v = append(*v, Violation{Path: path, Given: given, Allowed: allowed})
+}
+
+// check adds a violation unless ok.
+func (v *violations) check(ok bool, path string, given any, allowed string) {
+	if !ok {
+		v.add(path, given, allowed)
+	}
+}
+
+// match checks a string against an anchored pattern.
+func (v *violations) match(pattern *regexp.Regexp, path, given, allowed string) {
+	v.check(pattern.MatchString(given), path, given, allowed)
+}
+
+// oneOf checks a string against the values of a closed set, which are case-sensitive.
+func oneOf[T ~string](v *violations, path string, given T, allowed ...T) {
+	if slices.Contains(allowed, given) {
+		return
+	}
+	v.add(path, string(given), strings.Join(names(allowed, func(one T) string { return string(one) }), ", "))
+}
+
+// required adds a violation if an Input that the component cannot do without is missing.
+func (v *violations) required(path string, given pulumi.Input) {
+	if missing(given) {
+		v.state(path, "nothing", "a value")
+	}
+}
+
+// missing reports whether an Input was left out.
+func missing(given pulumi.Input) bool {
+	return given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil()
+}
+
+// nothingBeside refuses every argument that is given except those with the given paths. What only Go knows is not among them.
+func (v *violations) nothingBeside(args any, allowed string, except ...string) {
+	fields := reflect.ValueOf(args)
+	for i := range fields.NumField() {
+		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
+		if path != "-" && !slices.Contains(except, path) && !fields.Field(i).IsZero() {
+			v.state(path, "a value", allowed)
+		}
+	}
+}
+
+func quote(given any) string {
+	if text := reflect.ValueOf(given); text.IsValid() && text.Kind() == reflect.String {
+		return fmt.Sprintf("%q", text.String())
+	}
+	return fmt.Sprint(given)
+}
+
+// withDefault returns value, or def if value is zero.
+func withDefault[T comparable](value, def T) T {
+	var zero T
+	if value == zero {
+		return def
+	}
+	return value
+}

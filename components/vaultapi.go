@@ -1,0 +1,154 @@
+package components
+
+import (
+	"encoding/base64"
+	"fmt"
+	"time"
+
+	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+)
+
+// vaultAPIRetired is when Azure stops serving Key Vault's control plane before 2026-02-01:
+// https://learn.microsoft.com/azure/key-vault/general/migrate-api-version
+var vaultAPIRetired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
+
+// The parameterized package of azure-native v3 that has 2026-02-01. azure-native v2 ends before it, and the SDK of v3 does not reach it.
+const (
+	vaultPackage        = "azure-native_keyvault_v20260201"
+	vaultPackageVersion = "3.28.0"
+	vaultParameter      = `{"module":"keyvault","version":"v20260201"}`
+)
+
+// vaultTypes are the modules whose resources are the same objects in Azure, older ones first.
+var vaultTypes = []string{
+	"azure-native:keyvault", "azure-native:keyvault/v20230201", "azure-native:keyvault/v20230701", "azure-native:keyvault/v20241101",
+	vaultPackage + ":keyvault/v20260201", vaultPackage + ":keyvault",
+}
+
+// vaultAPI speaks one version of Key Vault's control plane. Bodies are the same in both.
+type vaultAPI struct {
+	packageRef string // of the parameterized package; empty for azure-native v2
+}
+
+func newVaultAPI(ctx *pulumi.Context, version VaultAPIVersion) (vaultAPI, error) {
+	if version != VaultAPI20260201 {
+		return vaultAPI{}, nil
+	}
+	registered, err := ctx.RegisterPackage(&pulumirpc.RegisterPackageRequest{
+		Name:    "azure-native",
+		Version: vaultPackageVersion,
+		Parameterization: &pulumirpc.Parameterization{
+			Name:    vaultPackage,
+			Version: vaultPackageVersion,
+			// azure-native decodes base64 itself, on top of what the wire does.
+			Value: []byte(base64.StdEncoding.EncodeToString([]byte(vaultParameter))),
+		},
+	})
+	if err != nil {
+		return vaultAPI{}, fmt.Errorf("registering the package %s of azure-native %s: %w", vaultPackage, vaultPackageVersion, err)
+	}
+	return vaultAPI{packageRef: registered.GetRef()}, nil
+}
+
+func (a vaultAPI) newVault(
+	ctx *pulumi.Context, name string, args *keyvault.VaultArgs, opts ...pulumi.ResourceOption,
+) (*keyvault.Vault, error) {
+	if a.packageRef == "" {
+		return keyvault.NewVault(ctx, name, args, a.aliased("Vault", opts)...)
+	}
+	// As azure-native's SDK does.
+	args.Properties = args.Properties.ToVaultPropertiesOutput().ApplyT(func(p keyvault.VaultProperties) keyvault.VaultProperties {
+		return *p.Defaults()
+	}).(keyvault.VaultPropertiesOutput)
+	vault := &keyvault.Vault{}
+	return vault, a.register(ctx, "Vault", name, args, vault, opts)
+}
+
+func (a vaultAPI) newSecret(
+	ctx *pulumi.Context, name string, args *keyvault.SecretArgs, opts ...pulumi.ResourceOption,
+) (*keyvault.Secret, error) {
+	if a.packageRef == "" {
+		return keyvault.NewSecret(ctx, name, args, a.aliased("Secret", opts)...)
+	}
+	secret := &keyvault.Secret{}
+	return secret, a.register(ctx, "Secret", name, args, secret, opts)
+}
+
+func (a vaultAPI) newKey(
+	ctx *pulumi.Context, name string, args *keyvault.KeyArgs, opts ...pulumi.ResourceOption,
+) (*keyvault.Key, error) {
+	if a.packageRef == "" {
+		return keyvault.NewKey(ctx, name, args, a.aliased("Key", opts)...)
+	}
+	args.Properties = args.Properties.ToKeyPropertiesOutput().ApplyT(func(p keyvault.KeyProperties) keyvault.KeyProperties {
+		return *p.Defaults()
+	}).(keyvault.KeyPropertiesOutput)
+	key := &keyvault.Key{}
+	return key, a.register(ctx, "Key", name, args, key, opts)
+}
+
+func (a vaultAPI) register(
+	ctx *pulumi.Context, kind, name string, args pulumi.Input, resource pulumi.Resource, opts []pulumi.ResourceOption,
+) error {
+	return ctx.RegisterPackageResource(a.token(kind), name, args, resource, a.packageRef, a.aliased(kind, opts)...)
+}
+
+// lookUp asks for a vault that is known by name.
+func (a vaultAPI) lookUp(ctx *pulumi.Context, args *keyvault.LookupVaultArgs, opts ...pulumi.InvokeOption) error {
+	if a.packageRef == "" {
+		_, err := keyvault.LookupVault(ctx, args, opts...)
+		return err
+	}
+	var found keyvault.LookupVaultResult
+	return ctx.InvokePackage(a.token("getVault"), args, &found, a.packageRef, opts...)
+}
+
+// find asks for a vault once its name is known.
+func (a vaultAPI) find(
+	ctx *pulumi.Context, args keyvault.LookupVaultOutputArgs, opts ...pulumi.InvokeOption,
+) keyvault.LookupVaultResultOutput {
+	if a.packageRef == "" {
+		return keyvault.LookupVaultOutput(ctx, args, opts...)
+	}
+	return ctx.InvokeOutput(a.token("getVault"), args, keyvault.LookupVaultResultOutput{}, pulumi.InvokeOutputOptions{
+		PackageRef: a.packageRef, InvokeOptions: opts,
+	}).(keyvault.LookupVaultResultOutput)
+}
+
+// token is a resource's or a function's in the parameterized package.
+func (vaultAPI) token(kind string) string {
+	return vaultPackage + ":keyvault:" + kind
+}
+
+// aliased has a move from one version to another, in either direction, keep what is there.
+func (vaultAPI) aliased(kind string, opts []pulumi.ResourceOption) []pulumi.ResourceOption {
+	var aliases []pulumi.Alias
+	for _, module := range vaultTypes {
+		aliases = append(aliases, pulumi.Alias{Type: pulumi.String(module + ":" + kind)})
+	}
+	return append(opts[:len(opts):len(opts)], pulumi.Aliases(aliases))
+}
+
+// validateAPIVersion refuses a version that Azure no longer serves.
+func (v *violations) validateAPIVersion(version VaultAPIVersion) {
+	version = withDefault(version, VaultAPI20241101)
+	oneOf(v, "apiVersion", version, VaultAPI20241101, VaultAPI20260201)
+	v.check(version != VaultAPI20241101 || now().Before(vaultAPIRetired), "apiVersion", version,
+		fmt.Sprintf("%s; Azure has served no older version since %s", VaultAPI20260201, vaultAPIRetired.Format(time.DateOnly)))
+}
+
+// warnAPIVersion says how a vault outlives the day on which Azure stops serving its version.
+func (c *KeyVaultStack) warnAPIVersion(ctx *pulumi.Context, version VaultAPIVersion) error {
+	if withDefault(version, VaultAPI20241101) != VaultAPI20241101 {
+		return nil
+	}
+	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, after which this vault could not be changed. "+
+		"Set apiVersion to %s: the next update moves to it and replaces nothing.",
+		VaultAPI20241101, vaultAPIRetired.Format(time.DateOnly), VaultAPI20260201)
+	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
+		return fmt.Errorf("warning of the API version: %w", err)
+	}
+	return nil
+}

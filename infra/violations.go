@@ -1,0 +1,80 @@
+package infra
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+// violations collects the mistakes in a stack's configuration.
+type violations []components.Violation
+
+func (v *violations) add(path, given, allowed string) {
+	*v = append(*v, components.Violation{Path: path, Given: given, Allowed: allowed})
+}
+
+// check adds a violation unless ok.
+func (v *violations) check(ok bool, path, given, allowed string) {
+	if !ok {
+		v.add(path, fmt.Sprintf("%q", given), allowed)
+	}
+}
+
+func (v *violations) match(pattern *regexp.Regexp, path, given, allowed string) {
+	v.check(pattern.MatchString(given), path, given, allowed)
+}
+
+// of adds what a component has against its arguments, at the keys that set them.
+func (v *violations) of(err error, keys map[string]string) {
+	v.within("", err, keys)
+}
+
+// within is of for arguments that are set within an item of a list.
+func (v *violations) within(item string, err error, keys map[string]string) {
+	var invalid *components.ValidationError
+	if !errors.As(err, &invalid) {
+		return
+	}
+	for _, one := range invalid.Violations {
+		for argument, key := range keys {
+			if covers(argument, one.Path) {
+				one.Path = key + strings.TrimPrefix(one.Path, argument)
+				break
+			}
+		}
+		if item != "" {
+			one.Path = item + "." + one.Path
+		}
+		*v = append(*v, one)
+	}
+}
+
+// distinct are the violations without those that two components report of one value.
+func (v violations) distinct() violations {
+	var list violations
+	for _, one := range v {
+		if !slices.Contains(list, one) {
+			list = append(list, one)
+		}
+	}
+	return list
+}
+
+// unreported are the violations about values that could be read; a value that could not has been reported already.
+func unreported(reported, found violations) violations {
+	return slices.DeleteFunc(found, func(v components.Violation) bool {
+		return slices.ContainsFunc(reported, func(r components.Violation) bool {
+			return covers(r.Path, v.Path) || covers(v.Path, r.Path)
+		})
+	})
+}
+
+// covers reports whether the inner path is the outer one or lies in it.
+func covers(outer, inner string) bool {
+	rest, ok := strings.CutPrefix(inner, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}

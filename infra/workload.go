@@ -1,0 +1,118 @@
+package infra
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+// Workload is who some pods are in Azure and in the cluster, and what they mount.
+type Workload struct {
+	Name               string                          `pulumi:"name"`
+	Namespace          string                          `pulumi:"namespace"`
+	ExistingNamespace  bool                            `pulumi:"existingNamespace"`
+	PodSecurity        components.PodSecurity          `pulumi:"podSecurity"`
+	Labels             map[string]string               `pulumi:"labels"`
+	ServiceAccounts    []components.ServiceAccountArgs `pulumi:"serviceAccounts"`
+	ExistingIdentityID string                          `pulumi:"existingIdentityId"`
+	ClassName          string                          `pulumi:"className"`
+	Objects            []components.ObjectArgs         `pulumi:"mount"`
+	Access             components.Access               `pulumi:"access"`
+	SyncSecrets        []components.SyncSecretArgs     `pulumi:"syncSecrets"`
+	TestPod            *components.TestPodArgs         `pulumi:"testPod"`
+	Probe              *components.ProbeArgs           `pulumi:"probe"`
+
+	cfg *Config
+	// first is set for the first of the list, which was the only one before there was a list.
+	first bool
+}
+
+func (w *Workload) complete(cfg *Config, i int) {
+	w.cfg, w.first = cfg, i == 0
+}
+
+// Was returns the option of what had a name of its own before there was a list of workloads.
+func (w *Workload) Was(name string) pulumi.ResourceOption {
+	taken := slices.ContainsFunc(w.cfg.Workloads, func(other Workload) bool { return other.Name == name || other.Name+"-mount" == name })
+	if !w.first || taken {
+		return pulumi.Aliases(nil)
+	}
+	return pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(name)}})
+}
+
+// Identity completes the identity's arguments with what is configured.
+func (w *Workload) Identity(s *Surroundings, args components.WorkloadIdentityArgs) *components.WorkloadIdentityArgs {
+	if w.ExistingIdentityID != "" {
+		args.ExistingIdentityID = pulumi.String(w.ExistingIdentityID)
+	} else {
+		args.ResourceGroupName = s.ResourceGroupName
+		args.Location = pulumi.String(w.cfg.Location)
+		args.Tags = w.cfg.allTags
+	}
+	args.Namespace = w.Namespace
+	if !w.ExistingNamespace {
+		args.CreateNamespace, args.PodSecurity = true, w.PodSecurity
+	}
+	args.Labels = w.Labels
+	args.ServiceAccounts = w.ServiceAccounts
+	return &args
+}
+
+// Mount completes the mount's arguments with what is configured. Of the versions it takes those of the secrets that are mounted.
+func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.StringMapOutput) *components.SecretMountArgs {
+	args.Namespace = w.Namespace
+	args.Labels = w.Labels
+	args.ClassName = w.ClassName
+	args.Objects = w.Objects
+	args.Access = w.Access
+	args.SyncSecrets = w.SyncSecrets
+	args.CloudName = w.cfg.CloudName
+	args.TestPod = w.TestPod
+	args.Probe = w.Probe
+	mounted := pulumi.StringMap{}
+	for _, secret := range w.cfg.Secrets {
+		if slices.ContainsFunc(w.Objects, func(o components.ObjectArgs) bool {
+			return o.Type == components.ObjectSecret && strings.EqualFold(o.Name, secret.Name)
+		}) {
+			mounted[secret.Name] = versions.MapIndex(pulumi.String(secret.Name))
+		}
+	}
+	args.Versions = mounted
+	return &args
+}
+
+// testPodName is the name of the workload's test pod; empty without one.
+func (w *Workload) testPodName() string {
+	if w.TestPod == nil {
+		return ""
+	}
+	return cmp.Or(w.TestPod.Name, components.DefaultTestPodName)
+}
+
+// probeName is the name of the workload's probe; empty without one.
+func (w *Workload) probeName() string {
+	if w.Probe == nil {
+		return ""
+	}
+	return cmp.Or(w.Probe.Name, components.DefaultProbeName)
+}
+
+// readSecretCommand shows the first secret that the test pod has mounted, or the first object if there is no secret; empty without the pod.
+func (w *Workload) readSecretCommand() string {
+	if w.TestPod == nil {
+		return ""
+	}
+	file := w.Objects[0].FileName()
+	for _, o := range w.Objects {
+		if o.Type == components.ObjectSecret {
+			file = o.FileName()
+			break
+		}
+	}
+	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", w.Namespace, w.testPodName(), components.TestPodMountPath, file)
+}

@@ -1,0 +1,63 @@
+package plugin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// These bound the creation of a secret or key whose name a soft-deleted one may still have, as in azure-native v3: how
+// long it goes on, and after how many conflicts in a row without such an object it gives up. A deletion takes a while
+// to show.
+const (
+	recoveryLimit  = 3 * time.Minute
+	recoveryMisses = 6
+)
+
+// recovery recovers the soft-deleted object with a resource's name and reports whether there was one.
+type recovery func(context.Context) (found bool, err error)
+
+// recovery returns nil where the plugin recovers nothing: for v2, and for what ARM can delete.
+func (p *azureNative) recovery(rt *resourceType, id string) (recovery, error) {
+	if p.version != Version3 || rt.dataPlane == nil {
+		return nil, nil
+	}
+	parameters, err := rt.parseID(id)
+	return func(ctx context.Context) (bool, error) { return rt.dataPlane.recover(ctx, p, parameters) }, err
+}
+
+// put sends a body, again after each conflict that w.recover may resolve. The results are those of armClient.put.
+func (p *azureNative) put(ctx context.Context, w write, body map[string]any) (accepted map[string]any, err error) {
+	start, misses := time.Now(), 0
+	for delay := firstPoll; ; delay = min(delay*3/2, lastPoll) {
+		accepted, err = p.arm.put(ctx, w.id, w.apiVersion, body)
+		if accepted != nil || w.recover == nil || !isConflict(err) || time.Since(start) > recoveryLimit {
+			return accepted, err
+		}
+		found, failure := w.recover(ctx)
+		if failure != nil {
+			return nil, errors.Join(err, fmt.Errorf("recovering the deleted object of that name: %w", failure))
+		}
+		if found {
+			misses = 0
+		} else if misses++; misses == recoveryMisses {
+			return nil, err
+		}
+		if paused := pause(ctx, delay); paused != nil {
+			return nil, errors.Join(err, paused)
+		}
+	}
+}
+
+// pause waits for a time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
