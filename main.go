@@ -40,7 +40,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		identity, err := components.NewWorkloadIdentity(ctx, w.Name, w.Identity(around, components.WorkloadIdentityArgs{
 			Cluster:   aks.Cluster,
 			IssuerURL: aks.IssuerURL,
-		}), w.Was("workload"))
+		}), w.IdentityWas())
 		if err != nil {
 			return err
 		}
@@ -52,7 +52,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 			PrincipalID:        identity.PrincipalID,
 			Cluster:            identity.Cluster,
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-		}, vault.SecretVersions), w.Was("mount"))
+		}, vault.SecretVersions), w.MountWas())
 		if err != nil {
 			return err
 		}

@@ -107,6 +107,22 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 	}
 }
 
+// What a workload was called before keeps all that it has: by its former name, and the first one by the names of before the list.
+func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
+	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[1]["formerName"] = "invoices" }))
+	for name, want := range map[string][]string{
+		"api": {"workload"}, "api-mount": {"mount"}, "billing": {"invoices"}, "billing-mount": {"invoices-mount"},
+	} {
+		var got []string
+		for _, alias := range e.Get(t, name).RPC.GetAliases() {
+			got = append(got, alias.GetSpec().GetName())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%s was %v, want %v", name, got, want)
+		}
+	}
+}
+
 func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
 	outputs := runStack(t, "dev", false, workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
 	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(got, want) {

@@ -184,6 +184,8 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 		paths  []string
 	}{
 		{"no name", object{"name": ""}, []string{"name"}},
+		{"a former name that another has", object{"formerName": "first"}, []string{"formerName"}},
+		{"a former name that is none", object{"formerName": "A"}, []string{"formerName"}},
 		{"a name of two", object{"name": "first"}, []string{"name"}},
 		{"a namespace", object{"namespace": "NS"}, []string{"namespace"}},
 		{"no namespace", object{"namespace": ""}, []string{"namespace"}},

@@ -14,6 +14,7 @@ import (
 // Workload is who some pods are in Azure and in the cluster, and what they mount.
 type Workload struct {
 	Name               string                          `pulumi:"name"`
+	FormerName         string                          `pulumi:"formerName"`
 	Namespace          string                          `pulumi:"namespace"`
 	ExistingNamespace  bool                            `pulumi:"existingNamespace"`
 	PodSecurity        components.PodSecurity          `pulumi:"podSecurity"`
@@ -36,13 +37,28 @@ func (w *Workload) complete(cfg *Config, i int) {
 	w.cfg, w.first = cfg, i == 0
 }
 
-// Was returns the option of what had a name of its own before there was a list of workloads.
-func (w *Workload) Was(name string) pulumi.ResourceOption {
-	taken := slices.ContainsFunc(w.cfg.Workloads, func(other Workload) bool { return other.Name == name || other.Name+"-mount" == name })
-	if !w.first || taken {
-		return pulumi.Aliases(nil)
+// Identity and mount of the only workload there was before there was a list, in Pulumi.
+const (
+	onlyIdentity = "workload"
+	onlyMount    = "mount"
+)
+
+// IdentityWas returns the option of the identity's component, which had other names before.
+func (w *Workload) IdentityWas() pulumi.ResourceOption { return w.was(onlyIdentity, "") }
+
+// MountWas returns the option of the mount's component, which had other names before.
+func (w *Workload) MountWas() pulumi.ResourceOption { return w.was(onlyMount, "-mount") }
+
+func (w *Workload) was(only, suffix string) pulumi.ResourceOption {
+	var aliases []pulumi.Alias
+	if w.FormerName != "" {
+		aliases = append(aliases, pulumi.Alias{Name: pulumi.String(w.FormerName + suffix)})
 	}
-	return pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(name)}})
+	taken := slices.ContainsFunc(w.cfg.Workloads, func(other Workload) bool { return other.Name+suffix == only })
+	if w.first && !taken {
+		aliases = append(aliases, pulumi.Alias{Name: pulumi.String(only)})
+	}
+	return pulumi.Aliases(aliases)
 }
 
 // Identity completes the identity's arguments with what is configured.

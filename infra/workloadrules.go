@@ -19,6 +19,10 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 		w, at := &cfg.Workloads[i], fmt.Sprintf("workloads[%d]", i)
 		w.complete(cfg, i)
 		v.match(workloadName, at+".name", w.Name, "1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+		if w.FormerName != "" {
+			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
+				"the name that the workload had before, which no workload has now")
+		}
 		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(), map[string]string{"namespaceLabels": "labels"})
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
@@ -31,6 +35,11 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 		v = append(v, cfg.validateDeclared(at, w.Objects)...)
 	}
 	return append(v.distinct(), cfg.validateClaims()...)
+}
+
+// has reports whether a workload has the name.
+func (cfg *Config) has(name string) bool {
+	return slices.ContainsFunc(cfg.Workloads, func(w Workload) bool { return w.Name == name })
 }
 
 // mountRules are the mount's arguments as far as they are known before there is a vault.

@@ -101,7 +101,7 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 // may follow; the volume is added once.
 //
 // Only the spec itself is changed, none of its lists, which the caller may share among specs; and nothing if there is an error.
-// The error is [violations]: a path that is not absolute or that a container has already, a container that is not there, a volume
+// The error is a [components.ValidationError]: a path that is not absolute or that a container has already, a container that is not there, a volume
 // of the same name that is not this mount's. Containers, volumes and mounts that are outputs cannot be added to, since what is
 // in them is not known yet: use [Volume] and [VolumeMount] there.
 func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
