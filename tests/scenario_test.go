@@ -306,14 +306,14 @@ func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 		for _, one := range add(list(group["id"].(string)+"/resources", "2022-09-01")) {
 			switch id := one["id"].(string); strings.ToLower(one["type"].(string)) {
 			case "microsoft.keyvault/vaults":
-				add(list(id+"/secrets", "2023-02-01"))
-				add(list(id+"/keys", "2023-02-01"))
+				add(list(id+"/secrets", "2026-02-01"))
+				add(list(id+"/keys", "2026-02-01"))
 			case "microsoft.managedidentity/userassignedidentities":
 				add(list(id+"/federatedIdentityCredentials", "2023-01-31"))
 			}
 		}
 	}
-	add(list(subscription+"/providers/Microsoft.KeyVault/deletedVaults", "2023-02-01"))
+	add(list(subscription+"/providers/Microsoft.KeyVault/deletedVaults", "2026-02-01"))
 	assignments := list(subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01")
 	owner := ""
 	property := func(a map[string]any, name string) string { return a["properties"].(map[string]any)[name].(string) }
