@@ -98,10 +98,6 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 			t.Errorf("%s is %v, want %s", name, got, want)
 		}
 	}
-	csi := api["volume"].ObjectValue()["csi"].ObjectValue()
-	if got := csi["volumeAttributes"].ObjectValue()["secretProviderClass"]; got != resource.NewProperty("keyvault-secrets") {
-		t.Errorf("the volume is of the class %v", got)
-	}
 	if _, ok := api["readSecretCommand"]; ok {
 		t.Error("there is a command for a pod that does not exist")
 	}

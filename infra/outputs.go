@@ -21,10 +21,6 @@ func (o *Outputs) Add(w Workload, identity *components.WorkloadIdentity, mount *
 		"namespace":           identity.Namespace,
 		"serviceAccounts":     identity.ServiceAccounts,
 		"secretProviderClass": mount.SecretProviderClass,
-		"syncedSecrets":       mount.SyncedSecrets,
-		"volume":              mount.Volume,
-		"podLabels":           mount.PodLabels,
-		"podAnnotations":      mount.PodAnnotations,
 	}
 	if command := w.readSecretCommand(); command != "" {
 		outputs["readSecretCommand"] = pulumi.String(command)
