@@ -16,8 +16,8 @@ func main() {
 	)
 }
 
-// program is the whole system. The vault, the cluster and the identities do not wait for each other; a mount's roles wait
-// for vault and identity, and what it has in the cluster for all three.
+// program is the whole system. The vault, the cluster and the identities do not wait for each other; a mount's roles
+// wait for vault and identity, and what it has in the cluster for all three.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := infra.LoadConfig(ctx, config)
 	if err != nil {

@@ -103,7 +103,8 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 	}
 }
 
-// What a workload was called before keeps all that it has: by its former name, and the first one by the names of before the list.
+// What a workload was called before keeps all that it has: by its former name, and the first one by the names of before
+// the list.
 func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[1]["formerName"] = "invoices" }))
 	for name, want := range map[string][]string{
@@ -174,7 +175,8 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
-// What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure honours it.
+// What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure
+// honours it.
 func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
 	early := []string{"keyvault-demo-identity", "keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-mount-role-key-my-key"}
 	var all sync.WaitGroup

@@ -10,7 +10,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// sent is what a resource of the prod stack has to be registered with: a value at a path, or one that a function accepts, or nil for none.
+// sent is what a resource of the prod stack has to be registered with: a value at a path, or one that a function
+// accepts, or nil for none.
 type sent struct {
 	resource, path string
 	want           any
@@ -35,8 +36,8 @@ var (
 	}
 )
 
-// TestProdHoldsToTheReviewersRules has a row for each rule that reviewers hold a vault, its objects and a cluster to, with its ids in
-// Checkov (CKV_*) and PSRule for Azure. What prod does otherwise is said, and why, in Pulumi.prod.yaml.
+// TestProdHoldsToTheReviewersRules has a row for each rule that reviewers hold a vault, its objects and a cluster to,
+// with its ids in Checkov (CKV_*) and PSRule for Azure. What prod does otherwise is said, and why, in Pulumi.prod.yaml.
 func TestProdHoldsToTheReviewersRules(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	const (

@@ -29,131 +29,137 @@ var (
 type AksWithCsiArgs struct {
 	// ResourceGroupName is the resource group that holds the cluster.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
-	// Location of the cluster, such as eastus. Defaults to the provider's location, or the resource group's. A change replaces the
-	// cluster.
+	// Location of the cluster, such as eastus. Defaults to the provider's location, or the resource group's. A change
+	// replaces the cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// Tags of the cluster and its node pools. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Defaults to a new cluster.
+	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Defaults to a new
+	// cluster.
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 
-	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Defaults to a name that Pulumi
-	// makes. A change replaces the cluster.
+	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Defaults to a name
+	// that Pulumi makes. A change replaces the cluster.
 	ClusterName string `pulumi:"clusterName,optional"`
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
-	// last. Defaults to the cluster's name, or the component's where Pulumi names the cluster. A change replaces the cluster.
+	// last. Defaults to the cluster's name, or the component's where Pulumi names the cluster. A change replaces the
+	// cluster.
 	DNSPrefix string `pulumi:"dnsPrefix,optional"`
-	// NodeResourceGroup is the name of the resource group that AKS makes for the nodes and what belongs to them: 1-80 letters, digits,
-	// underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
-	// (https://learn.microsoft.com/azure/aks/faq). Defaults to MC_ and the names of ResourceGroupName, the cluster and its location with
-	// underscores between, which must be no longer either, see [DefaultNodeResourceGroup]. A change replaces the cluster.
+	// NodeResourceGroup is the name of the resource group that AKS makes for the nodes and what belongs to them: 1-80
+	// letters, digits, underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
+	// (https://learn.microsoft.com/azure/aks/faq). Defaults to MC_ and the names of ResourceGroupName, the cluster and its
+	// location with underscores between, which must be no longer either, see [DefaultNodeResourceGroup]. A change replaces
+	// the cluster.
 	NodeResourceGroup string `pulumi:"nodeResourceGroup,optional"`
 	// Tier is Free, Standard or Premium. Defaults to Free, which is for development.
 	// Standard comes with an uptime SLA; Premium adds long-term support and switches it on
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers).
 	Tier ClusterTier `pulumi:"tier,optional"`
-	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or 1.34.1.
-	// The upgrade channels rapid and stable choose it alone, and patch takes one without patch. It is sent with NodePools, but not
-	// with the system pool, whose version is AKS' choice: in the cluster's body AKS takes the versions of all pools or of none
-	// (https://github.com/Azure/azure-cli/issues/22807). Defaults to AKS' choice.
+	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or
+	// 1.34.1. The upgrade channels rapid and stable choose it alone, and patch takes one without patch. It is sent with
+	// NodePools, but not with the system pool, whose version is AKS' choice: in the cluster's body AKS takes the versions
+	// of all pools or of none (https://github.com/Azure/azure-cli/issues/22807). Defaults to AKS' choice.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
 	// UpgradeChannel is what AKS upgrades by itself. Defaults to none, which is for development.
 	// The others are rapid, stable (one minor version behind), patch and node-image
 	// (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
 	UpgradeChannel UpgradeChannel `pulumi:"upgradeChannel,optional"`
-	// NodeOSUpgradeChannel is how nodes get security updates: None, Unmanaged (by the system itself), SecurityPatch or NodeImage
-	// (https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image). Defaults to NodeImage, as in Azure.
+	// NodeOSUpgradeChannel is how nodes get security updates: None, Unmanaged (by the system itself), SecurityPatch or
+	// NodeImage (https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image). Defaults to NodeImage, as in Azure.
 	NodeOSUpgradeChannel NodeOSUpgradeChannel `pulumi:"nodeOsUpgradeChannel,optional"`
 	// Maintenance says when. Defaults to any time.
 	Maintenance *MaintenanceArgs `pulumi:"maintenance,optional"`
 
-	// Subnets are the ARM ids of the subnets that pools are in, by names of the caller's choice, each a DNS label. All are in one virtual
-	// network. The control plane is given a role on each that a pool is in, unless IdentityID is given; so one subnet has one name.
-	// Defaults to none: AKS makes a network.
+	// Subnets are the ARM ids of the subnets that pools are in, by names of the caller's choice, each a DNS label. All are
+	// in one virtual network. The control plane is given a role on each that a pool is in, unless IdentityID is given; so
+	// one subnet has one name. Defaults to none: AKS makes a network.
 	Subnets map[string]pulumi.StringInput `pulumi:"subnets,optional"`
 	// SystemPool runs what AKS needs. Defaults to one Standard_D2s_v5, which is for development.
 	// Workloads run there too unless CriticalAddonsOnly is set.
 	SystemPool *NodePoolArgs `pulumi:"systemPool,optional"`
-	// NodePools are further pools for workloads, created and changed one after another. The Kubernetes provider is usable when all
-	// of them exist. Defaults to none.
+	// NodePools are further pools for workloads, created and changed one after another. The Kubernetes provider is usable
+	// when all of them exist. Defaults to none.
 	NodePools []NodePoolArgs `pulumi:"nodePools,optional"`
 
-	// Entra has the API's users sign in with Entra ID. Defaults to the cluster's own certificates, which is for development.
-	// Azure cannot take it back.
+	// Entra has the API's users sign in with Entra ID. Defaults to the cluster's own certificates, which is for
+	// development. Azure cannot take it back.
 	Entra *EntraArgs `pulumi:"entra,optional"`
 	// DisableLocalAccounts leaves Entra ID as the only way to sign in. Defaults to false, which is for development.
 	// It takes Entra, as AKS demands from Kubernetes 1.25 on
 	// (https://learn.microsoft.com/azure/aks/manage-local-accounts-managed-azure-ad).
 	DisableLocalAccounts bool `pulumi:"disableLocalAccounts,optional"`
-	// IdentityID is the ARM id of a user-assigned identity for the control plane, which needs Network Contributor on the pools'
-	// subnets, and Reader on the disk encryption set. Defaults to one that is made, with these roles, where there are Subnets or a
-	// DiskEncryptionSetID; else to one that Azure makes.
+	// IdentityID is the ARM id of a user-assigned identity for the control plane, which needs Network Contributor on the
+	// pools' subnets, and Reader on the disk encryption set. Defaults to one that is made, with these roles, where there
+	// are Subnets or a DiskEncryptionSetID; else to one that Azure makes.
 	IdentityID pulumi.StringInput `pulumi:"identityId,optional"`
 
 	// APIServer restricts who reaches the API server. Defaults to everybody, which is for development.
 	APIServer *APIServerArgs `pulumi:"apiServer,optional"`
 	// NetworkPolicy is what enforces NetworkPolicy objects. Defaults to none, which is for development.
-	// The others are azure, and cilium with its data plane. A change replaces the cluster, as azure-native does on any change of
-	// the network.
+	// The others are azure, and cilium with its data plane. A change replaces the cluster, as azure-native does on any
+	// change of the network.
 	NetworkPolicy NetworkPolicy `pulumi:"networkPolicy,optional"`
-	// OutboundType is how nodes reach the internet: loadBalancer; managedNATGateway, only without subnets; or userDefinedRouting,
-	// userAssignedNATGateway, which the subnets must have (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to
-	// loadBalancer. A change replaces the cluster.
+	// OutboundType is how nodes reach the internet: loadBalancer; managedNATGateway, only without subnets; or
+	// userDefinedRouting, userAssignedNATGateway, which the subnets must have
+	// (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to loadBalancer. A change replaces the
+	// cluster.
 	OutboundType OutboundType `pulumi:"outboundType,optional"`
-	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen outside of
-	// the cluster. Defaults to 10.244.0.0/16. A change replaces the cluster.
+	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen
+	// outside of the cluster. Defaults to 10.244.0.0/16. A change replaces the cluster.
 	PodCIDR string `pulumi:"podCidr,optional"`
-	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28. Defaults to 10.0.0.0/16. A change replaces the cluster.
+	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28. Defaults to 10.0.0.0/16. A change replaces the
+	// cluster.
 	ServiceCIDR string `pulumi:"serviceCidr,optional"`
-	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Defaults to the tenth. A change replaces
-	// the cluster.
+	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Defaults to the tenth. A
+	// change replaces the cluster.
 	DNSServiceIP string `pulumi:"dnsServiceIp,optional"`
 
-	// RotationPollInterval is how often the add-on looks for new versions of what pods have mounted: a duration of at least 1s,
-	// such as 30s or 2m. Every look is one request to Key Vault for each object of each pod. Defaults to 2m.
+	// RotationPollInterval is how often the add-on looks for new versions of what pods have mounted: a duration of at
+	// least 1s, such as 30s or 2m. Every look is one request to Key Vault for each object of each pod. Defaults to 2m.
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
 	// AzurePolicy holds the cluster to policies assigned in Azure. Defaults to false, which is for development.
 	AzurePolicy bool `pulumi:"azurePolicy,optional"`
-	// LogAnalyticsWorkspaceID is the workspace that takes the control plane's logs. Defaults to none, which is for development.
-	// It is an ARM id. The logs are kube-audit-admin, guard, cluster-autoscaler, kube-apiserver, kube-controller-manager and
-	// kube-scheduler; metrics go there too.
+	// LogAnalyticsWorkspaceID is the workspace that takes the control plane's logs. Defaults to none, which is for
+	// development. It is an ARM id. The logs are kube-audit-admin, guard, cluster-autoscaler, kube-apiserver,
+	// kube-controller-manager and kube-scheduler; metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
-	// ContainerInsights sends the containers' logs and metrics to the workspace. Defaults to false, which is for development.
-	// It is the add-on, with an identity and no key, and the data collection rule that it follows. It takes
+	// ContainerInsights sends the containers' logs and metrics to the workspace. Defaults to false, which is for
+	// development. It is the add-on, with an identity and no key, and the data collection rule that it follows. It takes
 	// LogAnalyticsWorkspaceID, of a workspace in the cluster's region, or in one that Azure allows for it
 	// (https://learn.microsoft.com/azure/azure-monitor/containers/container-insights-region-mapping).
 	ContainerInsights bool `pulumi:"containerInsights,optional"`
 	// Defender switches on Microsoft Defender's sensor on the nodes. Defaults to false, which is for development.
 	// It takes LogAnalyticsWorkspaceID.
 	Defender bool `pulumi:"defender,optional"`
-	// ImageCleanerHours is how often unused vulnerable images are removed, in hours. Defaults to never, which is for development.
-	// Allowed are 24-2160.
+	// ImageCleanerHours is how often unused vulnerable images are removed, in hours. Defaults to never, which is for
+	// development. Allowed are 24-2160.
 	ImageCleanerHours int `pulumi:"imageCleanerHours,optional"`
-	// DiskEncryptionSetID is the ARM id of a disk encryption set whose key encrypts the nodes' disks, in the cluster's location; its key is
-	// in a vault with purge protection, where the set's own identity is Key Vault Crypto Service Encryption User
-	// (https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys). Defaults to a key of Azure's. A change replaces the
-	// cluster.
+	// DiskEncryptionSetID is the ARM id of a disk encryption set whose key encrypts the nodes' disks, in the cluster's
+	// location; its key is in a vault with purge protection, where the set's own identity is Key Vault Crypto Service
+	// Encryption User (https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys). Defaults to a key of
+	// Azure's. A change replaces the cluster.
 	DiskEncryptionSetID pulumi.StringInput `pulumi:"diskEncryptionSetId,optional"`
 
 	// Lock puts a CanNotDelete lock on the cluster. Defaults to false, which is for development.
-	// While it is there, Azure refuses to delete the cluster and what Azure Resource Manager keeps on it, such as its pools and role
-	// assignments; so take it off, in an update of its own, before a pool is removed or replaced or the stack is destroyed. It does
-	// not keep anybody from deleting what is in the cluster.
+	// While it is there, Azure refuses to delete the cluster and what Azure Resource Manager keeps on it, such as its
+	// pools and role assignments; so take it off, in an update of its own, before a pool is removed or replaced or the
+	// stack is destroyed. It does not keep anybody from deleting what is in the cluster.
 	Lock bool `pulumi:"lock,optional"`
 	// Protect has Pulumi refuse to delete or replace the cluster. Defaults to false, which is for development.
 	// A component that is itself protected stays so.
 	Protect bool `pulumi:"protect,optional"`
 }
 
-// AksWithCsi is a cluster on which pods can mount what a Key Vault holds: with the Azure Key Vault provider for the Secrets Store
-// CSI driver, rotation, an OIDC issuer and workload identity.
+// AksWithCsi is a cluster on which pods can mount what a Key Vault holds: with the Azure Key Vault provider for the
+// Secrets Store CSI driver, rotation, an OIDC issuer and workload identity.
 type AksWithCsi struct {
 	pulumi.ResourceState
 
 	// ManagedCluster is the cluster itself, nil for an existing one.
 	ManagedCluster *containerservice.ManagedCluster
-	// Cluster is what [WorkloadIdentityArgs] and [SecretMountArgs] take, and gives the option of other objects in the cluster.
+	// Cluster is what [WorkloadIdentityArgs] and [SecretMountArgs] take, and gives the option of other objects in the
+	// cluster.
 	Cluster Cluster
 
 	// ClusterID is the cluster's ARM id.
@@ -172,15 +178,16 @@ type AksWithCsi struct {
 	KubeletIdentityID pulumi.StringOutput `pulumi:"kubeletIdentityId"`
 	// KubeletClientID is what the nodes' identity signs in as. Empty where a kubeconfig was given.
 	KubeletClientID pulumi.StringOutput `pulumi:"kubeletClientId"`
-	// KubeletPrincipalID is what roles of the nodes' identity are assigned to, such as AcrPull. Empty where a kubeconfig was given.
+	// KubeletPrincipalID is what roles of the nodes' identity are assigned to, such as AcrPull. Empty where a kubeconfig
+	// was given.
 	KubeletPrincipalID pulumi.StringOutput `pulumi:"kubeletPrincipalId"`
-	// OutboundIPs are the addresses from which the cluster's own load balancer or NAT gateway reaches the internet, as far as the
-	// program may read them. Empty where the nodes leave by a way that AKS does not manage.
+	// OutboundIPs are the addresses from which the cluster's own load balancer or NAT gateway reaches the internet, as far
+	// as the program may read them. Empty where the nodes leave by a way that AKS does not manage.
 	OutboundIPs pulumi.StringArrayOutput `pulumi:"outboundIps"`
 }
 
-// NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns a [ValidationError] before anything is registered if
-// arguments are invalid.
+// NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns a [ValidationError] before anything is
+// registered if arguments are invalid.
 func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts ...pulumi.ResourceOption) (*AksWithCsi, error) {
 	if args == nil {
 		args = &AksWithCsiArgs{}
@@ -216,8 +223,8 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 			return nil, err
 		}
 	}
-	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not replace what is in
-	// the cluster.
+	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
+	// replace what is in the cluster.
 	err := newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c), pulumi.DependsOn(pools))
 	if err != nil {
 		return nil, err
@@ -235,7 +242,8 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	return c, nil
 }
 
-// createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system pool.
+// createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system
+// pool.
 func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
 	self, err := c.newControlPlane(ctx, name, args)
 	if err != nil {
@@ -248,8 +256,8 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	c.ManagedCluster = cluster
 	c.ClusterID = cluster.ID().ToStringOutput()
 	c.ClusterName = cluster.Name
-	// The cluster's own outputs would not be known in the preview of an update of it, and a Kubernetes provider whose identifier is
-	// unknown has everything in the cluster planned to be replaced.
+	// The cluster's own outputs would not be known in the preview of an update of it, and a Kubernetes provider whose
+	// identifier is unknown has everything in the cluster planned to be replaced.
 	c.describe(ctx, containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
 		ResourceGroupName: args.ResourceGroupName, ResourceName: cluster.Name,
 	}, pulumi.Parent(c)))
@@ -330,8 +338,8 @@ func (c *AksWithCsi) newCluster(
 	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
 }
 
-// DefaultNodeResourceGroup is the name that AKS gives the resource group of a cluster's nodes. AKS refuses a cluster for which it would
-// be longer than 80 characters; [AksWithCsiArgs.NodeResourceGroup] is the way out.
+// DefaultNodeResourceGroup is the name that AKS gives the resource group of a cluster's nodes. AKS refuses a cluster
+// for which it would be longer than 80 characters; [AksWithCsiArgs.NodeResourceGroup] is the way out.
 func DefaultNodeResourceGroup(resourceGroup, cluster, location string) string {
 	return "MC_" + resourceGroup + "_" + cluster + "_" + location
 }
@@ -343,8 +351,8 @@ func (args *AksWithCsiArgs) dnsPrefix(component string) string {
 	return withDefault(args.DNSPrefix, withDefault(args.ClusterName, component))
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
-// missing.
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
+// resources give may be missing.
 func (args *AksWithCsiArgs) Validate() error {
 	return args.validate().err()
 }
@@ -378,7 +386,8 @@ func (args *AksWithCsiArgs) validate() violations {
 	return v
 }
 
-// requiredForCluster checks what depends on the component's name, and that no Input is missing which the cluster cannot do without.
+// requiredForCluster checks what depends on the component's name, and that no Input is missing which the cluster cannot
+// do without.
 func (v *violations) requiredForCluster(name string, args *AksWithCsiArgs) {
 	if args.ExistingCluster != nil {
 		v.requiredForExisting(args.ExistingCluster)

@@ -2,7 +2,8 @@ package components
 
 import "regexp"
 
-// ARM ids of what the components know by id. Each captures the subscription's id, the resource group and the resource's name.
+// ARM ids of what the components know by id. Each captures the subscription's id, the resource group and the resource's
+// name.
 var (
 	vaultID         = armID(`Microsoft\.KeyVault/vaults`)
 	clusterID       = armID(`Microsoft\.ContainerService/managedClusters`)

@@ -9,32 +9,33 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Cluster is a cluster as the components take it that create objects in it, and as [AksWithCsi.Cluster] hands it out. Only the objects wait
-// for the cluster: what a component has in Azure does not.
+// Cluster is a cluster as the components take it that create objects in it, and as [AksWithCsi.Cluster] hands it out.
+// Only the objects wait for the cluster: what a component has in Azure does not.
 //
-// The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a parent's). Pulumi
-// has the whole component wait for that provider, and so for the cluster.
+// The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a
+// parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
 type Cluster struct {
 	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
 	Provider pulumi.ProviderResource
-	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves the objects to
-	// go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot delete them, since it has
-	// closed the provider (https://github.com/pulumi/pulumi/issues/14650). Defaults to the provider of a cluster that
-	// [AksWithCsi] creates, and otherwise to none: a cluster that something else manages keeps what nobody deletes.
+	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
+	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot
+	// delete them, since it has closed the provider (https://github.com/pulumi/pulumi/issues/14650). Defaults to the
+	// provider of a cluster that [AksWithCsi] creates, and otherwise to none: a cluster that something else manages keeps
+	// what nobody deletes.
 	DeletedWith pulumi.Resource
 
 	after []pulumi.Resource // what the objects wait for
 }
 
-// After returns the cluster once the resources exist, such as a namespace of the program's own: objects are created after them and deleted
-// before them.
+// After returns the cluster once the resources exist, such as a namespace of the program's own: objects are created
+// after them and deleted before them.
 func (c Cluster) After(resources ...pulumi.Resource) Cluster {
 	c.after = append(slices.Clip(c.after), resources...)
 	return c
 }
 
-// Option returns the option of a Kubernetes object that the program itself creates in the cluster. A remote component, such as a Helm v4
-// Chart, takes pulumi.Provider with the cluster's Provider instead.
+// Option returns the option of a Kubernetes object that the program itself creates in the cluster. A remote component,
+// such as a Helm v4 Chart, takes pulumi.Provider with the cluster's Provider instead.
 func (c Cluster) Option() pulumi.ResourceOption {
 	return pulumi.Composite(c.options()...)
 }
@@ -68,8 +69,9 @@ type Provider struct {
 	honoured pulumi.ResourceOption // of objects that the cluster may refuse for want of a late role; else nil
 }
 
-// newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps it, and what is in the
-// cluster stays; a cluster that replaces another changes it, and what was in the other is created again.
+// newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps
+// it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
+// created again.
 func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider, opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
 		"kubeconfig":            kubeconfig,
@@ -91,8 +93,8 @@ type objects struct {
 	options []pulumi.ResourceOption // of each
 }
 
-// placeObjects decides where a component's objects go. Without a provider they would go wherever the machine's kubeconfig points at, so that
-// is an error.
+// placeObjects decides where a component's objects go. Without a provider they would go wherever the machine's
+// kubeconfig points at, so that is an error.
 func placeObjects(ctx *pulumi.Context, name string, component withProviders, cluster Cluster) (objects, error) {
 	if cluster.Provider == nil {
 		if cluster.Provider = component.GetProvider("kubernetes:core/v1:Namespace"); cluster.Provider == nil {
@@ -116,7 +118,8 @@ type withProviders interface {
 	GetProvider(token string) pulumi.ProviderResource
 }
 
-// object is a Kubernetes object. It is registered without the Kubernetes SDK's types, which would triple what an importer compiles.
+// object is a Kubernetes object. It is registered without the Kubernetes SDK's types, which would triple what an
+// importer compiles.
 type object struct {
 	pulumi.CustomResourceState
 
@@ -160,7 +163,8 @@ func (m metadata) input() pulumi.Map {
 	return input
 }
 
-// add registers an object of a kind such as v1:Pod or apps/v1:Deployment. The body is the object without apiVersion and kind.
+// add registers an object of a kind such as v1:Pod or apps/v1:Deployment. The body is the object without apiVersion and
+// kind.
 func (o objects) add(ctx *pulumi.Context, apiVersion, kind, name string, body pulumi.Map, opts ...pulumi.ResourceOption) (*object, error) {
 	group := apiVersion
 	if group == "v1" {

@@ -21,7 +21,8 @@ func existingByKubeconfig() *components.AksWithCsiArgs {
 	}}
 }
 
-// placed registers a mount, an identity with a namespace and an account, and an object of the program's own, in a cluster.
+// placed registers a mount, an identity with a namespace and an account, and an object of the program's own, in a
+// cluster.
 func placed(ctx *pulumi.Context, name string, cluster components.Cluster, opts ...pulumi.ResourceOption) error {
 	mount, identity := mountArgs(), identityArgs()
 	mount.Cluster, identity.Cluster = cluster, cluster
@@ -39,7 +40,8 @@ func placedObjects(name string) []string {
 	}
 }
 
-// wantPlaced checks the provider of objects, what they are deleted with, and whether they are tried again until Azure honours a role.
+// wantPlaced checks the provider of objects, what they are deleted with, and whether they are tried again until Azure
+// honours a role.
 func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, hooks int, names ...string) {
 	t.Helper()
 	if with != "" {
@@ -154,7 +156,8 @@ func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
 	}
 }
 
-// TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays has the program name what its cluster's objects go with.
+// TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays has the program name what its cluster's objects go
+// with.
 func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -284,7 +287,8 @@ func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) 
 	}
 }
 
-// TestSecretMount_GrantsItsRolesWhileTheClusterIsMade has the cluster wait for the roles, which must not wait for the cluster.
+// TestSecretMount_GrantsItsRolesWhileTheClusterIsMade has the cluster wait for the roles, which must not wait for the
+// cluster.
 func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
 	e := &mockengine.Engine{}
 	waits := newMeeting(t)

@@ -18,18 +18,19 @@ import (
 // https://learn.microsoft.com/azure/aks/configure-azure-cni#prerequisites
 const networkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 
-// reader is what AKS asks of the same identity on a disk encryption set: https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys
+// reader is what AKS asks of the same identity on a disk encryption set:
+// https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys
 const reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
-// controlPlane is who the control plane is in Azure, and the options of the cluster and the pools, which are refused until Azure honours
-// its roles.
+// controlPlane is who the control plane is in Azure, and the options of the cluster and the pools, which are refused
+// until Azure honours its roles.
 type controlPlane struct {
 	identity containerservice.ManagedClusterIdentityArgs
 	opts     []pulumi.ResourceOption
 }
 
-// newControlPlane says who the control plane is. In subnets of others, and on a disk encryption set, it needs a role before the
-// cluster is created, which an identity that Azure makes with the cluster cannot have
+// newControlPlane says who the control plane is. In subnets of others, and on a disk encryption set, it needs a role
+// before the cluster is created, which an identity that Azure makes with the cluster cannot have
 // (https://learn.microsoft.com/azure/aks/use-managed-identity).
 func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (controlPlane, error) {
 	id := args.IdentityID
@@ -85,7 +86,8 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	return roles
 }
 
-// oldSubnetRoles are the names of before there were names of subnets: after the pools. What is the name of a subnet now is none of them.
+// oldSubnetRoles are the names of before there were names of subnets: after the pools. What is the name of a subnet now
+// is none of them.
 func oldSubnetRoles(name string, pools []string, subnets map[string]pulumi.StringInput) []pulumi.Alias {
 	var aliases []pulumi.Alias
 	for _, pool := range pools {

@@ -22,17 +22,18 @@ const authorizedRangesMax = 200
 
 // APIServerArgs say who reaches the cluster's API server, before anybody is asked who they are.
 type APIServerArgs struct {
-	// AuthorizedIPRanges are the public ranges that reach the API server. Defaults to everywhere, which is for development.
-	// They are IPv4 in CIDR notation such as 203.0.113.0/24, at most 200. Whoever runs the program must be in one. What is known late is
-	// checked then. Not with Private.
+	// AuthorizedIPRanges are the public ranges that reach the API server. Defaults to everywhere, which is for
+	// development. They are IPv4 in CIDR notation such as 203.0.113.0/24, at most 200. Whoever runs the program must be in
+	// one. What is known late is checked then. Not with Private.
 	AuthorizedIPRanges pulumi.StringArrayInput `pulumi:"authorizedIpRanges,optional"`
-	// Private gives the API server a private address only. Defaults to false, which without AuthorizedIPRanges is for development.
-	// Whoever runs the program must reach the cluster's network and resolve its private DNS zone. Azure refuses to change it later.
+	// Private gives the API server a private address only. Defaults to false, which without AuthorizedIPRanges is for
+	// development. Whoever runs the program must reach the cluster's network and resolve its private DNS zone. Azure
+	// refuses to change it later.
 	Private bool `pulumi:"private,optional"`
-	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private address; or the
-	// ARM id of a zone, which IdentityID must be allowed to write, as Private DNS Zone Contributor and, on the zone's virtual
-	// network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). What is known late is checked then.
-	// Defaults to system.
+	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private
+	// address; or the ARM id of a zone, which IdentityID must be allowed to write, as Private DNS Zone Contributor and, on
+	// the zone's virtual network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). What is
+	// known late is checked then. Defaults to system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
 	// DisableRunCommand forbids az aks command invoke. Defaults to false, which is for development.
 	// That command runs others in the cluster past all network rules.
@@ -162,8 +163,8 @@ func (args *AksWithCsiArgs) subnetOf(pool NodePoolArgs) string {
 	return pool.Subnet
 }
 
-// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet, or if another name stands
-// for the same one, on which the control plane would be given its role twice.
+// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet, or if
+// another name stands for the same one, on which the control plane would be given its role twice.
 func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput {
 	name := args.subnetOf(pool)
 	if name == "" {

@@ -67,7 +67,8 @@ func TestComponentsHaveTheirTypesAndChildren(t *testing.T) {
 	}
 }
 
-// TestComponents_DoNotCompileKubernetesTypes keeps importers from compiling the Kubernetes SDK's typed packages: minutes, and gigabytes.
+// TestComponents_DoNotCompileKubernetesTypes keeps importers from compiling the Kubernetes SDK's typed packages:
+// minutes, and gigabytes.
 func TestComponents_DoNotCompileKubernetesTypes(t *testing.T) {
 	typed := func(of string) []string {
 		t.Helper()

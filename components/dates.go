@@ -16,8 +16,8 @@ import (
 // now is a variable so that tests can move the clock.
 var now = time.Now
 
-// duration is a span of time. Years and months stay what they are until they are counted from a date, since they have no length of
-// their own.
+// duration is a span of time. Years and months stay what they are until they are counted from a date, since they have
+// no length of their own.
 type duration struct {
 	years, months, days int
 	clock               time.Duration
@@ -48,8 +48,8 @@ func parseDuration(text string) (duration, bool) {
 	return d, d != (duration{}) && !d.from(year2000).After(year2000.AddDate(durationYearsMax, 0, 0))
 }
 
-// from is the time when the duration has passed, with time's rule for days that a month does not have: a month after January 31st
-// is in March.
+// from is the time when the duration has passed, with time's rule for days that a month does not have: a month after
+// January 31st is in March.
 func (d duration) from(t time.Time) time.Time {
 	return t.AddDate(d.years, d.months, d.days).Add(d.clock)
 }
@@ -137,8 +137,9 @@ type dates struct {
 	notBefore, expires pulumi.IntPtrInput
 }
 
-// newDates computes an object's dates. Those that are relative are counted from when an object of these durations was made, which
-// is remembered in the state, so that they stay the same at every update. Any change of restart counts them anew.
+// newDates computes an object's dates. Those that are relative are counted from when an object of these durations was
+// made, which is remembered in the state, so that they stay the same at every update. Any change of restart counts them
+// anew.
 func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource) (dates, error) {
 	var made pulumi.StringOutput
 	if relative(notBefore) || relative(expires) {
@@ -156,7 +157,8 @@ func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []st
 	return dates{notBefore: seconds(notBefore, made), expires: seconds(expires, made)}, nil
 }
 
-// newMoment is the time at which it was created. No provider of the program keeps time, but a random ID keeps what it was made with.
+// newMoment is the time at which it was created. No provider of the program keeps time, but a random ID keeps what it
+// was made with.
 func newMoment(ctx *pulumi.Context, name string, parent pulumi.Resource) (pulumi.StringOutput, error) {
 	const key = "made"
 	id, err := random.NewRandomId(ctx, name, &random.RandomIdArgs{

@@ -106,7 +106,8 @@ func ExampleNewAksWithCsi_transform() {
 	// cluster-cluster SecuredByPerimeter
 }
 
-// An identity that pods of a service account act as, and the roles and the class with which they mount a secret of a vault.
+// An identity that pods of a service account act as, and the roles and the class with which they mount a secret of a
+// vault.
 func ExampleNewSecretMount() {
 	e := registered(func(ctx *pulumi.Context) error {
 		aks, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
@@ -155,7 +156,8 @@ func ExampleNewSecretMount() {
 	// cluster-kubernetes
 }
 
-// An identity that exists, for a service account that exists: nothing is created in the cluster, so there is none to name.
+// An identity that exists, for a service account that exists: nothing is created in the cluster, so there is none to
+// name.
 func ExampleNewWorkloadIdentity() {
 	e := registered(func(ctx *pulumi.Context) error {
 		_, err := components.NewWorkloadIdentity(ctx, "api", &components.WorkloadIdentityArgs{

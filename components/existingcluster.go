@@ -10,11 +10,11 @@ import (
 
 // ExistingClusterArgs are a cluster that something else manages: either ID, or IssuerURL and Kubeconfig.
 type ExistingClusterArgs struct {
-	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview too, which fails
-	// unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
+	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview too,
+	// which fails unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
 	ID pulumi.StringInput `pulumi:"id,optional"`
-	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked; the outputs ClusterID and
-	// ClusterName are empty.
+	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked; the outputs
+	// ClusterID and ClusterName are empty.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl,optional"`
 	// Kubeconfig reaches the cluster without asking anybody to sign in; treated as a Pulumi secret even if it is not one.
 	Kubeconfig pulumi.StringInput `pulumi:"kubeconfig,optional"`

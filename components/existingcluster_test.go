@@ -79,7 +79,8 @@ func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
 	}
 }
 
-// TestEntraIsPreviewedWhileUsersSignInWithoutIt is how a preview finds a cluster whose Entra ID is about to be switched on.
+// TestEntraIsPreviewedWhileUsersSignInWithoutIt is how a preview finds a cluster whose Entra ID is about to be switched
+// on.
 func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
 	on := map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}}
 	for _, dryRun := range []bool{false, true} {

@@ -37,7 +37,8 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 	}
 }
 
-// checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to it.
+// checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to
+// it.
 func checkExistingVault(id string, found keyvault.LookupVaultResult) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {

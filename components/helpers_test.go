@@ -102,7 +102,8 @@ func testRules[A any](t *testing.T, valid func() *A, validate func(*A) error, ru
 	}
 }
 
-// wantRefused runs a constructor with invalid arguments: all paths are reported, and nothing is registered or asked for.
+// wantRefused runs a constructor with invalid arguments: all paths are reported, and nothing is registered or asked
+// for.
 func wantRefused(t *testing.T, construct func(ctx *pulumi.Context) error, paths ...string) {
 	t.Helper()
 	e := &mockengine.Engine{}

@@ -23,49 +23,52 @@ type WorkloadIdentityArgs struct {
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// Tags of a new identity. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
-	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it. Defaults to the
-	// Kubernetes provider in the component's options, for which all of the component waits. A component that creates neither
-	// namespaces nor service accounts needs none.
+	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
+	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component
+	// that creates neither namespaces nor service accounts needs none.
 	Cluster Cluster `pulumi:"-"`
 	// IssuerURL is the issuer of the tokens of the service accounts' cluster. Required.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl"`
-	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the identity. Only
-	// their federated credentials are made: the Kubernetes objects are for the programs of those clusters. Defaults to none.
+	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the
+	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those clusters.
+	// Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
 
-	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that Pulumi makes.
-	// A change replaces the identity. Not with ExistingIdentityID.
+	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that
+	// Pulumi makes. A change replaces the identity. Not with ExistingIdentityID.
 	IdentityName string `pulumi:"identityName,optional"`
-	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription. Nothing of it
-	// is managed but the federated credentials; everything else is looked up, which takes the right to read it. Azure refuses to
-	// write two credentials of an identity at once and only those of one component wait for each other, so an identity belongs
-	// in one component. Defaults to a new identity.
+	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription.
+	// Nothing of it is managed but the federated credentials; everything else is looked up, which takes the right to read
+	// it. Azure refuses to write two credentials of an identity at once and only those of one component wait for each
+	// other, so an identity belongs in one component. Defaults to a new identity.
 	ExistingIdentityID pulumi.StringInput `pulumi:"existingIdentityId,optional"`
 	// RoleAssignments are roles that the identity has besides those that mounts give it. Defaults to none.
 	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
-	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change replaces what
-	// those accounts have. It may as well stand in the accounts: what they have is named after namespace and account either way.
+	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change
+	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace and
+	// account either way.
 	Namespace string `pulumi:"namespace,optional"`
 	// CreateNamespace creates the namespaces of the service accounts, each once. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
-	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they exist
-	// already. Defaults to none.
+	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
+	// exist already. Defaults to none.
 	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
 	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
-	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with CreateNamespace.
+	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with
+	// CreateNamespace.
 	PodSecurity PodSecurity `pulumi:"podSecurity,optional"`
 	// NamespaceLabels are labels of the created namespaces. Defaults to none but PodSecurity's. Only with CreateNamespace.
 	NamespaceLabels map[string]string `pulumi:"namespaceLabels,optional"`
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity, and every
-	// service account has one for each issuer. A name is unique in its namespace.
+	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
+	// and every service account has one for each issuer. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
-// WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere: Entra trusts
-// the tokens that the cluster issues to them.
+// WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere:
+// Entra trusts the tokens that the cluster issues to them.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
 
@@ -84,15 +87,16 @@ type WorkloadIdentity struct {
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
 	// Namespace of the first service account; resolves once it exists.
 	Namespace pulumi.StringOutput `pulumi:"namespace"`
-	// ServiceAccounts are the accounts' names, in the order of the arguments. Each is ready for a pod: it resolves once the account,
-	// its federated credentials and RoleAssignments exist.
+	// ServiceAccounts are the accounts' names, in the order of the arguments. Each is ready for a pod: it resolves once
+	// the account, its federated credentials and RoleAssignments exist.
 	ServiceAccounts pulumi.StringArrayOutput `pulumi:"serviceAccounts"`
 
 	objects objects
 }
 
-// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a [ValidationError] before
-// anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to.
+// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a
+// [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
+// have no cluster to go to.
 func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
 	if args == nil {
 		args = &WorkloadIdentityArgs{}
@@ -197,8 +201,8 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
-	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses only what was
-	// checked: another identity of the same name may not get the roles either. Upper and lower case are Azure's.
+	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses only
+	// what was checked: another identity of the same name may not get the roles either. Upper and lower case are Azure's.
 	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
@@ -215,8 +219,8 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	return credentialTarget{of("group"), of("name")}
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
-// missing.
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
+// resources give may be missing.
 func (args *WorkloadIdentityArgs) Validate() error {
 	return args.validate().err()
 }

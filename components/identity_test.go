@@ -77,7 +77,8 @@ func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 	}
 }
 
-// twoClusters have accounts of the same name in two namespaces, one of them in an existing namespace and one existing itself.
+// twoClusters have accounts of the same name in two namespaces, one of them in an existing namespace and one existing
+// itself.
 func twoClusters() *components.WorkloadIdentityArgs {
 	args := identityArgs()
 	args.ServiceAccounts = []components.ServiceAccountArgs{
@@ -196,7 +197,8 @@ func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed has the names of before: in the component's own namespace after the account alone.
+// TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed has the names of before: in the component's own namespace after
+// the account alone.
 func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -219,7 +221,8 @@ func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands has the namespace in the component's arguments and in the accounts'.
+// TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands has the namespace in the component's arguments and in
+// the accounts'.
 func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) {
 	var names [2][]string
 	for i := range names {
@@ -369,7 +372,8 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 	}
 }
 
-// TestIdentityOfTheSameNameElsewhereIsGrantedNothing has the provider find one in its own subscription, where another was named.
+// TestIdentityOfTheSameNameElsewhereIsGrantedNothing has the provider find one in its own subscription, where another
+// was named.
 func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {

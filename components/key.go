@@ -15,24 +15,25 @@ const (
 	keyTriggerMinDays  = 7
 )
 
-// KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that, so a change of any
-// argument replaces the key; and since Azure keeps the name of the deleted key until the vault's retention ends, change the name
-// with it. The same holds for what somebody changed in Azure once a refresh has found it; Protect keeps such a key.
+// KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that, so a
+// change of any argument replaces the key; and since Azure keeps the name of the deleted key until the vault's
+// retention ends, change the name with it. The same holds for what somebody changed in Azure once a refresh has found
+// it; Protect keeps such a key.
 //
 // NotBefore and Expires are dates as those of [SecretArgs], counted from when the key is made.
 type KeyArgs struct {
 	// Name of the key, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
-	// Type is RSA or EC, or RSA-HSM or EC-HSM for a key that never leaves a hardware security module, which takes a premium vault.
-	// Defaults to RSA.
+	// Type is RSA or EC, or RSA-HSM or EC-HSM for a key that never leaves a hardware security module, which takes a
+	// premium vault. Defaults to RSA.
 	Type KeyType `pulumi:"type,optional"`
 	// Size of an RSA key in bits: 2048, 3072 or 4096. Defaults to 2048.
 	Size int `pulumi:"size,optional"`
 	// Curve of an EC key: P-256, P-384 or P-521. Defaults to P-256.
 	Curve KeyCurve `pulumi:"curve,optional"`
-	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey; or import
-	// alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the type allows, without
-	// import.
+	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey; or
+	// import alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the type
+	// allows, without import.
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
@@ -42,24 +43,26 @@ type KeyArgs struct {
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the key: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
-	// Rotation has Azure make new versions of the key by itself. NotBefore, Expires and Enabled then are those of the first
-	// version, and a change of them is ignored, since every rotation changes them. Defaults to none.
+	// Rotation has Azure make new versions of the key by itself. NotBefore, Expires and Enabled then are those of the
+	// first version, and a change of them is ignored, since every rotation changes them. Defaults to none.
 	Rotation *KeyRotationArgs `pulumi:"rotation,optional"`
 }
 
-// KeyRotationArgs is when Azure makes a new version of a key. Exactly one of After and BeforeExpiry is given. All are ISO 8601 durations
-// of years, months and days, such as P90D or P1Y6M. The rules are Azure's:
+// KeyRotationArgs is when Azure makes a new version of a key. Exactly one of After and BeforeExpiry is given. All are
+// ISO 8601 durations of years, months and days, such as P90D or P1Y6M. The rules are Azure's:
 // https://learn.microsoft.com/azure/key-vault/keys/how-to-configure-key-rotation#key-rotation-policy
 type KeyRotationArgs struct {
-	// After makes a new version so long after the last was made, at least 7 days, and at least 7 days before the last expires.
+	// After makes a new version so long after the last was made, at least 7 days, and at least 7 days before the last
+	// expires.
 	After string `pulumi:"after,optional"`
-	// BeforeExpiry makes a new version so long before the last expires, at least 7 days, and at least 7 days after the last was
-	// made. Needs ExpiresAfter and the key's Expires.
+	// BeforeExpiry makes a new version so long before the last expires, at least 7 days, and at least 7 days after the
+	// last was made. Needs ExpiresAfter and the key's Expires.
 	BeforeExpiry string `pulumi:"beforeExpiry,optional"`
 	// ExpiresAfter is how long every new version is valid, at least 28 days. Defaults to forever.
 	ExpiresAfter string `pulumi:"expiresAfter,optional"`
-	// NotifyBefore raises the Event Grid event KeyNearExpiry so long before a version expires, at least 7 days and less than
-	// ExpiresAfter. Needs ExpiresAfter and the key's Expires. Defaults to Azure's default, 30 days, where versions expire.
+	// NotifyBefore raises the Event Grid event KeyNearExpiry so long before a version expires, at least 7 days and less
+	// than ExpiresAfter. Needs ExpiresAfter and the key's Expires. Defaults to Azure's default, 30 days, where versions
+	// expire.
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }
 
@@ -84,7 +87,8 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 		}
 	}
 	// Azure answers an update of a key with success and does nothing
-	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change may look like an update.
+	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change may look like an
+	// update.
 	options := append(slices.Clone(vault.objectOptions), pulumi.ReplaceOnChanges([]string{"properties", "tags"}))
 	if k.Rotation != nil {
 		// A refresh brings in the attributes of the version that Azure made last. That is no reason to replace the key.

@@ -32,47 +32,48 @@ const objectNameRule = "1-127 letters, digits and dashes"
 
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
-// With ExistingVaultID, only APIVersion, Secrets, Keys and Protect can be given beside it. Without it, ResourceGroupName, TenantID
-// and NamePrefix are required.
+// With ExistingVaultID, only APIVersion, Secrets, Keys and Protect can be given beside it. Without it,
+// ResourceGroupName, TenantID and NamePrefix are required.
 type KeyVaultStackArgs struct {
-	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created in it, and
-	// nothing else about it is managed. It must authorize by roles. Defaults to a new vault.
+	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created
+	// in it, and nothing else about it is managed. It must authorize by roles. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
-	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another NamePrefix in the
-	// same update, since Azure keeps the name of the deleted one.
+	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another
+	// NamePrefix in the same update, since Azure keeps the name of the deleted one.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
-	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change replaces the
-	// vault, as a change of ResourceGroupName does.
+	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change
+	// replaces the vault, as a change of ResourceGroupName does.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
 	// Tags of the vault, and of its private endpoint. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through a
-	// parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to the other replaces
-	// nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from that day on it is refused.
-	// Defaults to 2024-11-01.
+	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through
+	// a parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to the other
+	// replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from that day on
+	// it is refused. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
 	// letters, digits and single dashes, a letter first and no dash last. A change replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
-	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what was in
-	// it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without Pulumi, which
-	// with default makes a preview or an update fail: set recover and run pulumi up before any pulumi refresh, while the state
-	// still knows the vault, its secrets and keys; the update then recovers them. A refresh forgets them, and what is in the vault
-	// that comes back then exists already: so take back the state of before it first (pulumi stack import). Azure does not
-	// recover roles on the vault (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out
-	// again and run pulumi up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
+	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what
+	// was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without
+	// Pulumi, which with default makes a preview or an update fail: set recover and run pulumi up before any pulumi
+	// refresh, while the state still knows the vault, its secrets and keys; the update then recovers them. A refresh
+	// forgets them, and what is in the vault that comes back then exists already: so take back the state of before it
+	// first (pulumi stack import). Azure does not recover roles on the vault
+	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run pulumi
+	// up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
 	CreateMode VaultCreateMode `pulumi:"createMode,optional"`
 	// Sku is standard or premium, which has hardware security modules. Defaults to standard.
 	Sku VaultSku `pulumi:"sku,optional"`
-	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at creation.
-	// Defaults to 90.
+	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at
+	// creation. Defaults to 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
 	// PurgeProtection prevents permanent deletion until the retention ends. Defaults to false, which is for development.
-	// Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a warning, since a destroy then
-	// leaves behind what nobody can remove.
+	// Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a warning, since a
+	// destroy then leaves behind what nobody can remove.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
 	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development.
 	// Disabled leaves private endpoints as the only way in.
@@ -81,16 +82,16 @@ type KeyVaultStackArgs struct {
 	Network *VaultNetworkArgs `pulumi:"network,optional"`
 	// PrivateEndpoint gives the vault an address in a virtual network. Defaults to none.
 	PrivateEndpoint *PrivateEndpointArgs `pulumi:"privateEndpoint,optional"`
-	// LogAnalyticsWorkspaceID is the workspace that takes the vault's audit logs. Defaults to none, which is for development.
-	// It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
+	// LogAnalyticsWorkspaceID is the workspace that takes the vault's audit logs. Defaults to none, which is for
+	// development. It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
 	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development.
 	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the role
-	// assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is destroyed. It
-	// does not keep anybody from deleting single secrets and keys.
+	// assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is destroyed.
+	// It does not keep anybody from deleting single secrets and keys.
 	Lock bool `pulumi:"lock,optional"`
-	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for development.
-	// It also refuses to destroy the stack.
+	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
+	// development. It also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
 	// Secrets to create in the vault, names unique without regard to case. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
@@ -98,12 +99,13 @@ type KeyVaultStackArgs struct {
 	Keys []KeyArgs `pulumi:"keys,optional"`
 }
 
-// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. Creating and destroying it
-// needs no rights on the vault's data, and no way through its firewall, since secrets and keys go with the vault; removing one of
-// them alone does, or those of an existing vault, since Azure's resource manager cannot delete them.
+// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. Creating
+// and destroying it needs no rights on the vault's data, and no way through its firewall, since secrets and keys go
+// with the vault; removing one of them alone does, or those of an existing vault, since Azure's resource manager cannot
+// delete them.
 //
-// VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it through the private
-// endpoint, so roles and mounts that use them never come too early.
+// VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it
+// through the private endpoint, so roles and mounts that use them never come too early.
 type KeyVaultStack struct {
 	pulumi.ResourceState
 
@@ -128,8 +130,8 @@ type KeyVaultStack struct {
 	api vaultAPI
 }
 
-// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a [ValidationError] before
-// anything is registered if arguments are invalid.
+// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
+// [ValidationError] before anything is registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
 	if args == nil {
 		args = &KeyVaultStackArgs{}
@@ -266,8 +268,8 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}, nil
 }
 
-// present is the vault's name once Azure has shown that the vault is there. One that somebody deleted is still in the state, where an
-// update finds nothing to do, and a refresh would forget all that is in it.
+// present is the vault's name once Azure has shown that the vault is there. One that somebody deleted is still in the
+// state, where an update finds nothing to do, and a refresh would forget all that is in it.
 func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulumi.StringOutput {
 	return pulumi.All(vault.ID(), vault.Name).ApplyT(func(all []any) (string, error) {
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)
@@ -312,8 +314,8 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 	return objects, nil
 }
 
-// newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever uses the vault
-// has to wait for.
+// newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever
+// uses the vault has to wait for.
 func (c *KeyVaultStack) newSurroundings(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
@@ -342,8 +344,8 @@ func (c *KeyVaultStack) newSurroundings(
 	return contents, nil
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
-// missing.
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
+// resources give may be missing.
 func (args *KeyVaultStackArgs) Validate() error {
 	return args.validate().err()
 }

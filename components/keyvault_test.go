@@ -426,8 +426,8 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*(8+2+4))
 }
 
-// A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover it. With recover
-// nobody looks for it.
+// A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover
+// it. With recover nobody looks for it.
 func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
 	for version, module := range vaultModules {
 		e := func() *mockengine.Engine {

@@ -12,18 +12,20 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in Azure. Whoever runs
-// the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource group, or membership in an
-// admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be in the PATH.
+// EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in
+// Azure. Whoever runs the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource
+// group, or membership in an admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be
+// in the PATH.
 type EntraArgs struct {
-	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster, GUIDs. What is known late is
-	// checked then. Defaults to none: only roles count.
+	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster, GUIDs. What is
+	// known late is checked then. Defaults to none: only roles count.
 	AdminGroupIDs pulumi.StringArrayInput `pulumi:"adminGroupIds,optional"`
 	// TenantID is the Entra tenant of the users. Defaults to the subscription's.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn and msi
-	// read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET, AZURE_TENANT_ID) from the
-	// environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Defaults to azurecli.
+	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn
+	// and msi read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET,
+	// AZURE_TENANT_ID) from the environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Defaults to
+	// azurecli.
 	Login Login `pulumi:"login,optional"`
 }
 
@@ -111,8 +113,8 @@ type kubeconfigUser struct {
 
 var errNoEntraUser = errors.New("reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out")
 
-// withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own kubeconfig has
-// kubelogin show a code to type in somewhere else. No error repeats what is in the file.
+// withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own
+// kubeconfig has kubelogin show a code to type in somewhere else. No error repeats what is in the file.
 func withKubelogin(kubeconfig string, login Login, tenantID string) (string, error) {
 	var file kubeconfigFile
 	if err := yaml.Unmarshal([]byte(kubeconfig), &file); err != nil {
@@ -151,8 +153,8 @@ func signsInWithEntra(user map[string]any) bool {
 	return strings.Contains(strings.ToLower(command), "kubelogin") || provider["name"] == "azure"
 }
 
-// kubeloginArgs follow kubelogin's own conversion: the Azure CLI knows its cloud and tenant, and refuses a tenant where it signed in
-// as a managed identity, so only a tenant that was asked for is passed on to it.
+// kubeloginArgs follow kubelogin's own conversion: the Azure CLI knows its cloud and tenant, and refuses a tenant where
+// it signed in as a managed identity, so only a tenant that was asked for is passed on to it.
 func kubeloginArgs(user map[string]any, login Login, tenantID string) []string {
 	args := []string{"get-token", "--login", string(login), "--server-id", aksServerID}
 	exec, _ := user["exec"].(map[string]any)

@@ -68,6 +68,6 @@ func (v *violations) validateKeys(at string, metadata map[string]string, own []s
 	}
 }
 
-// deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The Kubernetes provider would
-// wait ten minutes before it says so, and names the finalizer.
+// deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The
+// Kubernetes provider would wait ten minutes before it says so, and names the finalizer.
 var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})

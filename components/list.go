@@ -6,8 +6,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// listRule is what the strings of a list have to keep to. Those that are plain values are checked before anything is registered, those that
-// are outputs as soon as they are known.
+// listRule is what the strings of a list have to keep to. Those that are plain values are checked before anything is
+// registered, those that are outputs as soon as they are known.
 type listRule struct {
 	// most is the number of items that are allowed, if it is not 0, and what they are called.
 	most int

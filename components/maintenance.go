@@ -20,12 +20,13 @@ var (
 	utcOffset = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
 )
 
-// MaintenanceArgs are the times at which AKS may upgrade by itself (https://learn.microsoft.com/azure/aks/planned-maintenance).
+// MaintenanceArgs are the times at which AKS may upgrade by itself
+// (https://learn.microsoft.com/azure/aks/planned-maintenance).
 type MaintenanceArgs struct {
 	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Defaults to any time.
 	Upgrades *MaintenanceWindowArgs `pulumi:"upgrades,optional"`
-	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage, or none
-	// given. Defaults to any time.
+	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage,
+	// or none given. Defaults to any time.
 	NodeOS *MaintenanceWindowArgs `pulumi:"nodeOs,optional"`
 }
 
@@ -107,8 +108,8 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	}
 }
 
-// validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS goes back
-// to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
+// validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS
+// goes back to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
 func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 	switch {
 	case version == "":

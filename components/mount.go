@@ -13,14 +13,15 @@ const secretMountType = "keyvaultaks:index:SecretMount"
 
 const defaultVolumeName = "secrets-store"
 
-// The driver reports on each mount in an object called <pod>-<namespace>-<class>, which must be a name for Kubernetes, too. The pods
-// of workloads have names of at most 63 characters, and so have namespaces.
+// The driver reports on each mount in an object called <pod>-<namespace>-<class>, which must be a name for Kubernetes,
+// too. The pods of workloads have names of at most 63 characters, and so have namespaces.
 const (
 	maxClassName = 253 - 2*(maxPodName+1)
 	maxPodName   = 63
 )
 
-// The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client id.
+// The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client
+// id.
 var (
 	mountedVaultName = regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`)
 	identifier       = regexp.MustCompile(`^\S+$`)
@@ -38,40 +39,43 @@ type SecretMountArgs struct {
 	ClientID pulumi.StringInput `pulumi:"clientId"`
 	// PrincipalID is the same identity as roles know it. Required unless Access is none.
 	PrincipalID pulumi.StringInput `pulumi:"principalId,optional"`
-	// Cluster is where the class and the pods are created: [AksWithCsi.Cluster], or [WorkloadIdentity.Cluster] for a namespace that an
-	// identity creates. Only they wait for it. Defaults to the Kubernetes provider in the component's options, for which all of the
-	// component waits.
+	// Cluster is where the class and the pods are created: [AksWithCsi.Cluster], or [WorkloadIdentity.Cluster] for a
+	// namespace that an identity creates. Only they wait for it. Defaults to the Kubernetes provider in the component's
+	// options, for which all of the component waits.
 	Cluster Cluster `pulumi:"-"`
 	// Namespace of the class and of the pods that mount it, a DNS label. Required. A change replaces them.
 	Namespace string `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod, of the probe, and of pod specs that podmount adds the mount to. It
-	// must be one that may act as the identity. Required with TestPod and with Probe.
+	// ServiceAccountName is the service account of the test pod, of the probe, and of pod specs that podmount adds the
+	// mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
-	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that Pulumi makes.
+	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that Pulumi
+	// makes.
 	ClassName string `pulumi:"className,optional"`
 	// Labels of the class, and of the test pod and the probe. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Defaults to secrets-store.
+	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Defaults to
+	// secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
-	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does not name
-	// the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to AzurePublicCloud.
+	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does not
+	// name the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to
+	// AzurePublicCloud.
 	CloudName Cloud `pulumi:"cloudName,optional"`
 	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
 	Objects []ObjectArgs `pulumi:"objects"`
-	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault Reader for
-	// keys and certificates: object is on each mounted object and nowhere else; vault is once for each needed role on the vault,
-	// which is wider, since the identity may then read every secret of the vault, or the metadata of all that is in it; none is
-	// that somebody else grants it, and VaultID and PrincipalID are not used. Two mounts of one object by one identity would
-	// assign one role twice, which Azure refuses: give the second none. Vault suits a vault of the workload's own with many
-	// objects, since a subscription has at most 4000 role assignments. Defaults to object.
+	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault
+	// Reader for keys and certificates: object is on each mounted object and nowhere else; vault is once for each needed
+	// role on the vault, which is wider, since the identity may then read every secret of the vault, or the metadata of
+	// all that is in it; none is that somebody else grants it, and VaultID and PrincipalID are not used. Two mounts of one
+	// object by one identity would assign one role twice, which Azure refuses: give the second none. Vault suits a vault
+	// of the workload's own with many objects, since a subscription has at most 4000 role assignments. Defaults to object.
 	Access Access `pulumi:"access,optional"`
-	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files: environment
-	// variables and an Ingress. Defaults to none.
+	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files:
+	// environment variables and an Ingress. Defaults to none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions of
-	// secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not
-	// values: whoever may see the pods sees a digest of them. Defaults to none.
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions
+	// of secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give
+	// versions, not values: whoever may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
@@ -79,47 +83,51 @@ type SecretMountArgs struct {
 	Probe *ProbeArgs `pulumi:"probe,optional"`
 }
 
-// Files are the paths, relative to the mount, of the files that every pod with the mount has, sorted. Of a version history that
-// is the newest version; how many there are besides is known to the vault alone.
+// Files are the paths, relative to the mount, of the files that every pod with the mount has, sorted. Of a version
+// history that is the newest version; how many there are besides is known to the vault alone.
 func (args *SecretMountArgs) Files() []string {
 	files := names(args.Objects, ObjectArgs.FileName)
 	slices.Sort(files)
 	return files
 }
 
-// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the volume. Package podmount
-// puts it into a pod's spec; in other languages, Volume, PodLabels and PodAnnotations do.
+// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the
+// volume. Package podmount puts it into a pod's spec; in other languages, Volume, PodLabels and PodAnnotations do.
 //
-// A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the volume
-// need an await timeout above it.
+// A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the
+// volume need an await timeout above it.
 type SecretMount struct {
 	pulumi.ResourceState
 
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
-	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the roles
-	// exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the volume, too.
+	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the
+	// roles exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the
+	// volume, too.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
-	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses it is created
-	// after the roles and the class, and deleted before them. Its service account must be one that may act as the mount's identity.
+	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses
+	// it is created after the roles and the class, and deleted before them. Its service account must be one that may act
+	// as the mount's identity.
 	Volume pulumi.MapOutput `pulumi:"volume"`
-	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label azure.workload.identity/use,
-	// which has AKS put a token of the service account into them (https://learn.microsoft.com/azure/aks/workload-identity-overview).
-	// The mount itself needs none.
+	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label
+	// azure.workload.identity/use, which has AKS put a token of the service account into them
+	// (https://learn.microsoft.com/azure/aks/workload-identity-overview). The mount itself needs none.
 	PodLabels pulumi.StringMapOutput `pulumi:"podLabels"`
-	// PodAnnotations are for the pod template of a workload that must restart when what it mounts changes: because it reads its files
-	// only at start, or has environment variables from SyncedSecrets. They have the key keyvault-aks/checksum, whose value is the
-	// SHA-256 of the class and of the arguments' Versions, so it changes with any of them, and Kubernetes rolls the workload out.
-	// Without Versions it sees what is mounted change, but not a new version in the vault.
+	// PodAnnotations are for the pod template of a workload that must restart when what it mounts changes: because it
+	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
+	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
+	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a new
+	// version in the vault.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
 	objects objects
 }
 
-// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a [ValidationError] before
-// anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to. Violations of
-// Inputs, which are known later, fail the class and the roles: at preview if they are known then.
+// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a
+// [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
+// have no cluster to go to. Violations of Inputs, which are known later, fail the class and the roles: at preview if
+// they are known then.
 func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
 	if args == nil {
 		args = &SecretMountArgs{}
@@ -206,7 +214,8 @@ func podLabels() map[string]string {
 	return map[string]string{"azure.workload.identity/use": "true"}
 }
 
-// inputs are what the state shows of the arguments. The namespace is not among them: the roles would wait for it, and so for the cluster.
+// inputs are what the state shows of the arguments. The namespace is not among them: the roles would wait for it, and
+// so for the cluster.
 func (args *SecretMountArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
 		"clientId": args.ClientID,
@@ -223,8 +232,9 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
 		"metadata": metadata{
 			name: args.ClassName, namespace: pulumi.String(args.Namespace), labels: args.Labels,
-			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict that no run gets
-			// over (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
+			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict that
+			// no run gets over
+			// (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
 			annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		}.input(),
 		"spec": spec,
@@ -264,8 +274,9 @@ func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed
 	}).(pulumi.StringOutput)
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other resources give may be
-// missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files], and of version histories what the vault has.
+// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
+// resources give may be missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files],
+// and of version histories what the vault has.
 func (args *SecretMountArgs) Validate() error {
 	return args.validate().err()
 }

@@ -441,7 +441,8 @@ func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
 	}
 }
 
-// TestSecretMount_TriesAgainWhatAForeignClusterRefuses has a cluster that the component knows nothing of refuse an object for want of a role.
+// TestSecretMount_TriesAgainWhatAForeignClusterRefuses has a cluster that the component knows nothing of refuse an
+// object for want of a role.
 func TestSecretMount_TriesAgainWhatAForeignClusterRefuses(t *testing.T) {
 	const late = "User does not have access to the resource in Azure. Update role assignment to allow access."
 	for refusal, again := range map[string]bool{late: true, "secretproviderclasses is forbidden": false} {

@@ -130,7 +130,8 @@ func readObjects(parameter string) ([]providerObject, error) {
 	return objects, nil
 }
 
-// written writes what provider and driver write for objects that have so many versions in the vault, and lists the files.
+// written writes what provider and driver write for objects that have so many versions in the vault, and lists the
+// files.
 func written(dir string, objects []providerObject, versions int) ([]string, error) {
 	for _, o := range objects {
 		base := o.Name

@@ -21,7 +21,8 @@ const (
 // https://learn.microsoft.com/azure/aks/use-system-pools
 const criticalAddonsOnly = "CriticalAddonsOnly=true:NoSchedule"
 
-// What AKS puts on spot nodes. It is sent too, so that a refresh finds what was sent: https://learn.microsoft.com/azure/aks/spot-node-pool
+// What AKS puts on spot nodes. It is sent too, so that a refresh finds what was sent:
+// https://learn.microsoft.com/azure/aks/spot-node-pool
 const (
 	spotLabel = "kubernetes.azure.com/scalesetpriority"
 	spotTaint = spotLabel + "=spot:NoSchedule"
@@ -46,59 +47,62 @@ var (
 // reservedLabel is the key of a label that AKS keeps for itself: https://learn.microsoft.com/azure/aks/use-labels
 var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 
-// NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces the nodes of
-// a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
+// NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces
+// the nodes of a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
 type NodePoolArgs struct {
-	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the system pool;
-	// required for others. A change replaces the nodes.
+	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the
+	// system pool; required for others. A change replaces the nodes.
 	Name string `pulumi:"name,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
-	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them and is only the
-	// number to start with, from which the autoscaler goes on; it is sent again with every update of the pool, and that of the system
-	// pool with every update of the cluster.
+	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them
+	// and is only the number to start with, from which the autoscaler goes on; it is sent again with every update of the
+	// pool, and that of the system pool with every update of the cluster.
 	Count int `pulumi:"count,optional"`
-	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Defaults to none, one in the system pool.
+	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Defaults to none, one in the
+	// system pool.
 	MinCount int `pulumi:"minCount,optional"`
 	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Defaults to no autoscaling.
 	MaxCount int `pulumi:"maxCount,optional"`
-	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Defaults to Azure's
-	// choice, without any promise. A change replaces the nodes.
+	// Zones are the availability zones that the nodes are spread over, of 1, 2 and 3 those that the location has. Defaults
+	// to Azure's choice, without any promise. A change replaces the nodes.
 	Zones []string `pulumi:"zones,optional"`
-	// OSDiskType is Managed, or Ephemeral for a disk on the node itself, which takes a VM size whose cache or temporary disk is as
-	// large as the disk (https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk). Defaults to Azure's choice. A
-	// change replaces the nodes.
+	// OSDiskType is Managed, or Ephemeral for a disk on the node itself, which takes a VM size whose cache or temporary
+	// disk is as large as the disk (https://learn.microsoft.com/azure/aks/concepts-storage#ephemeral-os-disk). Defaults to
+	// Azure's choice. A change replaces the nodes.
 	OSDiskType OSDiskType `pulumi:"osDiskType,optional"`
-	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Defaults to Azure's default for the VM size. A change replaces
-	// the nodes.
+	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Defaults to Azure's default for the VM size. A change
+	// replaces the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Defaults to Azure's default, 250 with the overlay
-	// network. A change replaces the nodes.
+	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Defaults to Azure's default, 250 with
+	// the overlay network. A change replaces the nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
-	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and Kubernetes'
-	// own (https://learn.microsoft.com/azure/aks/use-labels). Defaults to those of AKS.
+	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and
+	// Kubernetes' own (https://learn.microsoft.com/azure/aks/use-labels). Defaults to those of AKS.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system pool can
-	// only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Defaults to none.
+	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system
+	// pool can only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Defaults to
+	// none.
 	Taints []string `pulumi:"taints,optional"`
-	// Subnet is the name in [AksWithCsiArgs.Subnets] of the subnet that the nodes are in. Defaults to the only one; required with several.
-	// A change replaces the nodes.
+	// Subnet is the name in [AksWithCsiArgs.Subnets] of the subnet that the nodes are in. Defaults to the only one;
+	// required with several. A change replaces the nodes.
 	Subnet string `pulumi:"subnet,optional"`
-	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They have AKS' label
-	// kubernetes.azure.com/scalesetpriority=spot and the taint kubernetes.azure.com/scalesetpriority=spot:NoSchedule
-	// (https://learn.microsoft.com/azure/aks/spot-node-pool). Not for the system pool. Defaults to regular nodes. A change replaces the
-	// nodes.
+	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They
+	// have AKS' label kubernetes.azure.com/scalesetpriority=spot and the taint
+	// kubernetes.azure.com/scalesetpriority=spot:NoSchedule (https://learn.microsoft.com/azure/aks/spot-node-pool). Not
+	// for the system pool. Defaults to regular nodes. A change replaces the nodes.
 	Spot bool `pulumi:"spot,optional"`
 	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
-	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Defaults to false: only managed disks are encrypted. A change replaces
-	// the nodes.
+	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Defaults to false: only managed disks are encrypted.
+	// A change replaces the nodes.
 	HostEncryption bool `pulumi:"hostEncryption,optional"`
-	// CriticalAddonsOnly taints the system pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other pools, of
-	// which there must be one. Only for the system pool. Defaults to false: workloads run there too.
+	// CriticalAddonsOnly taints the system pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other
+	// pools, of which there must be one. Only for the system pool. Defaults to false: workloads run there too.
 	CriticalAddonsOnly bool `pulumi:"criticalAddonsOnly,optional"`
 }
 
-// immutablePoolProperties are those that Azure refuses to change and azure-native would send all the same; vmSize it replaces itself.
+// immutablePoolProperties are those that Azure refuses to change and azure-native would send all the same; vmSize it
+// replaces itself.
 var immutablePoolProperties = []string{
 	"availabilityZones", "enableEncryptionAtHost", "maxPods", "osDiskSizeGB", "osDiskType", "scaleSetPriority", "vnetSubnetID",
 }
@@ -150,8 +154,8 @@ func (p NodePoolArgs) labels() pulumi.StringMapInput {
 	return optionalMap(labels)
 }
 
-// profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools' versions only
-// (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
+// profile is the pool as a part of the cluster. It says nothing of the version: AKS refuses a body that has some pools'
+// versions only (NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged), and the other pools are not in it.
 func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClusterAgentPoolProfileArgs {
 	profile := containerservice.ManagedClusterAgentPoolProfileArgs{
 		Name:                   pulumi.String(p.Name),
@@ -177,8 +181,8 @@ func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClus
 	return profile
 }
 
-// newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at a time, and
-// answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
+// newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at
+// a time, and answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
 func (c *AksWithCsi) newNodePools(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, self controlPlane,
 ) ([]pulumi.Resource, error) {

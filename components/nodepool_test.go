@@ -256,7 +256,8 @@ func TestSubnets_HaveOneNameEach(t *testing.T) {
 	}
 }
 
-// TestSubnets_KeepTheRolesThatWereNamedAfterPools has all names that earlier versions gave a role: after any pool in its subnet.
+// TestSubnets_KeepTheRolesThatWereNamedAfterPools has all names that earlier versions gave a role: after any pool in
+// its subnet.
 func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
 	for name, test := range map[string]struct {
 		subnets map[string]string // of the pools

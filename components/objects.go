@@ -13,34 +13,36 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// ObjectArgs is a secret, the public part of a key, or a certificate without its private key (which the secret of the same name
-// holds), that a mount shows as a file, or as several versions in a directory. The rules are the provider's:
-// https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/
-// and, where that page is silent, its source's: github.com/Azure/secrets-store-csi-driver-provider-azure/pkg/provider, v1.8.2.
+// ObjectArgs is a secret, the public part of a key, or a certificate without its private key (which the secret of the
+// same name holds), that a mount shows as a file, or as several versions in a directory. The rules are the provider's:
+// https://azure.github.io/secrets-store-csi-driver-provider-azure/docs/getting-started/usage/ and, where that page is
+// silent, its source's: github.com/Azure/secrets-store-csi-driver-provider-azure/pkg/provider, v1.8.2.
 type ObjectArgs struct {
 	// Type is secret, key or cert, in lower case. Required.
 	Type ObjectType `pulumi:"type"`
 	// Name of the object in the vault, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
-	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first or last,
-	// nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Defaults to the object's name.
+	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first or
+	// last, nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Defaults to the
+	// object's name.
 	Alias string `pulumi:"alias,optional"`
 	// Version is a version's id, 32 hexadecimal digits; the file then never rotates. Defaults to the latest version.
 	Version string `pulumi:"version,optional"`
-	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with a file
-	// for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it says - or to as
-	// many as there are. Listing versions takes no more than the role on the object grants. Not together with Version. Each
-	// version is one request more to the vault at every poll of every pod. 0, 1 or left out: one file, of one version.
+	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with a
+	// file for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it says -
+	// or to as many as there are. Listing versions takes no more than the role on the object grants. Not together with
+	// Version. Each version is one request more to the vault at every poll of every pod. 0, 1 or left out: one file, of
+	// one version.
 	VersionHistory int `pulumi:"versionHistory,optional"`
 	// Format is pem or, for secrets only, pfx. It decides how a certificate's secret is written if the vault keeps it as
-	// PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file. It changes
-	// no other secret. Defaults to pem.
+	// PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file. It
+	// changes no other secret. Defaults to pem.
 	Format ObjectFormat `pulumi:"format,optional"`
-	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only. Defaults to
-	// utf-8.
+	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only.
+	// Defaults to utf-8.
 	Encoding ObjectEncoding `pulumi:"encoding,optional"`
-	// FilePermission is the file's mode in octal, such as 0444, not 0. The file belongs to root, so whoever runs as another user
-	// reads it only if the last digit lets them. Defaults to 0644.
+	// FilePermission is the file's mode in octal, such as 0444, not 0. The file belongs to root, so whoever runs as
+	// another user reads it only if the last digit lets them. Defaults to 0644.
 	FilePermission string `pulumi:"filePermission,optional"`
 }
 
@@ -110,8 +112,8 @@ func objectsParameter(objects []ObjectArgs) (string, error) {
 }
 
 const (
-	// maxVersionHistory keeps the provider's answer, all files in one message, below the driver's limit of 4 MiB: secrets have
-	// up to 25 kB.
+	// maxVersionHistory keeps the provider's answer, all files in one message, below the driver's limit of 4 MiB: secrets
+	// have up to 25 kB.
 	maxVersionHistory = 100
 	// maxFilePath is the driver's and the kernel's 4096 without what the node puts before it, about 190 bytes of
 	// /var/lib/kubelet/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount/..<time>/.
@@ -124,8 +126,8 @@ var (
 	filePermission = regexp.MustCompile(`^0?([1-7][0-7]{2}|0[1-7][0-7]|00[1-7])$`)
 )
 
-// validateObjects checks a mount's objects one by one, then that no two of them claim the same file: the provider lets the last
-// one win.
+// validateObjects checks a mount's objects one by one, then that no two of them claim the same file: the provider lets
+// the last one win.
 func (v *violations) validateObjects(at string, objects []ObjectArgs) {
 	v.check(len(objects) > 0, at, "nothing", "at least one object")
 	taken := fileTree{}
@@ -193,8 +195,8 @@ func (v *violations) validateObject(at string, o ObjectArgs) {
 	}
 }
 
-// validFile holds a file name against the provider's rules, and the driver's, which keeps names that start with two dots for
-// itself. The provider trims names, so what it would trim is refused.
+// validFile holds a file name against the provider's rules, and the driver's, which keeps names that start with two
+// dots for itself. The provider trims names, so what it would trim is refused.
 func validFile(name string) bool {
 	if path.IsAbs(name) || path.Clean(name) != name || name == "." || strings.Contains(name, "..") ||
 		strings.TrimSpace(name) != name || len(name) > maxFilePath || !utf8.ValidString(name) {

@@ -17,9 +17,10 @@ const probeLabel = "app.kubernetes.io/name"
 // awaitMountSeconds is awaitMount.
 const awaitMountSeconds = 15 * 60
 
-// ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty, so that a deployment
-// fails where mounting fails. Of a version history it asks for the newest version. It never reads what is in a file. Files stay
-// as they are when a later poll of the vault fails, so access that is lost shows only when the pod is started again.
+// ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty, so that a
+// deployment fails where mounting fails. Of a version history it asks for the newest version. It never reads what is in
+// a file. Files stay as they are when a later poll of the vault fails, so access that is lost shows only when the pod
+// is started again.
 type ProbeArgs struct {
 	// Name of the Deployment, a DNS label. Defaults to keyvault-probe.
 	Name string `pulumi:"name,optional"`
@@ -51,8 +52,8 @@ func (c *SecretMount) newProbe(ctx *pulumi.Context, name string, args *SecretMou
 	return err
 }
 
-// probeCommand succeeds if every file is there and not empty. No shell reads the names; the kubelet would read a dollar sign, which
-// it takes for itself if doubled.
+// probeCommand succeeds if every file is there and not empty. No shell reads the names; the kubelet would read a dollar
+// sign, which it takes for itself if doubled.
 func probeCommand(files []string) []string {
 	command := []string{"test"}
 	for i, file := range files {

@@ -47,7 +47,8 @@ func drawDate(t *rapid.T, label string) string {
 	).Draw(t, label)
 }
 
-// Whatever is accepted is something that Azure takes: a name by its rule, and dates in order after 1970 that a vault can write out.
+// Whatever is accepted is something that Azure takes: a name by its rule, and dates in order after 1970 that a vault
+// can write out.
 func TestEveryAcceptedSecretIsOneForAzure(t *testing.T) {
 	azureSecretName := regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 	latest := float64(253402300800) // the end of the year 9999

@@ -8,16 +8,17 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// RoleAssignmentArgs is a role that an identity has somewhere in Azure. Azure refuses the same role of the same identity at the same
-// scope twice, whoever assigned it first.
+// RoleAssignmentArgs is a role that an identity has somewhere in Azure. Azure refuses the same role of the same
+// identity at the same scope twice, whoever assigned it first.
 type RoleAssignmentArgs struct {
 	// Name tells the identity's assignments apart, a DNS label, unique in the list; Azure does not see it. Required.
 	Name string `pulumi:"name"`
-	// RoleDefinitionID is the GUID of a built-in role (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles), or
-	// of a custom role that may be assigned in the scope's subscription. Required. A change replaces the assignment.
+	// RoleDefinitionID is the GUID of a built-in role
+	// (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles), or of a custom role that may be
+	// assigned in the scope's subscription. Required. A change replaces the assignment.
 	RoleDefinitionID string `pulumi:"roleDefinitionId"`
-	// Scope is the ARM id of what the role is for: a subscription, a resource group or a resource. Required. A change replaces the
-	// assignment.
+	// Scope is the ARM id of what the role is for: a subscription, a resource group or a resource. Required. A change
+	// replaces the assignment.
 	Scope pulumi.StringInput `pulumi:"scope"`
 }
 
@@ -43,8 +44,8 @@ func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, p
 	return assignments, nil
 }
 
-// subscriptionOf is the ARM id of the subscription that holds what has the id, or that has the id itself. The path is where a
-// violation puts the id.
+// subscriptionOf is the ARM id of the subscription that holds what has the id, or that has the id itself. The path is
+// where a violation puts the id.
 func subscriptionOf(path string, id pulumi.StringInput) pulumi.StringOutput {
 	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := inSubscription.FindStringSubmatch(id)

@@ -22,8 +22,8 @@ type role struct {
 	suffix string
 }
 
-// The least roles that let the provider read what it mounts. Both include listing an object's versions, and grant it on the
-// object alone if that is their scope: .../secrets/readMetadata/action of the one, .../*/read of the other.
+// The least roles that let the provider read what it mounts. Both include listing an object's versions, and grant it on
+// the object alone if that is their scope: .../secrets/readMetadata/action of the one, .../*/read of the other.
 var (
 	keyVaultSecretsUser = role{id: "4633458b-17de-408a-b874-0445c86b69e6", suffix: "secrets-user"}
 	// keyVaultReader reads public keys and certificates, but no secret's value.
@@ -45,8 +45,8 @@ type grant struct {
 	role  string
 }
 
-// grantsFor are the roles that mounting the objects takes: one for each object however often it is mounted, or one for each role
-// on the vault, or none.
+// grantsFor are the roles that mounting the objects takes: one for each object however often it is mounted, or one for
+// each role on the vault, or none.
 func grantsFor(mode Access, objects []ObjectArgs) []grant {
 	if mode == AccessNone {
 		return nil
@@ -114,8 +114,8 @@ func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) erro
 	return ctx.Log.Info(strings.Join(said, "; "), &pulumi.LogArgs{Resource: c})
 }
 
-// roleDefinitionID is a built-in role's id in the vault's subscription. Roles on one vault are of no use for mounting from
-// another, so the vault's id and name must agree.
+// roleDefinitionID is a built-in role's id in the vault's subscription. Roles on one vault are of no use for mounting
+// from another, so the vault's id and name must agree.
 func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOutput {
 	return pulumi.All(id, name).ApplyT(func(vault []any) (string, error) {
 		match := vaultID.FindStringSubmatch(vault[0].(string))

@@ -27,11 +27,13 @@ const (
 	lengthMax     = 1024
 )
 
-// SecretArgs is one secret. Exactly one of Value and Generate is given. A change of any argument but Name makes a new version of it.
+// SecretArgs is one secret. Exactly one of Value and Generate is given. A change of any argument but Name makes a new
+// version of it.
 //
-// The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601 duration such as
-// P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the two durations, Rotate or Generate
-// changes; a new Value alone keeps the dates. They inform, and guard nothing: who may read the secret can also read it before and after
+// The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601
+// duration such as P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the
+// two durations, Rotate or Generate changes; a new Value alone keeps the dates. They inform, and guard nothing: who may
+// read the secret can also read it before and after
 // (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
 type SecretArgs struct {
 	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
@@ -40,8 +42,8 @@ type SecretArgs struct {
 	Value pulumi.StringInput `pulumi:"value,optional"`
 	// Generate makes a random value, kept until an argument of it, or Rotate, changes.
 	Generate *GenerateArgs `pulumi:"generate,optional"`
-	// Rotate is any text; a change generates a new value and counts relative dates again. For a secret that has either. Defaults to
-	// an empty text.
+	// Rotate is any text; a change generates a new value and counts relative dates again. For a secret that has either.
+	// Defaults to an empty text.
 	Rotate string `pulumi:"rotate,optional"`
 	// ContentType says what the value is, such as text/plain, up to 255 characters. Defaults to none.
 	ContentType string `pulumi:"contentType,optional"`
@@ -55,8 +57,8 @@ type SecretArgs struct {
 	Tags map[string]string `pulumi:"tags,optional"`
 }
 
-// GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least one of the four
-// is left. A change of any argument generates a new value.
+// GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least
+// one of the four is left. A change of any argument generates a new value.
 type GenerateArgs struct {
 	// Length in characters, 8-1024. Defaults to 32.
 	Length int `pulumi:"length,optional"`
@@ -68,8 +70,8 @@ type GenerateArgs struct {
 	NoNumeric bool `pulumi:"noNumeric,optional"`
 	// NoSpecial leaves out special characters.
 	NoSpecial bool `pulumi:"noSpecial,optional"`
-	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space, each once.
-	// Defaults to !@#$%&*()-_=+[]{}<>:?
+	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space, each
+	// once. Defaults to !@#$%&*()-_=+[]{}<>:?
 	SpecialCharacters string `pulumi:"specialCharacters,optional"`
 }
 
@@ -177,8 +179,9 @@ func (v *violations) validateGenerate(path string, g *GenerateArgs) {
 	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters, "nothing where noSpecial is set")
 }
 
-// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, which go through Azure
-// Resource Manager, https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, which go
+// through Azure Resource Manager,
+// https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
 var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 
 // validateTags checks the tags of a secret or key.

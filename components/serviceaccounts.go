@@ -25,17 +25,17 @@ const (
 
 // ServiceAccountArgs is one service account that may act as the identity.
 type ServiceAccountArgs struct {
-	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for a further
-	// cluster, the issuer's name, 120 characters at most. Required.
+	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for
+	// a further cluster, the issuer's name, 120 characters at most. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
-	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated credentials
-	// are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the annotation
+	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated
+	// credentials are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the annotation
 	// azure.workload.identity/client-id with the identity's client id. Defaults to false: the service account is created.
 	Existing bool `pulumi:"existing,optional"`
-	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to none. Not with
-	// Existing.
+	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to none.
+	// Not with Existing.
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
@@ -43,9 +43,9 @@ type ServiceAccountArgs struct {
 
 // IssuerArgs is a further cluster, as far as an identity has to know it.
 type IssuerArgs struct {
-	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short is better.
-	// Required. An identity has one credential for an issuer and account, so that Azure refuses a change, and the same cluster as
-	// IssuerURL instead: take the cluster out in an update of its own, and put it in again in the next.
+	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short is
+	// better. Required. An identity has one credential for an issuer and account, so that Azure refuses a change, and the
+	// same cluster as IssuerURL instead: take the cluster out in an update of its own, and put it in again in the next.
 	Name string `pulumi:"name"`
 	// URL is the issuer of the cluster's service account tokens, another one for each cluster. Required.
 	URL pulumi.StringInput `pulumi:"url"`
@@ -55,8 +55,8 @@ func (args *WorkloadIdentityArgs) namespaceOf(account ServiceAccountArgs) string
 	return withDefault(account.Namespace, args.Namespace)
 }
 
-// resourceName names what an account has in Pulumi, and what earlier versions called that: in the component's own namespace, by the
-// account alone.
+// resourceName names what an account has in Pulumi, and what earlier versions called that: in the component's own
+// namespace, by the account alone.
 func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAccountArgs, suffix string) (string, pulumi.ResourceOption) {
 	namespace := args.namespaceOf(account)
 	name := prefix + namespace + "_" + account.Name + suffix
@@ -122,8 +122,8 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 	return after(ctx, ready, created), nil
 }
 
-// newCredentials makes Entra trust the tokens of every service account from every issuer. They are returned by account, in the order
-// of the arguments. The first cluster's come first, so that they do not wait for further clusters.
+// newCredentials makes Entra trust the tokens of every service account from every issuer. They are returned by account,
+// in the order of the arguments. The first cluster's come first, so that they do not wait for further clusters.
 func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget) ([][]pulumi.Resource, error) {
 	credentials := make([][]pulumi.Resource, len(args.ServiceAccounts))
 	var previous []pulumi.Resource
@@ -151,8 +151,8 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 	return credentials, nil
 }
 
-// furtherIssuers are AdditionalIssuers whose URLs fail if two clusters have the same one: Azure would refuse a second credential for
-// the same issuer and subject only after the first was made.
+// furtherIssuers are AdditionalIssuers whose URLs fail if two clusters have the same one: Azure would refuse a second
+// credential for the same issuer and subject only after the first was made.
 func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 	issuers := slices.Clone(args.AdditionalIssuers)
 	before := pulumi.StringArray{args.IssuerURL}
@@ -170,8 +170,8 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 	return issuers
 }
 
-// credentialName is unique in an identity: neither a namespace, a service account nor an issuer can contain an underscore, a namespace
-// contains no dot and a service account no two in a row.
+// credentialName is unique in an identity: neither a namespace, a service account nor an issuer can contain an
+// underscore, a namespace contains no dot and a service account no two in a row.
 func credentialName(namespace, account, issuer string) string {
 	return ofIssuer(namespace+"_"+strings.ReplaceAll(account, ".", "_"), issuer)
 }

@@ -11,16 +11,17 @@ import (
 // SyncSecretArgs is a Kubernetes Secret that the CSI driver fills from mounted files:
 // https://secrets-store-csi-driver.sigs.k8s.io/topics/sync-as-kubernetes-secret
 //
-// It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a pod mounts
-// the class: the driver makes it with the first pod's mount, updates it when files rotate, and Kubernetes deletes it with the
-// last pod.
+// It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a
+// pod mounts the class: the driver makes it with the first pod's mount, updates it when files rotate, and Kubernetes
+// deletes it with the last pod.
 type SyncSecretArgs struct {
 	// Name of the Secret, a DNS subdomain, unique in the mount and, which nobody checks, in the namespace. Required.
 	Name string `pulumi:"name"`
 	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows no
-	// others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg), kubernetes.io/ssh-auth
-	// (ssh-privatekey) and kubernetes.io/basic-auth (username or password); kubernetes.io/service-account-token is not for
-	// files. Others are free. Kubernetes never changes the type of a Secret that exists. Defaults to Opaque.
+	// others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg),
+	// kubernetes.io/ssh-auth (ssh-privatekey) and kubernetes.io/basic-auth (username or password);
+	// kubernetes.io/service-account-token is not for files. Others are free. Kubernetes never changes the type of a Secret
+	// that exists. Defaults to Opaque.
 	Type string `pulumi:"type,optional"`
 	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
@@ -32,12 +33,12 @@ type SyncSecretArgs struct {
 
 // SyncDataArgs is one key of a Secret.
 type SyncDataArgs struct {
-	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the driver
-	// takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
+	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the
+	// driver takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
 	Key string `pulumi:"key"`
-	// File is the path of a mounted file relative to the mount: [ObjectArgs.FileName], and in a version history that with any
-	// index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index above 0 holds it
-	// back until there are as many versions. Required.
+	// File is the path of a mounted file relative to the mount: [ObjectArgs.FileName], and in a version history that with
+	// any index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index above 0
+	// holds it back until there are as many versions. Required.
 	File string `pulumi:"file"`
 }
 

@@ -14,8 +14,8 @@ const DefaultTestPodName = "keyvault-test-pod"
 
 const defaultTestPodImage = "busybox:1.35.0"
 
-// awaitMount is longer than the 10 minutes that a role assignment may take Azure; until then the mount fails and the kubelet
-// retries.
+// awaitMount is longer than the 10 minutes that a role assignment may take Azure; until then the mount fails and the
+// kubelet retries.
 const awaitMount = "15m"
 
 // TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec.
@@ -46,8 +46,8 @@ func withLabels(all ...map[string]string) map[string]string {
 	return merged
 }
 
-// restrictedPod is the spec of a pod with one container that has the files and sleeps. It meets the restricted Pod Security Standard:
-// https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+// restrictedPod is the spec of a pod with one container that has the files and sleeps. It meets the restricted Pod
+// Security Standard: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pulumi.Map {
 	container := pulumi.Map{
 		"name":  pulumi.String(name),

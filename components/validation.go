@@ -108,7 +108,8 @@ func missing(given pulumi.Input) bool {
 	return given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil()
 }
 
-// nothingBeside refuses every argument that is given except those with the given paths. What only Go knows is not among them.
+// nothingBeside refuses every argument that is given except those with the given paths. What only Go knows is not among
+// them.
 func (v *violations) nothingBeside(args any, allowed string, except ...string) {
 	fields := reflect.ValueOf(args)
 	for i := range fields.NumField() {

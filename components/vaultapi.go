@@ -14,7 +14,8 @@ import (
 // https://learn.microsoft.com/azure/key-vault/general/migrate-api-version
 var vaultAPIRetired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
 
-// The parameterized package of azure-native v3 that has 2026-02-01. azure-native v2 ends before it, and the SDK of v3 does not reach it.
+// The parameterized package of azure-native v3 that has 2026-02-01. azure-native v2 ends before it, and the SDK of v3
+// does not reach it.
 const (
 	vaultPackage        = "azure-native_keyvault_v20260201"
 	vaultPackageVersion = "3.28.0"

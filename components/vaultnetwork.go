@@ -15,16 +15,16 @@ const (
 	subnetRulesMax = 200
 )
 
-// VaultNetworkArgs are the vault's firewall, which filters what comes over the public network. It does not concern private endpoints,
-// nor Azure Resource Manager, which creates the vault's secrets and keys.
+// VaultNetworkArgs are the vault's firewall, which filters what comes over the public network. It does not concern
+// private endpoints, nor Azure Resource Manager, which creates the vault's secrets and keys.
 type VaultNetworkArgs struct {
 	// DefaultAction is what happens to traffic that no rule allows: Allow or Deny. Defaults to Deny.
 	DefaultAction FirewallAction `pulumi:"defaultAction,optional"`
 	// Bypass is AzureServices, which lets trusted services of Azure pass
 	// (https://learn.microsoft.com/azure/key-vault/general/network-security), or None. Defaults to AzureServices.
 	Bypass FirewallBypass `pulumi:"bypass,optional"`
-	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. What is known
-	// late is checked then. Defaults to none.
+	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. What is
+	// known late is checked then. Defaults to none.
 	AllowedIPRanges pulumi.StringArrayInput `pulumi:"allowedIpRanges,optional"`
 	// SubnetIDs are the ARM ids of subnets that may reach the vault, up to 200; each must have the service endpoint
 	// Microsoft.KeyVault. Defaults to none.
@@ -33,11 +33,12 @@ type VaultNetworkArgs struct {
 
 // PrivateEndpointArgs give the vault an address in a virtual network.
 type PrivateEndpointArgs struct {
-	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. Required. A change replaces
-	// the endpoint.
+	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. Required. A change
+	// replaces the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId"`
-	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in, privatelink.vaultcore.azure.net
-	// in the public cloud. Defaults to none: something else must make the vault's name resolve to the address.
+	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in,
+	// privatelink.vaultcore.azure.net in the public cloud. Defaults to none: something else must make the vault's name
+	// resolve to the address.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
 }
 

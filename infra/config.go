@@ -11,8 +11,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default; an empty one leaves a key out. What a
-// component takes from it, the component checks.
+// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default; an empty one leaves a key
+// out. What a component takes from it, the component checks.
 type Config struct {
 	Location          string            `pulumi:"location"`
 	ResourceGroupName string            `pulumi:"resourceGroupName"`
@@ -69,8 +69,9 @@ type Config struct {
 	allTags pulumi.StringMap
 }
 
-// LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error is a
-// [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components refuse.
+// LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error
+// is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
+// refuse.
 func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) {
 	namespace := ctx.Project() + ":"
 	own := map[string]string{}
@@ -96,8 +97,8 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	return cfg, nil
 }
 
-// Vault is the vault that is configured. An existing one is given, for the component to refuse it, what else is only there on purpose: keys with
-// a default in Pulumi.yaml always have a value, and mean nothing to it.
+// Vault is the vault that is configured. An existing one is given, for the component to refuse it, what else is only
+// there on purpose: keys with a default in Pulumi.yaml always have a value, and mean nothing to it.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args := &components.KeyVaultStackArgs{
 		APIVersion:      cfg.VaultAPIVersion,

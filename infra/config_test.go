@@ -312,7 +312,8 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 	}
 }
 
-// The example is a valid configuration, but for what excludes something else in it, and shows every key and every field.
+// The example is a valid configuration, but for what excludes something else in it, and shows every key and every
+// field.
 func TestExampleShowsEverything(t *testing.T) {
 	content, err := os.ReadFile("../docs/Pulumi.example.yaml")
 	if err != nil {

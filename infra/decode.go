@@ -12,16 +12,17 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once. Fields are
-// found by their pulumi tag.
+// decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once.
+// Fields are found by their pulumi tag.
 type decoder struct {
 	violations violations
 	// hidden keeps values out of violations.
 	hidden bool
 }
 
-// decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has is a
-// violation; an empty one leaves its field as it is. Values of keys that hold secrets are not repeated in violations.
+// decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has
+// is a violation; an empty one leaves its field as it is. Values of keys that hold secrets are not repeated in
+// violations.
 func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) violations {
 	d := &decoder{}
 	known := fields(reflect.ValueOf(target).Elem())

@@ -27,8 +27,8 @@ type Network struct {
 	NodeSubnetID pulumi.StringOutput
 	// EndpointSubnetID is the ARM id of the private endpoints' subnet.
 	EndpointSubnetID pulumi.StringOutput
-	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network. There is none
-	// where the vault has its endpoint elsewhere.
+	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network. There
+	// is none where the vault has its endpoint elsewhere.
 	VaultZoneID pulumi.StringOutput
 }
 
@@ -37,7 +37,8 @@ const (
 	endpointSubnet = "endpoints"
 )
 
-// vaultZones are the zones of vaults' private endpoints, by cloud: https://learn.microsoft.com/azure/private-link/private-endpoint-dns
+// vaultZones are the zones of vaults' private endpoints, by cloud:
+// https://learn.microsoft.com/azure/private-link/private-endpoint-dns
 var vaultZones = map[components.Cloud]string{
 	"":                                "privatelink.vaultcore.azure.net",
 	components.AzurePublicCloud:       "privatelink.vaultcore.azure.net",
@@ -78,8 +79,8 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 	return n, nil
 }
 
-// vaultInNetwork says whether the stack's vault has its endpoint in the stack's network. Another vault's name must not be looked for in
-// the network's zone, where it would not be found.
+// vaultInNetwork says whether the stack's vault has its endpoint in the stack's network. Another vault's name must not
+// be looked for in the network's zone, where it would not be found.
 func (cfg *Config) vaultInNetwork() bool {
 	return cfg.Network != nil && cfg.ExistingVaultID == "" && cfg.VaultPrivateEndpoint == nil
 }

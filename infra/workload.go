@@ -79,7 +79,8 @@ func (w *Workload) Identity(s *Surroundings, args components.WorkloadIdentityArg
 	return &args
 }
 
-// Mount completes the mount's arguments with what is configured. Of the versions it takes those of the secrets that are mounted.
+// Mount completes the mount's arguments with what is configured. Of the versions it takes those of the secrets that are
+// mounted.
 func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.StringMapOutput) *components.SecretMountArgs {
 	args.Namespace = w.Namespace
 	args.Labels = w.Labels
@@ -118,7 +119,8 @@ func (w *Workload) probeName() string {
 	return cmp.Or(w.Probe.Name, components.DefaultProbeName)
 }
 
-// readSecretCommand shows the first secret that the test pod has mounted, or the first object if there is no secret; empty without the pod.
+// readSecretCommand shows the first secret that the test pod has mounted, or the first object if there is no secret;
+// empty without the pod.
 func (w *Workload) readSecretCommand() string {
 	if w.TestPod == nil {
 		return ""

@@ -50,8 +50,8 @@ func (w *Workload) mountRules() *components.SecretMountArgs {
 	}
 }
 
-// validateClaims checks that nothing belongs to two workloads: Azure or Kubernetes would refuse the second one half-way, and what one
-// workload takes along when it goes would be the other's.
+// validateClaims checks that nothing belongs to two workloads: Azure or Kubernetes would refuse the second one
+// half-way, and what one workload takes along when it goes would be the other's.
 func (cfg *Config) validateClaims() violations {
 	var v violations
 	taken := map[string]int{}
@@ -99,8 +99,8 @@ func (cfg *Config) validateClaims() violations {
 	return v
 }
 
-// validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted: a pod waits
-// forever for a file that never comes. Certificates are put into the vault by others.
+// validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted:
+// a pod waits forever for a file that never comes. Certificates are put into the vault by others.
 func (cfg *Config) validateDeclared(at string, objects []components.ObjectArgs) violations {
 	var v violations
 	if cfg.ExistingVaultID != "" { // it may hold them already

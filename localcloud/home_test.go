@@ -270,7 +270,8 @@ func TestHalfMadeVault(t *testing.T) {
 	}
 }
 
-// TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that Azure chose.
+// TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that
+// Azure chose.
 func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 	s, err := parseState([]byte(`{"deployment": {"resources": [{"urn": "a"}], "pending_operations": [
 		{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}}, {"type": "creating", "resource": {"urn": "c"}}, {"type": "updating", "resource": {"urn": "d"}}

@@ -67,9 +67,10 @@ type created struct {
 	outputs map[string]any
 }
 
-// settled is the state with the resources that were created, by their URN, among the others, and without the other operations that
-// were creating something. They have outputs, so that a refresh sees that nothing has changed since: it would take all that Azure
-// has chosen for them for inputs that the program has dropped, and the next up would replace them.
+// settled is the state with the resources that were created, by their URN, among the others, and without the other
+// operations that were creating something. They have outputs, so that a refresh sees that nothing has changed since: it
+// would take all that Azure has chosen for them for inputs that the program has dropped, and the next up would replace
+// them.
 func (s *state) settled(found map[string]created) ([]byte, error) {
 	resources, rest := []json.RawMessage{}, []json.RawMessage(nil)
 	var err error
@@ -115,9 +116,9 @@ type pendingOperation struct {
 	} `json:"resource"`
 }
 
-// created returns a resource that was being created when the engine was killed and is there all the same, or one without an id.
-// What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are applied, not created, and
-// random values are nowhere but in the state.
+// created returns a resource that was being created when the engine was killed and is there all the same, or one
+// without an id. What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are
+// applied, not created, and random values are nowhere but in the state.
 func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (created, error) {
 	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native") { // parameterized packages too
 		return created{}, nil

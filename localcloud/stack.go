@@ -54,8 +54,9 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
 }
 
-// ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added: kubelogin, for
-// one, has AZURE_ and AAD_ variables win over what it is told, and Go takes no_proxy where NO_PROXY is empty.
+// ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added:
+// kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told, and Go takes no_proxy where NO_PROXY is
+// empty.
 func ownEnvironment(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
@@ -105,9 +106,9 @@ func (l *localCloud) linkPlugins(have *setup) error {
 // binDir is the folder of the programs that a person uses too.
 func (l *localCloud) binDir() string { return l.path("bin") }
 
-// placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its own.
-// Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the user's folders:
-// kubeconfigs of the Kubernetes provider, and tokens.
+// placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its
+// own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
+// user's folders: kubeconfigs of the Kubernetes provider, and tokens.
 func (l *localCloud) placePrograms(have *setup) error {
 	engine := l.path(engineDir, thirdparty.Pulumi)
 	if err := errors.Join(os.MkdirAll(l.binDir(), 0o755), os.MkdirAll(filepath.Dir(engine), 0o755)); err != nil {
@@ -164,8 +165,8 @@ func (l *localCloud) placeScript(name, variable, program string) error {
 	return os.Rename(place+".part", place)
 }
 
-// configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine adds to a
-// stack's configuration, the salt of its secrets, stays in the home, so that the checkout stays clean.
+// configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine
+// adds to a stack's configuration, the salt of its secrets, stays in the home, so that the checkout stays clean.
 func (s *stack) configure(ctx context.Context, over []string) error {
 	file := filepath.Join(s.project, "Pulumi."+s.name+".yaml")
 	content, err := os.ReadFile(file)
@@ -219,8 +220,8 @@ func override(config map[string]any, over []string) error {
 	return nil
 }
 
-// initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack init`
-// writes the salt beside the Pulumi.yaml that it finds.
+// initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack
+// init` writes the salt beside the Pulumi.yaml that it finds.
 func (s *stack) initialise(ctx context.Context) (string, error) {
 	dir := s.path("init")
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.path(configDir), 0o700)); err != nil {
@@ -328,8 +329,8 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
-// interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that can be read. To
-// ask the engine takes longer.
+// interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that
+// can be read. To ask the engine takes longer.
 func (s *stack) interrupted() bool {
 	backend := s.path(stacksDir, ".pulumi")
 	locks, err := os.ReadDir(filepath.Join(backend, "locks", "organization", "keyvault-aks", s.name))
@@ -376,8 +377,8 @@ func (s *stack) engine(ctx context.Context, args ...string) *exec.Cmd {
 	if args[0] != "stack" || args[1] != "init" {
 		cmd.Args = append(cmd.Args, "--stack", s.name)
 	}
-	// The engine ends what it is doing and keeps its state at the first interrupt. The process group is its own, so that one
-	// Ctrl-C is one interrupt and the second is not taken for impatience.
+	// The engine ends what it is doing and keeps its state at the first interrupt. The process group is its own, so that
+	// one Ctrl-C is one interrupt and the second is not taken for impatience.
 	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute

@@ -1,5 +1,6 @@
-// Package tests looks at the whole from outside: the program of this repository, brought up by the real engine in the local
-// cloud, and what its users would see. It needs bin/localcloud, and what `bin/localcloud prepare` makes; `make e2e` does both before.
+// Package tests looks at the whole from outside: the program of this repository, brought up by the real engine in the
+// local cloud, and what its users would see. It needs bin/localcloud, and what `bin/localcloud prepare` makes; `make
+// e2e` does both before.
 package tests
 
 import (
@@ -40,14 +41,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command and clean up, and
-// no other begins.
+// ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command
+// and clean up, and no other begins.
 var ending = context.Background()
 
 // TestMain looks whether the tests leave something on the machine. They have a folder for temporary files of their own.
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		// Where more tests run side by side than there are cores, what they start would only get in each other's way if it used several, too.
+		// Where more tests run side by side than there are cores, what they start would only get in each other's way if it
+		// used several, too.
 		flag.Parse()
 		if side := flag.Lookup("test.parallel").Value.(flag.Getter).Get().(int); side > runtime.NumCPU() {
 			os.Setenv("GOMAXPROCS", "1")
@@ -90,8 +92,8 @@ func TestMain(m *testing.M) {
 
 const leftBehind = "the tests left this on the machine"
 
-// traces are what local clouds in a folder leave on a machine where it is not taken away: temporary files, such as the Kubernetes
-// provider's kubeconfigs, processes, and mounts. What others do on the machine meanwhile does not count.
+// traces are what local clouds in a folder leave on a machine where it is not taken away: temporary files, such as the
+// Kubernetes provider's kubeconfigs, processes, and mounts. What others do on the machine meanwhile does not count.
 func traces(dir string) []string {
 	found, _ := filepath.Glob(filepath.Join(dir, "*"))
 	found = append(found, processesWith(dir+"/")...)
@@ -121,7 +123,8 @@ func groups() (found []string) {
 // clusters are the folders of the clusters that this run's local clouds have had.
 var clusters sync.Map
 
-// devices are the machine's network devices of the name that the node's network has, which belong into the node's namespace.
+// devices are the machine's network devices of the name that the node's network has, which belong into the node's
+// namespace.
 func devices() []string {
 	var found []string
 	interfaces, _ := net.Interfaces()
@@ -221,8 +224,8 @@ func needsRealNode(t *testing.T) {
 	}
 }
 
-// showLogs shows the ends of the logs, and last, where one looks first, that of what the commands have printed. The logs hold no
-// secrets, which a test proves, and the line that shows one is not kept.
+// showLogs shows the ends of the logs, and last, where one looks first, that of what the commands have printed. The
+// logs hold no secrets, which a test proves, and the line that shows one is not kept.
 func (c *cloud) showLogs(t *testing.T) {
 	logs, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "*.log"))
 	for _, file := range append(logs, filepath.Join(c.home, "cloud.log")) {
@@ -256,7 +259,8 @@ func untilEnding(t *testing.T) context.Context {
 	return ctx
 }
 
-// up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to keep.
+// up brings the dev stack up and returns what is printed. The last line, which shows the secret, is the caller's to
+// keep.
 func (c *cloud) up(t *testing.T, args ...string) (printed, lastLine string) {
 	t.Helper()
 	printed, lastLine, err := c.tryUp(t, args...)
@@ -351,7 +355,8 @@ func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd
 	}
 	cmd := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "bin", program), args...)
 	cmd.Env, cmd.Dir = slices.Clone(c.env), c.project
-	// The engine ends its plugins when it is interrupted, and not when it is killed; in a group of its own it is interrupted once.
+	// The engine ends its plugins when it is interrupted, and not when it is killed; in a group of its own it is
+	// interrupted once.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
@@ -399,7 +404,8 @@ func (c *cloud) apply(t *testing.T, manifests string) {
 	}
 }
 
-// stackOutputs are a stack's, without the secret ones, and those of the workload in keyvault-ns, which the configuration of each stack has.
+// stackOutputs are a stack's, without the secret ones, and those of the workload in keyvault-ns, which the
+// configuration of each stack has.
 type stackOutputs struct {
 	VaultID, VaultName, VaultURI      string
 	ClusterID, ClusterName, IssuerURL string
@@ -442,8 +448,8 @@ type resource struct {
 	Outputs       map[string]any
 }
 
-// checkpoint is the state of the stack that was brought up, as the engine's backend keeps it: `pulumi stack export` says the same, a second
-// later.
+// checkpoint is the state of the stack that was brought up, as the engine's backend keeps it: `pulumi stack export`
+// says the same, a second later.
 type checkpoint struct {
 	Resources []resource
 	Pending   []json.RawMessage `json:"pending_operations"`
@@ -528,9 +534,9 @@ func armOptions(options azcore.ClientOptions) *arm.ClientOptions {
 	return &arm.ClientOptions{ClientOptions: options}
 }
 
-// wantRefusedMounts waits for the events by which the kubelet says why volumes of pods are not mounted, until each pod has had one with
-// the text that is wanted of it. There may be others before: the API server, for one, refuses a node the tokens of a pod that its
-// authorizer has not seen yet.
+// wantRefusedMounts waits for the events by which the kubelet says why volumes of pods are not mounted, until each pod
+// has had one with the text that is wanted of it. There may be others before: the API server, for one, refuses a node
+// the tokens of a pod that its authorizer has not seen yet.
 func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[string]string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(untilEnding(t), 90*time.Second+time.Duration(len(want))*time.Second)
@@ -607,8 +613,8 @@ func holds(content []byte, secret string) bool {
 	return false
 }
 
-// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one of the given
-// folders.
+// filesWith lists the files of the home, and of the built program's folder, that hold a secret, but for those under one
+// of the given folders.
 func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []string {
 	t.Helper()
 	var found []string
@@ -641,7 +647,8 @@ func (c *cloud) filesWith(t *testing.T, secret string, except ...string) []strin
 	return found
 }
 
-// unzipped is the content of a file that gzip has written, as the engine writes its logs, or nothing. What it is not sure of it encrypts.
+// unzipped is the content of a file that gzip has written, as the engine writes its logs, or nothing. What it is not
+// sure of it encrypts.
 func unzipped(content []byte) []byte {
 	r, err := gzip.NewReader(bytes.NewReader(content))
 	if err != nil {

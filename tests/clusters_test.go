@@ -29,8 +29,8 @@ const (
 	reader             = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 )
 
-// wantPrivateClusters brings the program programs/clusters up in surroundings as another team would make them, the disks' key being the
-// stack's.
+// wantPrivateClusters brings the program programs/clusters up in surroundings as another team would make them, the
+// disks' key being the stack's.
 func wantPrivateClusters(t *testing.T, c *cloud, first stackOutputs) {
 	s := newSurroundings(t, c, first.VaultID+"/keys/my-key")
 	p := newProgram(t, c, "tests/programs/clusters", map[string]string{
@@ -115,7 +115,8 @@ func (p *program) clusters(t *testing.T) map[string]armcontainerservice.ManagedC
 	return made
 }
 
-// wantReachedInside asks the API server of a cluster, as its administrator, from this machine and from the node of another cluster.
+// wantReachedInside asks the API server of a cluster, as its administrator, from this machine and from the node of
+// another cluster.
 func (c *cloud) wantReachedInside(t *testing.T, id, host, neighbour string) {
 	t.Helper()
 	owner, options, r := c.azure(t)

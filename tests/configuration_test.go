@@ -20,7 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml configures.
+// TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml
+// configures.
 func TestConfigurationThatNoStackHas(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -273,8 +274,8 @@ func configured(t *testing.T, stack string) map[string]any {
 	return file.Config
 }
 
-// workloadsWith is a configuration for `up --config`: the workloads of a stack, the first ones with other values, which are YAML. What is null
-// there is left out.
+// workloadsWith is a configuration for `up --config`: the workloads of a stack, the first ones with other values, which
+// are YAML. What is null there is left out.
 func workloadsWith(t *testing.T, stack string, changes ...string) string {
 	t.Helper()
 	workloads := configured(t, stack)["keyvault-aks:workloads"].([]any)
@@ -297,7 +298,8 @@ func workloadsWith(t *testing.T, stack string, changes ...string) string {
 	return "workloads=" + string(text)
 }
 
-// secondWorkload is the configuration of the one workload of a second stack, all whose names are second. What else it has is JSON.
+// secondWorkload is the configuration of the one workload of a second stack, all whose names are second. What else it
+// has is JSON.
 func secondWorkload(more string) string {
 	return `[{"name":"second","namespace":"second","serviceAccounts":[{"name":"second"}],"className":"second",` + more + `}]`
 }

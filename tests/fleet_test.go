@@ -75,8 +75,9 @@ func (c *cloud) writeFleet(t *testing.T, fleet []fleetWorkload) {
 	}
 }
 
-// TestWorkloads_FiftyFromOneFile brings fifty workloads up at once, each with a namespace of its own, and then takes one out of the middle of
-// the list: what it had goes, in Azure, in the cluster and in the state, and all else stays as it is, also what comes after it in the list.
+// TestWorkloads_FiftyFromOneFile brings fifty workloads up at once, each with a namespace of its own, and then takes
+// one out of the middle of the list: what it had goes, in Azure, in the cluster and in the state, and all else stays as
+// it is, also what comes after it in the list.
 func TestWorkloads_FiftyFromOneFile(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -114,8 +115,9 @@ func TestWorkloads_FiftyFromOneFile(t *testing.T) {
 	})
 }
 
-// wantFleet checks of each workload that its identity may read its secrets and nothing else, and is trusted to be its account and no other;
-// that its class is for that identity; and that its pod, where it has one, has its secrets, and no other file.
+// wantFleet checks of each workload that its identity may read its secrets and nothing else, and is trusted to be its
+// account and no other; that its class is for that identity; and that its pod, where it has one, has its secrets, and
+// no other file.
 func (c *cloud) wantFleet(t *testing.T, fleet []fleetWorkload) {
 	t.Helper()
 	outputs := c.outputs(t)
@@ -243,7 +245,8 @@ func (c *cloud) fleetHas(t *testing.T) map[string]thing {
 	return has
 }
 
-// settled is a resource of the state without what is another each time: what is encrypted, and the order of what it depends on.
+// settled is a resource of the state without what is another each time: what is encrypted, and the order of what it
+// depends on.
 func settled(resource map[string]any) any {
 	byName := func(a, b any) int { return strings.Compare(a.(string), b.(string)) }
 	if on, ok := resource["dependencies"].([]any); ok {
@@ -274,7 +277,8 @@ func settled(resource map[string]any) any {
 	return resource
 }
 
-// wantGone checks that of what there was before exactly that is gone which was a workload's, and that the rest is as it was.
+// wantGone checks that of what there was before exactly that is gone which was a workload's, and that the rest is as it
+// was.
 func wantGone(t *testing.T, before, after map[string]thing, workload string) {
 	t.Helper()
 	var gone []string
@@ -301,8 +305,8 @@ func wantGone(t *testing.T, before, after map[string]thing, workload string) {
 		where, _, _ := strings.Cut(what, " ")
 		count[where]++
 	}
-	// Identity, credential and two roles; namespace, account, class and pod, with what the cluster adds: an account, default, and its
-	// certificates; all of these but the last two, and two components; and what the stack says of it.
+	// Identity, credential and two roles; namespace, account, class and pod, with what the cluster adds: an account,
+	// default, and its certificates; all of these but the last two, and two components; and what the stack says of it.
 	if want := map[string]int{"azure": 4, "cluster": 6, "state": 10, "output": 1}; !maps.Equal(count, want) {
 		slices.Sort(gone)
 		t.Errorf("%v are gone, want %v:\n%s", count, want, strings.Join(gone, "\n"))

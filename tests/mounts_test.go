@@ -25,8 +25,9 @@ type mountedObject struct {
 	VersionHistory                                      int
 }
 
-// TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider makes up mounts that the component accepts and holds the folders that the
-// Azure provider fills for them against what they say, and against the vault. MOUNTS_SEED repeats a run.
+// TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider makes up mounts that the component accepts and holds the
+// folders that the Azure provider fills for them against what they say, and against the vault. MOUNTS_SEED repeats a
+// run.
 func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	t.Parallel()
 	seed := int(time.Now().UnixNano() % 1_000_000)
@@ -144,8 +145,8 @@ type filled struct {
 
 const versionsOfEach = 3
 
-// fillVault makes secrets that are hexadecimal digits and base64 at once, certificates, and keys. The provider orders versions by the
-// second in which they were made, so the rounds wait for the next one.
+// fillVault makes secrets that are hexadecimal digits and base64 at once, certificates, and keys. The provider orders
+// versions by the second in which they were made, so the rounds wait for the next one.
 func fillVault(t *testing.T, secrets *azsecrets.Client, keys *azkeys.Client) *filled {
 	t.Helper()
 	v := &filled{versions: map[string]map[string][]string{"secret": {}, "key": {}, "cert": {}}, contents: map[string][]byte{}}

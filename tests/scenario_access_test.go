@@ -23,8 +23,9 @@ import (
 
 const tokenExchange = "api://AzureADTokenExchange"
 
-// wrongCredentials has the tokens of the cluster, and others made of them, tried against the two who decide: Entra ID, which has to give no
-// token for them, and Key Vault, which has to show nothing of the secret. Each refusal is the one that Azure's would be.
+// wrongCredentials has the tokens of the cluster, and others made of them, tried against the two who decide: Entra ID,
+// which has to give no token for them, and Key Vault, which has to show nothing of the secret. Each refusal is the one
+// that Azure's would be.
 func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 	return func(t *testing.T) {
 		i := newIntruder(t, c)
@@ -50,7 +51,8 @@ func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 	}
 }
 
-// intruder has what an attacker may have, and a bit more: the cluster's tokens, the key that signs them, and identities of his own.
+// intruder has what an attacker may have, and a bit more: the cluster's tokens, the key that signs them, and identities
+// of his own.
 type intruder struct {
 	*cloud
 	outputs stackOutputs

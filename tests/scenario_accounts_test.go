@@ -13,8 +13,8 @@ import (
 // conflicts finds refused writes of credentials in the local cloud's log.
 var conflicts = regexp.MustCompile(`method=(PUT|DELETE).*/federatedIdentityCredentials/\S+ status=409`)
 
-// manyServiceAccounts has as many on one identity as there can be, in a cloud where writing a credential takes its time: Azure refuses two
-// at once.
+// manyServiceAccounts has as many on one identity as there can be, in a cloud where writing a credential takes its
+// time: Azure refuses two at once.
 func manyServiceAccounts(c *cloud) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/accounts", map[string]string{

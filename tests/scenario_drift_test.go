@@ -16,8 +16,9 @@ import (
 
 const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
 
-// TestScenarioDrift has somebody change by hand what the stack has made, and hold what it destroys; with even seeds only the latter. The stack
-// comes up although Entra ID does not know the credential at first, and Azure is sent then what the golden file says.
+// TestScenarioDrift has somebody change by hand what the stack has made, and hold what it destroys; with even seeds
+// only the latter. The stack comes up although Entra ID does not know the credential at first, and Azure is sent then
+// what the golden file says.
 func TestScenarioDrift(t *testing.T) {
 	scenario(t, twice, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
@@ -155,8 +156,9 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 
 const heldBy = "example.com/held-by-somebody"
 
-// destroyHeld has somebody's finalizer keep objects that are deleted: one of a second stack in the cluster, with odd seeds its
-// SecretProviderClass and with even ones its account, and one of the stack whose the cluster is, which goes with it.
+// destroyHeld has somebody's finalizer keep objects that are deleted: one of a second stack in the cluster, with odd
+// seeds its SecretProviderClass and with even ones its account, and one of the stack whose the cluster is, which goes
+// with it.
 func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T) {
 	return func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{

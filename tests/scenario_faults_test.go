@@ -8,9 +8,10 @@ import (
 	"testing"
 )
 
-// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's reads for a minute, as Azure does after an assignment. Azure is sent then
-// what the golden file says and nothing else. That a cluster is refused for want of its own identity's role is tried where prod is brought
-// up, objects in one in the scenario of the neighbours, and a credential that is late in that of drift.
+// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's reads for a minute, as Azure does after an
+// assignment. Azure is sent then what the golden file says and nothing else. That a cluster is refused for want of its
+// own identity's role is tried where prod is brought up, objects in one in the scenario of the neighbours, and a
+// credential that is late in that of drift.
 func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
@@ -22,7 +23,8 @@ func TestScenarioRolesAreHonouredLate(t *testing.T) {
 	})
 }
 
-// anywhere are faults that any request may meet, one in five; as many are late, and some paths throttle whoever comes first.
+// anywhere are faults that any request may meet, one in five; as many are late, and some paths throttle whoever comes
+// first.
 func anywhere(seed uint64) string {
 	return fmt.Sprintf(`
 seed: %d
@@ -40,7 +42,8 @@ rules:
 
 type failure struct{ rule, name string }
 
-// failing are the resources that up can fail at: a fault for each that is not tried again, and what up calls the resource.
+// failing are the resources that up can fail at: a fault for each that is not tried again, and what up calls the
+// resource.
 var failing = []failure{
 	{`{rate: 1, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 409, code: Conflict}`, "keyvault-demo-identity"},
 	{`{rate: 1, method: PUT, path: '/federatedIdentityCredentials/', status: 400}`, "keyvault-demo-credential-keyvault-ns_keyvault-sa"},
@@ -61,8 +64,8 @@ var fault = regexp.MustCompile(`A fault of the local cloud|reset by peer|EOF`)
 
 var inAzure = regexp.MustCompile(`/providers/[^/\s]+/[^/\s]+/([^/\s]+)`)
 
-// failedResources are the names of the resources that the engine says an error of which tells why. What the program asks Azure itself is an
-// error of the stack, which has the resource's name in Azure.
+// failedResources are the names of the resources that the engine says an error of which tells why. What the program
+// asks Azure itself is an error of the stack, which has the resource's name in Azure.
 func failedResources(printed string, why *regexp.Regexp) (names []string) {
 	for _, match := range diagnosed.FindAllStringSubmatch(printed, -1) {
 		if !why.MatchString(match[3]) {
@@ -89,8 +92,9 @@ func (c *cloud) failsAt(t *testing.T, one failure) {
 	}
 }
 
-// TestScenarioUpAmongFailingRequests has a fifth of all requests to Azure fail, with odd seeds after an up that one resource made fail, and
-// with even ones from the beginning. With many seeds the first one also tries each other resource in a local cloud of its own.
+// TestScenarioUpAmongFailingRequests has a fifth of all requests to Azure fail, with odd seeds after an up that one
+// resource made fail, and with even ones from the beginning. With many seeds the first one also tries each other
+// resource in a local cloud of its own.
 func TestScenarioUpAmongFailingRequests(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)

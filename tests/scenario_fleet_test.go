@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// fiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and in one namespace. No
-// two mount the same three, and each reads its own as its own identity, and nothing else.
+// fiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and
+// in one namespace. No two mount the same three, and each reads its own as its own identity, and nothing else.
 func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 	return func(t *testing.T) {
 		const workloads = 50
@@ -109,8 +109,8 @@ func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID
 	}
 }
 
-// wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not trusted to be, and
-// as their own, which has no role on it.
+// wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not
+// trusted to be, and as their own, which has no role on it.
 func wantApart(t *testing.T, c *cloud, first stackOutputs, names []string, secrets map[string][]string, identities map[string]fleetIdentity, random *rand.Rand) {
 	t.Helper()
 	count := 5

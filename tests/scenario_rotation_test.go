@@ -41,7 +41,8 @@ spec:
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
 `
 
-// readAll reads a file again and again, and says how often it has, and what it read, whenever that is something else than before.
+// readAll reads a file again and again, and says how often it has, and what it read, whenever that is something else
+// than before.
 const readAll = `n=0; last=
 while :; do
 	sum=$(sha256sum /mnt/secrets/rotating) || exit 1
@@ -52,11 +53,11 @@ done`
 
 // TestScenarioRotation rotates a secret by hand many times, while a pod reads its file without a pause.
 //
-// A value has to be in the pod within two poll intervals. The clock is not the machine's, which other tests keep busy, but the polls
-// themselves: each looks for the newest value, so that one that was written is there after the poll that is next, or the one after that
-// if the next was under way. That polls come as often as was configured is held against the time of all of them together. The interval
-// is what the driver waits at least; the kubelet asks it when it looks at the pod, as often as the local cloud has told it: on a node of
-// AKS that is every minute or more.
+// A value has to be in the pod within two poll intervals. The clock is not the machine's, which other tests keep busy,
+// but the polls themselves: each looks for the newest value, so that one that was written is there after the poll that
+// is next, or the one after that if the next was under way. That polls come as often as was configured is held against
+// the time of all of them together. The interval is what the driver waits at least; the kubelet asks it when it looks
+// at the pod, as often as the local cloud has told it: on a node of AKS that is every minute or more.
 func TestScenarioRotation(t *testing.T) {
 	needsRealNode(t)
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {

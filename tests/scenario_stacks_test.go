@@ -13,7 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with dev's again.
+// TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with
+// dev's again.
 func TestScenarioDevToProdAndBack(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
@@ -100,10 +101,12 @@ func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any
 	}
 }
 
-// goes finds the resources that a preview replaces or deletes. As JSON it leaves out those that go since what they are in does.
+// goes finds the resources that a preview replaces or deletes. As JSON it leaves out those that go since what they are
+// in does.
 var goes = regexp.MustCompile(`(?m)^ (?:\+-|--?) +\S+ (\S+) (?:replace|delete)`)
 
-// wantReplaced looks which of the resources that hold something are planned to be replaced, or deleted, and that no other is.
+// wantReplaced looks which of the resources that hold something are planned to be replaced, or deleted, and that no
+// other is.
 func (c *cloud) wantReplaced(t *testing.T, want ...string) {
 	t.Helper()
 	gone := map[string]bool{}
@@ -120,7 +123,8 @@ func (c *cloud) wantReplaced(t *testing.T, want ...string) {
 // holding are the resources with which something would be lost.
 var holding = []string{"resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster", "identity"}
 
-// held is what holding calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call differently.
+// held is what holding calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call
+// differently.
 func held(name string) string {
 	if name == "keyvault-demo-identity" || name == "api-identity" {
 		return "identity"

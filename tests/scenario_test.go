@@ -25,16 +25,16 @@ var (
 	seed  = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
 )
 
-// once and twice are how many seeds are worth trying where little is left to chance: nothing, or one of two cases, which the seed's parity
-// decides.
+// once and twice are how many seeds are worth trying where little is left to chance: nothing, or one of two cases,
+// which the seed's parity decides.
 const (
 	once  = 1
 	twice = 2
 	every = math.MaxUint64
 )
 
-// scenario tries a test with seeds, at most so many. Everything that it leaves to chance it has to take from its random numbers, so that
-// the seed, which a failure shows, is enough to repeat it.
+// scenario tries a test with seeds, at most so many. Everything that it leaves to chance it has to take from its random
+// numbers, so that the seed, which a failure shows, is enough to repeat it.
 func scenario(t *testing.T, worth uint64, test func(t *testing.T, seed uint64, random *rand.Rand)) {
 	t.Parallel()
 	first, last := uint64(1), min(*seeds, worth)
@@ -109,8 +109,8 @@ func (c *cloud) arm(t *testing.T, method, path, version string, body string) map
 	return answer
 }
 
-// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. With an empty one nothing fails any more, but
-// what was granted before waits as it was to.
+// fail changes the plan of faults of a local cloud that runs: YAML, as `up --faults` takes it. With an empty one
+// nothing fails any more, but what was granted before waits as it was to.
 func (c *cloud) fail(t *testing.T, plan string) {
 	t.Helper()
 	if status, content := c.request(t, http.MethodPut, "https://localcloud.internal/faults", plan); status != http.StatusNoContent {
@@ -210,8 +210,8 @@ func (c *cloud) called(t *testing.T, name string) resource {
 	return resource{}
 }
 
-// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have the stack's
-// resources and no other: none that an interrupted run made and forgot, and no soft-deleted vault.
+// isWhole checks that the stack is all there, that nothing is left to do, and that the local cloud and its cluster have
+// the stack's resources and no other: none that an interrupted run made and forgot, and no soft-deleted vault.
 func (c *cloud) isWhole(t *testing.T) {
 	t.Helper()
 	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive", "--expect-no-changes"); err != nil {
@@ -234,7 +234,8 @@ func (c *cloud) isWhole(t *testing.T) {
 	}
 }
 
-// get decodes objects of some kinds in all namespaces. Secrets may be among them: an error says nothing of what kubectl has printed.
+// get decodes objects of some kinds in all namespaces. Secrets may be among them: an error says nothing of what kubectl
+// has printed.
 func (c *cloud) get(t *testing.T, list any, kinds string, args ...string) {
 	t.Helper()
 	cmd, err := c.prepare(t, "kubectl", append([]string{"get", kinds, "--all-namespaces", "--output=json"}, args...)...)
@@ -287,8 +288,9 @@ func (c *cloud) resources(t *testing.T) (ids []string) {
 	return ids
 }
 
-// listed is all that Resource Manager lists: but for a cluster's pools, which are in it, for the group that AKS makes for the nodes of a
-// cluster, as long as there is the cluster, and for role assignments of the owner, his own and those that tests make.
+// listed is all that Resource Manager lists: but for a cluster's pools, which are in it, for the group that AKS makes
+// for the nodes of a cluster, as long as there is the cluster, and for role assignments of the owner, his own and those
+// that tests make.
 func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
@@ -337,7 +339,8 @@ func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 	})
 }
 
-// watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not come to it.
+// watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not
+// come to it.
 func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
 	t.Helper()
 	return c.watch(t, watch, "up", args...)

@@ -34,8 +34,9 @@ const (
 	cryptoOfficer  = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
 )
 
-// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from an `up` that is killed while the node starts the pod, and the
-// one that goes on with it, to `destroy`. Kills at other resources are a scenario's. Beside it run the local clouds of other tests.
+// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from an `up` that is killed while the node
+// starts the pod, and the one that goes on with it, to `destroy`. Kills at other resources are a scenario's. Beside it
+// run the local clouds of other tests.
 func TestASecretsWayToThePodAndBack(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// wantStandIn checks of a stack that came up on a stand-in node, as on a machine that cannot run a node, that the pod has the vault's value
-// in its file and runs in no container, and that taking all of it down leaves no process.
+// wantStandIn checks of a stack that came up on a stand-in node, as on a machine that cannot run a node, that the pod
+// has the vault's value in its file and runs in no container, and that taking all of it down leaves no process.
 func wantStandIn(t *testing.T, c *cloud, lastLine string) {
 	t.Helper()
 	outputs := c.outputs(t)

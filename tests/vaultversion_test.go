@@ -11,8 +11,8 @@ const retired = "retire: [{provider: Microsoft.KeyVault, before: 2026-02-01}]"
 // nextVersion is the configuration of a stack whose vault outlives that day.
 const nextVersion = `vaultApiVersion="2026-02-01"`
 
-// TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches begins with a recorded stack, since the program itself refuses the old
-// version once Azure does.
+// TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches begins with a recorded stack, since the program itself
+// refuses the old version once Azure does.
 func TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

@@ -29,8 +29,8 @@ import (
 	"software.sslmate.com/src/go-pkcs12"
 )
 
-// TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads, which uses what
-// the program of the repository does not.
+// TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads,
+// which uses what the program of the repository does not.
 func TestWorkloadsOfASecondTeam(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
@@ -132,7 +132,8 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 				t.Errorf("%s is in the state or was printed", name)
 			}
 			for _, file := range c.filesWith(t, value, "azure") {
-				// What the program asks for: Secrets, which Kubernetes keeps, and variables, which containerd starts containers with.
+				// What the program asks for: Secrets, which Kubernetes keeps, and variables, which containerd starts containers
+				// with.
 				synced := slices.Contains([]string{"given", "generated", "the key"}, name)
 				if !synced || !strings.Contains(file, "/etcd/") && !strings.Contains(file, "/containerd/") {
 					t.Errorf("%s is in %s", name, file)

@@ -13,8 +13,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// A Deployment whose container has the files of a mount under /mnt/secrets, a variable from one of its Kubernetes Secrets, and is
-// rolled out again when what it mounts changes.
+// A Deployment whose container has the files of a mount under /mnt/secrets, a variable from one of its Kubernetes
+// Secrets, and is rolled out again when what it mounts changes.
 func ExampleAdd() {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {

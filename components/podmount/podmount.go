@@ -1,5 +1,5 @@
-// Package podmount puts a [components.SecretMount] into the pod specs of a program: those of Pods, Deployments, StatefulSets and Jobs of
-// the Kubernetes SDK.
+// Package podmount puts a [components.SecretMount] into the pod specs of a program: those of Pods, Deployments,
+// StatefulSets and Jobs of the Kubernetes SDK.
 package podmount
 
 import (
@@ -16,8 +16,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Volume returns a mount's volume for a pod's spec, read-only. A pod that uses it is created after the roles and the class, and deleted
-// before them. The pod's service account must be one that may act as the mount's identity.
+// Volume returns a mount's volume for a pod's spec, read-only. A pod that uses it is created after the roles and the
+// class, and deleted before them. The pod's service account must be one that may act as the mount's identity.
 func Volume(mount *components.SecretMount) corev1.VolumeArgs {
 	return corev1.VolumeArgs{
 		Name: pulumi.String(mount.Args().VolumeName),
@@ -29,8 +29,8 @@ func Volume(mount *components.SecretMount) corev1.VolumeArgs {
 	}
 }
 
-// VolumeMount returns what shows the files of a mount's volume to a container under an absolute path, such as /mnt/secrets, read-only. There
-// is no subPath, since a subPath never sees a rotation.
+// VolumeMount returns what shows the files of a mount's volume to a container under an absolute path, such as
+// /mnt/secrets, read-only. There is no subPath, since a subPath never sees a rotation.
 func VolumeMount(mount *components.SecretMount, path string) corev1.VolumeMountArgs {
 	return corev1.VolumeMountArgs{
 		Name:      pulumi.String(mount.Args().VolumeName),
@@ -61,9 +61,10 @@ type Ref struct {
 // The names that Kubernetes takes for environment variables.
 var envName = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 
-// Env returns environment variables that take their values from a mount's Kubernetes Secrets, in the order of their names. The pod
-// must mount the volume too, or the Secrets may not be there; and a running container keeps the values it started with, see
-// [Annotations]. The error is a [components.ValidationError] if a variable's name or what it refers to is wrong.
+// Env returns environment variables that take their values from a mount's Kubernetes Secrets, in the order of their
+// names. The pod must mount the volume too, or the Secrets may not be there; and a running container keeps the values
+// it started with, see [Annotations]. The error is a [components.ValidationError] if a variable's name or what it
+// refers to is wrong.
 func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray, error) {
 	var v violations
 	var env corev1.EnvVarArray
@@ -95,19 +96,19 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 	return env, nil
 }
 
-// Add puts a mount into the spec of any pod - a Pod's, or the template's of a Deployment, StatefulSet or Job: the volume,
-// and a mount of it under an absolute path in the named containers and init containers, or in all of them if none is named. A
-// spec without a service account gets that of the mount's arguments, if they have one. Calls for other containers or other paths
-// may follow; the volume is added once.
+// Add puts a mount into the spec of any pod - a Pod's, or the template's of a Deployment, StatefulSet or Job: the
+// volume, and a mount of it under an absolute path in the named containers and init containers, or in all of them if
+// none is named. A spec without a service account gets that of the mount's arguments, if they have one. Calls for other
+// containers or other paths may follow; the volume is added once.
 //
-// Only the spec itself is changed, none of its lists, which the caller may share among specs; and nothing if there is an error.
-// The error is a [components.ValidationError]: a path that is not absolute or that a container has already, a container that is not there, a volume
-// of the same name that is not this mount's. Containers, volumes and mounts that are outputs cannot be added to, since what is
-// in them is not known yet: use [Volume] and [VolumeMount] there.
+// Only the spec itself is changed, none of its lists, which the caller may share among specs; and nothing if there is
+// an error. The error is a [components.ValidationError]: a path that is not absolute or that a container has already, a
+// container that is not there, a volume of the same name that is not this mount's. Containers, volumes and mounts that
+// are outputs cannot be added to, since what is in them is not known yet: use [Volume] and [VolumeMount] there.
 func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
 	var v violations
-	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a mount on /
-	// would hide the image.
+	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a mount
+	// on / would hide the image.
 	v.check(path.IsAbs(mountPath) && path.Clean(mountPath) == mountPath && mountPath != "/" && !strings.Contains(mountPath, ":"),
 		"mountPath", mountPath, "a clean absolute path below /, without a colon")
 	found := map[string]bool{}
@@ -129,7 +130,8 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 	return nil
 }
 
-// mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it has found.
+// mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it
+// has found.
 func mountInto(mount *components.SecretMount, v *violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string,
 	found map[string]bool) corev1.ContainerArrayInput {
 	if list == nil {

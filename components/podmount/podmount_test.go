@@ -380,7 +380,8 @@ func TestAdd_LeavesTheServiceAccountToTheSpecWhereTheMountHasNone(t *testing.T) 
 	})
 }
 
-// TestVolume_IsTheMountsOutput has two pods, one with the SDK's types and one with the output that programs in other languages take.
+// TestVolume_IsTheMountsOutput has two pods, one with the SDK's types and one with the output that programs in other
+// languages take.
 func TestVolume_IsTheMountsOutput(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {

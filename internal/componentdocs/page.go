@@ -31,7 +31,8 @@ type page struct {
 	described map[string]bool
 }
 
-// generate is the reference of the components of the package in a directory. It fails if anything in it is undocumented.
+// generate is the reference of the components of the package in a directory. It fails if anything in it is
+// undocumented.
 func generate(dir string) ([]byte, error) {
 	r, components, err := read(dir)
 	if err != nil {
@@ -118,8 +119,8 @@ func (p *page) outputs(c component) {
 	}
 }
 
-// methods are a component's, and the functions that take one first. Those that return a type of the package are not among them: go/doc has
-// them with that type.
+// methods are a component's, and the functions that take one first. Those that return a type of the package are not
+// among them: go/doc has them with that type.
 func (p *page) methods(t *doc.Type) {
 	all := slices.Clone(t.Methods)
 	for _, f := range p.r.pkg.Funcs {

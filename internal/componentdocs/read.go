@@ -174,7 +174,8 @@ func (r *reader) structIn(expr ast.Expr) *doc.Type {
 	return nil
 }
 
-// fields are a struct's exported fields. An argument must have a tag; what a component holds besides its outputs has none.
+// fields are a struct's exported fields. An argument must have a tag; what a component holds besides its outputs has
+// none.
 func (r *reader) fields(t *doc.Type, arguments bool) []field {
 	var list []field
 	for _, f := range structFields(t) {

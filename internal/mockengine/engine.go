@@ -1,5 +1,5 @@
-// Package mockengine runs a Pulumi program against an engine that only records, for unit tests: what is registered, with which inputs,
-// after what. Azure, random and Kubernetes answer with just the outputs that the program reads.
+// Package mockengine runs a Pulumi program against an engine that only records, for unit tests: what is registered,
+// with which inputs, after what. Azure, random and Kubernetes answer with just the outputs that the program reads.
 //
 // pulumi.WithMocks would be the usual way, but cannot take a secret that is unknown, as every preview has them.
 package mockengine
@@ -49,8 +49,8 @@ type Invoked struct {
 	Args  resource.PropertyMap
 }
 
-// Engine stands in for the engine. The zero value does an update; with DryRun it does the preview of a first update, in which no
-// resource has an id or an output yet.
+// Engine stands in for the engine. The zero value does an update; with DryRun it does the preview of a first update, in
+// which no resource has an id or an output yet.
 type Engine struct {
 	DryRun bool
 	// Config and SecretKeys are the stack's configuration, keys with their namespace.
@@ -62,8 +62,8 @@ type Engine struct {
 	Before *Engine
 	// Hold, if any, is called before a registration is answered, with the resource's name.
 	Hold func(name string)
-	// Refusals are the errors with which the creation of resources fails, by name: one for each time that it is tried. Whether it is tried
-	// again is for the resource's error hooks to say.
+	// Refusals are the errors with which the creation of resources fails, by name: one for each time that it is tried.
+	// Whether it is tried again is for the resource's error hooks to say.
 	Refusals map[string][]string
 
 	mu        sync.Mutex

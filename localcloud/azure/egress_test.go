@@ -41,7 +41,8 @@ func gateway(addresses ...string) m {
 	return m{"location": location, "sku": m{"name": "Standard"}, "properties": m{"publicIpAddresses": list}}
 }
 
-// waysOut gives a network subnets with a NAT gateway (nat), with a route table to an appliance (routed), and with neither.
+// waysOut gives a network subnets with a NAT gateway (nat), with a route table to an appliance (routed), and with
+// neither.
 func (f *fixture) waysOut() (network string) {
 	f.Helper()
 	network = f.network()

@@ -20,8 +20,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// cloud is a local cloud of the checkout, apart from the one of `make up`. Paths of sockets in its home are limited in length, so
-// that home is short.
+// cloud is a local cloud of the checkout, apart from the one of `make up`. Paths of sockets in its home are limited in
+// length, so that home is short.
 type cloud struct{ checkout, home string }
 
 // command is one of the local cloud's own. An interrupt lets it put away what it began.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// forced is the longest chain of resources that Azure itself forces on the dev stack: each needs what only the one before it has.
+// forced is the longest chain of resources that Azure itself forces on the dev stack: each needs what only the one
+// before it has.
 var forced = []string{"resource-group", "cluster-cluster", "keyvault-demo-credential-keyvault-ns_keyvault-sa", "keyvault-demo-mount-test-pod"}
 
 // step is a line of the engine that tells of the beginning or the end of a resource.
@@ -26,8 +27,8 @@ type way struct {
 	spans map[string]span
 }
 
-// makespan holds an up of the dev stack from nothing, in a cloud where everything takes a hundredth of Azure's time, against the
-// longest chain, with the times that its resources took in this very run.
+// makespan holds an up of the dev stack from nothing, in a cloud where everything takes a hundredth of Azure's time,
+// against the longest chain, with the times that its resources took in this very run.
 func makespan(ctx context.Context, checkout, dir string) error {
 	return makespanAt(ctx, checkout, dir, 100)
 }
@@ -37,8 +38,8 @@ func makespanTenth(ctx context.Context, checkout, dir string) error {
 	return makespanAt(ctx, checkout, dir, 10)
 }
 
-// makespanAt also sends the requests of the stack in other orders, without an engine. The node is a stand-in, so that no container runtime
-// is measured.
+// makespanAt also sends the requests of the stack in other orders, without an engine. The node is a stand-in, so that
+// no container runtime is measured.
 func makespanAt(ctx context.Context, checkout, dir string, divisor int) (err error) {
 	c, record := cloud{checkout, filepath.Join(dir, "m")}, filepath.Join(dir, "record")
 	defer func() { err = errors.Join(err, c.down()) }()
@@ -87,7 +88,8 @@ func (c cloud) destroy(ctx context.Context) error {
 	return err
 }
 
-// again takes the dev stack down and brings it up once more, without what only a first time does: compiling, and starting the local cloud.
+// again takes the dev stack down and brings it up once more, without what only a first time does: compiling, and
+// starting the local cloud.
 func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Duration, s state, err error) {
 	if err := c.destroy(ctx); err != nil {
 		return nil, 0, s, err

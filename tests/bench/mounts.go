@@ -15,8 +15,8 @@ import (
 // mountedPods is how many pods are made at once.
 const mountedPods = 40
 
-// mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of Azure. The floor
-// is one exchange of a token for each mount and one call for each object.
+// mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of
+// Azure. The floor is one exchange of a token for each mount and one call for each object.
 func mounts(ctx context.Context, checkout, dir string) error {
 	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
 		"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", mountedPods)

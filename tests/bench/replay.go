@@ -55,8 +55,8 @@ func (r stateResource) waits() []string {
 	return urns
 }
 
-// requestsOf are those that made a stack, in an order in which they can be sent: from the engine's state, and from the folder that
-// `localcloud up --record` filled.
+// requestsOf are those that made a stack, in an order in which they can be sent: from the engine's state, and from the
+// folder that `localcloud up --record` filled.
 func requestsOf(s state, record string) ([]request, error) {
 	sent, err := recorded(record)
 	if err != nil {
@@ -120,7 +120,8 @@ func recorded(dir string) (map[string]sent, error) {
 	return all, nil
 }
 
-// needs are the resources that r waits for, seen through those for which nothing is sent, such as the Kubernetes provider.
+// needs are the resources that r waits for, seen through those for which nothing is sent, such as the Kubernetes
+// provider.
 func needs(r stateResource, byURN map[string]stateResource) []string {
 	var found []string
 	for _, urn := range r.waits() {
@@ -149,8 +150,8 @@ func inTurn(requests []request, i int) []string {
 	return []string{requests[i-1].name}
 }
 
-// byModule sends a request when what it needs of its own module is there, and the whole of every other module that any request of
-// its module needs something of: as Terraform, where modules depend on modules.
+// byModule sends a request when what it needs of its own module is there, and the whole of every other module that any
+// request of its module needs something of: as Terraform, where modules depend on modules.
 func byModule(requests []request, i int) []string {
 	own := requests[i].module
 	byName := map[string]request{}
@@ -218,7 +219,8 @@ func send(ctx context.Context, requests []request, in order, do func(context.Con
 	return spans, context.Cause(ctx)
 }
 
-// replay sends the requests of a stack that was destroyed to its cloud once more. What Azure chose, such as the issuer, is another now.
+// replay sends the requests of a stack that was destroyed to its cloud once more. What Azure chose, such as the issuer,
+// is another now.
 type replay struct {
 	cloud      cloud
 	azure      *armresources.Client
@@ -232,8 +234,8 @@ type replay struct {
 	of  map[string]map[string]any
 }
 
-// newReplay is one of the stack with this state. The vault's name, which is taken for as long as a deleted vault can be recovered, gets
-// another ending.
+// newReplay is one of the stack with this state. The vault's name, which is taken for as long as a deleted vault can be
+// recovered, gets another ending.
 func newReplay(ctx context.Context, c cloud, s state, ending string) (*replay, error) {
 	owner, options, subscription, err := c.azure()
 	if err != nil {

@@ -26,9 +26,10 @@ const (
 	goalOfGrowth    = 1.2  // the time of a workload, by that in the stack of the size before
 )
 
-// scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in a local cloud of its own that is
-// instant and has a stand-in node. The program is compiled ahead. What counts is the quickest of three previews
-// and of two ups, taken in turn with the bare ones: on a shared machine one may take half as long again as the next.
+// scale brings up programs/fleet in stacks of several sizes, with the components and bare, each in a local cloud of its
+// own that is instant and has a stand-in node. The program is compiled ahead. What counts is the quickest of three
+// previews and of two ups, taken in turn with the bare ones: on a shared machine one may take half as long again as the
+// next.
 func scale(ctx context.Context, checkout, dir string) error {
 	var counts []int
 	for given := range strings.SplitSeq(*sizes, ",") {
@@ -63,7 +64,8 @@ func scale(ctx context.Context, checkout, dir string) error {
 	return nil
 }
 
-// fleetRun is what a stack that is not there yet took. In up the engine saves its state at the end, in saving after each step.
+// fleetRun is what a stack that is not there yet took. In up the engine saves its state at the end, in saving after
+// each step.
 type fleetRun struct{ preview, up, saving measured }
 
 // measure brings up a stack in a local cloud of its own, and keeps what it took if that is less than before.
@@ -105,8 +107,8 @@ func (s fleetStack) String() string {
 	return fmt.Sprintf("%d workloads, %s", s.workloads, map[bool]string{false: "with components", true: "bare"}[s.bare])
 }
 
-// previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in turn, and returns what each
-// took in each round.
+// previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in
+// turn, and returns what each took in each round.
 func previewFleets(ctx context.Context, checkout, dir string, counts []int, rounds int) (_ map[fleetStack][]measured, err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
@@ -135,8 +137,9 @@ func previewFleets(ctx context.Context, checkout, dir string, counts []int, roun
 	return took, nil
 }
 
-// checkScale compares the processor time of previews, which other processes of the machine change less than the clock. A shared machine is
-// now faster and now slower, so that what is compared was measured in one round, and the median of the rounds counts.
+// checkScale compares the processor time of previews, which other processes of the machine change less than the clock.
+// A shared machine is now faster and now slower, so that what is compared was measured in one round, and the median of
+// the rounds counts.
 func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
 	const few, many, rounds = 20, 100, 9
 	took, err := previewFleets(ctx, checkout, dir, []int{few, many}, rounds)
@@ -170,7 +173,8 @@ type fleet struct {
 	config map[string]string
 }
 
-// newFleet brings up a local cloud with the dev stack, whose vault and cluster the fleet uses. Whoever calls it takes it down.
+// newFleet brings up a local cloud with the dev stack, whose vault and cluster the fleet uses. Whoever calls it takes
+// it down.
 func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 	f := &fleet{cloud: cloud{checkout, filepath.Join(dir, "f")}, dir: filepath.Join(dir, "fleet")}
 	defer func() {

@@ -1,5 +1,5 @@
-// Package arm is Azure Resource Manager for one subscription: who may call, what the path means, what the body may hold, and
-// the resource providers behind it. What a resource type does is one entry of the table in types.go.
+// Package arm is Azure Resource Manager for one subscription: who may call, what the path means, what the body may
+// hold, and the resource providers behind it. What a resource type does is one entry of the table in types.go.
 package arm
 
 import (
@@ -59,8 +59,8 @@ type Service struct {
 	busy map[string]bool // identities with a credential being written
 }
 
-// New makes the service and goes on with what the last run left: clusters that exist are started, operations under way are
-// finished.
+// New makes the service and goes on with what the last run left: clusters that exist are started, operations under way
+// are finished.
 func New(config Config) (*Service, error) {
 	s := &Service{Config: config, busy: map[string]bool{}}
 	s.types = s.table()

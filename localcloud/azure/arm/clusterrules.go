@@ -388,8 +388,8 @@ func (c *call) checkClusterIdentity(res object) error {
 	return nil
 }
 
-// checkClusterMay asks whether a cluster's own identity may do something at what the cluster refers to, such as to put nodes into a
-// subnet. A system-assigned one cannot yet: AKS then acts for the caller.
+// checkClusterMay asks whether a cluster's own identity may do something at what the cluster refers to, such as to put
+// nodes into a subnet. A system-assigned one cannot yet: AKS then acts for the caller.
 func (c *call) checkClusterMay(cluster object, permission, scope string) error {
 	identities, _ := child(cluster, "identity")["userAssignedIdentities"].(object)
 	for _, identity := range identities {

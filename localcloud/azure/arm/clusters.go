@@ -20,8 +20,8 @@ const clustersType = "Microsoft.ContainerService/managedClusters"
 
 // Clusters runs Kubernetes behind Microsoft.ContainerService/managedClusters.
 type Clusters interface {
-	// Start brings the cluster to where it is ready. It is called when a cluster is created, when an update changes what it
-	// is to be, and after a restart; a cluster that runs as spec says is left alone.
+	// Start brings the cluster to where it is ready. It is called when a cluster is created, when an update changes what
+	// it is to be, and after a restart; a cluster that runs as spec says is left alone.
 	Start(ctx context.Context, spec ClusterSpec) error
 	// Delete stops a cluster and removes it. One that is not there is no error.
 	Delete(ctx context.Context, id string) error
@@ -43,8 +43,8 @@ type ClusterSpec struct {
 	Version   string // of Kubernetes, as asked for; empty: the default
 	PoolName  string // the first system pool's
 	VMSize    string
-	// Entra is the integration with Entra ID, AzureRBAC that Azure's roles count in the cluster, LocalAccounts that there is a
-	// certificate of an administrator, and AdminGroups the object ids of administrators' groups, joined with commas.
+	// Entra is the integration with Entra ID, AzureRBAC that Azure's roles count in the cluster, LocalAccounts that there
+	// is a certificate of an administrator, and AdminGroups the object ids of administrators' groups, joined with commas.
 	Entra         bool
 	AzureRBAC     bool
 	LocalAccounts bool
@@ -194,8 +194,9 @@ func (c *call) putCluster() (reply, error) {
 	return answer, err
 }
 
-// keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares without case, what
-// looks after the nodes, the group of the nodes and the key of their disks, what restricts the API server, and the way out.
+// keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares
+// without case, what looks after the nodes, the group of the nodes and the key of their disks, what restricts the API
+// server, and the way out.
 func keepUnmentioned(old, properties object) {
 	addons := child(properties, "addonProfiles")
 	for name, addon := range child(old, "addonProfiles") {

@@ -62,7 +62,8 @@ const maxFederated = 20
 // release lets others in again, not before the write has taken its time.
 type release func(ctx context.Context)
 
-// lockIdentity refuses a write while another of the same identity's credentials is under way: Entra takes them one by one.
+// lockIdentity refuses a write while another of the same identity's credentials is under way: Entra takes them one by
+// one.
 func lockIdentity(s *Service, t target) (release, error) {
 	identity := strings.ToLower(t.top())
 	s.mu.Lock()

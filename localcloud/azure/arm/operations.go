@@ -110,8 +110,8 @@ func (s *Service) resume() error {
 			if interrupted[strings.ToLower(text(cluster, "id"))] {
 				continue
 			}
-			// A cluster that ran is started again without a trace in its state; one that Failed is given another try, as what kept it
-			// from starting may have been the machine.
+			// A cluster that ran is started again without a trace in its state; one that Failed is given another try, as what
+			// kept it from starting may have been the machine.
 			op := operationRecord{
 				ID: uuid.NewString(), Resource: text(cluster, "id"), Doing: updating, Status: inProgress, Start: time.Now().UTC(),
 			}

@@ -11,8 +11,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The private DNS zones of private clusters that are not the id of one (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in
-// the group of the nodes, which is not shown here, or there is none.
+// The private DNS zones of private clusters that are not the id of one
+// (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in the group of the nodes, which is not shown here,
+// or there is none.
 const (
 	zoneSystem = "system"
 	zoneNone   = "none"

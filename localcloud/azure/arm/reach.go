@@ -38,9 +38,9 @@ func (s *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) 
 	return origin, err
 }
 
-// addressFrom returns what the nodes of a cluster in a subnet have on the internet: the first address of the subnet's own NAT
-// gateway, or else of those that the cluster shows. There is none where a default route leads to an appliance, which is
-// nowhere here.
+// addressFrom returns what the nodes of a cluster in a subnet have on the internet: the first address of the subnet's
+// own NAT gateway, or else of those that the cluster shows. There is none where a default route leads to an appliance,
+// which is nowhere here.
 func (n networkProfile) addressFrom(tx *store.Tx, subnet string) (netip.Addr, error) {
 	gateway, table, err := waysOut(tx, subnet)
 	if err != nil {
@@ -93,8 +93,8 @@ func (p subnetProperties) reachesKeyVault() bool {
 	return false
 }
 
-// PrivateLink says whether a vault's name leads a subnet to a private endpoint of the vault: the endpoint is in the subnet's network,
-// and its address in a zone that is linked to that network. Networks are not peered here.
+// PrivateLink says whether a vault's name leads a subnet to a private endpoint of the vault: the endpoint is in the
+// subnet's network, and its address in a zone that is linked to that network. Networks are not peered here.
 func (s *Service) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool, error) {
 	if subnet == "" {
 		return false, nil
@@ -131,9 +131,9 @@ func (s *Service) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string)
 	return false, nil
 }
 
-// Admit refuses who does not reach the API server of that name: where he is, a range of its authorized ones or the cluster's network has
-// to be. On Azure nothing answers then, and clients wait until they give up; here they are told at once. The cluster's own nodes always
-// reach it: AKS lets in the address that they go out from.
+// Admit refuses who does not reach the API server of that name: where he is, a range of its authorized ones or the
+// cluster's network has to be. On Azure nothing answers then, and clients wait until they give up; here they are told
+// at once. The cluster's own nodes always reach it: AKS lets in the address that they go out from.
 func (s *Service) Admit(host, origin string) error {
 	return s.Store.View(func(tx *store.Tx) error {
 		clusters, err := under(tx, "/subscriptions", clustersType)

@@ -181,8 +181,9 @@ func (r *resourceType) nested() bool {
 		!strings.HasPrefix(r.name, "Microsoft.Resources/")
 }
 
-// belongsAt says whether resources of the type are at the scope that a path has. Roles and locks are asked for at the path as it
-// was sent, and most resources are kept by their group and names: a path by way of another resource would get around both.
+// belongsAt says whether resources of the type are at the scope that a path has. Roles and locks are asked for at the
+// path as it was sent, and most resources are kept by their group and names: a path by way of another resource would
+// get around both.
 func (r *resourceType) belongsAt(t target) bool {
 	subscription := strings.EqualFold(t.scope, "/subscriptions/"+t.subscription)
 	switch {

@@ -190,7 +190,8 @@ const registeringDNS = "RegisteringDns"
 // registerVault needs no time but what the profile of times gives it.
 func registerVault(context.Context, string) error { return nil }
 
-// checkVault holds the properties against the rules of learn.microsoft.com/rest/api/keyvault/keyvault/vaults/create-or-update.
+// checkVault holds the properties against the rules of
+// learn.microsoft.com/rest/api/keyvault/keyvault/vaults/create-or-update.
 func (c *call) checkVault(given, before vaultProperties) error {
 	days := given.RetentionDays
 	switch {
@@ -217,7 +218,8 @@ func (c *call) checkVault(given, before vaultProperties) error {
 	return nil
 }
 
-// checkNetworkRules holds the firewall's rules against those of learn.microsoft.com/azure/key-vault/general/network-security.
+// checkNetworkRules holds the firewall's rules against those of
+// learn.microsoft.com/azure/key-vault/general/network-security.
 func (c *call) checkNetworkRules(given vaultProperties) (addresses []netip.Prefix, subnets []string, err error) {
 	if !slices.Contains([]string{"", "enabled", "disabled"}, strings.ToLower(given.PublicNetworkAccess)) {
 		return nil, nil, badRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or disabled.")

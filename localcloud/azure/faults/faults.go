@@ -25,12 +25,12 @@ type Plan struct {
 	Seed uint64 `json:"seed,omitempty"`
 	// Rules are tried in their order; the first that meets a request decides what happens to it.
 	Rules []Rule `json:"rules,omitempty"`
-	// RolesAfter is how long a new role assignment is not honoured, by Resource Manager, by Key Vault and by clusters alike; Azure
-	// takes up to 10 minutes (learn.microsoft.com/azure/role-based-access-control/troubleshooting). One that is removed ends at
-	// once, which is the stricter of what Azure does: there that takes time as well. Default: no time.
+	// RolesAfter is how long a new role assignment is not honoured, by Resource Manager, by Key Vault and by clusters
+	// alike; Azure takes up to 10 minutes (learn.microsoft.com/azure/role-based-access-control/troubleshooting). One that
+	// is removed ends at once, which is the stricter of what Azure does: there that takes time as well. Default: no time.
 	RolesAfter Duration `json:"rolesAfter,omitempty"`
-	// CredentialsAfter is how long Entra ID does not know a new or changed federated credential; there it takes seconds to minutes
-	// (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Default: no time.
+	// CredentialsAfter is how long Entra ID does not know a new or changed federated credential; there it takes seconds to
+	// minutes (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations). Default: no time.
 	CredentialsAfter Duration `json:"credentialsAfter,omitempty"`
 	// Retire lists API versions that Resource Manager stops serving. Defaults to none.
 	Retire []Retirement `json:"retire,omitempty"`
@@ -70,19 +70,21 @@ var Providers = []string{
 	"Microsoft.Resources",
 }
 
-// Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through as they are, meet none.
+// Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through
+// as they are, meet none.
 type Rule struct {
-	// Host, Path and Method are regular expressions (golang.org/s/re2syntax), compared without case: that of the path has to match a
-	// part of it, those of host and method the whole. Default: any.
+	// Host, Path and Method are regular expressions (golang.org/s/re2syntax), compared without case: that of the path has
+	// to match a part of it, those of host and method the whole. Default: any.
 	Host   string `json:"host,omitempty"`
 	Path   string `json:"path,omitempty"`
 	Method string `json:"method,omitempty"`
-	// Rate is the probability with which a request fails, 0 to 1. First has the first requests to each path fail, that many.
-	// Exactly one of them has to be given.
+	// Rate is the probability with which a request fails, 0 to 1. First has the first requests to each path fail, that
+	// many. Exactly one of them has to be given.
 	Rate  float64 `json:"rate,omitempty"`
 	First int     `json:"first,omitempty"`
 
-	// Status is answered instead of what the request asks for, which is not done: 400 to 599. Default: the request is done.
+	// Status is answered instead of what the request asks for, which is not done: 400 to 599. Default: the request is
+	// done.
 	Status int `json:"status,omitempty"`
 	// Code is the error's, beside the status. Default: what Azure says with the status.
 	Code string `json:"code,omitempty"`
@@ -267,8 +269,8 @@ func (f *Faults) Retired(provider, version string) bool {
 	})
 }
 
-// decide finds the rule that meets a request. Every rule counts the requests to each path that it is about, whether one before
-// it meets them or not, so that what a rule does not depend on its neighbours.
+// decide finds the rule that meets a request. Every rule counts the requests to each path that it is about, whether one
+// before it meets them or not, so that what a rule does not depend on its neighbours.
 func (f *Faults) decide(r *http.Request) (Rule, bool) {
 	host := strings.TrimSuffix(r.Host, ":443")
 	f.mu.Lock()

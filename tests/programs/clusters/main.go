@@ -1,5 +1,5 @@
-// Clusters of a platform team, whose networks, zones and keys are there already. Whoever runs this is outside of the networks, so there is
-// nothing in the clusters.
+// Clusters of a platform team, whose networks, zones and keys are there already. Whoever runs this is outside of the
+// networks, so there is nothing in the clusters.
 package main
 
 import (
@@ -21,7 +21,8 @@ func program(ctx *pulumi.Context) error {
 		routed.PrivateDNSZone = pulumi.String(zone)
 	}
 	for name, args := range map[string]*components.AksWithCsiArgs{
-		// Out by way of an appliance. The component makes the identity, with its roles on the subnet and the disk encryption set.
+		// Out by way of an appliance. The component makes the identity, with its roles on the subnet and the disk encryption
+		// set.
 		"routed": {
 			DNSPrefix:           "platform",
 			NodeResourceGroup:   "routed-nodes",

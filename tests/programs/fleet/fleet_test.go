@@ -17,7 +17,8 @@ import (
 
 const testWorkloads = 7
 
-// registered are the resources of the program that are no components, by type and name, and how many components there are.
+// registered are the resources of the program that are no components, by type and name, and how many components there
+// are.
 func registered(t *testing.T, preview, bare bool) (resources map[string]mockengine.Registered, components int) {
 	t.Helper()
 	e := &mockengine.Engine{DryRun: preview, Config: map[string]string{}, SecretKeys: []string{"keyvault-aks:kubeconfig", "keyvault-aks:value"}}
@@ -42,8 +43,8 @@ func registered(t *testing.T, preview, bare bool) (resources map[string]mockengi
 	return resources, components
 }
 
-// request is a registration without what tells of the component that it is part of, and without aliases: components add to those of the SDK
-// what their earlier versions called a resource, which is part of what they cost.
+// request is a registration without what tells of the component that it is part of, and without aliases: components add
+// to those of the SDK what their earlier versions called a resource, which is part of what they cost.
 func request(t *testing.T, one mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	t.Helper()
 	in := proto.CloneOf(one.RPC)
@@ -79,8 +80,9 @@ func outside(urn string) string {
 	return strings.Join(parts, "::")
 }
 
-// TestBareRegistersTheSameResources holds every registration with components against the one without: type, name, inputs,
-// dependencies, provider and options, but for further aliases. Without that, to compare their times would mean nothing.
+// TestBareRegistersTheSameResources holds every registration with components against the one without: type, name,
+// inputs, dependencies, provider and options, but for further aliases. Without that, to compare their times would mean
+// nothing.
 func TestBareRegistersTheSameResources(t *testing.T) {
 	for _, preview := range []bool{true, false} {
 		with, components := registered(t, preview, false)

@@ -1,5 +1,6 @@
-// Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its own. With the
-// configuration bare it registers the same resources without the components, for what they cost to be measured.
+// Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its
+// own. With the configuration bare it registers the same resources without the components, for what they cost to be
+// measured.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Workloads of a second team, which imports the components: everything in a vault, in a cluster and of an identity that exist already.
-// It uses what the program of this repository does not.
+// Workloads of a second team, which imports the components: everything in a vault, in a cluster and of an identity that
+// exist already. It uses what the program of this repository does not.
 package main
 
 import (
@@ -75,8 +75,8 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 	}
 }
 
-// identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is created. The latter
-// finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
+// identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is
+// created. The latter finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
 func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.AksWithCsi) (shared, own *components.WorkloadIdentity, err error) {
 	existing := cfg.Require("namespace")
 	shared, err = components.NewWorkloadIdentity(ctx, "shared", &components.WorkloadIdentityArgs{

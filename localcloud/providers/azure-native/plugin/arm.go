@@ -18,7 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// The first poll comes soon, so that a quick cloud is quick, the later ones ever more slowly. Retry-After goes before both.
+// The first poll comes soon, so that a quick cloud is quick, the later ones ever more slowly. Retry-After goes before
+// both.
 const (
 	firstPoll = 100 * time.Millisecond
 	lastPoll  = 5 * time.Second
@@ -187,7 +188,8 @@ func (c *armClient) await(ctx context.Context, resp *http.Response) error {
 	return explain(err)
 }
 
-// retryAfter is the wait that a service asks for, in milliseconds, in seconds or until a date; 0 where it asks for none.
+// retryAfter is the wait that a service asks for, in milliseconds, in seconds or until a date; 0 where it asks for
+// none.
 func retryAfter(resp *http.Response) time.Duration {
 	if ms, err := strconv.Atoi(resp.Header.Get("Retry-After-Ms")); err == nil {
 		return time.Duration(ms) * time.Millisecond

@@ -8,8 +8,8 @@ import (
 )
 
 // resourceType says everything that sets one resource type apart; the rest of the plugin is the same for all of them.
-// Names are those of the Pulumi SDK, which for these types are ARM's own. Paths into values are dotted, with * for every
-// element of an array or map.
+// Names are those of the Pulumi SDK, which for these types are ARM's own. Paths into values are dotted, with * for
+// every element of an array or map.
 type resourceType struct {
 	// token is module:Type, as in azure-native:<module>[/v<date>]:<Type>.
 	token string
@@ -31,7 +31,8 @@ type resourceType struct {
 	replace []string
 	// readOnly are the outputs that are no inputs, besides those that no type accepts (see readOnlyEverywhere).
 	readOnly []string
-	// nested are objects in ARM's body, or arrays of them, whose content is in "properties" of their own there and not in the SDK.
+	// nested are objects in ARM's body, or arrays of them, whose content is in "properties" of their own there and not in
+	// the SDK.
 	nested []string
 	// sets are inputs that are lists of keys here and objects with these keys on the wire.
 	sets []string

@@ -136,7 +136,8 @@ func (p *azureNative) defaultLocation(ctx context.Context, olds, news resource.P
 	return resource.NewStringProperty(location), true
 }
 
-// validate reports the inputs that are missing, and the name where ARM would not take it. What is unknown counts as given.
+// validate reports the inputs that are missing, and the name where ARM would not take it. What is unknown counts as
+// given.
 func (rt *resourceType) validate(inputs map[string]any) []*pulumirpc.CheckFailure {
 	var failures []*pulumirpc.CheckFailure
 	fail := func(path, format string, args ...any) {

@@ -73,7 +73,8 @@ func startLocalCloud(t *testing.T) func(version string) plugin.Provider {
 
 type object = map[string]any
 
-// TestTheLocalCloudTakesWhatThePluginSends makes every resource of a stack for production, reads it back, and takes all of it down.
+// TestTheLocalCloudTakesWhatThePluginSends makes every resource of a stack for production, reads it back, and takes all
+// of it down.
 func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
 	type made struct {

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// azureNative is the plugin. As the one it stands in for, it does not ask the engine for secrets: the engine takes their
-// marks off before each call and puts them back on what it returns.
+// azureNative is the plugin. As the one it stands in for, it does not ask the engine for secrets: the engine takes
+// their marks off before each call and puts them back on what it returns.
 type azureNative struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
@@ -76,8 +76,9 @@ func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret, tenantId
-// and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and ARM_SUBSCRIPTION_ID.
+// Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret,
+// tenantId and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
+// ARM_SUBSCRIPTION_ID.
 func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native reads, and the engine sends
 		p.config[strings.TrimPrefix(k, p.pkg+":config:")] = v
