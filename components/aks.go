@@ -225,7 +225,8 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	}
 	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
 	// replace what is in the cluster.
-	err := newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c), pulumi.DependsOn(pools))
+	err := newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
+		pulumi.DependsOn(pools))
 	if err != nil {
 		return nil, err
 	}
@@ -365,7 +366,8 @@ func (args *AksWithCsiArgs) validate() violations {
 		return v
 	}
 	if args.ClusterName != "" {
-		v.match(clusterName, "clusterName", args.ClusterName, "1-63 letters, digits, dashes and underscores, a letter or digit first and last")
+		v.match(clusterName, "clusterName", args.ClusterName,
+			"1-63 letters, digits, dashes and underscores, a letter or digit first and last")
 	}
 	if dns := withDefault(args.DNSPrefix, args.ClusterName); dns != "" {
 		v.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)

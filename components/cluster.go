@@ -72,7 +72,8 @@ type Provider struct {
 // newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps
 // it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
 // created again.
-func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider, opts ...pulumi.ResourceOption) error {
+func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider,
+	opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
 		"kubeconfig":            kubeconfig,
 		"clusterIdentifier":     issuerURL,
@@ -165,7 +166,8 @@ func (m metadata) input() pulumi.Map {
 
 // add registers an object of a kind such as v1:Pod or apps/v1:Deployment. The body is the object without apiVersion and
 // kind.
-func (o objects) add(ctx *pulumi.Context, apiVersion, kind, name string, body pulumi.Map, opts ...pulumi.ResourceOption) (*object, error) {
+func (o objects) add(ctx *pulumi.Context, apiVersion, kind, name string, body pulumi.Map,
+	opts ...pulumi.ResourceOption) (*object, error) {
 	group := apiVersion
 	if group == "v1" {
 		group = "core/v1"

@@ -61,7 +61,8 @@ func ownsZone(zone pulumi.StringInput) bool {
 // authorizedRanges is what the ranges of an API server have to keep to.
 var authorizedRanges = listRule{authorizedRangesMax, "ranges", func(v *violations, path, r string) {
 	parsed, ok := v.ipv4Range(path, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
-	v.check(!ok || !parsed.Addr().IsPrivate(), path, r, "a range of public addresses, which are those that the API server sees")
+	v.check(!ok || !parsed.Addr().IsPrivate(), path, r,
+		"a range of public addresses, which are those that the API server sees")
 }}
 
 func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
@@ -216,9 +217,11 @@ func (v *violations) validateSubnets(args *AksWithCsiArgs) {
 	}
 	switch args.OutboundType {
 	case OutboundUserDefinedRouting, OutboundUserAssignedNATGateway:
-		v.check(len(args.Subnets) > 0, "outboundType", args.OutboundType, "another one without subnets, whose own way out it is")
+		v.check(len(args.Subnets) > 0, "outboundType", args.OutboundType,
+			"another one without subnets, whose own way out it is")
 	case OutboundManagedNATGateway:
-		v.check(len(args.Subnets) == 0, "outboundType", args.OutboundType, "another one with subnets, which must have their own gateway")
+		v.check(len(args.Subnets) == 0, "outboundType", args.OutboundType,
+			"another one with subnets, which must have their own gateway")
 	}
 }
 

@@ -35,8 +35,9 @@ func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterA
 		ResourceGroupName: group, ResourceName: name,
 	}, pulumi.Parent(c))
 	// What follows uses only what was checked.
-	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (containerservice.LookupManagedClusterResult, error) {
-		id, found := all[0].(string), all[1].(containerservice.LookupManagedClusterResult)
+	type result = containerservice.LookupManagedClusterResult
+	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (result, error) {
+		id, found := all[0].(string), all[1].(result)
 		return found, checkExisting(id, found, entra != nil).err()
 	}).(containerservice.LookupManagedClusterResultOutput)
 	c.ClusterID = checked.Id()

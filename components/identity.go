@@ -206,7 +206,8 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
-			return nil, invalid("existingIdentityId", quote(given), "an identity in the Azure provider's subscription, which has "+found.Id)
+			return nil, invalid("existingIdentityId", quote(given),
+				"an identity in the Azure provider's subscription, which has "+found.Id)
 		}
 		parts := identityID.FindStringSubmatch(found.Id)
 		return map[string]string{

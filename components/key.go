@@ -146,7 +146,8 @@ func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
 	default:
 		v.add(path+".type", k.Type, "RSA, EC, RSA-HSM, EC-HSM")
 	}
-	v.check(hsm || kty != KeyRSAHSM && kty != KeyECHSM, path+".type", k.Type, "RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
+	v.check(hsm || kty != KeyRSAHSM && kty != KeyECHSM, path+".type", k.Type,
+		"RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
 	v.validateDates(path, k.NotBefore, k.Expires)
 	v.validateTags(path+".tags", k.Tags)
 	if k.Rotation != nil {

@@ -232,7 +232,9 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}
 	properties := keyvault.VaultPropertiesArgs{
 		TenantId: args.TenantID,
-		Sku:      keyvault.SkuArgs{Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, VaultSkuStandard))},
+		Sku: keyvault.SkuArgs{
+			Family: pulumi.String("A"), Name: keyvault.SkuName(withDefault(args.Sku, VaultSkuStandard)),
+		},
 		// The SDK's defaults are RBAC off and public access on, so both are always sent.
 		EnableRbacAuthorization:   pulumi.Bool(true),
 		EnableSoftDelete:          pulumi.Bool(true),

@@ -62,8 +62,9 @@ func (v *violations) validateAnnotations(at string, annotations map[string]strin
 
 func (v *violations) validateKeys(at string, metadata map[string]string, own []string) {
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
-		v.check(validLabelKey(key), at, key, "keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
-			"last, after an optional DNS subdomain and slash")
+		v.check(validLabelKey(key), at, key,
+			"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
+				"last, after an optional DNS subdomain and slash")
 		v.check(!slices.Contains(own, key), at, key, "keys other than "+strings.Join(own, ", ")+", which is set already")
 	}
 }

@@ -90,7 +90,8 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 		oneOf(v, "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
 			NodeOSNone, NodeOSUnmanaged, NodeOSSecurityPatch, NodeOSNodeImage)
 		// https://learn.microsoft.com/azure/aks/auto-upgrade-node-os-image
-		v.check(channel != UpgradeNodeImage || args.NodeOSUpgradeChannel == NodeOSNodeImage, "nodeOsUpgradeChannel", args.NodeOSUpgradeChannel,
+		v.check(channel != UpgradeNodeImage || args.NodeOSUpgradeChannel == NodeOSNodeImage, "nodeOsUpgradeChannel",
+			args.NodeOSUpgradeChannel,
 			"NodeImage, or nothing, with the upgrade channel node-image")
 	}
 	v.validateVersion(args.KubernetesVersion, channel)
@@ -99,11 +100,13 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	}
 	if window := args.Maintenance.Upgrades; window != nil {
 		v.validateWindow("maintenance.upgrades", *window)
-		v.check(channel != UpgradeNone, "upgradeChannel", channel, "rapid, stable, patch, node-image, since maintenance.upgrades is given")
+		v.check(channel != UpgradeNone, "upgradeChannel", channel,
+			"rapid, stable, patch, node-image, since maintenance.upgrades is given")
 	}
 	if window := args.Maintenance.NodeOS; window != nil {
 		v.validateWindow("maintenance.nodeOs", *window)
-		v.check(args.NodeOSUpgradeChannel != NodeOSNone && args.NodeOSUpgradeChannel != NodeOSUnmanaged, "nodeOsUpgradeChannel",
+		v.check(args.NodeOSUpgradeChannel != NodeOSNone && args.NodeOSUpgradeChannel != NodeOSUnmanaged,
+			"nodeOsUpgradeChannel",
 			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, since maintenance.nodeOs is given")
 	}
 }

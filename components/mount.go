@@ -192,7 +192,8 @@ func (c *SecretMount) Args() SecretMountArgs {
 func (c *SecretMount) setOutputs(ctx *pulumi.Context, spec pulumi.Map, class *object, ready []pulumi.Resource) {
 	c.SecretProviderClass = after(ctx, class.name(), ready...)
 	secrets := pulumi.ToStringArray(names(c.args.SyncSecrets, func(s SyncSecretArgs) string { return s.Name }))
-	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), secrets.ToStringArrayOutput(), ready...).(pulumi.StringArrayOutput)
+	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), secrets.ToStringArrayOutput(),
+		ready...).(pulumi.StringArrayOutput)
 	c.Volume = c.volume().ToMapOutput()
 	c.PodLabels = pulumi.ToStringMap(podLabels()).ToStringMapOutput()
 	c.PodAnnotations = checksumAnnotations(spec, c.args.Versions)
@@ -219,7 +220,8 @@ func podLabels() map[string]string {
 func (args *SecretMountArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
 		"clientId": args.ClientID,
-		"objects":  pulumi.ToStringArray(names(args.Objects, func(o ObjectArgs) string { return string(o.Type) + "/" + o.Name })),
+		"objects": pulumi.ToStringArray(names(args.Objects,
+			func(o ObjectArgs) string { return string(o.Type) + "/" + o.Name })),
 	}
 	if args.VaultID != nil {
 		inputs["vaultId"] = args.VaultID
@@ -228,7 +230,8 @@ func (args *SecretMountArgs) inputs() pulumi.Map {
 }
 
 // newClass registers the class.
-func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map) (*object, error) {
+func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map,
+) (*object, error) {
 	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
 		"metadata": metadata{
 			name: args.ClassName, namespace: pulumi.String(args.Namespace), labels: args.Labels,

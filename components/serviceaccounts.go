@@ -57,7 +57,8 @@ func (args *WorkloadIdentityArgs) namespaceOf(account ServiceAccountArgs) string
 
 // resourceName names what an account has in Pulumi, and what earlier versions called that: in the component's own
 // namespace, by the account alone.
-func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAccountArgs, suffix string) (string, pulumi.ResourceOption) {
+func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAccountArgs, suffix string,
+) (string, pulumi.ResourceOption) {
 	namespace := args.namespaceOf(account)
 	name := prefix + namespace + "_" + account.Name + suffix
 	if namespace != args.Namespace {

@@ -143,7 +143,8 @@ func (v *violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 	case "tls.crt":
 		v.check(o.Type != ObjectKey, at+".file", d.File, "a file of a cert, or of a certificate's secret")
 	case "tls.key":
-		v.check(o.Type == ObjectSecret, at+".file", d.File, "a file of a certificate's secret, which alone has the private key")
+		v.check(o.Type == ObjectSecret, at+".file", d.File,
+			"a file of a certificate's secret, which alone has the private key")
 	default:
 		v.add(at+".key", d.Key, "tls.crt, tls.key")
 	}

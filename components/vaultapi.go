@@ -48,7 +48,8 @@ func newVaultAPI(ctx *pulumi.Context, version VaultAPIVersion) (vaultAPI, error)
 		},
 	})
 	if err != nil {
-		return vaultAPI{}, fmt.Errorf("registering the package %s of azure-native %s: %w", vaultPackage, vaultPackageVersion, err)
+		return vaultAPI{}, fmt.Errorf("registering the package %s of azure-native %s: %w", vaultPackage, vaultPackageVersion,
+			err)
 	}
 	return vaultAPI{packageRef: registered.GetRef()}, nil
 }
@@ -137,7 +138,8 @@ func (v *violations) validateAPIVersion(version VaultAPIVersion) {
 	version = withDefault(version, VaultAPI20241101)
 	oneOf(v, "apiVersion", version, VaultAPI20241101, VaultAPI20260201)
 	v.check(version != VaultAPI20241101 || now().Before(vaultAPIRetired), "apiVersion", version,
-		fmt.Sprintf("%s; Azure has served no older version since %s", VaultAPI20260201, vaultAPIRetired.Format(time.DateOnly)))
+		fmt.Sprintf("%s; Azure has served no older version since %s", VaultAPI20260201,
+			vaultAPIRetired.Format(time.DateOnly)))
 }
 
 // warnAPIVersion says how a vault outlives the day on which Azure stops serving its version.

@@ -47,14 +47,16 @@ func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
 	if args == nil {
 		return nil
 	}
-	ranges := allowedRanges.checked("network.allowedIpRanges", args.AllowedIPRanges).ApplyT(func(ranges []string) []keyvault.IPRule {
+	ranges := allowedRanges.checked("network.allowedIpRanges", args.AllowedIPRanges)
+	ipRules := ranges.ApplyT(func(ranges []string) []keyvault.IPRule {
 		rules := make([]keyvault.IPRule, len(ranges))
 		for i, r := range ranges {
 			rules[i].Value = r
 		}
 		return rules
 	}).(keyvault.IPRuleArrayOutput)
-	subnets := allowedSubnets.checked("network.subnetIds", args.SubnetIDs).ApplyT(func(ids []string) []keyvault.VirtualNetworkRule {
+	subnets := allowedSubnets.checked("network.subnetIds", args.SubnetIDs)
+	networkRules := subnets.ApplyT(func(ids []string) []keyvault.VirtualNetworkRule {
 		rules := make([]keyvault.VirtualNetworkRule, len(ids))
 		for i, id := range ids {
 			rules[i].Id = id
@@ -64,8 +66,8 @@ func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
 	return keyvault.NetworkRuleSetArgs{
 		DefaultAction:       pulumi.String(withDefault(args.DefaultAction, FirewallDeny)),
 		Bypass:              pulumi.String(withDefault(args.Bypass, BypassAzureServices)),
-		IpRules:             ranges,
-		VirtualNetworkRules: subnets,
+		IpRules:             ipRules,
+		VirtualNetworkRules: networkRules,
 	}
 }
 

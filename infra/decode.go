@@ -97,7 +97,8 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 func (d *decoder) input(path string, in any, out reflect.Value) {
 	s, ok := in.(string)
 	if !ok || s == "" {
-		d.report(path, "an invalid value (not shown)", "a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
+		d.report(path, "an invalid value (not shown)",
+			"a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
 		return
 	}
 	out.Set(reflect.ValueOf(pulumi.String(s)))

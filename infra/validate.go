@@ -68,7 +68,8 @@ func (cfg *Config) validateNeeds() violations {
 			"the ARM id of an identity that may write apiServer.privateDnsZone")
 	}
 	_, taken := cfg.Subnets[nodeSubnet]
-	v.check(cfg.Network == nil || !taken, "subnets."+nodeSubnet, nodeSubnet, "other names with network, whose subnet has this one")
+	v.check(cfg.Network == nil || !taken, "subnets."+nodeSubnet, nodeSubnet,
+		"other names with network, whose subnet has this one")
 	return v
 }
 
@@ -86,7 +87,8 @@ func (cfg *Config) validateSurroundings() violations {
 		v.add("logRetentionDays", fmt.Sprint(n), "30-730 days; empty for no workspace")
 	}
 	_, known := vaultZones[cfg.CloudName]
-	v.check(known, "cloudName", string(cfg.CloudName), "AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud; empty for the public one")
+	v.check(known, "cloudName", string(cfg.CloudName),
+		"AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud; empty for the public one")
 	v = append(v, cfg.validateNodeResourceGroup()...)
 	if cfg.Network != nil {
 		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own

@@ -132,5 +132,6 @@ func (w *Workload) readSecretCommand() string {
 			break
 		}
 	}
-	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", w.Namespace, w.testPodName(), components.TestPodMountPath, file)
+	return fmt.Sprintf("kubectl exec -n %s %s -- cat %s/%s", w.Namespace, w.testPodName(), components.TestPodMountPath,
+		file)
 }

@@ -18,12 +18,14 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 	for i := range cfg.Workloads {
 		w, at := &cfg.Workloads[i], fmt.Sprintf("workloads[%d]", i)
 		w.complete(cfg, i)
-		v.match(workloadName, at+".name", w.Name, "1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+		v.match(workloadName, at+".name", w.Name,
+			"1-63 lower-case letters, digits and dashes, a letter or digit first and last")
 		if w.FormerName != "" {
 			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
 				"the name that the workload had before, which no workload has now")
 		}
-		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(), map[string]string{"namespaceLabels": "labels"})
+		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(),
+			map[string]string{"namespaceLabels": "labels"})
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
 				"nothing; the accounts of a workload are in its namespace")
@@ -61,7 +63,8 @@ func (cfg *Config) validateClaims() violations {
 		}
 		key := what + "\x00" + strings.ToLower(name)
 		if before, ok := taken[key]; ok {
-			v.add(fmt.Sprintf("workloads[%d].%s", i, path), fmt.Sprintf("%q", name), fmt.Sprintf("%s; workloads[%d] has it", allowed, before))
+			v.add(fmt.Sprintf("workloads[%d].%s", i, path), fmt.Sprintf("%q", name), fmt.Sprintf("%s; workloads[%d] has it",
+				allowed, before))
 			return
 		}
 		taken[key] = i

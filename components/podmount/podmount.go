@@ -132,7 +132,8 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 
 // mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it
 // has found.
-func mountInto(mount *components.SecretMount, v *violations, at string, list corev1.ContainerArrayInput, mountPath string, names []string,
+func mountInto(mount *components.SecretMount, v *violations, at string, list corev1.ContainerArrayInput,
+	mountPath string, names []string,
 	found map[string]bool) corev1.ContainerArrayInput {
 	if list == nil {
 		return nil
@@ -205,7 +206,8 @@ func withVolume(mount *components.SecretMount, v *violations, list corev1.Volume
 		if owns(mount, volume) {
 			return given
 		}
-		v.add(fmt.Sprintf("volumes[%d].name", i), mount.Args().VolumeName, "another name; volumeName of the mount's arguments changes the mount's")
+		v.add(fmt.Sprintf("volumes[%d].name", i), mount.Args().VolumeName,
+			"another name; volumeName of the mount's arguments changes the mount's")
 	}
 	return append(slices.Clone(given), Volume(mount))
 }

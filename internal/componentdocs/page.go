@@ -63,7 +63,8 @@ func generate(dir string) ([]byte, error) {
 		p.methods(c.typ)
 	}
 	for _, t := range r.goOnly {
-		fmt.Fprintf(p, "\n## %s\n\n%s\n| field, in Go only | type | description |\n|---|---|---|\n", t.Name, p.markdown(t.Doc))
+		fmt.Fprintf(p, "\n## %s\n\n%s\n| field, in Go only | type | description |\n|---|---|---|\n", t.Name,
+			p.markdown(t.Doc))
 		for _, f := range r.fields(t, false) {
 			fmt.Fprintf(p, "| `%s` | %s | %s |\n", f.goName, cell(p.typeText(f.typ)), p.cell(f.doc))
 		}
@@ -85,7 +86,8 @@ func (p *page) podmount(dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(p, "\n## Package podmount\n\n%s\n| function, in Go only | description |\n|---|---|\n", p.markdown(r.pkg.Doc))
+	fmt.Fprintf(p, "\n## Package podmount\n\n%s\n| function, in Go only | description |\n|---|---|\n",
+		p.markdown(r.pkg.Doc))
 	for _, f := range r.pkg.Funcs {
 		r.needDoc(f.Decl.Pos(), f.Name, f.Doc)
 		fmt.Fprintf(p, "| %s | %s |\n", cell("`"+f.Name+strings.TrimPrefix(p.source(f.Decl.Type), "func")+"`"), p.cell(f.Doc))

@@ -21,7 +21,8 @@ func call(ctx context.Context, callback *pulumirpc.Callback, request, response p
 		return fmt.Errorf("reaching the program: %w", err)
 	}
 	defer program.Close()
-	answer, err := pulumirpc.NewCallbacksClient(program).Invoke(ctx, &pulumirpc.CallbackInvokeRequest{Token: callback.GetToken(), Request: encoded})
+	answer, err := pulumirpc.NewCallbacksClient(program).Invoke(ctx,
+		&pulumirpc.CallbackInvokeRequest{Token: callback.GetToken(), Request: encoded})
 	if err != nil {
 		return fmt.Errorf("calling the program back: %w", err)
 	}

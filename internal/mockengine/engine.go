@@ -247,7 +247,8 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 }
 
 // RegisterPackage answers with the package's own name as its reference.
-func (m *monitor) RegisterPackage(_ context.Context, in *pulumirpc.RegisterPackageRequest) (*pulumirpc.RegisterPackageResponse, error) {
+func (m *monitor) RegisterPackage(_ context.Context,
+	in *pulumirpc.RegisterPackageRequest) (*pulumirpc.RegisterPackageResponse, error) {
 	m.engine.mu.Lock()
 	defer m.engine.mu.Unlock()
 	m.engine.packages = append(m.engine.packages, in)
