@@ -5,7 +5,6 @@ import (
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
 	operationalinsights "github.com/pulumi/pulumi-azure-native-sdk/operationalinsights/v2/v20201001"
-	resources "github.com/pulumi/pulumi-azure-native-sdk/resources/v2/v20220901"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
@@ -22,17 +21,26 @@ type Surroundings struct {
 	LogAnalyticsWorkspaceID pulumi.StringInput
 }
 
+// resourceGroup is a resource group that is registered without the SDK's type.
+type resourceGroup struct {
+	pulumi.CustomResourceState
+
+	Name pulumi.StringOutput `pulumi:"name"`
+}
+
 // NewSurroundings registers the resource group and what else the configuration asks for.
 func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	client, err := clientConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	group, err := resources.NewResourceGroup(ctx, "resource-group", &resources.ResourceGroupArgs{
-		ResourceGroupName: pulumi.String(cfg.ResourceGroupName),
-		Location:          pulumi.String(cfg.Location),
-		Tags:              cfg.allTags,
-	})
+	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
+	group := &resourceGroup{}
+	err = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
+		"resourceGroupName": pulumi.String(cfg.ResourceGroupName),
+		"location":          pulumi.String(cfg.Location),
+		"tags":              cfg.allTags,
+	}, group, utilities.PkgResourceDefaultOpts(nil)...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the resource group: %w", err)
 	}
@@ -66,7 +74,7 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 // newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the group's clusters, which take their users' roles
 // from Azure; others come in through the groups of administrators. The minutes that Azure needs to honour the role are those in
 // which it makes the cluster. It returns the group's name as it is once the role is assigned.
-func newClusterAdmin(ctx *pulumi.Context, group *resources.ResourceGroup, client client) (pulumi.StringOutput, error) {
+func newClusterAdmin(ctx *pulumi.Context, group *resourceGroup, client client) (pulumi.StringOutput, error) {
 	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
 	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
 	assignment, err := authorization.NewRoleAssignment(ctx, "cluster-admin", &authorization.RoleAssignmentArgs{
