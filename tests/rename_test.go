@@ -1,0 +1,55 @@
+package tests
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestWorkloads_KeepWhatTheyHaveUnderAnotherName renames a workload, and with it an identity and a mount, whose parts are named
+// after it. Without its former name Pulumi would create all of it again and delete what its pod uses.
+func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	_, first := c.up(t, "--node=stand-in")
+	before := c.inventory(t)
+
+	c.setWorkloads(t, "dev", workloadsWith(t, "dev", "name: renamed"))
+	lost := 0
+	for urn, op := range c.plan(t) {
+		if strings.Contains(op, "delete") && strings.Contains(urn, "keyvault-demo") {
+			lost++
+		}
+	}
+	if lost == 0 {
+		t.Error("nothing would be lost without the former name")
+	}
+
+	renamed := workloadsWith(t, "dev", "name: renamed\nformerName: keyvault-demo")
+	c.setWorkloads(t, "dev", renamed)
+	wantNothingReplaced(t, c.plan(t))
+	if t.Failed() {
+		return // the update would delete it
+	}
+	printed, again := c.up(t, "--config", renamed)
+	wantNothingDeleted(t, printed)
+	before.wantKept(t, c.inventory(t))
+	if again != first {
+		t.Error("the pod reads something else than before")
+	}
+	// The former name has done its work.
+	c.up(t, "--config", workloadsWith(t, "dev", "name: renamed"))
+	before.wantKept(t, c.inventory(t))
+	c.isWhole(t)
+}
+
+// setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
+func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
+	t.Helper()
+	file := filepath.Join(c.home, "config", "Pulumi."+stack+".yaml")
+	var config map[string]any
+	readYAML(t, file, &config)
+	_, list, _ := strings.Cut(workloads, "=")
+	config["config"].(map[string]any)["keyvault-aks:workloads"] = list
+	writeYAML(t, file, config)
+}
