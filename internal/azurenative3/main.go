@@ -1,0 +1,124 @@
+// Azurenative3 moves a copy of the program from the SDK of azure-native v2 to that of v3, which has no dated packages: one package,
+// with one default version of Azure's API, for each module. `make v3` makes the copy, builds it and runs its unit tests.
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+const sdk = "github.com/pulumi/pulumi-azure-native-sdk"
+
+// modules are the versions of the modules that fit together.
+var modules = map[string]string{
+	"":                    "v3.17.0",
+	"authorization":       "v3.17.0",
+	"containerservice":    "v3.17.0",
+	"keyvault":            "v3.17.0",
+	"managedidentity":     "v3.17.0",
+	"monitor":             "v3.16.0",
+	"network":             "v3.17.0",
+	"operationalinsights": "v3.17.0",
+	"privatedns":          "v3.17.0",
+}
+
+// renamed are dated packages of v2 whose resources v3 has in another module.
+var renamed = map[string]string{
+	"insights/v20210501preview": "monitor",
+	"insights/v20220601":        "monitor",
+	"network/v20240601":         "privatedns", // private zones and their links
+}
+
+// types are names that v3 spells otherwise.
+var types = strings.NewReplacer("network.SubnetArgs{", "network.SubnetTypeArgs{")
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: azurenative3 FOLDER, a copy of the program, which is changed")
+		os.Exit(2)
+	}
+	if err := move(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "azurenative3:", err)
+		os.Exit(1)
+	}
+}
+
+// move rewrites the Go files of a folder, and its go.mod.
+func move(dir string) error {
+	changed := 0
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		rewrite := rewriteGo
+		switch {
+		case filepath.Base(path) == "go.mod":
+			rewrite = rewriteModule
+		case filepath.Ext(path) != ".go" || filepath.Base(filepath.Dir(path)) == "azurenative3":
+			return nil
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("reading: %w", err)
+		}
+		moved := rewrite(string(content))
+		if moved == string(content) {
+			return nil
+		}
+		changed++
+		if err := os.WriteFile(path, []byte(moved), 0o600); err != nil {
+			return fmt.Errorf("writing: %w", err)
+		}
+		return nil
+	})
+	fmt.Printf("%d files moved to azure-native v3\n", changed)
+	return err
+}
+
+var (
+	dated   = regexp.MustCompile(regexp.QuoteMeta(sdk) + `/(\w+)/v2/(v\w+)"`)
+	utility = strings.NewReplacer(sdk+"/v2/", sdk+"/v3/")
+	// token is a resource's or a function's. An alias, which ends with the version, goes on naming what states have.
+	token = regexp.MustCompile(`azure-native:(\w+)/(v\w+):`)
+	// required is a line of go.mod.
+	required = regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(sdk) + `(/\w+)?/v2 v\S+.*\n`)
+)
+
+// rewriteGo moves imports, tokens and names.
+func rewriteGo(source string) string {
+	source = replace(dated, source, func(module string) string { return sdk + "/" + module + `/v3"` })
+	source = replace(token, source, func(module string) string { return "azure-native:" + module + ":" })
+	return types.Replace(utility.Replace(source))
+}
+
+// replace replaces what a pattern of a module and a version finds, with the module that v3 has instead.
+func replace(pattern *regexp.Regexp, source string, with func(module string) string) string {
+	return pattern.ReplaceAllStringFunc(source, func(found string) string {
+		match := pattern.FindStringSubmatch(found)
+		if other, ok := renamed[match[1]+"/"+match[2]]; ok {
+			return with(other)
+		}
+		return with(match[1])
+	})
+}
+
+// rewriteModule requires the modules of v3 instead of those of v2.
+func rewriteModule(gomod string) string {
+	kept := required.ReplaceAllString(gomod, "")
+	if kept == gomod {
+		return gomod
+	}
+	var lines strings.Builder
+	lines.WriteString("\nrequire (\n")
+	for module, version := range modules {
+		if module != "" {
+			module = "/" + module
+		}
+		fmt.Fprintf(&lines, "\t%s%s/v3 %s\n", sdk, module, version)
+	}
+	return kept + lines.String() + ")\n"
+}
