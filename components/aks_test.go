@@ -139,7 +139,9 @@ func TestClusterRules(t *testing.T) {
 		}},
 		{"no local accounts, and no others", "disableLocalAccounts", func(a *args) { a.DisableLocalAccounts = true }},
 		{"an admin group's name", "entra.adminGroupIds[1]", func(a *args) {
-			a.Entra = &components.EntraArgs{AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444", "admins"})}
+			a.Entra = &components.EntraArgs{
+				AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444", "admins"}),
+			}
 		}},
 		{"a login that asks somebody", "entra.login", func(a *args) { a.Entra = &components.EntraArgs{Login: "devicecode"} }},
 		{"cleaning too often", "imageCleanerHours", func(a *args) { a.ImageCleanerHours = 23 }},
@@ -175,13 +177,19 @@ func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
 		"a zone that may be of others": {"identityId", true, func(a *components.AksWithCsiArgs) {
 			a.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: pulumi.String("none").ToStringOutput()}
 		}},
-		"containers' logs to nowhere": {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) { a.ContainerInsights = true }},
-		"findings to nowhere":         {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) { a.Defender = true }},
+		"containers' logs to nowhere": {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) {
+			a.ContainerInsights = true
+		}},
+		"findings to nowhere": {"logAnalyticsWorkspaceId", true, func(a *components.AksWithCsiArgs) { a.Defender = true }},
 		"a subnet without id": {"subnets.nodes", true, func(a *components.AksWithCsiArgs) {
 			a.Subnets = map[string]pulumi.StringInput{"nodes": nil}
 		}},
-		"routes of no subnet":    {"outboundType", false, func(a *components.AksWithCsiArgs) { a.OutboundType = "userDefinedRouting" }},
-		"a gateway of no subnet": {"outboundType", false, func(a *components.AksWithCsiArgs) { a.OutboundType = "userAssignedNATGateway" }},
+		"routes of no subnet": {"outboundType", false, func(a *components.AksWithCsiArgs) {
+			a.OutboundType = components.OutboundUserDefinedRouting
+		}},
+		"a gateway of no subnet": {"outboundType", false, func(a *components.AksWithCsiArgs) {
+			a.OutboundType = components.OutboundUserAssignedNATGateway
+		}},
 		"AKS' gateway for subnets": {"outboundType", false, func(a *components.AksWithCsiArgs) {
 			a.OutboundType, a.Subnets = "managedNATGateway", subnets("nodes")
 		}},

@@ -18,7 +18,8 @@ const addressFunction = "azure-native:network/v20230601:getPublicIPAddress"
 
 // addressID is that of a public address in the group of the nodes.
 func addressID(name string) string {
-	return "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/nodes/providers/Microsoft.Network/publicIPAddresses/" + name
+	return "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/nodes" +
+		"/providers/Microsoft.Network/publicIPAddresses/" + name
 }
 
 // described is what Azure says of a cluster besides what mounts need.
@@ -49,7 +50,8 @@ func wantDescribed(t *testing.T, got resource.PropertyMap, want map[string]any) 
 func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
 	want := map[string]any{
 		"fqdn": mockengine.FQDN, "nodeResourceGroup": "nodes", "kubeletIdentityId": "kubelet-id",
-		"kubeletClientId": "kubelet-client-id", "kubeletPrincipalId": "kubelet-principal-id", "outboundIps": []any{mockengine.OutboundIP},
+		"kubeletClientId": "kubelet-client-id", "kubeletPrincipalId": "kubelet-principal-id",
+		"outboundIps": []any{mockengine.OutboundIP},
 	}
 	made := runCluster(t, func(*components.AksWithCsiArgs) {})
 	wantDescribed(t, made.Get(t, "cluster").Outputs, want)
@@ -63,7 +65,8 @@ func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
 	var asked []string
 	for _, call := range existing.Invoked() {
 		if call.Token == addressFunction {
-			asked = append(asked, call.Args["resourceGroupName"].StringValue()+"/"+call.Args["publicIpAddressName"].StringValue())
+			group, name := call.Args["resourceGroupName"], call.Args["publicIpAddressName"]
+			asked = append(asked, group.StringValue()+"/"+name.StringValue())
 		}
 	}
 	if !slices.Equal(asked, []string{"nodes/a", "nodes/b"}) {

@@ -227,7 +227,9 @@ func TestExistingClusterRules(t *testing.T) {
 		{"a lock", "lock", func(a *args) { a.Lock = true }},
 		{"a version", "kubernetesVersion", func(a *args) { a.KubernetesVersion = "1.34" }},
 		{"admin groups", "entra.adminGroupIds", func(a *args) {
-			a.Entra = &components.EntraArgs{AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444"})}
+			a.Entra = &components.EntraArgs{
+				AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444"}),
+			}
 		}},
 		{"a login", "entra.login", func(a *args) { a.Entra = &components.EntraArgs{Login: "interactive"} }},
 	})

@@ -168,7 +168,10 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 
 func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 	want := [][]string{
-		{"identity-namespace-ns", "identity-account-ns_one", "identity-credential-ns_one", "identity-credential-ns_one__west"},
+		{
+			"identity-namespace-ns", "identity-account-ns_one",
+			"identity-credential-ns_one", "identity-credential-ns_one__west",
+		},
 		{"identity-namespace-other", "identity-account-other_one", "identity-credential-other_one", "identity-credential-other_one__north"},
 		{"identity-credential-kube-system_external", "identity-credential-kube-system_external__west"},
 		{"identity-namespace-other", "identity-credential-other_default"},
@@ -276,10 +279,11 @@ func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
+	namespace := map[string]any{"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"}
 	for name, want := range map[string]map[string]any{
 		// What is said of one kind, or of one account, wins.
-		"identity-namespace-ns":      {"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"},
-		"identity-namespace-other":   {"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"},
+		"identity-namespace-ns":      namespace,
+		"identity-namespace-other":   namespace,
 		"identity-account-ns_one":    {"team": "all", "app": "shop"},
 		"identity-account-other_one": {"team": "x", "app": "shop"},
 	} {
@@ -365,7 +369,9 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 			return nil
 		})
 		wantRegistered(t, e, "azure-native:managedidentity/v20230131:UserAssignedIdentity")
-		wantInputs(t, e.Get(t, "identity-credential-ns_one"), map[string]any{"resourceGroupName": "group", "resourceName": "existing"})
+		wantInputs(t, e.Get(t, "identity-credential-ns_one"), map[string]any{
+			"resourceGroupName": "group", "resourceName": "existing",
+		})
 		wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{
 			`metadata.annotations["azure.workload.identity/client-id"]`: "existing-client-id",
 		})

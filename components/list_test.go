@@ -18,10 +18,13 @@ type listArgument struct {
 	most        int // 0: any number
 	resource    string
 	sent        string // where the first item is in the resource's inputs
-	constructor func(list pulumi.StringArrayInput) (validate func() error, construct func(*pulumi.Context) error)
+	constructor withList
 }
 
-func ofCluster(change func(*components.AksWithCsiArgs, pulumi.StringArrayInput)) func(pulumi.StringArrayInput) (func() error, func(*pulumi.Context) error) {
+// withList is a component with the list among its arguments: how they are validated, and how it is made.
+type withList func(list pulumi.StringArrayInput) (validate func() error, construct func(*pulumi.Context) error)
+
+func ofCluster(change func(*components.AksWithCsiArgs, pulumi.StringArrayInput)) withList {
 	return func(list pulumi.StringArrayInput) (func() error, func(*pulumi.Context) error) {
 		args := aksArgs()
 		change(args, list)
@@ -32,7 +35,7 @@ func ofCluster(change func(*components.AksWithCsiArgs, pulumi.StringArrayInput))
 	}
 }
 
-func ofVault(change func(*components.VaultNetworkArgs, pulumi.StringArrayInput)) func(pulumi.StringArrayInput) (func() error, func(*pulumi.Context) error) {
+func ofVault(change func(*components.VaultNetworkArgs, pulumi.StringArrayInput)) withList {
 	return func(list pulumi.StringArrayInput) (func() error, func(*pulumi.Context) error) {
 		args := vaultArgs()
 		args.Network = &components.VaultNetworkArgs{}
@@ -45,11 +48,13 @@ func ofVault(change func(*components.VaultNetworkArgs, pulumi.StringArrayInput))
 }
 
 var listArguments = []listArgument{
-	{"entra.adminGroupIds", "44444444-4444-4444-4444-444444444444", "admins", 0, "cluster-cluster", "aadProfile.adminGroupObjectIDs[0]",
+	{"entra.adminGroupIds", "44444444-4444-4444-4444-444444444444", "admins", 0,
+		"cluster-cluster", "aadProfile.adminGroupObjectIDs[0]",
 		ofCluster(func(a *components.AksWithCsiArgs, list pulumi.StringArrayInput) {
 			a.Entra = &components.EntraArgs{AdminGroupIDs: list}
 		})},
-	{"apiServer.authorizedIpRanges", "203.0.113.0/24", "10.0.0.0/8", 200, "cluster-cluster", "apiServerAccessProfile.authorizedIPRanges[0]",
+	{"apiServer.authorizedIpRanges", "203.0.113.0/24", "10.0.0.0/8", 200,
+		"cluster-cluster", "apiServerAccessProfile.authorizedIPRanges[0]",
 		ofCluster(func(a *components.AksWithCsiArgs, list pulumi.StringArrayInput) {
 			a.APIServer = &components.APIServerArgs{AuthorizedIPRanges: list}
 		})},
@@ -94,8 +99,8 @@ func TestLists_ArePassedOnWhetherPlainOrLate(t *testing.T) {
 func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
-			lateBad := pulumi.String(of.bad).ToStringOutput()
-			validate, construct := of.constructor(pulumi.StringArray{lateBad, pulumi.String(of.bad), pulumi.String(of.good), nil})
+			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
+			validate, construct := of.constructor(pulumi.StringArray{bad.ToStringOutput(), bad, good, nil})
 			paths := []string{of.path + "[1]", of.path + "[3]"}
 			wantViolations(t, validate(), paths...)
 			wantRefused(t, construct, paths...)
@@ -116,12 +121,13 @@ func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T
 func TestLists_AreCheckedOnceTheyAreKnown(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
+			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
 			cases := map[string]struct {
 				list pulumi.StringArrayInput
 				path string
 			}{
 				"an item of a late list": {late(of.good, of.bad), of.path + "[1]"},
-				"a late item":            {pulumi.StringArray{pulumi.String(of.good), pulumi.String(of.bad).ToStringOutput()}, of.path + "[1]"},
+				"a late item":            {pulumi.StringArray{good, bad.ToStringOutput()}, of.path + "[1]"},
 			}
 			if of.most > 0 {
 				cases["too many"] = struct {

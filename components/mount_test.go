@@ -157,7 +157,9 @@ func TestVolumeComesAfterRolesAndClass(t *testing.T) {
 			if got.Known == dryRun || got.Secret || !dryRun && !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("dry run %t: got %v, known: %t, secret: %t, want %v", dryRun, got.Value, got.Known, got.Secret, want)
 			}
-			for _, name := range []string{"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert"} {
+			for _, name := range []string{
+				"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert",
+			} {
 				if !slices.Contains(resourceNames(got.Dependencies), name) {
 					t.Errorf("dry run %t: a pod that uses the volume does not wait for %s", dryRun, name)
 				}
@@ -293,7 +295,9 @@ func TestMountRules(t *testing.T) {
 		{"the label of workload identity", "labels", func(a *args) {
 			a.Labels = map[string]string{"azure.workload.identity/use": "false"}
 		}},
-		{"the label of the probe", "labels", func(a *args) { a.Labels = map[string]string{"app.kubernetes.io/name": "mine"} }},
+		{"the label of the probe", "labels", func(a *args) {
+			a.Labels = map[string]string{"app.kubernetes.io/name": "mine"}
+		}},
 		{"a class's name", "className", func(a *args) { a.ClassName = "My Class" }},
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},
 		{"a pod's name", "testPod.name", func(a *args) { a.TestPod.Name = "Pod" }},
@@ -319,7 +323,8 @@ func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
 			Probe:       &components.ProbeArgs{Name: "P"},
 		})
 		return err
-	}, "namespace", "cloudName", "objects[0].type", "objects[0].versionHistory", "objects[1].encoding", "objects[1]", "access",
+	}, "namespace", "cloudName",
+		"objects[0].type", "objects[0].versionHistory", "objects[1].encoding", "objects[1]", "access",
 		"syncSecrets[0].name", "syncSecrets[0].data[0].key", "syncSecrets[0].data[0].file", "probe.name",
 		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName")
 }
@@ -369,7 +374,8 @@ func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
 		"syncedSecrets":       []any{"app", "web-tls"},
 		"podLabels":           map[string]any{"azure.workload.identity/use": "true"},
 		"volume": map[string]any{"name": "secrets-store", "csi": map[string]any{
-			"driver": "secrets-store.csi.k8s.io", "readOnly": true, "volumeAttributes": map[string]any{"secretProviderClass": "class"},
+			"driver": "secrets-store.csi.k8s.io", "readOnly": true,
+			"volumeAttributes": map[string]any{"secretProviderClass": "class"},
 		}},
 	} {
 		if got := outputs[key]; !got.DeepEquals(resource.NewPropertyValue(want)) {
@@ -377,7 +383,8 @@ func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
 		}
 	}
 	// Those of the probe, which restarts with what it mounts.
-	if got, want := outputs["podAnnotations"], e.Get(t, "mount-probe").At("spec.template.metadata.annotations"); !got.DeepEquals(*want) {
+	want := e.Get(t, "mount-probe").At("spec.template.metadata.annotations")
+	if got := outputs["podAnnotations"]; !got.DeepEquals(*want) {
 		t.Errorf("podAnnotations are %v, the probe's %v", got, want)
 	}
 }
@@ -432,7 +439,9 @@ func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
 	e := runMount(t, args)
 	wantInputs(t, e.Get(t, "mount-class"), map[string]any{"metadata.name": nil})
 	const named = "mount-class-auto"
-	wantInputs(t, e.Get(t, "mount-test-pod"), map[string]any{"spec.volumes[0].csi.volumeAttributes.secretProviderClass": named})
+	wantInputs(t, e.Get(t, "mount-test-pod"), map[string]any{
+		"spec.volumes[0].csi.volumeAttributes.secretProviderClass": named,
+	})
 	wantInputs(t, e.Get(t, "mount-probe"), map[string]any{
 		"spec.template.spec.volumes[0].csi.volumeAttributes.secretProviderClass": named,
 	})

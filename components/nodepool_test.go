@@ -15,10 +15,11 @@ import (
 
 const (
 	netSubscription = "/subscriptions/33333333-3333-3333-3333-333333333333"
-	nodeSubnet      = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/nodes"
+	netSubnets      = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/"
+	nodeSubnet      = netSubnets + "nodes"
 	encryptionSet   = netSubscription + "/resourceGroups/net/providers/Microsoft.Compute/diskEncryptionSets/disks"
-	otherSubnet     = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/other"
-	unusedSubnet    = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/net/subnets/unused"
+	otherSubnet     = netSubnets + "other"
+	unusedSubnet    = netSubnets + "unused"
 )
 
 // runCluster creates a cluster from changed arguments.
@@ -173,7 +174,8 @@ func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
 func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{
-			"shared": pulumi.String(nodeSubnet).ToStringOutput(), "other": pulumi.String(otherSubnet), "unused": pulumi.String(unusedSubnet),
+			"shared": pulumi.String(nodeSubnet).ToStringOutput(),
+			"other":  pulumi.String(otherSubnet), "unused": pulumi.String(unusedSubnet),
 		}
 		args.SystemPool = &components.NodePoolArgs{Subnet: "shared"}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "shared"}, {Name: "more", Subnet: "other"}}
@@ -185,7 +187,9 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 		"agentPoolProfiles[0].vnetSubnetID":  nodeSubnet,
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-more"), map[string]any{"vnetSubnetID": otherSubnet})
-	for name, scope := range map[string]string{"cluster-subnet-role-shared": nodeSubnet, "cluster-subnet-role-other": otherSubnet} {
+	for name, scope := range map[string]string{
+		"cluster-subnet-role-shared": nodeSubnet, "cluster-subnet-role-other": otherSubnet,
+	} {
 		role := e.Get(t, name)
 		wantInputs(t, role, map[string]any{
 			"scope": scope, "principalId": "principal-id", "principalType": "ServicePrincipal",
@@ -235,7 +239,8 @@ func TestSubnets_HaveOneNameEach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			args := aksArgs()
 			args.Subnets = map[string]pulumi.StringInput{"a": test.a, "b": test.b, "c": plain(unusedSubnet)}
-			args.SystemPool, args.NodePools = &components.NodePoolArgs{Subnet: "a"}, []components.NodePoolArgs{{Name: "apps", Subnet: "b"}}
+			args.SystemPool = &components.NodePoolArgs{Subnet: "a"}
+			args.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "b"}}
 			if test.unused {
 				args.NodePools = nil
 			}
@@ -326,13 +331,17 @@ func TestSubnetRules(t *testing.T) {
 	valid := func() *args {
 		a := aksArgs()
 		a.Subnets = map[string]pulumi.StringInput{
-			"nodes": pulumi.String(nodeSubnet), "other": pulumi.String(otherSubnet), "unused": pulumi.String(unusedSubnet).ToStringOutput(),
+			"nodes": pulumi.String(nodeSubnet), "other": pulumi.String(otherSubnet),
+			"unused": pulumi.String(unusedSubnet).ToStringOutput(),
 		}
-		a.SystemPool, a.NodePools = &components.NodePoolArgs{Subnet: "nodes"}, []components.NodePoolArgs{{Name: "apps", Subnet: "other"}}
+		a.SystemPool = &components.NodePoolArgs{Subnet: "nodes"}
+		a.NodePools = []components.NodePoolArgs{{Name: "apps", Subnet: "other"}}
 		return a
 	}
 	testRules(t, valid, (*args).Validate, []rule[args]{
-		{"a name's characters", "subnets.My_Subnet", func(a *args) { a.Subnets["My_Subnet"] = pulumi.String(nodeSubnet + "2") }},
+		{"a name's characters", "subnets.My_Subnet", func(a *args) {
+			a.Subnets["My_Subnet"] = pulumi.String(nodeSubnet + "2")
+		}},
 		{"an id", "subnets.nodes", func(a *args) { a.Subnets["nodes"] = pulumi.String("nodes") }},
 		{"the id of something else", "subnets.nodes", func(a *args) { a.Subnets["nodes"] = pulumi.String(encryptionSet) }},
 		{"an id of two", "subnets.other", func(a *args) { a.Subnets["other"] = pulumi.String(nodeSubnet) }},

@@ -53,7 +53,8 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		args := &components.KeyVaultStackArgs{Secrets: drawSecrets(rt), Protect: rapid.Bool().Draw(rt, "protect")}
-		args.APIVersion = rapid.SampledFrom([]components.VaultAPIVersion{"", "2024-11-01", "2026-02-01"}).Draw(rt, "apiVersion")
+		versions := []components.VaultAPIVersion{"", components.VaultAPI20241101, components.VaultAPI20260201}
+		args.APIVersion = rapid.SampledFrom(versions).Draw(rt, "apiVersion")
 		if rapid.Bool().Draw(rt, "existing") {
 			args.ExistingVaultID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
 		} else {

@@ -79,7 +79,9 @@ func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][
 }
 
 func TestWhoMayListVersionsIsSaid(t *testing.T) {
-	for access, want := range map[components.Access]string{"": "lets it list", "vault": "lets it list", "none": "must be allowed to list"} {
+	for access, want := range map[components.Access]string{
+		"": "lets it list", "vault": "lets it list", "none": "must be allowed to list",
+	} {
 		args := mountArgs()
 		args.TestPod, args.ServiceAccountName, args.Access = nil, nil, access
 		if access == "none" {

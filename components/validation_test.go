@@ -72,7 +72,8 @@ func (c constructor) paths() []string { return slices.Concat(c.plain, c.inputs) 
 
 var constructors = map[string]constructor{
 	"vault": constructorOf(&components.KeyVaultStackArgs{
-		NamePrefix: "1", APIVersion: "2020-01-01", Secrets: []components.SecretArgs{{Name: "a b", Generate: &components.GenerateArgs{}}},
+		NamePrefix: "1", APIVersion: "2020-01-01",
+		Secrets:         []components.SecretArgs{{Name: "a b", Generate: &components.GenerateArgs{}}},
 		PrivateEndpoint: &components.PrivateEndpointArgs{},
 	}, components.NewKeyVaultStack,
 		[]string{"apiVersion", "namePrefix", "secrets[0].name"},
@@ -88,11 +89,16 @@ var constructors = map[string]constructor{
 	}, components.NewAksWithCsi,
 		[]string{"entra.login", "lock"}, []string{"existingCluster"}),
 	"identity": constructorOf(&components.WorkloadIdentityArgs{
-		Namespace: "NS", ServiceAccounts: []components.ServiceAccountArgs{{Name: "-"}}, AdditionalIssuers: []components.IssuerArgs{{Name: "west"}},
+		Namespace: "NS", ServiceAccounts: []components.ServiceAccountArgs{{Name: "-"}},
+		AdditionalIssuers: []components.IssuerArgs{{Name: "west"}},
 	}, components.NewWorkloadIdentity,
-		[]string{"namespace", "serviceAccounts[0].name"}, []string{"resourceGroupName", "issuerUrl", "additionalIssuers[0].url"}),
-	"mount": constructorOf(&components.SecretMountArgs{Namespace: "NS", TestPod: &components.TestPodArgs{}}, components.NewSecretMount,
-		[]string{"namespace", "objects"}, []string{"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName"}),
+		[]string{"namespace", "serviceAccounts[0].name"},
+		[]string{"resourceGroupName", "issuerUrl", "additionalIssuers[0].url"}),
+	"mount": constructorOf(&components.SecretMountArgs{
+		Namespace: "NS", TestPod: &components.TestPodArgs{},
+	}, components.NewSecretMount,
+		[]string{"namespace", "objects"},
+		[]string{"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName"}),
 }
 
 func TestConstructors_ReportPlainValuesAndInputsTogetherAndRegisterNothing(t *testing.T) {

@@ -32,14 +32,17 @@ func everythingArgs(version components.VaultAPIVersion) *components.KeyVaultStac
 		AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"}), SubnetIDs: pulumi.ToStringArray([]string{subnetID}),
 	}
 	args.Secrets = append(args.Secrets, components.SecretArgs{
-		Name: "whole", Value: pulumi.ToSecret(pulumi.String("hidden-marker")).(pulumi.StringOutput), ContentType: "text/plain",
+		Name: "whole", ContentType: "text/plain",
+		Value:     pulumi.ToSecret(pulumi.String("hidden-marker")).(pulumi.StringOutput),
 		NotBefore: "P1D", Expires: "2027-01-31", Enabled: &no, Tags: map[string]string{"team": "a"}, Rotate: "2",
 	})
 	args.Keys = append(args.Keys, components.KeyArgs{
-		Name: "whole", Type: "RSA-HSM", Size: 4096, Operations: []string{"sign", "verify"}, NotBefore: "P1D", Expires: "2027-01-31",
-		Enabled: &no, Tags: map[string]string{"team": "a"},
+		Name: "whole", Type: "RSA-HSM", Size: 4096, Operations: []string{"sign", "verify"},
+		NotBefore: "P1D", Expires: "2027-01-31", Enabled: &no, Tags: map[string]string{"team": "a"},
 		Rotation: &components.KeyRotationArgs{BeforeExpiry: "P30D", ExpiresAfter: "P1Y", NotifyBefore: "P40D"},
-	}, components.KeyArgs{Name: "curve", Type: "EC-HSM", Curve: "P-384", Rotation: &components.KeyRotationArgs{After: "P90D"}})
+	}, components.KeyArgs{
+		Name: "curve", Type: "EC-HSM", Curve: "P-384", Rotation: &components.KeyRotationArgs{After: "P90D"},
+	})
 	return args
 }
 
@@ -60,8 +63,9 @@ func withoutType(r mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	rpc := &pulumirpc.RegisterResourceRequest{
 		Name: r.RPC.GetName(), Parent: nameOf(r.RPC.GetParent()), Custom: r.RPC.GetCustom(), Protect: r.RPC.Protect,
 		Dependencies: namesOf(r.RPC.GetDependencies()), PropertyDependencies: properties, Provider: r.RPC.GetProvider(),
-		DeleteBeforeReplace: r.RPC.GetDeleteBeforeReplace(), DeleteBeforeReplaceDefined: r.RPC.GetDeleteBeforeReplaceDefined(),
-		IgnoreChanges: r.RPC.GetIgnoreChanges(), ReplaceOnChanges: r.RPC.GetReplaceOnChanges(),
+		DeleteBeforeReplace:        r.RPC.GetDeleteBeforeReplace(),
+		DeleteBeforeReplaceDefined: r.RPC.GetDeleteBeforeReplaceDefined(),
+		IgnoreChanges:              r.RPC.GetIgnoreChanges(), ReplaceOnChanges: r.RPC.GetReplaceOnChanges(),
 		AdditionalSecretOutputs: r.RPC.GetAdditionalSecretOutputs(), CustomTimeouts: r.RPC.GetCustomTimeouts(),
 		RetainOnDelete: r.RPC.RetainOnDelete, Hooks: r.RPC.GetHooks(),
 	}
@@ -244,6 +248,9 @@ func TestVaultAPI_LooksThroughTheSameVersion(t *testing.T) {
 	}
 }
 
+// newAndExisting make valid arguments of both kinds of vaults.
+var newAndExisting = map[string]func() *components.KeyVaultStackArgs{"new": vaultArgs, "existing": existingVaultArgs}
+
 // The day on which Azure stops serving the older version.
 var retired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
 
@@ -253,7 +260,8 @@ func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
 		for version, want := range map[components.VaultAPIVersion]bool{
 			"": true, components.VaultAPI20241101: true, components.VaultAPI20260201: false,
 		} {
-			for name, args := range map[string]*components.KeyVaultStackArgs{"new": vaultArgs(), "existing": existingVaultArgs()} {
+			for name, valid := range newAndExisting {
+				args := valid()
 				args.APIVersion = version
 				wantViolations(t, args.Validate())
 				for _, dryRun := range []bool{false, true} {
@@ -281,7 +289,7 @@ func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
 func TestVaultAPI_RefusesTheOlderVersionOnceItIsRetired(t *testing.T) {
 	for _, at := range []time.Time{retired, retired.AddDate(1, 0, 0)} {
 		components.SetClock(t, at)
-		for name, valid := range map[string]func() *components.KeyVaultStackArgs{"new": vaultArgs, "existing": existingVaultArgs} {
+		for name, valid := range newAndExisting {
 			for _, version := range []components.VaultAPIVersion{"", components.VaultAPI20241101} {
 				args := valid()
 				args.APIVersion = version

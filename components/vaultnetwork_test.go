@@ -25,7 +25,8 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 	})
 	args.Network = &components.VaultNetworkArgs{
 		DefaultAction: "Allow", Bypass: "None",
-		AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7", "203.0.113.0/24"}), SubnetIDs: pulumi.ToStringArray([]string{subnetID}),
+		AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7", "203.0.113.0/24"}),
+		SubnetIDs:       pulumi.ToStringArray([]string{subnetID}),
 	}
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.networkAcls.defaultAction":             "Allow",

@@ -45,7 +45,9 @@ func syncedArgs() *components.SecretMountArgs {
 		components.ObjectArgs{Type: "secret", Name: "password", VersionHistory: 2},
 	)
 	args.SyncSecrets = []components.SyncSecretArgs{
-		{Name: "app", Data: []components.SyncDataArgs{{Key: "PASSWORD", File: "password/0"}, {Key: "OLD", File: "password/2"}}},
+		{Name: "app", Data: []components.SyncDataArgs{
+			{Key: "PASSWORD", File: "password/0"}, {Key: "OLD", File: "password/2"},
+		}},
 		{Name: "web-tls", Type: "kubernetes.io/tls", Data: []components.SyncDataArgs{
 			{Key: "tls.crt", File: "my-cert"}, {Key: "tls.key", File: "tls/both.pem"},
 		}},
@@ -113,7 +115,9 @@ func workload() *corev1.PodSpecArgs {
 }
 
 // deploy registers a StatefulSet with what add has done to the spec.
-func deploy(t *testing.T, add func(c *components.SecretMount, spec *corev1.PodSpecArgs) error) (mockengine.Registered, *mockengine.Engine) {
+func deploy(
+	t *testing.T, add func(c *components.SecretMount, spec *corev1.PodSpecArgs) error,
+) (mockengine.Registered, *mockengine.Engine) {
 	t.Helper()
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -214,11 +218,13 @@ func TestAdd_RefusesAndThenChangesNothing(t *testing.T) {
 		"a container that is an output": {path: "/secrets", want: "containers[0]", change: func(s *corev1.PodSpecArgs) {
 			s.Containers = corev1.ContainerArray{corev1.ContainerArgs{Name: pulumi.String("main")}.ToContainerOutput()}
 		}},
-		"mounts that are an output": {path: "/secrets", want: "containers[0].volumeMounts", change: func(s *corev1.PodSpecArgs) {
-			s.Containers = corev1.ContainerArray{corev1.ContainerArgs{
-				Name: pulumi.String("main"), VolumeMounts: corev1.VolumeMountArray{}.ToVolumeMountArrayOutput(),
-			}}
-		}},
+		"mounts that are an output": {
+			path: "/secrets", want: "containers[0].volumeMounts", change: func(s *corev1.PodSpecArgs) {
+				s.Containers = corev1.ContainerArray{corev1.ContainerArgs{
+					Name: pulumi.String("main"), VolumeMounts: corev1.VolumeMountArray{}.ToVolumeMountArrayOutput(),
+				}}
+			},
+		},
 		"volumes that are an output": {path: "/secrets", want: "volumes", change: func(s *corev1.PodSpecArgs) {
 			s.Volumes = corev1.VolumeArray{}.ToVolumeArrayOutput()
 		}},
@@ -293,7 +299,9 @@ func TestVolume_ComesAfterRolesAndClass(t *testing.T) {
 		"spec.containers[0].volumeMounts[0].readOnly":              true,
 		"spec.containers[0].volumeMounts[0].subPath":               nil,
 	})
-	for _, name := range []string{"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert"} {
+	for _, name := range []string{
+		"mount-class", "mount-role-secret-my-secret", "mount-role-key-my-key", "mount-role-cert-my-cert",
+	} {
 		if !pod.WaitsFor(e.Get(t, name)) {
 			t.Errorf("a pod that uses the volume does not wait for %s", name)
 		}
