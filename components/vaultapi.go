@@ -115,7 +115,7 @@ func (a vaultAPI) find(
 		return keyvault.LookupVaultOutput(ctx, args, opts...)
 	}
 	return ctx.InvokeOutput(a.token("getVault"), args, keyvault.LookupVaultResultOutput{}, pulumi.InvokeOutputOptions{
-		PackageRef: a.packageRef, InvokeOptions: opts,
+		PackageRefF: func(*pulumi.Context) (string, error) { return a.packageRef, nil }, InvokeOptions: opts,
 	}).(keyvault.LookupVaultResultOutput)
 }
 
