@@ -72,7 +72,7 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	}
 	for _, subnet := range slices.Sorted(maps.Keys(inSubnet)) {
 		roles = append(roles, roleAtScope{
-			name: name + "-subnet-role-" + subnet, scope: args.Subnets[subnet], role: networkContributor,
+			name: name + "-subnet-role-" + subnet, scope: args.distinctSubnet(subnet), role: networkContributor,
 			scopeID: subnetID, path: "subnets." + subnet, what: "a subnet",
 			aliases: oldSubnetRoles(name, inSubnet[subnet], args.Subnets),
 		})

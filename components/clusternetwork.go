@@ -164,19 +164,28 @@ func (args *AksWithCsiArgs) subnetOf(pool NodePoolArgs) string {
 	return pool.Subnet
 }
 
-// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet, or if
-// another name stands for the same one, on which the control plane would be given its role twice.
+// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet. Of other
+// subnets it knows nothing: one that is not there yet may not have the pools of those that are planned to be replaced.
 func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput {
 	name := args.subnetOf(pool)
 	if name == "" {
 		return nil
 	}
-	return pulumi.StringMap(args.Subnets).ToStringMapOutput().ApplyT(func(ids map[string]string) (*string, error) {
+	return args.Subnets[name].ToStringOutput().ApplyT(func(id string) (*string, error) {
 		var v violations
-		v.validateSubnetIDs(ids)
-		id := ids[name]
+		v.validateSubnetIDs(map[string]string{name: id})
 		return &id, v.err()
 	}).(pulumi.StringPtrOutput)
+}
+
+// distinctSubnet is the id of a subnet that a role is for. It fails if another name stands for the same one, on which the
+// control plane would be given its role twice.
+func (args *AksWithCsiArgs) distinctSubnet(name string) pulumi.StringOutput {
+	return pulumi.StringMap(args.Subnets).ToStringMapOutput().ApplyT(func(ids map[string]string) (string, error) {
+		var v violations
+		v.validateSubnetIDs(ids)
+		return ids[name], v.err()
+	}).(pulumi.StringOutput)
 }
 
 // validateSubnetIDs checks the ids of subnets by their names.

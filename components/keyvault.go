@@ -158,7 +158,7 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 		return nil, err
 	}
 	var err error
-	if c.api, err = newVaultAPI(ctx, args.APIVersion); err != nil {
+	if c.api, err = newVaultAPI(ctx, c, args.APIVersion); err != nil {
 		return nil, err
 	}
 	vault, err := c.newVault(ctx, name, args)

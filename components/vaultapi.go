@@ -2,6 +2,7 @@ package components
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,9 +34,18 @@ type vaultAPI struct {
 	packageRef string // of the parameterized package; empty for azure-native v2
 }
 
-func newVaultAPI(ctx *pulumi.Context, version VaultAPIVersion) (vaultAPI, error) {
+// ErrNoVaultProvider says that a component with an azure-native provider of its own has none for Key Vault's new version, and
+// would use the default one, which may be of another subscription.
+var ErrNoVaultProvider = errors.New("apiVersion 2026-02-01 comes from the package " + vaultPackage +
+	", for which an azure-native provider is not used: pass one for it as well, with pulumi.Providers")
+
+func newVaultAPI(ctx *pulumi.Context, component withProviders, version VaultAPIVersion) (vaultAPI, error) {
 	if version != VaultAPI20260201 {
 		return vaultAPI{}, nil
+	}
+	given := component.GetProvider("azure-native:keyvault:Vault") != nil
+	if given && component.GetProvider(vaultPackage+":keyvault:Vault") == nil {
+		return vaultAPI{}, ErrNoVaultProvider
 	}
 	registered, err := ctx.RegisterPackage(&pulumirpc.RegisterPackageRequest{
 		Name:    "azure-native",

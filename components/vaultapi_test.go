@@ -343,3 +343,41 @@ func TestKeyVaultStack_HandsOutTheVaultThatItMade(t *testing.T) {
 		})
 	}
 }
+
+// explicit is a provider of the program's own.
+type explicit struct{ pulumi.ProviderResourceState }
+
+// With a provider of the program's own for azure-native alone, the vault would silently go where the default one looks.
+func TestKeyVaultStack_TakesNoDefaultProviderBesideOneOfTheProgramsOwn(t *testing.T) {
+	for name, one := range map[string]struct {
+		version  components.VaultAPIVersion
+		packages []string
+		want     error
+	}{
+		"the old version":              {components.VaultAPI20241101, []string{"azure-native"}, nil},
+		"the new version":              {components.VaultAPI20260201, []string{"azure-native"}, components.ErrNoVaultProvider},
+		"the new version with its own": {components.VaultAPI20260201, []string{"azure-native", "azure-native_keyvault_v20260201"}, nil},
+		"the new version without any":  {components.VaultAPI20260201, nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &mockengine.Engine{}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				var providers []pulumi.ProviderResource
+				for _, of := range one.packages {
+					var provider explicit
+					if err := ctx.RegisterResource("pulumi:providers:"+of, of, pulumi.Map{}, &provider); err != nil {
+						return err
+					}
+					providers = append(providers, &provider)
+				}
+				args := vaultArgs()
+				args.APIVersion = one.version
+				_, err := components.NewKeyVaultStack(ctx, "vault", args, pulumi.Providers(providers...))
+				return err
+			})
+			if one.want == nil && err != nil || one.want != nil && (err == nil || !strings.Contains(err.Error(), one.want.Error())) {
+				t.Errorf("got error %v, want %v", err, one.want)
+			}
+		})
+	}
+}
