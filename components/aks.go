@@ -45,6 +45,7 @@ type AksWithCsiArgs struct {
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
 	// last. Defaults to the cluster's name, or the component's where Pulumi names the cluster. A change replaces the
 	// cluster.
+	// So a component that gets another name, and has neither, sets the earlier name here.
 	DNSPrefix string `pulumi:"dnsPrefix,optional"`
 	// NodeResourceGroup is the name of the resource group that AKS makes for the nodes and what belongs to them: 1-80
 	// letters, digits, underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
@@ -362,6 +363,7 @@ func (args *AksWithCsiArgs) validate() violations {
 	var v violations
 	v.validateEntra(args.Entra)
 	if args.ExistingCluster != nil {
+		v.plainID("existingCluster.id", args.ExistingCluster.ID, clusterID, "the ARM id of a cluster")
 		v.validateExisting(args)
 		return v
 	}

@@ -30,24 +30,26 @@ type Cluster struct {
 // After returns the cluster once the resources exist, such as a namespace of the program's own: objects are created
 // after them and deleted before them.
 func (c Cluster) After(resources ...pulumi.Resource) Cluster {
-	c.after = append(slices.Clip(c.after), resources...)
+	c.after = append(slices.Clip(c.after), slices.DeleteFunc(slices.Clone(resources),
+		func(r pulumi.Resource) bool { return missing(r) })...)
 	return c
 }
 
-// Option returns the option of a Kubernetes object that the program itself creates in the cluster. A remote component,
-// such as a Helm v4 Chart, takes pulumi.Provider with the cluster's Provider instead.
+// Option returns the option of a Kubernetes object that the program itself creates in the cluster. Of a Cluster without
+// Provider it leaves the provider to the object's other options. A remote component, such as a Helm v4 Chart, takes
+// pulumi.Provider with the cluster's Provider instead.
 func (c Cluster) Option() pulumi.ResourceOption {
 	return pulumi.Composite(c.options()...)
 }
 
 func (c Cluster) options() []pulumi.ResourceOption {
 	var opts []pulumi.ResourceOption
-	if c.Provider != nil {
+	if !missing(c.Provider) {
 		opts = append(opts, pulumi.Provider(c.Provider))
 	}
-	own, _ := c.Provider.(*Provider)
+	own, _ := c.Provider.(*Provider) // nil where there is none
 	switch {
-	case c.DeletedWith != nil:
+	case !missing(c.DeletedWith):
 		opts = append(opts, pulumi.DeletedWith(c.DeletedWith))
 	case own != nil && own.made:
 		opts = append(opts, pulumi.DeletedWith(own))
@@ -97,7 +99,7 @@ type objects struct {
 // placeObjects decides where a component's objects go. Without a provider they would go wherever the machine's
 // kubeconfig points at, so that is an error.
 func placeObjects(ctx *pulumi.Context, name string, component withProviders, cluster Cluster) (objects, error) {
-	if cluster.Provider == nil {
+	if missing(cluster.Provider) {
 		if cluster.Provider = component.GetProvider("kubernetes:core/v1:Namespace"); cluster.Provider == nil {
 			return objects{}, fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
 		}

@@ -317,3 +317,41 @@ func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
 		t.Error("the provider does not wait for the cluster")
 	}
 }
+
+// A provider in the options is the identity's cluster's too, so that what takes that goes nowhere else.
+func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		provider := &kubernetesProvider{}
+		if err := ctx.RegisterResource("pulumi:providers:kubernetes", "theirs", pulumi.Map{}, provider); err != nil {
+			return err
+		}
+		args := identityArgs()
+		args.Cluster, args.CreateNamespace = components.Cluster{}, true
+		identity, err := components.NewWorkloadIdentity(ctx, "identity", args, pulumi.Provider(provider))
+		if err != nil {
+			return err
+		}
+		var settings pulumi.CustomResourceState
+		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{}, &settings, identity.Cluster.Option())
+	})
+	if got, want := e.Get(t, "settings").RPC.GetProvider(), e.Get(t, "theirs").URN; !strings.HasPrefix(got, want+"::") {
+		t.Errorf("it goes through %q, want %s", got, want)
+	}
+}
+
+// kubernetesProvider is one of the program's own.
+type kubernetesProvider struct{ pulumi.ProviderResourceState }
+
+func TestCluster_LeavesOutWhatIsNil(t *testing.T) {
+	var nothing *kubernetesProvider
+	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
+		cluster := components.Cluster{Provider: nothing, DeletedWith: nothing}.After(nothing)
+		args := identityArgs()
+		args.Cluster = cluster
+		if _, err := components.NewWorkloadIdentity(ctx, "identity", args); !errors.Is(err, components.ErrNoKubernetesProvider) {
+			t.Errorf("got error %v", err)
+		}
+		return nil
+	})
+}

@@ -63,6 +63,9 @@
 // their names begin with the component's. Without the alias Pulumi creates everything under the new name, which Azure
 // and Kubernetes refuse where the name is taken, and deletes what was there.
 //
+// A cluster with neither ClusterName nor DNSPrefix also sets DNSPrefix to the component's earlier name, since its default came
+// from there.
+//
 // # Secrets
 //
 // Values of secrets and the kubeconfig are Pulumi secrets whatever the caller passes: encrypted in state, masked on the

@@ -233,6 +233,7 @@ func (args *WorkloadIdentityArgs) validate() violations {
 			"3-128 letters, digits, dashes and underscores, a letter or digit first")
 		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
+	v.plainID("existingIdentityId", args.ExistingIdentityID, identityID, "the ARM id of a user-assigned identity")
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
 	v.validateLabels("labels", args.Labels, podSecurityLabel)
 	v.validateNamespaces(args)

@@ -355,6 +355,7 @@ func (args *KeyVaultStackArgs) Validate() error {
 func (args *KeyVaultStackArgs) validate() violations {
 	var v violations
 	v.validateAPIVersion(args.APIVersion)
+	v.plainID("existingVaultId", args.ExistingVaultID, vaultID, "the ARM id of a vault")
 	if args.ExistingVaultID == nil {
 		v.validateVault(args)
 	} else {

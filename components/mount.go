@@ -287,7 +287,12 @@ func (args *SecretMountArgs) Validate() error {
 func (args *SecretMountArgs) validate() violations {
 	var v violations
 	v.dnsLabel("namespace", args.Namespace)
-	v.validateLabels("labels", args.Labels, append(slices.Sorted(maps.Keys(podLabels())), probeLabel)...)
+	own := slices.Sorted(maps.Keys(podLabels()))
+	if args.Probe != nil {
+		own = append(own, probeLabel)
+	}
+	v.validateLabels("labels", args.Labels, own...)
+	v.plainID("vaultId", args.VaultID, vaultID, "the ARM id of a vault")
 	if args.ClassName != "" {
 		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className", args.ClassName,
 			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxClassName))

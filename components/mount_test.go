@@ -296,7 +296,7 @@ func TestMountRules(t *testing.T) {
 			a.Labels = map[string]string{"azure.workload.identity/use": "false"}
 		}},
 		{"the label of the probe", "labels", func(a *args) {
-			a.Labels = map[string]string{"app.kubernetes.io/name": "mine"}
+			a.Labels, a.Probe = map[string]string{"app.kubernetes.io/name": "mine"}, &components.ProbeArgs{}
 		}},
 		{"a class's name", "className", func(a *args) { a.ClassName = "My Class" }},
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},

@@ -75,7 +75,9 @@ func (args *WorkloadIdentityArgs) createsObjects() bool {
 // newNamespaces creates the namespaces that do not exist. Each one's name resolves once it exists.
 func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (map[string]pulumi.StringOutput, error) {
 	namespaces := map[string]pulumi.StringOutput{}
-	c.Cluster = args.Cluster
+	if c.Cluster = args.Cluster; missing(c.Cluster.Provider) {
+		c.Cluster.Provider = c.GetProvider("kubernetes:core/v1:Namespace")
+	}
 	for _, account := range args.ServiceAccounts {
 		namespace := args.namespaceOf(account)
 		if _, ok := namespaces[namespace]; ok {

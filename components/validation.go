@@ -103,8 +103,15 @@ func (v *violations) required(path string, given pulumi.Input) {
 	}
 }
 
-// missing reports whether an Input was left out.
-func missing(given pulumi.Input) bool {
+// plainID checks an ARM id that is known without waiting.
+func (v *violations) plainID(path string, given pulumi.Input, pattern *regexp.Regexp, allowed string) {
+	if id, plain := given.(pulumi.String); plain {
+		v.match(pattern, path, string(id), allowed)
+	}
+}
+
+// missing reports whether an Input or a resource was left out.
+func missing(given any) bool {
 	return given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil()
 }
 

@@ -51,7 +51,7 @@ func parse(text string, kind reflect.Kind) any {
 	var tree any
 	reader := json.NewDecoder(strings.NewReader(text))
 	reader.UseNumber()
-	if err := reader.Decode(&tree); err != nil {
+	if err := reader.Decode(&tree); err != nil || reader.More() {
 		return text
 	}
 	return tree

@@ -45,6 +45,8 @@ func (cfg *Config) validate() violations {
 		"dnsPrefix":  "clusterName",
 		"identityId": "clusterIdentityId",
 		"tier":       "clusterTier",
+
+		"existingCluster.id": "existingClusterId",
 	})
 	v = append(v, cfg.validateNeeds()...)
 	return append(v, cfg.validateWorkloads(nowhere)...)

@@ -54,7 +54,8 @@ func (w *Workload) was(only, suffix string) pulumi.ResourceOption {
 	if w.FormerName != "" {
 		aliases = append(aliases, pulumi.Alias{Name: pulumi.String(w.FormerName + suffix)})
 	}
-	taken := slices.ContainsFunc(w.cfg.Workloads, func(other Workload) bool { return other.Name+suffix == only })
+	taken := slices.ContainsFunc(w.cfg.Workloads,
+		func(other Workload) bool { return other.Name+suffix == only || other.FormerName+suffix == only })
 	if w.first && !taken {
 		aliases = append(aliases, pulumi.Alias{Name: pulumi.String(only)})
 	}

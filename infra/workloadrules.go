@@ -25,7 +25,7 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 				"the name that the workload had before, which no workload has now")
 		}
 		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(),
-			map[string]string{"namespaceLabels": "labels"})
+			nil)
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
 				"nothing; the accounts of a workload are in its namespace")
@@ -79,6 +79,7 @@ func (cfg *Config) validateClaims() violations {
 	for i := range cfg.Workloads {
 		w := &cfg.Workloads[i]
 		claim(i, "name", "name", w.Name, "a name used once in the list")
+		claim(i, "formerName", "former name", w.FormerName, "a former name that no other workload has")
 		claim(i, "existingIdentityId", "identity", w.ExistingIdentityID, "an identity that no other workload has")
 		if creator, ok := creators[w.Namespace]; ok && w.ExistingNamespace {
 			v.add(fmt.Sprintf("workloads[%d].namespace", i), fmt.Sprintf("%q", w.Namespace),

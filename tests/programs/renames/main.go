@@ -22,10 +22,10 @@ func (n names) of(kind string) string { return n.prefix + kind }
 func (n names) options(kind string) []pulumi.ResourceOption {
 	var opts []pulumi.ResourceOption
 	if n.parent != nil {
-		opts = append(opts, pulumi.Parent(n.parent))
+		opts = append(opts, pulumi.Parent(n.parent), pulumi.Aliases([]pulumi.Alias{{NoParent: pulumi.Bool(true)}}))
 	}
 	if n.former != "" {
-		opts = append(opts, pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(n.former + kind), NoParent: pulumi.Bool(true)}}))
+		opts = append(opts, pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(n.former + kind)}}))
 	}
 	return opts
 }
@@ -51,7 +51,7 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 	aks, err := components.NewAksWithCsi(ctx, n.of("cluster"), &components.AksWithCsiArgs{
-		ResourceGroupName: group, Location: location, ClusterName: "renames",
+		ResourceGroupName: group, Location: location, DNSPrefix: cfg.Get("dnsPrefix"),
 		NodePools: []components.NodePoolArgs{{Name: "apps"}},
 	}, n.options("cluster")...)
 	if err != nil {
