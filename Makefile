@@ -69,7 +69,9 @@ v3: ## build a copy of the program on azure-native v3, and run its unit tests; t
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components docs ':!localcloud' ':!tests' | xargs -0 cp --parents -t "$$copy"; \
 	go run ./internal/azurenative3 "$$copy"; cd "$$copy"; \
-	GONOSUMDB=github.com/pulumi/pulumi-azure-native-sdk go mod tidy; go build -p 1 ./...; go generate ./components; go test ./...
+	echo "go mod tidy"; GONOSUMDB=github.com/pulumi/pulumi-azure-native-sdk go mod tidy; \
+	echo "go build, which is silent for minutes the first time"; nice -n 10 go build -p 1 ./...; \
+	go generate ./components; echo "go test"; nice -n 10 go test ./...
 
 vet: ## go vet, of all modules
 	for module in . localcloud tests tests/programs; do (cd $$module && go vet ./...); done

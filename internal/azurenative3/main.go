@@ -1,5 +1,6 @@
-// Azurenative3 moves a copy of the program from the SDK of azure-native v2 to that of v3, which has no dated packages: one package,
-// with one default version of Azure's API, for each module. `make v3` makes the copy, builds it and runs its unit tests.
+// Azurenative3 moves a copy of the program from the SDK of azure-native v2 to that of v3, which has no dated packages:
+// one package, with one default version of Azure's API, for each module. `make v3` makes the copy, builds it and runs
+// its unit tests.
 package main
 
 import (
@@ -33,8 +34,15 @@ var renamed = map[string]string{
 	"network/v20240601":         "privatedns", // private zones and their links
 }
 
-// types are names that v3 spells otherwise.
-var types = strings.NewReplacer("network.SubnetArgs{", "network.SubnetTypeArgs{")
+// texts are what else v3 spells otherwise, once imports and tokens are moved.
+var texts = strings.NewReplacer(
+	"network.SubnetArgs{", "network.SubnetTypeArgs{",
+	// A test finds private zones by a part of their token, and would find none.
+	`"network/v20240601"`, `"azure-native:privatedns:"`,
+	// A test lists what vaults were known as, which v3 does not change; v2 made those of 2024-11-01.
+	`{"azure-native:keyvault:", "azure-native:keyvault:"}`,
+	`{"azure-native:keyvault:", "azure-native:keyvault/v20230701:", "azure-native:keyvault/v20241101:"}`,
+)
 
 func main() {
 	if len(os.Args) != 2 {
@@ -88,11 +96,21 @@ var (
 	required = regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(sdk) + `(/\w+)?/v2 v\S+.*\n`)
 )
 
-// rewriteGo moves imports, tokens and names.
+// registered is a resource that the program registers by its token, without the SDK, whose aliases it lacks.
+var registered = regexp.MustCompile(
+	`(?s)RegisterResource\("azure-native:(\w+/v\w+:\w+)".*?utilities\.PkgResourceDefaultOpts\(nil\)`)
+
+// rewriteGo moves imports, tokens and names. What is registered by its token keeps the dated one as an alias: else an
+// update would delete what v2 made, the resource group with all that is in it.
 func rewriteGo(source string) string {
+	source = registered.ReplaceAllStringFunc(source, func(call string) string {
+		former := registered.FindStringSubmatch(call)[1] // in two parts, so that the token below is not found in it
+		alias := `pulumi.Aliases([]pulumi.Alias{{Type: pulumi.String("azure-native:" + "` + former + `")}})`
+		return strings.TrimSuffix(call, "(nil)") + "([]pulumi.ResourceOption{" + alias + "})"
+	})
 	source = replace(dated, source, func(module string) string { return sdk + "/" + module + `/v3"` })
 	source = replace(token, source, func(module string) string { return "azure-native:" + module + ":" })
-	return types.Replace(utility.Replace(source))
+	return texts.Replace(utility.Replace(source))
 }
 
 // replace replaces what a pattern of a module and a version finds, with the module that v3 has instead.

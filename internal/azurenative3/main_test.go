@@ -18,9 +18,13 @@ func TestMove_TakesImportsTokensAndModules(t *testing.T) {
 var subnet = network.SubnetArgs{}
 var token = "azure-native:network/v20230601:VirtualNetwork"
 var alias = "azure-native:keyvault/v20241101"
+var zones = "network/v20240601"
+var group = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "g", pulumi.Map{
+}, group, utilities.PkgResourceDefaultOpts(nil)...)
 `,
-		"go.mod": "module m\n\nrequire (\n\t" + sdk + "/insights/v2 v2.90.0\n\t" + sdk + "/v2 v2.92.0\n\texample.com/other v1.0.0\n)\n",
-		"b.txt":  sdk + "/v2/utilities",
+		"go.mod": "module m\n\nrequire (\n\t" + sdk + "/insights/v2 v2.90.0\n\t" + sdk +
+			"/v2 v2.92.0\n\texample.com/other v1.0.0\n)\n",
+		"b.txt": sdk + "/v2/utilities",
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
@@ -34,6 +38,8 @@ var alias = "azure-native:keyvault/v20241101"
 		"a.go": {
 			sdk + `/monitor/v3"`, sdk + `/privatedns/v3"`, sdk + `/v3/utilities"`, "network.SubnetTypeArgs{}",
 			`"azure-native:network:VirtualNetwork"`, `"azure-native:keyvault/v20241101"`,
+			`zones = "azure-native:privatedns:"`, `RegisterResource("azure-native:resources:ResourceGroup"`,
+			`Alias{{Type: pulumi.String("azure-native:" + "resources/v20220901:ResourceGroup")}})})...)`,
 		},
 		"go.mod": {sdk + "/monitor/v3 v3.16.0\n", sdk + "/v3 v3.17.0\n", "example.com/other v1.0.0"},
 		"b.txt":  {sdk + "/v2/utilities"},
