@@ -174,7 +174,7 @@ func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput 
 	return args.Subnets[name].ToStringOutput().ApplyT(func(id string) (*string, error) {
 		var v violations
 		v.validateSubnetIDs(map[string]string{name: id})
-		return &id, v.err()
+		return &id, v.late()
 	}).(pulumi.StringPtrOutput)
 }
 
@@ -184,7 +184,7 @@ func (args *AksWithCsiArgs) distinctSubnet(name string) pulumi.StringOutput {
 	return pulumi.StringMap(args.Subnets).ToStringMapOutput().ApplyT(func(ids map[string]string) (string, error) {
 		var v violations
 		v.validateSubnetIDs(ids)
-		return ids[name], v.err()
+		return ids[name], v.late()
 	}).(pulumi.StringOutput)
 }
 

@@ -38,7 +38,7 @@ func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterA
 	type result = containerservice.LookupManagedClusterResult
 	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (result, error) {
 		id, found := all[0].(string), all[1].(result)
-		return found, checkExisting(id, found, entra != nil).err()
+		return found, checkExisting(id, found, entra != nil).late()
 	}).(containerservice.LookupManagedClusterResultOutput)
 	c.ClusterID = checked.Id()
 	c.ClusterName = checked.Name()

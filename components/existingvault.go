@@ -23,7 +23,7 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 	// What follows uses only what was checked.
 	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
 		id, parts, found := all[0].(string), all[1].([]string), all[2].(keyvault.LookupVaultResult)
-		if err := checkExistingVault(id, found).err(); err != nil {
+		if err := checkExistingVault(id, found).late(); err != nil {
 			return nil, err
 		}
 		return map[string]string{

@@ -44,7 +44,7 @@ func (r listRule) checked(path string, list pulumi.StringArrayInput) pulumi.Stri
 		for i, item := range items {
 			r.item(&v, fmt.Sprintf("%s[%d]", path, i), item)
 		}
-		return items, v.err()
+		return items, v.late()
 	}).(pulumi.StringArrayOutput)
 }
 

@@ -271,7 +271,7 @@ func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
 func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed string) pulumi.StringOutput {
 	return input.ToStringOutput().ApplyT(func(given string) (string, error) {
 		if !rule.MatchString(given) {
-			return "", invalid(path, "an invalid value (not shown)", allowed)
+			return "", invalid(path, notShown, allowed)
 		}
 		return given, nil
 	}).(pulumi.StringOutput)

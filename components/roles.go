@@ -120,10 +120,10 @@ func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOut
 	return pulumi.All(id, name).ApplyT(func(vault []any) (string, error) {
 		match := vaultID.FindStringSubmatch(vault[0].(string))
 		if match == nil {
-			return "", invalid("vaultId", "an invalid value (not shown)", "the ARM id of a vault")
+			return "", invalid("vaultId", notShown, "the ARM id of a vault")
 		}
 		if !strings.EqualFold(match[3], vault[1].(string)) {
-			return "", invalid("vaultName", "an invalid value (not shown)", "the name of the vault in vaultId")
+			return "", invalid("vaultName", notShown, "the name of the vault in vaultId")
 		}
 		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + role, nil
 	}).(pulumi.StringOutput)

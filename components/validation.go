@@ -62,9 +62,22 @@ func (v violations) err() error {
 	return &ValidationError{Violations: v}
 }
 
+// notShown stands for the value of an Input, which may be secret.
+const notShown = "an invalid value (not shown)"
+
+// late returns the violations of Inputs that have become known, as an error that does not repeat their values.
+func (v violations) late() error {
+	for i := range v {
+		if strings.HasPrefix(v[i].Given, `"`) {
+			v[i].Given = notShown
+		}
+	}
+	return v.err()
+}
+
 // invalid returns the error of one violation, for an Input that breaks a rule once it is known.
 func invalid(path, given, allowed string) error {
-	return violations{{Path: path, Given: given, Allowed: allowed}}.err()
+	return violations{{Path: path, Given: given, Allowed: allowed}}.late()
 }
 
 func (v *violations) add(path string, given any, allowed string) {

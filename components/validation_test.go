@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
 // plainArgs have every plain value that is needed, and no Input.
@@ -165,6 +166,34 @@ func TestValidationError_IsAndUnwrapsToItsViolations(t *testing.T) {
 				if !strings.Contains(err.Error(), fmt.Sprintf("%d invalid value", len(all))) {
 					t.Errorf("the error does not count its %d violations: %v", len(all), err)
 				}
+			}
+		})
+	}
+}
+
+func TestValidationError_DoesNotShowWhatIsKnownLate(t *testing.T) {
+	marker := pulumi.ToSecret(pulumi.String("late-marker").ToStringOutput()).(pulumi.StringOutput)
+	for name, construct := range map[string]func(ctx *pulumi.Context) error{
+		"an identity": func(ctx *pulumi.Context) error {
+			args := identityArgs()
+			args.ExistingIdentityID, args.ResourceGroupName = marker, nil
+			_, err := newIdentity(ctx, "identity", args)
+			return err
+		},
+		"a vault": func(ctx *pulumi.Context) error {
+			_, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{ExistingVaultID: marker})
+			return err
+		},
+		"a subnet": func(ctx *pulumi.Context) error {
+			args := aksArgs()
+			args.Subnets = map[string]pulumi.StringInput{"nodes": marker}
+			_, err := components.NewAksWithCsi(ctx, "cluster", args)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := (&mockengine.Engine{}).Run(construct); err == nil || strings.Contains(err.Error(), "late-marker") {
+				t.Errorf("got error %v", err)
 			}
 		})
 	}
