@@ -82,9 +82,11 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	}
 	cfg := &Config{}
 	// The list of secrets is not shown where it is not encrypted either.
-	violations := decodeConfig(own, func(key string) bool { return key == "secrets" || ctx.IsConfigSecret(namespace+key) }, cfg)
+	isSecret := func(key string) bool { return key == "secrets" || ctx.IsConfigSecret(namespace+key) }
+	violations := decodeConfig(own, isSecret, cfg)
 	violations = append(violations, unreported(violations, cfg.validate())...)
 	if len(violations) > 0 {
+		violations.hide(ctx.IsConfigSecret, namespace)
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}

@@ -351,3 +351,14 @@ func fields(in reflect.Type, found func(name string)) {
 		}
 	}
 }
+
+// What is encrypted is not shown either where it could be read and only breaks a rule.
+func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
+	_, err := load(t, map[string]string{"vaultNamePrefix": "marker--"}, "vaultNamePrefix")
+	if got := paths(t, err); !slices.Equal(got, []string{"vaultNamePrefix"}) {
+		t.Errorf("violations at %v", got)
+	}
+	if strings.Contains(err.Error(), "marker") {
+		t.Errorf("got error %v", err)
+	}
+}

@@ -53,6 +53,19 @@ func (v *violations) within(item string, err error, keys map[string]string) {
 	}
 }
 
+// hide takes the values of encrypted keys out of the violations.
+func (v violations) hide(encrypted func(key string) bool, namespace string) {
+	for i := range v {
+		key := v[i].Path
+		if end := strings.IndexAny(key, ".["); end >= 0 {
+			key = key[:end]
+		}
+		if encrypted(namespace + key) {
+			v[i].Given = "an invalid value (not shown)"
+		}
+	}
+}
+
 // distinct are the violations without those that two components report of one value.
 func (v violations) distinct() violations {
 	var list violations
