@@ -106,6 +106,88 @@ func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
 	}
 }
 
+func TestAClustersBodyAddsNoPool(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	_, err = f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) {
+		added := *p.AgentPoolProfiles[0]
+		added.Name = to.Ptr("added")
+		p.AgentPoolProfiles = append(p.AgentPoolProfiles, &added)
+	})
+	f.refused(err, http.StatusBadRequest, "InvalidParameter")
+	if got := f.poolNames(); got != "system" {
+		t.Errorf("the cluster has %s", got)
+	}
+}
+
+// versions are those that the control plane and the pools of the cluster run.
+func (f *fixture) versions() string {
+	f.Helper()
+	cluster := f.get(path(aksID) + aksVersion)
+	versions := cluster["currentKubernetesVersion"].(string)
+	for _, pool := range cluster["agentPoolProfiles"].([]any) {
+		versions += " " + pool.(m)["name"].(string) + " " + pool.(m)["currentOrchestratorVersion"].(string)
+	}
+	return versions
+}
+
+func TestPoolsStayBehindTheControlPlaneUntilTheyAreUpgraded(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	cluster := func(version string) error {
+		_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) { p.KubernetesVersion = to.Ptr(version) })
+		return err
+	}
+	pool := func(name string, properties m) string {
+		f.must(f.cloud.Settle(t.Context()))
+		all := m{"vmSize": "Standard_B2s", "mode": "System"}
+		maps.Copy(all, properties)
+		_, code := f.call(http.MethodPut, path(aksID)+"/agentPools/"+name+aksVersion, m{"properties": all})
+		f.must(f.cloud.Settle(t.Context()))
+		return code
+	}
+	want := func(versions string) {
+		t.Helper()
+		if got := f.versions(); got != versions {
+			t.Errorf("the versions are %s, want %s", got, versions)
+		}
+	}
+	f.refused(cluster("1.99"), http.StatusBadRequest, "K8sVersionNotSupported")
+	f.must(cluster("1.33.5"))
+	f.must(cluster("1.33")) // names no other minor version
+	want("1.33.5 system 1.33.5")
+	f.refused(cluster("1.33.4"), http.StatusBadRequest, "OperationNotAllowed")
+	f.refused(cluster("1.35"), http.StatusBadRequest, "OperationNotAllowed")
+	f.must(cluster("1.34"))
+	want("1.34.10 system 1.33.5")
+	for version, code := range map[string]string{
+		"1.35": "AgentPoolUpgradeVersionNotAllowed", "1.33.4": "AgentPoolUpgradeVersionNotAllowed", "2": "K8sVersionNotSupported",
+	} {
+		if got := pool("system", m{"orchestratorVersion": version}); got != code {
+			t.Errorf("to %s: %s, want %s", version, got, code)
+		}
+	}
+	pool("apps", m{})
+	pool("old", m{"orchestratorVersion": "1.33.9"})
+	want("1.34.10 system 1.33.5 apps 1.34.10 old 1.33.9")
+	if code := pool("apps", m{"orchestratorVersion": "1.35"}); code != "NodePoolMcVersionIncompatible" {
+		t.Errorf("newer than the control plane: %s", code)
+	}
+	f.must(cluster("1.35"))
+	if code := pool("old", m{"orchestratorVersion": "1.35"}); code != "AgentPoolUpgradeVersionNotAllowed" {
+		t.Errorf("past a minor version: %s", code)
+	}
+	if code := pool("system", m{"orchestratorVersion": "1.34"}); code != "" {
+		t.Errorf("the upgrade of a pool: %s", code)
+	}
+	pool("system", m{}) // keeps it
+	want("1.35.10 system 1.34.10 apps 1.34.10 old 1.33.9")
+	f.must(cluster("1.36"))
+	want("1.36.10 system 1.34.10 apps 1.34.10 old 1.33.9")
+}
+
 func TestAClusterDoesOneThingAtATime(t *testing.T) {
 	f := newFixture(t)
 	f.slowPool = time.Hour

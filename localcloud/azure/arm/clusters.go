@@ -162,6 +162,11 @@ func (c *call) putCluster() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	if old != nil {
+		if err := given.checkPoolNames(versions); err != nil {
+			return reply{}, err
+		}
+	}
 	if err := given.checkPoolVersions(versions); err != nil {
 		return reply{}, err
 	}
@@ -261,6 +266,9 @@ func (c *call) writePools(cluster object) error {
 			}
 		}
 		fillPool(was, properties, given)
+		if err := fillPoolVersion(was, properties, child(cluster, "properties")); err != nil {
+			return err
+		}
 		res := object{"id": id, "name": profile["name"], "type": poolsType, "properties": properties}
 		setState(res, succeeded)
 		if err := save(c.tx, res); err != nil {
@@ -312,6 +320,14 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 		before.FQDN = given.DNSPrefix + "-" + uuid.NewString()[:8]
 		before.OIDC.IssuerURL = oidcissuer.URL(location, c.TenantID, uuid.NewString())
 	}
+	pools, err := under(c.tx, c.path, poolsType)
+	if err != nil {
+		return err
+	}
+	had, _ := old["properties"].(object)
+	if err := fillClusterVersion(had, properties, pools); err != nil {
+		return err
+	}
 	given.fillNames(properties, before, location)
 	issuer := child(properties, "oidcIssuerProfile")
 	issuer["enabled"] = given.OIDC.Enabled
@@ -322,8 +338,6 @@ func (c *call) fillCluster(old, res object, given, before clusterProperties) err
 	if err := c.checkNodeGroup(old, res, given); err != nil {
 		return err
 	}
-	setDefault(properties, "kubernetesVersion", KubernetesVersion[:strings.LastIndexByte(KubernetesVersion, '.')])
-	properties["currentKubernetesVersion"] = KubernetesVersion
 	setDefault(properties, "enableRBAC", true)
 	setDefault(properties, "maxAgentPools", 100)
 	setDefault(properties, "supportPlan", "KubernetesOfficial")
@@ -354,9 +368,6 @@ func (c *call) fillClusterIdentity(old, res object) error {
 	identity["principalId"], identity["tenantId"] = app.ObjectID, c.TenantID
 	return err
 }
-
-// KubernetesVersion is the one that clusters run, whatever is asked for.
-const KubernetesVersion = "1.34.10"
 
 // specOf is what a cluster's resource says that it is to be.
 func specOf(res object) (ClusterSpec, clusterProperties, error) {

@@ -189,6 +189,19 @@ func (p poolProperties) checkChange(before poolProperties) error {
 	return nil
 }
 
+// checkPoolNames refuses pools in a cluster's body that the cluster does not have (known, by name). A cluster whose pools
+// nobody knows is one of an older local cloud.
+func (p clusterProperties) checkPoolNames(known map[string]string) error {
+	for _, pool := range p.Pools {
+		if _, ok := known[pool.Name]; !ok && len(known) > 0 {
+			return badRequest("InvalidParameter", "The value of parameter agentPoolProfiles has an error: A new agent pool was introduced. "+
+				"Adding agent pools to an existing cluster is not allowed through managed cluster operations. For agent pool specific "+
+				"change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api.")
+		}
+	}
+	return nil
+}
+
 // checkPoolVersions holds the versions of the pools in a cluster's body against those that the cluster has (known, by name).
 func (p clusterProperties) checkPoolVersions(known map[string]string) error {
 	unspecified := maps.Clone(known)
@@ -221,7 +234,6 @@ const (
 func fillPool(old, properties object, p poolProperties) {
 	for _, key := range []string{
 		"osType", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
-		"orchestratorVersion",
 	} {
 		if old != nil && old[key] != nil {
 			setDefault(properties, key, old[key])
@@ -254,8 +266,6 @@ func fillPool(old, properties object, p poolProperties) {
 			properties["nodeTaints"] = append(taints, spotTaint)
 		}
 	}
-	setDefault(properties, "orchestratorVersion", KubernetesVersion[:strings.LastIndexByte(KubernetesVersion, '.')])
-	properties["currentOrchestratorVersion"] = KubernetesVersion
 	properties["powerState"] = object{"code": "Running"}
 	properties["nodeImageVersion"] = "AKSUbuntu-2204gen2containerd-202509.23.0"
 }

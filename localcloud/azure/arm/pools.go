@@ -38,6 +38,9 @@ func adoptPools(tx *store.Tx, cluster object) error {
 			return err
 		}
 		fillPool(nil, properties, p)
+		if err := fillPoolVersion(nil, properties, child(cluster, "properties")); err != nil {
+			return err
+		}
 		res := object{
 			"id": text(cluster, "id") + "/agentPools/" + text(profile, "name"), "name": profile["name"], "type": poolsType, "properties": properties,
 		}
@@ -128,6 +131,9 @@ func (c *call) putPool() (reply, error) {
 		return reply{}, err
 	}
 	fillPool(was, properties, given)
+	if err := fillPoolVersion(was, properties, child(cluster, "properties")); err != nil {
+		return reply{}, err
+	}
 	setState(res, doing)
 	answer, err := c.written(old, res)
 	if err != nil {
