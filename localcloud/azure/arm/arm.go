@@ -126,6 +126,11 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 	if err != nil {
 		return reply{}, err
 	}
+	return s.handleAs(principal, w, r)
+}
+
+// handleAs answers a request of somebody who is known.
+func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (reply, error) {
 	t := parse(r.Method, r.URL.Path)
 	kind, err := s.find(t, r.URL.Query().Get("api-version"))
 	if err != nil {

@@ -130,6 +130,10 @@ func (s *Service) workOf(op operationRecord) func(context.Context, string) error
 		return s.settlePool
 	case kind == vaultsType:
 		return registerVault
+	case kind == deploymentsType && op.Doing == deleting:
+		return s.forgetDeployment
+	case kind == deploymentsType:
+		return s.deployAgain
 	case op.Doing != deleting:
 		return s.startCluster
 	case kind == clustersType:

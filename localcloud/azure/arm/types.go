@@ -72,12 +72,12 @@ var elsewhere = []string{
 	"Microsoft.Authorization/roleEligibilityScheduleRequests", "Microsoft.Authorization/roleAssignmentScheduleRequests",
 	"Microsoft.ContainerService/managedClusters", "Microsoft.ContainerService/locations", "Microsoft.ContainerService/fleets",
 	"Microsoft.ContainerService/snapshots", "Microsoft.ContainerService/operations",
-	"Microsoft.Network", "Microsoft.Compute", "Microsoft.Insights", "Microsoft.OperationalInsights",
+	"Microsoft.Network", "Microsoft.Compute", "Microsoft.Insights", "Microsoft.OperationalInsights", "Microsoft.ContainerRegistry",
 }
 
 // table is every type that is served.
 func (s *Service) table() []resourceType {
-	return slices.Concat(coreTypes, clusterTypes, networkTypes, encryptionSetTypes, extensionTypes)
+	return slices.Concat(coreTypes, clusterTypes, deploymentTypes, networkTypes, encryptionSetTypes, registryTypes, extensionTypes)
 }
 
 var coreTypes = []resourceType{
@@ -189,7 +189,7 @@ func (r *resourceType) belongsAt(t target) bool {
 	switch {
 	case r.name == "Microsoft.Resources/providers":
 		return true
-	case strings.HasPrefix(r.name, "Microsoft.Resources/"):
+	case strings.HasPrefix(r.name, "Microsoft.Resources/") && !strings.HasPrefix(r.name, deploymentsType):
 		return !strings.Contains(strings.ToLower(t.path), "/providers/")
 	case slices.Contains([]string{roleAssignmentsType, roleDefinitionsType, locksType, settingsType, associationsType}, r.name):
 		return true // at any scope

@@ -178,6 +178,11 @@ var Roles = []Role{
 		},
 	},
 	{
+		ID: "7f951dda-4ed3-4680-a7ca-43fe172d538d", Name: "AcrPull",
+		Description: "acr pull",
+		Actions:     []string{"Microsoft.ContainerRegistry/registries/pull/read"},
+	},
+	{
 		ID: "4d97b98b-1d4f-4787-a291-c67834d212e7", Name: "Network Contributor",
 		Description: "Lets you manage networks, but not access to them.",
 		Actions: []string{

@@ -83,6 +83,14 @@ var catalog = []*resourceType{
 		readOnly: []string{"properties"},
 	},
 	{
+		token: "resources:Deployment", version: "2022-09-01", path: group + "/providers/Microsoft.Resources/deployments/{deploymentName}",
+		name: "deploymentName", naming: nameRandom, nameRule: regexp.MustCompile(`^[-\w\._\(\)]{1,64}$`),
+		required: []string{"properties", "properties.mode"},
+		top:      []string{"location", "properties", "tags"},
+		readOnly: under("properties", "correlationId", "dependencies", "duration", "error", "outputResources", "outputs", "providers",
+			"provisioningState", "templateHash", "timestamp", "validatedResources"),
+	},
+	{
 		token: "keyvault:Vault", version: "2023-02-01", path: vault,
 		name: "vaultName", naming: nameRandom, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`),
 		required: []string{"location", "properties", "properties.sku", "properties.sku.family", "properties.sku.name", "properties.tenantId"},
