@@ -58,9 +58,10 @@ type AksWithCsiArgs struct {
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers).
 	Tier ClusterTier `pulumi:"tier,optional"`
 	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or
-	// 1.34.1. The upgrade channels rapid and stable choose it alone, and patch takes one without patch. It is sent with
-	// NodePools, but not with the system pool, whose version is AKS' choice: in the cluster's body AKS takes the versions
-	// of all pools or of none (https://github.com/Azure/azure-cli/issues/22807). Defaults to AKS' choice.
+	// 1.34.1. The upgrade channels rapid and stable choose it alone, and patch takes one without patch. The control plane is
+	// brought there first, then the system pool, by a deployment of Azure Resource Manager's, then NodePools. AKS goes to
+	// no older version, and past no minor one (https://learn.microsoft.com/azure/aks/upgrade-aks-cluster). Defaults to AKS'
+	// choice.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
 	// UpgradeChannel is what AKS upgrades by itself. Defaults to none, which is for development.
 	// The others are rapid, stable (one minor version behind), patch and node-image
@@ -98,14 +99,17 @@ type AksWithCsiArgs struct {
 	// APIServer restricts who reaches the API server. Defaults to everybody, which is for development.
 	APIServer *APIServerArgs `pulumi:"apiServer,optional"`
 	// NetworkPolicy is what enforces NetworkPolicy objects. Defaults to none, which is for development.
-	// The others are azure, and cilium with its data plane. A change replaces the cluster, as azure-native does on any
-	// change of the network.
+	// The others are azure, and cilium with its data plane. A change replaces the cluster; a change by somebody else is left
+	// as it is, with a warning.
 	NetworkPolicy NetworkPolicy `pulumi:"networkPolicy,optional"`
 	// OutboundType is how nodes reach the internet: loadBalancer; managedNATGateway, only without subnets; or
 	// userDefinedRouting, userAssignedNATGateway, which the subnets must have
-	// (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to loadBalancer. A change replaces the
-	// cluster.
+	// (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to loadBalancer. A change replaces the cluster;
+	// a change by somebody else is left as it is, with a warning.
 	OutboundType OutboundType `pulumi:"outboundType,optional"`
+	// Outbound are the addresses and ports of that way out, where AKS manages it. Defaults to what Azure has: one address.
+	// Taken out again, it leaves the cluster as it is.
+	Outbound *OutboundArgs `pulumi:"outbound,optional"`
 	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen
 	// outside of the cluster. Defaults to 10.244.0.0/16. A change replaces the cluster.
 	PodCIDR string `pulumi:"podCidr,optional"`
@@ -121,6 +125,10 @@ type AksWithCsiArgs struct {
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
 	// AzurePolicy holds the cluster to policies assigned in Azure. Defaults to false, which is for development.
 	AzurePolicy bool `pulumi:"azurePolicy,optional"`
+	// ContainerRegistryIDs are the ARM ids of container registries, by names of the caller's choice, each a DNS label. The
+	// nodes' identity gets AcrPull on each (https://learn.microsoft.com/azure/aks/cluster-container-registry-integration);
+	// Azure refuses the same role twice, whoever assigned it first. Defaults to none.
+	ContainerRegistryIDs map[string]pulumi.StringInput `pulumi:"containerRegistryIds,optional"`
 	// LogAnalyticsWorkspaceID is the workspace that takes the control plane's logs. Defaults to none, which is for
 	// development. It is an ARM id. The logs are kube-audit-admin, guard, cluster-autoscaler, kube-apiserver,
 	// kube-controller-manager and kube-scheduler; metrics go there too.
@@ -251,7 +259,8 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := c.newCluster(ctx, name, args, self)
+	body := args.cluster(name, self)
+	cluster, err := c.newCluster(ctx, name, args, body, self)
 	if err != nil {
 		return nil, fmt.Errorf("creating the cluster: %w", err)
 	}
@@ -260,14 +269,31 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	c.ClusterName = cluster.Name
 	// The cluster's own outputs would not be known in the preview of an update of it, and a Kubernetes provider whose
 	// identifier is unknown has everything in the cluster planned to be replaced.
-	c.describe(ctx, containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
+	found := containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
 		ResourceGroupName: args.ResourceGroupName, ResourceName: cluster.Name,
-	}, pulumi.Parent(c)))
+	}, pulumi.Parent(c))
+	c.describe(ctx, found)
+	found.ApplyT(func(found containerservice.LookupManagedClusterResult) (string, error) {
+		return "", c.sayNetwork(ctx, args, found)
+	})
 	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name, args.Entra)
-	pools, err := c.newNodePools(ctx, name, args, cluster, self)
+	// One after another, see newNodePools.
+	last, err := c.setOutbound(ctx, name, args, cluster, body, nil)
 	if err != nil {
 		return nil, err
 	}
+	if last, err = c.upgradeSystemPool(ctx, name, args, cluster, last); err != nil {
+		return nil, err
+	}
+	pools, err := c.newNodePools(ctx, name, args, cluster, self, last)
+	if err != nil {
+		return nil, err
+	}
+	pulls, err := c.newRegistryRoles(ctx, name, args)
+	if err != nil {
+		return nil, err
+	}
+	pools = append(pools, pulls...)
 	if err := c.newMaintenance(ctx, name, args, cluster); err != nil {
 		return nil, err
 	}
@@ -294,17 +320,27 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 }
 
 func (c *AksWithCsi) newCluster(
-	ctx *pulumi.Context, name string, args *AksWithCsiArgs, self controlPlane,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, body *containerservice.ManagedClusterArgs, self controlPlane,
 ) (*containerservice.ManagedCluster, error) {
-	opts := append([]pulumi.ResourceOption{pulumi.Parent(c)}, self.opts...)
+	// An older CLI does not know the trigger.
+	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
+		return nil, fmt.Errorf("replacing what the program changes: %w", err)
+	}
+	opts := append([]pulumi.ResourceOption{
+		pulumi.Parent(c), pulumi.IgnoreChanges(changedByOthers), pulumi.ReplacementTrigger(args.chosenNetwork()),
+	}, self.opts...)
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))
 	}
 	if args.NodeResourceGroup != "" { // the next cluster cannot have it before
 		opts = append(opts, pulumi.DeleteBeforeReplace(true))
 	}
-	// What is left out is sent as off, or as Azure's default: AKS keeps what a body does not mention as it was before
-	// (https://github.com/Azure/AKS/issues/2904).
+	return containerservice.NewManagedCluster(ctx, name+"-cluster", body, opts...)
+}
+
+// cluster is the body of the cluster. What is left out is sent as off, or as Azure's default: AKS keeps what a body does
+// not mention as it was before (https://github.com/Azure/AKS/issues/2904).
+func (args *AksWithCsiArgs) cluster(name string, self controlPlane) *containerservice.ManagedClusterArgs {
 	cluster := &containerservice.ManagedClusterArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
@@ -337,7 +373,7 @@ func (c *AksWithCsi) newCluster(
 	if args.Tier == TierPremium {
 		cluster.SupportPlan = pulumi.String("AKSLongTermSupport")
 	}
-	return containerservice.NewManagedCluster(ctx, name+"-cluster", cluster, opts...)
+	return cluster
 }
 
 // DefaultNodeResourceGroup is the name that AKS gives the resource group of a cluster's nodes. AKS refuses a cluster
@@ -386,6 +422,11 @@ func (args *AksWithCsiArgs) validate() violations {
 	v.validateAPIServer(args.APIServer)
 	v.validateNetwork(args)
 	v.validateSubnets(args)
+	v.validateOutbound(args.Outbound, args.OutboundType)
+	for _, name := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
+		v.dnsLabel("containerRegistryIds."+name, name)
+		v.plainID("containerRegistryIds."+name, args.ContainerRegistryIDs[name], registryID, "the ARM id of a container registry")
+	}
 	v.validateAddons(args)
 	return v
 }
@@ -403,6 +444,9 @@ func (v *violations) requiredForCluster(name string, args *AksWithCsiArgs) {
 	}
 	for _, subnet := range slices.Sorted(maps.Keys(args.Subnets)) {
 		v.required("subnets."+subnet, args.Subnets[subnet])
+	}
+	for _, registry := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
+		v.required("containerRegistryIds."+registry, args.ContainerRegistryIDs[registry])
 	}
 	if args.APIServer != nil && ownsZone(args.APIServer.PrivateDNSZone) {
 		v.required("identityId", args.IdentityID)

@@ -11,6 +11,8 @@ var (
 	subnetID        = armID(`Microsoft\.Network/virtualNetworks/[^/]+/subnets`)
 	dnsZoneID       = armID(`Microsoft\.Network/privateDnsZones`)
 	publicAddressID = armID(`Microsoft\.Network/publicIPAddresses`)
+	publicPrefixID  = armID(`Microsoft\.Network/publicIPPrefixes`)
+	registryID      = armID(`Microsoft\.ContainerRegistry/registries`)
 	encryptionSetID = armID(`Microsoft\.Compute/diskEncryptionSets`)
 )
 

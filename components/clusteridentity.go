@@ -50,7 +50,11 @@ func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *Aks
 	}, opts: opts}, nil
 }
 
-// roleAtScope is a role that the control plane needs at a resource.
+// acrPull is what nodes need to pull images from a registry:
+// https://learn.microsoft.com/azure/aks/cluster-container-registry-integration
+const acrPull = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
+
+// roleAtScope is a role that the control plane, or the nodes, need at a resource.
 type roleAtScope struct {
 	name    string         // the assignment's
 	aliases []pulumi.Alias // names that earlier versions gave it
@@ -112,13 +116,7 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	}
 	var assignments []pulumi.Resource
 	for _, at := range roles {
-		assignment, err := authorization.NewRoleAssignment(ctx, at.name, &authorization.RoleAssignmentArgs{
-			Scope:            at.scope,
-			RoleDefinitionId: at.definition(),
-			PrincipalId:      identity.PrincipalId,
-			// Without the type, Azure looks the principal up and may not find a fresh one.
-			PrincipalType: pulumi.String("ServicePrincipal"),
-		}, pulumi.Parent(c), pulumi.Aliases(at.aliases))
+		assignment, err := c.assign(ctx, at, identity.PrincipalId)
 		if err != nil {
 			return nil, nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
 		}
@@ -138,6 +136,33 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 		return nil, nil, err
 	}
 	return after(ctx, identity.ID().ToStringOutput(), assignments...), []pulumi.ResourceOption{honoured}, nil
+}
+
+// assign gives a principal a role.
+func (c *AksWithCsi) assign(ctx *pulumi.Context, at roleAtScope, principalID pulumi.StringInput) (pulumi.Resource, error) {
+	return authorization.NewRoleAssignment(ctx, at.name, &authorization.RoleAssignmentArgs{
+		Scope:            at.scope,
+		RoleDefinitionId: at.definition(),
+		PrincipalId:      principalID,
+		// Without the type, Azure looks the principal up and may not find a fresh one.
+		PrincipalType: pulumi.String("ServicePrincipal"),
+	}, pulumi.Parent(c), pulumi.Aliases(at.aliases))
+}
+
+// newRegistryRoles lets the nodes pull images.
+func (c *AksWithCsi) newRegistryRoles(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
+	var assignments []pulumi.Resource
+	for _, registry := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
+		assignment, err := c.assign(ctx, roleAtScope{
+			name: name + "-registry-role-" + registry, scope: args.ContainerRegistryIDs[registry], role: acrPull,
+			scopeID: registryID, path: "containerRegistryIds." + registry, what: "a container registry",
+		}, c.KubeletPrincipalID)
+		if err != nil {
+			return nil, fmt.Errorf("assigning the nodes' role on the registry %s: %w", registry, err)
+		}
+		assignments = append(assignments, assignment)
+	}
+	return assignments, nil
 }
 
 // definition is the built-in role's id in the scope's subscription.

@@ -98,6 +98,159 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 	return profile
 }
 
+// OutboundArgs are the addresses and ports of the load balancer, or of the NAT gateway that AKS makes, by which nodes
+// reach the internet. What is left out is Azure's default. A change replaces nothing; a change by somebody else, such as
+// with az aks update, stays until these change again
+// (https://learn.microsoft.com/azure/aks/load-balancer-standard and https://learn.microsoft.com/azure/aks/nat-gateway).
+type OutboundArgs struct {
+	// ManagedIPs is the number of public addresses that AKS makes, 1-100, of a NAT gateway 1-16. Defaults to 1. Not with
+	// IPIDs or IPPrefixIDs.
+	ManagedIPs int `pulumi:"managedIps,optional"`
+	// IPIDs are the ARM ids of own public addresses to leave by, which the control plane must be allowed to join, as
+	// Network Contributor. Only for the load balancer. Defaults to none. What is known late is checked then.
+	IPIDs pulumi.StringArrayInput `pulumi:"ipIds,optional"`
+	// IPPrefixIDs are the ARM ids of own public address prefixes, of which the same holds. Defaults to none. Not with
+	// IPIDs.
+	IPPrefixIDs pulumi.StringArrayInput `pulumi:"ipPrefixIds,optional"`
+	// AllocatedPorts is the number of ports that the load balancer keeps for each node, a multiple of 8 up to 64000. Each
+	// address has 64000, which must be enough for all nodes. Defaults to Azure's choice by the number of nodes. Not for a
+	// NAT gateway.
+	AllocatedPorts int `pulumi:"allocatedPorts,optional"`
+	// IdleTimeoutMinutes is how long an idle connection is kept, 4-120 minutes. Defaults to 30, for a NAT gateway to 4.
+	IdleTimeoutMinutes int `pulumi:"idleTimeoutMinutes,optional"`
+}
+
+// AKS' limits of a way out:
+// https://learn.microsoft.com/rest/api/aks/managed-clusters/create-or-update#managedclusterloadbalancerprofile and
+// https://learn.microsoft.com/azure/aks/load-balancer-standard#configure-the-allocated-outbound-ports
+const (
+	balancerIPsMax    = 100
+	gatewayIPsMax     = 16
+	allocatedPortsMax = 64000
+	allocatedPortStep = 8
+	idleMinutesMin    = 4
+	idleMinutesMax    = 120
+)
+
+// ownAddresses and ownPrefixes are what ids of a way out have to keep to.
+var (
+	ownAddresses = listRule{balancerIPsMax, "addresses", func(v *violations, path, id string) {
+		v.match(publicAddressID, path, id, "the ARM id of a public address")
+	}}
+	ownPrefixes = listRule{balancerIPsMax, "prefixes", func(v *violations, path, id string) {
+		v.match(publicPrefixID, path, id, "the ARM id of a public address prefix")
+	}}
+)
+
+// profile is the part of the network's profile that says it, as Azure Resource Manager has it.
+func (o *OutboundArgs) profile(outbound OutboundType) pulumi.MapOutput {
+	addresses := ownAddresses.checked("outbound.ipIds", o.IPIDs)
+	prefixes := ownPrefixes.checked("outbound.ipPrefixIds", o.IPPrefixIDs)
+	return pulumi.All(addresses, prefixes).ApplyT(func(own []any) map[string]any {
+		managed := map[string]any{"count": withDefault(o.ManagedIPs, 1)}
+		if outbound == OutboundManagedNATGateway {
+			return map[string]any{"natGatewayProfile": map[string]any{
+				"managedOutboundIPProfile": managed, "idleTimeoutInMinutes": withDefault(o.IdleTimeoutMinutes, 4),
+			}}
+		}
+		profile := map[string]any{
+			"allocatedOutboundPorts": o.AllocatedPorts, "idleTimeoutInMinutes": withDefault(o.IdleTimeoutMinutes, 30),
+		}
+		references := func(ids []string) []any {
+			list := make([]any, len(ids))
+			for i, id := range ids {
+				list[i] = map[string]any{"id": id}
+			}
+			return list
+		}
+		switch addresses, prefixes := own[0].([]string), own[1].([]string); {
+		case len(addresses) > 0:
+			profile["outboundIPs"] = map[string]any{"publicIPs": references(addresses)}
+		case len(prefixes) > 0:
+			profile["outboundIPPrefixes"] = map[string]any{"publicIPPrefixes": references(prefixes)}
+		default:
+			profile["managedOutboundIPs"] = managed
+		}
+		return map[string]any{"loadBalancerProfile": profile}
+	}).(pulumi.MapOutput)
+}
+
+func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
+	if o == nil {
+		return
+	}
+	const path = "outbound"
+	most := balancerIPsMax
+	switch outbound {
+	case "", OutboundLoadBalancer:
+	case OutboundManagedNATGateway:
+		most = gatewayIPsMax
+		for _, own := range []struct {
+			path  string
+			given pulumi.StringArrayInput
+		}{{path + ".ipIds", o.IPIDs}, {path + ".ipPrefixIds", o.IPPrefixIDs}} {
+			if !empty(own.given) {
+				v.state(own.path, "ids", "none with outboundType managedNATGateway, whose addresses AKS makes")
+			}
+		}
+		v.check(o.AllocatedPorts == 0, path+".allocatedPorts", o.AllocatedPorts, "nothing with outboundType managedNATGateway")
+	default:
+		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", whose way out AKS does not manage")
+		return
+	}
+	v.check(o.ManagedIPs >= 0 && o.ManagedIPs <= most, path+".managedIps", o.ManagedIPs, fmt.Sprintf("1-%d addresses", most))
+	ownAddresses.plain(v, path+".ipIds", o.IPIDs)
+	ownPrefixes.plain(v, path+".ipPrefixIds", o.IPPrefixIDs)
+	v.check(o.ManagedIPs == 0 || empty(o.IPIDs) && empty(o.IPPrefixIDs), path+".managedIps", o.ManagedIPs,
+		"nothing with ipIds or ipPrefixIds")
+	if !empty(o.IPIDs) && !empty(o.IPPrefixIDs) {
+		v.state(path+".ipPrefixIds", "ids", "none with ipIds")
+	}
+	v.check(o.AllocatedPorts >= 0 && o.AllocatedPorts <= allocatedPortsMax && o.AllocatedPorts%allocatedPortStep == 0,
+		path+".allocatedPorts", o.AllocatedPorts, fmt.Sprintf("a multiple of %d up to %d", allocatedPortStep, allocatedPortsMax))
+	v.check(o.IdleTimeoutMinutes == 0 || o.IdleTimeoutMinutes >= idleMinutesMin && o.IdleTimeoutMinutes <= idleMinutesMax,
+		path+".idleTimeoutMinutes", o.IdleTimeoutMinutes, fmt.Sprintf("%d-%d minutes", idleMinutesMin, idleMinutesMax))
+}
+
+// changedByOthers are parts of the network's profile that az changes in place, and for which azure-native would make
+// another cluster. It is not told of a change, and chosenNetwork replaces for what the program changes.
+var changedByOthers = []string{"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType"}
+
+// chosenNetwork is what the program says of those parts.
+func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
+	return pulumi.StringMap{
+		"networkPolicy": pulumi.String(withDefault(args.NetworkPolicy, NetworkPolicyNone)),
+		"outboundType":  pulumi.String(withDefault(args.OutboundType, OutboundLoadBalancer)),
+	}
+}
+
+// sayNetwork warns of a cluster whose network somebody has changed.
+func (c *AksWithCsi) sayNetwork(
+	ctx *pulumi.Context, args *AksWithCsiArgs, found containerservice.LookupManagedClusterResult,
+) error {
+	profile := found.NetworkProfile
+	if profile == nil {
+		return nil
+	}
+	for _, of := range []struct {
+		path, wanted string
+		is           *string
+	}{
+		{"networkPolicy", string(withDefault(args.NetworkPolicy, NetworkPolicyNone)), profile.NetworkPolicy},
+		{"outboundType", string(withDefault(args.OutboundType, OutboundLoadBalancer)), profile.OutboundType},
+	} {
+		if of.is == nil || *of.is == "" || *of.is == of.wanted {
+			continue
+		}
+		message := fmt.Sprintf("the cluster's %s is %s, and %s in the program; what somebody else has changed is left as it is",
+			of.path, *of.is, of.wanted)
+		if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
+			return fmt.Errorf("saying that the network is another one: %w", err)
+		}
+	}
+	return nil
+}
+
 func (args *AksWithCsiArgs) networkProfile() containerservice.ContainerServiceNetworkProfileArgs {
 	profile := containerservice.ContainerServiceNetworkProfileArgs{
 		NetworkPlugin:     containerservice.NetworkPluginAzure,

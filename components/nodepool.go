@@ -53,14 +53,18 @@ type NodePoolArgs struct {
 	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the
 	// system pool; required for others. A change replaces the nodes.
 	Name string `pulumi:"name,optional"`
+	// Mode is System for a pool that may run what AKS needs, or User. Of those in [AksWithCsiArgs.NodePools] it is the way
+	// to nodes of another size for that (https://learn.microsoft.com/azure/aks/use-system-pools). Defaults to System for
+	// the system pool, which has no other, and to User for others.
+	Mode NodePoolMode `pulumi:"mode,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
 	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them
 	// and is only the number to start with, from which the autoscaler goes on; it is sent again with every update of the
 	// pool, and that of the system pool with every update of the cluster.
 	Count int `pulumi:"count,optional"`
-	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Defaults to none, one in the
-	// system pool.
+	// MinCount is the fewest nodes the autoscaler keeps, up to 1000; it takes MaxCount. Defaults to none, one with the
+	// mode System.
 	MinCount int `pulumi:"minCount,optional"`
 	// MaxCount is the most nodes the autoscaler makes, MinCount-1000 and at least one. Defaults to no autoscaling.
 	MaxCount int `pulumi:"maxCount,optional"`
@@ -74,15 +78,14 @@ type NodePoolArgs struct {
 	// OSDiskSizeGB is the size of the system's disk in GB, 30-2048. Defaults to Azure's default for the VM size. A change
 	// replaces the nodes.
 	OSDiskSizeGB int `pulumi:"osDiskSizeGb,optional"`
-	// MaxPods is the most pods on a node, 10-250, in the system pool at least 30. Defaults to Azure's default, 250 with
+	// MaxPods is the most pods on a node, 10-250, with the mode System at least 30. Defaults to Azure's default, 250 with
 	// the overlay network. A change replaces the nodes.
 	MaxPods int `pulumi:"maxPods,optional"`
 	// Labels of the nodes, by Kubernetes' rules; the prefixes kubernetes.azure.com, kubernetes.io and k8s.io are AKS' and
 	// Kubernetes' own (https://learn.microsoft.com/azure/aks/use-labels). Defaults to those of AKS.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the system
-	// pool can only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Defaults to
-	// none.
+	// Taints of the nodes, each key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute; the mode System
+	// can only have PreferNoSchedule and CriticalAddonsOnly (https://github.com/Azure/AKS/issues/2578). Defaults to none.
 	Taints []string `pulumi:"taints,optional"`
 	// Subnet is the name in [AksWithCsiArgs.Subnets] of the subnet that the nodes are in. Defaults to the only one;
 	// required with several. A change replaces the nodes.
@@ -90,14 +93,14 @@ type NodePoolArgs struct {
 	// Spot makes nodes of capacity that Azure has left and takes back at any time, for at most the regular price. They
 	// have AKS' label kubernetes.azure.com/scalesetpriority=spot and the taint
 	// kubernetes.azure.com/scalesetpriority=spot:NoSchedule (https://learn.microsoft.com/azure/aks/spot-node-pool). Not
-	// for the system pool. Defaults to regular nodes. A change replaces the nodes.
+	// with the mode System. Defaults to regular nodes. A change replaces the nodes.
 	Spot bool `pulumi:"spot,optional"`
 	// HostEncryption encrypts temporary disks and caches too; the subscription needs the feature EncryptionAtHost
 	// (https://learn.microsoft.com/azure/aks/enable-host-encryption). Defaults to false: only managed disks are encrypted.
 	// A change replaces the nodes.
 	HostEncryption bool `pulumi:"hostEncryption,optional"`
-	// CriticalAddonsOnly taints the system pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other
-	// pools, of which there must be one. Only for the system pool. Defaults to false: workloads run there too.
+	// CriticalAddonsOnly taints the pool with CriticalAddonsOnly=true:NoSchedule, so that workloads go to other pools, of
+	// which there must be one. Only with the mode System. Defaults to false: workloads run there too.
 	CriticalAddonsOnly bool `pulumi:"criticalAddonsOnly,optional"`
 }
 
@@ -113,10 +116,17 @@ func (args *AksWithCsiArgs) systemPool() NodePoolArgs {
 		pool = *args.SystemPool
 	}
 	pool.Name = withDefault(pool.Name, defaultSystemPoolName)
-	if pool.autoscaled() {
-		pool.MinCount = withDefault(pool.MinCount, 1)
+	pool.Mode = withDefault(pool.Mode, NodePoolSystem)
+	return pool.complete()
+}
+
+// complete is the pool with the defaults of its mode.
+func (p NodePoolArgs) complete() NodePoolArgs {
+	p.Mode = withDefault(p.Mode, NodePoolUser)
+	if p.Mode == NodePoolSystem && p.autoscaled() {
+		p.MinCount = withDefault(p.MinCount, 1)
 	}
-	return pool
+	return p
 }
 
 // pools are the system pool and the others.
@@ -185,14 +195,16 @@ func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClus
 // a time, and answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
 func (c *AksWithCsi) newNodePools(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, self controlPlane,
+	previous []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
-	var pools, previous []pulumi.Resource
+	pools := previous
 	for _, p := range args.NodePools {
+		p = p.complete()
 		pool := &containerservice.AgentPoolArgs{
 			ResourceGroupName:      args.ResourceGroupName,
 			ResourceName:           cluster.Name,
 			AgentPoolName:          pulumi.String(p.Name),
-			Mode:                   containerservice.AgentPoolModeUser,
+			Mode:                   pulumi.String(p.Mode),
 			Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
 			OsType:                 pulumi.String("Linux"),
 			OrchestratorVersion:    optional(args.KubernetesVersion),
@@ -234,25 +246,37 @@ func (c *AksWithCsi) newNodePools(
 
 func (v *violations) validatePools(args *AksWithCsiArgs) {
 	system := args.systemPool()
+	oneOf(v, "systemPool.mode", system.Mode, NodePoolSystem)
+	system.Mode = NodePoolSystem
 	v.validatePool("systemPool", system)
-	v.check(system.MaxPods < maxPodsMin || system.MaxPods >= systemPodsMin, "systemPool.maxPods", system.MaxPods,
-		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
-	for i, t := range system.Taints {
-		v.check(!validTaint(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("systemPool.taints[%d]", i), t,
-			"the effect PreferNoSchedule on the system pool, or criticalAddonsOnly instead")
-	}
-	v.check(!system.Spot, "systemPool.spot", system.Spot, "false; the system pool has to stay")
-	v.check(!system.CriticalAddonsOnly || len(args.NodePools) > 0, "systemPool.criticalAddonsOnly", system.CriticalAddonsOnly,
-		"false without nodePools, since workloads could run nowhere")
+	forWorkloads := slices.ContainsFunc(args.NodePools, func(pool NodePoolArgs) bool { return !pool.CriticalAddonsOnly })
+	v.check(!system.CriticalAddonsOnly || forWorkloads, "systemPool.criticalAddonsOnly", system.CriticalAddonsOnly,
+		"false without nodePools that are not so, since workloads could run nowhere")
 
 	seen := map[string]bool{system.Name: true}
 	for i, pool := range args.NodePools {
 		path := fmt.Sprintf("nodePools[%d]", i)
+		pool = pool.complete()
+		oneOf(v, path+".mode", pool.Mode, NodePoolSystem, NodePoolUser)
 		v.validatePool(path, pool)
 		v.check(!seen[pool.Name], path+".name", pool.Name, "a name that no other pool has; the system pool's is "+system.Name)
 		seen[pool.Name] = true
-		v.check(!pool.CriticalAddonsOnly, path+".criticalAddonsOnly", pool.CriticalAddonsOnly, "false; it is the system pool's")
 	}
+}
+
+// validateMode checks what the mode of a pool rules out.
+func (v *violations) validateMode(path string, p NodePoolArgs) {
+	if p.Mode != NodePoolSystem {
+		v.check(!p.CriticalAddonsOnly, path+".criticalAddonsOnly", p.CriticalAddonsOnly, "false without the mode System")
+		return
+	}
+	v.check(p.MaxPods < maxPodsMin || p.MaxPods >= systemPodsMin, path+".maxPods", p.MaxPods,
+		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
+	for i, t := range p.Taints {
+		v.check(!validTaint(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("%s.taints[%d]", path, i), t,
+			"the effect PreferNoSchedule with the mode System, or criticalAddonsOnly instead")
+	}
+	v.check(!p.Spot, path+".spot", p.Spot, "false; a system pool has to stay")
 }
 
 func (v *violations) validatePool(path string, p NodePoolArgs) {
@@ -278,6 +302,7 @@ func (v *violations) validatePool(path string, p NodePoolArgs) {
 		v.check(!reservedLabel.MatchString(key), path+".labels", key,
 			"keys without the prefixes kubernetes.azure.com, kubernetes.io and k8s.io")
 	}
+	v.validateMode(path, p)
 	for i, t := range p.Taints {
 		v.check(validTaint(t), fmt.Sprintf("%s.taints[%d]", path, i), t,
 			"key=value:effect with the effect NoSchedule, PreferNoSchedule or NoExecute")

@@ -146,7 +146,8 @@ func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 			return err
 		})
 		got := e.Get(t, resource)
-		if ignored := got.RPC.GetIgnoreChanges(); len(ignored) > 0 {
+		ignored := got.RPC.GetIgnoreChanges()
+		if slices.ContainsFunc(ignored, func(path string) bool { return !strings.HasPrefix(path, "networkProfile.") }) {
 			t.Errorf("an older count would be sent with newer bounds: changes of %v are ignored", ignored)
 		}
 		least, most := 1.0, 1000.0

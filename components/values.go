@@ -131,6 +131,15 @@ const (
 	OutboundUserAssignedNATGateway OutboundType = "userAssignedNATGateway"
 )
 
+// NodePoolMode is what a pool of nodes is for.
+type NodePoolMode string
+
+// Modes of a pool (https://learn.microsoft.com/azure/aks/use-system-pools).
+const (
+	NodePoolSystem NodePoolMode = "System"
+	NodePoolUser   NodePoolMode = "User"
+)
+
 // OSDiskType is where a node's system disk is.
 type OSDiskType string
 

@@ -51,6 +51,8 @@ type Config struct {
 	APIServer            *components.APIServerArgs       `pulumi:"apiServer"`
 	NetworkPolicy        components.NetworkPolicy        `pulumi:"networkPolicy"`
 	OutboundType         components.OutboundType         `pulumi:"outboundType"`
+	Outbound             *components.OutboundArgs        `pulumi:"outbound"`
+	ContainerRegistryIDs map[string]pulumi.StringInput   `pulumi:"containerRegistryIds"`
 	PodCIDR              string                          `pulumi:"podCidr"`
 	ServiceCIDR          string                          `pulumi:"serviceCidr"`
 	DNSServiceIP         string                          `pulumi:"dnsServiceIp"`
@@ -147,6 +149,7 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 		APIServer:            cfg.APIServer,
 		NetworkPolicy:        cfg.NetworkPolicy,
 		OutboundType:         cfg.OutboundType,
+		Outbound:             cfg.Outbound,
 		PodCIDR:              cfg.PodCIDR,
 		ServiceCIDR:          cfg.ServiceCIDR,
 		DNSServiceIP:         cfg.DNSServiceIP,
@@ -159,6 +162,9 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	}
 	if len(cfg.Subnets) > 0 {
 		args.Subnets = maps.Clone(cfg.Subnets)
+	}
+	if len(cfg.ContainerRegistryIDs) > 0 {
+		args.ContainerRegistryIDs = maps.Clone(cfg.ContainerRegistryIDs)
 	}
 	if cfg.ExistingClusterID != "" {
 		args.ExistingCluster = &components.ExistingClusterArgs{ID: pulumi.String(cfg.ExistingClusterID)}

@@ -33,14 +33,17 @@ type balancerProfile struct {
 	OwnPrefixes struct {
 		Prefixes []subResource `json:"publicIPPrefixes"`
 	} `json:"outboundIPPrefixes"`
-	Effective []subResource `json:"effectiveOutboundIPs"`
+	Effective   []subResource `json:"effectiveOutboundIPs"`
+	Ports       *int          `json:"allocatedOutboundPorts"`
+	IdleMinutes *int          `json:"idleTimeoutInMinutes"`
 }
 
 type natProfile struct {
 	Managed struct {
 		Count *int `json:"count"`
 	} `json:"managedOutboundIPProfile"`
-	Effective []subResource `json:"effectiveOutboundIPs"`
+	Effective   []subResource `json:"effectiveOutboundIPs"`
+	IdleMinutes *int          `json:"idleTimeoutInMinutes"`
 }
 
 // outboundAddresses returns the addresses that the nodes of a cluster go out from.
@@ -89,6 +92,14 @@ func (n networkProfile) checkAddresses() error {
 		if of.count != nil && (*of.count < 1 || *of.count > of.most) {
 			return invalidParameter("networkProfile."+of.at, "%d is not between 1 and %d", *of.count, of.most)
 		}
+	}
+	for at, minutes := range map[string]*int{"loadBalancerProfile": n.Balancer.IdleMinutes, "natGatewayProfile": n.NAT.IdleMinutes} {
+		if minutes != nil && (*minutes < 4 || *minutes > 120) {
+			return invalidParameter("networkProfile."+at+".idleTimeoutInMinutes", "%d is not between 4 and 120", *minutes)
+		}
+	}
+	if ports := n.Balancer.Ports; ports != nil && (*ports < 0 || *ports > 64000 || *ports%8 != 0) {
+		return invalidParameter("networkProfile.loadBalancerProfile.allocatedOutboundPorts", "%d is no multiple of 8 up to 64000", *ports)
 	}
 	switch {
 	case n.Balancer.Managed.IPv6 > 0:
