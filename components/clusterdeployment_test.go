@@ -236,11 +236,11 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 func TestAnotherSystemPool(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.NodePools = []components.NodePoolArgs{
-			{Name: "next", Mode: components.NodePoolSystem, MaxCount: 3, CriticalAddonsOnly: true}, {Name: "apps", Mode: components.NodePoolUser},
+			{Name: "next", Mode: components.NodePoolSystem, MaxCount: 3, CriticalAddonsOnly: true, OSSku: components.OSSkuAzureLinux}, {Name: "apps", Mode: components.NodePoolUser},
 		}
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-next"), map[string]any{
-		"mode": "System", "minCount": 1.0, "count": 1.0, "nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
+		"mode": "System", "osSKU": "AzureLinux", "minCount": 1.0, "count": 1.0, "nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"mode": "User"})
 	type args = components.AksWithCsiArgs
@@ -253,6 +253,7 @@ func TestAnotherSystemPool(t *testing.T) {
 	testRules(t, valid, (*args).Validate, []rule[args]{
 		{"a mode", "nodePools[0].mode", func(a *args) { a.NodePools[0].Mode = "Both" }},
 		{"the system pool's mode", "systemPool.mode", func(a *args) { a.SystemPool.Mode = components.NodePoolUser }},
+		{"a system of its nodes", "nodePools[0].osSku", func(a *args) { a.NodePools[0].OSSku = "Windows2022" }},
 		{"spot", "nodePools[0].spot", func(a *args) { a.NodePools[0].Spot = true }},
 		{"pods", "nodePools[0].maxPods", func(a *args) { a.NodePools[0].MaxPods = 20 }},
 		{"a taint", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:NoSchedule"} }},

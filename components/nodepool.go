@@ -59,6 +59,9 @@ type NodePoolArgs struct {
 	Mode NodePoolMode `pulumi:"mode,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
+	// OSSku is the system of the nodes: Ubuntu or AzureLinux. Defaults to Azure's choice, Ubuntu. A change makes the nodes
+	// anew one after another (https://learn.microsoft.com/azure/azure-linux/tutorial-azure-linux-migration).
+	OSSku OSSku `pulumi:"osSku,optional"`
 	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them
 	// and is only the number to start with, from which the autoscaler goes on; it is sent again with every update of the
 	// pool, and that of the system pool with every update of the cluster.
@@ -172,6 +175,7 @@ func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClus
 		Mode:                   containerservice.AgentPoolModeSystem,
 		Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
 		OsType:                 pulumi.String("Linux"),
+		OsSKU:                  optional(string(p.OSSku)),
 		VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 		Count:                  pulumi.Int(p.startCount()),
 		AvailabilityZones:      optionalList(p.Zones),
@@ -207,6 +211,7 @@ func (c *AksWithCsi) newNodePools(
 			Mode:                   pulumi.String(p.Mode),
 			Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
 			OsType:                 pulumi.String("Linux"),
+			OsSKU:                  optional(string(p.OSSku)),
 			OrchestratorVersion:    optional(args.KubernetesVersion),
 			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
 			Count:                  pulumi.Int(p.startCount()),
@@ -292,6 +297,9 @@ func (v *violations) validatePool(path string, p NodePoolArgs) {
 	}
 	if p.OSDiskType != "" {
 		oneOf(v, path+".osDiskType", p.OSDiskType, OSDiskManaged, OSDiskEphemeral)
+	}
+	if p.OSSku != "" {
+		oneOf(v, path+".osSku", p.OSSku, OSSkuUbuntu, OSSkuAzureLinux)
 	}
 	v.check(p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax, path+".osDiskSizeGb",
 		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))

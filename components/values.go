@@ -140,6 +140,15 @@ const (
 	NodePoolUser   NodePoolMode = "User"
 )
 
+// OSSku is the system of a node.
+type OSSku string
+
+// Systems of nodes (https://learn.microsoft.com/azure/aks/concepts-clusters-workloads).
+const (
+	OSSkuUbuntu     OSSku = "Ubuntu"
+	OSSkuAzureLinux OSSku = "AzureLinux"
+)
+
 // OSDiskType is where a node's system disk is.
 type OSDiskType string
 

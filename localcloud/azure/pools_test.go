@@ -250,6 +250,8 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 		"what AKS does not know":    {"one", m{"nodeColour": "red"}, "InvalidRequestContent"},
 		"what cannot change":        {"system", m{"vmSize": "Standard_D4s_v5", "mode": "System"}, "PropertyChangeNotAllowed"},
 		"no system pool any more":   {"system", m{"vmSize": "Standard_B2s", "mode": "User"}, "OperationNotAllowed"},
+		"system of Windows":         {"one", m{"osSKU": "Windows2022"}, "InvalidParameter"},
+		"system of its nodes":       {"one", m{"osSKU": "Debian"}, "InvalidParameter"},
 		"Windows":                   {"one", m{"osType": "Windows"}, "NotImplemented"},
 		"proximity placement group": {"one", m{"proximityPlacementGroupID": "/x"}, "NotImplemented"},
 	} {

@@ -87,6 +87,10 @@ func (p poolProperties) check(parameter, name string) error {
 		return notImplemented("Windows nodes")
 	case p.OSType != "" && p.OSType != "Linux":
 		return badNotOneOf(parameter+"osType", p.OSType, "Linux or Windows")
+	case strings.HasPrefix(p.OSSKU, "Windows"):
+		return invalid("osSKU", "%q is not of osType Linux", p.OSSKU)
+	case !slices.Contains([]string{"", "Ubuntu", "AzureLinux", "CBLMariner"}, p.OSSKU):
+		return badNotOneOf(parameter+"osSKU", p.OSSKU, "Ubuntu, AzureLinux or CBLMariner")
 	case p.DiskType != "" && p.DiskType != "Managed" && p.DiskType != "Ephemeral":
 		return badNotOneOf(parameter+"osDiskType", p.DiskType, "Managed or Ephemeral")
 	case p.DiskSize != nil && (*p.DiskSize < 0 || *p.DiskSize > 2048):
@@ -233,7 +237,7 @@ const (
 // fillPool writes what Azure adds to a pool, and keeps what an update has left out but cannot change.
 func fillPool(old, properties object, p poolProperties) {
 	for _, key := range []string{
-		"osType", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
+		"osType", "osSKU", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
 	} {
 		if old != nil && old[key] != nil {
 			setDefault(properties, key, old[key])

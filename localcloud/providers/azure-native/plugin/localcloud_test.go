@@ -191,6 +191,15 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"resourceGroupName": "rg", "resourceName": output(aks, "name"), "vmSize": "Standard_D2s_v5", "mode": "User", "enableAutoScaling": true,
 		"minCount": 1, "maxCount": 3, "availabilityZones": []any{"1"}, "vnetSubnetID": nodes, "nodeLabels": object{"a": "b"},
 	})
+	create("resources/v20220901:Deployment", "upgrade", object{
+		"resourceGroupName": "rg", "properties": object{"mode": "Incremental", "template": object{
+			"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0",
+			"resources": []any{object{
+				"type": "Microsoft.ContainerService/managedClusters/agentPools", "apiVersion": "2024-09-01", "name": output(aks, "name") + "/other",
+				"properties": object{"vmSize": "Standard_D2s_v5", "mode": "User", "count": 1, "vnetSubnetID": nodes},
+			}},
+		}},
+	})
 	create("containerservice/v20240901:MaintenanceConfiguration", "aksManagedAutoUpgradeSchedule", object{
 		"resourceGroupName": "rg", "resourceName": output(aks, "name"),
 		"maintenanceWindow": object{"durationHours": 4, "startTime": "02:00", "schedule": object{"weekly": object{"intervalWeeks": 1, "dayOfWeek": "Sunday"}}},
