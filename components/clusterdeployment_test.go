@@ -243,6 +243,10 @@ func TestAnotherSystemPool(t *testing.T) {
 		"mode": "System", "osSKU": "AzureLinux", "minCount": 1.0, "count": 1.0, "nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"mode": "User"})
+	// One that becomes the system pool is taken out of the list, and must stay.
+	if !e.Get(t, "cluster-pool-next").RPC.GetRetainOnDelete() || e.Get(t, "cluster-pool-apps").RPC.GetRetainOnDelete() {
+		t.Error("not the pools with the mode System are kept, and only they")
+	}
 	type args = components.AksWithCsiArgs
 	valid := func() *args {
 		a := aksArgs()

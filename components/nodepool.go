@@ -48,14 +48,16 @@ var (
 var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 
 // NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces
-// the nodes of a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool.
+// the nodes of a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool: see Mode.
 type NodePoolArgs struct {
 	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the
 	// system pool; required for others. A change replaces the nodes.
 	Name string `pulumi:"name,optional"`
-	// Mode is System for a pool that may run what AKS needs, or User. Of those in [AksWithCsiArgs.NodePools] it is the way
-	// to nodes of another size for that (https://learn.microsoft.com/azure/aks/use-system-pools). Defaults to System for
-	// the system pool, which has no other, and to User for others.
+	// Mode is System for a pool that may run what AKS needs, or User (https://learn.microsoft.com/azure/aks/use-system-pools).
+	// One with the mode System in [AksWithCsiArgs.NodePools] may become the system pool, with nodes of another size: taken
+	// out of the list, and in the same update named by SystemPool, it stays, and the earlier one is then deleted with az
+	// aks nodepool delete. So such a pool always stays in Azure when it is taken out, and needs another name where a change
+	// would replace its nodes. Defaults to System for the system pool, which has no other, and to User for others.
 	Mode NodePoolMode `pulumi:"mode,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
@@ -233,6 +235,9 @@ func (c *AksWithCsi) newNodePools(
 		}
 		if p.autoscaled() {
 			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
+		}
+		if p.Mode == NodePoolSystem { // it may have become the system pool
+			opts = append(opts, pulumi.RetainOnDelete(true))
 		}
 		if p.Spot {
 			pool.ScaleSetPriority = containerservice.ScaleSetPrioritySpot
