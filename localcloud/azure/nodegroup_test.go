@@ -243,6 +243,9 @@ func TestManagedCluster_GoesOutFromAddressesThatItIsGiven(t *testing.T) {
 		"IPv6":               {balanced(m{"managedOutboundIPs": m{"countIPv6": 1}}), "NotImplemented"},
 		"none":               {balanced(m{"managedOutboundIPs": m{"count": 0}}), "InvalidParameter"},
 		"a hundred and one":  {balanced(m{"managedOutboundIPs": m{"count": 101}}), "InvalidParameter"},
+		"odd ports":          {balanced(m{"allocatedOutboundPorts": 1025}), "InvalidParameter"},
+		"too many ports":     {balanced(m{"allocatedOutboundPorts": 64008}), "InvalidParameter"},
+		"a short timeout":    {balanced(m{"idleTimeoutInMinutes": 3}), "InvalidParameter"},
 		"a kubelet identity": {m{"identityProfile": m{"kubeletidentity": m{"resourceId": own}}}, "NotImplemented"},
 	} {
 		if status, code := f.call(http.MethodPut, other+aksVersion, f.clusterBody("", test.change)); code != test.code {
