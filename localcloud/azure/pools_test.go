@@ -106,6 +106,37 @@ func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
 	}
 }
 
+func TestAnotherSystemPoolTakesOver(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	_, err := f.putCluster(nil)
+	f.must(err)
+	f.put(path(aksID)+"/agentPools/next"+aksVersion, m{"properties": m{"vmSize": "Standard_D4s_v5", "mode": "System"}})
+	f.must(f.cloud.Settle(t.Context()))
+	takeOver := func(p *armcontainerservice.ManagedClusterProperties) {
+		p.AgentPoolProfiles[0].Name, p.AgentPoolProfiles[0].VMSize = to.Ptr("next"), to.Ptr("Standard_D4s_v5")
+	}
+	_, err = f.putCluster(takeOver)
+	f.must(err)
+	if status, code := f.call(http.MethodDelete, path(aksID)+"/agentPools/system"+aksVersion, nil); status != http.StatusAccepted {
+		t.Errorf("the first one is not deleted: %d %s", status, code)
+	}
+	f.must(f.cloud.Settle(t.Context()))
+	_, err = f.putCluster(takeOver)
+	f.must(err)
+	if got := f.poolNames(); got != "next" {
+		t.Errorf("the cluster has %s", got)
+	}
+	f.stop()
+	f.start()
+	f.must(f.cloud.Settle(t.Context()))
+	for _, spec := range f.clusters.started {
+		if spec.PoolName != "system" {
+			t.Errorf("the node is one of %s", spec.PoolName)
+		}
+	}
+}
+
 func TestAClustersBodyAddsNoPool(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")

@@ -41,7 +41,7 @@ type ClusterSpec struct {
 	AlsoFQDN  string // its public name, of a private one that has both; empty: none
 	IssuerURL string // of the service-account tokens; it ends in a slash
 	Version   string // of Kubernetes, as asked for; empty: the default
-	PoolName  string // the first system pool's
+	PoolName  string // of the pool that its one node is of, the first system pool
 	VMSize    string
 	// Entra is the integration with Entra ID, AzureRBAC that Azure's roles count in the cluster, LocalAccounts that there
 	// is a certificate of an administrator, and AdminGroups the object ids of administrators' groups, joined with commas.
@@ -415,10 +415,32 @@ func (s *Service) startCluster(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.Store.Update(func(tx *store.Tx) error { return spec.keepNode(tx) }); err != nil {
+		return err
+	}
 	if err := s.Clusters.Start(ctx, spec); err != nil {
 		return refuse(http.StatusInternalServerError, "CreateOrUpdateFailed", "%v", err)
 	}
 	return nil
+}
+
+// clusterNodes holds which pool the one node of each cluster is of, by the clusters' ids in lower case.
+const clusterNodes = "clusterNodes"
+
+type clusterNode struct{ PoolName, VMSize string }
+
+// keepNode has a cluster keep the node that it was made with: the pools that come and go after it have none.
+func (spec *ClusterSpec) keepNode(tx *store.Tx) error {
+	id := strings.ToLower(spec.ID)
+	made, ok, err := store.Get[clusterNode](tx, clusterNodes, id)
+	if err != nil {
+		return err
+	}
+	if ok {
+		spec.PoolName, spec.VMSize = made.PoolName, made.VMSize
+		return nil
+	}
+	return store.Put(tx, clusterNodes, id, clusterNode{spec.PoolName, spec.VMSize})
 }
 
 func (c *call) deleteCluster() (reply, error) {
@@ -455,6 +477,9 @@ func (s *Service) removeCluster(ctx context.Context, id string) error {
 	}
 	return s.Store.Update(func(tx *store.Tx) error {
 		if err := unlinkZone(tx, cluster); err != nil {
+			return err
+		}
+		if err := store.Delete(tx, clusterNodes, strings.ToLower(id)); err != nil {
 			return err
 		}
 		return destroy(tx, cluster)
