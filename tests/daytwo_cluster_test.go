@@ -65,7 +65,7 @@ func TestCluster_KeepsWhatIsInItThroughItsLife(t *testing.T) {
 	})
 	step("the new system pool follows too", func(t *testing.T) {
 		apply(t, "kubernetesVersion=1.35")
-		c.wantVersions(t, outputs, "1.35.10 apps 1.35.10 next 1.35.10")
+		c.wantVersions(t, outputs, "1.35.10 next 1.35.10 apps 1.35.10")
 	})
 	step("the way out changes in place", func(t *testing.T) {
 		apply(t, `outbound={"managedIps":2,"allocatedPorts":1024}`)
