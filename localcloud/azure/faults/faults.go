@@ -65,7 +65,7 @@ func (r *Retirement) UnmarshalJSON(data []byte) error {
 
 // Providers are the resource providers that Resource Manager serves here.
 var Providers = []string{
-	"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerService", "Microsoft.Insights",
+	"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerRegistry", "Microsoft.ContainerService", "Microsoft.Insights",
 	"Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights",
 	"Microsoft.Resources",
 }
