@@ -50,7 +50,8 @@ func (c *AksWithCsi) deploy(
 // upgradeSystemPool brings the system pool to the version that the control plane has got, before the other pools follow.
 // The cluster's own body cannot, see profile.
 func (c *AksWithCsi) upgradeSystemPool(
-	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, previous []pulumi.Resource,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
+	previous []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
 	if args.KubernetesVersion == "" {
 		return previous, nil
@@ -83,15 +84,17 @@ func (c *AksWithCsi) setOutbound(
 		return previous, nil
 	}
 	profile := args.Outbound.profile(args.OutboundType)
-	resource := pulumi.ToOutput(body).ApplyT(func(body any) map[string]any { return clusterTemplate(reflect.ValueOf(body)) }).(pulumi.MapOutput)
-	properties := pulumi.All(resource.MapIndex(pulumi.String("properties")), profile).ApplyT(func(of []any) map[string]any {
+	resource := pulumi.ToOutput(body).ApplyT(func(body any) map[string]any {
+		return clusterTemplate(reflect.ValueOf(body))
+	}).(pulumi.MapOutput)
+	part := func(key string) pulumi.Output { return resource.MapIndex(pulumi.String(key)) }
+	properties := pulumi.All(part("properties"), profile).ApplyT(func(of []any) map[string]any {
 		properties := of[0].(map[string]any)
 		for key, value := range of[1].(map[string]any) {
 			properties["networkProfile"].(map[string]any)[key] = value
 		}
 		return properties
 	}).(pulumi.MapOutput)
-	part := func(key string) pulumi.Output { return resource.MapIndex(pulumi.String(key)) }
 	return c.deploy(ctx, name+"-outbound", args, cluster, pulumi.Map{
 		"type":     pulumi.String("Microsoft.ContainerService/managedClusters"),
 		"name":     cluster.Name,

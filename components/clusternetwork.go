@@ -214,7 +214,9 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 
 // changedByOthers are parts of the network's profile that az changes in place, and for which azure-native would make
 // another cluster. It is not told of a change, and chosenNetwork replaces for what the program changes.
-var changedByOthers = []string{"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType"}
+var changedByOthers = []string{
+	"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType",
+}
 
 // chosenNetwork is what the program says of those parts.
 func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
