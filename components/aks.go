@@ -208,25 +208,20 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err := ctx.RegisterComponentResourceV2(aksWithCsiType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	provider := &Provider{made: args.ExistingCluster == nil}
-	if args.Entra != nil {
-		var err error
-		if provider.honoured, err = untilHonoured(ctx, c, name, lacksAzureRBAC); err != nil {
-			return nil, err
-		}
+	onFail, err := whereObjectsFail(ctx, c, name)
+	if err != nil {
+		return nil, err
 	}
+	provider := &Provider{made: args.ExistingCluster == nil, onFail: onFail}
 	var pools []pulumi.Resource
 	if args.ExistingCluster != nil {
 		c.useExisting(ctx, args.ExistingCluster, args.Entra)
-	} else {
-		var err error
-		if pools, err = c.createCluster(ctx, name, args); err != nil {
-			return nil, err
-		}
+	} else if pools, err = c.createCluster(ctx, name, args); err != nil {
+		return nil, err
 	}
 	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
 	// replace what is in the cluster.
-	err := newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
+	err = newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
 		pulumi.DependsOn(pools))
 	if err != nil {
 		return nil, err

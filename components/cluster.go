@@ -3,9 +3,13 @@ package components
 import (
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/utilities"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -16,6 +20,9 @@ import (
 // parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
 type Cluster struct {
 	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
+	// The provider of an [AksWithCsi] fails to create what exists. One of the caller's own needs enableServerSideApply set
+	// to false for that: with server-side apply, which is its default, it takes over whatever has the name, and deletes it
+	// later (https://github.com/pulumi/pulumi-kubernetes/issues/2926; mended after version 4.25).
 	Provider pulumi.ProviderResource
 	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
 	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot
@@ -54,8 +61,8 @@ func (c Cluster) options() []pulumi.ResourceOption {
 	case own != nil && own.made:
 		opts = append(opts, pulumi.DeletedWith(own))
 	}
-	if own != nil && own.honoured != nil {
-		opts = append(opts, own.honoured)
+	if own != nil {
+		opts = append(opts, own.onFail)
 	}
 	if len(c.after) > 0 {
 		opts = append(opts, pulumi.DependsOn(c.after))
@@ -67,19 +74,22 @@ func (c Cluster) options() []pulumi.ResourceOption {
 type Provider struct {
 	pulumi.ProviderResourceState
 
-	made     bool                  // the cluster is the component's own
-	honoured pulumi.ResourceOption // of objects that the cluster may refuse for want of a late role; else nil
+	made   bool                  // the cluster is the component's own
+	onFail pulumi.ResourceOption // of each object
 }
 
 // newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps
 // it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
 // created again.
+//
+// Objects are created client-side. A server-side apply takes over whatever has the name, and the provider would then
+// change what is somebody else's and delete it (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
 func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider,
 	opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
 		"kubeconfig":            kubeconfig,
 		"clusterIdentifier":     issuerURL,
-		"enableServerSideApply": pulumi.Bool(true),
+		"enableServerSideApply": pulumi.Bool(false),
 	}, provider, utilities.PkgResourceDefaultOpts(opts)...)
 	if err != nil {
 		return fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
@@ -106,13 +116,55 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	}
 	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
 	if _, own := cluster.Provider.(*Provider); !own {
-		honoured, err := untilHonoured(ctx, component, name, lacksAzureRBAC)
+		onFail, err := whereObjectsFail(ctx, component, name)
 		if err != nil {
 			return objects{}, err
 		}
-		opts = append(opts, honoured)
+		opts = append(opts, onFail)
 	}
 	return objects{options: opts}, nil
+}
+
+// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
+// what to do about one that is there already is said of the component.
+func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name string) (pulumi.ResourceOption, error) {
+	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+		switch latest := args.Errors[0]; {
+		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+		case strings.Contains(latest, "does not have access to the resource in Azure"):
+			return lateRole, nil
+		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
+		case strings.Contains(latest, "no matches for kind"):
+			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
+		case objectExists.MatchString(latest):
+			return "", ctx.Log.Error(thereAlready(args), &pulumi.LogArgs{Resource: c})
+		default:
+			return "", nil
+		}
+	})
+}
+
+// objectExists is how the API server says AlreadyExists of an object, after its kind.
+var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
+
+// thereAlready says what to do about an object that was to be created and is there already.
+func thereAlready(args *pulumi.ErrorHookArgs) string {
+	kind := string(args.Type.Name())
+	id := ""
+	if metadata := args.NewInputs["metadata"]; metadata.IsObject() {
+		for _, key := range []resource.PropertyKey{"namespace", "name"} {
+			if value := metadata.ObjectValue()[key]; value.IsString() {
+				id = path.Join(id, value.StringValue())
+			}
+		}
+	}
+	ways := "give it another name"
+	if kind == "Namespace" || kind == "ServiceAccount" {
+		ways = "say that it exists (existingNamespaces, or a service account's existing), " + ways
+	}
+	return fmt.Sprintf("The %s %s is there already and not in this stack. Nothing of it was changed. If it is somebody "+
+		"else's, %s. If it is this stack's, from an update that was interrupted or under another name in Pulumi, run pulumi "+
+		"refresh, set an alias, or import it: pulumi import %s %s %s", kind, id, ways, args.Type, args.Name, id)
 }
 
 // withProviders is a component, which has the providers of its options.

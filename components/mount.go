@@ -235,10 +235,6 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
 		"metadata": metadata{
 			name: args.ClassName, namespace: pulumi.String(args.Namespace), labels: args.Labels,
-			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict that
-			// no run gets over
-			// (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
-			annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		}.input(),
 		"spec": spec,
 	}, deletedAtOnce)

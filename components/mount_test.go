@@ -95,14 +95,6 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 	}
 }
 
-// TestClassIsPutBackWhenSomebodyHasEditedIt asks for what the Kubernetes provider needs to win over another's edit.
-func TestClassIsPutBackWhenSomebodyHasEditedIt(t *testing.T) {
-	annotations := runMount(t, mountArgs()).Get(t, "mount-class").At("metadata.annotations").ObjectValue()
-	if force := annotations["pulumi.com/patchForce"]; !force.IsString() || force.StringValue() != "true" {
-		t.Errorf("the class's annotations are %v", annotations)
-	}
-}
-
 func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 	args := mountArgs()
 	args.Objects = append(args.Objects, components.ObjectArgs{

@@ -221,15 +221,45 @@ func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
 	}
 }
 
-func TestOnlyAzuresHalfMadeResourcesAreLookedFor(t *testing.T) {
-	for _, op := range []pendingOperation{{Type: "updating"}, {Type: "creating"}} {
-		op.Resource.Type = "kubernetes:core/v1:Pod"
-		if op.Type == "updating" {
-			op.Resource.Type = "azure-native:keyvault/v20241101:Vault"
+func TestOnlyWhatIsBeingCreatedIsLookedFor(t *testing.T) {
+	for _, typ := range []string{"azure-native:keyvault/v20241101:Vault", "kubernetes:core/v1:Pod"} {
+		op := pendingOperation{Type: "updating"}
+		op.Resource.Type = typ
+		// No client is given: asking would panic.
+		if there, err := op.created(t.Context(), nil, "s", nil); there.id != "" || err != nil {
+			t.Errorf("%s: %q, %v", typ, there.id, err)
 		}
-		// No client is given: asking Azure would panic.
-		if there, err := op.created(t.Context(), nil, "s"); there.id != "" || err != nil {
-			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, there.id, err)
+	}
+}
+
+// TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays has somebody else's objects of the same name.
+func TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays(t *testing.T) {
+	const made = `"managedFields": [{"manager": "kubelet"}, {"manager": "pulumi-kubernetes"}]`
+	for name, test := range map[string]struct {
+		live string
+		ours bool
+	}{
+		"nothing":           {"", false},
+		"made by it":        {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"a": "b", "c": "d"}, ` + made + `}, "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}}`, true},
+		"of other contents": {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, ` + made + `}, "spec": {"containers": [{"name": "other"}]}}`, false},
+		"without a label":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", ` + made + `}, "spec": {"containers": [{"name": "c"}]}}`, false},
+		"made by another":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]}, "spec": {"containers": [{"name": "c"}]}}`, false},
+	} {
+		op := pendingOperation{Type: "creating"}
+		op.Resource.Type = "kubernetes:core/v1:Pod"
+		op.Resource.Inputs = map[string]any{
+			"kind": "Pod", "apiVersion": "v1",
+			"metadata": map[string]any{"name": "p", "namespace": "ns", "labels": map[string]any{"a": "b"}},
+			"spec":     map[string]any{"containers": []any{map[string]any{"name": "c"}}},
+		}
+		there, err := op.created(t.Context(), nil, "s", func(_ context.Context, args ...string) ([]byte, error) {
+			if args[0] != "get" || args[1] != "Pod.v1." || args[2] != "p" {
+				t.Errorf("%s: asked for %q", name, args)
+			}
+			return []byte(test.live), nil
+		})
+		if err != nil || (there.id == "ns/p") != test.ours {
+			t.Errorf("%s: it is taken as %q, want %t: %v", name, there.id, test.ours, err)
 		}
 	}
 }
@@ -260,7 +290,7 @@ func TestHalfMadeVault(t *testing.T) {
 		}
 		op := pendingOperation{Type: "creating"}
 		op.Resource.Type, op.Resource.Inputs = token, map[string]any{"resourceGroupName": "rg", "vaultName": "kv"}
-		there, err := op.created(t.Context(), client, "s")
+		there, err := op.created(t.Context(), client, "s", nil)
 		if err != nil || there.id != id || there.outputs["azureApiVersion"] != version {
 			t.Errorf("%s: %v, %v", token, there, err)
 		}

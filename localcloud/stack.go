@@ -302,7 +302,7 @@ func (s *stack) recover(ctx context.Context) error {
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID)
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.kubectlOf(op.Resource.Provider))
 		if err != nil {
 			return err
 		}
@@ -327,6 +327,51 @@ func (s *stack) recover(ctx context.Context) error {
 		return fmt.Errorf("pulumi refresh: %w", err)
 	}
 	return nil
+}
+
+// kubectlOf returns a function that runs kubectl with the kubeconfig of a provider in the stack's state.
+func (s *stack) kubectlOf(provider string) kubectl {
+	return func(ctx context.Context, args ...string) ([]byte, error) {
+		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
+		if err != nil {
+			return nil, err
+		}
+		var state struct {
+			Deployment struct {
+				Resources []struct {
+					URN, ID string
+					Inputs  struct{ Kubeconfig struct{ Plaintext string } }
+				}
+			}
+		}
+		if err := json.Unmarshal(exported, &state); err != nil {
+			return nil, fmt.Errorf("reading the stack's state: %w", err)
+		}
+		for _, r := range state.Deployment.Resources {
+			if r.URN+"::"+r.ID != provider {
+				continue
+			}
+			var kubeconfig string
+			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
+				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
+			}
+			file := s.path(tempDir, "kubeconfig")
+			defer os.Remove(file)
+			if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
+				return nil, err
+			}
+			cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), append(args, "--kubeconfig", file)...)
+			cmd.Env = s.envs
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			out, err := cmd.Output()
+			if err != nil {
+				err = fmt.Errorf("kubectl %s: %w: %s", args[0], err, bytes.TrimSpace(errs.Bytes()))
+			}
+			return out, err
+		}
+		return nil, fmt.Errorf("the state has no provider %s", provider)
+	}
 }
 
 // interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that

@@ -74,6 +74,7 @@ type Engine struct {
 	invoked   []Invoked
 	warnings  []Warning
 	infos     []string
+	errors    []string
 }
 
 // Warning is what a program logged as a warning, and the resource that it is about.
@@ -136,6 +137,13 @@ func (e *Engine) Infos() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.infos)
+}
+
+// Errors are the program's messages that are errors.
+func (e *Engine) Errors() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.errors)
 }
 
 // Get is the resource with this name.
@@ -420,6 +428,8 @@ func (l *logger) Log(_ context.Context, in *pulumirpc.LogRequest) (*emptypb.Empt
 	switch in.GetSeverity() {
 	case pulumirpc.LogSeverity_WARNING:
 		l.engine.warnings = append(l.engine.warnings, Warning{URN: in.GetUrn(), Message: in.GetMessage()})
+	case pulumirpc.LogSeverity_ERROR:
+		l.engine.errors = append(l.engine.errors, in.GetMessage())
 	case pulumirpc.LogSeverity_INFO:
 		l.engine.infos = append(l.engine.infos, in.GetMessage())
 	}
