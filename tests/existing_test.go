@@ -3,9 +3,13 @@ package tests
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 )
 
 // somebodys are objects that somebody else has in the cluster: in each place where the program's own could meet them.
@@ -92,6 +96,46 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 			theirs.want(t, c)
 		})
 	}
+	t.Run("what is somebody's in Azure stays", func(t *testing.T) {
+		group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
+		identity := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/theirs"
+		made := c.arm(t, http.MethodPut, identity, "2023-01-31", `{"location": "eastus"}`)
+		role := first.VaultID + "/secrets/my-secret/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString()
+		c.arm(t, http.MethodPut, role, "2022-04-01", fmt.Sprintf(`{"properties": {"principalType": "ServicePrincipal",
+			"principalId": %q, "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"}}`,
+			made["properties"].(map[string]any)["principalId"]))
+		credential := identity + "/federatedIdentityCredentials/somebody_second"
+		c.arm(t, http.MethodPut, credential, "2023-01-31", `{"properties": {"issuer": "https://theirs.example", "subject": "theirs",
+			"audiences": ["api://AzureADTokenExchange"]}}`)
+		secret := first.VaultID + "/secrets/theirs"
+		c.arm(t, http.MethodPut, secret, "2024-11-01", `{"properties": {"value": "theirs", "contentType": "theirs"}}`)
+		theirs := map[string]string{identity: "2023-01-31", role: "2022-04-01", credential: "2023-01-31", secret: "2024-11-01"}
+		is := func() string {
+			all, _ := json.Marshal(slices.Collect(func(yield func(any) bool) {
+				for _, id := range slices.Sorted(maps.Keys(theirs)) {
+					yield(c.arm(t, http.MethodGet, id, theirs[id], ""))
+				}
+			}))
+			return string(all)
+		}
+		before := is()
+		for what, with := range map[string][2]string{
+			"a role and a credential": {`{"existingIdentityId":"` + identity + `"}`, "[]"},
+			"a secret":                {`{}`, `[{"name":"theirs","generate":{}}]`},
+		} {
+			configuration := workload(with[0])
+			configuration["secrets"] = with[1]
+			p.configure(t, configuration)
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil {
+				t.Errorf("up took over %s", what)
+			}
+			p.pulumi(t, "destroy", "--yes", "--skip-preview")
+			if now := is(); now != before {
+				t.Errorf("after it met %s, somebody's are\n%s\nand were\n%s", what, now, before)
+			}
+		}
+		p.configure(t, map[string]string{"secrets": "[]"})
+	})
 	t.Run("what moves into a namespace that is there stays where it is", func(t *testing.T) {
 		p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
 		p.up(t)
