@@ -96,6 +96,23 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 			theirs.want(t, c)
 		})
 	}
+	t.Run("a provider of the program's own takes over nothing at preview", func(t *testing.T) {
+		p := newProgram(t, c, "tests/programs/theirprovider", map[string]string{
+			"kubeconfig!": c.kubeconfig(t), "namespace": "somebody", "className": "taken", "secret": "first",
+		})
+		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil || !strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
+			t.Errorf("up ends with %v", err)
+		}
+		theirs.want(t, c)
+		p.configure(t, map[string]string{"className": "free"})
+		p.pulumi(t, "up", "--yes")
+		p.configure(t, map[string]string{"secret": "second"})
+		p.pulumi(t, "up", "--yes")
+		p.pulumi(t, "up", "--yes", "--expect-no-changes", "--refresh")
+		p.pulumi(t, "destroy", "--yes")
+		p.pulumi(t, "stack", "rm", "--yes")
+		theirs.want(t, c)
+	})
 	t.Run("what is somebody's in Azure stays", func(t *testing.T) {
 		group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
 		identity := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/theirs"

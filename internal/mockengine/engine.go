@@ -249,6 +249,7 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_DELETED_WITH,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_TRANSFORMS,
 	}}, nil
@@ -264,16 +265,24 @@ func (m *monitor) RegisterPackage(_ context.Context,
 }
 
 func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
+}
+
+func (m *monitor) RegisterResourceHook(_ context.Context, in *pulumirpc.RegisterResourceHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
+}
+
+func (m *monitor) registerHook(name string, hook *pulumirpc.Callback) error {
 	m.engine.mu.Lock()
 	defer m.engine.mu.Unlock()
-	if _, taken := m.engine.hooks[in.GetName()]; taken {
-		return nil, fmt.Errorf("the hook %q is registered already", in.GetName())
+	if _, taken := m.engine.hooks[name]; taken {
+		return fmt.Errorf("the hook %q is registered already", name)
 	}
 	if m.engine.hooks == nil {
 		m.engine.hooks = map[string]*pulumirpc.Callback{}
 	}
-	m.engine.hooks[in.GetName()] = in.GetCallback()
-	return &emptypb.Empty{}, nil
+	m.engine.hooks[name] = hook
+	return nil
 }
 
 // refuse fails the creation of a resource as often as it is to be refused, unless its hooks give up before.
