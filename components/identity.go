@@ -98,14 +98,13 @@ type WorkloadIdentity struct {
 // [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
 // have no cluster to go to.
 func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
-	if args == nil {
-		args = &WorkloadIdentityArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForIdentity(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &WorkloadIdentity{}
 	// What the cluster tells is not among them: the identity would wait for the cluster.
@@ -223,7 +222,7 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *WorkloadIdentityArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *WorkloadIdentityArgs) validate() violations {
@@ -235,10 +234,13 @@ func (args *WorkloadIdentityArgs) validate() violations {
 	}
 	v.plainID("existingIdentityId", args.ExistingIdentityID, identityID, "the ARM id of a user-assigned identity")
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
-	v.validateLabels("labels", args.Labels, podSecurityLabel)
+	v.validateLabels("labels", args.Labels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("labels", args.Labels)
 	v.validateNamespaces(args)
 	v.validateServiceAccounts(args)
 	v.validateIssuers(args)
+	v.validateAzureIdentity(args)
+	v.validateProvider(args.Cluster)
 	return v
 }
 

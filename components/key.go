@@ -67,7 +67,11 @@ type KeyRotationArgs struct {
 }
 
 func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs) (*keyvault.Key, error) {
-	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c)
+	expired := "key " + k.Name
+	if k.Rotation != nil {
+		expired = "" // of the first version only
+	}
+	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c, expired)
 	if err != nil {
 		return nil, err
 	}

@@ -133,14 +133,13 @@ type KeyVaultStack struct {
 // NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
 // [ValidationError] before anything is registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
-	if args == nil {
-		args = &KeyVaultStackArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForVault(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &KeyVaultStack{}
 	inputs := pulumi.Map{
@@ -349,7 +348,7 @@ func (c *KeyVaultStack) newSurroundings(
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *KeyVaultStackArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *KeyVaultStackArgs) validate() violations {
@@ -361,6 +360,7 @@ func (args *KeyVaultStackArgs) validate() violations {
 	} else {
 		v.validateExistingVault(args)
 	}
+	v.validateAzureVault(args)
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)

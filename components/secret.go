@@ -85,7 +85,7 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 		}
 		value, restart = password.Result, s.Generate.texts()
 	}
-	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c)
+	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c, "secret "+s.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +186,7 @@ var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 
 // validateTags checks the tags of a secret or key.
 func (v *violations) validateTags(path string, tags map[string]string) {
+	v.distinctTags(path, tags)
 	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,

@@ -205,7 +205,9 @@ func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	if args.PodSecurity != "" {
 		oneOf(v, "podSecurity", args.PodSecurity, PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
 	}
-	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel)
+	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("namespaceLabels", args.NamespaceLabels)
+	v.validateReservedNames(args)
 	if !args.CreateNamespace {
 		const allowed = "nothing without createNamespace"
 		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
@@ -241,6 +243,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			continue
 		}
 		v.validateAnnotations(path+".annotations", account.Annotations, clientIDAnnotation)
+		v.validateAccountAnnotations(path+".annotations", account.Annotations)
 		v.validateLabels(path+".labels", account.Labels)
 	}
 }
