@@ -82,7 +82,8 @@ type AksWithCsiArgs struct {
 	// SystemPool runs what AKS needs. Defaults to one Standard_D2s_v5, which is for development.
 	// Workloads run there too unless CriticalAddonsOnly is set.
 	SystemPool *NodePoolArgs `pulumi:"systemPool,optional"`
-	// NodePools are further pools for workloads, created and changed one after another. The Kubernetes provider is usable
+	// NodePools are further pools for workloads, at most 99, created and changed one after another. All pools together start
+	// with 5000 nodes at most, with the tier Free 1000. The Kubernetes provider is usable
 	// when all of them exist. Defaults to none.
 	NodePools []NodePoolArgs `pulumi:"nodePools,optional"`
 

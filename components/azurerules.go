@@ -142,22 +142,30 @@ func (v *violations) notReservedByAKS(path string, r netip.Prefix, ok bool) {
 		"a range apart from 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS reserves")
 }
 
-// AKS' limits of a cluster: https://learn.microsoft.com/azure/aks/quotas-skus-regions#service-quotas-and-limits
+// AKS' limits of a cluster: https://learn.microsoft.com/azure/aks/quotas-skus-regions#service-quotas-and-limits and
+// https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers
 const (
 	poolsMax        = 100
 	clusterNodesMax = 5000
+	freeNodesMax    = 1000
 )
 
 // validatePoolTotals checks what the pools come to.
 func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 	v.check(len(args.NodePools) < poolsMax, "nodePools", fmt.Sprintf("%d pools", len(args.NodePools)),
 		fmt.Sprintf("at most %d pools, with the system pool %d", poolsMax-1, poolsMax))
+	tier, most := withDefault(args.Tier, TierFree), clusterNodesMax
+	if tier == TierFree {
+		most = freeNodesMax
+	}
 	nodes := 0
 	for _, pool := range args.pools() {
-		nodes += pool.startCount()
+		if count := pool.startCount(); count <= nodeCountMax { // more is a violation of its own
+			nodes += count
+		}
 	}
-	v.check(nodes <= clusterNodesMax, "nodePools", fmt.Sprintf("%d nodes with the system pool's", nodes),
-		fmt.Sprintf("at most %d nodes in all pools", clusterNodesMax))
+	v.check(nodes <= most, "nodePools", fmt.Sprintf("%d nodes with the system pool's", nodes),
+		fmt.Sprintf("at most %d nodes in all pools with the tier %s", most, tier))
 }
 
 // resourceGroup is a resource group's name:
@@ -309,4 +317,8 @@ func (v *violations) validateAzureIdentity(args *WorkloadIdentityArgs) {
 // checkLate has the Inputs that are not known yet fail once they are known to break a rule.
 func (args *WorkloadIdentityArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, tagsMax)
+	args.IssuerURL = checkedID(args.IssuerURL, "issuerUrl", issuer, issuerRule)
+	for i, further := range args.AdditionalIssuers {
+		args.AdditionalIssuers[i].URL = checkedID(further.URL, fmt.Sprintf("additionalIssuers[%d].url", i), issuer, issuerRule)
+	}
 }

@@ -217,8 +217,11 @@ func TestPools_AreNoMoreThanAKSTakes(t *testing.T) {
 	}
 	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(99, 1)}).Validate())
 	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(100, 1)}).Validate(), "nodePools")
-	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(4, 1000), SystemPool: &components.NodePoolArgs{Count: 1000}}).Validate())
-	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(5, 1000)}).Validate(), "nodePools")
+	for tier, most := range map[components.ClusterTier]int{"Free": 1, "Standard": 5, "Premium": 5} {
+		system := &components.NodePoolArgs{Count: 1000}
+		wantViolations(t, (&components.AksWithCsiArgs{Tier: tier, SystemPool: system, NodePools: pools(most-1, 1000)}).Validate())
+		wantViolations(t, (&components.AksWithCsiArgs{Tier: tier, NodePools: pools(most, 1000)}).Validate(), "nodePools")
+	}
 }
 
 // ids are arguments that take the ARM id of a certain type.
@@ -329,6 +332,22 @@ func TestIssuers_AreURLs(t *testing.T) {
 	args.AdditionalIssuers = []components.IssuerArgs{{Name: "west", URL: pulumi.String("west")}}
 	args.IssuerURL = pulumi.String("http://issuer/")
 	wantViolations(t, args.Validate(), "issuerUrl", "additionalIssuers[0].url")
+	for path, change := range map[string]func(*components.WorkloadIdentityArgs){
+		"issuerUrl": func(a *components.WorkloadIdentityArgs) {
+			a.IssuerURL = pulumi.String("http://issuer/").ToStringOutput()
+		},
+		"additionalIssuers[0].url": func(a *components.WorkloadIdentityArgs) {
+			a.AdditionalIssuers = []components.IssuerArgs{{Name: "west", URL: pulumi.String("west").ToStringOutput()}}
+		},
+	} {
+		late := identityArgs()
+		change(late)
+		wantViolations(t, late.Validate())
+		wantViolations(t, (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+			_, err := newIdentity(ctx, "identity", late)
+			return err
+		}), path)
+	}
 }
 
 func TestResourceGroups_HaveNamesThatAzureTakes(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 // The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a
 // parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
 type Cluster struct {
-	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
+	// Provider is the Kubernetes provider that reaches the cluster, and no other package's. Defaults to the provider in the component's options.
 	Provider pulumi.ProviderResource
 	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
 	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot

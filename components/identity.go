@@ -21,7 +21,7 @@ type WorkloadIdentityArgs struct {
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity. Defaults to none.
+	// Tags of a new identity, by the rules of [ValidateTags]. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
 	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component
@@ -49,7 +49,8 @@ type WorkloadIdentityArgs struct {
 	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace and
 	// account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once. Defaults to false: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make, such
+	// as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
 	// exist already. Defaults to none.

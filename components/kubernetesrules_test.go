@@ -3,6 +3,8 @@ package components_test
 import (
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
@@ -62,6 +64,12 @@ func TestLabelsAndAnnotations_ThatTheAPIServerReadsAreRight(t *testing.T) {
 	}
 	annotation("3600")(good)
 	wantViolations(t, good.Validate())
+}
+
+func TestServiceAccountOfAMount_IsAName(t *testing.T) {
+	args := mountArgs()
+	args.ServiceAccountName = pulumi.String("My_SA")
+	wantViolations(t, args.Validate(), "serviceAccountName")
 }
 
 func TestImages_AreReferences(t *testing.T) {

@@ -300,6 +300,7 @@ func (args *SecretMountArgs) validate() violations {
 		oneOf(&v, "cloudName", args.CloudName, AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud)
 	}
 	v.validateProvider(args.Cluster)
+	v.plainID("serviceAccountName", args.ServiceAccountName, dnsSubdomain, "a service account's name")
 	v.validateObjects("objects", args.Objects)
 	oneOf(&v, "access", withDefault(args.Access, AccessObject), AccessObject, AccessVault, AccessNone)
 	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)

@@ -496,6 +496,7 @@ func TestNodePoolRules(t *testing.T) {
 
 func TestAcceptedPoolsOfManyKinds(t *testing.T) {
 	args := pooledArgs()
+	args.Tier = "Standard"
 	args.SystemPool = &components.NodePoolArgs{
 		Taints: []string{"a=b:PreferNoSchedule"}, CriticalAddonsOnly: true, Count: 1000, MinCount: 1, MaxCount: 1000,
 	}

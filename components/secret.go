@@ -49,7 +49,7 @@ type SecretArgs struct {
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. Defaults to never.
+	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`

@@ -26,7 +26,8 @@ const (
 // ServiceAccountArgs is one service account that may act as the identity.
 type ServiceAccountArgs struct {
 	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for
-	// a further cluster, the issuer's name, 120 characters at most. Required.
+	// a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every namespace,
+	// unless Existing. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`

@@ -116,7 +116,7 @@ func (v *violations) required(path string, given pulumi.Input) {
 	}
 }
 
-// plainID checks an ARM id that is known without waiting.
+// plainID checks an ARM id, or another text, that is known without waiting.
 func (v *violations) plainID(path string, given pulumi.Input, pattern *regexp.Regexp, allowed string) {
 	if id, plain := given.(pulumi.String); plain {
 		v.match(pattern, path, string(id), allowed)

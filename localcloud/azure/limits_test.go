@@ -149,7 +149,12 @@ func TestPoolsOfAClusterAreLimited(t *testing.T) {
 	if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, f.clusterBody("", m{"agentPoolProfiles": pools})); code != "InvalidParameter" {
 		t.Errorf("6000 nodes: %d %s", status, code)
 	}
-	f.put(path(aksID)+aksVersion, f.clusterBody("", m{"agentPoolProfiles": pools[:5]}))
+	body := f.clusterBody("", m{"agentPoolProfiles": pools[:5]})
+	if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, body); code != "InvalidParameter" {
+		t.Errorf("5000 nodes of the tier Free: %d %s", status, code)
+	}
+	body["sku"] = m{"name": "Base", "tier": "Standard"}
+	f.put(path(aksID)+aksVersion, body)
 	more := func(count int) m {
 		return m{"properties": m{"mode": "System", "vmSize": "Standard_D2s_v5", "count": count}}
 	}

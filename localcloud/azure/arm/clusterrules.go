@@ -318,6 +318,8 @@ func (c *call) checkSKU(res object, p clusterProperties) error {
 		return notImplemented("clusters of the sku %s", text(sku, "name"))
 	case !slices.Contains([]string{"Free", "Standard", "Premium"}, tier):
 		return badNotOneOf("sku.tier", tier, "Free, Standard or Premium")
+	case tier == "Free" && nodesOf(p.Pools) > maxFreeNodes:
+		return invalidParameter("sku.tier", "Free is for up to %d nodes, not %d", maxFreeNodes, nodesOf(p.Pools))
 	case (tier == "Premium") != (p.SupportPlan == "AKSLongTermSupport"):
 		return invalidParameter("sku.tier", "Premium and supportPlan AKSLongTermSupport need each other")
 	}

@@ -96,18 +96,24 @@ var reservedByAKS = []netip.Prefix{
 
 // AKS's limits of a cluster (learn.microsoft.com/azure/aks/quotas-skus-regions).
 const (
-	maxPools = 100
-	maxNodes = 5000
+	maxPools     = 100
+	maxNodes     = 5000
+	maxFreeNodes = 1000 // learn.microsoft.com/azure/aks/free-standard-pricing-tiers
 )
 
-// checkPoolTotals holds the pools of a cluster against the limits for all of them.
-func checkPoolTotals(pools []poolProperties) error {
+func nodesOf(pools []poolProperties) int {
 	nodes := 0
 	for _, pool := range pools {
 		if pool.Count != nil {
 			nodes += *pool.Count
 		}
 	}
+	return nodes
+}
+
+// checkPoolTotals holds the pools of a cluster against the limits for all of them.
+func checkPoolTotals(pools []poolProperties) error {
+	nodes := nodesOf(pools)
 	if len(pools) > maxPools || nodes > maxNodes {
 		return invalidParameter("agentPoolProfiles", "%d pools with %d nodes are more than %d with %d", len(pools), nodes, maxPools, maxNodes)
 	}
