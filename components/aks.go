@@ -75,9 +75,10 @@ type AksWithCsiArgs struct {
 	Maintenance *MaintenanceArgs `pulumi:"maintenance,optional"`
 
 	// Subnets are the ARM ids of the subnets that pools are in, by names of the caller's choice, each a DNS label. All are
-	// in one virtual network. The names of subnet, network and the network's resource group are 63 characters at most, since
-	// AKS makes labels of them (https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay). The control plane is given a role on each that a pool is in, unless IdentityID is given; so
-	// one subnet has one name. Defaults to none: AKS makes a network.
+	// in one virtual network. Subnet, network and the network's resource group have names of at most 63 characters, of which
+	// AKS makes labels (https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay). The
+	// control plane is given a role on each subnet that a pool is in, unless IdentityID is given; so one subnet has one
+	// name. Defaults to none: AKS makes a network.
 	Subnets map[string]pulumi.StringInput `pulumi:"subnets,optional"`
 	// SystemPool runs what AKS needs. Defaults to one Standard_D2s_v5, which is for development.
 	// Workloads run there too unless CriticalAddonsOnly is set.

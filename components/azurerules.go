@@ -30,9 +30,9 @@ var (
 	reservedTag = regexp.MustCompile(`(?i)^(microsoft|azure|windows)`)
 )
 
-// ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError] with
-// all violations, or nil. At most 50 tags, names of 1-512 characters without <>%&\?/ and without the prefixes microsoft,
-// azure and windows, no two that differ in case only, and values of up to 256 characters
+// ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError]
+// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/ and without the prefixes
+// microsoft, azure and windows, no two that differ in case only, and values of up to 256 characters
 // (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).
 func ValidateTags(tags map[string]string) error {
 	var v violations
@@ -125,8 +125,8 @@ func (v *violations) notReserved(path, name string, starts bool) {
 // reservedByAKS are the ranges that neither pods, services nor the cluster's virtual network can have:
 // https://learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites
 var reservedByAKS = []netip.Prefix{
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.30.0.0/16"), netip.MustParsePrefix("172.31.0.0/16"),
-	netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.30.0.0/16"),
+	netip.MustParsePrefix("172.31.0.0/16"), netip.MustParsePrefix("192.0.2.0/24"),
 }
 
 // ReservedByAKS reports whether a range overlaps one that neither the pods, the services nor the virtual network of an
@@ -201,6 +201,9 @@ func (v *violations) validateAzureCluster(args *AksWithCsiArgs) {
 // validateNodeGroup checks the name that AKS makes of others, as far as they are plain.
 func (v *violations) validateNodeGroup(group pulumi.StringInput, cluster string, location pulumi.StringPtrInput) {
 	const most = 80 // https://learn.microsoft.com/azure/aks/faq, on the group of the nodes
+	if plainText(group) == "" {
+		return
+	}
 	name := DefaultNodeResourceGroup(plainText(group), cluster, plainText(location))
 	v.check(utf8.RuneCountInString(name) <= most, "nodeResourceGroup", name, fmt.Sprintf(
 		"at most %d characters: it is made of resourceGroupName, clusterName and location unless it is given", most))
@@ -239,7 +242,8 @@ func (args *AksWithCsiArgs) checkLate() {
 	args.IdentityID = checkedID(args.IdentityID, "identityId", identityID, "the ARM id of a user-assigned identity")
 	args.DiskEncryptionSetID = checkedID(args.DiskEncryptionSetID, "diskEncryptionSetId", encryptionSetID,
 		"the ARM id of a disk encryption set")
-	args.LogAnalyticsWorkspaceID = checkedID(args.LogAnalyticsWorkspaceID, "logAnalyticsWorkspaceId", workspaceID, workspaceRule)
+	args.LogAnalyticsWorkspaceID = checkedID(args.LogAnalyticsWorkspaceID, "logAnalyticsWorkspaceId", workspaceID,
+		workspaceRule)
 }
 
 // valueMax is how many bytes a secret's value can have: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
@@ -274,7 +278,8 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 // checkLate has the Inputs that are not known yet fail once they are known to break a rule.
 func (args *KeyVaultStackArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, tagsMax)
-	args.LogAnalyticsWorkspaceID = checkedID(args.LogAnalyticsWorkspaceID, "logAnalyticsWorkspaceId", workspaceID, workspaceRule)
+	args.LogAnalyticsWorkspaceID = checkedID(args.LogAnalyticsWorkspaceID, "logAnalyticsWorkspaceId", workspaceID,
+		workspaceRule)
 	if endpoint := args.PrivateEndpoint; endpoint != nil {
 		endpoint.SubnetID = checkedID(endpoint.SubnetID, "privateEndpoint.subnetId", subnetID, "the ARM id of a subnet")
 		endpoint.PrivateDNSZoneID = checkedID(endpoint.PrivateDNSZoneID, "privateEndpoint.privateDnsZoneId", dnsZoneID,
@@ -319,6 +324,7 @@ func (args *WorkloadIdentityArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, tagsMax)
 	args.IssuerURL = checkedID(args.IssuerURL, "issuerUrl", issuer, issuerRule)
 	for i, further := range args.AdditionalIssuers {
-		args.AdditionalIssuers[i].URL = checkedID(further.URL, fmt.Sprintf("additionalIssuers[%d].url", i), issuer, issuerRule)
+		path := fmt.Sprintf("additionalIssuers[%d].url", i)
+		args.AdditionalIssuers[i].URL = checkedID(further.URL, path, issuer, issuerRule)
 	}
 }

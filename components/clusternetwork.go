@@ -31,9 +31,9 @@ type APIServerArgs struct {
 	// refuses to change it later.
 	Private bool `pulumi:"private,optional"`
 	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private
-	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io, or of a subzone, which IdentityID must be allowed to write, as Private DNS Zone Contributor and, on
-	// the zone's virtual network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). What is
-	// known late is checked then. Defaults to system.
+	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or of a subzone of it, which IdentityID must be
+	// allowed to write, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
+	// (https://learn.microsoft.com/azure/aks/private-clusters). What is known late is checked then. Defaults to system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
 	// DisableRunCommand forbids az aks command invoke. Defaults to false, which is for development.
 	// That command runs others in the cluster past all network rules.
@@ -46,7 +46,7 @@ const (
 	noZone     = "none"
 )
 
-const dnsZoneRule = "system, none, the ARM id of a private DNS zone named privatelink.<region>.azmk8s.io, or of a subzone of it"
+const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone of it"
 
 func validZone(zone string) bool {
 	return zone == systemZone || zone == noZone || clusterZoneID.MatchString(zone)

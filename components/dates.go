@@ -141,7 +141,8 @@ type dates struct {
 // made, which is remembered in the state, so that they stay the same at every update. Any change of restart counts them
 // anew. That an object with the title has expired is only warned of: the date was right once, and a stack that is there
 // goes on.
-func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource, title string) (dates, error) {
+func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource, title string,
+) (dates, error) {
 	var made pulumi.StringOutput
 	if relative(notBefore) || relative(expires) {
 		key := append([]string{notBefore, expires}, restart...)

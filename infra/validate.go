@@ -123,8 +123,8 @@ func (cfg *Config) validateTags() violations {
 		most, why = zoneTagsMax, ", since AKS gives them to the cluster's private DNS zone"
 	}
 	if count > most && len(cfg.Tags) <= tagsMax {
-		v.add("tags", fmt.Sprintf("%d tags", len(cfg.Tags)), fmt.Sprintf("at most %d tags, with %s %d%s", most-count+len(cfg.Tags),
-			strings.Join(ownTags, " and "), most, why))
+		v.add("tags", fmt.Sprintf("%d tags", len(cfg.Tags)), fmt.Sprintf("at most %d tags, with %s %d%s",
+			most-count+len(cfg.Tags), strings.Join(ownTags, " and "), most, why))
 	}
 	return v
 }
