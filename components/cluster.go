@@ -21,7 +21,7 @@ import (
 // The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a
 // parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
 type Cluster struct {
-	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
+	// Provider is the provider of the package kubernetes that reaches the cluster. Defaults to that in the component's options.
 	// The provider of an [AksWithCsi] fails to create what exists. So does one of the caller's own with
 	// enableServerSideApply set to false. With server-side apply, which is its default, it takes over whatever has the
 	// name (https://github.com/pulumi/pulumi-kubernetes/issues/2926, mended after version 4.25): the preview then fails

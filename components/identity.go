@@ -21,7 +21,7 @@ type WorkloadIdentityArgs struct {
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity. Defaults to none.
+	// Tags of a new identity, by the rules of [ValidateTags]. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
 	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component
@@ -49,7 +49,8 @@ type WorkloadIdentityArgs struct {
 	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace and
 	// account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once. Defaults to false: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make, such
+	// as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
 	// exist already. Defaults to none.
@@ -98,14 +99,13 @@ type WorkloadIdentity struct {
 // [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
 // have no cluster to go to.
 func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
-	if args == nil {
-		args = &WorkloadIdentityArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForIdentity(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &WorkloadIdentity{}
 	// What the cluster tells is not among them: the identity would wait for the cluster.
@@ -223,7 +223,7 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *WorkloadIdentityArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *WorkloadIdentityArgs) validate() violations {
@@ -235,10 +235,13 @@ func (args *WorkloadIdentityArgs) validate() violations {
 	}
 	v.plainID("existingIdentityId", args.ExistingIdentityID, identityID, "the ARM id of a user-assigned identity")
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
-	v.validateLabels("labels", args.Labels, podSecurityLabel)
+	v.validateLabels("labels", args.Labels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("labels", args.Labels)
 	v.validateNamespaces(args)
 	v.validateServiceAccounts(args)
 	v.validateIssuers(args)
+	v.validateAzureIdentity(args)
+	v.validateProvider(args.Cluster)
 	return v
 }
 

@@ -37,7 +37,8 @@ type KeyArgs struct {
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. Defaults to never.
+	// Expires is when the key's first version stops being valid, after NotBefore. That it has passed makes a warning, but
+	// with Rotation. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from using the key. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
@@ -67,7 +68,11 @@ type KeyRotationArgs struct {
 }
 
 func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs) (*keyvault.Key, error) {
-	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c)
+	expired := "key " + k.Name
+	if k.Rotation != nil {
+		expired = "" // of the first version only
+	}
+	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c, expired)
 	if err != nil {
 		return nil, err
 	}

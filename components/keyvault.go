@@ -46,7 +46,8 @@ type KeyVaultStackArgs struct {
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint. Defaults to none.
+	// Tags of the vault, and of its private endpoint, by the rules of [ValidateTags]. What is known late is checked then.
+	// Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through
@@ -55,7 +56,10 @@ type KeyVaultStackArgs struct {
 	// it is refused. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
-	// letters, digits and single dashes, a letter first and no dash last. A change replaces the vault.
+	// letters, digits and single dashes, a letter first and no dash last, and without the words that Azure reserves: login
+	// first, microsoft and windows anywhere
+	// (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name). A change
+	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
 	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what
 	// was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without
@@ -133,14 +137,13 @@ type KeyVaultStack struct {
 // NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
 // [ValidationError] before anything is registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
-	if args == nil {
-		args = &KeyVaultStackArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForVault(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &KeyVaultStack{}
 	inputs := pulumi.Map{
@@ -349,7 +352,7 @@ func (c *KeyVaultStack) newSurroundings(
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *KeyVaultStackArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *KeyVaultStackArgs) validate() violations {
@@ -361,6 +364,7 @@ func (args *KeyVaultStackArgs) validate() violations {
 	} else {
 		v.validateExistingVault(args)
 	}
+	v.validateAzureVault(args)
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)

@@ -83,10 +83,10 @@ func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
 
 func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
 	args := vaultArgs()
-	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	wantInputs(t, runVault(t, args).Get(t, "vault-diagnostics"), map[string]any{
 		"resourceUri":         vaultResourceID,
-		"workspaceId":         "workspace-id",
+		"workspaceId":         workspaceID,
 		"logs[0].category":    "AuditEvent",
 		"logs[0].enabled":     true,
 		"logs[1].category":    "AzurePolicyEvaluationDetails",
@@ -115,7 +115,7 @@ func TestLockComesLastAndGoesFirst(t *testing.T) {
 func fullArgs() *components.KeyVaultStackArgs {
 	args := endpointArgs()
 	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"})}
-	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	args.Lock, args.Protect, args.PurgeProtection = true, true, true
 	args.Secrets[0].Expires, args.Keys[0].Expires = "P90D", "P1Y"
 	return args

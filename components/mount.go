@@ -129,9 +129,7 @@ type SecretMount struct {
 // have no cluster to go to. Violations of Inputs, which are known later, fail the class and the roles: at preview if
 // they are known then.
 func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
-	if args == nil {
-		args = &SecretMountArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForMount(args)
 	if err := violations.err(); err != nil {
@@ -277,7 +275,7 @@ func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed
 // resources give may be missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files],
 // and of version histories what the vault has.
 func (args *SecretMountArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *SecretMountArgs) validate() violations {
@@ -297,6 +295,8 @@ func (args *SecretMountArgs) validate() violations {
 	if args.CloudName != "" {
 		oneOf(&v, "cloudName", args.CloudName, AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud)
 	}
+	v.validateProvider(args.Cluster)
+	v.plainID("serviceAccountName", args.ServiceAccountName, dnsSubdomain, "a service account's name")
 	v.validateObjects("objects", args.Objects)
 	oneOf(&v, "access", withDefault(args.Access, AccessObject), AccessObject, AccessVault, AccessNone)
 	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)

@@ -67,4 +67,5 @@ func probeCommand(files []string) []string {
 
 func (v *violations) validateProbe(path string, probe ProbeArgs) {
 	v.dnsLabel(path+".name", withDefault(probe.Name, DefaultProbeName))
+	v.image(path+".image", withDefault(probe.Image, defaultProbeImage))
 }

@@ -49,7 +49,7 @@ type SecretArgs struct {
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. Defaults to never.
+	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
@@ -85,7 +85,7 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 		}
 		value, restart = password.Result, s.Generate.texts()
 	}
-	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c)
+	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c, "secret "+s.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -186,6 +186,7 @@ var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 
 // validateTags checks the tags of a secret or key.
 func (v *violations) validateTags(path string, tags map[string]string) {
+	v.distinctTags(path, tags)
 	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,

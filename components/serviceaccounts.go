@@ -26,7 +26,8 @@ const (
 // ServiceAccountArgs is one service account that may act as the identity.
 type ServiceAccountArgs struct {
 	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for
-	// a further cluster, the issuer's name, 120 characters at most. Required.
+	// a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every namespace,
+	// unless Existing. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
@@ -205,7 +206,9 @@ func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	if args.PodSecurity != "" {
 		oneOf(v, "podSecurity", args.PodSecurity, PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
 	}
-	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel)
+	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("namespaceLabels", args.NamespaceLabels)
+	v.validateReservedNames(args)
 	if !args.CreateNamespace {
 		const allowed = "nothing without createNamespace"
 		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
@@ -241,6 +244,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			continue
 		}
 		v.validateAnnotations(path+".annotations", account.Annotations, clientIDAnnotation)
+		v.validateAccountAnnotations(path+".annotations", account.Annotations)
 		v.validateLabels(path+".labels", account.Labels)
 	}
 }

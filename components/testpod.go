@@ -92,4 +92,5 @@ func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pu
 
 func (v *violations) validateTestPod(path string, pod TestPodArgs) {
 	v.podName(path+".name", withDefault(pod.Name, DefaultTestPodName))
+	v.image(path+".image", withDefault(pod.Image, defaultTestPodImage))
 }

@@ -12,6 +12,8 @@ import (
 
 const subnetID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/nodes"
 
+const vaultZone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net"
+
 func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 	args := vaultArgs()
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.networkAcls": nil})
@@ -40,7 +42,7 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 func endpointArgs() *components.KeyVaultStackArgs {
 	args := vaultArgs()
 	args.Location = pulumi.String("eastus")
-	args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String("zone-id")}
+	args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String(vaultZone)}
 	return args
 }
 
@@ -55,7 +57,7 @@ func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
 		"privateLinkServiceConnections[0].groupIds":             []any{"vault"},
 	})
 	wantInputs(t, e.Get(t, "vault-dns-zone-group"), map[string]any{
-		"resourceGroupName": "group", "privateEndpointName": "vault-private-endpoint-auto", "privateDnsZoneConfigs[0].privateDnsZoneId": "zone-id",
+		"resourceGroupName": "group", "privateEndpointName": "vault-private-endpoint-auto", "privateDnsZoneConfigs[0].privateDnsZoneId": vaultZone,
 	})
 }
 

@@ -69,6 +69,14 @@ type Config struct {
 	allTags pulumi.StringMap
 }
 
+// Tags that every resource of the program gets.
+const (
+	projectTag = "pulumi-project"
+	stackTag   = "pulumi-stack"
+)
+
+var ownTags = []string{projectTag, stackTag}
+
 // LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error
 // is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
 // refuse.
@@ -86,11 +94,11 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	violations := decodeConfig(own, isSecret, cfg)
 	violations = append(violations, unreported(violations, cfg.validate())...)
 	if len(violations) > 0 {
-		violations.hide(ctx.IsConfigSecret, namespace)
+		violations.hide(ctx.IsConfigSecret, namespace, own)
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
-	tags := map[string]string{"pulumi-project": ctx.Project(), "pulumi-stack": ctx.Stack()}
+	tags := map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
 	maps.Copy(tags, cfg.Tags)
 	cfg.allTags = pulumi.ToStringMap(tags)
 	for i := range cfg.Workloads {

@@ -3,6 +3,7 @@ package infra_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -102,6 +103,24 @@ func TestConfigurationRules(t *testing.T) {
 		{"a tag's name", "tags", `{"a/b":"c"}`, "tags"},
 		{"a tag's value", "tags", `{"a":"` + strings.Repeat("x", 257) + `"}`, "tags.a"},
 		{"tags that are no object", "tags", `["a"]`, "tags"},
+		{"a tag of Azure's", "tags", `{"azure-region":"x"}`, "tags"},
+		{"tags but for case", "tags", `{"Team":"x","team":"y"}`, "tags"},
+		{"a tag of the program's but for case", "tags", `{"Pulumi-Stack":"x"}`, "tags"},
+		{"51 tags", "tags", manyTags(51), "tags"},
+		{"49 tags, and two of the program's", "tags", manyTags(49), "tags"},
+		{"a reserved prefix", "vaultNamePrefix", "my-windows", "vaultNamePrefix"},
+		{"a reserved cluster's name", "clusterName", "azure", "clusterName"},
+		{"pods where AKS is", "podCidr", "172.30.0.0/16", "podCidr"},
+		{"services where AKS is", "serviceCidr", "172.31.0.0/20", "serviceCidr"},
+		{"a network where AKS is", "network", `{"addressSpace":"172.30.0.0/15","nodes":"172.30.0.0/20","endpoints":"172.30.16.0/24"}`, "network.addressSpace"},
+		{"a network of multicast", "network", `{"addressSpace":"224.0.0.0/16","nodes":"224.0.0.0/20","endpoints":"224.0.16.0/24"}`, "network.addressSpace"},
+		{"a network of loopback", "network", `{"addressSpace":"127.0.0.0/16","nodes":"127.0.0.0/20","endpoints":"127.0.16.0/24"}`, "network.addressSpace"},
+		{"a network with Azure's DNS", "network", `{"addressSpace":"168.63.0.0/16","nodes":"168.63.0.0/20","endpoints":"168.63.16.0/24"}`, "network.addressSpace"},
+		{"an identity that is none", "clusterIdentityId", "aks", "clusterIdentityId"},
+		{"a disk encryption set that is none", "diskEncryptionSetId", "/subscriptions/s", "diskEncryptionSetId"},
+		{"an endpoint in no subnet of Azure's", "vaultPrivateEndpoint", `{"subnetId":"apps"}`, "vaultPrivateEndpoint.subnetId"},
+		{"an endpoint's zone that is none", "vaultPrivateEndpoint", `{"subnetId":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s","privateDnsZoneId":"privatelink.vaultcore.azure.net"}`, "vaultPrivateEndpoint.privateDnsZoneId"},
+		{"a secret's large value", "secrets", `[{"name":"my-secret","value":"` + strings.Repeat("x", 25<<10+1) + `"}]`, "secrets[0].value"},
 		{"a prefix", "vaultNamePrefix", "kv--", "vaultNamePrefix"},
 		{"a SKU", "vaultSku", "free", "vaultSku"},
 		{"a retention", "vaultRetentionDays", "91", "vaultRetentionDays"},
@@ -139,7 +158,7 @@ func TestConfigurationRules(t *testing.T) {
 		{"an API version", "vaultApiVersion", "2020-01-01", "vaultApiVersion"},
 		{"a subnet of no name", "systemPool", `{"subnet":"apps"}`, "systemPool.subnet"},
 		{"a subnet that is none", "subnets", `{"apps":"10.0.0.0/16"}`, "subnets.apps"},
-		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/z"}`, "clusterIdentityId"},
+		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io"}`, "clusterIdentityId"},
 		{"a range", "apiServer", `{"authorizedIpRanges":["203.0.113.7/24"]}`, "apiServer.authorizedIpRanges[0]"},
 		{"a range as number", "apiServer", `{"authorizedIpRanges":[7]}`, "apiServer.authorizedIpRanges[0]"},
 		{"an endpoint in no subnet", "vaultPrivateEndpoint", `{}`, "vaultPrivateEndpoint.subnetId"},
@@ -153,6 +172,53 @@ func TestConfigurationRules(t *testing.T) {
 				t.Errorf("violations at %v, want %s alone: %v", got, tt.path, err)
 			}
 		})
+	}
+}
+
+// manyTags are as many tags as a JSON object.
+func manyTags(count int) string {
+	var tags []string
+	for i := range count {
+		tags = append(tags, fmt.Sprintf(`"tag-%d":"x"`, i))
+	}
+	return "{" + strings.Join(tags, ",") + "}"
+}
+
+// The zone of a network of the stack's own has the stack's tags too, of which Azure allows it fifteen. AKS labels nodes
+// with the name of the network's resource group.
+func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
+	const network = `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`
+	for name, tt := range map[string]struct {
+		change map[string]string
+		want   []string
+	}{
+		"thirteen tags": {map[string]string{"tags": manyTags(13)}, nil},
+		"fourteen tags": {map[string]string{"tags": manyTags(14)}, []string{"tags"}},
+		"fourteen tags without the zone": {map[string]string{"tags": manyTags(14), "vaultPrivateEndpoint": `{"subnetId":` +
+			`"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`}, nil},
+		"a long group": {map[string]string{"resourceGroupName": strings.Repeat("g", 64), "nodeResourceGroup": "nodes"}, []string{"resourceGroupName"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := map[string]string{"network": network}
+			maps.Copy(change, tt.change)
+			_, err := load(t, change)
+			if tt.want == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if got := paths(t, err); !slices.Equal(got, tt.want) {
+				t.Errorf("violations at %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// AKS gives the zone of a private cluster the cluster's tags.
+func TestPrivateCluster_LimitsTags(t *testing.T) {
+	if _, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`}); !slices.Equal(paths(t, err), []string{"tags"}) {
+		t.Errorf("got error %v", err)
 	}
 }
 
@@ -191,6 +257,12 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 		{"no namespace", object{"namespace": ""}, []string{"namespace"}},
 		{"a namespace of two", object{"namespace": "first"}, []string{"namespace"}},
 		{"an existing namespace of the stack's", object{"namespace": "first", "existingNamespace": true}, []string{"namespace"}},
+		{"a namespace of Kubernetes'", object{"namespace": "kube-apps"}, []string{"namespace"}},
+		{"the default namespace", object{"namespace": "default"}, []string{"namespace"}},
+		{"a namespace of AKS'", object{"namespace": "gatekeeper-system"}, []string{"namespace"}},
+		{"the default account", object{"serviceAccounts": []any{object{"name": "default"}}}, []string{"serviceAccounts[0].name"}},
+		{"pod security of others' labels", object{"labels": object{"pod-security.kubernetes.io/warn": "strict"}}, []string{"labels.pod-security.kubernetes.io/warn"}},
+		{"an image", object{"testPod": object{"image": "Busy Box"}}, []string{"testPod.image"}},
 		{"pod security", object{"podSecurity": "strict"}, []string{"podSecurity"}},
 		{"pod security of what exists", object{"podSecurity": "baseline", "existingNamespace": true}, []string{"podSecurity"}},
 		{"a label", object{"labels": object{"team": "a b"}}, []string{"labels.team"}},
@@ -360,5 +432,39 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "marker") {
 		t.Errorf("got error %v", err)
+	}
+}
+
+// The names of fields are no values.
+func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
+	_, err := load(t, map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) || strings.Contains(err.Error(), "my_secret") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// Nor where another key's rule would repeat it.
+func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change    map[string]string
+		encrypted string
+		marker    string
+	}{
+		"a range": {map[string]string{"serviceCidr": "10.77.0.0/16", "dnsServiceIp": "10.0.0.10"}, "serviceCidr", "10.77.0.0"},
+		"a range in a network": {map[string]string{
+			"podCidr": "10.77.0.0/16", "network": `{"addressSpace":"10.64.0.0/10","nodes":"10.64.0.0/20","endpoints":"10.65.0.0/24"}`,
+		}, "podCidr", "10.77.0.0"},
+		"names": {map[string]string{"clusterName": "marker" + strings.Repeat("c", 40), "resourceGroupName": strings.Repeat("g", 40)}, "clusterName", "marker"},
+		"a name in a map": {map[string]string{
+			"subnets": `{"marker":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`, "systemPool": `{"subnet":"x"}`,
+		}, "subnets", "marker"},
+		"a tag's name": {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, tt.change, tt.encrypted)
+			if err == nil || strings.Contains(err.Error(), tt.marker) {
+				t.Errorf("got error %v", err)
+			}
+		})
 	}
 }

@@ -3,6 +3,7 @@ package infra
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	network "github.com/pulumi/pulumi-azure-native-sdk/network/v2/v20240601"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
@@ -112,6 +113,13 @@ func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vn
 	return pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput), nil
 }
 
+// reservedByAzure are the ranges that no virtual network can have, besides those that AKS keeps:
+// https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq#what-address-ranges-can-i-use-in-my-virtual-networks
+var reservedByAzure = []netip.Prefix{
+	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
+}
+
 // validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
 func (n *NetworkConfig) validate(services, pods string) violations {
 	var v violations
@@ -138,6 +146,10 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 	}
 	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
 		v.check(false, "network.endpoints", n.Endpoints, "a range apart from nodes")
+	}
+	if space.IsValid() && (components.ReservedByAKS(space) || slices.ContainsFunc(reservedByAzure, space.Overlaps)) {
+		v.check(false, "network.addressSpace", n.AddressSpace,
+			"a range apart from those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, 192.0.2.0/24 and 224.0.0.0/4")
 	}
 	for _, inside := range []string{services, pods} {
 		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay

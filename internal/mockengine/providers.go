@@ -48,6 +48,10 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
 			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
 		})
+	case "azure-native:network/v20240601:PrivateZone":
+		return named("privateZoneName", "/providers/Microsoft.Network/privateDnsZones/", map[string]any{})
+	case "azure-native:operationalinsights/v20201001:Workspace":
+		return named("workspaceName", "/providers/Microsoft.OperationalInsights/workspaces/", map[string]any{})
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
 	case "azure-native:keyvault/v20241101:Secret", "azure-native_keyvault_v20260201:keyvault:Secret":

@@ -164,6 +164,9 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 		if err := c.checkLocks(kind); err != nil {
 			return err
 		}
+		if err := kind.checkTags(body); err != nil {
+			return err
+		}
 		answer, err = op.do(c)
 		return err
 	})

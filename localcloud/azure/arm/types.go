@@ -229,6 +229,9 @@ func (r *resourceType) operation(t target, method string) (operation, error) {
 		if r.put != nil && r.valid != nil && !r.valid.MatchString(t.name()) {
 			return op, badRequest("InvalidResourceName", "Resource name %s is invalid. The name has to be %s.", t.name(), r.rule)
 		}
+		if err := r.checkReserved(t.name()); err != nil {
+			return op, err
+		}
 	case method == http.MethodPatch:
 		op = operation{do: r.patch, permission: r.name + "/write", model: r.patchModel}
 	case method == http.MethodDelete:
