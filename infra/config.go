@@ -22,6 +22,8 @@ type Config struct {
 	Lock              bool              `pulumi:"lock"`
 	Protect           bool              `pulumi:"protect"`
 
+	ExistingResourceGroup bool `pulumi:"existingResourceGroup"`
+
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
 	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
 	VaultNamePrefix          string                          `pulumi:"vaultNamePrefix"`
@@ -67,7 +69,14 @@ type Config struct {
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
+	tags    map[string]string // the same
 }
+
+// The tags that every resource gets.
+const (
+	projectTag = "pulumi-project"
+	stackTag   = "pulumi-stack"
+)
 
 // LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error
 // is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
@@ -90,9 +99,9 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
-	tags := map[string]string{"pulumi-project": ctx.Project(), "pulumi-stack": ctx.Stack()}
-	maps.Copy(tags, cfg.Tags)
-	cfg.allTags = pulumi.ToStringMap(tags)
+	cfg.tags = map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
+	maps.Copy(cfg.tags, cfg.Tags)
+	cfg.allTags = pulumi.ToStringMap(cfg.tags)
 	for i := range cfg.Workloads {
 		cfg.Workloads[i].complete(cfg, i)
 	}
