@@ -23,6 +23,7 @@ type Config struct {
 	Protect           bool              `pulumi:"protect"`
 
 	ExistingResourceGroup bool `pulumi:"existingResourceGroup"`
+	DeployerRoles         bool `pulumi:"deployerRoles"`
 
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
 	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
@@ -119,6 +120,9 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 		Secrets:         cfg.Secrets,
 		Keys:            cfg.Keys,
 		Protect:         cfg.Protect,
+	}
+	if cfg.DeployerRoles {
+		args.Deployer = s.deployer()
 	}
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)

@@ -193,6 +193,13 @@ func (c client) principalType() string {
 	return "ServicePrincipal"
 }
 
+// deployer is whoever runs the program, as the vault takes him.
+func (s *Surroundings) deployer() *components.DeployerArgs {
+	return &components.DeployerArgs{
+		PrincipalID: pulumi.String(s.client.ObjectID), PrincipalType: components.PrincipalType(s.client.principalType()),
+	}
+}
+
 // clientConfig is known in every preview, and waits for no resource.
 func clientConfig(ctx *pulumi.Context) (client, error) {
 	// No dated package has getClientConfig, and the undated one would double the program's compile time.
