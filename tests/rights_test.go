@@ -76,6 +76,13 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 			there := c.resources(t)
 			p.pulumi(t, "preview", "--expect-no-changes")
 			p.pulumi(t, "preview", "--refresh")
+			workloads := config["keyvault-aks:workloads"]
+			p.configure(t, map[string]string{
+				"keyvault-aks:tags":      `{"team":"b"}`,
+				"keyvault-aks:workloads": strings.Replace(workloads, `"mount":`, `"labels":{"team":"b"},"mount":`, 1), // the first one's
+			})
+			p.pulumi(t, "preview")
+			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`, "keyvault-aks:workloads": workloads})
 			if _, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview"); err == nil {
 				t.Error("the principal that previews destroys the stack")
 			}
