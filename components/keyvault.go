@@ -93,9 +93,9 @@ type KeyVaultStackArgs struct {
 	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
 	// development. It also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
-	// Deployer is given the roles Key Vault Secrets Officer and Key Vault Crypto Officer on the vault, each if there are
-	// Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none, since a new
-	// vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
+	// Deployer is given the roles Key Vault Secrets Officer and Key Vault Crypto Officer on the vault, each if there
+	// are Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none,
+	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
 	// Secrets to create in the vault, names unique without regard to case. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`

@@ -47,8 +47,9 @@ var vaultZones = map[components.Cloud]string{
 }
 
 func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
-	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same. Its subnets are resources
-	// of their own: a network that says nothing about them is sent with those that are there, as they are.
+	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same. Its
+	// subnets are resources of their own: a network that says nothing about them is sent with those that are there,
+	// as they are.
 	vnet := &virtualNetwork{}
 	err := ctx.RegisterResource("azure-native:network/v20230601:VirtualNetwork", "network", pulumi.Map{
 		"resourceGroupName": group,
@@ -93,15 +94,17 @@ type virtualNetwork struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// subnetProperties are what others set on a subnet, by az or policy: the route table, the network security group and so on. Azure drops
-// what the next write of the subnet leaves out, so the program never writes a subnet that is there, unless its range is another.
+// subnetProperties are what others set on a subnet, by az or policy: the route table, the network security group and
+// so on. Azure drops what the next write of the subnet leaves out, so the program never writes a subnet that is
+// there, unless its range is another.
 var subnetProperties = []string{
 	"addressPrefixes", "applicationGatewayIPConfigurations", "defaultOutboundAccess", "delegations", "id", "ipAllocations", "name", "natGateway",
 	"networkSecurityGroup", "privateEndpointNetworkPolicies", "privateLinkServiceNetworkPolicies", "routeTable", "serviceEndpointPolicies",
 	"serviceEndpoints", "type",
 }
 
-// newSubnet registers a subnet. One that is there, since earlier versions made it inside of the network, is taken over as it is.
+// newSubnet registers a subnet. One that is there, since earlier versions made it inside of the network, is taken
+// over as it is.
 func (vnet *virtualNetwork) newSubnet(ctx *pulumi.Context, group pulumi.StringInput, name, prefix string, there pulumi.StringMapOutput,
 	more pulumi.Map, after ...pulumi.Resource) (pulumi.Resource, error) {
 	inputs := pulumi.Map{
@@ -126,8 +129,9 @@ func (vnet *virtualNetwork) newSubnet(ctx *pulumi.Context, group pulumi.StringIn
 	return &subnet, nil
 }
 
-// subnets are the ids of the network's subnets, by name: none where the network has just been made. It refuses another range than that of
-// a subnet that is there: Azure would not change it under what is in the subnet, and the write would drop what others have set.
+// subnets are the ids of the network's subnets, by name: none where the network has just been made. It refuses
+// another range than that of a subnet that is there: Azure would not change it under what is in the subnet, and the
+// write would drop what others have set.
 func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.StringMapOutput {
 	return pulumi.All(vnet.ID(), vnet.Name).ApplyT(func(all []any) (map[string]string, error) {
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)

@@ -34,7 +34,8 @@ type resourceGroup struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// NewSurroundings registers the resource group, or looks up the one that exists, and what else the configuration asks for.
+// NewSurroundings registers the resource group, or looks up the one that exists, and what else the configuration asks
+// for.
 func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	client, err := clientConfig(ctx)
 	if err != nil {
@@ -141,9 +142,9 @@ func hintAtExistingGroup(ctx *pulumi.Context, name string) (pulumi.ResourceOptio
 // needsClusterAdmin says whether nobody could manage what is in the stack's cluster without a role in Azure.
 func (cfg *Config) needsClusterAdmin() bool { return cfg.Entra != nil && cfg.ExistingClusterID == "" }
 
-// InCluster is the cluster as workloads take it: once whoever runs the program may manage Kubernetes objects in it. In a
-// group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in it, on
-// the cluster alone.
+// InCluster is the cluster as workloads take it: once whoever runs the program may manage Kubernetes objects in it.
+// In a group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in
+// it, on the cluster alone.
 func (s *Surroundings) InCluster(ctx *pulumi.Context, cfg *Config, aks *components.AksWithCsi) (components.Cluster, error) {
 	if !cfg.ExistingResourceGroup || !cfg.needsClusterAdmin() {
 		return aks.Cluster, nil
@@ -155,9 +156,9 @@ func (s *Surroundings) InCluster(ctx *pulumi.Context, cfg *Config, aks *componen
 	return aks.Cluster.After(admin), nil
 }
 
-// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the clusters at the scope, which take their users'
-// roles from Azure; others come in through the groups of administrators. The minutes that Azure needs to honour the role on a group are
-// those in which it makes the cluster.
+// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the clusters at the scope,
+// which take their users' roles from Azure; others come in through the groups of administrators. The minutes that
+// Azure needs to honour the role on a group are those in which it makes the cluster.
 func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringInput) (pulumi.Resource, error) {
 	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
 	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"

@@ -53,8 +53,8 @@ type Options struct {
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
 	// than the write.
 	FederatedWriteTime time.Duration
-	// Record is a folder that is given what Resource Manager is sent, without the values of secrets, and in asked.txt which actions it asks
-	// whose rights for. Default: none.
+	// Record is a folder that is given what Resource Manager is sent, without the values of secrets, and in asked.txt
+	// which actions it asks whose rights for. Default: none.
 	Record string
 	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
 	PoolTime time.Duration

@@ -12,8 +12,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// control answers at the local cloud's own host: for the plan of faults, and POST https://localcloud.internal/principals, which makes a
-// service principal with a secret and no rights, as `az ad sp create-for-rbac` does. Microsoft Graph, which that asks, is not here.
+// control answers at the local cloud's own host: for the plan of faults, and POST
+// https://localcloud.internal/principals, which makes a service principal with a secret and no rights, as `az ad sp
+// create-for-rbac` does. Microsoft Graph, which that asks, is not here.
 func (c *Cloud) control(failing *faults.Faults) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", failing.Control(c.honourAll))

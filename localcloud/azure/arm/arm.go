@@ -40,7 +40,8 @@ type Config struct {
 	PoolTime time.Duration
 	// Times is how long operations take beyond what they need.
 	Times Times
-	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default: nobody is.
+	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
+	// nobody is.
 	Asked func(objectID, action string)
 	// Faults says how long grants are not honoured, and which API versions are retired.
 	Faults *faults.Faults

@@ -25,8 +25,8 @@ type definitionProperties struct {
 // roleAction is an action of a role, or a pattern of some.
 var roleAction = regexp.MustCompile(`^(\*|[A-Za-z][A-Za-z0-9.]*|\*)(/[A-Za-z0-9.*_-]+)+$|^\*$`)
 
-// putDefinition makes a custom role (learn.microsoft.com/azure/role-based-access-control/custom-roles), for which one needs the right in
-// each scope that it may be assigned at.
+// putDefinition makes a custom role (learn.microsoft.com/azure/role-based-access-control/custom-roles), for which one
+// needs the right in each scope that it may be assigned at.
 func (c *call) putDefinition() (reply, error) {
 	var given definitionProperties
 	if err := decode(child(c.body, "properties"), &given); err != nil {
@@ -76,7 +76,8 @@ func (c *call) putDefinition() (reply, error) {
 	return reply{status: http.StatusCreated, body: c.definitionBody(role)}, authorization.PutRole(c.tx, role)
 }
 
-// checkAssignableScope refuses a scope that is not the subscription or one of its groups, and who may not define roles there.
+// checkAssignableScope refuses a scope that is not the subscription or one of its groups, and who may not define
+// roles there.
 func (c *call) checkAssignableScope(scope string) error {
 	t := parse(http.MethodGet, scope)
 	if !strings.EqualFold(t.kind, subscriptionsType) && !strings.EqualFold(t.kind, groupsType) {

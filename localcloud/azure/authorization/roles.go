@@ -2,7 +2,8 @@ package authorization
 
 import "strings"
 
-// Role is a built-in role, as Azure publishes it (learn.microsoft.com/azure/role-based-access-control/built-in-roles), or a custom one.
+// Role is a built-in role, as Azure publishes it
+// (learn.microsoft.com/azure/role-based-access-control/built-in-roles), or a custom one.
 type Role struct {
 	ID             string // the GUID, the same in every tenant
 	Name           string
