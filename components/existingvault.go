@@ -54,5 +54,5 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult) violations 
 // validateExistingVault refuses what an existing vault would silently not get.
 func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
 	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
-		"existingVaultId", "apiVersion", "protect", "secrets", "keys")
+		"existingVaultId", "apiVersion", "deployer", "protect", "secrets", "keys")
 }

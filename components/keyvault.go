@@ -32,7 +32,7 @@ const objectNameRule = "1-127 letters, digits and dashes"
 
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
-// With ExistingVaultID, only APIVersion, Secrets, Keys and Protect can be given beside it. Without it,
+// With ExistingVaultID, only APIVersion, Deployer, Secrets, Keys and Protect can be given beside it. Without it,
 // ResourceGroupName, TenantID and NamePrefix are required.
 type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created
@@ -97,6 +97,10 @@ type KeyVaultStackArgs struct {
 	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
 	// development. It also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
+	// Deployer is given the roles Key Vault Secrets Officer and Key Vault Crypto Officer on the vault, each if there
+	// are Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none,
+	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
+	Deployer *DeployerArgs `pulumi:"deployer,optional"`
 	// Secrets to create in the vault, names unique without regard to case. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
 	// Keys to create in the vault, names unique without regard to case. Defaults to none.
@@ -168,10 +172,15 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 	if err != nil {
 		return nil, err
 	}
+	admitted, err := c.admitDeployer(ctx, name, args, vault)
+	if err != nil {
+		return nil, err
+	}
 	contents, err := c.newObjects(ctx, name, args, vault)
 	if err != nil {
 		return nil, err
 	}
+	contents = append(admitted, contents...)
 	contents, err = c.newSurroundings(ctx, name, args, vault, contents)
 	if err != nil {
 		return nil, err
@@ -365,6 +374,7 @@ func (args *KeyVaultStackArgs) validate() violations {
 		v.validateExistingVault(args)
 	}
 	v.validateAzureVault(args)
+	v.validateDeployer(args)
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)
@@ -393,6 +403,9 @@ func (v *violations) validateVault(args *KeyVaultStackArgs) {
 
 // requiredForVault checks that no Input is missing which the vault cannot do without.
 func (v *violations) requiredForVault(args *KeyVaultStackArgs) {
+	if args.Deployer != nil {
+		v.required("deployer.principalId", args.Deployer.PrincipalID)
+	}
 	if args.ExistingVaultID != nil {
 		return
 	}

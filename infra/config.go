@@ -22,6 +22,9 @@ type Config struct {
 	Lock              bool              `pulumi:"lock"`
 	Protect           bool              `pulumi:"protect"`
 
+	ExistingResourceGroup bool `pulumi:"existingResourceGroup"`
+	DeployerRoles         bool `pulumi:"deployerRoles"`
+
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
 	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
 	VaultNamePrefix          string                          `pulumi:"vaultNamePrefix"`
@@ -67,6 +70,7 @@ type Config struct {
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
+	tags    map[string]string // the same
 }
 
 // Tags that every resource of the program gets.
@@ -98,9 +102,9 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
-	tags := map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
-	maps.Copy(tags, cfg.Tags)
-	cfg.allTags = pulumi.ToStringMap(tags)
+	cfg.tags = map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
+	maps.Copy(cfg.tags, cfg.Tags)
+	cfg.allTags = pulumi.ToStringMap(cfg.tags)
 	for i := range cfg.Workloads {
 		cfg.Workloads[i].complete(cfg, i)
 	}
@@ -118,6 +122,9 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 		Secrets:         cfg.Secrets,
 		Keys:            cfg.Keys,
 		Protect:         cfg.Protect,
+	}
+	if cfg.DeployerRoles {
+		args.Deployer = s.deployer()
 	}
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)

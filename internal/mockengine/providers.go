@@ -75,6 +75,11 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 	switch token {
 	case "azure-native:authorization:getClientConfig":
 		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID, "subscriptionId": path.Base(path.Dir(path.Dir(Group))), "objectId": "object-id"}), nil
+	case "azure-native:network/v20230601:getVirtualNetwork":
+		return resource.NewPropertyMapFromMap(map[string]any{"name": args["virtualNetworkName"].StringValue()}), nil
+	case "azure-native:resources/v20220901:getResourceGroup":
+		name := args["resourceGroupName"].StringValue()
+		return resource.NewPropertyMapFromMap(map[string]any{"id": path.Join(path.Dir(Group), name), "name": name}), nil
 	case "azure-native:managedidentity/v20230131:getUserAssignedIdentity":
 		group, name := args["resourceGroupName"].StringValue(), args["resourceName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{

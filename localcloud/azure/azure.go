@@ -53,7 +53,8 @@ type Options struct {
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
 	// than the write.
 	FederatedWriteTime time.Duration
-	// Record is a folder that is given what Resource Manager is sent, without the values of secrets. Default: none.
+	// Record is a folder that is given what Resource Manager is sent, without the values of secrets, and in asked.txt
+	// which actions it asks whose rights for. Default: none.
 	Record string
 	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
 	PoolTime time.Duration
@@ -99,9 +100,14 @@ func (c *Cloud) start(o Options) error {
 		return fmt.Errorf("making the subscription's owner: %w", err)
 	}
 	failing := faults.New(o.Faults)
+	var told func(objectID, action string)
+	if o.Record != "" {
+		told = asked(o.Record, o.Log)
+	}
 	c.manager, err = arm.New(arm.Config{
 		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID,
 		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime, Times: o.Times, Faults: failing,
+		Asked: told,
 	})
 	if err != nil {
 		return err
@@ -121,7 +127,7 @@ func (c *Cloud) start(o Options) error {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Admit(c.manager.Admit)
-	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control(c.honourAll)))
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing)))
 	return nil
 }
 

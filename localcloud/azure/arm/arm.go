@@ -40,6 +40,9 @@ type Config struct {
 	PoolTime time.Duration
 	// Times is how long operations take beyond what they need.
 	Times Times
+	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
+	// nobody is.
+	Asked func(objectID, action string)
 	// Faults says how long grants are not honoured, and which API versions are retired.
 	Faults *faults.Faults
 }
@@ -221,13 +224,21 @@ func (c *call) authorize(permission string) error {
 			scope = c.scope
 		}
 	}
-	allowed, err := authorization.Allowed(c.tx, c.principal.ObjectID, permission, scope, authorization.Control)
+	allowed, err := c.allowed(c.principal.ObjectID, permission, scope)
 	if err != nil || allowed {
 		return err
 	}
 	return refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to "+
 		"perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your "+
 		"credentials.", c.principal.ClientID, c.principal.ObjectID, permission, scope)
+}
+
+// allowed says whether somebody may do an action at a scope.
+func (c *call) allowed(objectID, action, scope string) (bool, error) {
+	if c.Asked != nil {
+		c.Asked(objectID, action)
+	}
+	return authorization.Allowed(c.tx, objectID, action, scope, authorization.Control)
 }
 
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.

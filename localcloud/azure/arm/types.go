@@ -165,7 +165,10 @@ var coreTypes = []resourceType{
 	},
 	{
 		name: roleDefinitionsType, versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...),
+		valid: guid, rule: "a GUID",
 		get: (*call).getDefinition, list: (*call).listDefinitions,
+		put: (*call).putDefinition, putModel: func() any { return new(armauthorization.RoleDefinition) },
+		delete: (*call).deleteDefinition,
 	},
 }
 
