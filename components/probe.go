@@ -24,8 +24,8 @@ const awaitMountSeconds = 15 * 60
 //
 // The probe mounts the class as long as it is there, and so keeps the mount's SyncSecrets for pods, charts and Ingresses
 // that do not mount it. Its pod starts again before them when what is mounted, or one of Versions, changes: what takes a
-// name from [SecretMount.SyncedSecrets] waits for it. While its pod is moved to another node, and nobody else mounts the
-// class, the Secrets may be gone for a moment: what runs goes on, and what starts waits.
+// name from [SecretMount.SyncedSecrets] waits for it. The Secrets belong to the Deployment's ReplicaSet, so they stay
+// while its pod is moved to another node.
 type ProbeArgs struct {
 	// Name of the Deployment, a DNS label. Defaults to keyvault-probe.
 	Name string `pulumi:"name,optional"`

@@ -14,7 +14,7 @@ import (
 )
 
 // A Deployment whose container has the files of a mount under /mnt/secrets, a variable from one of its Kubernetes
-// Secrets, and is rolled out again when what it mounts changes.
+// Secrets, may sign in with Azure's SDKs, and is rolled out again when what it mounts changes.
 func ExampleAdd() {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
@@ -47,7 +47,8 @@ func ExampleAdd() {
 				Selector: metav1.LabelSelectorArgs{MatchLabels: pulumi.StringMap{"app": pulumi.String("api")}},
 				Template: corev1.PodTemplateSpecArgs{
 					Metadata: metav1.ObjectMetaArgs{
-						Labels: pulumi.StringMap{"app": pulumi.String("api")}, Annotations: podmount.Annotations(mount),
+						Labels:      podmount.Labels(mount, pulumi.StringMap{"app": pulumi.String("api")}),
+						Annotations: podmount.Annotations(mount),
 					},
 					Spec: spec,
 				},
@@ -60,12 +61,14 @@ func ExampleAdd() {
 	}
 	for _, one := range e.Resources() {
 		if one.Type == "kubernetes:apps/v1:Deployment" {
+			fmt.Println(one.At(`spec.template.metadata.labels["azure.workload.identity/use"]`).StringValue())
 			fmt.Println(one.At("spec.template.spec.containers[0].volumeMounts[0].mountPath").StringValue())
 			fmt.Println(one.At("spec.template.spec.volumes[0].csi.driver").StringValue())
 			fmt.Println(one.At("spec.template.spec.serviceAccountName").StringValue())
 		}
 	}
 	// Output:
+	// true
 	// /mnt/secrets
 	// secrets-store.csi.k8s.io
 	// api
