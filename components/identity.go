@@ -72,7 +72,8 @@ type WorkloadIdentityArgs struct {
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
-	// and every service account has one for each issuer. A name is unique in its namespace.
+	// and every service account has one for each issuer. Those of accounts that get another name or namespace count until
+	// the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 

@@ -74,9 +74,11 @@ type SecretMountArgs struct {
 	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults to
 	// none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions
-	// of secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give
-	// versions, not values: whoever may see the pods sees a digest of them. Defaults to none.
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets that
+	// it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others' that it
+	// looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the right to read
+	// in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not values: whoever
+	// may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
@@ -118,7 +120,9 @@ type SecretMount struct {
 	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
 	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
 	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a new
-	// version in the vault.
+	// version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new one into
+	// the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from SyncedSecrets start
+	// after the driver was given the new values; without it, run it no sooner than the poll interval after the rotation.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
