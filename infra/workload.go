@@ -93,10 +93,14 @@ func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.String
 	args.SyncSecrets = w.SyncSecrets
 	args.CloudName = w.cfg.CloudName
 	if w.TestPod != nil {
-		args.TestPod = &components.TestPodArgs{Name: w.TestPod.Name, Image: cmp.Or(w.TestPod.Image, w.cfg.ProbeImage)}
+		pod := *w.TestPod
+		pod.Image = cmp.Or(pod.Image, w.cfg.ProbeImage)
+		args.TestPod = &pod
 	}
 	if w.Probe != nil {
-		args.Probe = &components.ProbeArgs{Name: w.Probe.Name, Image: cmp.Or(w.Probe.Image, w.cfg.ProbeImage)}
+		probe := *w.Probe
+		probe.Image = cmp.Or(probe.Image, w.cfg.ProbeImage)
+		args.Probe = &probe
 	}
 	mounted := pulumi.StringMap{}
 	for _, secret := range w.cfg.Secrets {
