@@ -48,7 +48,10 @@ type ObjectArgs struct {
 
 // othersRead says whether the file's mode lets a user read it that is not its owner, root, and not of its group.
 func (o ObjectArgs) othersRead() bool {
-	return !filePermission.MatchString(o.FilePermission) || strings.ContainsAny(o.FilePermission[len(o.FilePermission)-1:], "4567")
+	if !filePermission.MatchString(o.FilePermission) { // the default, or a violation of its own
+		return true
+	}
+	return strings.ContainsAny(o.FilePermission[len(o.FilePermission)-1:], "4567")
 }
 
 // FileName is the file's path relative to the mount; with a version history, the path of the newest version's file.

@@ -15,8 +15,7 @@ import (
 const (
 	credentialsMax    = 20
 	credentialNameMax = 120
-	// defaultTokenAudience is what the provider of the CSI driver, and the webhook of workload identity, have tokens issued
-	// for.
+	// defaultTokenAudience is what a token must be issued for, or the provider of the CSI driver does not take it.
 	defaultTokenAudience = "api://AzureADTokenExchange"
 )
 
@@ -135,6 +134,7 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget) ([][]pulumi.Resource, error) {
 	credentials := make([][]pulumi.Resource, len(args.ServiceAccounts))
 	var before []pulumi.Resource
+	audience := withDefault(args.Audience, defaultTokenAudience)
 	for _, issuer := range append([]IssuerArgs{{URL: args.IssuerURL}}, args.furtherIssuers()...) {
 		for i, account := range args.ServiceAccounts {
 			namespace := args.namespaceOf(account)
@@ -146,9 +146,9 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name, issuer.Name)),
 					Issuer:                                  issuer.URL,
 					Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", namespace, account.Name),
-					Audiences:                               pulumi.StringArray{pulumi.String(withDefault(args.Audience, defaultTokenAudience))},
-					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it: the engine
-					// deletes in order only what depends on each other directly, whatever stays in between.
+					Audiences:                               pulumi.ToStringArray([]string{audience}),
+					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it, since the
+					// engine would delete two at once that depend on each other only through one that stays.
 				}, pulumi.Parent(c), pulumi.DependsOn(before), alias)
 			if err != nil {
 				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)

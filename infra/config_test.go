@@ -212,8 +212,9 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 		{"a probe's name", object{"probe": object{"name": "A"}}, []string{"probe.name"}},
 		{"a pod's image", object{"testPod": object{"image": "a b"}}, []string{"testPod.image"}},
 		{"a probe's image", object{"probe": object{"image": "A"}}, []string{"probe.image"}},
-		{"a file that the test pod cannot read", object{"testPod": object{}, "mount": []any{object{"type": "secret", "name": "my-secret", "filePermission": "0400"}}},
-			[]string{"mount[0].filePermission"}},
+		{"a file that the test pod cannot read", object{
+			"testPod": object{}, "mount": []any{object{"type": "secret", "name": "my-secret", "filePermission": "0400"}},
+		}, []string{"mount[0].filePermission"}},
 		{"an audience", object{"audience": "a b"}, []string{"audience"}},
 		{"a mistyped key", object{"testpod": object{}}, []string{"testpod"}},
 		{"several", object{"name": "A", "access": "all", "mount": []any{object{"type": "cert", "name": "c", "alias": "/c"}}},

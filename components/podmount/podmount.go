@@ -74,8 +74,8 @@ var envName = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 
 // Env returns environment variables that take their values from a mount's Kubernetes Secrets, in the order of their
 // names. The mount must have a Probe, or the pod mount the volume too, or the Secrets may not be there; and a running
-// container keeps the values it started with, see [Annotations]. The error is a [components.ValidationError] if a variable's name or what it
-// refers to is wrong.
+// container keeps the values it started with, see [Annotations]. The error is a [components.ValidationError] if a
+// variable's name or what it refers to is wrong.
 func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray, error) {
 	var v violations
 	var env corev1.EnvVarArray
