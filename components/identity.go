@@ -33,6 +33,15 @@ type WorkloadIdentityArgs struct {
 	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those clusters.
 	// Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
+	// Audience is what the service accounts' tokens are issued for, 1-600 characters without spaces. Entra trusts no token
+	// for another audience. Defaults to api://AzureADTokenExchange in every cloud, since what mounts a vault takes no other
+	// token: the provider of the CSI driver looks for that audience whatever the cloud is, and its chart has the driver ask
+	// for it (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts, v1.8.2). What the add-on of AKS
+	// asks for in Azure China and Azure US Government is not documented; `kubectl get csidriver secrets-store.csi.k8s.io
+	// --output=yaml` shows it in tokenRequests. The names api://AzureADTokenExchangeChina and
+	// api://AzureADTokenExchangeUSGov, which Azure documents for those clouds, are for tokens of managed identities
+	// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
+	Audience string `pulumi:"audience,optional"`
 
 	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that
 	// Pulumi makes. A change replaces the identity. Not with ExistingIdentityID.
@@ -64,7 +73,8 @@ type WorkloadIdentityArgs struct {
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
-	// and every service account has one for each issuer. A name is unique in its namespace.
+	// and every service account has one for each issuer. Those of accounts that get another name or namespace count until
+	// the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
@@ -232,6 +242,9 @@ func (args *WorkloadIdentityArgs) validate() violations {
 		v.match(identityName, "identityName", args.IdentityName,
 			"3-128 letters, digits, dashes and underscores, a letter or digit first")
 		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
+	}
+	if args.Audience != "" {
+		v.match(tokenAudienceRule, "audience", args.Audience, "1-600 characters without spaces")
 	}
 	v.plainID("existingIdentityId", args.ExistingIdentityID, identityID, "the ARM id of a user-assigned identity")
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)

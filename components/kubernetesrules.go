@@ -27,6 +27,29 @@ func (v *violations) dnsSubdomain(path, given string) {
 		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
 }
 
+// image is the grammar of references to images, [registry/]name[:tag][@digest], as github.com/distribution/reference
+// documents it and containerd reads it. A name of 64 hexadecimal digits would be an id.
+var (
+	image = regexp.MustCompile(`^((?:` +
+		`(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?` +
+		`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)` +
+		`(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}))?$`)
+	imageID = regexp.MustCompile(`^[a-f0-9]{64}$`)
+)
+
+const maxImageName = 255
+
+// image checks an image that is given.
+func (v *violations) image(path, given string) {
+	if given == "" {
+		return
+	}
+	match := image.FindStringSubmatch(given)
+	v.check(match != nil && len(match[1]) <= maxImageName && !imageID.MatchString(given), path, given,
+		"an image, such as registry.example/team/busybox:1.35.0, with a name of at most 255 characters in lower case, "+
+			"an optional tag and an optional digest")
+}
+
 // labelPart is a label's value, or its key after the prefix; annotations have the same keys:
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 var labelPart = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
@@ -144,15 +167,6 @@ func (v *violations) validateAccountAnnotations(at string, annotations map[strin
 	if seconds, err := strconv.Atoi(text); given {
 		v.check(err == nil && seconds >= 3600 && seconds <= 86400, at+"."+expirationAnnotation, text, "3600-86400 seconds")
 	}
-}
-
-// imageReference is a container image's: https://github.com/distribution/reference/blob/main/reference.go
-var imageReference = regexp.MustCompile(`^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]+)?/)?` +
-	`[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*` +
-	`(?::[0-9A-Za-z_][0-9A-Za-z_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$`)
-
-func (v *violations) image(path, given string) {
-	v.match(imageReference, path, given, "an image such as busybox:1.35.0 or registry.example.com/team/busybox:1.35.0")
 }
 
 // deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The

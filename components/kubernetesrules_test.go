@@ -1,6 +1,7 @@
 package components_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -72,21 +73,58 @@ func TestServiceAccountOfAMount_IsAName(t *testing.T) {
 	wantViolations(t, args.Validate(), "serviceAccountName")
 }
 
-func TestImages_AreReferences(t *testing.T) {
-	for image, ok := range map[string]bool{
-		"busybox": true, "busybox:1.35.0": true, "registry.example.com:5000/team/busybox:1.35.0@sha256:" + sha256: true,
-		"localhost/a__b": true,
-		"Busybox":        false, "busy box": false, "busybox:": false, "busybox:1.35.0 ": false, "https://example.com/busybox": false,
-		"busybox@sha256:12": false, "example.com/": false,
+// TestImages_AreThoseThatContainerdTakes has references that the grammar of github.com/distribution/reference allows,
+// and some that it does not.
+func TestImages_AreThoseThatContainerdTakes(t *testing.T) {
+	digest := strings.Repeat("0a", 32)
+	for image, valid := range map[string]bool{
+		"":                                  true, // the default
+		"busybox":                           true,
+		"busybox:1.35.0":                    true,
+		"library/busybox":                   true,
+		"a__b/c.d/e---f:_x.Y-1":             true,
+		"localhost:5000/a":                  true,
+		"Registry.example/a/b":              true,
+		"10.0.0.1:5000/a:1":                 true,
+		"[2001:db8::1]:5000/a":              true,
+		"r.azurecr.io/a@sha256:" + digest:   true,
+		"r.azurecr.io/a:1@sha256:" + digest: true,
+		"a@sha512:" + digest + digest:       true,
+		"a:" + strings.Repeat("t", 128):     true,
+		strings.Repeat("a", 127) + "/" + strings.Repeat("b", 127): true,
+
+		" busybox":                            false,
+		"busybox ":                            false,
+		"busybox latest":                      false,
+		"Busybox":                             false,
+		"library/BusyBox":                     false,
+		"busybox:":                            false,
+		":1":                                  false,
+		"a//b":                                false,
+		"/a":                                  false,
+		"a/":                                  false,
+		"a_-b":                                false,
+		"a..b":                                false,
+		"-a":                                  false,
+		"-r.example/a":                        false,
+		"a:-1":                                false,
+		"a:1:2":                               false,
+		"r.example:port/a":                    false,
+		"https://r.example/a":                 false,
+		"a@sha256:" + digest[1:]:              false,
+		"a@sha256:" + strings.ToUpper(digest): false,
+		"a@md5:" + digest[:32]:                false,
+		"a@":                                  false,
+		digest:                                false, // an id
+		"a:" + strings.Repeat("t", 129):       false,
+		strings.Repeat("a", 128) + "/" + strings.Repeat("b", 127): false,
 	} {
 		args := mountArgs()
-		args.TestPod, args.Probe = &components.TestPodArgs{Image: image}, &components.ProbeArgs{Image: image}
-		if ok {
-			wantViolations(t, args.Validate())
-		} else {
-			wantViolations(t, args.Validate(), "testPod.image", "probe.image")
+		args.TestPod.Image, args.Probe = image, &components.ProbeArgs{Image: image}
+		if err := args.Validate(); (err == nil) != valid {
+			t.Errorf("%q: got error %v, want it valid: %t", image, err, valid)
+		} else if !valid {
+			wantViolations(t, err, "testPod.image", "probe.image")
 		}
 	}
 }
-
-const sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"

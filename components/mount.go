@@ -71,15 +71,18 @@ type SecretMountArgs struct {
 	// of the workload's own with many objects, since a subscription has at most 4000 role assignments. Defaults to object.
 	Access Access `pulumi:"access,optional"`
 	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files:
-	// environment variables and an Ingress. Defaults to none.
+	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults to
+	// none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions
-	// of secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give
-	// versions, not values: whoever may see the pods sees a digest of them. Defaults to none.
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets that
+	// it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others' that it
+	// looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the right to read
+	// in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not values: whoever
+	// may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
-	// Probe adds a Deployment that is ready while the files are there. Defaults to none.
+	// Probe adds a Deployment that is ready while the files are there, and keeps SyncSecrets there. Defaults to none.
 	Probe *ProbeArgs `pulumi:"probe,optional"`
 }
 
@@ -102,8 +105,8 @@ type SecretMount struct {
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
 	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the
-	// roles exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the
-	// volume, too.
+	// roles exist, and the Probe is ready if there is one. The Secrets themselves exist while a pod mounts the class: a pod,
+	// a chart or an Ingress that uses one needs the Probe, or must mount the volume, too.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
 	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses
 	// it is created after the roles and the class, and deleted before them. Its service account must be one that may act
@@ -117,7 +120,9 @@ type SecretMount struct {
 	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
 	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
 	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a new
-	// version in the vault.
+	// version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new one into
+	// the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from SyncedSecrets start
+	// after the driver was given the new values; without it, run it no sooner than the poll interval after the rotation.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
@@ -167,9 +172,11 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 		}
 	}
 	if args.Probe != nil {
-		if err := c.newProbe(ctx, name, args); err != nil {
+		probe, err := c.newProbe(ctx, name, args)
+		if err != nil {
 			return nil, fmt.Errorf("creating the probe: %w", err)
 		}
+		c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), c.SyncedSecrets, probe).(pulumi.StringArrayOutput)
 	}
 	outputs := pulumi.Map{
 		"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets,
@@ -302,6 +309,10 @@ func (args *SecretMountArgs) validate() violations {
 	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
+		for i, o := range args.Objects {
+			v.check(o.othersRead(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
+				"a last digit from 4 to 7, which lets the test pod read the file: it does not run as root, who owns it")
+		}
 	}
 	if args.Probe != nil {
 		v.validateProbe("probe", *args.Probe)

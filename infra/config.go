@@ -65,8 +65,9 @@ type Config struct {
 	DiskEncryptionSetID  string                          `pulumi:"diskEncryptionSetId"`
 	RotationPollInterval string                          `pulumi:"rotationPollInterval"`
 
-	CloudName components.Cloud `pulumi:"cloudName"`
-	Workloads []Workload       `pulumi:"workloads"`
+	CloudName  components.Cloud `pulumi:"cloudName"`
+	ProbeImage string           `pulumi:"probeImage"`
+	Workloads  []Workload       `pulumi:"workloads"`
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap

@@ -162,6 +162,7 @@ func TestConfigurationRules(t *testing.T) {
 		{"a range", "apiServer", `{"authorizedIpRanges":["203.0.113.7/24"]}`, "apiServer.authorizedIpRanges[0]"},
 		{"a range as number", "apiServer", `{"authorizedIpRanges":[7]}`, "apiServer.authorizedIpRanges[0]"},
 		{"an endpoint in no subnet", "vaultPrivateEndpoint", `{}`, "vaultPrivateEndpoint.subnetId"},
+		{"an image", "probeImage", "registry.example/Busybox", "probeImage"},
 		{"workloads that are no list", "workloads", `{}`, "workloads"},
 		{"a key of before the list", "testPod", `true`, "testPod"},
 		{"an unknown key", "nodecount", "3", "nodecount"},
@@ -281,6 +282,12 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 			[]string{"syncSecrets[0].data[0].file"}},
 		{"a pod's name", object{"testPod": object{"name": "A"}}, []string{"testPod.name"}},
 		{"a probe's name", object{"probe": object{"name": "A"}}, []string{"probe.name"}},
+		{"a pod's image", object{"testPod": object{"image": "a b"}}, []string{"testPod.image"}},
+		{"a probe's image", object{"probe": object{"image": "A"}}, []string{"probe.image"}},
+		{"a file that the test pod cannot read", object{
+			"testPod": object{}, "mount": []any{object{"type": "secret", "name": "my-secret", "filePermission": "0400"}},
+		}, []string{"mount[0].filePermission"}},
+		{"an audience", object{"audience": "a b"}, []string{"audience"}},
 		{"a mistyped key", object{"testpod": object{}}, []string{"testpod"}},
 		{"several", object{"name": "A", "access": "all", "mount": []any{object{"type": "cert", "name": "c", "alias": "/c"}}},
 			[]string{"name", "mount[0].alias", "access"}},
@@ -315,6 +322,58 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
+	}
+}
+
+// Names that are parts of each other's would be the same in Pulumi.
+func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+	for _, pair := range [][2]map[string]any{
+		{workload("a", map[string]any{"namespace": "namespace-x"}), workload("a-namespace", map[string]any{"namespace": "x"})},
+		{workload("a-namespace", map[string]any{"namespace": "x"}), workload("a", map[string]any{"namespace": "namespace-x"})},
+		{
+			workload("a", map[string]any{"namespace": "namespace-x"}),
+			workload("b", map[string]any{"namespace": "x", "formerName": "a-namespace"}),
+		},
+	} {
+		_, err := load(t, list(t, pair[0], pair[1]))
+		if got := paths(t, err); !slices.Equal(got, []string{"workloads[1].name"}) && !slices.Equal(got, []string{"workloads[1].formerName"}) {
+			t.Errorf("violations at %v: %v", got, err)
+		}
+	}
+	if _, err := load(t, list(t, workload("a", nil), workload("a-namespace", nil), workload("a-mount", nil))); err != nil {
+		t.Error(err)
+	}
+}
+
+// One image is for all test pods and probes of the stack that name none.
+func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
+	config := list(t, workload("first", map[string]any{"testPod": map[string]any{}, "probe": map[string]any{}}),
+		workload("second", map[string]any{"testPod": map[string]any{"image": "own:1"}}))
+	config["probeImage"] = "registry.example/busybox:1"
+	cfg, err := load(t, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var images []string
+	for _, w := range cfg.Workloads {
+		mount := w.Mount(components.SecretMountArgs{}, pulumi.StringMap{}.ToStringMapOutput())
+		images = append(images, mount.TestPod.Image)
+		if mount.Probe != nil {
+			images = append(images, mount.Probe.Image)
+		}
+	}
+	if want := []string{"registry.example/busybox:1", "registry.example/busybox:1", "own:1"}; !slices.Equal(images, want) {
+		t.Errorf("the images are %q, want %q", images, want)
+	}
+}
+
+func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
+	cfg, err := load(t, list(t, workload("first", map[string]any{"audience": "api://other"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Workloads[0].Identity(&infra.Surroundings{}, components.WorkloadIdentityArgs{}).Audience; got != "api://other" {
+		t.Errorf("the audience is %q", got)
 	}
 }
 

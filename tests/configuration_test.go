@@ -28,7 +28,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	base := []string{"--node=stand-in"}
 	for _, one := range []string{
 		`tags={team: payments}`, `vaultSku=premium`,
-		`cloudName=AzurePublicCloud`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, probe: {}, testPod: {name: looker}}`),
+		`cloudName=AzurePublicCloud`, `probeImage=docker.io/library/busybox:1.35.0`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, audience: "api://AzureADTokenExchange", probe: {}, testPod: {name: looker}}`),
 		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
 		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
