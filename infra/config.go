@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -111,8 +112,14 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 		Keys:            cfg.Keys,
 		Protect:         cfg.Protect,
 	}
+	args.ExpectedObjects = cfg.madeByOthers()
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
+		// Where no workload has a role, it may be a vault to which roles mean nothing.
+		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, func(w Workload) bool { return w.Access != components.AccessNone })
+		if cfg.vaultElsewhere(s.SubscriptionID) {
+			args.TenantID = s.TenantID
+		}
 		return args
 	}
 	args.ResourceGroupName = s.ResourceGroupName

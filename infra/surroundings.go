@@ -13,6 +13,8 @@ import (
 type Surroundings struct {
 	// TenantID is the Entra tenant of whoever runs the program.
 	TenantID pulumi.StringInput
+	// SubscriptionID is the subscription that everything of the stack is in.
+	SubscriptionID string
 	// ResourceGroupName is the group that holds everything of the stack.
 	ResourceGroupName pulumi.StringInput
 	// Network is the stack's virtual network; nil without one.
@@ -34,6 +36,9 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.validateIn(client.SubscriptionID); err != nil {
+		return nil, fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), err)
+	}
 	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
 	group := &resourceGroup{}
 	err = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
@@ -44,7 +49,7 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating the resource group: %w", err)
 	}
-	s := &Surroundings{TenantID: pulumi.String(client.TenantID), ResourceGroupName: group.Name}
+	s := &Surroundings{TenantID: pulumi.String(client.TenantID), SubscriptionID: client.SubscriptionID, ResourceGroupName: group.Name}
 	if cfg.Entra != nil && cfg.ExistingClusterID == "" {
 		if s.ResourceGroupName, err = newClusterAdmin(ctx, group, client); err != nil {
 			return nil, err
