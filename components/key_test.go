@@ -209,7 +209,7 @@ func TestKeyThatCannotBeLookedUpFails(t *testing.T) {
 	if err := e.Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
 		return err
-	}); err == nil || !strings.Contains(err.Error(), "key rsa") {
+	}); err == nil || !strings.Contains(err.Error(), "looking for the key") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -279,4 +279,19 @@ func TestKeysOfAnExistingVaultMayNeedAnHSM(t *testing.T) {
 	args.Keys = []components.KeyArgs{{Name: "hsm", Type: "EC-HSM"}}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-key-hsm"), map[string]any{"properties.kty": "EC-HSM", "vaultName": "theirs"})
+}
+
+func TestNotThereIsWhatAzureSays(t *testing.T) {
+	for text, want := range map[string]bool{
+		`request failed /subscriptions/s/k: status 404, code "ResourceNotFound": gone`: true,
+		`Status=404 Code="KeyNotFound" Message="gone"`:                                 true,
+		"RESPONSE 404: 404 Not Found\nERROR CODE: ParentResourceNotFound":              true,
+		"RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed":                 false,
+		`vaults/kv-404/keys/404: status 403, code "AuthorizationFailed": NotFound`:     false,
+		"dial tcp: lookup management.azure.com: no such host":                          false,
+	} {
+		if got := components.NotThere(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
 }

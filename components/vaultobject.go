@@ -13,8 +13,8 @@ import (
 )
 
 // notThere is how Azure Resource Manager says that it does not have what was asked for: the object, its vault, or the group. The
-// providers put its answer into words of their own.
-var notThere = regexp.MustCompile(`(?i)\b404\b|NotFound`)
+// providers put its answer into words of their own. A name that is in the words may hold a number as well.
+var notThere = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*404\b|code[ =:]*"?[a-z]*NotFound`)
 
 // vaultObject is a secret or a key that the vault may have already.
 type vaultObject struct {

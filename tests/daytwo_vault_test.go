@@ -158,13 +158,16 @@ func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
 	const keys, key = `[{"name": "stays"}, {"name": "signing", "type": "EC"%s}]`, `[{"name": "stays"}]`
 	for _, existing := range []string{"", c.outputs(t).VaultID} {
 		t.Run(fmt.Sprintf("existing vault %t", existing != ""), func(t *testing.T) {
-			v := newVaults(t, c, map[string]string{"existingVaultId": existing})
+			version := "2024-11-01"
+			if existing != "" {
+				version = "2026-02-01"
+			}
+			v := newVaults(t, c, map[string]string{"existingVaultId": existing, "apiVersion": version})
 			v.is(t, fmt.Sprintf(both, "t1", ""), fmt.Sprintf(keys, ""))
 			v.up(t)
 			id, secrets, _ := v.vault(t)
 			v.is(t, one, key)
-			out := v.pulumi(t, "up", "--yes", "--skip-preview")
-			t.Log(out)
+			v.up(t) // which says of both that they are retained
 			for _, gone := range []string{"/secrets/token", "/keys/signing"} {
 				c.arm(t, http.MethodGet, id+gone, "2024-11-01", "")
 			}
@@ -201,4 +204,96 @@ func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSecret_MadeOnceIsOthersToWrite has somebody rotate a secret that the program made once, and then changes all that the program
+// says of it.
+func TestSecret_MadeOnceIsOthersToWrite(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	polling := []string{"--config", "rotationPollInterval=2s"}
+	secret := func(more string) []string {
+		return append(polling, "--config", "secrets=[{name: my-secret, once: true, "+more+"}]")
+	}
+	c.up(t, secret("generate: {}")...)
+	outputs := c.outputs(t)
+	grant(t, c, outputs.VaultID, secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs.VaultURI)
+	const theirs = "theirs-and-not-Pulumi's"
+	if _, err := secrets.SetSecret(t.Context(), "my-secret", azsecrets.SetSecretParameters{
+		Value: to.Ptr(theirs), ContentType: to.Ptr("theirs"), Tags: map[string]*string{"rotated": to.Ptr("yes")},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	version := latest(t, secrets, "my-secret")
+	for _, change := range []string{
+		"generate: {}, tags: {team: a}",
+		"generate: {length: 40}, contentType: text/plain, expires: P90D, enabled: true",
+		"value: given",
+	} {
+		c.up(t, secret(change)...)
+		c.pulumi(t, "up", "--yes", "--skip-preview", "--refresh")
+		c.pulumi(t, "preview", "--expect-no-changes")
+		if now := latest(t, secrets, "my-secret"); now != version || getSecret(t, secrets, "my-secret") != theirs {
+			t.Fatalf("with %s, the secret has another version", change)
+		}
+		eventually(t, "the pod has the others' value", func() bool { return readInPod(t, c, outputs) == theirs })
+	}
+}
+
+// TestVault_OfAnotherSubscription mounts from a vault of a hub, which is in another subscription of the deployer's and takes roles, or
+// has access policies.
+func TestVault_OfAnotherSubscription(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	outputs := c.outputs(t)
+	const hub = "/subscriptions/1c0d5b6a-0000-4000-8000-00000000d4e5/resourceGroups/hub"
+	const vault = hub + "/providers/Microsoft.KeyVault/vaults/kv-hub-daytwo"
+	c.arm(t, http.MethodPut, hub, "2022-09-01", `{"location": "eastus"}`)
+	c.arm(t, http.MethodPut, vault, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q,
+		"sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}`, c.running(t).Credentials.TenantID))
+	c.arm(t, http.MethodPut, vault+"/secrets/second", "2024-11-01", `{"properties": {"value": "the hub's"}}`)
+	c.arm(t, http.MethodPut, vault+"/keys/second", "2024-11-01", `{"properties": {"kty": "EC"}}`)
+	const mounted = `"mount":[{"type":"secret","name":"second"},{"type":"key","name":"second","alias":"key"}],"testPod":{"name":"second"}`
+	p := newProgram(t, c, ".", map[string]string{
+		"resourceGroupName": "second", "existingVaultId": vault, "existingClusterId": outputs.ClusterID, "secrets": `[{"name":"more","generate":{}}]`,
+		"workloads": secondWorkload(mounted),
+	})
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "secrets: given 1") {
+		t.Errorf("secrets in a vault of another subscription: %v", err)
+	}
+	p.configure(t, map[string]string{"secrets": "[]"})
+	if said := p.pulumi(t, "preview"); !strings.Contains(said, "az keyvault secret set --vault-name kv-hub-daytwo --name second") {
+		t.Errorf("the preview does not say what others put into the vault:\n%s", said)
+	}
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
+	if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
+		t.Errorf("the pod is %s", phase)
+	}
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	c.arm(t, http.MethodGet, vault+"/secrets/second", "2024-11-01", "")
+
+	// In the vault of the first stack, which can be looked up, what is not there is an error that names it all.
+	p.configure(t, map[string]string{"existingVaultId": outputs.VaultID})
+	_, err := p.tryPulumi(t, "preview")
+	if err == nil || !strings.Contains(err.Error(), "secret second, which") || !strings.Contains(err.Error(), "key second, which") {
+		t.Errorf("what is missing is not named: %v", err)
+	}
+	// A vault with access policies is for those who need no role.
+	policies := strings.Replace(outputs.VaultID, outputs.VaultName, "kv-policies-daytwo", 1)
+	c.arm(t, http.MethodPut, policies, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q,
+		"sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": false, "accessPolicies": []}}`, c.running(t).Credentials.TenantID))
+	const own = `[{"name":"second","generate":{}}]`
+	p.configure(t, map[string]string{"existingVaultId": policies, "secrets": own, "keys": `[{"name":"second"}]`})
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "access policies") {
+		t.Errorf("a vault with access policies: %v", err)
+	}
+	p.configure(t, map[string]string{"workloads": secondWorkload(strings.TrimSuffix(mounted, `,"testPod":{"name":"second"}`) + `,"access":"none"`)})
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
 }
