@@ -9,7 +9,9 @@ import (
 )
 
 // findVault looks up a vault that exists, unless its tenant is given.
-func (c *KeyVaultStack) findVault(ctx *pulumi.Context, args *KeyVaultStackArgs, objectOptions []pulumi.ResourceOption) *vaultRef {
+func (c *KeyVaultStack) findVault(
+	ctx *pulumi.Context, args *KeyVaultStackArgs, objectOptions []pulumi.ResourceOption,
+) *vaultRef {
 	id := args.ExistingVaultID
 	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
 		match := vaultID.FindStringSubmatch(id)
@@ -54,7 +56,8 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolici
 	}
 	if !allowPolicies && !isTrue(found.Properties.EnableRbacAuthorization) {
 		v.state("existingVaultId", "a vault with access policies", "one that authorizes by roles, as after: "+
-			"az keyvault update --enable-rbac-authorization true --name "+found.Name+"; or access none in every mount (allowAccessPolicies)")
+			"az keyvault update --enable-rbac-authorization true --name "+found.Name+
+			"; or access none in every mount (allowAccessPolicies)")
 	}
 	return v
 }

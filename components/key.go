@@ -73,9 +73,11 @@ type KeyRotationArgs struct {
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }
 
-// newKey registers a key. One that is in the vault already stays what it is, also where a refresh has found what others set on
-// it: azure-native would replace it under a name that is taken.
-func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs, path string) (*keyvault.Key, error) {
+// newKey registers a key. One that is in the vault already stays what it is, also where a refresh has found what others
+// set on it: azure-native would replace it under a name that is taken.
+func (c *KeyVaultStack) newKey(
+	ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs, path string,
+) (*keyvault.Key, error) {
 	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c)
 	if err != nil {
 		return nil, err
@@ -96,22 +98,25 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 		}
 	}
 	there := c.ask(vault, func(group, vaultName string, all []any) (string, error) {
-		found, err := c.api.lookUpKey(ctx, &keyvault.LookupKeyArgs{ResourceGroupName: group, VaultName: vaultName, KeyName: k.Name}, pulumi.Parent(c))
+		asked := &keyvault.LookupKeyArgs{ResourceGroupName: group, VaultName: vaultName, KeyName: k.Name}
+		found, err := c.api.lookUpKey(ctx, asked, pulumi.Parent(c))
 		if err != nil {
 			return "", fmt.Errorf("looking for the key %s: %w", k.Name, err)
 		}
 		notBefore, _ := all[0].(*int)
 		expires, _ := all[1].(*int)
 		if err := k.differences(path, notBefore, expires, found).err(); err != nil {
-			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put back what differs, give the "+
-				"key another name, or have it changed in the vault (az keyvault key set-attributes, az keyvault key rotation-policy update): %w", k.Name, err)
+			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put back what "+
+				"differs, give the key another name, or have it changed in the vault (az keyvault key set-attributes, az keyvault key "+
+				"rotation-policy update): %w", k.Name, err)
 		}
 		return found.Id, nil
 	}, orNothing(dates.notBefore), orNothing(dates.expires))
 	// Azure refuses an update of a key, or does nothing
 	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change of one that is not
 	// there any more may look like an update.
-	options := append(slices.Clone(vault.objectOptions), pulumi.ReplaceOnChanges([]string{"properties", "tags"}), there.kept)
+	replaced := pulumi.ReplaceOnChanges([]string{"properties", "tags"})
+	options := append(slices.Clone(vault.objectOptions), replaced, there.kept)
 	if k.Adopt {
 		options = append(options, pulumi.Import(there.id))
 	}
@@ -124,7 +129,8 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 	}, options...)
 }
 
-// differences are the arguments that say something else than the key in the vault. What they leave out is others' to decide.
+// differences are the arguments that say something else than the key in the vault. What they leave out is others' to
+// decide.
 func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvault.LookupKeyResult) violations {
 	var v violations
 	differs := func(at, given, is string) {
@@ -139,10 +145,11 @@ func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvau
 	if found.Kty != nil {
 		text("type", string(kty), found.Kty, strings.EqualFold)
 	}
-	if size := withDefault(k.Size, 2048); (kty == KeyRSA || kty == KeyRSAHSM) && found.KeySize != nil && *found.KeySize != size {
+	rsa, size := kty == KeyRSA || kty == KeyRSAHSM, withDefault(k.Size, 2048)
+	if rsa && found.KeySize != nil && *found.KeySize != size {
 		differs("size", fmt.Sprint(size), fmt.Sprint(*found.KeySize))
 	}
-	if (kty == KeyEC || kty == KeyECHSM) && found.CurveName != nil {
+	if !rsa && found.CurveName != nil {
 		text("curve", string(withDefault(k.Curve, CurveP256)), found.CurveName, strings.EqualFold)
 	}
 	sorted := func(list []string) string { return strings.Join(slices.Sorted(slices.Values(list)), ", ") }
@@ -157,7 +164,8 @@ func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvau
 		}
 	}
 	policy := found.RotationPolicy
-	if a := found.Attributes; a != nil && k.Rotation == nil && trigger(policy, keyvault.KeyRotationPolicyActionTypeRotate) == nil {
+	rotated := k.Rotation != nil || trigger(policy, keyvault.KeyRotationPolicyActionTypeRotate) != nil
+	if a := found.Attributes; a != nil && !rotated {
 		date := func(at string, given *int, is *float64) {
 			switch {
 			case given == nil || is != nil && int(*is) == *given:
@@ -194,7 +202,9 @@ func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvau
 }
 
 // trigger is when a rotation policy does something; nil if it does not.
-func trigger(policy *keyvault.RotationPolicyResponse, action keyvault.KeyRotationPolicyActionType) *keyvault.TriggerResponse {
+func trigger(
+	policy *keyvault.RotationPolicyResponse, action keyvault.KeyRotationPolicyActionType,
+) *keyvault.TriggerResponse {
 	if policy == nil {
 		return nil
 	}

@@ -118,7 +118,9 @@ func (a vaultAPI) lookUp(ctx *pulumi.Context, args *keyvault.LookupVaultArgs, op
 }
 
 // lookUpSecret asks for a secret that is known by name. Its value is not in the answer.
-func (a vaultAPI) lookUpSecret(ctx *pulumi.Context, args *keyvault.LookupSecretArgs, opts ...pulumi.InvokeOption) (*keyvault.LookupSecretResult, error) {
+func (a vaultAPI) lookUpSecret(
+	ctx *pulumi.Context, args *keyvault.LookupSecretArgs, opts ...pulumi.InvokeOption,
+) (*keyvault.LookupSecretResult, error) {
 	if a.packageRef == "" {
 		return keyvault.LookupSecret(ctx, args, opts...)
 	}
@@ -127,7 +129,9 @@ func (a vaultAPI) lookUpSecret(ctx *pulumi.Context, args *keyvault.LookupSecretA
 }
 
 // lookUpKey asks for a key that is known by name.
-func (a vaultAPI) lookUpKey(ctx *pulumi.Context, args *keyvault.LookupKeyArgs, opts ...pulumi.InvokeOption) (*keyvault.LookupKeyResult, error) {
+func (a vaultAPI) lookUpKey(
+	ctx *pulumi.Context, args *keyvault.LookupKeyArgs, opts ...pulumi.InvokeOption,
+) (*keyvault.LookupKeyResult, error) {
 	if a.packageRef == "" {
 		return keyvault.LookupKey(ctx, args, opts...)
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// notThere is how Azure Resource Manager says that it does not have what was asked for: the object, its vault, or the group. The
-// providers put its answer into words of their own. A name that is in the words may hold a number as well.
+// notThere is how Azure Resource Manager says that it does not have what was asked for: the object, its vault, or the
+// group. The providers put its answer into words of their own. A name that is in the words may hold a number as well.
 var notThere = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*404\b|code[ =:]*"?[a-z]*NotFound`)
 
 // vaultObject is a secret or a key that the vault may have already.
@@ -22,14 +22,17 @@ type vaultObject struct {
 	vaultName pulumi.StringOutput
 	// id of the object as Azure spells it; empty for one that is not there.
 	id pulumi.IDOutput
-	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of it. One that is
-	// not there, such as in a vault that is replaced, is made as the program says.
+	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of it. One
+	// that is not there, such as in a vault that is replaced, is made as the program says. A plain IgnoreChanges would make
+	// it there as the state says.
 	kept pulumi.ResourceOption
 }
 
-// ask has Azure asked for an object once the vault and the other values are known. look gets the vault's group and name and the
-// values, and returns the object's id, and an error that [notThere] matches where it is not there.
-func (c *KeyVaultStack) ask(vault *vaultRef, look func(group, name string, values []any) (id string, err error), values ...any) vaultObject {
+// ask has Azure asked for an object once the vault and the other values are known. look gets the vault's group and name
+// and the values, and returns the object's id, and an error that [notThere] matches where it is not there.
+func (c *KeyVaultStack) ask(
+	vault *vaultRef, look func(group, name string, values []any) (id string, err error), values ...any,
+) vaultObject {
 	var there atomic.Bool
 	asked := pulumi.All(append([]any{vault.id, vault.name}, values...)...).ApplyT(func(all []any) ([]string, error) {
 		id, vaultName := all[0].(string), all[1].(string)
@@ -49,6 +52,7 @@ func (c *KeyVaultStack) ask(vault *vaultRef, look func(group, name string, value
 		if !there.Load() { // the inputs are known by now, and Azure was asked before
 			return nil
 		}
+		// The SDK loses DeletedWith here, which does nothing for what is retained.
 		opts := args.Opts
 		opts.IgnoreChanges = append(opts.IgnoreChanges, "properties", "tags")
 		return &pulumi.ResourceTransformResult{Props: args.Props, Opts: opts}
@@ -74,7 +78,8 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 		}
 	}
 	if len(others) > 0 && ctx.DryRun() {
-		message := "others put into the vault what this stack mounts and does not make, before pods start:\n  " + strings.Join(others, "\n  ")
+		message := "others put into the vault what this stack mounts and does not make, before pods start:\n  " +
+			strings.Join(others, "\n  ")
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
 			return fmt.Errorf("saying what others put into the vault: %w", err)
 		}
@@ -88,7 +93,8 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 		for i, o := range args.ExpectedObjects {
 			err := c.lookUp(ctx, parts[2], parts[3], o)
 			if err != nil && notThere.MatchString(err.Error()) {
-				v.state(fmt.Sprintf("expectedObjects[%d]", i), fmt.Sprintf("%s %s, which the vault does not have", o.Type, o.Name), "one that is there: "+o.toPut(parts[3]))
+				v.state(fmt.Sprintf("expectedObjects[%d]", i), fmt.Sprintf("%s %s, which the vault does not have", o.Type, o.Name),
+					"one that is there: "+o.toPut(parts[3]))
 			} else if err != nil {
 				return "", fmt.Errorf("looking for the %s %s: %w", o.Type, o.Name, err)
 			}

@@ -116,7 +116,8 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
 		// Where no workload has a role, it may be a vault to which roles mean nothing.
-		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, func(w Workload) bool { return w.Access != components.AccessNone })
+		needsRole := func(w Workload) bool { return w.Access != components.AccessNone }
+		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, needsRole)
 		if cfg.vaultElsewhere(s.SubscriptionID) {
 			args.TenantID = s.TenantID
 		}

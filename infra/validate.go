@@ -79,8 +79,8 @@ func (cfg *Config) validateNeeds() violations {
 	return v
 }
 
-// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in, as far as
-// both are known by their ids. Other pools may have other things to do.
+// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in,
+// as far as both are known by their ids. Other pools may have other things to do.
 func (cfg *Config) validateNodesReachVault() violations {
 	var v violations
 	firewall := cfg.VaultNetwork
@@ -105,7 +105,8 @@ func (cfg *Config) validateNodesReachVault() violations {
 		}
 	}
 	if len(ids) > 0 {
-		v.add("vaultNetwork.subnetIds", "none of the nodes' subnets", "at least one of those in subnets that pools are in, or a private endpoint")
+		v.add("vaultNetwork.subnetIds", "none of the nodes' subnets",
+			"at least one of those in subnets that pools are in, or a private endpoint")
 	}
 	return v
 }

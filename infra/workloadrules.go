@@ -103,8 +103,8 @@ func (cfg *Config) validateClaims() violations {
 	return v
 }
 
-// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and keys of an existing
-// vault that are not in the lists.
+// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and keys
+// of an existing vault that are not in the lists.
 func (cfg *Config) madeByOthers() []components.ObjectArgs {
 	made := map[string]bool{}
 	key := func(kind components.ObjectType, name string) string {
