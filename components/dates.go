@@ -208,6 +208,18 @@ func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
 	}).(pulumi.IntPtrOutput)
 }
 
+// atTime writes a date that Azure gives or takes.
+func atTime(seconds int) string {
+	return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339)
+}
+
+// sameDuration says whether two durations are equally long on whatever day they begin. Azure may write one differently.
+func sameDuration(a, b string) bool {
+	first, ok := parseDuration(a)
+	second, ok2 := parseDuration(b)
+	return a == b || ok && ok2 && first.fitsIn(second) && second.fitsIn(first)
+}
+
 // shortHash tells lists of texts apart in a resource's name.
 func shortHash(texts []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -127,8 +128,15 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	if cfg.DeployerRoles {
 		args.Deployer = s.deployer()
 	}
+	args.ExpectedObjects = cfg.madeByOthers()
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
+		// Where no workload has a role, it may be a vault to which roles mean nothing.
+		needsRole := func(w Workload) bool { return w.Access != components.AccessNone }
+		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, needsRole)
+		if cfg.vaultElsewhere(s.SubscriptionID) {
+			args.TenantID = s.TenantID
+		}
 		return args
 	}
 	args.ResourceGroupName = s.ResourceGroupName

@@ -161,6 +161,10 @@ func TestConfigurationRules(t *testing.T) {
 		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io"}`, "clusterIdentityId"},
 		{"a range", "apiServer", `{"authorizedIpRanges":["203.0.113.7/24"]}`, "apiServer.authorizedIpRanges[0]"},
 		{"a range as number", "apiServer", `{"authorizedIpRanges":[7]}`, "apiServer.authorizedIpRanges[0]"},
+		{"secrets that are left out", "secrets", "", "workloads[0].mount[0].name"},
+		{"keys that are left out", "keys", "", "workloads[0].mount[1].name"},
+		{"a vault that nobody reaches", "vaultPublicNetworkAccess", "Disabled", "vaultPublicNetworkAccess"},
+		{"a firewall that lets nobody in", "vaultNetwork", `{}`, "vaultNetwork"},
 		{"an endpoint in no subnet", "vaultPrivateEndpoint", `{}`, "vaultPrivateEndpoint.subnetId"},
 		{"an image", "probeImage", "registry.example/Busybox", "probeImage"},
 		{"workloads that are no list", "workloads", `{}`, "workloads"},
@@ -525,5 +529,101 @@ func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T)
 				t.Errorf("got error %v", err)
 			}
 		})
+	}
+}
+
+// The vault's firewall has to let in a subnet that nodes are in, where it is known which these are.
+func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
+	const apps = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/apps"
+	const agents = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/agents"
+	only := func(ids ...string) string {
+		text, _ := json.Marshal(map[string]any{"subnetIds": ids})
+		return string(text)
+	}
+	two := `{"apps":"` + apps + `","system":"` + apps + `2"}`
+	for name, tt := range map[string]struct {
+		change map[string]string
+		want   []string
+	}{
+		"another subnet":             {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents)}, []string{"vaultNetwork.subnetIds"}},
+		"the subnet":                 {map[string]string{"subnets": `{"apps":"` + strings.ToUpper(apps[:15]) + apps[15:] + `"}`, "vaultNetwork": only(agents, apps)}, nil},
+		"an address as well":         {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":["203.0.113.7"]}`}, nil},
+		"everybody":                  {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"defaultAction":"Allow"}`}, nil},
+		"an endpoint of others'":     {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents), "vaultPrivateEndpoint": `{"external":true}`}, nil},
+		"subnets of AKS's own":       {map[string]string{"vaultNetwork": only(agents)}, nil},
+		"the subnet of one pool":     {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "nodePools": `[{"name":"apps","subnet":"apps"}]`, "vaultNetwork": only(apps)}, nil},
+		"the subnet of no pool's":    {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "vaultNetwork": only(apps)}, []string{"vaultNetwork.subnetIds"}},
+		"nobody, for others to open": {map[string]string{"vaultPublicNetworkAccess": "Disabled", "vaultPrivateEndpoint": `{"external":true}`}, nil},
+	} {
+		_, err := load(t, tt.change)
+		var got []string
+		if err != nil {
+			got = paths(t, err)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: violations at %v, want %v: %v", name, got, tt.want, err)
+		}
+	}
+}
+
+// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack did not make.
+func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
+	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
+	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
+	mount := []any{
+		map[string]any{"type": "secret", "name": "My-Secret"}, map[string]any{"type": "secret", "name": "theirs"}, map[string]any{"type": "cert", "name": "web"},
+		map[string]any{"type": "key", "name": "theirs", "alias": "key"}, map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
+	}
+	change := list(t, workload("a", map[string]any{"mount": mount, "access": "none"}))
+	change["existingVaultId"] = vault
+	cfg, err := load(t, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: own})
+	want := []components.ObjectArgs{{Type: "secret", Name: "theirs"}, {Type: "cert", Name: "web"}, {Type: "key", Name: "theirs"}}
+	if !reflect.DeepEqual(args.ExpectedObjects, want) {
+		t.Errorf("it expects %v, want %v", args.ExpectedObjects, want)
+	}
+	if args.TenantID == nil || !args.AllowAccessPolicies {
+		t.Errorf("a vault elsewhere whose readers others choose: %+v", args)
+	}
+	if args = cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)}); args.TenantID != nil {
+		t.Error("a vault of the subscription is not looked up")
+	}
+	change = list(t, workload("a", map[string]any{"access": "none"}), workload("b", nil))
+	change["existingVaultId"] = vault
+	if cfg, err = load(t, change); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Vault(&infra.Surroundings{}).AllowAccessPolicies {
+		t.Error("a workload needs a role, which a vault with access policies does not know")
+	}
+	// Of a new vault, only certificates come from elsewhere.
+	if cfg, err = load(t, list(t, workload("a", map[string]any{"mount": []any{mount[0], mount[2]}}))); err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Vault(&infra.Surroundings{}).ExpectedObjects; !reflect.DeepEqual(got, want[1:2]) {
+		t.Errorf("a new vault is expected to have %v", got)
+	}
+}
+
+// Secrets and keys of a vault in another subscription would be looked for in the stack's own.
+func TestExistingVaultElsewhere_TakesNoSecrets(t *testing.T) {
+	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
+	e.Config[mockengine.Project+":existingVaultId"] = "/subscriptions/other/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
+	err := e.Run(func(ctx *pulumi.Context) error {
+		cfg, err := infra.LoadConfig(ctx, e.Config)
+		if err != nil {
+			return err
+		}
+		_, err = infra.NewSurroundings(ctx, cfg)
+		return err
+	})
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets", "keys"}) {
+		t.Errorf("violations at %v", got)
+	}
+	if made := e.Resources(); len(made) > 0 {
+		t.Errorf("%s is registered before", made[0].Name)
 	}
 }

@@ -16,6 +16,8 @@ import (
 type Surroundings struct {
 	// TenantID is the Entra tenant of whoever runs the program.
 	TenantID pulumi.StringInput
+	// SubscriptionID is the subscription that everything of the stack is in.
+	SubscriptionID string
 	// ResourceGroupName is the group that holds everything of the stack.
 	ResourceGroupName pulumi.StringInput
 	// Network is the stack's virtual network; nil without one.
@@ -41,7 +43,10 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Surroundings{TenantID: pulumi.String(client.TenantID), client: client}
+	if err := cfg.validateIn(client.SubscriptionID); err != nil {
+		return nil, fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), err)
+	}
+	s := &Surroundings{TenantID: pulumi.String(client.TenantID), SubscriptionID: client.SubscriptionID, client: client}
 	if err := s.placeInGroup(ctx, cfg); err != nil {
 		return nil, err
 	}

@@ -3,7 +3,9 @@ package infra
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -35,7 +37,9 @@ func (cfg *Config) validate() violations {
 	if cfg.Network != nil {
 		nowhere.Network = &Network{}
 	}
-	v.of(cfg.Vault(nowhere).Validate(), map[string]string{
+	vault := cfg.Vault(nowhere)
+	vault.ExpectedObjects = nil // the mounts' to check
+	v.of(vault.Validate(), map[string]string{
 		"apiVersion":              "vaultApiVersion",
 		"namePrefix":              "vaultNamePrefix",
 		"createMode":              "vaultCreateMode",
@@ -60,12 +64,13 @@ func (cfg *Config) validate() violations {
 // validateNeeds checks what the components could only miss once the stack has begun.
 func (cfg *Config) validateNeeds() violations {
 	var v violations
-	if endpoint := cfg.VaultPrivateEndpoint; endpoint != nil && endpoint.SubnetID == nil {
+	if endpoint := cfg.VaultPrivateEndpoint; endpoint != nil && endpoint.SubnetID == nil && !endpoint.External {
 		v.add("vaultPrivateEndpoint.subnetId", "nothing", "the ARM id of a subnet")
 	}
 	if cfg.ExistingClusterID != "" {
 		return v
 	}
+	v = append(v, cfg.validateNodesReachVault()...)
 	if (cfg.ContainerInsights || cfg.Defender) && cfg.LogRetentionDays == 0 {
 		v.add("logRetentionDays", "nothing", "30-730 days, since containerInsights and defender need the workspace")
 	}
@@ -78,6 +83,62 @@ func (cfg *Config) validateNeeds() violations {
 	v.check(cfg.Network == nil || !taken, "subnets."+nodeSubnet, nodeSubnet,
 		"other names with network, whose subnet has this one")
 	return v
+}
+
+// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in,
+// as far as both are known by their ids. Other pools may have other things to do.
+func (cfg *Config) validateNodesReachVault() violations {
+	var v violations
+	firewall := cfg.VaultNetwork
+	if cfg.ExistingVaultID != "" || cfg.VaultPrivateEndpoint != nil || cfg.Network != nil || firewall == nil ||
+		firewall.DefaultAction == components.FirewallAllow || firewall.AllowedIPRanges != nil || len(cfg.Subnets) == 0 {
+		return v
+	}
+	allowed := map[string]bool{}
+	ids, _ := firewall.SubnetIDs.(pulumi.StringArray)
+	for _, id := range ids {
+		allowed[strings.ToLower(fmt.Sprint(id))] = true
+	}
+	pools := slices.Clone(cfg.NodePools)
+	pools = append(pools, *cmp.Or(cfg.SystemPool, &components.NodePoolArgs{}))
+	for _, pool := range pools {
+		id, ok := cfg.Subnets[pool.Subnet]
+		if pool.Subnet == "" && len(cfg.Subnets) == 1 {
+			id, ok = slices.Collect(maps.Values(cfg.Subnets))[0], true
+		}
+		if !ok || allowed[strings.ToLower(fmt.Sprint(id))] { // one that is not there is the cluster's to report
+			return v
+		}
+	}
+	if len(ids) > 0 {
+		v.add("vaultNetwork.subnetIds", "none of the nodes' subnets",
+			"at least one of those in subnets that pools are in, or a private endpoint")
+	}
+	return v
+}
+
+// vaultElsewhere says whether the existing vault is in another subscription than this one.
+func (cfg *Config) vaultElsewhere(subscription string) bool {
+	parts := strings.Split(cfg.ExistingVaultID, "/")
+	return subscription != "" && len(parts) > 2 && !strings.EqualFold(parts[2], subscription)
+}
+
+// validateIn checks what depends on the subscription that the program runs in.
+func (cfg *Config) validateIn(subscription string) error {
+	var v violations
+	for _, list := range []struct {
+		key   string
+		count int
+	}{{"secrets", len(cfg.Secrets)}, {"keys", len(cfg.Keys)}} {
+		if cfg.vaultElsewhere(subscription) && list.count > 0 {
+			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription than that of this stack, "+
+				subscription+": others put them into that vault")
+		}
+	}
+	if len(v) == 0 {
+		return nil
+	}
+	return &components.ValidationError{Violations: v}
 }
 
 func (cfg *Config) validateSurroundings() violations {

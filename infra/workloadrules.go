@@ -170,6 +170,32 @@ func (w *Workload) namesInPulumi(name string) []nameInPulumi {
 	return names
 }
 
+// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and keys
+// of an existing vault that are not in the lists.
+func (cfg *Config) madeByOthers() []components.ObjectArgs {
+	made := map[string]bool{}
+	key := func(kind components.ObjectType, name string) string {
+		return string(kind) + "/" + strings.ToLower(name)
+	}
+	for _, s := range cfg.Secrets {
+		made[key(components.ObjectSecret, s.Name)] = true
+	}
+	for _, k := range cfg.Keys {
+		made[key(components.ObjectKey, k.Name)] = true
+	}
+	var others []components.ObjectArgs
+	for _, w := range cfg.Workloads {
+		for _, o := range w.Objects {
+			if made[key(o.Type, o.Name)] || o.Type != components.ObjectCertificate && cfg.ExistingVaultID == "" {
+				continue
+			}
+			made[key(o.Type, o.Name)] = true
+			others = append(others, components.ObjectArgs{Type: o.Type, Name: o.Name})
+		}
+	}
+	return others
+}
+
 // validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted:
 // a pod waits forever for a file that never comes. Certificates are put into the vault by others.
 func (cfg *Config) validateDeclared(at string, objects []components.ObjectArgs) violations {

@@ -2,6 +2,7 @@ package mockengine
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path"
 
@@ -92,6 +93,9 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 			"id": path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name), "name": name,
 			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID, "enableRbacAuthorization": true},
 		}), nil
+	case "azure-native:keyvault/v20241101:getSecret", "azure-native_keyvault_v20260201:keyvault:getSecret",
+		"azure-native:keyvault/v20241101:getKey", "azure-native_keyvault_v20260201:keyvault:getKey":
+		return nil, errors.New("Status=404 Code=\"ResourceNotFound\": the vault has no such object")
 	case "azure-native:containerservice/v20240901:getManagedCluster":
 		return resource.NewPropertyMapFromMap(map[string]any{
 			"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL},

@@ -1,4 +1,4 @@
-// Package arm is Azure Resource Manager for one subscription: who may call, what the path means, what the body may
+// Package arm is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
 // hold, and the resource providers behind it. What a resource type does is one entry of the table in types.go.
 package arm
 
@@ -32,7 +32,8 @@ type Config struct {
 	Store          *store.Store
 	Tokens         *entra.Service
 	TenantID       string
-	SubscriptionID string
+	SubscriptionID string // of which clients are told
+	HubID          string // another subscription of the tenant, for what stacks find there; empty: none
 	Clusters       Clusters
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy; Azure takes seconds.
 	FederatedWriteTime time.Duration
@@ -47,7 +48,7 @@ type Config struct {
 	Faults *faults.Faults
 }
 
-// Service answers for one subscription.
+// Service answers for the subscriptions of one tenant.
 type Service struct {
 	Config
 	types []resourceType
@@ -243,7 +244,7 @@ func (c *call) allowed(objectID, action, scope string) (bool, error) {
 
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
 func (c *call) checkPlace(kind *resourceType) error {
-	if c.subscription != "" && !strings.EqualFold(c.subscription, c.SubscriptionID) {
+	if c.subscription != "" && !strings.EqualFold(c.subscription, c.subscriptionID()) {
 		return refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.subscription)
 	}
 	if !kind.belongsAt(c.target) {

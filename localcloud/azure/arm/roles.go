@@ -164,7 +164,7 @@ func (c *call) checkScope() error {
 
 func (c *call) assignmentBody(a authorization.Assignment) object {
 	properties := object{
-		"roleDefinitionId": "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
+		"roleDefinitionId": "/subscriptions/" + c.subscriptionID() + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
 		"principalId":      a.PrincipalID, "principalType": a.PrincipalType, "scope": a.Scope,
 		"createdOn": a.CreatedOn, "updatedOn": a.UpdatedOn, "createdBy": a.CreatedBy, "updatedBy": a.CreatedBy,
 	}
@@ -225,7 +225,7 @@ func (c *call) definitionBody(role authorization.Role) object {
 		kind, scopes = "CustomRole", role.AssignableScopes
 	}
 	return object{
-		"id":   "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + role.ID,
+		"id":   "/subscriptions/" + c.subscriptionID() + "/providers/" + roleDefinitionsType + "/" + role.ID,
 		"name": role.ID, "type": roleDefinitionsType,
 		"properties": object{
 			"roleName": role.Name, "type": kind, "description": role.Description, "assignableScopes": scopes,

@@ -42,7 +42,7 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 			VaultName:         pulumi.String(f.vaultName),
 			SecretName:        pulumi.String(name),
 			Properties:        keyvault.SecretPropertiesArgs{Value: f.secretValue(name)},
-		})
+		}, pulumi.RetainOnDelete(true))
 		if err != nil {
 			return err
 		}
