@@ -30,11 +30,24 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
 		{"PULUMI_HOME", l.path(pulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + l.path(stacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
-		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
+		{"PULUMI_OPTION_CONFIG_FILE", l.configFile(stackName)},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"KUBECONFIG", l.path(kubeconfigFile)}, {"KUBECACHEDIR", l.path(cacheDir)}, {"PATH", path},
 		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
+}
+
+// configFile is a stack's configuration, in JSON unless only an older local cloud has written it.
+func (l *localCloud) configFile(stackName string) string {
+	older := l.path(configDir, "Pulumi."+stackName+".yaml")
+	file := strings.TrimSuffix(older, ".yaml") + ".json"
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+	if _, err := os.Stat(older); err == nil {
+		return older
+	}
+	return file
 }
 
 // env prints them as a shell takes them.

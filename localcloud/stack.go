@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"gopkg.in/yaml.v3"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
@@ -178,45 +178,20 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 		}
 		return fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", s.name, strings.Join(have, ", "))
 	}
-	config := map[string]any{}
-	if err := yaml.Unmarshal(content, &config); err != nil {
-		return fmt.Errorf("reading %s: %w", file, err)
-	}
-	for _, of := range []string{"secretsprovider", "encryptedkey", "encryptionsalt"} { // those of the user's own backend
-		delete(config, of)
-	}
-	if err := override(config, over); err != nil {
+	if _, err := configuration(file, content, over, ""); err != nil { // before a stack is made for it
 		return err
 	}
 	salt, err := s.initialise(ctx)
 	if err != nil {
 		return err
 	}
-	config["encryptionsalt"] = salt
-	if content, err = yaml.Marshal(config); err != nil {
+	if content, err = configuration(file, content, over, salt); err != nil {
 		return err
 	}
-	return os.WriteFile(s.path(configDir, filepath.Base(file)), content, 0o600)
-}
-
-// override sets values of the program's configuration, each written as YAML.
-func override(config map[string]any, over []string) error {
-	values, _ := config["config"].(map[string]any)
-	if values == nil {
-		values = map[string]any{}
+	if err := os.WriteFile(s.path(configDir, "Pulumi."+s.name+".json"), content, 0o600); err != nil {
+		return err
 	}
-	for _, one := range over {
-		key, text, _ := strings.Cut(one, "=")
-		var value any
-		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-			return fmt.Errorf("--config %s: %w", key, err)
-		}
-		if !strings.Contains(key, ":") {
-			key = "keyvault-aks:" + key
-		}
-		values[key] = value
-	}
-	config["config"] = values
+	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
 	return nil
 }
 
@@ -237,7 +212,7 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 		}
 	}
 	var made struct {
-		Salt string `json:"encryptionsalt"`
+		Salt string `yaml:"encryptionsalt"`
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
