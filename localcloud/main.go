@@ -19,6 +19,10 @@ import (
 )
 
 func main() {
+	if err := dropInherited(); err != nil {
+		fmt.Fprintf(os.Stderr, "localcloud: %v\n", err)
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -41,6 +42,7 @@ func (l *localCloud) serve(ctx context.Context) (err error) {
 }
 
 func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // ignored by who started it, it would be in containers too
 	lock := flock.New(l.path(lockFile))
 	// Another command may be looking at the lock just now; the one that serves holds it for long.
 	waiting, cancel := context.WithTimeout(ctx, time.Second)
@@ -150,11 +152,9 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 		return nil, err
 	}
 	defer said.Close()
-	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
+	cmd := l.serverCommand(exe)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = ownEnvironment(os.Environ())
 	cmd.ExtraFiles = []*os.File{starter}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
 	err = cmd.Start()
 	starter.Close()
 	if err != nil {
@@ -171,6 +171,14 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, l.path(logFile))
 	}
 	return l.running()
+}
+
+// serverCommand is the one that serves, which outlives its starter and has little of it.
+func (l *localCloud) serverCommand(exe string) *exec.Cmd {
+	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
+	cmd.Dir, cmd.Env = "/", cloudEnvironment(os.Environ())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
+	return cmd
 }
 
 // settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is

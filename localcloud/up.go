@@ -107,7 +107,11 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.
 func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	var before setup
+	because := "as asked for"
 	if err := readJSON(l.path(setupFile), &before); err == nil {
+		if asked == "" {
+			because = "as this local cloud has had from the start (`make down` first for another)"
+		}
 		if asked != "" && asked != before.Node {
 			return "", fmt.Errorf("this local cloud has a %s node: `make down` first, or use another --home", before.Node)
 		}
@@ -118,7 +122,7 @@ func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	case asked == kube.RealNode && why != nil:
 		return "", fmt.Errorf("a real node cannot run here: %w; --node=stand-in mounts volumes and runs no container", why)
 	case asked == kube.StandInNode:
-		say("node: a stand-in, as asked for: pods get their volumes, but no container runs")
+		say("node: a stand-in, %s: pods get their volumes, but no container runs", because)
 	case why != nil:
 		say("node: a stand-in, since a real one cannot run here (%v): pods get their volumes, but no container runs", why)
 		asked = kube.StandInNode
@@ -134,6 +138,9 @@ func (l *localCloud) makeHome() error {
 		if _, err := exec.LookPath(program); err != nil {
 			return fmt.Errorf("%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)", program)
 		}
+	}
+	if err := checkLimits(); err != nil {
+		return err
 	}
 	for _, dir := range []string{l.home, l.cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
