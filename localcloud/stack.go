@@ -46,10 +46,8 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 	if err := l.linkPlugins(have); err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
 	}
-	if _, err := os.Stat(l.path(phrase)); err != nil {
-		if err := os.WriteFile(l.path(phrase), []byte(rand.Text()), 0o600); err != nil {
-			return nil, err
-		}
+	if err := l.ensurePassphrase(rand.Text); err != nil {
+		return nil, err
 	}
 	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
 }
@@ -206,7 +204,9 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")
-	if _, err := os.Stat(s.path(stacksDir, ".pulumi", "stacks", "keyvault-aks", s.name+".json")); err != nil {
+	if has, err := s.hasState(); err != nil {
+		return "", err
+	} else if !has {
 		if _, err := s.pulumi(ctx, "stack", "init", s.name, "--cwd", dir); err != nil {
 			return "", err
 		}
@@ -216,7 +216,7 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("finding the salt of the stack's secrets: %w", err)
+		return "", fmt.Errorf("finding the salt of the stack's secrets: %w: %s", err, wayOut)
 	}
 	return made.Salt, yaml.Unmarshal(content, &made)
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -108,7 +110,9 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	var before setup
 	because := "as asked for"
-	if err := readJSON(l.path(setupFile), &before); err == nil {
+	if err := readJSON(l.path(setupFile), &before); err != nil && (!errors.Is(err, fs.ErrNotExist) || l.hasServed()) {
+		return "", fmt.Errorf("what this local cloud was set up with is lost: %w: %s", err, wayOut)
+	} else if err == nil {
 		if asked == "" {
 			because = "as this local cloud has had from the start (`make down` first for another)"
 		}

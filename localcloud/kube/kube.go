@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*cluster
+	failed   map[string]error // of those that Start has failed for
 
 	open  context.Context // until Close
 	close context.CancelFunc
@@ -81,7 +83,7 @@ var _ azure.Clusters = (*Manager)(nil)
 
 // New returns a Manager without clusters; those that exist in Azure are started again by Azure.
 func New(o Options) *Manager {
-	m := &Manager{Options: o, clusters: map[string]*cluster{}, pause: time.Second}
+	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
 	return m
 }
@@ -117,6 +119,29 @@ func clusterDir(dir, id string) string {
 // Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
 // one that runs otherwise is started anew, keeping its objects.
 func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
+	err := m.start(ctx, spec)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failed, strings.ToLower(spec.ID))
+	if err != nil {
+		m.failed[strings.ToLower(spec.ID)] = err
+	}
+	return err
+}
+
+// Failures says which clusters did not start when they were to the last time, and why.
+func (m *Manager) Failures() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	for _, err := range m.failed {
+		all = append(all, err.Error())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (m *Manager) start(ctx context.Context, spec azure.ClusterSpec) error {
 	c := m.cluster(spec.ID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,6 +217,9 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	if err := os.RemoveAll(c.dir); err != nil {
 		return fmt.Errorf("removing the cluster's folder: %w", err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failed, strings.ToLower(id))
 	return nil
 }
 
