@@ -17,7 +17,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -358,31 +357,4 @@ func (s *stack) engine(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
 	return cmd
-}
-
-// readMounted returns, on a line, the files that the stack's pod has mounted, read from inside it.
-func (s *stack) readMounted(ctx context.Context, of outputs) (string, error) {
-	// kubectl exec -n <namespace> <pod> -- cat <file>
-	words := strings.Fields(of.ReadSecretCommand)
-	split := slices.Index(words, "--")
-	if split < 2 {
-		return "no pod to read from: the stack's test pod is off", nil
-	}
-	mount := filepath.Dir(words[len(words)-1])
-	if s.have.Node == kube.StandInNode {
-		return kube.ReadStandIn(s.path(kubeDir), of.ClusterID, words[split-2], words[split-1])
-	}
-	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
-		append(slices.Clone(words[1:split+1]), "sh", "-c", script, mount)...)
-	cmd.Env = s.envs
-	read, err := cmd.Output()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading %s in the pod: %w", mount, err)
-	}
-	return fmt.Sprintf("%s in %s: %s", mount, words[split-1], read), nil
 }

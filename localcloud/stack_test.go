@@ -56,7 +56,7 @@ func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
-	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
 	}
 }

@@ -24,7 +24,7 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile bool) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile, show bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
@@ -48,7 +48,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err != nil {
 		return err
 	}
-	read, err := s.readMounted(ctx, shown)
+	read, err := s.readMounted(ctx, shown, show)
 	if err != nil {
 		return err
 	}
