@@ -59,6 +59,46 @@ func (s *stack) readMounted(ctx context.Context, of outputs, show bool) (string,
 	return where + ": " + strings.Join(shown, ", "), nil
 }
 
+// podIsGone says whether somebody has deleted the stack's pod, which the state still has: an up changes nothing then.
+func (s *stack) podIsGone(ctx context.Context, of outputs) (id string, gone bool) {
+	words := strings.Fields(of.ReadSecretCommand)
+	split := slices.Index(words, "--")
+	if split < 2 {
+		return "", false
+	}
+	namespace, pod := words[split-2], words[split-1]
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
+		"get", "pod", "--namespace="+namespace, pod, "--ignore-not-found", "--output=name")
+	cmd.Env = s.envs
+	found, err := cmd.Output()
+	return namespace + "/" + pod, err == nil && len(bytes.TrimSpace(found)) == 0
+}
+
+// forget has the state know that an object of the cluster is gone. A refresh of the rest is a person's to ask for: it forgets a vault
+// that can be recovered, too.
+func (s *stack) forget(ctx context.Context, pod string) error {
+	exported, err := s.pulumi(ctx, "stack", "export")
+	if err != nil {
+		return err
+	}
+	var state struct {
+		Deployment struct {
+			Resources []struct{ URN, Type, ID string }
+		}
+	}
+	if err := json.Unmarshal(exported, &state); err != nil {
+		return fmt.Errorf("reading the stack's state: %w", err)
+	}
+	for _, r := range state.Deployment.Resources {
+		if r.Type == "kubernetes:core/v1:Pod" && r.ID == pod {
+			if err := s.stream(ctx, "refresh", "--yes", "--skip-preview", "--target", r.URN); err != nil {
+				return fmt.Errorf("pulumi refresh: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 // readFiles writes each file below a folder to standard output, after a line with a mark and its name. It needs sh and cat.
 const readFiles = `walk() {
 	[ -r "$1" ] && [ -x "$1" ] || { echo "cannot list $1" >&2; exit 1; }

@@ -99,3 +99,38 @@ func TestReadMounted_FailsForWhatThePodCannotRead(t *testing.T) {
 		}
 	}
 }
+
+// TestForget_LeavesAllButThePod has programs in kubectl's and pulumi's place that say what they are asked for.
+func TestForget_LeavesAllButThePod(t *testing.T) {
+	s, of := podOf(t, guide, nil)
+	asked := s.path("asked")
+	const state = `{"deployment": {"resources": [{"urn": "urn:vault", "type": "azure-native:keyvault:Vault", "id": "ns/pod"},
+		{"urn": "urn:other", "type": "kubernetes:core/v1:Pod", "id": "ns/other"}, {"urn": "urn:pod", "type": "kubernetes:core/v1:Pod", "id": "ns/pod"}]}}`
+	for name, script := range map[string]string{
+		thirdparty.Kubectl: "", thirdparty.Pulumi: "echo \"$@\" >> " + asked + "; [ \"$1\" = stack ] && echo '" + state + "'; true",
+	} {
+		if err := os.WriteFile(filepath.Join(s.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pod, gone := s.podIsGone(t.Context(), of)
+	if pod != "ns/pod" || !gone {
+		t.Errorf("it is said of %q that it is gone: %t", pod, gone)
+	}
+	if err := s.forget(t.Context(), pod); err != nil {
+		t.Fatal(err)
+	}
+	did, err := os.ReadFile(asked)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := string(did); strings.Count(all, "refresh") != 1 || !strings.Contains(all, "--target urn:pod ") {
+		t.Errorf("the engine was asked for %q", did)
+	}
+	if err := os.WriteFile(filepath.Join(s.binDir(), thirdparty.Kubectl), []byte("#!/bin/sh\necho pod/pod\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, gone := s.podIsGone(t.Context(), of); gone {
+		t.Error("a pod that is there is gone")
+	}
+}

@@ -49,6 +49,16 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 		return err
 	}
 	read, err := s.readMounted(ctx, shown, show)
+	if pod, gone := s.podIsGone(ctx, shown); err != nil && gone { // the engine does not look
+		say("somebody has deleted the pod %s: making it again", pod)
+		if err := s.forget(ctx, pod); err != nil {
+			return err
+		}
+		if shown, err = s.up(ctx, config); err != nil {
+			return fmt.Errorf("%w; if more was deleted than the pod, `pulumi up --refresh` in the environment of `bin/localcloud env` finds it", err)
+		}
+		read, err = s.readMounted(ctx, shown, show)
+	}
 	if err != nil {
 		return err
 	}
