@@ -37,7 +37,7 @@ var plugins = map[string][]string{"azure-native": {plugin.Version2, plugin.Versi
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have, cloud: r}
-	s.envs = slices.DeleteFunc(ownEnvironment(os.Environ()), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
+	s.envs = withoutPulumis(ownEnvironment(os.Environ()))
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
@@ -60,6 +60,11 @@ func ownEnvironment(of []string) []string {
 		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
 			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	})
+}
+
+// withoutPulumis is an environment without the user's own choices for the engine, such as another backend.
+func withoutPulumis(of []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
 }
 
 func (l *localCloud) linkPlugins(have *setup) error {
