@@ -161,11 +161,46 @@ func (l *localCloud) makeHome() error {
 			return fmt.Errorf("making %s: %w", dir, err)
 		}
 	}
+	if err := l.closeHome(); err != nil {
+		return err
+	}
+	return l.enoughDisk(2 << 30)
+}
+
+// closeHome keeps others out of the home, in which there are credentials. One that others can have written into is refused: its owner
+// would run what they have put there.
+func (l *localCloud) closeHome() error {
+	info, err := os.Stat(l.home)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d: choose another folder with --home", l.home, owner.Uid)
+	}
+	if info.Mode().Perm() == 0o700 {
+		return nil
+	}
+	within, err := os.ReadDir(l.home)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 && len(within) > 0 {
+		return fmt.Errorf("others can write into %s (%v), and may have: look what is in it, then `chmod 700` it, or choose another folder with --home",
+			l.home, info.Mode())
+	}
+	say("%s was open to others (%v): it is not any more", l.home, info.Mode())
+	return os.Chmod(l.home, 0o700)
+}
+
+// enoughDisk holds the free space against what a home needs in the end. One that has served has most of that.
+func (l *localCloud) enoughDisk(need uint64) error {
+	if l.hasServed() {
+		return nil
+	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(l.home, &disk); err != nil {
 		return fmt.Errorf("looking for disk space: %w", err)
 	}
-	const need = 2 << 30
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
 		return fmt.Errorf("%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home", l.home, free>>20, need>>20)
 	}
