@@ -75,15 +75,13 @@ func (l *localCloud) linkPlugins(have *setup) error {
 	place := func(name, version string) string {
 		return filepath.Join("resource-"+name+"-v"+version, "pulumi-resource-"+name)
 	}
-	links := map[string]string{
-		place("kubernetes", thirdparty.KubernetesPluginVersion): have.Programs[thirdparty.KubernetesPlugin],
-	}
+	links := map[string]string{}
 	for name, versions := range plugins {
 		for _, version := range versions {
 			links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
 		}
 	}
-	if err := l.placePrograms(have); err != nil {
+	if err := errors.Join(l.placePrograms(have), l.placeKubernetesPlugin(have.Programs[thirdparty.KubernetesPlugin])); err != nil {
 		return err
 	}
 	for link, program := range links {
@@ -105,20 +103,33 @@ func (l *localCloud) linkPlugins(have *setup) error {
 	return nil
 }
 
+// placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's key, into the folder
+// for temporary files and leaves them there, whichever engine runs it.
+func (l *localCloud) placeKubernetesPlugin(program string) error {
+	if _, err := os.Stat(program); err != nil {
+		return err
+	}
+	place := l.path(pulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
+	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+		return err
+	}
+	return placeScript(place, "TMPDIR="+quoted(l.path(tempDir)), program)
+}
+
 // binDir is the folder of the programs that a person uses too.
 func (l *localCloud) binDir() string { return l.path("bin") }
 
 // placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its
 // own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
-// user's folders: kubeconfigs of the Kubernetes provider, and tokens.
+// user's folders: temporary files, and tokens.
 func (l *localCloud) placePrograms(have *setup) error {
 	engine := l.path(engineDir, thirdparty.Pulumi)
 	if err := errors.Join(os.MkdirAll(l.binDir(), 0o755), os.MkdirAll(filepath.Dir(engine), 0o755)); err != nil {
 		return err
 	}
 	err := errors.Join(
-		l.placeScript(thirdparty.Pulumi, "TMPDIR="+quoted(l.path(tempDir)), engine),
-		l.placeScript(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
+		placeScript(filepath.Join(l.binDir(), thirdparty.Pulumi), "TMPDIR="+quoted(l.path(tempDir)), engine),
+		placeScript(filepath.Join(l.binDir(), thirdparty.Kubelogin), "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
 	)
 	if err != nil {
 		return err
@@ -153,10 +164,9 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeScript puts a script among the programs of the home that runs another program with a variable set.
-func (l *localCloud) placeScript(name, variable, program string) error {
+// placeScript puts a script in a place that runs another program with a variable set.
+func placeScript(place, variable, program string) error {
 	script := fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program))
-	place := filepath.Join(l.binDir(), name)
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}
