@@ -1,12 +1,14 @@
 package kube
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -100,5 +102,38 @@ func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 	begin := time.Now()
 	if err := s.awaitAPIServer(t.Context()); err == nil || !strings.Contains(err.Error(), s.path("etcd")) || time.Since(begin) > 30*time.Second {
 		t.Errorf("after %s: %v", time.Since(begin), err)
+	}
+}
+
+func TestManager_DoesNotStartAClusterWithoutItsFolder(t *testing.T) {
+	dir, err := os.MkdirTemp("", "kube") // short, for the paths of sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	spec := azure.ClusterSpec{ID: "/c", Name: "c", FQDN: "c.test"}
+	start := func() (*Manager, error) {
+		m := New(Options{Dir: filepath.Join(dir, "c"), Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
+		return m, m.Start(t.Context(), spec)
+	}
+	m, err := start()
+	m.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := m.cluster(spec.ID).dir
+	if err := os.RemoveAll(filepath.Dir(folder)); err != nil {
+		t.Fatal(err)
+	}
+	m, err = start()
+	defer m.Close()
+	if err == nil || !strings.Contains(err.Error(), folder) || len(m.Failures()) != 1 {
+		t.Errorf("without its folder: %v, %q", err, m.Failures())
+	}
+	if err := m.Delete(t.Context(), spec.ID); err != nil || len(m.Failures()) != 0 {
+		t.Errorf("deleting it: %v, %q", err, m.Failures())
+	}
+	if err := m.Start(t.Context(), spec); err != nil {
+		t.Errorf("another one with its id: %v", err)
 	}
 }

@@ -150,13 +150,32 @@ func (m *Manager) start(ctx context.Context, spec azure.ClusterSpec) error {
 	}
 	c.end(m.Edge)
 	c.spec = spec
-	if err := m.launch(ctx, c); err != nil {
+	err := m.checkFolder(c)
+	if err == nil {
+		err = m.launch(ctx, c)
+	}
+	if err != nil {
 		c.halt(m.Edge)
 		return fmt.Errorf("starting cluster %s: %w", spec.Name, err)
 	}
 	kept, drop := context.WithCancel(m.open)
 	c.drop = drop
 	go m.keep(kept, c, spec.Name, c.done)
+	return nil
+}
+
+// known is a file beside all folders of clusters, for one that has started: without its folder it would start as another.
+func (m *Manager) known(c *cluster) string {
+	return filepath.Join(m.Dir+".known", filepath.Base(c.dir))
+}
+
+func (m *Manager) checkFolder(c *cluster) error {
+	if _, err := os.Stat(m.known(c)); err != nil {
+		return nil
+	}
+	if _, err := os.Stat(c.dir); err != nil {
+		return lost(err)
+	}
 	return nil
 }
 
@@ -214,7 +233,7 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(m.Edge)
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := errors.Join(os.RemoveAll(c.dir), os.RemoveAll(m.known(c))); err != nil {
 		return fmt.Errorf("removing the cluster's folder: %w", err)
 	}
 	m.mu.Lock()
@@ -384,7 +403,13 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
 		})
 	}
-	return m.await(ctx, c, report)
+	if err := m.await(ctx, c, report); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(m.known(c)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(m.known(c), nil, 0o600)
 }
 
 // await reads the supervisor's report until it says ready.
