@@ -4,26 +4,34 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
 // dropInherited ends what this process has of the one that started it and what it starts would have too, for as long as
 // the local cloud runs: a file mode mask, with which an image's root is closed to its user, signals that are blocked,
-// files that are open, such as another program's lock, and the permission to write what is in memory to a disk.
+// files that are open, such as another program's lock, a low limit of open files, and the permission to write what is in
+// memory to a disk.
 func dropInherited() error {
 	if err := unblockSignals(); err != nil {
 		return fmt.Errorf("unblocking signals: %w", err)
 	}
 	closeOnExec()
 	unix.Umask(0o022)
-	var core unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_CORE, &core); err != nil {
-		return fmt.Errorf("looking for limits: %w", err)
-	}
-	core.Cur = 0
-	if err := unix.Setrlimit(unix.RLIMIT_CORE, &core); err != nil {
-		return fmt.Errorf("limiting core files: %w", err)
+	for limit, change := range map[int]func(*syscall.Rlimit){
+		syscall.RLIMIT_CORE: func(l *syscall.Rlimit) { l.Cur = 0 },
+		// Go raises it for itself alone. The containers of a node have as many as there are.
+		syscall.RLIMIT_NOFILE: func(l *syscall.Rlimit) { l.Cur = l.Max },
+	} {
+		var have syscall.Rlimit
+		if err := syscall.Getrlimit(limit, &have); err != nil {
+			return fmt.Errorf("looking for limits: %w", err)
+		}
+		change(&have)
+		if err := syscall.Setrlimit(limit, &have); err != nil {
+			return fmt.Errorf("setting limits: %w", err)
+		}
 	}
 	return nil
 }

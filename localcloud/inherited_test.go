@@ -27,11 +27,15 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asChild) == "" {
 		os.Exit(m.Run())
 	}
+	if os.Getenv(asChild) == "limits" {
+		fmt.Println(checkLimits())
+		os.Exit(0)
+	}
 	if err := dropInherited(); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	cmd := exec.Command("/bin/sh", "-c", `umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed; exec grep SigBlk /proc/self/status`)
+	cmd := exec.Command("/bin/sh", "-c", `umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed; [ $(ulimit -S -n) = $(ulimit -H -n) ] && echo raised; exec grep SigBlk /proc/self/status`)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		os.Exit(1)
@@ -43,7 +47,7 @@ func TestDropInherited(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
 	}
-	cmd := exec.Command("/bin/sh", "-c", `umask 0777; ulimit -c unlimited 2>/dev/null; exec 9</dev/null; exec "$0"`, os.Args[0])
+	cmd := exec.Command("/bin/sh", "-c", `umask 0777; ulimit -c unlimited 2>/dev/null; ulimit -S -n 256; exec 9</dev/null; exec "$0"`, os.Args[0])
 	if python, err := exec.LookPath("python3"); err == nil { // a shell cannot block signals
 		cmd.Args[3] = python
 		cmd.Args[2] += ` -c "$1" "$2"`
@@ -56,8 +60,23 @@ func TestDropInherited(t *testing.T) {
 	for s := bufio.NewScanner(strings.NewReader(string(out))); s.Scan(); {
 		lines = append(lines, s.Text())
 	}
-	if want := []string{"0022", "0", "closed", "SigBlk:\t0000000000000000"}; err != nil || !slices.Equal(lines, want) {
+	if want := []string{"0022", "0", "closed", "raised", "SigBlk:\t0000000000000000"}; err != nil || !slices.Equal(lines, want) {
 		t.Errorf("got %q, %v; want %q", lines, err, want)
+	}
+}
+
+func TestCheckLimits_NamesTheOneThatIsTooLow(t *testing.T) {
+	for _, limit := range []string{"-n 256", "-f 1000", "-v 20000000", "-t 600"} {
+		cmd := exec.Command("/bin/sh", "-c", "ulimit "+limit+" && exec \"$0\"", os.Args[0])
+		cmd.Env = append(os.Environ(), asChild+"=limits")
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "`ulimit "+limit[:2]+"`") {
+			t.Errorf("with ulimit %s: %s, %v", limit, out, err)
+		}
+	}
+	cmd := exec.Command("/bin/sh", "-c", "ulimit -S -n 64 && exec \"$0\"", os.Args[0]) // each program raises it by itself
+	cmd.Env = append(os.Environ(), asChild+"=limits")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "<nil>" {
+		t.Errorf("with a soft limit of open files: %s, %v", out, err)
 	}
 }
 
