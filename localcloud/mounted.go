@@ -59,27 +59,25 @@ func (s *stack) readMounted(ctx context.Context, of outputs, show bool) (string,
 	return where + ": " + strings.Join(shown, ", "), nil
 }
 
-// podIsGone says whether somebody has deleted the stack's pod, which the state still has: an up changes nothing then.
-func (s *stack) podIsGone(ctx context.Context, of outputs) (id string, gone bool) {
-	words := strings.Fields(of.ReadSecretCommand)
-	split := slices.Index(words, "--")
-	if split < 2 {
-		return "", false
+// forgetPods has the state know which of its pods somebody has deleted, and says whether there are any. The engine does not look: an
+// up changes nothing then, or fails to change what is not there. A refresh of the rest is a person's to ask for: it forgets a vault that
+// can be recovered, too.
+func (s *stack) forgetPods(ctx context.Context) (gone bool, err error) {
+	shown, err := s.outputs(ctx) // kubectl's cluster is this stack's then, also after an up that failed
+	if err != nil || shown.Kubeconfig == "" {
+		return false, err
 	}
-	namespace, pod := words[split-2], words[split-1]
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
-		"get", "pod", "--namespace="+namespace, pod, "--ignore-not-found", "--output=name")
+	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), "get", "pods", "--all-namespaces", "--request-timeout=20s",
+		`--output=jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\n"}{end}`)
 	cmd.Env = s.envs
 	found, err := cmd.Output()
-	return namespace + "/" + pod, err == nil && len(bytes.TrimSpace(found)) == 0
-}
-
-// forget has the state know that an object of the cluster is gone. A refresh of the rest is a person's to ask for: it forgets a vault
-// that can be recovered, too.
-func (s *stack) forget(ctx context.Context, pod string) error {
+	if err != nil {
+		return false, fmt.Errorf("looking for pods: %w", err)
+	}
+	there := strings.Fields(string(found))
 	exported, err := s.pulumi(ctx, "stack", "export")
 	if err != nil {
-		return err
+		return false, err
 	}
 	var state struct {
 		Deployment struct {
@@ -87,16 +85,23 @@ func (s *stack) forget(ctx context.Context, pod string) error {
 		}
 	}
 	if err := json.Unmarshal(exported, &state); err != nil {
-		return fmt.Errorf("reading the stack's state: %w", err)
+		return false, fmt.Errorf("reading the stack's state: %w", err)
 	}
+	refresh := []string{"refresh", "--yes", "--skip-preview"}
 	for _, r := range state.Deployment.Resources {
-		if r.Type == "kubernetes:core/v1:Pod" && r.ID == pod {
-			if err := s.stream(ctx, "refresh", "--yes", "--skip-preview", "--target", r.URN); err != nil {
-				return fmt.Errorf("pulumi refresh: %w", err)
-			}
+		if r.Type == "kubernetes:core/v1:Pod" && r.ID != "" && !slices.Contains(there, r.ID) {
+			say("somebody has deleted the pod %s: making it again", r.ID)
+			refresh = append(refresh, "--target", r.URN)
+			gone = true
 		}
 	}
-	return nil
+	if !gone {
+		return false, nil
+	}
+	if err := s.stream(ctx, refresh...); err != nil {
+		return false, fmt.Errorf("pulumi refresh: %w", err)
+	}
+	return true, nil
 }
 
 // readFiles writes each file below a folder to standard output, after a line with a mark and its name. It needs sh and cat.

@@ -100,37 +100,31 @@ func TestReadMounted_FailsForWhatThePodCannotRead(t *testing.T) {
 	}
 }
 
-// TestForget_LeavesAllButThePod has programs in kubectl's and pulumi's place that say what they are asked for.
-func TestForget_LeavesAllButThePod(t *testing.T) {
-	s, of := podOf(t, guide, nil)
+// TestForgetPods_LeavesAllElse has programs in kubectl's and pulumi's place: one says which pods there are, one what it is asked for.
+func TestForgetPods_LeavesAllElse(t *testing.T) {
+	s, _ := podOf(t, guide, nil)
+	s.project = t.TempDir()
 	asked := s.path("asked")
-	const state = `{"deployment": {"resources": [{"urn": "urn:vault", "type": "azure-native:keyvault:Vault", "id": "ns/pod"},
-		{"urn": "urn:other", "type": "kubernetes:core/v1:Pod", "id": "ns/other"}, {"urn": "urn:pod", "type": "kubernetes:core/v1:Pod", "id": "ns/pod"}]}}`
-	for name, script := range map[string]string{
-		thirdparty.Kubectl: "", thirdparty.Pulumi: "echo \"$@\" >> " + asked + "; [ \"$1\" = stack ] && echo '" + state + "'; true",
-	} {
-		if err := os.WriteFile(filepath.Join(s.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-			t.Fatal(err)
+	const state = `{"deployment": {"resources": [{"urn": "urn:vault", "type": "azure-native:keyvault:Vault", "id": "ns/gone"},
+		{"urn": "urn:there", "type": "kubernetes:core/v1:Pod", "id": "ns/there"}, {"urn": "urn:gone", "type": "kubernetes:core/v1:Pod", "id": "ns/gone"}]}}`
+	for pods, want := range map[string]bool{"kube-system/x ns/there": true, "ns/there ns/gone": false} {
+		for name, script := range map[string]string{
+			thirdparty.Kubectl: "echo " + pods,
+			thirdparty.Pulumi:  "echo \"$@\" >> " + asked + "; case \"$1 $2\" in 'stack export') echo '" + state + "';; 'stack output') echo '{\"kubeconfig\": \"x\"}';; esac",
+		} {
+			if err := os.WriteFile(filepath.Join(s.binDir(), name), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	pod, gone := s.podIsGone(t.Context(), of)
-	if pod != "ns/pod" || !gone {
-		t.Errorf("it is said of %q that it is gone: %t", pod, gone)
-	}
-	if err := s.forget(t.Context(), pod); err != nil {
-		t.Fatal(err)
+		if gone, err := s.forgetPods(t.Context()); err != nil || gone != want {
+			t.Errorf("with the pods %s: %t, %v", pods, gone, err)
+		}
 	}
 	did, err := os.ReadFile(asked)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := string(did); strings.Count(all, "refresh") != 1 || !strings.Contains(all, "--target urn:pod ") {
+	if all := string(did); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 || !strings.Contains(all, "--target urn:gone ") {
 		t.Errorf("the engine was asked for %q", did)
-	}
-	if err := os.WriteFile(filepath.Join(s.binDir(), thirdparty.Kubectl), []byte("#!/bin/sh\necho pod/pod\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if _, gone := s.podIsGone(t.Context(), of); gone {
-		t.Error("a pod that is there is gone")
 	}
 }

@@ -249,6 +249,11 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	if err := s.stream(ctx, "up", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
 		return shown, fmt.Errorf("pulumi up: %w", err)
 	}
+	return s.outputs(ctx)
+}
+
+// outputs reads those of the stack, and has kubectl use its cluster.
+func (s *stack) outputs(ctx context.Context) (shown outputs, err error) {
 	printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
 	if err != nil {
 		return shown, err
@@ -256,7 +261,9 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	if err := json.Unmarshal(printed, &shown); err != nil {
 		return shown, fmt.Errorf("reading the stack's outputs: %w", err)
 	}
-	// kubectl uses the cluster of the stack that came up last.
+	if shown.Kubeconfig == "" { // an up that failed before there was a cluster
+		return shown, nil
+	}
 	return shown, os.WriteFile(s.path(kubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
 }
 

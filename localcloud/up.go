@@ -44,20 +44,18 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err != nil {
 		return err
 	}
-	shown, err := s.up(ctx, config)
-	if err != nil {
-		return err
+	upAndRead := func() (string, error) {
+		shown, err := s.up(ctx, config)
+		if err != nil {
+			return "", err
+		}
+		return s.readMounted(ctx, shown, show)
 	}
-	read, err := s.readMounted(ctx, shown, show)
-	if pod, gone := s.podIsGone(ctx, shown); err != nil && gone { // the engine does not look
-		say("somebody has deleted the pod %s: making it again", pod)
-		if err := s.forget(ctx, pod); err != nil {
-			return err
+	read, err := upAndRead()
+	if err != nil && ctx.Err() == nil {
+		if gone, look := s.forgetPods(ctx); look == nil && gone {
+			read, err = upAndRead()
 		}
-		if shown, err = s.up(ctx, config); err != nil {
-			return fmt.Errorf("%w; if more was deleted than the pod, `pulumi up --refresh` in the environment of `bin/localcloud env` finds it", err)
-		}
-		read, err = s.readMounted(ctx, shown, show)
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -144,11 +145,13 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 	defer client.CloseIdleConnections()
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
+	var gaveUp error
 	err := retry(ctx, 90*time.Second, "the API server", func(ctx context.Context) error {
 		if s.ended(thirdparty.Etcd) >= 3 {
 			giveUp()
-			return lost(fmt.Errorf("etcd ends as soon as it is started, see %s; its files are in %s",
+			gaveUp = lost(fmt.Errorf("etcd ends as soon as it is started, see %s; its files are in %s",
 				s.path("log", thirdparty.Etcd+".log"), s.path("etcd")))
+			return gaveUp
 		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+loopback(s.ports.api)+"/readyz", nil)
 		if err != nil {
@@ -165,7 +168,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return cmp.Or(gaveUp, err)
 	}
 	s.say("API server ready")
 	return os.WriteFile(s.path(readyMark), nil, 0o600)

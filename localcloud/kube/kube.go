@@ -440,7 +440,11 @@ func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error
 				m.Log.Info("cluster ready", "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 				return nil
 			case strings.HasPrefix(line, reportError):
-				return errors.New(strings.TrimPrefix(line, reportError))
+				why := strings.TrimPrefix(line, reportError)
+				if m.Node == RealNode { // the folder as this machine has it
+					why = strings.ReplaceAll(why, machineDir+"/", c.dir+"/")
+				}
+				return errors.New(why)
 			default:
 				m.Log.Info(line, "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 			}
