@@ -121,16 +121,20 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) {
+	t := parse(r.Method, r.URL.Path)
 	if r.Method == http.MethodGet {
-		s.order.read(r.URL.Path)
+		s.order.read(t.path)
 	} else {
-		defer s.order.write(r.URL.Path)()
+		defer s.order.write(t.path)()
 	}
 	principal, err := s.authenticate(w, r)
 	if err != nil {
 		return reply{}, err
 	}
-	t := parse(r.Method, r.URL.Path)
+	// Without case, two letters that are not ASCII are s and k to some comparisons of text, and not to others.
+	if strings.ContainsAny(t.path, "\u017f\u212a") {
+		return reply{}, badRequest("InvalidRequestUri", "The path has characters that no name has.")
+	}
 	kind, err := s.find(t, r.URL.Query().Get("api-version"))
 	if err != nil {
 		return reply{}, err
