@@ -15,7 +15,7 @@ PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
-unexport HTTPS_PROXY https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE
+unexport HTTPS_PROXY https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS
 endif
 
 

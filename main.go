@@ -35,10 +35,14 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err != nil {
 		return err
 	}
+	cluster, err := around.InCluster(ctx, cfg, aks)
+	if err != nil {
+		return err
+	}
 	var outputs infra.Outputs
 	for _, w := range cfg.Workloads {
 		identity, err := components.NewWorkloadIdentity(ctx, w.Name, w.Identity(around, components.WorkloadIdentityArgs{
-			Cluster:   aks.Cluster,
+			Cluster:   cluster,
 			IssuerURL: aks.IssuerURL,
 		}), w.IdentityWas())
 		if err != nil {

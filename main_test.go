@@ -120,6 +120,75 @@ func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
 	}
 }
 
+// TestWorkloads_ShareNoNameInPulumi pairs names that are parts of each other's. What one of a pair would be called in
+// Pulumi follows from running it alone.
+func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+	type one = struct{ name, namespace, account, secret string }
+	alone := func(w one) map[string]string {
+		text, err := json.Marshal([]map[string]any{{
+			"name": w.name, "namespace": w.namespace,
+			"serviceAccounts": []any{map[string]any{"name": w.account}},
+			"mount":           []any{map[string]any{"type": "secret", "name": w.secret}},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{"workloads": string(text), "secrets": `[{"name":"x","generate":{}},{"name":"mount-role-secret-x","generate":{}}]`}
+	}
+	urns := func(w one) map[string]bool {
+		found := map[string]bool{}
+		for _, r := range runStack(t, "dev", true, alone(w)).Resources() {
+			if strings.Contains(r.URN, "WorkloadIdentity") || strings.Contains(r.URN, "SecretMount") {
+				found[r.URN] = true
+			}
+		}
+		return found
+	}
+	all := []one{
+		{"a", "x", "s", "x"}, {"a", "namespace-x", "s", "x"}, {"a", "account-x", "s", "x"}, {"a", "credential-x", "s", "x"}, {"a", "y", "s", "mount-role-secret-x"},
+		{"a-namespace", "x", "s", "x"}, {"a-account", "x", "s", "x"}, {"a-account", "x", "r", "x"}, {"a-credential", "x", "s", "x"},
+		{"a-mount", "x", "s", "x"}, {"a-mount-role-secret", "z", "s", "x"},
+	}
+	refused := 0
+	for i, first := range all {
+		for _, second := range all[:i] {
+			if first.name == second.name || first.namespace == second.namespace { // refused anyway
+				continue
+			}
+			want := false
+			of := urns(first)
+			for urn := range urns(second) {
+				want = want || of[urn]
+			}
+			var lists [2][]map[string]any
+			for k, w := range []one{first, second} {
+				if err := json.Unmarshal([]byte(alone(w)["workloads"]), &lists[k]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			text, err := json.Marshal(append(lists[0], lists[1]...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e := &mockengine.Engine{DryRun: true, Config: mockengine.StackConfig(t, ".", "dev")}
+			for key, value := range alone(first) {
+				e.Config[mockengine.Project+":"+key] = value
+			}
+			e.Config[mockengine.Project+":workloads"] = string(text)
+			err = e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) })
+			if got := err != nil && strings.Contains(err.Error(), "workloads[1].name"); got != want || err != nil && !got {
+				t.Errorf("%v and %v: got error %v, want it refused: %t", first, second, err, want)
+			}
+			if want {
+				refused++
+			}
+		}
+	}
+	if refused == 0 {
+		t.Error("no pair has to be refused: nothing is proven")
+	}
+}
+
 func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
 	outputs := runStack(t, "dev", false, workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
 	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(got, want) {

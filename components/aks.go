@@ -32,15 +32,17 @@ type AksWithCsiArgs struct {
 	// Location of the cluster, such as eastus. Defaults to the provider's location, or the resource group's. A change
 	// replaces the cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of the cluster and its node pools. Defaults to none.
+	// Tags of the cluster and its node pools, by the rules of [ValidateTags]; at most 15 for a private cluster with a DNS
+	// zone of AKS', which has them too. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Defaults to a new
 	// cluster.
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 
-	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last. Defaults to a name
-	// that Pulumi makes. A change replaces the cluster.
+	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last, and none that Azure
+	// reserves (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name).
+	// Defaults to a name that Pulumi makes. A change replaces the cluster.
 	ClusterName string `pulumi:"clusterName,optional"`
 	// DNSPrefix starts the name of the cluster's API server: 1-54 letters, digits and dashes, a letter or digit first and
 	// last. Defaults to the cluster's name, or the component's where Pulumi names the cluster. A change replaces the
@@ -74,13 +76,16 @@ type AksWithCsiArgs struct {
 	Maintenance *MaintenanceArgs `pulumi:"maintenance,optional"`
 
 	// Subnets are the ARM ids of the subnets that pools are in, by names of the caller's choice, each a DNS label. All are
-	// in one virtual network. The control plane is given a role on each that a pool is in, unless IdentityID is given; so
-	// one subnet has one name. Defaults to none: AKS makes a network.
+	// in one virtual network. Subnet, network and the network's resource group have names of at most 63 characters, of which
+	// AKS makes labels (https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay). The
+	// control plane is given a role on each subnet that a pool is in, unless IdentityID is given; so one subnet has one
+	// name. Defaults to none: AKS makes a network.
 	Subnets map[string]pulumi.StringInput `pulumi:"subnets,optional"`
 	// SystemPool runs what AKS needs. Defaults to one Standard_D2s_v5, which is for development.
 	// Workloads run there too unless CriticalAddonsOnly is set.
 	SystemPool *NodePoolArgs `pulumi:"systemPool,optional"`
-	// NodePools are further pools for workloads, created and changed one after another. The Kubernetes provider is usable
+	// NodePools are further pools for workloads, at most 99, created and changed one after another. All pools together start
+	// with 5000 nodes at most, with the tier Free 1000. The Kubernetes provider is usable
 	// when all of them exist. Defaults to none.
 	NodePools []NodePoolArgs `pulumi:"nodePools,optional"`
 
@@ -111,10 +116,11 @@ type AksWithCsiArgs struct {
 	// Taken out again, it leaves the cluster as it is.
 	Outbound *OutboundArgs `pulumi:"outbound,optional"`
 	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen
-	// outside of the cluster. Defaults to 10.244.0.0/16. A change replaces the cluster.
+	// outside of the cluster, and apart from what AKS reserves, see [ReservedByAKS]. Defaults to 10.244.0.0/16. A change
+	// replaces the cluster.
 	PodCIDR string `pulumi:"podCidr,optional"`
-	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28. Defaults to 10.0.0.0/16. A change replaces the
-	// cluster.
+	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28, and apart from what AKS reserves, see
+	// [ReservedByAKS]. Defaults to 10.0.0.0/16. A change replaces the cluster.
 	ServiceCIDR string `pulumi:"serviceCidr,optional"`
 	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Defaults to the tenth. A
 	// change replaces the cluster.
@@ -198,14 +204,13 @@ type AksWithCsi struct {
 // NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns a [ValidationError] before anything is
 // registered if arguments are invalid.
 func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts ...pulumi.ResourceOption) (*AksWithCsi, error) {
-	if args == nil {
-		args = &AksWithCsiArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForCluster(name, args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &AksWithCsi{}
 	inputs := pulumi.Map{
@@ -216,25 +221,20 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err := ctx.RegisterComponentResourceV2(aksWithCsiType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	provider := &Provider{made: args.ExistingCluster == nil}
-	if args.Entra != nil {
-		var err error
-		if provider.honoured, err = untilHonoured(ctx, c, name, lacksAzureRBAC); err != nil {
-			return nil, err
-		}
+	onFail, err := whereObjectsFail(ctx, c, name)
+	if err != nil {
+		return nil, err
 	}
+	provider := &Provider{made: args.ExistingCluster == nil, onFail: onFail}
 	var pools []pulumi.Resource
 	if args.ExistingCluster != nil {
 		c.useExisting(ctx, args.ExistingCluster, args.Entra)
-	} else {
-		var err error
-		if pools, err = c.createCluster(ctx, name, args); err != nil {
-			return nil, err
-		}
+	} else if pools, err = c.createCluster(ctx, name, args); err != nil {
+		return nil, err
 	}
 	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
 	// replace what is in the cluster.
-	err := newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
+	err = newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
 		pulumi.DependsOn(pools))
 	if err != nil {
 		return nil, err
@@ -392,7 +392,7 @@ func (args *AksWithCsiArgs) dnsPrefix(component string) string {
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *AksWithCsiArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *AksWithCsiArgs) validate() violations {
@@ -428,6 +428,7 @@ func (args *AksWithCsiArgs) validate() violations {
 		v.plainID("containerRegistryIds."+name, args.ContainerRegistryIDs[name], registryID, "the ARM id of a container registry")
 	}
 	v.validateAddons(args)
+	v.validateAzureCluster(args)
 	return v
 }
 
@@ -439,6 +440,7 @@ func (v *violations) requiredForCluster(name string, args *AksWithCsiArgs) {
 		return
 	}
 	v.required("resourceGroupName", args.ResourceGroupName)
+	v.validateClusterName(name, args)
 	if args.DNSPrefix == "" && args.ClusterName == "" {
 		v.match(dnsPrefix, "dnsPrefix", name, dnsPrefixRule)
 	}

@@ -235,7 +235,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	}
 	args.Entra = &components.EntraArgs{
 		AdminGroupIDs: pulumi.ToStringArray([]string{"44444444-4444-4444-4444-444444444444"}),
-		TenantID:      pulumi.String("tenant"), Login: "spn",
+		TenantID:      pulumi.String(mockengine.TenantID), Login: "spn",
 	}
 	args.DisableLocalAccounts = true
 	args.APIServer = &components.APIServerArgs{
@@ -243,7 +243,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	}
 	args.NetworkPolicy, args.OutboundType, args.ServiceCIDR = "cilium", "loadBalancer", "10.1.0.0/16"
 	args.AzurePolicy, args.ContainerInsights, args.Defender, args.ImageCleanerHours = true, true, true, 48
-	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	args.DiskEncryptionSetID = pulumi.String(encryptionSet)
 	args.Lock, args.Protect, args.NodeResourceGroup = true, true, "nodes"
 	return args
@@ -283,7 +283,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 		"aadProfile.managed":                                            true,
 		"aadProfile.enableAzureRBAC":                                    true,
 		"aadProfile.adminGroupObjectIDs[0]":                             "44444444-4444-4444-4444-444444444444",
-		"aadProfile.tenantID":                                           "tenant",
+		"aadProfile.tenantID":                                           mockengine.TenantID,
 		"disableLocalAccounts":                                          true,
 		"apiServerAccessProfile.authorizedIPRanges[0]":                  "203.0.113.0/24",
 		"apiServerAccessProfile.disableRunCommand":                      true,
@@ -298,11 +298,11 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 		"addonProfiles.azurepolicy.enabled":                             true,
 		"addonProfiles.omsagent.enabled":                                true,
 		"addonProfiles.omsagent.config.useAADAuth":                      "true",
-		"addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID": "workspace-id",
+		"addonProfiles.omsagent.config.logAnalyticsWorkspaceResourceID": workspaceID,
 		"addonProfiles.azureKeyvaultSecretsProvider.enabled":            true,
 		"securityProfile.workloadIdentity.enabled":                      true,
 		"securityProfile.defender.securityMonitoring.enabled":           true,
-		"securityProfile.defender.logAnalyticsWorkspaceResourceId":      "workspace-id",
+		"securityProfile.defender.logAnalyticsWorkspaceResourceId":      workspaceID,
 		"securityProfile.imageCleaner.enabled":                          true,
 		"securityProfile.imageCleaner.intervalHours":                    48.0,
 		"diskEncryptionSetID":                                           encryptionSet,
@@ -314,7 +314,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	diagnostics, lock := e.Get(t, "cluster-diagnostics"), e.Get(t, "cluster-lock")
 	id := mockengine.Group + "/providers/Microsoft.ContainerService/managedClusters/aks"
 	wantInputs(t, diagnostics, map[string]any{
-		"resourceUri": id, "workspaceId": "workspace-id",
+		"resourceUri": id, "workspaceId": workspaceID,
 		"metrics[0].category": "AllMetrics", "metrics[0].enabled": true,
 	})
 	for i, category := range []string{
@@ -393,7 +393,7 @@ func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
 		t.Fatal("the provider's kubeconfig is not a secret")
 	}
 	text := kubeconfig.SecretValue().Element.StringValue()
-	if !strings.Contains(text, "spn") || !strings.Contains(text, "tenant") || strings.Contains(text, "devicecode") {
+	if !strings.Contains(text, "spn") || !strings.Contains(text, mockengine.TenantID) || strings.Contains(text, "devicecode") {
 		t.Error("the provider does not sign in with the login that was asked for")
 	}
 	if found := e.Plaintext("kubelogin"); len(found) > 0 {
@@ -490,7 +490,7 @@ func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
 	wantInputs(t, rule, map[string]any{
 		"kind": "Linux",
 		"dataSources.extensions[0].extensionName":          "ContainerInsights",
-		"destinations.logAnalytics[0].workspaceResourceId": "workspace-id",
+		"destinations.logAnalytics[0].workspaceResourceId": workspaceID,
 		"dataFlows[0].streams":                             []any{"Microsoft-ContainerInsights-Group-Default"},
 		"dataFlows[0].destinations[0]":                     "workspace",
 		"destinations.logAnalytics[0].name":                "workspace",

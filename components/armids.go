@@ -1,6 +1,14 @@
 package components
 
-import "regexp"
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
 
 // ARM ids of what the components know by id. Each captures the subscription's id, the resource group and the resource's
 // name.
@@ -14,11 +22,50 @@ var (
 	publicPrefixID  = armID(`Microsoft\.Network/publicIPPrefixes`)
 	registryID      = armID(`Microsoft\.ContainerRegistry/registries`)
 	encryptionSetID = armID(`Microsoft\.Compute/diskEncryptionSets`)
+	workspaceID     = armID(`Microsoft\.OperationalInsights/workspaces`)
 )
+
+// clusterZoneID is a zone that a private cluster can be named in; clouds other than the public one have other domains:
+// https://learn.microsoft.com/azure/aks/private-clusters#configure-a-private-dns-zone
+var clusterZoneID = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/` +
+	`Microsoft\.Network/privateDnsZones/([a-z0-9-]{1,32}\.)?privatelink\.[a-z0-9]+\.(azmk8s\.io|cx\.[a-z0-9.-]+)$`)
 
 // armID matches the id of a resource, in which Azure does not tell upper from lower case.
 func armID(resource string) *regexp.Regexp {
 	return regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)/resourceGroups/([^/]+)/providers/` + resource + `/([^/]+)$`)
+}
+
+// checkedID returns an id that fails once it is known to be none of the right type. One that is plain was checked
+// before anything was registered.
+func checkedID(id pulumi.StringInput, path string, pattern *regexp.Regexp, allowed string) pulumi.StringInput {
+	if _, plain := id.(pulumi.String); plain || missing(id) {
+		return id
+	}
+	return checked(id, path, pattern, allowed)
+}
+
+// labelMax is how long a label's value can be.
+const labelMax = 63
+
+// validateNetworkOfSubnets checks that subnets with the ids, by their names, can have pools of one cluster. AKS labels
+// nodes with the names of subnet, network and group:
+// https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay
+func (v *violations) validateNetworkOfSubnets(ids map[string]string) {
+	network := ""
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		path, id := "subnets."+name, ids[name]
+		parts := strings.Split(id, "/")
+		if !subnetID.MatchString(id) {
+			continue
+		}
+		own := strings.ToLower(strings.Join(parts[:len(parts)-2], "/"))
+		v.check(network == "" || network == own, path, id, "a subnet of the virtual network that the other subnets are in")
+		network = withDefault(network, own)
+		for _, part := range []string{parts[4], parts[8], parts[10]} {
+			v.check(len(part) <= labelMax, path, part,
+				fmt.Sprintf("names of at most %d characters of the subnet, its virtual network and resource group", labelMax))
+		}
+	}
 }
 
 // inSubscription captures the id of the subscription that holds what has the id, or that has the id itself.

@@ -3,9 +3,15 @@ package components
 import (
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/utilities"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -15,7 +21,11 @@ import (
 // The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a
 // parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
 type Cluster struct {
-	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the provider in the component's options.
+	// Provider is the provider of the package kubernetes that reaches the cluster. Defaults to that in the component's options.
+	// The provider of an [AksWithCsi] fails to create what exists. So does one of the caller's own with
+	// enableServerSideApply set to false. With server-side apply, which is its default, it takes over whatever has the
+	// name (https://github.com/pulumi/pulumi-kubernetes/issues/2926, mended after version 4.25): the preview then fails
+	// for what was not made by Pulumi, but an update without a preview comes too late.
 	Provider pulumi.ProviderResource
 	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
 	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot
@@ -54,8 +64,8 @@ func (c Cluster) options() []pulumi.ResourceOption {
 	case own != nil && own.made:
 		opts = append(opts, pulumi.DeletedWith(own))
 	}
-	if own != nil && own.honoured != nil {
-		opts = append(opts, own.honoured)
+	if own != nil {
+		opts = append(opts, own.onFail)
 	}
 	if len(c.after) > 0 {
 		opts = append(opts, pulumi.DependsOn(c.after))
@@ -67,19 +77,22 @@ func (c Cluster) options() []pulumi.ResourceOption {
 type Provider struct {
 	pulumi.ProviderResourceState
 
-	made     bool                  // the cluster is the component's own
-	honoured pulumi.ResourceOption // of objects that the cluster may refuse for want of a late role; else nil
+	made   bool                  // the cluster is the component's own
+	onFail pulumi.ResourceOption // of each object
 }
 
 // newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps
 // it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
 // created again.
+//
+// Objects are created client-side. A server-side apply takes over whatever has the name, and the provider would then
+// change what is somebody else's and delete it (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
 func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider,
 	opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
 		"kubeconfig":            kubeconfig,
 		"clusterIdentifier":     issuerURL,
-		"enableServerSideApply": pulumi.Bool(true),
+		"enableServerSideApply": pulumi.Bool(false),
 	}, provider, utilities.PkgResourceDefaultOpts(opts)...)
 	if err != nil {
 		return fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
@@ -106,13 +119,98 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	}
 	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
 	if _, own := cluster.Provider.(*Provider); !own {
-		honoured, err := untilHonoured(ctx, component, name, lacksAzureRBAC)
-		if err != nil {
+		onFail, err1 := whereObjectsFail(ctx, component, name)
+		notTaken, err2 := notTakenOver(ctx, name)
+		if err := errors.Join(err1, err2); err != nil {
 			return objects{}, err
 		}
-		opts = append(opts, honoured)
+		opts = append(opts, onFail, notTaken)
 	}
 	return objects{options: opts}, nil
+}
+
+// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
+// what to do about one that is there already is said of the component.
+func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name string) (pulumi.ResourceOption, error) {
+	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+		switch latest := args.Errors[0]; {
+		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+		case strings.Contains(latest, "does not have access to the resource in Azure"):
+			return lateRole, nil
+		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
+		case strings.Contains(latest, "no matches for kind"):
+			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
+		case objectExists.MatchString(latest):
+			return "", ctx.Log.Error(thereAlready(args.Type, args.Name, args.NewInputs)+
+				" Nothing of it was changed.", &pulumi.LogArgs{Resource: c})
+		default:
+			return "", nil
+		}
+	})
+}
+
+// objectExists is how the API server says AlreadyExists of an object, after its kind.
+var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
+
+// thereAlready says what to do about an object that was to be created and is there already.
+func thereAlready(typ tokens.Type, name string, inputs resource.PropertyMap) string {
+	kind := string(typ.Name())
+	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
+	ways := "give it another name"
+	if kind == "Namespace" || kind == "ServiceAccount" {
+		ways = "say that it exists (existingNamespaces, or a service account's existing), or " + ways
+	}
+	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
+		"stack's, from an update that was interrupted or under another name in Pulumi, run pulumi refresh, set an alias, or "+
+		"import it: pulumi import %s %s %s.", kind, id, ways, typ, name, id)
+}
+
+// metadataText returns a text in an object's metadata, or nothing.
+func metadataText(object resource.PropertyMap, key resource.PropertyKey) string {
+	if metadata := object["metadata"]; metadata.IsObject() && metadata.ObjectValue()[key].IsString() {
+		return metadata.ObjectValue()[key].StringValue()
+	}
+	return ""
+}
+
+// notTakenOver is the option of an object that goes through a provider of the caller's, which takes over what is there
+// if it applies server-side. It fails the preview, for which such a provider tries the object in the cluster; after an
+// update without a preview it says what has happened.
+func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
+	begun := time.Now()
+	hook, err := ctx.RegisterResourceHook(fmt.Sprintf("%s-not-taken-over-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ResourceHookArgs) error {
+		before := metadataText(args.NewOutputs, "resourceVersion") != "" // the API server gives none to what it only tries
+		if !ctx.DryRun() {
+			const skew = time.Minute // between the clocks of the cluster and of this machine
+			made, err := time.Parse(time.RFC3339, metadataText(args.NewOutputs, "creationTimestamp"))
+			before = err == nil && made.Before(begun.Add(-skew))
+		}
+		if !before || pulumiMade(args.NewOutputs) {
+			return nil
+		}
+		message := thereAlready(args.Type, args.Name, args.NewInputs)
+		if !ctx.DryRun() {
+			message += fmt.Sprintf(" The Kubernetes provider has taken it over. To give it back, run: pulumi state delete '%s'.", args.URN)
+		}
+		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
+	}, &pulumi.ResourceHookOptions{OnDryRun: true})
+	if err != nil {
+		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+	}
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
+}
+
+// pulumiMade reports whether an object that was just applied has been applied by another resource of Pulumi: that one
+// may be about to be replaced.
+func pulumiMade(object resource.PropertyMap) bool {
+	managers := object["metadata"].ObjectValue()["managedFields"]
+	return managers.IsArray() && slices.ContainsFunc(managers.ArrayValue(), func(by resource.PropertyValue) bool {
+		if !by.IsObject() || !by.ObjectValue()["manager"].IsString() {
+			return false
+		}
+		manager := by.ObjectValue()["manager"]
+		return strings.HasPrefix(manager.StringValue(), "pulumi-kubernetes") && !manager.DeepEquals(object["__fieldManager"])
+	})
 }
 
 // withProviders is a component, which has the providers of its options.

@@ -41,9 +41,8 @@ func placedObjects(name string) []string {
 	}
 }
 
-// wantPlaced checks the provider of objects, what they are deleted with, and whether they are tried again until Azure
-// honours a role.
-func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, hooks int, names ...string) {
+// wantPlaced checks the provider of objects, and what they are deleted with.
+func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, names ...string) {
 	t.Helper()
 	if with != "" {
 		with = e.Get(t, with).URN
@@ -56,9 +55,6 @@ func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, hooks
 		if got.GetDeletedWith() != with {
 			t.Errorf("%s is deleted with %q, want %q", name, got.GetDeletedWith(), with)
 		}
-		if got := len(got.GetHooks().GetOnError()); got != hooks {
-			t.Errorf("%s has %d hooks, want %d", name, got, hooks)
-		}
 	}
 }
 
@@ -69,13 +65,12 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 		return args
 	}
 	for name, test := range map[string]struct {
-		args  *components.AksWithCsiArgs
-		with  string
-		hooks int
+		args *components.AksWithCsiArgs
+		with string
 	}{
-		"made":            {aksArgs(), "cluster-kubernetes", 0},
-		"made with Entra": {withEntra(), "cluster-kubernetes", 1},
-		"existing":        {existingByKubeconfig(), "", 0},
+		"made":            {aksArgs(), "cluster-kubernetes"},
+		"made with Entra": {withEntra(), "cluster-kubernetes"},
+		"existing":        {existingByKubeconfig(), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{}
@@ -95,12 +90,38 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 					placed(ctx, "options", components.Cluster{}, pulumi.Providers(cluster.Cluster.Provider)),
 				)
 			})
-			wantPlaced(t, e, "cluster-kubernetes", test.with, test.hooks,
+			wantPlaced(t, e, "cluster-kubernetes", test.with,
 				append(slices.Concat(placedObjects("given"), placedObjects("option"), placedObjects("options")), "own")...)
 			for _, name := range []string{"given-identity-identity", "given-mount-role-secret-my-secret"} {
 				if got := e.Get(t, name).RPC; got.GetDeletedWith() != "" || len(got.GetHooks().GetOnError()) > 0 {
 					t.Errorf("%s is deleted with %q and has hooks %v", name, got.GetDeletedWith(), got.GetHooks())
 				}
+			}
+		})
+	}
+}
+
+// TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready has the API server refuse an object, through the cluster's own
+// provider and through the caller's.
+func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
+	for _, through := range []string{"its own provider", "the caller's provider"} {
+		t.Run(through, func(t *testing.T) {
+			const refusal = `resource "urn" was not successfully created by the Kubernetes API server: serviceaccounts "one" already exists`
+			e := &mockengine.Engine{Refusals: map[string][]string{"in-identity-account-ns_one": {refusal}}}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				if through == "its own provider" {
+					cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
+					return errors.Join(err, placed(ctx, "in", cluster.Cluster))
+				}
+				theirs, err := kubernetes.NewProvider(ctx, "theirs", nil)
+				return errors.Join(err, placed(ctx, "in", components.Cluster{Provider: theirs}))
+			})
+			if err == nil || !strings.Contains(err.Error(), refusal) {
+				t.Errorf("the program ends with %v, want what the API server says", err)
+			}
+			const named = "ServiceAccount ns/one "
+			if said := strings.Join(e.Errors(), "\n"); !strings.Contains(said, named) || !strings.Contains(said, "existing") {
+				t.Errorf("the program says %q, which names neither %q nor a way out", said, named)
 			}
 		})
 	}
@@ -126,11 +147,11 @@ func TestCluster_OfTheArgumentsGoesBeforeTheOptions(t *testing.T) {
 			placed(ctx, "e", components.Cluster{}, pulumi.Parent(around), pulumi.Provider(other)),
 		)
 	})
-	wantPlaced(t, e, "two-kubernetes", "two-kubernetes", 0, placedObjects("a")...)
-	wantPlaced(t, e, "one-kubernetes", "one-kubernetes", 0, placedObjects("b")...)
-	wantPlaced(t, e, "other", "", 1, placedObjects("c")...)
-	wantPlaced(t, e, "one-kubernetes", "one-kubernetes", 0, placedObjects("d")...)
-	wantPlaced(t, e, "other", "", 1, placedObjects("e")...)
+	wantPlaced(t, e, "two-kubernetes", "two-kubernetes", placedObjects("a")...)
+	wantPlaced(t, e, "one-kubernetes", "one-kubernetes", placedObjects("b")...)
+	wantPlaced(t, e, "other", "", placedObjects("c")...)
+	wantPlaced(t, e, "one-kubernetes", "one-kubernetes", placedObjects("d")...)
+	wantPlaced(t, e, "other", "", placedObjects("e")...)
 }
 
 func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
@@ -152,7 +173,7 @@ func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
 				return placed(ctx, "in", components.Cluster{}, options(provider)...)
 			})
 			// Whether the cluster has Entra ID nobody knows, so what it refuses for want of a role is tried again.
-			wantPlaced(t, e, "theirs", "", 1, placedObjects("in")...)
+			wantPlaced(t, e, "theirs", "", placedObjects("in")...)
 		})
 	}
 }
@@ -177,8 +198,8 @@ func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T)
 			placed(ctx, "option", components.Cluster{DeletedWith: cluster}, pulumi.Provider(provider)),
 		)
 	})
-	wantPlaced(t, e, "theirs", "their-cluster", 1, append(placedObjects("given"), placedObjects("option")...)...)
-	wantPlaced(t, e, "theirs", "their-cluster", 0, "own") // there is no component that the hook could be named after
+	wantPlaced(t, e, "theirs", "their-cluster", append(placedObjects("given"), placedObjects("option")...)...)
+	wantPlaced(t, e, "theirs", "their-cluster", "own")
 }
 
 func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
@@ -196,7 +217,7 @@ func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
 		given.DeletedWith = theirs
 		return placed(ctx, "in", given)
 	})
-	wantPlaced(t, e, "cluster-kubernetes", "their-cluster", 0, placedObjects("in")...)
+	wantPlaced(t, e, "cluster-kubernetes", "their-cluster", placedObjects("in")...)
 }
 
 func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
@@ -243,7 +264,7 @@ func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
 					}
 				}
 			}
-			wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", 0, placedObjects("after-two")...)
+			wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", placedObjects("after-two")...)
 		})
 	}
 }
@@ -282,10 +303,10 @@ func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) 
 		}
 	}
 	for _, place := range []string{"in-creating", "in-using"} {
-		wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", 0, placedObjects(place)...)
+		wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", placedObjects(place)...)
 	}
 	for _, account := range []string{"creating-account-ns_one", "using-account-ns_one"} {
-		wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", 0, account)
+		wantPlaced(t, e, "cluster-kubernetes", "cluster-kubernetes", account)
 	}
 }
 

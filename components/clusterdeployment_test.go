@@ -119,7 +119,7 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 		args.Tags = pulumi.StringMap{"team": pulumi.String("a")}
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
 		args.NetworkPolicy, args.ServiceCIDR = components.NetworkPolicyCilium, "10.9.0.0/16"
-		args.LogAnalyticsWorkspaceID, args.Defender, args.ContainerInsights = pulumi.String("/workspace"), true, true
+		args.LogAnalyticsWorkspaceID, args.Defender, args.ContainerInsights = pulumi.String(workspaceID), true, true
 		args.APIServer = &components.APIServerArgs{AuthorizedIPRanges: pulumi.StringArray{pulumi.String("203.0.113.0/24")}}
 	})
 	sent := e.Get(t, "cluster-cluster").Inputs.Copy()

@@ -31,9 +31,9 @@ type APIServerArgs struct {
 	// refuses to change it later.
 	Private bool `pulumi:"private,optional"`
 	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private
-	// address; or the ARM id of a zone, which IdentityID must be allowed to write, as Private DNS Zone Contributor and, on
-	// the zone's virtual network, Network Contributor (https://learn.microsoft.com/azure/aks/private-clusters). What is
-	// known late is checked then. Defaults to system.
+	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or of a subzone of it, which IdentityID must be
+	// allowed to write, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
+	// (https://learn.microsoft.com/azure/aks/private-clusters). What is known late is checked then. Defaults to system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
 	// DisableRunCommand forbids az aks command invoke. Defaults to false, which is for development.
 	// That command runs others in the cluster past all network rules.
@@ -46,10 +46,10 @@ const (
 	noZone     = "none"
 )
 
-const dnsZoneRule = "system, none, the ARM id of a private DNS zone"
+const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone of it"
 
 func validZone(zone string) bool {
-	return zone == systemZone || zone == noZone || dnsZoneID.MatchString(zone)
+	return zone == systemZone || zone == noZone || clusterZoneID.MatchString(zone)
 }
 
 // ownsZone reports whether a zone is, or may turn out to be, somebody's own.
@@ -295,6 +295,8 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 		v.add("serviceCidr", args.ServiceCIDR, "an IPv4 range in CIDR notation, from /13 to /28")
 		servicesOK = false
 	}
+	v.notReservedByAKS("podCidr", pods, podsOK)
+	v.notReservedByAKS("serviceCidr", services, servicesOK)
 	if podsOK && servicesOK && pods.Overlaps(services) {
 		path, given := "podCidr", pods
 		if args.PodCIDR == "" {
@@ -353,6 +355,7 @@ func (v *violations) validateSubnetIDs(ids map[string]string) {
 		v.check(!taken, path, id, "a subnet that has no other name, here "+same)
 		seen[strings.ToLower(id)] = name
 	}
+	v.validateNetworkOfSubnets(ids)
 }
 
 // validateSubnets checks which subnets the pools are in, and the ids that are known.

@@ -26,7 +26,7 @@ func TestPrivateAPIServerHasNoPublicName(t *testing.T) {
 			if test.zone != "" {
 				args.APIServer.PrivateDNSZone = pulumi.String(test.zone)
 			}
-			args.IdentityID = pulumi.String("identity-id")
+			args.IdentityID = pulumi.String(existingIdentity)
 		})
 		wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
 			"apiServerAccessProfile.enablePrivateCluster":           true,
@@ -90,6 +90,9 @@ func TestNetworkRules(t *testing.T) {
 		})},
 		{"a zone's name", "apiServer.privateDnsZone", api(func(a *components.APIServerArgs) {
 			a.Private, a.PrivateDNSZone = true, pulumi.String("privatelink.eastus.azmk8s.io")
+		})},
+		{"a zone that is not AKS'", "apiServer.privateDnsZone", api(func(a *components.APIServerArgs) {
+			a.Private, a.PrivateDNSZone = true, pulumi.String(vaultZone)
 		})},
 	})
 }

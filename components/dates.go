@@ -139,8 +139,10 @@ type dates struct {
 
 // newDates computes an object's dates. Those that are relative are counted from when an object of these durations was
 // made, which is remembered in the state, so that they stay the same at every update. Any change of restart counts them
-// anew.
-func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource) (dates, error) {
+// anew. That an object with the title has expired is only warned of: the date was right once, and a stack that is there
+// goes on.
+func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource, title string,
+) (dates, error) {
 	var made pulumi.StringOutput
 	if relative(notBefore) || relative(expires) {
 		key := append([]string{notBefore, expires}, restart...)
@@ -154,7 +156,23 @@ func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []st
 			return dates{}, err
 		}
 	}
-	return dates{notBefore: seconds(notBefore, made), expires: seconds(expires, made)}, nil
+	d := dates{notBefore: seconds(notBefore, made), expires: seconds(expires, made)}
+	d.warnExpired(ctx, title, parent)
+	return d, nil
+}
+
+// warnExpired says that an object with the title has expired, as soon as that is known.
+func (d dates) warnExpired(ctx *pulumi.Context, title string, parent pulumi.Resource) {
+	if title == "" || d.expires == nil {
+		return
+	}
+	d.expires.ToIntPtrOutput().ApplyT(func(expires *int) (bool, error) {
+		if int64(*expires) > now().Unix() {
+			return false, nil
+		}
+		return true, ctx.Log.Warn(fmt.Sprintf("%s has expired, on %s: give it a later date, or take it out", title,
+			time.Unix(int64(*expires), 0).UTC().Format(time.RFC3339)), &pulumi.LogArgs{Resource: parent})
+	})
 }
 
 // newMoment is the time at which it was created. No provider of the program keeps time, but a random ID keeps what it
@@ -188,6 +206,18 @@ func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
 		n := int(d.after.from(t).Unix())
 		return &n, nil
 	}).(pulumi.IntPtrOutput)
+}
+
+// atTime writes a date that Azure gives or takes.
+func atTime(seconds int) string {
+	return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339)
+}
+
+// sameDuration says whether two durations are equally long on whatever day they begin. Azure may write one differently.
+func sameDuration(a, b string) bool {
+	first, ok := parseDuration(a)
+	second, ok2 := parseDuration(b)
+	return a == b || ok && ok2 && first.fitsIn(second) && second.fitsIn(first)
 }
 
 // shortHash tells lists of texts apart in a resource's name.

@@ -8,22 +8,31 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// findVault looks up a vault that exists.
-func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, objectOptions []pulumi.ResourceOption) *vaultRef {
+// findVault looks up a vault that exists, unless its tenant is given.
+func (c *KeyVaultStack) findVault(
+	ctx *pulumi.Context, args *KeyVaultStackArgs, objectOptions []pulumi.ResourceOption,
+) *vaultRef {
+	id := args.ExistingVaultID
 	parts := id.ToStringOutput().ApplyT(func(id string) ([]string, error) {
 		match := vaultID.FindStringSubmatch(id)
 		if match == nil {
 			return nil, invalid("existingVaultId", quote(id), "the ARM id of a vault")
 		}
-		return match[2:], nil
+		return append(match[2:], id), nil
 	}).(pulumi.StringArrayOutput)
+	if !missing(args.TenantID) {
+		return &vaultRef{
+			group: parts.Index(pulumi.Int(0)), name: parts.Index(pulumi.Int(1)), id: parts.Index(pulumi.Int(2)),
+			uri: pulumi.String("").ToStringOutput(), tenantID: args.TenantID.ToStringOutput(),
+		}
+	}
 	found := c.api.find(ctx, keyvault.LookupVaultOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), VaultName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
 	// What follows uses only what was checked.
 	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
 		id, parts, found := all[0].(string), all[1].([]string), all[2].(keyvault.LookupVaultResult)
-		if err := checkExistingVault(id, found).late(); err != nil {
+		if err := checkExistingVault(id, found, args.AllowAccessPolicies).late(); err != nil {
 			return nil, err
 		}
 		return map[string]string{
@@ -38,15 +47,17 @@ func (c *KeyVaultStack) findVault(ctx *pulumi.Context, id pulumi.StringInput, ob
 }
 
 // checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to
-// it.
-func checkExistingVault(id string, found keyvault.LookupVaultResult) violations {
+// it and something here depends on them.
+func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolicies bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+found.Id)
+		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+found.Id+
+			"; for another, a provider of its subscription, or tenantId where no secrets and keys are given")
 	}
-	if !isTrue(found.Properties.EnableRbacAuthorization) {
+	if !allowPolicies && !isTrue(found.Properties.EnableRbacAuthorization) {
 		v.state("existingVaultId", "a vault with access policies", "one that authorizes by roles, as after: "+
-			"az keyvault update --enable-rbac-authorization true --name "+found.Name)
+			"az keyvault update --enable-rbac-authorization true --name "+found.Name+
+			"; or access none in every mount (allowAccessPolicies)")
 	}
 	return v
 }
@@ -54,5 +65,15 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult) violations 
 // validateExistingVault refuses what an existing vault would silently not get.
 func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
 	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
-		"existingVaultId", "apiVersion", "protect", "secrets", "keys")
+		"existingVaultId", "allowAccessPolicies", "tenantId", "apiVersion", "deployer", "protect", "secrets", "keys", "expectedObjects")
+	if missing(args.TenantID) {
+		return
+	}
+	const lookedUp = "nothing with tenantId, with which the vault is not looked up; leave it out and pass a provider of the vault's subscription"
+	if len(args.Secrets) > 0 {
+		v.state("secrets", "secrets", lookedUp)
+	}
+	if len(args.Keys) > 0 {
+		v.state("keys", "keys", lookedUp)
+	}
 }

@@ -35,3 +35,6 @@ var PublicRange = publicRange
 
 // LateRoleWait is how long a late role is waited for after a number of tries; false if no longer.
 var LateRoleWait = lateRoleWait
+
+// NotThere says whether an error of a lookup means that there is nothing.
+var NotThere = notThere.MatchString

@@ -21,7 +21,7 @@ type WorkloadIdentityArgs struct {
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity. Defaults to none.
+	// Tags of a new identity, by the rules of [ValidateTags]. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
 	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component
@@ -33,6 +33,15 @@ type WorkloadIdentityArgs struct {
 	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those clusters.
 	// Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
+	// Audience is what the service accounts' tokens are issued for, 1-600 characters without spaces. Entra trusts no token
+	// for another audience. Defaults to api://AzureADTokenExchange in every cloud, since what mounts a vault takes no other
+	// token: the provider of the CSI driver looks for that audience whatever the cloud is, and its chart has the driver ask
+	// for it (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts, v1.8.2). What the add-on of AKS
+	// asks for in Azure China and Azure US Government is not documented; `kubectl get csidriver secrets-store.csi.k8s.io
+	// --output=yaml` shows it in tokenRequests. The names api://AzureADTokenExchangeChina and
+	// api://AzureADTokenExchangeUSGov, which Azure documents for those clouds, are for tokens of managed identities
+	// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
+	Audience string `pulumi:"audience,optional"`
 
 	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that
 	// Pulumi makes. A change replaces the identity. Not with ExistingIdentityID.
@@ -49,7 +58,8 @@ type WorkloadIdentityArgs struct {
 	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace and
 	// account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once. Defaults to false: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make, such
+	// as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
 	// exist already. Defaults to none.
@@ -63,7 +73,8 @@ type WorkloadIdentityArgs struct {
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
-	// and every service account has one for each issuer. A name is unique in its namespace.
+	// and every service account has one for each issuer. Those of accounts that get another name or namespace count until
+	// the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
@@ -98,14 +109,13 @@ type WorkloadIdentity struct {
 // [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
 // have no cluster to go to.
 func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
-	if args == nil {
-		args = &WorkloadIdentityArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForIdentity(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &WorkloadIdentity{}
 	// What the cluster tells is not among them: the identity would wait for the cluster.
@@ -223,7 +233,7 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *WorkloadIdentityArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *WorkloadIdentityArgs) validate() violations {
@@ -233,12 +243,18 @@ func (args *WorkloadIdentityArgs) validate() violations {
 			"3-128 letters, digits, dashes and underscores, a letter or digit first")
 		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
+	if args.Audience != "" {
+		v.match(tokenAudienceRule, "audience", args.Audience, "1-600 characters without spaces")
+	}
 	v.plainID("existingIdentityId", args.ExistingIdentityID, identityID, "the ARM id of a user-assigned identity")
 	v.validateRoleAssignments("roleAssignments", args.RoleAssignments)
-	v.validateLabels("labels", args.Labels, podSecurityLabel)
+	v.validateLabels("labels", args.Labels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("labels", args.Labels)
 	v.validateNamespaces(args)
 	v.validateServiceAccounts(args)
 	v.validateIssuers(args)
+	v.validateAzureIdentity(args)
+	v.validateProvider(args.Cluster)
 	return v
 }
 

@@ -63,6 +63,19 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 	}
 }
 
+func TestCredentialsTrustTokensOfTheGivenAudience(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := twoClusters()
+		args.Audience = "api://AzureADTokenExchangeChina"
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	for _, name := range []string{"identity-credential-ns_one", "identity-credential-other_one__west"} {
+		wantInputs(t, e.Get(t, name), map[string]any{"audiences[0]": "api://AzureADTokenExchangeChina", "audiences[1]": nil})
+	}
+}
+
 // Azure answers 409 to concurrent writes and deletes on one identity.
 func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
@@ -74,6 +87,10 @@ func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 	three := e.Get(t, "identity-credential-ns_three")
 	if !two.WaitsFor(one) || !three.WaitsFor(two) {
 		t.Error("two credentials could be written at once")
+	}
+	// Were the second one to stay, nothing else would keep the engine from deleting the others at once.
+	if !three.WaitsFor(one) {
+		t.Error("two credentials could be deleted at once")
 	}
 }
 
@@ -154,14 +171,16 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", twoClusters())
 		return err
 	})
-	var previous string
+	var before []string
 	for _, issuer := range []string{"", "__west", "__north"} {
 		for _, account := range []string{"ns_one", "other_one", "kube-system_external", "other_default"} {
 			name := "identity-credential-" + account + issuer
-			if previous != "" && !e.Get(t, name).WaitsFor(e.Get(t, previous)) {
-				t.Errorf("%s does not wait for %s", name, previous)
+			for _, one := range before {
+				if !e.Get(t, name).WaitsFor(e.Get(t, one)) {
+					t.Errorf("%s does not wait for %s", name, one)
+				}
 			}
-			previous = name
+			before = append(before, name)
 		}
 	}
 }
@@ -618,6 +637,8 @@ func TestIdentityRules(t *testing.T) {
 	testRules(t, identityArgs, (*args).Validate, []rule[args]{
 		{"an identity's name is long enough", "identityName", func(a *args) { a.IdentityName = "ab" }},
 		{"an identity's name's characters", "identityName", func(a *args) { a.IdentityName = "my.id" }},
+		{"an audience without spaces", "audience", func(a *args) { a.Audience = "api://a b" }},
+		{"an audience's length", "audience", func(a *args) { a.Audience = strings.Repeat("a", 601) }},
 		{"a namespace is needed", "namespace", func(a *args) { a.Namespace = "" }},
 		{"a namespace has no dot", "namespace", func(a *args) { a.Namespace = "my.ns" }},
 		{"a namespace's length", "namespace", func(a *args) { a.Namespace = strings.Repeat("n", 64) }},

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,10 +16,12 @@ const (
 	keyTriggerMinDays  = 7
 )
 
-// KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that, so a
-// change of any argument replaces the key; and since Azure keeps the name of the deleted key until the vault's
-// retention ends, change the name with it. The same holds for what somebody changed in Azure once a refresh has found
-// it; Protect keeps such a key.
+// KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that. So a
+// preview, and an update, that find the key in the vault compare it with the arguments and fail where it is not what
+// they say, with a [ValidationError]: give the key another name, take the change back, or have somebody who may write
+// the vault's data change the key there (az keyvault key set-attributes). What others set on the key besides is left,
+// and so is what an argument says no longer: more tags, and whatever is left out here. Dates and Enabled are those of
+// the version that Azure makes here; they are not compared for a key that Azure rotates.
 //
 // NotBefore and Expires are dates as those of [SecretArgs], counted from when the key is made.
 type KeyArgs struct {
@@ -37,7 +40,8 @@ type KeyArgs struct {
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. Defaults to never.
+	// Expires is when the key's first version stops being valid, after NotBefore. That it has passed makes a warning, but
+	// with Rotation. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from using the key. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
@@ -46,6 +50,10 @@ type KeyArgs struct {
 	// Rotation has Azure make new versions of the key by itself. NotBefore, Expires and Enabled then are those of the
 	// first version, and a change of them is ignored, since every rotation changes them. Defaults to none.
 	Rotation *KeyRotationArgs `pulumi:"rotation,optional"`
+	// Adopt takes up a key of this name that is in the vault, instead of failing since it exists, such as one that was
+	// taken out of the list before. It has to be what the arguments say; a relative date counts from now and would not.
+	// Defaults to false, which takes up nothing.
+	Adopt bool `pulumi:"adopt,optional"`
 }
 
 // KeyRotationArgs is when Azure makes a new version of a key. Exactly one of After and BeforeExpiry is given. All are
@@ -66,8 +74,16 @@ type KeyRotationArgs struct {
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }
 
-func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs) (*keyvault.Key, error) {
-	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c)
+// newKey registers a key. One that is in the vault already stays what it is, also where a refresh has found what others
+// set on it: azure-native would replace it under a name that is taken.
+func (c *KeyVaultStack) newKey(
+	ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs, path string,
+) (*keyvault.Key, error) {
+	expired := "key " + k.Name
+	if k.Rotation != nil {
+		expired = "" // of the first version only
+	}
+	dates, err := newDates(ctx, name+"-date-key-"+k.Name, k.NotBefore, k.Expires, nil, c, expired)
 	if err != nil {
 		return nil, err
 	}
@@ -86,21 +102,123 @@ func (c *KeyVaultStack) newKey(ctx *pulumi.Context, name string, vault *vaultRef
 			NotBefore: optionalFloat(dates.notBefore), Expires: optionalFloat(dates.expires), Enabled: optionalBool(k.Enabled),
 		}
 	}
-	// Azure answers an update of a key with success and does nothing
-	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change may look like an
-	// update.
-	options := append(slices.Clone(vault.objectOptions), pulumi.ReplaceOnChanges([]string{"properties", "tags"}))
-	if k.Rotation != nil {
-		// A refresh brings in the attributes of the version that Azure made last. That is no reason to replace the key.
-		options = append(options, pulumi.IgnoreChanges([]string{"properties.attributes"}))
+	there := c.ask(vault, func(group, vaultName string, all []any) (string, error) {
+		asked := &keyvault.LookupKeyArgs{ResourceGroupName: group, VaultName: vaultName, KeyName: k.Name}
+		found, err := c.api.lookUpKey(ctx, asked, pulumi.Parent(c))
+		if err != nil {
+			return "", fmt.Errorf("looking for the key %s: %w", k.Name, err)
+		}
+		notBefore, _ := all[0].(*int)
+		expires, _ := all[1].(*int)
+		if err := k.differences(path, notBefore, expires, found).err(); err != nil {
+			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put back what "+
+				"differs, give the key another name, or have it changed in the vault (az keyvault key set-attributes, az keyvault key "+
+				"rotation-policy update): %w", k.Name, err)
+		}
+		return found.Id, nil
+	}, orNothing(dates.notBefore), orNothing(dates.expires))
+	// Azure refuses an update of a key, or does nothing
+	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change of one that is not
+	// there any more may look like an update.
+	replaced := pulumi.ReplaceOnChanges([]string{"properties", "tags"})
+	options := append(slices.Clone(vault.objectOptions), replaced, there.kept)
+	if k.Adopt {
+		options = append(options, pulumi.Import(there.id))
 	}
 	return c.api.newKey(ctx, name+"-key-"+k.Name, &keyvault.KeyArgs{
 		ResourceGroupName: vault.group,
-		VaultName:         vault.name,
+		VaultName:         there.vaultName,
 		KeyName:           pulumi.String(k.Name),
 		Tags:              optionalMap(k.Tags),
 		Properties:        properties,
 	}, options...)
+}
+
+// differences are the arguments that say something else than the key in the vault. What they leave out is others' to
+// decide.
+func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvault.LookupKeyResult) violations {
+	var v violations
+	differs := func(at, given, is string) {
+		v.state(path+"."+at, given, is+", as in the vault")
+	}
+	text := func(at, given string, is *string, same func(a, b string) bool) {
+		if given != "" && !same(given, value(is)) {
+			differs(at, given, withDefault(value(is), "nothing"))
+		}
+	}
+	kty := withDefault(k.Type, KeyRSA)
+	if found.Kty != nil {
+		text("type", string(kty), found.Kty, strings.EqualFold)
+	}
+	rsa, size := kty == KeyRSA || kty == KeyRSAHSM, withDefault(k.Size, 2048)
+	if rsa && found.KeySize != nil && *found.KeySize != size {
+		differs("size", fmt.Sprint(size), fmt.Sprint(*found.KeySize))
+	}
+	if !rsa && found.CurveName != nil {
+		text("curve", string(withDefault(k.Curve, CurveP256)), found.CurveName, strings.EqualFold)
+	}
+	sorted := func(list []string) string { return strings.Join(slices.Sorted(slices.Values(list)), ", ") }
+	if given, is := sorted(k.Operations), sorted(found.KeyOps); given != "" && given != is {
+		differs("operations", given, withDefault(is, "nothing"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.Tags)) {
+		if is, ok := found.Tags[name]; !ok {
+			differs("tags."+name, quote(k.Tags[name]), "nothing")
+		} else if is != k.Tags[name] {
+			differs("tags."+name, quote(k.Tags[name]), quote(is))
+		}
+	}
+	policy := found.RotationPolicy
+	rotated := k.Rotation != nil || trigger(policy, keyvault.KeyRotationPolicyActionTypeRotate) != nil
+	if a := found.Attributes; a != nil && !rotated {
+		date := func(at string, given *int, is *float64) {
+			switch {
+			case given == nil || is != nil && int(*is) == *given:
+			case is == nil:
+				differs(at, atTime(*given), "nothing")
+			default:
+				differs(at, atTime(*given), atTime(int(*is)))
+			}
+		}
+		date("notBefore", notBefore, a.NotBefore)
+		date("expires", expires, a.Expires)
+		if k.Enabled != nil && a.Enabled != nil && *k.Enabled != *a.Enabled {
+			differs("enabled", fmt.Sprint(*k.Enabled), fmt.Sprint(*a.Enabled))
+		}
+	}
+	if r := k.Rotation; r != nil {
+		rotate, notify := &keyvault.TriggerResponse{}, &keyvault.TriggerResponse{}
+		if t := trigger(policy, keyvault.KeyRotationPolicyActionTypeRotate); t != nil {
+			rotate = t
+		}
+		if t := trigger(policy, keyvault.KeyRotationPolicyActionTypeNotify); t != nil {
+			notify = t
+		}
+		var expiry *string
+		if policy != nil && policy.Attributes != nil {
+			expiry = policy.Attributes.ExpiryTime
+		}
+		text("rotation.after", r.After, rotate.TimeAfterCreate, sameDuration)
+		text("rotation.beforeExpiry", r.BeforeExpiry, rotate.TimeBeforeExpiry, sameDuration)
+		text("rotation.expiresAfter", r.ExpiresAfter, expiry, sameDuration)
+		text("rotation.notifyBefore", r.NotifyBefore, notify.TimeBeforeExpiry, sameDuration)
+	}
+	return v
+}
+
+// trigger is when a rotation policy does something; nil if it does not.
+func trigger(
+	policy *keyvault.RotationPolicyResponse, action keyvault.KeyRotationPolicyActionType,
+) *keyvault.TriggerResponse {
+	if policy == nil {
+		return nil
+	}
+	for _, one := range policy.LifetimeActions {
+		if one.Action != nil && strings.EqualFold(value(one.Action.Type), string(action)) {
+			return one.Trigger
+		}
+	}
+	return nil
 }
 
 // rotationPolicy is a key's rotation as Azure takes it; nil leaves it out.

@@ -2,11 +2,14 @@ package components_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
 func TestKeyPassesOnWhatIsAsked(t *testing.T) {
@@ -80,20 +83,134 @@ func contains(t *testing.T, paths []string, other string) bool {
 	})
 }
 
-// A rotation gives the key attributes of its own, which a refresh brings into the state.
-func TestRotatedKeyIsNotReplaced(t *testing.T) {
-	args := vaultArgs()
-	args.Keys[0].Rotation = &components.KeyRotationArgs{After: "P90D", ExpiresAfter: "P1Y"}
-	e := runVault(t, args)
-	for name, want := range map[string]bool{"vault-key-rsa": true, "vault-key-ec": false} {
-		if got := contains(t, e.Get(t, name).RPC.GetIgnoreChanges(), "properties.attributes.expires"); got != want {
-			t.Errorf("%s ignores changes of its dates: %t", name, got)
+// answers are what Azure says of a key of the vault, or of a secret, in both versions of the control plane.
+func answers(function string, answer map[string]any) map[string]map[string]any {
+	both := map[string]map[string]any{}
+	for _, module := range vaultModules {
+		both[module+function] = answer
+	}
+	return both
+}
+
+// keyInVault is a key as Azure shows it, with what others have set on it.
+func keyInVault() map[string]any {
+	return map[string]any{
+		"id": vaultResourceID + "/keys/rsa", "kty": "RSA", "keySize": 2048.0, "keyOps": []any{"verify", "sign"},
+		"tags":       map[string]any{"team": "a", "policy": "theirs"},
+		"attributes": map[string]any{"enabled": true, "notBefore": 1700000000.0, "expires": 1801353600.0, "created": 1.0, "updated": 1.0, "recoveryLevel": ""},
+		"rotationPolicy": map[string]any{
+			"attributes": map[string]any{"expiryTime": "P1Y", "created": 1.0, "updated": 1.0},
+			"lifetimeActions": []any{
+				map[string]any{"action": map[string]any{"type": "Notify"}, "trigger": map[string]any{"timeBeforeExpiry": "P30D"}},
+			},
+		},
+	}
+}
+
+// ignored are the inputs of a resource whose changes Pulumi ignores.
+func ignored(t *testing.T, e *mockengine.Engine, name string) []string {
+	t.Helper()
+	return e.Get(t, name).RPC.GetIgnoreChanges()
+}
+
+// A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as asked.
+func TestKeyThatIsThereStays(t *testing.T) {
+	for _, version := range []components.VaultAPIVersion{components.VaultAPI20241101, components.VaultAPI20260201} {
+		args := vaultArgs()
+		args.APIVersion, args.Keys = version, args.Keys[:1]
+		for _, there := range []bool{true, false} {
+			e := &mockengine.Engine{}
+			if there {
+				e.Answers = answers("getKey", keyInVault())
+			}
+			run(t, e, func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			})
+			for _, path := range []string{"properties.kty", "properties.attributes.expires", "properties.rotationPolicy", "tags.team"} {
+				if got := contains(t, ignored(t, e, "vault-key-rsa"), path); got != there {
+					t.Errorf("in the vault %t: changes of %s are ignored: %t", there, path, got)
+				}
+			}
+			for _, path := range []string{"vaultName", "resourceGroupName", "keyName"} {
+				if contains(t, ignored(t, e, "vault-key-rsa"), path) {
+					t.Errorf("changes of %s are ignored", path)
+				}
+			}
 		}
 	}
-	for _, path := range []string{"properties.kty", "properties.rotationPolicy"} {
-		if contains(t, e.Get(t, "vault-key-rsa").RPC.GetIgnoreChanges(), path) {
-			t.Errorf("changes of %s are ignored", path)
+}
+
+func TestKeyThatIsThereHasToBeWhatTheProgramSays(t *testing.T) {
+	yes, no := true, false
+	for name, test := range map[string]struct {
+		key     components.KeyArgs
+		refused []string
+	}{
+		"nothing more":              {components.KeyArgs{}, nil},
+		"everything as it is":       {components.KeyArgs{Type: "RSA", Size: 2048, Operations: []string{"sign", "verify"}, Tags: map[string]string{"team": "a"}, NotBefore: "2023-11-14T22:13:20Z", Expires: "2027-01-31", Enabled: &yes}, nil},
+		"a type":                    {components.KeyArgs{Type: "EC"}, []string{"type"}},
+		"a size":                    {components.KeyArgs{Size: 4096}, []string{"size"}},
+		"an operation":              {components.KeyArgs{Operations: []string{"sign"}}, []string{"operations"}},
+		"tags":                      {components.KeyArgs{Tags: map[string]string{"team": "b", "cost": "1"}}, []string{"tags.cost", "tags.team"}},
+		"dates":                     {components.KeyArgs{NotBefore: "2024-01-01", Expires: "2028-01-01"}, []string{"notBefore", "expires"}},
+		"a relative date":           {components.KeyArgs{Expires: "P1D"}, []string{"expires"}},
+		"disabled":                  {components.KeyArgs{Enabled: &no}, []string{"enabled"}},
+		"a rotation":                {components.KeyArgs{Rotation: &components.KeyRotationArgs{After: "P90D", ExpiresAfter: "P1Y"}}, []string{"rotation.after"}},
+		"a rotation's notification": {components.KeyArgs{Expires: "2031-01-01", Rotation: &components.KeyRotationArgs{BeforeExpiry: "P60D", ExpiresAfter: "P2Y", NotifyBefore: "P40D"}}, []string{"rotation.beforeExpiry", "rotation.expiresAfter", "rotation.notifyBefore"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := vaultArgs()
+			test.key.Name = "rsa"
+			args.Keys = []components.KeyArgs{test.key}
+			e := &mockengine.Engine{Answers: answers("getKey", keyInVault())}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			})
+			if (err != nil) != (len(test.refused) > 0) {
+				t.Fatalf("got %v", err)
+			}
+			for _, path := range test.refused {
+				if !strings.Contains(err.Error(), "keys[0]."+path+":") {
+					t.Errorf("the refusal does not name %s: %v", path, err)
+				}
+			}
+		})
+	}
+}
+
+// What Azure rotates by itself has the dates of its latest version.
+func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
+	no := false
+	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M", ExpiresAfter: "P2Y"}, "by others": nil} {
+		found := keyInVault()
+		found["rotationPolicy"] = map[string]any{
+			"attributes": map[string]any{"expiryTime": "P24M", "created": 1.0, "updated": 1.0},
+			"lifetimeActions": []any{
+				map[string]any{"action": map[string]any{"type": "Rotate"}, "trigger": map[string]any{"timeAfterCreate": "P1Y"}},
+			},
 		}
+		args := vaultArgs()
+		args.Keys = []components.KeyArgs{{Name: "rsa", NotBefore: "2024-01-01", Expires: "2028-01-01", Enabled: &no, Rotation: rotation}}
+		e := &mockengine.Engine{Answers: answers("getKey", found)}
+		if err := e.Run(func(ctx *pulumi.Context) error {
+			_, err := components.NewKeyVaultStack(ctx, "vault", args)
+			return err
+		}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What keeps Azure from saying what there is must not be taken for nothing.
+func TestKeyThatCannotBeLookedUpFails(t *testing.T) {
+	e := &mockengine.Engine{Answers: answers("getKey", nil)}
+	if err := e.Run(func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
+		return err
+	}); err == nil || !strings.Contains(err.Error(), "looking for the key") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -162,4 +279,19 @@ func TestKeysOfAnExistingVaultMayNeedAnHSM(t *testing.T) {
 	args.Keys = []components.KeyArgs{{Name: "hsm", Type: "EC-HSM"}}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-key-hsm"), map[string]any{"properties.kty": "EC-HSM", "vaultName": "theirs"})
+}
+
+func TestNotThereIsWhatAzureSays(t *testing.T) {
+	for text, want := range map[string]bool{
+		`request failed /subscriptions/s/k: status 404, code "ResourceNotFound": gone`: true,
+		`Status=404 Code="KeyNotFound" Message="gone"`:                                 true,
+		"RESPONSE 404: 404 Not Found\nERROR CODE: ParentResourceNotFound":              true,
+		"RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed":                 false,
+		`vaults/kv-404/keys/404: status 403, code "AuthorizationFailed": NotFound`:     false,
+		"dial tcp: lookup management.azure.com: no such host":                          false,
+	} {
+		if got := components.NotThere(text); got != want {
+			t.Errorf("%q: %t", text, got)
+		}
+	}
 }

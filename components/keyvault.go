@@ -32,21 +32,28 @@ const objectNameRule = "1-127 letters, digits and dashes"
 
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
-// With ExistingVaultID, only APIVersion, Secrets, Keys and Protect can be given beside it. Without it,
-// ResourceGroupName, TenantID and NamePrefix are required.
+// With ExistingVaultID, only TenantID, AllowAccessPolicies, APIVersion, Deployer, Secrets, Keys, ExpectedObjects and
+// Protect can be given beside it. Without it, ResourceGroupName, TenantID and NamePrefix are required.
 type KeyVaultStackArgs struct {
-	// ExistingVaultID is the ARM id of a vault that exists, in the provider's subscription. Secrets and keys are created
-	// in it, and nothing else about it is managed. It must authorize by roles. Defaults to a new vault.
+	// ExistingVaultID is the ARM id of a vault that exists. Secrets and keys are created in it, and nothing else about it is
+	// managed. Unless TenantID is given, it is looked up, which takes a provider of its subscription, and must authorize by
+	// roles. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
+	// AllowAccessPolicies takes an existing vault that authorizes by access policies, too. Roles mean nothing to it, so
+	// every mount needs Access none, and others must let the identities read. Defaults to false.
+	AllowAccessPolicies bool `pulumi:"allowAccessPolicies,optional"`
 	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another
 	// NamePrefix in the same update, since Azure keeps the name of the deleted one.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change
 	// replaces the vault, as a change of ResourceGroupName does.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// TenantID is the Entra tenant that the vault trusts.
+	// TenantID is the Entra tenant that the vault trusts. With ExistingVaultID it takes the place of looking the vault up,
+	// for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and keys
+	// then cannot be given. Defaults to that of the existing vault.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint. Defaults to none.
+	// Tags of the vault, and of its private endpoint, by the rules of [ValidateTags]. What is known late is checked then.
+	// Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through
@@ -55,7 +62,10 @@ type KeyVaultStackArgs struct {
 	// it is refused. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
-	// letters, digits and single dashes, a letter first and no dash last. A change replaces the vault.
+	// letters, digits and single dashes, a letter first and no dash last, and without the words that Azure reserves: login
+	// first, microsoft and windows anywhere
+	// (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name). A change
+	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
 	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what
 	// was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without
@@ -93,16 +103,26 @@ type KeyVaultStackArgs struct {
 	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
 	// development. It also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
-	// Secrets to create in the vault, names unique without regard to case. Defaults to none.
+	// Deployer is given the roles Key Vault Secrets Officer and Key Vault Crypto Officer on the vault, each if there
+	// are Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none,
+	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
+	Deployer *DeployerArgs `pulumi:"deployer,optional"`
+	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in the
+	// vault, and Pulumi forgets it; to have it in the list again takes Adopt. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
-	// Keys to create in the vault, names unique without regard to case. Defaults to none.
+	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds for
+	// them. Defaults to none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
+	// ExpectedObjects are mounted from the vault and made by others, such as certificates; of each, type and name count. A
+	// preview says how they are put into the vault. In an existing vault that is looked up, a secret or key that is not
+	// there is an error. Defaults to none.
+	ExpectedObjects []ObjectArgs `pulumi:"expectedObjects,optional"`
 }
 
-// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. Creating
-// and destroying it needs no rights on the vault's data, and no way through its firewall, since secrets and keys go
-// with the vault; removing one of them alone does, or those of an existing vault, since Azure's resource manager cannot
-// delete them.
+// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. It needs no
+// rights on the vault's data, and no way through its firewall: secrets and keys go with the vault. Azure's resource manager
+// cannot delete them alone, so those that are taken out, and all of an existing vault when the stack is destroyed, stay in
+// the vault until somebody with rights on its data deletes them (az keyvault secret delete, az keyvault key delete).
 //
 // VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it
 // through the private endpoint, so roles and mounts that use them never come too early.
@@ -116,7 +136,7 @@ type KeyVaultStack struct {
 	VaultID pulumi.StringOutput `pulumi:"vaultId"`
 	// VaultName is the vault's name with its random suffix.
 	VaultName pulumi.StringOutput `pulumi:"vaultName"`
-	// VaultURI is https://<name>.vault.azure.net/.
+	// VaultURI is https://<name>.vault.azure.net/; empty for an existing vault that is not looked up.
 	VaultURI pulumi.StringOutput `pulumi:"vaultUri"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
@@ -133,14 +153,13 @@ type KeyVaultStack struct {
 // NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
 // [ValidationError] before anything is registered if arguments are invalid.
 func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
-	if args == nil {
-		args = &KeyVaultStackArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForVault(args)
 	if err := violations.err(); err != nil {
 		return nil, fmt.Errorf("arguments of %s: %w", name, err)
 	}
+	args.checkLate()
 
 	c := &KeyVaultStack{}
 	inputs := pulumi.Map{
@@ -165,10 +184,18 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 	if err != nil {
 		return nil, err
 	}
+	if err := c.expect(ctx, args, vault); err != nil {
+		return nil, err
+	}
+	admitted, err := c.admitDeployer(ctx, name, args, vault)
+	if err != nil {
+		return nil, err
+	}
 	contents, err := c.newObjects(ctx, name, args, vault)
 	if err != nil {
 		return nil, err
 	}
+	contents = append(admitted, contents...)
 	contents, err = c.newSurroundings(ctx, name, args, vault, contents)
 	if err != nil {
 		return nil, err
@@ -220,7 +247,7 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 		own = append(own, pulumi.Protect(true))
 	}
 	if args.ExistingVaultID != nil {
-		return c.findVault(ctx, args.ExistingVaultID, own), nil
+		return c.findVault(ctx, args, append(own, pulumi.RetainOnDelete(true))), nil
 	}
 	suffix, err := random.NewRandomString(ctx, name+"-suffix", &random.RandomStringArgs{
 		Length:  pulumi.Int(vaultSuffixLength),
@@ -266,7 +293,9 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	return &vaultRef{
 		group: args.ResourceGroupName, id: vault.ID().ToStringOutput(), name: vaultName,
 		uri: vault.Properties.VaultUri(), tenantID: vault.Properties.TenantId(),
-		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault))),
+		// What is taken out of the lists stays in the vault: only who has rights on its data could delete it, and it could not be
+		// made again while Azure keeps its name.
+		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault), pulumi.RetainOnDelete(true))),
 	}, nil
 }
 
@@ -293,8 +322,8 @@ func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulu
 func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var objects []pulumi.Resource
 	secretIDs, versions, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}, pulumi.StringMap{}
-	for _, s := range args.Secrets {
-		secret, err := c.newSecret(ctx, name, vault, s)
+	for i, s := range args.Secrets {
+		secret, err := c.newSecret(ctx, name, vault, s, fmt.Sprintf("secrets[%d]", i))
 		if err != nil {
 			return nil, fmt.Errorf("creating secret %s: %w", s.Name, err)
 		}
@@ -302,8 +331,8 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 		secretIDs[s.Name] = secret.ID().ToStringOutput()
 		versions[s.Name] = versionOf(secret)
 	}
-	for _, k := range args.Keys {
-		key, err := c.newKey(ctx, name, vault, k)
+	for i, k := range args.Keys {
+		key, err := c.newKey(ctx, name, vault, k, fmt.Sprintf("keys[%d]", i))
 		if err != nil {
 			return nil, fmt.Errorf("creating key %s: %w", k.Name, err)
 		}
@@ -321,7 +350,7 @@ func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVa
 func (c *KeyVaultStack) newSurroundings(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
-	if args.PrivateEndpoint != nil {
+	if args.PrivateEndpoint != nil && !args.PrivateEndpoint.External {
 		endpoint, err := c.newPrivateEndpoint(ctx, name, args, vault.id)
 		if err != nil {
 			return nil, err
@@ -349,7 +378,7 @@ func (c *KeyVaultStack) newSurroundings(
 // Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
 // resources give may be missing.
 func (args *KeyVaultStackArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *KeyVaultStackArgs) validate() violations {
@@ -361,11 +390,18 @@ func (args *KeyVaultStackArgs) validate() violations {
 	} else {
 		v.validateExistingVault(args)
 	}
+	v.validateAzureVault(args)
+	v.validateDeployer(args)
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)
 		v.uniqueObject(names, path, s.Name)
 		v.validateSecret(path, s)
+	}
+	for i, o := range args.ExpectedObjects {
+		path := fmt.Sprintf("expectedObjects[%d]", i)
+		oneOf(&v, path+".type", o.Type, ObjectSecret, ObjectKey, ObjectCertificate)
+		v.match(objectName, path+".name", o.Name, objectNameRule)
 	}
 	names = map[string]bool{}
 	for i, k := range args.Keys {
@@ -377,6 +413,7 @@ func (args *KeyVaultStackArgs) validate() violations {
 }
 
 func (v *violations) validateVault(args *KeyVaultStackArgs) {
+	v.check(!args.AllowAccessPolicies, "allowAccessPolicies", args.AllowAccessPolicies, "false without existingVaultId; a new vault authorizes by roles")
 	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix", args.NamePrefix,
 		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
 	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
@@ -389,12 +426,15 @@ func (v *violations) validateVault(args *KeyVaultStackArgs) {
 
 // requiredForVault checks that no Input is missing which the vault cannot do without.
 func (v *violations) requiredForVault(args *KeyVaultStackArgs) {
+	if args.Deployer != nil {
+		v.required("deployer.principalId", args.Deployer.PrincipalID)
+	}
 	if args.ExistingVaultID != nil {
 		return
 	}
 	v.required("resourceGroupName", args.ResourceGroupName)
 	v.required("tenantId", args.TenantID)
-	if args.PrivateEndpoint != nil {
+	if args.PrivateEndpoint != nil && !args.PrivateEndpoint.External {
 		v.required("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID)
 	}
 }

@@ -1,6 +1,7 @@
 package components_test
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func TestVaultIsSafeByDefault(t *testing.T) {
 func TestVaultPassesOnWhatIsAsked(t *testing.T) {
 	args := vaultArgs()
 	args.Sku, args.SoftDeleteRetentionDays, args.PurgeProtection, args.PublicNetworkAccess = "premium", 7, true, "Disabled"
+	args.PrivateEndpoint = &components.PrivateEndpointArgs{External: true}
 	args.Location, args.Tags = pulumi.String("westeurope"), pulumi.StringMap{"team": pulumi.String("a")}
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -83,10 +85,10 @@ func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
 
 func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
 	args := vaultArgs()
-	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	wantInputs(t, runVault(t, args).Get(t, "vault-diagnostics"), map[string]any{
 		"resourceUri":         vaultResourceID,
-		"workspaceId":         "workspace-id",
+		"workspaceId":         workspaceID,
 		"logs[0].category":    "AuditEvent",
 		"logs[0].enabled":     true,
 		"logs[1].category":    "AzurePolicyEvaluationDetails",
@@ -115,7 +117,7 @@ func TestLockComesLastAndGoesFirst(t *testing.T) {
 func fullArgs() *components.KeyVaultStackArgs {
 	args := endpointArgs()
 	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"})}
-	args.LogAnalyticsWorkspaceID = pulumi.String("workspace-id")
+	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	args.Lock, args.Protect, args.PurgeProtection = true, true, true
 	args.Secrets[0].Expires, args.Keys[0].Expires = "P90D", "P1Y"
 	return args
@@ -243,7 +245,10 @@ func TestExistingVaultRules(t *testing.T) {
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
 		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
-		{"a tenant", "tenantId", func(a *args) { a.TenantID = pulumi.String("t") }},
+		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String("t"), nil }},
+		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String("t"), nil }},
+		{"an expected object's type", "expectedObjects[0].type", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "certificate", Name: "a"}} }},
+		{"an expected object's name", "expectedObjects[0].name", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} }},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
 		{"a prefix", "namePrefix", func(a *args) { a.NamePrefix = "kv" }},
 		{"a mode", "createMode", func(a *args) { a.CreateMode = "recover" }},
@@ -493,4 +498,113 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that is missing.
+func TestExpectedObjects_AreNamed(t *testing.T) {
+	expected := []components.ObjectArgs{{Type: "cert", Name: "web"}, {Type: "secret", Name: "theirs"}, {Type: "key", Name: "signing"}}
+	tenant := existingVaultArgs()
+	tenant.TenantID, tenant.Secrets, tenant.Keys = pulumi.String(mockengine.TenantID), nil, nil
+	for name, test := range map[string]struct {
+		args    *components.KeyVaultStackArgs
+		there   bool
+		said    []string
+		unsaid  []string
+		missing []string
+	}{
+		"a new vault":       {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web", "secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
+		"an existing vault": {args: existingVaultArgs(), there: true, said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
+		"an empty vault": {args: existingVaultArgs(), said: []string{"certificate import"}, missing: []string{
+			"secret theirs, which", "secret set --vault-name theirs --name theirs", "key signing, which"}},
+		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs", "secret set --vault-name theirs", "key import"}},
+	} {
+		for _, dryRun := range []bool{true, false} {
+			t.Run(name, func(t *testing.T) {
+				args := *test.args
+				args.ExpectedObjects = expected
+				args.Keys = nil // others would be found by the answers
+				e := &mockengine.Engine{DryRun: dryRun}
+				if test.there {
+					e.Answers = answers("getSecret", map[string]any{"id": "secret"})
+					maps.Copy(e.Answers, answers("getKey", map[string]any{"id": "key"}))
+				}
+				err := e.Run(func(ctx *pulumi.Context) error {
+					_, err := components.NewKeyVaultStack(ctx, "vault", &args)
+					return err
+				})
+				if (err != nil) != (len(test.missing) > 0) {
+					t.Fatalf("got %v", err)
+				}
+				for _, word := range test.missing {
+					if !strings.Contains(err.Error(), word) {
+						t.Errorf("the error does not say %q: %v", word, err)
+					}
+				}
+				said := strings.Join(e.Infos(), "\n")
+				if !dryRun || len(e.Infos()) != 1 {
+					if dryRun || said != "" {
+						t.Fatalf("in a preview %t it says %q", dryRun, e.Infos())
+					}
+					return
+				}
+				for _, word := range test.said {
+					if !strings.Contains(said, word) {
+						t.Errorf("it does not say %q: %s", word, said)
+					}
+				}
+				for _, word := range test.unsaid {
+					if strings.Contains(said, word) {
+						t.Errorf("it says %q: %s", word, said)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestExistingVault_WithItsTenantIsNotLookedUp is for a vault that the provider does not reach.
+func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
+	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String("their-tenant")}
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		c, err := components.NewKeyVaultStack(ctx, "vault", args)
+		if err != nil {
+			return err
+		}
+		for output, want := range map[pulumi.StringOutput]string{
+			c.VaultID: existingVaultID, c.VaultName: "theirs", c.TenantID: "their-tenant", c.VaultURI: "",
+		} {
+			if got := mockengine.Await(t, ctx, output); got.Value != want {
+				t.Errorf("got %v, want %s", got.Value, want)
+			}
+		}
+		return nil
+	})
+	if asked := e.Invoked(); len(asked) > 0 {
+		t.Errorf("it asks %v", asked)
+	}
+	args.ExistingVaultID = pulumi.String("theirs").ToStringOutput()
+	if err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	}); err == nil || !strings.Contains(err.Error(), "existingVaultId") {
+		t.Errorf("an id that is none: %v", err)
+	}
+}
+
+// TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole takes one that is refused otherwise.
+func TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole(t *testing.T) {
+	args := existingVaultArgs()
+	args.AllowAccessPolicies = true
+	e := &mockengine.Engine{Answers: answers("getVault", map[string]any{
+		"id": existingVaultID, "name": "theirs",
+		"properties": map[string]any{"vaultUri": "https://theirs.example/", "tenantId": mockengine.TenantID, "enableRbacAuthorization": false},
+	})}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	fresh := vaultArgs()
+	fresh.AllowAccessPolicies = true
+	wantViolations(t, fresh.Validate(), "allowAccessPolicies")
 }

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -24,6 +25,29 @@ func (v *violations) dnsLabel(path, given string) {
 func (v *violations) dnsSubdomain(path, given string) {
 	v.check(len(given) <= 253 && dnsSubdomain.MatchString(given), path, given,
 		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
+}
+
+// image is the grammar of references to images, [registry/]name[:tag][@digest], as github.com/distribution/reference
+// documents it and containerd reads it. A name of 64 hexadecimal digits would be an id.
+var (
+	image = regexp.MustCompile(`^((?:` +
+		`(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?` +
+		`[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*)` +
+		`(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?(?:@(?:sha256:[a-f0-9]{64}|sha384:[a-f0-9]{96}|sha512:[a-f0-9]{128}))?$`)
+	imageID = regexp.MustCompile(`^[a-f0-9]{64}$`)
+)
+
+const maxImageName = 255
+
+// image checks an image that is given.
+func (v *violations) image(path, given string) {
+	if given == "" {
+		return
+	}
+	match := image.FindStringSubmatch(given)
+	v.check(match != nil && len(match[1]) <= maxImageName && !imageID.MatchString(given), path, given,
+		"an image, such as registry.example/team/busybox:1.35.0, with a name of at most 255 characters in lower case, "+
+			"an optional tag and an optional digest")
 }
 
 // labelPart is a label's value, or its key after the prefix; annotations have the same keys:
@@ -66,6 +90,82 @@ func (v *violations) validateKeys(at string, metadata map[string]string, own []s
 			"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
 				"last, after an optional DNS subdomain and slash")
 		v.check(!slices.Contains(own, key), at, key, "keys other than "+strings.Join(own, ", ")+", which is set already")
+	}
+}
+
+// reservedNamespace is one that Kubernetes or AKS make, and nobody else should
+// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, of AKS,
+// https://learn.microsoft.com/azure/aks/managed-namespaces#limitations,
+// https://learn.microsoft.com/azure/governance/policy/concepts/policy-for-kubernetes,
+// https://learn.microsoft.com/azure/aks/access-private-cluster, https://learn.microsoft.com/azure/aks/istio-deploy-addon,
+// https://docs.tigera.io/calico/latest/getting-started/kubernetes/managed-public-cloud/aks).
+var reservedNamespace = regexp.MustCompile(`^(default|kube-.*|gatekeeper-system|app-routing-system|aks-command|` +
+	`aks-istio-(system|ingress|egress)|calico-system|tigera-operator)$`)
+
+// notReservedNamespace checks the name of a namespace that is to be created.
+func (v *violations) notReservedNamespace(path, namespace string) {
+	v.check(!reservedNamespace.MatchString(namespace), path, namespace,
+		"a namespace of your own to create; Kubernetes or AKS make this one, so name it as existing")
+}
+
+// defaultAccount is the service account that Kubernetes makes in every namespace, and makes again when it is deleted:
+// https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/
+const defaultAccount = "default"
+
+// validateReservedNames checks that nothing is created which Kubernetes or AKS make.
+func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
+	creates := func(namespace string) bool {
+		return args.CreateNamespace && !slices.Contains(args.ExistingNamespaces, namespace)
+	}
+	own := false
+	for i, account := range args.ServiceAccounts {
+		path := fmt.Sprintf("serviceAccounts[%d]", i)
+		if account.Namespace == "" {
+			own = true
+		} else if creates(account.Namespace) {
+			v.notReservedNamespace(path+".namespace", account.Namespace)
+		}
+		v.check(account.Existing || account.Name != defaultAccount, path+".name", account.Name,
+			"a name other than default, or existing with it: Kubernetes makes this account in every namespace")
+	}
+	if own && creates(args.Namespace) {
+		v.notReservedNamespace("namespace", args.Namespace)
+	}
+}
+
+// namespaceNameLabel is set by the API server, whatever is given:
+// https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name
+const namespaceNameLabel = "kubernetes.io/metadata.name"
+
+// podSecurityMode is a label of Pod Security, which the API server refuses with another value on a namespace:
+// https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces
+var (
+	podSecurityMode    = regexp.MustCompile(`^pod-security\.kubernetes\.io/(enforce|audit|warn)(-version)?$`)
+	podSecurityVersion = regexp.MustCompile(`^(latest|v1\.(0|[1-9][0-9]*))$`)
+)
+
+// validateNamespaceLabels checks the labels of namespaces that the API server reads.
+func (v *violations) validateNamespaceLabels(at string, labels map[string]string) {
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		switch mode := podSecurityMode.FindStringSubmatch(key); {
+		case mode == nil || key == podSecurityLabel: // the component's own
+		case mode[2] != "":
+			v.match(podSecurityVersion, at+"."+key, labels[key], "latest, or a version such as v1.34")
+		default:
+			oneOf(v, at+"."+key, PodSecurity(labels[key]), PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
+		}
+	}
+}
+
+// expirationAnnotation is read by workload identity's webhook, which refuses pods of an account with another value:
+// https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
+const expirationAnnotation = "azure.workload.identity/service-account-token-expiration"
+
+// validateAccountAnnotations checks the annotations of a service account that workload identity reads.
+func (v *violations) validateAccountAnnotations(at string, annotations map[string]string) {
+	text, given := annotations[expirationAnnotation]
+	if seconds, err := strconv.Atoi(text); given {
+		v.check(err == nil && seconds >= 3600 && seconds <= 86400, at+"."+expirationAnnotation, text, "3600-86400 seconds")
 	}
 }
 

@@ -3,7 +3,6 @@ package components
 import (
 	"fmt"
 	"regexp"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,24 +22,39 @@ var lateRoleHooks atomic.Int64
 // again, since that would find it there (https://github.com/pulumi/pulumi/issues/24683).
 var partlyMade = regexp.MustCompile(`(?m)^\d+ errors? occurred:`)
 
-// untilHonoured is the option of what takes a role that has just been assigned: where creating it fails and refused finds that this is for
-// want of the role, Pulumi tries again until Azure honours it. The engine says at each time that it does, and why is said of the
-// component.
+// untilHonoured is the option of what takes a role that has just been assigned: where creating it fails and refused
+// finds that this is for want of the role, Pulumi tries again until Azure honours it.
 func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused func(err string) bool) (pulumi.ResourceOption, error) {
+	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+		if refused(args.Errors[0]) {
+			early = lateRole
+		}
+		return early, nil
+	})
+}
+
+const lateRole = "is refused for want of a role that was just assigned, which may take Azure ten minutes to honour"
+
+// tryingAgain is the option of what may fail because something else comes late: where creating it fails, why says what
+// it is too early for, or nothing if it may as well fail. The engine says at each time that it tries again, and why is
+// said of the component.
+func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string, why func(*pulumi.ErrorHookArgs) (string, error)) (pulumi.ResourceOption, error) {
 	// The SDK registers a resource whose hook the CLI does not know not at all, and the engine would delete the one that is there.
 	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
-		return nil, fmt.Errorf("having %s wait for its roles: %w", name, err)
+		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
 	}
 	// A hook's name is unique in the program, a component's only under its parent.
 	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-until-honoured-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ErrorHookArgs) (bool, error) {
 		wait, again := lateRoleWait(len(args.Errors))
-		latest := args.Errors[0]
-		if !again || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(latest) || !refused(latest) {
+		if !again || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(args.Errors[0]) {
 			return false, nil
 		}
+		early, err := why(args)
+		if early == "" || err != nil {
+			return false, err
+		}
 		if len(args.Errors) == 1 {
-			_ = ctx.Log.Info(args.Name+" is refused for want of a role that was just assigned, which may take Azure ten minutes to honour; "+
-				"trying again until then", &pulumi.LogArgs{Resource: c})
+			_ = ctx.Log.Info(args.Name+" "+early+"; trying again until then", &pulumi.LogArgs{Resource: c})
 		}
 		select {
 		case <-ctx.Context().Done():
@@ -50,13 +64,7 @@ func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused 
 		}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("having %s wait for its roles: %w", name, err)
+		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{OnError: []*pulumi.ErrorHook{hook}}), nil
-}
-
-// lacksAzureRBAC says whether a cluster's API refuses somebody who has no role in Azure that would let him.
-func lacksAzureRBAC(err string) bool {
-	// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
-	return strings.Contains(err, "does not have access to the resource in Azure")
 }

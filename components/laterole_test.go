@@ -20,6 +20,8 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	}
 	const inCluster = `namespaces is forbidden: User "oid" cannot create resource "namespaces" in API group "" at the cluster scope: ` +
 		`User does not have access to the resource in Azure. Update role assignment to allow access.`
+	const lateKind = `creation of resource "urn" with kind a/v1/SecretProviderClass failed because the Kubernetes API server reported that the ` +
+		`apiVersion for this resource does not exist. Verify that any required CRDs have been created: no matches for kind "SecretProviderClass" in version "a/v1"`
 	inSubnet := func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet), "other": pulumi.String(otherSubnet)}
 		args.SystemPool = &components.NodePoolArgs{Subnet: "nodes"}
@@ -39,7 +41,7 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 		{name: "a cluster that needs no role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},
 		{name: "what is in a cluster that asks Azure", refused: "namespace", refusal: inCluster, change: withEntra, again: true},
 		{name: "what is in one, for something else", refused: "namespace", refusal: "namespaces is forbidden: being terminated", change: withEntra},
-		{name: "what is in a cluster that does not ask Azure", refused: "namespace", refusal: inCluster, change: inSubnet},
+		{name: "what is in a cluster whose kind of object is late", refused: "namespace", refusal: lateKind, change: inSubnet, again: true},
 		{name: "the cluster, until it is for something else", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), then: "QuotaExceeded", change: inSubnet, told: true},
 		{name: "a preview", refused: "namespace", refusal: inCluster, change: withEntra, preview: true},
 	} {

@@ -177,7 +177,7 @@ func TestLists_MayBeUnknownInAPreview(t *testing.T) {
 func TestPrivateDNSZone_IsCheckedWhenItIsKnown(t *testing.T) {
 	args := func(zone pulumi.StringInput) *components.AksWithCsiArgs {
 		args := aksArgs()
-		args.IdentityID = pulumi.String("identity-id")
+		args.IdentityID = pulumi.String(existingIdentity)
 		args.APIServer = &components.APIServerArgs{Private: true, PrivateDNSZone: zone}
 		return args
 	}

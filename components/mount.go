@@ -71,15 +71,18 @@ type SecretMountArgs struct {
 	// of the workload's own with many objects, since a subscription has at most 4000 role assignments. Defaults to object.
 	Access Access `pulumi:"access,optional"`
 	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files:
-	// environment variables and an Ingress. Defaults to none.
+	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults to
+	// none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them, such as the versions
-	// of secrets that it puts into the vault itself. They go into [SecretMount.PodAnnotations] and nowhere else. Give
-	// versions, not values: whoever may see the pods sees a digest of them. Defaults to none.
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets that
+	// it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others' that it
+	// looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the right to read
+	// in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not values: whoever
+	// may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
-	// Probe adds a Deployment that is ready while the files are there. Defaults to none.
+	// Probe adds a Deployment that is ready while the files are there, and keeps SyncSecrets there. Defaults to none.
 	Probe *ProbeArgs `pulumi:"probe,optional"`
 }
 
@@ -102,8 +105,8 @@ type SecretMount struct {
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
 	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the
-	// roles exist. The Secrets themselves exist while a pod mounts the class, so a pod that uses one must mount the
-	// volume, too.
+	// roles exist, and the Probe is ready if there is one. The Secrets themselves exist while a pod mounts the class: a pod,
+	// a chart or an Ingress that uses one needs the Probe, or must mount the volume, too.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
 	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses
 	// it is created after the roles and the class, and deleted before them. Its service account must be one that may act
@@ -117,7 +120,9 @@ type SecretMount struct {
 	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
 	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
 	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a new
-	// version in the vault.
+	// version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new one into
+	// the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from SyncedSecrets start
+	// after the driver was given the new values; without it, run it no sooner than the poll interval after the rotation.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
@@ -129,9 +134,7 @@ type SecretMount struct {
 // have no cluster to go to. Violations of Inputs, which are known later, fail the class and the roles: at preview if
 // they are known then.
 func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
-	if args == nil {
-		args = &SecretMountArgs{}
-	}
+	args = settled(args)
 	violations := args.validate()
 	violations.requiredForMount(args)
 	if err := violations.err(); err != nil {
@@ -169,9 +172,11 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 		}
 	}
 	if args.Probe != nil {
-		if err := c.newProbe(ctx, name, args); err != nil {
+		probe, err := c.newProbe(ctx, name, args)
+		if err != nil {
 			return nil, fmt.Errorf("creating the probe: %w", err)
 		}
+		c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), c.SyncedSecrets, probe).(pulumi.StringArrayOutput)
 	}
 	outputs := pulumi.Map{
 		"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets,
@@ -235,10 +240,6 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
 		"metadata": metadata{
 			name: args.ClassName, namespace: pulumi.String(args.Namespace), labels: args.Labels,
-			// Nobody else writes a field of the class: what somebody has edited by hand is put back, instead of a conflict that
-			// no run gets over
-			// (pulumi.com/registry/packages/kubernetes/how-to-guides/managing-resources-with-server-side-apply).
-			annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		}.input(),
 		"spec": spec,
 	}, deletedAtOnce)
@@ -281,7 +282,7 @@ func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed
 // resources give may be missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files],
 // and of version histories what the vault has.
 func (args *SecretMountArgs) Validate() error {
-	return args.validate().err()
+	return settled(args).validate().err()
 }
 
 func (args *SecretMountArgs) validate() violations {
@@ -301,11 +302,17 @@ func (args *SecretMountArgs) validate() violations {
 	if args.CloudName != "" {
 		oneOf(&v, "cloudName", args.CloudName, AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud)
 	}
+	v.validateProvider(args.Cluster)
+	v.plainID("serviceAccountName", args.ServiceAccountName, dnsSubdomain, "a service account's name")
 	v.validateObjects("objects", args.Objects)
 	oneOf(&v, "access", withDefault(args.Access, AccessObject), AccessObject, AccessVault, AccessNone)
 	v.validateSyncSecrets("syncSecrets", args.SyncSecrets, args.Objects)
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
+		for i, o := range args.Objects {
+			v.check(o.othersRead(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
+				"a last digit from 4 to 7, which lets the test pod read the file: it does not run as root, who owns it")
+		}
 	}
 	if args.Probe != nil {
 		v.validateProbe("probe", *args.Probe)

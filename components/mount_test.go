@@ -30,7 +30,7 @@ func mountArgs() *components.SecretMountArgs {
 		ClassName:          "class",
 		Objects: []components.ObjectArgs{
 			{Type: "secret", Name: "my-secret"},
-			{Type: "key", Name: "my-key", Alias: "keys/my-key.pem", FilePermission: "0400"},
+			{Type: "key", Name: "my-key", Alias: "keys/my-key.pem", FilePermission: "0444"},
 			{Type: "cert", Name: "my-cert", Version: strings.Repeat("0", 32)},
 		},
 		TestPod: &components.TestPodArgs{},
@@ -95,14 +95,6 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 	}
 }
 
-// TestClassIsPutBackWhenSomebodyHasEditedIt asks for what the Kubernetes provider needs to win over another's edit.
-func TestClassIsPutBackWhenSomebodyHasEditedIt(t *testing.T) {
-	annotations := runMount(t, mountArgs()).Get(t, "mount-class").At("metadata.annotations").ObjectValue()
-	if force := annotations["pulumi.com/patchForce"]; !force.IsString() || force.StringValue() != "true" {
-		t.Errorf("the class's annotations are %v", annotations)
-	}
-}
-
 func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 	args := mountArgs()
 	args.Objects = append(args.Objects, components.ObjectArgs{
@@ -115,7 +107,7 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 	}
 	want := []map[string]string{
 		{"objectName": "my-secret", "objectType": "secret"},
-		{"objectName": "my-key", "objectType": "key", "objectAlias": "keys/my-key.pem", "filePermission": "0400"},
+		{"objectName": "my-key", "objectType": "key", "objectAlias": "keys/my-key.pem", "filePermission": "0444"},
 		{"objectName": "my-cert", "objectType": "cert", "objectVersion": strings.Repeat("0", 32)},
 		{"objectName": "123", "objectType": "secret", "objectAlias": "a: b #c", "objectFormat": "pfx", "objectEncoding": "base64"},
 	}
@@ -123,7 +115,7 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 		t.Fatalf("%d objects, want %d", len(list.Array), len(want))
 	}
 	for i, item := range list.Array {
-		// The provider decodes into strings; a bare 0400 or 123 would be a number.
+		// The provider decodes into strings; a bare 0444 or 123 would be a number.
 		got := map[string]any{}
 		if err := yaml.Unmarshal([]byte(item), &got); err != nil {
 			t.Fatal(err)
@@ -302,6 +294,8 @@ func TestMountRules(t *testing.T) {
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},
 		{"a pod's name", "testPod.name", func(a *args) { a.TestPod.Name = "Pod" }},
 		{"a class's name that leaves no room for the pod's", "className", func(a *args) { a.ClassName = strings.Repeat("c", 126) }},
+		{"a pod's image", "testPod.image", func(a *args) { a.TestPod.Image = "busybox latest" }},
+		{"a probe's image", "probe.image", func(a *args) { a.Probe = &components.ProbeArgs{Image: "Busybox"} }},
 		{"a pod's name that is too long", "testPod.name", func(a *args) { a.TestPod.Name = strings.Repeat("p", 64) }},
 		{"a probe's name", "probe.name", func(a *args) { a.Probe = &components.ProbeArgs{Name: "a.b"} }},
 		{"a cloud", "cloudName", func(a *args) { a.CloudName = "AzureGermanCloud" }},

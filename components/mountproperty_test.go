@@ -46,6 +46,7 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 func drawMount(t *rapid.T) *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = rapid.SliceOfN(rapid.Custom(drawObject), 1, 4).Draw(t, "objects")
+	args.TestPod = nil // whose user may not read every file
 	args.Access = rapid.SampledFrom([]components.Access{"", "object", "vault", "none"}).Draw(t, "access")
 	args.CloudName = rapid.SampledFrom([]components.Cloud{"", "AzurePublicCloud", "AzureChinaCloud"}).Draw(t, "cloud")
 	if args.Validate() != nil {

@@ -377,12 +377,12 @@ func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *tes
 
 func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
-		args.IdentityID = pulumi.String("identity-id")
+		args.IdentityID = pulumi.String(existingIdentity)
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
 		args.DiskEncryptionSetID = pulumi.String(encryptionSet)
 	})
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
-		"identity.type": "UserAssigned", "identity.userAssignedIdentities[0]": "identity-id",
+		"identity.type": "UserAssigned", "identity.userAssignedIdentities[0]": existingIdentity,
 	})
 	if made := countType(e, "RoleAssignment") + countType(e, "UserAssignedIdentity"); made > 0 {
 		t.Errorf("%d identities and roles are made", made)
@@ -400,10 +400,10 @@ func TestWhatIsNoSubnetOrDiskEncryptionSetIsRefused(t *testing.T) {
 		}},
 		"a subnet of an identity of others": {"subnets.nodes", func(args *components.AksWithCsiArgs) {
 			args.Subnets = map[string]pulumi.StringInput{"nodes": late("/subscriptions/x/virtualNetworks/net")}
-			args.IdentityID = pulumi.String("identity-id")
+			args.IdentityID = pulumi.String(existingIdentity)
 		}},
 		"a disk encryption set": {"diskEncryptionSetId", func(args *components.AksWithCsiArgs) {
-			args.DiskEncryptionSetID = pulumi.String(nodeSubnet)
+			args.DiskEncryptionSetID = late(nodeSubnet)
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -497,6 +497,7 @@ func TestNodePoolRules(t *testing.T) {
 
 func TestAcceptedPoolsOfManyKinds(t *testing.T) {
 	args := pooledArgs()
+	args.Tier = "Standard"
 	args.SystemPool = &components.NodePoolArgs{
 		Taints: []string{"a=b:PreferNoSchedule"}, CriticalAddonsOnly: true, Count: 1000, MinCount: 1, MaxCount: 1000,
 	}

@@ -42,8 +42,16 @@ type ObjectArgs struct {
 	// Defaults to utf-8.
 	Encoding ObjectEncoding `pulumi:"encoding,optional"`
 	// FilePermission is the file's mode in octal, such as 0444, not 0. The file belongs to root, so whoever runs as
-	// another user reads it only if the last digit lets them. Defaults to 0644.
+	// another user reads it only if the last digit lets them: with a TestPod it must. Defaults to 0644.
 	FilePermission string `pulumi:"filePermission,optional"`
+}
+
+// othersRead says whether the file's mode lets a user read it that is not its owner, root, and not of its group.
+func (o ObjectArgs) othersRead() bool {
+	if !filePermission.MatchString(o.FilePermission) { // the default, or a violation of its own
+		return true
+	}
+	return strings.ContainsAny(o.FilePermission[len(o.FilePermission)-1:], "4567")
 }
 
 // FileName is the file's path relative to the mount; with a version history, the path of the newest version's file.

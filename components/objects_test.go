@@ -46,6 +46,8 @@ func TestObjectRules(t *testing.T) {
 		{"a permission of nothing", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "0000" }},
 		{"a permission with more than bits", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "4644" }},
 		{"a permission of another language", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "0o644" }},
+		{"a permission that keeps the test pod from reading", "objects[0].filePermission", func(a *args) { a.Objects[0].FilePermission = "0640" }},
+		{"a permission to write alone", "objects[2].filePermission", func(a *args) { a.Objects[2].FilePermission = "442" }},
 		{"a format's case", "objects[0].format", func(a *args) { a.Objects[0].Format = "PFX" }},
 		{"a negative history", "objects[0].versionHistory", func(a *args) { a.Objects[0].VersionHistory = -1 }},
 		{"a history above the driver's messages", "objects[0].versionHistory", func(a *args) { a.Objects[0].VersionHistory = 1 << 31 }},
@@ -71,7 +73,7 @@ func TestObjectsThatLookAlikeButShareNoFileAreAccepted(t *testing.T) {
 		{Type: "secret", Name: "d", Alias: "A"},
 		{Type: "secret", Name: "e", Alias: "a.pem"},
 		{Type: "secret", Name: "f", Alias: ".hidden/f.txt", VersionHistory: 1, Version: strings.Repeat("a", 32)},
-		{Type: "secret", Name: "g", Alias: "Passwort für Zoë 🔑", Format: "pfx", Encoding: "base64", FilePermission: "440"},
+		{Type: "secret", Name: "g", Alias: "Passwort für Zoë 🔑", Format: "pfx", Encoding: "base64", FilePermission: "444"},
 	}
 	if err := args.Validate(); err != nil {
 		t.Error(err)
@@ -79,5 +81,17 @@ func TestObjectsThatLookAlikeButShareNoFileAreAccepted(t *testing.T) {
 	want := []string{".hidden/f.txt", "A", "Passwort für Zoë 🔑", "a.pem", "a/0", "a/00", "a/3"}
 	if got := args.Files(); !slices.Equal(got, want) {
 		t.Errorf("the files are %q, want %q", got, want)
+	}
+}
+
+// TestObjects_MayBeForTheirOwnerAloneWhereNoPodOfOursReadsThem has a probe, which only looks whether they are there.
+func TestObjects_MayBeForTheirOwnerAloneWhereNoPodOfOursReadsThem(t *testing.T) {
+	args := fullMountArgs()
+	args.TestPod = nil
+	for i := range args.Objects {
+		args.Objects[i].FilePermission = "0400"
+	}
+	if err := args.Validate(); err != nil {
+		t.Error(err)
 	}
 }

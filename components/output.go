@@ -24,6 +24,22 @@ func optionalInt(n int) pulumi.IntPtrInput {
 	return pulumi.IntPtr(n)
 }
 
+// orNothing is an optional number as a value of pulumi.All, which takes no nil.
+func orNothing(n pulumi.IntPtrInput) pulumi.Input {
+	if n == nil {
+		return pulumi.String("")
+	}
+	return n
+}
+
+// value is a string, or the empty one where there is none.
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
 // optionalBool is a plain bool as an optional input; nil leaves it out.
 func optionalBool(b *bool) pulumi.BoolPtrInput {
 	if b == nil {

@@ -49,12 +49,21 @@ type SecretArgs struct {
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. Defaults to never.
+	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
+	// Once has Pulumi write the secret only where the vault has none of the name. From then on it is others' to write: no
+	// change of the other arguments, or in the vault, has Pulumi write it again, with a refresh or without. Not together with
+	// Rotate. Defaults to false, which writes another version whenever an argument has changed.
+	Once bool `pulumi:"once,optional"`
+	// Adopt takes up a secret of this name that is in the vault, instead of failing since it exists, such as one that was
+	// taken out of the list before. It stays as it is while Adopt is true, which makes a warning; the first update without
+	// it writes what the other arguments say, as the secret's next version, unless Once is true. Defaults to false, which
+	// takes up nothing.
+	Adopt bool `pulumi:"adopt,optional"`
 }
 
 // GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least
@@ -75,7 +84,9 @@ type GenerateArgs struct {
 	SpecialCharacters string `pulumi:"specialCharacters,optional"`
 }
 
-func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vaultRef, s SecretArgs) (*keyvault.Secret, error) {
+func (c *KeyVaultStack) newSecret(
+	ctx *pulumi.Context, name string, vault *vaultRef, s SecretArgs, path string,
+) (*keyvault.Secret, error) {
 	value := s.Value
 	var restart []string
 	if s.Generate != nil {
@@ -85,7 +96,7 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 		}
 		value, restart = password.Result, s.Generate.texts()
 	}
-	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c)
+	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c, "secret "+s.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -98,13 +109,32 @@ func (c *KeyVaultStack) newSecret(ctx *pulumi.Context, name string, vault *vault
 			NotBefore: dates.notBefore, Expires: dates.expires, Enabled: optionalBool(s.Enabled),
 		}
 	}
+	vaultName, options := vault.name, slices.Clone(vault.objectOptions)
+	if s.Once || s.Adopt {
+		there := c.ask(vault, func(group, vaultName string, _ []any) (string, error) {
+			asked := &keyvault.LookupSecretArgs{ResourceGroupName: group, VaultName: vaultName, SecretName: s.Name}
+			found, err := c.api.lookUpSecret(ctx, asked, pulumi.Parent(c))
+			if err != nil {
+				return "", fmt.Errorf("looking for the secret %s: %w", s.Name, err)
+			}
+			if !s.Once {
+				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays as it is in the vault. Take adopt out once the secret is in the "+
+					"stack; the next update then writes what the program says.", path, s.Name), &pulumi.LogArgs{Resource: c})
+			}
+			return found.Id, err
+		})
+		vaultName, options = there.vaultName, append(options, there.kept)
+		if s.Adopt {
+			options = append(options, pulumi.Import(there.id))
+		}
+	}
 	return c.api.newSecret(ctx, name+"-secret-"+s.Name, &keyvault.SecretArgs{
 		ResourceGroupName: vault.group,
-		VaultName:         vault.name,
+		VaultName:         vaultName,
 		SecretName:        pulumi.String(s.Name),
 		Tags:              optionalMap(s.Tags),
 		Properties:        properties,
-	}, vault.objectOptions...)
+	}, options...)
 }
 
 // versionOf is the id of the version that Pulumi made last. It is no secret, though it comes with one.
@@ -158,6 +188,7 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 	}
 	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate", s.Rotate,
 		"nothing for a secret without a generated value or a relative date")
+	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing another value")
 	v.check(utf8.RuneCountInString(s.ContentType) <= contentTypeMax, path+".contentType", s.ContentType,
 		fmt.Sprintf("up to %d characters", contentTypeMax))
 	v.validateDates(path, s.NotBefore, s.Expires)
@@ -186,6 +217,7 @@ var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 
 // validateTags checks the tags of a secret or key.
 func (v *violations) validateTags(path string, tags map[string]string) {
+	v.distinctTags(path, tags)
 	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,

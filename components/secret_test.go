@@ -64,6 +64,49 @@ func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	}
 }
 
+// TestSecret_OnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
+func TestSecret_OnceIsWrittenOnce(t *testing.T) {
+	found := map[string]any{"id": vaultResourceID + "/secrets/given", "properties": map[string]any{"secretUriWithVersion": "https://vault.example/secrets/given/" + mockengine.Version}}
+	for name, test := range map[string]struct{ once, adopt, there, kept, imported, warned bool }{
+		"once, made":         {once: true},
+		"once, there":        {once: true, there: true, kept: true},
+		"neither, there":     {there: true},
+		"adopted":            {adopt: true, there: true, kept: true, imported: true, warned: true},
+		"nothing to adopt":   {adopt: true},
+		"adopted, with once": {once: true, adopt: true, there: true, kept: true, imported: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := vaultArgs()
+			args.APIVersion, args.Keys = components.VaultAPI20260201, nil
+			args.Secrets[0].Once, args.Secrets[0].Adopt = test.once, test.adopt
+			e := &mockengine.Engine{}
+			if test.there {
+				e.Answers = answers("getSecret", found)
+			}
+			run(t, e, func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			})
+			secret := e.Get(t, "vault-secret-given")
+			for _, path := range []string{"properties.value", "properties.contentType", "tags.team"} {
+				if got := contains(t, secret.RPC.GetIgnoreChanges(), path); got != test.kept {
+					t.Errorf("changes of %s are ignored: %t", path, got)
+				}
+			}
+			if got := secret.RPC.GetImportId(); (got != "") != test.imported {
+				t.Errorf("it is imported as %q", got)
+			}
+			if got := len(e.Warnings()) > 0; got != test.warned {
+				t.Errorf("warned: %v", e.Warnings())
+			}
+			if !secret.RPC.GetRetainOnDelete() {
+				t.Error("it is deleted when it is taken out")
+			}
+			wantSecretValues(t, e)
+		})
+	}
+}
+
 func TestSecretRules(t *testing.T) {
 	given := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
@@ -82,6 +125,7 @@ func TestSecretRules(t *testing.T) {
 		{"a content type", "secrets[0].contentType", given(func(s *components.SecretArgs) { s.ContentType = strings.Repeat("a", 256) })},
 		{"nothing to rotate", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate = "2" })},
 		{"no date to count anew", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" })},
+		{"another value of what is made once", "secrets[1].rotate", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Rotate, a.Secrets[1].Once = "2", true }},
 		{"16 tags", "secrets[0].tags", tags(many)},
 		{"a tag's name is needed", "secrets[0].tags", tags(map[string]string{"": "a"})},
 		{"a tag's characters", "secrets[0].tags", tags(map[string]string{"a/b": "a"})},

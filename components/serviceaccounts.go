@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -14,9 +15,12 @@ import (
 const (
 	credentialsMax    = 20
 	credentialNameMax = 120
-	// tokenAudience is what AKS asks for when it issues a token to exchange with Entra.
-	tokenAudience = "api://AzureADTokenExchange"
+	// defaultTokenAudience is what a token must be issued for, or the provider of the CSI driver does not take it.
+	defaultTokenAudience = "api://AzureADTokenExchange"
 )
+
+// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust-user-assigned-managed-identity
+var tokenAudienceRule = regexp.MustCompile(`^\S{1,600}$`)
 
 const (
 	clientIDAnnotation = "azure.workload.identity/client-id"
@@ -26,7 +30,8 @@ const (
 // ServiceAccountArgs is one service account that may act as the identity.
 type ServiceAccountArgs struct {
 	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for
-	// a further cluster, the issuer's name, 120 characters at most. Required.
+	// a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every namespace,
+	// unless Existing. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
@@ -129,7 +134,8 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 // in the order of the arguments. The first cluster's come first, so that they do not wait for further clusters.
 func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget) ([][]pulumi.Resource, error) {
 	credentials := make([][]pulumi.Resource, len(args.ServiceAccounts))
-	var previous []pulumi.Resource
+	var before []pulumi.Resource
+	audience := withDefault(args.Audience, defaultTokenAudience)
 	for _, issuer := range append([]IssuerArgs{{URL: args.IssuerURL}}, args.furtherIssuers()...) {
 		for i, account := range args.ServiceAccounts {
 			namespace := args.namespaceOf(account)
@@ -141,14 +147,15 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name, issuer.Name)),
 					Issuer:                                  issuer.URL,
 					Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", namespace, account.Name),
-					Audiences:                               pulumi.StringArray{pulumi.String(tokenAudience)},
-					// Azure answers 409 to concurrent writes on one identity.
-				}, pulumi.Parent(c), pulumi.DependsOn(previous), alias)
+					Audiences:                               pulumi.ToStringArray([]string{audience}),
+					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it, since the
+					// engine would delete two at once that depend on each other only through one that stays.
+				}, pulumi.Parent(c), pulumi.DependsOn(before), alias)
 			if err != nil {
 				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
 			}
 			credentials[i] = append(credentials[i], credential)
-			previous = []pulumi.Resource{credential}
+			before = append(before, credential)
 		}
 	}
 	return credentials, nil
@@ -205,7 +212,9 @@ func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	if args.PodSecurity != "" {
 		oneOf(v, "podSecurity", args.PodSecurity, PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
 	}
-	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel)
+	v.validateLabels("namespaceLabels", args.NamespaceLabels, podSecurityLabel, namespaceNameLabel)
+	v.validateNamespaceLabels("namespaceLabels", args.NamespaceLabels)
+	v.validateReservedNames(args)
 	if !args.CreateNamespace {
 		const allowed = "nothing without createNamespace"
 		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
@@ -241,6 +250,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			continue
 		}
 		v.validateAnnotations(path+".annotations", account.Annotations, clientIDAnnotation)
+		v.validateAccountAnnotations(path+".annotations", account.Annotations)
 		v.validateLabels(path+".labels", account.Labels)
 	}
 }

@@ -12,8 +12,9 @@ import (
 // https://secrets-store-csi-driver.sigs.k8s.io/topics/sync-as-kubernetes-secret
 //
 // It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a
-// pod mounts the class: the driver makes it with the first pod's mount, updates it when files rotate, and Kubernetes
-// deletes it with the last pod.
+// pod mounts the class: the driver makes it with the first pod's mount, updates it when files rotate and when another
+// pod mounts, and Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of such pods.
+// A [ProbeArgs] stays, for users that mount nothing.
 type SyncSecretArgs struct {
 	// Name of the Secret, a DNS subdomain, unique in the mount and, which nobody checks, in the namespace. Required.
 	Name string `pulumi:"name"`

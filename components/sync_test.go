@@ -40,7 +40,8 @@ func TestSyncedSecretsResolveOnceTheClassIsUsable(t *testing.T) {
 			if want := []string{"app", "web-tls"}; !got.Known || !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("got %v, want %v", got.Value, want)
 			}
-			for _, name := range []string{"mount-class", "mount-role-secret-password"} {
+			// A pod has to mount the class for the driver to make the Secrets, and the probe is one.
+			for _, name := range []string{"mount-class", "mount-role-secret-password", "mount-probe"} {
 				if waits := resourceNames(got.Dependencies); !slices.Contains(waits, name) {
 					t.Errorf("the names wait for %v, want %s among them", waits, name)
 				}

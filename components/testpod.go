@@ -18,7 +18,8 @@ const defaultTestPodImage = "busybox:1.35.0"
 // kubelet retries.
 const awaitMount = "15m"
 
-// TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec.
+// TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec. The pod
+// is replaced when what it mounts changes: a running pod keeps the files that it has.
 type TestPodArgs struct {
 	// Name of the pod, a DNS subdomain of at most 63 characters. Defaults to keyvault-test-pod.
 	Name string `pulumi:"name,optional"`
@@ -27,13 +28,18 @@ type TestPodArgs struct {
 }
 
 func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretMountArgs) error {
-	_, err := c.objects.add(ctx, "v1", "Pod", name+"-test-pod", pulumi.Map{
+	files, err := objectsParameter(args.Objects)
+	if err != nil {
+		return err
+	}
+	_, err = c.objects.add(ctx, "v1", "Pod", name+"-test-pod", pulumi.Map{
 		"metadata": metadata{
 			name: withDefault(args.TestPod.Name, DefaultTestPodName), namespace: pulumi.String(args.Namespace),
 			labels: withLabels(args.Labels, podLabels()),
 		}.input(),
 		"spec": c.restrictedPod("busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil),
-	}, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}))
+	}, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}),
+		pulumi.ReplacementTrigger(pulumi.String(files)), pulumi.DeleteBeforeReplace(true))
 	return err
 }
 
@@ -86,4 +92,5 @@ func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pu
 
 func (v *violations) validateTestPod(path string, pod TestPodArgs) {
 	v.podName(path+".name", withDefault(pod.Name, DefaultTestPodName))
+	v.image(path+".image", withDefault(pod.Image, defaultTestPodImage))
 }

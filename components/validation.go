@@ -116,10 +116,22 @@ func (v *violations) required(path string, given pulumi.Input) {
 	}
 }
 
-// plainID checks an ARM id that is known without waiting.
+// plainID checks an ARM id, or another text, that is known without waiting.
 func (v *violations) plainID(path string, given pulumi.Input, pattern *regexp.Regexp, allowed string) {
 	if id, plain := given.(pulumi.String); plain {
 		v.match(pattern, path, string(id), allowed)
+	}
+}
+
+// validateProvider checks that a cluster's provider is one for Kubernetes: with another one, Pulumi would silently take
+// the default provider, which goes wherever the machine's kubeconfig points at.
+func (v *violations) validateProvider(cluster Cluster) {
+	if missing(cluster.Provider) {
+		return
+	}
+	// The SDK keeps the package to itself.
+	if pkg := reflect.Indirect(reflect.ValueOf(cluster.Provider)).FieldByName("pkg"); pkg.IsValid() && pkg.String() != "" {
+		v.check(pkg.String() == "kubernetes", "cluster.provider", pkg.String(), "a provider of the package kubernetes")
 	}
 }
 
@@ -137,6 +149,63 @@ func (v *violations) nothingBeside(args any, allowed string, except ...string) {
 		if path != "-" && !slices.Contains(except, path) && !fields.Field(i).IsZero() {
 			v.state(path, "a value", allowed)
 		}
+	}
+}
+
+// settled returns a copy of a component's arguments, or of none, without the Inputs that hold a nil pointer: they are
+// there for Go, and calling them would panic.
+func settled[A any](args *A) *A {
+	var own A
+	if args != nil {
+		own = *args
+	}
+	leaveOutNils(reflect.ValueOf(&own).Elem())
+	return &own
+}
+
+// leaveOutNils copies what a value points to, and clears what it has in interfaces that hold a nil pointer.
+func leaveOutNils(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Interface:
+		if missing(v.Interface()) {
+			v.SetZero()
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if field := v.Field(i); field.CanSet() {
+				leaveOutNils(field)
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() && v.Elem().Kind() == reflect.Struct {
+			own := reflect.New(v.Type().Elem())
+			own.Elem().Set(v.Elem())
+			leaveOutNils(own.Elem())
+			v.Set(own)
+		}
+	case reflect.Slice:
+		if v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
+			return
+		}
+		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+		reflect.Copy(own, v)
+		for i := range own.Len() {
+			leaveOutNils(own.Index(i))
+		}
+		v.Set(own)
+	case reflect.Map:
+		if v.IsNil() || v.Type().Elem().Kind() != reflect.Interface {
+			return
+		}
+		own := reflect.MakeMap(v.Type())
+		for _, key := range v.MapKeys() {
+			value := reflect.New(v.Type().Elem()).Elem()
+			value.Set(v.MapIndex(key))
+			leaveOutNils(value)
+			own.SetMapIndex(key, value)
+		}
+		v.Set(own)
+	default: // it holds no Inputs
 	}
 }
 

@@ -37,6 +37,16 @@ const (
 	PublicNetworkDisabled PublicNetworkAccess = "Disabled"
 )
 
+// PrincipalType is what somebody is in Entra ID.
+type PrincipalType string
+
+// Types of principals.
+const (
+	PrincipalUser             PrincipalType = "User"
+	PrincipalGroup            PrincipalType = "Group"
+	PrincipalServicePrincipal PrincipalType = "ServicePrincipal"
+)
+
 // FirewallAction is what a vault's firewall does with traffic that no rule allows.
 type FirewallAction string
 

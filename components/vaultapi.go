@@ -117,6 +117,28 @@ func (a vaultAPI) lookUp(ctx *pulumi.Context, args *keyvault.LookupVaultArgs, op
 	return ctx.InvokePackage(a.token("getVault"), args, &found, a.packageRef, opts...)
 }
 
+// lookUpSecret asks for a secret that is known by name. Its value is not in the answer.
+func (a vaultAPI) lookUpSecret(
+	ctx *pulumi.Context, args *keyvault.LookupSecretArgs, opts ...pulumi.InvokeOption,
+) (*keyvault.LookupSecretResult, error) {
+	if a.packageRef == "" {
+		return keyvault.LookupSecret(ctx, args, opts...)
+	}
+	found := &keyvault.LookupSecretResult{}
+	return found, ctx.InvokePackage(a.token("getSecret"), args, found, a.packageRef, opts...)
+}
+
+// lookUpKey asks for a key that is known by name.
+func (a vaultAPI) lookUpKey(
+	ctx *pulumi.Context, args *keyvault.LookupKeyArgs, opts ...pulumi.InvokeOption,
+) (*keyvault.LookupKeyResult, error) {
+	if a.packageRef == "" {
+		return keyvault.LookupKey(ctx, args, opts...)
+	}
+	found := &keyvault.LookupKeyResult{}
+	return found, ctx.InvokePackage(a.token("getKey"), args, found, a.packageRef, opts...)
+}
+
 // find asks for a vault once its name is known.
 func (a vaultAPI) find(
 	ctx *pulumi.Context, args keyvault.LookupVaultOutputArgs, opts ...pulumi.InvokeOption,

@@ -31,15 +31,18 @@ type VaultNetworkArgs struct {
 	SubnetIDs pulumi.StringArrayInput `pulumi:"subnetIds,optional"`
 }
 
-// PrivateEndpointArgs give the vault an address in a virtual network.
+// PrivateEndpointArgs give the vault an address in a virtual network. Exactly one of SubnetID and External is given.
 type PrivateEndpointArgs struct {
-	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. Required. A change
-	// replaces the endpoint.
-	SubnetID pulumi.StringInput `pulumi:"subnetId"`
+	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. A change replaces the
+	// endpoint.
+	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
 	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in,
 	// privatelink.vaultcore.azure.net in the public cloud. Defaults to none: something else must make the vault's name
 	// resolve to the address.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
+	// External says that others give the nodes a way to the vault, such as Azure Policy with a private endpoint in a hub:
+	// none is made here. Not together with PrivateDNSZoneID. Defaults to false.
+	External bool `pulumi:"external,optional"`
 }
 
 // networkRules are the firewall as Azure takes it; nil leaves it out.
@@ -119,6 +122,16 @@ func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, arg
 func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)
 	oneOf(v, "publicNetworkAccess", access, PublicNetworkEnabled, PublicNetworkDisabled)
+	if e := args.PrivateEndpoint; e != nil && e.External {
+		const others = "nothing with external, where others make the endpoint"
+		if e.SubnetID != nil {
+			v.state("privateEndpoint.subnetId", "a value", others)
+		}
+		if e.PrivateDNSZoneID != nil {
+			v.state("privateEndpoint.privateDnsZoneId", "a value", others)
+		}
+	}
+	v.validateWayIn(args, access)
 	n := args.Network
 	if n == nil {
 		return
@@ -135,6 +148,21 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 		if !empty(n.SubnetIDs) {
 			v.state("network.subnetIds", "subnets", ignored)
 		}
+	}
+}
+
+// validateWayIn refuses a vault that no node could come to, for whose files pods would wait without end
+// (https://learn.microsoft.com/azure/key-vault/general/network-security).
+func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetworkAccess) {
+	const ways = "a way for the nodes: a private endpoint here, or external in privateEndpoint where others make one"
+	n := args.Network
+	switch {
+	case args.PrivateEndpoint != nil:
+	case access == PublicNetworkDisabled:
+		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
+	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) && empty(n.AllowedIPRanges):
+		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or the addresses by which they go out in "+
+			"allowedIpRanges")
 	}
 }
 

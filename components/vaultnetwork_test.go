@@ -2,6 +2,7 @@ package components_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -12,10 +13,13 @@ import (
 
 const subnetID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/nodes"
 
+const vaultZone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net"
+
 func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 	args := vaultArgs()
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.networkAcls": nil})
 	args.Network = &components.VaultNetworkArgs{}
+	args.PrivateEndpoint = &components.PrivateEndpointArgs{External: true}
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.networkAcls.defaultAction": "Deny",
 		"properties.networkAcls.bypass":        "AzureServices",
@@ -40,7 +44,7 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 func endpointArgs() *components.KeyVaultStackArgs {
 	args := vaultArgs()
 	args.Location = pulumi.String("eastus")
-	args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String("zone-id")}
+	args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String(vaultZone)}
 	return args
 }
 
@@ -55,7 +59,7 @@ func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
 		"privateLinkServiceConnections[0].groupIds":             []any{"vault"},
 	})
 	wantInputs(t, e.Get(t, "vault-dns-zone-group"), map[string]any{
-		"resourceGroupName": "group", "privateEndpointName": "vault-private-endpoint-auto", "privateDnsZoneConfigs[0].privateDnsZoneId": "zone-id",
+		"resourceGroupName": "group", "privateEndpointName": "vault-private-endpoint-auto", "privateDnsZoneConfigs[0].privateDnsZoneId": vaultZone,
 	})
 }
 
@@ -115,6 +119,51 @@ func TestVaultNetworkRules(t *testing.T) {
 			a.PublicNetworkAccess, a.Network.AllowedIPRanges = "Disabled", nil
 		}},
 	})
+}
+
+// TestVaultNetwork_LetsNodesIn refuses a vault that pods could never read from, and no other.
+func TestVaultNetwork_LetsNodesIn(t *testing.T) {
+	endpoint, external := &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID)}, &components.PrivateEndpointArgs{External: true}
+	ranges, subnets := pulumi.ToStringArray([]string{"203.0.113.7"}), pulumi.ToStringArray([]string{subnetID})
+	late := pulumi.ToStringArray([]string{subnetID}).ToStringArrayOutput()
+	for name, test := range map[string]struct {
+		access   components.PublicNetworkAccess
+		network  *components.VaultNetworkArgs
+		endpoint *components.PrivateEndpointArgs
+		refused  string
+	}{
+		"no public access":                            {"Disabled", nil, nil, "publicNetworkAccess"},
+		"no public access and no rule":                {"Disabled", &components.VaultNetworkArgs{}, nil, "publicNetworkAccess"},
+		"a firewall without rules":                    {"", &components.VaultNetworkArgs{}, nil, "network"},
+		"a firewall for trusted services":             {"Enabled", &components.VaultNetworkArgs{DefaultAction: "Deny", Bypass: "AzureServices"}, nil, "network"},
+		"an empty list":                               {"", &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{}}, nil, "network"},
+		"no public access, an endpoint":               {"Disabled", &components.VaultNetworkArgs{}, endpoint, ""},
+		"no public access, an endpoint of others'":    {"Disabled", nil, external, ""},
+		"a firewall, an endpoint of others'":          {"", &components.VaultNetworkArgs{}, external, ""},
+		"a firewall with a range":                     {"", &components.VaultNetworkArgs{AllowedIPRanges: ranges}, nil, ""},
+		"a firewall with a subnet":                    {"", &components.VaultNetworkArgs{SubnetIDs: subnets}, nil, ""},
+		"a firewall with subnets that are known late": {"", &components.VaultNetworkArgs{SubnetIDs: late}, nil, ""},
+		"a firewall that lets everybody in":           {"", &components.VaultNetworkArgs{DefaultAction: "Allow"}, nil, ""},
+		"no firewall":                                 {"", nil, nil, ""},
+	} {
+		a := vaultArgs()
+		a.PublicNetworkAccess, a.Network, a.PrivateEndpoint = test.access, test.network, test.endpoint
+		var want []string
+		if test.refused != "" {
+			want = []string{test.refused}
+		}
+		t.Run(name, func(t *testing.T) { wantViolations(t, a.Validate(), want...) })
+	}
+	a := vaultArgs()
+	a.PublicNetworkAccess, a.PrivateEndpoint = "Disabled", external
+	e := runVault(t, a)
+	for _, one := range e.Resources() {
+		if strings.Contains(one.Type, "PrivateEndpoint") {
+			t.Errorf("%s is made, which others make", one.Name)
+		}
+	}
+	a.PrivateEndpoint = &components.PrivateEndpointArgs{External: true, SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String(vaultZone)}
+	wantViolations(t, a.Validate(), "privateEndpoint.subnetId", "privateEndpoint.privateDnsZoneId")
 }
 
 func TestFirewallAllowsPublicIPv4Only(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -21,6 +22,9 @@ type Config struct {
 	LogRetentionDays  int               `pulumi:"logRetentionDays"`
 	Lock              bool              `pulumi:"lock"`
 	Protect           bool              `pulumi:"protect"`
+
+	ExistingResourceGroup bool `pulumi:"existingResourceGroup"`
+	DeployerRoles         bool `pulumi:"deployerRoles"`
 
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
 	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
@@ -64,12 +68,22 @@ type Config struct {
 	DiskEncryptionSetID  string                          `pulumi:"diskEncryptionSetId"`
 	RotationPollInterval string                          `pulumi:"rotationPollInterval"`
 
-	CloudName components.Cloud `pulumi:"cloudName"`
-	Workloads []Workload       `pulumi:"workloads"`
+	CloudName  components.Cloud `pulumi:"cloudName"`
+	ProbeImage string           `pulumi:"probeImage"`
+	Workloads  []Workload       `pulumi:"workloads"`
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
+	tags    map[string]string // the same
 }
+
+// Tags that every resource of the program gets.
+const (
+	projectTag = "pulumi-project"
+	stackTag   = "pulumi-stack"
+)
+
+var ownTags = []string{projectTag, stackTag}
 
 // LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error
 // is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
@@ -88,13 +102,13 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	violations := decodeConfig(own, isSecret, cfg)
 	violations = append(violations, unreported(violations, cfg.validate())...)
 	if len(violations) > 0 {
-		violations.hide(ctx.IsConfigSecret, namespace)
+		violations.hide(ctx.IsConfigSecret, namespace, own)
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
-	tags := map[string]string{"pulumi-project": ctx.Project(), "pulumi-stack": ctx.Stack()}
-	maps.Copy(tags, cfg.Tags)
-	cfg.allTags = pulumi.ToStringMap(tags)
+	cfg.tags = map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
+	maps.Copy(cfg.tags, cfg.Tags)
+	cfg.allTags = pulumi.ToStringMap(cfg.tags)
 	for i := range cfg.Workloads {
 		cfg.Workloads[i].complete(cfg, i)
 	}
@@ -113,8 +127,18 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 		Keys:            cfg.Keys,
 		Protect:         cfg.Protect,
 	}
+	if cfg.DeployerRoles {
+		args.Deployer = s.deployer()
+	}
+	args.ExpectedObjects = cfg.madeByOthers()
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
+		// Where no workload has a role, it may be a vault to which roles mean nothing.
+		needsRole := func(w Workload) bool { return w.Access != components.AccessNone }
+		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, needsRole)
+		if cfg.vaultElsewhere(s.SubscriptionID) {
+			args.TenantID = s.TenantID
+		}
 		return args
 	}
 	args.ResourceGroupName = s.ResourceGroupName

@@ -3,6 +3,7 @@ package infra_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"reflect"
@@ -102,6 +103,24 @@ func TestConfigurationRules(t *testing.T) {
 		{"a tag's name", "tags", `{"a/b":"c"}`, "tags"},
 		{"a tag's value", "tags", `{"a":"` + strings.Repeat("x", 257) + `"}`, "tags.a"},
 		{"tags that are no object", "tags", `["a"]`, "tags"},
+		{"a tag of Azure's", "tags", `{"azure-region":"x"}`, "tags"},
+		{"tags but for case", "tags", `{"Team":"x","team":"y"}`, "tags"},
+		{"a tag of the program's but for case", "tags", `{"Pulumi-Stack":"x"}`, "tags"},
+		{"51 tags", "tags", manyTags(51), "tags"},
+		{"49 tags, and two of the program's", "tags", manyTags(49), "tags"},
+		{"a reserved prefix", "vaultNamePrefix", "my-windows", "vaultNamePrefix"},
+		{"a reserved cluster's name", "clusterName", "azure", "clusterName"},
+		{"pods where AKS is", "podCidr", "172.30.0.0/16", "podCidr"},
+		{"services where AKS is", "serviceCidr", "172.31.0.0/20", "serviceCidr"},
+		{"a network where AKS is", "network", `{"addressSpace":"172.30.0.0/15","nodes":"172.30.0.0/20","endpoints":"172.30.16.0/24"}`, "network.addressSpace"},
+		{"a network of multicast", "network", `{"addressSpace":"224.0.0.0/16","nodes":"224.0.0.0/20","endpoints":"224.0.16.0/24"}`, "network.addressSpace"},
+		{"a network of loopback", "network", `{"addressSpace":"127.0.0.0/16","nodes":"127.0.0.0/20","endpoints":"127.0.16.0/24"}`, "network.addressSpace"},
+		{"a network with Azure's DNS", "network", `{"addressSpace":"168.63.0.0/16","nodes":"168.63.0.0/20","endpoints":"168.63.16.0/24"}`, "network.addressSpace"},
+		{"an identity that is none", "clusterIdentityId", "aks", "clusterIdentityId"},
+		{"a disk encryption set that is none", "diskEncryptionSetId", "/subscriptions/s", "diskEncryptionSetId"},
+		{"an endpoint in no subnet of Azure's", "vaultPrivateEndpoint", `{"subnetId":"apps"}`, "vaultPrivateEndpoint.subnetId"},
+		{"an endpoint's zone that is none", "vaultPrivateEndpoint", `{"subnetId":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s","privateDnsZoneId":"privatelink.vaultcore.azure.net"}`, "vaultPrivateEndpoint.privateDnsZoneId"},
+		{"a secret's large value", "secrets", `[{"name":"my-secret","value":"` + strings.Repeat("x", 25<<10+1) + `"}]`, "secrets[0].value"},
 		{"a prefix", "vaultNamePrefix", "kv--", "vaultNamePrefix"},
 		{"a SKU", "vaultSku", "free", "vaultSku"},
 		{"a retention", "vaultRetentionDays", "91", "vaultRetentionDays"},
@@ -139,10 +158,15 @@ func TestConfigurationRules(t *testing.T) {
 		{"an API version", "vaultApiVersion", "2020-01-01", "vaultApiVersion"},
 		{"a subnet of no name", "systemPool", `{"subnet":"apps"}`, "systemPool.subnet"},
 		{"a subnet that is none", "subnets", `{"apps":"10.0.0.0/16"}`, "subnets.apps"},
-		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/z"}`, "clusterIdentityId"},
+		{"a zone of nobody's", "apiServer", `{"private":true,"privateDnsZone":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io"}`, "clusterIdentityId"},
 		{"a range", "apiServer", `{"authorizedIpRanges":["203.0.113.7/24"]}`, "apiServer.authorizedIpRanges[0]"},
 		{"a range as number", "apiServer", `{"authorizedIpRanges":[7]}`, "apiServer.authorizedIpRanges[0]"},
+		{"secrets that are left out", "secrets", "", "workloads[0].mount[0].name"},
+		{"keys that are left out", "keys", "", "workloads[0].mount[1].name"},
+		{"a vault that nobody reaches", "vaultPublicNetworkAccess", "Disabled", "vaultPublicNetworkAccess"},
+		{"a firewall that lets nobody in", "vaultNetwork", `{}`, "vaultNetwork"},
 		{"an endpoint in no subnet", "vaultPrivateEndpoint", `{}`, "vaultPrivateEndpoint.subnetId"},
+		{"an image", "probeImage", "registry.example/Busybox", "probeImage"},
 		{"workloads that are no list", "workloads", `{}`, "workloads"},
 		{"a key of before the list", "testPod", `true`, "testPod"},
 		{"an unknown key", "nodecount", "3", "nodecount"},
@@ -153,6 +177,53 @@ func TestConfigurationRules(t *testing.T) {
 				t.Errorf("violations at %v, want %s alone: %v", got, tt.path, err)
 			}
 		})
+	}
+}
+
+// manyTags are as many tags as a JSON object.
+func manyTags(count int) string {
+	var tags []string
+	for i := range count {
+		tags = append(tags, fmt.Sprintf(`"tag-%d":"x"`, i))
+	}
+	return "{" + strings.Join(tags, ",") + "}"
+}
+
+// The zone of a network of the stack's own has the stack's tags too, of which Azure allows it fifteen. AKS labels nodes
+// with the name of the network's resource group.
+func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
+	const network = `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`
+	for name, tt := range map[string]struct {
+		change map[string]string
+		want   []string
+	}{
+		"thirteen tags": {map[string]string{"tags": manyTags(13)}, nil},
+		"fourteen tags": {map[string]string{"tags": manyTags(14)}, []string{"tags"}},
+		"fourteen tags without the zone": {map[string]string{"tags": manyTags(14), "vaultPrivateEndpoint": `{"subnetId":` +
+			`"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`}, nil},
+		"a long group": {map[string]string{"resourceGroupName": strings.Repeat("g", 64), "nodeResourceGroup": "nodes"}, []string{"resourceGroupName"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			change := map[string]string{"network": network}
+			maps.Copy(change, tt.change)
+			_, err := load(t, change)
+			if tt.want == nil {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if got := paths(t, err); !slices.Equal(got, tt.want) {
+				t.Errorf("violations at %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// AKS gives the zone of a private cluster the cluster's tags.
+func TestPrivateCluster_LimitsTags(t *testing.T) {
+	if _, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`}); !slices.Equal(paths(t, err), []string{"tags"}) {
+		t.Errorf("got error %v", err)
 	}
 }
 
@@ -191,6 +262,12 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 		{"no namespace", object{"namespace": ""}, []string{"namespace"}},
 		{"a namespace of two", object{"namespace": "first"}, []string{"namespace"}},
 		{"an existing namespace of the stack's", object{"namespace": "first", "existingNamespace": true}, []string{"namespace"}},
+		{"a namespace of Kubernetes'", object{"namespace": "kube-apps"}, []string{"namespace"}},
+		{"the default namespace", object{"namespace": "default"}, []string{"namespace"}},
+		{"a namespace of AKS'", object{"namespace": "gatekeeper-system"}, []string{"namespace"}},
+		{"the default account", object{"serviceAccounts": []any{object{"name": "default"}}}, []string{"serviceAccounts[0].name"}},
+		{"pod security of others' labels", object{"labels": object{"pod-security.kubernetes.io/warn": "strict"}}, []string{"labels.pod-security.kubernetes.io/warn"}},
+		{"an image", object{"testPod": object{"image": "Busy Box"}}, []string{"testPod.image"}},
 		{"pod security", object{"podSecurity": "strict"}, []string{"podSecurity"}},
 		{"pod security of what exists", object{"podSecurity": "baseline", "existingNamespace": true}, []string{"podSecurity"}},
 		{"a label", object{"labels": object{"team": "a b"}}, []string{"labels.team"}},
@@ -209,6 +286,12 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 			[]string{"syncSecrets[0].data[0].file"}},
 		{"a pod's name", object{"testPod": object{"name": "A"}}, []string{"testPod.name"}},
 		{"a probe's name", object{"probe": object{"name": "A"}}, []string{"probe.name"}},
+		{"a pod's image", object{"testPod": object{"image": "a b"}}, []string{"testPod.image"}},
+		{"a probe's image", object{"probe": object{"image": "A"}}, []string{"probe.image"}},
+		{"a file that the test pod cannot read", object{
+			"testPod": object{}, "mount": []any{object{"type": "secret", "name": "my-secret", "filePermission": "0400"}},
+		}, []string{"mount[0].filePermission"}},
+		{"an audience", object{"audience": "a b"}, []string{"audience"}},
 		{"a mistyped key", object{"testpod": object{}}, []string{"testpod"}},
 		{"several", object{"name": "A", "access": "all", "mount": []any{object{"type": "cert", "name": "c", "alias": "/c"}}},
 			[]string{"name", "mount[0].alias", "access"}},
@@ -243,6 +326,58 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
+	}
+}
+
+// Names that are parts of each other's would be the same in Pulumi.
+func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+	for _, pair := range [][2]map[string]any{
+		{workload("a", map[string]any{"namespace": "namespace-x"}), workload("a-namespace", map[string]any{"namespace": "x"})},
+		{workload("a-namespace", map[string]any{"namespace": "x"}), workload("a", map[string]any{"namespace": "namespace-x"})},
+		{
+			workload("a", map[string]any{"namespace": "namespace-x"}),
+			workload("b", map[string]any{"namespace": "x", "formerName": "a-namespace"}),
+		},
+	} {
+		_, err := load(t, list(t, pair[0], pair[1]))
+		if got := paths(t, err); !slices.Equal(got, []string{"workloads[1].name"}) && !slices.Equal(got, []string{"workloads[1].formerName"}) {
+			t.Errorf("violations at %v: %v", got, err)
+		}
+	}
+	if _, err := load(t, list(t, workload("a", nil), workload("a-namespace", nil), workload("a-mount", nil))); err != nil {
+		t.Error(err)
+	}
+}
+
+// One image is for all test pods and probes of the stack that name none.
+func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
+	config := list(t, workload("first", map[string]any{"testPod": map[string]any{}, "probe": map[string]any{}}),
+		workload("second", map[string]any{"testPod": map[string]any{"image": "own:1"}}))
+	config["probeImage"] = "registry.example/busybox:1"
+	cfg, err := load(t, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var images []string
+	for _, w := range cfg.Workloads {
+		mount := w.Mount(components.SecretMountArgs{}, pulumi.StringMap{}.ToStringMapOutput())
+		images = append(images, mount.TestPod.Image)
+		if mount.Probe != nil {
+			images = append(images, mount.Probe.Image)
+		}
+	}
+	if want := []string{"registry.example/busybox:1", "registry.example/busybox:1", "own:1"}; !slices.Equal(images, want) {
+		t.Errorf("the images are %q, want %q", images, want)
+	}
+}
+
+func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
+	cfg, err := load(t, list(t, workload("first", map[string]any{"audience": "api://other"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Workloads[0].Identity(&infra.Surroundings{}, components.WorkloadIdentityArgs{}).Audience; got != "api://other" {
+		t.Errorf("the audience is %q", got)
 	}
 }
 
@@ -360,5 +495,135 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 	}
 	if strings.Contains(err.Error(), "marker") {
 		t.Errorf("got error %v", err)
+	}
+}
+
+// The names of fields are no values.
+func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
+	_, err := load(t, map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) || strings.Contains(err.Error(), "my_secret") {
+		t.Errorf("got error %v", err)
+	}
+}
+
+// Nor where another key's rule would repeat it.
+func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change    map[string]string
+		encrypted string
+		marker    string
+	}{
+		"a range": {map[string]string{"serviceCidr": "10.77.0.0/16", "dnsServiceIp": "10.0.0.10"}, "serviceCidr", "10.77.0.0"},
+		"a range in a network": {map[string]string{
+			"podCidr": "10.77.0.0/16", "network": `{"addressSpace":"10.64.0.0/10","nodes":"10.64.0.0/20","endpoints":"10.65.0.0/24"}`,
+		}, "podCidr", "10.77.0.0"},
+		"names": {map[string]string{"clusterName": "marker" + strings.Repeat("c", 40), "resourceGroupName": strings.Repeat("g", 40)}, "clusterName", "marker"},
+		"a name in a map": {map[string]string{
+			"subnets": `{"marker":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`, "systemPool": `{"subnet":"x"}`,
+		}, "subnets", "marker"},
+		"a tag's name": {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, tt.change, tt.encrypted)
+			if err == nil || strings.Contains(err.Error(), tt.marker) {
+				t.Errorf("got error %v", err)
+			}
+		})
+	}
+}
+
+// The vault's firewall has to let in a subnet that nodes are in, where it is known which these are.
+func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
+	const apps = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/apps"
+	const agents = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/agents"
+	only := func(ids ...string) string {
+		text, _ := json.Marshal(map[string]any{"subnetIds": ids})
+		return string(text)
+	}
+	two := `{"apps":"` + apps + `","system":"` + apps + `2"}`
+	for name, tt := range map[string]struct {
+		change map[string]string
+		want   []string
+	}{
+		"another subnet":             {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents)}, []string{"vaultNetwork.subnetIds"}},
+		"the subnet":                 {map[string]string{"subnets": `{"apps":"` + strings.ToUpper(apps[:15]) + apps[15:] + `"}`, "vaultNetwork": only(agents, apps)}, nil},
+		"an address as well":         {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":["203.0.113.7"]}`}, nil},
+		"everybody":                  {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"defaultAction":"Allow"}`}, nil},
+		"an endpoint of others'":     {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents), "vaultPrivateEndpoint": `{"external":true}`}, nil},
+		"subnets of AKS's own":       {map[string]string{"vaultNetwork": only(agents)}, nil},
+		"the subnet of one pool":     {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "nodePools": `[{"name":"apps","subnet":"apps"}]`, "vaultNetwork": only(apps)}, nil},
+		"the subnet of no pool's":    {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "vaultNetwork": only(apps)}, []string{"vaultNetwork.subnetIds"}},
+		"nobody, for others to open": {map[string]string{"vaultPublicNetworkAccess": "Disabled", "vaultPrivateEndpoint": `{"external":true}`}, nil},
+	} {
+		_, err := load(t, tt.change)
+		var got []string
+		if err != nil {
+			got = paths(t, err)
+		}
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s: violations at %v, want %v: %v", name, got, tt.want, err)
+		}
+	}
+}
+
+// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack did not make.
+func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
+	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
+	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
+	mount := []any{
+		map[string]any{"type": "secret", "name": "My-Secret"}, map[string]any{"type": "secret", "name": "theirs"}, map[string]any{"type": "cert", "name": "web"},
+		map[string]any{"type": "key", "name": "theirs", "alias": "key"}, map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
+	}
+	change := list(t, workload("a", map[string]any{"mount": mount, "access": "none"}))
+	change["existingVaultId"] = vault
+	cfg, err := load(t, change)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: own})
+	want := []components.ObjectArgs{{Type: "secret", Name: "theirs"}, {Type: "cert", Name: "web"}, {Type: "key", Name: "theirs"}}
+	if !reflect.DeepEqual(args.ExpectedObjects, want) {
+		t.Errorf("it expects %v, want %v", args.ExpectedObjects, want)
+	}
+	if args.TenantID == nil || !args.AllowAccessPolicies {
+		t.Errorf("a vault elsewhere whose readers others choose: %+v", args)
+	}
+	if args = cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)}); args.TenantID != nil {
+		t.Error("a vault of the subscription is not looked up")
+	}
+	change = list(t, workload("a", map[string]any{"access": "none"}), workload("b", nil))
+	change["existingVaultId"] = vault
+	if cfg, err = load(t, change); err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Vault(&infra.Surroundings{}).AllowAccessPolicies {
+		t.Error("a workload needs a role, which a vault with access policies does not know")
+	}
+	// Of a new vault, only certificates come from elsewhere.
+	if cfg, err = load(t, list(t, workload("a", map[string]any{"mount": []any{mount[0], mount[2]}}))); err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Vault(&infra.Surroundings{}).ExpectedObjects; !reflect.DeepEqual(got, want[1:2]) {
+		t.Errorf("a new vault is expected to have %v", got)
+	}
+}
+
+// Secrets and keys of a vault in another subscription would be looked for in the stack's own.
+func TestExistingVaultElsewhere_TakesNoSecrets(t *testing.T) {
+	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
+	e.Config[mockengine.Project+":existingVaultId"] = "/subscriptions/other/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
+	err := e.Run(func(ctx *pulumi.Context) error {
+		cfg, err := infra.LoadConfig(ctx, e.Config)
+		if err != nil {
+			return err
+		}
+		_, err = infra.NewSurroundings(ctx, cfg)
+		return err
+	})
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets", "keys"}) {
+		t.Errorf("violations at %v", got)
+	}
+	if made := e.Resources(); len(made) > 0 {
+		t.Errorf("%s is registered before", made[0].Name)
 	}
 }

@@ -33,7 +33,10 @@ func decodeConfig(values map[string]string, isSecret func(key string) bool, targ
 			d.report(key, "nothing", "a value; Pulumi.yaml declares its default")
 			continue
 		}
-		if text == "" { // left out
+		if text == "" { // left out: nothing, which for a list is not what could not be read
+			if field.Kind() == reflect.Slice {
+				field.Set(reflect.MakeSlice(field.Type(), 0, 0))
+			}
 			continue
 		}
 		d.hidden = isSecret(key)

@@ -3,6 +3,7 @@ package infra
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	network "github.com/pulumi/pulumi-azure-native-sdk/network/v2/v20240601"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
@@ -47,29 +48,37 @@ var vaultZones = map[components.Cloud]string{
 }
 
 func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
-	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same.
-	var vnet pulumi.CustomResourceState
+	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same. Its
+	// subnets are resources of their own: a network that says nothing about them is sent with those that are there,
+	// as they are.
+	vnet := &virtualNetwork{}
 	err := ctx.RegisterResource("azure-native:network/v20230601:VirtualNetwork", "network", pulumi.Map{
 		"resourceGroupName": group,
 		"location":          pulumi.String(cfg.Location),
 		"tags":              cfg.allTags,
 		"addressSpace":      pulumi.Map{"addressPrefixes": pulumi.ToStringArray([]string{cfg.Network.AddressSpace})},
-		"subnets": pulumi.Array{
-			pulumi.Map{
-				"name":             pulumi.String(nodeSubnet),
-				"addressPrefix":    pulumi.String(cfg.Network.Nodes),
-				"serviceEndpoints": pulumi.Array{pulumi.Map{"service": pulumi.String("Microsoft.KeyVault")}},
-			},
-			pulumi.Map{"name": pulumi.String(endpointSubnet), "addressPrefix": pulumi.String(cfg.Network.Endpoints)},
-		},
-	}, &vnet, utilities.PkgResourceDefaultOpts(nil)...)
+	}, vnet, utilities.PkgResourceDefaultOpts(nil)...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the virtual network: %w", err)
 	}
-	n := &Network{
-		NodeSubnetID:     pulumi.Sprintf("%s/subnets/%s", vnet.ID(), nodeSubnet),
-		EndpointSubnetID: pulumi.Sprintf("%s/subnets/%s", vnet.ID(), endpointSubnet),
+	there := vnet.subnets(ctx, cfg)
+	nodes, err := vnet.newSubnet(ctx, group, nodeSubnet, cfg.Network.Nodes, there, pulumi.Map{
+		"serviceEndpoints": pulumi.Array{pulumi.Map{"service": pulumi.String("Microsoft.KeyVault")}},
+	})
+	if err != nil {
+		return nil, err
 	}
+	// Azure makes one subnet of a network at a time.
+	endpoints, err := vnet.newSubnet(ctx, group, endpointSubnet, cfg.Network.Endpoints, there, nil, nodes)
+	if err != nil {
+		return nil, err
+	}
+	// The ids are the network's and the names, which a preview knows before there are the subnets.
+	id := func(subnet pulumi.Resource, name string) pulumi.StringOutput {
+		of := pulumi.Sprintf("%s/subnets/%s", vnet.ID(), name)
+		return pulumi.OutputWithDependencies(ctx.Context(), of, subnet).(pulumi.StringOutput)
+	}
+	n := &Network{NodeSubnetID: id(nodes, nodeSubnet), EndpointSubnetID: id(endpoints, endpointSubnet)}
 	if !cfg.vaultInNetwork() {
 		return n, nil
 	}
@@ -77,6 +86,87 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 		return nil, err
 	}
 	return n, nil
+}
+
+// virtualNetwork is a virtual network that is registered without the SDK's type.
+type virtualNetwork struct {
+	pulumi.CustomResourceState
+
+	Name pulumi.StringOutput `pulumi:"name"`
+}
+
+// subnetProperties are what others set on a subnet, by az or policy: the route table, the network security group and
+// so on. Azure drops what the next write of the subnet leaves out, so the program never writes a subnet that is
+// there, unless its range is another.
+var subnetProperties = []string{
+	"addressPrefixes", "applicationGatewayIPConfigurations", "defaultOutboundAccess", "delegations", "id", "ipAllocations", "name", "natGateway",
+	"networkSecurityGroup", "privateEndpointNetworkPolicies", "privateLinkServiceNetworkPolicies", "routeTable", "serviceEndpointPolicies",
+	"serviceEndpoints", "type",
+}
+
+// newSubnet registers a subnet. One that is there, since earlier versions made it inside of the network, is taken
+// over as it is.
+func (vnet *virtualNetwork) newSubnet(ctx *pulumi.Context, group pulumi.StringInput, name, prefix string, there pulumi.StringMapOutput,
+	more pulumi.Map, after ...pulumi.Resource) (pulumi.Resource, error) {
+	inputs := pulumi.Map{
+		"resourceGroupName":  group,
+		"virtualNetworkName": vnet.Name,
+		"subnetName":         pulumi.String(name),
+		"addressPrefix":      pulumi.String(prefix),
+	}
+	for key, value := range more {
+		inputs[key] = value
+	}
+	found := there.ApplyT(func(ids map[string]string) pulumi.ID { return pulumi.ID(ids[name]) }).(pulumi.IDOutput)
+	var subnet pulumi.CustomResourceState
+	err := ctx.RegisterResource("azure-native:network/v20230601:Subnet", "network-"+name, inputs, &subnet, utilities.PkgResourceDefaultOpts(
+		[]pulumi.ResourceOption{
+			pulumi.Import(found), pulumi.IgnoreChanges(subnetProperties), pulumi.DependsOn(after),
+			pulumi.RetainOnDelete(true), // it goes with the network
+		})...)
+	if err != nil {
+		return nil, fmt.Errorf("creating the subnet %s: %w", name, err)
+	}
+	return &subnet, nil
+}
+
+// subnets are the ids of the network's subnets, by name: none where the network has just been made. It refuses
+// another range than that of a subnet that is there: Azure would not change it under what is in the subnet, and the
+// write would drop what others have set.
+func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.StringMapOutput {
+	return pulumi.All(vnet.ID(), vnet.Name).ApplyT(func(all []any) (map[string]string, error) {
+		id, name := string(all[0].(pulumi.ID)), all[1].(string)
+		var found struct {
+			Subnets []struct {
+				ID            string `pulumi:"id"`
+				Name          string `pulumi:"name"`
+				AddressPrefix string `pulumi:"addressPrefix"`
+			} `pulumi:"subnets"`
+		}
+		err := ctx.Invoke("azure-native:network/v20230601:getVirtualNetwork", &struct {
+			ResourceGroupName string `pulumi:"resourceGroupName"`
+			Name              string `pulumi:"virtualNetworkName"`
+		}{cfg.ResourceGroupName, name}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
+		if err != nil {
+			return nil, fmt.Errorf("looking for the virtual network %s, which this stack has made: %w. If somebody deleted it, pulumi "+
+				"refresh forgets it, and the next update makes another", id, err)
+		}
+		var v violations
+		ids := map[string]string{}
+		for _, subnet := range found.Subnets {
+			ids[subnet.Name] = subnet.ID
+			for path, given := range map[string]string{nodeSubnet: cfg.Network.Nodes, endpointSubnet: cfg.Network.Endpoints} {
+				if subnet.Name == path && subnet.AddressPrefix != "" && subnet.AddressPrefix != given {
+					v.check(false, "network."+path, given, "the range that the subnet has, "+subnet.AddressPrefix+": change it first, by az "+
+						"network vnet subnet update --address-prefixes")
+				}
+			}
+		}
+		if len(v) > 0 {
+			return nil, &components.ValidationError{Violations: v}
+		}
+		return ids, nil
+	}).(pulumi.StringMapOutput)
 }
 
 // vaultInNetwork says whether the stack's vault has its endpoint in the stack's network. Another vault's name must not
@@ -112,6 +202,13 @@ func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vn
 	return pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput), nil
 }
 
+// reservedByAzure are the ranges that no virtual network can have, besides those that AKS keeps:
+// https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq#what-address-ranges-can-i-use-in-my-virtual-networks
+var reservedByAzure = []netip.Prefix{
+	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
+}
+
 // validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
 func (n *NetworkConfig) validate(services, pods string) violations {
 	var v violations
@@ -138,6 +235,10 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 	}
 	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
 		v.check(false, "network.endpoints", n.Endpoints, "a range apart from nodes")
+	}
+	if space.IsValid() && (components.ReservedByAKS(space) || slices.ContainsFunc(reservedByAzure, space.Overlaps)) {
+		v.check(false, "network.addressSpace", n.AddressSpace,
+			"a range apart from those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, 192.0.2.0/24 and 224.0.0.0/4")
 	}
 	for _, inside := range []string{services, pods} {
 		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay

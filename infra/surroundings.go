@@ -2,23 +2,31 @@ package infra
 
 import (
 	"fmt"
+	"strings"
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
 	operationalinsights "github.com/pulumi/pulumi-azure-native-sdk/operationalinsights/v2/v20201001"
 	"github.com/pulumi/pulumi-azure-native-sdk/v2/utilities"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
 // Surroundings are what the components are put into.
 type Surroundings struct {
 	// TenantID is the Entra tenant of whoever runs the program.
 	TenantID pulumi.StringInput
+	// SubscriptionID is the subscription that everything of the stack is in.
+	SubscriptionID string
 	// ResourceGroupName is the group that holds everything of the stack.
 	ResourceGroupName pulumi.StringInput
 	// Network is the stack's virtual network; nil without one.
 	Network *Network
 	// LogAnalyticsWorkspaceID is the workspace that takes the audit logs; nil without one.
 	LogAnalyticsWorkspaceID pulumi.StringInput
+
+	groupName pulumi.StringInput // without the wait for a role
+	client    client
 }
 
 // resourceGroup is a resource group that is registered without the SDK's type.
@@ -28,36 +36,29 @@ type resourceGroup struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// NewSurroundings registers the resource group and what else the configuration asks for.
+// NewSurroundings registers the resource group, or looks up the one that exists, and what else the configuration asks
+// for.
 func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	client, err := clientConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
-	group := &resourceGroup{}
-	err = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
-		"resourceGroupName": pulumi.String(cfg.ResourceGroupName),
-		"location":          pulumi.String(cfg.Location),
-		"tags":              cfg.allTags,
-	}, group, utilities.PkgResourceDefaultOpts(nil)...)
-	if err != nil {
-		return nil, fmt.Errorf("creating the resource group: %w", err)
+	if err := cfg.validateIn(client.SubscriptionID); err != nil {
+		return nil, fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), err)
 	}
-	s := &Surroundings{TenantID: pulumi.String(client.TenantID), ResourceGroupName: group.Name}
-	if cfg.Entra != nil && cfg.ExistingClusterID == "" {
-		if s.ResourceGroupName, err = newClusterAdmin(ctx, group, client); err != nil {
-			return nil, err
-		}
+	s := &Surroundings{TenantID: pulumi.String(client.TenantID), SubscriptionID: client.SubscriptionID, client: client}
+	if err := s.placeInGroup(ctx, cfg); err != nil {
+		return nil, err
 	}
+	group := s.groupName
 	if cfg.Network != nil {
-		if s.Network, err = newNetwork(ctx, cfg, group.Name); err != nil {
+		if s.Network, err = newNetwork(ctx, cfg, group); err != nil {
 			return nil, err
 		}
 	}
 	if cfg.LogRetentionDays != 0 {
 		workspace, err := operationalinsights.NewWorkspace(ctx, "logs", &operationalinsights.WorkspaceArgs{
-			ResourceGroupName: group.Name,
+			ResourceGroupName: group,
 			Location:          pulumi.String(cfg.Location),
 			Tags:              cfg.allTags,
 			RetentionInDays:   pulumi.Int(cfg.LogRetentionDays),
@@ -71,23 +72,112 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	return s, nil
 }
 
-// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the group's clusters, which take their users' roles
-// from Azure; others come in through the groups of administrators. The minutes that Azure needs to honour the role are those in
-// which it makes the cluster. It returns the group's name as it is once the role is assigned.
-func newClusterAdmin(ctx *pulumi.Context, group *resourceGroup, client client) (pulumi.StringOutput, error) {
+// placeInGroup makes the resource group, or finds it.
+func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
+	if cfg.ExistingResourceGroup {
+		s.groupName, s.ResourceGroupName = pulumi.String(cfg.ResourceGroupName), pulumi.String(cfg.ResourceGroupName)
+		return checkExistingGroup(ctx, cfg)
+	}
+	hint, err := hintAtExistingGroup(ctx, cfg.ResourceGroupName)
+	if err != nil {
+		return err
+	}
+	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
+	group := &resourceGroup{}
+	err = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
+		"resourceGroupName": pulumi.String(cfg.ResourceGroupName),
+		"location":          pulumi.String(cfg.Location),
+		"tags":              cfg.allTags,
+	}, group, utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{hint})...)
+	if err != nil {
+		return fmt.Errorf("creating the resource group: %w", err)
+	}
+	s.groupName, s.ResourceGroupName = group.Name, group.Name
+	if !cfg.needsClusterAdmin() {
+		return nil
+	}
+	admin, err := s.newClusterAdmin(ctx, group.ID().ToStringOutput())
+	if err != nil {
+		return err
+	}
+	s.ResourceGroupName = pulumi.OutputWithDependencies(ctx.Context(), group.Name, admin).(pulumi.StringOutput)
+	return nil
+}
+
+// checkExistingGroup refuses a group that is not there, and one that this stack has made: Pulumi would delete it, with
+// all that is in it, once the program no longer has it.
+func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
+	var found struct {
+		Tags map[string]string `pulumi:"tags"`
+	}
+	err := ctx.Invoke("azure-native:resources/v20220901:getResourceGroup", &struct {
+		ResourceGroupName string `pulumi:"resourceGroupName"`
+	}{cfg.ResourceGroupName}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
+	if err != nil {
+		return fmt.Errorf("looking for the resource group %s, which has to be there with existingResourceGroup: %w",
+			cfg.ResourceGroupName, err)
+	}
+	for _, tag := range []string{projectTag, stackTag} {
+		if found.Tags[tag] != cfg.tags[tag] {
+			return nil
+		}
+	}
+	return fmt.Errorf("existingResourceGroup: this stack has made the resource group %s, as its tags %s and %s say, and would now "+
+		"delete it with all that is in it. To give it away, take resource-group out of the state (pulumi state delete) and the two "+
+		"tags off the group first", cfg.ResourceGroupName, projectTag, stackTag)
+}
+
+// hintAtExistingGroup is an option of the group that says, where creating it fails since it is there, how to use it.
+func hintAtExistingGroup(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
+	hook, err := ctx.RegisterErrorHook("resource-group-exists", func(args *pulumi.ErrorHookArgs) (bool, error) {
+		latest := args.Errors[0]
+		if args.FailedOperation != "create" || !strings.Contains(latest, "already exist") {
+			return false, nil
+		}
+		return false, ctx.Log.Error(fmt.Sprintf("the resource group %s exists. To put the stack into it, without ever changing or "+
+			"deleting it: pulumi config set existingResourceGroup true. If an update of this stack that was cut off has made it, "+
+			"pulumi refresh asks for its id", name), nil)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("watching over the resource group: %w", err)
+	}
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{OnError: []*pulumi.ErrorHook{hook}}), nil
+}
+
+// needsClusterAdmin says whether nobody could manage what is in the stack's cluster without a role in Azure.
+func (cfg *Config) needsClusterAdmin() bool { return cfg.Entra != nil && cfg.ExistingClusterID == "" }
+
+// InCluster is the cluster as workloads take it: once whoever runs the program may manage Kubernetes objects in it.
+// In a group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in
+// it, on the cluster alone.
+func (s *Surroundings) InCluster(ctx *pulumi.Context, cfg *Config, aks *components.AksWithCsi) (components.Cluster, error) {
+	if !cfg.ExistingResourceGroup || !cfg.needsClusterAdmin() {
+		return aks.Cluster, nil
+	}
+	admin, err := s.newClusterAdmin(ctx, aks.ClusterID)
+	if err != nil {
+		return components.Cluster{}, err
+	}
+	return aks.Cluster.After(admin), nil
+}
+
+// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the clusters at the scope,
+// which take their users' roles from Azure; others come in through the groups of administrators. The minutes that
+// Azure needs to honour the role on a group are those in which it makes the cluster.
+func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringInput) (pulumi.Resource, error) {
 	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
 	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
 	assignment, err := authorization.NewRoleAssignment(ctx, "cluster-admin", &authorization.RoleAssignmentArgs{
-		Scope: group.ID().ToStringOutput(),
+		Scope: scope,
 		RoleDefinitionId: pulumi.Sprintf("/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s",
-			client.SubscriptionID, rbacClusterAdmin),
-		PrincipalId:   pulumi.String(client.ObjectID),
-		PrincipalType: pulumi.String(client.principalType()), // left out, the SDK would say User
+			s.client.SubscriptionID, rbacClusterAdmin),
+		PrincipalId:   pulumi.String(s.client.ObjectID),
+		PrincipalType: pulumi.String(s.client.principalType()), // left out, the SDK would say User
 	}, pulumi.IgnoreChanges([]string{"principalId", "principalType"}))
 	if err != nil {
-		return pulumi.StringOutput{}, fmt.Errorf("assigning the clusters' administrator: %w", err)
+		return nil, fmt.Errorf("assigning the clusters' administrator: %w", err)
 	}
-	return pulumi.OutputWithDependencies(ctx.Context(), group.Name, assignment).(pulumi.StringOutput), nil
+	return assignment, nil
 }
 
 // client is whoever runs the program.
@@ -107,6 +197,13 @@ func (c client) principalType() string {
 		return "User"
 	}
 	return "ServicePrincipal"
+}
+
+// deployer is whoever runs the program, as the vault takes him.
+func (s *Surroundings) deployer() *components.DeployerArgs {
+	return &components.DeployerArgs{
+		PrincipalID: pulumi.String(s.client.ObjectID), PrincipalType: components.PrincipalType(s.client.principalType()),
+	}
 }
 
 // clientConfig is known in every preview, and waits for no resource.

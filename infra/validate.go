@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -13,24 +14,32 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources and
-// https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources
 var (
 	location          = regexp.MustCompile(`^[a-z0-9]+$`)
 	resourceGroupName = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
-	tagName           = regexp.MustCompile(`^[^<>%&\\?/]{1,512}$`)
 )
 
-const tagValueMax = 256
+// Azure's limits: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
+const (
+	tagsMax     = 50
+	zoneTagsMax = 15 // of a private DNS zone
+)
+
+// networkGroupMax is the length of the name of a network's resource group, which AKS labels nodes with:
+// https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay
+const networkGroupMax = 63
 
 // validate checks what is configured, with the components' own rules.
 func (cfg *Config) validate() violations {
 	v := cfg.validateSurroundings()
-	nowhere := &Surroundings{TenantID: pulumi.String(""), ResourceGroupName: pulumi.String(cfg.ResourceGroupName)}
+	nowhere := &Surroundings{}
 	if cfg.Network != nil {
 		nowhere.Network = &Network{}
 	}
-	v.of(cfg.Vault(nowhere).Validate(), map[string]string{
+	vault := cfg.Vault(nowhere)
+	vault.ExpectedObjects = nil // the mounts' to check
+	v.of(vault.Validate(), map[string]string{
 		"apiVersion":              "vaultApiVersion",
 		"namePrefix":              "vaultNamePrefix",
 		"createMode":              "vaultCreateMode",
@@ -55,12 +64,13 @@ func (cfg *Config) validate() violations {
 // validateNeeds checks what the components could only miss once the stack has begun.
 func (cfg *Config) validateNeeds() violations {
 	var v violations
-	if endpoint := cfg.VaultPrivateEndpoint; endpoint != nil && endpoint.SubnetID == nil {
+	if endpoint := cfg.VaultPrivateEndpoint; endpoint != nil && endpoint.SubnetID == nil && !endpoint.External {
 		v.add("vaultPrivateEndpoint.subnetId", "nothing", "the ARM id of a subnet")
 	}
 	if cfg.ExistingClusterID != "" {
 		return v
 	}
+	v = append(v, cfg.validateNodesReachVault()...)
 	if (cfg.ContainerInsights || cfg.Defender) && cfg.LogRetentionDays == 0 {
 		v.add("logRetentionDays", "nothing", "30-730 days, since containerInsights and defender need the workspace")
 	}
@@ -75,16 +85,68 @@ func (cfg *Config) validateNeeds() violations {
 	return v
 }
 
+// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in,
+// as far as both are known by their ids. Other pools may have other things to do.
+func (cfg *Config) validateNodesReachVault() violations {
+	var v violations
+	firewall := cfg.VaultNetwork
+	if cfg.ExistingVaultID != "" || cfg.VaultPrivateEndpoint != nil || cfg.Network != nil || firewall == nil ||
+		firewall.DefaultAction == components.FirewallAllow || firewall.AllowedIPRanges != nil || len(cfg.Subnets) == 0 {
+		return v
+	}
+	allowed := map[string]bool{}
+	ids, _ := firewall.SubnetIDs.(pulumi.StringArray)
+	for _, id := range ids {
+		allowed[strings.ToLower(fmt.Sprint(id))] = true
+	}
+	pools := slices.Clone(cfg.NodePools)
+	pools = append(pools, *cmp.Or(cfg.SystemPool, &components.NodePoolArgs{}))
+	for _, pool := range pools {
+		id, ok := cfg.Subnets[pool.Subnet]
+		if pool.Subnet == "" && len(cfg.Subnets) == 1 {
+			id, ok = slices.Collect(maps.Values(cfg.Subnets))[0], true
+		}
+		if !ok || allowed[strings.ToLower(fmt.Sprint(id))] { // one that is not there is the cluster's to report
+			return v
+		}
+	}
+	if len(ids) > 0 {
+		v.add("vaultNetwork.subnetIds", "none of the nodes' subnets",
+			"at least one of those in subnets that pools are in, or a private endpoint")
+	}
+	return v
+}
+
+// vaultElsewhere says whether the existing vault is in another subscription than this one.
+func (cfg *Config) vaultElsewhere(subscription string) bool {
+	parts := strings.Split(cfg.ExistingVaultID, "/")
+	return subscription != "" && len(parts) > 2 && !strings.EqualFold(parts[2], subscription)
+}
+
+// validateIn checks what depends on the subscription that the program runs in.
+func (cfg *Config) validateIn(subscription string) error {
+	var v violations
+	for _, list := range []struct {
+		key   string
+		count int
+	}{{"secrets", len(cfg.Secrets)}, {"keys", len(cfg.Keys)}} {
+		if cfg.vaultElsewhere(subscription) && list.count > 0 {
+			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription than that of this stack, "+
+				subscription+": others put them into that vault")
+		}
+	}
+	if len(v) == 0 {
+		return nil
+	}
+	return &components.ValidationError{Violations: v}
+}
+
 func (cfg *Config) validateSurroundings() violations {
 	var v violations
 	v.match(location, "location", cfg.Location, "a location's name, lower-case letters and digits, such as eastus")
 	v.match(resourceGroupName, "resourceGroupName", cfg.ResourceGroupName,
 		"1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
-	for _, name := range slices.Sorted(maps.Keys(cfg.Tags)) {
-		v.match(tagName, "tags", name, `names of 1-512 characters without <>%&\?/`)
-		v.check(utf8.RuneCountInString(cfg.Tags[name]) <= tagValueMax, "tags."+name, cfg.Tags[name],
-			fmt.Sprintf("at most %d characters", tagValueMax))
-	}
+	v = append(v, cfg.validateTags()...)
 	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) { // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
 		v.add("logRetentionDays", fmt.Sprint(n), "30-730 days; empty for no workspace")
 	}
@@ -93,9 +155,48 @@ func (cfg *Config) validateSurroundings() violations {
 		"AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud; empty for the public one")
 	v = append(v, cfg.validateNodeResourceGroup()...)
 	if cfg.Network != nil {
+		v.check(len(cfg.ResourceGroupName) <= networkGroupMax, "resourceGroupName", cfg.ResourceGroupName,
+			fmt.Sprintf("at most %d characters with network, since AKS makes a label of it", networkGroupMax))
 		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own
 	}
 	return v
+}
+
+// validateTags checks the tags, and that there is room for those that the program adds.
+func (cfg *Config) validateTags() violations {
+	var v violations
+	v.of(components.ValidateTags(cfg.Tags), nil)
+	count := len(cfg.Tags)
+	for _, own := range ownTags {
+		if _, replaced := cfg.Tags[own]; replaced {
+			continue
+		}
+		count++
+		for name := range cfg.Tags {
+			v.check(!strings.EqualFold(name, own), "tags", name, "names that differ in more than case, unlike "+own)
+		}
+	}
+	most, why := tagsMax, ""
+	switch {
+	case cfg.vaultInNetwork():
+		most, why = zoneTagsMax, ", since network has a private DNS zone"
+	case cfg.ownsSystemZone():
+		most, why = zoneTagsMax, ", since AKS gives them to the cluster's private DNS zone"
+	}
+	if count > most && len(cfg.Tags) <= tagsMax {
+		v.add("tags", fmt.Sprintf("%d tags", len(cfg.Tags)), fmt.Sprintf("at most %d tags, with %s %d%s",
+			most-count+len(cfg.Tags), strings.Join(ownTags, " and "), most, why))
+	}
+	return v
+}
+
+// ownsSystemZone says whether AKS makes a private DNS zone for the stack's cluster.
+func (cfg *Config) ownsSystemZone() bool {
+	if cfg.ExistingClusterID != "" || cfg.APIServer == nil || !cfg.APIServer.Private {
+		return false
+	}
+	zone, _ := cfg.APIServer.PrivateDNSZone.(pulumi.String)
+	return zone == "" || zone == "system"
 }
 
 // validateNodeResourceGroup checks the name that AKS makes of others.

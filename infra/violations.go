@@ -3,6 +3,8 @@ package infra
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,8 +55,19 @@ func (v *violations) within(item string, err error, keys map[string]string) {
 	}
 }
 
-// hide takes the values of encrypted keys out of the violations.
-func (v violations) hide(encrypted func(key string) bool, namespace string) {
+// hide takes the values of encrypted keys, of those given, out of the violations: out of their own, and where the rule
+// of another key repeats them.
+func (v violations) hide(encrypted func(key string) bool, namespace string, values map[string]string) {
+	var names, hidden []string
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if encrypted(namespace + key) {
+			value := parse(values[key], reflect.Map)
+			if named, ok := value.(map[string]any); ok && (key == "tags" || key == "subnets") { // whose names are the stack's
+				names = append(names, slices.Sorted(maps.Keys(named))...)
+			}
+			hidden = append(hidden, texts(value)...)
+		}
+	}
 	for i := range v {
 		key := v[i].Path
 		if end := strings.IndexAny(key, ".["); end >= 0 {
@@ -63,7 +76,39 @@ func (v violations) hide(encrypted func(key string) bool, namespace string) {
 		if encrypted(namespace + key) {
 			v[i].Given = "an invalid value (not shown)"
 		}
+		replace(names, &v[i].Path, &v[i].Given, &v[i].Allowed)
+		replace(hidden, &v[i].Given, &v[i].Allowed)
 	}
+}
+
+// replace takes hidden texts out of what is said, but those too short to tell anything.
+func replace(hidden []string, said ...*string) {
+	const short = 4
+	for _, text := range hidden {
+		for _, one := range said {
+			if len(text) >= short {
+				*one = strings.ReplaceAll(*one, text, "(not shown)")
+			}
+		}
+	}
+}
+
+// texts are the strings in a value that was parsed.
+func texts(value any) []string {
+	var found []string
+	switch value := value.(type) {
+	case string:
+		found = append(found, value)
+	case []any:
+		for _, item := range value {
+			found = append(found, texts(item)...)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			found = append(found, texts(value[key])...)
+		}
+	}
+	return found
 }
 
 // distinct are the violations without those that two components report of one value.

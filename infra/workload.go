@@ -21,6 +21,7 @@ type Workload struct {
 	Labels             map[string]string               `pulumi:"labels"`
 	ServiceAccounts    []components.ServiceAccountArgs `pulumi:"serviceAccounts"`
 	ExistingIdentityID string                          `pulumi:"existingIdentityId"`
+	Audience           string                          `pulumi:"audience"`
 	ClassName          string                          `pulumi:"className"`
 	Objects            []components.ObjectArgs         `pulumi:"mount"`
 	Access             components.Access               `pulumi:"access"`
@@ -77,6 +78,7 @@ func (w *Workload) Identity(s *Surroundings, args components.WorkloadIdentityArg
 	}
 	args.Labels = w.Labels
 	args.ServiceAccounts = w.ServiceAccounts
+	args.Audience = w.Audience
 	return &args
 }
 
@@ -90,8 +92,16 @@ func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.String
 	args.Access = w.Access
 	args.SyncSecrets = w.SyncSecrets
 	args.CloudName = w.cfg.CloudName
-	args.TestPod = w.TestPod
-	args.Probe = w.Probe
+	if w.TestPod != nil {
+		pod := *w.TestPod
+		pod.Image = cmp.Or(pod.Image, w.cfg.ProbeImage)
+		args.TestPod = &pod
+	}
+	if w.Probe != nil {
+		probe := *w.Probe
+		probe.Image = cmp.Or(probe.Image, w.cfg.ProbeImage)
+		args.Probe = &probe
+	}
 	mounted := pulumi.StringMap{}
 	for _, secret := range w.cfg.Secrets {
 		if slices.ContainsFunc(w.Objects, func(o components.ObjectArgs) bool {

@@ -36,7 +36,19 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 		v.within(at, w.mountRules().Validate(), map[string]string{"objects": "mount"})
 		v = append(v, cfg.validateDeclared(at, w.Objects)...)
 	}
-	return append(v.distinct(), cfg.validateClaims()...)
+	v = append(v.distinct(), cfg.validateProbeImage()...)
+	v = append(v, cfg.validateClaims()...)
+	return append(v, cfg.validateNamesInPulumi()...)
+}
+
+// validateProbeImage checks the image with the rule of the pods that it is for.
+func (cfg *Config) validateProbeImage() violations {
+	var v violations
+	v.of((&components.SecretMountArgs{
+		Namespace: "any", Objects: []components.ObjectArgs{{Type: components.ObjectSecret, Name: "any"}},
+		TestPod: &components.TestPodArgs{Image: cfg.ProbeImage},
+	}).Validate(), map[string]string{"testPod.image": "probeImage"})
+	return v
 }
 
 // has reports whether a workload has the name.
@@ -101,6 +113,87 @@ func (cfg *Config) validateClaims() violations {
 		}
 	}
 	return v
+}
+
+// validateNamesInPulumi checks that no two workloads, whose names are parts of each other's, have something of the same
+// name in Pulumi, which would refuse the second half-way.
+func (cfg *Config) validateNamesInPulumi() violations {
+	var v violations
+	taken := map[nameInPulumi]int{}
+	seen := map[string]bool{"": true}
+	for i := range cfg.Workloads {
+		w := &cfg.Workloads[i]
+		for _, called := range []struct{ key, name string }{{"name", w.Name}, {"formerName", w.FormerName}} {
+			if seen[called.name] {
+				continue // which is a violation of its own
+			}
+			seen[called.name] = true
+			for _, one := range w.namesInPulumi(called.name) {
+				if before, ok := taken[one]; ok && before != i {
+					v.check(false, fmt.Sprintf("workloads[%d].%s", i, called.key), called.name, fmt.Sprintf(
+						"a name that gives none of its parts in Pulumi the name %s, which one of workloads[%d] has", one.name, before))
+					break
+				}
+				taken[one] = i
+			}
+		}
+	}
+	return v
+}
+
+// nameInPulumi is the name of a part of a workload, unique in its kind.
+type nameInPulumi struct{ kind, name string }
+
+// namesInPulumi are those of what a workload of the name has, as far as another workload could have the same: the name,
+// and what of the configuration comes after it.
+func (w *Workload) namesInPulumi(name string) []nameInPulumi {
+	var names []nameInPulumi
+	add := func(kind, called string) { names = append(names, nameInPulumi{kind, name + called}) }
+	if !w.ExistingNamespace {
+		add("namespace", "-namespace-"+w.Namespace)
+	}
+	for _, account := range w.ServiceAccounts {
+		add("credential", "-credential-"+w.Namespace+"_"+account.Name)
+		if !account.Existing {
+			add("account", "-account-"+w.Namespace+"_"+account.Name)
+		}
+	}
+	if w.Access == components.AccessVault {
+		add("role", "-mount-role-vault-secrets-user")
+		add("role", "-mount-role-vault-reader")
+	}
+	for _, o := range w.Objects {
+		if w.Access == "" || w.Access == components.AccessObject {
+			add("role", fmt.Sprintf("-mount-role-%s-%s", o.Type, strings.ToLower(o.Name)))
+		}
+	}
+	return names
+}
+
+// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and keys
+// of an existing vault that are not in the lists.
+func (cfg *Config) madeByOthers() []components.ObjectArgs {
+	made := map[string]bool{}
+	key := func(kind components.ObjectType, name string) string {
+		return string(kind) + "/" + strings.ToLower(name)
+	}
+	for _, s := range cfg.Secrets {
+		made[key(components.ObjectSecret, s.Name)] = true
+	}
+	for _, k := range cfg.Keys {
+		made[key(components.ObjectKey, k.Name)] = true
+	}
+	var others []components.ObjectArgs
+	for _, w := range cfg.Workloads {
+		for _, o := range w.Objects {
+			if made[key(o.Type, o.Name)] || o.Type != components.ObjectCertificate && cfg.ExistingVaultID == "" {
+				continue
+			}
+			made[key(o.Type, o.Name)] = true
+			others = append(others, components.ObjectArgs{Type: o.Type, Name: o.Name})
+		}
+	}
+	return others
 }
 
 // validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted:

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,17 +27,31 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 	return []variable{
 		{thirdparty.HomeVariable, l.home},
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
-		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile},
+		// Go and OpenSSL, Python, curl, Node
+		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile}, {"CURL_CA_BUNDLE", r.CAFile}, {"NODE_EXTRA_CA_CERTS", r.CAFile},
 		// azure-native, and Azure's SDKs and tools, each with their own names for the same
 		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
 		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
 		{"PULUMI_HOME", l.path(pulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + l.path(stacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
-		{"PULUMI_OPTION_CONFIG_FILE", l.path(configDir, "Pulumi."+stackName+".yaml")},
+		{"PULUMI_OPTION_CONFIG_FILE", l.configFile(stackName)},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"KUBECONFIG", l.path(kubeconfigFile)}, {"KUBECACHEDIR", l.path(cacheDir)}, {"PATH", path},
 		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
+}
+
+// configFile is a stack's configuration, in JSON unless only an older local cloud has written it.
+func (l *localCloud) configFile(stackName string) string {
+	older := l.path(configDir, "Pulumi."+stackName+".yaml")
+	file := strings.TrimSuffix(older, ".yaml") + ".json"
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+	if _, err := os.Stat(older); err == nil {
+		return older
+	}
+	return file
 }
 
 // env prints them as a shell takes them.
@@ -47,12 +64,26 @@ func (l *localCloud) env(context.Context) error {
 	if s := l.stackNames(); len(s) == 1 {
 		stackName = s[0]
 	}
-	fmt.Println("unset PULUMI_CONFIG_PASSPHRASE") // it would win over the file
-	for _, v := range l.variables(r, stackName) {
-		fmt.Printf("export %s=%s\n", v.name, quoted(v.value))
-	}
+	l.printEnv(os.Stdout, r, stackName)
 	return nil
 }
+
+// printEnv ends the user's own variables that would win over those of the local cloud, and sets these.
+func (l *localCloud) printEnv(to io.Writer, r *running, stackName string) {
+	fmt.Fprintln(to, "unset PULUMI_CONFIG_PASSPHRASE")
+	kept := withoutPulumis(ownEnvironment(os.Environ()))
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.Contains(kept, v) && shellName.MatchString(name) && name != "AZURE_CONFIG_DIR" { // az keeps its sessions there
+			fmt.Fprintln(to, "unset", name)
+		}
+	}
+	for _, v := range l.variables(r, stackName) {
+		fmt.Fprintf(to, "export %s=%s\n", v.name, quoted(v.value))
+	}
+}
+
+var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
 // quoted is a word as a shell takes it.
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }

@@ -121,8 +121,9 @@ type running struct {
 	CAFile      string
 	Credentials azure.Credentials
 	Started     time.Time
-	Build       string // of the program that serves
-	Settled     bool   // the clusters that the last run left are back
+	Build       string   // of the program that serves
+	Settled     bool     // the clusters that the last run left are back
+	Failed      []string `json:",omitempty"` // but these, and why
 }
 
 // build tells builds of this program apart, by its content: go build gives a file that it leaves as it is a new time.

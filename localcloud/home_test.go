@@ -205,31 +205,57 @@ func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
 }
 
 func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
-	config := map[string]any{"config": map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}}
-	if err := override(config, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
+	values := map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}
+	if err := override(values, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
 		t.Fatal(err)
 	}
-	values := config["config"].(map[string]any)
-	if values["keyvault-aks:nodeCount"] != float64(3) || values["azure-native:location"] != "westus" {
+	if values["keyvault-aks:nodeCount"] != 3 || values["azure-native:location"] != "westus" {
 		t.Errorf("got %v", values)
 	}
 	if keys, ok := values["keyvault-aks:keys"].([]any); !ok || len(keys) != 1 {
 		t.Errorf("got keys %v", values["keyvault-aks:keys"])
 	}
-	if err := override(config, []string{"keys=[unclosed"}); err == nil {
-		t.Error("a value that is no YAML is taken")
+}
+
+func TestOnlyWhatIsBeingCreatedIsLookedFor(t *testing.T) {
+	for _, typ := range []string{"azure-native:keyvault/v20241101:Vault", "kubernetes:core/v1:Pod"} {
+		op := pendingOperation{Type: "updating"}
+		op.Resource.Type = typ
+		// No client is given: asking would panic.
+		if there, err := op.created(t.Context(), nil, "s", nil); there.id != "" || err != nil {
+			t.Errorf("%s: %q, %v", typ, there.id, err)
+		}
 	}
 }
 
-func TestOnlyAzuresHalfMadeResourcesAreLookedFor(t *testing.T) {
-	for _, op := range []pendingOperation{{Type: "updating"}, {Type: "creating"}} {
+// TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays has somebody else's objects of the same name.
+func TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays(t *testing.T) {
+	const made = `"managedFields": [{"manager": "kubelet"}, {"manager": "pulumi-kubernetes"}]`
+	for name, test := range map[string]struct {
+		live string
+		ours bool
+	}{
+		"nothing":           {"", false},
+		"made by it":        {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"a": "b", "c": "d"}, ` + made + `}, "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}}`, true},
+		"of other contents": {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, ` + made + `}, "spec": {"containers": [{"name": "other"}]}}`, false},
+		"without a label":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", ` + made + `}, "spec": {"containers": [{"name": "c"}]}}`, false},
+		"made by another":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]}, "spec": {"containers": [{"name": "c"}]}}`, false},
+	} {
+		op := pendingOperation{Type: "creating"}
 		op.Resource.Type = "kubernetes:core/v1:Pod"
-		if op.Type == "updating" {
-			op.Resource.Type = "azure-native:keyvault/v20241101:Vault"
+		op.Resource.Inputs = map[string]any{
+			"kind": "Pod", "apiVersion": "v1",
+			"metadata": map[string]any{"name": "p", "namespace": "ns", "labels": map[string]any{"a": "b"}},
+			"spec":     map[string]any{"containers": []any{map[string]any{"name": "c"}}},
 		}
-		// No client is given: asking Azure would panic.
-		if there, err := op.created(t.Context(), nil, "s"); there.id != "" || err != nil {
-			t.Errorf("%s %s: %q, %v", op.Type, op.Resource.Type, there.id, err)
+		there, err := op.created(t.Context(), nil, "s", func(_ context.Context, args ...string) ([]byte, error) {
+			if args[0] != "get" || args[1] != "Pod.v1." || args[2] != "p" {
+				t.Errorf("%s: asked for %q", name, args)
+			}
+			return []byte(test.live), nil
+		})
+		if err != nil || (there.id == "ns/p") != test.ours {
+			t.Errorf("%s: it is taken as %q, want %t: %v", name, there.id, test.ours, err)
 		}
 	}
 }
@@ -260,7 +286,7 @@ func TestHalfMadeVault(t *testing.T) {
 		}
 		op := pendingOperation{Type: "creating"}
 		op.Resource.Type, op.Resource.Inputs = token, map[string]any{"resourceGroupName": "rg", "vaultName": "kv"}
-		there, err := op.created(t.Context(), client, "s")
+		there, err := op.created(t.Context(), client, "s", nil)
 		if err != nil || there.id != id || there.outputs["azureApiVersion"] != version {
 			t.Errorf("%s: %v, %v", token, there, err)
 		}

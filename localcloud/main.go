@@ -19,6 +19,10 @@ import (
 )
 
 func main() {
+	if err := dropInherited(); err != nil {
+		fmt.Fprintf(os.Stderr, "localcloud: %v\n", err)
+		os.Exit(1)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
@@ -34,7 +38,7 @@ func command() *cobra.Command {
 	var project, home, stack, failing string
 	var config []string
 	var serve serving
-	var skipDestroy, noBuild bool
+	var skipDestroy, noBuild, showValues bool
 	node := nodeFlag{}
 	root := &cobra.Command{
 		Use:           "localcloud",
@@ -67,13 +71,14 @@ func command() *cobra.Command {
 			if r, err := l.running(); err == nil && r.Build == build() && !reflect.DeepEqual(serve, serving{}) {
 				say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
 			}
-			return l.up(ctx, stack, node.Node, serve, config, !noBuild)
+			return l.up(ctx, stack, node.Node, serve, config, !noBuild, showValues)
 		}),
 	}
 	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
 	up.Flags().BoolVar(&noBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
+	up.Flags().BoolVar(&showValues, "show-values", false, "show what is in each file that the pod has mounted; without, only what is in the guide's")
 	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
 	up.Flags().StringVar(&serve.Times, "times", "", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)")
 	up.Flags().StringVar(&serve.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")

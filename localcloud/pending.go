@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,16 +112,19 @@ func (s *state) settled(found map[string]created) ([]byte, error) {
 type pendingOperation struct {
 	Type     string `json:"type"`
 	Resource struct {
-		URN    string         `json:"urn"`
-		Type   string         `json:"type"`
-		Inputs map[string]any `json:"inputs"`
+		URN      string         `json:"urn"`
+		Type     string         `json:"type"`
+		Provider string         `json:"provider"` // URN and id
+		Inputs   map[string]any `json:"inputs"`
 	} `json:"resource"`
 }
 
 // created returns a resource that was being created when the engine was killed and is there all the same, or one
-// without an id. What was still under way is waited for. Only Azure's resources matter: Kubernetes' objects are
-// applied, not created, and random values are nowhere but in the state.
-func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string) (created, error) {
+// without an id. What was still under way is waited for. Random values are nowhere but in the state.
+func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string, in kubectl) (created, error) {
+	if op.Type == "creating" && strings.HasPrefix(op.Resource.Type, "kubernetes:") {
+		return op.createdObject(ctx, in)
+	}
 	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native") { // parameterized packages too
 		return created{}, nil
 	}
@@ -153,6 +158,82 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 			return created{}, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
+	}
+}
+
+// kubectl runs kubectl against the cluster of an operation and returns what it prints.
+type kubectl func(ctx context.Context, args ...string) ([]byte, error)
+
+// createdObject is created for an object in a cluster. It takes only one that the Kubernetes provider has made, with what
+// the stack wanted: another may have been there before.
+func (op pendingOperation) createdObject(ctx context.Context, run kubectl) (created, error) {
+	var wanted struct {
+		Kind       string
+		APIVersion string
+		Metadata   struct{ Name, Namespace string }
+	}
+	text, err := json.Marshal(op.Resource.Inputs)
+	if err == nil {
+		err = json.Unmarshal(text, &wanted)
+	}
+	if err != nil {
+		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
+	}
+	group, version, _ := strings.Cut(wanted.APIVersion, "/")
+	if version == "" { // that of the core group
+		group, version = "", group
+	}
+	args := []string{"get", wanted.Kind + "." + version + "." + group, wanted.Metadata.Name, "--ignore-not-found", "--show-managed-fields", "--output=json"}
+	if wanted.Metadata.Namespace != "" {
+		args = append(args, "--namespace", wanted.Metadata.Namespace)
+	}
+	printed, err := run(ctx, args...)
+	if err != nil || len(printed) == 0 {
+		return created{}, err
+	}
+	var live map[string]any
+	var made struct {
+		Metadata struct {
+			ManagedFields []struct{ Manager string }
+		}
+	}
+	if err := errors.Join(json.Unmarshal(printed, &live), json.Unmarshal(printed, &made)); err != nil {
+		return created{}, fmt.Errorf("reading %s: %w", op.Resource.URN, err)
+	}
+	ours := slices.ContainsFunc(made.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" })
+	if !ours || !covers(live, op.Resource.Inputs) {
+		return created{}, nil
+	}
+	return created{path.Join(wanted.Metadata.Namespace, wanted.Metadata.Name), live}, nil
+}
+
+// covers reports whether an object has all that was asked for. It may have more.
+func covers(has, asked any) bool {
+	switch asked := asked.(type) {
+	case map[string]any:
+		has, ok := has.(map[string]any)
+		if !ok {
+			return false
+		}
+		for key, value := range asked {
+			if !covers(has[key], value) {
+				return false
+			}
+		}
+		return true
+	case []any:
+		has, ok := has.([]any)
+		if !ok || len(has) < len(asked) {
+			return false
+		}
+		for i, value := range asked {
+			if !covers(has[i], value) {
+				return false
+			}
+		}
+		return true
+	default:
+		return has == asked
 	}
 }
 

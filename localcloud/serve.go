@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -41,6 +44,7 @@ func (l *localCloud) serve(ctx context.Context) (err error) {
 }
 
 func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // ignored by who started it, it would be in containers too
 	lock := flock.New(l.path(lockFile))
 	// Another command may be looking at the lock just now; the one that serves holds it for long.
 	waiting, cancel := context.WithTimeout(ctx, time.Second)
@@ -59,9 +63,12 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 
+	if err := l.checkState(); err != nil {
+		return err
+	}
 	way, err := edge.New(l.path(edgeDir))
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %s", err, wayOut)
 	}
 	clusters := kube.New(kube.Options{Dir: l.path(kubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
 	defer clusters.Close()
@@ -72,6 +79,9 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	cloud, err := azure.New(azure.Options{
 		Dir: l.path(azureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record, Faults: have.Faults, Times: times,
 	})
+	if errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w: %s", err, wayOut)
+	}
 	if err != nil {
 		return err
 	}
@@ -92,7 +102,7 @@ func (l *localCloud) serveAnd(ctx context.Context, ready func()) error {
 	go func() { served <- way.Serve(ctx, listener) }()
 	// Clusters that the last run left are started again before anybody looks for them.
 	if err := cloud.Settle(ctx); err == nil {
-		state.Settled = true
+		state.Settled, state.Failed = true, clusters.Failures()
 		if err := writeJSON(l.path(stateFile), state); err != nil {
 			return err
 		}
@@ -124,17 +134,21 @@ func (l *localCloud) listen() (net.Listener, error) {
 // leaves to the new one.
 func (l *localCloud) start(ctx context.Context) (*running, error) {
 	r, err := l.settled(ctx)
-	if err == nil && r.Build == build() {
+	if err == nil && r.Build == build() && len(r.Failed) == 0 {
 		return r, nil
 	}
 	if err != nil && !errors.Is(err, errNotRunning) {
 		return nil, err
 	}
 	if err == nil {
-		say("the local cloud that runs is of another build, or does not say where it is: starting it again")
+		say("the local cloud that runs is of another build, does not say where it is, or lacks a cluster: starting it again")
 		if err := l.stop(ctx); err != nil {
 			return nil, err
 		}
+	}
+	var before running
+	if err := readJSON(l.path(stateFile), &before); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		say("the address of before is not known: %v", err)
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -150,11 +164,9 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 		return nil, err
 	}
 	defer said.Close()
-	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
+	cmd := l.serverCommand(exe)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = ownEnvironment(os.Environ())
 	cmd.ExtraFiles = []*os.File{starter}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
 	err = cmd.Start()
 	starter.Close()
 	if err != nil {
@@ -167,10 +179,33 @@ func (l *localCloud) start(ctx context.Context) (*running, error) {
 	quiet := thirdparty.Waiting(func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) })
 	words, err := io.ReadAll(said)
 	quiet()
-	if why := strings.TrimSpace(string(words)); err != nil || why != "" || len(words) == 0 {
+	if len(words) == 0 {
+		words = []byte("it ended without a word")
+	}
+	if why := strings.TrimSpace(string(words)); err != nil || why != "" {
 		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, l.path(logFile))
 	}
-	return l.running()
+	r, err = l.running()
+	if err == nil && before.Proxy != r.Proxy && before.Proxy != "" {
+		say("it has another address than before, %s: a shell needs `eval \"$(bin/localcloud env)\"` again", before.Proxy)
+	}
+	return whole(r, err)
+}
+
+// whole refuses a local cloud without a cluster that it should have.
+func whole(r *running, err error) (*running, error) {
+	if err != nil || len(r.Failed) == 0 {
+		return r, err
+	}
+	return nil, fmt.Errorf("the local cloud runs, but not %s", strings.Join(r.Failed, "; "))
+}
+
+// serverCommand is the one that serves, which outlives its starter and has little of it.
+func (l *localCloud) serverCommand(exe string) *exec.Cmd {
+	cmd := exec.Command(exe, serveCommand, "--project", l.project, "--home", l.home)
+	cmd.Dir, cmd.Env = "/", cloudEnvironment(os.Environ())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
+	return cmd
 }
 
 // settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is

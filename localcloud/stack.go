@@ -15,9 +15,8 @@ import (
 	"strings"
 	"time"
 
-	"sigs.k8s.io/yaml"
+	"gopkg.in/yaml.v3"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -38,7 +37,7 @@ var plugins = map[string][]string{"azure-native": {plugin.Version2, plugin.Versi
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have, cloud: r}
-	s.envs = slices.DeleteFunc(ownEnvironment(os.Environ()), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
+	s.envs = withoutPulumis(ownEnvironment(os.Environ()))
 	for _, v := range l.variables(r, name) {
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
@@ -46,10 +45,8 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 	if err := l.linkPlugins(have); err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
 	}
-	if _, err := os.Stat(l.path(phrase)); err != nil {
-		if err := os.WriteFile(l.path(phrase), []byte(rand.Text()), 0o600); err != nil {
-			return nil, err
-		}
+	if err := l.ensurePassphrase(rand.Text); err != nil {
+		return nil, err
 	}
 	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
 }
@@ -65,6 +62,11 @@ func ownEnvironment(of []string) []string {
 	})
 }
 
+// withoutPulumis is an environment without the user's own choices for the engine, such as another backend.
+func withoutPulumis(of []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
+}
+
 func (l *localCloud) linkPlugins(have *setup) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -73,15 +75,13 @@ func (l *localCloud) linkPlugins(have *setup) error {
 	place := func(name, version string) string {
 		return filepath.Join("resource-"+name+"-v"+version, "pulumi-resource-"+name)
 	}
-	links := map[string]string{
-		place("kubernetes", thirdparty.KubernetesPluginVersion): have.Programs[thirdparty.KubernetesPlugin],
-	}
+	links := map[string]string{}
 	for name, versions := range plugins {
 		for _, version := range versions {
 			links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
 		}
 	}
-	if err := l.placePrograms(have); err != nil {
+	if err := errors.Join(l.placePrograms(have), l.placeKubernetesPlugin(have.Programs[thirdparty.KubernetesPlugin])); err != nil {
 		return err
 	}
 	for link, program := range links {
@@ -103,20 +103,33 @@ func (l *localCloud) linkPlugins(have *setup) error {
 	return nil
 }
 
+// placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's key, into the folder
+// for temporary files and leaves them there, whichever engine runs it.
+func (l *localCloud) placeKubernetesPlugin(program string) error {
+	if _, err := os.Stat(program); err != nil {
+		return err
+	}
+	place := l.path(pulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
+	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
+		return err
+	}
+	return placeScript(place, "TMPDIR="+quoted(l.path(tempDir)), program)
+}
+
 // binDir is the folder of the programs that a person uses too.
 func (l *localCloud) binDir() string { return l.path("bin") }
 
 // placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its
 // own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
-// user's folders: kubeconfigs of the Kubernetes provider, and tokens.
+// user's folders: temporary files, and tokens.
 func (l *localCloud) placePrograms(have *setup) error {
 	engine := l.path(engineDir, thirdparty.Pulumi)
 	if err := errors.Join(os.MkdirAll(l.binDir(), 0o755), os.MkdirAll(filepath.Dir(engine), 0o755)); err != nil {
 		return err
 	}
 	err := errors.Join(
-		l.placeScript(thirdparty.Pulumi, "TMPDIR="+quoted(l.path(tempDir)), engine),
-		l.placeScript(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
+		placeScript(filepath.Join(l.binDir(), thirdparty.Pulumi), "TMPDIR="+quoted(l.path(tempDir)), engine),
+		placeScript(filepath.Join(l.binDir(), thirdparty.Kubelogin), "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
 	)
 	if err != nil {
 		return err
@@ -151,10 +164,9 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeScript puts a script among the programs of the home that runs another program with a variable set.
-func (l *localCloud) placeScript(name, variable, program string) error {
+// placeScript puts a script in a place that runs another program with a variable set.
+func placeScript(place, variable, program string) error {
 	script := fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program))
-	place := filepath.Join(l.binDir(), name)
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}
@@ -178,45 +190,20 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 		}
 		return fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", s.name, strings.Join(have, ", "))
 	}
-	config := map[string]any{}
-	if err := yaml.Unmarshal(content, &config); err != nil {
-		return fmt.Errorf("reading %s: %w", file, err)
-	}
-	for _, of := range []string{"secretsprovider", "encryptedkey", "encryptionsalt"} { // those of the user's own backend
-		delete(config, of)
-	}
-	if err := override(config, over); err != nil {
+	if _, err := configuration(file, content, over, ""); err != nil { // before a stack is made for it
 		return err
 	}
 	salt, err := s.initialise(ctx)
 	if err != nil {
 		return err
 	}
-	config["encryptionsalt"] = salt
-	if content, err = yaml.Marshal(config); err != nil {
+	if content, err = configuration(file, content, over, salt); err != nil {
 		return err
 	}
-	return os.WriteFile(s.path(configDir, filepath.Base(file)), content, 0o600)
-}
-
-// override sets values of the program's configuration, each written as YAML.
-func override(config map[string]any, over []string) error {
-	values, _ := config["config"].(map[string]any)
-	if values == nil {
-		values = map[string]any{}
+	if err := os.WriteFile(s.path(configDir, "Pulumi."+s.name+".json"), content, 0o600); err != nil {
+		return err
 	}
-	for _, one := range over {
-		key, text, _ := strings.Cut(one, "=")
-		var value any
-		if err := yaml.Unmarshal([]byte(text), &value); err != nil {
-			return fmt.Errorf("--config %s: %w", key, err)
-		}
-		if !strings.Contains(key, ":") {
-			key = "keyvault-aks:" + key
-		}
-		values[key] = value
-	}
-	config["config"] = values
+	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
 	return nil
 }
 
@@ -231,17 +218,19 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 		return "", err
 	}
 	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")
-	if _, err := os.Stat(s.path(stacksDir, ".pulumi", "stacks", "keyvault-aks", s.name+".json")); err != nil {
+	if has, err := s.hasState(); err != nil {
+		return "", err
+	} else if !has {
 		if _, err := s.pulumi(ctx, "stack", "init", s.name, "--cwd", dir); err != nil {
 			return "", err
 		}
 	}
 	var made struct {
-		Salt string `json:"encryptionsalt"`
+		Salt string `yaml:"encryptionsalt"`
 	}
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return "", fmt.Errorf("finding the salt of the stack's secrets: %w", err)
+		return "", fmt.Errorf("finding the salt of the stack's secrets: %w: %s", err, wayOut)
 	}
 	return made.Salt, yaml.Unmarshal(content, &made)
 }
@@ -260,6 +249,11 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	if err := s.stream(ctx, "up", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
 		return shown, fmt.Errorf("pulumi up: %w", err)
 	}
+	return s.outputs(ctx)
+}
+
+// outputs reads those of the stack, and has kubectl use its cluster.
+func (s *stack) outputs(ctx context.Context) (shown outputs, err error) {
 	printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
 	if err != nil {
 		return shown, err
@@ -267,7 +261,9 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	if err := json.Unmarshal(printed, &shown); err != nil {
 		return shown, fmt.Errorf("reading the stack's outputs: %w", err)
 	}
-	// kubectl uses the cluster of the stack that came up last.
+	if shown.Kubeconfig == "" { // an up that failed before there was a cluster
+		return shown, nil
+	}
 	return shown, os.WriteFile(s.path(kubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
 }
 
@@ -302,7 +298,7 @@ func (s *stack) recover(ctx context.Context) error {
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID)
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.kubectlOf(op.Resource.Provider))
 		if err != nil {
 			return err
 		}
@@ -327,6 +323,51 @@ func (s *stack) recover(ctx context.Context) error {
 		return fmt.Errorf("pulumi refresh: %w", err)
 	}
 	return nil
+}
+
+// kubectlOf returns a function that runs kubectl with the kubeconfig of a provider in the stack's state.
+func (s *stack) kubectlOf(provider string) kubectl {
+	return func(ctx context.Context, args ...string) ([]byte, error) {
+		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
+		if err != nil {
+			return nil, err
+		}
+		var state struct {
+			Deployment struct {
+				Resources []struct {
+					URN, ID string
+					Inputs  struct{ Kubeconfig struct{ Plaintext string } }
+				}
+			}
+		}
+		if err := json.Unmarshal(exported, &state); err != nil {
+			return nil, fmt.Errorf("reading the stack's state: %w", err)
+		}
+		for _, r := range state.Deployment.Resources {
+			if r.URN+"::"+r.ID != provider {
+				continue
+			}
+			var kubeconfig string
+			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
+				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
+			}
+			file := s.path(tempDir, "kubeconfig")
+			defer os.Remove(file)
+			if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
+				return nil, err
+			}
+			cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), append(args, "--kubeconfig", file)...)
+			cmd.Env = s.envs
+			var errs bytes.Buffer
+			cmd.Stderr = &errs
+			out, err := cmd.Output()
+			if err != nil {
+				err = fmt.Errorf("kubectl %s: %w: %s", args[0], err, bytes.TrimSpace(errs.Bytes()))
+			}
+			return out, err
+		}
+		return nil, fmt.Errorf("the state has no provider %s", provider)
+	}
 }
 
 // interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that
@@ -383,31 +424,4 @@ func (s *stack) engine(ctx context.Context, args ...string) *exec.Cmd {
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
 	return cmd
-}
-
-// readMounted returns, on a line, the files that the stack's pod has mounted, read from inside it.
-func (s *stack) readMounted(ctx context.Context, of outputs) (string, error) {
-	// kubectl exec -n <namespace> <pod> -- cat <file>
-	words := strings.Fields(of.ReadSecretCommand)
-	split := slices.Index(words, "--")
-	if split < 2 {
-		return "no pod to read from: the stack's test pod is off", nil
-	}
-	mount := filepath.Dir(words[len(words)-1])
-	if s.have.Node == kube.StandInNode {
-		return kube.ReadStandIn(s.path(kubeDir), of.ClusterID, words[split-2], words[split-1])
-	}
-	const script = `cd "$0" && for f in *; do printf '%s%s = %s' "$comma" "$f" "$(tr '\n' ' ' < "$f")"; comma=', '; done`
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
-		append(slices.Clone(words[1:split+1]), "sh", "-c", script, mount)...)
-	cmd.Env = s.envs
-	read, err := cmd.Output()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
-	}
-	if err != nil {
-		return "", fmt.Errorf("reading %s in the pod: %w", mount, err)
-	}
-	return fmt.Sprintf("%s in %s: %s", mount, words[split-1], read), nil
 }

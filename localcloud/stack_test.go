@@ -23,13 +23,36 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is there
-		if err := l.placeScript(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), program); err != nil {
+		if err := placeScript(filepath.Join(l.binDir(), thirdparty.Kubelogin), "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), program); err != nil {
 			t.Fatal(err)
 		}
 	}
 	out, err := exec.Command(filepath.Join(l.binDir(), "kubelogin"), "get-token", "--login", "spn").Output()
 	if want := l.path(cacheDir) + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
 		t.Errorf("%s, %v; want %s", out, err, want)
+	}
+}
+
+// TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome also where an older local cloud has linked it.
+func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
+	l := &localCloud{home: filepath.Join(t.TempDir(), "it's home")}
+	program := filepath.Join(t.TempDir(), "a program")
+	const content = "#!/bin/sh\necho \"$TMPDIR|$*\"\n"
+	place := l.path(pulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
+	if err := errors.Join(os.WriteFile(program, []byte(content), 0o755), os.MkdirAll(filepath.Dir(place), 0o755), os.Symlink(program, place)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := l.placeKubernetesPlugin(program); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out, err := exec.Command(place, "127.0.0.1:1").Output()
+	if want := l.path(tempDir) + "|127.0.0.1:1"; err != nil || strings.TrimSpace(string(out)) != want {
+		t.Errorf("%s, %v; want %s", out, err, want)
+	}
+	if now, err := os.ReadFile(program); err != nil || string(now) != content {
+		t.Errorf("the program is now %q, %v", now, err)
 	}
 }
 
@@ -56,7 +79,7 @@ func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
-	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
 	}
 }

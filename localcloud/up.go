@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +24,7 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile bool) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile, show bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
@@ -42,11 +44,19 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err != nil {
 		return err
 	}
-	shown, err := s.up(ctx, config)
-	if err != nil {
-		return err
+	upAndRead := func() (string, error) {
+		shown, err := s.up(ctx, config)
+		if err != nil {
+			return "", err
+		}
+		return s.readMounted(ctx, shown, show)
 	}
-	read, err := s.readMounted(ctx, shown)
+	read, err := upAndRead()
+	if err != nil && ctx.Err() == nil {
+		if gone, look := s.forgetPods(ctx); look == nil && gone {
+			read, err = upAndRead()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -107,7 +117,13 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.
 func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	var before setup
-	if err := readJSON(l.path(setupFile), &before); err == nil {
+	because := "as asked for"
+	if err := readJSON(l.path(setupFile), &before); err != nil && (!errors.Is(err, fs.ErrNotExist) || l.hasServed()) {
+		return "", fmt.Errorf("what this local cloud was set up with is lost: %w: %s", err, wayOut)
+	} else if err == nil {
+		if asked == "" {
+			because = "as this local cloud has had from the start (`make down` first for another)"
+		}
 		if asked != "" && asked != before.Node {
 			return "", fmt.Errorf("this local cloud has a %s node: `make down` first, or use another --home", before.Node)
 		}
@@ -118,7 +134,7 @@ func (l *localCloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	case asked == kube.RealNode && why != nil:
 		return "", fmt.Errorf("a real node cannot run here: %w; --node=stand-in mounts volumes and runs no container", why)
 	case asked == kube.StandInNode:
-		say("node: a stand-in, as asked for: pods get their volumes, but no container runs")
+		say("node: a stand-in, %s: pods get their volumes, but no container runs", because)
 	case why != nil:
 		say("node: a stand-in, since a real one cannot run here (%v): pods get their volumes, but no container runs", why)
 		asked = kube.StandInNode
@@ -135,16 +151,54 @@ func (l *localCloud) makeHome() error {
 			return fmt.Errorf("%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)", program)
 		}
 	}
+	if err := checkLimits(); err != nil {
+		return err
+	}
 	for _, dir := range []string{l.home, l.cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("making %s: %w", dir, err)
 		}
 	}
+	if err := l.closeHome(); err != nil {
+		return err
+	}
+	return l.enoughDisk(2 << 30)
+}
+
+// closeHome keeps others out of the home, in which there are credentials. One that others can have written into is refused: its owner
+// would run what they have put there.
+func (l *localCloud) closeHome() error {
+	info, err := os.Stat(l.home)
+	if err != nil {
+		return err
+	}
+	if owner, ok := info.Sys().(*syscall.Stat_t); ok && int(owner.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d: choose another folder with --home", l.home, owner.Uid)
+	}
+	if info.Mode().Perm() == 0o700 {
+		return nil
+	}
+	within, err := os.ReadDir(l.home)
+	if err != nil {
+		return err
+	}
+	if info.Mode().Perm()&0o022 != 0 && len(within) > 0 {
+		return fmt.Errorf("others can write into %s (%v), and may have: look what is in it, then `chmod 700` it, or choose another folder with --home",
+			l.home, info.Mode())
+	}
+	say("%s was open to others (%v): it is not any more", l.home, info.Mode())
+	return os.Chmod(l.home, 0o700)
+}
+
+// enoughDisk holds the free space against what a home needs in the end. One that has served has most of that.
+func (l *localCloud) enoughDisk(need uint64) error {
+	if l.hasServed() {
+		return nil
+	}
 	var disk unix.Statfs_t
 	if err := unix.Statfs(l.home, &disk); err != nil {
 		return fmt.Errorf("looking for disk space: %w", err)
 	}
-	const need = 2 << 30
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
 		return fmt.Errorf("%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home", l.home, free>>20, need>>20)
 	}

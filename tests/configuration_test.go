@@ -28,7 +28,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	base := []string{"--node=stand-in"}
 	for _, one := range []string{
 		`tags={team: payments}`, `vaultSku=premium`,
-		`cloudName=AzurePublicCloud`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, probe: {}, testPod: {name: looker}}`),
+		`cloudName=AzurePublicCloud`, `probeImage=docker.io/library/busybox:1.35.0`, workloadsWith(t, "dev", `{access: vault, podSecurity: baseline, audience: "api://AzureADTokenExchange", probe: {}, testPod: {name: looker}}`),
 		`kubernetesVersion="1.34"`, `clusterTier=Premium`, `outboundType=managedNATGateway`, `upgradeChannel=patch`, `nodeOsUpgradeChannel=SecurityPatch`, `networkPolicy=azure`,
 		`maintenance={upgrades: {weekday: Saturday, intervalWeeks: 2, startTime: "22:00", utcOffset: "+01:00", durationHours: 6}}`,
 		`systemPool={name: sys, count: 2, osDiskType: Managed, osDiskSizeGb: 128, maxPods: 60, taints: ["x=y:PreferNoSchedule"]}`,
@@ -216,6 +216,7 @@ const wrongWorkloads = `workloads=[
 	{name: Api, namespace: Not_A_Label, serviceAccounts: [{name: a}], mount: [{type: Secret, name: absent}]},
 	{name: twice, namespace: one, podSecurity: strict, serviceAccounts: [{name: a, namespace: two}], mount: []},
 	{name: twice, namespace: one, serviceAccounts: [], mounts: [], probe: {name: a.b}, mount: [{type: key, name: my-key, encoding: hex}]},
+	{name: reserved, namespace: kube-payments, serviceAccounts: [{name: default}], mount: [{type: key, name: my-key}], testPod: {image: Busy Box}},
 	{name: last, namespace: last, serviceAccounts: [{name: last}], access: everything, testPod: {name: Pod},
 		mount: [{type: secret, name: absent, alias: ../outside}], syncSecrets: [{name: copy, data: [{key: k, file: nowhere}]}]}]`
 
@@ -229,6 +230,7 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 	var mistakes []string
 	for _, mistake := range []string{
 		"vaultRetentionDays=3", "vaultNamePrefix=9-lives", "systemPool={count: none}", "unheardOf=1",
+		"tags={azure-team: payments}", "clusterName=login-payments", "podCidr=172.30.0.0/16", "clusterIdentityId=payments",
 		`secrets=[{name: "under_score", generate: {length: 4}}]`, wrongWorkloads,
 	} {
 		mistakes = append(mistakes, "--config", mistake)
@@ -238,13 +240,14 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 		t.Fatal("up succeeded")
 	}
 	want := []string{
-		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "unheardOf", "secrets[0].name", "secrets[0].generate.length",
+		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "unheardOf", "tags", "clusterName", "podCidr", "clusterIdentityId", "secrets[0].name", "secrets[0].generate.length",
 		"workloads[0].name", "workloads[0].namespace", "workloads[0].mount[0].type",
 		"workloads[1].podSecurity", "workloads[1].serviceAccounts[0].namespace", "workloads[1].mount",
 		"workloads[2].name", "workloads[2].namespace", "workloads[2].serviceAccounts", "workloads[2].mounts", "workloads[2].probe.name",
 		"workloads[2].mount[0].encoding",
-		"workloads[3].access", "workloads[3].testPod.name", "workloads[3].mount[0].name", "workloads[3].mount[0].alias",
-		"workloads[3].syncSecrets[0].data[0].file",
+		"workloads[3].namespace", "workloads[3].serviceAccounts[0].name", "workloads[3].testPod.image",
+		"workloads[4].access", "workloads[4].testPod.name", "workloads[4].mount[0].name", "workloads[4].mount[0].alias",
+		"workloads[4].syncSecrets[0].data[0].file",
 	}
 	var got []string
 	for _, match := range givenAt.FindAllStringSubmatch(printed, -1) {

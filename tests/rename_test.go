@@ -1,6 +1,8 @@
 package tests
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,10 +48,16 @@ func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
 // setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
-	file := filepath.Join(c.home, "config", "Pulumi."+stack+".yaml")
+	file := filepath.Join(c.home, "config", "Pulumi."+stack+".json")
 	var config map[string]any
 	readYAML(t, file, &config)
 	_, list, _ := strings.Cut(workloads, "=")
 	config["config"].(map[string]any)["keyvault-aks:workloads"] = list
-	writeYAML(t, file, config)
+	content, err := json.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(file, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }

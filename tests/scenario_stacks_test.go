@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"net/http"
 	"os"
@@ -9,8 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 )
 
 // TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with
@@ -79,11 +78,11 @@ func TestScenarioDevToProdAndBack(t *testing.T) {
 // useConfiguration gives the dev stack the configuration of a stack, with some values changed.
 func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any) {
 	t.Helper()
-	now, config := filepath.Join(c.home, "config", "Pulumi.dev.yaml"), configured(t, stack)
+	now, config := filepath.Join(c.home, "config", "Pulumi.dev.json"), configured(t, stack)
 	var file map[string]any
 	content, err := os.ReadFile(now)
 	if err == nil {
-		err = yaml.Unmarshal(content, &file)
+		err = json.Unmarshal(content, &file)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +91,7 @@ func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any
 		config["keyvault-aks:"+key] = value
 	}
 	file["config"] = config // the salt of the stack's secrets stays
-	content, err = yaml.Marshal(file)
+	content, err = json.Marshal(file)
 	if err == nil {
 		err = os.WriteFile(now, content, 0o600)
 	}

@@ -68,6 +68,12 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 			t.Error("the last line does not show both")
 		}
 	})
+	t.Run("up makes a pod again that somebody deleted", func(t *testing.T) {
+		c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod", "--grace-period=0", "--force")
+		if _, again := c.up(t, polling...); again != lastLine {
+			t.Error("the pod reads something else")
+		}
+	})
 	t.Run("the key in the pod is the public half of the key in the vault", func(t *testing.T) {
 		inPod := c.kubectl(t, "exec", "-n", outputs.Namespace, "keyvault-test-pod", "--", "cat", "/mnt/secrets/my-key")
 		sameKey(t, inPod, keys)

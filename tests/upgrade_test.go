@@ -133,7 +133,7 @@ func wantNothingDeleted(t *testing.T, printed string) {
 		t.Errorf("there is no summary in %s", printed)
 	}
 	for _, match := range operations {
-		if !slices.Contains([]string{"created", "updated", "unchanged", "changes"}, match[2]) {
+		if !slices.Contains([]string{"created", "imported", "updated", "unchanged", "changes"}, match[2]) {
 			t.Errorf("the update has %s %s", match[1], match[2])
 		}
 	}

@@ -39,9 +39,20 @@ func VolumeMount(mount *components.SecretMount, path string) corev1.VolumeMountA
 	}
 }
 
-// Labels returns the labels of pods whose containers sign in to Azure themselves: [components.SecretMount.PodLabels].
-func Labels(mount *components.SecretMount) pulumi.StringMapOutput {
-	return mount.PodLabels
+// Labels returns the labels of pods whose containers sign in to Azure themselves: [components.SecretMount.PodLabels],
+// without which Azure's SDKs find no token in them, and besides them the pods' own.
+func Labels(mount *components.SecretMount, own ...pulumi.StringMapInput) pulumi.StringMapOutput {
+	var all []any
+	for _, labels := range own {
+		all = append(all, labels)
+	}
+	return pulumi.All(append(all, mount.PodLabels)...).ApplyT(func(all []any) map[string]string {
+		merged := map[string]string{}
+		for _, labels := range all {
+			maps.Copy(merged, labels.(map[string]string))
+		}
+		return merged
+	}).(pulumi.StringMapOutput)
 }
 
 // Annotations returns the annotations of a pod template whose pods restart when what they mount changes:
@@ -62,9 +73,9 @@ type Ref struct {
 var envName = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 
 // Env returns environment variables that take their values from a mount's Kubernetes Secrets, in the order of their
-// names. The pod must mount the volume too, or the Secrets may not be there; and a running container keeps the values
-// it started with, see [Annotations]. The error is a [components.ValidationError] if a variable's name or what it
-// refers to is wrong.
+// names. The mount must have a Probe, or the pod mount the volume too, or the Secrets may not be there; and a running
+// container keeps the values it started with, see [Annotations]. The error is a [components.ValidationError] if a
+// variable's name or what it refers to is wrong.
 func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray, error) {
 	var v violations
 	var env corev1.EnvVarArray

@@ -41,13 +41,22 @@ func (m *monitor) transform(ctx context.Context, in *pulumirpc.RegisterResourceR
 		var response pulumirpc.TransformResponse
 		err := call(ctx, transform, &pulumirpc.TransformRequest{
 			Type: in.GetType(), Name: in.GetName(), Custom: in.GetCustom(), Parent: in.GetParent(), Properties: in.GetObject(),
-			Options: &pulumirpc.TransformResourceOptions{},
+			Options: &pulumirpc.TransformResourceOptions{
+				Aliases: in.GetAliases(), DependsOn: in.GetDependencies(), Protect: in.Protect, IgnoreChanges: in.GetIgnoreChanges(),
+				ReplaceOnChanges: in.GetReplaceOnChanges(), RetainOnDelete: in.RetainOnDelete, DeletedWith: in.GetDeletedWith(),
+				Provider: in.GetProvider(), Import: in.GetImportId(), Hooks: in.GetHooks(), Version: in.GetVersion(),
+			},
 		}, &response)
 		if err != nil {
 			return err
 		}
 		if response.GetProperties() != nil {
 			in.Object = response.GetProperties()
+		}
+		if o := response.GetOptions(); o != nil { // all of them, as the engine takes them
+			in.Aliases, in.Dependencies, in.Protect, in.IgnoreChanges = o.GetAliases(), o.GetDependsOn(), o.Protect, o.GetIgnoreChanges()
+			in.ReplaceOnChanges, in.RetainOnDelete, in.DeletedWith = o.GetReplaceOnChanges(), o.RetainOnDelete, o.GetDeletedWith()
+			in.Provider, in.ImportId, in.Hooks, in.Version = o.GetProvider(), o.GetImport(), o.GetHooks(), o.GetVersion()
 		}
 	}
 	m.engine.mu.Lock()

@@ -74,6 +74,7 @@ type Engine struct {
 	invoked   []Invoked
 	warnings  []Warning
 	infos     []string
+	errors    []string
 }
 
 // Warning is what a program logged as a warning, and the resource that it is about.
@@ -136,6 +137,13 @@ func (e *Engine) Infos() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.infos)
+}
+
+// Errors are the program's messages that are errors.
+func (e *Engine) Errors() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.errors)
 }
 
 // Get is the resource with this name.
@@ -241,6 +249,7 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ALIAS_SPECS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_DELETED_WITH,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_ERROR_HOOKS,
+		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_RESOURCE_HOOKS,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_PARAMETERIZATION,
 		pulumirpc.ResourceMonitorFeature_RESOURCE_MONITOR_FEATURE_TRANSFORMS,
 	}}, nil
@@ -256,16 +265,24 @@ func (m *monitor) RegisterPackage(_ context.Context,
 }
 
 func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErrorHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
+}
+
+func (m *monitor) RegisterResourceHook(_ context.Context, in *pulumirpc.RegisterResourceHookRequest) (*emptypb.Empty, error) {
+	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
+}
+
+func (m *monitor) registerHook(name string, hook *pulumirpc.Callback) error {
 	m.engine.mu.Lock()
 	defer m.engine.mu.Unlock()
-	if _, taken := m.engine.hooks[in.GetName()]; taken {
-		return nil, fmt.Errorf("the hook %q is registered already", in.GetName())
+	if _, taken := m.engine.hooks[name]; taken {
+		return fmt.Errorf("the hook %q is registered already", name)
 	}
 	if m.engine.hooks == nil {
 		m.engine.hooks = map[string]*pulumirpc.Callback{}
 	}
-	m.engine.hooks[in.GetName()] = in.GetCallback()
-	return &emptypb.Empty{}, nil
+	m.engine.hooks[name] = hook
+	return nil
 }
 
 // refuse fails the creation of a resource as often as it is to be refused, unless its hooks give up before.
@@ -420,6 +437,8 @@ func (l *logger) Log(_ context.Context, in *pulumirpc.LogRequest) (*emptypb.Empt
 	switch in.GetSeverity() {
 	case pulumirpc.LogSeverity_WARNING:
 		l.engine.warnings = append(l.engine.warnings, Warning{URN: in.GetUrn(), Message: in.GetMessage()})
+	case pulumirpc.LogSeverity_ERROR:
+		l.engine.errors = append(l.engine.errors, in.GetMessage())
 	case pulumirpc.LogSeverity_INFO:
 		l.engine.infos = append(l.engine.infos, in.GetMessage())
 	}

@@ -2,6 +2,7 @@ package mockengine
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"path"
 
@@ -48,6 +49,10 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		return named("vaultName", "/providers/Microsoft.KeyVault/vaults/", map[string]any{
 			"properties": map[string]any{"vaultUri": "https://vault.example/", "tenantId": TenantID},
 		})
+	case "azure-native:network/v20240601:PrivateZone":
+		return named("privateZoneName", "/providers/Microsoft.Network/privateDnsZones/", map[string]any{})
+	case "azure-native:operationalinsights/v20201001:Workspace":
+		return named("workspaceName", "/providers/Microsoft.OperationalInsights/workspaces/", map[string]any{})
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
 	case "azure-native:keyvault/v20241101:Secret", "azure-native_keyvault_v20260201:keyvault:Secret":
@@ -71,6 +76,11 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 	switch token {
 	case "azure-native:authorization:getClientConfig":
 		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID, "subscriptionId": path.Base(path.Dir(path.Dir(Group))), "objectId": "object-id"}), nil
+	case "azure-native:network/v20230601:getVirtualNetwork":
+		return resource.NewPropertyMapFromMap(map[string]any{"name": args["virtualNetworkName"].StringValue()}), nil
+	case "azure-native:resources/v20220901:getResourceGroup":
+		name := args["resourceGroupName"].StringValue()
+		return resource.NewPropertyMapFromMap(map[string]any{"id": path.Join(path.Dir(Group), name), "name": name}), nil
 	case "azure-native:managedidentity/v20230131:getUserAssignedIdentity":
 		group, name := args["resourceGroupName"].StringValue(), args["resourceName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{
@@ -83,6 +93,9 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 			"id": path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name), "name": name,
 			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID, "enableRbacAuthorization": true},
 		}), nil
+	case "azure-native:keyvault/v20241101:getSecret", "azure-native_keyvault_v20260201:keyvault:getSecret",
+		"azure-native:keyvault/v20241101:getKey", "azure-native_keyvault_v20260201:keyvault:getKey":
+		return nil, errors.New("Status=404 Code=\"ResourceNotFound\": the vault has no such object")
 	case "azure-native:containerservice/v20240901:getManagedCluster":
 		return resource.NewPropertyMapFromMap(map[string]any{
 			"oidcIssuerProfile": map[string]any{"issuerURL": IssuerURL},

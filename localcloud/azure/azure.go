@@ -26,11 +26,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
-// The tenant and the subscription are the same in every local cloud, so that what is shown of one can be found in another.
-// So is the group, of which the subscription's owner is the only member: it can be named as that of a cluster's administrators.
+// The tenant and its subscriptions are the same in every local cloud, so that what is shown of one can be found in another.
+// The hub is the second, with the same owner, for what stacks find there. So is the group, of which the subscription's owner is the only member: it can be named as that of a cluster's administrators.
 const (
 	TenantID       = "5f4e2d3c-0000-4000-8000-00000000a1b2"
 	SubscriptionID = "1c0d5b6a-0000-4000-8000-00000000c3d4"
+	HubID          = "1c0d5b6a-0000-4000-8000-00000000d4e5"
 	OwnersGroupID  = "7a6b9c8d-0000-4000-8000-00000000e5f6"
 )
 
@@ -53,7 +54,8 @@ type Options struct {
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy. Default: not at all longer
 	// than the write.
 	FederatedWriteTime time.Duration
-	// Record is a folder that is given what Resource Manager is sent, without the values of secrets. Default: none.
+	// Record is a folder that is given what Resource Manager is sent, without the values of secrets, and in asked.txt
+	// which actions it asks whose rights for. Default: none.
 	Record string
 	// PoolTime is how long an operation on a node pool of a cluster takes. Default: no time.
 	PoolTime time.Duration
@@ -63,10 +65,10 @@ type Options struct {
 	Faults faults.Plan
 }
 
-// Credentials are those of the service principal that is Owner of the subscription.
+// Credentials are those of the service principal that is Owner of the subscriptions.
 type Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
 
-// Cloud is Azure for one tenant with one subscription.
+// Cloud is Azure for one tenant with two subscriptions.
 type Cloud struct {
 	store       *store.Store
 	manager     *arm.Service
@@ -99,9 +101,14 @@ func (c *Cloud) start(o Options) error {
 		return fmt.Errorf("making the subscription's owner: %w", err)
 	}
 	failing := faults.New(o.Faults)
+	var told func(objectID, action string)
+	if o.Record != "" {
+		told = asked(o.Record, o.Log)
+	}
 	c.manager, err = arm.New(arm.Config{
-		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID,
+		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID, HubID: HubID,
 		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime, Times: o.Times, Faults: failing,
+		Asked: told,
 	})
 	if err != nil {
 		return err
@@ -121,7 +128,7 @@ func (c *Cloud) start(o Options) error {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Admit(c.manager.Admit)
-	o.Edge.Handle(faults.Host, logged(o.Log, failing.Control(c.honourAll)))
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing)))
 	return nil
 }
 
@@ -159,13 +166,15 @@ func owner(tx *store.Tx) (Credentials, error) {
 	if err := errors.Join(entra.PutGroup(tx, OwnersGroupID), entra.PutApplication(tx, app)); err != nil {
 		return made, err
 	}
-	scope, assignment, now := "/subscriptions/"+SubscriptionID, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano)
-	if err := authorization.Put(tx, authorization.Assignment{
-		ID: scope + "/providers/Microsoft.Authorization/roleAssignments/" + assignment, Name: assignment, Scope: scope,
-		RoleID: authorization.OwnerID, PrincipalID: app.ObjectID, PrincipalType: "ServicePrincipal",
-		CreatedOn: now, UpdatedOn: now, CreatedBy: app.ObjectID,
-	}); err != nil {
-		return made, err
+	for _, subscription := range []string{SubscriptionID, HubID} {
+		scope, assignment, now := "/subscriptions/"+subscription, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano)
+		if err := authorization.Put(tx, authorization.Assignment{
+			ID: scope + "/providers/Microsoft.Authorization/roleAssignments/" + assignment, Name: assignment, Scope: scope,
+			RoleID: authorization.OwnerID, PrincipalID: app.ObjectID, PrincipalType: "ServicePrincipal",
+			CreatedOn: now, UpdatedOn: now, CreatedBy: app.ObjectID,
+		}); err != nil {
+			return made, err
+		}
 	}
 	return made, store.Put(tx, bucket, name, made)
 }

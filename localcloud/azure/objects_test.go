@@ -2,6 +2,7 @@ package azure_test
 
 import (
 	"net/http"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -152,4 +153,41 @@ func TestARecoveredVaultHasWhatWasInIt(t *testing.T) {
 	_, err = w.officer().GetSecret(t.Context(), "s", "", nil)
 	w.must(err)
 	w.refused(w.putVault("g", "kv-never-was", recovering), http.StatusBadRequest, "SoftDeletedVaultDoesNotExist")
+}
+
+// Azure never changes a key by a PUT, and says so where it would have to.
+func TestAKeyIsCreatedOnce(t *testing.T) {
+	w, _ := withVault(t, "kv-once", armkeyvault.SKUNameStandard)
+	id := w.vaultID + "/keys/signing" + objectVersion
+	key := func(change m) m {
+		properties := m{"kty": "EC", "curveName": "P-384", "keyOps": []string{"sign", "verify"}, "attributes": m{"exp": 1900000000}}
+		body := m{"properties": properties, "tags": m{"team": "a"}}
+		for name, value := range change {
+			if name == "tags" {
+				body[name] = value
+			} else {
+				properties[name] = value
+			}
+		}
+		return body
+	}
+	first := w.put(id, key(nil))
+	for name, change := range map[string]m{
+		"nothing": nil, "the order of operations": {"keyOps": []string{"verify", "sign"}}, "what is the default": {"attributes": m{"exp": 1900000000, "enabled": true}},
+	} {
+		if again := w.put(id, key(change)); !reflect.DeepEqual(again, first) {
+			t.Errorf("with %s changed the key is %v, and was %v", name, again, first)
+		}
+	}
+	for name, change := range map[string]m{
+		"a tag": {"tags": m{"team": "b"}}, "another tag": {"tags": m{"team": "a", "more": "b"}}, "the curve": {"curveName": "P-256"},
+		"the type": {"kty": "RSA", "curveName": nil}, "an operation": {"keyOps": []string{"sign"}}, "the date": {"attributes": m{"exp": 1900000001}},
+		"no date": {"attributes": m{}}, "a disabled one": {"attributes": m{"exp": 1900000000, "enabled": false}},
+		"a rotation": {"rotationPolicy": rotation("P1Y", lifetimeAction("rotate", "timeAfterCreate", "P90D"))},
+	} {
+		status, code := w.call(http.MethodPut, id, key(change))
+		if status != http.StatusBadRequest || code != "KeyCreationParametersDidNotMatchExistingKey" {
+			t.Errorf("%s: %d %s", name, status, code)
+		}
+	}
 }

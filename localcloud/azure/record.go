@@ -3,7 +3,9 @@ package azure
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -33,6 +35,29 @@ func recorded(dir string, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// asked writes who is asked a right for which action, by object id, into a file of the folder: each once.
+func asked(dir string, log *slog.Logger) func(objectID, action string) {
+	var mu sync.Mutex
+	seen := map[string]bool{}
+	return func(objectID, action string) {
+		line := objectID + " " + action + "\n"
+		mu.Lock()
+		defer mu.Unlock()
+		if seen[line] {
+			return
+		}
+		seen[line] = true
+		file, err := os.OpenFile(filepath.Join(dir, "asked.txt"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err == nil {
+			_, err = file.WriteString(line)
+			err = errors.Join(err, file.Close())
+		}
+		if err != nil {
+			log.Error("recording an action", "action", action, "error", err)
+		}
+	}
 }
 
 func record(dir string, r *http.Request, content []byte) error {

@@ -553,3 +553,34 @@ func TestARestartKeepsEverythingAndTakesUpWhatWasUnderWay(t *testing.T) {
 	_, err = f.vaults().Get(f.Context(), "g", "kv-seven", nil)
 	f.must(err)
 }
+
+// The hub is another subscription of the same owner: what is in it is not in the first.
+func TestTheHubIsASubscriptionOfItsOwn(t *testing.T) {
+	f := newFixture(t)
+	hub := "/subscriptions/" + azure.HubID
+	f.put(hub+"/resourceGroups/shared?api-version=2022-09-01", m{"location": "eastus"})
+	vault := hub + "/resourceGroups/shared/providers/Microsoft.KeyVault/vaults/kv-hub" + objectVersion
+	made := f.put(vault, m{"location": "eastus", "properties": m{
+		"tenantId": azure.TenantID, "sku": m{"family": "A", "name": "standard"}, "enableRbacAuthorization": true,
+	}})
+	if id, _ := made["id"].(string); !strings.HasPrefix(id, hub+"/") {
+		t.Errorf("the vault's id is %s", id)
+	}
+	elsewhere := strings.Replace(vault, azure.HubID, azure.SubscriptionID, 1)
+	if status, _ := f.call(http.MethodGet, elsewhere, nil); status != http.StatusNotFound {
+		t.Errorf("in the other subscription: %d", status)
+	}
+	_, listed := f.ask(http.MethodGet, "/subscriptions?api-version=2022-09-01", nil)
+	if found, _ := listed["value"].([]any); len(found) != 2 {
+		t.Errorf("the subscriptions are %v", listed)
+	}
+	if status, _ := f.ask(http.MethodDelete, vault, nil); status != http.StatusOK {
+		t.Errorf("deleting it: %d", status)
+	}
+	for subscription, want := range map[string]int{azure.HubID: 1, azure.SubscriptionID: 0} {
+		_, deleted := f.ask(http.MethodGet, "/subscriptions/"+subscription+"/providers/Microsoft.KeyVault/deletedVaults"+objectVersion, nil)
+		if found, _ := deleted["value"].([]any); len(found) != want {
+			t.Errorf("%s has the deleted vaults %v", subscription, deleted)
+		}
+	}
+}

@@ -45,7 +45,7 @@ func loadAuthority(dir string) (*authority, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return a, a.create(dir)
 	case err != nil:
-		return nil, fmt.Errorf("reading the CA under %s (delete the directory to start over): %w", dir, err)
+		return nil, fmt.Errorf("reading the CA's %s and %s: %w", a.file, filepath.Join(dir, keyFile), err)
 	}
 	if time.Until(pair.Leaf.NotAfter) < 24*time.Hour {
 		return a, a.create(dir)

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -35,6 +36,9 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.checkEtcd(); err != nil {
+		return err
+	}
 	client := fmt.Sprintf("https://127.0.0.1:%d", s.ports.etcd)
 	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
 	if err := s.run(ctx, thirdparty.Etcd, nil, s.Programs[thirdparty.Etcd],
@@ -52,6 +56,20 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 		return err
 	}
 	return s.awaitAPIServer(ctx)
+}
+
+// checkEtcd looks whether etcd has the files that it had: without them it would begin anew.
+func (s *supervisor) checkEtcd() error {
+	if !wasReady(s.Dir) {
+		return nil
+	}
+	for _, file := range []string{filepath.Join("snap", "db"), filepath.Join("wal", "*.wal")} {
+		file = filepath.Join(s.path("etcd", "member"), file)
+		if found, err := filepath.Glob(file); err != nil || len(found) == 0 {
+			return lost(fmt.Errorf("etcd's %s is gone", file))
+		}
+	}
+	return nil
 }
 
 func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd files) error {
@@ -125,7 +143,16 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 	pool.AddCert(s.ca.cert)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 2 * time.Second}
 	defer client.CloseIdleConnections()
+	ctx, giveUp := context.WithCancel(ctx)
+	defer giveUp()
+	var gaveUp error
 	err := retry(ctx, 90*time.Second, "the API server", func(ctx context.Context) error {
+		if s.ended(thirdparty.Etcd) >= 3 {
+			giveUp()
+			gaveUp = lost(fmt.Errorf("etcd ends as soon as it is started, see %s; its files are in %s",
+				s.path("log", thirdparty.Etcd+".log"), s.path("etcd")))
+			return gaveUp
+		}
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+loopback(s.ports.api)+"/readyz", nil)
 		if err != nil {
 			return err
@@ -140,10 +167,11 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err == nil {
-		s.say("API server ready")
+	if err != nil {
+		return cmp.Or(gaveUp, err)
 	}
-	return err
+	s.say("API server ready")
+	return os.WriteFile(s.path(readyMark), nil, 0o600)
 }
 
 // makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's

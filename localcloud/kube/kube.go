@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -71,6 +72,7 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*cluster
+	failed   map[string]error // of those that Start has failed for
 
 	open  context.Context // until Close
 	close context.CancelFunc
@@ -81,7 +83,7 @@ var _ azure.Clusters = (*Manager)(nil)
 
 // New returns a Manager without clusters; those that exist in Azure are started again by Azure.
 func New(o Options) *Manager {
-	m := &Manager{Options: o, clusters: map[string]*cluster{}, pause: time.Second}
+	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
 	return m
 }
@@ -117,6 +119,29 @@ func clusterDir(dir, id string) string {
 // Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
 // one that runs otherwise is started anew, keeping its objects.
 func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
+	err := m.start(ctx, spec)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failed, strings.ToLower(spec.ID))
+	if err != nil {
+		m.failed[strings.ToLower(spec.ID)] = err
+	}
+	return err
+}
+
+// Failures says which clusters did not start when they were to the last time, and why.
+func (m *Manager) Failures() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []string
+	for _, err := range m.failed {
+		all = append(all, err.Error())
+	}
+	slices.Sort(all)
+	return all
+}
+
+func (m *Manager) start(ctx context.Context, spec azure.ClusterSpec) error {
 	c := m.cluster(spec.ID)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,13 +150,32 @@ func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
 	}
 	c.end(m.Edge)
 	c.spec = spec
-	if err := m.launch(ctx, c); err != nil {
+	err := m.checkFolder(c)
+	if err == nil {
+		err = m.launch(ctx, c)
+	}
+	if err != nil {
 		c.halt(m.Edge)
 		return fmt.Errorf("starting cluster %s: %w", spec.Name, err)
 	}
 	kept, drop := context.WithCancel(m.open)
 	c.drop = drop
 	go m.keep(kept, c, spec.Name, c.done)
+	return nil
+}
+
+// known is a file beside all folders of clusters, for one that has started: without its folder it would start as another.
+func (m *Manager) known(c *cluster) string {
+	return filepath.Join(m.Dir+".known", filepath.Base(c.dir))
+}
+
+func (m *Manager) checkFolder(c *cluster) error {
+	if _, err := os.Stat(m.known(c)); err != nil {
+		return nil
+	}
+	if _, err := os.Stat(c.dir); err != nil {
+		return lost(err)
+	}
 	return nil
 }
 
@@ -189,9 +233,12 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.end(m.Edge)
-	if err := os.RemoveAll(c.dir); err != nil {
+	if err := errors.Join(os.RemoveAll(c.dir), os.RemoveAll(m.known(c))); err != nil {
 		return fmt.Errorf("removing the cluster's folder: %w", err)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.failed, strings.ToLower(id))
 	return nil
 }
 
@@ -356,7 +403,13 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
 		})
 	}
-	return m.await(ctx, c, report)
+	if err := m.await(ctx, c, report); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(m.known(c)), 0o700); err != nil {
+		return err
+	}
+	return os.WriteFile(m.known(c), nil, 0o600)
 }
 
 // await reads the supervisor's report until it says ready.
@@ -387,7 +440,11 @@ func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error
 				m.Log.Info("cluster ready", "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 				return nil
 			case strings.HasPrefix(line, reportError):
-				return errors.New(strings.TrimPrefix(line, reportError))
+				why := strings.TrimPrefix(line, reportError)
+				if m.Node == RealNode { // the folder as this machine has it
+					why = strings.ReplaceAll(why, machineDir+"/", c.dir+"/")
+				}
+				return errors.New(why)
 			default:
 				m.Log.Info(line, "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 			}

@@ -261,7 +261,11 @@ var CanRunRealNode = sync.OnceValue(func() error {
 			return fmt.Errorf("making control groups in %s: %w", h, err)
 		}
 	}
-	dir, err := os.MkdirTemp("", "node-")
+	// Not in TMPDIR: one that cannot be used says nothing about the machine.
+	dir, err := os.MkdirTemp("/run", "node-")
+	if err != nil {
+		dir, err = os.MkdirTemp("/tmp", "node-")
+	}
 	if err != nil {
 		return err
 	}

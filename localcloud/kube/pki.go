@@ -9,7 +9,9 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/big"
 	"net"
 	"os"
@@ -33,9 +35,12 @@ func loadOrMakeAuthority(dir string) (*authority, error) {
 		return nil, err
 	}
 	a := &authority{dir: dir}
-	if pair, err := readPair(dir, "ca"); err == nil {
+	switch pair, err := readPair(dir, "ca"); {
+	case err == nil:
 		a.cert, a.key = pair.cert, pair.key
 		return a, nil
+	case !errors.Is(err, fs.ErrNotExist) || wasReady(filepath.Dir(dir)):
+		return nil, lost(err)
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,6 +53,21 @@ func loadOrMakeAuthority(dir string) (*authority, error) {
 	a.key = key
 	a.cert, err = a.sign("ca", template, key, template)
 	return a, err
+}
+
+// readyMark is a file in the folder of a cluster whose API server has answered. What is missing after that was lost: made anew, it
+// would be another cluster under the same name.
+const readyMark = "ready"
+
+func wasReady(cluster string) bool {
+	_, err := os.Stat(filepath.Join(cluster, readyMark))
+	return err == nil
+}
+
+// lost says what to do about a file of a cluster that is damaged or gone.
+func lost(err error) error {
+	return fmt.Errorf("the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `make down`, or `bin/localcloud down "+
+		"--skip-destroy`, removes the local cloud", err)
 }
 
 // certificate names who a key pair speaks for.
@@ -120,7 +140,7 @@ func readPair(dir, name string) (*keyPair, error) {
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading %s: %w", filepath.Join(dir, name+".crt"), err)
 	}
 	key, err := readKey(filepath.Join(dir, name+".key"))
 	return &keyPair{cert: cert, key: key}, err
@@ -129,8 +149,11 @@ func readPair(dir, name string) (*keyPair, error) {
 // serviceAccountKey signs the tokens of the cluster's service accounts. It is RSA, as in AKS, since Entra takes RS256.
 func serviceAccountKey(dir string) (key crypto.Signer, path string, err error) {
 	path = filepath.Join(dir, "service-account.key")
-	if key, err := readKey(path); err == nil {
+	switch key, err := readKey(path); {
+	case err == nil:
 		return key, path, nil
+	case !errors.Is(err, fs.ErrNotExist) || wasReady(filepath.Dir(dir)):
+		return nil, "", lost(err)
 	}
 	if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
 		return nil, "", err

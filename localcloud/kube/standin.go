@@ -207,30 +207,35 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// ReadStandIn returns, on a line, the files that a pod on a stand-in node has mounted: "<namespace>/<pod> (stand-in node, no
-// container): <file> = <content>, ...", with spaces for the line ends in contents. kubeDir is that of the Manager's clusters,
-// clusterID the ARM id of the pod's. A pod that has nothing mounted is an error.
-func ReadStandIn(kubeDir, clusterID, namespace, pod string) (string, error) {
+// File is one that a pod has mounted, with its name below the mount.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// ReadStandIn returns the files that a pod on a stand-in node has mounted. kubeDir is that of the Manager's clusters, clusterID the
+// ARM id of the pod's. A pod that has nothing mounted is an error.
+func ReadStandIn(kubeDir, clusterID, namespace, pod string) ([]File, error) {
 	dir := filepath.Join(clusterDir(kubeDir, clusterID), podsFolder, namespace, pod)
 	volumes, err := os.ReadDir(dir)
 	if os.IsNotExist(err) {
-		return "", fmt.Errorf("pod %s/%s has no volume mounted on a stand-in node", namespace, pod)
+		return nil, fmt.Errorf("pod %s/%s has no volume mounted on a stand-in node", namespace, pod)
 	}
 	if err != nil {
-		return "", fmt.Errorf("reading the pod's volumes: %w", err)
+		return nil, fmt.Errorf("reading the pod's volumes: %w", err)
 	}
-	var contents []string
+	var files []File
 	for _, volume := range volumes {
-		if contents, err = appendContents(contents, filepath.Join(dir, volume.Name()), ""); err != nil {
-			return "", fmt.Errorf("reading volume %s: %w", volume.Name(), err)
+		if files, err = appendFiles(files, filepath.Join(dir, volume.Name()), ""); err != nil {
+			return nil, fmt.Errorf("reading volume %s: %w", volume.Name(), err)
 		}
 	}
-	return fmt.Sprintf("%s/%s (stand-in node, no container): %s", namespace, pod, strings.Join(contents, ", ")), nil
+	return files, nil
 }
 
-// appendContents reads the files below a volume's folder as a container would see them: through links, and without what the
+// appendFiles reads the files below a volume's folder as a container would see them: through links, and without what the
 // writer keeps for itself in names that start with two dots.
-func appendContents(to []string, volume, below string) ([]string, error) {
+func appendFiles(to []File, volume, below string) ([]File, error) {
 	entries, err := os.ReadDir(filepath.Join(volume, below))
 	if err != nil {
 		return nil, err
@@ -245,7 +250,7 @@ func appendContents(to []string, volume, below string) ([]string, error) {
 			return nil, err
 		}
 		if info.IsDir() {
-			if to, err = appendContents(to, volume, name); err != nil {
+			if to, err = appendFiles(to, volume, name); err != nil {
 				return nil, err
 			}
 			continue
@@ -254,7 +259,7 @@ func appendContents(to []string, volume, below string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		to = append(to, name+" = "+strings.ReplaceAll(string(content), "\n", " "))
+		to = append(to, File{name, content})
 	}
 	return to, nil
 }

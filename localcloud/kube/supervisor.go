@@ -81,7 +81,7 @@ func Supervise(ctx context.Context, args []string) error {
 		cancel()
 	}()
 
-	sup := &supervisor{settings: s, report: report}
+	sup := &supervisor{settings: s, report: report, ends: map[string]int{}}
 	err := sup.start(ctx)
 	if err != nil {
 		fmt.Fprintf(report, "%s%s\n", reportError, strings.ReplaceAll(err.Error(), "\n", " "))
@@ -119,6 +119,9 @@ type supervisor struct {
 	ports     ports
 	ca        *authority
 	processes sync.WaitGroup
+
+	mu   sync.Mutex
+	ends map[string]int // how often each program has ended by itself
 }
 
 // ports of a cluster. In namespaces of its own they are the usual ones.
@@ -210,6 +213,9 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 			cmd.WaitDelay = 5 * time.Second
 			if err := cmd.Run(); ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "%s ended and is started again: %v\n", name, err)
+				s.mu.Lock()
+				s.ends[name]++
+				s.mu.Unlock()
 			}
 			select { // as a service manager would: not at once
 			case <-ctx.Done():
@@ -218,6 +224,12 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 		}
 	}()
 	return nil
+}
+
+func (s *supervisor) ended(name string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ends[name]
 }
 
 // do runs a program that ends, and returns what it says where it fails.

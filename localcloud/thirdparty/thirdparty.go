@@ -394,7 +394,7 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 const HomeVariable = "KEYVAULT_AKS_HOME"
 
 // proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
-var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"}
+var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
 
 // noStamp keeps version control out of what is built, which changes with each commit.
 const noStamp = "-buildvcs=false"

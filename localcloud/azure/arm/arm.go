@@ -1,4 +1,4 @@
-// Package arm is Azure Resource Manager for one subscription: who may call, what the path means, what the body may
+// Package arm is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
 // hold, and the resource providers behind it. What a resource type does is one entry of the table in types.go.
 package arm
 
@@ -32,7 +32,8 @@ type Config struct {
 	Store          *store.Store
 	Tokens         *entra.Service
 	TenantID       string
-	SubscriptionID string
+	SubscriptionID string // of which clients are told
+	HubID          string // another subscription of the tenant, for what stacks find there; empty: none
 	Clusters       Clusters
 	// FederatedWriteTime is how long a write of a federated credential keeps its identity busy; Azure takes seconds.
 	FederatedWriteTime time.Duration
@@ -40,11 +41,14 @@ type Config struct {
 	PoolTime time.Duration
 	// Times is how long operations take beyond what they need.
 	Times Times
+	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
+	// nobody is.
+	Asked func(objectID, action string)
 	// Faults says how long grants are not honoured, and which API versions are retired.
 	Faults *faults.Faults
 }
 
-// Service answers for one subscription.
+// Service answers for the subscriptions of one tenant.
 type Service struct {
 	Config
 	types []resourceType
@@ -117,10 +121,11 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) {
+	t := parse(r.Method, r.URL.Path)
 	if r.Method == http.MethodGet {
-		s.order.read(r.URL.Path)
+		s.order.read(t.path)
 	} else {
-		defer s.order.write(r.URL.Path)()
+		defer s.order.write(t.path)()
 	}
 	principal, err := s.authenticate(w, r)
 	if err != nil {
@@ -132,6 +137,10 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (reply, error) 
 // handleAs answers a request of somebody who is known.
 func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (reply, error) {
 	t := parse(r.Method, r.URL.Path)
+	// Without case, two letters that are not ASCII are s and k to some comparisons of text, and not to others.
+	if strings.ContainsAny(t.path, "\u017f\u212a") {
+		return reply{}, badRequest("InvalidRequestUri", "The path has characters that no name has.")
+	}
 	kind, err := s.find(t, r.URL.Query().Get("api-version"))
 	if err != nil {
 		return reply{}, err
@@ -167,6 +176,9 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 			return err
 		}
 		if err := c.checkLocks(kind); err != nil {
+			return err
+		}
+		if err := kind.checkTags(body); err != nil {
 			return err
 		}
 		answer, err = op.do(c)
@@ -223,7 +235,7 @@ func (c *call) authorize(permission string) error {
 			scope = c.scope
 		}
 	}
-	allowed, err := authorization.Allowed(c.tx, c.principal.ObjectID, permission, scope, authorization.Control)
+	allowed, err := c.allowed(c.principal.ObjectID, permission, scope)
 	if err != nil || allowed {
 		return err
 	}
@@ -232,9 +244,17 @@ func (c *call) authorize(permission string) error {
 		"credentials.", c.principal.ClientID, c.principal.ObjectID, permission, scope)
 }
 
+// allowed says whether somebody may do an action at a scope.
+func (c *call) allowed(objectID, action, scope string) (bool, error) {
+	if c.Asked != nil {
+		c.Asked(objectID, action)
+	}
+	return authorization.Allowed(c.tx, objectID, action, scope, authorization.Control)
+}
+
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
 func (c *call) checkPlace(kind *resourceType) error {
-	if c.subscription != "" && !strings.EqualFold(c.subscription, c.SubscriptionID) {
+	if c.subscription != "" && !strings.EqualFold(c.subscription, c.subscriptionID()) {
 		return refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.subscription)
 	}
 	if !kind.belongsAt(c.target) {

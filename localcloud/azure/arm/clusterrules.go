@@ -99,6 +99,9 @@ func (p clusterProperties) checkPools() error {
 		names[pool.Name] = true
 		system = system || pool.system()
 	}
+	if err := checkPoolTotals(p.Pools); err != nil {
+		return err
+	}
 	if !system {
 		return invalidParameter("agentPoolProfiles", "there has to be a pool of mode System with at least one node")
 	}
@@ -264,6 +267,9 @@ func (n networkProfile) checkRanges() error {
 		if err != nil {
 			return invalidParameter("networkProfile."+r.name, "%q is no range in CIDR notation", r.given)
 		}
+		if slices.ContainsFunc(reservedByAKS, prefix.Overlaps) {
+			return invalidParameter("networkProfile."+r.name, "%s overlaps with a range that AKS reserves", prefix)
+		}
 		*r.into = prefix.Masked()
 	}
 	if pods.IsValid() && services.Overlaps(pods) {
@@ -312,6 +318,8 @@ func (c *call) checkSKU(res object, p clusterProperties) error {
 		return notImplemented("clusters of the sku %s", text(sku, "name"))
 	case !slices.Contains([]string{"Free", "Standard", "Premium"}, tier):
 		return badNotOneOf("sku.tier", tier, "Free, Standard or Premium")
+	case tier == "Free" && nodesOf(p.Pools) > maxFreeNodes:
+		return invalidParameter("sku.tier", "Free is for up to %d nodes, not %d", maxFreeNodes, nodesOf(p.Pools))
 	case (tier == "Premium") != (p.SupportPlan == "AKSLongTermSupport"):
 		return invalidParameter("sku.tier", "Premium and supportPlan AKSLongTermSupport need each other")
 	}
@@ -334,6 +342,11 @@ func (c *call) checkClusterRefs(res object, p clusterProperties) error {
 			if err := c.checkWorkspace(id); err != nil {
 				return err
 			}
+		}
+	}
+	if tags, _ := res["tags"].(object); p.APIServer.Private && (p.APIServer.PrivateZone == "" || p.APIServer.PrivateZone == "system") {
+		if err := checkTags(tags, maxZoneTags); err != nil { // the zone that AKS makes has them too
+			return err
 		}
 	}
 	if err := c.checkClusterIdentity(res); err != nil {

@@ -16,6 +16,7 @@ const (
 	routeTablesType = "Microsoft.Network/routeTables"
 	gatewaysType    = "Microsoft.Network/natGateways"
 	addressesType   = "Microsoft.Network/publicIPAddresses"
+	securityType    = "Microsoft.Network/networkSecurityGroups"
 
 	joinAddress = addressesType + "/join/action"
 )
@@ -58,6 +59,23 @@ func (c *call) putRouteTable() (reply, error) {
 	}
 	setDefault(properties, "routes", []any{})
 	setDefault(properties, "disableBgpRoutePropagation", false)
+	return c.putEgress(old, res)
+}
+
+// putSecurityGroup makes a network security group, with Azure's own rules alone.
+func (c *call) putSecurityGroup() (reply, error) {
+	old, res, err := c.begin(securityType, true)
+	if err != nil {
+		return reply{}, err
+	}
+	var given securityGroupProperties
+	if err := decode(child(res, "properties"), &given); err != nil {
+		return reply{}, err
+	}
+	if len(given.Rules) > 0 {
+		return reply{}, notImplemented("rules of network security groups")
+	}
+	setDefault(child(res, "properties"), "securityRules", []any{})
 	return c.putEgress(old, res)
 }
 
@@ -291,10 +309,15 @@ func (c *call) deleteAddress() (reply, error) {
 	return c.deleteStored()
 }
 
-// checkWaysOut finds a subnet's route table and NAT gateway.
+// checkWaysOut finds a subnet's route table, NAT gateway and network security group.
 func (c *call) checkWaysOut(p subnetProperties, location string) error {
 	if p.RouteTable.ID != "" {
 		if err := c.checkPart(p.RouteTable.ID, routeTablesType, location); err != nil {
+			return err
+		}
+	}
+	if p.SecurityGroup.ID != "" {
+		if err := c.checkPart(p.SecurityGroup.ID, securityType, location); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 )
 
 // Resources that belong to any other one, at whose path they are.
@@ -49,7 +47,7 @@ func (c *call) checkLinked(permission, scope string) error {
 }
 
 func (c *call) checkLinkedOf(clientID, objectID, permission, scope string) error {
-	allowed, err := authorization.Allowed(c.tx, objectID, permission, scope, authorization.Control)
+	allowed, err := c.allowed(objectID, permission, scope)
 	if err != nil || allowed {
 		return err
 	}

@@ -49,6 +49,13 @@ type routeProperties struct {
 	ProvisioningState string `json:"provisioningState"`
 }
 
+type securityGroupProperties struct {
+	Rules             []struct{} `json:"securityRules"`
+	Subnets           []any      `json:"subnets"`
+	ProvisioningState string     `json:"provisioningState"`
+	ResourceGUID      string     `json:"resourceGuid"`
+}
+
 type gatewayProperties struct {
 	Addresses         []subResource `json:"publicIpAddresses"`
 	Prefixes          []subResource `json:"publicIpPrefixes"`
@@ -94,6 +101,7 @@ type subnetProperties struct {
 	Delegations                       []struct{}  `json:"delegations"`
 	RouteTable                        subResource `json:"routeTable"`
 	NATGateway                        subResource `json:"natGateway"`
+	SecurityGroup                     subResource `json:"networkSecurityGroup"`
 	PrivateEndpointNetworkPolicies    string      `json:"privateEndpointNetworkPolicies"`
 	PrivateLinkServiceNetworkPolicies string      `json:"privateLinkServiceNetworkPolicies"`
 	DefaultOutboundAccess             *bool       `json:"defaultOutboundAccess"`

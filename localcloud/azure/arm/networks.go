@@ -40,6 +40,11 @@ func (c *call) putNetwork() (reply, error) {
 	if len(space) == 0 {
 		return reply{}, badRequest("InvalidAddressSpace", "The address space of the virtual network '%s' is empty.", c.name())
 	}
+	for _, r := range space {
+		if slices.ContainsFunc(reservedByNetworks, r.Overlaps) {
+			return reply{}, badRequest("InvalidAddressSpace", "The address space %s of the virtual network '%s' overlaps with a reserved range.", r, c.name())
+		}
+	}
 	if len(given.Peerings) > 0 {
 		return reply{}, notImplemented("peerings of virtual networks")
 	}

@@ -57,6 +57,13 @@ var networkTypes = []resourceType{
 		delete: deleteOfSubnets("natGateway", "InUseNatGatewayCannotBeDeleted"),
 	},
 	{
+		name: securityType, versions: networkVersions, valid: networkName, rule: networkNameRule, partial: true,
+		get: getOfSubnets("networkSecurityGroup"), list: (*call).listStored,
+		put: (*call).putSecurityGroup, putModel: func() any { return new(trackedResource[securityGroupProperties]) },
+		patch: (*call).patchTags, patchModel: func() any { return new(trackedResource[struct{}]) },
+		delete: deleteOfSubnets("networkSecurityGroup", "InUseNetworkSecurityGroupCannotBeDeleted"),
+	},
+	{
 		name: addressesType, versions: networkVersions, valid: networkName, rule: networkNameRule, partial: true,
 		get: (*call).getStored, list: (*call).listStored,
 		put: (*call).putAddress, putModel: func() any { return new(placedResource[addressProperties]) },

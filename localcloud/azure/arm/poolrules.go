@@ -28,6 +28,7 @@ type poolProperties struct {
 	Zones            []string          `json:"availabilityZones"`
 	Labels           map[string]string `json:"nodeLabels"`
 	Taints           []string          `json:"nodeTaints"`
+	Tags             object            `json:"tags"`
 	Priority         string            `json:"scaleSetPriority"`
 	Eviction         string            `json:"scaleSetEvictionPolicy"`
 	SpotMaxPrice     *float64          `json:"spotMaxPrice"`
@@ -109,6 +110,9 @@ func (p poolProperties) check(parameter, name string) error {
 		return invalid("spotMaxPrice", "%v is neither -1 nor a price", *p.SpotMaxPrice)
 	case p.HostGroupID+p.CapacityGroupID+p.PlacementGroupID != "":
 		return notImplemented("node pools in host groups, capacity reservations and proximity placement groups")
+	}
+	if err := checkTags(p.Tags, maxTags); err != nil {
+		return err
 	}
 	if err := p.checkScaling(invalid, count); err != nil {
 		return err

@@ -119,6 +119,10 @@ func (c *call) putPool() (reply, error) {
 	if err := given.check("properties.", c.name()); err != nil {
 		return reply{}, err
 	}
+	others := slices.DeleteFunc(slices.Clone(parent.Pools), func(p poolProperties) bool { return strings.EqualFold(p.Name, c.name()) })
+	if err := checkPoolTotals(append(others, given)); err != nil {
+		return reply{}, err
+	}
 	if before.system() && !given.system() {
 		if err := c.lastSystemPool(cluster); err != nil {
 			return reply{}, err
@@ -232,6 +236,9 @@ func (c *call) checkPoolSubnets(cluster object, pools []poolProperties) error {
 				continue
 			}
 			if _, err := c.findSubnet(id); err != nil {
+				return err
+			}
+			if err := c.checkClusterNetwork(id); err != nil {
 				return err
 			}
 			own := strings.ToLower(cut(id, 2))

@@ -124,10 +124,10 @@ func (c *call) begin(kind string, tracked bool) (old, res object, err error) {
 // newID writes a path with the names as they were given, and the rest as Azure spells it.
 func (c *call) newID(kind string) string {
 	if kind == groupsType {
-		return "/subscriptions/" + c.SubscriptionID + "/resourceGroups/" + c.group
+		return "/subscriptions/" + c.subscriptionID() + "/resourceGroups/" + c.group
 	}
 	types := strings.Split(kind, "/")
-	id := "/subscriptions/" + c.SubscriptionID + "/resourceGroups/" + c.group + "/providers/" + types[0]
+	id := "/subscriptions/" + c.subscriptionID() + "/resourceGroups/" + c.group + "/providers/" + types[0]
 	for i, name := range c.names {
 		id += "/" + types[i+1] + "/" + name
 	}

@@ -86,7 +86,14 @@ func (c *call) checkAssignment(given *assignmentProperties) (authorization.Role,
 	if match == nil {
 		return none, badRequest("InvalidRoleDefinitionId", "The role definition ID '%s' is not valid.", given.RoleDefinitionID)
 	}
-	role, known := authorization.RoleByID(match[2])
+	role, known, err := authorization.FindRole(c.tx, match[2])
+	if err != nil {
+		return none, err
+	}
+	if known && !role.AssignableAt(c.scope) {
+		return none, badRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The scope '%s' is none that the role definition '%s' "+
+			"can be assigned at: %s.", c.scope, role.Name, strings.Join(role.AssignableScopes, ", "))
+	}
 	if !known {
 		return none, refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.",
 			strings.ReplaceAll(match[2], "-", ""))
@@ -157,7 +164,7 @@ func (c *call) checkScope() error {
 
 func (c *call) assignmentBody(a authorization.Assignment) object {
 	properties := object{
-		"roleDefinitionId": "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
+		"roleDefinitionId": "/subscriptions/" + c.subscriptionID() + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
 		"principalId":      a.PrincipalID, "principalType": a.PrincipalType, "scope": a.Scope,
 		"createdOn": a.CreatedOn, "updatedOn": a.UpdatedOn, "createdBy": a.CreatedBy, "updatedBy": a.CreatedBy,
 	}
@@ -213,11 +220,15 @@ func (c *call) listAssignments() (reply, error) {
 
 func (c *call) definitionBody(role authorization.Role) object {
 	list := func(actions []string) []string { return append([]string{}, actions...) }
+	kind, scopes := "BuiltInRole", []string{"/"}
+	if role.Custom() {
+		kind, scopes = "CustomRole", role.AssignableScopes
+	}
 	return object{
-		"id":   "/subscriptions/" + c.SubscriptionID + "/providers/" + roleDefinitionsType + "/" + role.ID,
+		"id":   "/subscriptions/" + c.subscriptionID() + "/providers/" + roleDefinitionsType + "/" + role.ID,
 		"name": role.ID, "type": roleDefinitionsType,
 		"properties": object{
-			"roleName": role.Name, "type": "BuiltInRole", "description": role.Description, "assignableScopes": []string{"/"},
+			"roleName": role.Name, "type": kind, "description": role.Description, "assignableScopes": scopes,
 			"permissions": []object{{
 				"actions": list(role.Actions), "notActions": list(role.NotActions),
 				"dataActions": list(role.DataActions), "notDataActions": list(role.NotDataActions),
@@ -227,7 +238,10 @@ func (c *call) definitionBody(role authorization.Role) object {
 }
 
 func (c *call) getDefinition() (reply, error) {
-	role, ok := authorization.RoleByID(c.name())
+	role, ok, err := authorization.FindRole(c.tx, c.name())
+	if err != nil {
+		return reply{}, err
+	}
 	if !ok {
 		return reply{}, refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", c.name())
 	}
@@ -236,14 +250,17 @@ func (c *call) getDefinition() (reply, error) {
 
 func (c *call) listDefinitions() (reply, error) {
 	name, byName := quoted(c.query.Get("$filter"), "roleName eq ")
-	if filter := c.query.Get("$filter"); filter != "" && !byName {
+	kind, byKind := quoted(c.query.Get("$filter"), "type eq ")
+	if filter := c.query.Get("$filter"); filter != "" && !byName && !byKind {
 		return reply{}, notImplemented("the filter %q", filter)
 	}
+	roles, err := authorization.ListRoles(c.tx)
 	var found []object
-	for _, role := range authorization.Roles {
-		if !byName || role.Name == name {
-			found = append(found, c.definitionBody(role))
+	for _, role := range roles {
+		if byName && role.Name != name || byKind && role.Custom() != (kind == "CustomRole") || !role.AssignableAt(c.scope) {
+			continue
 		}
+		found = append(found, c.definitionBody(role))
 	}
-	return values(found), nil
+	return values(found), err
 }

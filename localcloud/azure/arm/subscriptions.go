@@ -29,27 +29,54 @@ func parseLocation(given string) (string, error) {
 	return location, nil
 }
 
-func (c *call) subscriptionBody() object {
+// subscriptionID is that of the path, as Azure spells it; the first one's where the path has none that is known.
+func (c *call) subscriptionID() string {
+	if c.HubID != "" && strings.EqualFold(c.subscription, c.HubID) {
+		return c.HubID
+	}
+	return c.SubscriptionID
+}
+
+func (c *call) subscriptionBody(id, name string) object {
 	return object{
-		"id": "/subscriptions/" + c.SubscriptionID, "subscriptionId": c.SubscriptionID, "tenantId": c.TenantID,
-		"displayName": "Local cloud", "state": "Enabled", "authorizationSource": "RoleBased", "managedByTenants": []any{},
+		"id": "/subscriptions/" + id, "subscriptionId": id, "tenantId": c.TenantID,
+		"displayName": name, "state": "Enabled", "authorizationSource": "RoleBased", "managedByTenants": []any{},
 		"subscriptionPolicies": object{
 			"locationPlacementId": "Public_2014-09-01", "quotaId": "PayAsYouGo_2014-09-01", "spendingLimit": "Off",
 		},
 	}
 }
 
-func (c *call) getSubscription() (reply, error) { return reply{body: c.subscriptionBody()}, nil }
+// subscriptions are those of the tenant.
+func (c *call) subscriptions() []object {
+	all := []object{c.subscriptionBody(c.SubscriptionID, "Local cloud")}
+	if c.HubID != "" {
+		all = append(all, c.subscriptionBody(c.HubID, "Local cloud's hub"))
+	}
+	return all
+}
 
-// listSubscriptions shows the subscription to whom has any role in it.
+func (c *call) getSubscription() (reply, error) {
+	for _, one := range c.subscriptions() {
+		if one["subscriptionId"] == c.subscriptionID() {
+			return reply{body: one}, nil
+		}
+	}
+	return reply{}, c.notFound()
+}
+
+// listSubscriptions shows each subscription to whom has any role in it.
 func (c *call) listSubscriptions() (reply, error) {
 	assignments, err := authorization.Of(c.tx, c.principal.ObjectID)
-	if err != nil || len(assignments) == 0 {
+	seen := slices.DeleteFunc(c.subscriptions(), func(one object) bool {
+		return !slices.ContainsFunc(assignments, func(a authorization.Assignment) bool { return authorization.Covers(text(one, "id"), a.Scope) })
+	})
+	if err != nil || len(seen) == 0 {
 		return values([]any{}), err
 	}
 	return reply{body: object{
-		"value": []any{c.subscriptionBody()},
-		"count": object{"type": "Total", "value": 1},
+		"value": seen,
+		"count": object{"type": "Total", "value": len(seen)},
 	}}, nil
 }
 
@@ -76,7 +103,7 @@ func (c *call) getProvider() (reply, error) {
 		return reply{}, notImplemented("resource provider %s", namespace)
 	}
 	return reply{body: object{
-		"id": "/subscriptions/" + c.SubscriptionID + "/providers/" + namespace, "namespace": namespace,
+		"id": "/subscriptions/" + c.subscriptionID() + "/providers/" + namespace, "namespace": namespace,
 		"registrationState": "Registered", "registrationPolicy": "RegistrationRequired", "resourceTypes": types,
 	}}, nil
 }

@@ -2,12 +2,13 @@ package arm
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 )
 
 // target is what a request's path names.
 type target struct {
-	path         string   // as it was given, without a slash at the end
+	path         string   // as it was given, but for slashes at the end and doubled ones
 	subscription string   // empty: none
 	group        string   // empty: none
 	scope        string   // what is before the last /providers/, or the subscription of a resource group
@@ -23,10 +24,12 @@ const (
 )
 
 // parse reads a path: /subscriptions/{s}[/resourceGroups/{g}][/providers/{namespace}/{type}/{name}...], where what follows the
-// last /providers/ is the resource, and what is before it the resource's scope.
+// last /providers/ is the resource, and what is before it the resource's scope. Doubled slashes are one, so that an id
+// stays one.
 func parse(method, path string) target {
-	t := target{path: "/" + strings.Trim(path, "/")}
-	segments := strings.Split(t.path[1:], "/")
+	segments := slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool { return segment == "" })
+	t := target{path: "/" + strings.Join(segments, "/")}
+	segments = strings.Split(t.path[1:], "/") // of no path, too, there is one
 	if len(segments) > 1 && strings.EqualFold(segments[0], "subscriptions") {
 		t.subscription = segments[1]
 	}

@@ -165,7 +165,10 @@ var coreTypes = []resourceType{
 	},
 	{
 		name: roleDefinitionsType, versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...),
+		valid: guid, rule: "a GUID",
 		get: (*call).getDefinition, list: (*call).listDefinitions,
+		put: (*call).putDefinition, putModel: func() any { return new(armauthorization.RoleDefinition) },
+		delete: (*call).deleteDefinition,
 	},
 }
 
@@ -228,6 +231,9 @@ func (r *resourceType) operation(t target, method string) (operation, error) {
 		op = operation{do: r.put, permission: r.name + "/write", model: r.putModel, exclusive: r.exclusive}
 		if r.put != nil && r.valid != nil && !r.valid.MatchString(t.name()) {
 			return op, badRequest("InvalidResourceName", "Resource name %s is invalid. The name has to be %s.", t.name(), r.rule)
+		}
+		if err := r.checkReserved(t.name()); err != nil {
+			return op, err
 		}
 	case method == http.MethodPatch:
 		op = operation{do: r.patch, permission: r.name + "/write", model: r.patchModel}

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"net/http"
+	"reflect"
 	"regexp"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
@@ -103,7 +104,8 @@ type keyProperties struct {
 }
 
 // putKey makes the first version of a key. Of a key that is there it changes nothing: "This operation will not update the key
-// if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist).
+// if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). It answers such a key where
+// it is as the request says, and refuses the request otherwise.
 func (c *call) putKey() (reply, error) {
 	vault, err := c.vaultOf()
 	if err != nil {
@@ -113,9 +115,6 @@ func (c *call) putKey() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	if exists {
-		return reply{body: c.objectBody(vault, key, key.Latest())}, nil
-	}
 	var given keyProperties
 	if err := decode(child(c.body, "properties"), &given); err != nil {
 		return reply{}, err
@@ -123,10 +122,18 @@ func (c *call) putKey() (reply, error) {
 	if given.ReleasePolicy != nil {
 		return reply{}, notImplemented("release policies of keys")
 	}
-	key, err = keyvault.CreateKey(c.tx, vault, c.name(), keyvault.KeySpec{
+	spec := keyvault.KeySpec{
 		Type: given.Kty, Size: given.KeySize, Curve: given.CurveName, Operations: given.KeyOps,
 		Attributes: given.Attributes, Tags: tagsOf(c.body),
-	})
+	}
+	if exists {
+		if !key.Is(spec) || given.RotationPolicy != nil && !reflect.DeepEqual(key.Rotation, given.RotationPolicy) {
+			return reply{}, badRequest("KeyCreationParametersDidNotMatchExistingKey", "The parameters in the request do not match the "+
+				"existing key '%s'. A key that exists cannot be changed by creating it.", key.Name)
+		}
+		return reply{body: c.objectBody(vault, key, key.Latest())}, nil
+	}
+	key, err = keyvault.CreateKey(c.tx, vault, c.name(), spec)
 	if err == nil && given.RotationPolicy != nil {
 		key, err = keyvault.SetRotationPolicy(c.tx, vault, c.name(), *given.RotationPolicy)
 	}

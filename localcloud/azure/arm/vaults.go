@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 )
 
@@ -339,14 +340,17 @@ func (c *call) listDeletedVaults() (reply, error) {
 	deleted, err := keyvault.DeletedVaults(c.tx)
 	var found []object
 	for _, v := range deleted {
-		found = append(found, deletedVault(c.SubscriptionID, v))
+		if authorization.Covers("/subscriptions/"+c.subscriptionID(), v.ID) {
+			found = append(found, deletedVault(c.subscriptionID(), v))
+		}
 	}
 	return values(found), err
 }
 
 func (c *call) findDeletedVault() (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.tx, c.names[1])
-	if err == nil && (!ok || vault.Deleted == nil || !strings.EqualFold(vault.Location, c.names[0])) {
+	if err == nil && (!ok || vault.Deleted == nil || !strings.EqualFold(vault.Location, c.names[0]) ||
+		!authorization.Covers("/subscriptions/"+c.subscriptionID(), vault.ID)) {
 		err = refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.", c.names[1])
 	}
 	return vault, err
@@ -357,7 +361,7 @@ func (c *call) getDeletedVault() (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: deletedVault(c.SubscriptionID, vault)}, nil
+	return reply{body: deletedVault(c.subscriptionID(), vault)}, nil
 }
 
 func (c *call) purgeVault() (reply, error) {

@@ -113,7 +113,11 @@ func Allowed(tx *store.Tx, principalID, action, scope string, plane Plane) (bool
 		return false, err
 	}
 	for _, a := range assignments {
-		if role, ok := RoleByID(a.RoleID); ok && a.Effective() && Covers(a.Scope, scope) && role.allows(action, plane) {
+		role, ok, err := FindRole(tx, a.RoleID)
+		if err != nil {
+			return false, err
+		}
+		if ok && a.Effective() && Covers(a.Scope, scope) && role.allows(action, plane) {
 			return true, nil
 		}
 	}

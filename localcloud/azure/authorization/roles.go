@@ -2,7 +2,8 @@ package authorization
 
 import "strings"
 
-// Role is a built-in role, as Azure publishes it (learn.microsoft.com/azure/role-based-access-control/built-in-roles).
+// Role is a built-in role, as Azure publishes it
+// (learn.microsoft.com/azure/role-based-access-control/built-in-roles), or a custom one.
 type Role struct {
 	ID             string // the GUID, the same in every tenant
 	Name           string
@@ -11,6 +12,8 @@ type Role struct {
 	NotActions     []string
 	DataActions    []string // of the data plane
 	NotDataActions []string
+	// AssignableScopes are where a custom role may be assigned; a built-in one has none, and may be everywhere.
+	AssignableScopes []string `json:",omitempty"`
 }
 
 // keyVaultReads is what Key Vault's officer and reader roles may do on the control plane.
@@ -257,8 +260,8 @@ var Roles = []Role{
 // OwnerID is the id of the role Owner.
 const OwnerID = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
-// RoleByID finds a role by its GUID.
-func RoleByID(id string) (Role, bool) {
+// builtIn finds a built-in role by its GUID.
+func builtIn(id string) (Role, bool) {
 	for _, role := range Roles {
 		if strings.EqualFold(role.ID, id) {
 			return role, true

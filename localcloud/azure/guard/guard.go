@@ -140,10 +140,16 @@ func (g *Guard) authorize(cluster string, spec authorizationv1.SubjectAccessRevi
 // allowedAll says whether one role lets the principal do all that there is to do at a scope.
 func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
 	assignments, err := authorization.Of(tx, principal)
-	return slices.ContainsFunc(assignments, func(a authorization.Assignment) bool {
-		role, ok := authorization.RoleByID(a.RoleID)
-		return ok && a.Effective() && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0
-	}), err
+	for _, a := range assignments {
+		role, ok, err := authorization.FindRole(tx, a.RoleID)
+		if err != nil {
+			return false, err
+		}
+		if ok && a.Effective() && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0 {
+			return true, nil
+		}
+	}
+	return false, err
 }
 
 const managedClusters = "Microsoft.ContainerService/managedClusters"

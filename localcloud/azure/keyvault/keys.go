@@ -1,6 +1,7 @@
 package keyvault
 
 import (
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -9,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -61,6 +63,26 @@ func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error)
 	version.Key = material
 	o.Versions = append(o.Versions, version)
 	return o, put(tx, o)
+}
+
+// Is says whether the latest version of a key is what a spec asks for, what it leaves out being the default.
+func (o Object) Is(spec KeySpec) bool {
+	latest := o.Latest()
+	ec := strings.HasPrefix(spec.Type, "EC")
+	size, curve, operations := 0, cmp.Or(spec.Curve, "P-256"), ecOperations
+	if !ec {
+		size, curve, operations = cmp.Or(spec.Size, 2048), "", rsaOperations
+	}
+	if spec.Operations != nil {
+		operations = spec.Operations
+	}
+	sorted := func(list []string) []string { return slices.Sorted(slices.Values(list)) }
+	same := func(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
+	is, asked := latest.Attributes, spec.Attributes
+	return latest.Key.Type == spec.Type && latest.Key.Size == size && latest.Key.Curve == curve &&
+		slices.Equal(sorted(latest.Key.Operations), sorted(operations)) && maps.Equal(latest.Tags, spec.Tags) &&
+		latest.enabled() == (Version{Attributes: asked}).enabled() &&
+		same(is.NotBefore, asked.NotBefore) && same(is.Expires, asked.Expires)
 }
 
 // RotateKey makes a new version after the latest; it expires when the key's policy says.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -18,19 +19,22 @@ import (
 // lockTime is how long Open waits for another process to let go of the file.
 const lockTime = 2 * time.Second
 
+// ErrDamaged is that a file is there and is no store, or not a whole one.
+var ErrDamaged = errors.New("the file is damaged")
+
 // Store is one file. Its transactions are serialised: a read sees either all of a write or nothing.
 type Store struct{ db *bbolt.DB }
 
 // Tx is a transaction; it must not be used after the function it was given to has returned.
 type Tx struct{ tx *bbolt.Tx }
 
-// Open opens the file, with mode 0600, or makes it.
+// Open opens the file, with mode 0600, or makes it. It reads all of it, and returns ErrDamaged where that cannot be done: what is
+// found later would be found in the middle of a transaction.
 func Open(file string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return nil, fmt.Errorf("making the store's directory: %w", err)
 	}
-	// NoSync: a crash of the machine may lose the store of a throw-away cloud; one of the process does not.
-	db, err := bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTime, NoSync: true, NoGrowSync: true})
+	db, err := open(file)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
 		return nil, fmt.Errorf("opening %s: another local cloud has it open", file)
@@ -38,6 +42,47 @@ func Open(file string) (*Store, error) {
 		return nil, fmt.Errorf("opening %s: %w", file, err)
 	}
 	return &Store{db}, nil
+}
+
+// open has what bbolt panics for, and what it reads beyond the end of its mapped file, be errors.
+func open(file string) (db *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
+		}
+	}()
+	// NoSync: a crash of the machine may lose the store of a throw-away cloud; one of the process does not.
+	db, err = bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTime, NoSync: true, NoGrowSync: true})
+	switch {
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	if err := db.View(readAll); err != nil {
+		_ = db.Close()
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return db, nil
+}
+
+func readAll(tx *bbolt.Tx) error {
+	info, err := os.Stat(tx.DB().Path())
+	if err != nil {
+		return err
+	}
+	if info.Size() < tx.Size() {
+		return fmt.Errorf("it has %d bytes of %d", info.Size(), tx.Size())
+	}
+	return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
+		return bucket.ForEach(func(key, value []byte) error {
+			if !json.Valid(value) {
+				return fmt.Errorf("%q in %q is no JSON", key, name)
+			}
+			return nil
+		})
+	})
 }
 
 // Close ends the store after the transactions under way.

@@ -42,7 +42,7 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 			VaultName:         pulumi.String(f.vaultName),
 			SecretName:        pulumi.String(name),
 			Properties:        keyvault.SecretPropertiesArgs{Value: f.secretValue(name)},
-		})
+		}, pulumi.RetainOnDelete(true))
 		if err != nil {
 			return err
 		}
@@ -54,7 +54,7 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 	provider, err := kubernetes.NewProvider(ctx, "cluster-kubernetes", &kubernetes.ProviderArgs{
 		Kubeconfig:            f.kubeconfig,
 		ClusterIdentifier:     pulumi.String(f.issuerURL),
-		EnableServerSideApply: pulumi.Bool(true),
+		EnableServerSideApply: pulumi.Bool(false),
 	})
 	if err != nil {
 		return err
@@ -115,7 +115,6 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 		Kind:       pulumi.String("SecretProviderClass"),
 		Metadata: metav1.ObjectMetaArgs{
 			Name: pulumi.String(name), Namespace: pulumi.String(f.namespace),
-			Annotations: pulumi.StringMap{"pulumi.com/patchForce": pulumi.String("true")},
 		},
 		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
 			"provider": pulumi.String("azure"),

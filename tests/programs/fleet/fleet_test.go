@@ -44,13 +44,14 @@ func registered(t *testing.T, preview, bare bool) (resources map[string]mockengi
 }
 
 // request is a registration without what tells of the component that it is part of, and without aliases: components add
-// to those of the SDK what their earlier versions called a resource, which is part of what they cost.
+// to those of the SDK what their earlier versions called a resource, which is part of what they cost. So are the hooks
+// that look at what fails.
 func request(t *testing.T, one mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	t.Helper()
 	in := proto.CloneOf(one.RPC)
 	in.Parent = ""
 	in.Object, in.Aliases = nil, nil // compared by themselves
-	in.SourcePosition, in.StackTrace = nil, nil
+	in.SourcePosition, in.StackTrace, in.Hooks = nil, nil, nil
 	in.Provider = outside(in.GetProvider())
 	in.DeletedWith = outside(in.GetDeletedWith())
 	in.Dependencies = allOutside(in.GetDependencies())

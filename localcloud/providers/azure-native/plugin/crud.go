@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -204,7 +205,7 @@ func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	} else if inputs, err = oldInputs(req.GetInputs(), before); err == nil {
 		was := resource.NewPropertyMapFromMap(rt.settable(before.Mappable()))
 		is := resource.NewPropertyMapFromMap(rt.settable(outputs))
-		inputs = drift(inputs, was, is)
+		inputs = drift(inputs, rt.withoutKept(inputs, was), rt.withoutKept(inputs, is))
 	}
 	if err != nil {
 		return nil, err
@@ -218,6 +219,24 @@ func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 		return nil, fmt.Errorf("writing the inputs: %w", err)
 	}
 	return &pulumirpc.ReadResponse{Id: req.GetId(), Properties: state, Inputs: sent}, nil
+}
+
+// withoutKept takes out what inputs leave to resources of their own, whose drift is none of this one's.
+func (rt *resourceType) withoutKept(inputs, settable resource.PropertyMap) resource.PropertyMap {
+	values := settable.Copy()
+	for _, path := range rt.keep {
+		if rt.flat {
+			path = strings.TrimPrefix(path, "properties.")
+		}
+		parsed, err := resource.ParsePropertyPath(path)
+		if err != nil {
+			continue // the catalog's are valid
+		}
+		if _, given := parsed.Get(resource.NewObjectProperty(inputs)); !given {
+			parsed.Delete(resource.NewObjectProperty(values))
+		}
+	}
+	return values
 }
 
 // importInputs makes inputs of nothing but what ARM answers.

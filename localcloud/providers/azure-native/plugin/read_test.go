@@ -292,3 +292,34 @@ func TestInvoke(t *testing.T) {
 		}
 	})
 }
+
+// TestReadLeavesPartsToTheirOwnResources: what a resource keeps of others, such as a network's subnets, is no drift of
+// its own unless its inputs have it.
+func TestReadLeavesPartsToTheirOwnResources(t *testing.T) {
+	for name, given := range map[string]bool{"resources of their own": false, "inline": true} {
+		t.Run(name, func(t *testing.T) {
+			engine, a := start(t, nil)
+			inputs := resource.PropertyMap{"resourceGroupName": str("rg"), "virtualNetworkName": str("net"), "location": str("eastus")}
+			if given {
+				inputs["subnets"] = resource.NewPropertyValue([]any{map[string]any{"name": "nodes", "addressPrefix": "10.0.0.0/24"}})
+			}
+			created, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("network:VirtualNetwork", "net"), Properties: inputs})
+			if err != nil {
+				t.Fatal(err)
+			}
+			there := a.resources[strings.ToLower(string(created.ID))]
+			there["properties"].(map[string]any)["subnets"] = []any{map[string]any{
+				"name": "nodes", "properties": map[string]any{"addressPrefix": "10.0.0.0/24", "routeTable": map[string]any{"id": "/table"}},
+			}}
+			resp, err := engine.Read(t.Context(), plugin.ReadRequest{
+				URN: urn("network:VirtualNetwork", "net"), ID: created.ID, Inputs: inputs, State: created.Properties,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if drifted := !resp.Inputs.DeepEquals(inputs); drifted != given {
+				t.Errorf("the inputs are %v", values(t, resp.Inputs))
+			}
+		})
+	}
+}

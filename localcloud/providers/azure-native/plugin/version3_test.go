@@ -245,7 +245,9 @@ func TestVersion3TakesOver(t *testing.T) {
 			t.Errorf("%s: a refresh gives %v", one.kind, read.Outputs)
 		}
 		changed := inputs.Copy()
-		changed["tags"] = obj(object{"moved": "yes"})
+		if one.kind != "Key" { // which Azure never changes, and takes as it is
+			changed["tags"] = obj(object{"moved": "yes"})
+		}
 		updated, err := v.v3.Update(t.Context(), plugin.UpdateRequest{
 			URN: urn3, ID: made.ID, OldInputs: inputs, OldOutputs: read.Outputs, NewInputs: changed,
 		})

@@ -1,0 +1,128 @@
+package components
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"sync/atomic"
+
+	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// notThere is how Azure Resource Manager says that it does not have what was asked for: the object, its vault, or the
+// group. The providers put its answer into words of their own. A name that is in the words may hold a number as well.
+var notThere = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*404\b|code[ =:]*"?[a-z]*NotFound`)
+
+// vaultObject is a secret or a key that the vault may have already.
+type vaultObject struct {
+	// vaultName is the vault's name once Azure was asked for the object.
+	vaultName pulumi.StringOutput
+	// id of the object as Azure spells it; empty for one that is not there.
+	id pulumi.IDOutput
+	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of it. One
+	// that is not there, such as in a vault that is replaced, is made as the program says. A plain IgnoreChanges would make
+	// it there as the state says.
+	kept pulumi.ResourceOption
+}
+
+// ask has Azure asked for an object once the vault and the other values are known. look gets the vault's group and name
+// and the values, and returns the object's id, and an error that [notThere] matches where it is not there.
+func (c *KeyVaultStack) ask(
+	vault *vaultRef, look func(group, name string, values []any) (id string, err error), values ...any,
+) vaultObject {
+	var there atomic.Bool
+	asked := pulumi.All(append([]any{vault.id, vault.name}, values...)...).ApplyT(func(all []any) ([]string, error) {
+		id, vaultName := all[0].(string), all[1].(string)
+		parts := vaultID.FindStringSubmatch(id)
+		if parts == nil {
+			return nil, fmt.Errorf("the vault %s has the id %q, which is none of a vault", vaultName, id)
+		}
+		found, err := look(parts[2], parts[3], all[2:])
+		var invalid *ValidationError
+		if err != nil && !errors.As(err, &invalid) && notThere.MatchString(err.Error()) {
+			err = nil
+		}
+		there.Store(found != "")
+		return []string{vaultName, found}, err
+	}).(pulumi.StringArrayOutput)
+	keep := func(_ context.Context, args *pulumi.ResourceTransformArgs) *pulumi.ResourceTransformResult {
+		if !there.Load() { // the inputs are known by now, and Azure was asked before
+			return nil
+		}
+		// The SDK loses DeletedWith here, which does nothing for what is retained.
+		opts := args.Opts
+		opts.IgnoreChanges = append(opts.IgnoreChanges, "properties", "tags")
+		return &pulumi.ResourceTransformResult{Props: args.Props, Opts: opts}
+	}
+	return vaultObject{
+		vaultName: asked.Index(pulumi.Int(0)),
+		id:        asked.Index(pulumi.Int(1)).ApplyT(func(id string) pulumi.ID { return pulumi.ID(id) }).(pulumi.IDOutput),
+		kept:      pulumi.Transforms([]pulumi.ResourceTransform{keep}),
+	}
+}
+
+// expect says how what others make is put into the vault, and looks in an existing vault whether it is there.
+func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vault *vaultRef) error {
+	lookedUp := args.ExistingVaultID != nil && missing(args.TenantID)
+	name := "VAULT"
+	if parts := vaultID.FindStringSubmatch(plainText(args.ExistingVaultID)); parts != nil {
+		name = parts[3]
+	}
+	var others []string
+	for _, o := range args.ExpectedObjects {
+		if o.Type == ObjectCertificate || !lookedUp {
+			others = append(others, o.toPut(name))
+		}
+	}
+	if len(others) > 0 && ctx.DryRun() {
+		message := "others put into the vault what this stack mounts and does not make, before pods start:\n  " +
+			strings.Join(others, "\n  ")
+		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
+			return fmt.Errorf("saying what others put into the vault: %w", err)
+		}
+	}
+	if !lookedUp || len(others) == len(args.ExpectedObjects) {
+		return nil
+	}
+	vault.name = pulumi.All(vault.id, vault.name).ApplyT(func(all []any) (string, error) {
+		var v violations
+		parts := vaultID.FindStringSubmatch(all[0].(string)) // it was checked
+		for i, o := range args.ExpectedObjects {
+			err := c.lookUp(ctx, parts[2], parts[3], o)
+			if err != nil && notThere.MatchString(err.Error()) {
+				v.state(fmt.Sprintf("expectedObjects[%d]", i), fmt.Sprintf("%s %s, which the vault does not have", o.Type, o.Name),
+					"one that is there: "+o.toPut(parts[3]))
+			} else if err != nil {
+				return "", fmt.Errorf("looking for the %s %s: %w", o.Type, o.Name, err)
+			}
+		}
+		return all[1].(string), v.err()
+	}).(pulumi.StringOutput)
+	return nil
+}
+
+// lookUp fails where a secret or key is not there. Azure Resource Manager knows no certificates.
+func (c *KeyVaultStack) lookUp(ctx *pulumi.Context, group, vaultName string, o ObjectArgs) (err error) {
+	switch o.Type {
+	case ObjectSecret:
+		asked := &keyvault.LookupSecretArgs{ResourceGroupName: group, VaultName: vaultName, SecretName: o.Name}
+		_, err = c.api.lookUpSecret(ctx, asked, pulumi.Parent(c))
+	case ObjectKey:
+		asked := &keyvault.LookupKeyArgs{ResourceGroupName: group, VaultName: vaultName, KeyName: o.Name}
+		_, err = c.api.lookUpKey(ctx, asked, pulumi.Parent(c))
+	}
+	return err
+}
+
+// toPut is the command that puts an object into a vault.
+func (o ObjectArgs) toPut(vaultName string) string {
+	command := map[ObjectType]string{
+		ObjectSecret:      "az keyvault secret set --vault-name %s --name %[2]s --file %[2]s.txt",
+		ObjectKey:         "az keyvault key import --vault-name %s --name %[2]s --pem-file %[2]s.pem",
+		ObjectCertificate: "az keyvault certificate import --vault-name %s --name %[2]s --file %[2]s.pfx",
+	}[o.Type]
+	return fmt.Sprintf(command, vaultName, o.Name)
+}

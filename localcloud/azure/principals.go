@@ -1,0 +1,36 @@
+package azure
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"net/http"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// control answers at the local cloud's own host: for the plan of faults, and POST
+// https://localcloud.internal/principals, which makes a service principal with a secret and no rights, as `az ad sp
+// create-for-rbac` does. Microsoft Graph, which that asks, is not here.
+func (c *Cloud) control(failing *faults.Faults) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", failing.Control(c.honourAll))
+	mux.HandleFunc("POST /principals", func(w http.ResponseWriter, _ *http.Request) {
+		app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "principal"}
+		secret := rand.Text()
+		app.SetSecret(secret)
+		if err := c.store.Update(func(tx *store.Tx) error { return entra.PutApplication(tx, app) }); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusCreated)
+		_ = json.NewEncoder(w).Encode(map[string]string{ // the client has gone: nobody to tell
+			"clientId": app.ClientID, "objectId": app.ObjectID, "clientSecret": secret,
+		})
+	})
+	return mux
+}

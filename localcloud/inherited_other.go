@@ -1,0 +1,6 @@
+//go:build !linux
+
+package main
+
+func unblockSignals() error { return nil }
+func closeOnExec()          {}

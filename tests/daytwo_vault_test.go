@@ -1,0 +1,299 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+)
+
+// vaults is the program programs/vaults in a stack of its own, whose deployer has no rights on the vault's data until granted.
+type vaults struct {
+	*program
+}
+
+func newVaults(t *testing.T, c *cloud, more map[string]string) *vaults {
+	t.Helper()
+	configuration := map[string]string{
+		"resourceGroupName": "keyvault-demo", "tenantId": c.running(t).Credentials.TenantID, "prefix": "daytwo", "secrets": "[]", "keys": "[]",
+	}
+	for key, value := range more {
+		configuration[key] = value
+	}
+	return &vaults{newProgram(t, c, "tests/programs/vaults", configuration)}
+}
+
+// is gives the lists another content.
+func (v *vaults) is(t *testing.T, secrets, keys string) {
+	t.Helper()
+	v.configure(t, map[string]string{"secrets": secrets, "keys": keys})
+}
+
+// ops are what a preview would do, without what stays the same, by the resource's name.
+func (v *vaults) ops(t *testing.T, args ...string) map[string]string {
+	t.Helper()
+	var preview struct {
+		Steps []struct{ Op, URN string }
+	}
+	if err := json.Unmarshal([]byte(v.pulumi(t, append([]string{"preview", "--json"}, args...)...)), &preview); err != nil {
+		t.Fatal(err)
+	}
+	ops := map[string]string{}
+	for _, step := range preview.Steps {
+		if step.Op != "same" && step.Op != "refresh" {
+			ops[nameOf(step.URN)] = step.Op
+		}
+	}
+	return ops
+}
+
+// refused is a preview that fails, naming what is wrong; nothing else fails it.
+func (v *vaults) refused(t *testing.T, words ...string) {
+	t.Helper()
+	said, err := v.tryPulumi(t, "preview", "--diff")
+	if err == nil {
+		t.Fatalf("the preview passes:\n%s", said)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("the refusal does not say %q: %v", word, err)
+		}
+	}
+}
+
+func (v *vaults) vault(t *testing.T) (id string, secrets *azsecrets.Client, keys *azkeys.Client) {
+	t.Helper()
+	var outputs struct{ VaultID, VaultURI string }
+	v.outputs(t, &outputs)
+	secrets, keys = vaultClients(t, v.cloud, outputs.VaultURI)
+	return outputs.VaultID, secrets, keys
+}
+
+func nameOf(urn string) string { return urn[strings.LastIndex(urn, "::")+2:] }
+
+// TestKeys_AreNeverReplacedUnderATakenName changes what the program says of a key, and has others change the key.
+func TestKeys_AreNeverReplacedUnderATakenName(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	const first = `{"name": "signing", "type": "EC", "tags": {"team": "a"}, "expires": "2031-01-31", "operations": ["sign", "verify"]}`
+	const second = `{"name": "counted", "expires": "P90D"}`
+	v := newVaults(t, c, map[string]string{"keys": "[" + first + "," + second + "]"})
+	v.up(t)
+	id, _, keys := v.vault(t)
+	grant(t, c, id, cryptoOfficer)
+	before := c.arm(t, http.MethodGet, id+"/keys/signing", "2024-11-01", "")
+
+	for _, change := range []struct{ what, old, new string }{
+		{"tags.team", `"team": "a"`, `"team": "b"`},
+		{"tags.cost", `"team": "a"`, `"team": "a", "cost": "1"`},
+		{"expires", "2031-01-31", "2032-01-31"},
+		{"operations", `"sign", "verify"`, `"sign"`},
+		{"enabled", `"type": "EC"`, `"type": "EC", "enabled": false`},
+		{"type", `"type": "EC"`, `"type": "RSA"`},
+		{"curve", `"type": "EC"`, `"type": "EC", "curve": "P-384"`},
+		{"rotation.after", `"type": "EC"`, `"type": "EC", "rotation": {"after": "P90D"}`},
+	} {
+		v.is(t, "[]", "["+strings.Replace(first, change.old, change.new, 1)+","+second+"]")
+		v.refused(t, "keys[0]."+change.what, "another name")
+	}
+	v.is(t, "[]", "["+first+","+strings.Replace(second, "P90D", "P91D", 1)+"]")
+	v.refused(t, "keys[1].expires", "another name")
+
+	// Others change what the program does not say.
+	v.is(t, "[]", "["+first+","+second+"]")
+	for _, name := range []string{"signing", "counted"} {
+		tags := map[string]*string{"policy": to.Ptr("theirs")}
+		if name == "signing" {
+			tags["team"] = to.Ptr("a")
+		}
+		if _, err := keys.UpdateKey(t.Context(), name, "", azkeys.UpdateKeyParameters{
+			KeyAttributes: &azkeys.KeyAttributes{Enabled: to.Ptr(false)}, Tags: tags,
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, args := range [][]string{nil, {"--refresh"}} {
+		if ops := v.ops(t, args...); len(ops) > 0 {
+			t.Errorf("with %v it would do %v", args, ops)
+		}
+		v.pulumi(t, append([]string{"up", "--yes", "--skip-preview", "--expect-no-changes"}, args...)...)
+	}
+	if ops := v.ops(t); len(ops) > 0 {
+		t.Errorf("after a refresh it would do %v", ops)
+	}
+	after := c.arm(t, http.MethodGet, id+"/keys/signing", "2024-11-01", "")
+	version := func(key map[string]any) any { return key["properties"].(map[string]any)["keyUriWithVersion"] }
+	if version(after) != version(before) || after["tags"].(map[string]any)["policy"] != "theirs" {
+		t.Errorf("the key is %v, and was %v", after, before)
+	}
+	// A new name makes another key, and another vault has keys of its own.
+	renamed := strings.Replace(strings.Replace(first, `"signing"`, `"signing-2"`, 1), `"team": "a"`, `"team": "b"`, 1)
+	v.is(t, "[]", "["+renamed+","+second+"]")
+	v.up(t)
+	v.configure(t, map[string]string{"prefix": "another", "keys": "[" + strings.Replace(renamed, "EC", "RSA", 1) + "]"})
+	v.up(t)
+	id, _, _ = v.vault(t)
+	made := c.arm(t, http.MethodGet, id+"/keys/signing-2", "2024-11-01", "")
+	if kty := made["properties"].(map[string]any)["kty"]; kty != "RSA" {
+		t.Errorf("the other vault's key is of type %v", kty)
+	}
+	v.pulumi(t, "preview", "--expect-no-changes")
+	v.pulumi(t, "destroy", "--yes", "--skip-preview")
+}
+
+// TestSecrets_GoOutOfTheListAndComeBack takes a secret and a key out of the lists of a new and of an existing vault and puts them in
+// again, as somebody without rights on the vault's data.
+func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	const both, one = `[{"name": "stays", "value": "s1"}, {"name": "token", "value": %q%s}]`, `[{"name": "stays", "value": "s1"}]`
+	const keys, key = `[{"name": "stays"}, {"name": "signing", "type": "EC"%s}]`, `[{"name": "stays"}]`
+	for _, existing := range []string{"", c.outputs(t).VaultID} {
+		t.Run(fmt.Sprintf("existing vault %t", existing != ""), func(t *testing.T) {
+			version := "2024-11-01"
+			if existing != "" {
+				version = "2026-02-01"
+			}
+			v := newVaults(t, c, map[string]string{"existingVaultId": existing, "apiVersion": version})
+			v.is(t, fmt.Sprintf(both, "t1", ""), fmt.Sprintf(keys, ""))
+			v.up(t)
+			id, secrets, _ := v.vault(t)
+			v.is(t, one, key)
+			v.up(t) // which says of both that they are retained
+			for _, gone := range []string{"/secrets/token", "/keys/signing"} {
+				c.arm(t, http.MethodGet, id+gone, "2024-11-01", "")
+			}
+			v.pulumi(t, "preview", "--expect-no-changes")
+
+			v.is(t, fmt.Sprintf(both, "t2", ""), key)
+			_, err := v.tryPulumi(t, "up", "--yes", "--skip-preview")
+			if err == nil || !strings.Contains(err.Error(), "already exist") {
+				t.Errorf("what is there is taken up without being asked to: %v", err)
+			}
+			v.is(t, fmt.Sprintf(both, "t2", `, "adopt": true`), fmt.Sprintf(keys, `, "adopt": true`))
+			if ops := v.ops(t); ops["vault-secret-token"] != "import" || ops["vault-key-signing"] != "import" {
+				t.Errorf("it would do %v", ops)
+			}
+			v.up(t)
+			v.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+			grant(t, c, id, secretsUser)
+			if got := getSecret(t, secrets, "token"); got != "t1" {
+				t.Errorf("the adopted secret is %q", got)
+			}
+			v.is(t, fmt.Sprintf(both, "t2", ""), fmt.Sprintf(keys, ""))
+			if ops := v.ops(t); len(ops) != 1 || ops["vault-secret-token"] != "update" {
+				t.Errorf("it would do %v", ops)
+			}
+			v.up(t)
+			if got := getSecret(t, secrets, "token"); got != "t2" {
+				t.Errorf("the secret is %q", got)
+			}
+			v.pulumi(t, "preview", "--expect-no-changes")
+			v.pulumi(t, "destroy", "--yes", "--skip-preview")
+			v.pulumi(t, "stack", "rm", "--yes")
+			if left := c.resources(t); existing != "" && !slices.ContainsFunc(left, func(id string) bool { return strings.HasSuffix(id, "/secrets/token") }) {
+				t.Error("a destroy deletes what is in a vault of somebody else's")
+			}
+		})
+	}
+}
+
+// TestSecret_MadeOnceIsOthersToWrite has somebody rotate a secret that the program made once, and then changes all that the program
+// says of it.
+func TestSecret_MadeOnceIsOthersToWrite(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	polling := []string{"--config", "rotationPollInterval=2s"}
+	secret := func(more string) []string {
+		return append(polling, "--config", "secrets=[{name: my-secret, once: true, "+more+"}]")
+	}
+	c.up(t, secret("generate: {}")...)
+	outputs := c.outputs(t)
+	grant(t, c, outputs.VaultID, secretsOfficer)
+	secrets, _ := vaultClients(t, c, outputs.VaultURI)
+	const theirs = "theirs-and-not-Pulumi's"
+	if _, err := secrets.SetSecret(t.Context(), "my-secret", azsecrets.SetSecretParameters{
+		Value: to.Ptr(theirs), ContentType: to.Ptr("theirs"), Tags: map[string]*string{"rotated": to.Ptr("yes")},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	version := latest(t, secrets, "my-secret")
+	for _, change := range []string{
+		"generate: {}, tags: {team: a}",
+		"generate: {length: 40}, contentType: text/plain, expires: P90D, enabled: true",
+		"value: given",
+	} {
+		c.up(t, secret(change)...)
+		c.pulumi(t, "up", "--yes", "--skip-preview", "--refresh")
+		c.pulumi(t, "preview", "--expect-no-changes")
+		if now := latest(t, secrets, "my-secret"); now != version || getSecret(t, secrets, "my-secret") != theirs {
+			t.Fatalf("with %s, the secret has another version", change)
+		}
+		eventually(t, "the pod has the others' value", func() bool { return readInPod(t, c, outputs) == theirs })
+	}
+}
+
+// TestVault_OfAnotherSubscription mounts from a vault of a hub, which is in another subscription of the deployer's and takes roles, or
+// has access policies.
+func TestVault_OfAnotherSubscription(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	outputs := c.outputs(t)
+	const hub = "/subscriptions/1c0d5b6a-0000-4000-8000-00000000d4e5/resourceGroups/hub"
+	const vault = hub + "/providers/Microsoft.KeyVault/vaults/kv-hub-daytwo"
+	c.arm(t, http.MethodPut, hub, "2022-09-01", `{"location": "eastus"}`)
+	c.arm(t, http.MethodPut, vault, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q,
+		"sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}`, c.running(t).Credentials.TenantID))
+	c.arm(t, http.MethodPut, vault+"/secrets/second", "2024-11-01", `{"properties": {"value": "the hub's"}}`)
+	c.arm(t, http.MethodPut, vault+"/keys/second", "2024-11-01", `{"properties": {"kty": "EC"}}`)
+	const mounted = `"mount":[{"type":"secret","name":"second"},{"type":"key","name":"second","alias":"key"}],"testPod":{"name":"second"}`
+	p := newProgram(t, c, ".", map[string]string{
+		"resourceGroupName": "second", "existingVaultId": vault, "existingClusterId": outputs.ClusterID, "secrets": `[{"name":"more","generate":{}}]`,
+		"workloads": secondWorkload(mounted),
+	})
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "secrets: given 1") {
+		t.Errorf("secrets in a vault of another subscription: %v", err)
+	}
+	p.configure(t, map[string]string{"secrets": "[]"})
+	if said := p.pulumi(t, "preview"); !strings.Contains(said, "az keyvault secret set --vault-name kv-hub-daytwo --name second") {
+		t.Errorf("the preview does not say what others put into the vault:\n%s", said)
+	}
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
+	if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
+		t.Errorf("the pod is %s", phase)
+	}
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	c.arm(t, http.MethodGet, vault+"/secrets/second", "2024-11-01", "")
+
+	// In the vault of the first stack, which can be looked up, what is not there is an error that names it all.
+	p.configure(t, map[string]string{"existingVaultId": outputs.VaultID})
+	_, err := p.tryPulumi(t, "preview")
+	if err == nil || !strings.Contains(err.Error(), "secret second, which") || !strings.Contains(err.Error(), "key second, which") {
+		t.Errorf("what is missing is not named: %v", err)
+	}
+	// A vault with access policies is for those who need no role.
+	policies := strings.Replace(outputs.VaultID, outputs.VaultName, "kv-policies-daytwo", 1)
+	c.arm(t, http.MethodPut, policies, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q,
+		"sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": false, "accessPolicies": []}}`, c.running(t).Credentials.TenantID))
+	const own = `[{"name":"second","generate":{}}]`
+	p.configure(t, map[string]string{"existingVaultId": policies, "secrets": own, "keys": `[{"name":"second"}]`})
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "access policies") {
+		t.Errorf("a vault with access policies: %v", err)
+	}
+	p.configure(t, map[string]string{"workloads": secondWorkload(strings.TrimSuffix(mounted, `,"testPod":{"name":"second"}`) + `,"access":"none"`)})
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
+}

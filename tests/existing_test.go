@@ -1,0 +1,232 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// somebodys are objects that somebody else has in the cluster: in each place where the program's own could meet them.
+const somebodys = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: somebody, labels: {owner: somebody}}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: data, namespace: somebody}
+data: {all: of it}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: taken, namespace: somebody, annotations: {owner: somebody}}
+---
+apiVersion: secrets-store.csi.x-k8s.io/v1
+kind: SecretProviderClass
+metadata: {name: taken, namespace: somebody}
+spec: {provider: vault, parameters: {roleName: somebody}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: taken, namespace: somebody}
+spec: {serviceAccountName: taken, containers: [{name: theirs, image: "busybox:1.35.0", command: [sleep, infinity]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: taken, namespace: somebody}
+spec:
+  replicas: 0
+  selector: {matchLabels: {app: taken}}
+  template:
+    metadata: {labels: {app: taken}}
+    spec: {containers: [{name: theirs, image: "busybox:1.35.0"}]}
+`
+
+// TestSomebodysObjects_AreNeitherTakenOverNorDeleted has workloads meet objects that are there already, first when they
+// are created and then when they move or get another name, and destroys what there is.
+func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	first := c.outputs(t)
+	c.apply(t, somebodys)
+	theirs := c.ofSomebody(t)
+	p := newProgram(t, c, ".", map[string]string{
+		"resourceGroupName": "second", "existingVaultId": first.VaultID, "existingClusterId": first.ClusterID,
+		"secrets": "[]", "keys": "[]",
+	})
+	workload := func(change string) map[string]string {
+		values := map[string]any{
+			"name": "second", "namespace": "somebody", "existingNamespace": true, "serviceAccounts": []any{map[string]any{"name": "second"}},
+			"className": "second", "mount": []any{map[string]any{"type": "secret", "name": "my-secret"}},
+		}
+		if err := json.Unmarshal([]byte(change), &values); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal([]any{values})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]string{"workloads": string(text)}
+	}
+	for _, meeting := range []struct{ what, kind, change, named string }{
+		{"a namespace", "Namespace", `{"existingNamespace":false}`, "somebody"},
+		{"a service account", "ServiceAccount", `{"serviceAccounts":[{"name":"taken"}]}`, "taken"},
+		{"a class", "SecretProviderClass", `{"className":"taken"}`, "taken"},
+		{"a pod", "Pod", `{"testPod":{"name":"taken"}}`, "taken"},
+		{"a Deployment", "Deployment", `{"probe":{"name":"taken"}}`, "taken"},
+	} {
+		t.Run(meeting.what+" that is there is not created", func(t *testing.T) {
+			p.configure(t, workload(meeting.change))
+			_, err := p.tryPulumi(t, "up", "--yes", "--skip-preview")
+			if err == nil {
+				t.Error("up succeeded")
+			} else if !strings.Contains(err.Error(), fmt.Sprintf("%q already exists", meeting.named)) ||
+				!strings.Contains(err.Error(), "import") {
+				t.Errorf("the error names neither the object nor a way out: %v", err)
+			}
+			theirs.want(t, c)
+			p.pulumi(t, "destroy", "--yes", "--skip-preview")
+			theirs.want(t, c)
+		})
+	}
+	t.Run("a provider of the program's own takes over nothing at preview", func(t *testing.T) {
+		p := newProgram(t, c, "tests/programs/theirprovider", map[string]string{
+			"kubeconfig!": c.kubeconfig(t), "namespace": "somebody", "className": "taken", "secret": "first",
+		})
+		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil || !strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
+			t.Errorf("up ends with %v", err)
+		}
+		theirs.want(t, c)
+		p.configure(t, map[string]string{"className": "free"})
+		p.pulumi(t, "up", "--yes")
+		p.configure(t, map[string]string{"secret": "second"})
+		p.pulumi(t, "up", "--yes")
+		p.pulumi(t, "up", "--yes", "--expect-no-changes", "--refresh")
+		p.pulumi(t, "destroy", "--yes")
+		p.pulumi(t, "stack", "rm", "--yes")
+		theirs.want(t, c)
+	})
+	t.Run("what is somebody's in Azure stays", func(t *testing.T) {
+		group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
+		identity := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/theirs"
+		made := c.arm(t, http.MethodPut, identity, "2023-01-31", `{"location": "eastus"}`)
+		role := first.VaultID + "/secrets/my-secret/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString()
+		c.arm(t, http.MethodPut, role, "2022-04-01", fmt.Sprintf(`{"properties": {"principalType": "ServicePrincipal",
+			"principalId": %q, "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"}}`,
+			made["properties"].(map[string]any)["principalId"]))
+		credential := identity + "/federatedIdentityCredentials/somebody_second"
+		c.arm(t, http.MethodPut, credential, "2023-01-31", `{"properties": {"issuer": "https://theirs.example", "subject": "theirs",
+			"audiences": ["api://AzureADTokenExchange"]}}`)
+		secret := first.VaultID + "/secrets/theirs"
+		c.arm(t, http.MethodPut, secret, "2024-11-01", `{"properties": {"value": "theirs", "contentType": "theirs"}}`)
+		theirs := map[string]string{identity: "2023-01-31", role: "2022-04-01", credential: "2023-01-31", secret: "2024-11-01"}
+		is := func() string {
+			all, _ := json.Marshal(slices.Collect(func(yield func(any) bool) {
+				for _, id := range slices.Sorted(maps.Keys(theirs)) {
+					yield(c.arm(t, http.MethodGet, id, theirs[id], ""))
+				}
+			}))
+			return string(all)
+		}
+		before := is()
+		for what, with := range map[string][2]string{
+			"a role and a credential": {`{"existingIdentityId":"` + identity + `"}`, "[]"},
+			"a secret":                {`{}`, `[{"name":"theirs","generate":{}}]`},
+		} {
+			configuration := workload(with[0])
+			configuration["secrets"] = with[1]
+			p.configure(t, configuration)
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil {
+				t.Errorf("up took over %s", what)
+			}
+			p.pulumi(t, "destroy", "--yes", "--skip-preview")
+			if now := is(); now != before {
+				t.Errorf("after it met %s, somebody's are\n%s\nand were\n%s", what, now, before)
+			}
+		}
+		p.configure(t, map[string]string{"secrets": "[]"})
+	})
+	t.Run("what moves into a namespace that is there stays where it is", func(t *testing.T) {
+		p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
+		p.up(t)
+		ours := c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}")
+		for what, change := range map[string]string{
+			"into somebody's namespace":                          `{"existingNamespace":false,"testPod":{"name":"second"}}`,
+			"to another name, without saying what it was before": `{"name":"other","namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`,
+		} {
+			p.configure(t, workload(change))
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil {
+				t.Errorf("it moved %s", what)
+			}
+			theirs.want(t, c)
+			if c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}") != ours {
+				t.Errorf("what was there is another after it moved %s", what)
+			}
+		}
+	})
+	t.Run("a namespace that is somebody's takes a workload, and loses nothing with it", func(t *testing.T) {
+		p.configure(t, workload(`{"testPod":{"name":"second"}}`))
+		p.up(t)
+		theirs.want(t, c)
+		p.pulumi(t, "preview", "--expect-no-changes")
+	})
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	theirs.want(t, c)
+	if left := c.kubectl(t, "get", "ns", "--output=name"); strings.Contains(left, "namespace/second") {
+		t.Error("the namespace that the stack created is still there")
+	}
+	c.pulumi(t, "preview", "--expect-no-changes")
+}
+
+// objectsOf are objects by kind and name, without what the cluster's own controllers write.
+type objectsOf map[string]string
+
+// ofSomebody returns the objects in the namespace somebody, and itself.
+func (c *cloud) ofSomebody(t *testing.T) objectsOf {
+	t.Helper()
+	var list struct{ Items []map[string]any }
+	found := objectsOf{}
+	c.get(t, &list, "namespaces,configmaps,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments.apps",
+		"--show-managed-fields")
+	for _, o := range list.Items {
+		metadata := o["metadata"].(map[string]any)
+		if metadata["namespace"] != "somebody" && metadata["name"] != "somebody" {
+			continue
+		}
+		managers := []string{}
+		fields, _ := metadata["managedFields"].([]any)
+		for _, field := range fields {
+			if manager, _ := field.(map[string]any)["manager"].(string); strings.Contains(manager, "pulumi") {
+				managers = append(managers, manager)
+			}
+		}
+		kept, _ := json.Marshal([]any{
+			metadata["uid"], metadata["labels"], metadata["annotations"], metadata["deletionTimestamp"], o["spec"], o["data"], managers,
+		})
+		found[fmt.Sprint(o["kind"], " ", metadata["name"])] = string(kept)
+	}
+	return found
+}
+
+// want checks that somebody's objects are as they were.
+func (before objectsOf) want(t *testing.T, c *cloud) {
+	t.Helper()
+	now := c.ofSomebody(t)
+	var names []string
+	for name := range before {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if now[name] != before[name] {
+			t.Errorf("somebody's %s was\n%s\nand is\n%s", name, before[name], now[name])
+		}
+	}
+}

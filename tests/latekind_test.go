@@ -1,0 +1,41 @@
+package tests
+
+import (
+	"bytes"
+	"encoding/json"
+	"testing"
+)
+
+// TestSecretMount_WaitsForItsKindInTheCluster has the cluster's add-on bring the kind SecretProviderClass after the
+// class is first tried, and later than the Kubernetes provider waits for a kind by itself.
+func TestSecretMount_WaitsForItsKindInTheCluster(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in", "--config", "workloads=[]")
+	const kind = "secretproviderclasses.secrets-store.csi.x-k8s.io"
+	var definition map[string]any
+	if err := json.Unmarshal([]byte(c.kubectl(t, "get", "crd", kind, "--output=json")), &definition); err != nil {
+		t.Fatal(err)
+	}
+	c.kubectl(t, "delete", "crd", kind)
+	definition["metadata"] = map[string]any{"name": kind}
+	delete(definition, "status")
+	late, err := json.Marshal(definition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waited := false
+	printed, lastLine, err := c.watchUp(t, func(printed []byte, _ func()) {
+		if !waited && bytes.Contains(printed, []byte("of a kind that the cluster does not have yet")) {
+			waited = true
+			c.apply(t, string(late))
+		}
+	})
+	if err != nil || !waited {
+		t.Fatalf("up waited: %t, and ends with %v\n%s", waited, err, printed)
+	}
+	if lastLine == "" {
+		t.Error("the pod reads nothing")
+	}
+	c.isWhole(t)
+}

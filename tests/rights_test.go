@@ -1,0 +1,229 @@
+package tests
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+)
+
+// azureAlone are actions of the role files that Azure asks for and the local cloud does not, each with who says so.
+var azureAlone []string
+
+// TestRoles_AreEnoughAndNoMore brings stacks up and down as principals that have exactly the roles of docs/roles, and
+// compares what Azure Resource Manager asked of them with the files, both ways.
+func TestRoles_AreEnoughAndNoMore(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	record := t.TempDir()
+	if printed, _, err := c.tryUp(t, "--node=stand-in", "--record", record, "--config", "location=no where"); err == nil {
+		t.Fatalf("a stack in no location came up: %s", printed) // it was to start the cloud
+	}
+	deployer := c.newPrincipal(t, "deploy.json", "assign.json")
+	previewer := c.newPrincipal(t, "preview.json")
+	before := c.resources(t)
+	assigned := map[string]bool{} // roles
+
+	for _, stack := range []string{"dev", "prod"} {
+		t.Run(stack, func(t *testing.T) {
+			config := map[string]string{}
+			for key, value := range configured(t, stack) {
+				text, isText := value.(string)
+				if !isText {
+					text = asJSON(t, value)
+				}
+				config[key] = text
+			}
+			pools := config["keyvault-aks:nodePools"]
+			if stack == "prod" {
+				config["keyvault-aks:nodePools"] = strings.TrimSuffix(pools, "]") + `,{"name":"gone"}]`
+				config["keyvault-aks:protect"], config["keyvault-aks:deployerRoles"] = "false", "true"
+			}
+			p := newProgram(t, c, ".", config)
+			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
+			p.pulumi(t, "preview")
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
+				t.Errorf("the principal that previews brings the stack up: %v", err)
+			}
+			if now := c.resources(t); stack == "dev" && !slices.Equal(now, before) {
+				t.Errorf("the principal that previews has left %v, before %v", now, before)
+			}
+
+			p.besides = deployer.environment(c.running(t).Credentials.TenantID)
+			p.up(t)
+			p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+			if stack == "prod" {
+				// What others attach to the subnets is sent again.
+				networks := slices.DeleteFunc(c.resources(t), func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" })
+				if len(networks) != 1 {
+					t.Fatalf("the networks are %v", networks)
+				}
+				c.attachToSubnets(t, "/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod", networks[0])
+			}
+			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
+			p.up(t)
+			c.wantAssignedAsTheConditionSays(t, deployer, assigned)
+
+			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
+			there := c.resources(t)
+			p.pulumi(t, "preview", "--expect-no-changes")
+			p.pulumi(t, "preview", "--refresh")
+			workloads := config["keyvault-aks:workloads"]
+			p.configure(t, map[string]string{
+				"keyvault-aks:tags":      `{"team":"b"}`,
+				"keyvault-aks:workloads": strings.Replace(workloads, `"mount":`, `"labels":{"team":"b"},"mount":`, 1), // the first one's
+			})
+			p.pulumi(t, "preview")
+			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`, "keyvault-aks:workloads": workloads})
+			if _, err := p.tryPulumi(t, "destroy", "--yes", "--skip-preview"); err == nil {
+				t.Error("the principal that previews destroys the stack")
+			}
+			if now := c.resources(t); !slices.Equal(now, there) {
+				t.Errorf("the principal that previews has left %v, before %v", now, there)
+			}
+
+			p.besides = deployer.environment(c.running(t).Credentials.TenantID)
+			if stack == "prod" {
+				p.configure(t, map[string]string{"keyvault-aks:lock": "false"})
+				p.up(t)
+				p.configure(t, map[string]string{"keyvault-aks:nodePools": pools, "keyvault-aks:maintenance": ""})
+				p.up(t)
+			}
+			p.pulumi(t, "destroy", "--yes", "--skip-preview")
+			p.pulumi(t, "stack", "rm", "--yes")
+			if err := os.RemoveAll(p.dir); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	for _, role := range conditionRoles(t) {
+		if !assigned[role] {
+			t.Errorf("the condition lets assign %s, which no stack does", role)
+		}
+	}
+	for _, one := range []principal{deployer, previewer} {
+		asked := map[string]bool{}
+		content, err := os.ReadFile(filepath.Join(record, "asked.txt"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(content)) {
+			if who, action, _ := strings.Cut(strings.TrimSpace(line), " "); who == one.ObjectID {
+				asked[strings.ToLower(action)] = true
+			}
+		}
+		for action := range one.may {
+			if !asked[action] && !slices.Contains(azureAlone, action) {
+				t.Errorf("%v let do %s, which nothing asks for", one.files, action)
+			}
+		}
+		for _, action := range slices.Sorted(maps.Keys(asked)) {
+			// Who previews has tried to bring stacks up and down.
+			if !one.may[action] && (one.ObjectID == deployer.ObjectID || strings.HasSuffix(action, "/read")) {
+				t.Errorf("%v do not let do %s, which was asked for", one.files, action)
+			}
+		}
+	}
+}
+
+// conditionRoles are the roles that the condition of docs/roles lets assign.
+func conditionRoles(t *testing.T) []string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	roles := regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`).FindAllString(string(content), -1)
+	slices.Sort(roles)
+	return slices.Compact(roles)
+}
+
+// wantAssignedAsTheConditionSays checks that a principal has assigned no role but those that the condition lets assign.
+// The local cloud does not know conditions.
+func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assigned map[string]bool) {
+	t.Helper()
+	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleAssignments"
+	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
+		properties := one.(map[string]any)["properties"].(map[string]any)
+		if properties["createdBy"] != by.ObjectID {
+			continue
+		}
+		role := path.Base(properties["roleDefinitionId"].(string))
+		assigned[role] = true
+		if !slices.Contains(conditionRoles(t), role) {
+			t.Errorf("the stack assigns the role %s, which the condition does not let assign", role)
+		}
+	}
+}
+
+// principal is a service principal with roles of docs/roles on the subscription.
+type principal struct {
+	ClientID, ObjectID, ClientSecret string
+
+	files []string
+	may   map[string]bool // the roles' actions, in small letters
+}
+
+// environment is how the Azure provider and kubelogin find the principal.
+func (p principal) environment(tenant string) []string {
+	return []string{
+		"ARM_CLIENT_ID=" + p.ClientID, "ARM_CLIENT_SECRET=" + p.ClientSecret, "AZURE_CLIENT_ID=" + p.ClientID, "AZURE_CLIENT_SECRET=" + p.ClientSecret,
+		"AZURE_TENANT_ID=" + tenant,
+	}
+}
+
+// roleFile is a custom role as `az role definition create` takes it.
+type roleFile struct {
+	Name, Description                                string
+	Actions, NotActions, DataActions, NotDataActions []string
+	AssignableScopes                                 []string
+}
+
+// newPrincipal makes a principal that has the roles in the files, and no other.
+func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
+	t.Helper()
+	status, content := c.request(t, http.MethodPost, "https://localcloud.internal/principals", "")
+	made := principal{files: files, may: map[string]bool{}}
+	if err := json.Unmarshal(content, &made); err != nil || status != http.StatusCreated {
+		t.Fatalf("making a principal: %d %s", status, content)
+	}
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	for _, file := range files {
+		content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", file))
+		var role roleFile
+		if err == nil {
+			err = json.Unmarshal(content, &role)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(role.AssignableScopes) != 1 || !strings.HasPrefix(role.AssignableScopes[0], "/subscriptions/") {
+			t.Errorf("%s can be assigned at %v", file, role.AssignableScopes)
+		}
+		for _, action := range role.Actions {
+			made.may[strings.ToLower(action)] = true
+		}
+		type object = map[string]any
+		definition := subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + uuid.NewString()
+		c.arm(t, http.MethodPut, definition, "2022-04-01", asJSON(t, object{"properties": object{
+			"roleName": role.Name, "description": role.Description, "type": "CustomRole", "assignableScopes": []string{subscription},
+			"permissions": []object{{
+				"actions": role.Actions, "notActions": role.NotActions, "dataActions": role.DataActions, "notDataActions": role.NotDataActions,
+			}},
+		}}))
+		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01",
+			asJSON(t, object{"properties": object{"roleDefinitionId": definition, "principalId": made.ObjectID, "principalType": "ServicePrincipal"}}))
+	}
+	return made
+}

@@ -1,0 +1,73 @@
+package tests
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// TestSubnets_KeepWhatOthersAttach has somebody attach a route table and a network security group to the subnets of a
+// stack, and then the stack change its tags, with a refresh and without.
+func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	config := []string{
+		"--node=stand-in", "--config", "network={addressSpace: 10.10.0.0/16, nodes: 10.10.0.0/20, endpoints: 10.10.16.0/24}",
+	}
+	c.up(t, config...)
+	c.pulumi(t, "preview", "--expect-no-changes")
+
+	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/keyvault-demo"
+	c.attachToSubnets(t, group, c.called(t, "network").ID)
+	for _, team := range []string{"a", "b", "c"} {
+		if team == "b" {
+			c.pulumi(t, "refresh", "--yes", "--skip-preview")
+		}
+		c.up(t, append(config, "--config", "tags={team: "+team+"}")...)
+		c.wantAttached(t, "the tag "+team, group, c.called(t, "network").ID)
+		c.pulumi(t, "preview", "--expect-no-changes")
+	}
+	if tags := c.arm(t, http.MethodGet, c.called(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
+		t.Errorf("the network has the tags %v", tags)
+	}
+	c.pulumi(t, "destroy", "--yes", "--skip-preview")
+}
+
+// attachToSubnets attaches a route table and a network security group to both subnets of a network, as somebody does by
+// az, who sends what the subnets have.
+func (c *cloud) attachToSubnets(t *testing.T, group, network string) {
+	t.Helper()
+	table, security := group+"/providers/Microsoft.Network/routeTables/hub", group+"/providers/Microsoft.Network/networkSecurityGroups/policy"
+	c.arm(t, http.MethodPut, table, "2023-06-01", `{"location":"eastus"}`)
+	c.arm(t, http.MethodPut, security, "2023-06-01", `{"location":"eastus"}`)
+	for _, name := range []string{"nodes", "endpoints"} {
+		subnet := c.arm(t, http.MethodGet, network+"/subnets/"+name, "2023-06-01", "")
+		properties := subnet["properties"].(map[string]any)
+		properties["routeTable"] = map[string]any{"id": table}
+		properties["networkSecurityGroup"] = map[string]any{"id": security}
+		c.arm(t, http.MethodPut, network+"/subnets/"+name, "2023-06-01", asJSON(t, subnet))
+	}
+}
+
+// wantAttached checks that both are still there, and the service endpoint of the program's own.
+func (c *cloud) wantAttached(t *testing.T, after, group, network string) {
+	t.Helper()
+	for name, endpoint := range map[string]string{"nodes": "Microsoft.KeyVault", "endpoints": ""} {
+		text := asJSON(t, c.arm(t, http.MethodGet, network+"/subnets/"+name, "2023-06-01", ""))
+		for _, part := range []string{group + "/providers/Microsoft.Network/routeTables/hub", group + "/providers/Microsoft.Network/networkSecurityGroups/policy", endpoint} {
+			if !strings.Contains(text, part) {
+				t.Errorf("after %s, %s lacks %s: %s", after, name, part, text)
+			}
+		}
+	}
+}
+
+func asJSON(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
