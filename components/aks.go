@@ -25,7 +25,7 @@ var (
 
 // AksWithCsiArgs are the arguments of [NewAksWithCsi].
 //
-// With ExistingCluster, only Entra can be given beside it. Without it, ResourceGroupName is required.
+// With ExistingCluster, only Entra and AdoptObjects can be given beside it. Without it, ResourceGroupName is required.
 type AksWithCsiArgs struct {
 	// ResourceGroupName is the resource group that holds the cluster.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
@@ -39,6 +39,11 @@ type AksWithCsiArgs struct {
 	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Defaults to a new
 	// cluster.
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
+	// AdoptObjects has the Kubernetes provider take over objects that are in the cluster under the names of this program's,
+	// instead of failing since they exist. It is for one update after an update or a destroy that ended half-way, when the
+	// state has lost objects that are this stack's: whatever has such a name is then the stack's, and is deleted with it. It
+	// makes a warning. Defaults to false.
+	AdoptObjects bool `pulumi:"adoptObjects,optional"`
 
 	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last, and none that Azure
 	// reserves (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name).
@@ -225,7 +230,14 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err != nil {
 		return nil, err
 	}
-	provider := &Provider{made: args.ExistingCluster == nil, onFail: onFail}
+	provider := &Provider{made: args.ExistingCluster == nil, adopts: args.AdoptObjects, onFail: onFail}
+	if args.AdoptObjects {
+		err := ctx.Log.Warn("adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
+			"update only", &pulumi.LogArgs{Resource: c})
+		if err != nil {
+			return nil, fmt.Errorf("warning of adoptObjects: %w", err)
+		}
+	}
 	var pools []pulumi.Resource
 	if args.ExistingCluster != nil {
 		c.useExisting(ctx, args.ExistingCluster, args.Entra)

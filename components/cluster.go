@@ -78,6 +78,7 @@ type Provider struct {
 	pulumi.ProviderResourceState
 
 	made   bool                  // the cluster is the component's own
+	adopts bool                  // what is there is taken over
 	onFail pulumi.ResourceOption // of each object
 }
 
@@ -85,14 +86,15 @@ type Provider struct {
 // it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
 // created again.
 //
-// Objects are created client-side. A server-side apply takes over whatever has the name, and the provider would then
-// change what is somebody else's and delete it (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
+// Objects are created client-side, unless they are to be adopted. A server-side apply takes over whatever has the name,
+// and the provider would then change what is somebody else's and delete it
+// (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
 func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider,
 	opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
 		"kubeconfig":            kubeconfig,
 		"clusterIdentifier":     issuerURL,
-		"enableServerSideApply": pulumi.Bool(false),
+		"enableServerSideApply": pulumi.Bool(provider.adopts),
 	}, provider, utilities.PkgResourceDefaultOpts(opts)...)
 	if err != nil {
 		return fmt.Errorf("creating the cluster's Kubernetes provider: %w", err)
@@ -161,8 +163,8 @@ func thereAlready(typ tokens.Type, name string, inputs resource.PropertyMap) str
 		ways = "say that it exists (existingNamespaces, or a service account's existing), or " + ways
 	}
 	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
-		"stack's, from an update that was interrupted or under another name in Pulumi, run pulumi refresh, set an alias, or "+
-		"import it: pulumi import %s %s %s.", kind, id, ways, typ, name, id)
+		"stack's, from an update or a destroy that was interrupted, set adoptObjects for one update; if it has another name in "+
+		"Pulumi, set an alias; or import it: pulumi import %s %s %s.", kind, id, ways, typ, name, id)
 }
 
 // metadataText returns a text in an object's metadata, or nothing.

@@ -100,7 +100,7 @@ func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonPr
 // validateExisting refuses every argument that would manage the cluster.
 func (v *violations) validateExisting(args *AksWithCsiArgs) {
 	const notManaged = "nothing with existingCluster, which something else manages"
-	v.nothingBeside(*args, notManaged, "existingCluster", "entra")
+	v.nothingBeside(*args, notManaged, "existingCluster", "entra", "adoptObjects")
 	if args.Entra != nil && !empty(args.Entra.AdminGroupIDs) {
 		v.state("entra.adminGroupIds", "a value", notManaged)
 	}

@@ -39,6 +39,7 @@ type Config struct {
 	Secrets                  []components.SecretArgs         `pulumi:"secrets"`
 	Keys                     []components.KeyArgs            `pulumi:"keys"`
 
+	AdoptObjects         bool                            `pulumi:"adoptObjects"`
 	ExistingClusterID    string                          `pulumi:"existingClusterId"`
 	ClusterName          string                          `pulumi:"clusterName"`
 	NodeResourceGroup    string                          `pulumi:"nodeResourceGroup"`
@@ -161,6 +162,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 // Cluster is the cluster that is configured. Of what an existing one is given the same holds as in Vault.
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args := &components.AksWithCsiArgs{
+		AdoptObjects:         cfg.AdoptObjects,
 		NodeResourceGroup:    cfg.NodeResourceGroup,
 		KubernetesVersion:    cfg.KubernetesVersion,
 		UpgradeChannel:       cfg.UpgradeChannel,
