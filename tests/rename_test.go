@@ -1,9 +1,6 @@
 package tests
 
 import (
-	"encoding/json"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -48,16 +45,6 @@ func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
 // setWorkloads changes the workloads in a stack's configuration, given as workloads=JSON, without an up.
 func (c *cloud) setWorkloads(t *testing.T, stack, workloads string) {
 	t.Helper()
-	file := filepath.Join(c.home, "config", "Pulumi."+stack+".json")
-	var config map[string]any
-	readYAML(t, file, &config)
 	_, list, _ := strings.Cut(workloads, "=")
-	config["config"].(map[string]any)["keyvault-aks:workloads"] = list
-	content, err := json.Marshal(config)
-	if err == nil {
-		err = os.WriteFile(file, content, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.changeConfiguration(t, stack, func(file map[string]any) { file["config"].(map[string]any)["keyvault-aks:workloads"] = list })
 }

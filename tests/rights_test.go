@@ -90,7 +90,12 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 				t.Errorf("the principal that previews has left %v, before %v", now, there)
 			}
 
+			// The destroy that was refused has had the state forget what is in the cluster, which was to go with it.
 			p.besides = deployer.environment(c.running(t).Credentials.TenantID)
+			p.configure(t, map[string]string{"keyvault-aks:adoptObjects": "true"})
+			p.up(t)
+			p.configure(t, map[string]string{"keyvault-aks:adoptObjects": "false"})
+			p.up(t)
 			if stack == "prod" {
 				p.configure(t, map[string]string{"keyvault-aks:lock": "false"})
 				p.up(t)

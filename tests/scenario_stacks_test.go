@@ -1,10 +1,8 @@
 package tests
 
 import (
-	"encoding/json"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -78,26 +76,11 @@ func TestScenarioDevToProdAndBack(t *testing.T) {
 // useConfiguration gives the dev stack the configuration of a stack, with some values changed.
 func (c *cloud) useConfiguration(t *testing.T, stack string, over map[string]any) {
 	t.Helper()
-	now, config := filepath.Join(c.home, "config", "Pulumi.dev.json"), configured(t, stack)
-	var file map[string]any
-	content, err := os.ReadFile(now)
-	if err == nil {
-		err = json.Unmarshal(content, &file)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	config := configured(t, stack)
 	for key, value := range over {
 		config["keyvault-aks:"+key] = value
 	}
-	file["config"] = config // the salt of the stack's secrets stays
-	content, err = json.Marshal(file)
-	if err == nil {
-		err = os.WriteFile(now, content, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.changeConfiguration(t, "dev", func(file map[string]any) { file["config"] = config })
 }
 
 // goes finds the resources that a preview replaces or deletes. As JSON it leaves out those that go since what they are

@@ -26,7 +26,7 @@ func TestUpgrade_ReplacesNothing(t *testing.T) {
 			t.Parallel()
 			c := newCloud(t)
 			c.project = replayProject(t, earlier.version, earlier.stack)
-			_, first := c.up(t, "--stack", earlier.stack, "--no-build", "--node=stand-in")
+			_, first := c.up(t, "--stack", earlier.stack, "--no-build", "--node=stand-in", "--show-values")
 			if earlier.stack == "dev" && !strings.Contains(first, "my-secret = ") {
 				t.Error("the pod reads no secret")
 			}
@@ -39,7 +39,7 @@ func TestUpgrade_ReplacesNothing(t *testing.T) {
 			if t.Failed() {
 				return // the update would delete it
 			}
-			printed, again := c.up(t, "--stack", earlier.stack)
+			printed, again := c.up(t, "--stack", earlier.stack, "--show-values")
 			wantNothingDeleted(t, printed)
 			before.wantKept(t, c.inventory(t))
 			if again != first {
@@ -73,13 +73,26 @@ func replayProject(t *testing.T, version, stack string) string {
 // reconfigure gives a stack the configuration of the checkout, as its next up does.
 func (c *cloud) reconfigure(t *testing.T, stack string) {
 	t.Helper()
-	name := "Pulumi." + stack + ".yaml"
-	file := filepath.Join(c.home, "config", name)
-	var now, next map[string]any
-	readYAML(t, file, &now)
-	readYAML(t, filepath.Join(checkout, name), &next)
-	now["config"] = next["config"] // and the salt of the stack's secrets stays
-	writeYAML(t, file, now)
+	var next map[string]any
+	readYAML(t, filepath.Join(checkout, "Pulumi."+stack+".yaml"), &next)
+	c.changeConfiguration(t, stack, func(file map[string]any) { file["config"] = next["config"] })
+}
+
+// changeConfiguration changes the file of a stack's configuration that the engine reads. The salt of the stack's
+// secrets is in it, too.
+func (c *cloud) changeConfiguration(t *testing.T, stack string, change func(file map[string]any)) {
+	t.Helper()
+	name := filepath.Join(c.home, "config", "Pulumi."+stack+".json")
+	var file map[string]any
+	readYAML(t, name, &file)
+	change(file)
+	content, err := json.Marshal(file)
+	if err == nil {
+		err = os.WriteFile(name, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // readYAML decodes a file.

