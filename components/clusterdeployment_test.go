@@ -257,7 +257,7 @@ func TestAnotherSystemPool(t *testing.T) {
 	testRules(t, valid, (*args).Validate, []rule[args]{
 		{"a mode", "nodePools[0].mode", func(a *args) { a.NodePools[0].Mode = "Both" }},
 		{"the system pool's mode", "systemPool.mode", func(a *args) { a.SystemPool.Mode = components.NodePoolUser }},
-		{"a system of its nodes", "nodePools[0].osSku", func(a *args) { a.NodePools[0].OSSku = "Windows2022" }},
+		{"a system of its nodes", "nodePools[0].osSku", func(a *args) { a.NodePools[0].OSSku = "Windows2016" }},
 		{"spot", "nodePools[0].spot", func(a *args) { a.NodePools[0].Spot = true }},
 		{"pods", "nodePools[0].maxPods", func(a *args) { a.NodePools[0].MaxPods = 20 }},
 		{"a taint", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:NoSchedule"} }},

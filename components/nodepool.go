@@ -37,6 +37,8 @@ const (
 	systemPodsMin   = 30
 	osDiskSizeGBMin = 30
 	osDiskSizeGBMax = 2048
+
+	windowsPoolNameMax = 6
 )
 
 var (
@@ -47,7 +49,7 @@ var (
 // reservedLabel is the key of a label that AKS keeps for itself: https://learn.microsoft.com/azure/aks/use-labels
 var reservedLabel = regexp.MustCompile(`^(.*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 
-// NodePoolArgs are equal nodes. They run Linux and have no public addresses. What Azure cannot change in place replaces
+// NodePoolArgs are equal nodes. They have no public addresses. What Azure cannot change in place replaces
 // the nodes of a pool in [AksWithCsiArgs.NodePools], and is refused by Azure for the system pool: see Mode.
 type NodePoolArgs struct {
 	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the
@@ -61,8 +63,12 @@ type NodePoolArgs struct {
 	Mode NodePoolMode `pulumi:"mode,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
-	// OSSku is the system of the nodes: Ubuntu or AzureLinux. Defaults to Azure's choice, Ubuntu. A change makes the nodes
-	// anew one after another (https://learn.microsoft.com/azure/azure-linux/tutorial-azure-linux-migration).
+	// OSSku is the system of the nodes: Ubuntu, AzureLinux, Windows2019 or Windows2022. Defaults to Azure's choice, Ubuntu.
+	// A change between the first two makes the nodes again one after another
+	// (https://learn.microsoft.com/azure/azure-linux/tutorial-azure-linux-migration); another one replaces them. Windows is
+	// not for the mode System, nor with the network policy cilium, and gives the pool a name of at most 6 characters
+	// (https://learn.microsoft.com/azure/aks/windows-vs-linux-containers). Its pods mount as those of Linux do; the test pod
+	// and the probe run on Linux. The account of the nodes' administrator is left to AKS.
 	OSSku OSSku `pulumi:"osSku,optional"`
 	// Count is the number of nodes, 1-1000. Defaults to 1, or MinCount. With MinCount and MaxCount it lies between them
 	// and is only the number to start with, from which the autoscaler goes on; it is sent again with every update of the
@@ -112,7 +118,8 @@ type NodePoolArgs struct {
 // immutablePoolProperties are those that Azure refuses to change and azure-native would send all the same; vmSize it
 // replaces itself.
 var immutablePoolProperties = []string{
-	"availabilityZones", "enableEncryptionAtHost", "maxPods", "osDiskSizeGB", "osDiskType", "scaleSetPriority", "vnetSubnetID",
+	"availabilityZones", "enableEncryptionAtHost", "maxPods", "osDiskSizeGB", "osDiskType", "osType", "scaleSetPriority",
+	"vnetSubnetID",
 }
 
 func (args *AksWithCsiArgs) systemPool() NodePoolArgs {
@@ -137,6 +144,16 @@ func (p NodePoolArgs) complete() NodePoolArgs {
 // pools are the system pool and the others.
 func (args *AksWithCsiArgs) pools() []NodePoolArgs {
 	return append([]NodePoolArgs{args.systemPool()}, args.NodePools...)
+}
+
+const windows = "Windows"
+
+// osType is the kind of system that the nodes have.
+func (p NodePoolArgs) osType() string {
+	if p.OSSku == OSSkuWindows2019 || p.OSSku == OSSkuWindows2022 {
+		return windows
+	}
+	return "Linux"
 }
 
 func (p NodePoolArgs) autoscaled() bool { return p.MinCount != 0 || p.MaxCount != 0 }
@@ -212,7 +229,7 @@ func (c *AksWithCsi) newNodePools(
 			AgentPoolName:          pulumi.String(p.Name),
 			Mode:                   pulumi.String(p.Mode),
 			Type:                   containerservice.AgentPoolTypeVirtualMachineScaleSets,
-			OsType:                 pulumi.String("Linux"),
+			OsType:                 pulumi.String(p.osType()),
 			OsSKU:                  optional(string(p.OSSku)),
 			OrchestratorVersion:    optional(args.KubernetesVersion),
 			VmSize:                 pulumi.String(withDefault(p.VMSize, defaultNodeVMSize)),
@@ -232,6 +249,9 @@ func (c *AksWithCsi) newNodePools(
 			pulumi.Parent(c), pulumi.DependsOn(previous), pulumi.DeletedWith(cluster),
 			// The name stays, so the old pool has to go first.
 			pulumi.ReplaceOnChanges(immutablePoolProperties), pulumi.DeleteBeforeReplace(true),
+		}
+		if p.osType() == windows {
+			opts = append(opts, pulumi.ReplaceOnChanges([]string{"osSKU"}))
 		}
 		if p.autoscaled() {
 			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(true), pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
@@ -269,6 +289,9 @@ func (v *violations) validatePools(args *AksWithCsiArgs) {
 		pool = pool.complete()
 		oneOf(v, path+".mode", pool.Mode, NodePoolSystem, NodePoolUser)
 		v.validatePool(path, pool)
+		// https://learn.microsoft.com/azure/aks/azure-cni-powered-by-cilium#limitations
+		v.check(pool.osType() != windows || args.NetworkPolicy != NetworkPolicyCilium, path+".osSku", string(pool.OSSku),
+			"Ubuntu, AzureLinux with the network policy cilium")
 		v.check(!seen[pool.Name], path+".name", pool.Name, "a name that no other pool has; the system pool's is "+system.Name)
 		seen[pool.Name] = true
 	}
@@ -304,7 +327,12 @@ func (v *violations) validatePool(path string, p NodePoolArgs) {
 		oneOf(v, path+".osDiskType", p.OSDiskType, OSDiskManaged, OSDiskEphemeral)
 	}
 	if p.OSSku != "" {
-		oneOf(v, path+".osSku", p.OSSku, OSSkuUbuntu, OSSkuAzureLinux)
+		oneOf(v, path+".osSku", p.OSSku, OSSkuUbuntu, OSSkuAzureLinux, OSSkuWindows2019, OSSkuWindows2022)
+	}
+	if p.osType() == windows {
+		v.check(len(p.Name) <= windowsPoolNameMax, path+".name", p.Name,
+			fmt.Sprintf("at most %d characters for nodes that run Windows", windowsPoolNameMax))
+		v.check(p.Mode != NodePoolSystem, path+".osSku", string(p.OSSku), "Ubuntu, AzureLinux with the mode System")
 	}
 	v.check(p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax, path+".osDiskSizeGb",
 		p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))

@@ -541,3 +541,38 @@ func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
 		check("nodePools[0].name", args.NodePools[0].Name, azurePoolName)
 	})
 }
+
+// TestWindowsPools_AreForWorkloadsAlone looks at what AKS asks of nodes that run Windows.
+func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
+	with := func(change func(args *components.AksWithCsiArgs)) *components.AksWithCsiArgs {
+		args := aksArgs()
+		args.NodePools = []components.NodePoolArgs{{Name: "win", OSSku: components.OSSkuWindows2022}, {Name: "apps"}}
+		change(args)
+		return args
+	}
+	for path, change := range map[string]func(args *components.AksWithCsiArgs){
+		"nodePools[0].name":  func(args *components.AksWithCsiArgs) { args.NodePools[0].Name = "windows" },
+		"nodePools[0].osSku": func(args *components.AksWithCsiArgs) { args.NetworkPolicy = components.NetworkPolicyCilium },
+		"systemPool.osSku": func(args *components.AksWithCsiArgs) {
+			args.SystemPool = &components.NodePoolArgs{OSSku: components.OSSkuWindows2019}
+		},
+	} {
+		wantViolations(t, with(change).Validate(), path)
+	}
+	wantViolations(t, with(func(args *components.AksWithCsiArgs) {
+		args.NodePools[0].Mode = components.NodePoolSystem
+	}).Validate(), "nodePools[0].osSku")
+
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewAksWithCsi(ctx, "cluster", with(func(*components.AksWithCsiArgs) {}))
+		return err
+	})
+	wantInputs(t, e.Get(t, "cluster-pool-win"), map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"})
+	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"osType": "Linux", "osSKU": nil})
+	for name, replaces := range map[string]bool{"cluster-pool-win": true, "cluster-pool-apps": false} {
+		if got := slices.Contains(e.Get(t, name).RPC.GetReplaceOnChanges(), "osSKU"); got != replaces {
+			t.Errorf("another osSKU replaces %s: %t", name, got)
+		}
+	}
+}

@@ -155,8 +155,10 @@ type OSSku string
 
 // Systems of nodes (https://learn.microsoft.com/azure/aks/concepts-clusters-workloads).
 const (
-	OSSkuUbuntu     OSSku = "Ubuntu"
-	OSSkuAzureLinux OSSku = "AzureLinux"
+	OSSkuUbuntu      OSSku = "Ubuntu"
+	OSSkuAzureLinux  OSSku = "AzureLinux"
+	OSSkuWindows2019 OSSku = "Windows2019"
+	OSSkuWindows2022 OSSku = "Windows2022"
 )
 
 // OSDiskType is where a node's system disk is.

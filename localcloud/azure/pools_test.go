@@ -283,7 +283,7 @@ func TestPoolsThatAKSRefuses(t *testing.T) {
 		"no system pool any more":   {"system", m{"vmSize": "Standard_B2s", "mode": "User"}, "OperationNotAllowed"},
 		"system of Windows":         {"one", m{"osSKU": "Windows2022"}, "InvalidParameter"},
 		"system of its nodes":       {"one", m{"osSKU": "Debian"}, "InvalidParameter"},
-		"Windows":                   {"one", m{"osType": "Windows"}, "NotImplemented"},
+		"Windows":                   {"windows", m{"osType": "Windows"}, "InvalidParameter"},
 		"proximity placement group": {"one", m{"proximityPlacementGroupID": "/x"}, "NotImplemented"},
 	} {
 		properties := m{"vmSize": "Standard_D2s_v5", "mode": "User"}

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"reflect"
@@ -84,14 +85,16 @@ func (p poolProperties) check(parameter, name string) error {
 		return invalid("count", "%d is not between 0 and 1000", count)
 	case p.system() && count < 1:
 		return invalid("count", "a pool of mode System has at least one node")
-	case p.OSType == "Windows":
-		return notImplemented("Windows nodes")
-	case p.OSType != "" && p.OSType != "Linux":
+	case p.OSType != "" && p.OSType != "Linux" && p.OSType != "Windows":
 		return badNotOneOf(parameter+"osType", p.OSType, "Linux or Windows")
-	case strings.HasPrefix(p.OSSKU, "Windows"):
-		return invalid("osSKU", "%q is not of osType Linux", p.OSSKU)
-	case !slices.Contains([]string{"", "Ubuntu", "AzureLinux", "CBLMariner"}, p.OSSKU):
-		return badNotOneOf(parameter+"osSKU", p.OSSKU, "Ubuntu, AzureLinux or CBLMariner")
+	case !slices.Contains([]string{"", "Ubuntu", "AzureLinux", "CBLMariner", "Windows2019", "Windows2022"}, p.OSSKU):
+		return badNotOneOf(parameter+"osSKU", p.OSSKU, "Ubuntu, AzureLinux, CBLMariner, Windows2019 or Windows2022")
+	case p.OSSKU != "" && (p.OSType == "Windows") != strings.HasPrefix(p.OSSKU, "Windows"):
+		return invalid("osSKU", "%q is not of osType %s", p.OSSKU, cmp.Or(p.OSType, "Linux"))
+	case p.OSType == "Windows" && p.system():
+		return invalid("osType", "a pool of mode System has Linux nodes")
+	case p.OSType == "Windows" && len(name) > 6: // learn.microsoft.com/azure/aks/windows-vs-linux-containers
+		return invalid("name", "%q has to be at most 6 characters for Windows nodes", name)
 	case p.DiskType != "" && p.DiskType != "Managed" && p.DiskType != "Ephemeral":
 		return badNotOneOf(parameter+"osDiskType", p.DiskType, "Managed or Ephemeral")
 	case p.DiskSize != nil && (*p.DiskSize < 0 || *p.DiskSize > 2048):
@@ -182,6 +185,7 @@ func (p poolProperties) checkChange(before poolProperties) error {
 	}{
 		{name: "vmSize", was: before.VMSize, is: p.VMSize},
 		{name: "osType", was: before.OSType, is: p.OSType, isLeftOut: p.OSType == ""},
+		{name: "osSKU", was: before.OSSKU, is: p.OSSKU, isLeftOut: p.OSSKU == "" || before.OSType != "Windows"},
 		{name: "osDiskType", was: before.DiskType, is: p.DiskType, isLeftOut: p.DiskType == ""},
 		{name: "osDiskSizeGB", was: before.DiskSize, is: p.DiskSize, isLeftOut: p.DiskSize == nil},
 		{name: "maxPods", was: before.MaxPods, is: p.MaxPods, isLeftOut: p.MaxPods == nil},
@@ -258,6 +262,9 @@ func fillPool(old, properties object, p poolProperties) {
 	setDefault(properties, "mode", "User")
 	setDefault(properties, "type", "VirtualMachineScaleSets")
 	setDefault(properties, "osType", "Linux")
+	if properties["osType"] == "Windows" {
+		setDefault(properties, "osSKU", "Windows2022")
+	}
 	setDefault(properties, "osSKU", "Ubuntu")
 	setDefault(properties, "osDiskType", "Managed")
 	setDefault(properties, "osDiskSizeGB", 128)
