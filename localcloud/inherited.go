@@ -57,9 +57,9 @@ func checkLimits() error {
 		if of.limit == unix.RLIMIT_NOFILE {
 			have.Cur = have.Max
 		}
-		if uint64(have.Cur) < of.need {
+		if have.Cur < of.need {
 			return fmt.Errorf("the limit of %s (`ulimit %s`) is %d, and the local cloud needs %d or more: raise it, and try again",
-				of.what, of.flag, uint64(have.Cur)/of.unit, of.need/of.unit)
+				of.what, of.flag, have.Cur/of.unit, of.need/of.unit)
 		}
 	}
 	if dir := os.TempDir(); !isFolder(dir) {

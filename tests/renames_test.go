@@ -52,7 +52,8 @@ func TestRename_WithAliasesLosesNothing(t *testing.T) {
 			p.configure(t, change.configuration)
 			plan := p.plan(t)
 			for name, op := range plan {
-				if op != "same" && !(name == change.creates && op == "create") {
+				created := name == change.creates && op == "create"
+				if op != "same" && !created {
 					t.Errorf("the plan for %s is %q, want nothing", name, op)
 				}
 			}

@@ -35,7 +35,8 @@ func TestTestPod_ShowsWhatIsConfigured(t *testing.T) {
 	c.kubectl(t, "delete", "pod", "-n", outputs.Namespace, "keyvault-test-pod")
 	for urn, op := range c.plan(t, "--refresh") {
 		name := urn[strings.LastIndex(urn, "::")+2:]
-		if op != "same" && op != "refresh" && !(op == "create" && name == "keyvault-demo-mount-test-pod") {
+		made := op == "create" && name == "keyvault-demo-mount-test-pod"
+		if op != "same" && op != "refresh" && !made {
 			t.Errorf("after somebody deleted the pod, an up with a refresh would %s %s", op, name)
 		}
 	}

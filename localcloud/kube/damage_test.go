@@ -126,6 +126,9 @@ func TestManager_DoesNotStartAClusterWithoutItsFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err = start()
+	if m == nil {
+		t.Fatal(err)
+	}
 	defer m.Close()
 	if err == nil || !strings.Contains(err.Error(), folder) || len(m.Failures()) != 1 {
 		t.Errorf("without its folder: %v, %q", err, m.Failures())

@@ -64,7 +64,7 @@ func (v kubernetesVersion) upgrade(to kubernetesVersion, code, what string) erro
 // mayRun refuses a pool with a version that a control plane does not work with.
 func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 	const skew = 3 // kubernetes.io/releases/version-skew-policy
-	reason := ""
+	var reason string
 	switch {
 	case v.newerThan(controlPlane):
 		reason = fmt.Sprintf("Minor version of node pool version %d is bigger than control plane version %d", v.minor, controlPlane.minor)
