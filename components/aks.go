@@ -226,7 +226,8 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	if err := ctx.RegisterComponentResourceV2(aksWithCsiType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	onFail, err := whereObjectsFail(ctx, c, name)
+	onFail, err := whereObjectsFail(ctx, c, name,
+		" If an update or a destroy that ended half-way has lost it, set adoptObjects for one update.")
 	if err != nil {
 		return nil, err
 	}

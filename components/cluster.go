@@ -3,15 +3,9 @@ package components
 import (
 	"errors"
 	"fmt"
-	"path"
-	"regexp"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/pulumi/pulumi-kubernetes/sdk/v4/go/kubernetes/utilities"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
@@ -25,7 +19,8 @@ type Cluster struct {
 	// The provider of an [AksWithCsi] fails to create what exists. So does one of the caller's own with
 	// enableServerSideApply set to false. With server-side apply, which is its default, it takes over whatever has the
 	// name (https://github.com/pulumi/pulumi-kubernetes/issues/2926, mended after version 4.25): the preview then fails
-	// for what was not made by Pulumi, but an update without a preview comes too late.
+	// for what Pulumi has not made, but an update without a preview comes too late. A provider of the caller's own takes
+	// Pulumi 3.238 or later, and that of an AksWithCsi 3.219.
 	Provider pulumi.ProviderResource
 	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
 	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot
@@ -121,7 +116,7 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	}
 	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
 	if _, own := cluster.Provider.(*Provider); !own {
-		onFail, err1 := whereObjectsFail(ctx, component, name)
+		onFail, err1 := whereObjectsFail(ctx, component, name, "")
 		notTaken, err2 := notTakenOver(ctx, name)
 		if err := errors.Join(err1, err2); err != nil {
 			return objects{}, err
@@ -129,90 +124,6 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 		opts = append(opts, onFail, notTaken)
 	}
 	return objects{options: opts}, nil
-}
-
-// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
-// what to do about one that is there already is said of the component.
-func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name string) (pulumi.ResourceOption, error) {
-	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
-		switch latest := args.Errors[0]; {
-		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
-		case strings.Contains(latest, "does not have access to the resource in Azure"):
-			return lateRole, nil
-		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
-		case strings.Contains(latest, "no matches for kind"):
-			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
-		case objectExists.MatchString(latest):
-			return "", ctx.Log.Error(thereAlready(args.Type, args.Name, args.NewInputs)+
-				" Nothing of it was changed.", &pulumi.LogArgs{Resource: c})
-		default:
-			return "", nil
-		}
-	})
-}
-
-// objectExists is how the API server says AlreadyExists of an object, after its kind.
-var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
-
-// thereAlready says what to do about an object that was to be created and is there already.
-func thereAlready(typ tokens.Type, name string, inputs resource.PropertyMap) string {
-	kind := string(typ.Name())
-	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
-	ways := "give it another name"
-	if kind == "Namespace" || kind == "ServiceAccount" {
-		ways = "say that it exists (existingNamespaces, or a service account's existing), or " + ways
-	}
-	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
-		"stack's, from an update or a destroy that was interrupted, set adoptObjects for one update; if it has another name in "+
-		"Pulumi, set an alias; or import it: pulumi import %s %s %s.", kind, id, ways, typ, name, id)
-}
-
-// metadataText returns a text in an object's metadata, or nothing.
-func metadataText(object resource.PropertyMap, key resource.PropertyKey) string {
-	if metadata := object["metadata"]; metadata.IsObject() && metadata.ObjectValue()[key].IsString() {
-		return metadata.ObjectValue()[key].StringValue()
-	}
-	return ""
-}
-
-// notTakenOver is the option of an object that goes through a provider of the caller's, which takes over what is there
-// if it applies server-side. It fails the preview, for which such a provider tries the object in the cluster; after an
-// update without a preview it says what has happened.
-func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
-	begun := time.Now()
-	hook, err := ctx.RegisterResourceHook(fmt.Sprintf("%s-not-taken-over-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ResourceHookArgs) error {
-		before := metadataText(args.NewOutputs, "resourceVersion") != "" // the API server gives none to what it only tries
-		if !ctx.DryRun() {
-			const skew = time.Minute // between the clocks of the cluster and of this machine
-			made, err := time.Parse(time.RFC3339, metadataText(args.NewOutputs, "creationTimestamp"))
-			before = err == nil && made.Before(begun.Add(-skew))
-		}
-		if !before || pulumiMade(args.NewOutputs) {
-			return nil
-		}
-		message := thereAlready(args.Type, args.Name, args.NewInputs)
-		if !ctx.DryRun() {
-			message += fmt.Sprintf(" The Kubernetes provider has taken it over. To give it back, run: pulumi state delete '%s'.", args.URN)
-		}
-		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
-	}, &pulumi.ResourceHookOptions{OnDryRun: true})
-	if err != nil {
-		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
-	}
-	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
-}
-
-// pulumiMade reports whether an object that was just applied has been applied by another resource of Pulumi: that one
-// may be about to be replaced.
-func pulumiMade(object resource.PropertyMap) bool {
-	managers := object["metadata"].ObjectValue()["managedFields"]
-	return managers.IsArray() && slices.ContainsFunc(managers.ArrayValue(), func(by resource.PropertyValue) bool {
-		if !by.IsObject() || !by.ObjectValue()["manager"].IsString() {
-			return false
-		}
-		manager := by.ObjectValue()["manager"]
-		return strings.HasPrefix(manager.StringValue(), "pulumi-kubernetes") && !manager.DeepEquals(object["__fieldManager"])
-	})
 }
 
 // withProviders is a component, which has the providers of its options.

@@ -19,7 +19,7 @@ const defaultTestPodImage = "busybox:1.35.0"
 const awaitMount = "15m"
 
 // TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec. The pod
-// is replaced when what it mounts changes: a running pod keeps the files that it has.
+// is replaced when the mount's Objects change: a running pod keeps the files that it has.
 type TestPodArgs struct {
 	// Name of the pod, a DNS subdomain of at most 63 characters. Defaults to keyvault-test-pod.
 	Name string `pulumi:"name,optional"`
@@ -28,7 +28,7 @@ type TestPodArgs struct {
 }
 
 func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretMountArgs) error {
-	files, err := objectsParameter(args.Objects)
+	objects, err := objectsParameter(args.Objects)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 		}.input(),
 		"spec": c.restrictedPod("busybox", withDefault(args.TestPod.Image, defaultTestPodImage), nil),
 	}, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount}),
-		pulumi.ReplacementTrigger(pulumi.String(files)), pulumi.DeleteBeforeReplace(true))
+		pulumi.ReplacementTrigger(pulumi.String(objects)), pulumi.DeleteBeforeReplace(true))
 	return err
 }
 

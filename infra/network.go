@@ -97,9 +97,10 @@ type virtualNetwork struct {
 
 // subnetProperties are what others set on a subnet, by az or policy: the route table, the network security group and
 // so on. Azure drops what the next write of the subnet leaves out, so the program never writes a subnet that is
-// there, unless its range is another.
+// there. Its range is compared instead, with the subnet's own.
 var subnetProperties = []string{
-	"addressPrefixes", "applicationGatewayIPConfigurations", "defaultOutboundAccess", "delegations", "id", "ipAllocations", "name", "natGateway",
+	"addressPrefix", "addressPrefixes", "applicationGatewayIPConfigurations", "defaultOutboundAccess", "delegations", "id",
+	"ipAllocations", "name", "natGateway",
 	"networkSecurityGroup", "privateEndpointNetworkPolicies", "privateLinkServiceNetworkPolicies", "routeTable", "serviceEndpointPolicies",
 	"serviceEndpoints", "type",
 }

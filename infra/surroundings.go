@@ -123,8 +123,7 @@ func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
 		}
 	}
 	return fmt.Errorf("existingResourceGroup: this stack has made the resource group %s, as its tags %s and %s say, and would now "+
-		"delete it with all that is in it. To give it away, take resource-group out of the state (pulumi state delete) and the two "+
-		"tags off the group first", cfg.ResourceGroupName, projectTag, stackTag)
+		"delete it with all that is in it: leave existingResourceGroup out", cfg.ResourceGroupName, projectTag, stackTag)
 }
 
 // hintAtExistingGroup is an option of the group that says, where creating it fails since it is there, how to use it.

@@ -29,6 +29,10 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 	}
 	deployer := c.newPrincipal(t, "deploy.json", "assign.json")
 	previewer := c.newPrincipal(t, "preview.json")
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	c.arm(t, http.MethodPut, subscription+"/resourceGroups/shared", "2022-09-01", `{"location": "eastus"}`)
+	registry := subscription + "/resourceGroups/shared/providers/Microsoft.ContainerRegistry/registries/images"
+	c.arm(t, http.MethodPut, registry, "2023-07-01", `{"location": "eastus", "sku": {"name": "Basic"}}`)
 	before := c.resources(t)
 	assigned := map[string]bool{} // roles
 
@@ -43,9 +47,13 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 				config[key] = text
 			}
 			pools := config["keyvault-aks:nodePools"]
+			if stack == "dev" {
+				config["keyvault-aks:kubernetesVersion"] = "1.33"
+			}
 			if stack == "prod" {
 				config["keyvault-aks:nodePools"] = strings.TrimSuffix(pools, "]") + `,{"name":"gone"}]`
 				config["keyvault-aks:protect"], config["keyvault-aks:deployerRoles"] = "false", "true"
+				config["keyvault-aks:containerRegistryIds"] = asJSON(t, map[string]string{"images": registry})
 			}
 			p := newProgram(t, c, ".", config)
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)

@@ -31,6 +31,27 @@ func TestSubnets_KeepWhatOthersAttach(t *testing.T) {
 	if tags := c.arm(t, http.MethodGet, c.called(t, "network").ID, "2023-06-01", "")["tags"].(map[string]any); tags["team"] != "c" {
 		t.Errorf("the network has the tags %v", tags)
 	}
+	// Another range is set where the subnet is, which has nothing in it then, and after that in the configuration; the state
+	// has seen neither it nor what is attached now.
+	config = append(config, "--config", "vaultPrivateEndpoint={external: true}")
+	c.up(t, append(config, "--config", "tags={team: c}")...)
+	for _, name := range []string{"routeTables/hub", "networkSecurityGroups/policy"} {
+		c.arm(t, http.MethodPut, group+"/providers/Microsoft.Network/"+name+"2", "2023-06-01", `{"location":"eastus"}`)
+	}
+	endpoints := c.called(t, "network").ID + "/subnets/endpoints"
+	subnet := c.arm(t, http.MethodGet, endpoints, "2023-06-01", "")
+	theirs := strings.NewReplacer("10.10.16.0/24", "10.10.16.0/23", "routeTables/hub", "routeTables/hub2",
+		"networkSecurityGroups/policy", "networkSecurityGroups/policy2").Replace(asJSON(t, subnet))
+	c.arm(t, http.MethodPut, endpoints, "2023-06-01", theirs)
+	config[2] = strings.Replace(config[2], "10.10.16.0/24", "10.10.16.0/23", 1)
+	c.up(t, append(config, "--config", "tags={team: d}")...)
+	text := asJSON(t, c.arm(t, http.MethodGet, endpoints, "2023-06-01", ""))
+	for _, part := range []string{"10.10.16.0/23", "routeTables/hub2", "networkSecurityGroups/policy2"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("after another range, the subnet lacks %s: %s", part, text)
+		}
+	}
+	c.pulumi(t, "preview", "--expect-no-changes")
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 

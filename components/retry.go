@@ -9,22 +9,25 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// lateRoleWait is how long to wait after a number of tries, of which the engine allows a hundred: 1, 2, 4 and 8 seconds, then 10. It is
-// none once they come to ten minutes, which a role takes Azure at most to honour; whether it does nobody can ask:
+// lateRoleWait is how long to wait after a number of tries, of which the engine allows a hundred: 1, 2, 4 and 8
+// seconds, then 10. It is none once they come to ten minutes, which a role takes Azure at most to honour; whether it does
+// nobody can ask:
 // https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
 func lateRoleWait(tries int) (wait time.Duration, again bool) {
 	return min(time.Second<<min(tries-1, 4), 10*time.Second), tries <= 64
 }
 
-var lateRoleHooks atomic.Int64
+// hookCount tells hooks apart, whose names are unique in the program; a component's is only under its parent.
+var hookCount atomic.Int64
 
-// partlyMade is how the engine puts the reasons of a resource that was made and then failed. The state keeps it only if it is not tried
-// again, since that would find it there (https://github.com/pulumi/pulumi/issues/24683).
+// partlyMade is how the engine puts the reasons of a resource that was made and then failed. The state keeps it only if
+// it is not tried again, since that would find it there (https://github.com/pulumi/pulumi/issues/24683).
 var partlyMade = regexp.MustCompile(`(?m)^\d+ errors? occurred:`)
 
 // untilHonoured is the option of what takes a role that has just been assigned: where creating it fails and refused
 // finds that this is for want of the role, Pulumi tries again until Azure honours it.
-func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string, refused func(err string) bool) (pulumi.ResourceOption, error) {
+func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string,
+	refused func(err string) bool) (pulumi.ResourceOption, error) {
 	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
 		if refused(args.Errors[0]) {
 			early = lateRole
@@ -38,15 +41,16 @@ const lateRole = "is refused for want of a role that was just assigned, which ma
 // tryingAgain is the option of what may fail because something else comes late: where creating it fails, why says what
 // it is too early for, or nothing if it may as well fail. The engine says at each time that it tries again, and why is
 // said of the component.
-func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string, why func(*pulumi.ErrorHookArgs) (string, error)) (pulumi.ResourceOption, error) {
-	// The SDK registers a resource whose hook the CLI does not know not at all, and the engine would delete the one that is there.
+func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
+	why func(*pulumi.ErrorHookArgs) (string, error)) (pulumi.ResourceOption, error) {
+	// The SDK does not register a resource whose hook the CLI does not know, and the engine would delete the one that is
+	// there.
 	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
 		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
 	}
-	// A hook's name is unique in the program, a component's only under its parent.
-	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-until-honoured-%d", name, lateRoleHooks.Add(1)), func(args *pulumi.ErrorHookArgs) (bool, error) {
-		wait, again := lateRoleWait(len(args.Errors))
-		if !again || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(args.Errors[0]) {
+	again := func(args *pulumi.ErrorHookArgs) (bool, error) {
+		wait, more := lateRoleWait(len(args.Errors))
+		if !more || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(args.Errors[0]) {
 			return false, nil
 		}
 		early, err := why(args)
@@ -62,7 +66,8 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string, why func(*
 		case <-time.After(wait):
 			return true, nil
 		}
-	})
+	}
+	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-on-error-%d", name, hookCount.Add(1)), again)
 	if err != nil {
 		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
 	}

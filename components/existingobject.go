@@ -1,0 +1,107 @@
+package components
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
+// what to do about one that is there already is said of the component. lost says what to do about one that only the
+// state has lost; empty where there is no such way.
+func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
+	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+		switch latest := args.Errors[0]; {
+		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+		case strings.Contains(latest, "does not have access to the resource in Azure"):
+			return lateRole, nil
+		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
+		case strings.Contains(latest, "no matches for kind"):
+			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
+		case objectExists.MatchString(latest):
+			message := thereAlready(args.Type, args.NewInputs) + lost + " Nothing of it was changed."
+			return "", ctx.Log.Error(message, &pulumi.LogArgs{Resource: c})
+		default:
+			return "", nil
+		}
+	})
+}
+
+// objectExists is how the API server says AlreadyExists of an object, after its kind.
+var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
+
+// thereAlready says what to do about an object that was to be created and is there already.
+func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
+	kind := string(typ.Name())
+	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
+	ways := "give it another name"
+	if kind == "Namespace" || kind == "ServiceAccount" {
+		ways = "say that it exists (existingNamespaces, or a service account's existing), or " + ways
+	}
+	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
+		"stack's, it has another name in Pulumi, for which there are aliases, or can be imported (pulumi import, with "+
+		"--parent and --provider).", kind, id, ways)
+}
+
+// metadataText returns a text in an object's metadata, or nothing.
+func metadataText(object resource.PropertyMap, key resource.PropertyKey) string {
+	if metadata := object["metadata"]; metadata.IsObject() && metadata.ObjectValue()[key].IsString() {
+		return metadata.ObjectValue()[key].StringValue()
+	}
+	return ""
+}
+
+// notTakenOver is the option of an object that goes through a provider of the caller's, which takes over what is there
+// if it applies server-side. It fails the preview, for which such a provider tries the object in the cluster; after an
+// update without a preview it says what has happened.
+func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
+	// Before, the engine only warned of what such a hook finds (https://github.com/pulumi/pulumi/pull/22935).
+	if err := ctx.RequirePulumiVersion(">=3.238.0"); err != nil {
+		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+	}
+	begun := time.Now()
+	look := func(args *pulumi.ResourceHookArgs) error {
+		before := metadataText(args.NewOutputs, "resourceVersion") != "" // the API server gives none to what it only tries
+		if !ctx.DryRun() {
+			const skew = time.Minute // between the clocks of the cluster and of this machine
+			made, err := time.Parse(time.RFC3339, metadataText(args.NewOutputs, "creationTimestamp"))
+			before = err == nil && made.Before(begun.Add(-skew))
+		}
+		if !before || pulumiMade(args.NewOutputs) {
+			return nil
+		}
+		message := thereAlready(args.Type, args.NewInputs)
+		if !ctx.DryRun() {
+			message += " The Kubernetes provider has taken it over: take it out of the state before it is deleted (pulumi state delete)."
+		}
+		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
+	}
+	hook, err := ctx.RegisterResourceHook(fmt.Sprintf("%s-not-taken-over-%d", name, hookCount.Add(1)), look,
+		&pulumi.ResourceHookOptions{OnDryRun: true})
+	if err != nil {
+		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+	}
+	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
+}
+
+// pulumiMade reports whether an object that was just applied has been applied by another resource of Pulumi: that one
+// may be about to be replaced.
+func pulumiMade(object resource.PropertyMap) bool {
+	managers := object["metadata"].ObjectValue()["managedFields"]
+	return managers.IsArray() && slices.ContainsFunc(managers.ArrayValue(), func(by resource.PropertyValue) bool {
+		if !by.IsObject() || !by.ObjectValue()["manager"].IsString() {
+			return false
+		}
+		manager := by.ObjectValue()["manager"]
+		return strings.HasPrefix(manager.StringValue(), "pulumi-kubernetes") && !manager.DeepEquals(object["__fieldManager"])
+	})
+}
+
