@@ -64,11 +64,11 @@ type AksWithCsiArgs struct {
 	// Standard comes with an uptime SLA; Premium adds long-term support and switches it on
 	// (https://learn.microsoft.com/azure/aks/free-standard-pricing-tiers).
 	Tier ClusterTier `pulumi:"tier,optional"`
-	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time) or
-	// 1.34.1. The upgrade channels rapid and stable choose it alone, and patch takes one without patch. The control plane is
-	// brought there first, then the system pool, by a deployment of Azure Resource Manager's, then NodePools. AKS goes to
-	// no older version, and past no minor one (https://learn.microsoft.com/azure/aks/upgrade-aks-cluster). Defaults to AKS'
-	// choice.
+	// KubernetesVersion of control plane and nodes is one that AKS offers, such as 1.34 (its latest patch at that time)
+	// or 1.34.1. The upgrade channels rapid and stable choose it alone, and patch takes one without patch. The control
+	// plane is brought there first, then the system pool, by a deployment of Azure Resource Manager's, then NodePools.
+	// AKS goes to no older version, and past no minor one (https://learn.microsoft.com/azure/aks/upgrade-aks-cluster).
+	// The first update of a stack of an earlier version brings the system pool there, too. Defaults to AKS' choice.
 	KubernetesVersion string `pulumi:"kubernetesVersion,optional"`
 	// UpgradeChannel is what AKS upgrades by itself. Defaults to none, which is for development.
 	// The others are rapid, stable (one minor version behind), patch and node-image
@@ -89,9 +89,10 @@ type AksWithCsiArgs struct {
 	// SystemPool runs what AKS needs. Defaults to one Standard_D2s_v5, which is for development.
 	// Workloads run there too unless CriticalAddonsOnly is set.
 	SystemPool *NodePoolArgs `pulumi:"systemPool,optional"`
-	// NodePools are further pools for workloads, at most 99, created and changed one after another. All pools together start
-	// with 5000 nodes at most, with the tier Free 1000. The Kubernetes provider is usable
-	// when all of them exist. Defaults to none.
+	// NodePools are further pools for workloads, at most 99, created and changed one after another
+	// (https://learn.microsoft.com/azure/aks/create-node-pools). All pools together start with 5000 nodes at most, with
+	// the tier Free 1000 (https://learn.microsoft.com/azure/aks/quotas-skus-regions). The Kubernetes provider waits for
+	// all of them. Defaults to none.
 	NodePools []NodePoolArgs `pulumi:"nodePools,optional"`
 
 	// Entra has the API's users sign in with Entra ID. Defaults to the cluster's own certificates, which is for
@@ -109,13 +110,15 @@ type AksWithCsiArgs struct {
 	// APIServer restricts who reaches the API server. Defaults to everybody, which is for development.
 	APIServer *APIServerArgs `pulumi:"apiServer,optional"`
 	// NetworkPolicy is what enforces NetworkPolicy objects. Defaults to none, which is for development.
-	// The others are azure, and cilium with its data plane. A change replaces the cluster; a change by somebody else is left
-	// as it is, with a warning.
+	// The others are azure, and cilium with its data plane
+	// (https://learn.microsoft.com/azure/aks/use-network-policies). A change replaces the cluster. A change by somebody
+	// else makes a warning, and is left as it is once a refresh has seen it: before, another change of the cluster
+	// undoes it.
 	NetworkPolicy NetworkPolicy `pulumi:"networkPolicy,optional"`
 	// OutboundType is how nodes reach the internet: loadBalancer; managedNATGateway, only without subnets; or
 	// userDefinedRouting, userAssignedNATGateway, which the subnets must have
-	// (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to loadBalancer. A change replaces the cluster;
-	// a change by somebody else is left as it is, with a warning.
+	// (https://learn.microsoft.com/azure/aks/egress-outboundtype). Defaults to loadBalancer. A change replaces the
+	// cluster. For a change by somebody else, the same holds as for that of NetworkPolicy.
 	OutboundType OutboundType `pulumi:"outboundType,optional"`
 	// Outbound are the addresses and ports of that way out, where AKS manages it. Defaults to what Azure has: one address.
 	// Taken out again, it leaves the cluster as it is.
@@ -136,9 +139,11 @@ type AksWithCsiArgs struct {
 	RotationPollInterval string `pulumi:"rotationPollInterval,optional"`
 	// AzurePolicy holds the cluster to policies assigned in Azure. Defaults to false, which is for development.
 	AzurePolicy bool `pulumi:"azurePolicy,optional"`
-	// ContainerRegistryIDs are the ARM ids of container registries, by names of the caller's choice, each a DNS label. The
-	// nodes' identity gets AcrPull on each (https://learn.microsoft.com/azure/aks/cluster-container-registry-integration);
-	// Azure refuses the same role twice, whoever assigned it first. Defaults to none.
+	// ContainerRegistryIDs are the ARM ids of container registries, by names of the caller's choice, each a DNS label.
+	// The nodes' identity gets AcrPull on each
+	// (https://learn.microsoft.com/azure/aks/cluster-container-registry-integration). Azure refuses the same role
+	// twice, whoever assigned it first; so one registry has one name. The Kubernetes provider waits for the roles.
+	// Defaults to none.
 	ContainerRegistryIDs map[string]pulumi.StringInput `pulumi:"containerRegistryIds,optional"`
 	// LogAnalyticsWorkspaceID is the workspace that takes the control plane's logs. Defaults to none, which is for
 	// development. It is an ARM id. The logs are kube-audit-admin, guard, cluster-autoscaler, kube-apiserver,
@@ -188,7 +193,8 @@ type AksWithCsi struct {
 	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
 	// IssuerURL is the issuer of the cluster's service account tokens, which federated credentials trust.
 	IssuerURL pulumi.StringOutput `pulumi:"issuerUrl"`
-	// Kubeconfig is the user's kubeconfig; a secret. It resolves once all node pools exist.
+	// Kubeconfig is the user's kubeconfig; a secret. It resolves when workloads can run: once all node pools exist,
+	// Outbound and KubernetesVersion are deployed, and the nodes may pull from ContainerRegistryIDs.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
 	// FQDN is the API server's name, the private one of a private cluster. Empty where a kubeconfig was given.
 	FQDN pulumi.StringOutput `pulumi:"fqdn"`
@@ -239,21 +245,21 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 			return nil, fmt.Errorf("warning of adoptObjects: %w", err)
 		}
 	}
-	var pools []pulumi.Resource
+	var ready []pulumi.Resource
 	if args.ExistingCluster != nil {
 		c.useExisting(ctx, args.ExistingCluster, args.Entra)
-	} else if pools, err = c.createCluster(ctx, name, args); err != nil {
+	} else if ready, err = c.createCluster(ctx, name, args); err != nil {
 		return nil, err
 	}
-	// A tainted system pool runs no workloads. A dependency that is no data, since the replacement of a pool must not
-	// replace what is in the cluster.
+	// Workloads need a pool that runs them, which a tainted system pool is not, its way out and its images. A
+	// dependency that is no data, since the replacement of a pool must not replace what is in the cluster.
 	err = newProvider(ctx, name+"-kubernetes", c.Kubeconfig, c.IssuerURL, provider, pulumi.Parent(c),
-		pulumi.DependsOn(pools))
+		pulumi.DependsOn(ready))
 	if err != nil {
 		return nil, err
 	}
 	c.Cluster = Cluster{Provider: provider}
-	c.Kubeconfig = after(ctx, c.Kubeconfig, pools...)
+	c.Kubeconfig = after(ctx, c.Kubeconfig, ready...)
 	outputs := pulumi.Map{
 		"clusterId": c.ClusterID, "clusterName": c.ClusterName, "issuerUrl": c.IssuerURL, "kubeconfig": c.Kubeconfig,
 		"fqdn": c.FQDN, "nodeResourceGroup": c.NodeResourceGroup, "outboundIps": c.OutboundIPs,
@@ -265,8 +271,8 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	return c, nil
 }
 
-// createCluster creates the cluster with what belongs to it, sets the outputs, and returns the pools besides the system
-// pool.
+// createCluster creates the cluster with what belongs to it, sets the outputs, and returns what workloads wait for: the
+// deployments, the pools besides the system pool, and the nodes' roles on registries.
 func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
 	self, err := c.newControlPlane(ctx, name, args)
 	if err != nil {
@@ -298,7 +304,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	if last, err = c.upgradeSystemPool(ctx, name, args, cluster, last); err != nil {
 		return nil, err
 	}
-	pools, err := c.newNodePools(ctx, name, args, cluster, self, last)
+	ready, err := c.newNodePools(ctx, name, args, cluster, self, last)
 	if err != nil {
 		return nil, err
 	}
@@ -306,7 +312,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	if err != nil {
 		return nil, err
 	}
-	pools = append(pools, pulls...)
+	ready = append(ready, pulls...)
 	if err := c.newMaintenance(ctx, name, args, cluster); err != nil {
 		return nil, err
 	}
@@ -329,7 +335,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 			return nil, err
 		}
 	}
-	return pools, nil
+	return ready, nil
 }
 
 func (c *AksWithCsi) newCluster(
@@ -436,10 +442,7 @@ func (args *AksWithCsiArgs) validate() violations {
 	v.validateNetwork(args)
 	v.validateSubnets(args)
 	v.validateOutbound(args.Outbound, args.OutboundType)
-	for _, name := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
-		v.dnsLabel("containerRegistryIds."+name, name)
-		v.plainID("containerRegistryIds."+name, args.ContainerRegistryIDs[name], registryID, "the ARM id of a container registry")
-	}
+	v.validateRegistryIDs(v.namedIDs("containerRegistryIds", args.ContainerRegistryIDs))
 	v.validateAddons(args)
 	v.validateAzureCluster(args)
 	return v

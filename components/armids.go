@@ -44,6 +44,41 @@ func checkedID(id pulumi.StringInput, path string, pattern *regexp.Regexp, allow
 	return checked(id, path, pattern, allowed)
 }
 
+// namedIDs checks names of ids, and returns the ids that are known without waiting.
+func (v *violations) namedIDs(path string, ids map[string]pulumi.StringInput) map[string]string {
+	known := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		v.dnsLabel(path+"."+name, name)
+		if id, plain := ids[name].(pulumi.String); plain {
+			known[name] = string(id)
+		}
+	}
+	return known
+}
+
+// distinctIDs checks ids by their names: two names for one resource would give somebody the same role there twice.
+func (v *violations) distinctIDs(path string, ids map[string]string, pattern *regexp.Regexp, what string) {
+	seen := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(ids)) {
+		at, id := path+"."+name, ids[name]
+		v.match(pattern, at, id, "the ARM id of "+what)
+		same, taken := seen[strings.ToLower(id)]
+		v.check(!taken, at, id, what+" that has no other name, here "+same)
+		seen[strings.ToLower(id)] = name
+	}
+}
+
+// distinctScope is one of the ids, which a role is for. It fails once they are known to break the rules.
+func distinctScope(
+	ids map[string]pulumi.StringInput, name string, check func(v *violations, ids map[string]string),
+) pulumi.StringOutput {
+	return pulumi.StringMap(ids).ToStringMapOutput().ApplyT(func(ids map[string]string) (string, error) {
+		var v violations
+		check(&v, ids)
+		return ids[name], v.late()
+	}).(pulumi.StringOutput)
+}
+
 // labelMax is how long a label's value can be.
 const labelMax = 63
 

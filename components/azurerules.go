@@ -41,7 +41,7 @@ func ValidateTags(tags map[string]string) error {
 }
 
 func (v *violations) validateResourceTags(path string, tags map[string]string, most int) {
-	v.check(len(tags) <= most, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("at most %d tags", most))
+	v.most(path, len(tags), most, "tags")
 	v.distinctTags(path, tags)
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(tagName.MatchString(name) && utf8.RuneCountInString(name) <= tagNameMax, path, name,
@@ -152,8 +152,10 @@ const (
 
 // validatePoolTotals checks what the pools come to.
 func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
-	v.check(len(args.NodePools) < poolsMax, "nodePools", fmt.Sprintf("%d pools", len(args.NodePools)),
-		fmt.Sprintf("at most %d pools, with the system pool %d", poolsMax-1, poolsMax))
+	if len(args.NodePools) >= poolsMax {
+		v.state("nodePools", fmt.Sprintf("%d pools", len(args.NodePools)),
+			fmt.Sprintf("at most %d pools, with the system pool %d", poolsMax-1, poolsMax))
+	}
 	tier, most := withDefault(args.Tier, TierFree), clusterNodesMax
 	if tier == TierFree {
 		most = freeNodesMax
@@ -164,8 +166,10 @@ func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 			nodes += count
 		}
 	}
-	v.check(nodes <= most, "nodePools", fmt.Sprintf("%d nodes with the system pool's", nodes),
-		fmt.Sprintf("at most %d nodes in all pools with the tier %s", most, tier))
+	if nodes > most {
+		v.state("nodePools", fmt.Sprintf("%d nodes with the system pool's", nodes),
+			fmt.Sprintf("at most %d nodes in all pools with the tier %s", most, tier))
+	}
 }
 
 // resourceGroup is a resource group's name:
@@ -251,8 +255,7 @@ const valueMax = 25 << 10
 
 // plainSecret checks a secret's value that is known without waiting. The value is not repeated.
 func (v *violations) plainSecret(path string, value pulumi.StringInput) {
-	size := len(plainText(value))
-	v.check(size <= valueMax, path, fmt.Sprintf("%d bytes", size), fmt.Sprintf("at most %d bytes", valueMax))
+	v.most(path, len(plainText(value)), valueMax, "bytes")
 }
 
 // validateAzureVault checks what Azure would refuse of a vault, and what is in it, besides the rules of each field.

@@ -95,6 +95,35 @@ func TestTags_AreHeldAgainstAzuresRulesWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
+func TestViolations_DescribeCountsWithoutQuotes(t *testing.T) {
+	aks := func(change func(*components.AksWithCsiArgs)) error {
+		args := aksArgs()
+		change(args)
+		return args.Validate()
+	}
+	vault := func(value string, tags map[string]string) error {
+		args := vaultArgs()
+		args.Secrets = []components.SecretArgs{{Name: "one", Value: pulumi.String(value), Tags: tags}}
+		return args.Validate()
+	}
+	account := identityArgs()
+	account.ServiceAccounts[0].Annotations = map[string]string{"note": strings.Repeat("x", 256<<10)}
+	for want, err := range map[string]error{
+		"51 tags":      components.ValidateTags(manyTags(51)),
+		"16 tags":      vault("x", manyTags(16)),
+		"30000 bytes":  vault(strings.Repeat("x", 30000), nil),
+		"262148 bytes": account.Validate(),
+		"100 pools":    aks(func(a *components.AksWithCsiArgs) { a.NodePools = manyPools(100, 1) }),
+		"1001 nodes with the system pool's": aks(func(a *components.AksWithCsiArgs) {
+			a.NodePools = manyPools(1, 1000)
+		}),
+	} {
+		if found := violations(t, err); len(found) != 1 || found[0].Given != want {
+			t.Errorf("%v, want one violation of %s", found, want)
+		}
+	}
+}
+
 func TestTags_ArePassedOnWhetherPlainOrLate(t *testing.T) {
 	for of, component := range taggedResources {
 		for name, tags := range map[string]pulumi.StringMapInput{
@@ -207,20 +236,23 @@ func TestRanges_ThatAKSReservesAreRefused(t *testing.T) {
 	}
 }
 
-func TestPools_AreNoMoreThanAKSTakes(t *testing.T) {
-	pools := func(count, nodes int) []components.NodePoolArgs {
-		var pools []components.NodePoolArgs
-		for i := range count {
-			pools = append(pools, components.NodePoolArgs{Name: fmt.Sprintf("p%d", i), Count: nodes})
-		}
-		return pools
+func manyPools(count, nodes int) []components.NodePoolArgs {
+	var pools []components.NodePoolArgs
+	for i := range count {
+		pools = append(pools, components.NodePoolArgs{Name: fmt.Sprintf("p%d", i), Count: nodes})
 	}
-	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(99, 1)}).Validate())
-	wantViolations(t, (&components.AksWithCsiArgs{NodePools: pools(100, 1)}).Validate(), "nodePools")
+	return pools
+}
+
+func TestPools_AreNoMoreThanAKSTakes(t *testing.T) {
+	wantViolations(t, (&components.AksWithCsiArgs{NodePools: manyPools(99, 1)}).Validate())
+	wantViolations(t, (&components.AksWithCsiArgs{NodePools: manyPools(100, 1)}).Validate(), "nodePools")
 	for tier, most := range map[components.ClusterTier]int{"Free": 1, "Standard": 5, "Premium": 5} {
 		system := &components.NodePoolArgs{Count: 1000}
-		wantViolations(t, (&components.AksWithCsiArgs{Tier: tier, SystemPool: system, NodePools: pools(most-1, 1000)}).Validate())
-		wantViolations(t, (&components.AksWithCsiArgs{Tier: tier, NodePools: pools(most, 1000)}).Validate(), "nodePools")
+		args := &components.AksWithCsiArgs{Tier: tier, SystemPool: system, NodePools: manyPools(most-1, 1000)}
+		wantViolations(t, args.Validate())
+		args = &components.AksWithCsiArgs{Tier: tier, NodePools: manyPools(most, 1000)}
+		wantViolations(t, args.Validate(), "nodePools")
 	}
 }
 

@@ -2,6 +2,7 @@ package components
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -24,6 +25,7 @@ func (c *AksWithCsi) deploy(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, resource pulumi.Map,
 	trigger pulumi.Input, previous []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
+	resource = maps.Clone(resource)
 	resource["apiVersion"] = pulumi.String("2024-09-01")
 	made := &deployment{}
 	opts := []pulumi.ResourceOption{
@@ -104,13 +106,18 @@ func (c *AksWithCsi) setOutbound(
 	}, profile, previous)
 }
 
-// clusterTemplate is the body of a cluster as a template has it.
+// clusterTemplate is the body of a cluster as a template has it, without what others may have changed: AKS keeps what a
+// body does not mention (https://github.com/Azure/AKS/issues/2904).
 func clusterTemplate(body reflect.Value) map[string]any {
 	network, _ := body.FieldByName("NetworkProfile").Interface().(*containerservice.ContainerServiceNetworkProfile)
 	security, _ := body.FieldByName("SecurityProfile").Interface().(*containerservice.ManagedClusterSecurityProfile)
 	properties := literal(body).(map[string]any)
 	// As NewManagedCluster completes them.
-	properties["networkProfile"] = literal(reflect.ValueOf(network.Defaults()))
+	profile := literal(reflect.ValueOf(network.Defaults())).(map[string]any)
+	for _, path := range changedByOthers {
+		delete(profile, strings.TrimPrefix(path, "networkProfile."))
+	}
+	properties["networkProfile"] = profile
 	properties["securityProfile"] = literal(reflect.ValueOf(security.Defaults()))
 	pools, _ := properties["agentPoolProfiles"].([]any)
 	for _, pool := range pools {

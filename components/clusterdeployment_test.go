@@ -10,6 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
 const deployed = "properties.template.resources[0]."
@@ -111,7 +112,7 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 }
 
 // TestOutboundDeploysTheClustersOwnBody has what a template says of a cluster differ from what azure-native is given in
-// the way out only.
+// the way out, and in what others may have changed, only.
 func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Outbound = &components.OutboundArgs{ManagedIPs: 2}
@@ -126,6 +127,14 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 	template := e.Get(t, "cluster-outbound").At("properties.template.resources[0]").ObjectValue()
 	properties := template["properties"].ObjectValue()
 	delete(properties["networkProfile"].ObjectValue(), "loadBalancerProfile")
+	others := sent["networkProfile"].ObjectValue().Copy()
+	for _, key := range []resource.PropertyKey{"outboundType", "networkPolicy", "networkDataplane"} {
+		if _, ok := others[key]; !ok {
+			t.Errorf("the cluster is given no %s: nothing is proven", key)
+		}
+		delete(others, key)
+	}
+	sent["networkProfile"] = resource.NewProperty(others)
 	for _, key := range []resource.PropertyKey{"resourceGroupName", "resourceName", "location", "tags", "sku", "identity"} {
 		delete(sent, key)
 	}
@@ -207,6 +216,44 @@ func TestNodesMayPullFromRegistries(t *testing.T) {
 		_, err := components.NewAksWithCsi(ctx, "cluster", a)
 		return err
 	}, "containerRegistryIds.hub")
+}
+
+func TestRegistries_HaveOneNameEach(t *testing.T) {
+	const registry = netSubscription + "/resourceGroups/net/providers/Microsoft.ContainerRegistry/registries/images"
+	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
+	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
+	for name, test := range map[string]struct {
+		a, b  pulumi.StringInput
+		early bool // both are known before anything is registered
+	}{
+		"plain":          {plain(registry), plain(registry), true},
+		"plain, by case": {plain(registry), plain(strings.ToUpper(registry)), true},
+		"late":           {late(registry), late(registry), false},
+		"late, by case":  {late(registry), late(strings.ToUpper(registry)), false},
+		"plain and late": {plain(registry), late(registry), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := aksArgs()
+			args.ContainerRegistryIDs = map[string]pulumi.StringInput{"a": test.a, "b": test.b}
+			construct := func(ctx *pulumi.Context) error {
+				_, err := components.NewAksWithCsi(ctx, "cluster", args)
+				return err
+			}
+			if test.early {
+				wantViolations(t, args.Validate(), "containerRegistryIds.b")
+				wantRefused(t, construct, "containerRegistryIds.b")
+				return
+			}
+			wantViolations(t, args.Validate())
+			e := &mockengine.Engine{}
+			wantViolations(t, e.Run(construct), "containerRegistryIds.b")
+			for _, one := range e.Resources() {
+				if strings.HasPrefix(one.Name, "cluster-registry-role-") {
+					t.Errorf("%s is registered", one.Name)
+				}
+			}
+		})
+	}
 }
 
 // TestWhatOthersChangeOfTheNetworkReplacesNoCluster has the program's own choice of what az can change replace the

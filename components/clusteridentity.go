@@ -76,7 +76,8 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	}
 	for _, subnet := range slices.Sorted(maps.Keys(inSubnet)) {
 		roles = append(roles, roleAtScope{
-			name: name + "-subnet-role-" + subnet, scope: args.distinctSubnet(subnet), role: networkContributor,
+			name:  name + "-subnet-role-" + subnet,
+			scope: distinctScope(args.Subnets, subnet, (*violations).validateSubnetIDs), role: networkContributor,
 			scopeID: subnetID, path: "subnets." + subnet, what: "a subnet",
 			aliases: oldSubnetRoles(name, inSubnet[subnet], args.Subnets),
 		})
@@ -154,7 +155,8 @@ func (c *AksWithCsi) newRegistryRoles(ctx *pulumi.Context, name string, args *Ak
 	var assignments []pulumi.Resource
 	for _, registry := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
 		assignment, err := c.assign(ctx, roleAtScope{
-			name: name + "-registry-role-" + registry, scope: args.ContainerRegistryIDs[registry], role: acrPull,
+			name:  name + "-registry-role-" + registry,
+			scope: distinctScope(args.ContainerRegistryIDs, registry, (*violations).validateRegistryIDs), role: acrPull,
 			scopeID: registryID, path: "containerRegistryIds." + registry, what: "a container registry",
 		}, c.KubeletPrincipalID)
 		if err != nil {
@@ -163,6 +165,11 @@ func (c *AksWithCsi) newRegistryRoles(ctx *pulumi.Context, name string, args *Ak
 		assignments = append(assignments, assignment)
 	}
 	return assignments, nil
+}
+
+// validateRegistryIDs checks the ids of registries by their names.
+func (v *violations) validateRegistryIDs(ids map[string]string) {
+	v.distinctIDs("containerRegistryIds", ids, registryID, "a container registry")
 }
 
 // definition is the built-in role's id in the scope's subscription.

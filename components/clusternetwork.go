@@ -99,8 +99,9 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 }
 
 // OutboundArgs are the addresses and ports of the load balancer, or of the NAT gateway that AKS makes, by which nodes
-// reach the internet. What is left out is Azure's default. A change replaces nothing; a change by somebody else, such as
-// with az aks update, stays until these change again
+// reach the internet. What is left out is Azure's default. They are those of [AksWithCsiArgs.OutboundType], also where
+// somebody else has given the cluster another one. A change replaces nothing. A change by somebody else, such as with
+// az aks update, stays until these change again
 // (https://learn.microsoft.com/azure/aks/load-balancer-standard and https://learn.microsoft.com/azure/aks/nat-gateway).
 type OutboundArgs struct {
 	// ManagedIPs is the number of public addresses that AKS makes, 1-100, of a NAT gateway 1-16. Defaults to 1. Not with
@@ -213,12 +214,14 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 }
 
 // changedByOthers are parts of the network's profile that az changes in place, and for which azure-native would make
-// another cluster. It is not told of a change, and chosenNetwork replaces for what the program changes.
+// another cluster. It is not told of a change, and chosenNetwork replaces for what the program changes. The engine has
+// the cluster's earlier inputs in their place, which are the program's until a refresh has read others'.
 var changedByOthers = []string{
 	"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType",
 }
 
-// chosenNetwork is what the program says of those parts.
+// chosenNetwork is what the program says of those parts. A stack of an earlier version has no trigger in its state,
+// which the engine takes for one that has not changed.
 func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
 	return pulumi.StringMap{
 		"networkPolicy": pulumi.String(withDefault(args.NetworkPolicy, NetworkPolicyNone)),
@@ -226,7 +229,7 @@ func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
 	}
 }
 
-// sayNetwork warns of a cluster whose network somebody has changed.
+// sayNetwork warns of a cluster whose network is not what the program says.
 func (c *AksWithCsi) sayNetwork(
 	ctx *pulumi.Context, args *AksWithCsiArgs, found containerservice.LookupManagedClusterResult,
 ) error {
@@ -244,8 +247,8 @@ func (c *AksWithCsi) sayNetwork(
 		if of.is == nil || *of.is == "" || *of.is == of.wanted {
 			continue
 		}
-		message := fmt.Sprintf("the cluster's %s is %s, and %s in the program; what somebody else has changed is left as it is",
-			of.path, *of.is, of.wanted)
+		message := fmt.Sprintf("the cluster's %s is %s, and %s in the program: an update leaves it as it is, unless the "+
+			"program's has changed since the last one", of.path, *of.is, of.wanted)
 		if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 			return fmt.Errorf("saying that the network is another one: %w", err)
 		}
@@ -335,39 +338,15 @@ func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput 
 	}).(pulumi.StringPtrOutput)
 }
 
-// distinctSubnet is the id of a subnet that a role is for. It fails if another name stands for the same one, on which the
-// control plane would be given its role twice.
-func (args *AksWithCsiArgs) distinctSubnet(name string) pulumi.StringOutput {
-	return pulumi.StringMap(args.Subnets).ToStringMapOutput().ApplyT(func(ids map[string]string) (string, error) {
-		var v violations
-		v.validateSubnetIDs(ids)
-		return ids[name], v.late()
-	}).(pulumi.StringOutput)
-}
-
 // validateSubnetIDs checks the ids of subnets by their names.
 func (v *violations) validateSubnetIDs(ids map[string]string) {
-	seen := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(ids)) {
-		path, id := "subnets."+name, ids[name]
-		v.match(subnetID, path, id, "the ARM id of a subnet")
-		same, taken := seen[strings.ToLower(id)]
-		v.check(!taken, path, id, "a subnet that has no other name, here "+same)
-		seen[strings.ToLower(id)] = name
-	}
+	v.distinctIDs("subnets", ids, subnetID, "a subnet")
 	v.validateNetworkOfSubnets(ids)
 }
 
 // validateSubnets checks which subnets the pools are in, and the ids that are known.
 func (v *violations) validateSubnets(args *AksWithCsiArgs) {
-	known := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(args.Subnets)) {
-		v.dnsLabel("subnets."+name, name)
-		if id, plain := args.Subnets[name].(pulumi.String); plain {
-			known[name] = string(id)
-		}
-	}
-	v.validateSubnetIDs(known)
+	v.validateSubnetIDs(v.namedIDs("subnets", args.Subnets))
 	names := strings.Join(slices.Sorted(maps.Keys(args.Subnets)), ", ")
 	for i, pool := range args.pools() {
 		path := "systemPool.subnet"

@@ -81,7 +81,9 @@ func (v *violations) validateAnnotations(at string, annotations map[string]strin
 	for key, value := range annotations {
 		size += len(key) + len(value)
 	}
-	v.check(size <= maxAnnotations, at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
+	if size > maxAnnotations {
+		v.state(at, fmt.Sprintf("%d bytes", size), "256 KiB in all")
+	}
 }
 
 func (v *violations) validateKeys(at string, metadata map[string]string, own []string) {

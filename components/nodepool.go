@@ -55,11 +55,11 @@ type NodePoolArgs struct {
 	// Name is 1-12 lower-case letters and digits, a letter first, and unique in the cluster. Defaults to system for the
 	// system pool; required for others. A change replaces the nodes.
 	Name string `pulumi:"name,optional"`
-	// Mode is System for a pool that may run what AKS needs, or User (https://learn.microsoft.com/azure/aks/use-system-pools).
-	// One with the mode System in [AksWithCsiArgs.NodePools] may become the system pool, with nodes of another size: taken
-	// out of the list, and in the same update named by SystemPool, it stays, and the earlier one is then deleted with az
-	// aks nodepool delete. So such a pool always stays in Azure when it is taken out, and needs another name where a change
-	// would replace its nodes. Defaults to System for the system pool, which has no other, and to User for others.
+	// Mode is System for a pool that may run what AKS needs, or User for one that runs workloads only
+	// (https://learn.microsoft.com/azure/aks/use-system-pools). One with the mode System in [AksWithCsiArgs.NodePools]
+	// stays in Azure when it is taken out of the list, since SystemPool may name it next; so a change that would
+	// replace its nodes takes another name. Defaults to System for the system pool, which has no other, and to User for
+	// others.
 	Mode NodePoolMode `pulumi:"mode,optional"`
 	// VMSize is the size of the nodes. Defaults to Standard_D2s_v5. A change replaces the nodes.
 	VMSize string `pulumi:"vmSize,optional"`
@@ -215,7 +215,8 @@ func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClus
 }
 
 // newNodePools creates the pools besides the system pool one after another: AKS works on one operation of a cluster at
-// a time, and answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster.
+// a time, and answers 409 (OperationNotAllowed, AnotherOperationInProgress) to others. They go with the cluster. It
+// returns them with what came before them.
 func (c *AksWithCsi) newNodePools(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, self controlPlane,
 	previous []pulumi.Resource,

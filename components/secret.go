@@ -218,7 +218,7 @@ var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 // validateTags checks the tags of a secret or key.
 func (v *violations) validateTags(path string, tags map[string]string) {
 	v.distinctTags(path, tags)
-	v.check(len(tags) <= objectTagsMax, path, fmt.Sprintf("%d tags", len(tags)), fmt.Sprintf("up to %d tags", objectTagsMax))
+	v.most(path, len(tags), objectTagsMax, "tags")
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,
 			fmt.Sprintf(`names of 1-%d characters without <>%%&\?/`, objectTagMax))

@@ -96,6 +96,13 @@ func (v *violations) check(ok bool, path string, given any, allowed string) {
 	}
 }
 
+// most adds a violation if there are more than so many of what is counted.
+func (v *violations) most(path string, count, most int, what string) {
+	if count > most {
+		v.state(path, fmt.Sprintf("%d %s", count, what), fmt.Sprintf("at most %d %s", most, what))
+	}
+}
+
 // match checks a string against an anchored pattern.
 func (v *violations) match(pattern *regexp.Regexp, path, given, allowed string) {
 	v.check(pattern.MatchString(given), path, given, allowed)

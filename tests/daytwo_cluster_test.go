@@ -97,6 +97,11 @@ func TestCluster_KeepsWhatIsInItThroughItsLife(t *testing.T) {
 		if !strings.Contains(printed, "outboundType") {
 			t.Errorf("up does not say that the way out is another one: %s", printed)
 		}
+		apply(t, `outbound={"managedIps":4}`)
+		network = c.network(t, outputs)
+		if network["outboundType"] != "managedNATGateway" || network["networkPolicy"] != "azure" {
+			t.Errorf("another change of the way out leaves %v, %v", network["outboundType"], network["networkPolicy"])
+		}
 		before.wantKept(t, c.inventory(t))
 	})
 	step("what the program changes of it still replaces", func(t *testing.T) {
@@ -154,13 +159,19 @@ func (c *cloud) wantVersions(t *testing.T, outputs stackOutputs, want string) {
 // wantOutbound compares the number of public addresses that the cluster leaves by, and returns its network.
 func (c *cloud) wantOutbound(t *testing.T, outputs stackOutputs, want int) map[string]any {
 	t.Helper()
-	properties := c.arm(t, http.MethodGet, outputs.ClusterID, "2024-09-01", "")["properties"].(map[string]any)
-	network := properties["networkProfile"].(map[string]any)
+	network := c.network(t, outputs)
 	profile, _ := network["loadBalancerProfile"].(map[string]any)
 	if addresses, _ := profile["effectiveOutboundIPs"].([]any); len(addresses) != want {
 		t.Errorf("the cluster has %d addresses, want %d", len(addresses), want)
 	}
 	return network
+}
+
+// network is the cluster's network as Azure shows it.
+func (c *cloud) network(t *testing.T, outputs stackOutputs) map[string]any {
+	t.Helper()
+	properties := c.arm(t, http.MethodGet, outputs.ClusterID, "2024-09-01", "")["properties"].(map[string]any)
+	return properties["networkProfile"].(map[string]any)
 }
 
 // changeNetwork changes the cluster's network as az does.

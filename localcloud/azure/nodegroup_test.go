@@ -196,6 +196,28 @@ func TestManagedCluster_ShowsTheAddressesOfItsNATGateway(t *testing.T) {
 	}
 }
 
+func TestManagedCluster_KeepsTheNetworkThatABodyDoesNotMention(t *testing.T) {
+	f := newFixture(t)
+	f.group("g")
+	at := path(aksID) + aksVersion
+	change := outbound("managedNATGateway")
+	network := change["networkProfile"].(m)
+	network["networkPolicy"], network["networkDataplane"] = "cilium", "cilium"
+	f.put(at, f.clusterBody("", change))
+	for _, key := range []string{"outboundType", "networkPolicy", "networkDataplane"} {
+		delete(network, key)
+	}
+	f.put(at, f.clusterBody("", change))
+	shown := f.get(at)["networkProfile"].(m)
+	for key, want := range map[string]string{
+		"outboundType": "managedNATGateway", "networkPolicy": "cilium", "networkDataplane": "cilium",
+	} {
+		if shown[key] != want {
+			t.Errorf("its %s is %v, want %s", key, shown[key], want)
+		}
+	}
+}
+
 func TestManagedCluster_HasNoAddressesWhereItsWayOutIsAnothers(t *testing.T) {
 	f := newFixture(t)
 	network := f.waysOut()

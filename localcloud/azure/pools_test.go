@@ -407,7 +407,7 @@ func TestAClusterForProduction(t *testing.T) {
 		}, "ResourceNotFound"},
 		"add-on":                       {func(p m) { p["addonProfiles"].(m)["magic"] = m{"enabled": true} }, "InvalidParameter"},
 		"insights without a workspace": {func(p m) { delete(p["addonProfiles"].(m)["omsagent"].(m), "config") }, "InvalidParameter"},
-		"policy without its dataplane": {func(p m) { delete(p["networkProfile"].(m), "networkDataplane") }, "InvalidParameter"},
+		"policy without its dataplane": {func(p m) { p["networkProfile"].(m)["networkDataplane"] = "azure" }, "InvalidParameter"},
 		"ranges that overlap":          {func(p m) { p["networkProfile"].(m)["podCidr"] = "10.245.0.0/20" }, "ServiceCidrOverlapPodCidr"},
 		"DNS outside":                  {func(p m) { p["networkProfile"].(m)["dnsServiceIP"] = "10.1.0.10" }, "InvalidParameter"},
 		"way out":                      {func(p m) { p["networkProfile"].(m)["outboundType"] = "magic" }, "InvalidParameter"},

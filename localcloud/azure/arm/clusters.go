@@ -201,7 +201,7 @@ func (c *call) putCluster() (reply, error) {
 
 // keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares
 // without case, what looks after the nodes, the group of the nodes and the key of their disks, what restricts the API
-// server, and the way out.
+// server, what enforces network policies, and the way out.
 func keepUnmentioned(old, properties object) {
 	addons := child(properties, "addonProfiles")
 	for name, addon := range child(old, "addonProfiles") {
@@ -215,7 +215,7 @@ func keepUnmentioned(old, properties object) {
 		{"autoUpgradeProfile", "nodeOSUpgradeChannel"}, {"apiServerAccessProfile", "authorizedIPRanges"},
 		{"apiServerAccessProfile", "disableRunCommand"}, {"apiServerAccessProfile", "enablePrivateCluster"},
 		{"apiServerAccessProfile", "privateDNSZone"}, {"apiServerAccessProfile", "enablePrivateClusterPublicFQDN"},
-		{"networkProfile", "outboundType"},
+		{"networkProfile", "outboundType"}, {"networkProfile", "networkPolicy"}, {"networkProfile", "networkDataplane"},
 	} {
 		if had := child(old, of.profile)[of.property]; had != nil {
 			setDefault(child(properties, of.profile), of.property, had)
