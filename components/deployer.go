@@ -9,10 +9,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// DeployerArgs is who creates, changes and deletes a vault's secrets and keys: a user, a group, or the service
-// principal of a pipeline. Azure's documentation says that Contributor is enough to create them; some were refused
-// (https://github.com/Azure/bicep/issues/6539), and deleting a single one takes a role on the vault's data in any
-// case.
+// DeployerArgs is who creates and changes a vault's secrets and keys: a user, a group, or the service principal of a
+// pipeline. Azure's documentation says that Contributor is enough to create them; some were refused
+// (https://github.com/Azure/bicep/issues/6539). With the roles, what was taken out of the lists can be deleted by hand.
 type DeployerArgs struct {
 	// PrincipalID is the object id in Entra ID. Required. A change is ignored, so that the next who deploys does not
 	// take the roles from the first; a group has all of them.
@@ -30,7 +29,7 @@ const (
 )
 
 // admitDeployer gives the deployer the roles for what there is in the vault. Secrets and keys are made once Azure
-// honours them, and deleted before.
+// honours them.
 func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var roles []grant
 	if len(args.Secrets) > 0 {

@@ -108,14 +108,16 @@ type KeyVaultStackArgs struct {
 	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
 	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in the
-	// vault, and Pulumi forgets it; to have it in the list again takes Adopt. Defaults to none.
+	// vault, and Pulumi forgets it; to have it in the list again takes Adopt. With Protect, Pulumi refuses to forget it. So
+	// take Protect out first, in an update of its own. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
 	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds for
 	// them. Defaults to none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
 	// ExpectedObjects are mounted from the vault and made by others, such as certificates; of each, type and name count. A
 	// preview says how they are put into the vault. In an existing vault that is looked up, a secret or key that is not
-	// there is an error. Defaults to none.
+	// there is an error, as far as whoever deploys may know it: Microsoft.KeyVault/vaults/secrets/read and keys/read.
+	// Defaults to none.
 	ExpectedObjects []ObjectArgs `pulumi:"expectedObjects,optional"`
 }
 

@@ -1,11 +1,16 @@
 package components_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -515,7 +520,7 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 		"a new vault":       {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web", "secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
 		"an existing vault": {args: existingVaultArgs(), there: true, said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
 		"an empty vault": {args: existingVaultArgs(), said: []string{"certificate import"}, missing: []string{
-			"secret theirs, which", "secret set --vault-name theirs --name theirs", "key signing, which"}},
+			"secret theirs:", "secret set --vault-name theirs --name theirs", "key signing:"}},
 		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs", "secret set --vault-name theirs", "key import"}},
 	} {
 		for _, dryRun := range []bool{true, false} {
@@ -559,6 +564,93 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestExpectedObjects_AreLookedUpSideBySide counts the lookups that Azure has before it at one time.
+func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
+	const most = 16
+	args := existingVaultArgs()
+	args.Secrets, args.Keys = nil, nil
+	for i := range 3 * most {
+		args.ExpectedObjects = append(args.ExpectedObjects, components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)})
+	}
+	var now, peak atomic.Int32
+	full := make(chan struct{})
+	late, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	e := &mockengine.Engine{Answers: answers("getSecret", map[string]any{"id": "secret"})}
+	e.Asked = func(token string, _ resource.PropertyMap) error {
+		if !strings.HasSuffix(token, "getSecret") {
+			return nil
+		}
+		defer now.Add(-1)
+		for n := now.Add(1); ; {
+			if before := peak.Load(); n <= before || peak.CompareAndSwap(before, n) {
+				if n == most && before < most {
+					close(full)
+				}
+				break
+			}
+		}
+		select {
+		case <-full:
+		case <-late.Done(): // one after another it never is
+		}
+		return nil
+	}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	if got := peak.Load(); got != most {
+		t.Errorf("%d lookups at a time, want %d", got, most)
+	}
+}
+
+// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to read
+// what the vault has.
+func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
+	expected := []components.ObjectArgs{
+		{Type: "secret", Name: "theirs"}, {Type: "secret", Name: "other"}, {Type: "key", Name: "signing"}, {Type: "secret", Name: "absent"},
+	}
+	for name, refusal := range map[string]string{
+		"in the words of today": "RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed",
+		"in those of before":    `StatusCode=403 -- Original Error: Code="AuthorizationFailed" Message="The client has no authorization"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := existingVaultArgs()
+			args.Secrets, args.Keys, args.ExpectedObjects = nil, nil, expected[:3]
+			e := &mockengine.Engine{}
+			e.Asked = func(token string, args resource.PropertyMap) error {
+				if name := args["secretName"]; name.IsString() && name.StringValue() == "absent" || strings.HasSuffix(token, "getVault") {
+					return nil
+				}
+				return errors.New(refusal)
+			}
+			construct := func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			}
+			run(t, e, construct)
+			if said := e.Infos(); len(said) != 1 || !strings.Contains(said[0], "Microsoft.KeyVault/vaults/secrets/read") ||
+				!strings.Contains(said[0], "Microsoft.KeyVault/vaults/keys/read") {
+				t.Errorf("it says %q, want both rights once", said)
+			}
+			args.ExpectedObjects = expected // what is known to be missing is missing
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "secret absent:") || strings.Contains(err.Error(), "other") {
+				t.Errorf("got %v", err)
+			}
+			e.Asked = func(token string, _ resource.PropertyMap) error {
+				if strings.HasSuffix(token, "getSecret") {
+					return errors.New("the network is down")
+				}
+				return nil
+			}
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "network is down") {
+				t.Errorf("another error: %v", err)
+			}
+		})
 	}
 }
 
