@@ -25,15 +25,17 @@ const (
 
 var (
 	tagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
-	// reservedTag starts a tag's name that Azure keeps for itself:
+	// reservedTag starts a tag's name that Azure keeps for itself, as it says of predefined tags:
 	// https://learn.microsoft.com/rest/api/resources/tags/create-or-update
 	reservedTag = regexp.MustCompile(`(?i)^(microsoft|azure|windows)`)
 )
 
 // ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError]
-// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/ and without the prefixes
-// microsoft, azure and windows, no two that differ in case only, and values of up to 256 characters
-// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).
+// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/, no two that differ in case
+// only, and values of up to 256 characters
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names start with none
+// of microsoft, azure and windows, as Azure says of predefined tags
+// (https://learn.microsoft.com/rest/api/resources/tags/create-or-update).
 func ValidateTags(tags map[string]string) error {
 	var v violations
 	v.validateResourceTags("tags", tags, tagsMax)
@@ -54,11 +56,11 @@ func (v *violations) validateResourceTags(path string, tags map[string]string, m
 
 // distinctTags checks that no two names differ in case only, which to Azure are one.
 func (v *violations) distinctTags(path string, tags map[string]string) {
-	seen := map[string]string{}
+	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		same, taken := seen[strings.ToLower(name)]
-		v.check(!taken, path, name, "names that differ in more than case, unlike "+same)
-		seen[strings.ToLower(name)] = name
+		lower := strings.ToLower(name)
+		v.check(!seen[lower], path, name, "names that differ in more than case") // the other one may be secret
+		seen[lower] = true
 	}
 }
 
@@ -172,6 +174,15 @@ func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources
 var resourceGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
 
+// ValidateResourceGroupName checks the name of a resource group, and returns a [ValidationError], or nil: 1-90 letters,
+// digits, underscores, parentheses, dashes and dots, no dot last
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources).
+func ValidateResourceGroupName(name string) error {
+	var v violations
+	v.plainGroup("resourceGroupName", pulumi.String(name))
+	return v.err()
+}
+
 // plainGroup checks a resource group's name that is known without waiting.
 func (v *violations) plainGroup(path string, name pulumi.StringInput) {
 	v.plainID(path, name, resourceGroup, "1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
@@ -260,11 +271,11 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	for i, s := range args.Secrets {
 		v.plainSecret(fmt.Sprintf("secrets[%d].value", i), s.Value)
 	}
+	v.plainID("tenantId", args.TenantID, guid, "a tenant's id, a GUID")
 	if !missing(args.ExistingVaultID) {
 		return
 	}
 	v.plainGroup("resourceGroupName", args.ResourceGroupName)
-	v.plainID("tenantId", args.TenantID, guid, "a tenant's id, a GUID")
 	v.plainTags("tags", args.Tags, tagsMax)
 	v.notReserved("namePrefix", args.NamePrefix, true)
 	v.plainID("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID, workspaceID, workspaceRule)

@@ -33,17 +33,17 @@ const (
 func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
 	var roles []grant
 	if len(args.Secrets) > 0 {
-		roles = append(roles, grant{name: "-deployer-secrets", role: keyVaultSecretsOfficer})
+		roles = append(roles, grant{name: "deployer-secrets", role: keyVaultSecretsOfficer})
 	}
 	if len(args.Keys) > 0 {
-		roles = append(roles, grant{name: "-deployer-keys", role: keyVaultCryptoOfficer})
+		roles = append(roles, grant{name: "deployer-keys", role: keyVaultCryptoOfficer})
 	}
 	if args.Deployer == nil || len(roles) == 0 {
 		return nil, nil
 	}
 	var assignments []pulumi.Resource
 	for _, one := range roles {
-		assignment, err := authorization.NewRoleAssignment(ctx, name+one.name, &authorization.RoleAssignmentArgs{
+		assignment, err := authorization.NewRoleAssignment(ctx, name+"-"+one.name, &authorization.RoleAssignmentArgs{
 			Scope:            vault.id,
 			RoleDefinitionId: roleDefinitionID(vault.id, vault.name, one.role),
 			PrincipalId:      args.Deployer.PrincipalID,

@@ -219,8 +219,10 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 
 // warn says what a destroy will leave behind, and what Azure is about to stop serving.
 func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error {
-	if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
-		return err
+	if args.ExistingVaultID == nil || missing(args.TenantID) { // else nothing is asked of the vault
+		if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
+			return err
+		}
 	}
 	if !args.PurgeProtection || args.Protect {
 		return nil

@@ -250,8 +250,8 @@ func TestExistingVaultRules(t *testing.T) {
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
 		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
-		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String("t"), nil }},
-		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String("t"), nil }},
+		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String(mockengine.TenantID), nil }},
+		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String(mockengine.TenantID), nil }},
 		{"an expected object's type", "expectedObjects[0].type", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "certificate", Name: "a"}} }},
 		{"an expected object's name", "expectedObjects[0].name", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} }},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
@@ -656,7 +656,8 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 
 // TestExistingVault_WithItsTenantIsNotLookedUp is for a vault that the provider does not reach.
 func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
-	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String("their-tenant")}
+	const tenant = "44444444-4444-4444-4444-444444444444"
+	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String(tenant)}
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -664,7 +665,7 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 			return err
 		}
 		for output, want := range map[pulumi.StringOutput]string{
-			c.VaultID: existingVaultID, c.VaultName: "theirs", c.TenantID: "their-tenant", c.VaultURI: "",
+			c.VaultID: existingVaultID, c.VaultName: "theirs", c.TenantID: tenant, c.VaultURI: "",
 		} {
 			if got := mockengine.Await(t, ctx, output); got.Value != want {
 				t.Errorf("got %v, want %s", got.Value, want)
@@ -675,6 +676,12 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 	if asked := e.Invoked(); len(asked) > 0 {
 		t.Errorf("it asks %v", asked)
 	}
+	if warned := e.Warnings(); len(warned) > 0 {
+		t.Errorf("it speaks of changing a vault that is others': %v", warned)
+	}
+	wantViolations(t, (&components.KeyVaultStackArgs{
+		ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String("their-tenant"),
+	}).Validate(), "tenantId")
 	args.ExistingVaultID = pulumi.String("theirs").ToStringOutput()
 	if err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)

@@ -38,7 +38,7 @@ var accessByType = map[ObjectType]access{
 
 // grant is one role assignment.
 type grant struct {
-	// name is the assignment's, after the mount's.
+	// name is the assignment's, after the component's and a dash.
 	name string
 	// scope continues the vault's id; empty for the vault itself.
 	scope string

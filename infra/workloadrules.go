@@ -24,8 +24,7 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
 				"the name that the workload had before, which no workload has now")
 		}
-		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(),
-			nil)
+		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(), nil)
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
 				"nothing; the accounts of a workload are in its namespace")

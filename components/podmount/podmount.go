@@ -49,7 +49,8 @@ func Labels(mount *components.SecretMount, own ...pulumi.StringMapInput) pulumi.
 	return pulumi.All(append(all, mount.PodLabels)...).ApplyT(func(all []any) map[string]string {
 		merged := map[string]string{}
 		for _, labels := range all {
-			maps.Copy(merged, labels.(map[string]string))
+			given, _ := labels.(map[string]string) // none if they were left out
+			maps.Copy(merged, given)
 		}
 		return merged
 	}).(pulumi.StringMapOutput)
