@@ -18,8 +18,8 @@ const (
 	tagsMax     = 50
 	tagNameMax  = 512
 	tagValueMax = 256
-	// privateZoneTagsMax is the limit of private DNS zones, such as the one that AKS makes for a private cluster, with the
-	// cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
+	// privateZoneTagsMax is the limit of private DNS zones, such as the one that AKS makes for a private cluster, with
+	// the cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
 	privateZoneTagsMax = 15
 )
 
@@ -33,8 +33,8 @@ var (
 // ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError]
 // with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/, no two that differ in case
 // only, and values of up to 256 characters
-// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names start with none
-// of microsoft, azure and windows, as Azure says of predefined tags
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names start with
+// none of microsoft, azure and windows, as Azure says of predefined tags
 // (https://learn.microsoft.com/rest/api/resources/tags/create-or-update).
 func ValidateTags(tags map[string]string) error {
 	var v violations
@@ -120,8 +120,8 @@ func (v *violations) notReserved(path, name string, starts bool) {
 		whole += "-"
 	}
 	v.check(!reservedName.MatchString(whole), path, name,
-		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has neither "+
-			"microsoft nor windows in it")
+		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has "+
+			"neither microsoft nor windows in it")
 }
 
 // reservedByAKS are the ranges that neither pods, services nor the cluster's virtual network can have:
@@ -257,7 +257,8 @@ func (args *AksWithCsiArgs) checkLate() {
 		workspaceRule)
 }
 
-// valueMax is how many bytes a secret's value can have: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
+// valueMax is how many bytes a secret's value can have:
+// https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 const valueMax = 25 << 10
 
 // plainSecret checks a secret's value that is known without waiting. The value is not repeated.

@@ -30,7 +30,9 @@ const (
 
 // admitDeployer gives the deployer the roles for what there is in the vault. Secrets and keys are made once Azure
 // honours them.
-func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
+func (c *KeyVaultStack) admitDeployer(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
+) ([]pulumi.Resource, error) {
 	var roles []grant
 	if len(args.Secrets) > 0 {
 		roles = append(roles, grant{name: "deployer-secrets", role: keyVaultSecretsOfficer})
@@ -54,7 +56,9 @@ func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *Ke
 		}
 		assignments = append(assignments, assignment)
 	}
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool { return strings.Contains(err, "ForbiddenByRbac") })
+	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+		return strings.Contains(err, "ForbiddenByRbac")
+	})
 	if err != nil {
 		return nil, err
 	}

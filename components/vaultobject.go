@@ -27,9 +27,9 @@ type vaultObject struct {
 	vaultName pulumi.StringOutput
 	// id of the object as Azure spells it; empty for one that is not there.
 	id pulumi.IDOutput
-	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of it. One
-	// that is not there, such as in a vault that is replaced, is made as the program says. A plain IgnoreChanges would make
-	// it there as the state says.
+	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of
+	// it. One that is not there, such as in a vault that is replaced, is made as the program says. A plain
+	// IgnoreChanges would make it there as the state says.
 	kept pulumi.ResourceOption
 }
 
@@ -123,7 +123,8 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		case notThere.MatchString(err.Error()):
 			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.toPut(vaultName)))
 		case notAllowed.MatchString(err.Error()):
-			if right := "Microsoft.KeyVault/vaults/" + accessByType[o.Type].collection + "/read"; !slices.Contains(rights, right) {
+			right := "Microsoft.KeyVault/vaults/" + accessByType[o.Type].collection + "/read"
+			if !slices.Contains(rights, right) {
 				rights = append(rights, right)
 			}
 		default:
@@ -131,14 +132,16 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		}
 	}
 	if len(rights) > 0 {
-		message := fmt.Sprintf("whether the vault %s has what is mounted from it is not known; %s on it lets this stack check",
+		message := fmt.Sprintf("whether the vault %s has what is mounted from it is not known; %s on it lets this "+
+			"stack check",
 			vaultName, strings.Join(rights, " and "))
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
 			return fmt.Errorf("saying what may not be looked up: %w", err)
 		}
 	}
 	if len(absent) > 0 {
-		return fmt.Errorf("the vault %s does not have what is mounted from it. Put it there, or create it with this stack:\n  %s",
+		return fmt.Errorf("the vault %s does not have what is mounted from it. Put it there, or create it with this "+
+			"stack:\n  %s",
 			vaultName, strings.Join(absent, "\n  "))
 	}
 	return nil

@@ -84,8 +84,8 @@ func (cfg *Config) validateNeeds() violations {
 	return v
 }
 
-// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in,
-// as far as both are known by their ids. Other pools may have other things to do.
+// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are
+// in, as far as both are known by their ids. Other pools may have other things to do.
 func (cfg *Config) validateNodesReachVault() violations {
 	var v violations
 	firewall := cfg.VaultNetwork
@@ -134,7 +134,8 @@ func (cfg *Config) validateIn(subscription string) error {
 		count int
 	}{{"secrets", len(cfg.Secrets)}, {"keys", len(cfg.Keys)}} {
 		if cfg.vaultElsewhere(subscription) && list.count > 0 {
-			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription than that of this stack, "+
+			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription "+
+				"than that of this stack, "+
 				subscription+": others put them into that vault")
 		}
 	}
@@ -149,7 +150,8 @@ func (cfg *Config) validateSurroundings() violations {
 	v.match(location, "location", cfg.Location, "a location's name, lower-case letters and digits, such as eastus")
 	v.of(components.ValidateResourceGroupName(cfg.ResourceGroupName), nil)
 	v = append(v, cfg.validateTags()...)
-	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) { // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
+	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) {
+		// https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
 		v.add("logRetentionDays", fmt.Sprint(n), "30-730 days; empty for no workspace")
 	}
 	_, known := vaultZones[cfg.CloudName]
@@ -158,7 +160,8 @@ func (cfg *Config) validateSurroundings() violations {
 	if cfg.Network != nil {
 		v.check(len(cfg.ResourceGroupName) <= networkGroupMax, "resourceGroupName", cfg.ResourceGroupName,
 			fmt.Sprintf("at most %d characters with network, since AKS makes a label of it", networkGroupMax))
-		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own
+		v = append(v, cfg.Network.validate( // with AKS's own ranges by default
+			cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...)
 	}
 	return v
 }

@@ -63,7 +63,8 @@ func (v violations) hide(encrypted func(key string) bool, namespace string, valu
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if encrypted(namespace + key) {
 			value := parse(values[key], reflect.Map)
-			if named, ok := value.(map[string]any); ok && known[key].Kind() == reflect.Map { // whose names are the stack's
+			if named, ok := value.(map[string]any); ok && known[key].Kind() == reflect.Map {
+				// Its names are the stack's, too.
 				names = append(names, slices.Sorted(maps.Keys(named))...)
 			}
 			hidden = append(hidden, texts(value)...)
