@@ -94,11 +94,13 @@ func (v *violations) validateNetworkOfSubnets(ids map[string]string) {
 			continue
 		}
 		own := strings.ToLower(strings.Join(parts[:len(parts)-2], "/"))
-		v.check(network == "" || network == own, path, id, "a subnet of the virtual network that the other subnets are in")
+		v.check(network == "" || network == own, path, id, "a subnet of the virtual network that the other subnets "+
+			"are in")
 		network = withDefault(network, own)
 		for _, part := range []string{parts[4], parts[8], parts[10]} {
 			v.check(len(part) <= labelMax, path, part,
-				fmt.Sprintf("names of at most %d characters of the subnet, its virtual network and resource group", labelMax))
+				fmt.Sprintf("names of at most %d characters of the subnet, its virtual network and resource group",
+					labelMax))
 		}
 	}
 }

@@ -18,22 +18,24 @@ const (
 	tagsMax     = 50
 	tagNameMax  = 512
 	tagValueMax = 256
-	// privateZoneTagsMax is the limit of private DNS zones, such as the one that AKS makes for a private cluster, with the
-	// cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
+	// privateZoneTagsMax is the limit of private DNS zones, such as the one that AKS makes for a private cluster, with
+	// the cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
 	privateZoneTagsMax = 15
 )
 
 var (
 	tagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
-	// reservedTag starts a tag's name that Azure keeps for itself:
+	// reservedTag starts a tag's name that Azure keeps for itself, as it says of predefined tags:
 	// https://learn.microsoft.com/rest/api/resources/tags/create-or-update
 	reservedTag = regexp.MustCompile(`(?i)^(microsoft|azure|windows)`)
 )
 
 // ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError]
-// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/ and without the prefixes
-// microsoft, azure and windows, no two that differ in case only, and values of up to 256 characters
-// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).
+// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/, no two that differ in case
+// only, and values of up to 256 characters
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names start with
+// none of microsoft, azure and windows, as Azure says of predefined tags
+// (https://learn.microsoft.com/rest/api/resources/tags/create-or-update).
 func ValidateTags(tags map[string]string) error {
 	var v violations
 	v.validateResourceTags("tags", tags, tagsMax)
@@ -54,11 +56,11 @@ func (v *violations) validateResourceTags(path string, tags map[string]string, m
 
 // distinctTags checks that no two names differ in case only, which to Azure are one.
 func (v *violations) distinctTags(path string, tags map[string]string) {
-	seen := map[string]string{}
+	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
-		same, taken := seen[strings.ToLower(name)]
-		v.check(!taken, path, name, "names that differ in more than case, unlike "+same)
-		seen[strings.ToLower(name)] = name
+		lower := strings.ToLower(name)
+		v.check(!seen[lower], path, name, "names that differ in more than case") // the other one may be secret
+		seen[lower] = true
 	}
 }
 
@@ -118,8 +120,8 @@ func (v *violations) notReserved(path, name string, starts bool) {
 		whole += "-"
 	}
 	v.check(!reservedName.MatchString(whole), path, name,
-		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has neither "+
-			"microsoft nor windows in it")
+		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has "+
+			"neither microsoft nor windows in it")
 }
 
 // reservedByAKS are the ranges that neither pods, services nor the cluster's virtual network can have:
@@ -175,6 +177,15 @@ func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 // resourceGroup is a resource group's name:
 // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources
 var resourceGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
+
+// ValidateResourceGroupName checks the name of a resource group, and returns a [ValidationError], or nil: 1-90 letters,
+// digits, underscores, parentheses, dashes and dots, no dot last
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources).
+func ValidateResourceGroupName(name string) error {
+	var v violations
+	v.plainGroup("resourceGroupName", pulumi.String(name))
+	return v.err()
+}
 
 // plainGroup checks a resource group's name that is known without waiting.
 func (v *violations) plainGroup(path string, name pulumi.StringInput) {
@@ -250,7 +261,8 @@ func (args *AksWithCsiArgs) checkLate() {
 		workspaceRule)
 }
 
-// valueMax is how many bytes a secret's value can have: https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
+// valueMax is how many bytes a secret's value can have:
+// https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 const valueMax = 25 << 10
 
 // plainSecret checks a secret's value that is known without waiting. The value is not repeated.
@@ -263,11 +275,11 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	for i, s := range args.Secrets {
 		v.plainSecret(fmt.Sprintf("secrets[%d].value", i), s.Value)
 	}
+	v.plainID("tenantId", args.TenantID, guid, "a tenant's id, a GUID")
 	if !missing(args.ExistingVaultID) {
 		return
 	}
 	v.plainGroup("resourceGroupName", args.ResourceGroupName)
-	v.plainID("tenantId", args.TenantID, guid, "a tenant's id, a GUID")
 	v.plainTags("tags", args.Tags, tagsMax)
 	v.notReserved("namePrefix", args.NamePrefix, true)
 	v.plainID("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID, workspaceID, workspaceRule)

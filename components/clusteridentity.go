@@ -107,11 +107,12 @@ func oldSubnetRoles(name string, pools []string, subnets map[string]pulumi.Strin
 func (c *AksWithCsi) newControlPlaneIdentity(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, roles []roleAtScope,
 ) (pulumi.StringInput, []pulumi.ResourceOption, error) {
-	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
-		ResourceGroupName: args.ResourceGroupName,
-		Location:          args.Location,
-		Tags:              args.Tags,
-	}, pulumi.Parent(c))
+	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity",
+		&managedidentity.UserAssignedIdentityArgs{
+			ResourceGroupName: args.ResourceGroupName,
+			Location:          args.Location,
+			Tags:              args.Tags,
+		}, pulumi.Parent(c))
 	if err != nil {
 		return nil, nil, fmt.Errorf("creating the control plane's identity: %w", err)
 	}
@@ -131,7 +132,8 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
 		// Azure says the same of whoever runs the program, who would wait in vain.
 		principal := principalID.Load()
-		return principal != nil && strings.Contains(err, "LinkedAuthorizationFailed") && strings.Contains(err, *principal)
+		return principal != nil && strings.Contains(err, "LinkedAuthorizationFailed") &&
+			strings.Contains(err, *principal)
 	})
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +142,9 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 }
 
 // assign gives a principal a role.
-func (c *AksWithCsi) assign(ctx *pulumi.Context, at roleAtScope, principalID pulumi.StringInput) (pulumi.Resource, error) {
+func (c *AksWithCsi) assign(
+	ctx *pulumi.Context, at roleAtScope, principalID pulumi.StringInput,
+) (pulumi.Resource, error) {
 	return authorization.NewRoleAssignment(ctx, at.name, &authorization.RoleAssignmentArgs{
 		Scope:            at.scope,
 		RoleDefinitionId: at.definition(),
@@ -151,7 +155,9 @@ func (c *AksWithCsi) assign(ctx *pulumi.Context, at roleAtScope, principalID pul
 }
 
 // newRegistryRoles lets the nodes pull images.
-func (c *AksWithCsi) newRegistryRoles(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
+func (c *AksWithCsi) newRegistryRoles(
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
+) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
 	for _, registry := range slices.Sorted(maps.Keys(args.ContainerRegistryIDs)) {
 		assignment, err := c.assign(ctx, roleAtScope{

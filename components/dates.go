@@ -25,7 +25,8 @@ type duration struct {
 
 const durationYearsMax = 100
 
-const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, of whole numbers up to 9999, more than nothing and at most 100 years"
+const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, of whole numbers up to 9999, more than " +
+	"nothing and at most 100 years"
 
 var durationPattern = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,4})D)?` +
 	`(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:(\d{1,4})S)?)?$`)
@@ -122,7 +123,8 @@ func (v *violations) validateDates(path, notBefore, expires string) {
 	v.check(beginOK || notBefore == "", path+".notBefore", notBefore, dateRule)
 	v.check(endOK || expires == "", path+".expires", expires, dateRule)
 	if beginOK && endOK {
-		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, on whatever day they are counted from")
+		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, on whatever day they are "+
+			"counted from")
 	}
 }
 
@@ -141,7 +143,8 @@ type dates struct {
 // made, which is remembered in the state, so that they stay the same at every update. Any change of restart counts them
 // anew. That an object with the title has expired is only warned of: the date was right once, and a stack that is there
 // goes on.
-func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource, title string,
+func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource,
+	title string,
 ) (dates, error) {
 	var made pulumi.StringOutput
 	if relative(notBefore) || relative(expires) {

@@ -9,10 +9,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// DeployerArgs is who creates, changes and deletes a vault's secrets and keys: a user, a group, or the service
-// principal of a pipeline. Azure's documentation says that Contributor is enough to create them; some were refused
-// (https://github.com/Azure/bicep/issues/6539), and deleting a single one takes a role on the vault's data in any
-// case.
+// DeployerArgs is who creates and changes a vault's secrets and keys: a user, a group, or the service principal of a
+// pipeline. Azure's documentation says that Contributor is enough to create them; some were refused
+// (https://github.com/Azure/bicep/issues/6539). With the roles, what was taken out of the lists can be deleted by hand.
 type DeployerArgs struct {
 	// PrincipalID is the object id in Entra ID. Required. A change is ignored, so that the next who deploys does not
 	// take the roles from the first; a group has all of them.
@@ -30,21 +29,23 @@ const (
 )
 
 // admitDeployer gives the deployer the roles for what there is in the vault. Secrets and keys are made once Azure
-// honours them, and deleted before.
-func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
+// honours them.
+func (c *KeyVaultStack) admitDeployer(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
+) ([]pulumi.Resource, error) {
 	var roles []grant
 	if len(args.Secrets) > 0 {
-		roles = append(roles, grant{name: "-deployer-secrets", role: keyVaultSecretsOfficer})
+		roles = append(roles, grant{name: "deployer-secrets", role: keyVaultSecretsOfficer})
 	}
 	if len(args.Keys) > 0 {
-		roles = append(roles, grant{name: "-deployer-keys", role: keyVaultCryptoOfficer})
+		roles = append(roles, grant{name: "deployer-keys", role: keyVaultCryptoOfficer})
 	}
 	if args.Deployer == nil || len(roles) == 0 {
 		return nil, nil
 	}
 	var assignments []pulumi.Resource
 	for _, one := range roles {
-		assignment, err := authorization.NewRoleAssignment(ctx, name+one.name, &authorization.RoleAssignmentArgs{
+		assignment, err := authorization.NewRoleAssignment(ctx, name+"-"+one.name, &authorization.RoleAssignmentArgs{
 			Scope:            vault.id,
 			RoleDefinitionId: roleDefinitionID(vault.id, vault.name, one.role),
 			PrincipalId:      args.Deployer.PrincipalID,
@@ -55,7 +56,9 @@ func (c *KeyVaultStack) admitDeployer(ctx *pulumi.Context, name string, args *Ke
 		}
 		assignments = append(assignments, assignment)
 	}
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool { return strings.Contains(err, "ForbiddenByRbac") })
+	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+		return strings.Contains(err, "ForbiddenByRbac")
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,14 @@ import (
 
 // ExistingClusterArgs are a cluster that something else manages: either ID, or IssuerURL and Kubeconfig.
 type ExistingClusterArgs struct {
-	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview too,
-	// which fails unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
+	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview
+	// too, which fails unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
 	ID pulumi.StringInput `pulumi:"id,optional"`
 	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked; the outputs
 	// ClusterID and ClusterName are empty.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl,optional"`
-	// Kubeconfig reaches the cluster without asking anybody to sign in; treated as a Pulumi secret even if it is not one.
+	// Kubeconfig reaches the cluster without asking anybody to sign in; treated as a Pulumi secret even if it is not
+	// one.
 	Kubeconfig pulumi.StringInput `pulumi:"kubeconfig,optional"`
 }
 
@@ -60,7 +61,8 @@ func partOfClusterID(id pulumi.StringInput, part int) pulumi.StringOutput {
 func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+found.Id)
+		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+
+			found.Id)
 		return v
 	}
 	match := clusterID.FindStringSubmatch(id)
@@ -75,7 +77,8 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	security := found.SecurityProfile
 	need(security != nil && security.WorkloadIdentity != nil && isTrue(security.WorkloadIdentity.Enabled),
 		"workload identity", "update --enable-workload-identity")
-	need(hasSecretsProvider(found.AddonProfiles), "the add-on for Key Vault", "enable-addons --addons azure-keyvault-secrets-provider")
+	need(hasSecretsProvider(found.AddonProfiles), "the add-on for Key Vault",
+		"enable-addons --addons azure-keyvault-secrets-provider")
 	switch {
 	case found.AadProfile == nil && entra:
 		need(false, "Entra ID, though entra is given", "update --enable-aad --enable-azure-rbac")

@@ -36,7 +36,8 @@ func (c *KeyVaultStack) findVault(
 			return nil, err
 		}
 		return map[string]string{
-			"id": id, "group": parts[0], "name": parts[1], "uri": found.Properties.VaultUri, "tenantId": found.Properties.TenantId,
+			"id": id, "group": parts[0], "name": parts[1], "uri": found.Properties.VaultUri,
+			"tenantId": found.Properties.TenantId,
 		}, nil
 	}).(pulumi.StringMapOutput)
 	of := func(key string) pulumi.StringOutput { return checked.MapIndex(pulumi.String(key)) }
@@ -51,7 +52,8 @@ func (c *KeyVaultStack) findVault(
 func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolicies bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+found.Id+
+		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+
+			found.Id+
 			"; for another, a provider of its subscription, or tenantId where no secrets and keys are given")
 	}
 	if !allowPolicies && !isTrue(found.Properties.EnableRbacAuthorization) {
@@ -65,11 +67,13 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolici
 // validateExistingVault refuses what an existing vault would silently not get.
 func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
 	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
-		"existingVaultId", "allowAccessPolicies", "tenantId", "apiVersion", "deployer", "protect", "secrets", "keys", "expectedObjects")
+		"existingVaultId", "allowAccessPolicies", "tenantId", "apiVersion", "deployer", "protect", "secrets", "keys",
+		"expectedObjects")
 	if missing(args.TenantID) {
 		return
 	}
-	const lookedUp = "nothing with tenantId, with which the vault is not looked up; leave it out and pass a provider of the vault's subscription"
+	const lookedUp = "nothing with tenantId, with which the vault is not looked up; leave it out and pass a provider " +
+		"of the vault's subscription"
 	if len(args.Secrets) > 0 {
 		v.state("secrets", "secrets", lookedUp)
 	}

@@ -30,14 +30,15 @@ type WorkloadIdentityArgs struct {
 	// IssuerURL is the issuer of the tokens of the service accounts' cluster. Required.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl"`
 	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the
-	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those clusters.
-	// Defaults to none.
+	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those
+	// clusters. Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
-	// Audience is what the service accounts' tokens are issued for, 1-600 characters without spaces. Entra trusts no token
-	// for another audience. Defaults to api://AzureADTokenExchange in every cloud, since what mounts a vault takes no other
-	// token: the provider of the CSI driver looks for that audience whatever the cloud is, and its chart has the driver ask
-	// for it (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts, v1.8.2). What the add-on of AKS
-	// asks for in Azure China and Azure US Government is not documented; `kubectl get csidriver secrets-store.csi.k8s.io
+	// Audience is what the service accounts' tokens are issued for, 1-600 characters without spaces. Entra trusts no
+	// token for another audience. Defaults to api://AzureADTokenExchange in every cloud, since what mounts a vault
+	// takes no other token: the provider of the CSI driver looks for that audience whatever the cloud is, and its chart
+	// has the driver ask for it (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts,
+	// v1.8.2). What the add-on of AKS asks for in Azure China and Azure US Government is not documented; `kubectl get
+	// csidriver secrets-store.csi.k8s.io
 	// --output=yaml` shows it in tokenRequests. The names api://AzureADTokenExchangeChina and
 	// api://AzureADTokenExchangeUSGov, which Azure documents for those clouds, are for tokens of managed identities
 	// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
@@ -47,19 +48,19 @@ type WorkloadIdentityArgs struct {
 	// Pulumi makes. A change replaces the identity. Not with ExistingIdentityID.
 	IdentityName string `pulumi:"identityName,optional"`
 	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription.
-	// Nothing of it is managed but the federated credentials; everything else is looked up, which takes the right to read
-	// it. Azure refuses to write two credentials of an identity at once and only those of one component wait for each
-	// other, so an identity belongs in one component. Defaults to a new identity.
+	// Nothing of it is managed but the federated credentials; everything else is looked up, which takes the right to
+	// read it. Azure refuses to write two credentials of an identity at once and only those of one component wait for
+	// each other, so an identity belongs in one component. Defaults to a new identity.
 	ExistingIdentityID pulumi.StringInput `pulumi:"existingIdentityId,optional"`
 	// RoleAssignments are roles that the identity has besides those that mounts give it. Defaults to none.
 	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
 	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change
-	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace and
-	// account either way.
+	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace
+	// and account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make, such
-	// as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make,
+	// such as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
 	// exist already. Defaults to none.
@@ -68,13 +69,14 @@ type WorkloadIdentityArgs struct {
 	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with
 	// CreateNamespace.
 	PodSecurity PodSecurity `pulumi:"podSecurity,optional"`
-	// NamespaceLabels are labels of the created namespaces. Defaults to none but PodSecurity's. Only with CreateNamespace.
+	// NamespaceLabels are labels of the created namespaces. Defaults to none but PodSecurity's. Only with
+	// CreateNamespace.
 	NamespaceLabels map[string]string `pulumi:"namespaceLabels,optional"`
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
-	// and every service account has one for each issuer. Those of accounts that get another name or namespace count until
-	// the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
+	// and every service account has one for each issuer. Those of accounts that get another name or namespace count
+	// until the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
@@ -108,7 +110,9 @@ type WorkloadIdentity struct {
 // NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a
 // [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
 // have no cluster to go to.
-func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption) (*WorkloadIdentity, error) {
+func NewWorkloadIdentity(
+	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption,
+) (*WorkloadIdentity, error) {
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForIdentity(args)
@@ -120,8 +124,9 @@ func NewWorkloadIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentit
 	c := &WorkloadIdentity{}
 	// What the cluster tells is not among them: the identity would wait for the cluster.
 	inputs := pulumi.Map{
-		"namespace":       pulumi.String(args.Namespace),
-		"serviceAccounts": pulumi.ToStringArray(names(args.ServiceAccounts, func(s ServiceAccountArgs) string { return s.Name })),
+		"namespace": pulumi.String(args.Namespace),
+		"serviceAccounts": pulumi.ToStringArray(names(args.ServiceAccounts,
+			func(s ServiceAccountArgs) string { return s.Name })),
 	}
 	if args.ExistingIdentityID == nil {
 		inputs["resourceGroupName"] = args.ResourceGroupName
@@ -179,16 +184,19 @@ type credentialTarget struct {
 }
 
 // newIdentity creates or looks up the identity and sets the outputs about it.
-func (c *WorkloadIdentity) newIdentity(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (credentialTarget, error) {
+func (c *WorkloadIdentity) newIdentity(
+	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs,
+) (credentialTarget, error) {
 	if args.ExistingIdentityID != nil {
 		return c.lookUpIdentity(ctx, args.ExistingIdentityID), nil
 	}
-	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
-		ResourceGroupName: args.ResourceGroupName,
-		Location:          args.Location,
-		ResourceName:      optional(args.IdentityName),
-		Tags:              args.Tags,
-	}, pulumi.Parent(c))
+	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity",
+		&managedidentity.UserAssignedIdentityArgs{
+			ResourceGroupName: args.ResourceGroupName,
+			Location:          args.Location,
+			ResourceName:      optional(args.IdentityName),
+			Tags:              args.Tags,
+		}, pulumi.Parent(c))
 	if err != nil {
 		return credentialTarget{}, fmt.Errorf("creating the identity: %w", err)
 	}
@@ -211,8 +219,9 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
-	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses only
-	// what was checked: another identity of the same name may not get the roles either. Upper and lower case are Azure's.
+	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses
+	// only what was checked: another identity of the same name may not get the roles either. Upper and lower case are
+	// Azure's.
 	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {

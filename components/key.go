@@ -34,14 +34,14 @@ type KeyArgs struct {
 	Size int `pulumi:"size,optional"`
 	// Curve of an EC key: P-256, P-384 or P-521. Defaults to P-256.
 	Curve KeyCurve `pulumi:"curve,optional"`
-	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey; or
-	// import alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the type
-	// allows, without import.
+	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey;
+	// or import alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the
+	// type allows, without import.
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. That it has passed makes a warning, but
-	// with Rotation. Defaults to never.
+	// Expires is when the key's first version stops being valid, after NotBefore. That it has passed makes a warning,
+	// but with Rotation. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from using the key. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
@@ -99,7 +99,8 @@ func (c *KeyVaultStack) newKey(
 	}
 	if dates.notBefore != nil || dates.expires != nil || k.Enabled != nil {
 		properties.Attributes = keyvault.KeyAttributesArgs{
-			NotBefore: optionalFloat(dates.notBefore), Expires: optionalFloat(dates.expires), Enabled: optionalBool(k.Enabled),
+			NotBefore: optionalFloat(dates.notBefore), Expires: optionalFloat(dates.expires),
+			Enabled: optionalBool(k.Enabled),
 		}
 	}
 	there := c.ask(vault, func(group, vaultName string, all []any) (string, error) {
@@ -111,9 +112,9 @@ func (c *KeyVaultStack) newKey(
 		notBefore, _ := all[0].(*int)
 		expires, _ := all[1].(*int)
 		if err := k.differences(path, notBefore, expires, found).err(); err != nil {
-			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put back what "+
-				"differs, give the key another name, or have it changed in the vault (az keyvault key set-attributes, az keyvault key "+
-				"rotation-policy update): %w", k.Name, err)
+			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put "+
+				"back what differs, give the key another name, or have it changed in the vault (az keyvault key "+
+				"set-attributes, az keyvault key rotation-policy update): %w", k.Name, err)
 		}
 		return found.Id, nil
 	}, orNothing(dates.notBefore), orNothing(dates.expires))
@@ -284,7 +285,8 @@ func (v *violations) validateOperations(path string, operations, allowed []strin
 		rule += "; or import alone"
 	}
 	for i, operation := range operations {
-		v.check(slices.Contains(allowed, operation) && !slices.Contains(operations[:i], operation), fmt.Sprintf("%s[%d]", path, i), operation, rule)
+		v.check(slices.Contains(allowed, operation) && !slices.Contains(operations[:i], operation),
+			fmt.Sprintf("%s[%d]", path, i), operation, rule)
 	}
 }
 
@@ -329,7 +331,8 @@ func (v *violations) days(path, text string, least int) *duration {
 	}
 	d, ok := parseDuration(text)
 	if !ok || d.clock != 0 || strings.ContainsAny(text, "WT") || !(duration{days: least}).fitsIn(d) {
-		v.add(path, text, fmt.Sprintf("an ISO 8601 duration of years, months and days such as P90D, at least %d days and at most 100 years", least))
+		v.add(path, text, fmt.Sprintf("an ISO 8601 duration of years, months and days such as P90D, at least %d days "+
+			"and at most 100 years", least))
 		return nil
 	}
 	return &d

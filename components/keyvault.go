@@ -35,9 +35,9 @@ const objectNameRule = "1-127 letters, digits and dashes"
 // With ExistingVaultID, only TenantID, AllowAccessPolicies, APIVersion, Deployer, Secrets, Keys, ExpectedObjects and
 // Protect can be given beside it. Without it, ResourceGroupName, TenantID and NamePrefix are required.
 type KeyVaultStackArgs struct {
-	// ExistingVaultID is the ARM id of a vault that exists. Secrets and keys are created in it, and nothing else about it is
-	// managed. Unless TenantID is given, it is looked up, which takes a provider of its subscription, and must authorize by
-	// roles. Defaults to a new vault.
+	// ExistingVaultID is the ARM id of a vault that exists. Secrets and keys are created in it, and nothing else about
+	// it is managed. Unless TenantID is given, it is looked up, which takes a provider of its subscription, and must
+	// authorize by roles. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
 	// AllowAccessPolicies takes an existing vault that authorizes by access policies, too. Roles mean nothing to it, so
 	// every mount needs Access none, and others must let the identities read. Defaults to false.
@@ -48,42 +48,42 @@ type KeyVaultStackArgs struct {
 	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change
 	// replaces the vault, as a change of ResourceGroupName does.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// TenantID is the Entra tenant that the vault trusts. With ExistingVaultID it takes the place of looking the vault up,
-	// for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and keys
-	// then cannot be given. Defaults to that of the existing vault.
+	// TenantID is the Entra tenant that the vault trusts. With ExistingVaultID it takes the place of looking the vault
+	// up, for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and
+	// keys then cannot be given. Defaults to that of the existing vault.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint, by the rules of [ValidateTags]. What is known late is checked then.
-	// Defaults to none.
+	// Tags of the vault, and of its private endpoint, by the rules of [ValidateTags]. What is known late is checked
+	// then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01, through
-	// a parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to the other
-	// replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from that day on
-	// it is refused. Defaults to 2024-11-01.
+	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01,
+	// through a parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to
+	// the other replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from
+	// that day on it is refused. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
 	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
-	// letters, digits and single dashes, a letter first and no dash last, and without the words that Azure reserves: login
-	// first, microsoft and windows anywhere
+	// letters, digits and single dashes, a letter first and no dash last, and without the words that Azure reserves:
+	// login first, microsoft and windows anywhere
 	// (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name). A change
 	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
-	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with what
-	// was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted without
-	// Pulumi, which with default makes a preview or an update fail: set recover and run pulumi up before any pulumi
-	// refresh, while the state still knows the vault, its secrets and keys; the update then recovers them. A refresh
-	// forgets them, and what is in the vault that comes back then exists already: so take back the state of before it
-	// first (pulumi stack import). Azure does not recover roles on the vault
-	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run pulumi
-	// up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
+	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with
+	// what was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted
+	// without Pulumi, which with default makes a preview or an update fail: set recover and run pulumi up before any
+	// pulumi refresh, while the state still knows the vault, its secrets and keys; the update then recovers them. A
+	// refresh forgets them, and what is in the vault that comes back then exists already: so take back the state of
+	// before it first (pulumi stack import). Azure does not recover roles on the vault
+	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run
+	// pulumi up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
 	CreateMode VaultCreateMode `pulumi:"createMode,optional"`
 	// Sku is standard or premium, which has hardware security modules. Defaults to standard.
 	Sku VaultSku `pulumi:"sku,optional"`
 	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at
 	// creation. Defaults to 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
-	// PurgeProtection prevents permanent deletion until the retention ends. Defaults to false, which is for development.
-	// Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a warning, since a
-	// destroy then leaves behind what nobody can remove.
+	// PurgeProtection prevents permanent deletion until the retention ends. Defaults to false, which is for
+	// development. Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a
+	// warning, since a destroy then leaves behind what nobody can remove.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
 	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development.
 	// Disabled leaves private endpoints as the only way in.
@@ -96,9 +96,9 @@ type KeyVaultStackArgs struct {
 	// development. It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
 	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development.
-	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the role
-	// assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is destroyed.
-	// It does not keep anybody from deleting single secrets and keys.
+	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the
+	// role assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is
+	// destroyed. It does not keep anybody from deleting single secrets and keys.
 	Lock bool `pulumi:"lock,optional"`
 	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
 	// development. It also refuses to destroy the stack.
@@ -107,22 +107,25 @@ type KeyVaultStackArgs struct {
 	// are Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none,
 	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
-	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in the
-	// vault, and Pulumi forgets it; to have it in the list again takes Adopt. Defaults to none.
+	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in
+	// the vault, and Pulumi forgets it; to have it in the list again takes Adopt. With Protect, Pulumi refuses to
+	// forget it. So take Protect out first, in an update of its own. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
-	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds for
-	// them. Defaults to none.
+	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds
+	// for them. Defaults to none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
-	// ExpectedObjects are mounted from the vault and made by others, such as certificates; of each, type and name count. A
-	// preview says how they are put into the vault. In an existing vault that is looked up, a secret or key that is not
-	// there is an error. Defaults to none.
+	// ExpectedObjects are mounted from the vault and made by others, such as certificates; of each, type and name
+	// count. A preview says how they are put into the vault. In an existing vault that is looked up, a secret or key
+	// that is not there is an error, as far as whoever deploys may know it: Microsoft.KeyVault/vaults/secrets/read and
+	// keys/read. Defaults to none.
 	ExpectedObjects []ObjectArgs `pulumi:"expectedObjects,optional"`
 }
 
-// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. It needs no
-// rights on the vault's data, and no way through its firewall: secrets and keys go with the vault. Azure's resource manager
-// cannot delete them alone, so those that are taken out, and all of an existing vault when the stack is destroyed, stay in
-// the vault until somebody with rights on its data deletes them (az keyvault secret delete, az keyvault key delete).
+// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. It needs
+// no rights on the vault's data, and no way through its firewall: secrets and keys go with the vault. Azure's resource
+// manager cannot delete them alone, so those that are taken out, and all of an existing vault when the stack is
+// destroyed, stay in the vault until somebody with rights on its data deletes them (az keyvault secret delete, az
+// keyvault key delete).
 //
 // VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it
 // through the private endpoint, so roles and mounts that use them never come too early.
@@ -142,7 +145,8 @@ type KeyVaultStack struct {
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
 	// SecretIDs are the secrets' ARM ids by name.
 	SecretIDs pulumi.StringMapOutput `pulumi:"secretIds"`
-	// SecretVersions are the ids of the secrets' latest versions that Pulumi made, by name; for SecretMountArgs.Versions.
+	// SecretVersions are the ids of the secrets' latest versions that Pulumi made, by name; for
+	// SecretMountArgs.Versions.
 	SecretVersions pulumi.StringMapOutput `pulumi:"secretVersions"`
 	// KeyIDs are the keys' ARM ids by name.
 	KeyIDs pulumi.StringMapOutput `pulumi:"keyIds"`
@@ -152,7 +156,9 @@ type KeyVaultStack struct {
 
 // NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
 // [ValidationError] before anything is registered if arguments are invalid.
-func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption) (*KeyVaultStack, error) {
+func NewKeyVaultStack(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption,
+) (*KeyVaultStack, error) {
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForVault(args)
@@ -217,15 +223,18 @@ func NewKeyVaultStack(ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 
 // warn says what a destroy will leave behind, and what Azure is about to stop serving.
 func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error {
-	if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
-		return err
+	if args.ExistingVaultID == nil || missing(args.TenantID) { // else nothing is asked of the vault
+		if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
+			return err
+		}
 	}
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
-	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and neither it nor its "+
-		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one that stays set "+
-		"protect.",
+	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and "+
+		"neither it nor its "+
+		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one "+
+		"that stays set protect.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)
@@ -272,7 +281,8 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	}
 	if args.CreateMode == VaultCreateRecover {
 		properties.CreateMode = keyvault.CreateModeRecover
-		// Before an update that says nothing about access policies the provider reads those of the vault, which is not there.
+		// Before an update that says nothing about access policies the provider reads those of the vault, which is not
+		// there.
 		properties.AccessPolicies = keyvault.AccessPolicyEntryArray{}
 	}
 	vault, err := c.api.newVault(ctx, name+"-vault", &keyvault.VaultArgs{
@@ -293,8 +303,8 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	return &vaultRef{
 		group: args.ResourceGroupName, id: vault.ID().ToStringOutput(), name: vaultName,
 		uri: vault.Properties.VaultUri(), tenantID: vault.Properties.TenantId(),
-		// What is taken out of the lists stays in the vault: only who has rights on its data could delete it, and it could not be
-		// made again while Azure keeps its name.
+		// What is taken out of the lists stays in the vault: only who has rights on its data could delete it, and it
+		// could not be made again while Azure keeps its name.
 		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault), pulumi.RetainOnDelete(true))),
 	}, nil
 }
@@ -310,16 +320,19 @@ func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulu
 		}
 		asked := &keyvault.LookupVaultArgs{ResourceGroupName: parts[2], VaultName: parts[3]}
 		if err := c.api.lookUp(ctx, asked, pulumi.Parent(c)); err != nil {
-			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, recover it and what is in "+
-				"it: set createMode to recover and update, before any refresh; its resource group has to be there. If it was purged, refresh "+
-				"and update to make another", name, err)
+			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, "+
+				"recover it and what is in "+
+				"it: set createMode to recover and update, before any refresh; its resource group has to be there. "+
+				"If it was purged, refresh and update to make another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)
 }
 
 // newObjects fills the vault.
-func (c *KeyVaultStack) newObjects(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef) ([]pulumi.Resource, error) {
+func (c *KeyVaultStack) newObjects(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
+) ([]pulumi.Resource, error) {
 	var objects []pulumi.Resource
 	secretIDs, versions, keyIDs := pulumi.StringMap{}, pulumi.StringMap{}, pulumi.StringMap{}
 	for i, s := range args.Secrets {
@@ -413,8 +426,10 @@ func (args *KeyVaultStackArgs) validate() violations {
 }
 
 func (v *violations) validateVault(args *KeyVaultStackArgs) {
-	v.check(!args.AllowAccessPolicies, "allowAccessPolicies", args.AllowAccessPolicies, "false without existingVaultId; a new vault authorizes by roles")
-	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix", args.NamePrefix,
+	v.check(!args.AllowAccessPolicies, "allowAccessPolicies", args.AllowAccessPolicies,
+		"false without existingVaultId; a new vault authorizes by roles")
+	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix",
+		args.NamePrefix,
 		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
 	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
 	oneOf(v, "sku", withDefault(args.Sku, VaultSkuStandard), VaultSkuStandard, VaultSkuPremium)

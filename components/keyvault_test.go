@@ -1,11 +1,16 @@
 package components_test
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -245,8 +250,8 @@ func TestExistingVaultRules(t *testing.T) {
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
 		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
-		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String("t"), nil }},
-		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String("t"), nil }},
+		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String(mockengine.TenantID), nil }},
+		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String(mockengine.TenantID), nil }},
 		{"an expected object's type", "expectedObjects[0].type", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "certificate", Name: "a"}} }},
 		{"an expected object's name", "expectedObjects[0].name", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} }},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
@@ -515,7 +520,7 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 		"a new vault":       {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web", "secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
 		"an existing vault": {args: existingVaultArgs(), there: true, said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
 		"an empty vault": {args: existingVaultArgs(), said: []string{"certificate import"}, missing: []string{
-			"secret theirs, which", "secret set --vault-name theirs --name theirs", "key signing, which"}},
+			"secret theirs:", "secret set --vault-name theirs --name theirs", "key signing:"}},
 		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs", "secret set --vault-name theirs", "key import"}},
 	} {
 		for _, dryRun := range []bool{true, false} {
@@ -562,9 +567,97 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 	}
 }
 
+// TestExpectedObjects_AreLookedUpSideBySide counts the lookups that Azure has before it at one time.
+func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
+	const most = 16
+	args := existingVaultArgs()
+	args.Secrets, args.Keys = nil, nil
+	for i := range 3 * most {
+		args.ExpectedObjects = append(args.ExpectedObjects, components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)})
+	}
+	var now, peak atomic.Int32
+	full := make(chan struct{})
+	late, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	defer stop()
+	e := &mockengine.Engine{Answers: answers("getSecret", map[string]any{"id": "secret"})}
+	e.Asked = func(token string, _ resource.PropertyMap) error {
+		if !strings.HasSuffix(token, "getSecret") {
+			return nil
+		}
+		defer now.Add(-1)
+		for n := now.Add(1); ; {
+			if before := peak.Load(); n <= before || peak.CompareAndSwap(before, n) {
+				if n == most && before < most {
+					close(full)
+				}
+				break
+			}
+		}
+		select {
+		case <-full:
+		case <-late.Done(): // one after another it never is
+		}
+		return nil
+	}
+	run(t, e, func(ctx *pulumi.Context) error {
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	if got := peak.Load(); got != most {
+		t.Errorf("%d lookups at a time, want %d", got, most)
+	}
+}
+
+// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to read
+// what the vault has.
+func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
+	expected := []components.ObjectArgs{
+		{Type: "secret", Name: "theirs"}, {Type: "secret", Name: "other"}, {Type: "key", Name: "signing"}, {Type: "secret", Name: "absent"},
+	}
+	for name, refusal := range map[string]string{
+		"in the words of today": "RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed",
+		"in those of before":    `StatusCode=403 -- Original Error: Code="AuthorizationFailed" Message="The client has no authorization"`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			args := existingVaultArgs()
+			args.Secrets, args.Keys, args.ExpectedObjects = nil, nil, expected[:3]
+			e := &mockengine.Engine{}
+			e.Asked = func(token string, args resource.PropertyMap) error {
+				if name := args["secretName"]; name.IsString() && name.StringValue() == "absent" || strings.HasSuffix(token, "getVault") {
+					return nil
+				}
+				return errors.New(refusal)
+			}
+			construct := func(ctx *pulumi.Context) error {
+				_, err := components.NewKeyVaultStack(ctx, "vault", args)
+				return err
+			}
+			run(t, e, construct)
+			if said := e.Infos(); len(said) != 1 || !strings.Contains(said[0], "Microsoft.KeyVault/vaults/secrets/read") ||
+				!strings.Contains(said[0], "Microsoft.KeyVault/vaults/keys/read") {
+				t.Errorf("it says %q, want both rights once", said)
+			}
+			args.ExpectedObjects = expected // what is known to be missing is missing
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "secret absent:") || strings.Contains(err.Error(), "other") {
+				t.Errorf("got %v", err)
+			}
+			e.Asked = func(token string, _ resource.PropertyMap) error {
+				if strings.HasSuffix(token, "getSecret") {
+					return errors.New("the network is down")
+				}
+				return nil
+			}
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "network is down") {
+				t.Errorf("another error: %v", err)
+			}
+		})
+	}
+}
+
 // TestExistingVault_WithItsTenantIsNotLookedUp is for a vault that the provider does not reach.
 func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
-	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String("their-tenant")}
+	const tenant = "44444444-4444-4444-4444-444444444444"
+	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String(tenant)}
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -572,7 +665,7 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 			return err
 		}
 		for output, want := range map[pulumi.StringOutput]string{
-			c.VaultID: existingVaultID, c.VaultName: "theirs", c.TenantID: "their-tenant", c.VaultURI: "",
+			c.VaultID: existingVaultID, c.VaultName: "theirs", c.TenantID: tenant, c.VaultURI: "",
 		} {
 			if got := mockengine.Await(t, ctx, output); got.Value != want {
 				t.Errorf("got %v, want %s", got.Value, want)
@@ -583,6 +676,12 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 	if asked := e.Invoked(); len(asked) > 0 {
 		t.Errorf("it asks %v", asked)
 	}
+	if warned := e.Warnings(); len(warned) > 0 {
+		t.Errorf("it speaks of changing a vault that is others': %v", warned)
+	}
+	wantViolations(t, (&components.KeyVaultStackArgs{
+		ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String("their-tenant"),
+	}).Validate(), "tenantId")
 	args.ExistingVaultID = pulumi.String("theirs").ToStringOutput()
 	if err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)

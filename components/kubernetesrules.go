@@ -91,7 +91,8 @@ func (v *violations) validateKeys(at string, metadata map[string]string, own []s
 		v.check(validLabelKey(key), at, key,
 			"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
 				"last, after an optional DNS subdomain and slash")
-		v.check(!slices.Contains(own, key), at, key, "keys other than "+strings.Join(own, ", ")+", which is set already")
+		v.check(!slices.Contains(own, key), at, key, "keys other than "+
+			strings.Join(own, ", ")+", which is set already")
 	}
 }
 
@@ -99,7 +100,8 @@ func (v *violations) validateKeys(at string, metadata map[string]string, own []s
 // (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, of AKS,
 // https://learn.microsoft.com/azure/aks/managed-namespaces#limitations,
 // https://learn.microsoft.com/azure/governance/policy/concepts/policy-for-kubernetes,
-// https://learn.microsoft.com/azure/aks/access-private-cluster, https://learn.microsoft.com/azure/aks/istio-deploy-addon,
+// https://learn.microsoft.com/azure/aks/access-private-cluster,
+// https://learn.microsoft.com/azure/aks/istio-deploy-addon,
 // https://docs.tigera.io/calico/latest/getting-started/kubernetes/managed-public-cloud/aks).
 var reservedNamespace = regexp.MustCompile(`^(default|kube-.*|gatekeeper-system|app-routing-system|aks-command|` +
 	`aks-istio-(system|ingress|egress)|calico-system|tigera-operator)$`)
@@ -154,7 +156,8 @@ func (v *violations) validateNamespaceLabels(at string, labels map[string]string
 		case mode[2] != "":
 			v.match(podSecurityVersion, at+"."+key, labels[key], "latest, or a version such as v1.34")
 		default:
-			oneOf(v, at+"."+key, PodSecurity(labels[key]), PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
+			oneOf(v, at+"."+key, PodSecurity(labels[key]), PodSecurityRestricted, PodSecurityBaseline,
+				PodSecurityPrivileged)
 		}
 	}
 }
@@ -167,7 +170,8 @@ const expirationAnnotation = "azure.workload.identity/service-account-token-expi
 func (v *violations) validateAccountAnnotations(at string, annotations map[string]string) {
 	text, given := annotations[expirationAnnotation]
 	if seconds, err := strconv.Atoi(text); given {
-		v.check(err == nil && seconds >= 3600 && seconds <= 86400, at+"."+expirationAnnotation, text, "3600-86400 seconds")
+		v.check(err == nil && seconds >= 3600 && seconds <= 86400, at+"."+expirationAnnotation, text,
+			"3600-86400 seconds")
 	}
 }
 

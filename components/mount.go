@@ -49,36 +49,37 @@ type SecretMountArgs struct {
 	// mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
-	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that Pulumi
-	// makes.
+	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that
+	// Pulumi makes.
 	ClassName string `pulumi:"className,optional"`
 	// Labels of the class, and of the test pod and the probe. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
 	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Defaults to
 	// secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
-	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does not
-	// name the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to
+	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does
+	// not name the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to
 	// AzurePublicCloud.
 	CloudName Cloud `pulumi:"cloudName,optional"`
 	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
 	Objects []ObjectArgs `pulumi:"objects"`
 	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault
-	// Reader for keys and certificates: object is on each mounted object and nowhere else; vault is once for each needed
-	// role on the vault, which is wider, since the identity may then read every secret of the vault, or the metadata of
-	// all that is in it; none is that somebody else grants it, and VaultID and PrincipalID are not used. Two mounts of one
-	// object by one identity would assign one role twice, which Azure refuses: give the second none. Vault suits a vault
-	// of the workload's own with many objects, since a subscription has at most 4000 role assignments. Defaults to object.
+	// Reader for keys and certificates: object is on each mounted object and nowhere else; vault is once for each
+	// needed role on the vault, which is wider, since the identity may then read every secret of the vault, or the
+	// metadata of all that is in it; none is that somebody else grants it, and VaultID and PrincipalID are not used.
+	// Two mounts of one object by one identity would assign one role twice, which Azure refuses: give the second none.
+	// Vault suits a vault of the workload's own with many objects, since a subscription has at most 4000 role
+	// assignments. Defaults to object.
 	Access Access `pulumi:"access,optional"`
 	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files:
-	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults to
-	// none.
+	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults
+	// to none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets that
-	// it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others' that it
-	// looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the right to read
-	// in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions, not values: whoever
-	// may see the pods sees a digest of them. Defaults to none.
+	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets
+	// that it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others'
+	// that it looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the
+	// right to read in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions,
+	// not values: whoever may see the pods sees a digest of them. Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
 	// TestPod adds a pod that shows the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
@@ -104,13 +105,13 @@ type SecretMount struct {
 
 	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
-	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and the
-	// roles exist, and the Probe is ready if there is one. The Secrets themselves exist while a pod mounts the class: a pod,
-	// a chart or an Ingress that uses one needs the Probe, or must mount the volume, too.
+	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and
+	// the roles exist, and the Probe is ready if there is one. The Secrets themselves exist while a pod mounts the
+	// class: a pod, a chart or an Ingress that uses one needs the Probe, or must mount the volume, too.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
-	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses
-	// it is created after the roles and the class, and deleted before them. Its service account must be one that may act
-	// as the mount's identity.
+	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that
+	// uses it is created after the roles and the class, and deleted before them. Its service account must be one that
+	// may act as the mount's identity.
 	Volume pulumi.MapOutput `pulumi:"volume"`
 	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label
 	// azure.workload.identity/use, which has AKS put a token of the service account into them
@@ -119,10 +120,11 @@ type SecretMount struct {
 	// PodAnnotations are for the pod template of a workload that must restart when what it mounts changes: because it
 	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
 	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
-	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a new
-	// version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new one into
-	// the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from SyncedSecrets start
-	// after the driver was given the new values; without it, run it no sooner than the poll interval after the rotation.
+	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a
+	// new version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new
+	// one into the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from
+	// SyncedSecrets start after the driver was given the new values; without it, run it no sooner than the poll
+	// interval after the rotation.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
@@ -133,7 +135,9 @@ type SecretMount struct {
 // [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
 // have no cluster to go to. Violations of Inputs, which are known later, fail the class and the roles: at preview if
 // they are known then.
-func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption) (*SecretMount, error) {
+func NewSecretMount(
+	ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption,
+) (*SecretMount, error) {
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForMount(args)
@@ -176,7 +180,8 @@ func NewSecretMount(ctx *pulumi.Context, name string, args *SecretMountArgs, opt
 		if err != nil {
 			return nil, fmt.Errorf("creating the probe: %w", err)
 		}
-		c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), c.SyncedSecrets, probe).(pulumi.StringArrayOutput)
+		waiting := pulumi.OutputWithDependencies(ctx.Context(), c.SyncedSecrets, probe)
+		c.SyncedSecrets = waiting.(pulumi.StringArrayOutput)
 	}
 	outputs := pulumi.Map{
 		"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets,
@@ -295,8 +300,10 @@ func (args *SecretMountArgs) validate() violations {
 	v.validateLabels("labels", args.Labels, own...)
 	v.plainID("vaultId", args.VaultID, vaultID, "the ARM id of a vault")
 	if args.ClassName != "" {
-		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className", args.ClassName,
-			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxClassName))
+		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className",
+			args.ClassName,
+			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last",
+				maxClassName))
 	}
 	v.dnsLabel("volumeName", withDefault(args.VolumeName, defaultVolumeName))
 	if args.CloudName != "" {

@@ -22,21 +22,21 @@ type ObjectArgs struct {
 	Type ObjectType `pulumi:"type"`
 	// Name of the object in the vault, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
-	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first or
-	// last, nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Defaults to the
-	// object's name.
+	// Alias is the file's path relative to the mount, whose directories are made: printable characters, no space first
+	// or last, nowhere two dots in a row, at most 255 bytes between slashes. Upper and lower case differ. Defaults to
+	// the object's name.
 	Alias string `pulumi:"alias,optional"`
 	// Version is a version's id, 32 hexadecimal digits; the file then never rotates. Defaults to the latest version.
 	Version string `pulumi:"version,optional"`
-	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with a
-	// file for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it says -
-	// or to as many as there are. Listing versions takes no more than the role on the object grants. Not together with
-	// Version. Each version is one request more to the vault at every poll of every pod. 0, 1 or left out: one file, of
-	// one version.
+	// VersionHistory, from 2 to 100, mounts the newest versions that are enabled: a directory of the name or alias with
+	// a file for each, 0 for the newest, 1 for the one before, to VersionHistory - which is one version more than it
+	// says - or to as many as there are. Listing versions takes no more than the role on the object grants. Not
+	// together with Version. Each version is one request more to the vault at every poll of every pod. 0, 1 or left
+	// out: one file, of one version.
 	VersionHistory int `pulumi:"versionHistory,optional"`
-	// Format is pem or, for secrets only, pfx. It decides how a certificate's secret is written if the vault keeps it as
-	// PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file. It
-	// changes no other secret. Defaults to pem.
+	// Format is pem or, for secrets only, pfx. It decides how a certificate's secret is written if the vault keeps it
+	// as PKCS #12: as PEM, or as the base64 text that the vault returns, which Encoding base64 turns into a .pfx file.
+	// It changes no other secret. Defaults to pem.
 	Format ObjectFormat `pulumi:"format,optional"`
 	// Encoding of a secret's value: utf-8 is written as it is, hex and base64 are decoded first. For secrets only.
 	// Defaults to utf-8.
@@ -120,8 +120,8 @@ func objectsParameter(objects []ObjectArgs) (string, error) {
 }
 
 const (
-	// maxVersionHistory keeps the provider's answer, all files in one message, below the driver's limit of 4 MiB: secrets
-	// have up to 25 kB.
+	// maxVersionHistory keeps the provider's answer, all files in one message, below the driver's limit of 4 MiB:
+	// secrets have up to 25 kB.
 	maxVersionHistory = 100
 	// maxFilePath is the driver's and the kernel's 4096 without what the node puts before it, about 190 bytes of
 	// /var/lib/kubelet/pods/<uid>/volumes/kubernetes.io~csi/<volume>/mount/..<time>/.
@@ -180,7 +180,8 @@ func (v *violations) validateObject(at string, o ObjectArgs) {
 	v.match(objectName, at+".name", o.Name, objectNameRule)
 	if o.Alias != "" {
 		v.check(validFile(o.Alias), at+".alias", o.Alias,
-			"a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 bytes between slashes")
+			"a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 "+
+				"bytes between slashes")
 	}
 	if o.Version != "" {
 		v.match(objectVersion, at+".version", o.Version, "32 lower-case hexadecimal digits")
@@ -199,7 +200,8 @@ func (v *violations) validateObject(at string, o ObjectArgs) {
 	}
 	if o.FilePermission != "" {
 		// The provider gives a file mode 0 if it cannot read this.
-		v.match(filePermission, at+".filePermission", o.FilePermission, "three octal digits after an optional 0, such as 0444, not all 0")
+		v.match(filePermission, at+".filePermission", o.FilePermission, "three octal digits after an optional 0, "+
+			"such as 0444, not all 0")
 	}
 }
 

@@ -2,8 +2,8 @@ package components
 
 import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-// after is the output once the resources exist: a resource that uses it is created after them and deleted before them. Unlike
-// a value made with pulumi.All it stays known in a preview that is about to create them.
+// after is the output once the resources exist: a resource that uses it is created after them and deleted before them.
+// Unlike a value made with pulumi.All it stays known in a preview that is about to create them.
 func after(ctx *pulumi.Context, o pulumi.StringOutput, resources ...pulumi.Resource) pulumi.StringOutput {
 	return pulumi.OutputWithDependencies(ctx.Context(), o, resources...).(pulumi.StringOutput)
 }

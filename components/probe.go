@@ -19,13 +19,13 @@ const awaitMountSeconds = 15 * 60
 
 // ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty, so that a
 // deployment fails where mounting fails. Of a version history it asks for the newest version. It never reads what is in
-// a file, and does not have to be able to: a file may be for root alone. Files stay as they are when a later poll of the
-// vault fails, so access that is lost shows only when the pod is started again.
+// a file, and does not have to be able to: a file may be for root alone. Files stay as they are when a later poll of
+// the vault fails, so access that is lost shows only when the pod is started again.
 //
-// The probe mounts the class as long as it is there, and so keeps the mount's SyncSecrets for pods, charts and Ingresses
-// that do not mount it. Its pod starts again before them when what is mounted, or one of Versions, changes: what takes a
-// name from [SecretMount.SyncedSecrets] waits for it. The Secrets belong to the Deployment's ReplicaSet, so they stay
-// while its pod is moved to another node.
+// The probe mounts the class as long as it is there, and so keeps the mount's SyncSecrets for pods, charts and
+// Ingresses that do not mount it. Its pod starts again before them when what is mounted, or one of Versions, changes:
+// what takes a name from [SecretMount.SyncedSecrets] waits for it. The Secrets belong to the Deployment's ReplicaSet,
+// so they stay while its pod is moved to another node.
 type ProbeArgs struct {
 	// Name of the Deployment, a DNS label. Defaults to keyvault-probe.
 	Name string `pulumi:"name,optional"`

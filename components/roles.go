@@ -38,7 +38,7 @@ var accessByType = map[ObjectType]access{
 
 // grant is one role assignment.
 type grant struct {
-	// name is the assignment's, after the mount's.
+	// name is the assignment's, after the component's and a dash.
 	name string
 	// scope continues the vault's id; empty for the vault itself.
 	scope string
@@ -71,7 +71,9 @@ func grantsFor(mode Access, objects []ObjectArgs) []grant {
 	return grants
 }
 
-func (c *SecretMount) newRoleAssignments(ctx *pulumi.Context, name string, args *SecretMountArgs) ([]pulumi.Resource, error) {
+func (c *SecretMount) newRoleAssignments(
+	ctx *pulumi.Context, name string, args *SecretMountArgs,
+) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
 	for _, one := range grantsFor(withDefault(args.Access, AccessObject), args.Objects) {
 		assignment, err := authorization.NewRoleAssignment(ctx, name+"-"+one.name, &authorization.RoleAssignmentArgs{

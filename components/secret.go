@@ -49,20 +49,21 @@ type SecretArgs struct {
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to never.
+	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to
+	// never.
 	Expires string `pulumi:"expires,optional"`
 	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
-	// Once has Pulumi write the secret only where the vault has none of the name. From then on it is others' to write: no
-	// change of the other arguments, or in the vault, has Pulumi write it again, with a refresh or without. Not together with
-	// Rotate. Defaults to false, which writes another version whenever an argument has changed.
+	// Once has Pulumi write the secret only where the vault has none of the name. From then on it is others' to write:
+	// no change of the other arguments, or in the vault, has Pulumi write it again, with a refresh or without. Not
+	// together with Rotate. Defaults to false, which writes another version whenever an argument has changed.
 	Once bool `pulumi:"once,optional"`
-	// Adopt takes up a secret of this name that is in the vault, instead of failing since it exists, such as one that was
-	// taken out of the list before. It stays as it is while Adopt is true, which makes a warning; the first update without
-	// it writes what the other arguments say, as the secret's next version, unless Once is true. Defaults to false, which
-	// takes up nothing.
+	// Adopt takes up a secret of this name that is in the vault, instead of failing since it exists, such as one that
+	// was taken out of the list before. It stays as it is while Adopt is true, which makes a warning; the first update
+	// without it writes what the other arguments say, as the secret's next version, unless Once is true. Defaults to
+	// false, which takes up nothing.
 	Adopt bool `pulumi:"adopt,optional"`
 }
 
@@ -79,8 +80,8 @@ type GenerateArgs struct {
 	NoNumeric bool `pulumi:"noNumeric,optional"`
 	// NoSpecial leaves out special characters.
 	NoSpecial bool `pulumi:"noSpecial,optional"`
-	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space, each
-	// once. Defaults to !@#$%&*()-_=+[]{}<>:?
+	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space,
+	// each once. Defaults to !@#$%&*()-_=+[]{}<>:?
 	SpecialCharacters string `pulumi:"specialCharacters,optional"`
 }
 
@@ -96,7 +97,8 @@ func (c *KeyVaultStack) newSecret(
 		}
 		value, restart = password.Result, s.Generate.texts()
 	}
-	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c, "secret "+s.Name)
+	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c,
+		"secret "+s.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +120,10 @@ func (c *KeyVaultStack) newSecret(
 				return "", fmt.Errorf("looking for the secret %s: %w", s.Name, err)
 			}
 			if !s.Once {
-				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays as it is in the vault. Take adopt out once the secret is in the "+
-					"stack; the next update then writes what the program says.", path, s.Name), &pulumi.LogArgs{Resource: c})
+				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays as it is in the vault. Take adopt out "+
+					"once the secret is in the "+
+					"stack; the next update then writes what the program says.", path, s.Name),
+					&pulumi.LogArgs{Resource: c})
 			}
 			return found.Id, err
 		})
@@ -186,9 +190,11 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 	if s.Generate != nil {
 		v.validateGenerate(path+".generate", s.Generate)
 	}
-	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate", s.Rotate,
+	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate",
+		s.Rotate,
 		"nothing for a secret without a generated value or a relative date")
-	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing another value")
+	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing "+
+		"another value")
 	v.check(utf8.RuneCountInString(s.ContentType) <= contentTypeMax, path+".contentType", s.ContentType,
 		fmt.Sprintf("up to %d characters", contentTypeMax))
 	v.validateDates(path, s.NotBefore, s.Expires)
@@ -199,15 +205,19 @@ var specialCharacters = regexp.MustCompile("^[!-/:-@\\[-`{-~]*$")
 
 func (v *violations) validateGenerate(path string, g *GenerateArgs) {
 	length := withDefault(g.Length, defaultLength)
-	v.check(length >= lengthMin && length <= lengthMax, path+".length", length, fmt.Sprintf("%d-%d characters", lengthMin, lengthMax))
+	v.check(length >= lengthMin && length <= lengthMax, path+".length", length,
+		fmt.Sprintf("%d-%d characters", lengthMin, lengthMax))
 	if g.NoUpper && g.NoLower && g.NoNumeric && g.NoSpecial {
 		v.state(path, "no characters", "at least one of the four classes of characters")
 	}
 	special := []byte(g.SpecialCharacters)
 	slices.Sort(special)
-	v.check(specialCharacters.MatchString(g.SpecialCharacters) && len(slices.Compact(special)) == len(g.SpecialCharacters),
-		path+".specialCharacters", g.SpecialCharacters, "printable ASCII characters that are no letters, digits or spaces, each once")
-	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters, "nothing where noSpecial is set")
+	v.check(specialCharacters.MatchString(g.SpecialCharacters) &&
+		len(slices.Compact(special)) == len(g.SpecialCharacters),
+		path+".specialCharacters", g.SpecialCharacters, "printable ASCII characters that are no letters, digits or "+
+			"spaces, each once")
+	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters,
+		"nothing where noSpecial is set")
 }
 
 // https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, which go
@@ -222,6 +232,7 @@ func (v *violations) validateTags(path string, tags map[string]string) {
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(objectTagName.MatchString(name) && utf8.RuneCountInString(name) <= objectTagMax, path, name,
 			fmt.Sprintf(`names of 1-%d characters without <>%%&\?/`, objectTagMax))
-		v.check(utf8.RuneCountInString(tags[name]) <= objectTagMax, path+"."+name, tags[name], fmt.Sprintf("up to %d characters", objectTagMax))
+		v.check(utf8.RuneCountInString(tags[name]) <= objectTagMax, path+"."+name, tags[name],
+			fmt.Sprintf("up to %d characters", objectTagMax))
 	}
 }

@@ -29,18 +29,19 @@ const (
 
 // ServiceAccountArgs is one service account that may act as the identity.
 type ServiceAccountArgs struct {
-	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and, for
-	// a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every namespace,
-	// unless Existing. Required.
+	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and,
+	// for a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every
+	// namespace, unless Existing. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
 	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated
-	// credentials are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the annotation
-	// azure.workload.identity/client-id with the identity's client id. Defaults to false: the service account is created.
+	// credentials are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the
+	// annotation azure.workload.identity/client-id with the identity's client id. Defaults to false: the service
+	// account is created.
 	Existing bool `pulumi:"existing,optional"`
-	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to none.
-	// Not with Existing.
+	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to
+	// none. Not with Existing.
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
@@ -48,9 +49,10 @@ type ServiceAccountArgs struct {
 
 // IssuerArgs is a further cluster, as far as an identity has to know it.
 type IssuerArgs struct {
-	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short is
-	// better. Required. An identity has one credential for an issuer and account, so that Azure refuses a change, and the
-	// same cluster as IssuerURL instead: take the cluster out in an update of its own, and put it in again in the next.
+	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short
+	// is better. Required. An identity has one credential for an issuer and account, so that Azure refuses a change,
+	// and the same cluster as IssuerURL instead: take the cluster out in an update of its own, and put it in again in
+	// the next.
 	Name string `pulumi:"name"`
 	// URL is the issuer of the cluster's service account tokens, another one for each cluster. Required.
 	URL pulumi.StringInput `pulumi:"url"`
@@ -74,11 +76,14 @@ func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAcc
 
 // createsObjects says whether anything is created in the cluster.
 func (args *WorkloadIdentityArgs) createsObjects() bool {
-	return args.CreateNamespace || slices.ContainsFunc(args.ServiceAccounts, func(s ServiceAccountArgs) bool { return !s.Existing })
+	return args.CreateNamespace || slices.ContainsFunc(args.ServiceAccounts,
+		func(s ServiceAccountArgs) bool { return !s.Existing })
 }
 
 // newNamespaces creates the namespaces that do not exist. Each one's name resolves once it exists.
-func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs) (map[string]pulumi.StringOutput, error) {
+func (c *WorkloadIdentity) newNamespaces(
+	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs,
+) (map[string]pulumi.StringOutput, error) {
 	namespaces := map[string]pulumi.StringOutput{}
 	if c.Cluster = args.Cluster; missing(c.Cluster.Provider) {
 		c.Cluster.Provider = c.GetProvider("kubernetes:core/v1:Namespace")
@@ -97,7 +102,8 @@ func (c *WorkloadIdentity) newNamespaces(ctx *pulumi.Context, name string, args 
 			aliases = []pulumi.Alias{{Name: pulumi.String(name + "-namespace")}}
 		}
 		created, err := c.objects.add(ctx, "v1", "Namespace", name+"-namespace-"+namespace,
-			pulumi.Map{"metadata": metadata{name: namespace, labels: args.namespaceLabels()}.input()}, pulumi.Aliases(aliases))
+			pulumi.Map{"metadata": metadata{name: namespace, labels: args.namespaceLabels()}.input()},
+			pulumi.Aliases(aliases))
 		if err != nil {
 			return nil, fmt.Errorf("namespace %s: %w", namespace, err)
 		}
@@ -113,7 +119,10 @@ func (args *WorkloadIdentityArgs) namespaceLabels() map[string]string {
 }
 
 // newServiceAccount creates the service account unless it exists. Its name resolves once it does, and the namespace.
-func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, account ServiceAccountArgs, namespace pulumi.StringOutput) (pulumi.StringOutput, error) {
+func (c *WorkloadIdentity) newServiceAccount(
+	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, account ServiceAccountArgs,
+	namespace pulumi.StringOutput,
+) (pulumi.StringOutput, error) {
 	ready := namespace.ApplyT(func(string) string { return account.Name }).(pulumi.StringOutput)
 	if account.Existing {
 		return ready, nil
@@ -122,7 +131,8 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 	annotations[clientIDAnnotation] = c.ClientID
 	resourceName, alias := args.resourceName(name+"-account-", account, "")
 	created, err := c.objects.add(ctx, "v1", "ServiceAccount", resourceName, pulumi.Map{"metadata": metadata{
-		name: account.Name, namespace: namespace, annotations: annotations, labels: withLabels(args.Labels, account.Labels),
+		name: account.Name, namespace: namespace, annotations: annotations,
+		labels: withLabels(args.Labels, account.Labels),
 	}.input()}, deletedAtOnce, alias)
 	if err != nil {
 		return ready, fmt.Errorf("service account %s: %w", account.Name, err)
@@ -132,7 +142,9 @@ func (c *WorkloadIdentity) newServiceAccount(ctx *pulumi.Context, name string, a
 
 // newCredentials makes Entra trust the tokens of every service account from every issuer. They are returned by account,
 // in the order of the arguments. The first cluster's come first, so that they do not wait for further clusters.
-func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget) ([][]pulumi.Resource, error) {
+func (c *WorkloadIdentity) newCredentials(
+	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget,
+) ([][]pulumi.Resource, error) {
 	credentials := make([][]pulumi.Resource, len(args.ServiceAccounts))
 	var before []pulumi.Resource
 	audience := withDefault(args.Audience, defaultTokenAudience)
@@ -142,14 +154,16 @@ func (c *WorkloadIdentity) newCredentials(ctx *pulumi.Context, name string, args
 			resourceName, alias := args.resourceName(name+"-credential-", account, ofIssuer("", issuer.Name))
 			credential, err := managedidentity.NewFederatedIdentityCredential(ctx, resourceName,
 				&managedidentity.FederatedIdentityCredentialArgs{
-					ResourceGroupName:                       target.resourceGroupName,
-					ResourceName:                            target.identityName,
-					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name, issuer.Name)),
-					Issuer:                                  issuer.URL,
-					Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", namespace, account.Name),
-					Audiences:                               pulumi.ToStringArray([]string{audience}),
-					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it, since the
-					// engine would delete two at once that depend on each other only through one that stays.
+					ResourceGroupName: target.resourceGroupName,
+					ResourceName:      target.identityName,
+					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name,
+						issuer.Name)),
+					Issuer: issuer.URL,
+					Subject: pulumi.Sprintf("system:serviceaccount:%s:%s", namespace,
+						account.Name),
+					Audiences: pulumi.ToStringArray([]string{audience}),
+					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it,
+					// since the engine would delete two at once that depend on each other only through one that stays.
 				}, pulumi.Parent(c), pulumi.DependsOn(before), alias)
 			if err != nil {
 				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
@@ -207,7 +221,8 @@ func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 		}
 	}
 	for i, namespace := range args.ExistingNamespaces {
-		v.check(slices.Contains(used, namespace), fmt.Sprintf("existingNamespaces[%d]", i), namespace, "the namespace of a service account")
+		v.check(slices.Contains(used, namespace), fmt.Sprintf("existingNamespaces[%d]", i), namespace,
+			"the namespace of a service account")
 	}
 	if args.PodSecurity != "" {
 		oneOf(v, "podSecurity", args.PodSecurity, PodSecurityRestricted, PodSecurityBaseline, PodSecurityPrivileged)
@@ -217,7 +232,8 @@ func (v *violations) validateNamespaces(args *WorkloadIdentityArgs) {
 	v.validateReservedNames(args)
 	if !args.CreateNamespace {
 		const allowed = "nothing without createNamespace"
-		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "), allowed)
+		v.check(len(args.ExistingNamespaces) == 0, "existingNamespaces", strings.Join(args.ExistingNamespaces, ", "),
+			allowed)
 		v.check(args.PodSecurity == "", "podSecurity", args.PodSecurity, allowed)
 		v.check(len(args.NamespaceLabels) == 0, "namespaceLabels", len(args.NamespaceLabels), allowed)
 	}
@@ -265,7 +281,9 @@ func (v *violations) validateIssuers(args *WorkloadIdentityArgs) {
 	}
 	// Too many accounts are a violation of their own.
 	credentials := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers))
-	v.check(credentials <= credentialsMax || len(args.ServiceAccounts) > credentialsMax, "additionalIssuers", len(args.AdditionalIssuers),
-		fmt.Sprintf("as many as leave at most %d federated credentials: %d service accounts with one for each issuer take %d",
+	v.check(credentials <= credentialsMax || len(args.ServiceAccounts) > credentialsMax, "additionalIssuers",
+		len(args.AdditionalIssuers),
+		fmt.Sprintf("as many as leave at most %d federated credentials: %d service accounts with one for each issuer "+
+			"take %d",
 			credentialsMax, len(args.ServiceAccounts), credentials))
 }

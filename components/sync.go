@@ -13,16 +13,16 @@ import (
 //
 // It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a
 // pod mounts the class: the driver makes it with the first pod's mount, updates it when files rotate and when another
-// pod mounts, and Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of such pods.
-// A [ProbeArgs] stays, for users that mount nothing.
+// pod mounts, and Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of such
+// pods. A [ProbeArgs] stays, for users that mount nothing.
 type SyncSecretArgs struct {
 	// Name of the Secret, a DNS subdomain, unique in the mount and, which nobody checks, in the namespace. Required.
 	Name string `pulumi:"name"`
-	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows no
-	// others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg),
+	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows
+	// no others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg),
 	// kubernetes.io/ssh-auth (ssh-privatekey) and kubernetes.io/basic-auth (username or password);
-	// kubernetes.io/service-account-token is not for files. Others are free. Kubernetes never changes the type of a Secret
-	// that exists. Defaults to Opaque.
+	// kubernetes.io/service-account-token is not for files. Others are free. Kubernetes never changes the type of a
+	// Secret that exists. Defaults to Opaque.
 	Type string `pulumi:"type,optional"`
 	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
@@ -37,9 +37,9 @@ type SyncDataArgs struct {
 	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the
 	// driver takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
 	Key string `pulumi:"key"`
-	// File is the path of a mounted file relative to the mount: [ObjectArgs.FileName], and in a version history that with
-	// any index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index above 0
-	// holds it back until there are as many versions. Required.
+	// File is the path of a mounted file relative to the mount: [ObjectArgs.FileName], and in a version history that
+	// with any index up to VersionHistory. The driver fills the Secret only if all its files are there, so an index
+	// above 0 holds it back until there are as many versions. Required.
 	File string `pulumi:"file"`
 }
 
@@ -132,9 +132,11 @@ func (v *violations) validateSyncData(at string, s SyncSecretArgs, mounted map[s
 		return
 	}
 	for _, key := range keysByType[s.Type] {
-		v.check(keys[key], at, fmt.Sprintf("no key %s", key), "the keys that "+s.Type+" needs: "+strings.Join(keysByType[s.Type], ", "))
+		v.check(keys[key], at, fmt.Sprintf("no key %s", key),
+			"the keys that "+s.Type+" needs: "+strings.Join(keysByType[s.Type], ", "))
 	}
-	v.check(s.Type != "kubernetes.io/basic-auth" || keys["username"] || keys["password"], at, "neither key", "username or password")
+	v.check(s.Type != "kubernetes.io/basic-auth" || keys["username"] || keys["password"], at, "neither key",
+		"username or password")
 }
 
 // validateTLS checks what the driver would find in a file when it looks for a certificate or a private key:

@@ -70,7 +70,8 @@ func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pu
 			"capabilities":             pulumi.Map{"drop": pulumi.ToStringArray([]string{"ALL"})},
 		},
 		"volumeMounts": pulumi.Array{pulumi.Map{
-			"name": pulumi.String(c.args.VolumeName), "mountPath": pulumi.String(TestPodMountPath), "readOnly": pulumi.Bool(true),
+			"name": pulumi.String(c.args.VolumeName), "mountPath": pulumi.String(TestPodMountPath),
+			"readOnly": pulumi.Bool(true),
 		}},
 	}
 	if readiness != nil {

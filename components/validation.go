@@ -137,7 +137,8 @@ func (v *violations) validateProvider(cluster Cluster) {
 		return
 	}
 	// The SDK keeps the package to itself.
-	if pkg := reflect.Indirect(reflect.ValueOf(cluster.Provider)).FieldByName("pkg"); pkg.IsValid() && pkg.String() != "" {
+	if pkg := reflect.Indirect(reflect.ValueOf(cluster.Provider)).FieldByName("pkg"); pkg.IsValid() &&
+		pkg.String() != "" {
 		v.check(pkg.String() == "kubernetes", "cluster.provider", pkg.String(), "a provider of the package kubernetes")
 	}
 }

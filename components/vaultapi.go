@@ -25,7 +25,8 @@ const (
 
 // vaultTypes are the modules whose resources are the same objects in Azure, older ones first.
 var vaultTypes = []string{
-	"azure-native:keyvault", "azure-native:keyvault/v20230201", "azure-native:keyvault/v20230701", "azure-native:keyvault/v20241101",
+	"azure-native:keyvault", "azure-native:keyvault/v20230201", "azure-native:keyvault/v20230701",
+	"azure-native:keyvault/v20241101",
 	vaultPackage + ":keyvault/v20260201", vaultPackage + ":keyvault",
 }
 
@@ -34,8 +35,8 @@ type vaultAPI struct {
 	packageRef string // of the parameterized package; empty for azure-native v2
 }
 
-// ErrNoVaultProvider says that a component with an azure-native provider of its own has none for Key Vault's new version, and
-// would use the default one, which may be of another subscription.
+// ErrNoVaultProvider says that a component with an azure-native provider of its own has none for Key Vault's new
+// version, and would use the default one, which may be of another subscription.
 var ErrNoVaultProvider = errors.New("apiVersion 2026-02-01 comes from the package " + vaultPackage +
 	", for which an azure-native provider is not used: pass one for it as well, with pulumi.Providers")
 
@@ -58,8 +59,8 @@ func newVaultAPI(ctx *pulumi.Context, component withProviders, version VaultAPIV
 		},
 	})
 	if err != nil {
-		return vaultAPI{}, fmt.Errorf("registering the package %s of azure-native %s: %w", vaultPackage, vaultPackageVersion,
-			err)
+		return vaultAPI{}, fmt.Errorf("registering the package %s of azure-native %s: %w",
+			vaultPackage, vaultPackageVersion, err)
 	}
 	return vaultAPI{packageRef: registered.GetRef()}, nil
 }
@@ -71,9 +72,9 @@ func (a vaultAPI) newVault(
 		return keyvault.NewVault(ctx, name, args, a.aliased("Vault", opts)...)
 	}
 	// As azure-native's SDK does.
-	args.Properties = args.Properties.ToVaultPropertiesOutput().ApplyT(func(p keyvault.VaultProperties) keyvault.VaultProperties {
-		return *p.Defaults()
-	}).(keyvault.VaultPropertiesOutput)
+	args.Properties = args.Properties.ToVaultPropertiesOutput().ApplyT(
+		func(p keyvault.VaultProperties) keyvault.VaultProperties { return *p.Defaults() },
+	).(keyvault.VaultPropertiesOutput)
 	vault := &keyvault.Vault{}
 	return vault, a.register(ctx, "Vault", name, args, vault, opts)
 }
@@ -94,9 +95,9 @@ func (a vaultAPI) newKey(
 	if a.packageRef == "" {
 		return keyvault.NewKey(ctx, name, args, a.aliased("Key", opts)...)
 	}
-	args.Properties = args.Properties.ToKeyPropertiesOutput().ApplyT(func(p keyvault.KeyProperties) keyvault.KeyProperties {
-		return *p.Defaults()
-	}).(keyvault.KeyPropertiesOutput)
+	args.Properties = args.Properties.ToKeyPropertiesOutput().ApplyT(
+		func(p keyvault.KeyProperties) keyvault.KeyProperties { return *p.Defaults() },
+	).(keyvault.KeyPropertiesOutput)
 	key := &keyvault.Key{}
 	return key, a.register(ctx, "Key", name, args, key, opts)
 }
@@ -179,8 +180,8 @@ func (c *KeyVaultStack) warnAPIVersion(ctx *pulumi.Context, version VaultAPIVers
 	if withDefault(version, VaultAPI20241101) != VaultAPI20241101 {
 		return nil
 	}
-	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, after which this vault could not be changed. "+
-		"Set apiVersion to %s: the next update moves to it and replaces nothing.",
+	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, after which this "+
+		"vault could not be changed. Set apiVersion to %s: the next update moves to it and replaces nothing.",
 		VaultAPI20241101, vaultAPIRetired.Format(time.DateOnly), VaultAPI20260201)
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of the API version: %w", err)

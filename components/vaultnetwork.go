@@ -33,15 +33,15 @@ type VaultNetworkArgs struct {
 
 // PrivateEndpointArgs give the vault an address in a virtual network. Exactly one of SubnetID and External is given.
 type PrivateEndpointArgs struct {
-	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. A change replaces the
-	// endpoint.
+	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. A change replaces
+	// the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
 	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in,
 	// privatelink.vaultcore.azure.net in the public cloud. Defaults to none: something else must make the vault's name
 	// resolve to the address.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
-	// External says that others give the nodes a way to the vault, such as Azure Policy with a private endpoint in a hub:
-	// none is made here. Not together with PrivateDNSZoneID. Defaults to false.
+	// External says that others give the nodes a way to the vault, such as Azure Policy with a private endpoint in a
+	// hub: none is made here. Not together with PrivateDNSZoneID. Defaults to false.
 	External bool `pulumi:"external,optional"`
 }
 
@@ -86,7 +86,9 @@ var (
 )
 
 // newPrivateEndpoint returns the last of what pods need to reach the vault through the endpoint.
-func (c *KeyVaultStack) newPrivateEndpoint(ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vaultID pulumi.StringInput) (pulumi.Resource, error) {
+func (c *KeyVaultStack) newPrivateEndpoint(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vaultID pulumi.StringInput,
+) (pulumi.Resource, error) {
 	endpoint, err := network.NewPrivateEndpoint(ctx, name+"-private-endpoint", &network.PrivateEndpointArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
@@ -160,16 +162,18 @@ func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetwork
 	case args.PrivateEndpoint != nil:
 	case access == PublicNetworkDisabled:
 		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
-	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) && empty(n.AllowedIPRanges):
-		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or the addresses by which they go out in "+
-			"allowedIpRanges")
+	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) &&
+		empty(n.AllowedIPRanges):
+		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or the "+
+			"addresses by which they go out in allowedIpRanges")
 	}
 }
 
 // notPublic are ranges that no packet on the internet comes from; Key Vault refuses those of RFC 1918.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
-	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.16.0.0/12"),
+	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("172.16.0.0/12"),
 	netip.MustParsePrefix("192.168.0.0/16"), netip.MustParsePrefix("224.0.0.0/3"),
 }
 

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
@@ -16,15 +18,18 @@ import (
 // group. The providers put its answer into words of their own. A name that is in the words may hold a number as well.
 var notThere = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*404\b|code[ =:]*"?[a-z]*NotFound`)
 
+// notAllowed is how it says that whoever asks may not know.
+var notAllowed = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*403\b|code[ =:]*"?AuthorizationFailed`)
+
 // vaultObject is a secret or a key that the vault may have already.
 type vaultObject struct {
 	// vaultName is the vault's name once Azure was asked for the object.
 	vaultName pulumi.StringOutput
 	// id of the object as Azure spells it; empty for one that is not there.
 	id pulumi.IDOutput
-	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of it. One
-	// that is not there, such as in a vault that is replaced, is made as the program says. A plain IgnoreChanges would make
-	// it there as the state says.
+	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of
+	// it. One that is not there, such as in a vault that is replaced, is made as the program says. A plain
+	// IgnoreChanges would make it there as the state says.
 	kept pulumi.ResourceOption
 }
 
@@ -88,19 +93,57 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 		return nil
 	}
 	vault.name = pulumi.All(vault.id, vault.name).ApplyT(func(all []any) (string, error) {
-		var v violations
 		parts := vaultID.FindStringSubmatch(all[0].(string)) // it was checked
-		for i, o := range args.ExpectedObjects {
-			err := c.lookUp(ctx, parts[2], parts[3], o)
-			if err != nil && notThere.MatchString(err.Error()) {
-				v.state(fmt.Sprintf("expectedObjects[%d]", i), fmt.Sprintf("%s %s, which the vault does not have", o.Type, o.Name),
-					"one that is there: "+o.toPut(parts[3]))
-			} else if err != nil {
-				return "", fmt.Errorf("looking for the %s %s: %w", o.Type, o.Name, err)
-			}
-		}
-		return all[1].(string), v.err()
+		return all[1].(string), c.lookUpAll(ctx, parts[2], parts[3], args.ExpectedObjects)
 	}).(pulumi.StringOutput)
+	return nil
+}
+
+// lookUpsMax is how many objects are looked up at a time.
+const lookUpsMax = 16
+
+// lookUpAll fails where secrets or keys are not there. What may not be read is taken to be there: mounting it takes no
+// such right.
+func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, objects []ObjectArgs) error {
+	errs := make([]error, len(objects))
+	free := make(chan struct{}, lookUpsMax)
+	var asked sync.WaitGroup
+	for i, o := range objects {
+		free <- struct{}{}
+		asked.Go(func() {
+			errs[i] = c.lookUp(ctx, group, vaultName, o)
+			<-free
+		})
+	}
+	asked.Wait()
+	var absent, rights []string
+	for i, o := range objects {
+		switch err := errs[i]; {
+		case err == nil:
+		case notThere.MatchString(err.Error()):
+			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.toPut(vaultName)))
+		case notAllowed.MatchString(err.Error()):
+			right := "Microsoft.KeyVault/vaults/" + accessByType[o.Type].collection + "/read"
+			if !slices.Contains(rights, right) {
+				rights = append(rights, right)
+			}
+		default:
+			return fmt.Errorf("looking for the %s %s: %w", o.Type, o.Name, err)
+		}
+	}
+	if len(rights) > 0 {
+		message := fmt.Sprintf("whether the vault %s has what is mounted from it is not known; %s on it lets this "+
+			"stack check",
+			vaultName, strings.Join(rights, " and "))
+		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
+			return fmt.Errorf("saying what may not be looked up: %w", err)
+		}
+	}
+	if len(absent) > 0 {
+		return fmt.Errorf("the vault %s does not have what is mounted from it. Put it there, or create it with this "+
+			"stack:\n  %s",
+			vaultName, strings.Join(absent, "\n  "))
+	}
 	return nil
 }
 

@@ -152,7 +152,9 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args.SoftDeleteRetentionDays = cfg.VaultRetentionDays
 	args.PublicNetworkAccess = cfg.VaultPublicNetworkAccess
 	if cfg.vaultInNetwork() {
-		args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: s.Network.EndpointSubnetID, PrivateDNSZoneID: s.Network.VaultZoneID}
+		args.PrivateEndpoint = &components.PrivateEndpointArgs{
+			SubnetID: s.Network.EndpointSubnetID, PrivateDNSZoneID: s.Network.VaultZoneID,
+		}
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
 	args.Lock = cfg.Lock

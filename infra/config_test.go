@@ -521,7 +521,8 @@ func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T)
 		"a name in a map": {map[string]string{
 			"subnets": `{"marker":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`, "systemPool": `{"subnet":"x"}`,
 		}, "subnets", "marker"},
-		"a tag's name": {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
+		"a registry's name": {map[string]string{"containerRegistryIds": `{"marker-registry":"x"}`}, "containerRegistryIds", "marker"},
+		"a tag's name":      {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tt.change, tt.encrypted)
@@ -546,6 +547,7 @@ func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
 		want   []string
 	}{
 		"another subnet":             {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents)}, []string{"vaultNetwork.subnetIds"}},
+		"no address":                 {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":[]}`}, []string{"vaultNetwork.subnetIds"}},
 		"the subnet":                 {map[string]string{"subnets": `{"apps":"` + strings.ToUpper(apps[:15]) + apps[15:] + `"}`, "vaultNetwork": only(agents, apps)}, nil},
 		"an address as well":         {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":["203.0.113.7"]}`}, nil},
 		"everybody":                  {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"defaultAction":"Allow"}`}, nil},

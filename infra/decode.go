@@ -170,7 +170,8 @@ func (d *decoder) boolean(path string, in any, out reflect.Value) {
 
 // moved are the keys of before there was a list of workloads.
 var moved = []string{
-	"access", "mount", "namespace", "podSecurity", "probe", "secretProviderClass", "serviceAccount", "syncSecrets", "testPod",
+	"access", "mount", "namespace", "podSecurity", "probe", "secretProviderClass", "serviceAccount", "syncSecrets",
+	"testPod",
 	"testPodImage", "testPodName",
 }
 

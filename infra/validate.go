@@ -7,18 +7,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources
-var (
-	location          = regexp.MustCompile(`^[a-z0-9]+$`)
-	resourceGroupName = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
-)
+var location = regexp.MustCompile(`^[a-z0-9]+$`)
 
 // Azure's limits: https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
 const (
@@ -50,7 +45,11 @@ func (cfg *Config) validate() violations {
 		"network":                 "vaultNetwork",
 		"privateEndpoint":         "vaultPrivateEndpoint",
 	})
-	v.of(cfg.Cluster(nowhere).Validate(), map[string]string{
+	cluster := cfg.Cluster(nowhere)
+	if cfg.ExistingClusterID == "" { // for the name that AKS makes of it
+		cluster.ResourceGroupName = pulumi.String(cfg.ResourceGroupName)
+	}
+	v.of(cluster.Validate(), map[string]string{
 		"dnsPrefix":  "clusterName",
 		"identityId": "clusterIdentityId",
 		"tier":       "clusterTier",
@@ -58,7 +57,7 @@ func (cfg *Config) validate() violations {
 		"existingCluster.id": "existingClusterId",
 	})
 	v = append(v, cfg.validateNeeds()...)
-	return append(v, cfg.validateWorkloads(nowhere)...)
+	return append(v.distinct(), cfg.validateWorkloads(nowhere)...)
 }
 
 // validateNeeds checks what the components could only miss once the stack has begun.
@@ -85,13 +84,17 @@ func (cfg *Config) validateNeeds() violations {
 	return v
 }
 
-// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are in,
-// as far as both are known by their ids. Other pools may have other things to do.
+// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are
+// in, as far as both are known by their ids. Other pools may have other things to do.
 func (cfg *Config) validateNodesReachVault() violations {
 	var v violations
 	firewall := cfg.VaultNetwork
-	if cfg.ExistingVaultID != "" || cfg.VaultPrivateEndpoint != nil || cfg.Network != nil || firewall == nil ||
-		firewall.DefaultAction == components.FirewallAllow || firewall.AllowedIPRanges != nil || len(cfg.Subnets) == 0 {
+	if firewall == nil {
+		return v
+	}
+	addresses, _ := firewall.AllowedIPRanges.(pulumi.StringArray)
+	if cfg.ExistingVaultID != "" || cfg.VaultPrivateEndpoint != nil || cfg.Network != nil ||
+		firewall.DefaultAction == components.FirewallAllow || len(addresses) > 0 || len(cfg.Subnets) == 0 {
 		return v
 	}
 	allowed := map[string]bool{}
@@ -131,7 +134,8 @@ func (cfg *Config) validateIn(subscription string) error {
 		count int
 	}{{"secrets", len(cfg.Secrets)}, {"keys", len(cfg.Keys)}} {
 		if cfg.vaultElsewhere(subscription) && list.count > 0 {
-			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription than that of this stack, "+
+			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription "+
+				"than that of this stack, "+
 				subscription+": others put them into that vault")
 		}
 	}
@@ -144,20 +148,20 @@ func (cfg *Config) validateIn(subscription string) error {
 func (cfg *Config) validateSurroundings() violations {
 	var v violations
 	v.match(location, "location", cfg.Location, "a location's name, lower-case letters and digits, such as eastus")
-	v.match(resourceGroupName, "resourceGroupName", cfg.ResourceGroupName,
-		"1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
+	v.of(components.ValidateResourceGroupName(cfg.ResourceGroupName), nil)
 	v = append(v, cfg.validateTags()...)
-	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) { // learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
+	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) {
+		// https://learn.microsoft.com/azure/azure-monitor/logs/data-retention-configure
 		v.add("logRetentionDays", fmt.Sprint(n), "30-730 days; empty for no workspace")
 	}
 	_, known := vaultZones[cfg.CloudName]
 	v.check(known, "cloudName", string(cfg.CloudName),
 		"AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud; empty for the public one")
-	v = append(v, cfg.validateNodeResourceGroup()...)
 	if cfg.Network != nil {
 		v.check(len(cfg.ResourceGroupName) <= networkGroupMax, "resourceGroupName", cfg.ResourceGroupName,
 			fmt.Sprintf("at most %d characters with network, since AKS makes a label of it", networkGroupMax))
-		v = append(v, cfg.Network.validate(cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...) // AKS's own
+		v = append(v, cfg.Network.validate( // with AKS's own ranges by default
+			cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...)
 	}
 	return v
 }
@@ -197,20 +201,4 @@ func (cfg *Config) ownsSystemZone() bool {
 	}
 	zone, _ := cfg.APIServer.PrivateDNSZone.(pulumi.String)
 	return zone == "" || zone == "system"
-}
-
-// validateNodeResourceGroup checks the name that AKS makes of others.
-func (cfg *Config) validateNodeResourceGroup() violations {
-	if cfg.NodeResourceGroup != "" || cfg.ClusterName == "" || cfg.ExistingClusterID != "" {
-		return nil
-	}
-	const most = 80 // https://learn.microsoft.com/azure/aks/faq, on the group of the nodes
-	name := components.DefaultNodeResourceGroup(cfg.ResourceGroupName, cfg.ClusterName, cfg.Location)
-	if utf8.RuneCountInString(name) <= most {
-		return nil
-	}
-	var v violations
-	v.check(false, "nodeResourceGroup", name, fmt.Sprintf(
-		"at most %d characters: it is made of resourceGroupName, clusterName and location unless it is given", most))
-	return v
 }

@@ -59,10 +59,12 @@ func (v *violations) within(item string, err error, keys map[string]string) {
 // of another key repeats them.
 func (v violations) hide(encrypted func(key string) bool, namespace string, values map[string]string) {
 	var names, hidden []string
+	known := fields(reflect.ValueOf(Config{}))
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if encrypted(namespace + key) {
 			value := parse(values[key], reflect.Map)
-			if named, ok := value.(map[string]any); ok && (key == "tags" || key == "subnets") { // whose names are the stack's
+			if named, ok := value.(map[string]any); ok && known[key].Kind() == reflect.Map {
+				// Its names are the stack's, too.
 				names = append(names, slices.Sorted(maps.Keys(named))...)
 			}
 			hidden = append(hidden, texts(value)...)

@@ -24,8 +24,7 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
 				"the name that the workload had before, which no workload has now")
 		}
-		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(),
-			nil)
+		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(), nil)
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
 				"nothing; the accounts of a workload are in its namespace")
@@ -75,8 +74,8 @@ func (cfg *Config) validateClaims() violations {
 		}
 		key := what + "\x00" + strings.ToLower(name)
 		if before, ok := taken[key]; ok {
-			v.add(fmt.Sprintf("workloads[%d].%s", i, path), fmt.Sprintf("%q", name), fmt.Sprintf("%s; workloads[%d] has it",
-				allowed, before))
+			v.add(fmt.Sprintf("workloads[%d].%s", i, path), fmt.Sprintf("%q", name),
+				fmt.Sprintf("%s; workloads[%d] has it", allowed, before))
 			return
 		}
 		taken[key] = i
@@ -95,12 +94,14 @@ func (cfg *Config) validateClaims() violations {
 		claim(i, "existingIdentityId", "identity", w.ExistingIdentityID, "an identity that no other workload has")
 		if creator, ok := creators[w.Namespace]; ok && w.ExistingNamespace {
 			v.add(fmt.Sprintf("workloads[%d].namespace", i), fmt.Sprintf("%q", w.Namespace),
-				fmt.Sprintf("a namespace that is there without this stack; workloads[%d] creates it, and takes it along when it goes", creator))
+				fmt.Sprintf("a namespace that is there without this stack; workloads[%d] creates it, and takes it "+
+					"along when it goes", creator))
 		}
 		in := w.Namespace + "/"
 		claim(i, "className", "class "+in, w.ClassName, "a class that no other workload has in the namespace")
 		claim(i, "testPod.name", "pod "+in, w.testPodName(), "a pod that no other workload has in the namespace")
-		claim(i, "probe.name", "deployment "+in, w.probeName(), "a Deployment that no other workload has in the namespace")
+		claim(i, "probe.name", "deployment "+in, w.probeName(), "a Deployment that no other workload has in the "+
+			"namespace")
 		for k, account := range w.ServiceAccounts {
 			if !account.Existing {
 				claim(i, fmt.Sprintf("serviceAccounts[%d].name", k), "account "+in, account.Name,
@@ -131,7 +132,8 @@ func (cfg *Config) validateNamesInPulumi() violations {
 			for _, one := range w.namesInPulumi(called.name) {
 				if before, ok := taken[one]; ok && before != i {
 					v.check(false, fmt.Sprintf("workloads[%d].%s", i, called.key), called.name, fmt.Sprintf(
-						"a name that gives none of its parts in Pulumi the name %s, which one of workloads[%d] has", one.name, before))
+						"a name that gives none of its parts in Pulumi the name %s, which one of workloads[%d] has",
+						one.name, before))
 					break
 				}
 				taken[one] = i
@@ -170,8 +172,8 @@ func (w *Workload) namesInPulumi(name string) []nameInPulumi {
 	return names
 }
 
-// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and keys
-// of an existing vault that are not in the lists.
+// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and
+// keys of an existing vault that are not in the lists.
 func (cfg *Config) madeByOthers() []components.ObjectArgs {
 	made := map[string]bool{}
 	key := func(kind components.ObjectType, name string) string {

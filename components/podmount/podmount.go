@@ -49,7 +49,8 @@ func Labels(mount *components.SecretMount, own ...pulumi.StringMapInput) pulumi.
 	return pulumi.All(append(all, mount.PodLabels)...).ApplyT(func(all []any) map[string]string {
 		merged := map[string]string{}
 		for _, labels := range all {
-			maps.Copy(merged, labels.(map[string]string))
+			given, _ := labels.(map[string]string) // none if they were left out
+			maps.Copy(merged, given)
 		}
 		return merged
 	}).(pulumi.StringMapOutput)
@@ -82,7 +83,8 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 	secrets := mount.Args().SyncSecrets
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		ref := vars[name]
-		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, no digit first")
+		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, no digit "+
+			"first")
 		i := slices.IndexFunc(secrets, func(s components.SyncSecretArgs) bool { return s.Name == ref.Secret })
 		if i < 0 {
 			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")
@@ -118,9 +120,10 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 // are outputs cannot be added to, since what is in them is not known yet: use [Volume] and [VolumeMount] there.
 func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
 	var v violations
-	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a mount
-	// on / would hide the image.
-	v.check(path.IsAbs(mountPath) && path.Clean(mountPath) == mountPath && mountPath != "/" && !strings.Contains(mountPath, ":"),
+	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a
+	// mount on / would hide the image.
+	v.check(path.IsAbs(mountPath) && path.Clean(mountPath) == mountPath && mountPath != "/" &&
+		!strings.Contains(mountPath, ":"),
 		"mountPath", mountPath, "a clean absolute path below /, without a colon")
 	found := map[string]bool{}
 	into := func(at string, list corev1.ContainerArrayInput) corev1.ContainerArrayInput {
@@ -128,14 +131,16 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 	}
 	initContainers, mainContainers := into("initContainers", spec.InitContainers), into("containers", spec.Containers)
 	for i, name := range containers {
-		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, "the name of a container or init container of the spec")
+		v.check(found[name], fmt.Sprintf("containers[%d]", i), name, "the name of a container or init container of "+
+			"the spec")
 	}
 	volumes := withVolume(mount, &v, spec.Volumes)
 	if err := v.err(); err != nil {
 		return err
 	}
 	spec.InitContainers, spec.Containers, spec.Volumes = initContainers, mainContainers, volumes
-	if account := mount.Args().ServiceAccountName; spec.ServiceAccountName == nil && spec.ServiceAccount == nil && account != nil {
+	if account := mount.Args().ServiceAccountName; spec.ServiceAccountName == nil && spec.ServiceAccount == nil &&
+		account != nil {
 		spec.ServiceAccountName = account.ToStringOutput().ToStringPtrOutput()
 	}
 	return nil
@@ -192,7 +197,8 @@ func withMount(mount *components.SecretMount, v *violations, at string, list cor
 		case *corev1.VolumeMountArgs:
 			taken = plain(one.MountPath)
 		}
-		v.check(taken == "" || path.Clean(taken) != mountPath, fmt.Sprintf("%s[%d].mountPath", at, i), taken, "another path")
+		v.check(taken == "" || path.Clean(taken) != mountPath, fmt.Sprintf("%s[%d].mountPath", at, i), taken,
+			"another path")
 	}
 	return append(slices.Clone(given), VolumeMount(mount, mountPath))
 }

@@ -432,7 +432,7 @@ func TestLabelsAndAnnotations_AreThoseOfTheMount(t *testing.T) {
 			return err
 		}
 		own := pulumi.StringMap{"app": pulumi.String("api"), "azure.workload.identity/use": pulumi.String("false")}
-		_, err = corev1.NewPod(ctx, "own", &corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own)}})
+		_, err = corev1.NewPod(ctx, "own", &corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own, nil, pulumi.StringMap(nil))}})
 		return err
 	})
 	wantInputs(t, e.Get(t, "own"), map[string]any{"metadata.labels": map[string]any{"app": "api", "azure.workload.identity/use": "true"}})

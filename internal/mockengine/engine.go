@@ -58,6 +58,8 @@ type Engine struct {
 	SecretKeys []string
 	// Answers are what providers' functions return instead of the usual, by token; one that is nil fails.
 	Answers map[string]map[string]any
+	// Asked, if any, is called before a provider's function is answered; its error is the answer.
+	Asked func(token string, args resource.PropertyMap) error
 	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
 	Before *Engine
 	// Hold, if any, is called before a registration is answered, with the resource's name.
@@ -407,6 +409,11 @@ func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest)
 	m.engine.mu.Lock()
 	m.engine.invoked = append(m.engine.invoked, Invoked{Token: in.GetTok(), Args: args})
 	m.engine.mu.Unlock()
+	if m.engine.Asked != nil {
+		if err := m.engine.Asked(in.GetTok(), args); err != nil {
+			return nil, err
+		}
+	}
 	if answer, ok := m.engine.Answers[in.GetTok()]; ok {
 		if answer == nil {
 			return nil, fmt.Errorf("%s fails", in.GetTok())
