@@ -41,8 +41,9 @@ type AksWithCsiArgs struct {
 	ExistingCluster *ExistingClusterArgs `pulumi:"existingCluster,optional"`
 	// AdoptObjects has the Kubernetes provider take over objects that are in the cluster under the names of this program's,
 	// instead of failing since they exist. It is for one update after an update or a destroy that ended half-way, when the
-	// state has lost objects that are this stack's: whatever has such a name is then the stack's, and is deleted with it. It
-	// makes a warning. Defaults to false.
+	// state has lost objects that are this stack's: whatever Pulumi has made under such a name is then the stack's, and is
+	// deleted with it. The preview fails for what Pulumi has not made. Not for objects that have another name in Pulumi, whose
+	// earlier name would delete them. It makes a warning, and takes Pulumi 3.238. Defaults to false.
 	AdoptObjects bool `pulumi:"adoptObjects,optional"`
 
 	// ClusterName is 1-63 letters, digits, dashes and underscores, a letter or digit first and last, and none that Azure
@@ -239,7 +240,12 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	}
 	provider := &Provider{made: args.ExistingCluster == nil, adopts: args.AdoptObjects, onFail: onFail}
 	if args.AdoptObjects {
-		err := ctx.Log.Warn("adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
+		notTaken, err := notTakenOver(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		provider.onFail = pulumi.Composite(onFail, notTaken)
+		err = ctx.Log.Warn("adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
 			"update only", &pulumi.LogArgs{Resource: c})
 		if err != nil {
 			return nil, fmt.Errorf("warning of adoptObjects: %w", err)

@@ -31,6 +31,7 @@ func (c *AksWithCsi) deploy(
 	opts := []pulumi.ResourceOption{
 		pulumi.Parent(c), pulumi.DependsOn(previous), pulumi.IgnoreChanges([]string{"properties"}),
 		pulumi.ReplacementTrigger(pulumi.Map{"cluster": cluster.ID(), "of": trigger}),
+		pulumi.RetainOnDelete(true), // it is a record only, which a lock on the group would keep from being deleted
 	}
 	err := ctx.RegisterResource("azure-native:resources/v20220901:Deployment", name, pulumi.Map{
 		"resourceGroupName": args.ResourceGroupName,

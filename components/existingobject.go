@@ -104,4 +104,3 @@ func pulumiMade(object resource.PropertyMap) bool {
 		return strings.HasPrefix(manager.StringValue(), "pulumi-kubernetes") && !manager.DeepEquals(object["__fieldManager"])
 	})
 }
-

@@ -164,9 +164,9 @@ func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvau
 	}
 	for _, name := range slices.Sorted(maps.Keys(k.Tags)) {
 		if is, ok := found.Tags[name]; !ok {
-			differs("tags."+name, quote(k.Tags[name]), "nothing")
-		} else if is != k.Tags[name] {
-			differs("tags."+name, quote(k.Tags[name]), quote(is))
+			differs("tags."+name, notShown, "no such tag")
+		} else if is != k.Tags[name] { // a tag of an encrypted list would be shown
+			differs("tags."+name, notShown, quote(is))
 		}
 	}
 	policy := found.RotationPolicy

@@ -99,7 +99,8 @@ func (c *KeyVaultStack) newPrivateEndpoint(
 			PrivateLinkServiceId: optionalInput(vaultID),
 			GroupIds:             pulumi.ToStringArray([]string{"vault"}),
 		}},
-	}, pulumi.Parent(c))
+		// Azure refuses to have an endpoint lead to another vault (PrivateLinkServiceIdCannotBeChanged).
+	}, pulumi.Parent(c), pulumi.ReplaceOnChanges([]string{"privateLinkServiceConnections"}))
 	if err != nil {
 		return nil, fmt.Errorf("creating the private endpoint: %w", err)
 	}

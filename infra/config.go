@@ -75,7 +75,6 @@ type Config struct {
 
 	// allTags are Tags and those that every resource gets.
 	allTags pulumi.StringMap
-	tags    map[string]string // the same
 }
 
 // Tags that every resource of the program gets.
@@ -107,9 +106,9 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 		err := &components.ValidationError{Violations: violations}
 		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 	}
-	cfg.tags = map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
-	maps.Copy(cfg.tags, cfg.Tags)
-	cfg.allTags = pulumi.ToStringMap(cfg.tags)
+	tags := map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
+	maps.Copy(tags, cfg.Tags)
+	cfg.allTags = pulumi.ToStringMap(tags)
 	for i := range cfg.Workloads {
 		cfg.Workloads[i].complete(cfg, i)
 	}

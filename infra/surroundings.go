@@ -46,6 +46,9 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	if err := cfg.validateIn(client.SubscriptionID); err != nil {
 		return nil, fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), err)
 	}
+	if err := checkHandover(ctx, cfg); err != nil {
+		return nil, err
+	}
 	s := &Surroundings{TenantID: pulumi.String(client.TenantID), SubscriptionID: client.SubscriptionID, client: client}
 	if err := s.placeInGroup(ctx, cfg); err != nil {
 		return nil, err
@@ -104,8 +107,7 @@ func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
 	return nil
 }
 
-// checkExistingGroup refuses a group that is not there, and one that this stack has made: Pulumi would delete it, with
-// all that is in it, once the program no longer has it.
+// checkExistingGroup refuses a group that is not there.
 func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
 	var found struct {
 		Tags map[string]string `pulumi:"tags"`
@@ -117,13 +119,7 @@ func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
 		return fmt.Errorf("looking for the resource group %s, which has to be there with existingResourceGroup: %w",
 			cfg.ResourceGroupName, err)
 	}
-	for _, tag := range []string{projectTag, stackTag} {
-		if found.Tags[tag] != cfg.tags[tag] {
-			return nil
-		}
-	}
-	return fmt.Errorf("existingResourceGroup: this stack has made the resource group %s, as its tags %s and %s say, and would now "+
-		"delete it with all that is in it: leave existingResourceGroup out", cfg.ResourceGroupName, projectTag, stackTag)
+	return nil
 }
 
 // hintAtExistingGroup is an option of the group that says, where creating it fails since it is there, how to use it.

@@ -71,15 +71,30 @@ func (v violations) hide(encrypted func(key string) bool, namespace string, valu
 		}
 	}
 	for i := range v {
-		key := v[i].Path
-		if end := strings.IndexAny(key, ".["); end >= 0 {
-			key = key[:end]
-		}
-		if encrypted(namespace + key) {
-			v[i].Given = "an invalid value (not shown)"
+		if encrypted(namespace + keyOf(v[i].Path)) {
+			v[i].Given = notShown
 		}
 		replace(names, &v[i].Path, &v[i].Given, &v[i].Allowed)
 		replace(hidden, &v[i].Given, &v[i].Allowed)
+	}
+}
+
+const notShown = "an invalid value (not shown)"
+
+// keyOf returns the key of the configuration that a path begins with.
+func keyOf(path string) string {
+	if end := strings.IndexAny(path, ".["); end >= 0 {
+		return path[:end]
+	}
+	return path
+}
+
+// hideGiven takes out the values of encrypted keys, of violations that are found late.
+func (v violations) hideGiven(encrypted func(path string) bool) {
+	for i := range v {
+		if encrypted(v[i].Path) {
+			v[i].Given = notShown
+		}
 	}
 }
 

@@ -171,6 +171,54 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 			}
 		}
 	})
+	t.Run("what the stack has made is not given up for deletion", func(t *testing.T) {
+		p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
+		p.up(t)
+		ours := c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}")
+		group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/second"
+		c.arm(t, http.MethodPatch, group, "2022-09-01", `{"tags": {"owner": "somebody"}}`)
+		for key, value := range map[string]string{
+			"existingResourceGroup": "true",
+			"workloads":             workload(`{"namespace":"second","testPod":{"name":"second"}}`)["workloads"],
+		} {
+			p.configure(t, map[string]string{key: value})
+			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "existing") {
+				t.Errorf("with %s up ends with %v", key, err)
+			}
+			p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
+			p.configure(t, map[string]string{"existingResourceGroup": "false"})
+		}
+		c.arm(t, http.MethodGet, group, "2022-09-01", "")
+		if c.kubectl(t, "get", "pod,sa,ns", "-n", "second", "--output=jsonpath={.items[*].metadata.uid}") != ours {
+			t.Error("what was in the namespace is another")
+		}
+	})
+	t.Run("what the state has lost is taken up again, and what is somebody's is not", func(t *testing.T) {
+		uid := func() string {
+			return c.kubectl(t, "get", "ns", "second", "--output=jsonpath={.metadata.uid}")
+		}
+		before := uid()
+		const lost = "urn:pulumi:test::keyvault-aks::keyvaultaks:index:WorkloadIdentity$kubernetes:core/v1:Namespace::second-namespace-second"
+		p.pulumi(t, "state", "delete", lost, "--target-dependents", "--yes")
+		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "adoptObjects") {
+			t.Errorf("up ends with %v", err)
+		}
+		p.configure(t, map[string]string{"adoptObjects": "true"})
+		p.pulumi(t, "up", "--yes")
+		p.configure(t, map[string]string{"adoptObjects": "false"})
+		p.pulumi(t, "up", "--yes")
+		p.pulumi(t, "preview", "--expect-no-changes")
+		if uid() != before {
+			t.Error("the namespace is another")
+		}
+		p.configure(t, map[string]string{"adoptObjects": "true"})
+		p.configure(t, workload(`{"existingNamespace":false}`))
+		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil {
+			t.Error("somebody's namespace is adopted")
+		}
+		theirs.want(t, c)
+		p.configure(t, map[string]string{"adoptObjects": "false"})
+	})
 	t.Run("a namespace that is somebody's takes a workload, and loses nothing with it", func(t *testing.T) {
 		p.configure(t, workload(`{"testPod":{"name":"second"}}`))
 		p.up(t)
