@@ -44,7 +44,7 @@ func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
 	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
 	ways := "give it another name"
 	if kind == "Namespace" || kind == "ServiceAccount" {
-		ways = "say that it exists (existingNamespaces, or a service account's existing), or " + ways
+		ways = "say that it exists (existingNamespace, or existing of a service account), or " + ways
 	}
 	return fmt.Sprintf("The %s %s is there already and not in this stack. If it is somebody else's, %s. If it is this "+
 		"stack's, it has another name in Pulumi, for which there are aliases, or can be imported (pulumi import, with "+

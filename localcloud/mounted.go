@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -119,15 +120,30 @@ walk "$top"`
 // readInPod reads the files below a folder of a pod's container, which kubectl's arguments up to -- name.
 func (s *stack) readInPod(ctx context.Context, container []string, folder string) ([]kube.File, error) {
 	mark := rand.Text() // in no file
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), append(slices.Clone(container), "sh", "-c", readFiles, folder, mark)...)
-	cmd.Env = s.envs
-	read, err := cmd.Output()
-	var failed *exec.ExitError
-	if errors.As(err, &failed) {
-		err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
-	}
-	if err != nil {
-		return nil, err
+	var read []byte
+	for tries := 1; ; tries++ {
+		cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
+			append(slices.Clone(container), "sh", "-c", readFiles, folder, mark)...)
+		cmd.Env = s.envs
+		var err error
+		read, err = cmd.Output()
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
+		}
+		if err == nil {
+			break
+		}
+		// A node that has just started again, since an add-on's settings changed, does not have its containers back at once.
+		const most = 30
+		if tries == most || !strings.Contains(err.Error(), "unable to upgrade connection") {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(time.Second):
+		}
 	}
 	var files []kube.File
 	for _, one := range bytes.Split(read, []byte(mark))[1:] {
