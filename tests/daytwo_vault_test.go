@@ -279,7 +279,7 @@ func TestVault_OfAnotherSubscription(t *testing.T) {
 	// In the vault of the first stack, which can be looked up, what is not there is an error that names it all.
 	p.configure(t, map[string]string{"existingVaultId": outputs.VaultID})
 	_, err := p.tryPulumi(t, "preview")
-	if err == nil || !strings.Contains(err.Error(), "secret second, which") || !strings.Contains(err.Error(), "key second, which") {
+	if err == nil || !strings.Contains(err.Error(), "secret second: az") || !strings.Contains(err.Error(), "key second: az") {
 		t.Errorf("what is missing is not named: %v", err)
 	}
 	// A vault with access policies is for those who need no role.
