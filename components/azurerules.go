@@ -183,20 +183,20 @@ var resourceGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]
 // (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources).
 func ValidateResourceGroupName(name string) error {
 	var v violations
-	v.plainGroup("resourceGroupName", pulumi.String(name))
+	v.plainGroup(pulumi.String(name))
 	return v.err()
 }
 
 // plainGroup checks a resource group's name that is known without waiting.
-func (v *violations) plainGroup(path string, name pulumi.StringInput) {
-	v.plainID(path, name, resourceGroup, "1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
+func (v *violations) plainGroup(name pulumi.StringInput) {
+	v.plainID("resourceGroupName", name, resourceGroup, "1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
 }
 
 const workspaceRule = "the ARM id of a Log Analytics workspace"
 
 // validateAzureCluster checks what Azure would refuse of a cluster besides the rules of each field.
 func (v *violations) validateAzureCluster(args *AksWithCsiArgs) {
-	v.plainGroup("resourceGroupName", args.ResourceGroupName)
+	v.plainGroup(args.ResourceGroupName)
 	v.plainTags("tags", args.Tags, args.tagsMax())
 	if args.ClusterName != "" {
 		v.notReserved("clusterName", args.ClusterName, false)
@@ -279,7 +279,7 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	if !missing(args.ExistingVaultID) {
 		return
 	}
-	v.plainGroup("resourceGroupName", args.ResourceGroupName)
+	v.plainGroup(args.ResourceGroupName)
 	v.plainTags("tags", args.Tags, tagsMax)
 	v.notReserved("namePrefix", args.NamePrefix, true)
 	v.plainID("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID, workspaceID, workspaceRule)
@@ -321,7 +321,7 @@ const issuerRule = "a URL of at most 600 characters that starts with https://"
 // validateAzureIdentity checks what Azure would refuse of an identity besides the rules of each field.
 func (v *violations) validateAzureIdentity(args *WorkloadIdentityArgs) {
 	if missing(args.ExistingIdentityID) {
-		v.plainGroup("resourceGroupName", args.ResourceGroupName)
+		v.plainGroup(args.ResourceGroupName)
 		v.plainTags("tags", args.Tags, tagsMax)
 	}
 	v.plainID("issuerUrl", args.IssuerURL, issuer, issuerRule)

@@ -162,6 +162,9 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.installAddon(ctx); err != nil {
 		return err
 	}
+	// For two seconds the API server holds up whoever creates an object of a kind that has just come
+	// (apiextensions-apiserver's customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
+	settled := time.After(2 * time.Second)
 	schema := make(chan error, 1)
 	go func() { schema <- s.makeSchema(ctx) }()
 	if err := <-containers; err != nil {
@@ -180,7 +183,12 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := <-schema; err != nil {
 		s.say("the API server has not made its schema: %v", err)
 	}
-	return nil
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-settled:
+		return nil
+	}
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }
