@@ -63,7 +63,7 @@ type WorkloadIdentityArgs struct {
 	// such as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
-	// exist already. Defaults to none.
+	// exist already. One that the component has created before is deleted when it is named here. Defaults to none.
 	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
 	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
 	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with

@@ -56,9 +56,10 @@ type SecretArgs struct {
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
-	// Once has Pulumi write the secret only where the vault has none of the name. From then on it is others' to write:
-	// no change of the other arguments, or in the vault, has Pulumi write it again, with a refresh or without. Not
-	// together with Rotate. Defaults to false, which writes another version whenever an argument has changed.
+	// Once has Pulumi make the secret, which fails where the vault has one of the name unless Adopt takes that up. From
+	// then on it is others' to write: no change of the other arguments, or in the vault, has Pulumi write it again, with
+	// a refresh or without. Not together with Rotate. Defaults to false, which writes another version whenever an
+	// argument has changed.
 	Once bool `pulumi:"once,optional"`
 	// Adopt takes up a secret of this name that is in the vault, instead of failing since it exists, such as one that
 	// was taken out of the list before. It stays as it is while Adopt is true, which makes a warning; the first update

@@ -37,8 +37,8 @@ type ServiceAccountArgs struct {
 	Namespace string `pulumi:"namespace,optional"`
 	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated
 	// credentials are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the
-	// annotation azure.workload.identity/client-id with the identity's client id. Defaults to false: the service
-	// account is created.
+	// annotation azure.workload.identity/client-id with the identity's client id. One that the component has
+	// created before is deleted when Existing is set. Defaults to false: the service account is created.
 	Existing bool `pulumi:"existing,optional"`
 	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to
 	// none. Not with Existing.

@@ -16,7 +16,8 @@ import (
 // pod mounts, and Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of such
 // pods. A [ProbeArgs] stays, for users that mount nothing.
 type SyncSecretArgs struct {
-	// Name of the Secret, a DNS subdomain, unique in the mount and, which nobody checks, in the namespace. Required.
+	// Name of the Secret, a DNS subdomain, unique in the mount and in the namespace. Nobody checks the latter: the driver
+	// overwrites a Secret of the name that is there already, and Kubernetes deletes it with the last pod. Required.
 	Name string `pulumi:"name"`
 	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows
 	// no others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg),

@@ -59,8 +59,9 @@ func checkHandover(ctx *pulumi.Context, cfg *Config) error {
 	for i, w := range cfg.Workloads {
 		// What is adopted under another name would be deleted under the earlier one.
 		has := made["Namespace "+strings.ToLower(w.Namespace)]
-		v.check(!cfg.AdoptObjects || has == "" || w.ExistingNamespace || w.hadNamespace(has), fmt.Sprintf("workloads[%d].name", i),
-			w.Name, "with adoptObjects a name that the workload has had before, or formerName: the stack has its namespace as "+has)
+		twice := cfg.AdoptObjects && has != "" && !w.ExistingNamespace && !w.hadNamespace(has)
+		v.check(!twice, fmt.Sprintf("workloads[%d].name", i), w.Name,
+			"with adoptObjects a name that the workload has had before, or formerName: the stack has its namespace as "+has)
 	}
 	if len(v) == 0 {
 		return nil
