@@ -50,14 +50,17 @@ func command() *cobra.Command {
 	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program, in a checkout of this repository")
 	flags.StringVar(&home, "home", "", "`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or ~/.local/state)")
 
-	withHome := func(run func(*localCloud, context.Context) error) func(*cobra.Command, []string) error {
-		return func(cmd *cobra.Command, _ []string) error {
+	withArgs := func(run func(*localCloud, context.Context, []string) error) func(*cobra.Command, []string) error {
+		return func(cmd *cobra.Command, args []string) error {
 			l, err := locate(project, home)
 			if err != nil {
 				return err
 			}
-			return run(l, cmd.Context())
+			return run(l, cmd.Context(), args)
 		}
+	}
+	withHome := func(run func(*localCloud, context.Context) error) func(*cobra.Command, []string) error {
+		return withArgs(func(l *localCloud, ctx context.Context, _ []string) error { return run(l, ctx) })
 	}
 	up := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
@@ -94,6 +97,7 @@ func command() *cobra.Command {
 			RunE: withHome((*localCloud).prepareMachine),
 		},
 		down,
+		programsCommand(withArgs),
 		&cobra.Command{
 			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).status),

@@ -91,13 +91,13 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 }
 
 // machine installs and builds what is shared by all local clouds of this machine, and compiles the program if it is to.
-func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool) (thirdparty.Programs, error) {
+func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool, also ...string) (thirdparty.Programs, error) {
 	if node == kube.RealNode {
 		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
 			return nil, err
 		}
 	}
-	programs, err := thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
+	programs, err := thirdparty.Ensure(ctx, l.thirdParty(also...))
 	if err != nil || !compile {
 		return programs, err
 	}
@@ -110,8 +110,13 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode
 	}
-	_, err := l.machine(ctx, node, true)
+	_, err := l.machine(ctx, node, true, thirdparty.Kubectl, thirdparty.Kubelogin)
 	return err
+}
+
+// thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
+func (l *localCloud) thirdParty(also ...string) thirdparty.Options {
+	return thirdparty.Options{Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Say: say}
 }
 
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.

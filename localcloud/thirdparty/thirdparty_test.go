@@ -12,8 +12,8 @@ import (
 
 func TestAChangedPinIsAnotherBuild(t *testing.T) {
 	source := t.TempDir()
-	m := module{dir: "thirdparty/x"}
-	pins := filepath.Join(source, m.dir, "go.mod")
+	u := unit{name: "x", dir: "thirdparty/x"}
+	pins := filepath.Join(source, u.dir, "go.mod")
 	if err := os.MkdirAll(filepath.Dir(pins), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -22,14 +22,14 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 		if err := os.WriteFile(pins, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		dir, err := m.cacheDir(source, "/cache")
+		dir, err := u.cacheDir(source, "/cache")
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen[dir] = true
 	}
-	m.ldflags = "-X a=b"
-	dir, err := m.cacheDir(source, "/cache")
+	u.ldflags = "-X a=b"
+	dir, err := u.cacheDir(source, "/cache")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,9 +51,9 @@ func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
 
 func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 	source, cache := t.TempDir(), t.TempDir()
-	m := module{dir: "thirdparty/x", programs: map[string]string{"./one": "first", "./two": "second"}}
+	u := unit{name: "x", dir: "thirdparty/x", programs: map[string]string{"./one": "first", "./two": "second"}}
 	for name, content := range map[string]string{"go.mod": "module x\n", "one/main.go": "package main\nfunc main() {}\n", "two/main.go": "package main\nfunc main() {}\n"} {
-		file := filepath.Join(source, m.dir, name)
+		file := filepath.Join(source, u.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -63,13 +63,13 @@ func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 	}
 	dir := filepath.Join(cache, "x")
 	for range 2 {
-		if m.whole(dir) {
+		if u.whole(dir) {
 			t.Fatal("what is not there is taken for whole")
 		}
-		if err := m.build(t.Context(), source, dir, "x", t.Logf); err != nil {
+		if err := u.build(t.Context(), source, dir, "x", t.Logf); err != nil {
 			t.Fatal(err)
 		}
-		if !m.whole(dir) {
+		if !u.whole(dir) {
 			t.Fatal("what was built is not whole")
 		}
 		if err := os.Remove(filepath.Join(dir, "second")); err != nil {

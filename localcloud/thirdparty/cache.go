@@ -1,0 +1,94 @@
+package thirdparty
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+// cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the same.
+func (u unit) cacheDir(source, cache string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(filepath.Join(source, u.dir), func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(h, "%s %d\n%s", d.Name(), len(content), content)
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
+	}
+	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, u.ldflags, sameAnywhere, CompilerFlags, u.programs, u.filesOf, u.files)
+	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
+}
+
+// enoughDisk holds the free space against what Go's own cache and the programs take.
+func enoughDisk(cache string) error {
+	const need = 10 << 30
+	var disk unix.Statfs_t
+	if err := unix.Statfs(cache, &disk); err != nil {
+		return fmt.Errorf("looking for disk space: %w", err)
+	}
+	if free := disk.Bavail * uint64(disk.Bsize); free < need {
+		return fmt.Errorf("%s has %d MiB free, and building the third-party programs takes up to %d: make room, or move the cache with XDG_CACHE_HOME",
+			cache, free>>20, need>>20)
+	}
+	return nil
+}
+
+// whole says whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
+func (u unit) whole(dir string) bool {
+	var names []string
+	for _, name := range u.programs {
+		names = append(names, name)
+	}
+	for _, file := range u.files {
+		names = append(names, filepath.Base(file))
+	}
+	return !slices.ContainsFunc(names, func(name string) bool {
+		info, err := os.Stat(filepath.Join(dir, name))
+		return err != nil || !info.Mode().IsRegular()
+	})
+}
+
+const partMark = ".part-"
+
+// removeParts removes what killed builds left in a cache whose lock is held.
+func removeParts(cache string) {
+	parts, _ := filepath.Glob(filepath.Join(cache, "*"+partMark+"*"))
+	for _, part := range parts {
+		_ = os.RemoveAll(part)
+	}
+}
+
+// lockCache waits until nobody else builds into the cache: two builds of the same take both twice as long.
+func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unlock func(), err error) {
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, fmt.Errorf("making the cache: %w", err)
+	}
+	lock := flock.New(filepath.Join(cache, "lock"))
+	for {
+		waiting, cancel := context.WithTimeout(ctx, 10*time.Second)
+		_, err := lock.TryLockContext(waiting, 100*time.Millisecond)
+		cancel()
+		switch {
+		case err == nil:
+			return func() { _ = lock.Unlock() }, nil
+		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
+			return nil, fmt.Errorf("locking the cache: %w", err)
+		}
+		say("another command builds third-party programs into %s: waiting", cache)
+	}
+}
