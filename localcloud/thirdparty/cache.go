@@ -19,16 +19,18 @@ import (
 // cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the same.
 func (u unit) cacheDir(source, cache string) (string, error) {
 	h := sha256.New()
-	err := filepath.WalkDir(filepath.Join(source, u.dir), func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for _, dir := range []string{u.dir, standIns} {
+		err := filepath.WalkDir(filepath.Join(source, dir), func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			fmt.Fprintf(h, "%s %d\n%s", d.Name(), len(content), content)
 			return err
+		})
+		if err != nil {
+			return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
 		}
-		content, err := os.ReadFile(path)
-		fmt.Fprintf(h, "%s %d\n%s", d.Name(), len(content), content)
-		return err
-	})
-	if err != nil {
-		return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
 	}
 	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, u.ldflags, sameAnywhere, CompilerFlags, u.programs, u.filesOf, u.files)
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil

@@ -91,7 +91,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {
-		if u.has(Pulumi) && installedPulumi(ctx, found) {
+		if (u.has(Pulumi) || u.has(LanguageGo)) && installedPulumi(ctx, found) {
 			continue
 		}
 		dir, err := u.cacheDir(o.Source, o.Cache)

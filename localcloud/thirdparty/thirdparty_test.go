@@ -14,8 +14,10 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 	source := t.TempDir()
 	u := unit{name: "x", dir: "thirdparty/x"}
 	pins := filepath.Join(source, u.dir, "go.mod")
-	if err := os.MkdirAll(filepath.Dir(pins), 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{u.dir, standIns} {
+		if err := os.MkdirAll(filepath.Join(source, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	seen := map[string]bool{}
 	for _, content := range []string{"require a v1.0.0", "require a v1.0.1", "require a v1.0.0"} {

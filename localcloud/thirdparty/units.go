@@ -8,7 +8,7 @@ import (
 // unit is programs that are built by one call of go, so that both cores are used, and lie in one folder of the cache.
 type unit struct {
 	name     string
-	dir      string            // of its go.mod, below localcloud/
+	dir      string            // of its go.mod, below localcloud/; several units may share one
 	programs map[string]string // package -> the name that the program is given
 	ldflags  string
 	files    []string // what is put beside the programs, of the module filesOf
@@ -29,15 +29,16 @@ const CompilerFlags = "all=-dwarf=false"
 // source positions by module instead of in the project.
 const sameAnywhere = "-trimpath"
 
+// standIns is the folder of the modules of ours that go.mod files replace others by.
+const standIns = "thirdparty/standin"
+
 const kubernetesVersion = "v1.34.10"
 
-// shared is the go.mod of all programs whose dependencies agree: each package is compiled once for all of them.
-const shared = "thirdparty/programs"
-
-// units are in the order of their cost: who waits sees the long ones first.
+// units are in the order of their cost: who waits sees the long ones first. Their go.mod files agree on the versions of what they share, so
+// that it is compiled once (TestModulesAgree).
 var units = []unit{
 	{
-		name: "kubernetes", dir: shared,
+		name: "kubernetes", dir: "thirdparty/kubernetes",
 		programs: map[string]string{
 			"go.etcd.io/etcd/server/v3":                     Etcd,
 			"k8s.io/kubernetes/cmd/kube-apiserver":          APIServer,
@@ -48,15 +49,16 @@ var units = []unit{
 		ldflags: kubernetesLDFlags,
 	},
 	{
-		name: "pulumi", dir: shared,
-		programs: map[string]string{
-			"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi":            Pulumi,
-			"github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3": LanguageGo,
-		},
-		ldflags: "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion,
+		name: "pulumi", dir: "thirdparty/pulumi",
+		programs: map[string]string{"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi": Pulumi},
+		ldflags:  "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion,
 	},
 	{
-		name: "pulumi-kubernetes", dir: shared,
+		name: "pulumi-language-go", dir: "thirdparty/pulumi-language-go",
+		programs: map[string]string{"github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3": LanguageGo},
+	},
+	{
+		name: "pulumi-kubernetes", dir: "thirdparty/pulumi-kubernetes",
 		programs: map[string]string{"./" + KubernetesPlugin: KubernetesPlugin},
 		ldflags:  "-X github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version=" + KubernetesPluginVersion,
 		files:    []string{"cmd/pulumi-resource-kubernetes/schema.json", "cmd/pulumi-resource-kubernetes/terraform-mapping.json"},
@@ -72,16 +74,16 @@ var units = []unit{
 		},
 	},
 	{
-		name: "provider-azure", dir: shared,
+		name: "provider-azure", dir: "thirdparty/provider-azure",
 		programs: map[string]string{"github.com/Azure/secrets-store-csi-driver-provider-azure/cmd": AzureProvider},
 	},
 	{
-		name: "kubectl", dir: shared, later: true,
+		name: "kubectl", dir: "thirdparty/kubernetes", later: true,
 		programs: map[string]string{"k8s.io/kubernetes/cmd/kubectl": Kubectl},
 		ldflags:  kubernetesLDFlags,
 	},
 	{
-		name: "kubelogin", dir: shared, later: true,
+		name: "kubelogin", dir: "thirdparty/kubelogin", later: true,
 		programs: map[string]string{"github.com/Azure/kubelogin": Kubelogin},
 		ldflags:  "-X main.gitTag=v0.2.10",
 	},

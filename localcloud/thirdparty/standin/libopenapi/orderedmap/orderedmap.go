@@ -1,0 +1,67 @@
+// Package orderedmap has maps that keep their order.
+package orderedmap
+
+import "iter"
+
+// Map keeps the order in which its keys were set. The zero value is an empty map, and so is nil.
+type Map[K comparable, V any] struct {
+	keys   []K
+	values map[K]V
+}
+
+// New returns an empty map.
+func New[K comparable, V any]() *Map[K, V] { return &Map[K, V]{values: map[K]V{}} }
+
+// Len returns how many keys a map has.
+func Len[K comparable, V any](m *Map[K, V]) int {
+	if m == nil {
+		return 0
+	}
+	return len(m.keys)
+}
+
+// Set sets the value of a key, and returns the one of before.
+func (m *Map[K, V]) Set(key K, value V) (before V, had bool) {
+	if before, had = m.values[key]; !had {
+		m.keys = append(m.keys, key)
+	}
+	m.values[key] = value
+	return before, had
+}
+
+// Get returns the value of a key.
+func (m *Map[K, V]) Get(key K) (value V, has bool) {
+	if m == nil {
+		return value, false
+	}
+	value, has = m.values[key]
+	return value, has
+}
+
+// GetOrZero returns the value of a key, or the zero value.
+func (m *Map[K, V]) GetOrZero(key K) V {
+	value, _ := m.Get(key)
+	return value
+}
+
+// FromOldest returns the keys and values, in the order in which they were set.
+func (m *Map[K, V]) FromOldest() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		for i := range Len(m) {
+			if !yield(m.keys[i], m.values[m.keys[i]]) {
+				return
+			}
+		}
+	}
+}
+
+// KeysFromOldest returns the keys, in the order in which they were set.
+func (m *Map[K, V]) KeysFromOldest() iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for key := range m.FromOldest() {
+			if !yield(key) {
+				return
+			}
+		}
+	}
+}
