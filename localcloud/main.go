@@ -29,6 +29,7 @@ func main() {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted; `make up` goes on from here, `make down` removes what there is")
 		}
+		told.clear()
 		fmt.Fprintf(os.Stderr, "localcloud: %v\n", err)
 		os.Exit(1)
 	}

@@ -20,9 +20,6 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// say tells the one who waits how far it is.
-func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
-
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
 func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile, show bool) error {
 	begin := time.Now()
@@ -97,11 +94,15 @@ func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool, 
 			return nil, err
 		}
 	}
-	programs, err := thirdparty.Ensure(ctx, l.thirdParty(also...))
+	get := l.thirdParty(also...)
+	if compile {
+		get.Program = l.project
+	}
+	programs, err := thirdparty.Ensure(ctx, get)
 	if err != nil || !compile {
 		return programs, err
 	}
-	return programs, l.compileProgram(ctx)
+	return programs, l.compileProgram(ctx, get.Progress)
 }
 
 // prepareMachine does ahead what the first `up` would do, and starts nothing.
@@ -116,7 +117,7 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 
 // thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
 func (l *localCloud) thirdParty(also ...string) thirdparty.Options {
-	return thirdparty.Options{Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Say: say}
+	return thirdparty.Options{Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Progress: progress()}
 }
 
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.
@@ -248,12 +249,12 @@ func installPackages(ctx context.Context, names []string) error {
 
 // compileProgram compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, from
 // where no module can be had, and says nothing while it takes its time.
-func (l *localCloud) compileProgram(ctx context.Context) error {
+func (l *localCloud) compileProgram(ctx context.Context, p *thirdparty.Progress) error {
 	target, err := buildTarget(l.project)
 	if err != nil {
 		return err
 	}
-	return thirdparty.Compile(ctx, l.project, target, "the Pulumi program", say)
+	return thirdparty.Compile(ctx, l.project, target, p)
 }
 
 // buildTarget is the file that a project has the engine link its program into; empty: a new one each time.

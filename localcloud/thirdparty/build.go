@@ -5,17 +5,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
 // build makes dir whole or not at all: it builds beside it and renames. What is there already, and not whole, goes.
-func (u unit) build(ctx context.Context, source, dir, title string, say func(string, ...any)) error {
+func (u unit) build(ctx context.Context, source, dir string, p *Progress) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("making the cache: %w", err)
 	}
@@ -28,11 +28,8 @@ func (u unit) build(ctx context.Context, source, dir, title string, say func(str
 		return err
 	}
 
-	args := []string{"build", "-v", sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + u.ldflags, "-o", part + string(filepath.Separator)}
-	for pkg := range u.programs {
-		args = append(args, pkg)
-	}
-	if err := goCommand(ctx, filepath.Join(source, u.dir), noStamp, title, say, args...); err != nil {
+	args := append([]string{"-o", part + string(filepath.Separator)}, u.buildArgs()...)
+	if err := p.goBuild(ctx, u.name, filepath.Join(source, u.dir), noStamp, args...); err != nil {
 		return fmt.Errorf("building %s: %w", u.name, err)
 	}
 	for pkg, name := range u.programs {
@@ -47,6 +44,12 @@ func (u unit) build(ctx context.Context, source, dir, title string, say func(str
 		return fmt.Errorf("moving %s into the cache: %w", u.name, err)
 	}
 	return nil
+}
+
+// buildArgs are the flags and packages that go build and go list are given.
+func (u unit) buildArgs() []string {
+	args := []string{sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + u.ldflags}
+	return append(args, slices.Sorted(maps.Keys(u.programs))...)
 }
 
 // copyFiles puts what a program needs beside it.
@@ -70,24 +73,26 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 	return nil
 }
 
-// Compile compiles the program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already. It
-// tells how far it is as Ensure does.
-func Compile(ctx context.Context, dir, target, title string, say func(format string, args ...any)) error {
-	args := []string{"build", "-v"}
-	if target == "" {
-		args = append(args, "./...") // linked as well, and thrown away
-	} else {
-		args = append(args, "-o", target, ".")
+// Compile compiles the Pulumi program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already.
+func Compile(ctx context.Context, dir, target string, p *Progress) error {
+	if err := p.goBuild(ctx, programJob, dir, ProgramFlags(), compileArgs(target)...); err != nil {
+		return fmt.Errorf("compiling %s: %w", programJob, err)
 	}
-	if err := goCommand(ctx, dir, ProgramFlags(), title, say, args...); err != nil {
-		return fmt.Errorf("compiling %s: %w", title, err)
-	}
-	defer Waiting(func(passed time.Duration) { say("  %s: looking for its modules, %s", title, passed) })()
+	defer Waiting(func(passed time.Duration) { p.Say("  %s: looking for its modules, %s", programJob, passed) })()
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
-	if _, err := goOutput(ctx, dir, "list", "-m", "-json", "all"); err != nil {
-		return fmt.Errorf("finding the modules of %s: %w", title, err)
+	if _, err := goOutput(ctx, dir, noStamp, "list", "-m", "-json", "all"); err != nil {
+		return fmt.Errorf("finding the modules of %s: %w", programJob, err)
 	}
 	return nil
+}
+
+const programJob = "the Pulumi program"
+
+func compileArgs(target string) []string {
+	if target == "" {
+		return []string{"./..."} // linked as well, and thrown away
+	}
+	return []string{"-o", target, "."}
 }
 
 func goBinaryName(pkg string) string {
@@ -99,13 +104,13 @@ func goBinaryName(pkg string) string {
 }
 
 func moduleDir(ctx context.Context, dir, path string) (string, error) {
-	return goOutput(ctx, dir, "list", "-m", "-f", "{{.Dir}}", path)
+	return goOutput(ctx, dir, noStamp, "list", "-m", "-f", "{{.Dir}}", path)
 }
 
-func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
+func goOutput(ctx context.Context, dir, goflags string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
-	cmd.Env = buildEnv(noStamp)
+	cmd.Env = buildEnv(goflags)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -114,6 +119,9 @@ func goOutput(ctx context.Context, dir string, args ...string) (string, error) {
 	}
 	return strings.TrimSpace(string(out)), nil
 }
+
+// GraphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what it took.
+const GraphsVariable = "KEYVAULT_AKS_ACTION_GRAPHS"
 
 // HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
 const HomeVariable = "KEYVAULT_AKS_HOME"
@@ -163,65 +171,27 @@ func buildEnv(goflags string) []string {
 	return env
 }
 
-// Waiting calls tell every ten seconds, with the time that has passed, until the function that it returns is called.
-func Waiting(tell func(passed time.Duration)) (stop func()) {
-	start, done, ended := time.Now(), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(10 * time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-done:
-				return
-			case <-tick.C:
-				tell(time.Since(start).Round(time.Second))
-			}
-		}
-	}()
-	return func() { close(done); <-ended }
-}
-
-// goCommand runs go and tells how many packages are compiled, since that is all that is known of how far it is.
-func goCommand(ctx context.Context, dir, goflags, title string, say func(string, ...any), args ...string) error {
+// goBuild runs go build and tells how far it is. name is that of the job which it was planned as.
+func (p *Progress) goBuild(ctx context.Context, name, dir, goflags string, args ...string) error {
 	temp, err := os.MkdirTemp("", "localcloud-build-") // go leaves what it has there when it is interrupted
 	if err != nil {
 		return fmt.Errorf("making room to build in: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	cmd := exec.CommandContext(ctx, "go", args...)
+	if graphs := os.Getenv(GraphsVariable); graphs != "" {
+		args = append([]string{"-debug-actiongraph=" + filepath.Join(graphs, name+".json")}, args...)
+	}
+	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-v"}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(buildEnv(goflags), "GOTMPDIR="+temp)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
-	var progress lineCounter
-	cmd.Stderr = &progress
-	start := time.Now()
-	stop := Waiting(func(passed time.Duration) { say("  %s: %d packages, %s", title, progress.lines.Load(), passed) })
+	said, done := p.follow(name)
+	cmd.Stderr = said
 	err = cmd.Run()
-	stop()
+	done()
 	if err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, progress.tail())
-	}
-	if progress.lines.Load() > 0 {
-		say("  %s: built in %s", title, time.Since(start).Round(time.Second))
+		return fmt.Errorf("go build: %w\n%s", err, said.tail())
 	}
 	return nil
-}
-
-// lineCounter counts lines and keeps the last of them for an error message.
-type lineCounter struct {
-	lines atomic.Int64
-	kept  bytes.Buffer
-}
-
-func (c *lineCounter) Write(p []byte) (int, error) {
-	c.lines.Add(int64(bytes.Count(p, []byte("\n"))))
-	c.kept.Write(p)
-	return len(p), nil
-}
-
-func (c *lineCounter) tail() string {
-	lines := strings.Split(strings.TrimSpace(c.kept.String()), "\n")
-	return strings.Join(lines[max(0, len(lines)-20):], "\n")
 }

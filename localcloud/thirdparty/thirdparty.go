@@ -50,8 +50,10 @@ type Options struct {
 	Cache string
 	// Also names programs to get that are otherwise got when they are first needed: Kubectl, Kubelogin.
 	Also []string
-	// Say is told what is going on, at least every ten seconds.
-	Say func(format string, args ...any)
+	// Program is the folder of a Pulumi program that the caller compiles afterwards: it is part of what is to be done.
+	Program string
+	// Progress is told what is going on.
+	*Progress
 }
 
 // Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
@@ -75,12 +77,22 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 		return nil, err
 	}
 	o.Say("building third-party programs, once, into %s", o.Cache)
-	for i, u := range missing {
+	for _, u := range missing {
+		if err := o.plan(ctx, u.name, filepath.Join(o.Source, u.dir), noStamp, u.buildArgs()...); err != nil {
+			return nil, fmt.Errorf("looking what %s needs: %w", u.name, err)
+		}
+	}
+	if o.Program != "" {
+		if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), compileArgs("")...); err != nil {
+			return nil, fmt.Errorf("looking what %s needs: %w", programJob, err)
+		}
+	}
+	for _, u := range missing {
 		dir, err := u.cacheDir(o.Source, o.Cache)
 		if err != nil {
 			return nil, err
 		}
-		if err := u.build(ctx, o.Source, dir, fmt.Sprintf("%d/%d %s", i+1, len(missing), u.name), o.Say); err != nil {
+		if err := u.build(ctx, o.Source, dir, o.Progress); err != nil {
 			return nil, err
 		}
 	}

@@ -68,7 +68,7 @@ func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 		if u.whole(dir) {
 			t.Fatal("what is not there is taken for whole")
 		}
-		if err := u.build(t.Context(), source, dir, "x", t.Logf); err != nil {
+		if err := u.build(t.Context(), source, dir, &Progress{Say: t.Logf}); err != nil {
 			t.Fatal(err)
 		}
 		if !u.whole(dir) {
@@ -108,7 +108,7 @@ func TestAnInterruptedBuildLeavesNothing(t *testing.T) {
 			}
 		}
 	}()
-	if err := goCommand(ctx, ".", noStamp, "this", t.Logf, "build", "-v", "."); err == nil {
+	if err := (&Progress{Say: t.Logf}).goBuild(ctx, "this", ".", noStamp, "."); err == nil {
 		t.Error("the build was not interrupted")
 	}
 	if left, _ := filepath.Glob(filepath.Join(temp, "*")); len(begun) == 0 || len(left) > 0 {

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// say tells the one who waits how far it is.
+func say(format string, args ...any) { told.say(format, args...) }
+
+var told = &screen{out: os.Stdout}
+
+// screen is lines, of which the last may be one that the next replaces.
+type screen struct {
+	out io.Writer
+
+	mu    sync.Mutex
+	stale bool // whether the last line is to be replaced
+}
+
+func (s *screen) say(format string, args ...any) { s.write(fmt.Sprintf(format, args...)+"\n", false) }
+
+// line writes a line that the next one replaces. It is cut where the terminal would begin another.
+func (s *screen) line(text string) {
+	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && len(text) >= width && width > 0 {
+		text = text[:width-1]
+	}
+	s.write(text, true)
+}
+
+// clear takes back a line that would be replaced.
+func (s *screen) clear() {
+	if s.stale {
+		s.write("", false)
+	}
+}
+
+func (s *screen) write(text string, stale bool) {
+	const back = "\r\033[K" // to the beginning of the line, which is emptied
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stale {
+		text = back + text
+	}
+	fmt.Fprint(s.out, text)
+	s.stale = stale
+}
+
+// progress tells how far builds are: on a terminal in a line that is rewritten, elsewhere in lines.
+func progress() *thirdparty.Progress {
+	p := &thirdparty.Progress{Say: say}
+	if term.IsTerminal(int(os.Stdout.Fd())) {
+		p.Line = told.line
+	}
+	return p
+}
