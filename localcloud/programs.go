@@ -13,6 +13,7 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 	programs := &cobra.Command{Use: "programs", Short: "Get, keep and move the third-party programs that the local cloud runs"}
 	programs.AddCommand(&cobra.Command{
 		Use: "build [NAME]...", Short: "Build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
+		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
 		RunE: withHome((*localCloud).buildPrograms),
 	})
 	return programs

@@ -129,14 +129,14 @@ func (l *localCloud) placePrograms(have *setup) error {
 	}
 	err := errors.Join(
 		placeScript(filepath.Join(l.binDir(), thirdparty.Pulumi), "TMPDIR="+quoted(l.path(tempDir)), engine),
-		placeScript(filepath.Join(l.binDir(), thirdparty.Kubelogin), "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
+		l.placeLater(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), have.Programs[thirdparty.Kubelogin]),
+		l.placeLater(thirdparty.Kubectl, "", have.Programs[thirdparty.Kubectl]),
 	)
 	if err != nil {
 		return err
 	}
 	for name, place := range map[string]string{
 		thirdparty.Pulumi: engine, thirdparty.LanguageGo: filepath.Join(filepath.Dir(engine), thirdparty.LanguageGo),
-		thirdparty.Kubectl: filepath.Join(l.binDir(), thirdparty.Kubectl),
 	} {
 		program := have.Programs[name]
 		was, err := os.Stat(program)
@@ -164,9 +164,20 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeScript puts a script in a place that runs another program with a variable set.
-func placeScript(place, variable, program string) error {
-	script := fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program))
+// placeLater puts a script in the place of a program that is built when it is first run.
+func (l *localCloud) placeLater(name, variable, program string) error {
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	get := fmt.Sprintf("[ -x %s ] || %s programs build %s --project %s --home %s >&2 || exit",
+		quoted(program), quoted(exe), name, quoted(l.project), quoted(l.home))
+	return placeScript(filepath.Join(l.binDir(), name), variable, program, get)
+}
+
+// placeScript puts a script in a place that runs another program with a variable set, after the commands before.
+func placeScript(place, variable, program string, before ...string) error {
+	script := strings.Join(append(append([]string{"#!/bin/sh"}, before...), strings.TrimSpace(variable+" exec "+quoted(program))+` "$@"`), "\n") + "\n"
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +25,7 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time it is there
-		if err := placeScript(filepath.Join(l.binDir(), thirdparty.Kubelogin), "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), program); err != nil {
+		if err := l.placeLater(thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(l.path(cacheDir)), program); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -31,6 +33,55 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	if want := l.path(cacheDir) + "|get-token --login spn"; err != nil || strings.TrimSpace(string(out)) != want {
 		t.Errorf("%s, %v; want %s", out, err, want)
 	}
+}
+
+// TestLaterPrograms_AreBuiltWhenTheyAreFirstRun with this test's own program in the place of localcloud, which builds by leaving a script.
+func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
+	l := &localCloud{home: filepath.Join(t.TempDir(), "it's home"), project: "/a project"}
+	program := filepath.Join(t.TempDir(), "a program")
+	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.placeLater(thirdparty.Kubectl, "", program); err != nil {
+		t.Fatal(err)
+	}
+	run := func(env ...string) string {
+		cmd := exec.Command(filepath.Join(l.binDir(), thirdparty.Kubectl), "get", "pods and more")
+		cmd.Env = append(os.Environ(), env...)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		out, err := cmd.Output()
+		return fmt.Sprintf("%s|%s|%v", out, said.String(), err)
+	}
+	if got, want := run(standForBuild+"="), "|cannot build\n|exit status 3"; got != want {
+		t.Errorf("where it cannot be built: %q, want %q", got, want)
+	}
+	want := "get;pods and more;\n|programs build kubectl --project /a project --home " + l.home + "\n|<nil>"
+	if got := run(standForBuild + "=" + program); got != want {
+		t.Errorf("the first time: %q, want %q", got, want)
+	}
+	if got, want := run(standForBuild+"="), "get;pods and more;\n||<nil>"; got != want {
+		t.Errorf("the second time: %q, want %q", got, want)
+	}
+}
+
+// standForBuild has this program stand for localcloud: it leaves a script that prints its arguments in the file named, or fails for none.
+const standForBuild = "TEST_STANDS_FOR_LOCALCLOUD"
+
+func init() {
+	file, stands := os.LookupEnv(standForBuild)
+	switch {
+	case !stands:
+		return
+	case file == "":
+		fmt.Println("cannot build")
+		os.Exit(3)
+	}
+	fmt.Println(strings.Join(os.Args[1:], " "))
+	if err := os.WriteFile(file, []byte("#!/bin/sh\nprintf '%s;' \"$@\"\necho\n"), 0o755); err != nil {
+		panic(err)
+	}
+	os.Exit(0)
 }
 
 // TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome also where an older local cloud has linked it.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,7 +29,11 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, serve, compile)
+	var also []string
+	if l.signsInWithEntra(stackName, config) {
+		also = append(also, thirdparty.Kubelogin)
+	}
+	have, err := l.prepare(ctx, node, serve, compile, also...)
 	if err != nil {
 		return err
 	}
@@ -62,8 +67,20 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	return nil
 }
 
+// signsInWithEntra reports whether a stack's cluster takes tokens of Entra ID, which kubelogin gets: a program that is otherwise built when
+// it is first run. A configuration that cannot be read is refused later.
+func (l *localCloud) signsInWithEntra(stack string, config []string) bool {
+	file := filepath.Join(l.project, "Pulumi."+stack+".yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return false
+	}
+	content, err = configuration(file, content, config, "")
+	return err == nil && bytes.Contains(content, []byte(`"keyvault-aks:entra"`))
+}
+
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool, also ...string) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -71,7 +88,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	if err != nil {
 		return nil, err
 	}
-	programs, err := l.machine(ctx, node, compile)
+	programs, err := l.machine(ctx, node, compile, also...)
 	if err != nil {
 		return nil, err
 	}
