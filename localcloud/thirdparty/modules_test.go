@@ -1,0 +1,50 @@
+package thirdparty
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/mod/modfile"
+)
+
+// disagreeing are the modules of which programs need different versions, and why.
+var disagreeing = map[string]string{
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys":    "provider-azure is written for an older interface",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets": "provider-azure is written for an older interface",
+	"github.com/container-storage-interface/spec":                       "the CSI driver is written for an older interface",
+	"github.com/pulumi/pulumi/pkg/v3":                                   "pulumi-kubernetes and pulumi-language-go are written for older interfaces",
+	"github.com/pulumi/pulumi/sdk/v3":                                   "pulumi-kubernetes and pulumi-language-go are written for older interfaces",
+	"github.com/pulumi/esc":                                             "comes with Pulumi's",
+	"go.etcd.io/bbolt":                                                  "etcd's files are read by the version that etcd asks for",
+}
+
+// TestModulesAgree on versions, so that a package that several programs have is compiled once.
+func TestModulesAgree(t *testing.T) {
+	files, err := filepath.Glob("*/go.mod")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("the go.mod files are %v, %v", files, err)
+	}
+	versions := map[string]map[string][]string{} // module -> version -> files
+	for _, file := range append(files, "../go.mod", "../../go.mod") {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := modfile.Parse(file, content, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range parsed.Require {
+			if versions[r.Mod.Path] == nil {
+				versions[r.Mod.Path] = map[string][]string{}
+			}
+			versions[r.Mod.Path][r.Mod.Version] = append(versions[r.Mod.Path][r.Mod.Version], file)
+		}
+	}
+	for module, of := range versions {
+		if _, known := disagreeing[module]; known != (len(of) > 1) {
+			t.Errorf("%s: versions are %v, and that they disagree is known: %t", module, of, known)
+		}
+	}
+}
