@@ -3,7 +3,6 @@ package thirdparty
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,20 +13,12 @@ import (
 	"time"
 )
 
-// build makes dir whole or not at all: it builds beside it and renames. What is there already, and not whole, goes.
+// build makes dir whole or not at all.
 func (u unit) build(ctx context.Context, source, dir, title string, say func(string, ...any)) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("making the cache: %w", err)
-	}
-	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
-	if err != nil {
-		return fmt.Errorf("making room in the cache: %w", err)
-	}
-	defer os.RemoveAll(part)
-	if err := os.Chmod(part, 0o755); err != nil {
-		return err
-	}
+	return wholeOrNot(dir, func(part string) error { return u.buildInto(ctx, source, part, title, say) })
+}
 
+func (u unit) buildInto(ctx context.Context, source, part, title string, say func(string, ...any)) error {
 	args := []string{"build", "-v", sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + u.ldflags, "-o", part + string(filepath.Separator)}
 	for pkg := range u.programs {
 		args = append(args, pkg)
@@ -40,13 +31,7 @@ func (u unit) build(ctx context.Context, source, dir, title string, say func(str
 			return fmt.Errorf("naming %s: %w", name, err)
 		}
 	}
-	if err := u.copyFiles(ctx, source, part); err != nil {
-		return err
-	}
-	if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
-		return fmt.Errorf("moving %s into the cache: %w", u.name, err)
-	}
-	return nil
+	return u.copyFiles(ctx, source, part)
 }
 
 // copyFiles puts what a program needs beside it.

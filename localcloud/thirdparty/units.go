@@ -29,7 +29,12 @@ const CompilerFlags = "all=-dwarf=false"
 // source positions by module instead of in the project.
 const sameAnywhere = "-trimpath"
 
-const kubernetesVersion = "v1.34.10"
+// The versions that the go.mod pins and no module says of itself, which name the releases too.
+const (
+	kubernetesVersion = "v1.34.10"
+	etcdVersion       = "v3.6.4"
+	kubeloginVersion  = "v0.2.10"
+)
 
 // shared is the go.mod of all programs whose dependencies agree: each package is compiled once for all of them.
 const shared = "thirdparty/programs"
@@ -83,7 +88,7 @@ var units = []unit{
 	{
 		name: "kubelogin", dir: shared, later: true,
 		programs: map[string]string{"github.com/Azure/kubelogin": Kubelogin},
-		ldflags:  "-X main.gitTag=v0.2.10",
+		ldflags:  "-X main.gitTag=" + kubeloginVersion,
 	},
 }
 
