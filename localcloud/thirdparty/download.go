@@ -36,7 +36,7 @@ const (
 )
 
 // tries are how often a download is begun or gone on with.
-const tries = 4
+const tries = 3
 
 // refusal is what is wrong with a release in a way that somebody should look at, and that building instead would hide.
 type refusal struct{ error }
@@ -374,7 +374,7 @@ func (a asset) unpack(ctx context.Context, file, into string) error {
 			}
 			return from.Read(p)
 		}))
-		return errors.Join(err, to.Chmod(0o755), to.Close())
+		return errors.Join(err, to.Close())
 	})
 }
 
