@@ -68,7 +68,7 @@ func command() *cobra.Command {
 	}
 	// gets is a command that gets third-party programs, the one way or the other.
 	gets := func(cmd *cobra.Command) *cobra.Command {
-		cmd.Flags().BoolVar(&built, "build", false, "build all third-party programs, and ask no vendor (default: take releases of the vendors that answer within two seconds, and build the rest)")
+		cmd.Flags().BoolVar(&built, "build", false, "build all third-party programs, and ask no vendor (default: release where the vendor answers within two seconds)")
 		cmd.Flags().BoolVar(&released, "releases", false, "take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is built")
 		cmd.MarkFlagsMutuallyExclusive("build", "releases")
 		return cmd

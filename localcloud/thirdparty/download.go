@@ -7,7 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto"
-	_ "crypto/sha1" // #nosec G505 -- see asset.sha1
+	_ "crypto/sha1" //nolint:gosec // see asset.sha1
 	_ "crypto/sha256"
 	_ "crypto/sha512"
 	"crypto/tls"
@@ -63,8 +63,8 @@ func newOutside() *network {
 	return &network{client: overTLS(transport), silence: 30 * time.Second, pause: time.Second}
 }
 
-// machinesCertificates are those that this machine trusts, where a local cloud has its clients trust others. Nil: those that the
-// process uses anyway. It must be called before the process has used any.
+// machinesCertificates are those that this machine trusts, where a local cloud has its clients trust others. Nil: those
+// that the process uses anyway. It must be called before the process has used any.
 func machinesCertificates() *x509.CertPool {
 	const variable = "SSL_CERT_FILE"
 	if file, ok := os.LookupEnv(variable); ok {
@@ -140,14 +140,16 @@ func (a asset) checksum(ctx context.Context, n *network) (checksum, error) {
 	if err != nil {
 		return checksum{}, fmt.Errorf("%s: %w", url, err)
 	}
-	kind, ok := map[int]crypto.Hash{crypto.SHA1.Size(): crypto.SHA1, crypto.SHA256.Size(): crypto.SHA256, crypto.SHA512.Size(): crypto.SHA512}[len(sum)/2]
-	if !ok || kind == crypto.SHA1 && !a.sha1 {
-		return checksum{}, fmt.Errorf("%s: %q is no SHA-256 or SHA-512", url, sum)
+	for _, kind := range []crypto.Hash{crypto.SHA1, crypto.SHA256, crypto.SHA512} {
+		if len(sum) == 2*kind.Size() && (kind != crypto.SHA1 || a.sha1) {
+			return checksum{kind, sum, url}, nil
+		}
 	}
-	return checksum{kind, sum, url}, nil
+	return checksum{}, fmt.Errorf("%s: %q is no SHA-256 or SHA-512", url, sum)
 }
 
-// sumOf finds a file's checksum in what sha256sum prints and the like: lines of a checksum and a name, or a checksum alone.
+// sumOf finds a file's checksum in what sha256sum prints and the like: lines of a checksum and a name, or a checksum
+// alone.
 func sumOf(content, name string) (string, error) {
 	lines := strings.Split(strings.TrimSpace(content), "\n")
 	for _, line := range lines {
@@ -269,7 +271,9 @@ func (n *network) read(ctx context.Context, url string, to target, limit int64, 
 }
 
 // readOnce reports whether it makes sense to try again.
-func (n *network) readOnce(ctx context.Context, url string, to target, limit int64, progress *tally, version *string) (again bool, err error) {
+func (n *network) readOnce(ctx context.Context, url string, to target, limit int64, progress *tally, version *string) (
+	again bool, err error,
+) {
 	silent := fmt.Errorf("%s: nothing came for %s", url, n.silence)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -284,7 +288,7 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 	}
 	resp, err := n.ask(ctx, url, header)
 	if err != nil {
-		if context.Cause(ctx) == silent { //nolint:errorlint // this very one
+		if errors.Is(context.Cause(ctx), silent) {
 			err = silent
 		}
 		return true, err
@@ -316,7 +320,7 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 	})
 	_, err = io.Copy(writerOnly{to}, io.LimitReader(body, limit-have+1))
 	switch {
-	case context.Cause(ctx) == silent: //nolint:errorlint // this very one
+	case errors.Is(context.Cause(ctx), silent):
 		return true, silent
 	case err != nil:
 		return true, fmt.Errorf("%s: %w", url, err)

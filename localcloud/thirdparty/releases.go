@@ -26,15 +26,17 @@ const (
 
 // release is what a vendor publishes of a unit: the same programs in the same version, ready to run.
 //
-// Nothing here has ever been run against the vendors' own hosts. The addresses, the layouts of the archives and the formats of the
-// checksum files are what the vendors document and what their release workflows make; the tests serve the same on loopback.
+// Nothing here has ever been run against the vendors' own hosts. The addresses, the layouts of the archives and the
+// formats of the checksum files are what the vendors document and what their release workflows make; the tests serve
+// the same on loopback.
 type release struct {
 	version string
 	on      []string // GOOS; for each of them there are amd64 and arm64
 	assets  []asset
 }
 
-// asset is a file of a release. In its strings, {os} and {arch} stand for Go's names, and {x64} for Pulumi's name of the processor.
+// asset is a file of a release. In its strings, {os} and {arch} stand for Go's names, and {x64} for Pulumi's name of
+// the processor.
 type asset struct {
 	url    string            // of a .tar.gz or a .zip, or of a program itself
 	take   map[string]string // member of the archive, a pattern of path.Match -> the name of the program; empty: the member's own
@@ -43,12 +45,12 @@ type asset struct {
 	sha1   bool              // whether the vendor's file has SHA-1, which is taken for no other
 }
 
-// releases are by the names of units. The Secrets Store CSI driver and its Azure provider are published as container images and Helm
-// charts, without a program to download, and are always built.
+// releases are by the names of units. The Secrets Store CSI driver and its Azure provider are published as container
+// images and Helm charts, without a program to download, and are always built.
 var releases = map[string]release{
-	// SHA-256 of Kubernetes' programs as kOps pins them (https://github.com/kubernetes/kops, pkg/assets/assetdata/k8s-1.34.yaml), of
-	// kubelet and kubectl the same in Kubespray; of etcd as Kubespray pins it (https://github.com/kubernetes-sigs/kubespray,
-	// roles/kubespray_defaults/vars/main/checksums.yml).
+	// SHA-256 of Kubernetes' programs as kOps pins them (https://github.com/kubernetes/kops,
+	// pkg/assets/assetdata/k8s-1.34.yaml), of kubelet and kubectl the same in Kubespray; of etcd as Kubespray pins it
+	// (https://github.com/kubernetes-sigs/kubespray, roles/kubespray_defaults/vars/main/checksums.yml).
 	"kubernetes": {version: kubernetesVersion, on: []string{"linux"}, assets: []asset{
 		{
 			url:  "https://github.com/etcd-io/etcd/releases/download/" + etcdVersion + "/etcd-" + etcdVersion + "-{os}-{arch}.tar.gz",
@@ -84,14 +86,16 @@ var releases = map[string]release{
 			"darwin/arm64": "25f48d8fa23c39d844f9e384350056af496151a35d25b8e9e9c1e97f2f378be7",
 		}),
 	}},
-	// The archives and their checksums, SHA-256, are listed in https://github.com/pulumi/docs, data/versions.json; what is in them is in
-	// https://github.com/pulumi/pulumi, .goreleaser.yml. No other source of the checksums of this version is known.
+	// The archives and their checksums, SHA-256, are listed in https://github.com/pulumi/docs, data/versions.json; what
+	// is in them is in https://github.com/pulumi/pulumi, .goreleaser.yml. No other source of the checksums of this
+	// version is known.
 	"pulumi": {version: PulumiVersion, on: []string{"linux", "darwin"}, assets: []asset{{
 		url:  "https://get.pulumi.com/releases/sdk/pulumi-v" + PulumiVersion + "-{os}-{x64}.tar.gz",
 		sums: "https://get.pulumi.com/releases/sdk/pulumi-" + PulumiVersion + "-checksums.txt",
 		take: map[string]string{"pulumi/pulumi": Pulumi, "pulumi/pulumi-language-*": ""},
 	}}},
-	// SHA-256 as Nixpkgs pins them for the same archives (https://github.com/NixOS/nixpkgs, pkgs/by-name/pu/pulumi-bin/data.nix).
+	// SHA-256 as Nixpkgs pins them for the same archives (https://github.com/NixOS/nixpkgs,
+	// pkgs/by-name/pu/pulumi-bin/data.nix).
 	"pulumi-kubernetes": {version: KubernetesPluginVersion, on: []string{"linux", "darwin"}, assets: []asset{{
 		url: "https://get.pulumi.com/releases/plugins/" + KubernetesPlugin + "-v" + KubernetesPluginVersion + "-{os}-{arch}.tar.gz",
 		sums: "https://github.com/pulumi/pulumi-kubernetes/releases/download/v" + KubernetesPluginVersion +
@@ -104,8 +108,9 @@ var releases = map[string]release{
 			"darwin/arm64": "566425b7767be7184d59c7ea151812c98426d7dab85f93c9c676c1dc9d488d91",
 		},
 	}}},
-	// SHA-256 as Microsoft's Homebrew tap pins them, which has none for arm64 on Linux (https://github.com/Azure/homebrew-kubelogin,
-	// Formula/kubelogin.rb); the checksum file is what sha256sum prints (https://github.com/Azure/kubelogin, .github/workflows/release.yml).
+	// SHA-256 as Microsoft's Homebrew tap pins them, which has none for arm64 on Linux
+	// (https://github.com/Azure/homebrew-kubelogin, Formula/kubelogin.rb); the checksum file is what sha256sum prints
+	// (https://github.com/Azure/kubelogin, .github/workflows/release.yml).
 	"kubelogin": {version: kubeloginVersion, on: []string{"linux", "darwin"}, assets: []asset{{
 		url:  "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip",
 		sums: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip.sha256",
@@ -125,19 +130,21 @@ func kubernetesProgram(name string, pinned map[string]string) asset {
 	return asset{url: url, sums: url + ".sha256", take: map[string]string{name: name}, pinned: pinned}
 }
 
-// pluginRelease is a resource plugin as Pulumi publishes it, where its engine looks first. The checksum file is what shasum prints, which
-// is SHA-1 (https://github.com/pulumi/pulumi-random, .github/workflows/publish.yml; https://github.com/pulumi/pulumi-azure-native, Makefile).
+// pluginRelease is a resource plugin as Pulumi publishes it, where its engine looks first. The checksum file is what
+// shasum prints, which is SHA-1 (https://github.com/pulumi/pulumi-random, .github/workflows/publish.yml;
+// https://github.com/pulumi/pulumi-azure-native, Makefile).
 func pluginRelease(name, version string) release {
 	base := "https://github.com/pulumi/pulumi-" + name + "/releases/download/v" + version + "/"
 	program := "pulumi-resource-" + name
 	return release{version: version, on: []string{"linux", "darwin"}, assets: []asset{{
-		url: base + program + "-v" + version + "-{os}-{arch}.tar.gz", sums: base + "pulumi-" + name + "_" + version + "_checksums.txt", sha1: true,
+		url:  base + program + "-v" + version + "-{os}-{arch}.tar.gz",
+		sums: base + "pulumi-" + name + "_" + version + "_checksums.txt", sha1: true,
 		take: map[string]string{program: program},
 	}}}
 }
 
-// Plugin returns the program of a resource plugin as its vendor publishes it, such as azure-native in version 2.92.0, and downloads it if it
-// is not in the cache. Nothing builds it: o.Way does not matter.
+// Plugin returns the program of a resource plugin as its vendor publishes it, such as azure-native in version 2.92.0,
+// and downloads it if it is not in the cache. Nothing builds it: o.Way does not matter.
 func Plugin(ctx context.Context, o Options, name, version string) (string, error) {
 	r := pluginRelease(name, version)
 	program := "pulumi-resource-" + name
@@ -186,7 +193,8 @@ func (r release) isFor(p platform) bool {
 // cacheDir is named after all that decides what is downloaded.
 func (r release) cacheDir(name, cache string) string {
 	sum := sha256.Sum256(fmt.Append(nil, r.assets))
-	return filepath.Join(cache, strings.Join([]string{name, "release", r.version, here.os, here.arch, hex.EncodeToString(sum[:])[:12]}, "-"))
+	parts := []string{name, "release", r.version, here.os, here.arch, hex.EncodeToString(sum[:])[:12]}
+	return filepath.Join(cache, strings.Join(parts, "-"))
 }
 
 // get makes dir whole or not at all of what the vendor publishes, with the programs in it.
@@ -325,10 +333,12 @@ func names(units []unit, in map[string]place) string {
 	return strings.Join(s, ", ")
 }
 
-// decisionTime is what all vendors together have to answer in. Whoever is off the network has waited less than two seconds.
+// decisionTime is what all vendors together have to answer in. Whoever is off the network has waited less than two
+// seconds.
 const decisionTime = 1800 * time.Millisecond
 
-// dropUnreachable asks for every file at once, and drops the releases of which one is not there or not there in time, and says so.
+// dropUnreachable asks for every file at once, and drops the releases of which one is not there or not there in time,
+// and says so.
 func (o Options) dropUnreachable(ctx context.Context, released map[string]place) error {
 	if len(released) == 0 {
 		return nil
