@@ -27,6 +27,7 @@ type localCloud struct {
 	project string // the folder with Pulumi.yaml
 	home    string // all state, outside the checkout
 	cache   string // third-party programs, shared between checkouts
+	way     thirdparty.Way
 }
 
 // notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an overlay mount.

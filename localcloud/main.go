@@ -16,6 +16,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 func main() {
@@ -39,7 +40,7 @@ func command() *cobra.Command {
 	var project, home, stack, failing string
 	var config []string
 	var serve serving
-	var skipDestroy, noBuild, showValues bool
+	var skipDestroy, noBuild, showValues, built, released bool
 	node := nodeFlag{}
 	root := &cobra.Command{
 		Use:           "localcloud",
@@ -57,8 +58,21 @@ func command() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			switch {
+			case built:
+				l.way = thirdparty.Build
+			case released:
+				l.way = thirdparty.Releases
+			}
 			return run(l, cmd.Context(), args)
 		}
+	}
+	// gets is a command that gets third-party programs, the one way or the other.
+	gets := func(cmd *cobra.Command) *cobra.Command {
+		cmd.Flags().BoolVar(&built, "build", false, "build all third-party programs, and ask no vendor (default: release where the vendor answers within two seconds)")
+		cmd.Flags().BoolVar(&released, "releases", false, "take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is built")
+		cmd.MarkFlagsMutuallyExclusive("build", "releases")
+		return cmd
 	}
 	withHome := func(run func(*localCloud, context.Context) error) func(*cobra.Command, []string) error {
 		return withArgs(func(l *localCloud, ctx context.Context, _ []string) error { return run(l, ctx) })
@@ -92,13 +106,13 @@ func command() *cobra.Command {
 	}
 	down.Flags().BoolVar(&skipDestroy, "skip-destroy", false, "do not destroy the stacks first: they go with the cloud that they are in")
 	root.AddCommand(
-		up,
-		&cobra.Command{
+		gets(up),
+		gets(&cobra.Command{
 			Use: "prepare", Short: "Install and build what the first up would, and start nothing", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).prepareMachine),
-		},
+		}),
 		down,
-		programsCommand(withArgs),
+		programsCommand(withArgs, gets),
 		&cobra.Command{
 			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
 			RunE: withHome((*localCloud).status),

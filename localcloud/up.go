@@ -134,7 +134,9 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 
 // thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
 func (l *localCloud) thirdParty(also ...string) thirdparty.Options {
-	return thirdparty.Options{Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Progress: progress()}
+	return thirdparty.Options{
+		Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Way: l.way, Progress: progress(),
+	}
 }
 
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.

@@ -3,7 +3,6 @@ package thirdparty
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -14,20 +13,19 @@ import (
 	"time"
 )
 
-// build makes dir whole or not at all: it builds beside it and renames. What is there already, and not whole, goes.
+// build makes dir whole or not at all.
 func (u unit) build(ctx context.Context, source, dir string, p *Progress) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("making the cache: %w", err)
-	}
-	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
-	if err != nil {
-		return fmt.Errorf("making room in the cache: %w", err)
-	}
-	defer os.RemoveAll(part)
-	if err := os.Chmod(part, 0o755); err != nil {
-		return err
-	}
+	return wholeOrNot(dir, func(part string) error {
+		for _, one := range u.parts() {
+			if err := one.buildInto(ctx, source, part, p); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
 
+func (u unit) buildInto(ctx context.Context, source, part string, p *Progress) error {
 	args := append([]string{"-o", part + string(filepath.Separator)}, u.buildArgs()...)
 	if err := p.goBuild(ctx, u.name, filepath.Join(source, u.dir), noStamp, args...); err != nil {
 		return fmt.Errorf("building %s: %w", u.name, err)
@@ -37,13 +35,7 @@ func (u unit) build(ctx context.Context, source, dir string, p *Progress) error 
 			return fmt.Errorf("naming %s: %w", name, err)
 		}
 	}
-	if err := u.copyFiles(ctx, source, part); err != nil {
-		return err
-	}
-	if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
-		return fmt.Errorf("moving %s into the cache: %w", u.name, err)
-	}
-	return nil
+	return u.copyFiles(ctx, source, part)
 }
 
 // buildArgs are the flags and packages that go build and go list are given.

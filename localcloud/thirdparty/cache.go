@@ -19,7 +19,11 @@ import (
 // cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the same.
 func (u unit) cacheDir(source, cache string) (string, error) {
 	h := sha256.New()
-	for _, dir := range []string{u.dir, standIns} {
+	dirs := []string{standIns}
+	for _, part := range u.parts() {
+		dirs = append(dirs, part.dir)
+	}
+	for _, dir := range dirs {
 		err := filepath.WalkDir(filepath.Join(source, dir), func(path string, d os.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
@@ -32,37 +36,61 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 			return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
 		}
 	}
-	fmt.Fprint(h, runtime.Version(), runtime.GOOS, runtime.GOARCH, u.ldflags, sameAnywhere, CompilerFlags, u.programs, u.filesOf, u.files)
+	for _, part := range u.parts() {
+		fmt.Fprint(h, runtime.GOOS, runtime.GOARCH, runtime.Version(), part.buildArgs(), part.programs, part.filesOf, part.files)
+	}
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// enoughDisk holds the free space against what Go's own cache and the programs take.
-func enoughDisk(cache string) error {
-	const need = 10 << 30
+// enoughDisk holds the free space against what is needed for this.
+func enoughDisk(cache string, need uint64, what string) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(cache, &disk); err != nil {
 		return fmt.Errorf("looking for disk space: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
-		return fmt.Errorf("%s has %d MiB free, and building the third-party programs takes up to %d: make room, or move the cache with XDG_CACHE_HOME",
-			cache, free>>20, need>>20)
+		return fmt.Errorf("%s has %d MiB free, and %s takes up to %d: make room, or move the cache with XDG_CACHE_HOME",
+			cache, free>>20, what, need>>20)
 	}
 	return nil
 }
 
 // whole says whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
 func (u unit) whole(dir string) bool {
-	var names []string
-	for _, name := range u.programs {
-		names = append(names, name)
-	}
+	names := u.names()
 	for _, file := range u.files {
 		names = append(names, filepath.Base(file))
 	}
+	return holds(dir, names)
+}
+
+func holds(dir string, names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
 		return err != nil || !info.Mode().IsRegular()
 	})
+}
+
+// wholeOrNot makes dir whole or not at all: what fills it does so beside it, and it is renamed. What is there already, and not whole, goes.
+func wholeOrNot(dir string, fill func(part string) error) error {
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return fmt.Errorf("making the cache: %w", err)
+	}
+	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
+	if err != nil {
+		return fmt.Errorf("making room in the cache: %w", err)
+	}
+	defer os.RemoveAll(part)
+	if err := os.Chmod(part, 0o755); err != nil {
+		return err
+	}
+	if err := fill(part); err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
+		return fmt.Errorf("moving %s into the cache: %w", filepath.Base(dir), err)
+	}
+	return nil
 }
 
 const partMark = ".part-"
@@ -91,6 +119,6 @@ func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unl
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("locking the cache: %w", err)
 		}
-		say("another command builds third-party programs into %s: waiting", cache)
+		say("another command puts third-party programs into %s: waiting", cache)
 	}
 }

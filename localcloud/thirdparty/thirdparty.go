@@ -1,10 +1,9 @@
-// Package thirdparty builds the programs that the local cloud runs and does not write, once, from modules pinned in the
-// go.mod files of the folders beside this file.
+// Package thirdparty gets the programs that the local cloud runs and does not write, once: it takes releases of their vendors where these
+// can be reached, and builds them from modules pinned in the go.mod files of the folders beside this file where not.
 package thirdparty
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -50,14 +49,20 @@ type Options struct {
 	Cache string
 	// Also names programs to get that are otherwise got when they are first needed: Kubectl, Kubelogin.
 	Also []string
+	// Way is how they are got: Build or Releases. Defaults to releases from those vendors that answer within two seconds, and to building the
+	// rest. What is in the cache already, either way, is used, unless a way is asked for.
+	Way Way
 	// Program is the folder of a Pulumi program that the caller compiles afterwards: it is part of what is to be done.
 	Program string
 	// Progress is told what is going on.
 	*Progress
+
+	vendors *network // Defaults to the vendors' own hosts. Tests have others.
 }
 
 // Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
-// its Go language host, is used instead of one of the cache.
+// its Go language host, is used instead of one of the cache, unless a way is asked for. A release whose checksum is wrong is an error,
+// whichever way is asked for; one that cannot be had is only where the way is Releases.
 func Ensure(ctx context.Context, o Options) (Programs, error) {
 	found, missing, err := look(ctx, o)
 	if err != nil || len(missing) == 0 {
@@ -73,48 +78,38 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 		return found, err
 	}
 	removeParts(o.Cache)
-	if err := enoughDisk(o.Cache); err != nil {
+	got, err := o.get(ctx, missing)
+	if err != nil {
 		return nil, err
 	}
-	o.Say("building third-party programs, once, into %s", o.Cache)
 	for _, u := range missing {
-		if err := o.plan(ctx, u.name, filepath.Join(o.Source, u.dir), noStamp, u.buildArgs()...); err != nil {
-			return nil, fmt.Errorf("looking what %s needs: %w", u.name, err)
-		}
-	}
-	if o.Program != "" {
-		if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), compileArgs("")...); err != nil {
-			return nil, fmt.Errorf("looking what %s needs: %w", programJob, err)
-		}
-	}
-	for _, u := range missing {
-		dir, err := u.cacheDir(o.Source, o.Cache)
-		if err != nil {
-			return nil, err
-		}
-		if err := u.build(ctx, o.Source, dir, o.Progress); err != nil {
-			return nil, err
+		for _, name := range u.names() {
+			found[name] = filepath.Join(got[u.name], name)
 		}
 	}
 	return found, nil
 }
 
-// look returns where every program is or will be, and which units are missing for those that are wanted.
+// look returns where every program is, or would be if it was built, and which units are missing for those that are wanted.
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {
-		if (u.has(Pulumi) || u.has(LanguageGo)) && installedPulumi(ctx, found) {
+		if u.has(Pulumi) && o.Way == "" && installedPulumi(ctx, found) {
 			continue
 		}
-		dir, err := u.cacheDir(o.Source, o.Cache)
+		places, err := o.places(u)
 		if err != nil {
 			return nil, nil, err
 		}
-		for _, name := range u.programs {
-			found[name] = filepath.Join(dir, name)
-		}
-		if (!u.later || slices.ContainsFunc(o.Also, u.has)) && !u.whole(dir) {
+		in := slices.IndexFunc(places, func(p place) bool { return p.has(u) })
+		if in < 0 && (!u.later || slices.ContainsFunc(o.Also, u.has)) {
 			missing = append(missing, u)
+		}
+		if in < 0 {
+			in = len(places) - 1
+		}
+		for _, name := range u.names() {
+			found[name] = filepath.Join(places[in].dir, name)
 		}
 	}
 	return found, missing, nil

@@ -13,13 +13,23 @@ type unit struct {
 	ldflags  string
 	files    []string // what is put beside the programs, of the module filesOf
 	filesOf  string
-	later    bool // whether it is got when it is first needed instead of by the first up
+	with     []unit // that are built into the same folder, since their vendor publishes them together
+	later    bool   // whether it is got when it is first needed instead of by the first up
+}
+
+// parts are the unit and those that are built into its folder.
+func (u unit) parts() []unit { return append([]unit{u}, u.with...) }
+
+// names are those of its programs.
+func (u unit) names() (names []string) {
+	for _, part := range u.parts() {
+		names = slices.AppendSeq(names, maps.Values(part.programs))
+	}
+	return names
 }
 
 // has reports whether name is one of the unit's programs.
-func (u unit) has(name string) bool {
-	return slices.Contains(slices.Collect(maps.Values(u.programs)), name)
-}
+func (u unit) has(name string) bool { return slices.Contains(u.names(), name) }
 
 // CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for the
 // local cloud is built with them, so that packages that several programs share are compiled once.
@@ -32,7 +42,12 @@ const sameAnywhere = "-trimpath"
 // standIns is the folder of the modules of ours that go.mod files replace others by.
 const standIns = "thirdparty/standin"
 
-const kubernetesVersion = "v1.34.10"
+// The versions that the go.mod pins and no module says of itself, which name the releases too.
+const (
+	kubernetesVersion = "v1.34.10"
+	etcdVersion       = "v3.6.4"
+	kubeloginVersion  = "v0.2.10"
+)
 
 // units are in the order of their cost: who waits sees the long ones first. Their go.mod files agree on the versions of what they share, so
 // that it is compiled once (TestModulesAgree).
@@ -52,10 +67,10 @@ var units = []unit{
 		name: "pulumi", dir: "thirdparty/pulumi",
 		programs: map[string]string{"github.com/pulumi/pulumi/pkg/v3/cmd/pulumi": Pulumi},
 		ldflags:  "-X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PulumiVersion,
-	},
-	{
-		name: "pulumi-language-go", dir: "thirdparty/pulumi-language-go",
-		programs: map[string]string{"github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3": LanguageGo},
+		with: []unit{{
+			name: "pulumi-language-go", dir: "thirdparty/pulumi-language-go",
+			programs: map[string]string{"github.com/pulumi/pulumi/sdk/go/pulumi-language-go/v3": LanguageGo},
+		}},
 	},
 	{
 		name: "pulumi-kubernetes", dir: "thirdparty/pulumi-kubernetes",
@@ -85,7 +100,7 @@ var units = []unit{
 	{
 		name: "kubelogin", dir: "thirdparty/kubelogin", later: true,
 		programs: map[string]string{"github.com/Azure/kubelogin": Kubelogin},
-		ldflags:  "-X main.gitTag=v0.2.10",
+		ldflags:  "-X main.gitTag=" + kubeloginVersion,
 	},
 }
 

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTheWaysToGetProgramsExcludeEachOther(t *testing.T) {
+	for _, args := range [][]string{{"up"}, {"prepare"}, {"programs", "build"}} {
+		cmd := command()
+		cmd.SetArgs(append(args, "--project=..", "--home="+t.TempDir(), "--build", "--releases"))
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "[build releases]") {
+			t.Errorf("%s takes both: %v", args, err)
+		}
+	}
+}
+
+// A proxy that refuses all stands for a machine without a network.
+func TestReleasesAreAskedForAndNotHad(t *testing.T) {
+	const child = "LOCALCLOUD_TEST_PROGRAMS"
+	if os.Getenv(child) != "" {
+		cmd := command()
+		cmd.SetArgs([]string{"programs", "build", "--project=..", "--releases"})
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "kubernetes: ") || !strings.Contains(err.Error(), "127.0.0.1:1:") {
+			t.Errorf("it is %v", err)
+		}
+		return
+	}
+	cache := t.TempDir()
+	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
+	cmd.Env = append(os.Environ(), child+"=1", "HTTPS_PROXY=http://127.0.0.1:1", "https_proxy=", "NO_PROXY=", "no_proxy=", "KEYVAULT_AKS_HOME=", "XDG_CACHE_HOME="+cache, "PATH=") // so that nothing is built
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(cache, "keyvault-aks", "*")); len(left) != 1 { // the lock
+		t.Errorf("left: %v", left)
+	}
+}
