@@ -41,6 +41,10 @@ func (u unit) buildInto(ctx context.Context, source, part string, p *Progress) e
 // buildArgs are the flags and packages that go build and go list are given.
 func (u unit) buildArgs() []string {
 	args := []string{sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + u.ldflags}
+	_, forAll, _ := strings.Cut(CompilerFlags, "=")
+	for _, packages := range seldom {
+		args = append(args, "-gcflags", packages+"="+forAll+" -l")
+	}
 	return append(args, slices.Sorted(maps.Keys(u.programs))...)
 }
 

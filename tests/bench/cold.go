@@ -34,7 +34,7 @@ func cold(ctx context.Context, checkout, dir string) error {
 		return err
 	}
 	// The programs that every up needs, and then the rest: that some are not built at first is part of what is measured.
-	for _, args := range [][]string{{"programs", "build"}, {"prepare"}} {
+	for _, args := range [][]string{{"programs", "build", "--build"}, {"prepare", "--build"}} {
 		cmd := cloud{checkout, filepath.Join(dir, "h")}.command(ctx, args...)
 		cmd.Env = append(os.Environ(), caches...)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -1,7 +1,10 @@
 // Package orderedmap has maps that keep their order.
 package orderedmap
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // Map keeps the order in which its keys were set. The zero value is an empty map, and so is nil.
 type Map[K comparable, V any] struct {
@@ -27,6 +30,15 @@ func (m *Map[K, V]) Set(key K, value V) (before V, had bool) {
 	}
 	m.values[key] = value
 	return before, had
+}
+
+// Delete takes a key out of the map, and returns the value that it had.
+func (m *Map[K, V]) Delete(key K) (value V, had bool) {
+	if value, had = m.Get(key); had {
+		delete(m.values, key)
+		m.keys = slices.DeleteFunc(m.keys, func(k K) bool { return k == key })
+	}
+	return value, had
 }
 
 // Get returns the value of a key.

@@ -24,6 +24,7 @@ type Schema struct {
 	Description                 string
 	Default                     *yaml.Node
 	Nullable, ReadOnly          *bool
+	Extensions                  *orderedmap.Map[string, *yaml.Node]
 }
 
 // hashed is what a schema was read from.
