@@ -24,14 +24,18 @@ import (
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile, show bool) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, whose pluginKind, serve serving, config []string, compile, show bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, serve, compile)
+	real, err := l.choosePlugins(whose, l.needsVersion3(stackName, config))
+	if err != nil {
+		return err
+	}
+	have, err := l.prepare(ctx, node, real, serve, compile)
 	if err != nil {
 		return err
 	}
@@ -66,7 +70,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, real map[string]string, serve serving, compile bool) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	if err != nil {
 		return nil, err
 	}
-	have := &setup{Programs: programs, Node: node, serving: serve}
+	have := &setup{Programs: programs, Node: node, RealPlugins: real, serving: serve}
 	if serve.Record != "" {
 		if have.Record, err = filepath.Abs(serve.Record); err != nil {
 			return nil, err
