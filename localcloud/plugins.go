@@ -21,8 +21,8 @@ type pluginKind string
 const (
 	// standInPlugins are the programs of this module.
 	standInPlugins pluginKind = "stand-in"
-	// realPlugins are Pulumi's own, as the user has installed them. They were never run against the local cloud where it
-	// was made: they cannot be had as modules.
+	// realPlugins are Pulumi's own, as the user has installed them. They were never run against the local cloud where
+	// it was made: they cannot be had as modules.
 	realPlugins pluginKind = "real"
 )
 
@@ -44,8 +44,8 @@ var (
 )
 
 // realPlugin returns the folder of a plugin that the user has installed. Its errors are errNotInstalled or
-// errHalfInstalled, with the command that installs it. It looks where the user's own pulumi installs plugins. One on PATH
-// does not count: the engine would take it whatever its version is.
+// errHalfInstalled, with the command that installs it. It looks where the user's own pulumi installs plugins. One
+// on PATH does not count: the engine would take it whatever its version is.
 func realPlugin(p pluginOf) (string, error) {
 	home, err := userPulumiHome()
 	if err != nil {
@@ -55,8 +55,8 @@ func realPlugin(p pluginOf) (string, error) {
 	return dir, p.check(dir)
 }
 
-// userPulumiHome is the folder of the user's own pulumi. In a shell with the environment of a local cloud PULUMI_HOME is
-// the local cloud's, which has links where plugins belong.
+// userPulumiHome is the folder of the user's own pulumi. In a shell with the environment of a local cloud
+// PULUMI_HOME is the local cloud's, which has links where plugins belong.
 func userPulumiHome() (string, error) {
 	home := os.Getenv("PULUMI_HOME")
 	if of := os.Getenv(thirdparty.HomeVariable); of != "" && home == filepath.Join(of, pulumiDir) {
@@ -113,9 +113,10 @@ func (p pluginOf) missing(dir string, why error) error {
 		p, why, filepath.Dir(dir), also, p.name, p.version, how, where)
 }
 
-// choosePlugins returns the folders of the real plugins, by their names, where the engine is to run those, and none where
-// it is to run stand-ins: as asked for, else as this local cloud has had it, else stand-ins. The version of azure-native
-// that only a stack with vaultApiVersion 2026-02-01 needs may be missing for others, and no stand-in takes its place.
+// choosePlugins returns the folders of the real plugins, by their names, where the engine is to run those, and
+// none where it is to run stand-ins: as asked for, else as this local cloud has had it, else stand-ins. The
+// version of azure-native that only a stack with vaultApiVersion 2026-02-01 needs may be missing for others, and
+// no stand-in takes its place.
 func (l *localCloud) choosePlugins(asked pluginKind, needsVersion3 bool) (map[string]string, error) {
 	var before setup
 	_ = readJSON(l.path(setupFile), &before) // chooseNode says when it is lost
@@ -149,7 +150,7 @@ func (l *localCloud) choosePlugins(asked pluginKind, needsVersion3 bool) (map[st
 		}
 		return real, nil
 	case missing == nil:
-		say("plugins: stand-ins for azure-native and random; the real ones are installed, and --plugins=real runs them instead")
+		say("plugins: stand-ins for azure-native and random; the real ones are installed: --plugins=real runs them")
 	default:
 		say("plugins: stand-ins for azure-native and random")
 	}
@@ -167,8 +168,8 @@ func describePlugins(real map[string]string) string {
 	return strings.Join(words, ", ")
 }
 
-// linkPlugins gives the engine its plugins: links to the stand-ins, which are in one folder, or to what is in the folders
-// of the real ones. The folders that it makes are no links, which the engine would not follow.
+// linkPlugins gives the engine its plugins: links to the stand-ins, which are in one folder, or to what is in the
+// folders of the real ones. The folders that it makes are no links, which the engine would not follow.
 func (l *localCloud) linkPlugins(standIns string, real map[string]string) error {
 	for _, p := range plugins {
 		links := map[string]string{}

@@ -140,12 +140,14 @@ func TestChoosePlugins(t *testing.T) {
 		want          []pluginOf
 		wantErr       string
 	}{
-		"not asked":              {installed: plugins},
-		"real":                   {installed: plugins, asked: realPlugins, want: plugins},
-		"stand-in":               {installed: plugins, asked: standInPlugins, had: true},
-		"kept":                   {had: true, want: plugins},
-		"without version 3":      {installed: []pluginOf{v2, random}, asked: realPlugins, want: []pluginOf{v2, random}},
-		"version 3 missing":      {installed: []pluginOf{v2, random}, asked: realPlugins, needsVersion3: true, wantErr: "3.28.0"},
+		"not asked":         {installed: plugins},
+		"real":              {installed: plugins, asked: realPlugins, want: plugins},
+		"stand-in":          {installed: plugins, asked: standInPlugins, had: true},
+		"kept":              {had: true, want: plugins},
+		"without version 3": {installed: []pluginOf{v2, random}, asked: realPlugins, want: []pluginOf{v2, random}},
+		"version 3 missing": {
+			installed: []pluginOf{v2, random}, asked: realPlugins, needsVersion3: true, wantErr: "3.28.0",
+		},
 		"random missing":         {installed: []pluginOf{v2, v3}, asked: realPlugins, wantErr: "resource random 4.21.2"},
 		"nothing to ask or have": {},
 	} {
@@ -201,7 +203,8 @@ func TestChoosePlugins_SaysWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestLinkPlugins_ChangesNothingOfTheUsers when plugins go from stand-ins to real ones and back, whatever is in the way.
+// TestLinkPlugins_ChangesNothingOfTheUsers when plugins go from stand-ins to real ones and back, whatever is in
+// the way.
 func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 	standIns := t.TempDir()
 	for _, p := range plugins {
@@ -262,7 +265,8 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 	check("real again", real)
 	check("without version 3", without3)
 	check("back", nil)
-	if err := errors.Join(os.RemoveAll(filepath.Join(placed, plugins[0].dir())), os.Symlink(real[plugins[0].dir()], filepath.Join(placed, plugins[0].dir()))); err != nil {
+	folder := filepath.Join(placed, plugins[0].dir())
+	if err := errors.Join(os.RemoveAll(folder), os.Symlink(real[plugins[0].dir()], folder)); err != nil {
 		t.Fatal(err)
 	}
 	check("a link in place of a folder", nil)
@@ -273,7 +277,8 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 func TestNeedsVersion3(t *testing.T) {
 	l := &localCloud{project: t.TempDir()}
 	writeFile(t, filepath.Join(l.project, "Pulumi.dev.yaml"), "config:\n  keyvault-aks:lock: true\n", 0o644)
-	writeFile(t, filepath.Join(l.project, "Pulumi.next.yaml"), "config:\n  keyvault-aks:vaultApiVersion: \"2026-02-01\"\n", 0o644)
+	const next = "config:\n  keyvault-aks:vaultApiVersion: \"2026-02-01\"\n"
+	writeFile(t, filepath.Join(l.project, "Pulumi.next.yaml"), next, 0o644)
 	for _, of := range []struct {
 		stack string
 		over  []string

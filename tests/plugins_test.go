@@ -10,9 +10,10 @@ import (
 	"testing"
 )
 
-// installed is a folder of a user's pulumi with plugins in it. Each notes in a file that it was started, and what it was
-// given to find Azure with, and is then the stand-in, of which it has a link beside it. The real plugins themselves cannot
-// be had here: what this shows is that the engine runs what is installed, with the way to the local cloud.
+// installed is a folder of a user's pulumi with plugins in it. Each notes in a file that it was started, and what
+// it was given to find Azure with, and is then the stand-in, of which it has a link beside it. The real plugins
+// themselves cannot be had here: what this shows is that the engine runs what is installed, with the way to the
+// local cloud.
 type installed struct{ home, notes string }
 
 func installPlugins(t *testing.T, plugins ...string) installed {
@@ -26,11 +27,13 @@ func installPlugins(t *testing.T, plugins ...string) installed {
 		if err := os.MkdirAll(filepath.Join(dir, "inner", plugin), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.Symlink(filepath.Join(checkout, "bin", name), filepath.Join(dir, "inner", plugin, program)); err != nil {
+		standIn := filepath.Join(checkout, "bin", name)
+		if err := os.Symlink(standIn, filepath.Join(dir, "inner", plugin, program)); err != nil {
 			t.Fatal(err)
 		}
 		script := fmt.Sprintf("#!/bin/sh\nhere=$(dirname \"$0\")\n"+
-			"echo %[1]s $HTTPS_PROXY $SSL_CERT_FILE $ARM_TENANT_ID $ARM_SUBSCRIPTION_ID $ARM_CLIENT_ID ${ARM_CLIENT_SECRET:+secret} >> '%[2]s'\n"+
+			"echo %[1]s $HTTPS_PROXY $SSL_CERT_FILE $ARM_TENANT_ID $ARM_SUBSCRIPTION_ID $ARM_CLIENT_ID "+
+			"${ARM_CLIENT_SECRET:+secret} >> '%[2]s'\n"+
 			"exec \"$here/inner/%[1]s/%[3]s\" \"$@\"\n", plugin, i.notes, program)
 		if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
@@ -52,7 +55,8 @@ func (i installed) started(t *testing.T, want running) []string {
 		plugin, given, _ := strings.Cut(strings.TrimSpace(line), " ")
 		found[plugin] = true
 		c := want.Credentials
-		if given != strings.Join([]string{"http://" + want.Proxy, want.CAFile, c.TenantID, c.SubscriptionID, c.ClientID, "secret"}, " ") {
+		way := []string{"http://" + want.Proxy, want.CAFile, c.TenantID, c.SubscriptionID, c.ClientID, "secret"}
+		if given != strings.Join(way, " ") {
 			t.Errorf("%s was started with %s", plugin, given)
 		}
 	}
@@ -86,15 +90,17 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 	t.Parallel()
 	const azureNative, random = "resource-azure-native-v2.92.0", "resource-random-v4.21.2"
 	c := newCloud(t)
-	printed, err := c.upOf(t, installPlugins(t, azureNative), "--node=stand-in", "--plugins=real")
-	if _, begun := os.Stat(filepath.Join(c.home, "cloud.json")); err == nil || begun == nil || !strings.Contains(printed, "pulumi plugin install resource random 4.21.2") {
-		t.Fatalf("without the plugin random: %v, and the local cloud has begun: %t\n%s", err, begun == nil, printed)
-	}
 	both := installPlugins(t, azureNative, random)
-	printed, err = c.upOf(t, both, "--node=stand-in", "--plugins=real", "--config", nextVersion)
-	if _, begun := os.Stat(filepath.Join(c.home, "cloud.json")); err == nil || begun == nil || !strings.Contains(printed, "azure-native 3.28.0") {
-		t.Fatalf("without the plugin for that version: %v, and the local cloud has begun: %t\n%s", err, begun == nil, printed)
+	refused := func(i installed, words string, args ...string) {
+		t.Helper()
+		printed, err := c.upOf(t, i, append(args, "--node=stand-in", "--plugins=real")...)
+		_, begun := os.Stat(filepath.Join(c.home, "cloud.json"))
+		if err == nil || begun == nil || !strings.Contains(printed, words) {
+			t.Fatalf("without %q: %v, and the local cloud has begun: %t\n%s", words, err, begun == nil, printed)
+		}
 	}
+	refused(installPlugins(t, azureNative), "pulumi plugin install resource random 4.21.2")
+	refused(both, "azure-native 3.28.0", "--config", nextVersion)
 
 	up := func(args ...string) {
 		t.Helper()
@@ -129,7 +135,8 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 	want("real again", azureNative, random)
 	c.down(t)
 	want("down", azureNative, random)
-	if _, err := os.Stat(filepath.Join(both.home, "plugins", azureNative, "inner", azureNative, "pulumi-resource-azure-native")); err != nil {
+	program := filepath.Join(both.home, "plugins", azureNative, "inner", azureNative, "pulumi-resource-azure-native")
+	if _, err := os.Stat(program); err != nil {
 		t.Errorf("down has taken the user's plugins: %v", err)
 	}
 }
