@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -48,6 +50,21 @@ func configuration(file string, content []byte, over []string, salt string) ([]b
 	}
 	config["config"], config["encryptionsalt"] = values, salt
 	return json.MarshalIndent(config, "", "    ")
+}
+
+// configured returns what a stack's file or --config says of a key of the program, or nil. What is wrong with them is said when the stack
+// takes them.
+func (l *localCloud) configured(stack string, over []string, key string) any {
+	file := filepath.Join(l.project, "Pulumi."+stack+".yaml")
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil
+	}
+	var read struct{ Config map[string]any }
+	if content, err = configuration(file, content, over, ""); err != nil || json.Unmarshal(content, &read) != nil {
+		return nil
+	}
+	return read.Config["keyvault-aks:"+key]
 }
 
 // override sets values of the program's configuration, each written as YAML.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -118,5 +119,31 @@ func TestConfiguration_RefusesWhatYAMLChanges(t *testing.T) {
 	}
 	if _, err := configuration("Pulumi.dev.yaml", []byte("config: [a]"), nil, ""); err == nil {
 		t.Error("a file whose configuration is no map is taken")
+	}
+}
+
+func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
+	l := &localCloud{project: t.TempDir()}
+	for stack, content := range map[string]string{"dev": "lock: true", "next": `vaultApiVersion: "2026-02-01"`, "broken": "]"} {
+		file := filepath.Join(l.project, "Pulumi."+stack+".yaml")
+		if err := os.WriteFile(file, []byte("config:\n  keyvault-aks:"+content+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, of := range []struct {
+		stack string
+		over  []string
+		want  any
+	}{
+		{"dev", nil, nil},
+		{"dev", []string{"vaultApiVersion=2026-02-01"}, "2026-02-01"},
+		{"next", nil, "2026-02-01"},
+		{"next", []string{`vaultApiVersion="2024-11-01"`}, "2024-11-01"},
+		{"broken", nil, nil},
+		{"none", nil, nil},
+	} {
+		if got := l.configured(of.stack, of.over, "vaultApiVersion"); got != of.want {
+			t.Errorf("%s with %v: %v", of.stack, of.over, got)
+		}
 	}
 }

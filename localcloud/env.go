@@ -36,6 +36,7 @@ func (l *localCloud) variables(r *running, stackName string) []variable {
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", l.path(phrase)},
 		{"PULUMI_OPTION_CONFIG_FILE", l.configFile(stackName)},
 		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // those on PATH, which the engine prefers whatever their version is
 		{"KUBECONFIG", l.path(kubeconfigFile)}, {"KUBECACHEDIR", l.path(cacheDir)}, {"PATH", path},
 		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
@@ -100,6 +101,11 @@ func (l *localCloud) status(context.Context) error {
 	var have setup
 	if readJSON(l.path(setupFile), &have) == nil {
 		say("node     %s", have.Node)
+		if len(have.RealPlugins) > 0 {
+			say("plugins  real: %s", describePlugins(have.RealPlugins))
+		} else {
+			say("plugins  stand-ins for azure-native and random")
+		}
 	}
 	if names := l.stackNames(); len(names) > 0 {
 		say("stacks   %s", strings.Join(names, ", "))

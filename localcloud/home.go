@@ -105,6 +105,8 @@ const (
 type setup struct {
 	Programs thirdparty.Programs
 	Node     kube.Node
+	// RealPlugins are the folders of the real plugins that the engine runs, by their names. Without, it runs stand-ins.
+	RealPlugins map[string]string `json:",omitempty"`
 	serving
 }
 

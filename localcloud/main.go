@@ -42,6 +42,7 @@ func command() *cobra.Command {
 	var serve serving
 	var skipDestroy, noBuild, showValues, built, released bool
 	node := nodeFlag{}
+	ofPlugins := pluginsFlag{}
 	root := &cobra.Command{
 		Use:           "localcloud",
 		Short:         "Azure on one machine, for the program in this repository",
@@ -89,12 +90,13 @@ func command() *cobra.Command {
 			if r, err := l.running(); err == nil && r.Build == build() && !reflect.DeepEqual(serve, serving{}) {
 				say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
 			}
-			return l.up(ctx, stack, node.Node, serve, config, !noBuild, showValues)
+			return l.up(ctx, stack, node.Node, ofPlugins.pluginKind, serve, config, !noBuild, showValues)
 		}),
 	}
 	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
+	up.Flags().Var(&ofPlugins, "plugins", "which azure-native and random the engine runs: `real`, as pulumi has installed them, or stand-in (default: as before, at first stand-in)")
 	up.Flags().BoolVar(&noBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
 	up.Flags().BoolVar(&showValues, "show-values", false, "show what is in each file that the pod has mounted; without, only what is in the guide's")
 	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
@@ -150,4 +152,19 @@ func (f *nodeFlag) Set(given string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is neither %s nor %s", given, kube.RealNode, kube.StandInNode)
+}
+
+// pluginsFlag is whose plugins were asked for, or none.
+type pluginsFlag struct{ pluginKind }
+
+func (f *pluginsFlag) String() string { return string(f.pluginKind) }
+func (f *pluginsFlag) Type() string   { return "plugins" }
+
+func (f *pluginsFlag) Set(given string) error {
+	switch k := pluginKind(given); k {
+	case realPlugins, standInPlugins:
+		f.pluginKind = k
+		return nil
+	}
+	return fmt.Errorf("%q is neither %s nor %s", given, realPlugins, standInPlugins)
 }

@@ -17,7 +17,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -30,10 +29,6 @@ type stack struct {
 	envs  []string // what pulumi and kubectl run with
 }
 
-// plugins are the providers that are programs of this module, and the versions that the engine asks for: those of the
-// program's SDK, and that of the parameterized package of azure-native.
-var plugins = map[string][]string{"azure-native": {plugin.Version2, plugin.Version3}, "random": {"4.21.2"}}
-
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
 func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have, cloud: r}
@@ -42,7 +37,12 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 		s.envs = append(s.envs, v.name+"="+v.value)
 	}
 	s.envs = append(s.envs, l.engineMark())
-	if err := l.linkPlugins(have); err != nil {
+	exe, err := os.Executable()
+	if err == nil {
+		err = errors.Join(l.placePrograms(have), l.placeKubernetesPlugin(have.Programs[thirdparty.KubernetesPlugin]),
+			l.linkPlugins(filepath.Dir(exe), have.RealPlugins))
+	}
+	if err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
 	}
 	if err := l.ensurePassphrase(rand.Text); err != nil {
@@ -65,42 +65,6 @@ func ownEnvironment(of []string) []string {
 // withoutPulumis is an environment without the user's own choices for the engine, such as another backend.
 func withoutPulumis(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
-}
-
-func (l *localCloud) linkPlugins(have *setup) error {
-	exe, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	place := func(name, version string) string {
-		return filepath.Join("resource-"+name+"-v"+version, "pulumi-resource-"+name)
-	}
-	links := map[string]string{}
-	for name, versions := range plugins {
-		for _, version := range versions {
-			links[place(name, version)] = filepath.Join(filepath.Dir(exe), name)
-		}
-	}
-	if err := errors.Join(l.placePrograms(have), l.placeKubernetesPlugin(have.Programs[thirdparty.KubernetesPlugin])); err != nil {
-		return err
-	}
-	for link, program := range links {
-		if _, err := os.Stat(program); err != nil {
-			return fmt.Errorf("%w: build it with `make build`", err)
-		}
-		link = l.path(pulumiDir, "plugins", link)
-		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
-			return err
-		}
-		if now, err := os.Readlink(link); err == nil && now == program {
-			continue
-		}
-		_ = os.Remove(link)
-		if err := os.Symlink(program, link); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's key, into the folder

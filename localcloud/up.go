@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,18 +21,22 @@ import (
 )
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
-func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, serve serving, config []string, compile, show bool) error {
+func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, whose pluginKind, serve serving, config []string, compile, show bool) error {
 	begin := time.Now()
 	done, err := l.alone()
 	if err != nil {
 		return err
 	}
 	defer done()
+	real, err := l.choosePlugins(whose, l.configured(stackName, config, "vaultApiVersion") == "2026-02-01")
+	if err != nil {
+		return err
+	}
 	var also []string
-	if l.signsInWithEntra(stackName, config) {
+	if l.configured(stackName, config, "entra") != nil { // kubelogin is otherwise built when it is first run
 		also = append(also, thirdparty.Kubelogin)
 	}
-	have, err := l.prepare(ctx, node, serve, compile, also...)
+	have, err := l.prepare(ctx, node, real, serve, compile, also...)
 	if err != nil {
 		return err
 	}
@@ -67,20 +70,10 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	return nil
 }
 
-// signsInWithEntra reports whether a stack's cluster takes tokens of Entra ID, which kubelogin gets: a program that is otherwise built when
-// it is first run. A configuration that cannot be read is refused later.
-func (l *localCloud) signsInWithEntra(stack string, config []string) bool {
-	file := filepath.Join(l.project, "Pulumi."+stack+".yaml")
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return false
-	}
-	content, err = configuration(file, content, config, "")
-	return err == nil && bytes.Contains(content, []byte(`"keyvault-aks:entra"`))
-}
-
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool, also ...string) (*setup, error) {
+func (l *localCloud) prepare(
+	ctx context.Context, node kube.Node, real map[string]string, serve serving, compile bool, also ...string,
+) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -92,7 +85,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	if err != nil {
 		return nil, err
 	}
-	have := &setup{Programs: programs, Node: node, serving: serve}
+	have := &setup{Programs: programs, Node: node, RealPlugins: real, serving: serve}
 	if serve.Record != "" {
 		if have.Record, err = filepath.Abs(serve.Record); err != nil {
 			return nil, err

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
@@ -277,4 +278,36 @@ func (w *world) assignmentsAt(scope string) (names []string, err error) {
 		}
 	}
 	return names, nil
+}
+
+// TestToken_ForGraphSaysWhoAsks as the real azure-native reads it in getClientConfig, and is good for nothing else.
+func TestToken_ForGraphSaysWhoAsks(t *testing.T) {
+	f := newFixture(t)
+	for _, scope := range []string{"https://graph.microsoft.com/.default", "https://graph.microsoft.com//.default"} {
+		token, err := f.owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{scope}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed, err := jwt.ParseSigned(token.Token, []jose.SignatureAlgorithm{jose.RS256})
+		f.must(err)
+		var claims struct {
+			AppID    string `json:"appid"`
+			ObjectID string `json:"oid"`
+			TenantID string `json:"tid"`
+		}
+		f.must(signed.UnsafeClaimsWithoutVerification(&claims))
+		if claims.AppID != f.cloud.Credentials().ClientID || claims.TenantID != azure.TenantID || uuid.Validate(claims.ObjectID) != nil {
+			t.Errorf("%s: the token says %+v", scope, claims)
+		}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			"https://management.azure.com/subscriptions/"+azure.SubscriptionID+"?api-version=2022-12-01", nil)
+		f.must(err)
+		req.Header.Set("Authorization", "Bearer "+token.Token)
+		resp, err := f.client.Do(req)
+		f.must(err)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("%s: Resource Manager takes the token: %s", scope, resp.Status)
+		}
+	}
 }

@@ -26,7 +26,13 @@ var resources = []string{
 	"https://management.core.windows.net",
 	"https://vault.azure.net",
 	KubernetesServer,
+	graph,
 }
+
+// graph is Microsoft Graph, for which any application gets a token. Nothing answers for it here. The real azure-native's
+// getClientConfig reads in the token who it is, and asks Graph only where the token does not say
+// (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_getclientconfig.go).
+const graph = "https://graph.microsoft.com"
 
 // KubernetesServer is the application id of "Azure Kubernetes Service AAD Server", Microsoft's own in every tenant, which tokens for
 // the API servers of clusters are asked for (learn.microsoft.com/azure/aks/kubelogin-authentication).

@@ -1,0 +1,142 @@
+package tests
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// installed is a folder of a user's pulumi with plugins in it. Each notes in a file that it was started, and what
+// it was given to find Azure with, and is then the stand-in, of which it has a link beside it. The real plugins
+// themselves cannot be had here: what this shows is that the engine runs what is installed, with the way to the
+// local cloud.
+type installed struct{ home, notes string }
+
+func installPlugins(t *testing.T, plugins ...string) installed {
+	t.Helper()
+	i := installed{t.TempDir(), filepath.Join(t.TempDir(), "notes")}
+	for _, plugin := range plugins {
+		name, _, _ := strings.Cut(strings.TrimPrefix(plugin, "resource-"), "-v")
+		program := "pulumi-resource-" + name
+		dir := filepath.Join(i.home, "plugins", plugin)
+		// The stand-in reads its version in the folder that it is started from.
+		if err := os.MkdirAll(filepath.Join(dir, "inner", plugin), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		standIn := filepath.Join(checkout, "bin", name)
+		if err := os.Symlink(standIn, filepath.Join(dir, "inner", plugin, program)); err != nil {
+			t.Fatal(err)
+		}
+		script := fmt.Sprintf("#!/bin/sh\nhere=$(dirname \"$0\")\n"+
+			"echo %[1]s $HTTPS_PROXY $SSL_CERT_FILE $ARM_TENANT_ID $ARM_SUBSCRIPTION_ID $ARM_CLIENT_ID "+
+			"${ARM_CLIENT_SECRET:+secret} >> '%[2]s'\n"+
+			"exec \"$here/inner/%[1]s/%[3]s\" \"$@\"\n", plugin, i.notes, program)
+		if err := os.WriteFile(filepath.Join(dir, program), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return i
+}
+
+// started returns the plugins that were since the last time.
+func (i installed) started(t *testing.T, want running) []string {
+	t.Helper()
+	notes, err := os.ReadFile(i.notes)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	_ = os.Remove(i.notes)
+	found := map[string]bool{}
+	for line := range strings.Lines(string(notes)) {
+		plugin, given, _ := strings.Cut(strings.TrimSpace(line), " ")
+		found[plugin] = true
+		c := want.Credentials
+		way := []string{"http://" + want.Proxy, want.CAFile, c.TenantID, c.SubscriptionID, c.ClientID, "secret"}
+		if given != strings.Join(way, " ") {
+			t.Errorf("%s was started with %s", plugin, given)
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
+}
+
+// upOf brings the stack up as a user with a pulumi in a folder, who has another plugin on PATH.
+func (c *cloud) upOf(t *testing.T, i installed, args ...string) (string, error) {
+	t.Helper()
+	path := t.TempDir()
+	for _, name := range []string{"pulumi-resource-azure-native", "pulumi-resource-random"} {
+		script := fmt.Sprintf("#!/bin/sh\necho on-path >> '%s'\nexit 1\n", i.notes)
+		if err := os.WriteFile(filepath.Join(path, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cmd := c.command(t, append([]string{"up"}, args...)...)
+	cmd.Env = append(os.Environ(), "PULUMI_HOME="+i.home, "PATH="+path+":"+os.Getenv("PATH"))
+	out, err := cmd.CombinedOutput()
+	printed := string(out)
+	if err == nil {
+		printed, _ = withoutLastLine(printed)
+	}
+	c.said.WriteString(printed)
+	return printed, err
+}
+
+// TestPlugins_RealAreThoseInstalled from a stack that comes up with installed plugins to one that has gone back to
+// stand-ins, and what is missing is said before anything is started.
+func TestPlugins_RealAreThoseInstalled(t *testing.T) {
+	t.Parallel()
+	const azureNative, random = "resource-azure-native-v2.92.0", "resource-random-v4.21.2"
+	c := newCloud(t)
+	both := installPlugins(t, azureNative, random)
+	refused := func(i installed, words string, args ...string) {
+		t.Helper()
+		printed, err := c.upOf(t, i, append(args, "--node=stand-in", "--plugins=real")...)
+		_, begun := os.Stat(filepath.Join(c.home, "cloud.json"))
+		if err == nil || begun == nil || !strings.Contains(printed, words) {
+			t.Fatalf("without %q: %v, and the local cloud has begun: %t\n%s", words, err, begun == nil, printed)
+		}
+	}
+	refused(installPlugins(t, azureNative), "pulumi plugin install resource random 4.21.2")
+	refused(both, "azure-native 3.28.0", "--config", nextVersion)
+
+	up := func(args ...string) {
+		t.Helper()
+		if printed, err := c.upOf(t, both, append(args, "--show-values")...); err != nil {
+			t.Fatalf("up: %v\n%s", err, printed)
+		}
+	}
+	var cloud running
+	want := func(what string, plugins ...string) {
+		t.Helper()
+		if what != "down" {
+			cloud = c.running(t)
+		}
+		if got := both.started(t, cloud); !slices.Equal(got, plugins) {
+			t.Errorf("%s: %v were started, want %v", what, got, plugins)
+		}
+	}
+	up("--node=stand-in", "--plugins=real")
+	want("real", azureNative, random)
+	c.pulumi(t, "preview", "--expect-no-changes")
+	want("by hand", azureNative, random)
+	if status, err := c.command(t, "status").Output(); err != nil || !strings.Contains(string(status), both.home) {
+		t.Errorf("status: %v\n%s", err, status)
+	}
+	up()
+	want("not asked again", azureNative, random)
+	up("--plugins=stand-in")
+	want("stand-ins")
+	c.pulumi(t, "preview", "--expect-no-changes")
+	want("by hand, stand-ins")
+	up("--plugins=real")
+	want("real again", azureNative, random)
+	c.down(t)
+	want("down", azureNative, random)
+	program := filepath.Join(both.home, "plugins", azureNative, "inner", azureNative, "pulumi-resource-azure-native")
+	if _, err := os.Stat(program); err != nil {
+		t.Errorf("down has taken the user's plugins: %v", err)
+	}
+}
