@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -112,11 +113,23 @@ func (p pluginOf) missing(dir string, why error) error {
 		p, why, filepath.Dir(dir), also, p.name, p.version, how, where)
 }
 
+// downloadPlugin returns the folder of a real plugin as Pulumi publishes it.
+func (l *localCloud) downloadPlugin(ctx context.Context) func(pluginOf) (string, error) {
+	return func(p pluginOf) (string, error) {
+		program, err := thirdparty.Plugin(ctx, l.thirdParty(), p.name, p.version)
+		return filepath.Dir(program), err
+	}
+}
+
 // choosePlugins returns the folders of the real plugins, by their names, where the engine is to run those, and
 // none where it is to run stand-ins: as asked for, else as this local cloud has had it, else stand-ins. The
 // version of azure-native that only a stack with vaultApiVersion 2026-02-01 needs may be missing for others, and
 // no stand-in takes its place.
-func (l *localCloud) choosePlugins(asked pluginKind, needsVersion3 bool) (map[string]string, error) {
+//
+// One that is missing is downloaded where there is a function for it.
+func (l *localCloud) choosePlugins(
+	asked pluginKind, needsVersion3 bool, download func(pluginOf) (dir string, err error),
+) (map[string]string, error) {
 	var before setup
 	_ = readJSON(l.path(setupFile), &before) // chooseNode says when it is lost
 	because := "as asked for"
@@ -128,7 +141,12 @@ func (l *localCloud) choosePlugins(asked pluginKind, needsVersion3 bool) (map[st
 	for _, p := range plugins {
 		dir, err := realPlugin(p)
 		if kept := before.RealPlugins[p.dir()]; err != nil && kept != "" && p.check(kept) == nil {
-			dir, err = kept, nil // found with another PULUMI_HOME
+			dir, err = kept, nil // found with another PULUMI_HOME, or downloaded
+		}
+		if err != nil && asked == realPlugins && download != nil && (p.version != plugin.Version3 || needsVersion3) {
+			if dir, err = download(p); err != nil {
+				return nil, err
+			}
 		}
 		switch {
 		case err == nil:
@@ -141,7 +159,7 @@ func (l *localCloud) choosePlugins(asked pluginKind, needsVersion3 bool) (map[st
 	}
 	switch {
 	case asked == realPlugins && missing != nil:
-		return nil, fmt.Errorf("%w\n--plugins=stand-in needs none", missing)
+		return nil, fmt.Errorf("%w\n--releases downloads what is not installed; --plugins=stand-in needs none", missing)
 	case asked == realPlugins:
 		say("plugins: real, %s, %s", because, describePlugins(real))
 		if unneeded != nil {

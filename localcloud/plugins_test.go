@@ -132,6 +132,7 @@ func TestUserPulumiHome_IsNotTheLocalClouds(t *testing.T) {
 
 func TestChoosePlugins(t *testing.T) {
 	v2, v3, random := plugins[0], plugins[1], plugins[2]
+	downloads := func(p pluginOf) (string, error) { return filepath.Join("/downloaded", p.dir()), nil }
 	for name, of := range map[string]struct {
 		installed     []pluginOf
 		asked         pluginKind
@@ -139,6 +140,7 @@ func TestChoosePlugins(t *testing.T) {
 		had           bool // real ones, when all of them were installed elsewhere
 		want          []pluginOf
 		wantErr       string
+		download      func(pluginOf) (string, error)
 	}{
 		"not asked":         {installed: plugins},
 		"real":              {installed: plugins, asked: realPlugins, want: plugins},
@@ -150,6 +152,12 @@ func TestChoosePlugins(t *testing.T) {
 		},
 		"random missing":         {installed: []pluginOf{v2, v3}, asked: realPlugins, wantErr: "resource random 4.21.2"},
 		"nothing to ask or have": {},
+		"downloaded":             {installed: []pluginOf{random}, asked: realPlugins, download: downloads, want: []pluginOf{v2, random}},
+		"all downloaded":         {needsVersion3: true, asked: realPlugins, download: downloads, want: plugins},
+		"not asked to download":  {download: downloads},
+		"no download": {
+			asked: realPlugins, wantErr: "nobody there", download: func(pluginOf) (string, error) { return "", errors.New("nobody there") },
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &localCloud{home: t.TempDir()}
@@ -165,7 +173,7 @@ func TestChoosePlugins(t *testing.T) {
 			}
 			userPlugins(t, of.installed...)
 			before := tree(t, l.home)
-			real, err := l.choosePlugins(of.asked, of.needsVersion3)
+			real, err := l.choosePlugins(of.asked, of.needsVersion3, of.download)
 			if of.wantErr != "" {
 				if err == nil || !strings.Contains(err.Error(), of.wantErr) {
 					t.Errorf("got %v, want it to name %q", err, of.wantErr)
@@ -195,7 +203,7 @@ func TestChoosePlugins_SaysWhatIsGone(t *testing.T) {
 	if err := writeJSON(l.path(setupFile), setup{RealPlugins: gone}); err != nil {
 		t.Fatal(err)
 	}
-	if real, err := l.choosePlugins("", false); !errors.Is(err, errNotInstalled) {
+	if real, err := l.choosePlugins("", false, nil); !errors.Is(err, errNotInstalled) {
 		t.Errorf("got %v, %v", real, err)
 	}
 	if err := l.linkPlugins(t.TempDir(), gone); !errors.Is(err, errNotInstalled) {

@@ -28,7 +28,11 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 		return err
 	}
 	defer done()
-	real, err := l.choosePlugins(whose, l.configured(stackName, config, "vaultApiVersion") == "2026-02-01")
+	var download func(pluginOf) (string, error)
+	if l.way == thirdparty.Releases {
+		download = l.downloadPlugin(ctx)
+	}
+	real, err := l.choosePlugins(whose, l.configured(stackName, config, "vaultApiVersion") == "2026-02-01", download)
 	if err != nil {
 		return err
 	}
