@@ -15,7 +15,24 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 		Use: "build [NAME]...", Short: "Build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
 		RunE: withHome((*localCloud).buildPrograms),
 	})
+	programs.AddCommand(&cobra.Command{
+		Use: "export FILE", Short: "Write the programs that there are into an archive, for other machines of this kind", Args: cobra.ExactArgs(1),
+		RunE: withHome((*localCloud).exportPrograms),
+	})
+	var sum string
+	imports := &cobra.Command{
+		Use: "import FILE|URL", Short: "Put the programs of an archive where up looks for them, instead of building them", Args: cobra.ExactArgs(1),
+		RunE: withHome(func(l *localCloud, ctx context.Context, args []string) error {
+			return thirdparty.Import(ctx, l.thirdParty(), args[0], sum)
+		}),
+	}
+	imports.Flags().StringVar(&sum, "sha256", "", "`sum` that the archive must have, which export prints; a URL needs one")
+	programs.AddCommand(imports)
 	return programs
+}
+
+func (l *localCloud) exportPrograms(ctx context.Context, args []string) error {
+	return thirdparty.Export(ctx, l.thirdParty(), args[0])
 }
 
 func (l *localCloud) buildPrograms(ctx context.Context, names []string) error {

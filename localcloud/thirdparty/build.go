@@ -153,6 +153,17 @@ func OutsideEnv() []string {
 	})
 }
 
+// leaveLocalCloud takes the way into a local cloud out of this process's own environment. It must come before the first request, since
+// net/http and crypto/x509 read the environment once.
+func leaveLocalCloud() {
+	if os.Getenv(HomeVariable) == "" {
+		return
+	}
+	for _, name := range proxyVariables {
+		_ = os.Unsetenv(name)
+	}
+}
+
 // buildEnv has the builds depend on no other flags, also where `go env -w` has set some, and trades memory for time: a quarter of what the
 // compiler does is to collect garbage.
 func buildEnv(goflags string) []string {

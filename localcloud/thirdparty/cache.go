@@ -34,16 +34,14 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// enoughDisk holds the free space against what Go's own cache and the programs take.
-func enoughDisk(cache string) error {
-	const need = 10 << 30
+// enoughDisk holds the free space against what is needed.
+func enoughDisk(cache string, need uint64, what string) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(cache, &disk); err != nil {
 		return fmt.Errorf("looking for disk space: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
-		return fmt.Errorf("%s has %d MiB free, and building the third-party programs takes up to %d: make room, or move the cache with XDG_CACHE_HOME",
-			cache, free>>20, need>>20)
+		return fmt.Errorf("%s has %d MiB free, and %s takes up to %d: make room, or move the cache with XDG_CACHE_HOME", cache, free>>20, what, need>>20)
 	}
 	return nil
 }
@@ -73,7 +71,7 @@ func removeParts(cache string) {
 	}
 }
 
-// lockCache waits until nobody else builds into the cache: two builds of the same take both twice as long.
+// lockCache waits until nobody else builds or imports into the cache: two builds of the same take both twice as long.
 func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unlock func(), err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
@@ -89,6 +87,6 @@ func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unl
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("locking the cache: %w", err)
 		}
-		say("another command builds third-party programs into %s: waiting", cache)
+		say("another command works on the third-party programs in %s: waiting", cache)
 	}
 }

@@ -52,6 +52,8 @@ type Options struct {
 	Also []string
 	// Say is told what is going on, at least every ten seconds.
 	Say func(format string, args ...any)
+
+	cacheOnly bool // whether a pulumi on PATH does not count
 }
 
 // Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
@@ -71,7 +73,8 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 		return found, err
 	}
 	removeParts(o.Cache)
-	if err := enoughDisk(o.Cache); err != nil {
+	const most = 10 << 30 // Go's own cache and the programs
+	if err := enoughDisk(o.Cache, most, "building the third-party programs"); err != nil {
 		return nil, err
 	}
 	o.Say("building third-party programs, once, into %s", o.Cache)
@@ -91,7 +94,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {
-		if u.has(Pulumi) && installedPulumi(ctx, found) {
+		if !o.cacheOnly && u.has(Pulumi) && installedPulumi(ctx, found) {
 			continue
 		}
 		dir, err := u.cacheDir(o.Source, o.Cache)

@@ -18,8 +18,11 @@ type unit struct {
 
 // has reports whether name is one of the unit's programs.
 func (u unit) has(name string) bool {
-	return slices.Contains(slices.Collect(maps.Values(u.programs)), name)
+	return slices.Contains(u.names(), name)
 }
+
+// names are those of the unit's programs.
+func (u unit) names() []string { return slices.Sorted(maps.Values(u.programs)) }
 
 // CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for the
 // local cloud is built with them, so that packages that several programs share are compiled once.
