@@ -284,28 +284,61 @@ func size(file string, before error) (int64, error) {
 	return info.Size(), nil
 }
 
+// ending is a context that is over when it has been asked a few times.
+type ending struct {
+	context.Context
+	asked *int
+}
+
+func (c ending) Err() error {
+	if *c.asked--; *c.asked < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
 func TestAnInterruptedExportLeavesNothing(t *testing.T) {
 	o := checkout(t)
 	fill(t, o, "one", "two")
 	folder := t.TempDir()
-	ctx, cancel := context.WithCancel(t.Context())
-	m, _, err := collect(ctx, o, new(atomic.Int64))
-	if err != nil {
-		t.Fatal(err)
+	file := filepath.Join(folder, "archive")
+	interrupted := 0
+	for {
+		asked := interrupted
+		if Export(ending{t.Context(), &asked}, o, file) == nil {
+			break
+		}
+		if left := listing(t, folder); left != "" {
+			t.Fatalf("interrupted at %d, it leaves %s", interrupted, left)
+		}
+		interrupted++
 	}
-	cancel()
-	if err := m.write(ctx, o.Cache, io.Discard, new(atomic.Int64)); !errors.Is(err, context.Canceled) {
-		t.Errorf("writing goes on: %v", err)
+	if interrupted < 8 { // each file is read twice
+		t.Errorf("it could be interrupted %d times", interrupted)
 	}
-	if err := Export(ctx, o, filepath.Join(folder, "archive")); err == nil || listing(t, folder) != "" {
-		t.Errorf("%v, and it leaves %q", err, listing(t, folder))
-	}
+}
+
+func TestExportRefusesWhatItCannotPack(t *testing.T) {
+	o := checkout(t)
+	fill(t, o, "one", "two")
+	folder := t.TempDir()
 	if err := Export(t.Context(), o, folder); err == nil {
 		t.Error("a folder is overwritten")
 	}
-	write(t, filepath.Join(o.Cache, m.Units[0].Folder, "folder", "x"), "")
-	if err := Export(t.Context(), o, filepath.Join(t.TempDir(), "archive")); err == nil {
-		t.Error("a folder in a unit is left out, and nobody is told")
+	m, _, err := collect(t.Context(), o, new(atomic.Int64))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(o.Cache, m.Units[0].Folder)
+	write(t, filepath.Join(dir, "file.yaml"), "A FILE of one")
+	if err := m.write(t.Context(), o.Cache, io.Discard, new(atomic.Int64)); err == nil {
+		t.Error("a file that changes while it is read is packed with a wrong sum")
+	}
+	if err := os.Symlink("/etc/hostname", filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Export(t.Context(), o, filepath.Join(folder, "archive")); err == nil || listing(t, folder) != "" {
+		t.Errorf("a link in a unit is packed or left out, and nobody is told: %v", err)
 	}
 }
 
@@ -454,13 +487,19 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 		"a name in a folder": {func(all []member, m *manifest) []member { return renamed(all, m, "x/third") }, nil},
 		"the folder's name":  {func(all []member, m *manifest) []member { return renamed(all, m, ".") }, nil},
 		"the name above":     {func(all []member, m *manifest) []member { return renamed(all, m, "..") }, nil},
-		"no name":            {func(all []member, m *manifest) []member { return renamed(all, m, "") }, nil},
-		"a symbolic link":    {func(all []member, m *manifest) []member { return typed(all, tar.TypeSymlink) }, nil},
-		"a hard link":        {func(all []member, m *manifest) []member { return typed(all, tar.TypeLink) }, nil},
-		"a device":           {func(all []member, m *manifest) []member { return typed(all, tar.TypeChar) }, nil},
-		"a folder":           {func(all []member, m *manifest) []member { return typed(all, tar.TypeDir) }, nil},
-		"more than a disk":   {func(all []member, m *manifest) []member { m.Units[1].Files[0].Size = 1 << 60; return all }, nil},
-		"less than nothing":  {func(all []member, m *manifest) []member { m.Units[1].Files[0].Size = -1; return all }, nil},
+		"a name outside":     {func(all []member, m *manifest) []member { return renamed(all, m, "../x") }, nil},
+		"another name":       {func(all []member, m *manifest) []member { all[4].header.Name += "x"; return all }, nil},
+		"a unit twice, and empty": {func(all []member, m *manifest) []member {
+			m.Units = append(m.Units[:2:2], archivedUnit{Name: "two", Folder: m.Units[1].Folder})
+			return all[:5]
+		}, nil},
+		"no name":           {func(all []member, m *manifest) []member { return renamed(all, m, "") }, nil},
+		"a symbolic link":   {func(all []member, m *manifest) []member { return typed(all, m, tar.TypeSymlink) }, nil},
+		"a hard link":       {func(all []member, m *manifest) []member { return typed(all, m, tar.TypeLink) }, nil},
+		"a device":          {func(all []member, m *manifest) []member { return typed(all, m, tar.TypeChar) }, nil},
+		"a folder":          {func(all []member, m *manifest) []member { return typed(all, m, tar.TypeDir) }, nil},
+		"more than a disk":  {func(all []member, m *manifest) []member { m.Units[1].Files[0].Size = 1 << 60; return all }, nil},
+		"less than nothing": {func(all []member, m *manifest) []member { m.Units[1].Files[0].Size = -1; return all }, nil},
 		"more than all disks": {func(all []member, m *manifest) []member {
 			m.Units[1].Files[0].Size = maxUnpacked
 			m.Units[0].Files[0].Size = 1
@@ -511,8 +550,9 @@ func renamed(all []member, m *manifest, name string) []member {
 	return all
 }
 
-// typed makes another kind of file of the third program.
-func typed(all []member, kind byte) []member {
+// typed makes another kind of file of the third program, for which the manifest has an empty one.
+func typed(all []member, m *manifest, kind byte) []member {
+	m.Units[1].Files[0].Size, m.Units[1].Files[0].SHA256 = 0, sumOf(nil)
 	all[4] = member{tar.Header{Name: all[4].header.Name, Typeflag: kind, Linkname: "/etc/passwd"}, ""}
 	return all
 }
