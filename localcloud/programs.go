@@ -16,12 +16,14 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 		RunE: withHome((*localCloud).buildPrograms),
 	})
 	programs.AddCommand(&cobra.Command{
-		Use: "export FILE", Short: "Write the programs that there are into an archive, for other machines of this kind", Args: cobra.ExactArgs(1),
-		RunE: withHome((*localCloud).exportPrograms),
+		Use: "export FILE", Args: cobra.ExactArgs(1),
+		Short: "Write the programs that there are into an archive, for other machines of this kind",
+		RunE:  withHome((*localCloud).exportPrograms),
 	})
 	var sum string
 	imports := &cobra.Command{
-		Use: "import FILE|URL", Short: "Put the programs of an archive where up looks for them, instead of building them", Args: cobra.ExactArgs(1),
+		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
+		Short: "Put the programs of an archive where up looks for them, instead of building them",
 		RunE: withHome(func(l *localCloud, ctx context.Context, args []string) error {
 			return thirdparty.Import(ctx, l.thirdParty(), args[0], sum)
 		}),

@@ -24,8 +24,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// An archive is a tar that is compressed with zstd, which every tar reads: a manifest, and then the files that it lists, in its order. Only
-// what the cache holds decides its bytes.
+// An archive is a tar that is compressed with zstd: a manifest, and then the files that it lists, in its order. Only what
+// the cache holds decides its bytes.
 
 // manifest is an archive's first member.
 type manifest struct {
@@ -65,8 +65,8 @@ func (u unit) folders(o Options) ([]string, error) {
 	return []string{filepath.Base(dir)}, err
 }
 
-// Export writes what the cache has for the pins of o.Source into an archive, and says what it is. The file is there whole or as it was
-// before. A program that every up needs and the cache lacks is an error.
+// Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256. The
+// file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
 func Export(ctx context.Context, o Options, file string) error {
 	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is there and is not a file: export writes a file", file)
@@ -106,7 +106,8 @@ func Export(ctx context.Context, o Options, file string) error {
 		o.Say("  not in it: %s", why)
 	}
 	o.Say("  size    %d bytes (%d MiB)\n  sha256  %x", written, written>>20, sum.Sum(nil))
-	o.Say("  in a checkout with the same pins, on %s/%s: localcloud programs import %s --sha256 %x", m.OS, m.Arch, file, sum.Sum(nil))
+	o.Say("  in a checkout with the same pins, on %s/%s: bin/localcloud programs import %s --sha256 %x",
+		m.OS, m.Arch, file, sum.Sum(nil))
 	return nil
 }
 
@@ -135,19 +136,21 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 			m.Units = append(m.Units, archivedUnit{Name: u.name, Folder: filepath.Base(dir), Files: files})
 			all.Store(m.size())
 		case u.later:
-			absent = append(absent, fmt.Sprintf("%s, which `localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
+			absent = append(absent,
+				fmt.Sprintf("%s, which `bin/localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
 		case u.has(Pulumi) && installedPulumi(ctx, own):
-			absent = append(absent, fmt.Sprintf("%s, since this machine's own is used, %s: where there is none, it will be built", u.name, own[Pulumi]))
+			absent = append(absent,
+				fmt.Sprintf("%s, since this machine has its own, %s: one that has none will build it", u.name, own[Pulumi]))
 		default:
 			needed = append(needed, u.name)
 		}
 	}
 	if len(needed) > 0 {
-		return m, nil, fmt.Errorf("%s has no %s of these pins, without which no other machine comes up: `localcloud programs build` builds what is missing",
+		return m, nil, fmt.Errorf("%s has no %s of these pins, which every up needs: `bin/localcloud programs build` builds what is missing",
 			o.Cache, strings.Join(needed, ", "))
 	}
 	if len(m.Units) == 0 {
-		return m, nil, fmt.Errorf("%s has no program of these pins: `localcloud programs build` builds them", o.Cache)
+		return m, nil, fmt.Errorf("%s has no program of these pins: `bin/localcloud programs build` builds them", o.Cache)
 	}
 	return m, absent, nil
 }
@@ -274,9 +277,9 @@ func (m manifest) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Import puts the programs of an archive into the cache: of a file, or of an http or https URL, for which the sum, a SHA-256 in hex, must
-// be given. The archive must be of this kind of machine and of the pins of o.Source, and what its manifest says. Otherwise, and when ctx
-// ends, the cache stays as it was. So does what is whole in it.
+// Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
+// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what its
+// manifest says. Otherwise, and when ctx ends, the cache stays as it was. What is whole in it stays in any case.
 func Import(ctx context.Context, o Options, from, sum string) error {
 	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
 	if sum != "" && !isSum(sum) {
@@ -341,9 +344,11 @@ func isSum(s string) bool {
 	return err == nil && len(decoded) == sha256.Size
 }
 
-// unpack reads the whole archive, puts the units that are not whole in the cache into folders beside them, and holds everything against its
-// sum. It fills parts also where it fails.
-func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map[string]string) (m manifest, err error) {
+// unpack reads the whole archive, puts the units that are not whole in the cache into folders beside them, and holds
+// everything against its sum. It fills parts also where it fails.
+func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map[string]string) (
+	m manifest, err error,
+) {
 	decompressed, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow))
 	if err != nil {
 		return m, err
@@ -352,7 +357,7 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 	defer in.body.Close() // before: it reads ahead
 	archive := tar.NewReader(decompressed)
 	if m, err = readManifest(archive); err != nil {
-		return m, fmt.Errorf("this is not what `localcloud programs export` writes: %w", err)
+		return m, fmt.Errorf("this is not what `programs export` writes: %w", err)
 	}
 	folders, err := m.check(o)
 	if err != nil {
@@ -429,34 +434,36 @@ func readManifest(archive *tar.Reader) (m manifest, err error) {
 	return m, err
 }
 
-// check returns whose the folders of the manifest are. All must be folders that this checkout looks for, on this machine.
+// check returns whose each folder is. Those of the manifest must be among what this checkout looks for, on this machine.
 func (m manifest) check(o Options) (map[string]unit, error) {
 	if m.Format != archiveFormat {
-		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export it anew from here", m.Format, archiveFormat)
+		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export one from here", m.Format, archiveFormat)
 	}
 	if m.OS != runtime.GOOS || m.Arch != runtime.GOARCH {
-		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q", m.OS+"/"+m.Arch, runtime.GOOS+"/"+runtime.GOARCH)
+		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q",
+			m.OS+"/"+m.Arch, runtime.GOOS+"/"+runtime.GOARCH)
 	}
-	ours := map[string]unit{}
-	var needed, others []string
+	ours, folders := map[string]unit{}, map[string][]string{}
 	for _, u := range units {
-		folders, err := u.folders(o)
+		names, err := u.folders(o)
 		if err != nil {
 			return nil, err
 		}
-		for _, folder := range folders {
+		folders[u.name] = names
+		for _, folder := range names {
 			ours[folder] = u
-			needed = append(needed, folder)
 		}
 	}
+	var others strings.Builder
 	for _, u := range m.Units {
 		if _, ok := ours[u.Folder]; !ok {
-			others = append(others, u.Folder)
+			fmt.Fprintf(&others, "\n  %q, where this checkout looks for %q", u.Folder, folders[u.Name])
 		}
 	}
-	if len(others) > 0 {
-		return nil, fmt.Errorf("it is of other pins, or of another Go, than this checkout:\n  it has %q, built with %q\n  this checkout looks for %q, built with %q\n"+
-			"import it where its pins are, or export one from here", others, m.Compiler, needed, compiler)
+	if others.Len() > 0 {
+		return nil, fmt.Errorf("it is of other pins, or of another Go, than this checkout: it has%s\n"+
+			"it was built with %q, and this checkout builds with %q: import it where its pins are, or export one from here",
+			others.String(), m.Compiler, compiler)
 	}
 	return ours, m.sane()
 }
@@ -475,7 +482,8 @@ func (m manifest) sane() error {
 		seen[u.Folder] = true
 		for _, file := range u.Files {
 			name := u.Folder + "/" + file.Name
-			if seen[name] || file.Name == "." || strings.ContainsAny(file.Name, `/\`) || !fs.ValidPath(file.Name) || !isSum(file.SHA256) {
+			isName := fs.ValidPath(file.Name) && file.Name != "." && !strings.ContainsAny(file.Name, `/\`)
+			if !isName || seen[name] || !isSum(file.SHA256) {
 				return fmt.Errorf("its manifest has no right entry for %q", name)
 			}
 			seen[name] = true

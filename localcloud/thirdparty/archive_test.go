@@ -34,7 +34,10 @@ func checkout(t *testing.T) Options {
 	before := units
 	t.Cleanup(func() { units = before })
 	units = []unit{
-		{name: "one", dir: "one", programs: map[string]string{"x/a": "first", "x/b": "second"}, files: []string{"deploy/file.yaml"}, filesOf: "x"},
+		{
+			name: "one", dir: "one", programs: map[string]string{"x/a": "first", "x/b": "second"},
+			files: []string{"deploy/file.yaml"}, filesOf: "x",
+		},
 		{name: "two", dir: "two", programs: map[string]string{"x/c": "third"}},
 		{name: "rare", dir: "two", programs: map[string]string{"x/d": "fourth"}, later: true},
 	}
@@ -139,7 +142,7 @@ func sumOf(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// refused imports from a file and fails where that is no error, or changes a cache that has one unit whole and one broken.
+// refused imports from a file and fails where that is no error, or changes a cache that has one unit whole, one broken.
 func refused(t *testing.T, o Options, archive []byte, sum string) error {
 	t.Helper()
 	return refusedFrom(t, t.Context(), o, packed(t, archive), sum)
@@ -149,7 +152,8 @@ func refusedFrom(t *testing.T, ctx context.Context, o Options, from, sum string)
 	t.Helper()
 	o = elsewhere(t, o)
 	fill(t, o, "one", "two")
-	if third, _ := filepath.Glob(filepath.Join(o.Cache, "two-*", "third")); len(third) != 1 || os.Rename(third[0], third[0]+".broken") != nil {
+	third, _ := filepath.Glob(filepath.Join(o.Cache, "two-*", "third"))
+	if len(third) != 1 || os.Rename(third[0], third[0]+".broken") != nil {
 		t.Fatalf("no program to break: %v", third)
 	}
 	before := listing(t, o.Cache)
@@ -218,7 +222,8 @@ func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
 	o.Say = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
 	for _, has := range [][]string{nil, {"rare"}, {"one", "rare"}} {
 		fill(t, o, has...)
-		if err := Export(t.Context(), o, file); err == nil || !strings.Contains(err.Error(), "programs build") || !strings.Contains(err.Error(), "two") {
+		err := Export(t.Context(), o, file)
+		if err == nil || !strings.Contains(err.Error(), "programs build") || !strings.Contains(err.Error(), "two") {
 			t.Errorf("with %v in the cache: %v", has, err)
 		}
 	}
@@ -373,7 +378,8 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 	for _, after := range []string{"\x00", "garbage", strings.Repeat("\x00", 1024), string(archive)} {
 		refused(t, o, append(bytes.Clone(archive), after...), "")
 	}
-	if err := refused(t, o, archive, sumOf(nil)); !strings.Contains(err.Error(), sum) || !strings.Contains(err.Error(), sumOf(nil)) {
+	err := refused(t, o, archive, sumOf(nil))
+	if err == nil || !strings.Contains(err.Error(), sum) || !strings.Contains(err.Error(), sumOf(nil)) {
 		t.Errorf("which sums differ is not said: %v", err)
 	}
 	for _, sum := range []string{"abc", sum + "00", strings.Repeat("x", 64)} {
@@ -449,7 +455,7 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 		change func(all []member, m *manifest) []member
 		says   []string
 	}{
-		"another processor": {func(all []member, m *manifest) []member { m.Arch = "z80"; return all }, []string{runtime.GOOS + "/z80", runtime.GOOS + "/" + runtime.GOARCH}},
+		"another processor": {func(all []member, m *manifest) []member { m.Arch = "z80"; return all }, []string{"/z80", "/" + runtime.GOARCH}},
 		"another system":    {func(all []member, m *manifest) []member { m.OS = "cp/m"; return all }, []string{"cp/m"}},
 		"another format":    {func(all []member, m *manifest) []member { m.Format = 7; return all }, []string{"7", "1"}},
 		"other pins": {func(all []member, m *manifest) []member {
@@ -667,7 +673,9 @@ func TestAnArchiveAtAURL(t *testing.T) {
 		}
 	}
 	before := asked.Load()
-	for _, bad := range []struct{ from, sum string }{{server.URL + "/whole", ""}, {"https://127.0.0.1:1/whole", ""}, {"ftp://127.0.0.1:1/x", sum}, {"http://[::1", sum}} {
+	for _, bad := range []struct{ from, sum string }{
+		{server.URL + "/whole", ""}, {"https://127.0.0.1:1/whole", ""}, {"ftp://127.0.0.1:1/x", sum}, {"http://[::1", sum},
+	} {
 		refusedFrom(t, t.Context(), o, bad.from, bad.sum)
 	}
 	if asked.Load() != before {
@@ -680,7 +688,7 @@ func TestAnArchiveAtAURL(t *testing.T) {
 	server.Close()
 	for _, path := range []string{"/x?sig=hidden", "/round?sig=hidden"} {
 		secret := strings.Replace(server.URL, "http://", "http://user:hidden@", 1) + path
-		if err := refusedFrom(t, t.Context(), o, secret, sum); strings.Contains(err.Error(), "hidden") {
+		if err := refusedFrom(t, t.Context(), o, secret, sum); err == nil || strings.Contains(err.Error(), "hidden") {
 			t.Errorf("the error has a secret in it: %v", err)
 		}
 	}
@@ -803,7 +811,8 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 	if err != nil || !os.SameFile(before, after) || listing(t, filepath.Dir(found["third"])) != whole {
 		t.Errorf("what was whole is another now: %v", err)
 	}
-	if got, want := listing(t, filepath.Dir(found["first"])), listing(t, filepath.Join(o.Cache, filepath.Base(filepath.Dir(found["first"])))); got != want {
+	broken := filepath.Dir(found["first"])
+	if got, want := listing(t, broken), listing(t, filepath.Join(o.Cache, filepath.Base(broken))); got != want {
 		t.Errorf("what was broken is\n%swant\n%s", got, want)
 	}
 	for _, cmd := range running {
