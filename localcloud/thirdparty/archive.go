@@ -357,7 +357,7 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 	defer in.body.Close() // before: it reads ahead
 	archive := tar.NewReader(decompressed)
 	if m, err = readManifest(archive); err != nil {
-		return m, fmt.Errorf("this is not what `programs export` writes: %w", err)
+		return m, fmt.Errorf("this is not what `programs export` writes, or it is cut short: %w", err)
 	}
 	folders, err := m.check(o)
 	if err != nil {

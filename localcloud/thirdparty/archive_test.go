@@ -68,7 +68,7 @@ func fill(t *testing.T, o Options, names ...string) {
 				continue
 			}
 			for _, program := range u.names() {
-				content := make([]byte, 5000)
+				content := make([]byte, 60000) // several blocks of zstd
 				_, _ = random.Read(content)
 				write(t, filepath.Join(dir, program), program+strings.Repeat(" of the unit "+name, 1000)+string(content))
 				if err := os.Chmod(filepath.Join(dir, program), 0o755); err != nil {
