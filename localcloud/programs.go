@@ -17,7 +17,26 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
 		RunE: withHome((*localCloud).buildPrograms),
 	}))
+	programs.AddCommand(&cobra.Command{
+		Use: "export FILE", Args: cobra.ExactArgs(1),
+		Short: "Write the programs that there are into an archive, for other machines of this kind",
+		RunE:  withHome((*localCloud).exportPrograms),
+	})
+	var sum string
+	imports := &cobra.Command{
+		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
+		Short: "Put the programs of an archive where up looks for them, instead of building them",
+		RunE: withHome(func(l *localCloud, ctx context.Context, args []string) error {
+			return thirdparty.Import(ctx, l.thirdParty(), args[0], sum)
+		}),
+	}
+	imports.Flags().StringVar(&sum, "sha256", "", "`sum` that the archive must have, which export prints; a URL needs one")
+	programs.AddCommand(imports)
 	return programs
+}
+
+func (l *localCloud) exportPrograms(ctx context.Context, args []string) error {
+	return thirdparty.Export(ctx, l.thirdParty(), args[0])
 }
 
 func (l *localCloud) buildPrograms(ctx context.Context, names []string) error {

@@ -103,7 +103,7 @@ func removeParts(cache string) {
 	}
 }
 
-// lockCache waits until nobody else builds into the cache: two builds of the same take both twice as long.
+// lockCache waits until nobody else builds or imports into the cache: two builds of the same take both twice as long.
 func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unlock func(), err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
 		return nil, fmt.Errorf("making the cache: %w", err)
@@ -119,6 +119,6 @@ func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unl
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("locking the cache: %w", err)
 		}
-		say("another command puts third-party programs into %s: waiting", cache)
+		say("another command works on the third-party programs in %s: waiting", cache)
 	}
 }

@@ -52,6 +52,10 @@ type network struct {
 var outside = sync.OnceValue(newOutside)
 
 func newOutside() *network {
+	return &network{client: overTLS(outsideTransport()), silence: 30 * time.Second, pause: time.Second}
+}
+
+func outsideTransport() *http.Transport {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ForceAttemptHTTP2: true,
 		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: 10 * time.Second,
@@ -60,7 +64,7 @@ func newOutside() *network {
 		transport.Proxy = nil
 		transport.TLSClientConfig = &tls.Config{RootCAs: machinesCertificates(), MinVersion: tls.VersionTLS12}
 	}
-	return &network{client: overTLS(transport), silence: 30 * time.Second, pause: time.Second}
+	return transport
 }
 
 // machinesCertificates are those that this machine trusts, where a local cloud has its clients trust others. Nil: those

@@ -57,7 +57,8 @@ type Options struct {
 	// Progress is told what is going on.
 	*Progress
 
-	vendors *network // Defaults to the vendors' own hosts. Tests have others.
+	vendors   *network // Defaults to the vendors' own hosts. Tests have others.
+	cacheOnly bool     // whether a pulumi on PATH does not count
 }
 
 // Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
@@ -94,7 +95,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {
-		if u.has(Pulumi) && o.Way == "" && installedPulumi(ctx, found) {
+		if u.has(Pulumi) && o.Way == "" && !o.cacheOnly && installedPulumi(ctx, found) {
 			continue
 		}
 		places, err := o.places(u)

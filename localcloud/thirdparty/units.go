@@ -25,6 +25,7 @@ func (u unit) names() (names []string) {
 	for _, part := range u.parts() {
 		names = slices.AppendSeq(names, maps.Values(part.programs))
 	}
+	slices.Sort(names)
 	return names
 }
 

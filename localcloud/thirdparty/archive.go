@@ -1,0 +1,606 @@
+package thirdparty
+
+import (
+	"archive/tar"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+)
+
+// An archive is a tar that is compressed with zstd: a manifest, and then the files that it lists, in its order. Only what
+// the cache holds decides its bytes.
+
+// manifest is an archive's first member.
+type manifest struct {
+	Format   int            `json:"format"`
+	OS       string         `json:"os"`
+	Arch     string         `json:"arch"`
+	Compiler string         `json:"compiler"` // version of Go and flags: a part of what names the folders
+	Units    []archivedUnit `json:"units"`
+}
+
+type archivedUnit struct {
+	Name   string         `json:"name"`
+	Folder string         `json:"folder"` // in the cache
+	Files  []archivedFile `json:"files"`
+}
+
+type archivedFile struct {
+	Name    string `json:"name"`
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256"`
+	Program bool   `json:"program,omitempty"`
+}
+
+const (
+	archiveFormat = 1
+	manifestName  = "manifest.json"
+	maxManifest   = 1 << 20
+	maxArchive    = 16 << 30
+	maxWindow     = 8 << 20 // memory that reading takes: the window of zstd's default level
+)
+
+var compiler = runtime.Version() + " " + sameAnywhere + " -gcflags=" + CompilerFlags
+
+// Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256. The
+// file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
+func Export(ctx context.Context, o Options, file string) error {
+	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is there and is not a file: export writes a file", file)
+	}
+	unlock, err := lockCache(ctx, o.Cache, o.Say)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	start := time.Now()
+	var done, all atomic.Int64
+	defer Waiting(func(passed time.Duration) {
+		o.Say("  exporting: %d of %d MiB, %s", done.Load()>>20, all.Load()>>20, passed)
+	})()
+
+	m, absent, err := collect(ctx, o, &all)
+	if err != nil {
+		return err
+	}
+	part, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+partMark)
+	if err != nil {
+		return fmt.Errorf("making the archive: %w", err)
+	}
+	defer os.Remove(part.Name())
+	defer part.Close()
+	sum := sha256.New()
+	var written counter
+	err = m.write(ctx, o.Cache, io.MultiWriter(part, sum, &written), &done)
+	if err = errors.Join(err, part.Chmod(0o644), part.Sync(), part.Close()); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	if err := os.Rename(part.Name(), file); err != nil {
+		return fmt.Errorf("writing the archive: %w", err)
+	}
+	o.Say("%s: %s, %d MiB unpacked, in %s", file, m.names(), m.size()>>20, time.Since(start).Round(time.Second))
+	for _, why := range absent {
+		o.Say("  not in it: %s", why)
+	}
+	o.Say("  size    %d bytes (%d MiB)\n  sha256  %x", written, written>>20, sum.Sum(nil))
+	o.Say("  in a checkout with the same pins, on %s/%s: bin/localcloud programs import %s --sha256 %x",
+		m.OS, m.Arch, file, sum.Sum(nil))
+	return nil
+}
+
+// collect lists what the cache has, and says what it lacks that no up must have. It adds what there is to write to all.
+func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, absent []string, err error) {
+	m = manifest{Format: archiveFormat, OS: runtime.GOOS, Arch: runtime.GOARCH, Compiler: compiler}
+	o.cacheOnly = true
+	for _, u := range units {
+		o.Also = append(o.Also, u.names()...)
+	}
+	found, missing, err := look(ctx, o)
+	if err != nil {
+		return m, nil, err
+	}
+	var needed []string
+	for _, u := range units {
+		isMissing := slices.ContainsFunc(missing, func(missing unit) bool { return missing.name == u.name })
+		own := Programs{}
+		switch {
+		case !isMissing:
+			dir := filepath.Dir(found[u.names()[0]])
+			files, err := listFiles(ctx, dir)
+			if err != nil {
+				return m, nil, fmt.Errorf("reading %s in the cache: %w", u.name, err)
+			}
+			m.Units = append(m.Units, archivedUnit{Name: u.name, Folder: filepath.Base(dir), Files: files})
+			all.Store(m.size())
+		case u.later:
+			absent = append(absent,
+				fmt.Sprintf("%s, which `bin/localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
+		case u.has(Pulumi) && installedPulumi(ctx, own):
+			absent = append(absent,
+				fmt.Sprintf("%s, since this machine has its own, %s: one that has none will build it", u.name, own[Pulumi]))
+		default:
+			needed = append(needed, u.name)
+		}
+	}
+	if len(needed) > 0 {
+		return m, nil, fmt.Errorf("%s has no %s of these pins, which every up needs: `bin/localcloud programs build` builds what is missing",
+			o.Cache, strings.Join(needed, ", "))
+	}
+	if len(m.Units) == 0 {
+		return m, nil, fmt.Errorf("%s has no program of these pins: `bin/localcloud programs build` builds them", o.Cache)
+	}
+	return m, absent, nil
+}
+
+// listFiles is all in dir: whatever made the folder made it whole.
+func listFiles(ctx context.Context, dir string) ([]archivedFile, error) {
+	entries, err := os.ReadDir(dir) // sorted
+	if err != nil {
+		return nil, err
+	}
+	var files []archivedFile
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			return nil, err
+		}
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is not a file: remove it", filepath.Join(dir, entry.Name()))
+		}
+		file := archivedFile{Name: entry.Name(), Size: info.Size(), Program: info.Mode()&0o100 != 0}
+		if file.SHA256, err = copyFile(ctx, io.Discard, filepath.Join(dir, file.Name)); err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+// copyFile returns the SHA-256 of what it has copied.
+func copyFile(ctx context.Context, to io.Writer, name string) (string, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return copySum(ctx, to, file)
+}
+
+func copySum(ctx context.Context, to io.Writer, from io.Reader) (string, error) {
+	sum := sha256.New()
+	_, err := io.CopyBuffer(io.MultiWriter(to, sum), readerFunc(func(p []byte) (int, error) {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		return from.Read(p)
+	}), make([]byte, 1<<18))
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+// counter counts what is written to it.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
+
+// write writes the archive of what is in the cache, and adds what it has read to done.
+func (m manifest) write(ctx context.Context, cache string, w io.Writer, done *atomic.Int64) error {
+	first, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return err
+	}
+	compressed, err := zstd.NewWriter(w, zstd.WithWindowSize(maxWindow))
+	if err != nil {
+		return err
+	}
+	defer compressed.Close()
+	archive := tar.NewWriter(compressed)
+	header := func(name string, size, mode int64) error {
+		return archive.WriteHeader(&tar.Header{Name: name, Size: size, Mode: mode, Format: tar.FormatUSTAR})
+	}
+	if err := header(manifestName, int64(len(first)), 0o644); err != nil {
+		return err
+	}
+	if _, err := archive.Write(first); err != nil {
+		return err
+	}
+	for _, u := range m.Units {
+		for _, file := range u.Files {
+			if err := header(u.Folder+"/"+file.Name, file.Size, int64(file.mode())); err != nil {
+				return err
+			}
+			sum, err := copyFile(ctx, archive, filepath.Join(cache, u.Folder, file.Name))
+			if err == nil && sum != file.SHA256 {
+				err = errors.New("it changed while it was read")
+			}
+			if err != nil {
+				return fmt.Errorf("%s of %s: %w", file.Name, u.Folder, err)
+			}
+			done.Add(file.Size)
+		}
+	}
+	return errors.Join(archive.Close(), compressed.Close())
+}
+
+func (f archivedFile) mode() fs.FileMode {
+	if f.Program {
+		return 0o755
+	}
+	return 0o644
+}
+
+func (u archivedUnit) size() (size int64) {
+	for _, file := range u.Files {
+		size += file.Size
+	}
+	return size
+}
+
+func (m manifest) size() (size int64) {
+	for _, u := range m.Units {
+		size += u.size()
+	}
+	return size
+}
+
+func (m manifest) names() string {
+	var names []string
+	for _, u := range m.Units {
+		names = append(names, u.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
+// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what its
+// manifest says. Otherwise, and when ctx ends, the cache stays as it was. What is whole in it stays in any case.
+func Import(ctx context.Context, o Options, from, sum string) error {
+	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
+	if sum != "" && !isSum(sum) {
+		return fmt.Errorf("%q is not a SHA-256, which has 64 digits, each 0-9 or a-f", sum)
+	}
+	isURL := strings.Contains(from, "://")
+	if isURL && sum == "" {
+		return errors.New("an archive at a URL is taken only with the sum that it must have: give --sha256, which export printed")
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	unlock, err := lockCache(ctx, o.Cache, o.Say)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	removeParts(o.Cache)
+
+	start := time.Now()
+	in, err := open(ctx, from, isURL, o.Say)
+	if err != nil {
+		return err
+	}
+	defer in.body.Close()
+	defer context.AfterFunc(ctx, func() { _ = in.body.Close() })() // a pipe would not hear of it
+	in.stalled = time.AfterFunc(stall, func() { cancel(fmt.Errorf("%s: nothing came for %s", in.name, stall)) })
+	defer in.stalled.Stop()
+	defer Waiting(func(passed time.Duration) { o.Say("  importing: %s, %s", in.progress(), passed) })()
+
+	parts := map[string]string{} // folder -> where it is unpacked
+	defer func() {
+		for _, part := range parts {
+			_ = os.RemoveAll(part)
+		}
+	}()
+	m, err := o.unpack(ctx, in, sum, parts)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", in.name, err)
+	}
+	o.Say("%s: %d bytes, sha256 %x", in.name, in.read.Load(), in.sum.Sum(nil))
+	for _, u := range m.Units {
+		part, unpacked := parts[u.Folder]
+		if !unpacked {
+			o.Say("  %s: was there", u.Name)
+			continue
+		}
+		dir := filepath.Join(o.Cache, u.Folder)
+		if err := errors.Join(os.RemoveAll(dir), os.Rename(part, dir)); err != nil {
+			return fmt.Errorf("moving %s into the cache: %w", u.Name, err)
+		}
+		o.Say("  %s: imported, %d MiB", u.Name, u.size()>>20)
+	}
+	o.Say("  in %s", time.Since(start).Round(time.Second))
+	return nil
+}
+
+func isSum(s string) bool {
+	decoded, err := hex.DecodeString(s)
+	return err == nil && len(decoded) == sha256.Size
+}
+
+// unpack reads the whole archive, puts the units that are not whole in the cache into folders beside them, and holds
+// everything against its sum. It fills parts also where it fails.
+func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map[string]string) (
+	m manifest, err error,
+) {
+	decompressed, err := zstd.NewReader(in, zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return m, err
+	}
+	defer decompressed.Close()
+	defer in.body.Close() // before: it reads ahead
+	archive := tar.NewReader(decompressed)
+	if m, err = readManifest(archive); err != nil {
+		return m, fmt.Errorf("this is not what `programs export` writes, or it is cut short: %w", err)
+	}
+	folders, err := m.check(o)
+	if err != nil {
+		return m, err
+	}
+	in.limit.Store(m.size() + m.size()>>4 + 2*maxManifest) // what cannot be compressed grows a little
+
+	var need int64
+	for _, u := range m.Units {
+		if !folders[u.Folder](filepath.Join(o.Cache, u.Folder)) {
+			parts[u.Folder] = ""
+			need += u.size()
+		}
+	}
+	if err := enoughDisk(o.Cache, uint64(need), "unpacking the archive"); err != nil {
+		return m, err
+	}
+	for _, u := range m.Units {
+		part, unpacked := parts[u.Folder]
+		if unpacked {
+			if part, err = os.MkdirTemp(o.Cache, u.Folder+partMark); err != nil {
+				return m, fmt.Errorf("making room in the cache: %w", err)
+			}
+			parts[u.Folder] = part
+			if err := os.Chmod(part, 0o755); err != nil {
+				return m, err
+			}
+		}
+		for _, file := range u.Files {
+			if err := file.unpack(ctx, archive, u.Folder, part); err != nil {
+				return m, fmt.Errorf("%s of %s: %w", file.Name, u.Folder, err)
+			}
+		}
+		if unpacked && !folders[u.Folder](part) {
+			return m, fmt.Errorf("it lacks a part of %s", u.Folder)
+		}
+	}
+	switch header, err := archive.Next(); {
+	case err == nil:
+		return m, fmt.Errorf("it has %q, of which its manifest does not know", header.Name)
+	case err != io.EOF:
+		return m, cutShort(err)
+	}
+	if n, err := io.CopyN(io.Discard, decompressed, 1); n > 0 || err != io.EOF {
+		return m, fmt.Errorf("it is damaged at its end, or goes on after it: %w", err)
+	}
+	if got := hex.EncodeToString(in.sum.Sum(nil)); sum != "" && got != sum {
+		return m, fmt.Errorf("its SHA-256 is %s, and must be %s: it is damaged, or another archive", got, sum)
+	}
+	return m, nil
+}
+
+// cutShort is what an error in reading the archive means, unless it is the disk's.
+func cutShort(err error) error {
+	if disk := (*fs.PathError)(nil); errors.As(err, &disk) {
+		return err
+	}
+	return fmt.Errorf("it is damaged or cut short: %w", err)
+}
+
+func readManifest(archive *tar.Reader) (m manifest, err error) {
+	header, err := archive.Next()
+	if err != nil {
+		return m, err
+	}
+	if header.Name != manifestName || header.Typeflag != tar.TypeReg || header.Size > maxManifest {
+		return m, fmt.Errorf("it begins with %q, %d bytes", header.Name, header.Size)
+	}
+	content, err := io.ReadAll(archive)
+	if err != nil {
+		return m, err
+	}
+	err = json.Unmarshal(content, &m)
+	return m, err
+}
+
+// isWhole reports whether a folder has all of what belongs together in it.
+type isWhole func(dir string) bool
+
+// check returns what tells of each folder of the cache whether it is whole. Those of the manifest must be among what this checkout looks for,
+// on this machine.
+func (m manifest) check(o Options) (map[string]isWhole, error) {
+	if m.Format != archiveFormat {
+		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export one from here", m.Format, archiveFormat)
+	}
+	if m.OS != runtime.GOOS || m.Arch != runtime.GOARCH {
+		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q",
+			m.OS+"/"+m.Arch, runtime.GOOS+"/"+runtime.GOARCH)
+	}
+	ours, folders := map[string]isWhole{}, map[string][]string{}
+	o.Way = "" // a folder that was built, or a release's
+	for _, u := range units {
+		places, err := o.places(u)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range places {
+			folder := filepath.Base(p.dir)
+			folders[u.name] = append(folders[u.name], folder)
+			ours[folder] = func(dir string) bool { return place{dir, p.release}.has(u) }
+		}
+	}
+	var others strings.Builder
+	for _, u := range m.Units {
+		if _, ok := ours[u.Folder]; !ok {
+			fmt.Fprintf(&others, "\n  %q, where this checkout looks for %q", u.Folder, folders[u.Name])
+		}
+	}
+	if others.Len() > 0 {
+		return nil, fmt.Errorf("it is of other pins, or of another Go, than this checkout: it has%s\n"+
+			"it was built with %q, and this checkout builds with %q: import it where its pins are, or export one from here",
+			others.String(), m.Compiler, compiler)
+	}
+	return ours, m.sane()
+}
+
+// sane says what export would not have written.
+func (m manifest) sane() error {
+	seen := map[string]bool{}
+	var size int64
+	if len(m.Units) == 0 {
+		return errors.New("its manifest lists no programs")
+	}
+	for _, u := range m.Units {
+		if seen[u.Folder] {
+			return fmt.Errorf("its manifest lists %q twice", u.Folder)
+		}
+		seen[u.Folder] = true
+		for _, file := range u.Files {
+			name := u.Folder + "/" + file.Name
+			isName := fs.ValidPath(file.Name) && file.Name != "." && !strings.ContainsAny(file.Name, `/\`)
+			if !isName || seen[name] || !isSum(file.SHA256) {
+				return fmt.Errorf("its manifest has no right entry for %q", name)
+			}
+			seen[name] = true
+			if file.Size < 0 || file.Size > maxArchive || size+file.Size > maxArchive {
+				return fmt.Errorf("%q would take %d bytes", name, file.Size)
+			}
+			size += file.Size
+		}
+	}
+	return nil
+}
+
+// unpack puts the archive's next member, which must be this file, into the folder, if there is one.
+func (f archivedFile) unpack(ctx context.Context, archive *tar.Reader, of, folder string) error {
+	header, err := archive.Next()
+	if err != nil {
+		return cutShort(err)
+	}
+	if header.Name != of+"/"+f.Name || header.Typeflag != tar.TypeReg || header.Size != f.Size {
+		return fmt.Errorf("in its place is %q, type %q, of %d bytes", header.Name, header.Typeflag, header.Size)
+	}
+	if folder == "" {
+		return f.copy(ctx, io.Discard, archive)
+	}
+	file, err := os.OpenFile(filepath.Join(folder, f.Name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, f.mode())
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := f.copy(ctx, file, archive); err != nil {
+		return err
+	}
+	return errors.Join(file.Chmod(f.mode()), file.Close())
+}
+
+func (f archivedFile) copy(ctx context.Context, to io.Writer, from io.Reader) error {
+	sum, err := copySum(ctx, to, from)
+	if err != nil {
+		return cutShort(err)
+	}
+	if sum != f.SHA256 {
+		return fmt.Errorf("its SHA-256 is %s, and must be %s", sum, f.SHA256)
+	}
+	return nil
+}
+
+// incoming is an archive that is read once.
+type incoming struct {
+	name    string // without what is secret in a URL
+	body    io.ReadCloser
+	size    int64 // or -1
+	read    atomic.Int64
+	limit   atomic.Int64
+	sum     hash.Hash
+	stalled *time.Timer
+}
+
+// stall is how long nothing may come.
+const stall = time.Minute
+
+func (in *incoming) Read(p []byte) (int, error) {
+	in.stalled.Reset(stall)
+	n, err := in.body.Read(p)
+	in.stalled.Stop()
+	in.sum.Write(p[:n])
+	if in.read.Add(int64(n)) > in.limit.Load() {
+		return n, errors.New("it is longer than its manifest says")
+	}
+	return n, err
+}
+
+func (in *incoming) progress() string {
+	if in.size < 0 {
+		return fmt.Sprintf("%d MiB", in.read.Load()>>20)
+	}
+	return fmt.Sprintf("%d of %d MiB", in.read.Load()>>20, in.size>>20)
+}
+
+func open(ctx context.Context, from string, isURL bool, say func(string, ...any)) (*incoming, error) {
+	in := &incoming{name: from, size: -1, sum: sha256.New()}
+	in.limit.Store(maxArchive)
+	if isURL {
+		return in, in.get(ctx, from, say)
+	}
+	file, err := os.Open(from)
+	if err != nil {
+		return nil, err
+	}
+	in.body = file
+	if info, err := file.Stat(); err == nil && info.Mode().IsRegular() {
+		in.size = info.Size()
+	}
+	return in, nil
+}
+
+// get asks for the whole of what is at the URL, through the user's proxy if there is one.
+func (in *incoming) get(ctx context.Context, from string, say func(string, ...any)) error {
+	address, err := url.Parse(from)
+	if err != nil || address.Scheme != "http" && address.Scheme != "https" {
+		return errors.New("an archive is had from a file, or from an http or https URL")
+	}
+	in.name = (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
+	transport := outsideTransport()
+	transport.DisableCompression = true // the sum is of what the server has
+	transport.ResponseHeaderTimeout = stall
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	if err != nil {
+		return fmt.Errorf("%s: not a URL to get", in.name)
+	}
+	defer Waiting(func(passed time.Duration) { say("  asking for %s: %s", in.name, passed) })()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		if known := (*url.Error)(nil); errors.As(err, &known) {
+			err = known.Err // without the URL, which may have a password or a signature
+		}
+		return fmt.Errorf("getting %s: %w", in.name, err)
+	}
+	in.body, in.size = response.Body, response.ContentLength
+	if response.StatusCode != http.StatusOK {
+		response.Body.Close()
+		return fmt.Errorf("getting %s: the server answers %s", in.name, response.Status)
+	}
+	return nil
+}
