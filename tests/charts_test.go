@@ -48,7 +48,8 @@ spec: {to: you}
 	if strings.Contains(state, "not-for-the-state") {
 		t.Error("the state has the Secret's value")
 	}
-	if !containsAll(state, "::kubernetes:core/v1:Secret::", "::kubernetes:core/v1:ConfigMap::", "::kubernetes:policy/v1:PodDisruptionBudget::", "::kubernetes:example.org/v1:Greeting::") {
+	if !containsAll(state, "kubernetes:core/v1:Secret::", "kubernetes:core/v1:ConfigMap::", "kubernetes:policy/v1:PodDisruptionBudget::",
+		"kubernetes:example.org/v1:Greeting::") {
 		t.Errorf("the resources have other types than by the plugin's release:\n%s", state)
 	}
 	p.pulumi(t, "up", "--yes", "--expect-no-changes")
