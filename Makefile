@@ -33,13 +33,14 @@ status: build ## what runs
 
 # go build is silent while it compiles, which takes minutes the first time.
 build: ## the local cloud and the plugins that stand in for azure-native and random, into bin/
-	@mkdir -p bin
-	@go build -C localcloud -ldflags '-s -w' -o ../bin/ . ./providers/azure-native ./providers/random & pid=$$!; \
+	@mkdir -p bin; said=$$(mktemp); trap 'rm -f "$$said"' EXIT; parts=". ./providers/azure-native ./providers/random"; \
+	go build -C localcloud -v -ldflags '-s -w' -o ../bin/ $$parts 2> "$$said" & pid=$$!; \
 	for ((n = 1;; n++)); do \
 		kill -0 $$pid 2>/dev/null || break; \
 		sleep 0.1; \
-		((n % 100)) || echo "  compiling the local cloud: $$((n / 10)) s"; \
-	done; wait $$pid
+		((n % 100)) || echo "  compiling the local cloud: $$(grep -c / "$$said") of \
+	$${all:=$$(go list -C localcloud -deps $$parts | grep -c /)} packages, $$((n / 10)) s"; \
+	done; wait $$pid || { status=$$?; cat "$$said" >&2; exit $$status; }
 
 test: unit e2e ## all tests
 
