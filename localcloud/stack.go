@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +18,10 @@ import (
 	"time"
 
 	"gopkg.in/yaml.v3"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -27,7 +32,7 @@ type stack struct {
 	name  string
 	have  *setup
 	cloud *running
-	envs  []string // what pulumi and kubectl run with
+	envs  []string // what pulumi runs with, and kubelogin
 }
 
 // plugins are the providers that are programs of this module, and the versions that the engine asks for: those of the
@@ -252,7 +257,7 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	return s.outputs(ctx)
 }
 
-// outputs reads those of the stack, and has kubectl use its cluster.
+// outputs reads those of the stack, and has kubectl use its cluster, for whoever calls that by hand.
 func (s *stack) outputs(ctx context.Context) (shown outputs, err error) {
 	printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
 	if err != nil {
@@ -298,7 +303,7 @@ func (s *stack) recover(ctx context.Context) error {
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.kubectlOf(op.Resource.Provider))
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.objectsOf(op.Resource.Provider))
 		if err != nil {
 			return err
 		}
@@ -325,9 +330,9 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
-// kubectlOf returns a function that runs kubectl with the kubeconfig of a provider in the stack's state.
-func (s *stack) kubectlOf(provider string) kubectl {
-	return func(ctx context.Context, args ...string) ([]byte, error) {
+// objectsOf returns a function that looks for objects with the kubeconfig of a provider in the stack's state.
+func (s *stack) objectsOf(provider string) objects {
+	return func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
 		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
 		if err != nil {
 			return nil, err
@@ -351,23 +356,51 @@ func (s *stack) kubectlOf(provider string) kubectl {
 			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
 				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
 			}
-			file := s.path(tempDir, "kubeconfig")
-			defer os.Remove(file)
-			if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
+			client, err := s.cluster(kubeconfig)
+			if err != nil {
 				return nil, err
 			}
-			cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), append(args, "--kubeconfig", file)...)
-			cmd.Env = s.envs
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			out, err := cmd.Output()
+			found, err := client.Get(ctx, apiVersion, kind, namespace, name)
 			if err != nil {
-				err = fmt.Errorf("kubectl %s: %w: %s", args[0], err, bytes.TrimSpace(errs.Bytes()))
+				err = fmt.Errorf("looking for %s %s: %w", kind, name, err)
 			}
-			return out, err
+			return found, err
 		}
 		return nil, fmt.Errorf("the state has no provider %s", provider)
 	}
+}
+
+// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which the kubeconfig has
+// its user sign in runs with the engine's environment.
+func (s *stack) cluster(kubeconfig string) (*kube.Client, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("reading the cluster's kubeconfig: %w", err)
+	}
+	config.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.cloud.Proxy})
+	config.QPS = -1 // all there is to slow down is the own machine
+	if config.ExecProvider != nil {
+		runWith(config.ExecProvider, s.envs)
+	}
+	return kube.NewClient(config)
+}
+
+// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process, in which there may
+// be what the user has for Azure.
+func runWith(program *api.ExecConfig, envs []string) {
+	var args []string
+	has := map[string]bool{}
+	for _, v := range envs {
+		name, value, _ := strings.Cut(v, "=")
+		has[name] = true
+		program.Env = append(program.Env, api.ExecEnvVar{Name: name, Value: value})
+	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); name != "" && !has[name] {
+			args = append(args, "-u", name)
+		}
+	}
+	program.Command, program.Args = "env", slices.Concat(args, []string{program.Command}, program.Args)
 }
 
 // interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that

@@ -72,14 +72,10 @@ func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
 
 func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 	l := &localCloud{home: t.TempDir(), project: t.TempDir()}
-	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(l.binDir(), thirdparty.Kubectl), []byte("#!/bin/sh\necho no such pod >&2; exit 1\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
-	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	of := (&apiServer{}).serve(t, s)
+	of.ReadSecretCommand = "kubectl exec -n ns pod -- cat /mnt/secret"
+	if read, err := s.readMounted(t.Context(), of, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -25,30 +26,45 @@ const (
 //go:embed addon.yaml
 var addonManifest []byte
 
-// installAddon applies the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
+// installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
 // the driver's service account, and the CSIDriver object as AKS has it. Without the add-on it does nothing.
 func (s *supervisor) installAddon(ctx context.Context) error {
 	if !s.Spec.SecretsProvider {
 		return nil
 	}
-	path := s.path("addon.yaml")
-	if err := os.WriteFile(path, addonManifest, 0o644); err != nil {
-		return err
-	}
-	manifests, err := s.Programs.CSIManifests()
+	manifests := [][]byte{addonManifest}
+	files, err := s.Programs.CSIManifests()
 	if err != nil {
 		return err
 	}
-	args := []string{"apply", "--filename=" + path}
+	for _, file := range files {
+		manifest, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		manifests = append(manifests, manifest)
+	}
 	for _, manifest := range manifests {
-		args = append(args, "--filename="+manifest)
+		if err := s.client.put(ctx, manifest); err != nil {
+			return fmt.Errorf("installing the add-on: %w", err)
+		}
 	}
-	if err := s.kubectl(ctx, args...); err != nil {
-		return fmt.Errorf("installing the add-on: %w", err)
+	for _, kind := range addonKinds {
+		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
+			_, err := definition.is("Established")
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
-	return s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s",
-		"crd/secretproviderclasses.secrets-store.csi.x-k8s.io", "crd/secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
+	return nil
 }
+
+// addonKinds are those of the driver's manifests.
+var addonKinds = []string{"secretproviderclasses.secrets-store.csi.x-k8s.io", "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"}
+
+var kindsOfKinds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and makes
 // the driver known to the kubelet.

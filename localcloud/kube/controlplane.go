@@ -9,13 +9,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -179,18 +175,8 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 //
 // Where that fails, clients only wait for it.
 func (s *supervisor) makeSchema(ctx context.Context) error {
-	own := admin
-	own.name = "schema" // what runs meanwhile makes the administrator's files anew
-	config, err := s.clientConfig(own)
-	if err != nil {
-		return err
-	}
-	client, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return err
-	}
 	return retry(ctx, time.Minute, "the API server's schema", func(context.Context) error {
-		_, err := client.OpenAPISchema()
+		_, err := s.client.kinds.OpenAPISchema()
 		return err
 	})
 }
@@ -198,19 +184,7 @@ func (s *supervisor) makeSchema(ctx context.Context) error {
 // awaitSchedulable waits until the controller manager has taken off the taints that a node has until it is known to be ready. A pod that
 // came before would be tried again a while later only.
 func (s *supervisor) awaitSchedulable(ctx context.Context) error {
-	config, err := s.clientConfig(admin)
-	if err != nil {
-		return err
-	}
-	client, err := corev1.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, time.Minute, "the node to take pods", func(ctx context.Context) error {
-		node, err := client.Nodes().Get(ctx, nodeName(s.Spec), metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	return await(ctx, s.client, time.Minute, "the node to take pods", nodes, nodeName(s.Spec), func(node *v1.Node) error {
 		for _, taint := range node.Spec.Taints {
 			if taint.Effect == v1.TaintEffectNoSchedule && (taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
 				return fmt.Errorf("it has the taint %s", taint.Key)
@@ -274,16 +248,5 @@ func (a *authority) credentials(c certificate) (map[string]any, error) {
 	return map[string]any{"client-certificate-data": pem[0], "client-key-data": pem[1]}, nil
 }
 
+// admin is who the supervisor is.
 var admin = certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}}
-
-// kubectl runs it as the cluster's administrator.
-func (s *supervisor) kubectl(ctx context.Context, args ...string) error {
-	config, err := s.kubeconfigFile(admin)
-	if err != nil {
-		return err
-	}
-	if err := s.do(ctx, s.Programs[thirdparty.Kubectl], append([]string{"--kubeconfig=" + config}, args...)...); err != nil {
-		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
-}

@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	v1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	storagev1 "k8s.io/client-go/kubernetes/typed/storage/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -99,6 +98,11 @@ func (s *supervisor) startContainers(ctx context.Context) error {
 	})
 }
 
+var (
+	nodes    = corev1.SchemeGroupVersion.WithResource("nodes")
+	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
+)
+
 // startNode runs the kubelet, the add-on's programs beside it, and returns when the node is ready and has the CSI driver.
 func (s *supervisor) startNode(ctx context.Context) error {
 	name := nodeName(s.Spec)
@@ -108,10 +112,11 @@ func (s *supervisor) startNode(ctx context.Context) error {
 	if err := s.startAddon(ctx, name); err != nil {
 		return err
 	}
-	if err := s.kubectl(ctx, "wait", "--for=create", "node/"+name, "--timeout=60s"); err != nil {
+	err := await(ctx, s.client, 2*time.Minute, "the node to be ready", nodes, name, func(node *conditioned) error {
+		_, err := node.is(string(corev1.NodeReady))
 		return err
-	}
-	if err := s.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+name, "--timeout=90s"); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	s.say("node %s ready", name)
@@ -123,20 +128,11 @@ func (s *supervisor) startNode(ctx context.Context) error {
 
 // awaitDriver waits until the node says that it has the CSI driver.
 func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
-	config, err := s.clientConfig(admin)
-	if err != nil {
-		return err
-	}
-	client, err := storagev1.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, time.Minute, "the node's CSI driver", func(ctx context.Context) error {
-		has, err := client.CSINodes().Get(ctx, node, metav1.GetOptions{})
-		if err == nil && !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
-			err = fmt.Errorf("it has %d others", len(has.Spec.Drivers))
+	return await(ctx, s.client, time.Minute, "the node's CSI driver", csiNodes, node, func(has *v1.CSINode) error {
+		if !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
+			return fmt.Errorf("it has %d others", len(has.Spec.Drivers))
 		}
-		return err
+		return nil
 	})
 }
 

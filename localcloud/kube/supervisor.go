@@ -118,6 +118,7 @@ type supervisor struct {
 	report    io.Writer
 	ports     ports
 	ca        *authority
+	client    *Client // the administrator's
 	processes sync.WaitGroup
 
 	mu   sync.Mutex
@@ -139,6 +140,13 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	}
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
 		return fmt.Errorf("making the cluster's authority: %w", err)
+	}
+	config, err := s.clientConfig(admin)
+	if err != nil {
+		return err
+	}
+	if s.client, err = NewClient(config); err != nil {
+		return fmt.Errorf("making the administrator's client: %w", err)
 	}
 	if err := forward(ctx, "tcp", loopback(s.ports.edge), "unix", s.path(edgeSocket)); err != nil {
 		return err
