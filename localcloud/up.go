@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -31,9 +32,18 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 		return err
 	}
 	defer done()
-	have, err := l.prepare(ctx, node, serve, compile)
+	have, err := l.prepare(ctx, node, serve)
 	if err != nil {
 		return err
+	}
+	// Neither the local cloud nor a stack needs the program: it is compiled, or found to be, while they are made.
+	compiled := func() error { return nil }
+	if compile {
+		compiling, stop := context.WithCancel(ctx)
+		result := make(chan error, 1)
+		go func() { result <- l.compileProgram(compiling) }()
+		compiled = sync.OnceValue(func() error { return <-result })
+		defer func() { stop(); _ = compiled() }()
 	}
 	r, err := l.start(ctx)
 	if err != nil {
@@ -44,6 +54,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 	if err != nil {
 		return err
 	}
+	s.compiled = compiled
 	upAndRead := func() (string, error) {
 		shown, err := s.up(ctx, config)
 		if err != nil {
@@ -66,7 +77,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, s
 }
 
 // prepare finds or makes what the local cloud needs of this machine.
-func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving, compile bool) (*setup, error) {
+func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
 	}
@@ -74,7 +85,7 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	if err != nil {
 		return nil, err
 	}
-	programs, err := l.machine(ctx, node, compile)
+	programs, err := l.machine(ctx, node)
 	if err != nil {
 		return nil, err
 	}
@@ -90,18 +101,14 @@ func (l *localCloud) prepare(ctx context.Context, node kube.Node, serve serving,
 	return have, writeJSON(l.path(setupFile), have)
 }
 
-// machine installs and builds what is shared by all local clouds of this machine, and compiles the program if it is to.
-func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool) (thirdparty.Programs, error) {
+// machine installs and builds what is shared by all local clouds of this machine.
+func (l *localCloud) machine(ctx context.Context, node kube.Node) (thirdparty.Programs, error) {
 	if node == kube.RealNode {
 		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
 			return nil, err
 		}
 	}
-	programs, err := thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
-	if err != nil || !compile {
-		return programs, err
-	}
-	return programs, l.compileProgram(ctx)
+	return thirdparty.Ensure(ctx, filepath.Join(l.project, "localcloud"), l.cache, say)
 }
 
 // prepareMachine does ahead what the first `up` would do, and starts nothing.
@@ -110,8 +117,10 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode
 	}
-	_, err := l.machine(ctx, node, true)
-	return err
+	if _, err := l.machine(ctx, node); err != nil {
+		return err
+	}
+	return l.compileProgram(ctx)
 }
 
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.

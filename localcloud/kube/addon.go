@@ -1,12 +1,14 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,39 +29,53 @@ const (
 var addonManifest []byte
 
 // installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
-// the driver's service account, and the CSIDriver object as AKS has it. Without the add-on it does nothing.
-func (s *supervisor) installAddon(ctx context.Context) error {
+// the driver's service account, and the CSIDriver object as AKS has it. It returns from when on objects of the driver's kinds
+// are created without being held up. Without the add-on it does nothing.
+func (s *supervisor) installAddon(ctx context.Context) (settled time.Time, err error) {
 	if !s.Spec.SecretsProvider {
-		return nil
+		return settled, nil
 	}
 	manifests := [][]byte{addonManifest}
 	files, err := s.Programs.CSIManifests()
 	if err != nil {
-		return err
+		return settled, err
 	}
 	for _, file := range files {
 		manifest, err := os.ReadFile(file)
 		if err != nil {
-			return err
+			return settled, err
 		}
-		manifests = append(manifests, manifest)
+		if bytes.Contains(manifest, []byte("kind: CustomResourceDefinition")) { // for which there is most to wait
+			manifests = slices.Insert(manifests, 0, manifest)
+		} else {
+			manifests = append(manifests, manifest)
+		}
 	}
 	for _, manifest := range manifests {
-		if err := s.client.put(ctx, manifest); err != nil {
-			return fmt.Errorf("installing the add-on: %w", err)
+		// The API server may not be ready, and not have the namespace kube-system yet.
+		err := retry(ctx, time.Minute, "the add-on to be installed", func(ctx context.Context) error { return s.client.put(ctx, manifest) })
+		if err != nil {
+			return settled, err
 		}
 	}
 	for _, kind := range addonKinds {
 		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
-			_, err := definition.is("Established")
+			established, err := definition.is("Established")
+			if since := established.LastTransitionTime.Time; since.After(settled) {
+				settled = since
+			}
 			return err
 		})
 		if err != nil {
-			return err
+			return settled, err
 		}
 	}
-	return nil
+	return settled.Add(holdUp), nil
 }
+
+// holdUp is how long the API server holds up whoever creates an object of a kind that has just come (apiextensions-apiserver's
+// customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
+const holdUp = 2 * time.Second
 
 // addonKinds are those of the driver's manifests.
 var addonKinds = []string{"secretproviderclasses.secrets-store.csi.x-k8s.io", "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"}
@@ -92,13 +108,7 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 		return err
 	}
 	// The kubelet connects to it as soon as it is told of it, and tries again only after a while.
-	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
+	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error { return answers(ctx, socket) })
 	if err != nil {
 		return err
 	}

@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,6 +17,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/rest"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 func clientOf(t *testing.T, api http.Handler) *Client {
@@ -167,5 +172,61 @@ func TestAwait_SeesWhatChanges(t *testing.T) {
 	err := await(t.Context(), client, 100*time.Millisecond, "the node", nodes, "n", ready)
 	if err == nil || !strings.Contains(err.Error(), "the node") || !strings.Contains(err.Error(), "deleted") {
 		t.Errorf("one that was deleted: %v", err)
+	}
+}
+
+// TestInstallAddon_BeginsWithTheKinds has an API server that refuses what comes before it is ready, as the real one does, and holds up
+// who creates an object of a kind two seconds after it says that it serves that.
+func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{
+		"rbac.yaml": "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: driver, namespace: kube-system}\n",
+		"z.yaml":    "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: kinds}\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	served := map[string]string{
+		"/api/v1":                       `{"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true}`,
+		"/apis/storage.k8s.io/v1":       `{"name": "csidrivers", "kind": "CSIDriver"}`,
+		"/apis/apiextensions.k8s.io/v1": `{"name": "customresourcedefinitions", "kind": "CustomResourceDefinition"}`,
+	}
+	established := time.Date(2026, 1, 1, 0, 0, 7, 0, time.UTC)
+	var made []string
+	refused := 0
+	client := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch kind := served[req.URL.Path]; {
+		case kind != "":
+			fmt.Fprintf(w, `{"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "x", "resources": [%s]}`, kind)
+		case req.Method == http.MethodPost && refused < 2:
+			refused++
+			refuse(w, http.StatusNotFound, "NotFound") // the namespace, or the group
+		case req.Method == http.MethodPost:
+			made = append(made, filepath.Base(req.URL.Path))
+			_, _ = io.Copy(w, req.Body)
+		default:
+			name := strings.TrimPrefix(req.URL.Query().Get("fieldSelector"), "metadata.name=")
+			at := established
+			if name == addonKinds[0] {
+				at = at.Add(-time.Second)
+			}
+			for _, status := range []string{"False", "True"} {
+				fmt.Fprintf(w, `{"type": "MODIFIED", "object": {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": %q},
+					"status": {"conditions": [{"type": "Established", "status": %q, "lastTransitionTime": %q}]}}}`+"\n", name, status, at.Format(time.RFC3339))
+			}
+			w.(http.Flusher).Flush()
+			<-req.Context().Done()
+		}
+	}))
+	s := &supervisor{settings: settings{Programs: thirdparty.Programs{thirdparty.CSIDriver: filepath.Join(dir, "driver")}}, client: client}
+	if settled, err := s.installAddon(t.Context()); err != nil || !settled.IsZero() || len(made) != 0 {
+		t.Errorf("without the add-on: %v, %s, %q", err, settled, made)
+	}
+	s.Spec.SecretsProvider = true
+	settled, err := s.installAddon(t.Context())
+	if err != nil || !settled.Equal(established.Add(2*time.Second)) || refused != 2 || fmt.Sprint(made) != "[customresourcedefinitions csidrivers serviceaccounts]" {
+		t.Errorf("%v, settled at %s, made %q", err, settled, made)
 	}
 }

@@ -25,8 +25,7 @@ const (
 	podRange     = "10.244.0.0/16"
 )
 
-// startControlPlane runs etcd, the API server, the controller manager and the scheduler, and returns when the API server is
-// ready.
+// startControlPlane runs etcd and the API server, and returns when that answers, if only to say that it is not ready.
 func (s *supervisor) startControlPlane(ctx context.Context) error {
 	etcd, err := s.certificate(certificate{name: "etcd", user: "etcd", hosts: []string{"127.0.0.1"}})
 	if err != nil {
@@ -39,6 +38,8 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
 	if err := s.run(ctx, thirdparty.Etcd, nil, s.Programs[thirdparty.Etcd],
 		"--name=default", "--data-dir="+s.path("etcd"), "--unsafe-no-fsync",
+		// Alone as it is, it elects itself after the time in which it would hear of others.
+		"--heartbeat-interval=20", "--election-timeout=100",
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
 		"--cert-file="+etcd.crt, "--key-file="+etcd.key, "--client-cert-auth", "--trusted-ca-file="+s.path("pki", "ca.crt"),
@@ -48,10 +49,19 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	if err := s.startAPIServer(ctx, client, etcd); err != nil {
 		return err
 	}
-	if err := s.startControllers(ctx); err != nil {
+	return s.awaitAPIServer(ctx, func(int) bool { return true })
+}
+
+// startControllers runs the controller manager and the scheduler, once the API server is ready: they look at that once a second.
+func (s *supervisor) startControllers(ctx context.Context) error {
+	if err := s.awaitAPIServer(ctx, func(status int) bool { return status == http.StatusOK }); err != nil {
 		return err
 	}
-	return s.awaitAPIServer(ctx)
+	s.say("API server ready")
+	if err := os.WriteFile(s.path(readyMark), nil, 0o600); err != nil {
+		return err
+	}
+	return s.runControllers(ctx)
 }
 
 // checkEtcd looks whether etcd has the files that it had: without them it would begin anew.
@@ -107,7 +117,7 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	)...)
 }
 
-func (s *supervisor) startControllers(ctx context.Context) error {
+func (s *supervisor) runControllers(ctx context.Context) error {
 	_, signingKey, err := serviceAccountKey(s.path("pki"))
 	if err != nil {
 		return err
@@ -134,7 +144,8 @@ func (s *supervisor) startControllers(ctx context.Context) error {
 		"--kubeconfig="+scheduler, "--leader-elect=false", "--secure-port=0", "--profiling=false")
 }
 
-func (s *supervisor) awaitAPIServer(ctx context.Context) error {
+// awaitAPIServer waits until the API server answers to the question whether it is ready, with a status that is enough.
+func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int) bool) error {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.ca.cert)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 2 * time.Second}
@@ -158,7 +169,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
+		if !enough(resp.StatusCode) {
 			return fmt.Errorf("/readyz answers %s", resp.Status)
 		}
 		return nil
@@ -166,8 +177,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(gaveUp, err)
 	}
-	s.say("API server ready")
-	return os.WriteFile(s.path(readyMark), nil, 0o600)
+	return nil
 }
 
 // makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's

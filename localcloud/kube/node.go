@@ -92,8 +92,10 @@ func (s *supervisor) startContainers(ctx context.Context) error {
 	if err := writeImages(archive, busyboxPath, busyboxImage, sandboxImage); err != nil {
 		return fmt.Errorf("making the node's images: %w", err)
 	}
-	// The archive is read by the client: it fails until containerd is there.
 	return retry(ctx, 60*time.Second, "containerd", func(ctx context.Context) error {
+		if err := answers(ctx, containerdSocket); err != nil {
+			return err
+		}
 		return s.do(ctx, "/usr/bin/ctr", "--address="+containerdSocket, "--namespace=k8s.io", "images", "import", archive)
 	})
 }

@@ -164,37 +164,57 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
-	if err := s.bindAdminGroups(ctx); err != nil {
-		return err
+	// From here to where it is ready the API server takes more than a second, most of which it waits. What can do without the roles
+	// that it makes at the end of that begins at once.
+	var settled time.Time
+	done := make(chan error)
+	steps := []func() error{
+		func() (err error) {
+			settled, err = s.installAddon(ctx)
+			return err
+		},
+		func() error {
+			if err := s.startControllers(ctx); err != nil {
+				return err
+			}
+			if err := s.bindAdminGroups(ctx); err != nil {
+				return err
+			}
+			if s.Node != RealNode {
+				return s.startStandInNode(ctx)
+			}
+			if err := s.makeSchema(ctx); err != nil {
+				s.say("the API server has not made its schema: %v", err)
+			}
+			return nil
+		},
+		func() error {
+			if err := <-containers; err != nil || s.Node != RealNode {
+				return err
+			}
+			return s.startNode(ctx)
+		},
 	}
-	if err := s.installAddon(ctx); err != nil {
-		return err
+	for _, step := range steps {
+		s.processes.Go(func() {
+			select {
+			case done <- step():
+			case <-ctx.Done(): // nobody asks any more
+			}
+		})
 	}
-	// For two seconds the API server holds up whoever creates an object of a kind that has just come
-	// (apiextensions-apiserver's customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
-	settled := time.After(2 * time.Second)
-	schema := make(chan error, 1)
-	go func() { schema <- s.makeSchema(ctx) }()
-	if err := <-containers; err != nil {
-		return err
-	}
-	startNode := s.startStandInNode
-	if s.Node == RealNode {
-		startNode = s.startNode
-	}
-	if err := startNode(ctx); err != nil {
-		return err
+	for range steps {
+		if err := <-done; err != nil {
+			return err
+		}
 	}
 	if err := s.awaitSchedulable(ctx); err != nil {
 		return err
 	}
-	if err := <-schema; err != nil {
-		s.say("the API server has not made its schema: %v", err)
-	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-settled:
+	case <-time.After(time.Until(settled)):
 		return nil
 	}
 }
@@ -269,9 +289,18 @@ func retry(ctx context.Context, limit time.Duration, what string, f func(context
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(25 * time.Millisecond):
 		}
 	}
+}
+
+// answers says whether a program listens on a socket.
+func answers(ctx context.Context, socket string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
