@@ -105,12 +105,8 @@ var (
 	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
 )
 
-// startNode runs the kubelet, the add-on's programs beside it, and returns when the node is ready and has the CSI driver.
-func (s *supervisor) startNode(ctx context.Context) error {
-	name := nodeName(s.Spec)
-	if err := s.startKubelet(ctx, name); err != nil {
-		return err
-	}
+// completeNode runs the add-on's programs beside the kubelet, and returns when the node is ready and has the CSI driver.
+func (s *supervisor) completeNode(ctx context.Context, name string) error {
 	if err := s.startAddon(ctx, name); err != nil {
 		return err
 	}
@@ -138,6 +134,7 @@ func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
 	})
 }
 
+// startKubelet runs the kubelet, which tries until the API server takes its node.
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	serving, err := s.certificate(certificate{name: "kubelet-server", user: "system:node:" + name, groups: []string{"system:nodes"}, hosts: []string{name, nodeAddress}})
 	if err != nil {

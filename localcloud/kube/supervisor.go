@@ -165,34 +165,48 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 		return err
 	}
 	// From here to where it is ready the API server takes more than a second, most of which it waits. What can do without the roles
-	// that it makes at the end of that begins at once.
+	// that it makes at the end of that begins at once; the CSI driver cannot, and ends.
 	var settled time.Time
-	done := make(chan error)
+	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	steps := []func() error{
 		func() (err error) {
-			settled, err = s.installAddon(ctx)
-			return err
-		},
-		func() error {
-			if err := s.startControllers(ctx); err != nil {
+			if settled, err = s.installAddon(ctx); err != nil {
 				return err
 			}
-			if err := s.bindAdminGroups(ctx); err != nil {
-				return err
-			}
-			if s.Node != RealNode {
-				return s.startStandInNode(ctx)
-			}
+			close(installed)
 			if err := s.makeSchema(ctx); err != nil {
 				s.say("the API server has not made its schema: %v", err)
 			}
 			return nil
 		},
 		func() error {
-			if err := <-containers; err != nil || s.Node != RealNode {
+			if err := s.startControllers(ctx); err != nil {
 				return err
 			}
-			return s.startNode(ctx)
+			close(ready)
+			return s.bindAdminGroups(ctx)
+		},
+		func() error {
+			name := nodeName(s.Spec)
+			if err := <-containers; err != nil {
+				return err
+			}
+			if s.Node == RealNode {
+				if err := s.startKubelet(ctx, name); err != nil {
+					return err
+				}
+			}
+			for _, step := range []chan struct{}{installed, ready} {
+				select {
+				case <-step:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+			if s.Node == RealNode {
+				return s.completeNode(ctx, name)
+			}
+			return s.startStandInNode(ctx)
 		},
 	}
 	for _, step := range steps {
