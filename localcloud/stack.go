@@ -216,8 +216,6 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 		return err
 	}
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
-	// While the engine is at work.
-	go s.secrets()
 	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
 	return nil
 }

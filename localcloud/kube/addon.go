@@ -96,6 +96,22 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
+	// It ends where it may not ask the API server what that serves, for which there are roles shortly before that is ready.
+	config, err := s.clientConfig(certificate{name: thirdparty.CSIDriver, user: driverUser})
+	if err != nil {
+		return err
+	}
+	asks, err := NewClient(config)
+	if err != nil {
+		return err
+	}
+	err = retry(ctx, 90*time.Second, "the CSI driver to be let in", func(context.Context) error {
+		_, err := asks.kinds.ServerGroups()
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	socket := s.path("kubelet", "plugins", csiDriverName, "csi.sock")
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return err

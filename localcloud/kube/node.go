@@ -105,9 +105,14 @@ var (
 	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
 )
 
-// completeNode runs the add-on's programs beside the kubelet, and returns when the node is ready and has the CSI driver.
-func (s *supervisor) completeNode(ctx context.Context, name string) error {
+// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. The kubelet looks for
+// drivers when it starts, and then once a second.
+func (s *supervisor) startNode(ctx context.Context) error {
+	name := nodeName(s.Spec)
 	if err := s.startAddon(ctx, name); err != nil {
+		return err
+	}
+	if err := s.startKubelet(ctx, name); err != nil {
 		return err
 	}
 	err := await(ctx, s.client, 2*time.Minute, "the node to be ready", nodes, name, func(node *conditioned) error {
@@ -134,7 +139,6 @@ func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
 	})
 }
 
-// startKubelet runs the kubelet, which tries until the API server takes its node.
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	serving, err := s.certificate(certificate{name: "kubelet-server", user: "system:node:" + name, groups: []string{"system:nodes"}, hosts: []string{name, nodeAddress}})
 	if err != nil {

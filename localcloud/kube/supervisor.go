@@ -154,18 +154,11 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := forward(ctx, "unix", s.path(apiSocket), "tcp", loopback(s.ports.api)); err != nil {
 		return err
 	}
-	// The container runtime does not need the control plane: both start at once.
-	containers := make(chan error, 1)
-	if s.Node == RealNode {
-		go func() { containers <- s.startContainers(ctx) }()
-	} else {
-		containers <- nil
-	}
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
-	// From here to where it is ready the API server takes more than a second, most of which it waits. What can do without the roles
-	// that it makes at the end of that begins at once; the CSI driver cannot, and ends.
+	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
+	// waits. What can do without the roles that it makes at the end of that begins now.
 	var settled time.Time
 	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	steps := []func() error{
@@ -187,24 +180,20 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			return s.bindAdminGroups(ctx)
 		},
 		func() error {
-			name := nodeName(s.Spec)
-			if err := <-containers; err != nil {
-				return err
-			}
+			before := ready
 			if s.Node == RealNode {
-				if err := s.startKubelet(ctx, name); err != nil {
+				before = installed
+				if err := s.startContainers(ctx); err != nil {
 					return err
 				}
 			}
-			for _, step := range []chan struct{}{installed, ready} {
-				select {
-				case <-step:
-				case <-ctx.Done():
-					return ctx.Err()
-				}
+			select {
+			case <-before:
+			case <-ctx.Done():
+				return ctx.Err()
 			}
 			if s.Node == RealNode {
-				return s.completeNode(ctx, name)
+				return s.startNode(ctx)
 			}
 			return s.startStandInNode(ctx)
 		},
