@@ -216,6 +216,7 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 		return err
 	}
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
+	go s.secrets()                                                             // beside the engine, which waits more than it works
 	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
 	return nil
 }

@@ -292,7 +292,7 @@ func retry(ctx context.Context, limit time.Duration, what string, f func(context
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
-		case <-time.After(25 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }
