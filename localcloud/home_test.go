@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -248,9 +249,9 @@ func TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays(t *testing.
 			"metadata": map[string]any{"name": "p", "namespace": "ns", "labels": map[string]any{"a": "b"}},
 			"spec":     map[string]any{"containers": []any{map[string]any{"name": "c"}}},
 		}
-		there, err := op.created(t.Context(), nil, "s", func(_ context.Context, args ...string) ([]byte, error) {
-			if args[0] != "get" || args[1] != "Pod.v1." || args[2] != "p" {
-				t.Errorf("%s: asked for %q", name, args)
+		there, err := op.created(t.Context(), nil, "s", func(_ context.Context, of, kind, in, called string) ([]byte, error) {
+			if got := []string{of, kind, in, called}; !slices.Equal(got, []string{"v1", "Pod", "ns", "p"}) {
+				t.Errorf("%s: asked for %q", name, got)
 			}
 			return []byte(test.live), nil
 		})

@@ -6,10 +6,8 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // readMounted returns, on a line, the files that the stack's pod has mounted, read from inside it. A file that the pod cannot read is an
@@ -39,7 +36,7 @@ func (s *stack) readMounted(ctx context.Context, of outputs, show bool) (string,
 		where = namespace + "/" + pod + " (stand-in node, no container)"
 		files, err = kube.ReadStandIn(s.path(kubeDir), of.ClusterID, namespace, pod)
 	} else {
-		files, err = s.readInPod(ctx, words[1:split+1], mount)
+		files, err = s.readInPod(ctx, of.Kubeconfig, namespace, pod, mount)
 	}
 	if err != nil {
 		return "", fmt.Errorf("reading %s: %w", where, err)
@@ -64,18 +61,20 @@ func (s *stack) readMounted(ctx context.Context, of outputs, show bool) (string,
 // up changes nothing then, or fails to change what is not there. A refresh of the rest is a person's to ask for: it forgets a vault that
 // can be recovered, too.
 func (s *stack) forgetPods(ctx context.Context) (gone bool, err error) {
-	shown, err := s.outputs(ctx) // kubectl's cluster is this stack's then, also after an up that failed
+	shown, err := s.outputs(ctx)
 	if err != nil || shown.Kubeconfig == "" {
 		return false, err
 	}
-	cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), "get", "pods", "--all-namespaces", "--request-timeout=20s",
-		`--output=jsonpath={range .items[*]}{.metadata.namespace}/{.metadata.name}{"\n"}{end}`)
-	cmd.Env = s.envs
-	found, err := cmd.Output()
+	client, err := s.cluster(shown.Kubeconfig)
+	if err != nil {
+		return false, err
+	}
+	soon, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	there, err := client.Pods(soon)
 	if err != nil {
 		return false, fmt.Errorf("looking for pods: %w", err)
 	}
-	there := strings.Fields(string(found))
 	exported, err := s.pulumi(ctx, "stack", "export")
 	if err != nil {
 		return false, err
@@ -117,21 +116,16 @@ const readFiles = `walk() {
 top=$0 mark=$1
 walk "$top"`
 
-// readInPod reads the files below a folder of a pod's container, which kubectl's arguments up to -- name.
-func (s *stack) readInPod(ctx context.Context, container []string, folder string) ([]kube.File, error) {
+// readInPod reads the files below a folder of a pod's container.
+func (s *stack) readInPod(ctx context.Context, kubeconfig, namespace, pod, folder string) ([]kube.File, error) {
+	client, err := s.cluster(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
 	mark := rand.Text() // in no file
 	var read []byte
 	for tries := 1; ; tries++ {
-		cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl),
-			append(slices.Clone(container), "sh", "-c", readFiles, folder, mark)...)
-		cmd.Env = s.envs
-		var err error
-		read, err = cmd.Output()
-		var failed *exec.ExitError
-		if errors.As(err, &failed) {
-			err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(failed.Stderr))
-		}
-		if err == nil {
+		if read, err = client.Exec(ctx, namespace, pod, "sh", "-c", readFiles, folder, mark); err == nil {
 			break
 		}
 		// A node that has just started again, since an add-on's settings changed, does not have its containers back at once.

@@ -121,7 +121,7 @@ type pendingOperation struct {
 
 // created returns a resource that was being created when the engine was killed and is there all the same, or one
 // without an id. What was still under way is waited for. Random values are nowhere but in the state.
-func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string, in kubectl) (created, error) {
+func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string, in objects) (created, error) {
 	if op.Type == "creating" && strings.HasPrefix(op.Resource.Type, "kubernetes:") {
 		return op.createdObject(ctx, in)
 	}
@@ -161,12 +161,12 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 	}
 }
 
-// kubectl runs kubectl against the cluster of an operation and returns what it prints.
-type kubectl func(ctx context.Context, args ...string) ([]byte, error)
+// objects looks for an object in the cluster of an operation. It returns it as JSON, or nothing where it is not there.
+type objects func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error)
 
 // createdObject is created for an object in a cluster. It takes only one that the Kubernetes provider has made, with what
 // the stack wanted: another may have been there before.
-func (op pendingOperation) createdObject(ctx context.Context, run kubectl) (created, error) {
+func (op pendingOperation) createdObject(ctx context.Context, in objects) (created, error) {
 	var wanted struct {
 		Kind       string
 		APIVersion string
@@ -179,16 +179,8 @@ func (op pendingOperation) createdObject(ctx context.Context, run kubectl) (crea
 	if err != nil {
 		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
 	}
-	group, version, _ := strings.Cut(wanted.APIVersion, "/")
-	if version == "" { // that of the core group
-		group, version = "", group
-	}
-	args := []string{"get", wanted.Kind + "." + version + "." + group, wanted.Metadata.Name, "--ignore-not-found", "--show-managed-fields", "--output=json"}
-	if wanted.Metadata.Namespace != "" {
-		args = append(args, "--namespace", wanted.Metadata.Namespace)
-	}
-	printed, err := run(ctx, args...)
-	if err != nil || len(printed) == 0 {
+	found, err := in(ctx, wanted.APIVersion, wanted.Kind, wanted.Metadata.Namespace, wanted.Metadata.Name)
+	if err != nil || len(found) == 0 {
 		return created{}, err
 	}
 	var live map[string]any
@@ -197,7 +189,7 @@ func (op pendingOperation) createdObject(ctx context.Context, run kubectl) (crea
 			ManagedFields []struct{ Manager string }
 		}
 	}
-	if err := errors.Join(json.Unmarshal(printed, &live), json.Unmarshal(printed, &made)); err != nil {
+	if err := errors.Join(json.Unmarshal(found, &live), json.Unmarshal(found, &made)); err != nil {
 		return created{}, fmt.Errorf("reading %s: %w", op.Resource.URN, err)
 	}
 	ours := slices.ContainsFunc(made.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" })

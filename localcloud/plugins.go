@@ -116,7 +116,7 @@ func (p pluginOf) missing(dir string, why error) error {
 // downloadPlugin returns the folder of a real plugin as Pulumi publishes it.
 func (l *localCloud) downloadPlugin(ctx context.Context) func(pluginOf) (string, error) {
 	return func(p pluginOf) (string, error) {
-		program, err := thirdparty.Plugin(ctx, l.thirdParty(), p.name, p.version)
+		program, err := thirdparty.Plugin(ctx, l.thirdParty(false), p.name, p.version)
 		return filepath.Dir(program), err
 	}
 }

@@ -27,7 +27,7 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
 		Short: "Put the programs of an archive where up looks for them, instead of building them",
 		RunE: withHome(func(l *localCloud, ctx context.Context, args []string) error {
-			return thirdparty.Import(ctx, l.thirdParty(), args[0], sum)
+			return thirdparty.Import(ctx, l.thirdParty(false), args[0], sum)
 		}),
 	}
 	imports.Flags().StringVar(&sum, "sha256", "", "`sum` that the archive must have, which export prints; a URL needs one")
@@ -36,10 +36,10 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 }
 
 func (l *localCloud) exportPrograms(ctx context.Context, args []string) error {
-	return thirdparty.Export(ctx, l.thirdParty(), args[0])
+	return thirdparty.Export(ctx, l.thirdParty(false), args[0])
 }
 
 func (l *localCloud) buildPrograms(ctx context.Context, names []string) error {
-	_, err := thirdparty.Ensure(ctx, l.thirdParty(names...))
+	_, err := thirdparty.Ensure(ctx, l.thirdParty(false, names...))
 	return err
 }

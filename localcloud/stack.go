@@ -4,19 +4,27 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	secret "github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"gopkg.in/yaml.v3"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -26,7 +34,11 @@ type stack struct {
 	name  string
 	have  *setup
 	cloud *running
-	envs  []string // what pulumi and kubectl run with
+	envs  []string // what pulumi runs with, and kubelogin
+	// compiled waits until the program is compiled; nil: nobody compiles it ahead of the engine.
+	compiled func() error
+	// secrets decrypts those in the state.
+	secrets func() secret.Decrypter
 }
 
 // stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
@@ -178,6 +190,8 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 	if err := os.WriteFile(s.path(configDir, "Pulumi."+s.name+".json"), content, 0o600); err != nil {
 		return err
 	}
+	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
+	go s.secrets()                                                             // beside the engine, which waits more than it works
 	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
 	return nil
 }
@@ -218,6 +232,11 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	if err := s.configure(ctx, over); err != nil {
 		return shown, err
 	}
+	if s.compiled != nil {
+		if err := s.compiled(); err != nil {
+			return shown, err
+		}
+	}
 	if err := s.recover(ctx); err != nil {
 		return shown, err
 	}
@@ -227,19 +246,86 @@ func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error
 	return s.outputs(ctx)
 }
 
-// outputs reads those of the stack, and has kubectl use its cluster.
+// outputs reads those of the stack, and has kubectl use its cluster, for whoever calls that by hand.
 func (s *stack) outputs(ctx context.Context) (shown outputs, err error) {
-	printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
-	if err != nil {
-		return shown, err
-	}
-	if err := json.Unmarshal(printed, &shown); err != nil {
-		return shown, fmt.Errorf("reading the stack's outputs: %w", err)
+	if shown, err = s.savedOutputs(ctx); err != nil { // the engine knows better
+		printed, err := s.pulumi(ctx, "stack", "output", "--json", "--show-secrets")
+		if err != nil {
+			return shown, err
+		}
+		shown = outputs{}
+		if err := json.Unmarshal(printed, &shown); err != nil {
+			return shown, fmt.Errorf("reading the stack's outputs: %w", err)
+		}
 	}
 	if shown.Kubeconfig == "" { // an up that failed before there was a cluster
 		return shown, nil
 	}
 	return shown, os.WriteFile(s.path(kubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
+}
+
+// savedOutputs are outputs as the engine has saved them. Another engine would take half a second to print them.
+func (s *stack) savedOutputs(ctx context.Context) (shown outputs, err error) {
+	if s.secrets == nil {
+		return shown, errors.New("the stack is not configured yet")
+	}
+	content, err := os.ReadFile(s.stateFile())
+	if err != nil {
+		return shown, err
+	}
+	var saved struct {
+		Checkpoint struct {
+			Latest struct {
+				Resources []struct {
+					Type    string
+					Outputs struct{ Kubeconfig, ClusterID, ReadSecretCommand json.RawMessage }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(content, &saved); err != nil {
+		return shown, err
+	}
+	for _, r := range saved.Checkpoint.Latest.Resources {
+		if r.Type != "pulumi:pulumi:Stack" {
+			continue
+		}
+		return shown, errors.Join(s.reveal(ctx, r.Outputs.Kubeconfig, &shown.Kubeconfig), s.reveal(ctx, r.Outputs.ClusterID, &shown.ClusterID),
+			s.reveal(ctx, r.Outputs.ReadSecretCommand, &shown.ReadSecretCommand))
+	}
+	return shown, nil // nothing was made so far
+}
+
+// reveal reads a text as a state has it: as it is, or encrypted where it is a secret.
+func (s *stack) reveal(ctx context.Context, saved json.RawMessage, text *string) error {
+	var hidden struct{ Ciphertext string }
+	if len(saved) == 0 || json.Unmarshal(saved, text) == nil {
+		return nil
+	}
+	err := json.Unmarshal(saved, &hidden)
+	if err != nil {
+		return err
+	}
+	plain, err := s.secrets().DecryptValue(ctx, hidden.Ciphertext)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal([]byte(plain), text)
+}
+
+// decrypter is that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. It takes a sixth of a second to
+// make.
+func (s *stack) decrypter(salt string) secret.Decrypter {
+	passphrase, err := os.ReadFile(s.path(phrase))
+	parts := strings.Split(salt, ":")
+	var bytes []byte
+	if err == nil && len(parts) > 1 && parts[0] == "v1" {
+		bytes, err = base64.StdEncoding.DecodeString(parts[1])
+	}
+	if err != nil || len(bytes) == 0 {
+		return secret.NewErrorCrypter("the salt of the stack's secrets cannot be read")
+	}
+	return secret.NewSymmetricCrypterFromPassphrase(strings.TrimSpace(string(passphrase)), bytes)
 }
 
 // recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
@@ -273,7 +359,7 @@ func (s *stack) recover(ctx context.Context) error {
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.kubectlOf(op.Resource.Provider))
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.objectsOf(op.Resource.Provider))
 		if err != nil {
 			return err
 		}
@@ -300,9 +386,9 @@ func (s *stack) recover(ctx context.Context) error {
 	return nil
 }
 
-// kubectlOf returns a function that runs kubectl with the kubeconfig of a provider in the stack's state.
-func (s *stack) kubectlOf(provider string) kubectl {
-	return func(ctx context.Context, args ...string) ([]byte, error) {
+// objectsOf returns a function that looks for objects with the kubeconfig of a provider in the stack's state.
+func (s *stack) objectsOf(provider string) objects {
+	return func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
 		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
 		if err != nil {
 			return nil, err
@@ -326,35 +412,67 @@ func (s *stack) kubectlOf(provider string) kubectl {
 			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
 				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
 			}
-			file := s.path(tempDir, "kubeconfig")
-			defer os.Remove(file)
-			if err := os.WriteFile(file, []byte(kubeconfig), 0o600); err != nil {
+			client, err := s.cluster(kubeconfig)
+			if err != nil {
 				return nil, err
 			}
-			cmd := exec.CommandContext(ctx, filepath.Join(s.binDir(), thirdparty.Kubectl), append(args, "--kubeconfig", file)...)
-			cmd.Env = s.envs
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			out, err := cmd.Output()
+			found, err := client.Get(ctx, apiVersion, kind, namespace, name)
 			if err != nil {
-				err = fmt.Errorf("kubectl %s: %w: %s", args[0], err, bytes.TrimSpace(errs.Bytes()))
+				err = fmt.Errorf("looking for %s %s: %w", kind, name, err)
 			}
-			return out, err
+			return found, err
 		}
 		return nil, fmt.Errorf("the state has no provider %s", provider)
 	}
 }
 
+// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which the kubeconfig has
+// its user sign in runs with the engine's environment.
+func (s *stack) cluster(kubeconfig string) (*kube.Client, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("reading the cluster's kubeconfig: %w", err)
+	}
+	config.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.cloud.Proxy})
+	config.QPS = -1 // all there is to slow down is the own machine
+	if config.ExecProvider != nil {
+		runWith(config.ExecProvider, s.envs)
+	}
+	return kube.NewClient(config)
+}
+
+// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process, in which there may
+// be what the user has for Azure.
+func runWith(program *api.ExecConfig, envs []string) {
+	var args []string
+	has := map[string]bool{}
+	for _, v := range envs {
+		name, value, _ := strings.Cut(v, "=")
+		has[name] = true
+		program.Env = append(program.Env, api.ExecEnvVar{Name: name, Value: value})
+	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); name != "" && !has[name] {
+			args = append(args, "-u", name)
+		}
+	}
+	program.Command, program.Args = "env", slices.Concat(args, []string{program.Command}, program.Args)
+}
+
 // interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that
 // can be read. To ask the engine takes longer.
 func (s *stack) interrupted() bool {
-	backend := s.path(stacksDir, ".pulumi")
-	locks, err := os.ReadDir(filepath.Join(backend, "locks", "organization", "keyvault-aks", s.name))
+	locks, err := os.ReadDir(s.path(stacksDir, ".pulumi", "locks", "organization", "keyvault-aks", s.name))
 	if len(locks) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return true
 	}
-	state, err := os.ReadFile(filepath.Join(backend, "stacks", "keyvault-aks", s.name+".json"))
+	state, err := os.ReadFile(s.stateFile())
 	return err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
+}
+
+// stateFile is where the file backend has the stack's state.
+func (s *stack) stateFile() string {
+	return s.path(stacksDir, ".pulumi", "stacks", "keyvault-aks", s.name+".json")
 }
 
 // destroy destroys the stack, also after a run that was killed.

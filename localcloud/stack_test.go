@@ -8,8 +8,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	secret "github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -123,14 +126,10 @@ func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
 
 func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 	l := &localCloud{home: t.TempDir(), project: t.TempDir()}
-	if err := os.MkdirAll(l.binDir(), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(l.binDir(), thirdparty.Kubectl), []byte("#!/bin/sh\necho no such pod >&2; exit 1\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
 	s := &stack{localCloud: l, name: "dev", have: &setup{Node: kube.RealNode}, envs: os.Environ()}
-	if read, err := s.readMounted(t.Context(), outputs{ReadSecretCommand: "kubectl exec -n ns pod -- cat /mnt/secret"}, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
+	of := (&apiServer{}).serve(t, s)
+	of.ReadSecretCommand = "kubectl exec -n ns pod -- cat /mnt/secret"
+	if read, err := s.readMounted(t.Context(), of, false); err == nil || !strings.Contains(err.Error(), "no such pod") {
 		t.Errorf("got %q, %v", read, err)
 	}
 }
@@ -155,6 +154,67 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 		}
 		if got := s.interrupted(); got != of.want {
 			t.Errorf("%s: %t, want %t", name, got, of.want)
+		}
+	}
+}
+
+// TestUp_WaitsForTheProgram has a program in pulumi's place that says what it is asked for, and makes stacks.
+func TestUp_WaitsForTheProgram(t *testing.T) {
+	s := &stack{localCloud: &localCloud{home: t.TempDir(), project: t.TempDir()}, name: "dev", envs: os.Environ()}
+	asked := s.path("asked")
+	script := "#!/bin/sh\necho \"$1 $2\" >> " + asked + "\n[ \"$1 $2\" = 'stack init' ] && echo encryptionsalt: v1:c2FsdA==:x > " + s.path("init", "Pulumi.dev.yaml") + "\nexit 0\n"
+	err := errors.Join(os.MkdirAll(s.binDir(), 0o755), os.WriteFile(filepath.Join(s.binDir(), thirdparty.Pulumi), []byte(script), 0o755),
+		os.WriteFile(s.path(phrase), nil, 0o600), os.WriteFile(filepath.Join(s.project, "Pulumi.dev.yaml"), []byte("config: {}"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.compiled = func() error { return errors.New("main.go:1:1: syntax error") }
+	if _, err := s.up(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "syntax error") {
+		t.Errorf("a program that cannot be compiled: %v", err)
+	}
+	if did, err := os.ReadFile(asked); err != nil || string(did) != "stack init\n" {
+		t.Errorf("the engine was asked for %q, %v", did, err)
+	}
+}
+
+// TestOutputs_AreReadFromTheStateOrElseFromTheEngine has a program in pulumi's place whose outputs are others than the state's.
+func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
+	const salt, kubeconfig = "v1:c2FsdHNhbHQ=:v1:x:y", "a kubeconfig\nof two lines"
+	hidden, err := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt")).EncryptValue(t.Context(), strconv.Quote(kubeconfig))
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := `{"version": 3, "checkpoint": {"latest": {"resources": [{"type": "a:b:C", "outputs": {"kubeconfig": "another"}},
+		{"type": "pulumi:pulumi:Stack", "outputs": {"other": {"a": 1}, "clusterId": "/c", "readSecretCommand": "read",
+		"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "` + hidden + `"}}}]}}}`
+	saved, engines := outputs{kubeconfig, "/c", "read"}, outputs{Kubeconfig: "the engine's"}
+	for name, test := range map[string]struct {
+		state, salt string
+		want        outputs
+	}{
+		"a state":         {state, salt, saved},
+		"no stack so far": {`{"checkpoint": {"latest": {}}}`, salt, outputs{}},
+		"no state":        {"", salt, engines},
+		"half a state":    {state[:len(state)/2], salt, engines},
+		"another key":     {state, "v1:b3RoZXI=:v1:x:y", engines},
+		"an unknown salt": {state, "v2:c2FsdHNhbHQ=", engines},
+		"another kind":    {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": 7`, 1), salt, engines},
+	} {
+		s := &stack{localCloud: &localCloud{home: t.TempDir()}, name: "dev", envs: os.Environ()}
+		s.secrets = func() secret.Decrypter { return s.decrypter(test.salt) }
+		err := errors.Join(os.MkdirAll(s.binDir(), 0o755), os.MkdirAll(filepath.Dir(s.stateFile()), 0o755), os.WriteFile(s.path(phrase), []byte("PASSPHRASE"), 0o600),
+			os.WriteFile(filepath.Join(s.binDir(), thirdparty.Pulumi), []byte("#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"), 0o755))
+		if test.state != "" {
+			err = errors.Join(err, os.WriteFile(s.stateFile(), []byte(test.state), 0o600))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.outputs(t.Context()); err != nil || got != test.want {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+		if file, err := os.ReadFile(s.path(kubeconfigFile)); test.want.Kubeconfig != "" && string(file) != test.want.Kubeconfig+"\n" {
+			t.Errorf("%s: kubectl's is %q, %v", name, file, err)
 		}
 	}
 }

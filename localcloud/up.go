@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,9 +41,19 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 	if l.configured(stackName, config, "entra") != nil { // kubelogin is otherwise built when it is first run
 		also = append(also, thirdparty.Kubelogin)
 	}
-	have, err := l.prepare(ctx, node, real, serve, compile, also...)
+	get := l.thirdParty(compile, also...)
+	have, err := l.prepare(ctx, node, real, serve, get)
 	if err != nil {
 		return err
+	}
+	// Neither the local cloud nor a stack needs the program: it is compiled, or found to be, while they are made.
+	compiled := func() error { return nil }
+	if compile {
+		compiling, stop := context.WithCancel(ctx)
+		result := make(chan error, 1)
+		go func() { result <- l.compileProgram(compiling, get.Progress) }()
+		compiled = sync.OnceValue(func() error { return <-result })
+		defer func() { stop(); _ = compiled() }()
 	}
 	r, err := l.start(ctx)
 	if err != nil {
@@ -53,6 +64,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 	if err != nil {
 		return err
 	}
+	s.compiled = compiled
 	upAndRead := func() (string, error) {
 		shown, err := s.up(ctx, config)
 		if err != nil {
@@ -76,7 +88,7 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 
 // prepare finds or makes what the local cloud needs of this machine.
 func (l *localCloud) prepare(
-	ctx context.Context, node kube.Node, real map[string]string, serve serving, compile bool, also ...string,
+	ctx context.Context, node kube.Node, real map[string]string, serve serving, get thirdparty.Options,
 ) (*setup, error) {
 	if err := l.makeHome(); err != nil {
 		return nil, err
@@ -85,7 +97,7 @@ func (l *localCloud) prepare(
 	if err != nil {
 		return nil, err
 	}
-	programs, err := l.machine(ctx, node, compile, also...)
+	programs, err := machine(ctx, node, get)
 	if err != nil {
 		return nil, err
 	}
@@ -101,22 +113,14 @@ func (l *localCloud) prepare(
 	return have, writeJSON(l.path(setupFile), have)
 }
 
-// machine installs and builds what is shared by all local clouds of this machine, and compiles the program if it is to.
-func (l *localCloud) machine(ctx context.Context, node kube.Node, compile bool, also ...string) (thirdparty.Programs, error) {
+// machine installs and builds what is shared by all local clouds of this machine.
+func machine(ctx context.Context, node kube.Node, get thirdparty.Options) (thirdparty.Programs, error) {
 	if node == kube.RealNode {
 		if err := installPackages(ctx, kube.MissingPackages()); err != nil {
 			return nil, err
 		}
 	}
-	get := l.thirdParty(also...)
-	if compile {
-		get.Program = l.project
-	}
-	programs, err := thirdparty.Ensure(ctx, get)
-	if err != nil || !compile {
-		return programs, err
-	}
-	return programs, l.compileProgram(ctx, get.Progress)
+	return thirdparty.Ensure(ctx, get)
 }
 
 // prepareMachine does ahead what the first `up` would do, and starts nothing.
@@ -125,15 +129,23 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode
 	}
-	_, err := l.machine(ctx, node, true, thirdparty.Kubectl, thirdparty.Kubelogin)
-	return err
+	get := l.thirdParty(true, thirdparty.Kubectl, thirdparty.Kubelogin)
+	if _, err := machine(ctx, node, get); err != nil {
+		return err
+	}
+	return l.compileProgram(ctx, get.Progress)
 }
 
-// thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
-func (l *localCloud) thirdParty(also ...string) thirdparty.Options {
-	return thirdparty.Options{
+// thirdParty says where third-party programs come from, which are wanted beside those that every up needs, and whether the Pulumi program
+// is compiled after them.
+func (l *localCloud) thirdParty(compile bool, also ...string) thirdparty.Options {
+	get := thirdparty.Options{
 		Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Way: l.way, Progress: progress(),
 	}
+	if compile {
+		get.Program = l.project
+	}
+	return get
 }
 
 // chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.

@@ -1,15 +1,18 @@
 package kube
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -25,30 +28,59 @@ const (
 //go:embed addon.yaml
 var addonManifest []byte
 
-// installAddon applies the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
-// the driver's service account, and the CSIDriver object as AKS has it. Without the add-on it does nothing.
-func (s *supervisor) installAddon(ctx context.Context) error {
+// installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
+// the driver's service account, and the CSIDriver object as AKS has it. It returns from when on objects of the driver's kinds
+// are created without being held up. Without the add-on it does nothing.
+func (s *supervisor) installAddon(ctx context.Context) (settled time.Time, err error) {
 	if !s.Spec.SecretsProvider {
-		return nil
+		return settled, nil
 	}
-	path := s.path("addon.yaml")
-	if err := os.WriteFile(path, addonManifest, 0o644); err != nil {
-		return err
-	}
-	manifests, err := s.Programs.CSIManifests()
+	manifests := [][]byte{addonManifest}
+	files, err := s.Programs.CSIManifests()
 	if err != nil {
-		return err
+		return settled, err
 	}
-	args := []string{"apply", "--filename=" + path}
+	for _, file := range files {
+		manifest, err := os.ReadFile(file)
+		if err != nil {
+			return settled, err
+		}
+		if bytes.Contains(manifest, []byte("kind: CustomResourceDefinition")) { // for which there is most to wait
+			manifests = slices.Insert(manifests, 0, manifest)
+		} else {
+			manifests = append(manifests, manifest)
+		}
+	}
 	for _, manifest := range manifests {
-		args = append(args, "--filename="+manifest)
+		// The API server may not be ready, and not have the namespace kube-system yet.
+		err := retry(ctx, time.Minute, "the add-on to be installed", func(ctx context.Context) error { return s.client.put(ctx, manifest) })
+		if err != nil {
+			return settled, err
+		}
 	}
-	if err := s.kubectl(ctx, args...); err != nil {
-		return fmt.Errorf("installing the add-on: %w", err)
+	for _, kind := range addonKinds {
+		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
+			established, err := definition.is("Established")
+			if since := established.LastTransitionTime.Time; since.After(settled) {
+				settled = since
+			}
+			return err
+		})
+		if err != nil {
+			return settled, err
+		}
 	}
-	return s.kubectl(ctx, "wait", "--for=condition=Established", "--timeout=30s",
-		"crd/secretproviderclasses.secrets-store.csi.x-k8s.io", "crd/secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io")
+	return settled.Add(holdUp), nil
 }
+
+// holdUp is how long the API server holds up whoever creates an object of a kind that has just come (apiextensions-apiserver's
+// customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
+const holdUp = 2 * time.Second
+
+// addonKinds are those of the driver's manifests.
+var addonKinds = []string{"secretproviderclasses.secrets-store.csi.x-k8s.io", "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"}
+
+var kindsOfKinds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 
 // startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and makes
 // the driver known to the kubelet.
@@ -64,6 +96,22 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
+	// It ends where it may not ask the API server what that serves, for which there are roles shortly before that is ready.
+	config, err := s.clientConfig(certificate{name: thirdparty.CSIDriver, user: driverUser})
+	if err != nil {
+		return err
+	}
+	asks, err := NewClient(config)
+	if err != nil {
+		return err
+	}
+	err = retry(ctx, 90*time.Second, "the CSI driver to be let in", func(context.Context) error {
+		_, err := asks.kinds.ServerGroups()
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	socket := s.path("kubelet", "plugins", csiDriverName, "csi.sock")
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return err
@@ -76,13 +124,7 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 		return err
 	}
 	// The kubelet connects to it as soon as it is told of it, and tries again only after a while.
-	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error {
-		conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
-		if err == nil {
-			conn.Close()
-		}
-		return err
-	})
+	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error { return answers(ctx, socket) })
 	if err != nil {
 		return err
 	}

@@ -9,13 +9,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/discovery"
-	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -29,8 +25,7 @@ const (
 	podRange     = "10.244.0.0/16"
 )
 
-// startControlPlane runs etcd, the API server, the controller manager and the scheduler, and returns when the API server is
-// ready.
+// startControlPlane runs etcd and the API server, and returns when that answers, if only to say that it is not ready.
 func (s *supervisor) startControlPlane(ctx context.Context) error {
 	etcd, err := s.certificate(certificate{name: "etcd", user: "etcd", hosts: []string{"127.0.0.1"}})
 	if err != nil {
@@ -43,6 +38,8 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
 	if err := s.run(ctx, thirdparty.Etcd, nil, s.Programs[thirdparty.Etcd],
 		"--name=default", "--data-dir="+s.path("etcd"), "--unsafe-no-fsync",
+		// Alone as it is, it elects itself after the time in which it would hear of others.
+		"--heartbeat-interval=20", "--election-timeout=100",
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
 		"--cert-file="+etcd.crt, "--key-file="+etcd.key, "--client-cert-auth", "--trusted-ca-file="+s.path("pki", "ca.crt"),
@@ -52,10 +49,19 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	if err := s.startAPIServer(ctx, client, etcd); err != nil {
 		return err
 	}
-	if err := s.startControllers(ctx); err != nil {
+	return s.awaitAPIServer(ctx, func(int) bool { return true })
+}
+
+// startControllers runs the controller manager and the scheduler, once the API server is ready: they look at that once a second.
+func (s *supervisor) startControllers(ctx context.Context) error {
+	if err := s.awaitAPIServer(ctx, func(status int) bool { return status == http.StatusOK }); err != nil {
 		return err
 	}
-	return s.awaitAPIServer(ctx)
+	s.say("API server ready")
+	if err := os.WriteFile(s.path(readyMark), nil, 0o600); err != nil {
+		return err
+	}
+	return s.runControllers(ctx)
 }
 
 // checkEtcd looks whether etcd has the files that it had: without them it would begin anew.
@@ -111,7 +117,7 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	)...)
 }
 
-func (s *supervisor) startControllers(ctx context.Context) error {
+func (s *supervisor) runControllers(ctx context.Context) error {
 	_, signingKey, err := serviceAccountKey(s.path("pki"))
 	if err != nil {
 		return err
@@ -138,7 +144,8 @@ func (s *supervisor) startControllers(ctx context.Context) error {
 		"--kubeconfig="+scheduler, "--leader-elect=false", "--secure-port=0", "--profiling=false")
 }
 
-func (s *supervisor) awaitAPIServer(ctx context.Context) error {
+// awaitAPIServer waits until the API server answers to the question whether it is ready, with a status that is enough.
+func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int) bool) error {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.ca.cert)
 	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 2 * time.Second}
@@ -162,7 +169,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
+		if !enough(resp.StatusCode) {
 			return fmt.Errorf("/readyz answers %s", resp.Status)
 		}
 		return nil
@@ -170,8 +177,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 	if err != nil {
 		return cmp.Or(gaveUp, err)
 	}
-	s.say("API server ready")
-	return os.WriteFile(s.path(readyMark), nil, 0o600)
+	return nil
 }
 
 // makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's
@@ -179,18 +185,8 @@ func (s *supervisor) awaitAPIServer(ctx context.Context) error {
 //
 // Where that fails, clients only wait for it.
 func (s *supervisor) makeSchema(ctx context.Context) error {
-	own := admin
-	own.name = "schema" // what runs meanwhile makes the administrator's files anew
-	config, err := s.clientConfig(own)
-	if err != nil {
-		return err
-	}
-	client, err := discovery.NewDiscoveryClientForConfig(config)
-	if err != nil {
-		return err
-	}
 	return retry(ctx, time.Minute, "the API server's schema", func(context.Context) error {
-		_, err := client.OpenAPISchema()
+		_, err := s.client.kinds.OpenAPISchema()
 		return err
 	})
 }
@@ -198,19 +194,7 @@ func (s *supervisor) makeSchema(ctx context.Context) error {
 // awaitSchedulable waits until the controller manager has taken off the taints that a node has until it is known to be ready. A pod that
 // came before would be tried again a while later only.
 func (s *supervisor) awaitSchedulable(ctx context.Context) error {
-	config, err := s.clientConfig(admin)
-	if err != nil {
-		return err
-	}
-	client, err := corev1.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, time.Minute, "the node to take pods", func(ctx context.Context) error {
-		node, err := client.Nodes().Get(ctx, nodeName(s.Spec), metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
+	return await(ctx, s.client, time.Minute, "the node to take pods", nodes, nodeName(s.Spec), func(node *v1.Node) error {
 		for _, taint := range node.Spec.Taints {
 			if taint.Effect == v1.TaintEffectNoSchedule && (taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
 				return fmt.Errorf("it has the taint %s", taint.Key)
@@ -274,16 +258,5 @@ func (a *authority) credentials(c certificate) (map[string]any, error) {
 	return map[string]any{"client-certificate-data": pem[0], "client-key-data": pem[1]}, nil
 }
 
+// admin is who the supervisor is.
 var admin = certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}}
-
-// kubectl runs it as the cluster's administrator.
-func (s *supervisor) kubectl(ctx context.Context, args ...string) error {
-	config, err := s.kubeconfigFile(admin)
-	if err != nil {
-		return err
-	}
-	if err := s.do(ctx, s.Programs[thirdparty.Kubectl], append([]string{"--kubeconfig=" + config}, args...)...); err != nil {
-		return fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
-}

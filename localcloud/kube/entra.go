@@ -84,11 +84,7 @@ func (s *supervisor) bindAdminGroups(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := s.path("admin-groups.yaml")
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		return err
-	}
-	if err := s.kubectl(ctx, "apply", "--filename="+path); err != nil {
+	if err := s.client.put(ctx, content); err != nil {
 		return fmt.Errorf("binding the groups of administrators: %w", err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -73,6 +74,7 @@ type Manager struct {
 	mu       sync.Mutex
 	clusters map[string]*cluster
 	failed   map[string]error // of those that Start has failed for
+	spare    func() (crypto.Signer, error)
 
 	open  context.Context // until Close
 	close context.CancelFunc
@@ -85,7 +87,29 @@ var _ azure.Clusters = (*Manager)(nil)
 func New(o Options) *Manager {
 	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
+	m.spare = sync.OnceValues(newServiceAccountKey)
+	go m.spare()
 	return m
+}
+
+// giveKey puts the spare key into the folder of a new cluster that is the first to want it: to make one takes a tenth of a second, or
+// three, in which nothing else could begin.
+func (m *Manager) giveKey(c *cluster) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	file := filepath.Join(c.dir, "pki", serviceAccountFile)
+	if _, err := os.Stat(file); m.spare == nil || wasReady(c.dir) || !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	key, err := m.spare()
+	m.spare = nil
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(file), 0o700)
+	}
+	if err == nil {
+		err = writeKey(file, key)
+	}
+	return err
 }
 
 // cluster is one that was started, seen from outside its namespaces.
@@ -336,6 +360,9 @@ func names(spec azure.ClusterSpec) []string {
 // launch starts the supervisor and waits for its word that the cluster is ready.
 func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+		return err
+	}
+	if err := m.giveKey(c); err != nil {
 		return err
 	}
 	edge, err := m.serveEdge(c)

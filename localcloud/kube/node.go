@@ -10,9 +10,8 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	v1 "k8s.io/api/storage/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	storagev1 "k8s.io/client-go/kubernetes/typed/storage/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -93,25 +92,34 @@ func (s *supervisor) startContainers(ctx context.Context) error {
 	if err := writeImages(archive, busyboxPath, busyboxImage, sandboxImage); err != nil {
 		return fmt.Errorf("making the node's images: %w", err)
 	}
-	// The archive is read by the client: it fails until containerd is there.
 	return retry(ctx, 60*time.Second, "containerd", func(ctx context.Context) error {
+		if err := answers(ctx, containerdSocket); err != nil {
+			return err
+		}
 		return s.do(ctx, "/usr/bin/ctr", "--address="+containerdSocket, "--namespace=k8s.io", "images", "import", archive)
 	})
 }
 
-// startNode runs the kubelet, the add-on's programs beside it, and returns when the node is ready and has the CSI driver.
+var (
+	nodes    = corev1.SchemeGroupVersion.WithResource("nodes")
+	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
+)
+
+// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. The kubelet looks for
+// drivers when it starts, and then once a second.
 func (s *supervisor) startNode(ctx context.Context) error {
 	name := nodeName(s.Spec)
-	if err := s.startKubelet(ctx, name); err != nil {
-		return err
-	}
 	if err := s.startAddon(ctx, name); err != nil {
 		return err
 	}
-	if err := s.kubectl(ctx, "wait", "--for=create", "node/"+name, "--timeout=60s"); err != nil {
+	if err := s.startKubelet(ctx, name); err != nil {
 		return err
 	}
-	if err := s.kubectl(ctx, "wait", "--for=condition=Ready", "node/"+name, "--timeout=90s"); err != nil {
+	err := await(ctx, s.client, 2*time.Minute, "the node to be ready", nodes, name, func(node *conditioned) error {
+		_, err := node.is(string(corev1.NodeReady))
+		return err
+	})
+	if err != nil {
 		return err
 	}
 	s.say("node %s ready", name)
@@ -123,20 +131,11 @@ func (s *supervisor) startNode(ctx context.Context) error {
 
 // awaitDriver waits until the node says that it has the CSI driver.
 func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
-	config, err := s.clientConfig(admin)
-	if err != nil {
-		return err
-	}
-	client, err := storagev1.NewForConfig(config)
-	if err != nil {
-		return err
-	}
-	return retry(ctx, time.Minute, "the node's CSI driver", func(ctx context.Context) error {
-		has, err := client.CSINodes().Get(ctx, node, metav1.GetOptions{})
-		if err == nil && !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
-			err = fmt.Errorf("it has %d others", len(has.Spec.Drivers))
+	return await(ctx, s.client, time.Minute, "the node's CSI driver", csiNodes, node, func(has *v1.CSINode) error {
+		if !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
+			return fmt.Errorf("it has %d others", len(has.Spec.Drivers))
 		}
-		return err
+		return nil
 	})
 }
 

@@ -146,20 +146,25 @@ func readPair(dir, name string) (*keyPair, error) {
 	return &keyPair{cert: cert, key: key}, err
 }
 
+// serviceAccountFile is in the folder pki of a cluster.
+const serviceAccountFile = "service-account.key"
+
 // serviceAccountKey signs the tokens of the cluster's service accounts. It is RSA, as in AKS, since Entra takes RS256.
 func serviceAccountKey(dir string) (key crypto.Signer, path string, err error) {
-	path = filepath.Join(dir, "service-account.key")
+	path = filepath.Join(dir, serviceAccountFile)
 	switch key, err := readKey(path); {
 	case err == nil:
 		return key, path, nil
 	case !errors.Is(err, fs.ErrNotExist) || wasReady(filepath.Dir(dir)):
 		return nil, "", lost(err)
 	}
-	if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+	if key, err = newServiceAccountKey(); err != nil {
 		return nil, "", err
 	}
 	return key, path, writeKey(path, key)
 }
+
+func newServiceAccountKey() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 2048) }
 
 func readKey(path string) (crypto.Signer, error) {
 	der, err := readPEM(path)

@@ -1,9 +1,13 @@
 package kube
 
 import (
+	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"sigs.k8s.io/yaml"
@@ -132,4 +136,46 @@ func TestACertificateIsKeptUntilItIsForOtherNames(t *testing.T) {
 	if other := read("b.test", "127.0.0.1"); other.VerifyHostname("b.test") != nil {
 		t.Error("it is not for the new name")
 	}
+}
+
+// TestManager_GivesItsSpareKeyToOneNewCluster has two clusters that are new, and one that had a key.
+func TestManager_GivesItsSpareKeyToOneNewCluster(t *testing.T) {
+	m := New(Options{Dir: t.TempDir()})
+	spare, err := m.spare()
+	if err != nil {
+		t.Fatal(err)
+	}
+	had, lost, first, second := m.cluster("/had"), m.cluster("/lost"), m.cluster("/first"), m.cluster("/second")
+	before, _, err := keyOf(had)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.MkdirAll(lost.dir, 0o700), os.WriteFile(filepath.Join(lost.dir, readyMark), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*cluster{had, lost, first, second} {
+		if err := m.giveKey(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if now, _, err := keyOf(had); err != nil || !before.(*rsa.PrivateKey).Equal(now) {
+		t.Errorf("one that had a key has another: %v", err)
+	}
+	if _, _, err := keyOf(lost); err == nil {
+		t.Error("one that had lost its key has another")
+	}
+	if now, _, err := keyOf(first); err != nil || !spare.(*rsa.PrivateKey).Equal(now) {
+		t.Errorf("the first one has a key of its own: %v", err)
+	}
+	if now, _, err := keyOf(second); err != nil || spare.(*rsa.PrivateKey).Equal(now) {
+		t.Errorf("the second one has the first one's key: %v", err)
+	}
+}
+
+func keyOf(c *cluster) (crypto.Signer, string, error) {
+	dir := filepath.Join(c.dir, "pki")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", err
+	}
+	return serviceAccountKey(dir)
 }

@@ -118,6 +118,7 @@ type supervisor struct {
 	report    io.Writer
 	ports     ports
 	ca        *authority
+	client    *Client // the administrator's
 	processes sync.WaitGroup
 
 	mu   sync.Mutex
@@ -140,53 +141,83 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
 		return fmt.Errorf("making the cluster's authority: %w", err)
 	}
+	config, err := s.clientConfig(admin)
+	if err != nil {
+		return err
+	}
+	if s.client, err = NewClient(config); err != nil {
+		return fmt.Errorf("making the administrator's client: %w", err)
+	}
 	if err := forward(ctx, "tcp", loopback(s.ports.edge), "unix", s.path(edgeSocket)); err != nil {
 		return err
 	}
 	if err := forward(ctx, "unix", s.path(apiSocket), "tcp", loopback(s.ports.api)); err != nil {
 		return err
 	}
-	// The container runtime does not need the control plane: both start at once.
-	containers := make(chan error, 1)
-	if s.Node == RealNode {
-		go func() { containers <- s.startContainers(ctx) }()
-	} else {
-		containers <- nil
-	}
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
-	if err := s.bindAdminGroups(ctx); err != nil {
-		return err
+	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
+	// waits. What can do without the roles that it makes at the end of that begins now.
+	var settled time.Time
+	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	steps := []func() error{
+		func() (err error) {
+			if settled, err = s.installAddon(ctx); err != nil {
+				return err
+			}
+			close(installed)
+			if err := s.makeSchema(ctx); err != nil {
+				s.say("the API server has not made its schema: %v", err)
+			}
+			return nil
+		},
+		func() error {
+			if err := s.startControllers(ctx); err != nil {
+				return err
+			}
+			close(ready)
+			return s.bindAdminGroups(ctx)
+		},
+		func() error {
+			before := ready
+			if s.Node == RealNode {
+				before = installed
+				if err := s.startContainers(ctx); err != nil {
+					return err
+				}
+			}
+			select {
+			case <-before:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if s.Node == RealNode {
+				return s.startNode(ctx)
+			}
+			return s.startStandInNode(ctx)
+		},
 	}
-	if err := s.installAddon(ctx); err != nil {
-		return err
+	for _, step := range steps {
+		s.processes.Go(func() {
+			select {
+			case done <- step():
+			case <-ctx.Done(): // nobody asks any more
+			}
+		})
 	}
-	// For two seconds the API server holds up whoever creates an object of a kind that has just come
-	// (apiextensions-apiserver's customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
-	settled := time.After(2 * time.Second)
-	schema := make(chan error, 1)
-	go func() { schema <- s.makeSchema(ctx) }()
-	if err := <-containers; err != nil {
-		return err
-	}
-	startNode := s.startStandInNode
-	if s.Node == RealNode {
-		startNode = s.startNode
-	}
-	if err := startNode(ctx); err != nil {
-		return err
+	for range steps {
+		if err := <-done; err != nil {
+			return err
+		}
 	}
 	if err := s.awaitSchedulable(ctx); err != nil {
 		return err
 	}
-	if err := <-schema; err != nil {
-		s.say("the API server has not made its schema: %v", err)
-	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-settled:
+	case <-time.After(time.Until(settled)):
 		return nil
 	}
 }
@@ -261,9 +292,18 @@ func retry(ctx context.Context, limit time.Duration, what string, f func(context
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// answers says whether a program listens on a socket.
+func answers(ctx context.Context, socket string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
+	if err == nil {
+		conn.Close()
+	}
+	return err
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

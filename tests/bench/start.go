@@ -19,13 +19,13 @@ type phase struct {
 
 // phases of `make up`, in their order.
 var phases = []phase{
-	{name: "programs are there, program compiled", ends: "local cloud: starting"},
+	{name: "programs are there", ends: "local cloud: starting"},
 	{name: "local cloud started", ends: "local cloud: Azure behind"},
-	{name: "stack made and looked after", ends: "Updating (dev)"},
+	{name: "stack made, program compiled", ends: "Updating (dev)"},
 	{name: "engine, plugins and program started", ends: " resource-group creating ("},
 	{name: "resource group", ends: " cluster-cluster creating ("},
 	{name: "cluster: control plane", ends: `msg="API server ready"`, log: true},
-	{name: "cluster: add-on and node", ends: `msg="cluster ready"`, log: true},
+	{name: "cluster: controllers, rest of the node", ends: `msg="cluster ready"`, log: true},
 	{name: "cluster: known to the engine", ends: " cluster-cluster created ("},
 	{name: "Kubernetes provider, namespace, class", ends: " keyvault-demo-mount-test-pod creating ("},
 	{name: "pod mounts and runs", ends: " keyvault-demo-mount-test-pod created ("},

@@ -1,0 +1,245 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/httpstream"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes/scheme"
+	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/remotecommand"
+	conflict "k8s.io/client-go/util/retry"
+)
+
+// Client does in a cluster what the local cloud would otherwise call kubectl for.
+type Client struct {
+	config  *rest.Config
+	objects dynamic.Interface
+	kinds   *discovery.DiscoveryClient
+}
+
+// NewClient returns a client of the API server that config leads to.
+func NewClient(config *rest.Config) (*Client, error) {
+	objects, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	kinds, err := discovery.NewDiscoveryClientForConfig(config)
+	return &Client{config: config, objects: objects, kinds: kinds}, err
+}
+
+// of returns where the objects of a kind are.
+func (c *Client) of(kind schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
+	served, err := c.kinds.ServerResourcesForGroupVersion(kind.GroupVersion().String())
+	if err != nil {
+		return nil, fmt.Errorf("looking for the kind %s: %w", kind, err)
+	}
+	for _, r := range served.APIResources {
+		if r.Kind != kind.Kind || strings.Contains(r.Name, "/") {
+			continue
+		}
+		all := c.objects.Resource(kind.GroupVersion().WithResource(r.Name))
+		if r.Namespaced {
+			return all.Namespace(namespace), nil
+		}
+		return all, nil
+	}
+	return nil, fmt.Errorf("the cluster has no kind %s", kind)
+}
+
+// Get returns an object of the kind that apiVersion and kind name, as JSON, or nothing where there is none of that name.
+func (c *Client) Get(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
+	objects, err := c.of(schema.FromAPIVersionAndKind(apiVersion, kind), namespace)
+	if err != nil {
+		return nil, err
+	}
+	found, err := objects.Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return found.MarshalJSON()
+}
+
+// Pods returns all pods of the cluster, each as <namespace>/<name>.
+func (c *Client) Pods(ctx context.Context) ([]string, error) {
+	found, err := c.objects.Resource(v1.SchemeGroupVersion.WithResource("pods")).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, pod := range found.Items {
+		all = append(all, pod.GetNamespace()+"/"+pod.GetName())
+	}
+	return all, nil
+}
+
+// Exec runs a command in the first container of a pod and returns what it prints. Where the command fails, the error has what it says.
+func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...string) ([]byte, error) {
+	core, err := corev1.NewForConfig(c.config)
+	if err != nil {
+		return nil, err
+	}
+	url := core.RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
+		VersionedParams(&v1.PodExecOptions{Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
+	// As kubectl does.
+	webSocket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", url.String())
+	if err != nil {
+		return nil, err
+	}
+	spdy, err := remotecommand.NewSPDYExecutor(c.config, "POST", url)
+	if err != nil {
+		return nil, err
+	}
+	either, err := remotecommand.NewFallbackExecutor(webSocket, spdy, func(err error) bool {
+		return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+	})
+	if err != nil {
+		return nil, err
+	}
+	var out, errs bytes.Buffer
+	if err := either.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: &out, Stderr: &errs}); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(errs.Bytes()))
+	}
+	return out.Bytes(), nil
+}
+
+// put makes the objects of a manifest. One that is there already gets what the manifest says, and keeps its status, and of its metadata
+// all but the labels and annotations that the manifest has.
+func (c *Client) put(ctx context.Context, manifest []byte) error {
+	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
+	for {
+		var wanted unstructured.Unstructured
+		if err := documents.Decode(&wanted.Object); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if len(wanted.Object) == 0 { // a comment
+			continue
+		}
+		if err := c.putObject(ctx, &wanted); err != nil {
+			return fmt.Errorf("%s %s: %w", wanted.GetKind(), wanted.GetName(), err)
+		}
+	}
+}
+
+func (c *Client) putObject(ctx context.Context, wanted *unstructured.Unstructured) error {
+	objects, err := c.of(wanted.GroupVersionKind(), wanted.GetNamespace())
+	if err != nil {
+		return err
+	}
+	if _, err = objects.Create(ctx, wanted, metav1.CreateOptions{}); !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	return conflict.RetryOnConflict(conflict.DefaultRetry, func() error {
+		live, err := objects.Get(ctx, wanted.GetName(), metav1.GetOptions{})
+		if err != nil {
+			return err
+		}
+		_, err = objects.Update(ctx, merged(live, wanted), metav1.UpdateOptions{})
+		return err
+	})
+}
+
+// merged is what put makes of an object that is there.
+func merged(live, wanted *unstructured.Unstructured) *unstructured.Unstructured {
+	all := wanted.DeepCopy()
+	all.Object["metadata"] = live.Object["metadata"]
+	if status, has := live.Object["status"]; has {
+		all.Object["status"] = status
+	}
+	with := func(has, more map[string]string) map[string]string {
+		for key, value := range more {
+			if has == nil {
+				has = map[string]string{}
+			}
+			has[key] = value
+		}
+		return has
+	}
+	all.SetLabels(with(live.GetLabels(), wanted.GetLabels()))
+	all.SetAnnotations(with(live.GetAnnotations(), wanted.GetAnnotations()))
+	return all
+}
+
+// await watches an object until ready has no error for it. T has the fields that ready looks at.
+func await[T any](ctx context.Context, c *Client, limit time.Duration, what string, of schema.GroupVersionResource, name string, ready func(*T) error) error {
+	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
+	return retry(ctx, limit, what, func(ctx context.Context) error {
+		changes, err := c.objects.Resource(of).Watch(ctx, only) // begins with what there is
+		if err != nil {
+			return err
+		}
+		defer changes.Stop()
+		for why := errors.New("it is not there"); ; {
+			select {
+			case <-ctx.Done():
+				return why
+			case change, open := <-changes.ResultChan():
+				if !open {
+					return why
+				}
+				switch change.Type {
+				case watch.Error:
+					return apierrors.FromObject(change.Object)
+				case watch.Deleted:
+					why = errors.New("it was deleted")
+					continue
+				case watch.Bookmark:
+					continue
+				}
+				object, ok := change.Object.(*unstructured.Unstructured)
+				if !ok {
+					return fmt.Errorf("the API server answers %T", change.Object)
+				}
+				var seen T
+				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &seen); err != nil {
+					return err
+				}
+				if why = ready(&seen); why == nil {
+					return nil
+				}
+			}
+		}
+	})
+}
+
+// conditioned is an object that says in conditions how it is.
+type conditioned struct {
+	Status struct {
+		Conditions []metav1.Condition `json:"conditions"`
+	} `json:"status"`
+}
+
+// is returns what condition says, and no error where that is so.
+func (o *conditioned) is(condition string) (metav1.Condition, error) {
+	i := slices.IndexFunc(o.Status.Conditions, func(c metav1.Condition) bool { return c.Type == condition })
+	if i < 0 {
+		return metav1.Condition{}, fmt.Errorf("it does not say whether it is %s", condition)
+	}
+	if c := o.Status.Conditions[i]; c.Status != metav1.ConditionTrue {
+		return c, fmt.Errorf("it is not %s: %s", condition, c.Message)
+	}
+	return o.Status.Conditions[i], nil
+}
