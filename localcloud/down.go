@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be destroyed
@@ -89,8 +90,8 @@ func (l *localCloud) destroy(ctx context.Context, name string) error {
 	if err := readJSON(l.path(setupFile), &have); err != nil {
 		return err
 	}
-	for _, program := range have.Programs {
-		if _, err := os.Stat(program); err != nil {
+	for name, program := range have.Programs {
+		if _, err := os.Stat(program); err != nil && !thirdparty.IsLater(name) {
 			return fmt.Errorf("a program is gone: %w", err)
 		}
 	}
@@ -98,9 +99,10 @@ func (l *localCloud) destroy(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	s, err := l.stack(name, &have, r)
+	s, err := l.stack(name, &have)
 	if err != nil {
 		return err
 	}
+	s.join(r)
 	return s.destroy(ctx)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -12,11 +14,16 @@ import (
 func programsCommand(withHome func(func(*localCloud, context.Context, []string) error) func(*cobra.Command, []string) error,
 	gets func(*cobra.Command) *cobra.Command) *cobra.Command {
 	programs := &cobra.Command{Use: "programs", Short: "Get, keep and move the third-party programs that the local cloud runs"}
-	programs.AddCommand(gets(&cobra.Command{
+	var path bool
+	build := &cobra.Command{
 		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
 		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
-		RunE: withHome((*localCloud).buildPrograms),
-	}))
+		RunE: withHome(func(l *localCloud, ctx context.Context, names []string) error {
+			return l.buildPrograms(ctx, names, path)
+		}),
+	}
+	build.Flags().BoolVar(&path, "path", false, "print where the programs named are, and all else to standard error")
+	programs.AddCommand(gets(build))
 	programs.AddCommand(&cobra.Command{
 		Use: "export FILE", Args: cobra.ExactArgs(1),
 		Short: "Write the programs that there are into an archive, for other machines of this kind",
@@ -39,7 +46,16 @@ func (l *localCloud) exportPrograms(ctx context.Context, args []string) error {
 	return thirdparty.Export(ctx, l.thirdParty(false), args[0])
 }
 
-func (l *localCloud) buildPrograms(ctx context.Context, names []string) error {
-	_, err := thirdparty.Ensure(ctx, l.thirdParty(false, names...))
-	return err
+func (l *localCloud) buildPrograms(ctx context.Context, names []string, path bool) error {
+	if path {
+		told.out = os.Stderr
+	}
+	programs, err := thirdparty.Ensure(ctx, l.thirdParty(false, names...))
+	if err != nil || !path {
+		return err
+	}
+	for _, name := range names {
+		fmt.Println(programs[name])
+	}
+	return nil
 }

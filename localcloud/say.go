@@ -28,10 +28,18 @@ func (s *screen) say(format string, args ...any) { s.write(fmt.Sprintf(format, a
 
 // line writes a line that the next one replaces. It is cut where the terminal would begin another.
 func (s *screen) line(text string) {
-	if width, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil && len(text) >= width && width > 0 {
+	if width, _, err := term.GetSize(s.terminal()); err == nil && len(text) >= width && width > 0 {
 		text = text[:width-1]
 	}
 	s.write(text, true)
+}
+
+// terminal is the file descriptor of what may be a terminal.
+func (s *screen) terminal() int {
+	if file, ok := s.out.(*os.File); ok {
+		return int(file.Fd())
+	}
+	return -1
 }
 
 // clear takes back a line that would be replaced.
@@ -55,7 +63,7 @@ func (s *screen) write(text string, stale bool) {
 // progress tells how far builds are: on a terminal in a line that is rewritten, elsewhere in lines.
 func progress() *thirdparty.Progress {
 	p := &thirdparty.Progress{Say: say}
-	if term.IsTerminal(int(os.Stdout.Fd())) {
+	if term.IsTerminal(told.terminal()) {
 		p.Line = told.line
 	}
 	return p

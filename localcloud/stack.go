@@ -41,14 +41,11 @@ type stack struct {
 	secrets func() secret.Decrypter
 }
 
-// stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and the configuration.
-func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error) {
-	s := &stack{localCloud: l, name: name, have: have, cloud: r}
-	s.envs = withoutPulumis(ownEnvironment(os.Environ()))
-	for _, v := range l.variables(r, name) {
-		s.envs = append(s.envs, v.name+"="+v.value)
-	}
-	s.envs = append(s.envs, l.engineMark())
+// stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and, once it has joined the one that serves,
+// the way to that.
+func (l *localCloud) stack(name string, have *setup) (*stack, error) {
+	s := &stack{localCloud: l, name: name, have: have}
+	s.join(&running{}) // for what the engine does with its backend alone
 	exe, err := os.Executable()
 	if err == nil {
 		err = errors.Join(l.placePrograms(have), l.placeKubernetesPlugin(have.Programs[thirdparty.KubernetesPlugin]),
@@ -61,6 +58,16 @@ func (l *localCloud) stack(name string, have *setup, r *running) (*stack, error)
 		return nil, err
 	}
 	return s, errors.Join(os.MkdirAll(l.path(stacksDir), 0o700), os.MkdirAll(l.path(tempDir), 0o700))
+}
+
+// join has the engine use the local cloud that r says is running.
+func (s *stack) join(r *running) {
+	s.cloud = r
+	s.envs = withoutPulumis(ownEnvironment(os.Environ()))
+	for _, v := range s.variables(r, s.name) {
+		s.envs = append(s.envs, v.name+"="+v.value)
+	}
+	s.envs = append(s.envs, s.engineMark())
 }
 
 // ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added:
@@ -140,20 +147,23 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeLater puts a script in the place of a program that is built when it is first run.
+// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or where its release is.
 func (l *localCloud) placeLater(name, variable, program string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	get := fmt.Sprintf("[ -x %s ] || %s programs build %s --project %s --home %s >&2 || exit",
-		quoted(program), quoted(exe), name, quoted(l.project), quoted(l.home))
-	return placeScript(filepath.Join(l.binDir(), name), variable, program, get)
+	script := fmt.Sprintf("program=%s\n[ -x \"$program\" ] || program=$(%s programs build %s --path --project %s --home %s) || exit\n%s \"$@\"\n",
+		quoted(program), quoted(exe), name, quoted(l.project), quoted(l.home), strings.TrimSpace(variable+` exec "$program"`))
+	return placeFile(filepath.Join(l.binDir(), name), "#!/bin/sh\n"+script)
 }
 
-// placeScript puts a script in a place that runs another program with a variable set, after the commands before.
-func placeScript(place, variable, program string, before ...string) error {
-	script := strings.Join(append(append([]string{"#!/bin/sh"}, before...), strings.TrimSpace(variable+" exec "+quoted(program))+` "$@"`), "\n") + "\n"
+// placeScript puts a script in a place that runs another program with a variable set.
+func placeScript(place, variable, program string) error {
+	return placeFile(place, fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program)))
+}
+
+func placeFile(place, script string) error {
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}
@@ -191,8 +201,7 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 		return err
 	}
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
-	go s.secrets()                                                             // beside the engine, which waits more than it works
-	s.envs = append(s.envs, "PULUMI_OPTION_CONFIG_FILE="+s.configFile(s.name)) // an older local cloud's, until now
+	go s.secrets() // beside the engine, which waits more than it works
 	return nil
 }
 
@@ -228,10 +237,7 @@ func (s *stack) initialise(ctx context.Context) (string, error) {
 type outputs struct{ Kubeconfig, ClusterID, ReadSecretCommand string }
 
 // up brings the stack up, also after a run that was killed.
-func (s *stack) up(ctx context.Context, over []string) (shown outputs, err error) {
-	if err := s.configure(ctx, over); err != nil {
-		return shown, err
-	}
+func (s *stack) up(ctx context.Context) (shown outputs, err error) {
 	if s.compiled != nil {
 		if err := s.compiled(); err != nil {
 			return shown, err

@@ -59,7 +59,7 @@ func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 	if got, want := run(standForBuild+"="), "|cannot build\n|exit status 3"; got != want {
 		t.Errorf("where it cannot be built: %q, want %q", got, want)
 	}
-	want := "get;pods and more;\n|programs build kubectl --project /a project --home " + l.home + "\n|<nil>"
+	want := "get;pods and more;\n|programs build kubectl --path --project /a project --home " + l.home + "\n|<nil>"
 	if got := run(standForBuild + "=" + program); got != want {
 		t.Errorf("the first time: %q, want %q", got, want)
 	}
@@ -77,10 +77,11 @@ func init() {
 	case !stands:
 		return
 	case file == "":
-		fmt.Println("cannot build")
+		fmt.Fprintln(os.Stderr, "cannot build")
 		os.Exit(3)
 	}
-	fmt.Println(strings.Join(os.Args[1:], " "))
+	fmt.Fprintln(os.Stderr, strings.Join(os.Args[1:], " "))
+	fmt.Println(file)
 	if err := os.WriteFile(file, []byte("#!/bin/sh\nprintf '%s;' \"$@\"\necho\n"), 0o755); err != nil {
 		panic(err)
 	}
@@ -169,7 +170,10 @@ func TestUp_WaitsForTheProgram(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.compiled = func() error { return errors.New("main.go:1:1: syntax error") }
-	if _, err := s.up(t.Context(), nil); err == nil || !strings.Contains(err.Error(), "syntax error") {
+	if err := s.configure(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.up(t.Context()); err == nil || !strings.Contains(err.Error(), "syntax error") {
 		t.Errorf("a program that cannot be compiled: %v", err)
 	}
 	if did, err := os.ReadFile(asked); err != nil || string(did) != "stack init\n" {

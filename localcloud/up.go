@@ -55,18 +55,13 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 		compiled = sync.OnceValue(func() error { return <-result })
 		defer func() { stop(); _ = compiled() }()
 	}
-	r, err := l.start(ctx)
-	if err != nil {
-		return err
-	}
-	say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, l.path(logFile))
-	s, err := l.stack(stackName, have, r)
+	s, err := l.startWithStack(ctx, stackName, have, config)
 	if err != nil {
 		return err
 	}
 	s.compiled = compiled
 	upAndRead := func() (string, error) {
-		shown, err := s.up(ctx, config)
+		shown, err := s.up(ctx)
 		if err != nil {
 			return "", err
 		}
@@ -84,6 +79,30 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 	say("up in %s; `make down` removes it all, `eval \"$(bin/localcloud env)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond))
 	say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
 	return nil
+}
+
+// startWithStack starts the local cloud, and makes and configures the stack meanwhile, which takes a backend in files alone.
+func (l *localCloud) startWithStack(ctx context.Context, name string, have *setup, config []string) (*stack, error) {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	s, err := l.stack(name, have)
+	if err != nil {
+		return nil, err
+	}
+	configured := make(chan error, 1)
+	go func() { configured <- s.configure(ctx, config) }()
+	r, err := l.start(ctx)
+	if err != nil {
+		stop()
+		<-configured
+		return nil, err
+	}
+	say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, l.path(logFile))
+	if err := <-configured; err != nil {
+		return nil, err
+	}
+	s.join(r)
+	return s, nil
 }
 
 // prepare finds or makes what the local cloud needs of this machine.

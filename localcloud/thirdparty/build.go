@@ -71,12 +71,18 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 
 // Compile compiles the Pulumi program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already.
 func Compile(ctx context.Context, dir, target string, p *Progress) error {
+	// The engine's language host asks for all modules, also for those that this system's build leaves out.
+	found := make(chan error, 1)
+	go func() {
+		_, err := goOutput(ctx, dir, noStamp, "list", "-m", "-json", "all")
+		found <- err
+	}()
 	if err := p.goBuild(ctx, programJob, dir, ProgramFlags(), compileArgs(target)...); err != nil {
+		<-found
 		return fmt.Errorf("compiling %s: %w", programJob, err)
 	}
 	defer Waiting(func(passed time.Duration) { p.Say("  %s: looking for its modules, %s", programJob, passed) })()
-	// The engine's language host asks for all modules, also for those that this system's build leaves out.
-	if _, err := goOutput(ctx, dir, noStamp, "list", "-m", "-json", "all"); err != nil {
+	if err := <-found; err != nil {
 		return fmt.Errorf("finding the modules of %s: %w", programJob, err)
 	}
 	return nil

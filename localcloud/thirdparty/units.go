@@ -32,6 +32,11 @@ func (u unit) names() (names []string) {
 // has reports whether name is one of the unit's programs.
 func (u unit) has(name string) bool { return slices.Contains(u.names(), name) }
 
+// IsLater reports whether a program is got when it is first needed, instead of by the first up.
+func IsLater(name string) bool {
+	return slices.ContainsFunc(units, func(u unit) bool { return u.later && u.has(name) })
+}
+
 // CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for the
 // local cloud is built with them, so that packages that several programs share are compiled once.
 const CompilerFlags = "all=-dwarf=false"
