@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -301,7 +303,9 @@ func (l *localCloud) compileProgram(ctx context.Context, p *thirdparty.Progress)
 	if err != nil {
 		return err
 	}
-	return thirdparty.Compile(ctx, l.project, target, p)
+	sum := sha256.Sum256([]byte(l.project))
+	mark := filepath.Join(l.cache, "compiled-"+hex.EncodeToString(sum[:6]))
+	return thirdparty.Compile(ctx, l.project, target, mark, p)
 }
 
 // buildTarget is the file that a project has the engine link its program into; empty: a new one each time.

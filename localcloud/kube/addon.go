@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
 	registration "k8s.io/kubelet/pkg/apis/pluginregistration/v1"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -28,22 +31,27 @@ const (
 //go:embed addon.yaml
 var addonManifest []byte
 
+// discoveryManifest is the role with which whoever has signed in may ask what the API server serves.
+//
+//go:embed discovery.yaml
+var discoveryManifest []byte
+
 // installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
-// the driver's service account, and the CSIDriver object as AKS has it. It returns from when on objects of the driver's kinds
-// are created without being held up. Without the add-on it does nothing.
-func (s *supervisor) installAddon(ctx context.Context) (settled time.Time, err error) {
+// the driver's service account, and the CSIDriver object as AKS has it. Objects of the driver's kinds can be created when it returns. Without
+// the add-on it does nothing.
+func (s *supervisor) installAddon(ctx context.Context) error {
 	if !s.Spec.SecretsProvider {
-		return settled, nil
+		return nil
 	}
-	manifests := [][]byte{addonManifest}
+	manifests := [][]byte{discoveryManifest, addonManifest}
 	files, err := s.Programs.CSIManifests()
 	if err != nil {
-		return settled, err
+		return err
 	}
 	for _, file := range files {
 		manifest, err := os.ReadFile(file)
 		if err != nil {
-			return settled, err
+			return err
 		}
 		if bytes.Contains(manifest, []byte("kind: CustomResourceDefinition")) { // for which there is most to wait
 			manifests = slices.Insert(manifests, 0, manifest)
@@ -55,27 +63,51 @@ func (s *supervisor) installAddon(ctx context.Context) (settled time.Time, err e
 		// The API server may not be ready, and not have the namespace kube-system yet.
 		err := retry(ctx, time.Minute, "the add-on to be installed", func(ctx context.Context) error { return s.client.put(ctx, manifest) })
 		if err != nil {
-			return settled, err
+			return err
 		}
 	}
 	for _, kind := range addonKinds {
+		var conditions []metav1.Condition
 		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
-			established, err := definition.is("Established")
-			if since := established.LastTransitionTime.Time; since.After(settled) {
-				settled = since
-			}
+			conditions = definition.Status.Conditions
+			_, err := definition.is(established)
 			return err
 		})
+		if err == nil {
+			err = s.ageKind(ctx, kind, conditions)
+		}
 		if err != nil {
-			return settled, err
+			return err
 		}
 	}
-	return settled.Add(holdUp), nil
+	return nil
 }
 
-// holdUp is how long the API server holds up whoever creates an object of a kind that has just come (apiextensions-apiserver's
-// customresource_handler.go). AKS's kinds are older when somebody gets to the cluster.
-const holdUp = 2 * time.Second
+const established = "Established"
+
+// ageKind has the API server know a kind for long. Whoever creates an object of one that has come in the last two seconds is held up, so that
+// other API servers hear of it (apiextensions-apiserver's customresource_handler.go). There are none here, and AKS's kinds are older than
+// whoever gets to the cluster.
+func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []metav1.Condition) error {
+	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == established })
+	since := conditions[i].LastTransitionTime
+	if time.Since(since.Time) > time.Minute { // of a cluster that starts again
+		return nil
+	}
+	path := fmt.Sprintf("/status/conditions/%d/", i)
+	patch, err := json.Marshal([]map[string]any{
+		{"op": "test", "path": path + "type", "value": established},
+		{"op": "replace", "path": path + "lastTransitionTime", "value": since.Add(-time.Minute).UTC().Format(time.RFC3339)},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = s.client.objects.Resource(kindsOfKinds).Patch(ctx, kind, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("ageing the kind %s: %w", kind, err)
+	}
+	return nil
+}
 
 // addonKinds are those of the driver's manifests.
 var addonKinds = []string{"secretproviderclasses.secrets-store.csi.x-k8s.io", "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"}

@@ -159,11 +159,10 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	}
 	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
 	// waits. What can do without the roles that it makes at the end of that begins now.
-	var settled time.Time
 	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error)
 	steps := []func() error{
-		func() (err error) {
-			if settled, err = s.installAddon(ctx); err != nil {
+		func() error {
+			if err := s.installAddon(ctx); err != nil {
 				return err
 			}
 			close(installed)
@@ -211,15 +210,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if err := s.awaitSchedulable(ctx); err != nil {
-		return err
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(time.Until(settled)):
-		return nil
-	}
+	return s.awaitSchedulable(ctx)
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }

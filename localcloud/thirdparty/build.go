@@ -3,7 +3,9 @@ package thirdparty
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"os/exec"
@@ -70,7 +72,12 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 }
 
 // Compile compiles the Pulumi program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already.
-func Compile(ctx context.Context, dir, target string, p *Progress) error {
+// mark is a file by which it knows that nothing has changed since the last time; the engine builds the program again, and would find more.
+func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
+	if target != "" && !changedSince(mark, dir, filepath.Join(dir, target)) {
+		return nil
+	}
+	began := time.Now()
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
 	found := make(chan error, 1)
 	go func() {
@@ -85,7 +92,36 @@ func Compile(ctx context.Context, dir, target string, p *Progress) error {
 	if err := <-found; err != nil {
 		return fmt.Errorf("finding the modules of %s: %w", programJob, err)
 	}
+	if os.WriteFile(mark, nil, 0o600) == nil {
+		_ = os.Chtimes(mark, began, began)
+	}
 	return nil
+}
+
+// changedSince reports whether what a Go program is built from has changed after mark was made, or one of the files that must be there is not.
+func changedSince(mark, dir string, must ...string) bool {
+	of, err := os.Stat(mark)
+	if err != nil || slices.ContainsFunc(must, func(file string) bool { _, err := os.Stat(file); return err != nil }) {
+		return true
+	}
+	changed := errors.New("changed")
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		name := d.Name()
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != dir && strings.HasPrefix(name, "."):
+			return fs.SkipDir
+		case !d.IsDir() && filepath.Ext(name) != ".go" && name != "go.mod" && name != "go.sum":
+			return nil
+		}
+		info, err := d.Info()
+		if err == nil && !d.IsDir() && !info.ModTime().Before(of.ModTime()) {
+			return changed
+		}
+		return err
+	})
+	return err != nil
 }
 
 const programJob = "the Pulumi program"

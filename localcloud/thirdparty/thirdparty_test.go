@@ -163,3 +163,52 @@ func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
 		}
 	}
 }
+
+func TestCompile_DoesNothingUntilSomethingHasChanged(t *testing.T) {
+	dir, mark := t.TempDir(), filepath.Join(t.TempDir(), "mark")
+	write := func(name, content string) {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("go.mod", "module x\n")
+	write("main.go", "package main\nfunc main() {}\n")
+	long := time.Now().Add(-time.Hour)
+	for _, name := range []string{"go.mod", "main.go"} {
+		if err := os.Chtimes(filepath.Join(dir, name), long, long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	target := filepath.Join(dir, "program")
+	made := func() time.Time {
+		t.Helper()
+		if err := Compile(t.Context(), dir, "program", mark, &Progress{Say: t.Logf}); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	first := made()
+	if again := made(); !again.Equal(first) {
+		t.Error("a program that has not changed is compiled again")
+	}
+	write("main.go", "package main\nfunc main() { println() }\n")
+	second := made()
+	if second.Equal(first) {
+		t.Error("a program that has changed is not compiled")
+	}
+	write("main.go", "not Go")
+	if err := Compile(t.Context(), dir, "program", mark, &Progress{Say: t.Logf}); err == nil {
+		t.Error("a program that cannot be compiled is")
+	}
+	write("main.go", "package main\nfunc main() {}\n")
+	if err := os.Remove(target); err != nil {
+		t.Fatal(err)
+	}
+	made()
+}
