@@ -70,8 +70,7 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 		var conditions []metav1.Condition
 		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
 			conditions = definition.Status.Conditions
-			_, err := definition.is(established)
-			return err
+			return definition.is(established)
 		})
 		if err == nil {
 			err = s.ageKind(ctx, kind, conditions)

@@ -232,14 +232,14 @@ type conditioned struct {
 	} `json:"status"`
 }
 
-// is returns what condition says, and no error where that is so.
-func (o *conditioned) is(condition string) (metav1.Condition, error) {
+// is returns why a condition is not so, or nil.
+func (o *conditioned) is(condition string) error {
 	i := slices.IndexFunc(o.Status.Conditions, func(c metav1.Condition) bool { return c.Type == condition })
 	if i < 0 {
-		return metav1.Condition{}, fmt.Errorf("it does not say whether it is %s", condition)
+		return fmt.Errorf("it does not say whether it is %s", condition)
 	}
 	if c := o.Status.Conditions[i]; c.Status != metav1.ConditionTrue {
-		return c, fmt.Errorf("it is not %s: %s", condition, c.Message)
+		return fmt.Errorf("it is not %s: %s", condition, c.Message)
 	}
-	return o.Status.Conditions[i], nil
+	return nil
 }

@@ -116,8 +116,7 @@ func (s *supervisor) startNode(ctx context.Context) error {
 		return err
 	}
 	err := await(ctx, s.client, 2*time.Minute, "the node to be ready", nodes, name, func(node *conditioned) error {
-		_, err := node.is(string(corev1.NodeReady))
-		return err
+		return node.is(string(corev1.NodeReady))
 	})
 	if err != nil {
 		return err

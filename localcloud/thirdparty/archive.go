@@ -391,7 +391,7 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 	case err != io.EOF:
 		return m, cutShort(err)
 	}
-	if n, err := io.CopyN(io.Discard, decompressed, 1); n > 0 || err != io.EOF {
+	if n, err := io.CopyN(io.Discard, decompressed, 1); n > 0 || !errors.Is(err, io.EOF) {
 		return m, fmt.Errorf("it is damaged at its end, or goes on after it: %w", err)
 	}
 	if got := hex.EncodeToString(in.sum.Sum(nil)); sum != "" && got != sum {
@@ -585,12 +585,12 @@ func (in *incoming) get(ctx context.Context, from string, say func(string, ...an
 	transport := outsideTransport()
 	transport.DisableCompression = true // the sum is of what the server has
 	transport.ResponseHeaderTimeout = stall
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("%s: not a URL to get", in.name)
 	}
 	defer Waiting(func(passed time.Duration) { say("  asking for %s: %s", in.name, passed) })()
-	response, err := (&http.Client{Transport: transport}).Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request) //nolint:gosec // the user names it
 	if err != nil {
 		if known := (*url.Error)(nil); errors.As(err, &known) {
 			err = known.Err // without the URL, which may have a password or a signature

@@ -356,11 +356,11 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 	step := max(1, len(archive)/97)
 	for at := 0; at < len(archive); at += step {
 		cut := archive[:at]
-		refused(t, o, cut, "")
-		refused(t, o, cut, sum)
+		_ = refused(t, o, cut, "")
+		_ = refused(t, o, cut, sum)
 		flipped := bytes.Clone(archive)
 		flipped[at] ^= 0x10
-		refused(t, o, flipped, sum)
+		_ = refused(t, o, flipped, sum)
 		// Not every bit of a zstd header counts. What does not count may pass where no sum was asked for.
 		there, left := elsewhere(t, o), ""
 		if Import(t.Context(), there, archivedTar(t, flipped), "") == nil {
@@ -371,24 +371,24 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 		}
 	}
 	for at := 1; at <= 8; at++ { // the end of the stream, where all content has been read
-		refused(t, o, archive[:len(archive)-at], "")
+		_ = refused(t, o, archive[:len(archive)-at], "")
 		flipped := bytes.Clone(archive)
 		flipped[len(flipped)-at] ^= 0x10
-		refused(t, o, flipped, "")
+		_ = refused(t, o, flipped, "")
 	}
 	for _, after := range []string{"\x00", "garbage", strings.Repeat("\x00", 1024), string(archive)} {
-		refused(t, o, append(bytes.Clone(archive), after...), "")
+		_ = refused(t, o, append(bytes.Clone(archive), after...), "")
 	}
 	err := refused(t, o, archive, hexSum(nil))
 	if err == nil || !strings.Contains(err.Error(), sum) || !strings.Contains(err.Error(), hexSum(nil)) {
 		t.Errorf("which sums differ is not said: %v", err)
 	}
 	for _, sum := range []string{"abc", sum + "00", strings.Repeat("x", 64)} {
-		refused(t, o, archive, sum)
+		_ = refused(t, o, archive, sum)
 	}
-	refused(t, o, []byte("<html>please log in</html>"), "")
-	refusedFrom(t, t.Context(), o, filepath.Join(t.TempDir(), "not there"), "")
-	refusedFrom(t, t.Context(), o, t.TempDir(), "")
+	_ = refused(t, o, []byte("<html>please log in</html>"), "")
+	_ = refusedFrom(t, t.Context(), o, filepath.Join(t.TempDir(), "not there"), "")
+	_ = refusedFrom(t, t.Context(), o, t.TempDir(), "")
 }
 
 // tarMember is one of a tar.
@@ -590,7 +590,7 @@ func TestAWrongArchiveIsRefusedBeforeItIsRead(t *testing.T) {
 	}))
 	defer server.Close()
 	start := time.Now()
-	refusedFrom(t, t.Context(), o, server.URL, sum)
+	_ = refusedFrom(t, t.Context(), o, server.URL, sum)
 	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("after %s", took)
 	}
@@ -621,9 +621,9 @@ func TestABombTakesNoMoreThanItsManifestSays(t *testing.T) {
 		if err := compressed.Close(); err != nil {
 			t.Fatal(err)
 		}
-		refused(t, o, bomb.Bytes(), "")
+		_ = refused(t, o, bomb.Bytes(), "")
 	}
-	refused(t, o, append(bytes.Clone(archive), bomb.Bytes()...), "")
+	_ = refused(t, o, append(bytes.Clone(archive), bomb.Bytes()...), "")
 
 	// What is skipped counts too.
 	o = elsewhere(t, o)
@@ -637,7 +637,7 @@ func TestABombTakesNoMoreThanItsManifestSays(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	refusedFrom(t, t.Context(), o, server.URL, hexSum(archive))
+	_ = refusedFrom(t, t.Context(), o, server.URL, hexSum(archive))
 }
 
 func TestAnArchiveAtAURL(t *testing.T) {
@@ -686,7 +686,7 @@ func TestAnArchiveAtAURL(t *testing.T) {
 	for _, bad := range []struct{ from, sum string }{
 		{server.URL + "/whole", ""}, {"https://127.0.0.1:1/whole", ""}, {"ftp://127.0.0.1:1/x", sum}, {"http://[::1", sum},
 	} {
-		refusedFrom(t, t.Context(), o, bad.from, bad.sum)
+		_ = refusedFrom(t, t.Context(), o, bad.from, bad.sum)
 	}
 	if asked.Load() != before {
 		t.Error("it is asked for without a sum")
@@ -694,7 +694,7 @@ func TestAnArchiveAtAURL(t *testing.T) {
 	for _, path := range []string{"/not-there", "/round", "/short", "/chunked-short", "/another-length", "/part", "/login"} {
 		t.Log(refusedFrom(t, t.Context(), o, server.URL+path, sum))
 	}
-	refusedFrom(t, t.Context(), o, server.URL+"/whole", hexSum(nil))
+	_ = refusedFrom(t, t.Context(), o, server.URL+"/whole", hexSum(nil))
 	server.Close()
 	for _, path := range []string{"/x?sig=hidden", "/round?sig=hidden"} {
 		secret := strings.Replace(server.URL, "http://", "http://user:hidden@", 1) + path

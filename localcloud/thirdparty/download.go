@@ -96,7 +96,7 @@ func overTLS(transport http.RoundTripper) *http.Client {
 }
 
 func (n *network) ask(ctx context.Context, url string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // of the table of releases
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func (n *network) ask(ctx context.Context, url string, header http.Header) (*htt
 		req.Header = header
 	}
 	req.Header.Set("Accept-Encoding", "identity") // or an archive would be unpacked on its way, and its checksum be another
-	return n.client.Do(req)
+	return n.client.Do(req)                       //nolint:gosec // of the table of releases
 }
 
 // probe says why a file cannot be had, or nothing.
@@ -290,7 +290,7 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 		header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 		header.Set("If-Range", *version)
 	}
-	resp, err := n.ask(ctx, url, header)
+	resp, err := n.ask(ctx, url, header) //nolint:bodyclose // it is closed below
 	if err != nil {
 		if errors.Is(context.Cause(ctx), silent) {
 			err = silent

@@ -382,7 +382,7 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 		}, says: "no SHA-256"},
 		"no checksum at all": {change: func(v *vendors) { v.files[pulumiSums] = []byte("<html>") }, says: "no checksum"},
 		"an error": {change: func(v *vendors) {
-			v.special[pulumiSums] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }
+			v.special[pulumiSums] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 		}, says: "503"},
 		"a wrong checksum": {
 			change: func(v *vendors) {
@@ -407,7 +407,7 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 		},
 		"a redirect to who knows where": {
 			change: func(v *vendors) {
-				v.special[pulumiArchive] = http.RedirectHandler("http://"+objects+"/x", 302).ServeHTTP
+				v.special[pulumiArchive] = http.RedirectHandler("http://"+objects+"/x", http.StatusFound).ServeHTTP
 			}, says: "not https",
 		},
 		"a member outside": {change: func(v *vendors) {
@@ -662,7 +662,7 @@ func TestADownloadIsNeverSilent(t *testing.T) {
 				time.Sleep(9 * time.Second)
 				return copy(p, make([]byte, 1<<20)), nil
 			})
-			return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: 4 << 20, Body: io.NopCloser(body)}, nil
+			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: 4 << 20, Body: io.NopCloser(body)}, nil
 		})
 		n := &network{client: overTLS(slow), silence: 30 * time.Second}
 		var told said
@@ -683,7 +683,7 @@ func TestWhatIsTooLargeIsNotDownloaded(t *testing.T) {
 			read := int64(0)
 			endless := tripper(func(*http.Request) (*http.Response, error) {
 				body := readerFunc(func(p []byte) (int, error) { read += int64(len(p)); return len(p), nil })
-				return &http.Response{StatusCode: 200, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(body)}, nil
+				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(body)}, nil
 			})
 			n := &network{client: overTLS(endless), silence: time.Minute}
 			var sums bytes.Buffer
