@@ -28,7 +28,7 @@ func main() {
 	defer stop()
 	if err := command().ExecuteContext(ctx); err != nil {
 		if ctx.Err() != nil {
-			err = errors.New("interrupted; `make up` goes on from here, `make down` removes what there is")
+			err = errors.New("interrupted: the same command goes on from here, and `make down` removes what there is")
 		}
 		told.clear()
 		fmt.Fprintf(os.Stderr, "localcloud: %v\n", err)
@@ -96,7 +96,7 @@ func command() *cobra.Command {
 	up.Flags().StringVar(&stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	up.Flags().StringArrayVar(&config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
 	up.Flags().Var(&node, "node", "what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
-	up.Flags().Var(&ofPlugins, "plugins", "which azure-native and random the engine runs: `real`, as pulumi has installed them, or stand-in (default: as before, at first stand-in)")
+	up.Flags().Var(&ofPlugins, "plugins", "which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)")
 	up.Flags().BoolVar(&noBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
 	up.Flags().BoolVar(&showValues, "show-values", false, "show what is in each file that the pod has mounted; without, only what is in the guide's")
 	up.Flags().StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")

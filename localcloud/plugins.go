@@ -21,8 +21,7 @@ type pluginKind string
 const (
 	// standInPlugins are the programs of this module.
 	standInPlugins pluginKind = "stand-in"
-	// realPlugins are Pulumi's own, as the user has installed them. They were never run against the local cloud where
-	// it was made: they cannot be had as modules.
+	// realPlugins are Pulumi's own, as the user has installed them. They are untested against the local cloud.
 	realPlugins pluginKind = "real"
 )
 

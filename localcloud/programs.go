@@ -11,14 +11,14 @@ import (
 )
 
 // programsCommand returns the commands about third-party programs, which need no local cloud.
-func programsCommand(withHome func(func(*localCloud, context.Context, []string) error) func(*cobra.Command, []string) error,
+func programsCommand(withArgs func(func(*localCloud, context.Context, []string) error) func(*cobra.Command, []string) error,
 	gets func(*cobra.Command) *cobra.Command) *cobra.Command {
 	programs := &cobra.Command{Use: "programs", Short: "Get, keep and move the third-party programs that the local cloud runs"}
 	var path bool
 	build := &cobra.Command{
 		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
 		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
-		RunE: withHome(func(l *localCloud, ctx context.Context, names []string) error {
+		RunE: withArgs(func(l *localCloud, ctx context.Context, names []string) error {
 			return l.buildPrograms(ctx, names, path)
 		}),
 	}
@@ -27,13 +27,13 @@ func programsCommand(withHome func(func(*localCloud, context.Context, []string) 
 	programs.AddCommand(&cobra.Command{
 		Use: "export FILE", Args: cobra.ExactArgs(1),
 		Short: "Write the programs that there are into an archive, for other machines of this kind",
-		RunE:  withHome((*localCloud).exportPrograms),
+		RunE:  withArgs((*localCloud).exportPrograms),
 	})
 	var sum string
 	imports := &cobra.Command{
 		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
 		Short: "Put the programs of an archive where up looks for them, instead of building them",
-		RunE: withHome(func(l *localCloud, ctx context.Context, args []string) error {
+		RunE: withArgs(func(l *localCloud, ctx context.Context, args []string) error {
 			return thirdparty.Import(ctx, l.thirdParty(false), args[0], sum)
 		}),
 	}

@@ -44,7 +44,10 @@ func (s *screen) terminal() int {
 
 // clear takes back a line that would be replaced.
 func (s *screen) clear() {
-	if s.stale {
+	s.mu.Lock()
+	stale := s.stale
+	s.mu.Unlock()
+	if stale {
 		s.write("", false)
 	}
 }

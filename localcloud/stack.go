@@ -270,7 +270,7 @@ func (s *stack) outputs(ctx context.Context) (shown outputs, err error) {
 	return shown, os.WriteFile(s.path(kubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
 }
 
-// savedOutputs are outputs as the engine has saved them. Another engine would take half a second to print them.
+// savedOutputs are outputs as the engine has saved them. Running the engine takes half a second.
 func (s *stack) savedOutputs(ctx context.Context) (shown outputs, err error) {
 	if s.secrets == nil {
 		return shown, errors.New("the stack is not configured yet")
@@ -281,7 +281,7 @@ func (s *stack) savedOutputs(ctx context.Context) (shown outputs, err error) {
 	}
 	var saved struct {
 		Checkpoint struct {
-			Latest struct {
+			Latest *struct {
 				Resources []struct {
 					Type    string
 					Outputs struct{ Kubeconfig, ClusterID, ReadSecretCommand json.RawMessage }
@@ -291,6 +291,9 @@ func (s *stack) savedOutputs(ctx context.Context) (shown outputs, err error) {
 	}
 	if err := json.Unmarshal(content, &saved); err != nil {
 		return shown, err
+	}
+	if saved.Checkpoint.Latest == nil {
+		return shown, errors.New("the state has no checkpoint")
 	}
 	for _, r := range saved.Checkpoint.Latest.Resources {
 		if r.Type != "pulumi:pulumi:Stack" {
@@ -319,19 +322,19 @@ func (s *stack) reveal(ctx context.Context, saved json.RawMessage, text *string)
 	return json.Unmarshal([]byte(plain), text)
 }
 
-// decrypter is that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. It takes a sixth of a second to
-// make.
+// decrypter returns that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. To derive its key takes a sixth
+// of a second.
 func (s *stack) decrypter(salt string) secret.Decrypter {
 	passphrase, err := os.ReadFile(s.path(phrase))
 	parts := strings.Split(salt, ":")
-	var bytes []byte
+	var decoded []byte
 	if err == nil && len(parts) > 1 && parts[0] == "v1" {
-		bytes, err = base64.StdEncoding.DecodeString(parts[1])
+		decoded, err = base64.StdEncoding.DecodeString(parts[1])
 	}
-	if err != nil || len(bytes) == 0 {
+	if err != nil || len(decoded) == 0 {
 		return secret.NewErrorCrypter("the salt of the stack's secrets cannot be read")
 	}
-	return secret.NewSymmetricCrypterFromPassphrase(strings.TrimSpace(string(passphrase)), bytes)
+	return secret.NewSymmetricCrypterFromPassphrase(strings.TrimSpace(string(passphrase)), decoded)
 }
 
 // recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
@@ -465,7 +468,7 @@ func runWith(program *api.ExecConfig, envs []string) {
 	program.Command, program.Args = "env", slices.Concat(args, []string{program.Command}, program.Args)
 }
 
-// interrupted says whether the file backend has a lock, or a state with operations that did not end, or no state that
+// interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state that
 // can be read. To ask the engine takes longer.
 func (s *stack) interrupted() bool {
 	locks, err := os.ReadDir(s.path(stacksDir, ".pulumi", "locks", "organization", "keyvault-aks", s.name))

@@ -150,11 +150,15 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode
 	}
-	get := l.thirdParty(true, thirdparty.Kubectl, thirdparty.Kubelogin)
+	get := l.thirdParty(true)
 	if _, err := machine(ctx, node, get); err != nil {
 		return err
 	}
-	return l.compileProgram(ctx, get.Progress)
+	if err := l.compileProgram(ctx, get.Progress); err != nil {
+		return err
+	}
+	_, err := thirdparty.Ensure(ctx, l.thirdParty(false, thirdparty.Kubectl, thirdparty.Kubelogin))
+	return err
 }
 
 // thirdParty says where third-party programs come from, which are wanted beside those that every up needs, and whether the Pulumi program

@@ -84,9 +84,9 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 
 const established = "Established"
 
-// ageKind has the API server know a kind for long. Whoever creates an object of one that has come in the last two seconds is held up, so that
-// other API servers hear of it (apiextensions-apiserver's customresource_handler.go). There are none here, and AKS's kinds are older than
-// whoever gets to the cluster.
+// ageKind backdates the time at which a kind was established. For two seconds after that, the API server delays requests that create objects
+// of the kind, so that other API servers hear of it (apiextensions-apiserver's customresource_handler.go). There are no others here, and AKS's
+// kinds are older than whoever gets to the cluster.
 func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []metav1.Condition) error {
 	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == established })
 	since := conditions[i].LastTransitionTime

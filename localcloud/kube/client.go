@@ -94,7 +94,7 @@ func (c *Client) Pods(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// Exec runs a command in the first container of a pod and returns what it prints. Where the command fails, the error has what it says.
+// Exec runs a command in a pod that has one container, and returns its standard output. If the command fails, the error has its standard error.
 func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...string) ([]byte, error) {
 	core, err := corev1.NewForConfig(c.config)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -95,14 +96,18 @@ func New(o Options) *Manager {
 // giveKey puts the spare key into the folder of a new cluster that is the first to want it: to make one takes a tenth of a second, or
 // three, in which nothing else could begin.
 func (m *Manager) giveKey(c *cluster) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	file := filepath.Join(c.dir, "pki", serviceAccountFile)
-	if _, err := os.Stat(file); m.spare == nil || wasReady(c.dir) || !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(file); wasReady(c.dir) || !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	key, err := m.spare()
+	m.mu.Lock()
+	spare := m.spare
 	m.spare = nil
+	m.mu.Unlock()
+	if spare == nil {
+		return nil
+	}
+	key, err := spare()
 	if err == nil {
 		err = os.MkdirAll(filepath.Dir(file), 0o700)
 	}
@@ -278,8 +283,9 @@ func Sweep(dir string) {
 func (m *Manager) Close() {
 	m.close()
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, c := range m.clusters {
+	all := slices.Collect(maps.Values(m.clusters))
+	m.mu.Unlock()
+	for _, c := range all { // without the lock: who starts one holds its lock, and then asks for that
 		c.mu.Lock()
 		c.end(m.Edge)
 		c.mu.Unlock()

@@ -159,7 +159,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	}
 	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
 	// waits. What can do without the roles that it makes at the end of that begins now.
-	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error, 3)
 	steps := []func() error{
 		func() error {
 			if err := s.installAddon(ctx); err != nil {
@@ -198,12 +198,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 		},
 	}
 	for _, step := range steps {
-		s.processes.Go(func() {
-			select {
-			case done <- step():
-			case <-ctx.Done(): // nobody asks any more
-			}
-		})
+		s.processes.Go(func() { done <- step() })
 	}
 	for range steps {
 		if err := <-done; err != nil {
@@ -271,7 +266,7 @@ func (s *supervisor) do(ctx context.Context, path string, args ...string) error 
 	return nil
 }
 
-// retry calls f until it succeeds or the time is over. It is for programs that say by answering that they are there.
+// retry calls f until it succeeds or the limit expires.
 func retry(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

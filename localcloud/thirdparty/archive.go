@@ -32,7 +32,7 @@ type manifest struct {
 	Format   int            `json:"format"`
 	OS       string         `json:"os"`
 	Arch     string         `json:"arch"`
-	Compiler string         `json:"compiler"` // version of Go and flags: a part of what names the folders
+	Compiler string         `json:"compiler"` // version of Go, a part of what names the folders
 	Units    []archivedUnit `json:"units"`
 }
 
@@ -57,7 +57,7 @@ const (
 	maxWindow     = 8 << 20 // memory that reading takes: the window of zstd's default level
 )
 
-var compiler = runtime.Version() + " " + sameAnywhere + " -gcflags=" + CompilerFlags
+var compiler = runtime.Version()
 
 // Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256. The
 // file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
@@ -269,7 +269,8 @@ func (m manifest) names() string {
 
 // Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
 // SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what its
-// manifest says. Otherwise, and when ctx ends, the cache stays as it was. What is whole in it stays in any case.
+// manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails, some may be in place.
+// What is whole in it stays in any case.
 func Import(ctx context.Context, o Options, from, sum string) error {
 	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
 	if sum != "" && !isSum(sum) {
@@ -391,8 +392,11 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 	case err != io.EOF:
 		return m, cutShort(err)
 	}
-	if n, err := io.CopyN(io.Discard, decompressed, 1); n > 0 || !errors.Is(err, io.EOF) {
-		return m, fmt.Errorf("it is damaged at its end, or goes on after it: %w", err)
+	switch n, err := io.CopyN(io.Discard, decompressed, 1); {
+	case n > 0:
+		return m, errors.New("it goes on after its end")
+	case !errors.Is(err, io.EOF):
+		return m, cutShort(err)
 	}
 	if got := hex.EncodeToString(in.sum.Sum(nil)); sum != "" && got != sum {
 		return m, fmt.Errorf("its SHA-256 is %s, and must be %s: it is damaged, or another archive", got, sum)
@@ -452,7 +456,7 @@ func (m manifest) check(o Options) (map[string]isWhole, error) {
 	}
 	var others strings.Builder
 	for _, u := range m.Units {
-		if _, ok := ours[u.Folder]; !ok {
+		if _, ok := ours[u.Folder]; !ok || !slices.Contains(folders[u.Name], u.Folder) {
 			fmt.Fprintf(&others, "\n  %q, where this checkout looks for %q", u.Folder, folders[u.Name])
 		}
 	}
@@ -592,10 +596,7 @@ func (in *incoming) get(ctx context.Context, from string, say func(string, ...an
 	defer Waiting(func(passed time.Duration) { say("  asking for %s: %s", in.name, passed) })()
 	response, err := (&http.Client{Transport: transport}).Do(request) //nolint:gosec // the user names it
 	if err != nil {
-		if known := (*url.Error)(nil); errors.As(err, &known) {
-			err = known.Err // without the URL, which may have a password or a signature
-		}
-		return fmt.Errorf("getting %s: %w", in.name, err)
+		return fmt.Errorf("getting %s: %w", in.name, withoutURL(err))
 	}
 	in.body, in.size = response.Body, response.ContentLength
 	if response.StatusCode != http.StatusOK {

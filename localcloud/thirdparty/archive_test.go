@@ -377,7 +377,9 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 		_ = refused(t, o, flipped, "")
 	}
 	for _, after := range []string{"\x00", "garbage", strings.Repeat("\x00", 1024), string(archive)} {
-		_ = refused(t, o, append(bytes.Clone(archive), after...), "")
+		if err := refused(t, o, append(bytes.Clone(archive), after...), ""); strings.Contains(err.Error(), "%!") {
+			t.Error(err)
+		}
 	}
 	err := refused(t, o, archive, hexSum(nil))
 	if err == nil || !strings.Contains(err.Error(), sum) || !strings.Contains(err.Error(), hexSum(nil)) {

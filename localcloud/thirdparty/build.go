@@ -71,13 +71,21 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 	return nil
 }
 
-// Compile compiles the Pulumi program in dir into Go's own cache, and links it into the target, if there is one, unless it is there already.
-// mark is a file by which it knows that nothing has changed since the last time; the engine builds the program again, and would find more.
+// Compile compiles the Pulumi program in dir into Go's own cache, and links it into target, if that is not empty. mark is a file that it leaves,
+// and by which it knows that there is nothing to do. The engine builds the program again, and finds what this has missed.
 func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
-	if target != "" && !changedSince(mark, dir, filepath.Join(dir, target)) {
+	began := time.Now()
+	// What is fetched and compiled is in these folders, unless somebody has emptied them.
+	with, err := goOutput(ctx, dir, noStamp, "env", "GOVERSION", "GOCACHE", "GOMODCACHE")
+	if err != nil {
+		return err
+	}
+	folders := strings.Split(with, "\n")[1:]
+	with += "\n" + ProgramFlags()
+	before, err := os.ReadFile(mark)
+	if target != "" && err == nil && string(before) == with && !slices.ContainsFunc(folders, isEmpty) && !changedSince(mark, dir, target) {
 		return nil
 	}
-	began := time.Now()
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
 	found := make(chan error, 1)
 	go func() {
@@ -92,36 +100,48 @@ func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 	if err := <-found; err != nil {
 		return fmt.Errorf("finding the modules of %s: %w", programJob, err)
 	}
-	if os.WriteFile(mark, nil, 0o600) == nil {
+	if os.WriteFile(mark, []byte(with), 0o600) == nil {
 		_ = os.Chtimes(mark, began, began)
 	}
 	return nil
 }
 
-// changedSince reports whether what a Go program is built from has changed after mark was made, or one of the files that must be there is not.
-func changedSince(mark, dir string, must ...string) bool {
-	of, err := os.Stat(mark)
-	if err != nil || slices.ContainsFunc(must, func(file string) bool { _, err := os.Stat(file); return err != nil }) {
+func isEmpty(dir string) bool {
+	within, err := os.ReadDir(dir)
+	return err != nil || len(within) == 0
+}
+
+// changedSince reports whether target is gone, or a Go file, a go.mod, a go.sum or a folder below dir has changed after mark was made. The
+// target's own folder does not count, nor do hidden ones.
+func changedSince(mark, dir, target string) bool {
+	target = filepath.Join(dir, target)
+	made, err := os.Stat(mark)
+	if err != nil || !exists(target) {
 		return true
 	}
 	changed := errors.New("changed")
-	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		name := d.Name()
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && path != dir && strings.HasPrefix(name, "."):
+		case path == filepath.Dir(target) && path != dir, d.IsDir() && path != dir && strings.HasPrefix(d.Name(), "."):
 			return fs.SkipDir
-		case !d.IsDir() && filepath.Ext(name) != ".go" && name != "go.mod" && name != "go.sum":
+		case path == filepath.Dir(target):
+			return nil
+		case !d.IsDir() && filepath.Ext(path) != ".go" && d.Name() != "go.mod" && d.Name() != "go.sum":
 			return nil
 		}
 		info, err := d.Info()
-		if err == nil && !d.IsDir() && !info.ModTime().Before(of.ModTime()) {
+		if err == nil && !info.ModTime().Before(made.ModTime()) {
 			return changed
 		}
 		return err
-	})
-	return err != nil
+	}) != nil
+}
+
+func exists(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
 }
 
 const programJob = "the Pulumi program"
@@ -149,6 +169,7 @@ func goOutput(ctx context.Context, dir, goflags string, args ...string) (string,
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = buildEnv(goflags)
+	cmd.WaitDelay = 10 * time.Second // what it has started may hold its standard error
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -158,8 +179,8 @@ func goOutput(ctx context.Context, dir, goflags string, args ...string) (string,
 	return strings.TrimSpace(string(out)), nil
 }
 
-// GraphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what it took.
-const GraphsVariable = "KEYVAULT_AKS_ACTION_GRAPHS"
+// graphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what it took.
+const graphsVariable = "KEYVAULT_AKS_ACTION_GRAPHS"
 
 // HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
 const HomeVariable = "KEYVAULT_AKS_HOME"
@@ -203,20 +224,23 @@ func OutsideEnv() []string {
 // compiler does is to collect garbage.
 func buildEnv(goflags string) []string {
 	env := append(OutsideEnv(), "GOFLAGS="+goflags, "GOWORK=off")
+	if goflags == noStamp { // what is built for others as well depends on no more of the user's choices, `go env -w` among them
+		env = append(env, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
+	}
 	if os.Getenv("GOGC") == "" {
 		env = append(env, "GOGC=400")
 	}
 	return env
 }
 
-// goBuild runs go build and tells how far it is. name is that of the job which it was planned as.
+// goBuild runs go build and tells how far it is. name is the job's in the plan.
 func (p *Progress) goBuild(ctx context.Context, name, dir, goflags string, args ...string) error {
 	temp, err := os.MkdirTemp("", "localcloud-build-") // go leaves what it has there when it is interrupted
 	if err != nil {
 		return fmt.Errorf("making room to build in: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	if graphs := os.Getenv(GraphsVariable); graphs != "" {
+	if graphs := os.Getenv(graphsVariable); graphs != "" {
 		args = append([]string{"-debug-actiongraph=" + filepath.Join(graphs, name+".json")}, args...)
 	}
 	cmd := exec.CommandContext(ctx, "go", append([]string{"build", "-v"}, args...)...)

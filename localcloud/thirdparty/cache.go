@@ -42,7 +42,7 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// enoughDisk holds the free space against what is needed for this.
+// enoughDisk returns an error if fewer than need bytes are free in the cache.
 func enoughDisk(cache string, need uint64, what string) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(cache, &disk); err != nil {
@@ -55,7 +55,7 @@ func enoughDisk(cache string, need uint64, what string) error {
 	return nil
 }
 
-// whole says whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
+// whole reports whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
 func (u unit) whole(dir string) bool {
 	names := u.names()
 	for _, file := range u.files {

@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -87,7 +89,7 @@ func overTLS(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
 		switch {
 		case to.URL.Scheme != "https":
-			return fmt.Errorf("redirected to %s, which is not https", to.URL)
+			return fmt.Errorf("redirected to %s by %s, which is not https", to.URL.Host, to.URL.Scheme)
 		case len(via) >= 10:
 			return errors.New("redirected ten times")
 		}
@@ -95,8 +97,8 @@ func overTLS(transport http.RoundTripper) *http.Client {
 	}}
 }
 
-func (n *network) ask(ctx context.Context, url string, header http.Header) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil) //nolint:gosec // of the table of releases
+func (n *network) ask(ctx context.Context, address string, header http.Header) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil) //nolint:gosec // of the table of releases
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,19 @@ func (n *network) ask(ctx context.Context, url string, header http.Header) (*htt
 		req.Header = header
 	}
 	req.Header.Set("Accept-Encoding", "identity") // or an archive would be unpacked on its way, and its checksum be another
-	return n.client.Do(req)                       //nolint:gosec // of the table of releases
+	resp, err := n.client.Do(req)                 //nolint:gosec // of the table of releases
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", address, withoutURL(err))
+	}
+	return resp, nil
+}
+
+// withoutURL is an error of a client without the URL of the last redirect, which may have a password or a signature.
+func withoutURL(err error) error {
+	if known := (*url.Error)(nil); errors.As(err, &known) {
+		return known.Err
+	}
+	return err
 }
 
 // probe says why a file cannot be had, or nothing.
@@ -136,7 +150,7 @@ func (a asset) checksum(ctx context.Context, n *network) (checksum, error) {
 		return checksum{crypto.SHA256, sum, "pinned in localcloud/thirdparty/releases.go"}, nil
 	}
 	url := here.in(a.sums)
-	var content strings.Builder
+	var content text
 	if err := n.read(ctx, url, &content, maxSums, nil); err != nil {
 		return checksum{}, fmt.Errorf("finding the checksum of %s: %w", here.in(a.url), err)
 	}
@@ -229,8 +243,14 @@ func (n *network) download(ctx context.Context, url, file string, want checksum,
 // target takes what is downloaded, and can begin anew.
 type target interface {
 	io.Writer
-	Reset()
+	Reset() error
 }
+
+// text is kept in memory.
+type text struct{ strings.Builder }
+
+// Reset empties it.
+func (t *text) Reset() error { t.Builder.Reset(); return nil }
 
 // hashedFile is hashed while it is written.
 type hashedFile struct {
@@ -239,15 +259,16 @@ type hashedFile struct {
 }
 
 func (f *hashedFile) Write(p []byte) (int, error) {
-	f.hash.Write(p)
-	return f.File.Write(p)
+	n, err := f.File.Write(p)
+	f.hash.Write(p[:n])
+	return n, err
 }
 
-// Reset begins it anew.
-func (f *hashedFile) Reset() {
+// Reset empties the file.
+func (f *hashedFile) Reset() error {
 	f.hash.Reset()
-	_, _ = f.Seek(0, io.SeekStart) // fails where writing does
-	_ = f.Truncate(0)
+	_, err := f.Seek(0, io.SeekStart)
+	return errors.Join(err, f.Truncate(0))
 }
 
 // read reads what is at a URL. What breaks off is gone on with where the server can, and begun anew where it cannot.
@@ -301,7 +322,9 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 	switch {
 	case resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
 	case resp.StatusCode == http.StatusOK:
-		to.Reset()
+		if err := to.Reset(); err != nil {
+			return false, err
+		}
 		have = 0
 		progress.done.Store(0)
 	default:
@@ -327,7 +350,8 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 	case errors.Is(context.Cause(ctx), silent):
 		return true, silent
 	case err != nil:
-		return true, fmt.Errorf("%s: %w", url, err)
+		disk := (*fs.PathError)(nil)
+		return !errors.As(err, &disk), fmt.Errorf("%s: %w", url, err)
 	case progress.done.Load() > limit:
 		return false, fmt.Errorf("%s has more than %d MiB, more than can be right", url, limit>>20)
 	}
@@ -350,9 +374,11 @@ func (a asset) unpack(ctx context.Context, file, into string) error {
 	case strings.HasSuffix(a.url, ".zip"):
 		members = zipMembers
 	default:
-		for _, name := range a.take {
-			return errors.Join(os.Chmod(file, 0o755), os.Rename(file, filepath.Join(into, name)))
+		name, ok := a.take[path.Base(a.url)]
+		if !ok {
+			return fmt.Errorf("%s names no program", a.url)
 		}
+		return errors.Join(os.Chmod(file, 0o755), os.Rename(file, filepath.Join(into, name)))
 	}
 	return members(file, func(m member) error {
 		name := path.Clean(m.name)

@@ -30,7 +30,7 @@ func TestProgress_SaysHowMuchIsDoneWhatComesNextAndWhatIsLeft(t *testing.T) {
 		fmt.Fprint(w, "b\n")
 		time.Sleep(10 * time.Second)
 		done()
-		w, done = p.follow("second")
+		_, done = p.follow("second")
 		time.Sleep(11 * time.Second)
 		done()
 		want := []string{
@@ -46,7 +46,6 @@ func TestProgress_SaysHowMuchIsDoneWhatComesNextAndWhatIsLeft(t *testing.T) {
 		if p.done != 40 {
 			t.Errorf("%v of 40 processor seconds are done in the end", p.done)
 		}
-		_ = w
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Way is how third-party programs are got.
+// Way is how third-party programs are obtained.
 type Way string
 
 // The ways that can be asked for. By default releases are taken from the vendors that answer, and the rest is built.
@@ -26,7 +26,7 @@ const (
 
 // release is what a vendor publishes of a unit: the same programs in the same version, ready to run.
 //
-// Nothing here has ever been run against the vendors' own hosts. The addresses, the layouts of the archives and the
+// The vendors' own hosts are untested. The addresses, the layouts of the archives and the
 // formats of the checksum files are what the vendors document and what their release workflows make; the tests serve
 // the same on loopback.
 type release struct {
@@ -327,6 +327,7 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 
 // planBuilds has the progress know what is to be built.
 func (o Options) planBuilds(ctx context.Context, missing []unit, built map[string]place) error {
+	defer Waiting(func(passed time.Duration) { o.Say("  fetching modules and looking what is to be compiled: %s", passed) })()
 	for _, u := range missing {
 		if _, ok := built[u.name]; !ok {
 			continue
@@ -388,7 +389,7 @@ func (o Options) dropUnreachable(ctx context.Context, released map[string]place)
 		return ctx.Err()
 	}
 	unreachable := slices.Sorted(maps.Keys(why))
-	if len(why) == len(released) { // most likely there is no network, and one line says so
+	if len(released) > 1 && len(why) == len(released) { // most likely there is no network, and one line says so
 		o.Say("no release of a vendor can be had, so all is built here: %v", why[unreachable[0]])
 	} else {
 		for _, name := range unreachable {

@@ -63,7 +63,7 @@ type Options struct {
 
 // Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
 // its Go language host, is used instead of one of the cache, unless a way is asked for. A release whose checksum is wrong is an error,
-// whichever way is asked for; one that cannot be had is only where the way is Releases.
+// whichever way is asked for. A release that is not available is an error only if the way is Releases.
 func Ensure(ctx context.Context, o Options) (Programs, error) {
 	found, missing, err := look(ctx, o)
 	if err != nil || len(missing) == 0 {
@@ -91,7 +91,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 	return found, nil
 }
 
-// look returns where every program is, or would be if it was built, and which units are missing for those that are wanted.
+// look returns where every program is, or would be, and which units are missing for those that are wanted.
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {

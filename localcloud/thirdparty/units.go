@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// unit is programs that are built by one call of go, so that both cores are used, and lie in one folder of the cache.
+// unit is a set of programs that share a folder of the cache. One call of go builds them, and one more those of each unit in with.
 type unit struct {
 	name     string
 	dir      string            // of its go.mod, below localcloud/; several units may share one

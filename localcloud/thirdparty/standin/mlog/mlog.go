@@ -1,4 +1,4 @@
-// Package mlog stands in for monis.app/mlog, which the driver imports and the Go module proxy does not serve.
+// Package mlog stands in for monis.app/mlog, which the driver imports and which cannot be downloaded as a module.
 // It has what the driver calls, on top of klog, which both use.
 package mlog
 

@@ -6,14 +6,14 @@ import (
 	"slices"
 )
 
-// Map keeps the order in which its keys were set. The zero value is an empty map, and so is nil.
+// Map keeps the order in which its keys were set. The zero value and nil are empty maps; Set takes one that is not nil.
 type Map[K comparable, V any] struct {
 	keys   []K
 	values map[K]V
 }
 
 // New returns an empty map.
-func New[K comparable, V any]() *Map[K, V] { return &Map[K, V]{values: map[K]V{}} }
+func New[K comparable, V any]() *Map[K, V] { return &Map[K, V]{} }
 
 // Len returns how many keys a map has.
 func Len[K comparable, V any](m *Map[K, V]) int {
@@ -27,6 +27,9 @@ func Len[K comparable, V any](m *Map[K, V]) int {
 func (m *Map[K, V]) Set(key K, value V) (before V, had bool) {
 	if before, had = m.values[key]; !had {
 		m.keys = append(m.keys, key)
+	}
+	if m.values == nil {
+		m.values = map[K]V{}
 	}
 	m.values[key] = value
 	return before, had
