@@ -1,6 +1,7 @@
 package thirdparty
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,7 +20,10 @@ import (
 // cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the same.
 func (u unit) cacheDir(source, cache string) (string, error) {
 	h := sha256.New()
-	dirs := []string{standIns}
+	dirs, err := standInsOf(source, u)
+	if err != nil {
+		return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
+	}
 	for _, part := range u.parts() {
 		dirs = append(dirs, part.dir)
 	}
@@ -40,6 +44,26 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 		fmt.Fprint(h, runtime.GOOS, runtime.GOARCH, runtime.Version(), part.buildArgs(), part.programs, part.filesOf, part.files)
 	}
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
+}
+
+// standInsOf are the folders of the stand-ins that the unit's go.mod files name.
+func standInsOf(source string, u unit) (dirs []string, err error) {
+	all, err := os.ReadDir(filepath.Join(source, standIns))
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range u.parts() {
+		pins, err := os.ReadFile(filepath.Join(source, part.dir, "go.mod"))
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range all {
+			if bytes.Contains(pins, []byte("../"+filepath.Base(standIns)+"/"+one.Name()+"\n")) {
+				dirs = append(dirs, filepath.Join(standIns, one.Name()))
+			}
+		}
+	}
+	return dirs, nil
 }
 
 // enoughDisk returns an error if fewer than need bytes are free in the cache.

@@ -39,6 +39,27 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 	if len(seen) != 3 {
 		t.Errorf("%d builds for two pins and a flag, want 3: %v", len(seen), seen)
 	}
+	for _, name := range []string{"used", "unused"} {
+		if err := os.Mkdir(filepath.Join(source, standIns, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(pins, []byte("replace a => ../standin/used\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"", "unused", "used"} {
+		if err := os.WriteFile(filepath.Join(source, standIns, name, "x.go"), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		now, err := u.cacheDir(source, "/cache")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if isOther := now != dir; i > 0 && isOther != (name == "used") {
+			t.Errorf("after a change of the stand-in that is %s it is another build: %t", name, isOther)
+		}
+		dir = now
+	}
 }
 
 func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
