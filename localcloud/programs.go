@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -22,7 +23,7 @@ func programsCommand(withArgs func(func(*localCloud, context.Context, []string) 
 			return l.buildPrograms(ctx, names, path)
 		}),
 	}
-	build.Flags().BoolVar(&path, "path", false, "print where the programs named are, and all else to standard error")
+	build.Flags().BoolVar(&path, "path", false, "get only the programs named and print where they are, and all else to standard error")
 	programs.AddCommand(gets(build))
 	programs.AddCommand(&cobra.Command{
 		Use: "export FILE", Args: cobra.ExactArgs(1),
@@ -33,10 +34,13 @@ func programsCommand(withArgs func(func(*localCloud, context.Context, []string) 
 	imports := &cobra.Command{
 		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
 		Short: "Put the programs of an archive where up looks for them, instead of building them",
-		RunE: withArgs(func(l *localCloud, ctx context.Context, args []string) error {
-			return thirdparty.Import(ctx, l.thirdParty(false), args[0], sum)
-		}),
 	}
+	imports.RunE = withArgs(func(l *localCloud, ctx context.Context, args []string) error {
+		if sum == "" && imports.Flags().Changed("sha256") { // a variable that is not set, most likely
+			return errors.New("--sha256 is empty: give the sum that export printed, or leave the flag out")
+		}
+		return thirdparty.Import(ctx, l.thirdParty(false), args[0], sum)
+	})
 	imports.Flags().StringVar(&sum, "sha256", "", "`sum` that the archive must have, which export prints; a URL needs one")
 	programs.AddCommand(imports)
 	return programs
@@ -50,7 +54,9 @@ func (l *localCloud) buildPrograms(ctx context.Context, names []string, path boo
 	if path {
 		told.out = os.Stderr
 	}
-	programs, err := thirdparty.Ensure(ctx, l.thirdParty(false, names...))
+	get := l.thirdParty(false, names...)
+	get.Only = path
+	programs, err := thirdparty.Ensure(ctx, get)
 	if err != nil || !path {
 		return err
 	}

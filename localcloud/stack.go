@@ -177,17 +177,8 @@ func placeFile(place, script string) error {
 // configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine
 // adds to a stack's configuration, the salt of its secrets, stays in the home, so that the checkout stays clean.
 func (s *stack) configure(ctx context.Context, over []string) error {
-	file := filepath.Join(s.project, "Pulumi."+s.name+".yaml")
-	content, err := os.ReadFile(file)
+	file, content, err := s.givenConfiguration(s.name, over) // before a stack is made for it
 	if err != nil {
-		var have []string
-		files, _ := filepath.Glob(filepath.Join(s.project, "Pulumi.*.yaml"))
-		for _, f := range files {
-			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
-		}
-		return fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", s.name, strings.Join(have, ", "))
-	}
-	if _, err := configuration(file, content, over, ""); err != nil { // before a stack is made for it
 		return err
 	}
 	salt, err := s.initialise(ctx)
@@ -203,6 +194,22 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
 	go s.secrets() // beside the engine, which waits more than it works
 	return nil
+}
+
+// givenConfiguration returns the file of a stack's configuration and what is in it, or what is wrong with that or with what is set over it.
+func (l *localCloud) givenConfiguration(name string, over []string) (file string, content []byte, err error) {
+	file = filepath.Join(l.project, "Pulumi."+name+".yaml")
+	content, err = os.ReadFile(file)
+	if err != nil {
+		var have []string
+		files, _ := filepath.Glob(filepath.Join(l.project, "Pulumi.*.yaml"))
+		for _, f := range files {
+			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
+		}
+		return "", nil, fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", name, strings.Join(have, ", "))
+	}
+	_, err = configuration(file, content, over, "")
+	return file, content, err
 }
 
 // initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack

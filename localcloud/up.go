@@ -31,6 +31,9 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 		return err
 	}
 	defer done()
+	if _, _, err := l.givenConfiguration(stackName, config); err != nil { // before anything is downloaded or built for it
+		return err
+	}
 	var download func(pluginOf) (string, error)
 	if l.way == thirdparty.Releases {
 		download = l.downloadPlugin(ctx)
@@ -96,7 +99,7 @@ func (l *localCloud) startWithStack(ctx context.Context, name string, have *setu
 	r, err := l.start(ctx)
 	if err != nil {
 		stop()
-		<-configured
+		_ = <-configured
 		return nil, err
 	}
 	say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, l.path(logFile))

@@ -89,7 +89,7 @@ func New(o Options) *Manager {
 	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
 	m.spare = sync.OnceValues(newServiceAccountKey)
-	go m.spare()
+	go func() { _, _ = m.spare() }()
 	return m
 }
 

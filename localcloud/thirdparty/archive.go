@@ -62,6 +62,9 @@ var compiler = runtime.Version()
 // Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256. The
 // file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
 func Export(ctx context.Context, o Options, file string) error {
+	if file == "" {
+		return errors.New("the archive has no name")
+	}
 	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is there and is not a file: export writes a file", file)
 	}
@@ -272,8 +275,9 @@ func (m manifest) names() string {
 // manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails, some may be in place.
 // What is whole in it stays in any case.
 func Import(ctx context.Context, o Options, from, sum string) error {
+	given := sum
 	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
-	if sum != "" && !isSum(sum) {
+	if given != "" && !isSum(sum) {
 		return fmt.Errorf("%q is not a SHA-256, which has 64 digits, each 0-9 or a-f", sum)
 	}
 	isURL := strings.Contains(from, "://")
@@ -358,7 +362,7 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 
 	var need int64
 	for _, u := range m.Units {
-		if !folders[u.Folder](filepath.Join(o.Cache, u.Folder)) {
+		if dir := filepath.Join(o.Cache, u.Folder); !folders[u.Folder](dir) || !u.isIn(dir) {
 			parts[u.Folder] = ""
 			need += u.size()
 		}
@@ -466,6 +470,14 @@ func (m manifest) check(o Options) (map[string]isWhole, error) {
 			others.String(), m.Compiler, compiler)
 	}
 	return ours, m.sane()
+}
+
+// isIn reports whether the unit's files are in a folder, by their sizes.
+func (u archivedUnit) isIn(dir string) bool {
+	return !slices.ContainsFunc(u.Files, func(file archivedFile) bool {
+		info, err := os.Stat(filepath.Join(dir, file.Name))
+		return err != nil || info.Size() != file.Size
+	})
 }
 
 // sane says what export would not have written.

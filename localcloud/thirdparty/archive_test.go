@@ -799,7 +799,11 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 	}
 	var running []*exec.Cmd
 	for _, name := range []string{"third", "first"} {
-		write(t, found[name], string(program))
+		info, err := os.Stat(found[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, found[name], string(program)+strings.Repeat("\x00", max(0, int(info.Size())-len(program)))) // of the size that it must have
 		cmd := exec.Command(found[name], "600")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

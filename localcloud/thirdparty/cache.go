@@ -88,10 +88,11 @@ func (u unit) whole(dir string) bool {
 	return holds(dir, names)
 }
 
+// holds reports whether dir has files of these names, and none of them empty, as the loss of power leaves some.
 func holds(dir string, names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
-		return err != nil || !info.Mode().IsRegular()
+		return err != nil || !info.Mode().IsRegular() || info.Size() == 0
 	})
 }
 

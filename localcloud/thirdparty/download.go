@@ -121,12 +121,15 @@ func withoutURL(err error) error {
 	return err
 }
 
+// errSlow is why a file cannot be had whose server has not answered within decisionTime.
+var errSlow = errors.New("no answer in time")
+
 // probe says why a file cannot be had, or nothing.
 func (n *network) probe(ctx context.Context, url string) error {
 	resp, err := n.ask(ctx, url, nil)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("%s: no answer in time", url)
+		return fmt.Errorf("%s: %w", url, errSlow)
 	case err != nil:
 		return err
 	}

@@ -156,6 +156,9 @@ func Plugin(ctx context.Context, o Options, name, version string) (string, error
 	if holds(dir, []string{program}) {
 		return file, nil
 	}
+	if err := o.mustReach(ctx, map[string]place{"the plugin " + name + " " + version: {dir, &r}}); err != nil {
+		return "", err
+	}
 	unlock, err := lockCache(ctx, o.Cache, o.Say)
 	if err != nil {
 		return "", err
@@ -271,10 +274,12 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 			built[u.name] = last
 		}
 	}
-	if o.Way != Releases {
-		if err := o.dropUnreachable(ctx, released); err != nil {
-			return nil, err
-		}
+	reach := o.dropUnreachable
+	if o.Way == Releases {
+		reach = o.mustReach
+	}
+	if err := reach(ctx, released); err != nil {
+		return nil, err
 	}
 	if len(released) > 0 {
 		if err := enoughDisk(o.Cache, roomForReleases, "downloading the third-party programs"); err != nil {
@@ -362,12 +367,8 @@ func names(units []unit, in map[string]place) string {
 // seconds.
 const decisionTime = 1800 * time.Millisecond
 
-// dropUnreachable asks for every file at once, and drops the releases of which one is not there or not there in time,
-// and says so.
-func (o Options) dropUnreachable(ctx context.Context, released map[string]place) error {
-	if len(released) == 0 {
-		return nil
-	}
+// unreachable asks for every file of the releases at once, and returns why those are not there, or not there in time, of which one file is not.
+func (o Options) unreachable(ctx context.Context, released map[string]place) (map[string]error, error) {
 	inTime, cancel := context.WithTimeout(ctx, decisionTime)
 	defer cancel()
 	var mutex sync.Mutex
@@ -385,8 +386,28 @@ func (o Options) dropUnreachable(ctx context.Context, released map[string]place)
 		}
 	}
 	asked.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err()
+	return why, ctx.Err()
+}
+
+// mustReach returns an error for releases that are not there. One whose server is slow is waited for.
+func (o Options) mustReach(ctx context.Context, released map[string]place) error {
+	why, err := o.unreachable(ctx, released)
+	for _, name := range slices.Sorted(maps.Keys(why)) {
+		if !errors.Is(why[name], errSlow) {
+			err = errors.Join(err, fmt.Errorf("%s: the release is not available: %w", name, why[name]))
+		}
+	}
+	return err
+}
+
+// dropUnreachable drops the releases that are not there or not there in time, and says so.
+func (o Options) dropUnreachable(ctx context.Context, released map[string]place) error {
+	if len(released) == 0 {
+		return nil
+	}
+	why, err := o.unreachable(ctx, released)
+	if err != nil {
+		return err
 	}
 	unreachable := slices.Sorted(maps.Keys(why))
 	if len(released) > 1 && len(why) == len(released) { // most likely there is no network, and one line says so

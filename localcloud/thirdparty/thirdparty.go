@@ -49,6 +49,8 @@ type Options struct {
 	Cache string
 	// Also names programs to get that are otherwise got when they are first needed: Kubectl, Kubelogin.
 	Also []string
+	// Only is whether the programs of Also are all that is to be got.
+	Only bool
 	// Way is how they are got: Build or Releases. Defaults to releases from those vendors that answer within two seconds, and to building the
 	// rest. What is in the cache already, either way, is used, unless a way is asked for.
 	Way Way
@@ -103,7 +105,7 @@ func look(ctx context.Context, o Options) (found Programs, missing []unit, err e
 			return nil, nil, err
 		}
 		in := slices.IndexFunc(places, func(p place) bool { return p.has(u) })
-		if in < 0 && (!u.later || slices.ContainsFunc(o.Also, u.has)) {
+		if in < 0 && (!u.later && !o.Only || slices.ContainsFunc(o.Also, u.has)) {
 			missing = append(missing, u)
 		}
 		if in < 0 {
