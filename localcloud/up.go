@@ -99,7 +99,7 @@ func (l *localCloud) startWithStack(ctx context.Context, name string, have *setu
 	r, err := l.start(ctx)
 	if err != nil {
 		stop()
-		_ = <-configured
+		<-configured //nolint:errcheck // the error of the start is the first
 		return nil, err
 	}
 	say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, l.path(logFile))

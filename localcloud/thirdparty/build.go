@@ -93,7 +93,7 @@ func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 		found <- err
 	}()
 	if err := p.goBuild(ctx, programJob, dir, ProgramFlags(), compileArgs(target)...); err != nil {
-		_ = <-found
+		<-found //nolint:errcheck // the error of the build says more
 		return fmt.Errorf("compiling %s: %w", programJob, err)
 	}
 	defer Waiting(func(passed time.Duration) { p.Say("  %s: looking for its modules, %s", programJob, passed) })()
