@@ -88,8 +88,9 @@ var _ azure.Clusters = (*Manager)(nil)
 func New(o Options) *Manager {
 	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
-	m.spare = sync.OnceValues(newServiceAccountKey)
-	go func() { _, _ = m.spare() }()
+	spare := sync.OnceValues(newServiceAccountKey)
+	m.spare = spare
+	go func() { _, _ = spare() }()
 	return m
 }
 
