@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -88,4 +89,40 @@ func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testin
 	if _, err := os.Stat(c.dir); err == nil {
 		t.Error("a deleted cluster was started again")
 	}
+}
+
+func TestSupervisor_EndsWhenItsStartIsGivenUp(t *testing.T) {
+	for range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var s supervisor
+		waits := func() error { <-ctx.Done(); return ctx.Err() }
+		time.AfterFunc(time.Millisecond, cancel)
+		if err := s.together(waits, func() error { return nil }, waits); !errors.Is(err, context.Canceled) {
+			t.Fatalf("a start that is given up ends with %v", err)
+		}
+		s.processes.Wait()
+	}
+}
+
+// TestManager_ClosesWhileAClusterStarts holds the cluster's lock as a start does, and then asks for the manager's.
+func TestManager_ClosesWhileAClusterStarts(t *testing.T) {
+	m := New(Options{Dir: t.TempDir()})
+	c := m.cluster("/x")
+	c.mu.Lock()
+	closed := make(chan struct{})
+	go func() { m.Close(); close(closed) }()
+	<-m.open.Done() // Close has begun
+	time.Sleep(50 * time.Millisecond)
+	gave := make(chan error, 1)
+	go func() { gave <- m.giveKey(c) }()
+	select {
+	case err := <-gave:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("each waits for the other")
+	}
+	c.mu.Unlock()
+	<-closed
 }

@@ -159,8 +159,8 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	}
 	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
 	// waits. What can do without the roles that it makes at the end of that begins now.
-	installed, ready, done := make(chan struct{}), make(chan struct{}), make(chan error, 3)
-	steps := []func() error{
+	installed, ready := make(chan struct{}), make(chan struct{})
+	err = s.together(
 		func() error {
 			if err := s.installAddon(ctx); err != nil {
 				return err
@@ -196,7 +196,16 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			}
 			return s.startStandInNode(ctx)
 		},
+	)
+	if err != nil {
+		return err
 	}
+	return s.awaitSchedulable(ctx)
+}
+
+// together does steps side by side and returns the first error. Steps that are not done then end by themselves, among the processes.
+func (s *supervisor) together(steps ...func() error) error {
+	done := make(chan error, len(steps)) // so that nobody must read the rest
 	for _, step := range steps {
 		s.processes.Go(func() { done <- step() })
 	}
@@ -205,7 +214,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return s.awaitSchedulable(ctx)
+	return nil
 }
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }
