@@ -39,3 +39,14 @@ func TestReleasesAreAskedForAndNotHad(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+func TestImport_TakesNoEmptySum(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	for _, sum := range []string{"", "sha256:"} {
+		cmd := command()
+		cmd.SetArgs([]string{"programs", "import", os.DevNull, "--sha256", sum, "--project=..", "--home=" + t.TempDir()})
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), "sha256") && !strings.Contains(err.Error(), "SHA-256") {
+			t.Errorf("with the sum %q: %v", sum, err)
+		}
+	}
+}

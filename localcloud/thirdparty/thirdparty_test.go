@@ -95,9 +95,37 @@ func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 		if !u.whole(dir) {
 			t.Fatal("what was built is not whole")
 		}
+		if err := os.Truncate(filepath.Join(dir, "second"), 0); err != nil || u.whole(dir) {
+			t.Fatalf("with an empty program it is whole: %t, %v", u.whole(dir), err)
+		}
 		if err := os.Remove(filepath.Join(dir, "second")); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestLook_WantsNoMoreThanOnlyWhatIsNamed(t *testing.T) {
+	o := checkout(t)
+	names := func() (names []string) {
+		_, missing, err := look(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range missing {
+			names = append(names, u.name)
+		}
+		return names
+	}
+	if got := names(); !slices.Equal(got, []string{"one", "two"}) {
+		t.Errorf("an up wants %v", got)
+	}
+	o.Also = []string{"fourth"}
+	if got := names(); !slices.Equal(got, []string{"one", "two", "rare"}) {
+		t.Errorf("with one that is got later it wants %v", got)
+	}
+	o.Only = true
+	if got := names(); !slices.Equal(got, []string{"rare"}) {
+		t.Errorf("of that alone it wants %v", got)
 	}
 }
 
