@@ -52,8 +52,8 @@ func configuration(file string, content []byte, over []string, salt string) ([]b
 	return json.MarshalIndent(config, "", "    ")
 }
 
-// configured returns what a stack's file or --config says of a key of the program, or nil. What is wrong with them is said when the stack
-// takes them.
+// configured returns what a stack's file or --config says of a key of the program, or nil. What is wrong with them is
+// said when the stack takes them.
 func (l *localCloud) configured(stack string, over []string, key string) any {
 	file := filepath.Join(l.project, "Pulumi."+stack+".yaml")
 	content, err := os.ReadFile(file)

@@ -53,7 +53,8 @@ func podOf(t *testing.T, config string, files map[string]string) (*stack, output
 	return s, of
 }
 
-// apiServer is one behind the proxy of a stack's local cloud. What it is to run in the pod ns/pod it runs on this machine.
+// apiServer is one behind the proxy of a stack's local cloud. What it is to run in the pod ns/pod it runs on this
+// machine.
 type apiServer struct {
 	as    []string // before each command; nil: there is no such pod
 	pods  []string // <namespace>/<name>
@@ -220,7 +221,8 @@ func TestReadMounted_WaitsForANodeThatComesBack(t *testing.T) {
 	}
 }
 
-// TestCluster_SignsInAsTheEngineDoes has a program in kubelogin's place whose token is what it finds in its environment.
+// TestCluster_SignsInAsTheEngineDoes has a program in kubelogin's place whose token is what it finds in its
+// environment.
 func TestCluster_SignsInAsTheEngineDoes(t *testing.T) {
 	s := &stack{localCloud: &localCloud{home: t.TempDir()}, name: "dev"}
 	t.Setenv("AAD_LOGIN_METHOD", "the user's")

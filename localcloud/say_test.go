@@ -21,7 +21,8 @@ func TestScreen_LeavesNothingOfALineThatIsReplaced(t *testing.T) {
 	}
 }
 
-// shown is what a terminal shows in the end: a carriage return with "erase to the end of the line" empties the last line.
+// shown is what a terminal shows in the end: a carriage return with "erase to the end of the line" empties the last
+// line.
 func shown(written string) string {
 	var done, line strings.Builder
 	for len(written) > 0 {

@@ -41,8 +41,8 @@ type stack struct {
 	secrets func() secret.Decrypter
 }
 
-// stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and, once it has joined the one that serves,
-// the way to that.
+// stack readies what the engine needs: its home with the plugins, a file backend, a passphrase and, once it has joined
+// the one that serves, the way to that.
 func (l *localCloud) stack(name string, have *setup) (*stack, error) {
 	s := &stack{localCloud: l, name: name, have: have}
 	s.join(&running{}) // for what the engine does with its backend alone
@@ -147,7 +147,8 @@ func (l *localCloud) placePrograms(have *setup) error {
 	return nil
 }
 
-// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or where its release is.
+// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or
+// where its release is.
 func (l *localCloud) placeLater(name, variable, program string) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -196,7 +197,8 @@ func (s *stack) configure(ctx context.Context, over []string) error {
 	return nil
 }
 
-// givenConfiguration returns the file of a stack's configuration and what is in it, or what is wrong with that or with what is set over it.
+// givenConfiguration returns the file of a stack's configuration and what is in it, or what is wrong with that or with
+// what is set over it.
 func (l *localCloud) givenConfiguration(name string, over []string) (file string, content []byte, err error) {
 	file = filepath.Join(l.project, "Pulumi."+name+".yaml")
 	content, err = os.ReadFile(file)
@@ -329,8 +331,8 @@ func (s *stack) reveal(ctx context.Context, saved json.RawMessage, text *string)
 	return json.Unmarshal([]byte(plain), text)
 }
 
-// decrypter returns that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. To derive its key takes a sixth
-// of a second.
+// decrypter returns that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. To derive
+// its key takes a sixth of a second.
 func (s *stack) decrypter(salt string) secret.Decrypter {
 	passphrase, err := os.ReadFile(s.path(phrase))
 	parts := strings.Split(salt, ":")
@@ -442,8 +444,8 @@ func (s *stack) objectsOf(provider string) objects {
 	}
 }
 
-// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which the kubeconfig has
-// its user sign in runs with the engine's environment.
+// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which
+// the kubeconfig has its user sign in runs with the engine's environment.
 func (s *stack) cluster(kubeconfig string) (*kube.Client, error) {
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
 	if err != nil {
@@ -457,8 +459,8 @@ func (s *stack) cluster(kubeconfig string) (*kube.Client, error) {
 	return kube.NewClient(config)
 }
 
-// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process, in which there may
-// be what the user has for Azure.
+// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process,
+// in which there may be what the user has for Azure.
 func runWith(program *api.ExecConfig, envs []string) {
 	var args []string
 	has := map[string]bool{}
@@ -475,8 +477,8 @@ func runWith(program *api.ExecConfig, envs []string) {
 	program.Command, program.Args = "env", slices.Concat(args, []string{program.Command}, program.Args)
 }
 
-// interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state that
-// can be read. To ask the engine takes longer.
+// interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state
+// that can be read. To ask the engine takes longer.
 func (s *stack) interrupted() bool {
 	locks, err := os.ReadDir(s.path(stacksDir, ".pulumi", "locks", "organization", "keyvault-aks", s.name))
 	if len(locks) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {

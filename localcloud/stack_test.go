@@ -38,7 +38,8 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	}
 }
 
-// TestLaterPrograms_AreBuiltWhenTheyAreFirstRun with this test's own program in the place of localcloud, which builds by leaving a script.
+// TestLaterPrograms_AreBuiltWhenTheyAreFirstRun with this test's own program in the place of localcloud, which builds
+// by leaving a script.
 func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 	l := &localCloud{home: filepath.Join(t.TempDir(), "it's home"), project: "/a project"}
 	program := filepath.Join(t.TempDir(), "a program")
@@ -68,7 +69,8 @@ func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 	}
 }
 
-// standForBuild has this program stand for localcloud: it leaves a script that prints its arguments in the file named, or fails for none.
+// standForBuild has this program stand for localcloud: it leaves a script that prints its arguments in the file named,
+// or fails for none.
 const standForBuild = "TEST_STANDS_FOR_LOCALCLOUD"
 
 func init() {
@@ -181,7 +183,8 @@ func TestUp_WaitsForTheProgram(t *testing.T) {
 	}
 }
 
-// TestOutputs_AreReadFromTheStateOrElseFromTheEngine has a program in pulumi's place whose outputs are others than the state's.
+// TestOutputs_AreReadFromTheStateOrElseFromTheEngine has a program in pulumi's place whose outputs are others than the
+// state's.
 func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 	const salt, kubeconfig = "v1:c2FsdHNhbHQ=:v1:x:y", "a kubeconfig\nof two lines"
 	hidden, err := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt")).EncryptValue(t.Context(), strconv.Quote(kubeconfig))

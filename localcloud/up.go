@@ -86,7 +86,8 @@ func (l *localCloud) up(ctx context.Context, stackName string, node kube.Node, w
 	return nil
 }
 
-// startWithStack starts the local cloud, and makes and configures the stack meanwhile, which takes a backend in files alone.
+// startWithStack starts the local cloud, and makes and configures the stack meanwhile, which takes a backend in files
+// alone.
 func (l *localCloud) startWithStack(ctx context.Context, name string, have *setup, config []string) (*stack, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -164,8 +165,8 @@ func (l *localCloud) prepareMachine(ctx context.Context) error {
 	return err
 }
 
-// thirdParty says where third-party programs come from, which are wanted beside those that every up needs, and whether the Pulumi program
-// is compiled after them.
+// thirdParty says where third-party programs come from, which are wanted beside those that every up needs, and whether
+// the Pulumi program is compiled after them.
 func (l *localCloud) thirdParty(compile bool, also ...string) thirdparty.Options {
 	get := thirdparty.Options{
 		Source: filepath.Join(l.project, "localcloud"), Cache: l.cache, Also: also, Way: l.way, Progress: progress(),

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestKubernetesPlugin_BringsUpManifestsAndCharts by the components that the plugin makes by itself, which are what it is built with a stand-in
-// of its SDK for.
+// TestKubernetesPlugin_BringsUpManifestsAndCharts by the components that the plugin makes by itself, which are what it
+// is built with a stand-in of its SDK for.
 func TestKubernetesPlugin_BringsUpManifestsAndCharts(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)

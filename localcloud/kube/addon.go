@@ -36,9 +36,9 @@ var addonManifest []byte
 //go:embed discovery.yaml
 var discoveryManifest []byte
 
-// installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their permissions for
-// the driver's service account, and the CSIDriver object as AKS has it. Objects of the driver's kinds can be created when it returns. Without
-// the add-on it does nothing.
+// installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their
+// permissions for the driver's service account, and the CSIDriver object as AKS has it. Objects of the driver's kinds
+// can be created when it returns. Without the add-on it does nothing.
 func (s *supervisor) installAddon(ctx context.Context) error {
 	if !s.Spec.SecretsProvider {
 		return nil
@@ -84,9 +84,9 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 
 const established = "Established"
 
-// ageKind backdates the time at which a kind was established. For two seconds after that, the API server delays requests that create objects
-// of the kind, so that other API servers hear of it (apiextensions-apiserver's customresource_handler.go). There are no others here, and AKS's
-// kinds are older than whoever gets to the cluster.
+// ageKind backdates the time at which a kind was established. For two seconds after that, the API server delays
+// requests that create objects of the kind, so that other API servers hear of it (apiextensions-apiserver's
+// customresource_handler.go). There are no others here, and AKS's kinds are older than whoever gets to the cluster.
 func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []metav1.Condition) error {
 	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == established })
 	since := conditions[i].LastTransitionTime
@@ -127,7 +127,8 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	// It ends where it may not ask the API server what that serves, for which there are roles shortly before that is ready.
+	// It ends where it may not ask the API server what that serves, for which there are roles shortly before that is
+	// ready.
 	config, err := s.clientConfig(certificate{name: thirdparty.CSIDriver, user: driverUser})
 	if err != nil {
 		return err

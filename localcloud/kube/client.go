@@ -65,7 +65,8 @@ func (c *Client) of(kind schema.GroupVersionKind, namespace string) (dynamic.Res
 	return nil, fmt.Errorf("the cluster has no kind %s", kind)
 }
 
-// Get returns an object of the kind that apiVersion and kind name, as JSON, or nothing where there is none of that name.
+// Get returns an object of the kind that apiVersion and kind name, as JSON, or nothing where there is none of that
+// name.
 func (c *Client) Get(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
 	objects, err := c.of(schema.FromAPIVersionAndKind(apiVersion, kind), namespace)
 	if err != nil {
@@ -94,7 +95,8 @@ func (c *Client) Pods(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// Exec runs a command in a pod that has one container, and returns its standard output. If the command fails, the error has its standard error.
+// Exec runs a command in a pod that has one container, and returns its standard output. If the command fails, the error
+// has its standard error.
 func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...string) ([]byte, error) {
 	core, err := corev1.NewForConfig(c.config)
 	if err != nil {
@@ -124,8 +126,8 @@ func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...str
 	return out.Bytes(), nil
 }
 
-// put makes the objects of a manifest. One that is there already gets what the manifest says, and keeps its status, and of its metadata
-// all but the labels and annotations that the manifest has.
+// put makes the objects of a manifest. One that is there already gets what the manifest says, and keeps its status, and
+// of its metadata all but the labels and annotations that the manifest has.
 func (c *Client) put(ctx context.Context, manifest []byte) error {
 	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
 	for {

@@ -38,8 +38,8 @@ func refuse(w http.ResponseWriter, code int, reason string) {
 	fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": %q, "code": %d}`, reason, code)
 }
 
-// roles is an API server that has cluster roles and nothing else. It takes an update of one that somebody else has changed meanwhile as
-// the real one does: not at all.
+// roles is an API server that has cluster roles and nothing else. It takes an update of one that somebody else has
+// changed meanwhile as the real one does: not at all.
 type roles struct {
 	have    map[string]map[string]any
 	changed int // how often somebody else is quicker
@@ -134,7 +134,8 @@ func TestClient_GetTellsNothingFromAFailure(t *testing.T) {
 	}
 }
 
-// TestAwait_SeesWhatChanges has a watch that ends, one that cannot be, and one in which a node becomes what is waited for.
+// TestAwait_SeesWhatChanges has a watch that ends, one that cannot be, and one in which a node becomes what is waited
+// for.
 func TestAwait_SeesWhatChanges(t *testing.T) {
 	const event = `{"type": "%s", "object": {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"}, "spec": {"podCIDR": "%s"}}}` + "\n"
 	var watches atomic.Int64
@@ -175,8 +176,8 @@ func TestAwait_SeesWhatChanges(t *testing.T) {
 	}
 }
 
-// TestInstallAddon_BeginsWithTheKinds has an API server that refuses what comes before it is ready, as the real one does, and holds up
-// who creates an object of a kind two seconds after it says that it serves that.
+// TestInstallAddon_BeginsWithTheKinds has an API server that refuses what comes before it is ready, as the real one
+// does, and holds up who creates an object of a kind two seconds after it says that it serves that.
 func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{

@@ -52,7 +52,8 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	return s.awaitAPIServer(ctx, func(int) bool { return true })
 }
 
-// startControllers runs the controller manager and the scheduler, once the API server is ready: they look at that once a second.
+// startControllers runs the controller manager and the scheduler, once the API server is ready: they look at that once
+// a second.
 func (s *supervisor) startControllers(ctx context.Context) error {
 	if err := s.awaitAPIServer(ctx, func(status int) bool { return status == http.StatusOK }); err != nil {
 		return err

@@ -94,8 +94,8 @@ func New(o Options) *Manager {
 	return m
 }
 
-// giveKey puts the spare key into the folder of a new cluster that is the first to want it: to make one takes a tenth of a second, or
-// three, in which nothing else could begin.
+// giveKey puts the spare key into the folder of a new cluster that is the first to want it: to make one takes a tenth
+// of a second, or three, in which nothing else could begin.
 func (m *Manager) giveKey(c *cluster) error {
 	file := filepath.Join(c.dir, "pki", serviceAccountFile)
 	if _, err := os.Stat(file); wasReady(c.dir) || !errors.Is(err, fs.ErrNotExist) {

@@ -105,8 +105,8 @@ var (
 	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
 )
 
-// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. The kubelet looks for
-// drivers when it starts, and then once a second.
+// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. The
+// kubelet looks for drivers when it starts, and then once a second.
 func (s *supervisor) startNode(ctx context.Context) error {
 	name := nodeName(s.Spec)
 	if err := s.startAddon(ctx, name); err != nil {

@@ -157,8 +157,8 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
-	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second, most of which it
-	// waits. What can do without the roles that it makes at the end of that begins now.
+	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second,
+	// most of which it waits. What can do without the roles that it makes at the end of that begins now.
 	installed, ready := make(chan struct{}), make(chan struct{})
 	err = s.together(
 		func() error {
@@ -203,7 +203,8 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	return s.awaitSchedulable(ctx)
 }
 
-// together does steps side by side and returns the first error. Steps that are not done then end by themselves, among the processes.
+// together does steps side by side and returns the first error. Steps that are not done then end by themselves, among
+// the processes.
 func (s *supervisor) together(steps ...func() error) error {
 	done := make(chan error, len(steps)) // so that nobody must read the rest
 	for _, step := range steps {

@@ -24,8 +24,8 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// An archive is a tar that is compressed with zstd: a manifest, and then the files that it lists, in its order. Only what
-// the cache holds decides its bytes.
+// An archive is a tar that is compressed with zstd: a manifest, and then the files that it lists, in its order. Only
+// what the cache holds decides its bytes.
 
 // manifest is an archive's first member.
 type manifest struct {
@@ -59,8 +59,8 @@ const (
 
 var compiler = runtime.Version()
 
-// Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256. The
-// file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
+// Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256.
+// The file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
 func Export(ctx context.Context, o Options, file string) error {
 	if file == "" {
 		return errors.New("the archive has no name")
@@ -271,9 +271,9 @@ func (m manifest) names() string {
 }
 
 // Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
-// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what its
-// manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails, some may be in place.
-// What is whole in it stays in any case.
+// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what
+// its manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails,
+// some may be in place. What is whole in it stays in any case.
 func Import(ctx context.Context, o Options, from, sum string) error {
 	given := sum
 	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
@@ -435,8 +435,8 @@ func readManifest(archive *tar.Reader) (m manifest, err error) {
 // isWhole reports whether a folder has all of what belongs together in it.
 type isWhole func(dir string) bool
 
-// check returns what tells of each folder of the cache whether it is whole. Those of the manifest must be among what this checkout looks for,
-// on this machine.
+// check returns what tells of each folder of the cache whether it is whole. Those of the manifest must be among what
+// this checkout looks for, on this machine.
 func (m manifest) check(o Options) (map[string]isWhole, error) {
 	if m.Format != archiveFormat {
 		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export one from here", m.Format, archiveFormat)

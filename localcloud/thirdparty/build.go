@@ -71,8 +71,9 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 	return nil
 }
 
-// Compile compiles the Pulumi program in dir into Go's own cache, and links it into target, if that is not empty. mark is a file that it leaves,
-// and by which it knows that there is nothing to do. The engine builds the program again, and finds what this has missed.
+// Compile compiles the Pulumi program in dir into Go's own cache, and links it into target, if that is not empty. mark
+// is a file that it leaves, and by which it knows that there is nothing to do. The engine builds the program again, and
+// finds what this has missed.
 func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 	began := time.Now()
 	// What is fetched and compiled is in these folders, unless somebody has emptied them.
@@ -111,8 +112,8 @@ func isEmpty(dir string) bool {
 	return err != nil || len(within) == 0
 }
 
-// changedSince reports whether target is gone, or a Go file, a go.mod, a go.sum or a folder below dir has changed after mark was made. The
-// target's own folder does not count, nor do hidden ones.
+// changedSince reports whether target is gone, or a Go file, a go.mod, a go.sum or a folder below dir has changed after
+// mark was made. The target's own folder does not count, nor do hidden ones.
 func changedSince(mark, dir, target string) bool {
 	target = filepath.Join(dir, target)
 	made, err := os.Stat(mark)
@@ -179,20 +180,22 @@ func goOutput(ctx context.Context, dir, goflags string, args ...string) (string,
 	return strings.TrimSpace(string(out)), nil
 }
 
-// graphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what it took.
+// graphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what
+// it took.
 const graphsVariable = "KEYVAULT_AKS_ACTION_GRAPHS"
 
 // HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
 const HomeVariable = "KEYVAULT_AKS_HOME"
 
-// proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be had.
+// proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be
+// had.
 var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
 
 // noStamp keeps version control out of what is built, which changes with each commit.
 const noStamp = "-buildvcs=false"
 
-// ProgramFlags are the GOFLAGS of whoever calls, and ours for what they leave open. The Pulumi program is built ahead with them and then by
-// the engine, which with others would link it again, at each command.
+// ProgramFlags are the GOFLAGS of whoever calls, and ours for what they leave open. The Pulumi program is built ahead
+// with them and then by the engine, which with others would link it again, at each command.
 func ProgramFlags() string {
 	flags := strings.Fields(os.Getenv("GOFLAGS"))
 	for _, ours := range []string{sameAnywhere, "-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
@@ -220,8 +223,8 @@ func OutsideEnv() []string {
 	})
 }
 
-// buildEnv has the builds depend on no other flags, also where `go env -w` has set some, and trades memory for time: a quarter of what the
-// compiler does is to collect garbage.
+// buildEnv has the builds depend on no other flags, also where `go env -w` has set some, and trades memory for time: a
+// quarter of what the compiler does is to collect garbage.
 func buildEnv(goflags string) []string {
 	env := append(OutsideEnv(), "GOFLAGS="+goflags, "GOWORK=off")
 	if goflags == noStamp { // what is built for others as well depends on no more of the user's choices, `go env -w` among them

@@ -17,7 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the same.
+// cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the
+// same.
 func (u unit) cacheDir(source, cache string) (string, error) {
 	h := sha256.New()
 	dirs, err := standInsOf(source, u)
@@ -79,7 +80,8 @@ func enoughDisk(cache string, need uint64, what string) error {
 	return nil
 }
 
-// whole reports whether dir has all that build puts there: whoever cleans up a cache does not know what belongs together.
+// whole reports whether dir has all that build puts there: whoever cleans up a cache does not know what belongs
+// together.
 func (u unit) whole(dir string) bool {
 	names := u.names()
 	for _, file := range u.files {
@@ -96,7 +98,8 @@ func holds(dir string, names []string) bool {
 	})
 }
 
-// wholeOrNot makes dir whole or not at all: what fills it does so beside it, and it is renamed. What is there already, and not whole, goes.
+// wholeOrNot makes dir whole or not at all: what fills it does so beside it, and it is renamed. What is there already,
+// and not whole, goes.
 func wholeOrNot(dir string, fill func(part string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return fmt.Errorf("making the cache: %w", err)

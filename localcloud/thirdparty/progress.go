@@ -13,8 +13,9 @@ import (
 	"time"
 )
 
-// knownCosts has, for each package that takes more than a tenth of one, the processor seconds that compiling it took on the machine of
-// docs/benchmarks.md, and for each program those of linking it. `go run ./bench -costs cold` in tests writes it.
+// knownCosts has, for each package that takes more than a tenth of one, the processor seconds that compiling it took on
+// the machine of docs/benchmarks.md, and for each program those of linking it. `go run ./bench -costs cold` in tests
+// writes it.
 //
 //go:embed costs.txt
 var knownCosts string
@@ -46,7 +47,8 @@ func cost(pkg string) float64 {
 type Progress struct {
 	// Say is told whole lines.
 	Say func(format string, args ...any)
-	// Line is told every second what replaces the line that it was told before. Where it is nil, Say is told every ten seconds.
+	// Line is told every second what replaces the line that it was told before. Where it is nil, Say is told every ten
+	// seconds.
 	Line func(line string)
 
 	mu          sync.Mutex
@@ -66,7 +68,8 @@ type job struct {
 	fetched  int // modules
 }
 
-// plan adds a call of go build to what is to be done: args are its flags and patterns. What an earlier call compiles counts for that alone.
+// plan adds a call of go build to what is to be done: args are its flags and patterns. What an earlier call compiles
+// counts for that alone.
 func (p *Progress) plan(ctx context.Context, name, dir, goflags string, args ...string) error {
 	const format = `{{if .Stale}}{{.ImportPath}} {{with .Module}}{{.Version}}{{end}} {{.Name}}{{end}}`
 	out, err := goOutput(ctx, dir, goflags, append([]string{"list", "-deps", "-f", format}, args...)...)

@@ -367,7 +367,8 @@ func names(units []unit, in map[string]place) string {
 // seconds.
 const decisionTime = 1800 * time.Millisecond
 
-// unreachable asks for every file of the releases at once, and returns why those are not there, or not there in time, of which one file is not.
+// unreachable asks for every file of the releases at once, and returns why those are not there, or not there in time,
+// of which one file is not.
 func (o Options) unreachable(ctx context.Context, released map[string]place) (map[string]error, error) {
 	inTime, cancel := context.WithTimeout(ctx, decisionTime)
 	defer cancel()

@@ -189,7 +189,8 @@ func zipped(t *testing.T, members map[string]string) []byte {
 	return b.Bytes()
 }
 
-// options are those of a machine without any third-party programs, where units of these names can be built, from little.
+// options are those of a machine without any third-party programs, where units of these names can be built, from
+// little.
 func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 	t.Setenv("PATH", filepath.Dir(goTool(t))) // no pulumi
 	was := units
@@ -715,7 +716,8 @@ func TestAPluginIsTakenFromItsVendor(t *testing.T) {
 	}
 }
 
-// The user's own proxy is used, and a local cloud's, from where no vendor is reached, is not; nor are its certificates trusted.
+// The user's own proxy is used, and a local cloud's, from where no vendor is reached, is not; nor are its certificates
+// trusted.
 func TestVendorsAreReachedAsTheUserReachesThem(t *testing.T) {
 	if at := os.Getenv("THIRDPARTY_TEST_ASKS"); at != "" {
 		n := newOutside()

@@ -1,5 +1,6 @@
-// Package thirdparty gets the programs that the local cloud runs and does not write, once: it takes releases of their vendors where these
-// can be reached, and builds them from modules pinned in the go.mod files of the folders beside this file where not.
+// Package thirdparty gets the programs that the local cloud runs and does not write, once: it takes releases of their
+// vendors where these can be reached, and builds them from modules pinned in the go.mod files of the folders beside
+// this file where not.
 package thirdparty
 
 import (
@@ -51,8 +52,8 @@ type Options struct {
 	Also []string
 	// Only is whether the programs of Also are all that is to be got.
 	Only bool
-	// Way is how they are got: Build or Releases. Defaults to releases from those vendors that answer within two seconds, and to building the
-	// rest. What is in the cache already, either way, is used, unless a way is asked for.
+	// Way is how they are got: Build or Releases. Defaults to releases from those vendors that answer within two
+	// seconds, and to building the rest. What is in the cache already, either way, is used, unless a way is asked for.
 	Way Way
 	// Program is the folder of a Pulumi program that the caller compiles afterwards: it is part of what is to be done.
 	Program string
@@ -63,9 +64,10 @@ type Options struct {
 	cacheOnly bool     // whether a pulumi on PATH does not count
 }
 
-// Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on PATH, with
-// its Go language host, is used instead of one of the cache, unless a way is asked for. A release whose checksum is wrong is an error,
-// whichever way is asked for. A release that is not available is an error only if the way is Releases.
+// Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on
+// PATH, with its Go language host, is used instead of one of the cache, unless a way is asked for. A release whose
+// checksum is wrong is an error, whichever way is asked for. A release that is not available is an error only if the
+// way is Releases.
 func Ensure(ctx context.Context, o Options) (Programs, error) {
 	found, missing, err := look(ctx, o)
 	if err != nil || len(missing) == 0 {

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// unit is a set of programs that share a folder of the cache. One call of go builds them, and one more those of each unit in with.
+// unit is a set of programs that share a folder of the cache. One call of go builds them, and one more those of each
+// unit in with.
 type unit struct {
 	name     string
 	dir      string            // of its go.mod, below localcloud/; several units may share one
@@ -37,16 +38,17 @@ func IsLater(name string) bool {
 	return slices.ContainsFunc(units, func(u unit) bool { return u.later && u.has(name) })
 }
 
-// CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for the
-// local cloud is built with them, so that packages that several programs share are compiled once.
+// CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for
+// the local cloud is built with them, so that packages that several programs share are compiled once.
 const CompilerFlags = "all=-dwarf=false"
 
-// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled. A stack's state then has
-// source positions by module instead of in the project.
+// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled. A
+// stack's state then has source positions by module instead of in the project.
 const sameAnywhere = "-trimpath"
 
-// seldom are packages of which little runs, or runs seldom: they are compiled without inlining, which takes the compiler up to half less. None
-// of them is in the Pulumi program or in the local cloud itself, which would compile them again.
+// seldom are packages of which little runs, or runs seldom: they are compiled without inlining, which takes the
+// compiler up to half less. None of them is in the Pulumi program or in the local cloud itself, which would compile
+// them again.
 var seldom = []string{
 	"cloud.google.com/...",
 	"github.com/alecthomas/...",
@@ -73,8 +75,8 @@ const (
 	kubeloginVersion  = "v0.2.10"
 )
 
-// units are in the order of their cost: who waits sees the long ones first. Their go.mod files agree on the versions of what they share, so
-// that it is compiled once (TestModulesAgree).
+// units are in the order of their cost: who waits sees the long ones first. Their go.mod files agree on the versions of
+// what they share, so that it is compiled once (TestModulesAgree).
 var units = []unit{
 	{
 		name: "kubernetes", dir: "thirdparty/kubernetes",

@@ -21,8 +21,8 @@ var coldBuilds = []string{
 
 var laterBuilds = []string{"kubectl", "kubelogin"}
 
-// cold builds everything with empty caches, but for the modules' own, and sums up what go build -debug-actiongraph says of each package. That
-// is processor time, which hardly depends on what else runs.
+// cold builds everything with empty caches, but for the modules' own, and sums up what go build -debug-actiongraph says
+// of each package. That is processor time, which hardly depends on what else runs.
 func cold(ctx context.Context, checkout, dir string) error {
 	graphs := filepath.Join(dir, "graphs")
 	if err := os.MkdirAll(graphs, 0o755); err != nil {
@@ -33,7 +33,8 @@ func cold(ctx context.Context, checkout, dir string) error {
 	if _, err := output(ctx, checkout, append(caches, "GOFLAGS="+flags), "make", "build"); err != nil {
 		return err
 	}
-	// The programs that every up needs, and then the rest: that some are not built at first is part of what is measured.
+	// The programs that every up needs, and then the rest: that some are not built at first is part of what is
+	// measured.
 	for _, args := range [][]string{{"programs", "build", "--build"}, {"prepare", "--build"}} {
 		cmd := cloud{checkout, filepath.Join(dir, "h")}.command(ctx, args...)
 		cmd.Env = append(os.Environ(), caches...)

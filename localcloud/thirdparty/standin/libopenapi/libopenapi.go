@@ -1,6 +1,6 @@
-// Package libopenapi stands in for the library of this name, which Pulumi's engine uses for the command `pulumi api` alone: it reads a
-// description of Pulumi Cloud's API. Nothing here talks to Pulumi Cloud, and compiling the library takes a quarter of the engine's time.
-// What is here has the types that the command is written with, and reads nothing.
+// Package libopenapi stands in for the library of this name, which Pulumi's engine uses for the command `pulumi api`
+// alone: it reads a description of Pulumi Cloud's API. Nothing here talks to Pulumi Cloud, and compiling the library
+// takes a quarter of the engine's time. What is here has the types that the command is written with, and reads nothing.
 package libopenapi
 
 import (

@@ -10,7 +10,8 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// LogFormat names how log lines are written. klog writes text; the driver asks for JSON only by a flag that is not set here.
+// LogFormat names how log lines are written. klog writes text; the driver asks for JSON only by a flag that is not set
+// here.
 type LogFormat string
 
 // The formats that the driver names.
