@@ -177,7 +177,7 @@ func TestAwait_SeesWhatChanges(t *testing.T) {
 }
 
 // TestInstallAddon_BeginsWithTheKinds has an API server that refuses what comes before it is ready, as the real one
-// does, and holds up who creates an object of a kind two seconds after it says that it serves that.
+// does. One of the kinds has just come, and the other is an hour old.
 func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
