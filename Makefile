@@ -34,21 +34,19 @@ status: build ## what runs
 # go build takes a third of a second to find that there is nothing to do, and is silent for minutes the first time. What it depends on is the
 # module, by when anything in it last changed (its ctime, which nobody sets), go itself, and its environment; what it made is known by size
 # and time.
-BUILT := bin/localcloud bin/azure-native bin/random
-build: ## the local cloud and the plugins that stand in for azure-native and random, into bin/
+build: ## the local cloud, which is also the plugins that stand in for azure-native and random, into bin/
 	@mkdir -p bin; env=$$(go env GOVERSION GOROOT GOFLAGS GOOS GOARCH GOAMD64 GOARM64 GOEXPERIMENT CGO_ENABLED CC GOWORK); \
-	made() { echo "$$env"; ls -ln $(BUILT); }; \
+	made() { echo "$$env"; ls -ln bin/localcloud; }; \
 	if [[ -e bin/.built && "$$(made 2>/dev/null)" == "$$(cat bin/.built)" ]] && \
 		[[ -z "$$(find -L localcloud "$$(command -v go)" -cnewer bin/.built -print -quit)" ]]; then exit; fi; \
 	said=$$(mktemp); began=$$(mktemp); rm -f bin/.built; \
 	trap 'kill $$pid 2>/dev/null && wait $$pid; rm -f "$$said" "$$began"' EXIT; trap 'exit 143' TERM; \
-	parts=". ./providers/azure-native ./providers/random"; \
-	go build -C localcloud -v -ldflags '-s -w' -o ../bin/ $$parts 2> "$$said" & pid=$$!; \
+	go build -C localcloud -v -ldflags '-s -w' -o ../bin/ ./cmd/localcloud 2> "$$said" & pid=$$!; \
 	for ((n = 1;; n++)); do \
 		kill -0 $$pid 2>/dev/null || break; \
 		sleep 0.1; \
 		((n % 100)) || echo "  compiling the local cloud: $$(grep -c / "$$said") of \
-	$${all:=$$(go list -C localcloud -deps $$parts | grep -c /)} packages, $$((n / 10)) s"; \
+	$${all:=$$(go list -C localcloud -deps ./cmd/localcloud | grep -c /)} packages, $$((n / 10)) s"; \
 	done; wait $$pid || { status=$$?; grep -vxE '[A-Za-z0-9._~/-]+' "$$said" >&2 || true; exit $$status; }; \
 	made > bin/.built.part; touch -r "$$began" bin/.built.part; mv bin/.built.part bin/.built
 

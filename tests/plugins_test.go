@@ -27,7 +27,7 @@ func installPlugins(t *testing.T, plugins ...string) installed {
 		if err := os.MkdirAll(filepath.Join(dir, "inner", plugin), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		standIn := filepath.Join(checkout, "bin", name)
+		standIn := filepath.Join(checkout, "bin", "localcloud")
 		if err := os.Symlink(standIn, filepath.Join(dir, "inner", plugin, program)); err != nil {
 			t.Fatal(err)
 		}

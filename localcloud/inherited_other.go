@@ -1,6 +1,0 @@
-//go:build !linux
-
-package main
-
-func unblockSignals() error { return nil }
-func closeOnExec()          {}

@@ -1,0 +1,114 @@
+// Package cli has the commands of localcloud: their flags, and what they say.
+package cli
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/daemon"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// Run runs the command that the arguments name, until ctx is done at the latest. What it tells goes to stdout, and what
+// the one that serves logs, to stderr.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr}
+	root := c.command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return nil
+	}
+	c.clear()
+	if ctx.Err() != nil {
+		return errors.New("interrupted: the same command goes on from here, and `make down` removes what there is")
+	}
+	return err
+}
+
+// cloud is the local cloud that a command is for, and where it tells what happens.
+type cloud struct {
+	*home.Home
+	*screen        // for the one who waits
+	stdout, stderr io.Writer
+}
+
+// terminal is where the engine tells what happens.
+func (c *cloud) terminal() engine.Terminal {
+	return engine.Terminal{Say: c.say, Stdout: c.stdout, Stderr: c.stderr}
+}
+
+func (c *cloud) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "localcloud",
+		Short:         "Azure on one machine, for the program in this repository",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	var project, dir string
+	flags := root.PersistentFlags()
+	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program, in a checkout of this repository")
+	flags.StringVar(&dir, "home", "", "`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or ~/.local/state)")
+	// located is a command for a local cloud that is found, or could be there.
+	located := func(cmd *cobra.Command) *cobra.Command {
+		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
+			c.Home, err = home.Locate(project, dir)
+			return err
+		}
+		return cmd
+	}
+	root.AddCommand(
+		located(c.upCommand()),
+		located(c.prepareCommand()),
+		located(c.downCommand()),
+		c.programsCommand(located),
+		located(&cobra.Command{
+			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { c.status(); return nil },
+		}),
+		located(&cobra.Command{
+			Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return c.env() },
+		}),
+		&cobra.Command{ // for tests, which skip what cannot be
+			Use: "can-run-real-node", Short: "Say why this machine cannot run a real node, or nothing", Hidden: true, Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
+		},
+		located(&cobra.Command{
+			Use: daemon.Command, Hidden: true, Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return daemon.Serve(cmd.Context(), c.Home, c.stderr) },
+		}),
+		&cobra.Command{
+			Use: kube.SupervisorCommand, Hidden: true, DisableFlagParsing: true,
+			RunE: func(cmd *cobra.Command, args []string) error { return kube.Supervise(cmd.Context(), args) },
+		},
+	)
+	return root
+}
+
+// ways are the flags of a command that gets third-party programs, the one way or the other.
+type ways struct{ build, releases bool }
+
+func (w *ways) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.build, "build", false, "build all third-party programs, and ask no vendor (default: release where the vendor answers within two seconds)")
+	cmd.Flags().BoolVar(&w.releases, "releases", false, "take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is built")
+	cmd.MarkFlagsMutuallyExclusive("build", "releases")
+}
+
+func (w *ways) way() (way thirdparty.Way) {
+	switch {
+	case w.build:
+		way = thirdparty.Build
+	case w.releases:
+		way = thirdparty.Releases
+	}
+	return way
+}

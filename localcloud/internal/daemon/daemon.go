@@ -1,0 +1,313 @@
+// Package daemon has the local cloud serve, as a process in the background that outlives the command which started it.
+package daemon
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// Command is that of the program by which the one that serves is started.
+const Command = "serve"
+
+// Serve is the local cloud: it runs until it is told to stop. What it says on file descriptor 3, where that is open, is for
+// the command that started it: the first line is empty when it serves, or why it does not.
+func Serve(ctx context.Context, h *home.Home, log io.Writer) (err error) {
+	if starter := os.NewFile(3, "starter"); starter != nil {
+		syscall.CloseOnExec(3)
+		defer func() {
+			if err != nil {
+				fmt.Fprintln(starter, err)
+			}
+		}()
+		return serveAnd(ctx, h, log, func() { fmt.Fprintln(starter); starter.Close() })
+	}
+	return serveAnd(ctx, h, log, func() {})
+}
+
+func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) error {
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // ignored by who started it, it would be in containers too
+	lock := flock.New(h.Path(home.LockFile))
+	// Another command may be looking at the lock just now; the one that serves holds it for long.
+	waiting, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if _, err := lock.TryLockContext(waiting, 50*time.Millisecond); err != nil {
+		return fmt.Errorf("the local cloud runs already: %w", err)
+	}
+	defer lock.Unlock()
+	if err := os.WriteFile(h.Path(home.LockFile), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
+		return fmt.Errorf("saying who runs the local cloud: %w", err)
+	}
+	defer os.Truncate(h.Path(home.LockFile), 0)
+	have, err := h.Setup()
+	if err != nil {
+		return fmt.Errorf("nothing is set up: %w", err)
+	}
+	log := slog.New(slog.NewTextHandler(logTo, nil))
+
+	if err := h.CheckState(); err != nil {
+		return err
+	}
+	way, err := edge.New(h.Path(home.EdgeDir))
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, home.WayOut)
+	}
+	clusters := kube.New(kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
+	defer clusters.Close()
+	times, err := arm.ParseTimes(have.Times)
+	if err != nil {
+		return err
+	}
+	cloud, err := azure.New(azure.Options{
+		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record, Faults: have.Faults, Times: times,
+	})
+	if errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w: %s", err, home.WayOut)
+	}
+	if err != nil {
+		return err
+	}
+	defer cloud.Close()
+	listener, err := listen(h)
+	if err != nil {
+		return err
+	}
+	state := home.Running{
+		PID: os.Getpid(), Proxy: listener.Addr().String(), CAFile: way.CAFile(),
+		Credentials: cloud.Credentials(), Started: time.Now(), Build: Build(),
+	}
+	if err := h.SaveRunning(state); err != nil {
+		return err
+	}
+	log.Info("serving", "proxy", state.Proxy)
+	served := make(chan error, 1)
+	go func() { served <- way.Serve(ctx, listener) }()
+	// Clusters that the last run left are started again before anybody looks for them.
+	if err := cloud.Settle(ctx); err == nil {
+		state.Settled, state.Failed = true, clusters.Failures()
+		if err := h.SaveRunning(state); err != nil {
+			return err
+		}
+		ready()
+	}
+	if err := <-served; err != nil && ctx.Err() == nil {
+		return err
+	}
+	log.Info("stopping")
+	return nil
+}
+
+// listen takes the port of the last time, so that shells in which it was exported go on working, or else any.
+func listen(h *home.Home) (net.Listener, error) {
+	if last, err := h.LastRunning(); err == nil {
+		if listener, err := net.Listen("tcp", last.Proxy); err == nil {
+			return listener, nil
+		}
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listening on loopback: %w", err)
+	}
+	return listener, nil
+}
+
+// Start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it has it
+// leaves to the new one.
+func Start(ctx context.Context, h *home.Home, say func(format string, args ...any)) (*home.Running, error) {
+	r, err := settled(ctx, h)
+	if err == nil && r.Build == Build() && len(r.Failed) == 0 {
+		return r, nil
+	}
+	if err != nil && !errors.Is(err, home.ErrNotRunning) {
+		return nil, err
+	}
+	if err == nil {
+		say("the local cloud that runs is of another build, does not say where it is, or lacks a cluster: starting it again")
+		if err := Stop(ctx, h); err != nil {
+			return nil, err
+		}
+	}
+	before, err := h.LastRunning()
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		say("the address of before is not known: %v", err)
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	log, err := os.OpenFile(h.Path(home.LogFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	said, starter, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer said.Close()
+	cmd := serverCommand(h, exe)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.ExtraFiles = []*os.File{starter}
+	err = cmd.Start()
+	starter.Close()
+	if err != nil {
+		return nil, fmt.Errorf("starting the local cloud: %w", err)
+	}
+	say("local cloud: starting")
+	go func() { _ = cmd.Wait() }()
+	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+	defer stop()
+	quiet := thirdparty.Waiting(func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) })
+	words, err := io.ReadAll(said)
+	quiet()
+	if len(words) == 0 {
+		words = []byte("it ended without a word")
+	}
+	if why := strings.TrimSpace(string(words)); err != nil || why != "" {
+		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, h.Path(home.LogFile))
+	}
+	r, err = h.Running()
+	if err == nil && before.Proxy != r.Proxy && before.Proxy != "" {
+		say("it has another address than before, %s: a shell needs `eval \"$(bin/localcloud env)\"` again", before.Proxy)
+	}
+	return whole(r, err)
+}
+
+// whole refuses a local cloud without a cluster that it should have.
+func whole(r *home.Running, err error) (*home.Running, error) {
+	if err != nil || len(r.Failed) == 0 {
+		return r, err
+	}
+	return nil, fmt.Errorf("the local cloud runs, but not %s", strings.Join(r.Failed, "; "))
+}
+
+// serverCommand is the one that serves, which outlives its starter and has little of it.
+func serverCommand(h *home.Home, exe string) *exec.Cmd {
+	cmd := exec.Command(exe, Command, "--project", h.Project, "--home", h.Dir)
+	cmd.Dir, cmd.Env = "/", cloudEnvironment(os.Environ())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // Ctrl-C is for the command, not for the cloud
+	return cmd
+}
+
+// cloudEnvironment is what the one that serves and its clusters have of an environment: who runs it, and on how many cores. Anything else may be for
+// one of their programs: etcd takes each of its options from a variable too, and containerd looks for runc on the PATH.
+func cloudEnvironment(of []string) []string {
+	kept := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+	for _, v := range of {
+		switch name, _, _ := strings.Cut(v, "="); name {
+		case "HOME", "USER", "LOGNAME", "GOMAXPROCS":
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is
+// not waited for, and one that does not say where it is counts as such.
+func settled(ctx context.Context, h *home.Home) (*home.Running, error) {
+	begin := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	for {
+		r, err := h.Running()
+		if !errors.Is(err, home.ErrStarting) {
+			return r, err
+		}
+		if r != nil && r.Build != Build() {
+			return r, nil
+		}
+		if r == nil && time.Since(begin) > muteLimit {
+			return &home.Running{Build: "unknown"}, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w, and does not get ready (see %s)", home.ErrStarting, h.Path(home.LogFile))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+const (
+	startLimit = 3 * time.Minute  // for a local cloud to have its clusters back
+	muteLimit  = 20 * time.Second // and to say where it is
+)
+
+// Stop ends the one that serves, and with it the clusters. One that does not run is no error.
+func Stop(ctx context.Context, h *home.Home) error {
+	pid, err := h.Holder()
+	for range 50 { // it has only just taken the lock
+		if !errors.Is(err, home.ErrStarting) {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+		pid, err = h.Holder()
+	}
+	if errors.Is(err, home.ErrNotRunning) {
+		return nil
+	}
+	if errors.Is(err, home.ErrStarting) {
+		return fmt.Errorf("a process that does not say who it is holds %s: end it by hand", h.Path(home.LockFile))
+	}
+	if err != nil {
+		return err
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stopping the local cloud, process %d: %w", pid, err)
+	}
+	lock := flock.New(h.Path(home.LockFile))
+	if err := takeWithin(ctx, lock, 30*time.Second); err != nil {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		if err := takeWithin(ctx, lock, 30*time.Second); err != nil {
+			return fmt.Errorf("stopping the local cloud, process %d: %w", pid, err)
+		}
+	}
+	return lock.Unlock()
+}
+
+func takeWithin(ctx context.Context, lock *flock.Flock, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	_, err := lock.TryLockContext(ctx, 50*time.Millisecond)
+	return err
+}
+
+// Build tells builds of this program apart, by its content: go build gives a file that it leaves as it is a new time.
+func Build() string {
+	program, err := os.Executable()
+	if err != nil {
+		return ""
+	}
+	file, err := os.Open(program)
+	if err != nil {
+		return ""
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}

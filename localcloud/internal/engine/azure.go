@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+)
+
+// azureClients make clients of the local cloud's subscription, as its owner.
+func azureClients(r *home.Running) (*armresources.ClientFactory, error) {
+	ca, err := os.ReadFile(r.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	options := azcore.ClientOptions{Transport: &http.Client{Transport: &http.Transport{
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}),
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+	}}}
+	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	if err != nil {
+		return nil, err
+	}
+	return armresources.NewClientFactory(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
+}
+
+// ResourceGroups returns the names of those in the local cloud's subscription.
+func ResourceGroups(ctx context.Context, r *home.Running) ([]string, error) {
+	azure, err := azureClients(r)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for groups := azure.NewResourceGroupsClient().NewListPager(nil); groups.More(); {
+		page, err := groups.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("looking for resource groups: %w", err)
+		}
+		for _, group := range page.Value {
+			names = append(names, *group.Name)
+		}
+	}
+	return names, nil
+}

@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+)
+
+// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which
+// the kubeconfig has its user sign in runs with the engine's environment.
+func (s *Stack) cluster(kubeconfig string) (*kube.Client, error) {
+	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
+	if err != nil {
+		return nil, fmt.Errorf("reading the cluster's kubeconfig: %w", err)
+	}
+	config.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.cloud.Proxy})
+	config.QPS = -1 // all there is to slow down is the own machine
+	if config.ExecProvider != nil {
+		runWith(config.ExecProvider, s.envs)
+	}
+	return kube.NewClient(config)
+}
+
+// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process,
+// in which there may be what the user has for Azure.
+func runWith(program *api.ExecConfig, envs []string) {
+	var args []string
+	has := map[string]bool{}
+	for _, v := range envs {
+		name, value, _ := strings.Cut(v, "=")
+		has[name] = true
+		program.Env = append(program.Env, api.ExecEnvVar{Name: name, Value: value})
+	}
+	for _, v := range os.Environ() {
+		if name, _, _ := strings.Cut(v, "="); name != "" && !has[name] {
+			args = append(args, "-u", name)
+		}
+	}
+	program.Command, program.Args = "env", slices.Concat(args, []string{program.Command}, program.Args)
+}

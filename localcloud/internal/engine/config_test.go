@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+)
+
+// oddValues are what formats read as something else, or change on the way.
+func oddValues() []string {
+	odd := []string{
+		"", " ", "  a  ", "\n", "\n\n a\n", "a\n", "a\n\n", "a\r\nb", "\r", "a\tb ", "\ta", " \n ", "a \nb", "yes", "on", "y", "No", "null", "~", "true",
+		"0x10", "010", "0o7", "1_000", "1e3", "12345678901234567890", "0.1e400", ".inf", ".nan", "1:30:00", "2026-01-01",
+		"2026-01-01T00:00:00Z", "!tag a", "&anchor a", "*alias", "<<", "- a", "a: b", "# a", "a # b", "{a}", "[a]", "---", "...", "%YAML 1.1",
+		`"a"`, `'a'`, `\N`, `a\`, "`", "@a", "|", ">", "?", "${a}", "$(a)", "a\u0085b  \u0085  c", "\u0085", "\U0001f600", "\ufffd", "é\u0301",
+	}
+	for c := rune(0); c < 0xa1; c++ {
+		odd = append(odd, string(c), "a"+string(c)+"b", "a "+string(c)+" b", "\n"+string(c))
+	}
+	for _, c := range []rune{0x2028, 0x2029, 0xfeff, 0xfffe, 0xffff, 0x10ffff} {
+		odd = append(odd, string(c), "a"+string(c)+"b", "a  "+string(c)+"  b", "a\n"+string(c))
+	}
+	return odd
+}
+
+// escaped writes a value as YAML takes it whatever is in it.
+func escaped(value string) string {
+	var b strings.Builder
+	for _, c := range value {
+		fmt.Fprintf(&b, `\U%08x`, c)
+	}
+	return `"` + b.String() + `"`
+}
+
+// TestConfiguration_ReachesTheEngineAsItIs has the engine's own reader find each value that was given.
+func TestConfiguration_ReachesTheEngineAsItIs(t *testing.T) {
+	for _, value := range oddValues() {
+		for name, of := range map[string]struct {
+			file string
+			over []string
+		}{
+			"file":           {file: "config:\n  keyvault-aks:secrets:\n    - name: s\n      value: " + escaped(value) + "\n"},
+			"--config":       {over: []string{"secrets=[{name: s, value: " + escaped(value) + "}]"}},
+			"--config plain": {over: []string{"secrets=" + escaped(value)}},
+		} {
+			content, err := configuration("Pulumi.dev.yaml", []byte(of.file), of.over, "salt")
+			if err != nil {
+				t.Errorf("%s: %q: %v", name, value, err)
+				continue
+			}
+			var read map[string]any
+			if err := json.Unmarshal(content, &read); err != nil {
+				t.Errorf("%s: %q: %v", name, value, err)
+				continue
+			}
+			want := any([]any{map[string]any{"name": "s", "value": value}})
+			if name == "--config plain" {
+				want = value
+			}
+			if got := read["config"].(map[string]any)["keyvault-aks:secrets"]; !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+		}
+	}
+}
+
+// TestConfiguration_KeepsWhatTheFileSays has what the engine would make of the same file.
+func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
+	const file = "secretsprovider: passphrase\nencryptionsalt: theirs\nconfig:\n  keyvault-aks:a: &a [yes, 12, {1: x}, true, null, 0x10]\n" +
+		"  keyvault-aks:b: *a\n  keyvault-aks:c: off\n  keyvault-aks:e: 12345678901234567890\n  keyvault-aks:f: 010\n" +
+		"  keyvault-aks:g: true\n  keyvault-aks:h: 1.50\n  keyvault-aks:i: 2026-02-01\n  keyvault-aks:j: {secure: v1}\n"
+	content, err := configuration("Pulumi.dev.yaml", []byte(file), []string{"a=2026-02-01", "d=off", "k=[2026-02-01]"}, "ours")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(content, &got); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]any{"encryptionsalt": "ours", "config": map[string]any{
+		"keyvault-aks:a": "2026-02-01", "keyvault-aks:b": []any{"yes", 12.0, map[string]any{"1": "x"}, true, nil, 16.0}, "keyvault-aks:c": "off",
+		"keyvault-aks:d": "off", "keyvault-aks:e": "12345678901234567890", "keyvault-aks:f": "8", "keyvault-aks:g": "true", "keyvault-aks:h": "1.5",
+		"keyvault-aks:i": "2026-02-01 00:00:00 +0000 UTC", "keyvault-aks:j": map[string]any{"secure": "v1"}, "keyvault-aks:k": []any{"2026-02-01"},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %#v\nwant %#v", got, want)
+	}
+}
+
+// TestConfiguration_RefusesWhatYAMLChanges names where, and not the value, which may be a secret.
+func TestConfiguration_RefusesWhatYAMLChanges(t *testing.T) {
+	for name, odd := range map[string]string{
+		"control character": "\x01", "delete": "\x7f", "C1": "\u009f", "next line": "\u0085", "line separator": "\u2028",
+		"paragraph separator": "\u2029", "byte order mark": "\ufeff", "not UTF-8": "\xff", "noncharacter": "\uffff",
+	} {
+		value := "hidden" + odd + " hidden"
+		for where, of := range map[string]struct {
+			file string
+			over []string
+		}{
+			"line 3":         {file: "config:\n  keyvault-aks:a: 1\n  keyvault-aks:b: " + value + "\n"},
+			"--config b":     {over: []string{"a=1", "b=" + value}},
+			"--config aks:b": {over: []string{"aks:b=\"" + value + "\""}},
+		} {
+			_, err := configuration(filepath.Join("x", "Pulumi.dev.yaml"), []byte(of.file), of.over, "")
+			if err == nil || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "hidden") {
+				t.Errorf("%s, %s: %v", name, where, err)
+			}
+		}
+	}
+	for _, over := range []string{"a=1\n---\n2", "a=*b", "a=&a [*a]", "a", "=1", "a={b: 1, b: 2}", "a=[unclosed"} {
+		if _, err := configuration("Pulumi.dev.yaml", nil, []string{over}, ""); err == nil {
+			t.Errorf("--config %q is taken", over)
+		}
+	}
+	if _, err := configuration("Pulumi.dev.yaml", []byte("config: [a]"), nil, ""); err == nil {
+		t.Error("a file whose configuration is no map is taken")
+	}
+}
+
+func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
+	h := &home.Home{Project: t.TempDir()}
+	for stack, content := range map[string]string{"dev": "lock: true", "next": `vaultApiVersion: "2026-02-01"`, "broken": "]"} {
+		file := filepath.Join(h.Project, "Pulumi."+stack+".yaml")
+		if err := os.WriteFile(file, []byte("config:\n  keyvault-aks:"+content+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, of := range []struct {
+		stack string
+		over  []string
+		want  any
+	}{
+		{"dev", nil, nil},
+		{"dev", []string{"vaultApiVersion=2026-02-01"}, "2026-02-01"},
+		{"next", nil, "2026-02-01"},
+		{"next", []string{`vaultApiVersion="2024-11-01"`}, "2024-11-01"},
+		{"broken", nil, nil},
+		{"none", nil, nil},
+	} {
+		if got := Configured(h, of.stack, of.over, "vaultApiVersion"); got != of.want {
+			t.Errorf("%s with %v: %v", of.stack, of.over, got)
+		}
+	}
+}
+
+func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
+	values := map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}
+	if err := override(values, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
+		t.Fatal(err)
+	}
+	if values["keyvault-aks:nodeCount"] != 3 || values["azure-native:location"] != "westus" {
+		t.Errorf("got %v", values)
+	}
+	if keys, ok := values["keyvault-aks:keys"].([]any); !ok || len(keys) != 1 {
+		t.Errorf("got keys %v", values["keyvault-aks:keys"])
+	}
+}

@@ -1,0 +1,81 @@
+package engine
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// variable is one of an environment.
+type variable struct{ name, value string }
+
+// variables are the environment in which pulumi, kubectl, az and every other client of Azure finds the local cloud.
+func variables(h *home.Home, r *home.Running, stackName string) []variable {
+	proxy := "http://" + r.Proxy
+	c := r.Credentials
+	path := os.Getenv("PATH")
+	if !strings.HasPrefix(path, h.BinDir()+":") {
+		path = h.BinDir() + ":" + path
+	}
+	return []variable{
+		{thirdparty.HomeVariable, h.Dir},
+		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
+		// Go and OpenSSL, Python, curl, Node
+		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile}, {"CURL_CA_BUNDLE", r.CAFile}, {"NODE_EXTRA_CA_CERTS", r.CAFile},
+		// azure-native, and Azure's SDKs and tools, each with their own names for the same
+		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
+		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
+		{"PULUMI_HOME", h.Path(home.PulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + h.Path(home.StacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
+		{"PULUMI_CONFIG_PASSPHRASE_FILE", h.Path(home.PassphraseFile)},
+		{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)},
+		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // those on PATH, which the engine prefers whatever their version is
+		{"KUBECONFIG", h.Path(home.KubeconfigFile)}, {"KUBECACHEDIR", h.Path(home.CacheDir)}, {"PATH", path},
+		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
+	}
+}
+
+// PrintEnv ends the user's own variables that would win over those of the local cloud, and sets these.
+func PrintEnv(to io.Writer, h *home.Home, r *home.Running, stackName string) {
+	fmt.Fprintln(to, "unset PULUMI_CONFIG_PASSPHRASE")
+	kept := withoutPulumis(ownEnvironment(os.Environ()))
+	for _, v := range os.Environ() {
+		name, _, _ := strings.Cut(v, "=")
+		if !slices.Contains(kept, v) && shellName.MatchString(name) && name != "AZURE_CONFIG_DIR" { // az keeps its sessions there
+			fmt.Fprintln(to, "unset", name)
+		}
+	}
+	for _, v := range variables(h, r, stackName) {
+		fmt.Fprintf(to, "export %s=%s\n", v.name, quoted(v.value))
+	}
+}
+
+var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
+
+// ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added:
+// kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told, and Go takes no_proxy where NO_PROXY is
+// empty.
+func ownEnvironment(of []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
+			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+	})
+}
+
+// withoutPulumis is an environment without the user's own choices for the engine, such as another backend.
+func withoutPulumis(of []string) []string {
+	return slices.DeleteFunc(slices.Clone(of), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
+}
+
+// mark is in the environment of the engine and its plugins, and in nothing that a person starts.
+func mark(h *home.Home) string { return "KEYVAULT_AKS_ENGINE=" + h.Dir }

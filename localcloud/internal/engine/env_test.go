@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// TestVariables_HaveEveryClientTrustTheCA names what clients read for their authorities: Go and OpenSSL, Python's requests, curl, Node.
+// What is to be had from outside does not trust it.
+func TestVariables_HaveEveryClientTrustTheCA(t *testing.T) {
+	h := &home.Home{Dir: t.TempDir()}
+	var trust []string
+	for _, v := range variables(h, &home.Running{CAFile: "/ca.pem", Proxy: "127.0.0.1:1"}, "dev") {
+		if v.value == "/ca.pem" {
+			trust = append(trust, v.name)
+			t.Setenv(v.name, v.value)
+		}
+	}
+	for _, name := range []string{"SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} {
+		if !slices.Contains(trust, name) {
+			t.Errorf("%s does not name the CA", name)
+		}
+	}
+	t.Setenv(thirdparty.HomeVariable, h.Dir)
+	for _, v := range thirdparty.OutsideEnv() {
+		if strings.HasSuffix(v, "=/ca.pem") {
+			t.Errorf("from outside %s", v)
+		}
+	}
+}
+
+// TestPrintEnv_LeavesNothingOfTheUsersOwnAzure evaluates it in a shell with variables that would win.
+func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
+	for _, name := range []string{"ARM_USE_OIDC", "AZURE_AUTHORITY_HOST", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG", "AZURE_TENANT_ID", "ALL_PROXY"} {
+		t.Setenv(name, "theirs")
+	}
+	t.Setenv("AZURE_CONFIG_DIR", "/az") // where az keeps its sessions
+	h := &home.Home{Dir: t.TempDir()}
+	var script bytes.Buffer
+	PrintEnv(&script, h, &home.Running{Proxy: "127.0.0.1:1"}, "dev")
+	cmd := exec.Command("/bin/sh", "-c", script.String()+"\nenv")
+	cmd.Env = os.Environ()
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, script.String())
+	}
+	if strings.Contains(string(out), "=theirs") || !strings.Contains(string(out), "AZURE_CONFIG_DIR=/az") {
+		t.Errorf("the shell has\n%s", out)
+	}
+}

@@ -1,0 +1,44 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+)
+
+// ownGroup starts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends it with this one.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// EndEngines ends what a killed `up` or `down` left running: the engine's plugins outlive it for minutes. They are known by a
+// mark in their environment that no shell has.
+func EndEngines(h *home.Home) error {
+	marked := append([]byte(mark(h)), 0)
+	for range 600 { // one that waits for a disk ends only then
+		left := 0
+		environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, file := range environments {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err != nil || pid == os.Getpid() {
+				continue
+			}
+			if environment, err := os.ReadFile(file); err != nil || !bytes.Contains(environment, marked) {
+				continue
+			}
+			left++
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
+		if left == 0 {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("processes of an interrupted run do not end: see `grep -l KEYVAULT_AKS_ENGINE /proc/*/environ`")
+}

@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
+// Whatever is there is taken into the state; `pulumi refresh` asks a person for that.
+func (s *Stack) recover(ctx context.Context) error {
+	if err := EndEngines(s.Home); err != nil {
+		return err
+	}
+	if !s.interrupted() {
+		return nil
+	}
+	if _, err := s.pulumi(ctx, "cancel", "--yes"); err != nil {
+		return err
+	}
+	exported, err := s.pulumi(ctx, "stack", "export")
+	if err != nil {
+		return err
+	}
+	state, err := parseState(exported)
+	if err != nil {
+		return err
+	}
+	pending := state.pending()
+	if len(pending) == 0 {
+		return nil
+	}
+	s.Say("the last run was interrupted in the middle of %d operations: looking what became of them", len(pending))
+	azure, err := azureClients(s.cloud)
+	if err != nil {
+		return err
+	}
+	found := map[string]created{}
+	for _, op := range pending {
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.objectsOf(op.Resource.Provider))
+		if err != nil {
+			return err
+		}
+		if there.id != "" {
+			found[op.Resource.URN] = there
+		}
+	}
+	edited, err := state.settled(found)
+	if err != nil {
+		return err
+	}
+	// The engine reads the rest from Azure. Its own --import-pending-creates drops what it should import.
+	file := s.Path("state.json")
+	defer os.Remove(file)
+	if err := os.WriteFile(file, edited, 0o600); err != nil {
+		return err
+	}
+	if _, err := s.pulumi(ctx, "stack", "import", "--file", file); err != nil {
+		return err
+	}
+	if err := s.stream(ctx, "refresh", "--yes", "--skip-preview"); err != nil {
+		return fmt.Errorf("pulumi refresh: %w", err)
+	}
+	return nil
+}
+
+// objectsOf returns a function that looks for objects with the kubeconfig of a provider in the stack's state.
+func (s *Stack) objectsOf(provider string) objects {
+	return func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
+		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
+		if err != nil {
+			return nil, err
+		}
+		var state struct {
+			Deployment struct {
+				Resources []struct {
+					URN, ID string
+					Inputs  struct{ Kubeconfig struct{ Plaintext string } }
+				}
+			}
+		}
+		if err := json.Unmarshal(exported, &state); err != nil {
+			return nil, fmt.Errorf("reading the stack's state: %w", err)
+		}
+		for _, r := range state.Deployment.Resources {
+			if r.URN+"::"+r.ID != provider {
+				continue
+			}
+			var kubeconfig string
+			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
+				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
+			}
+			client, err := s.cluster(kubeconfig)
+			if err != nil {
+				return nil, err
+			}
+			found, err := client.Get(ctx, apiVersion, kind, namespace, name)
+			if err != nil {
+				err = fmt.Errorf("looking for %s %s: %w", kind, name, err)
+			}
+			return found, err
+		}
+		return nil, fmt.Errorf("the state has no provider %s", provider)
+	}
+}
+
+// interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state
+// that can be read. To ask the engine takes longer.
+func (s *Stack) interrupted() bool {
+	locks, err := os.ReadDir(s.StackLocks(s.name))
+	if len(locks) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return true
+	}
+	state, err := os.ReadFile(s.StackFile(s.name))
+	return err != nil || bytes.Contains(state, []byte(`"pending_operations"`))
+}

@@ -1,0 +1,156 @@
+package home
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gofrs/flock"
+)
+
+func checkout(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "localcloud", "thirdparty"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestEveryCheckoutHasItsOwnHomeOutsideOfIt(t *testing.T) {
+	const state = "/state" // nothing is made in it
+	t.Setenv("XDG_STATE_HOME", state)
+	homes := map[string]bool{}
+	for range 2 {
+		project := checkout(t)
+		h, err := Locate(project, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(h.Dir, state) || strings.HasPrefix(h.Dir, project) {
+			t.Errorf("home %s, want it below %s", h.Dir, state)
+		}
+		homes[h.Dir] = true
+	}
+	if len(homes) != 2 {
+		t.Errorf("two checkouts share a home: %v", homes)
+	}
+}
+
+func TestAFolderThatIsNoCheckoutIsRefused(t *testing.T) {
+	if _, err := Locate(t.TempDir(), ""); err == nil {
+		t.Error("an empty folder is taken for a checkout")
+	}
+}
+
+func TestAHomeWhosePathIsReadAsSomethingElseIsRefused(t *testing.T) {
+	project := checkout(t)
+	for _, c := range notInHome {
+		if _, err := Locate(project, "/state/a"+string(c)+"b"); err == nil {
+			t.Errorf("%q is taken", c)
+		}
+	}
+	if _, err := Locate(project, "/state/a-b_c.d"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheDefaultHomeIsFineWhateverTheCheckoutIsCalled(t *testing.T) {
+	t.Setenv("XDG_STATE_HOME", "/state")
+	project := filepath.Join(t.TempDir(), "50% c#, what?")
+	if err := os.Rename(checkout(t), project); err != nil {
+		t.Fatal(err)
+	}
+	h, err := Locate(project, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !regexp.MustCompile(`^[A-Za-z0-9-]+$`).MatchString(filepath.Base(h.Dir)) {
+		t.Errorf("home %s", h.Dir)
+	}
+}
+
+func TestAHomeThatIsTooLongForSocketsIsRefusedBeforeItIsMade(t *testing.T) {
+	home := filepath.Join(t.TempDir(), strings.Repeat("x", 90))
+	if _, err := Locate(checkout(t), home); err == nil {
+		t.Error("it is taken")
+	}
+	if _, err := os.Stat(home); err == nil {
+		t.Error("it was made")
+	}
+}
+
+func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
+	h := &Home{Dir: t.TempDir()}
+	if err := h.SaveRunning(Running{PID: 7, Settled: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Running(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("without a lock file: %v", err)
+	}
+	lock := flock.New(h.Path(LockFile))
+	if _, err := lock.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.Path(LockFile), []byte("8"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := h.Running(); !errors.Is(err, ErrStarting) || r != nil {
+		t.Errorf("while the lock is held by another process: %v, %v", r, err)
+	}
+	if err := os.WriteFile(h.Path(LockFile), []byte("7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := h.Running(); err != nil || r.PID != 7 {
+		t.Errorf("while the lock is held: %v, %v", r, err)
+	}
+	if err := lock.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Running(); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("after the lock was let go: %v", err)
+	}
+}
+
+func TestACloudWhoseClustersAreNotBackIsStillStarting(t *testing.T) {
+	h := &Home{Dir: t.TempDir()}
+	lock := flock.New(h.Path(LockFile))
+	if _, err := lock.TryLock(); err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	if err := os.WriteFile(h.Path(LockFile), []byte("7"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, settled := range []bool{false, true} {
+		if err := h.SaveRunning(Running{PID: 7, Settled: settled}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Running(); errors.Is(err, ErrStarting) == settled {
+			t.Errorf("settled %v: %v", settled, err)
+		}
+	}
+}
+
+func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
+	h := &Home{Dir: filepath.Join(t.TempDir(), "home")}
+	done, err := h.Alone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Alone(); err == nil {
+		t.Error("a second command came in")
+	}
+	done()
+	again, err := h.Alone()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again()
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package machine
+
+func unblockSignals() error { return nil }
+func closeOnExec()          {}
