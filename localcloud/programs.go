@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,8 @@ func programsCommand(withArgs func(func(*localCloud, context.Context, []string) 
 	programs := &cobra.Command{Use: "programs", Short: "Get, keep and move the third-party programs that the local cloud runs"}
 	var path bool
 	build := &cobra.Command{
-		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
-		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
+		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + strings.Join(thirdparty.Later(), ", "),
+		ValidArgs: thirdparty.Later(), Args: cobra.OnlyValidArgs,
 		RunE: withArgs(func(l *localCloud, ctx context.Context, names []string) error {
 			return l.buildPrograms(ctx, names, path)
 		}),
