@@ -126,6 +126,9 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 		switch {
 		case !isMissing:
 			dir := filepath.Dir(found[u.names()[0]])
+			if slices.ContainsFunc(m.Units, func(in archivedUnit) bool { return in.Folder == filepath.Base(dir) }) {
+				continue // published together with that
+			}
 			files, err := listFiles(ctx, dir)
 			if err != nil {
 				return m, nil, fmt.Errorf("reading %s in the cache: %w", u.name, err)

@@ -305,6 +305,11 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 			o.Say("%s is built here, since its release cannot be had: %v", u.name, err)
 		}
 	}
+	for _, u := range missing {
+		if dir := got["pulumi"]; u.inPulumi && dir != "" && holds(dir, u.names()) {
+			got[u.name] = dir
+		}
+	}
 	for name := range got {
 		delete(built, name)
 	}

@@ -211,7 +211,7 @@ func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 		if !slices.Contains(names, u.name) {
 			continue
 		}
-		small := unit{name: u.name, dir: "x", programs: map[string]string{}}
+		small := unit{name: u.name, dir: "x", programs: map[string]string{}, inPulumi: u.inPulumi}
 		for _, program := range u.names() {
 			small.programs["./"+program] = program
 			write(program+"/main.go", "package main\nfunc main() { println(`built`) }\n")
@@ -300,6 +300,50 @@ func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
 	}
 	if a := releases["pulumi"].assets[0]; !func() bool { _, ok := a.wanted("pulumi/" + LanguageGo); return ok }() {
 		t.Errorf("the release of pulumi has no %s", LanguageGo)
+	}
+}
+
+// TestLanguageHosts_AreTheOnesOfPulumi where that has some: in its release, and beside the one on PATH.
+func TestLanguageHosts_AreTheOnesOfPulumi(t *testing.T) {
+	v := serveVendors(t)
+	v.publish(t)
+	o, said := options(t, v, "pulumi", "pulumi-language-nodejs", "pulumi-language-yaml")
+	for range 2 { // the second time they are in the cache
+		found, err := Ensure(t.Context(), o)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, said)
+		}
+		if !isReleased(t, found[LanguageNodejs]) || filepath.Dir(found[LanguageNodejs]) != filepath.Dir(found[Pulumi]) {
+			t.Errorf("with a release of pulumi, the host for Node is %s", found[LanguageNodejs])
+		}
+		if isReleased(t, found[LanguageYAML]) {
+			t.Error("one that the release does not have is not built")
+		}
+	}
+	if got := inCache(t, o); len(got) != 2 {
+		t.Errorf("in the cache: %v", got)
+	}
+	file := filepath.Join(t.TempDir(), "archive")
+	if err := Export(t.Context(), o, file); err != nil {
+		t.Fatal(err)
+	}
+	there := elsewhere(t, o)
+	if err := Import(t.Context(), there, file, ""); err != nil || listing(t, there.Cache) != listing(t, o.Cache) {
+		t.Errorf("what was exported is not what is imported: %v", err)
+	}
+
+	path := t.TempDir()
+	t.Setenv("PATH", path+":"+os.Getenv("PATH"))
+	for _, name := range []string{Pulumi, LanguageGo, LanguageYAML} {
+		program := filepath.Join(path, name)
+		write(t, program, "#!/bin/sh\necho v"+PulumiVersion+"\n")
+		if err := os.Chmod(program, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	found, err := Ensure(t.Context(), o)
+	if err != nil || found[LanguageYAML] != filepath.Join(path, LanguageYAML) || filepath.Dir(found[LanguageNodejs]) == path {
+		t.Errorf("with a pulumi on PATH that has one host beside it, they are %s and %s, %v", found[LanguageYAML], found[LanguageNodejs], err)
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 const (
 	Pulumi            = "pulumi"
 	LanguageGo        = "pulumi-language-go"
+	LanguageNodejs    = "pulumi-language-nodejs"
+	LanguagePython    = "pulumi-language-python"
+	LanguageYAML      = "pulumi-language-yaml"
 	KubernetesPlugin  = "pulumi-resource-kubernetes"
 	Etcd              = "etcd"
 	APIServer         = "kube-apiserver"
@@ -48,7 +51,7 @@ type Options struct {
 	Source string
 	// Cache is the folder that programs are put into. All local clouds of a machine share it.
 	Cache string
-	// Also names programs to get that are otherwise got when they are first needed: Kubectl, Kubelogin.
+	// Also names programs to get that are otherwise got when they are first needed: those of Later.
 	Also []string
 	// Only is whether the programs of Also are all that is to be got.
 	Only bool
@@ -100,6 +103,12 @@ func look(ctx context.Context, o Options) (found Programs, missing []unit, err e
 	found = Programs{}
 	for _, u := range units {
 		if u.has(Pulumi) && o.Way == "" && !o.cacheOnly && installedPulumi(ctx, found) {
+			continue
+		}
+		if beside := filepath.Dir(found[Pulumi]); u.inPulumi && holds(beside, u.names()) {
+			for _, name := range u.names() {
+				found[name] = filepath.Join(beside, name)
+			}
 			continue
 		}
 		places, err := o.places(u)

@@ -16,6 +16,7 @@ type unit struct {
 	filesOf  string
 	with     []unit // that are built into the same folder, since their vendor publishes them together
 	later    bool   // whether it is got when it is first needed instead of by the first up
+	inPulumi bool   // whether Pulumi publishes and installs it beside pulumi
 }
 
 // parts are the unit and those that are built into its folder.
@@ -32,6 +33,26 @@ func (u unit) names() (names []string) {
 
 // has reports whether name is one of the unit's programs.
 func (u unit) has(name string) bool { return slices.Contains(u.names(), name) }
+
+// Later are the programs that are got when they are first needed.
+func Later() (names []string) {
+	for _, u := range units {
+		if u.later {
+			names = append(names, u.names()...)
+		}
+	}
+	return names
+}
+
+// LanguageHost is the program by which the engine runs programs of a runtime, as Pulumi.yaml names it, or "" for a
+// runtime whose host is not among the programs.
+func LanguageHost(runtime string) string {
+	switch host := "pulumi-language-" + runtime; host {
+	case LanguageGo, LanguageNodejs, LanguagePython, LanguageYAML:
+		return host
+	}
+	return ""
+}
 
 // IsLater reports whether a program is got when it is first needed, instead of by the first up.
 func IsLater(name string) bool {
@@ -127,6 +148,20 @@ var units = []unit{
 		name: "kubelogin", dir: "thirdparty/kubelogin", later: true,
 		programs: map[string]string{"github.com/Azure/kubelogin": Kubelogin},
 		ldflags:  "-X main.gitTag=" + kubeloginVersion,
+	},
+	{
+		name: "pulumi-language-yaml", dir: "thirdparty/pulumi-language-yaml", later: true, inPulumi: true,
+		programs: map[string]string{"github.com/pulumi/pulumi-yaml/cmd/pulumi-language-yaml": LanguageYAML},
+	},
+	{
+		name: "pulumi-language-nodejs", dir: "thirdparty/pulumi-language-nodejs", later: true, inPulumi: true,
+		programs: map[string]string{"github.com/pulumi/pulumi/sdk/nodejs/cmd/pulumi-language-nodejs/v3": LanguageNodejs},
+	},
+	{
+		name: "pulumi-language-python", dir: "thirdparty/pulumi-language-python", later: true, inPulumi: true,
+		programs: map[string]string{"github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3": LanguagePython},
+		files:    []string{"python/cmd/pulumi-language-python-exec"}, // by which it runs a program
+		filesOf:  "github.com/pulumi/pulumi/sdk/v3",
 	},
 }
 

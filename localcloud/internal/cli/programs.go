@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -77,8 +78,8 @@ func (c *cloud) buildCommand() *cobra.Command {
 	var o BuildOptions
 	var get ways
 	cmd := &cobra.Command{
-		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + thirdparty.Kubectl + ", " + thirdparty.Kubelogin,
-		ValidArgs: []string{thirdparty.Kubectl, thirdparty.Kubelogin}, Args: cobra.OnlyValidArgs,
+		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + strings.Join(thirdparty.Later(), ", "),
+		ValidArgs: thirdparty.Later(), Args: cobra.OnlyValidArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Names, o.Way = names, get.way()
 			return c.build(cmd.Context(), o)

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,7 +25,7 @@ func placeKubernetesPlugin(h *home.Home, program string) error {
 	return placeScript(place, "TMPDIR="+quoted(h.Path(home.TempDir)), program)
 }
 
-// placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its
+// placePrograms puts the engine and its language hosts side by side: the engine takes those in its own folder as its
 // own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
 // user's folders: temporary files, and tokens.
 func placePrograms(h *home.Home, have home.Setup) error {
@@ -40,45 +41,83 @@ func placePrograms(h *home.Home, have home.Setup) error {
 	if err != nil {
 		return err
 	}
-	for name, place := range map[string]string{
-		thirdparty.Pulumi: engine, thirdparty.LanguageGo: filepath.Join(filepath.Dir(engine), thirdparty.LanguageGo),
+	for _, name := range []string{
+		thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.LanguageNodejs, thirdparty.LanguagePython, thirdparty.LanguageYAML,
 	} {
 		program := have.Programs[name]
-		was, err := os.Stat(program)
-		if err != nil {
-			return err
-		}
-		if now, err := os.Stat(place); err == nil && (os.SameFile(was, now) || now.ModTime().Equal(was.ModTime()) && now.Size() == was.Size()) {
+		if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) && thirdparty.IsLater(name) {
+			if err := placeHost(h, name, program); err != nil {
+				return err
+			}
 			continue
 		}
-		_ = os.Remove(place)
-		if os.Link(program, place) == nil {
-			continue
-		}
-		content, err := os.ReadFile(program) // on another file system
-		if err != nil {
+		if err := placeProgram(program, filepath.Join(filepath.Dir(engine), name)); err != nil {
 			return err
 		}
-		if err := os.WriteFile(place, content, 0o755); err != nil {
-			return err
-		}
-		if err := os.Chtimes(place, was.ModTime(), was.ModTime()); err != nil {
-			return err
+		if _, err := os.Stat(program + "-exec"); err == nil { // which Python's host looks for beside it
+			if err := placeProgram(program+"-exec", filepath.Join(filepath.Dir(engine), name+"-exec")); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or
-// where its release is.
-func placeLater(h *home.Home, name, variable, program string) error {
-	exe, err := os.Executable()
+// placeProgram puts a link to a program, or a copy, in a place where there is another or none.
+func placeProgram(program, place string) error {
+	was, err := os.Stat(program)
 	if err != nil {
 		return err
 	}
-	script := fmt.Sprintf("program=%s\n[ -x \"$program\" ] || program=$(%s programs build %s --path --project %s --home %s) || exit\n%s \"$@\"\n",
-		quoted(program), quoted(exe), name, quoted(h.Project), quoted(h.Dir), strings.TrimSpace(variable+` exec "$program"`))
-	return placeFile(filepath.Join(h.BinDir(), name), "#!/bin/sh\n"+script)
+	if now, err := os.Stat(place); err == nil && (os.SameFile(was, now) || now.ModTime().Equal(was.ModTime()) && now.Size() == was.Size()) {
+		return nil
+	}
+	_ = os.Remove(place)
+	if os.Link(program, place) == nil {
+		return nil
+	}
+	content, err := os.ReadFile(program) // on another file system
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(place, content, 0o755); err != nil {
+		return err
+	}
+	return os.Chtimes(place, was.ModTime(), was.ModTime())
+}
+
+// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or
+// where its release is.
+func placeLater(h *home.Home, name, variable, program string) error {
+	get, err := getLater(h, name, program)
+	if err != nil {
+		return err
+	}
+	return placeFile(filepath.Join(h.BinDir(), name), get+strings.TrimSpace(variable+` exec "$program"`)+" \"$@\"\n")
+}
+
+// getLater is the beginning of a script that has $program be where a program is, and gets it where it is not.
+func getLater(h *home.Home, name, program string) (string, error) {
+	exe, err := os.Executable()
+	return fmt.Sprintf("#!/bin/sh\nprogram=%s\n[ -x \"$program\" ] || program=$(%s programs build %s --path --project %s --home %s) || exit\n",
+		quoted(program), quoted(exe), name, quoted(h.Project), quoted(h.Dir)), err
+}
+
+// placeHost puts a script in the place of a language host that is got when a program of its language first runs. What
+// is got takes the script's place, with the files beside it: a host looks for others in its own folder.
+func placeHost(h *home.Home, name, program string) error {
+	get, err := getLater(h, name, program)
+	if err != nil {
+		return err
+	}
+	const move = `for file in "$program"*; do
+	place=${0%/*}/${file##*/}
+	ln -f "$file" "$place.$$" 2>/dev/null || cp -p "$file" "$place.$$" || exit
+	mv -f "$place.$$" "$place" || exit
+done
+exec "$0" "$@"
+`
+	return placeFile(h.Path(home.EngineDir, name), get+move)
 }
 
 // placeScript puts a script in a place that runs another program with a variable set.

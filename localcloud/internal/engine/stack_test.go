@@ -70,6 +70,40 @@ func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 	}
 }
 
+// TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns and are then where the engine has its other programs.
+func TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns(t *testing.T) {
+	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: "/a project"}
+	program := filepath.Join(t.TempDir(), "a cache", thirdparty.LanguagePython)
+	host := h.Path(home.EngineDir, thirdparty.LanguagePython)
+	if err := errors.Join(os.MkdirAll(h.Path(home.EngineDir), 0o755), os.MkdirAll(filepath.Dir(program), 0o755), placeHost(h, thirdparty.LanguagePython, program),
+		os.WriteFile(program+"-exec", []byte("beside it"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	run := func(env string) string {
+		cmd := exec.Command(host, "127.0.0.1:1", "a b")
+		cmd.Env = append(os.Environ(), standForBuild+"="+env)
+		out, _ := cmd.Output()
+		return string(out)
+	}
+	if got := run(""); got != "" {
+		t.Errorf("where it cannot be built it says %q on its standard output", got)
+	}
+	for range 2 { // the second time it is the program itself
+		if got, want := run(program), "127.0.0.1:1;a b;\n"; got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	}
+	for file, as := range map[string]string{program: host, program + "-exec": host + "-exec"} {
+		was, err := os.Stat(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now, err := os.Stat(as); err != nil || !os.SameFile(was, now) {
+			t.Errorf("%s is not in its place: %v", filepath.Base(file), err)
+		}
+	}
+}
+
 // standForBuild has this program stand for localcloud: it leaves a script that prints its arguments in the file named,
 // or fails for none.
 const standForBuild = "TEST_STANDS_FOR_LOCALCLOUD"
