@@ -19,7 +19,7 @@ var coldBuilds = []string{
 	"localcloud", "kubernetes", "pulumi", "pulumi-language-go", "pulumi-kubernetes", "secrets-store-csi-driver", "provider-azure", "the Pulumi program",
 }
 
-var laterBuilds = []string{"kubectl", "kubelogin"}
+var laterBuilds = []string{"kubectl", "kubelogin", "pulumi-language-yaml", "pulumi-language-nodejs", "pulumi-language-python"}
 
 // cold builds everything with empty caches, but for the modules' own, and sums up what go build -debug-actiongraph says
 // of each package. That is processor time, which hardly depends on what else runs.
@@ -35,7 +35,8 @@ func cold(ctx context.Context, checkout, dir string) error {
 	}
 	// The programs that every up needs, and then the rest: that some are not built at first is part of what is
 	// measured.
-	for _, args := range [][]string{{"programs", "build", "--build"}, {"prepare", "--build"}} {
+	later := append([]string{"programs", "build", "--build"}, laterBuilds...)
+	for _, args := range [][]string{{"programs", "build", "--build"}, {"prepare", "--build"}, later} {
 		cmd := cloud{checkout, filepath.Join(dir, "h")}.command(ctx, args...)
 		cmd.Env = append(os.Environ(), caches...)
 		if out, err := cmd.CombinedOutput(); err != nil {
