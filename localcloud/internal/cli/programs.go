@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,11 +13,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
+// thirdParty says where third-party programs are kept and how they are got, and which are wanted beside those that every up needs.
 func (c *cloud) thirdParty(way thirdparty.Way, also ...string) thirdparty.Options {
-	return thirdparty.Options{
-		Source: filepath.Join(c.Project, "localcloud"), Cache: c.Cache, Also: also, Way: way, Progress: c.progress(),
-	}
+	return thirdparty.Options{Cache: c.Cache, Also: also, Way: way, Progress: c.progress()}
 }
 
 // PrepareOptions are those of `prepare`.
