@@ -356,7 +356,7 @@ func (o Options) planBuilds(ctx context.Context, source string, missing []unit, 
 	if o.Program == "" {
 		return nil
 	}
-	if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), compileArgs("")...); err != nil {
+	if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), "."); err != nil {
 		return fmt.Errorf("looking what %s needs: %w", programJob, err)
 	}
 	return nil

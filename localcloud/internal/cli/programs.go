@@ -40,14 +40,18 @@ func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
 		node = kube.StandInNode
 	}
 	get := c.thirdParty(o.Way)
-	get.Program = c.Project
+	get.Program = engine.Source(c.Home)
 	if _, err := c.programs(ctx, node, get); err != nil {
 		return err
 	}
 	if err := engine.Compile(ctx, c.Home, get.Progress); err != nil {
 		return err
 	}
-	_, err := thirdparty.Ensure(ctx, c.thirdParty(o.Way, thirdparty.Kubectl, thirdparty.Kubelogin))
+	also := []string{thirdparty.Kubectl, thirdparty.Kubelogin}
+	if host := thirdparty.LanguageHost(c.Program.Runtime.Name); thirdparty.IsLater(host) {
+		also = append(also, host)
+	}
+	_, err := thirdparty.Ensure(ctx, c.thirdParty(o.Way, also...))
 	return err
 }
 
