@@ -59,7 +59,7 @@ const (
 
 var compiler = runtime.Version()
 
-// Export writes what the cache has for the pins of o.Source into an archive, and says what is in it and its SHA-256.
+// Export writes what the cache has for the pins into an archive, and says what is in it and its SHA-256.
 // The file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
 func Export(ctx context.Context, o Options, file string) error {
 	if file == "" {
@@ -274,7 +274,7 @@ func (m manifest) names() string {
 }
 
 // Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
-// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the pins of o.Source, and hold what
+// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the same pins, and hold what
 // its manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails,
 // some may be in place. What is whole in it stays in any case.
 func Import(ctx context.Context, o Options, from, sum string) error {
@@ -439,7 +439,7 @@ func readManifest(archive *tar.Reader) (m manifest, err error) {
 type isWhole func(dir string) bool
 
 // check returns what tells of each folder of the cache whether it is whole. Those of the manifest must be among what
-// this checkout looks for, on this machine.
+// this program looks for, on this machine.
 func (m manifest) check(o Options) (map[string]isWhole, error) {
 	if m.Format != archiveFormat {
 		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export one from here", m.Format, archiveFormat)

@@ -41,11 +41,12 @@ func checkout(t *testing.T) Options {
 		{name: "two", dir: "two", programs: map[string]string{"x/c": "third"}},
 		{name: "rare", dir: "two", programs: map[string]string{"x/d": "fourth"}, later: true},
 	}
-	o := Options{Source: t.TempDir(), Cache: t.TempDir(), Progress: &Progress{Say: t.Logf}}
+	source := t.TempDir()
+	o := Options{pins: os.DirFS(source), Cache: t.TempDir(), Progress: &Progress{Say: t.Logf}}
 	for _, u := range units {
-		write(t, filepath.Join(o.Source, u.dir, "go.mod"), "module "+u.dir)
+		write(t, filepath.Join(source, u.dir, "go.mod"), "module "+u.dir)
 	}
-	write(t, filepath.Join(o.Source, standIns, "go.mod"), "module standin")
+	write(t, filepath.Join(source, standIns, "go.mod"), "module standin")
 	return o
 }
 
@@ -60,7 +61,7 @@ func fill(t *testing.T, o Options, names ...string) {
 	t.Helper()
 	random := rand.NewChaCha8([32]byte{})
 	for _, u := range units {
-		dir, err := u.cacheDir(o.Source, o.Cache)
+		dir, err := u.cacheDir(o.pins, o.Cache)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package thirdparty
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -148,10 +149,7 @@ func exists(file string) bool {
 const programJob = "the Pulumi program"
 
 func compileArgs(target string) []string {
-	if target == "" {
-		return []string{"./..."} // linked as well, and thrown away
-	}
-	return []string{"-o", target, "."}
+	return []string{"-o", cmp.Or(target, os.DevNull), "."}
 }
 
 func goBinaryName(pkg string) string {

@@ -7,7 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -19,9 +21,9 @@ import (
 
 // cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the
 // same.
-func (u unit) cacheDir(source, cache string) (string, error) {
+func (u unit) cacheDir(pins fs.FS, cache string) (string, error) {
 	h := sha256.New()
-	dirs, err := standInsOf(source, u)
+	dirs, err := standInsOf(pins, u)
 	if err != nil {
 		return "", fmt.Errorf("reading the pins of %s: %w", u.name, err)
 	}
@@ -29,11 +31,11 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 		dirs = append(dirs, part.dir)
 	}
 	for _, dir := range dirs {
-		err := filepath.WalkDir(filepath.Join(source, dir), func(path string, d os.DirEntry, err error) error {
+		err := fs.WalkDir(pins, dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() {
 				return err
 			}
-			content, err := os.ReadFile(path)
+			content, err := fs.ReadFile(pins, path)
 			fmt.Fprintf(h, "%s %d\n%s", d.Name(), len(content), content)
 			return err
 		})
@@ -48,19 +50,19 @@ func (u unit) cacheDir(source, cache string) (string, error) {
 }
 
 // standInsOf are the folders of the stand-ins that the unit's go.mod files name.
-func standInsOf(source string, u unit) (dirs []string, err error) {
-	all, err := os.ReadDir(filepath.Join(source, standIns))
+func standInsOf(pins fs.FS, u unit) (dirs []string, err error) {
+	all, err := fs.ReadDir(pins, standIns)
 	if err != nil {
 		return nil, err
 	}
 	for _, part := range u.parts() {
-		pins, err := os.ReadFile(filepath.Join(source, part.dir, "go.mod"))
+		mod, err := fs.ReadFile(pins, path.Join(part.dir, "go.mod"))
 		if err != nil {
 			return nil, err
 		}
 		for _, one := range all {
-			if bytes.Contains(pins, []byte("../"+filepath.Base(standIns)+"/"+one.Name()+"\n")) {
-				dirs = append(dirs, filepath.Join(standIns, one.Name()))
+			if bytes.Contains(mod, []byte("../"+path.Base(standIns)+"/"+one.Name()+"\n")) {
+				dirs = append(dirs, path.Join(standIns, one.Name()))
 			}
 		}
 	}

@@ -228,7 +228,7 @@ type place struct {
 
 // places are where a unit is looked for, the best first.
 func (o Options) places(u unit) ([]place, error) {
-	dir, err := u.cacheDir(o.Source, o.Cache)
+	dir, err := u.cacheDir(o.pinned(), o.Cache)
 	if err != nil {
 		return nil, err
 	}
@@ -318,32 +318,37 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 			return nil, err
 		}
 		o.Say("third-party programs, once, into %s: building %s", o.Cache, names(missing, built))
-		if err := o.planBuilds(ctx, missing, built); err != nil {
+		source, remove, err := o.unpackPins()
+		if err != nil {
 			return nil, err
 		}
-	}
-	for _, u := range missing {
-		p, ok := built[u.name]
-		if !ok {
-			continue
-		}
-		if err := u.build(ctx, o.Source, p.dir, o.Progress); err != nil {
+		defer remove()
+		if err := o.planBuilds(ctx, source, missing, built); err != nil {
 			return nil, err
 		}
-		got[u.name] = p.dir
+		for _, u := range missing {
+			p, ok := built[u.name]
+			if !ok {
+				continue
+			}
+			if err := u.build(ctx, source, p.dir, o.Progress); err != nil {
+				return nil, err
+			}
+			got[u.name] = p.dir
+		}
 	}
 	return got, nil
 }
 
 // planBuilds has the progress know what is to be built.
-func (o Options) planBuilds(ctx context.Context, missing []unit, built map[string]place) error {
+func (o Options) planBuilds(ctx context.Context, source string, missing []unit, built map[string]place) error {
 	defer Waiting(func(passed time.Duration) { o.Say("  fetching modules and looking what is to be compiled: %s", passed) })()
 	for _, u := range missing {
 		if _, ok := built[u.name]; !ok {
 			continue
 		}
 		for _, part := range u.parts() {
-			if err := o.plan(ctx, part.name, filepath.Join(o.Source, part.dir), noStamp, part.buildArgs()...); err != nil {
+			if err := o.plan(ctx, part.name, filepath.Join(source, part.dir), noStamp, part.buildArgs()...); err != nil {
 				return fmt.Errorf("looking what %s needs: %w", part.name, err)
 			}
 		}
@@ -351,7 +356,7 @@ func (o Options) planBuilds(ctx context.Context, missing []unit, built map[strin
 	if o.Program == "" {
 		return nil
 	}
-	if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), compileArgs("")...); err != nil {
+	if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), "."); err != nil {
 		return fmt.Errorf("looking what %s needs: %w", programJob, err)
 	}
 	return nil

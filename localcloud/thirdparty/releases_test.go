@@ -219,7 +219,7 @@ func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 		units = append(units, small)
 	}
 	var s said
-	return Options{Source: source, Cache: t.TempDir(), Progress: &Progress{Say: s.say}, vendors: v.network}, &s
+	return Options{pins: os.DirFS(source), Cache: t.TempDir(), Progress: &Progress{Say: s.say}, vendors: v.network}, &s
 }
 
 func goTool(t *testing.T) string {

@@ -5,6 +5,7 @@ package thirdparty
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -47,8 +48,6 @@ func (p Programs) CSIManifests() ([]string, error) {
 
 // Options say what Ensure gets, and from where.
 type Options struct {
-	// Source is the folder localcloud/ of a checkout, whose go.mod files pin what is built.
-	Source string
 	// Cache is the folder that programs are put into. All local clouds of a machine share it.
 	Cache string
 	// Also names programs to get that are otherwise got when they are first needed: those of Later.
@@ -63,6 +62,7 @@ type Options struct {
 	// Progress is told what is going on.
 	*Progress
 
+	pins      fs.FS    // Defaults to those in this program. Tests have others.
 	vendors   *network // Defaults to the vendors' own hosts. Tests have others.
 	cacheOnly bool     // whether a pulumi on PATH does not count
 }

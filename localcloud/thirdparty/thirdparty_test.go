@@ -24,14 +24,14 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 		if err := os.WriteFile(pins, []byte(content), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		dir, err := u.cacheDir(source, "/cache")
+		dir, err := u.cacheDir(os.DirFS(source), "/cache")
 		if err != nil {
 			t.Fatal(err)
 		}
 		seen[dir] = true
 	}
 	u.ldflags = "-X a=b"
-	dir, err := u.cacheDir(source, "/cache")
+	dir, err := u.cacheDir(os.DirFS(source), "/cache")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(source, standIns, name, "x.go"), nil, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		now, err := u.cacheDir(source, "/cache")
+		now, err := u.cacheDir(os.DirFS(source), "/cache")
 		if err != nil {
 			t.Fatal(err)
 		}

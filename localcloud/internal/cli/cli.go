@@ -49,13 +49,13 @@ func (c *cloud) terminal() engine.Terminal {
 func (c *cloud) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "localcloud",
-		Short:         "Azure on one machine, for the program in this repository",
+		Short:         "Azure on one machine, for Pulumi programs",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	var project, dir string
 	flags := root.PersistentFlags()
-	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program, in a checkout of this repository")
+	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program")
 	flags.StringVar(&dir, "home", "", "`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or ~/.local/state)")
 	// located is a command for a local cloud that is found, or could be there.
 	located := func(cmd *cobra.Command) *cobra.Command {

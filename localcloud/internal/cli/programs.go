@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -14,11 +13,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// thirdParty says where third-party programs come from, and which are wanted beside those that every up needs.
+// thirdParty says where third-party programs are kept and how they are got, and which are wanted beside those that every up needs.
 func (c *cloud) thirdParty(way thirdparty.Way, also ...string) thirdparty.Options {
-	return thirdparty.Options{
-		Source: filepath.Join(c.Project, "localcloud"), Cache: c.Cache, Also: also, Way: way, Progress: c.progress(),
-	}
+	return thirdparty.Options{Cache: c.Cache, Also: also, Way: way, Progress: c.progress()}
 }
 
 // PrepareOptions are those of `prepare`.
@@ -43,14 +40,18 @@ func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
 		node = kube.StandInNode
 	}
 	get := c.thirdParty(o.Way)
-	get.Program = c.Project
+	get.Program = engine.Source(c.Home)
 	if _, err := c.programs(ctx, node, get); err != nil {
 		return err
 	}
 	if err := engine.Compile(ctx, c.Home, get.Progress); err != nil {
 		return err
 	}
-	_, err := thirdparty.Ensure(ctx, c.thirdParty(o.Way, thirdparty.Kubectl, thirdparty.Kubelogin))
+	also := []string{thirdparty.Kubectl, thirdparty.Kubelogin}
+	if host := thirdparty.LanguageHost(c.Program.Runtime.Name); thirdparty.IsLater(host) {
+		also = append(also, host)
+	}
+	_, err := thirdparty.Ensure(ctx, c.thirdParty(o.Way, also...))
 	return err
 }
 

@@ -77,6 +77,9 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 		return err
 	}
 	defer done()
+	if err := engine.CheckProgram(c.Home); err != nil {
+		return err
+	}
 	if _, _, err := engine.GivenConfiguration(c.Home, o.Stack, o.Config); err != nil { // before anything is downloaded or built for it
 		return err
 	}
@@ -163,10 +166,13 @@ func (c *cloud) setUp(ctx context.Context, o UpOptions, progress *thirdparty.Pro
 	if engine.Configured(c.Home, o.Stack, o.Config, "entra") != nil { // kubelogin is otherwise built when it is first run
 		also = append(also, thirdparty.Kubelogin)
 	}
+	if host := thirdparty.LanguageHost(c.Program.Runtime.Name); thirdparty.IsLater(host) {
+		also = append(also, host)
+	}
 	get := c.thirdParty(o.Way, also...)
 	get.Progress = progress
 	if !o.NoBuild {
-		get.Program = c.Project
+		get.Program = engine.Source(c.Home)
 	}
 	if err := c.makeHome(); err != nil {
 		return have, err

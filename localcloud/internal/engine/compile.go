@@ -4,11 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-
-	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -17,29 +17,59 @@ import (
 // Compile compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, from
 // where no module can be had, and says nothing while it takes its time.
 func Compile(ctx context.Context, h *home.Home, p *thirdparty.Progress) error {
-	target, err := buildTarget(h.Project)
-	if err != nil {
-		return err
+	if Source(h) == "" {
+		return nil
 	}
 	sum := sha256.Sum256([]byte(h.Project))
 	mark := filepath.Join(h.Cache, "compiled-"+hex.EncodeToString(sum[:6]))
-	return thirdparty.Compile(ctx, h.Project, target, mark, p)
+	return thirdparty.Compile(ctx, Source(h), h.Program.Runtime.Options.BuildTarget, mark, p)
 }
 
-// buildTarget is the file that a project has the engine link its program into; empty: a new one each time.
-func buildTarget(project string) (string, error) {
-	content, err := os.ReadFile(filepath.Join(project, "Pulumi.yaml"))
-	if err != nil {
-		return "", err
+// Source returns the folder of the program that is to be compiled, or "" where there is nothing to compile.
+func Source(h *home.Home) string {
+	if h.Program.Runtime.Name != "go" || h.Program.Runtime.Options.Binary != "" {
+		return ""
 	}
-	var file struct {
-		Runtime any `json:"runtime"` // a name, or a name with options
+	return programDir(h)
+}
+
+// programDir is the folder of the program: Pulumi.yaml may name a file in it.
+func programDir(h *home.Home) string {
+	dir := filepath.Join(h.Project, h.Program.Main)
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return filepath.Dir(dir)
 	}
-	if err := yaml.Unmarshal(content, &file); err != nil {
-		return "", fmt.Errorf("reading Pulumi.yaml: %w", err)
+	return dir
+}
+
+// CheckProgram returns an error for what keeps the program from running that is known before the engine runs it: that
+// there is none, or what its language lacks. What is wrong in it the engine says.
+func CheckProgram(h *home.Home) error {
+	runtime := h.Program.Runtime.Name
+	host := thirdparty.LanguageHost(runtime)
+	switch {
+	case h.Program.Name == "":
+		return fmt.Errorf("%s has no Pulumi.yaml: go to the folder of a Pulumi program, or name it with --project", h.Project)
+	case host == "":
+		return fmt.Errorf("the runtime of %s is %s, which the local cloud cannot run: it runs programs in Go, YAML, TypeScript, JavaScript and Python",
+			filepath.Join(h.Project, "Pulumi.yaml"), runtime)
+	case host == thirdparty.LanguageNodejs:
+		return checkNode(programDir(h))
 	}
-	runtime, _ := file.Runtime.(map[string]any)
-	options, _ := runtime["options"].(map[string]any)
-	target, _ := options["buildTarget"].(string)
-	return target, nil
+	return nil
+}
+
+// checkNode returns an error where a program for Node finds no Node, or no SDK of Pulumi's in its folder or one above.
+func checkNode(dir string) error {
+	if _, err := exec.LookPath("node"); err != nil {
+		return errors.New("node is not on PATH, which runs programs in TypeScript and JavaScript: install Node (https://nodejs.org)")
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if _, err := os.Stat(filepath.Join(at, "node_modules", "@pulumi", "pulumi")); err == nil {
+			return nil
+		}
+		if at == filepath.Dir(at) {
+			return fmt.Errorf("%s has no node_modules with @pulumi/pulumi: run `npm install` there, or what else installs its packages", dir)
+		}
+	}
 }

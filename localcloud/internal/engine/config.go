@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,9 +19,9 @@ import (
 )
 
 // configuration is a stack's file for the engine: what a person's file has, with the values of --config over it and the
-// salt of the stack's secrets. The engine takes JSON, which has one way to write a text, where it takes YAML; of YAML it
+// salt of the stack's secrets. A key without a namespace is in the project's. The engine takes JSON, which has one way to write a text, where it takes YAML; of YAML it
 // loses line ends at the beginning of a value.
-func configuration(file string, content []byte, over []string, salt string) ([]byte, error) {
+func configuration(project, file string, content []byte, over []string, salt string) ([]byte, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff")) // as the engine does
 	config := map[string]any{}
 	if err := readYAML(content, &config); err != nil {
@@ -36,7 +37,7 @@ func configuration(file string, content []byte, over []string, salt string) ([]b
 	if values == nil {
 		values = map[string]any{}
 	}
-	if err := override(values, over); err != nil {
+	if err := override(project, values, over); err != nil {
 		return nil, err
 	}
 	for key, value := range values {
@@ -57,37 +58,45 @@ func configuration(file string, content []byte, over []string, salt string) ([]b
 // GivenConfiguration returns the file of a stack's configuration and what is in it, or what is wrong with that or with
 // what is set over it.
 func GivenConfiguration(h *home.Home, name string, over []string) (file string, content []byte, err error) {
-	file = filepath.Join(h.Project, "Pulumi."+name+".yaml")
+	file = givenFile(h, name)
 	content, err = os.ReadFile(file)
 	if err != nil {
 		var have []string
-		files, _ := filepath.Glob(filepath.Join(h.Project, "Pulumi.*.yaml"))
+		files, _ := filepath.Glob(givenFile(h, "*"))
 		for _, f := range files {
 			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
 		}
-		return "", nil, fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", name, strings.Join(have, ", "))
+		if len(have) > 0 || !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", name, strings.Join(have, ", "))
+		}
+		content = nil // a program whose stacks have no configuration
 	}
-	_, err = configuration(file, content, over, "")
+	_, err = configuration(h.Program.ProjectName(), file, content, over, "")
 	return file, content, err
+}
+
+// givenFile is that of a stack's configuration in the project.
+func givenFile(h *home.Home, stack string) string {
+	return filepath.Join(h.Project, h.Program.StackConfigDir, "Pulumi."+stack+".yaml")
 }
 
 // Configured returns what a stack's file or --config says of a key of the program, or nil. What is wrong with them is
 // said when the stack takes them.
 func Configured(h *home.Home, stack string, over []string, key string) any {
-	file := filepath.Join(h.Project, "Pulumi."+stack+".yaml")
+	file, project := givenFile(h, stack), h.Program.ProjectName()
 	content, err := os.ReadFile(file)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	var read struct{ Config map[string]any }
-	if content, err = configuration(file, content, over, ""); err != nil || json.Unmarshal(content, &read) != nil {
+	if content, err = configuration(project, file, content, over, ""); err != nil || json.Unmarshal(content, &read) != nil {
 		return nil
 	}
-	return read.Config["keyvault-aks:"+key]
+	return read.Config[project+":"+key]
 }
 
 // override sets values of the program's configuration, each written as YAML.
-func override(values map[string]any, over []string) error {
+func override(project string, values map[string]any, over []string) error {
 	for _, one := range over {
 		key, text, ok := strings.Cut(one, "=")
 		if !ok || key == "" {
@@ -104,7 +113,7 @@ func override(values map[string]any, over []string) error {
 			return fmt.Errorf("--config %s: %w", key, err)
 		}
 		if !strings.Contains(key, ":") {
-			key = "keyvault-aks:" + key
+			key = project + ":" + key
 		}
 		values[key] = value
 	}

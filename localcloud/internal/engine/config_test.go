@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,7 +50,7 @@ func TestConfiguration_ReachesTheEngineAsItIs(t *testing.T) {
 			"--config":       {over: []string{"secrets=[{name: s, value: " + escaped(value) + "}]"}},
 			"--config plain": {over: []string{"secrets=" + escaped(value)}},
 		} {
-			content, err := configuration("Pulumi.dev.yaml", []byte(of.file), of.over, "salt")
+			content, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte(of.file), of.over, "salt")
 			if err != nil {
 				t.Errorf("%s: %q: %v", name, value, err)
 				continue
@@ -75,7 +76,7 @@ func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
 	const file = "secretsprovider: passphrase\nencryptionsalt: theirs\nconfig:\n  keyvault-aks:a: &a [yes, 12, {1: x}, true, null, 0x10]\n" +
 		"  keyvault-aks:b: *a\n  keyvault-aks:c: off\n  keyvault-aks:e: 12345678901234567890\n  keyvault-aks:f: 010\n" +
 		"  keyvault-aks:g: true\n  keyvault-aks:h: 1.50\n  keyvault-aks:i: 2026-02-01\n  keyvault-aks:j: {secure: v1}\n"
-	content, err := configuration("Pulumi.dev.yaml", []byte(file), []string{"a=2026-02-01", "d=off", "k=[2026-02-01]"}, "ours")
+	content, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte(file), []string{"a=2026-02-01", "d=off", "k=[2026-02-01]"}, "ours")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,18 +109,18 @@ func TestConfiguration_RefusesWhatYAMLChanges(t *testing.T) {
 			"--config b":     {over: []string{"a=1", "b=" + value}},
 			"--config aks:b": {over: []string{"aks:b=\"" + value + "\""}},
 		} {
-			_, err := configuration(filepath.Join("x", "Pulumi.dev.yaml"), []byte(of.file), of.over, "")
+			_, err := configuration("keyvault-aks", filepath.Join("x", "Pulumi.dev.yaml"), []byte(of.file), of.over, "")
 			if err == nil || !strings.Contains(err.Error(), where) || strings.Contains(err.Error(), "hidden") {
 				t.Errorf("%s, %s: %v", name, where, err)
 			}
 		}
 	}
 	for _, over := range []string{"a=1\n---\n2", "a=*b", "a=&a [*a]", "a", "=1", "a={b: 1, b: 2}", "a=[unclosed"} {
-		if _, err := configuration("Pulumi.dev.yaml", nil, []string{over}, ""); err == nil {
+		if _, err := configuration("keyvault-aks", "Pulumi.dev.yaml", nil, []string{over}, ""); err == nil {
 			t.Errorf("--config %q is taken", over)
 		}
 	}
-	if _, err := configuration("Pulumi.dev.yaml", []byte("config: [a]"), nil, ""); err == nil {
+	if _, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte("config: [a]"), nil, ""); err == nil {
 		t.Error("a file whose configuration is no map is taken")
 	}
 }
@@ -152,7 +153,7 @@ func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
 
 func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
 	values := map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}
-	if err := override(values, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
+	if err := override("keyvault-aks", values, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
 		t.Fatal(err)
 	}
 	if values["keyvault-aks:nodeCount"] != 3 || values["azure-native:location"] != "westus" {
@@ -160,5 +161,30 @@ func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
 	}
 	if keys, ok := values["keyvault-aks:keys"].([]any); !ok || len(keys) != 1 {
 		t.Errorf("got keys %v", values["keyvault-aks:keys"])
+	}
+}
+
+// TestGivenConfiguration_MayBeNone where a program's stacks have none: its Pulumi.yaml may have defaults.
+func TestGivenConfiguration_MayBeNone(t *testing.T) {
+	h := &home.Home{Project: t.TempDir(), Program: home.Program{Name: "theirs", StackConfigDir: "config"}}
+	file, content, err := GivenConfiguration(h, "dev", []string{"a=b"})
+	if err != nil || len(content) != 0 {
+		t.Fatalf("without any configuration: %q, %v", content, err)
+	}
+	if content, err = configuration(h.Program.ProjectName(), file, content, []string{"a=b"}, "salt"); err != nil || !strings.Contains(string(content), `"theirs:a": "b"`) {
+		t.Errorf("the engine is given %s, %v", content, err)
+	}
+	if got := Configured(h, "dev", []string{"a=b"}, "a"); got != "b" {
+		t.Errorf("what is set over none is %v", got)
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(h.Project, "config"), 0o755),
+		os.WriteFile(filepath.Join(h.Project, "config", "Pulumi.prod.yaml"), []byte("config: {theirs:a: c}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, content, err := GivenConfiguration(h, "prod", nil); err != nil || len(content) == 0 {
+		t.Errorf("one that there is: %q, %v", content, err)
+	}
+	if _, _, err := GivenConfiguration(h, "dev", nil); err == nil || !strings.Contains(err.Error(), "prod") {
+		t.Errorf("a stack without one beside one with: %v", err)
 	}
 }

@@ -27,7 +27,7 @@ func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string,
 	words := strings.Fields(of.ReadSecretCommand)
 	split := slices.Index(words, "--")
 	if split < 2 {
-		return "no pod to read from: the stack's test pod is off", nil
+		return "no pod to read from: the stack has no output readSecretCommand, as the one of this repository has with a test pod", nil
 	}
 	namespace, pod, mount := words[split-2], words[split-1], filepath.Dir(words[len(words)-1])
 	where := mount + " in " + pod

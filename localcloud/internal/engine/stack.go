@@ -84,10 +84,10 @@ func (s *Stack) Configure(ctx context.Context, over []string) error {
 	if err != nil {
 		return err
 	}
-	if content, err = configuration(file, content, over, salt); err != nil {
+	if content, err = configuration(s.Program.ProjectName(), file, content, over, salt); err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.Path(home.ConfigDir, "Pulumi."+s.name+".json"), content, 0o600); err != nil {
+	if err := os.WriteFile(s.ProgramPath(home.ConfigDir, "Pulumi."+s.name+".json"), content, 0o600); err != nil {
 		return err
 	}
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
@@ -98,11 +98,11 @@ func (s *Stack) Configure(ctx context.Context, over []string) error {
 // initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack
 // init` writes the salt beside the Pulumi.yaml that it finds.
 func (s *Stack) initialise(ctx context.Context) (string, error) {
-	dir := s.Path(home.InitDir)
-	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.Path(home.ConfigDir), 0o700)); err != nil {
+	dir := s.ProgramPath(home.InitDir)
+	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.ProgramPath(home.ConfigDir), 0o700)); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: keyvault-aks\nruntime: go\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), fmt.Appendf(nil, "name: %q\nruntime: go\n", s.Program.ProjectName()), 0o600); err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")

@@ -23,11 +23,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Home is where the local cloud of one checkout is, whether it runs or not.
+// Home is where the local cloud of one folder is, whether it runs or not.
 type Home struct {
-	Project string // the folder with Pulumi.yaml
-	Dir     string // all state, outside the checkout
-	Cache   string // third-party programs, shared between checkouts
+	Project string  // the folder, which may have a Pulumi.yaml
+	Program Program // what is in that
+	Dir     string  // all state, outside of the folder
+	Cache   string  // third-party programs, shared between folders
 }
 
 // notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an overlay mount.
@@ -35,16 +36,16 @@ const notInHome = `#?%,:\`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
-// Locate finds the local cloud of a project. Without a folder for its state it is the default one. Nothing is made.
+// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is the
+// default one. Nothing is made.
 func Locate(project, dir string) (*Home, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
 		return nil, err
 	}
-	for _, need := range []string{"Pulumi.yaml", filepath.Join("localcloud", "thirdparty")} {
-		if _, err := os.Stat(filepath.Join(project, need)); err != nil {
-			return nil, fmt.Errorf("%s is no checkout of this repository (no %s): run it there, or name the folder with --project", project, need)
-		}
+	program, err := readProgram(project)
+	if err != nil {
+		return nil, err
 	}
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -74,7 +75,7 @@ func Locate(project, dir string) (*Home, error) {
 	if over := len(dir) + len(longest) - 107; over > 0 {
 		return nil, fmt.Errorf("the folder %s is %d bytes too long for the sockets in it: choose another with --home", dir, over)
 	}
-	return &Home{Project: project, Dir: dir, Cache: filepath.Join(cache, "keyvault-aks")}, nil
+	return &Home{Project: project, Program: program, Dir: dir, Cache: filepath.Join(cache, "keyvault-aks")}, nil
 }
 
 // Path returns one in the home.
@@ -87,7 +88,7 @@ func (h *Home) BinDir() string { return h.Path("bin") }
 
 // ConfigFile returns that of a stack's configuration, in JSON unless only an older local cloud has written it.
 func (h *Home) ConfigFile(stack string) string {
-	older := h.Path(ConfigDir, "Pulumi."+stack+".yaml")
+	older := h.ProgramPath(ConfigDir, "Pulumi."+stack+".yaml")
 	file := strings.TrimSuffix(older, ".yaml") + ".json"
 	if _, err := os.Stat(file); err == nil {
 		return file
@@ -98,7 +99,7 @@ func (h *Home) ConfigFile(stack string) string {
 	return file
 }
 
-// Stacks returns the names of the stacks that the backend has.
+// Stacks returns the names of the program's stacks that the backend has.
 func (h *Home) Stacks() []string {
 	files, _ := filepath.Glob(h.StackFile("*"))
 	var names []string
@@ -110,12 +111,12 @@ func (h *Home) Stacks() []string {
 
 // StackFile returns where the file backend has a stack's state.
 func (h *Home) StackFile(stack string) string {
-	return h.Path(StacksDir, ".pulumi", "stacks", "keyvault-aks", stack+".json")
+	return h.Path(StacksDir, ".pulumi", "stacks", h.Program.ProjectName(), stack+".json")
 }
 
 // StackLocks returns the folder in which the file backend has a stack's locks.
 func (h *Home) StackLocks(stack string) string {
-	return h.Path(StacksDir, ".pulumi", "locks", "organization", "keyvault-aks", stack)
+	return h.Path(StacksDir, ".pulumi", "locks", "organization", h.Program.ProjectName(), stack)
 }
 
 // Make makes the folders that are missing. It keeps others out of the home, in which there are credentials, and says so

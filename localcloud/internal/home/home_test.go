@@ -14,10 +14,7 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(dir, "localcloud", "thirdparty"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), nil, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: keyvault-aks\nruntime: go\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -43,9 +40,61 @@ func TestEveryCheckoutHasItsOwnHomeOutsideOfIt(t *testing.T) {
 	}
 }
 
-func TestAFolderThatIsNoCheckoutIsRefused(t *testing.T) {
-	if _, err := Locate(t.TempDir(), ""); err == nil {
-		t.Error("an empty folder is taken for a checkout")
+func TestLocate_ReadsTheProgram(t *testing.T) {
+	for content, want := range map[string]Program{
+		"name: a\nruntime: yaml\nresources: {b: {type: c}}":   {Name: "a", Runtime: Runtime{Name: "yaml"}},
+		"name: a.b\nruntime: {name: nodejs, options: {c: d}}": {Name: "a.b", Runtime: Runtime{Name: "nodejs"}},
+		"name: a\nruntime: go\nmain: b\nstackConfigDir: c":    {Name: "a", Runtime: Runtime{Name: "go"}, Main: "b", StackConfigDir: "c"},
+		"":                             {},
+		"runtime: go":                  {},
+		"name: a":                      {},
+		"name: ..\nruntime: go":        {},
+		"name: a/b\nruntime: go":       {},
+		"name: a\nruntime: [go]":       {},
+		"name: a\nruntime: go\n\tb: c": {},
+	} {
+		folder := t.TempDir()
+		if err := os.WriteFile(filepath.Join(folder, programFile), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		h, err := Locate(folder, "")
+		switch {
+		case want == Program{}:
+			if err == nil || !strings.Contains(err.Error(), filepath.Join(folder, programFile)) {
+				t.Errorf("%q: %v", content, err)
+			}
+		case err != nil || h.Program != want:
+			t.Errorf("%q: %+v, %v", content, h, err)
+		}
+	}
+	if h, err := Locate(t.TempDir(), ""); err != nil || h.Program != (Program{}) {
+		t.Errorf("a folder without a program: %+v, %v", h, err)
+	}
+}
+
+// TestPrograms_HaveFilesOfTheirOwn in the same home, and that of this repository those that it has always had.
+func TestPrograms_HaveFilesOfTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	a, b := &Home{Dir: dir, Program: Program{Name: "a"}}, &Home{Dir: dir, Program: Program{Name: "b"}}
+	ours, none := &Home{Dir: dir, Program: Program{Name: "keyvault-aks"}}, &Home{Dir: dir}
+	for name, file := range map[string]func(h *Home) string{
+		"configuration": func(h *Home) string { return h.ConfigFile("dev") },
+		"state":         func(h *Home) string { return h.StackFile("dev") },
+		"locks":         func(h *Home) string { return h.StackLocks("dev") },
+		"salt":          func(h *Home) string { return h.ProgramPath(InitDir, "Pulumi.dev.yaml") },
+	} {
+		if file(a) == file(b) || file(a) == file(ours) || file(ours) != file(none) {
+			t.Errorf("the %s of three programs and of none: %s, %s, %s, %s", name, file(a), file(b), file(ours), file(none))
+		}
+	}
+	if got, want := ours.ConfigFile("dev"), filepath.Join(dir, "config", "Pulumi.dev.json"); got != want {
+		t.Errorf("the configuration is %s, want %s", got, want)
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(a.StackFile("dev")), 0o700), os.WriteFile(a.StackFile("dev"), []byte("{}"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Stacks()) != 1 || len(b.Stacks()) != 0 || !b.HasServed() {
+		t.Errorf("with a stack of a: %v, %v, and it has served: %t", a.Stacks(), b.Stacks(), b.HasServed())
 	}
 }
 

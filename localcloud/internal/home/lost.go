@@ -39,7 +39,13 @@ func (h *Home) HasServed() bool {
 		return true
 	}
 	clusters, _ := filepath.Glob(h.Path(KubeDir, "*"))
-	return len(clusters) > 0 || len(h.Stacks()) > 0
+	return len(clusters) > 0 || len(h.allStacks()) > 0
+}
+
+// allStacks are the states of stacks, also of other programs.
+func (h *Home) allStacks() []string {
+	files, _ := filepath.Glob(h.Path(StacksDir, ".pulumi", "stacks", "*", "*.json"))
+	return files
 }
 
 // passphrasePattern matches what rand.Text returns.
@@ -52,7 +58,8 @@ func (h *Home) EnsurePassphrase(made func() string) error {
 		return nil
 	}
 	salted, _ := filepath.Glob(h.Path(InitDir, "Pulumi.*.yaml"))
-	if len(h.Stacks()) == 0 && len(salted) == 0 {
+	others, _ := filepath.Glob(h.Path(InitDir, "*", "Pulumi.*.yaml"))
+	if len(h.allStacks()) == 0 && len(salted) == 0 && len(others) == 0 {
 		return os.WriteFile(h.Path(PassphraseFile), []byte(made()), 0o600)
 	}
 	if err == nil {
@@ -72,7 +79,7 @@ func (h *Home) HasStack(stack string) (bool, error) {
 		err = errors.New("it is damaged")
 	case errors.Is(err, fs.ErrNotExist):
 		// The engine removes a stack with its history.
-		if past, _ := os.ReadDir(h.Path(StacksDir, ".pulumi", "history", "keyvault-aks", stack)); len(past) == 0 {
+		if past, _ := os.ReadDir(h.Path(StacksDir, ".pulumi", "history", h.Program.ProjectName(), stack)); len(past) == 0 {
 			return false, nil
 		}
 	}
