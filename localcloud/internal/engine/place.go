@@ -25,7 +25,7 @@ func placeKubernetesPlugin(h *home.Home, program string) error {
 	return placeScript(place, "TMPDIR="+quoted(h.Path(home.TempDir)), program)
 }
 
-// placePrograms puts the engine and its language host side by side: the engine takes one from its own folder as its
+// placePrograms puts the engine and its language hosts side by side: the engine takes those in its own folder as its
 // own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
 // user's folders: temporary files, and tokens.
 func placePrograms(h *home.Home, have home.Setup) error {
