@@ -352,7 +352,8 @@ func (c *AksWithCsi) newCluster(
 		return nil, fmt.Errorf("replacing what the program changes: %w", err)
 	}
 	opts := append([]pulumi.ResourceOption{
-		pulumi.Parent(c), pulumi.IgnoreChanges(changedByOthers), pulumi.ReplacementTrigger(args.chosenNetwork()),
+		pulumi.Parent(c), pulumi.IgnoreChanges(slices.Concat(changedByOthers, madeWithOthers)),
+		pulumi.ReplacementTrigger(args.chosenNetwork()),
 	}, self.opts...)
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))

@@ -282,6 +282,7 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	v.plainGroup(args.ResourceGroupName)
 	v.plainTags("tags", args.Tags, tagsMax)
 	v.notReserved("namePrefix", args.NamePrefix, true)
+	v.notReserved("vaultName", args.VaultName, true)
 	v.plainID("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID, workspaceID, workspaceRule)
 	if args.PrivateEndpoint != nil {
 		v.plainID("privateEndpoint.subnetId", args.PrivateEndpoint.SubnetID, subnetID, "the ARM id of a subnet")

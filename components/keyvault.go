@@ -19,6 +19,7 @@ const (
 	vaultNameMax      = 24
 	vaultSuffixLength = 6
 	vaultPrefixMax    = vaultNameMax - vaultSuffixLength - 1
+	vaultNameMin      = 3
 	retentionMin      = 7
 	retentionMax      = 90
 )
@@ -33,7 +34,8 @@ const objectNameRule = "1-127 letters, digits and dashes"
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
 // With ExistingVaultID, only TenantID, AllowAccessPolicies, APIVersion, Deployer, Secrets, Keys, ExpectedObjects and
-// Protect can be given beside it. Without it, ResourceGroupName, TenantID and NamePrefix are required.
+// Protect can be given beside it. Without it, ResourceGroupName, TenantID and one of NamePrefix and VaultName are
+// required.
 type KeyVaultStackArgs struct {
 	// ExistingVaultID is the ARM id of a vault that exists. Secrets and keys are created in it, and nothing else about
 	// it is managed. Unless TenantID is given, it is looked up, which takes a provider of its subscription, and must
@@ -67,6 +69,10 @@ type KeyVaultStackArgs struct {
 	// (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name). A change
 	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
+	// VaultName is the vault's whole name, for one that has its name already, such as a vault that pulumi import takes
+	// up: 3-24 characters by the rules of NamePrefix. Vault names are global, and Azure keeps that of a deleted vault. A
+	// change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
+	VaultName string `pulumi:"vaultName,optional"`
 	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with
 	// what was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted
 	// without Pulumi, which with default makes a preview or an update fail: set recover and run pulumi up before any
@@ -137,7 +143,7 @@ type KeyVaultStack struct {
 
 	// VaultID is the vault's ARM id.
 	VaultID pulumi.StringOutput `pulumi:"vaultId"`
-	// VaultName is the vault's name with its random suffix.
+	// VaultName is the vault's name, with its random suffix where it has one.
 	VaultName pulumi.StringOutput `pulumi:"vaultName"`
 	// VaultURI is https://<name>.vault.azure.net/; empty for an existing vault that is not looked up.
 	VaultURI pulumi.StringOutput `pulumi:"vaultUri"`
@@ -173,6 +179,7 @@ func NewKeyVaultStack(
 		"resourceGroupName": args.ResourceGroupName,
 		"tenantId":          args.TenantID,
 		"namePrefix":        optional(args.NamePrefix),
+		"vaultName":         optional(args.VaultName),
 		"secrets":           pulumi.ToStringArray(names(args.Secrets, func(s SecretArgs) string { return s.Name })),
 		"keys":              pulumi.ToStringArray(names(args.Keys, func(k KeyArgs) string { return k.Name })),
 	}
@@ -258,13 +265,9 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	if args.ExistingVaultID != nil {
 		return c.findVault(ctx, args, append(own, pulumi.RetainOnDelete(true))), nil
 	}
-	suffix, err := random.NewRandomString(ctx, name+"-suffix", &random.RandomStringArgs{
-		Length:  pulumi.Int(vaultSuffixLength),
-		Upper:   pulumi.Bool(false),
-		Special: pulumi.Bool(false),
-	}, pulumi.Parent(c))
+	fullName, err := c.newVaultName(ctx, name, args)
 	if err != nil {
-		return nil, fmt.Errorf("creating the vault name's suffix: %w", err)
+		return nil, err
 	}
 	properties := keyvault.VaultPropertiesArgs{
 		TenantId: args.TenantID,
@@ -288,7 +291,7 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	vault, err := c.api.newVault(ctx, name+"-vault", &keyvault.VaultArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
-		VaultName:         pulumi.Sprintf("%s-%s", args.NamePrefix, suffix.Result),
+		VaultName:         fullName,
 		Tags:              args.Tags,
 		Properties:        properties,
 	}, own...)
@@ -307,6 +310,24 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 		// could not be made again while Azure keeps its name.
 		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault), pulumi.RetainOnDelete(true))),
 	}, nil
+}
+
+// newVaultName is the name that a new vault gets.
+func (c *KeyVaultStack) newVaultName(
+	ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
+) (pulumi.StringInput, error) {
+	if args.VaultName != "" {
+		return pulumi.String(args.VaultName), nil
+	}
+	suffix, err := random.NewRandomString(ctx, name+"-suffix", &random.RandomStringArgs{
+		Length:  pulumi.Int(vaultSuffixLength),
+		Upper:   pulumi.Bool(false),
+		Special: pulumi.Bool(false),
+	}, pulumi.Parent(c))
+	if err != nil {
+		return nil, fmt.Errorf("creating the vault name's suffix: %w", err)
+	}
+	return pulumi.Sprintf("%s-%s", args.NamePrefix, suffix.Result), nil
 }
 
 // present is the vault's name once Azure has shown that the vault is there. One that somebody deleted is still in the
@@ -428,9 +449,16 @@ func (args *KeyVaultStackArgs) validate() violations {
 func (v *violations) validateVault(args *KeyVaultStackArgs) {
 	v.check(!args.AllowAccessPolicies, "allowAccessPolicies", args.AllowAccessPolicies,
 		"false without existingVaultId; a new vault authorizes by roles")
-	v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix",
-		args.NamePrefix,
-		fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
+	if args.VaultName == "" {
+		v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix",
+			args.NamePrefix,
+			fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
+	} else {
+		v.check(args.NamePrefix == "", "namePrefix", args.NamePrefix, "nothing with vaultName")
+		v.check(len(args.VaultName) >= vaultNameMin && len(args.VaultName) <= vaultNameMax &&
+			vaultPrefix.MatchString(args.VaultName), "vaultName", args.VaultName, fmt.Sprintf(
+			"%d-%d letters, digits and single dashes, a letter first and no dash last", vaultNameMin, vaultNameMax))
+	}
 	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
 	oneOf(v, "sku", withDefault(args.Sku, VaultSkuStandard), VaultSkuStandard, VaultSkuPremium)
 	retention := withDefault(args.SoftDeleteRetentionDays, retentionMax)

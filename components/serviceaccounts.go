@@ -22,6 +22,10 @@ const (
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust-user-assigned-managed-identity
 var tokenAudienceRule = regexp.MustCompile(`^\S{1,600}$`)
 
+// credentialNameRule is Azure's rule for what names a credential:
+// https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftmanagedidentity
+var credentialNameRule = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`)
+
 const (
 	clientIDAnnotation = "azure.workload.identity/client-id"
 	podSecurityLabel   = "pod-security.kubernetes.io/enforce"
@@ -45,6 +49,11 @@ type ServiceAccountArgs struct {
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
+	// CredentialName is the name of the account's federated credential for IssuerURL, for one that has its name already,
+	// such as a credential that pulumi import takes up: 3-120 letters, digits, dashes and underscores, a letter or digit
+	// first, unique in the identity. Defaults to a name made of the account's. A change replaces the credential, and for
+	// that moment nobody can act as the identity through it.
+	CredentialName string `pulumi:"credentialName,optional"`
 }
 
 // IssuerArgs is a further cluster, as far as an identity has to know it.
@@ -154,11 +163,10 @@ func (c *WorkloadIdentity) newCredentials(
 			resourceName, alias := args.resourceName(name+"-credential-", account, ofIssuer("", issuer.Name))
 			credential, err := managedidentity.NewFederatedIdentityCredential(ctx, resourceName,
 				&managedidentity.FederatedIdentityCredentialArgs{
-					ResourceGroupName: target.resourceGroupName,
-					ResourceName:      target.identityName,
-					FederatedIdentityCredentialResourceName: pulumi.String(credentialName(namespace, account.Name,
-						issuer.Name)),
-					Issuer: issuer.URL,
+					ResourceGroupName:                       target.resourceGroupName,
+					ResourceName:                            target.identityName,
+					FederatedIdentityCredentialResourceName: pulumi.String(args.credentialName(account, issuer.Name)),
+					Issuer:                                  issuer.URL,
 					Subject: pulumi.Sprintf("system:serviceaccount:%s:%s", namespace,
 						account.Name),
 					Audiences: pulumi.ToStringArray([]string{audience}),
@@ -192,6 +200,14 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 		}).(pulumi.StringOutput)
 	}
 	return issuers
+}
+
+// credentialName is what an account's credential for an issuer is called.
+func (args *WorkloadIdentityArgs) credentialName(account ServiceAccountArgs, issuer string) string {
+	if account.CredentialName != "" && issuer == "" {
+		return account.CredentialName
+	}
+	return credentialName(args.namespaceOf(account), account.Name, issuer)
 }
 
 // credentialName is unique in an identity: neither a namespace, a service account nor an issuer can contain an
@@ -248,10 +264,20 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			longest = issuer.Name
 		}
 	}
-	seen := map[string]bool{}
+	seen, credentials := map[string]bool{}, map[string]bool{}
 	for i, account := range args.ServiceAccounts {
 		path := fmt.Sprintf("serviceAccounts[%d]", i)
 		v.dnsSubdomain(path+".name", account.Name)
+		if account.CredentialName != "" {
+			v.match(credentialNameRule, path+".credentialName", account.CredentialName,
+				"3-120 letters, digits, dashes and underscores, a letter or digit first")
+		}
+		for _, issuer := range append([]IssuerArgs{{}}, args.AdditionalIssuers...) {
+			credential := strings.ToLower(args.credentialName(account, issuer.Name))
+			v.check(account.CredentialName == "" || !credentials[credential], path+".credentialName",
+				account.CredentialName, "a name that no other credential of the identity has")
+			credentials[credential] = true
+		}
 		name := args.namespaceOf(account) + "/" + account.Name
 		v.check(!seen[name], path+".name", account.Name, "a name used once in its namespace")
 		seen[name] = true

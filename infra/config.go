@@ -29,6 +29,7 @@ type Config struct {
 	ExistingVaultID          string                          `pulumi:"existingVaultId"`
 	VaultAPIVersion          components.VaultAPIVersion      `pulumi:"vaultApiVersion"`
 	VaultNamePrefix          string                          `pulumi:"vaultNamePrefix"`
+	VaultName                string                          `pulumi:"vaultName"`
 	VaultCreateMode          components.VaultCreateMode      `pulumi:"vaultCreateMode"`
 	VaultSku                 components.VaultSku             `pulumi:"vaultSku"`
 	VaultRetentionDays       int                             `pulumi:"vaultRetentionDays"`
@@ -42,6 +43,7 @@ type Config struct {
 	AdoptObjects         bool                            `pulumi:"adoptObjects"`
 	ExistingClusterID    string                          `pulumi:"existingClusterId"`
 	ClusterName          string                          `pulumi:"clusterName"`
+	ClusterDNSPrefix     string                          `pulumi:"clusterDnsPrefix"`
 	NodeResourceGroup    string                          `pulumi:"nodeResourceGroup"`
 	ClusterTier          components.ClusterTier          `pulumi:"clusterTier"`
 	KubernetesVersion    string                          `pulumi:"kubernetesVersion"`
@@ -145,7 +147,9 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args.Location = pulumi.String(cfg.Location)
 	args.TenantID = s.TenantID
 	args.Tags = cfg.allTags
-	args.NamePrefix = cfg.VaultNamePrefix
+	if args.VaultName = cfg.VaultName; args.VaultName == "" { // the prefix has a default
+		args.NamePrefix = cfg.VaultNamePrefix
+	}
 	args.CreateMode = cfg.VaultCreateMode
 	args.Sku = cfg.VaultSku
 	args.SoftDeleteRetentionDays = cfg.VaultRetentionDays
@@ -164,6 +168,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args := &components.AksWithCsiArgs{
 		AdoptObjects:         cfg.AdoptObjects,
+		DNSPrefix:            cfg.ClusterDNSPrefix,
 		NodeResourceGroup:    cfg.NodeResourceGroup,
 		KubernetesVersion:    cfg.KubernetesVersion,
 		UpgradeChannel:       cfg.UpgradeChannel,

@@ -49,8 +49,12 @@ func (cfg *Config) validate() violations {
 	if cfg.ExistingClusterID == "" { // for the name that AKS makes of it
 		cluster.ResourceGroupName = pulumi.String(cfg.ResourceGroupName)
 	}
+	dnsPrefix := "clusterDnsPrefix"
+	if cfg.ClusterDNSPrefix == "" {
+		dnsPrefix = "clusterName"
+	}
 	v.of(cluster.Validate(), map[string]string{
-		"dnsPrefix":  "clusterName",
+		"dnsPrefix":  dnsPrefix,
 		"identityId": "clusterIdentityId",
 		"tier":       "clusterTier",
 
