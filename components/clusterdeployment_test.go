@@ -256,6 +256,17 @@ func TestRegistries_HaveOneNameEach(t *testing.T) {
 	}
 }
 
+// TestWhatAzGivesAClusterReplacesNone has the engine leave to a cluster what az gives it and the program never says.
+func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
+	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
+	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
+		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, profile) {
+			t.Errorf("the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored", profile, ignored)
+		}
+		wantInputs(t, cluster, map[string]any{profile: nil})
+	}
+}
+
 // TestWhatOthersChangeOfTheNetworkReplacesNoCluster has the program's own choice of what az can change replace the
 // cluster, and nobody else's.
 func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {

@@ -36,6 +36,22 @@ func newIdentity(ctx *pulumi.Context, name string, args *components.WorkloadIden
 	return components.NewWorkloadIdentity(ctx, name, args, pulumi.Provider(provider))
 }
 
+// TestCredentialName_IsThatOfTheFirstCluster gives an account's credential a name, which those for further clusters
+// cannot have, too.
+func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := identityArgs()
+		args.ServiceAccounts[0].CredentialName = "theirs"
+		args.AdditionalIssuers = []components.IssuerArgs{{Name: "west", URL: pulumi.String("https://west.example/")}}
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west", "ns_three": "ns_three"} {
+		wantInputs(t, e.Get(t, "identity-credential-"+resource), map[string]any{"federatedIdentityCredentialResourceName": name})
+	}
+}
+
 func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -652,6 +668,14 @@ func TestIdentityRules(t *testing.T) {
 		}},
 		{"an account's namespace", "serviceAccounts[1].namespace", func(a *args) { a.ServiceAccounts[1].Namespace = "my.ns" }},
 		{"a credential's name fits", "serviceAccounts[0].name", func(a *args) { a.ServiceAccounts[0].Name = strings.Repeat("s", 118) }},
+		{"a credential's name", "serviceAccounts[0].credentialName", func(a *args) { a.ServiceAccounts[0].CredentialName = "a.b" }},
+		{"a short name of a credential", "serviceAccounts[0].credentialName", func(a *args) { a.ServiceAccounts[0].CredentialName = "ab" }},
+		{"a credential's name once", "serviceAccounts[1].credentialName", func(a *args) {
+			a.ServiceAccounts[0].CredentialName, a.ServiceAccounts[1].CredentialName = "theirs", "Theirs"
+		}},
+		{"a credential's name that another is given", "serviceAccounts[2].credentialName", func(a *args) {
+			a.ServiceAccounts[2].CredentialName = "ns_one"
+		}},
 		{"a further cluster's credential's name fits", "serviceAccounts[0].name", func(a *args) {
 			a.ServiceAccounts[0].Name = strings.Repeat("s", 112)
 			a.AdditionalIssuers = []components.IssuerArgs{{Name: "w"}, {Name: "west"}}

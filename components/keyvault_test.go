@@ -256,6 +256,7 @@ func TestExistingVaultRules(t *testing.T) {
 		{"an expected object's name", "expectedObjects[0].name", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} }},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
 		{"a prefix", "namePrefix", func(a *args) { a.NamePrefix = "kv" }},
+		{"a name", "vaultName", func(a *args) { a.VaultName = "kv-payments" }},
 		{"a mode", "createMode", func(a *args) { a.CreateMode = "recover" }},
 		{"a SKU", "sku", func(a *args) { a.Sku = "premium" }},
 		{"a retention", "softDeleteRetentionDays", func(a *args) { a.SoftDeleteRetentionDays = 7 }},
@@ -383,6 +384,37 @@ func TestVaultRules(t *testing.T) {
 		{"an RSA key has no curve", "keys[0].curve", func(a *components.KeyVaultStackArgs) { a.Keys[0].Curve = "P-256" }},
 		{"an EC key's curve", "keys[1].curve", func(a *components.KeyVaultStackArgs) { a.Keys[1].Curve = "P-256K" }},
 		{"an EC key has no size", "keys[1].size", func(a *components.KeyVaultStackArgs) { a.Keys[1].Size = 2048 }},
+	})
+}
+
+// TestVaultName_IsAllOfTheName has a vault with a name of its own, to which nothing is added.
+func TestVaultName_IsAllOfTheName(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		args := vaultArgs()
+		args.NamePrefix, args.VaultName = "", "mykeyvault4711"
+		_, err := components.NewKeyVaultStack(ctx, "vault", args)
+		return err
+	})
+	wantInputs(t, e.Get(t, "vault-vault"), map[string]any{"vaultName": "mykeyvault4711"})
+	for _, r := range e.Resources() {
+		if r.Name == "vault-suffix" {
+			t.Error("a suffix is made that no name has")
+		}
+	}
+	named := func() *components.KeyVaultStackArgs {
+		args := vaultArgs()
+		args.NamePrefix, args.VaultName = "", "kv"+strings.Repeat("x", 22)
+		return args
+	}
+	type args = components.KeyVaultStackArgs
+	testRules(t, named, (*args).Validate, []rule[args]{
+		{"two names", "namePrefix", func(a *args) { a.NamePrefix = "kv" }},
+		{"a short name", "vaultName", func(a *args) { a.VaultName = "kv" }},
+		{"a long name", "vaultName", func(a *args) { a.VaultName += "x" }},
+		{"a name starts with a letter", "vaultName", func(a *args) { a.VaultName = "1kv" }},
+		{"a name has no double dash", "vaultName", func(a *args) { a.VaultName = "kv--x" }},
+		{"a name that Azure reserves", "vaultName", func(a *args) { a.VaultName = "my-windows" }},
 	})
 }
 

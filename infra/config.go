@@ -122,6 +122,7 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args := &components.KeyVaultStackArgs{
 		APIVersion:      cfg.VaultAPIVersion,
+		VaultName:       cfg.VaultName,
 		PurgeProtection: cfg.VaultPurgeProtection,
 		Network:         cfg.VaultNetwork,
 		PrivateEndpoint: cfg.VaultPrivateEndpoint,
@@ -147,7 +148,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args.Location = pulumi.String(cfg.Location)
 	args.TenantID = s.TenantID
 	args.Tags = cfg.allTags
-	if args.VaultName = cfg.VaultName; args.VaultName == "" { // the prefix has a default
+	if args.VaultName == "" { // the prefix has a default
 		args.NamePrefix = cfg.VaultNamePrefix
 	}
 	args.CreateMode = cfg.VaultCreateMode

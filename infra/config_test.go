@@ -109,6 +109,9 @@ func TestConfigurationRules(t *testing.T) {
 		{"51 tags", "tags", manyTags(51), "tags"},
 		{"49 tags, and two of the program's", "tags", manyTags(49), "tags"},
 		{"a reserved prefix", "vaultNamePrefix", "my-windows", "vaultNamePrefix"},
+		{"a reserved name", "vaultName", "my-windows", "vaultName"},
+		{"a vault's name", "vaultName", "my_vault", "vaultName"},
+		{"a cluster's DNS prefix", "clusterDnsPrefix", "my_cluster", "clusterDnsPrefix"},
 		{"a reserved cluster's name", "clusterName", "azure", "clusterName"},
 		{"pods where AKS is", "podCidr", "172.30.0.0/16", "podCidr"},
 		{"services where AKS is", "serviceCidr", "172.31.0.0/20", "serviceCidr"},
@@ -404,14 +407,28 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 }
 
 // What something that exists would silently not get is refused.
+// TestNamesThatAreThereAlready has a vault and a cluster with names that the program would not make.
+func TestNamesThatAreThereAlready(t *testing.T) {
+	cfg, err := load(t, map[string]string{"vaultName": "mykeyvault4711", "clusterDnsPrefix": "my-dns"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault, cluster := cfg.Vault(&infra.Surroundings{}), cfg.Cluster(&infra.Surroundings{})
+	if vault.VaultName != "mykeyvault4711" || vault.NamePrefix != "" || cluster.DNSPrefix != "my-dns" {
+		t.Errorf("the vault is called %q and %q, the cluster's DNS prefix is %q", vault.NamePrefix, vault.VaultName, cluster.DNSPrefix)
+	}
+}
+
 func TestWhatExistsIsNotConfigured(t *testing.T) {
 	_, err := load(t, map[string]string{
 		"existingVaultId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "vaultPurgeProtection": "true", "vaultNetwork": "{}",
+		"vaultName": "kv-payments", "clusterDnsPrefix": "payments",
 		"existingClusterId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c", "azurePolicy": "true",
 	})
 	got := paths(t, err)
 	slices.Sort(got)
-	if want := []string{"azurePolicy", "vaultNetwork", "vaultPurgeProtection"}; !slices.Equal(got, want) {
+	want := []string{"azurePolicy", "clusterDnsPrefix", "vaultName", "vaultNetwork", "vaultPurgeProtection"}
+	if !slices.Equal(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
 	}
 }
