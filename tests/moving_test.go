@@ -21,9 +21,9 @@ import (
 // (https://learn.microsoft.com/azure/aks/csi-secrets-store-identity-access).
 type guide struct {
 	*cloud
-	group, vault, cluster, identity, credential string // ARM ids
-	secretsRole, keysRole                       string // those of the assignments
-	kubeconfig                                  string // its file
+	group, vault, cluster, pool, identity, credential string // ARM ids
+	secretsRole, keysRole                             string // those of the assignments
+	kubeconfig                                        string // its file
 }
 
 const (
@@ -35,12 +35,16 @@ const (
 // guideObjects are those of the guide but for the pod, with places for the client, vault and tenant.
 const guideObjects = `
 apiVersion: v1
+kind: Namespace
+metadata: {name: apps}
+---
+apiVersion: v1
 kind: ServiceAccount
-metadata: {name: workload-identity-sa, namespace: default, annotations: {azure.workload.identity/client-id: %[1]s}}
+metadata: {name: workload-identity-sa, namespace: apps, annotations: {azure.workload.identity/client-id: %[1]s}}
 ---
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
-metadata: {name: azure-kvname-wi, namespace: default}
+metadata: {name: azure-kvname-wi, namespace: apps}
 spec:
   provider: azure
   parameters:
@@ -66,7 +70,7 @@ const guidePods = `
 ---
 apiVersion: v1
 kind: Pod
-metadata: {name: %s, namespace: default, labels: {azure.workload.identity/use: "true"}}
+metadata: {name: %s, namespace: apps, labels: {azure.workload.identity/use: "true"}}
 spec:
   serviceAccountName: workload-identity-sa
   terminationGracePeriodSeconds: 0
@@ -88,6 +92,7 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	g := &guide{cloud: c, group: subscription + "/resourceGroups/myResourceGroup", kubeconfig: filepath.Join(c.home, "guide.kubeconfig")}
 	g.vault = g.group + "/providers/Microsoft.KeyVault/vaults/mykeyvault4711"
 	g.cluster = g.group + "/providers/Microsoft.ContainerService/managedClusters/myAKSCluster"
+	g.pool = g.cluster + "/agentPools/more"
 	g.identity = g.group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/myIdentity"
 	g.credential = g.identity + "/federatedIdentityCredentials/aksfederatedidentity"
 	g.secretsRole = g.vault + "/providers/Microsoft.Authorization/roleAssignments/11111111-0000-4000-8000-000000000001"
@@ -132,9 +137,12 @@ func newGuide(t *testing.T, c *cloud) *guide {
 		issuer = cluster["oidcIssuerProfile"].(map[string]any)["issuerURL"]
 		return cluster["provisioningState"] == "Succeeded"
 	})
+	// az aks nodepool add; this pool stays az's
+	c.arm(t, http.MethodPut, g.pool, "2024-09-01", `{"properties": {"count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux",
+		"type": "VirtualMachineScaleSets", "mode": "User", "enableNodePublicIP": false, "upgradeSettings": {}}}`)
 	// az identity federated-credential create
 	c.arm(t, http.MethodPut, g.credential, "2023-01-31", fmt.Sprintf(`{"properties": {"issuer": %q,
-		"subject": "system:serviceaccount:default:workload-identity-sa", "audiences": ["api://AzureADTokenExchange"]}}`, issuer))
+		"subject": "system:serviceaccount:apps:workload-identity-sa", "audiences": ["api://AzureADTokenExchange"]}}`, issuer))
 	// az aks get-credentials
 	credentials := c.arm(t, http.MethodPost, g.cluster+"/listClusterUserCredential", "2024-09-01", "")["kubeconfigs"].([]any)
 	kubeconfig, err := base64.StdEncoding.DecodeString(credentials[0].(map[string]any)["value"].(string))
@@ -170,7 +178,7 @@ func (g *guide) wantMounted(t *testing.T) {
 
 func (g *guide) kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	return g.cloud.kubectl(t, append([]string{"--kubeconfig", g.kubeconfig}, args...)...)
+	return g.cloud.kubectl(t, append([]string{"--kubeconfig", g.kubeconfig, "--namespace", "apps"}, args...)...)
 }
 
 // has is all that there is of the guide, by ARM id or by kind and name, with what distinguishes each from another one
@@ -185,7 +193,7 @@ func (g *guide) has(t *testing.T) map[string]string {
 	}
 	for id, version := range map[string]string{
 		g.group: "2022-09-01", g.cluster: "2024-09-01", g.vault: "2024-11-01", g.vault + "/secrets/ExampleSecret": "2024-11-01",
-		g.vault + "/keys/ExampleKey": "2024-11-01", g.identity: "2023-01-31", g.credential: "2023-01-31",
+		g.vault + "/keys/ExampleKey": "2024-11-01", g.pool: "2024-09-01", g.identity: "2023-01-31", g.credential: "2023-01-31",
 		g.secretsRole: "2022-04-01", g.keysRole: "2022-04-01",
 	} {
 		body := g.arm(t, http.MethodGet, id, version, "")
@@ -200,7 +208,7 @@ func (g *guide) has(t *testing.T) map[string]string {
 	for what, file := range map[string]string{"the secret": "ExampleSecret", "the key": "ExampleKey"} {
 		has[what] = g.kubectl(t, "exec", guidePod, "--", "cat", "/mnt/secrets-store/"+file)
 	}
-	for _, object := range []string{"serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod} {
+	for _, object := range []string{"namespace/apps", "serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod} {
 		has[object] = g.kubectl(t, "get", object, "--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}")
 	}
 	return has
@@ -281,12 +289,12 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 		t.Fatal("the guide's pod does not have its secret")
 	}
 	const account = `"serviceAccounts": [{"name": "workload-identity-sa", "credentialName": "aksfederatedidentity"}]`
-	const workload = `[{"name": "example", "namespace": "default", "existingNamespace": true, ` + account + `, "className": "azure-kvname-wi",
+	const workload = `[{"name": "example", "namespace": "apps", ` + account + `, "className": "azure-kvname-wi", %s,
 		"access": "vault", "mount": [{"type": "secret", "name": "ExampleSecret"}, {"type": "key", "name": "ExampleKey"}]}]`
 	theirs := map[string]string{
-		"example-identity": g.identity, "example-credential-default_workload-identity-sa": g.credential,
+		"example-identity": g.identity, "example-credential-apps_workload-identity-sa": g.credential,
 		"example-mount-role-vault-secrets-user": g.secretsRole, "example-mount-role-vault-reader": g.keysRole,
-		"example-account-default_workload-identity-sa": "default/workload-identity-sa", "example-mount-class": "default/azure-kvname-wi",
+		"example-account-apps_workload-identity-sa": "apps/workload-identity-sa", "example-mount-class": "apps/azure-kvname-wi",
 	}
 	ofIdentity, ofProvider := "**example-identity", "**cluster-kubernetes"
 
@@ -294,13 +302,15 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "myResourceGroup", "protect": "true", "vaultName": "mykeyvault4711", "clusterName": "myAKSCluster",
 			"clusterDnsPrefix": guideDNSPrefix, "nodeResourceGroup": "MC_myResourceGroup_myAKSCluster_eastus",
-			"systemPool": `{"name": "nodepool1"}`, "keys": `[{"name": "ExampleKey"}]`, "workloads": workload,
-			"secrets!": `[{"name": "ExampleSecret", "value": "` + guideSecret + `", "once": true}]`,
+			"systemPool": `{"name": "nodepool1"}`, "keys": `[{"name": "ExampleKey"}]`,
+			"workloads": fmt.Sprintf(workload, `"podSecurity": "privileged"`),
+			"secrets!":  `[{"name": "ExampleSecret", "value": "` + guideSecret + `", "once": true}]`,
 		})
 		all := maps.Clone(theirs)
 		maps.Copy(all, map[string]string{
 			"resource-group": g.group, "vault-vault": g.vault, "vault-secret-ExampleSecret": g.vault + "/secrets/ExampleSecret",
 			"vault-key-ExampleKey": g.vault + "/keys/ExampleKey", "cluster-cluster": g.cluster,
+			"example-namespace-apps": "apps",
 		})
 		p.take(t, all)
 		g.want(t, before)
@@ -327,10 +337,14 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 		p.pulumi(t, "stack", "rm", "--force", "--yes")
 		g.want(t, before)
 	})
+	if t.Failed() {
+		return
+	}
 	t.Run("what is an application team's", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
 			"resourceGroupName": "myResourceGroup", "existingResourceGroup": "true", "existingVaultId": g.vault,
-			"existingClusterId": g.cluster, "secrets": "[]", "keys": "[]", "workloads": workload,
+			"existingClusterId": g.cluster, "secrets": "[]", "keys": "[]",
+			"workloads": fmt.Sprintf(workload, `"existingNamespace": true`),
 		})
 		p.take(t, theirs)
 		p.pulumi(t, "up", "--yes", "--skip-preview", "--target", ofIdentity, "--target", ofProvider)
