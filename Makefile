@@ -13,6 +13,9 @@ SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
 PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
+# The modules of this repository.
+MODULES := . localcloud tests tests/programs $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
 unexport HTTPS_PROXY https_proxy NO_PROXY no_proxy SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE NODE_EXTRA_CA_CERTS
@@ -76,14 +79,14 @@ bench-small: build ## the ratios that must not get worse, measured small; fails 
 
 v3: ## build a copy of the program on azure-native v3, and run its unit tests; ten minutes and 6 GB of memory the first time
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
-	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components docs ':!localcloud' ':!tests' | xargs -0 cp --parents -t "$$copy"; \
+	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components docs ':!localcloud' ':!tests' ':!examples' ':!templates' | xargs -0 cp --parents -t "$$copy"; \
 	go run ./internal/azurenative3 "$$copy"; cd "$$copy"; \
 	echo "go mod tidy"; GONOSUMDB=github.com/pulumi/pulumi-azure-native-sdk go mod tidy; \
 	echo "go build, which is silent for minutes the first time"; nice -n 10 go build -p 1 ./...; \
 	go generate ./components; echo "go test"; nice -n 10 go test ./...
 
 vet: ## go vet, of all modules
-	for module in . localcloud tests tests/programs; do (cd $$module && go vet ./...); done
+	for module in $(MODULES); do (cd $$module && go vet ./...); done
 
 lint: ## golangci-lint, which is go vet too, with the settings in .golangci.yml
-	for module in . localcloud tests tests/programs; do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done
+	for module in $(MODULES); do (cd $$module && go run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run); done

@@ -60,6 +60,9 @@ type project map[string]any
 // programs are functions that build one, by the folder of its source, and return its Pulumi.yaml, which names the file.
 var programs sync.Map
 
+// programFlags are those of the Makefile, with which the packages of programs have been compiled.
+const programFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
+
 func build(source string) (project, error) {
 	content, err := os.ReadFile(filepath.Join(source, "Pulumi.yaml"))
 	var built project
@@ -72,8 +75,7 @@ func build(source string) (project, error) {
 	file := filepath.Join(checkout, "bin", built["name"].(string))
 	built["runtime"] = map[string]any{"name": "go", "options": map[string]any{"binary": file}}
 	cmd := exec.CommandContext(ending, "go", "build", "-o", file, ".")
-	// With the flags of the Makefile, with which its packages have been compiled.
-	cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
+	cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off", "GOMAXPROCS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("go build: %w\n%s", err, out)
 	}
