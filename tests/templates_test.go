@@ -1,0 +1,82 @@
+package tests
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestTemplates_StandAlone(t *testing.T) { standAlone(t, "templates") }
+
+// TestTemplates_ComeUp makes a project of each template, as `pulumi new` does, and brings it up.
+func TestTemplates_ComeUp(t *testing.T) {
+	needsRealNode(t)
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--config", "workloads=[]")
+	t.Run("go", func(t *testing.T) {
+		p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "from-go")}
+		p.fromTemplate(t, "go", c.asReleased(t, "templates/go"))
+		p.wantTemplate(t)
+	})
+}
+
+// fromTemplate makes the project from-go of a template, with one value given and one left to its default.
+func (p *program) fromTemplate(t *testing.T, template string, besides ...string) {
+	t.Helper()
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.besides = besides
+	p.pulumi(t, "new", filepath.Join(checkout, "templates", template), "--yes", "--dir", p.dir, "--stack", "test",
+		"--name", filepath.Base(p.dir), "--description", "made of a template", "--config", "namespace=made")
+}
+
+// wantTemplate brings up what a template makes, and destroys it.
+func (p *program) wantTemplate(t *testing.T) {
+	t.Helper()
+	var configured map[string]struct{ Value string }
+	if err := json.Unmarshal([]byte(p.pulumi(t, "config", "--json")), &configured); err != nil {
+		t.Fatal(err)
+	}
+	project := filepath.Base(p.dir)
+	if configured[project+":location"].Value != "eastus" || configured[project+":namespace"].Value != "made" {
+		t.Errorf("the configuration is %v", configured)
+	}
+	groups := resourceGroups(t, p.cloud)
+	p.twice(t)
+	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecret string }
+	if err := json.Unmarshal([]byte(p.pulumi(t, "stack", "output", "--json", "--show-secrets")), &outputs); err != nil {
+		t.Fatal(err)
+	}
+	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
+	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
+	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
+	if read := strings.Fields(outputs.ReadSecret); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, "password") {
+		t.Error("the pod has another value than the vault")
+	}
+	p.goneIn(t, groups)
+}
+
+// asReleased is the environment in which Go takes the components that a template asks for from this checkout, whether
+// there is a release of it or not. All other modules are on this machine then: the local cloud knows no network.
+func (c *cloud) asReleased(t *testing.T, template string) string {
+	t.Helper()
+	file := filepath.Join(c.home, "programs", "released.mod")
+	source := filepath.Join(checkout, template)
+	content := goMod(t, source)
+	content = append(content, "\nreplace github.com/keyvault-aks/keyvault-aks => "+checkout+"\n"...)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, content, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(untilEnding(t), "go", "mod", "tidy", "-modfile="+file)
+	cmd.Dir = source
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("go mod tidy: %v\n%s", err, out)
+	}
+	return "GOFLAGS=" + programFlags + " -modfile=" + file
+}
