@@ -70,7 +70,11 @@ func (c *cloud) asReleased(t *testing.T, template string) string {
 	source := filepath.Join(checkout, template)
 	content := goMod(t, source)
 	content = append(content, "\nreplace github.com/keyvault-aks/keyvault-aks => "+checkout+"\n"...)
-	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, content, 0o600)); err != nil {
+	sums, err := os.ReadFile(filepath.Join(checkout, "examples", "go-platform", "go.sum")) // which has the same modules
+	if err := errors.Join(
+		err, os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, content, 0o600),
+		os.WriteFile(strings.TrimSuffix(file, ".mod")+".sum", sums, 0o600),
+	); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.CommandContext(untilEnding(t), "go", "mod", "tidy", "-modfile="+file)
