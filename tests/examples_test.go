@@ -172,8 +172,9 @@ func wantEveryValue(t *testing.T, p *program) {
 	p.outputs(t, &outputs)
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
-	logged := func(app string) []string {
-		return strings.Split(strings.TrimSpace(p.kubectl(t, "logs", "-n", "rotation", "deploy/"+app)), "\n")
+	logged := func(app string) []string { // nothing where the pod goes away meanwhile
+		lines, _ := p.run(t, "", "kubectl", "logs", "-n", "rotation", "deploy/"+app)
+		return strings.Split(strings.TrimSpace(lines), "\n")
 	}
 	reader := func() string {
 		return p.kubectl(t, "get", "pod", "-n", "rotation", "-l", "app.kubernetes.io/name=file",
