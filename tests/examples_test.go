@@ -314,21 +314,20 @@ func (c *cloud) inCluster(t *testing.T, file, kubeconfig string) *cloud {
 
 func TestExamples_StandAlone(t *testing.T) { standAlone(t, "examples") }
 
-// standAlone looks at what each folder in one of the checkout has. The versions in its go.mod are those of the
+// standAlone looks at what each project in a folder of the checkout has. The versions in its go.mod are those of the
 // components, so that everything is compiled once.
 func standAlone(t *testing.T, in string) {
 	t.Helper()
 	of := requirements(t, checkout)
-	folders, err := filepath.Glob(filepath.Join(checkout, in, "*"))
-	if err != nil || len(folders) == 0 {
-		t.Fatalf("nothing is in %s: %v", in, err)
+	projects, err := filepath.Glob(filepath.Join(checkout, in, "*", "Pulumi.yaml"))
+	if err != nil || len(projects) == 0 {
+		t.Fatalf("no project is in %s: %v", in, err)
 	}
-	for _, folder := range folders {
+	for _, project := range projects {
+		folder := filepath.Dir(project)
 		name, _ := filepath.Rel(checkout, folder)
-		for _, file := range []string{"README.md", "Pulumi.yaml"} {
-			if _, err := os.Stat(filepath.Join(folder, file)); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
+		if _, err := os.Stat(filepath.Join(folder, "README.md")); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err != nil { // of another language
 			continue
