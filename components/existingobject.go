@@ -12,6 +12,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
 // whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
@@ -84,7 +86,7 @@ func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, erro
 		}
 		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
 	}
-	hook, err := ctx.RegisterResourceHook(fmt.Sprintf("%s-not-taken-over-%d", name, hookCount.Add(1)), look,
+	hook, err := ctx.RegisterResourceHook(hooknames.New(ctx.Context(), name+"-not-taken-over"), look,
 		&pulumi.ResourceHookOptions{OnDryRun: true})
 	if err != nil {
 		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)

@@ -3,10 +3,11 @@ package components
 import (
 	"fmt"
 	"regexp"
-	"sync/atomic"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
 // lateRoleWait is how long to wait after a number of tries, of which the engine allows a hundred: 1, 2, 4 and 8
@@ -16,9 +17,6 @@ import (
 func lateRoleWait(tries int) (wait time.Duration, again bool) {
 	return min(time.Second<<min(tries-1, 4), 10*time.Second), tries <= 64
 }
-
-// hookCount tells hooks apart, whose names are unique in the program; a component's is only under its parent.
-var hookCount atomic.Int64
 
 // partlyMade is how the engine puts the reasons of a resource that was made and then failed. The state keeps it only if
 // it is not tried again, since that would find it there (https://github.com/pulumi/pulumi/issues/24683).
@@ -67,7 +65,7 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
 			return true, nil
 		}
 	}
-	hook, err := ctx.RegisterErrorHook(fmt.Sprintf("%s-on-error-%d", name, hookCount.Add(1)), again)
+	hook, err := ctx.RegisterErrorHook(hooknames.New(ctx.Context(), name+"-on-error"), again)
 	if err != nil {
 		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
 	}
