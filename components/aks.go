@@ -25,14 +25,15 @@ var (
 
 // AksWithCsiArgs are the arguments of [NewAksWithCsi].
 //
-// With ExistingCluster, only Entra and AdoptObjects can be given beside it. Without it, ResourceGroupName is required.
+// With ExistingCluster, only Entra can be given beside it; in Go, AdoptObjects too. Without it, ResourceGroupName is
+// required.
 type AksWithCsiArgs struct {
 	// ResourceGroupName is the resource group that holds the cluster.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the cluster, such as eastus. Defaults to the provider's location, or the resource group's. A change
 	// replaces the cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of the cluster and its node pools, by the rules of [ValidateTags]; at most 15 for a private cluster with a DNS
+	// Tags of the cluster and its node pools, by Azure's rules, see [ValidateTags]; at most 15 for a private cluster with a DNS
 	// zone of AKS', which has them too. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
@@ -125,11 +126,11 @@ type AksWithCsiArgs struct {
 	// Taken out again, it leaves the cluster as it is.
 	Outbound *OutboundArgs `pulumi:"outbound,optional"`
 	// PodCIDR is the IPv4 range of the pods' addresses, at least /24, of which every node takes a /24; it is not seen
-	// outside of the cluster, and apart from what AKS reserves, see [ReservedByAKS]. Defaults to 10.244.0.0/16. A change
-	// replaces the cluster.
+	// outside of the cluster, and apart from 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS
+	// reserves, see [ReservedByAKS]. Defaults to 10.244.0.0/16. A change replaces the cluster.
 	PodCIDR string `pulumi:"podCidr,optional"`
-	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28, and apart from what AKS reserves, see
-	// [ReservedByAKS]. Defaults to 10.0.0.0/16. A change replaces the cluster.
+	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28, and apart from what AKS reserves, as PodCIDR,
+	// see [ReservedByAKS]. Defaults to 10.0.0.0/16. A change replaces the cluster.
 	ServiceCIDR string `pulumi:"serviceCidr,optional"`
 	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Defaults to the tenth. A
 	// change replaces the cluster.
@@ -194,7 +195,7 @@ type AksWithCsi struct {
 	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
 	// IssuerURL is the issuer of the cluster's service account tokens, which federated credentials trust.
 	IssuerURL pulumi.StringOutput `pulumi:"issuerUrl"`
-	// Kubeconfig is the user's kubeconfig; a secret. It resolves when workloads can run: once all node pools exist,
+	// Kubeconfig is the user's kubeconfig; a Pulumi secret. It resolves when workloads can run: once all node pools exist,
 	// Outbound and KubernetesVersion are deployed, and the nodes may pull from ContainerRegistryIDs.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
 	// FQDN is the API server's name, the private one of a private cluster. Empty where a kubeconfig was given.

@@ -72,4 +72,4 @@
 // console.
 package components
 
-//go:generate go run ../internal/componentdocs -out ../docs/components.md
+//go:generate go run ../internal/componentdocs -out ../docs/components.md -schema ../provider/schema.json

@@ -18,7 +18,7 @@ const (
 
 // KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that. So a
 // preview, and an update, that find the key in the vault compare it with the arguments and fail where it is not what
-// they say, with a [ValidationError]: give the key another name, take the change back, or have somebody who may write
+// they say, see [ValidationError]: give the key another name, take the change back, or have somebody who may write
 // the vault's data change the key there (az keyvault key set-attributes). What others set on the key besides is left,
 // and so is what an argument says no longer: more tags, and whatever is left out here. Dates and Enabled are those of
 // the version that Azure makes here; they are not compared for a key that Azure rotates.
@@ -64,12 +64,12 @@ type KeyRotationArgs struct {
 	// expires.
 	After string `pulumi:"after,optional"`
 	// BeforeExpiry makes a new version so long before the last expires, at least 7 days, and at least 7 days after the
-	// last was made. Needs ExpiresAfter and the key's Expires.
+	// last was made. Needs ExpiresAfter and [KeyArgs.Expires].
 	BeforeExpiry string `pulumi:"beforeExpiry,optional"`
 	// ExpiresAfter is how long every new version is valid, at least 28 days. Defaults to forever.
 	ExpiresAfter string `pulumi:"expiresAfter,optional"`
 	// NotifyBefore raises the Event Grid event KeyNearExpiry so long before a version expires, at least 7 days and less
-	// than ExpiresAfter. Needs ExpiresAfter and the key's Expires. Defaults to Azure's default, 30 days, where versions
+	// than ExpiresAfter. Needs ExpiresAfter and [KeyArgs.Expires]. Defaults to Azure's default, 30 days, where versions
 	// expire.
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }

@@ -42,7 +42,7 @@ type KeyVaultStackArgs struct {
 	// authorize by roles. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
 	// AllowAccessPolicies takes an existing vault that authorizes by access policies, too. Roles mean nothing to it, so
-	// every mount needs Access none, and others must let the identities read. Defaults to false.
+	// every mount needs the access none, and others must let the identities read. Defaults to false.
 	AllowAccessPolicies bool `pulumi:"allowAccessPolicies,optional"`
 	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another
 	// NamePrefix in the same update, since Azure keeps the name of the deleted one.
@@ -54,7 +54,7 @@ type KeyVaultStackArgs struct {
 	// up, for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and
 	// keys then cannot be given. Defaults to that of the existing vault.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint, by the rules of [ValidateTags]. What is known late is checked
+	// Tags of the vault, and of its private endpoint, by Azure's rules, see [ValidateTags]. What is known late is checked
 	// then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
@@ -114,8 +114,8 @@ type KeyVaultStackArgs struct {
 	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
 	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in
-	// the vault, and Pulumi forgets it; to have it in the list again takes Adopt. With Protect, Pulumi refuses to
-	// forget it. So take Protect out first, in an update of its own. Defaults to none.
+	// the vault, and Pulumi forgets it; to have it in the list again takes [SecretArgs.Adopt]. With Protect, Pulumi
+	// refuses to forget it. So take Protect out first, in an update of its own. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
 	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds
 	// for them. Defaults to none.
@@ -152,7 +152,7 @@ type KeyVaultStack struct {
 	// SecretIDs are the secrets' ARM ids by name.
 	SecretIDs pulumi.StringMapOutput `pulumi:"secretIds"`
 	// SecretVersions are the ids of the secrets' latest versions that Pulumi made, by name; for
-	// SecretMountArgs.Versions.
+	// [SecretMountArgs.Versions].
 	SecretVersions pulumi.StringMapOutput `pulumi:"secretVersions"`
 	// KeyIDs are the keys' ARM ids by name.
 	KeyIDs pulumi.StringMapOutput `pulumi:"keyIds"`

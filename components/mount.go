@@ -45,8 +45,8 @@ type SecretMountArgs struct {
 	Cluster Cluster `pulumi:"-"`
 	// Namespace of the class and of the pods that mount it, a DNS label. Required. A change replaces them.
 	Namespace string `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod, of the probe, and of pod specs that podmount adds the
-	// mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
+	// ServiceAccountName is the service account of the test pod and of the probe; in Go, also of pod specs that podmount
+	// adds the mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
 	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that
@@ -96,7 +96,7 @@ func (args *SecretMountArgs) Files() []string {
 }
 
 // SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the
-// volume. Package podmount puts it into a pod's spec; in other languages, Volume, PodLabels and PodAnnotations do.
+// volume. A pod's spec takes Volume, PodLabels and PodAnnotations; in Go, package podmount puts them there.
 //
 // A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the
 // volume need an await timeout above it.
@@ -113,6 +113,10 @@ type SecretMount struct {
 	// uses it is created after the roles and the class, and deleted before them. Its service account must be one that
 	// may act as the mount's identity.
 	Volume pulumi.MapOutput `pulumi:"volume"`
+	// VolumeName is the volume's name, by which containers mount it.
+	VolumeName pulumi.StringOutput `pulumi:"volumeName"`
+	// ServiceAccountName is that of the arguments, for the pods; empty where it was left out.
+	ServiceAccountName pulumi.StringOutput `pulumi:"serviceAccountName"`
 	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label
 	// azure.workload.identity/use, which has AKS put a token of the service account into them
 	// (https://learn.microsoft.com/azure/aks/workload-identity-overview). The mount itself needs none.
@@ -185,7 +189,8 @@ func NewSecretMount(
 	}
 	outputs := pulumi.Map{
 		"secretProviderClass": c.SecretProviderClass, "syncedSecrets": c.SyncedSecrets,
-		"volume": c.Volume, "podLabels": c.PodLabels, "podAnnotations": c.PodAnnotations,
+		"volume": c.Volume, "volumeName": c.VolumeName, "serviceAccountName": c.ServiceAccountName,
+		"podLabels": c.PodLabels, "podAnnotations": c.PodAnnotations,
 	}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)
@@ -205,6 +210,11 @@ func (c *SecretMount) setOutputs(ctx *pulumi.Context, spec pulumi.Map, class *ob
 	c.SyncedSecrets = pulumi.OutputWithDependencies(ctx.Context(), secrets.ToStringArrayOutput(),
 		ready...).(pulumi.StringArrayOutput)
 	c.Volume = c.volume().ToMapOutput()
+	c.VolumeName = pulumi.String(c.args.VolumeName).ToStringOutput()
+	c.ServiceAccountName = pulumi.String("").ToStringOutput()
+	if c.args.ServiceAccountName != nil {
+		c.ServiceAccountName = c.args.ServiceAccountName.ToStringOutput()
+	}
 	c.PodLabels = pulumi.ToStringMap(podLabels()).ToStringMapOutput()
 	c.PodAnnotations = checksumAnnotations(spec, c.args.Versions)
 }

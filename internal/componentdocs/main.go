@@ -1,4 +1,5 @@
-// Componentdocs writes the reference of the components, docs/components.md, from their code: doc comments, types and pulumi tags.
+// Componentdocs writes the reference of the components, docs/components.md, and the schema of the Pulumi package, provider/schema.json, from
+// the components' code: doc comments, types and pulumi tags.
 package main
 
 import (
@@ -9,18 +10,22 @@ import (
 
 func main() {
 	source := flag.String("source", ".", "directory of the components' package")
-	out := flag.String("out", "", "file to write")
+	out := flag.String("out", "", "file to write the reference to")
+	schema := flag.String("schema", "", "file to write the schema to, beside the file VERSION")
 	flag.Parse()
-	if err := write(*source, *out); err != nil {
+	if err := write(*source, *out, *schema); err != nil {
 		fmt.Fprintln(os.Stderr, "componentdocs:", err)
 		os.Exit(1)
 	}
 }
 
-func write(source, out string) error {
+func write(source, out, schema string) error {
 	page, err := generate(source)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, page, 0o644)
+	if err := os.WriteFile(out, page, 0o644); err != nil {
+		return err
+	}
+	return writeSchema(source, schema)
 }

@@ -2,12 +2,13 @@ package main
 
 import (
 	"bytes"
+	_ "embed"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/doc"
 	"go/doc/comment"
-	"go/printer"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +23,11 @@ Arguments and outputs by the names that Pulumi knows them by; a description begi
 another resource, known late. Everything else is a plain value, which decides what is created and is checked before anything is
 registered.
 `
+
+// languages is what other languages have in the place of what is for Go only.
+//
+//go:embed languages.md
+var languages string
 
 // page writes Markdown.
 type page struct {
@@ -48,7 +54,10 @@ func generate(dir string) ([]byte, error) {
 	for _, t := range r.goOnly {
 		p.described[t.Name] = true
 	}
-	p.WriteString(introduction)
+	p.WriteString(introduction + languages)
+	for _, name := range slices.Sorted(maps.Keys(onlyGo)) {
+		fmt.Fprintf(p, "| `%s` | nothing: %s |\n", name, onlyGo[name])
+	}
 	written := map[string]bool{}
 	for _, c := range components {
 		fmt.Fprintf(p, "\n## %s\n\n%s", c.typ.Name, p.markdown(c.typ.Doc))
@@ -237,9 +246,5 @@ func isIdent(expr ast.Expr) bool {
 
 // source is a node as the code has it.
 func (p *page) source(node ast.Node) string {
-	var b bytes.Buffer
-	if err := printer.Fprint(&b, p.r.fset, node); err != nil {
-		return err.Error()
-	}
-	return b.String()
+	return p.r.source(node)
 }

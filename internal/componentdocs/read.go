@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/doc"
 	"go/parser"
+	"go/printer"
 	"go/token"
 	"path/filepath"
 	"reflect"
@@ -227,6 +228,15 @@ func (r *reader) isString(name string) bool {
 		}
 	}
 	return false
+}
+
+// source is a node as the code has it.
+func (r *reader) source(node ast.Node) string {
+	var b strings.Builder
+	if err := printer.Fprint(&b, r.fset, node); err != nil {
+		return err.Error()
+	}
+	return b.String()
 }
 
 func (r *reader) needDoc(pos token.Pos, name, text string) {

@@ -86,6 +86,17 @@ type Warning struct {
 
 // Run runs a program and returns once everything it registered is done.
 func (e *Engine) Run(program func(*pulumi.Context) error) error {
+	return e.Serve(func(address string) error {
+		return pulumi.RunErr(program, func(info *pulumi.RunInfo) {
+			info.Project, info.Stack, info.DryRun = Project, Stack, e.DryRun
+			info.Config, info.ConfigSecretKeys = e.Config, e.SecretKeys
+			info.MonitorAddr, info.EngineAddr = address, address
+		})
+	})
+}
+
+// Serve serves the engine while something else than a program runs, which is given its address.
+func (e *Engine) Serve(run func(address string) error) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
@@ -95,11 +106,7 @@ func (e *Engine) Run(program func(*pulumi.Context) error) error {
 	pulumirpc.RegisterEngineServer(server, &logger{engine: e})
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	err = pulumi.RunErr(program, func(info *pulumi.RunInfo) {
-		info.Project, info.Stack, info.DryRun = Project, Stack, e.DryRun
-		info.Config, info.ConfigSecretKeys = e.Config, e.SecretKeys
-		info.MonitorAddr, info.EngineAddr = listener.Addr().String(), listener.Addr().String()
-	})
+	err = run(listener.Addr().String())
 	server.Stop()
 	if serveErr := <-served; serveErr != nil {
 		return fmt.Errorf("serving: %w", serveErr)
