@@ -1,0 +1,272 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+)
+
+// schema is what the plugin has to know of the package's schema.
+type schema struct {
+	Name      string            `json:"name"`
+	Version   string            `json:"version"`
+	Types     map[string]object `json:"types"`
+	Resources map[string]struct {
+		InputProperties map[string]property `json:"inputProperties"`
+		RequiredInputs  []string            `json:"requiredInputs"`
+	} `json:"resources"`
+}
+
+// object is a type: an object, or a string of a closed set, of which the components know the values.
+type object struct {
+	Type       string              `json:"type"`
+	Properties map[string]property `json:"properties"`
+	Required   []string            `json:"required"`
+}
+
+type property struct {
+	Type                 string    `json:"type"`
+	Ref                  string    `json:"$ref"`
+	Items                *property `json:"items"`
+	AdditionalProperties *property `json:"additionalProperties"`
+	Plain                bool      `json:"plain"`
+	Secret               bool      `json:"secret"`
+}
+
+func readSchema(content []byte) (*schema, error) {
+	read := &schema{}
+	if err := json.Unmarshal(content, read); err != nil {
+		return read, fmt.Errorf("reading the package's schema: %w", err)
+	}
+	return read, nil
+}
+
+// check holds what a program gives a component against the schema, and takes what is wrong out of it, so that the rest
+// can be checked as well. A value that may be an output is checked as far as it is known. Arguments that depend on
+// resources as a whole are outputs even where they look like plain values.
+func (s *schema) check(component string, inputs resource.PropertyMap, dependent map[string]bool) []components.Violation {
+	c := &checker{schema: s, dependent: dependent}
+	r := s.Resources[component]
+	c.properties("", inputs, r.InputProperties, r.RequiredInputs)
+	return c.found
+}
+
+const mustBePlain = "a plain value, known without waiting for another resource: "
+
+type checker struct {
+	schema    *schema
+	dependent map[string]bool
+	found     []components.Violation
+}
+
+func (c *checker) add(path, given, allowed string) {
+	c.found = append(c.found, components.Violation{Path: path, Given: given, Allowed: allowed})
+}
+
+// properties checks an object's properties.
+func (c *checker) properties(at string, given resource.PropertyMap, known map[string]property, required []string) {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		name, path := string(key), join(at, string(key))
+		if resource.IsInternalPropertyKey(key) || given[key].IsNull() {
+			continue
+		}
+		p, ok := known[name]
+		if !ok {
+			c.add(path, "a property that is not there", nearest(name, known))
+			delete(given, key)
+			continue
+		}
+		if value, ok := c.value(path, given[key], p); ok {
+			given[key] = value
+		} else {
+			given[key] = resource.NewNullProperty()
+		}
+	}
+	for _, name := range required {
+		if value, ok := given[resource.PropertyKey(name)]; !ok || value.IsNull() && !c.covers(join(at, name)) {
+			c.add(join(at, name), "nothing", "a value")
+		}
+	}
+}
+
+// covers says whether a violation of the path, or of something in it, was found.
+func (c *checker) covers(path string) bool {
+	return slices.ContainsFunc(c.found, func(v components.Violation) bool { return related(v.Path, path) })
+}
+
+// value checks one value. It returns the value without what is wrong in it, or false if that is the whole.
+func (c *checker) value(path string, v resource.PropertyValue, p property) (resource.PropertyValue, bool) {
+	kind := c.kind(p)
+	switch {
+	case v.IsOutput() && v.OutputValue().Known && !v.OutputValue().Secret && len(v.OutputValue().Dependencies) == 0:
+		return c.value(path, v.OutputValue().Element, p) // it is no more than its value
+	case v.IsSecret() || v.IsComputed() || v.IsOutput():
+		if p.Plain {
+			c.add(path, late(v), mustBePlain+article(kind))
+			return v, false
+		}
+		if element, known := known(v); known && !c.is(element, kind) {
+			c.add(path, "an output that is no "+kind, article(kind))
+			return v, false
+		}
+		return v, true
+	case !c.is(v, kind):
+		c.add(path, c.shown(v, p), article(kind))
+		return v, false
+	case c.dependent[path] && p.Plain && !v.IsArray() && !v.IsObject():
+		c.add(path, "an output", mustBePlain+article(kind))
+		return v, false
+	}
+	switch kind {
+	case "list":
+		items := v.ArrayValue()
+		for i := range items {
+			item, ok := c.value(fmt.Sprintf("%s[%d]", path, i), items[i], *p.Items)
+			if !ok {
+				item = resource.NewNullProperty()
+			}
+			items[i] = item
+		}
+	case "map":
+		for key, item := range v.ObjectValue() {
+			if value, ok := c.value(join(path, string(key)), item, *p.AdditionalProperties); ok {
+				v.ObjectValue()[key] = value
+			} else {
+				delete(v.ObjectValue(), key)
+			}
+		}
+	case "object":
+		of := c.schema.Types[strings.TrimPrefix(p.Ref, "#/types/")]
+		c.properties(path, v.ObjectValue(), of.Properties, of.Required)
+	}
+	return v, true
+}
+
+// kind is what a property's value is, in words.
+func (c *checker) kind(p property) string {
+	switch {
+	case p.Ref != "":
+		return c.schema.Types[strings.TrimPrefix(p.Ref, "#/types/")].Type // object, or string
+	case p.Type == "array":
+		return "list"
+	case p.Type == "object":
+		return "map"
+	}
+	return p.Type
+}
+
+// is says whether a plain value is of a kind.
+func (c *checker) is(v resource.PropertyValue, kind string) bool {
+	switch kind {
+	case "list":
+		return v.IsArray()
+	case "map", "object":
+		return v.IsObject()
+	case "boolean":
+		return v.IsBool()
+	case "integer":
+		return v.IsNumber() && v.NumberValue() == float64(int64(v.NumberValue()))
+	case "number":
+		return v.IsNumber()
+	}
+	return v.IsString()
+}
+
+// shown is a plain value of the wrong kind, unless it may be one of a secret.
+func (c *checker) shown(v resource.PropertyValue, p property) string {
+	switch {
+	case v.IsArray():
+		return "a list"
+	case v.IsObject():
+		return "a map"
+	case v.IsResourceReference():
+		return "a resource"
+	case p.Secret || !v.IsString() && !v.IsBool() && !v.IsNumber():
+		return "another value (not shown)"
+	case v.IsString():
+		return fmt.Sprintf("%q", v.StringValue())
+	}
+	return fmt.Sprintf("%v", v.V)
+}
+
+func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
+	switch {
+	case v.IsSecret():
+		return known(v.SecretValue().Element)
+	case v.IsOutput():
+		if !v.OutputValue().Known {
+			return v, false
+		}
+		return known(v.OutputValue().Element)
+	}
+	return v, !v.IsComputed() && !v.IsNull()
+}
+
+// late is what stands where a plain value belongs.
+func late(v resource.PropertyValue) string {
+	if v.IsSecret() || v.IsOutput() && v.OutputValue().Known && len(v.OutputValue().Dependencies) == 0 {
+		return "a secret"
+	}
+	return "an output"
+}
+
+func article(kind string) string {
+	if strings.ContainsRune("aeio", rune(kind[0])) {
+		return "an " + kind
+	}
+	return "a " + kind
+}
+
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "." + name
+}
+
+// related says whether two paths are the same, or one is inside of the other.
+func related(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	return a == b || strings.HasPrefix(b, a) && strings.ContainsAny(b[len(a):len(a)+1], ".[")
+}
+
+// nearest are the properties that somebody may have meant: the one that is spelled most alike, or all of them.
+func nearest(name string, known map[string]property) string {
+	names := slices.Sorted(maps.Keys(known))
+	best := slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
+	if distance(name, best) <= max(2, len(name)/3) {
+		return best
+	}
+	return strings.Join(names, ", ")
+}
+
+// distance is the number of letters to add, take away or exchange between two names, without regard to case and
+// underscores.
+func distance(a, b string) int {
+	plain := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "") }
+	a, b = plain(a), plain(b)
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		before := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := before
+			if a[i] != b[j] {
+				cost = 1 + min(before, row[j], row[j+1])
+			}
+			before, row[j+1] = row[j+1], cost
+		}
+	}
+	return row[len(b)]
+}
