@@ -1,0 +1,210 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// packagePlugin builds the plugin of the Pulumi package, and returns the folder it is in.
+var packagePlugin = sync.OnceValues(func() (string, error) {
+	dir := filepath.Join(checkout, "bin", "package")
+	cmd := exec.CommandContext(ending, "go", "build", "-o", filepath.Join(dir, "pulumi-resource-keyvaultaks"), "./provider")
+	cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return string(out), err
+	}
+	return dir, nil
+})
+
+// yamlHost gets what the engine runs programs in YAML by, and returns the folder it is in.
+var yamlHost = sync.OnceValues(func() (string, error) {
+	out, err := exec.CommandContext(ending, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path", "pulumi-language-yaml").Output()
+	return filepath.Dir(strings.TrimSpace(string(out))), err
+})
+
+// newYAML makes the stack of a program in YAML, which finds the package's plugin.
+func newYAML(t *testing.T, c *cloud, source string, configuration map[string]string) *program {
+	t.Helper()
+	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "yaml")}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, source)
+	p.pulumi(t, "stack", "init", "test")
+	p.configure(t, configuration)
+	return p
+}
+
+// write replaces the program.
+func (p *program) write(t *testing.T, source string) {
+	t.Helper()
+	plugin, err := packagePlugin()
+	if err != nil {
+		t.Fatalf("building the package's plugin: %v\n%s", err, plugin)
+	}
+	host, err := yamlHost()
+	if err != nil {
+		t.Fatalf("getting the language host: %v\n%s", err, host)
+	}
+	source += fmt.Sprintf("plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n", plugin, host)
+	if err := os.WriteFile(filepath.Join(p.dir, "Pulumi.yaml"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func yamlProgram(t *testing.T) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(checkout, "tests", "programs", "yaml", "Pulumi.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// resources are those of the stack's state, by type and name.
+func (p *program) resources(t *testing.T) map[string]stateResource {
+	t.Helper()
+	var stack struct {
+		Deployment struct{ Resources []stateResource }
+	}
+	exported := p.pulumi(t, "stack", "export")
+	if err := json.Unmarshal([]byte(exported), &stack); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(exported, "given-by-yaml") {
+		t.Error("the state has a secret's value in plain text")
+	}
+	found := map[string]stateResource{}
+	for _, r := range stack.Deployment.Resources {
+		found[r.URN] = r
+	}
+	return found
+}
+
+type stateResource struct {
+	URN, Type, Parent, DeletedWith string
+	ResourceHooks                  map[string][]string
+}
+
+// refuses previews programs in YAML in which something is wrong. What YAML's own host sees, it says in its own words.
+func (p *program) refuses(t *testing.T) {
+	t.Helper()
+	for name, one := range map[string]struct {
+		resources string
+		want      []string
+	}{
+		"an output where a plain value belongs": {`
+  other:
+    type: keyvaultaks:AksWithCsi
+    properties: {existingCluster: {issuerUrl: "https://issuer.example/", kubeconfig: none}}
+  it:
+    type: keyvaultaks:KeyVaultStack
+    properties:
+      resourceGroupName: keyvault-demo
+      tenantId: ${tenantId}
+      namePrefix: ${other.clusterName}
+      secrets: [{name: a_b, value: "${other.clusterName}", rotate: "${other.clusterName}"}, {name: c}]
+`, []string{
+			"KeyVaultStack resource 'it' has a problem", "namePrefix: given an output, allowed: a plain value",
+			"secrets[0].rotate: given an output", `secrets[0].name: given "a_b"`, "secrets[1]",
+		}},
+		"no provider": {`
+  it:
+    type: keyvaultaks:SecretMount
+    properties:
+      {vaultName: kv, tenantId: "${tenantId}", clientId: c, access: none, namespace: a_b, objects: [{type: secret, name: a}]}
+`, []string{"SecretMount resource 'it' has a problem", "providers: given no provider", `namespace: given "a_b"`}},
+		"a name that is none": {`
+  it:
+    type: keyvaultaks:SecretMount
+    properties:
+      {vaultName: kv, tenantId: "${tenantId}", clientId: c, acess: none, namespace: apps, objects: [{type: secret, name: a}]}
+`, []string{"acess"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.write(t, "name: yaml\nruntime: yaml\nconfig:\n  tenantId: {type: string}\nresources:"+one.resources)
+			_, err := p.tryPulumi(t, "preview")
+			if err == nil {
+				t.Fatal("nothing is wrong")
+			}
+			for _, want := range one.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%v does not say %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), " it create") || strings.Contains(err.Error(), "components.") {
+				t.Errorf("it is registered, or Go is spoken of: %v", err)
+			}
+		})
+	}
+}
+
+func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	first := c.outputs(t)
+	source := yamlProgram(t)
+	p := newYAML(t, c, source, map[string]string{
+		"tenantId": c.running(t).Credentials.TenantID, "issuerUrl": first.IssuerURL, "kubeconfig!": c.kubeconfig(t),
+	})
+	p.refuses(t)
+	p.write(t, source)
+	p.pulumi(t, "preview")
+	p.pulumi(t, "up", "--yes", "--skip-preview")
+	made := p.resources(t)
+	const provider = "urn:pulumi:test::yaml::pulumi:providers:kubernetes::kubernetes"
+	objects, hooks := 0, map[string]string{}
+	for urn, r := range made {
+		switch {
+		case strings.HasPrefix(r.Type, "kubernetes:") && r.Parent != "" && !strings.HasSuffix(r.Parent, "::yaml-test"):
+			objects++
+			if r.DeletedWith != provider {
+				t.Errorf("%s is deleted with %q", urn, r.DeletedWith)
+			}
+			for _, hook := range slices.Concat(r.ResourceHooks["OnError"], r.ResourceHooks["AfterCreate"]) {
+				if by, taken := hooks[hook]; taken && by != r.Parent {
+					t.Errorf("the hook %s is one of %s and of %s", hook, by, r.Parent)
+				}
+				hooks[hook] = r.Parent
+			}
+			if len(r.ResourceHooks) != 2 {
+				t.Errorf("%s has the hooks %v", urn, r.ResourceHooks)
+			}
+		case strings.HasPrefix(r.Type, "azure-native:") && r.DeletedWith == provider:
+			t.Errorf("%s is deleted with the cluster", urn)
+		}
+	}
+	if objects != 3 {
+		t.Errorf("the components have %d objects", objects)
+	}
+	mounted := filepath.Join(c.home, "c", "*", "pods", "from-yaml", "app", "*", "password")
+	if files, err := filepath.Glob(mounted); err != nil || len(files) != 1 {
+		t.Errorf("there are the files %q: %v", files, err)
+	} else if content, err := os.ReadFile(files[0]); err != nil || string(content) != "given-by-yaml" {
+		t.Errorf("the pod reads %q: %v", content, err)
+	}
+
+	// The mount gets another name in Pulumi.
+	renamed := strings.ReplaceAll(strings.Replace(source, "  mount:\n", "  mounted:\n", 1), "${mount.", "${mounted.")
+	renamed = strings.Replace(renamed, `      dependsOn: ["${identity}"]`, `      dependsOn: ["${identity}"]
+      aliases: [{name: mount}]`, 1)
+	p.write(t, renamed)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	for urn, r := range p.resources(t) {
+		if before, ok := made[urn]; ok && !reflect.DeepEqual(before.ResourceHooks, r.ResourceHooks) {
+			t.Errorf("an update without changes names the hooks of %s %v, and not %v", urn, r.ResourceHooks, before.ResourceHooks)
+		}
+	}
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+}
