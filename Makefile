@@ -7,14 +7,14 @@ export GOGC ?= 400
 # The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once, and for all checkouts.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
 
-.PHONY: help up down status build test test-faults unit e2e bench bench-small v3 vet lint
+.PHONY: help up down status build test test-faults unit e2e bench bench-small v3 dist vet lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
 PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # The modules of this repository.
-MODULES := . localcloud tests tests/programs $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+MODULES := . localcloud tests tests/programs tests/sdks $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
@@ -63,6 +63,7 @@ unit: vet ## tests that need nothing but Go
 	go test ./...
 	cd localcloud && go test ./...
 	cd tests/programs && go test ./...
+	cd tests/sdks && go test ./...
 
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud
@@ -79,11 +80,25 @@ bench-small: build ## the ratios that must not get worse, measured small; fails 
 
 v3: ## build a copy of the program on azure-native v3, and run its unit tests; ten minutes and 6 GB of memory the first time
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
-	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components docs ':!localcloud' ':!tests' ':!examples' ':!templates' | xargs -0 cp --parents -t "$$copy"; \
+	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components docs internal provider ':!localcloud' ':!tests' ':!examples' ':!templates' | xargs -0 cp --parents -t "$$copy"; \
 	go run ./internal/azurenative3 "$$copy"; cd "$$copy"; \
 	echo "go mod tidy"; GONOSUMDB=github.com/pulumi/pulumi-azure-native-sdk go mod tidy; \
 	echo "go build, which is silent for minutes the first time"; nice -n 10 go build -p 1 ./...; \
 	go generate ./components; echo "go test"; nice -n 10 go test ./...
+
+# As Pulumi downloads them (https://www.pulumi.com/docs/iac/guides/building-extending/packages/publishing-packages/), the same bytes each time.
+PLATFORMS ?= linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64 windows-arm64
+dist: export CGO_ENABLED := 0
+dist: ## release archives of the Pulumi package's plugin with their checksums, into dist/ (PLATFORMS="linux-amd64 ..."); GNU tar
+	@rm -rf dist; mkdir dist; version=$$(cat provider/VERSION); \
+	for platform in $(PLATFORMS); do \
+		binary=pulumi-resource-keyvaultaks; [[ $$platform == windows-* ]] && binary+=.exe; \
+		echo "pulumi-resource-keyvaultaks-v$$version-$$platform.tar.gz"; \
+		GOOS=$${platform%-*} GOARCH=$${platform#*-} go build -o dist/build/$$binary ./provider; \
+		tar --directory dist/build --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode=0755 -cf - $$binary | \
+			gzip -n9 > dist/pulumi-resource-keyvaultaks-v$$version-$$platform.tar.gz; \
+		rm -rf dist/build; \
+	done; cd dist; sha256sum *.tar.gz > SHA256SUMS
 
 vet: ## go vet, of all modules
 	for module in $(MODULES); do (cd $$module && go vet ./...); done
