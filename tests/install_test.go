@@ -33,13 +33,12 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 	modules, builds := goEnv("GOMODCACHE"), goEnv("GOCACHE")
 	proxy, bin := t.TempDir(), t.TempDir()
 	serveModule(t, proxy, source, released)
-	t.Cleanup(func() {
-		for _, pattern := range []string{released.String(), filepath.Join("cache", "download", released.Path, "@v", released.Version+".*")} {
-			left, _ := filepath.Glob(filepath.Join(modules, pattern))
-			for _, file := range left {
-				if err := os.RemoveAll(file); err != nil {
-					t.Error(err)
-				}
+	t.Cleanup(func() { // what go has kept of it, with the list of versions, which it asks for again where there is none
+		versions := filepath.Join(modules, "cache", "download", released.Path, "@v")
+		left, _ := filepath.Glob(filepath.Join(versions, released.Version+".*"))
+		for _, file := range append(left, filepath.Join(modules, released.String()), filepath.Join(versions, "list")) {
+			if err := os.RemoveAll(file); err != nil {
+				t.Error(err)
 			}
 		}
 	})
