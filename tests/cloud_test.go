@@ -206,9 +206,6 @@ func newCloud(t *testing.T) *cloud {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(filepath.Join(checkout, "localcloud"), filepath.Join(c.built, "localcloud")); err != nil {
-		t.Fatal(err)
-	}
 	return c
 }
 

@@ -15,7 +15,7 @@ import (
 )
 
 // TestInstall_NeedsNoCheckout: what `go install` makes of the local cloud's module, as a module proxy would have it, gets
-// programs and brings up another program, in folders that have nothing of this repository.
+// programs and has a pod read its secret, in folders that have nothing of this repository.
 func TestInstall_NeedsNoCheckout(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(checkout, "localcloud")
@@ -77,14 +77,10 @@ func TestInstall_NeedsNoCheckout(t *testing.T) {
 		t.Errorf("in the cache: %v", left)
 	}
 
-	c := newCloud(t)
+	c := newCloud(t) // whose project is a folder with a program that is built, and its configuration
 	c.program = installed
-	c.project = filepath.Join(t.TempDir(), "small")
-	if err := os.CopyFS(c.project, os.DirFS(filepath.Join(checkout, "tests", "programs", "small", "yaml"))); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := c.command(t, "up", "--node", "stand-in").CombinedOutput(); err != nil || !strings.Contains(string(out), `"hello"`) {
-		t.Errorf("up: %v\n%s", err, out)
+	if _, read := c.up(t, "--node", "stand-in"); !strings.Contains(read, "my-secret") {
+		t.Errorf("the pod reads %s", read)
 	}
 }
 
