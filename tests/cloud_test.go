@@ -154,6 +154,7 @@ type cloud struct {
 	project string // the folder of the program that runs in it: built, or that of a checkout, where up and the engine build it as they do for users
 	built   string // as builtIn makes it
 	home    string
+	program string       // the command
 	said    bytes.Buffer // all that its commands have printed
 
 	env    []string // what its programs run with
@@ -175,7 +176,7 @@ func newCloud(t *testing.T) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &cloud{built: filepath.Join(dir, "program"), home: filepath.Join(dir, "home")}
+	c := &cloud{built: filepath.Join(dir, "program"), home: filepath.Join(dir, "home"), program: program}
 	c.project = c.built
 	t.Cleanup(func() {
 		defer func() {
@@ -204,9 +205,6 @@ func newCloud(t *testing.T) *cloud {
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if err := os.Symlink(filepath.Join(checkout, "localcloud"), filepath.Join(c.built, "localcloud")); err != nil {
-		t.Fatal(err)
 	}
 	return c
 }
@@ -244,7 +242,7 @@ func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
 	if args[0] == "up" && c.project == c.built {
 		args = append(args, "--no-build")
 	}
-	return exec.CommandContext(untilEnding(t), filepath.Join(checkout, "bin", "localcloud"),
+	return exec.CommandContext(untilEnding(t), c.program,
 		append([]string{"--project", c.project, "--home", c.home}, args...)...)
 }
 

@@ -64,9 +64,6 @@ func replayProject(t *testing.T, version, stack string) string {
 	writeYAML(t, filepath.Join(dir, "Pulumi."+stack+".yaml"), map[string]any{
 		"config": map[string]string{"keyvault-aks:state": state},
 	})
-	if err := os.Symlink(filepath.Join(checkout, "localcloud"), filepath.Join(dir, "localcloud")); err != nil {
-		t.Fatal(err)
-	}
 	return dir
 }
 

@@ -103,7 +103,7 @@ func Export(ctx context.Context, o Options, file string) error {
 		o.Say("  not in it: %s", why)
 	}
 	o.Say("  size    %d bytes (%d MiB)\n  sha256  %x", written, written>>20, sum.Sum(nil))
-	o.Say("  in a checkout with the same pins, on %s/%s: bin/localcloud programs import %s --sha256 %x",
+	o.Say("  with a localcloud of the same pins, on %s/%s: localcloud programs import %s --sha256 %x",
 		m.OS, m.Arch, file, sum.Sum(nil))
 	return nil
 }
@@ -137,7 +137,7 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 			all.Store(m.size())
 		case u.later:
 			absent = append(absent,
-				fmt.Sprintf("%s, which `bin/localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
+				fmt.Sprintf("%s, which `localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
 		case u.has(Pulumi) && installedPulumi(ctx, own):
 			absent = append(absent,
 				fmt.Sprintf("%s, since this machine has its own, %s: one that has none will build it", u.name, own[Pulumi]))
@@ -146,11 +146,11 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 		}
 	}
 	if len(needed) > 0 {
-		return m, nil, fmt.Errorf("%s has no %s of these pins, which every up needs: `bin/localcloud programs build` builds what is missing",
+		return m, nil, fmt.Errorf("%s has no %s of these pins, which every up needs: `localcloud programs build` builds what is missing",
 			o.Cache, strings.Join(needed, ", "))
 	}
 	if len(m.Units) == 0 {
-		return m, nil, fmt.Errorf("%s has no program of these pins: `bin/localcloud programs build` builds them", o.Cache)
+		return m, nil, fmt.Errorf("%s has no program of these pins: `localcloud programs build` builds them", o.Cache)
 	}
 	return m, absent, nil
 }
@@ -442,7 +442,7 @@ type isWhole func(dir string) bool
 // this program looks for, on this machine.
 func (m manifest) check(o Options) (map[string]isWhole, error) {
 	if m.Format != archiveFormat {
-		return nil, fmt.Errorf("it has format %d, and this checkout reads format %d: export one from here", m.Format, archiveFormat)
+		return nil, fmt.Errorf("it has format %d, and this localcloud reads format %d: export one from here", m.Format, archiveFormat)
 	}
 	if m.OS != runtime.GOOS || m.Arch != runtime.GOARCH {
 		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q",
@@ -464,12 +464,12 @@ func (m manifest) check(o Options) (map[string]isWhole, error) {
 	var others strings.Builder
 	for _, u := range m.Units {
 		if _, ok := ours[u.Folder]; !ok || !slices.Contains(folders[u.Name], u.Folder) {
-			fmt.Fprintf(&others, "\n  %q, where this checkout looks for %q", u.Folder, folders[u.Name])
+			fmt.Fprintf(&others, "\n  %q, where this localcloud looks for %q", u.Folder, folders[u.Name])
 		}
 	}
 	if others.Len() > 0 {
-		return nil, fmt.Errorf("it is of other pins, or of another Go, than this checkout: it has%s\n"+
-			"it was built with %q, and this checkout builds with %q: import it where its pins are, or export one from here",
+		return nil, fmt.Errorf("it is of other pins, or of another Go, than this localcloud: it has%s\n"+
+			"it was built with %q, and this localcloud builds with %q: import it where its pins are, or export one from here",
 			others.String(), m.Compiler, compiler)
 	}
 	return ours, m.sane()

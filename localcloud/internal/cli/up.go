@@ -118,8 +118,14 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	c.say("up in %s; `make down` removes it all, `eval \"$(bin/localcloud env)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond))
-	c.say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
+	down, env := "make down", "bin/localcloud env"
+	if !c.Program.IsOurs() {
+		down, env = "localcloud down", "localcloud env"
+	}
+	c.say("up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond), down, env)
+	if read != "" {
+		c.say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
+	}
 	return nil
 }
 

@@ -169,8 +169,15 @@ const (
 	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
+// format is that of the files in a home. A local cloud takes over a home with an older one.
+const format = 1
+
+// ErrNewer is where the files in a home are in a format that is not known here yet.
+var ErrNewer = errors.New("is of a newer local cloud")
+
 // Setup is what `up` found or made for the one that serves.
 type Setup struct {
+	Format   int // SaveSetup sets it
 	Programs thirdparty.Programs
 	Node     kube.Node
 	// RealPlugins are the folders of the real plugins that the engine runs, by their names. Without, it runs stand-ins.
@@ -259,11 +266,18 @@ func (h *Home) LastRunning() (Running, error) {
 func (h *Home) Setup() (Setup, error) {
 	var s Setup
 	err := readJSON(h.Path(SetupFile), &s)
+	if err == nil && s.Format > format {
+		err = fmt.Errorf("what is in %s %w, in format %d, of which this one knows those up to %d: use that localcloud, or another --home; "+
+			"`localcloud down --skip-destroy` removes what there is", h.Dir, ErrNewer, s.Format, format)
+	}
 	return s, err
 }
 
 // SaveSetup leaves it for the one that serves.
-func (h *Home) SaveSetup(s Setup) error { return writeJSON(h.Path(SetupFile), s) }
+func (h *Home) SaveSetup(s Setup) error {
+	s.Format = format
+	return writeJSON(h.Path(SetupFile), s)
+}
 
 func readJSON(path string, v any) error {
 	content, err := os.ReadFile(path)

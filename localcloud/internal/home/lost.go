@@ -95,6 +95,8 @@ func (h *Home) SetupBefore() (s Setup, has bool, err error) {
 		return s, true, nil
 	case errors.Is(err, fs.ErrNotExist) && !h.HasServed():
 		return s, false, nil
+	case errors.Is(err, ErrNewer):
+		return s, false, err
 	}
 	return s, false, fmt.Errorf("what this local cloud was set up with is lost: %w: %s", err, WayOut)
 }

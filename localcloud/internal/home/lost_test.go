@@ -70,3 +70,23 @@ func TestLostState_IsAnErrorThatNamesTheFile(t *testing.T) {
 		}
 	}
 }
+
+// TestSetup_OfANewerLocalCloudIsRefused in words that say so, and one without a format is that of an older one.
+func TestSetup_OfANewerLocalCloudIsRefused(t *testing.T) {
+	h := &Home{Dir: t.TempDir()}
+	for content, refused := range map[string]bool{`{"Format": 2}`: true, `{"Format": 1}`: false, `{}`: false} {
+		if err := os.WriteFile(h.Path(SetupFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, has, err := h.SetupBefore()
+		if errors.Is(err, ErrNewer) != refused || has == refused {
+			t.Errorf("%s: %t, %v", content, has, err)
+		}
+	}
+	if err := h.SaveSetup(Setup{}); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := h.Setup(); err != nil || s.Format != format {
+		t.Errorf("what is saved has format %d, %v", s.Format, err)
+	}
+}
