@@ -56,7 +56,9 @@ func (c *cloud) command() *cobra.Command {
 	var project, dir string
 	flags := root.PersistentFlags()
 	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program")
-	flags.StringVar(&dir, "home", "", "`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or ~/.local/state)")
+	flags.StringVar(&dir, "home", "",
+		"`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or "+
+			"~/.local/state)")
 	// located is a command for a local cloud that is found, or could be there.
 	located := func(cmd *cobra.Command) *cobra.Command {
 		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
@@ -98,8 +100,12 @@ func (c *cloud) command() *cobra.Command {
 type ways struct{ build, releases bool }
 
 func (w *ways) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&w.build, "build", false, "build all third-party programs, and ask no vendor (default: release where the vendor answers within two seconds)")
-	cmd.Flags().BoolVar(&w.releases, "releases", false, "take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is built")
+	cmd.Flags().BoolVar(&w.build, "build", false,
+		"build all third-party programs, and ask no vendor (default: release where the vendor answers within two "+
+			"seconds)")
+	cmd.Flags().BoolVar(&w.releases, "releases", false,
+		"take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is "+
+			"built")
 	cmd.MarkFlagsMutuallyExclusive("build", "releases")
 }
 

@@ -28,12 +28,13 @@ func (c *cloud) downCommand() *cobra.Command {
 		Use: "down", Short: "Destroy the stacks, stop the local cloud and remove its state", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.down(cmd.Context(), o) },
 	}
-	cmd.Flags().BoolVar(&o.SkipDestroy, "skip-destroy", false, "do not destroy the stacks first: they go with the cloud that they are in")
+	cmd.Flags().BoolVar(&o.SkipDestroy, "skip-destroy", false,
+		"do not destroy the stacks first: they go with the cloud that they are in")
 	return cmd
 }
 
-// down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be destroyed
-// any more, or need not be, is removed with the cloud that it was in.
+// down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be
+// destroyed any more, or need not be, is removed with the cloud that it was in.
 func (c *cloud) down(ctx context.Context, o DownOptions) error {
 	if _, err := os.Stat(c.Dir); errors.Is(err, os.ErrNotExist) {
 		c.say("there is no local cloud at %s", c.Dir)
@@ -77,7 +78,8 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 	return nil
 }
 
-// sayWhatIsLeft names the resource groups that would still be there if this were Azure: somebody else's, or forgotten by a stack.
+// sayWhatIsLeft names the resource groups that would still be there if this were Azure: somebody else's, or forgotten
+// by a stack.
 func (c *cloud) sayWhatIsLeft(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // faults may have it wait
 	defer cancel()

@@ -86,7 +86,8 @@ func (c *cloud) buildCommand() *cobra.Command {
 			return c.build(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.Path, "path", false, "get only the programs named and print where they are, and all else to standard error")
+	cmd.Flags().BoolVar(&o.Path, "path", false,
+		"get only the programs named and print where they are, and all else to standard error")
 	get.flags(cmd)
 	return cmd
 }
@@ -126,6 +127,7 @@ func (c *cloud) importCommand() *cobra.Command {
 		o.From = args[0]
 		return thirdparty.Import(cmd.Context(), c.thirdParty(""), o.From, o.Sum)
 	}
-	cmd.Flags().StringVar(&o.Sum, "sha256", "", "`sum` that the archive must have, which export prints; a URL needs one")
+	cmd.Flags().StringVar(&o.Sum, "sha256", "",
+		"`sum` that the archive must have, which export prints; a URL needs one")
 	return cmd
 }

@@ -15,7 +15,8 @@ func (c *cloud) status() {
 	if r, err := c.Running(); err != nil {
 		c.say("cloud    %v", err)
 	} else {
-		c.say("cloud    runs since %s: process %d, proxy %s, log %s", time.Since(r.Started).Round(time.Second), r.PID, r.Proxy, c.Path(home.LogFile))
+		c.say("cloud    runs since %s: process %d, proxy %s, log %s",
+			time.Since(r.Started).Round(time.Second), r.PID, r.Proxy, c.Path(home.LogFile))
 	}
 	if have, err := c.Setup(); err == nil {
 		c.say("node     %s", have.Node)

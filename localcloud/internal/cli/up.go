@@ -52,16 +52,25 @@ func (c *cloud) upCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
-	flags.StringArrayVar(&o.Config, "config", nil, "`key=value` of the program's configuration, over that of the file; the value is YAML")
+	flags.StringArrayVar(&o.Config, "config", nil,
+		"`key=value` of the program's configuration, over that of the file; the value is YAML")
 	flags.Var(&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode}, "node",
 		"what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
 	flags.Var(&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins}, "plugins",
 		"which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)")
-	flags.BoolVar(&o.NoBuild, "no-build", false, "leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
-	flags.BoolVar(&o.ShowValues, "show-values", false, "show what is in each file that the pod has mounted; without, only what is in the guide's")
-	flags.StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
-	flags.StringVar(&o.Serving.Times, "times", "", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)")
-	flags.StringVar(&o.Serving.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
+	flags.BoolVar(&o.NoBuild, "no-build", false,
+		"leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
+	flags.BoolVar(&o.ShowValues, "show-values", false,
+		"show what is in each file that the pod has mounted; without, only what is in the guide's")
+	flags.StringVar(&failing, "faults", "",
+		"`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at "+
+			"https://localcloud.internal/faults")
+	flags.StringVar(&o.Serving.Times, "times", "",
+		"`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for "+
+			"a local cloud that starts (default: instant)")
+	flags.StringVar(&o.Serving.Record, "record", "",
+		"`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud "+
+			"that starts")
 	get.flags(cmd)
 	return cmd
 }
@@ -210,7 +219,8 @@ func (c *cloud) programs(ctx context.Context, node kube.Node, get thirdparty.Opt
 	return thirdparty.Ensure(ctx, get)
 }
 
-// chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its kind.
+// chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its
+// kind.
 func (c *cloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	before, has, err := c.SetupBefore()
 	if err != nil {

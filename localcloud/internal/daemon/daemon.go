@@ -33,8 +33,8 @@ import (
 // Command is that of the program by which the one that serves is started.
 const Command = "serve"
 
-// Serve is the local cloud: it runs until it is told to stop. What it says on file descriptor 3, where that is open, is for
-// the command that started it: the first line is empty when it serves, or why it does not.
+// Serve is the local cloud: it runs until it is told to stop. What it says on file descriptor 3, where that is open,
+// is for the command that started it: the first line is empty when it serves, or why it does not.
 func Serve(ctx context.Context, h *home.Home, log io.Writer) (err error) {
 	if starter := os.NewFile(3, "starter"); starter != nil {
 		syscall.CloseOnExec(3)
@@ -134,8 +134,8 @@ func listen(h *home.Home) (net.Listener, error) {
 	return listener, nil
 }
 
-// Start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it has it
-// leaves to the new one.
+// Start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it
+// has it leaves to the new one.
 func Start(ctx context.Context, h *home.Home, say func(format string, args ...any)) (*home.Running, error) {
 	r, err := settled(ctx, h)
 	if err == nil && r.Build == Build() && len(r.Failed) == 0 {
@@ -212,8 +212,9 @@ func serverCommand(h *home.Home, exe string) *exec.Cmd {
 	return cmd
 }
 
-// cloudEnvironment is what the one that serves and its clusters have of an environment: who runs it, and on how many cores. Anything else may be for
-// one of their programs: etcd takes each of its options from a variable too, and containerd looks for runc on the PATH.
+// cloudEnvironment is what the one that serves and its clusters have of an environment: who runs it, and on how many
+// cores. Anything else may be for one of their programs: etcd takes each of its options from a variable too, and
+// containerd looks for runc on the PATH.
 func cloudEnvironment(of []string) []string {
 	kept := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	for _, v := range of {
@@ -225,8 +226,8 @@ func cloudEnvironment(of []string) []string {
 	return kept
 }
 
-// settled is running once one that is starting has started, which a killed command may have left to itself. One of another build is
-// not waited for, and one that does not say where it is counts as such.
+// settled is running once one that is starting has started, which a killed command may have left to itself. One of
+// another build is not waited for, and one that does not say where it is counts as such.
 func settled(ctx context.Context, h *home.Home) (*home.Running, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)

@@ -18,9 +18,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// configuration is a stack's file for the engine: what a person's file has, with the values of --config over it and the
-// salt of the stack's secrets. A key without a namespace is in the project's. The engine takes JSON, which has one way to write a text, where it takes YAML; of YAML it
-// loses line ends at the beginning of a value.
+// configuration is a stack's file for the engine: what a person's file has, with the values of --config over it and
+// the salt of the stack's secrets. A key without a namespace is in the project's. The engine takes JSON, which has one
+// way to write a text, where it takes YAML; of YAML it loses line ends at the beginning of a value.
 func configuration(project, file string, content []byte, over []string, salt string) ([]byte, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff")) // as the engine does
 	config := map[string]any{}

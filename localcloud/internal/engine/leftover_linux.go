@@ -12,13 +12,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// ownGroup starts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends it with this one.
+// ownGroup starts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends it with
+// this one.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// EndEngines ends what a killed `up` or `down` left running: the engine's plugins outlive it for minutes. They are known by a
-// mark in their environment that no shell has.
+// EndEngines ends what a killed `up` or `down` left running: the engine's plugins outlive it for minutes. They are
+// known by a mark in their environment that no shell has.
 func EndEngines(h *home.Home) error {
 	marked := append([]byte(mark(h)), 0)
 	for range 600 { // one that waits for a disk ends only then

@@ -19,10 +19,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
-// ReadMounted returns, on a line, the files that the stack's pod has mounted, read from inside it, or nothing for a program that names no
-// pod by an output readSecretCommand. A file that the pod cannot read is an
-// error, and so is a mount without files. Of a file's content it shows the length and a digest, and all of it where show is set or
-// nobody keeps it for himself.
+// ReadMounted returns, on a line, the files that the stack's pod has mounted, read from inside it, or nothing for a
+// program that names no pod by an output readSecretCommand. A file that the pod cannot read is an error, and so is a
+// mount without files. Of a file's content it shows the length and a digest, and all of it where show is set or nobody
+// keeps it for himself.
 func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string, error) {
 	// kubectl exec -n <namespace> <pod> -- cat <file>
 	words := strings.Fields(of.ReadSecretCommand)
@@ -62,9 +62,9 @@ func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string,
 	return where + ": " + strings.Join(shown, ", "), nil
 }
 
-// ForgetPods has the state know which of its pods somebody has deleted, and says whether there are any. The engine does not look: an
-// up changes nothing then, or fails to change what is not there. A refresh of the rest is a person's to ask for: it forgets a vault that
-// can be recovered, too.
+// ForgetPods has the state know which of its pods somebody has deleted, and says whether there are any. The engine
+// does not look: an up changes nothing then, or fails to change what is not there. A refresh of the rest is a
+// person's to ask for: it forgets a vault that can be recovered, too.
 func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	shown, err := s.Outputs(ctx)
 	if err != nil || shown.Kubeconfig == "" {
@@ -80,36 +80,35 @@ func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("looking for pods: %w", err)
 	}
-	exported, err := s.pulumi(ctx, "stack", "export")
+	stack, err := s.automation(ctx)
 	if err != nil {
 		return false, err
 	}
-	var state struct {
-		Deployment struct {
-			Resources []struct{ URN, Type, ID string }
-		}
+	exported, err := stack.Export(ctx)
+	if err != nil {
+		return false, s.because(err)
 	}
-	if err := json.Unmarshal(exported, &state); err != nil {
+	var deployment struct {
+		Resources []struct{ URN, Type, ID string }
+	}
+	if err := json.Unmarshal(exported.Deployment, &deployment); err != nil {
 		return false, fmt.Errorf("reading the stack's state: %w", err)
 	}
-	refresh := []string{"refresh", "--yes", "--skip-preview"}
-	for _, r := range state.Deployment.Resources {
+	var deleted []string
+	for _, r := range deployment.Resources {
 		if r.Type == "kubernetes:core/v1:Pod" && r.ID != "" && !slices.Contains(there, r.ID) {
 			s.Say("somebody has deleted the pod %s: making it again", r.ID)
-			refresh = append(refresh, "--target", r.URN)
-			gone = true
+			deleted = append(deleted, r.URN)
 		}
 	}
-	if !gone {
+	if len(deleted) == 0 {
 		return false, nil
 	}
-	if err := s.stream(ctx, refresh...); err != nil {
-		return false, fmt.Errorf("pulumi refresh: %w", err)
-	}
-	return true, nil
+	return true, s.refresh(ctx, deleted...)
 }
 
-// readFiles writes each file below a folder to standard output, after a line with a mark and its name. It needs sh and cat.
+// readFiles writes each file below a folder to standard output, after a line with a mark and its name. It needs sh
+// and cat.
 const readFiles = `walk() {
 	[ -r "$1" ] && [ -x "$1" ] || { echo "cannot list $1" >&2; exit 1; }
 	for f in "$1"/* "$1"/.[!.]*; do
@@ -133,7 +132,8 @@ func (s *Stack) readInPod(ctx context.Context, kubeconfig, namespace, pod, folde
 		if read, err = client.Exec(ctx, namespace, pod, "sh", "-c", readFiles, folder, mark); err == nil {
 			break
 		}
-		// A node that has just started again, since an add-on's settings changed, does not have its containers back at once.
+		// A node that has just started again, since an add-on's settings changed, does not have its containers back
+		// at once.
 		const most = 30
 		if tries == most || !strings.Contains(err.Error(), "unable to upgrade connection") {
 			return nil, err
@@ -152,7 +152,8 @@ func (s *Stack) readInPod(ctx context.Context, kubeconfig, namespace, pod, folde
 	return files, nil
 }
 
-// The guide's secret and key: the stack generates one for the sake of being shown, and of the other the pod has the public half.
+// The guide's secret and key: the stack generates one for the sake of being shown, and of the other the pod has the
+// public half.
 const (
 	demoSecret = "my-secret"
 	demoKey    = "my-key"

@@ -274,7 +274,7 @@ func TestForgetPods_LeavesAllElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := string(did); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 || !strings.Contains(all, "--target urn:gone ") {
+	if all := string(did); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 || !strings.Contains(all, "--target=urn:gone ") {
 		t.Errorf("the engine was asked for %q", did)
 	}
 }

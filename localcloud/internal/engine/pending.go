@@ -15,22 +15,23 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
 // state is a stack's, as the engine exports it. What is not touched stays as it is.
 type state struct {
-	file       map[string]json.RawMessage
+	exported   apitype.UntypedDeployment
 	deployment map[string]json.RawMessage
 	operations []json.RawMessage
 }
 
-func parseState(exported []byte) (*state, error) {
-	s := &state{}
-	err := json.Unmarshal(exported, &s.file)
-	if err == nil && s.file["deployment"] != nil {
-		err = json.Unmarshal(s.file["deployment"], &s.deployment)
+func parseState(exported apitype.UntypedDeployment) (*state, error) {
+	s := &state{exported: exported}
+	var err error
+	if exported.Deployment != nil { // a run that was killed before its first resource has none
+		err = json.Unmarshal(exported.Deployment, &s.deployment)
 	}
 	if operations := s.deployment["pending_operations"]; err == nil && operations != nil {
 		err = json.Unmarshal(operations, &s.operations)
@@ -98,8 +99,8 @@ func (s *state) settled(found map[string]created) ([]byte, error) {
 		s.deployment["pending_operations"], _ = json.Marshal(rest)
 	}
 	s.deployment["resources"], _ = json.Marshal(resources)
-	s.file["deployment"], _ = json.Marshal(s.deployment)
-	return json.Marshal(s.file)
+	s.exported.Deployment, _ = json.Marshal(s.deployment)
+	return json.Marshal(s.exported)
 }
 
 // pendingOperation is one that the engine had begun when it was killed.
@@ -158,8 +159,8 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 // objects looks for an object in the cluster of an operation. It returns it as JSON, or nothing where it is not there.
 type objects func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error)
 
-// createdObject is created for an object in a cluster. It takes only one that the Kubernetes provider has made, with what
-// the stack wanted: another may have been there before.
+// createdObject is created for an object in a cluster. It takes only one that the Kubernetes provider has made, with
+// what the stack wanted: another may have been there before.
 func (op pendingOperation) createdObject(ctx context.Context, in objects) (created, error) {
 	var wanted struct {
 		Kind       string

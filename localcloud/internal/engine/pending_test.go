@@ -14,6 +14,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
@@ -100,9 +101,9 @@ func TestHalfMadeVault(t *testing.T) {
 // TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that
 // Azure chose.
 func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
-	s, err := parseState([]byte(`{"deployment": {"resources": [{"urn": "a"}], "pending_operations": [
+	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(`{"resources": [{"urn": "a"}], "pending_operations": [
 		{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}}, {"type": "creating", "resource": {"urn": "c"}}, {"type": "updating", "resource": {"urn": "d"}}
-	]}}`))
+	]}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,11 +138,17 @@ func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 }
 
 func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
-	s, err := parseState([]byte(`{"deployment": {"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}}`))
+	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(`{"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if edited, err := s.settled(nil); err != nil || strings.Contains(string(edited), "urn") {
 		t.Errorf("%s, %v", edited, err)
+	}
+}
+
+func TestAStateWithoutADeploymentHasNothingPending(t *testing.T) {
+	if s, err := parseState(apitype.UntypedDeployment{Version: 3}); err != nil || len(s.pending()) != 0 {
+		t.Errorf("%v, %v", s, err)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's key, into the folder
-// for temporary files and leaves them there, whichever engine runs it.
+// placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's
+// key, into the folder for temporary files and leaves them there, whichever engine runs it.
 func placeKubernetesPlugin(h *home.Home, program string) error {
 	if _, err := os.Stat(program); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
 )
 
 // recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
@@ -19,12 +21,16 @@ func (s *Stack) recover(ctx context.Context) error {
 	if !s.interrupted() {
 		return nil
 	}
-	if _, err := s.pulumi(ctx, "cancel", "--yes"); err != nil {
-		return err
-	}
-	exported, err := s.pulumi(ctx, "stack", "export")
+	stack, err := s.automation(ctx)
 	if err != nil {
 		return err
+	}
+	if err := stack.Cancel(ctx); err != nil {
+		return s.because(err)
+	}
+	exported, err := stack.Export(ctx)
+	if err != nil {
+		return s.because(err)
 	}
 	state, err := parseState(exported)
 	if err != nil {
@@ -41,7 +47,8 @@ func (s *Stack) recover(ctx context.Context) error {
 	}
 	found := map[string]created{}
 	for _, op := range pending {
-		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, s.objectsOf(op.Resource.Provider))
+		in := s.objectsOf(op.Resource.Provider, exported)
+		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, in)
 		if err != nil {
 			return err
 		}
@@ -53,40 +60,39 @@ func (s *Stack) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The engine reads the rest from Azure. Its own --import-pending-creates drops what it should import.
-	file := s.Path("state.json")
-	defer os.Remove(file)
-	if err := os.WriteFile(file, edited, 0o600); err != nil {
+	if err := s.importState(ctx, edited); err != nil {
 		return err
 	}
-	if _, err := s.pulumi(ctx, "stack", "import", "--file", file); err != nil {
-		return err
-	}
-	if err := s.stream(ctx, "refresh", "--yes", "--skip-preview"); err != nil {
-		return fmt.Errorf("pulumi refresh: %w", err)
-	}
-	return nil
+	return s.refresh(ctx) // what Azure has of the rest
 }
 
-// objectsOf returns a function that looks for objects with the kubeconfig of a provider in the stack's state.
-func (s *Stack) objectsOf(provider string) objects {
+// importState gives the stack another state. The Automation API's Import would have it, secrets and all, in a file of
+// the folder for temporary files, where a kill leaves it. The engine's own way, --import-pending-creates of refresh,
+// drops what it should import.
+func (s *Stack) importState(ctx context.Context, state []byte) error {
+	file := s.Path("state.json")
+	defer os.Remove(file)
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		return err
+	}
+	args := []string{"stack", "import", "--file", file, "--stack", s.name}
+	_, _, _, err := command{s}.Run(ctx, s.Project, nil, nil, nil, nil, args...)
+	return s.because(err)
+}
+
+// objectsOf returns a function that looks for objects with the kubeconfig of a provider in a state of the stack.
+func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) objects {
 	return func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
-		exported, err := s.pulumi(ctx, "stack", "export", "--show-secrets")
-		if err != nil {
-			return nil, err
-		}
-		var state struct {
-			Deployment struct {
-				Resources []struct {
-					URN, ID string
-					Inputs  struct{ Kubeconfig struct{ Plaintext string } }
-				}
+		var deployment struct {
+			Resources []struct {
+				URN, ID string
+				Inputs  struct{ Kubeconfig struct{ Plaintext string } }
 			}
 		}
-		if err := json.Unmarshal(exported, &state); err != nil {
+		if err := json.Unmarshal(exported.Deployment, &deployment); err != nil {
 			return nil, fmt.Errorf("reading the stack's state: %w", err)
 		}
-		for _, r := range state.Deployment.Resources {
+		for _, r := range deployment.Resources {
 			if r.URN+"::"+r.ID != provider {
 				continue
 			}

@@ -3,19 +3,19 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
-	"time"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/auto"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optdestroy"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optrefresh"
+	"github.com/pulumi/pulumi/sdk/v3/go/auto/optup"
 	secret "github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 	"gopkg.in/yaml.v3"
 
@@ -34,8 +34,9 @@ type Stack struct {
 	have  home.Setup
 	cloud *home.Running
 	envs  []string // what pulumi runs with, and kubelogin
-	// secrets decrypts those in the state.
+	// secrets decrypts those in the state; nil: the stack is not configured.
 	secrets func() secret.Decrypter
+	failed  error // of the last call of the engine
 }
 
 // Terminal is where the one who waits is told what happens.
@@ -44,8 +45,8 @@ type Terminal struct {
 	Stdout, Stderr io.Writer // what the engine says
 }
 
-// New readies what the engine needs for a stack: its home with the plugins, a file backend, a passphrase and, once it has joined
-// the one that serves, the way to that.
+// New readies what the engine needs for a stack: its home with the plugins, a file backend, a passphrase and, once it
+// has joined the one that serves, the way to that.
 func New(h *home.Home, name string, have home.Setup, terminal Terminal) (*Stack, error) {
 	s := &Stack{Home: h, Terminal: terminal, name: name, have: have}
 	s.Join(&home.Running{}) // for what the engine does with its backend alone
@@ -109,8 +110,12 @@ func (s *Stack) initialise(ctx context.Context) (string, error) {
 	if has, err := s.HasStack(s.name); err != nil {
 		return "", err
 	} else if !has {
-		if _, err := s.pulumi(ctx, "stack", "init", s.name, "--cwd", dir); err != nil {
+		workspace, err := auto.NewLocalWorkspace(ctx, auto.WorkDir(dir), auto.Pulumi(command{s}))
+		if err != nil {
 			return "", err
+		}
+		if _, err := auto.NewStack(ctx, s.name, workspace); err != nil {
+			return "", s.because(err)
 		}
 	}
 	var made struct {
@@ -133,10 +138,17 @@ func (s *Stack) Up(ctx context.Context) (shown Outputs, err error) {
 	if err := s.recover(ctx); err != nil {
 		return shown, err
 	}
-	if err := s.stream(ctx, "up", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
-		return shown, fmt.Errorf("pulumi up: %w", err)
+	stack, err := s.automation(ctx)
+	if err != nil {
+		return shown, err
 	}
-	return s.Outputs(ctx)
+	result, err := stack.Up(ctx,
+		optup.ConfigFile(s.ConfigFile(s.name)), optup.Color("never"),
+		optup.ProgressStreams(s.Stdout), optup.ErrorProgressStreams(s.Stderr))
+	if err != nil {
+		return shown, s.because(err)
+	}
+	return s.show(result.Outputs)
 }
 
 // Destroy destroys the stack, also after a run that was killed.
@@ -144,41 +156,24 @@ func (s *Stack) Destroy(ctx context.Context) error {
 	if err := s.recover(ctx); err != nil {
 		return err
 	}
-	if err := s.stream(ctx, "destroy", "--yes", "--skip-preview", "--suppress-permalink=true"); err != nil {
-		return fmt.Errorf("pulumi destroy: %w", err)
+	stack, err := s.automation(ctx)
+	if err != nil {
+		return err
 	}
-	return nil
+	_, err = stack.Destroy(ctx,
+		optdestroy.ConfigFile(s.ConfigFile(s.name)), optdestroy.Color("never"),
+		optdestroy.ProgressStreams(s.Stdout), optdestroy.ErrorProgressStreams(s.Stderr))
+	return s.because(err)
 }
 
-// pulumi runs the engine and returns what it prints.
-func (s *Stack) pulumi(ctx context.Context, args ...string) ([]byte, error) {
-	cmd := s.engine(ctx, args...)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("pulumi %s: %w\n%s", strings.Join(args[:min(2, len(args))], " "), err, errs.String())
+// refresh has the state know what is there, of all resources or of those with the URNs given.
+func (s *Stack) refresh(ctx context.Context, urns ...string) error {
+	stack, err := s.automation(ctx)
+	if err != nil {
+		return err
 	}
-	return out.Bytes(), nil
-}
-
-// stream runs the engine and shows what it says. While it waits it says a dot a second.
-func (s *Stack) stream(ctx context.Context, args ...string) error {
-	cmd := s.engine(ctx, append(args, "--color=never", "--diff=false")...)
-	cmd.Stdout, cmd.Stderr = s.Stdout, s.Stderr
-	return cmd.Run()
-}
-
-func (s *Stack) engine(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(s.BinDir(), thirdparty.Pulumi), append(args, "--non-interactive")...)
-	cmd.Dir = s.Project
-	cmd.Env = s.envs
-	if args[0] != "stack" || args[1] != "init" {
-		cmd.Args = append(cmd.Args, "--stack", s.name)
-	}
-	// The engine ends what it is doing and keeps its state at the first interrupt. The process group is its own, so that
-	// one Ctrl-C is one interrupt and the second is not taken for impatience.
-	cmd.SysProcAttr = ownGroup()
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = time.Minute
-	return cmd
+	_, err = stack.Refresh(ctx, optrefresh.Target(urns),
+		optrefresh.ConfigFile(s.ConfigFile(s.name)), optrefresh.Color("never"),
+		optrefresh.ProgressStreams(s.Stdout), optrefresh.ErrorProgressStreams(s.Stderr))
+	return s.because(err)
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	secret "github.com/pulumi/pulumi/sdk/v3/go/common/resource/config"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
@@ -234,13 +235,14 @@ func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 		state, salt string
 		want        Outputs
 	}{
-		"a state":         {state, salt, saved},
-		"no stack so far": {`{"checkpoint": {"latest": {}}}`, salt, Outputs{}},
-		"no state":        {"", salt, engines},
-		"half a state":    {state[:len(state)/2], salt, engines},
-		"another key":     {state, "v1:b3RoZXI=:v1:x:y", engines},
-		"an unknown salt": {state, "v2:c2FsdHNhbHQ=", engines},
-		"another kind":    {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": 7`, 1), salt, engines},
+		"a state":            {state, salt, saved},
+		"no stack so far":    {`{"checkpoint": {"latest": {}}}`, salt, Outputs{}},
+		"no state":           {"", salt, engines},
+		"half a state":       {state[:len(state)/2], salt, engines},
+		"another key":        {state, "v1:b3RoZXI=:v1:x:y", engines},
+		"of another program": {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": {"a": 7}`, 1), salt, Outputs{kubeconfig, "", "read"}},
+		"an unknown salt":    {state, "v2:c2FsdHNhbHQ=", engines},
+		"another kind":       {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": {"`+resource.SigKey+`": "`+resource.AssetSig+`"}`, 1), salt, engines},
 	} {
 		s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev", envs: os.Environ()}
 		s.secrets = func() secret.Decrypter { return s.decrypter(test.salt) }

@@ -1,4 +1,5 @@
-// Package home knows where a local cloud is: the folder with all of its state, and what the files in it are called and have.
+// Package home knows where a local cloud is: the folder with all of its state, and what the files in it are called
+// and have.
 package home
 
 import (
@@ -31,7 +32,8 @@ type Home struct {
 	Cache   string  // third-party programs, shared between folders
 }
 
-// notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an overlay mount.
+// notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an
+// overlay mount.
 const notInHome = `#?%,:\`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
@@ -119,8 +121,9 @@ func (h *Home) StackLocks(stack string) string {
 	return h.Path(StacksDir, ".pulumi", "locks", "organization", h.Program.ProjectName(), stack)
 }
 
-// Make makes the folders that are missing. It keeps others out of the home, in which there are credentials, and says so
-// where they were not. A home that others can have written into is refused: its owner would run what they have put there.
+// Make makes the folders that are missing. It keeps others out of the home, in which there are credentials, and says
+// so where they were not. A home that others can have written into is refused: its owner would run what they have put
+// there.
 func (h *Home) Make(say func(format string, args ...any)) error {
 	for _, dir := range []string{h.Dir, h.Cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -210,8 +213,9 @@ var ErrNotRunning = errors.New("the local cloud does not run: `make up` starts i
 // ErrStarting is while the clusters of the last run are not back, too.
 var ErrStarting = errors.New("the local cloud is just starting")
 
-// Holder returns the process id of the one that serves, or ErrNotRunning. The lock says whether it lives, and only what is in the lock
-// says who it is: any other file may be of one that was killed, whose process id may be somebody else's by now.
+// Holder returns the process id of the one that serves, or ErrNotRunning. The lock says whether it lives, and only
+// what is in the lock says who it is: any other file may be of one that was killed, whose process id may be somebody
+// else's by now.
 func (h *Home) Holder() (int, error) {
 	if _, err := os.Stat(h.Path(LockFile)); err != nil {
 		return 0, ErrNotRunning
@@ -235,8 +239,8 @@ func (h *Home) Holder() (int, error) {
 	return pid, nil
 }
 
-// Running returns what the one that serves has told, ErrNotRunning, or ErrStarting, then with what it has told so far, if
-// anything.
+// Running returns what the one that serves has told, ErrNotRunning, or ErrStarting, then with what it has told so
+// far, if anything.
 func (h *Home) Running() (*Running, error) {
 	pid, err := h.Holder()
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 	"regexp"
 )
 
-// State that is lost is never made anew: it would be another cloud with the same name, which knows nothing of what its stacks
-// and clusters say that there is.
+// State that is lost is never made anew: it would be another cloud with the same name, which knows nothing of what
+// its stacks and clusters say that there is.
 
 // WayOut is what is left to do.
 const WayOut = "`make down`, or `bin/localcloud down --skip-destroy`, removes this local cloud with what is left of it"

@@ -1,4 +1,5 @@
-// Package machine has what the local cloud needs of the machine that it runs on, and takes nothing from it that would harm it.
+// Package machine has what the local cloud needs of the machine that it runs on, and takes nothing from it that would
+// harm it.
 package machine
 
 import (
@@ -9,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DropInherited ends what this process has of the one that started it and what it starts would have too, for as long as
-// the local cloud runs: a file mode mask, with which an image's root is closed to its user, signals that are blocked,
-// files that are open, such as another program's lock, a low limit of open files, and the permission to write what is in
-// memory to a disk.
+// DropInherited ends what this process has of the one that started it and what it starts would have too, for as long
+// as the local cloud runs: a file mode mask, with which an image's root is closed to its user, signals that are
+// blocked, files that are open, such as another program's lock, a low limit of open files, and the permission to
+// write what is in memory to a disk.
 func DropInherited() error {
 	if err := unblockSignals(); err != nil {
 		return fmt.Errorf("unblocking signals: %w", err)

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unblockSignals starts this program again, in its own place, where it was started with signals blocked: that a thread takes
-// them does not reach the threads that are to come.
+// unblockSignals starts this program again, in its own place, where it was started with signals blocked: that a
+// thread takes them does not reach the threads that are to come.
 func unblockSignals() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

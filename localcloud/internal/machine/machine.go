@@ -51,7 +51,8 @@ func InstallPackages(ctx context.Context, names []string, say func(format string
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// An interrupted dpkg leaves packages half configured: it is let finish, and Ctrl-C does not reach its process group.
+		// An interrupted dpkg leaves packages half configured: it is let finish, and Ctrl-C does not reach its
+		// process group.
 		cmd := exec.Command("apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Env = append(thirdparty.OutsideEnv(), "DEBIAN_FRONTEND=noninteractive")
