@@ -67,13 +67,13 @@ func (c command) Run(
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode(), err
 }
 
-// known answers what the API asks beside what it is called for, each time with a process of 0.4 s: of 1.3 s that up
-// takes where nothing has changed they would make 2.9 s.
+// known answers what the API asks beside what it is called for, each time with a process of 0.4 s: an up that changes
+// nothing would take 3.2 s instead of 1.3 s.
 func (c command) known(ctx context.Context, args []string) (answer string, is bool) {
 	switch strings.Join(args[:min(2, len(args))], " ") {
 	case "stack select": // whose effect nobody needs: PULUMI_STACK and --stack name the stack
 		return "", true
-	case "stack history": // for a summary of the run, which nobody looks at
+	case "stack history": // for a summary of the run, which nobody looks at. It would fail: it takes no --config-file
 		return "[]", true
 	case "stack output":
 		saved, err := c.savedOutputs(ctx, slices.Contains(args, "--show-secrets"))
