@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"maps"
@@ -22,6 +23,16 @@ type random struct {
 // GetPluginInfo says which version of random this plugin answers as.
 func (*random) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: Version}, nil
+}
+
+// schema has the properties of the SDK of this version, without descriptions.
+//
+//go:embed schema.json
+var schema string
+
+// GetSchema describes the resources of kinds.
+func (*random) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
+	return &pulumirpc.GetSchemaResponse{Schema: schema}, nil
 }
 
 func (*random) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {

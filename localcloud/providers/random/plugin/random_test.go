@@ -3,6 +3,7 @@ package plugin
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"math/big"
 	"regexp"
 	"slices"
@@ -272,5 +273,52 @@ func TestWhatIsNotKnownIsRefusedByName(t *testing.T) {
 	_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(token)})
 	if err == nil || !strings.Contains(err.Error(), "not implemented here: "+token) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSchemaHasWhatThePluginKnows(t *testing.T) {
+	got, err := (&random{}).GetSchema(t.Context(), &pulumirpc.GetSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type property struct {
+		Secret bool
+	}
+	var described struct {
+		Name, Version string
+		Resources     map[string]struct {
+			Properties, InputProperties map[string]property
+			RequiredInputs              []string
+		}
+	}
+	if err := json.Unmarshal([]byte(got.GetSchema()), &described); err != nil {
+		t.Fatal(err)
+	}
+	if described.Name != "random" || described.Version != Version || len(described.Resources) != len(kinds) {
+		t.Errorf("it is of %s %s, with %d resources", described.Name, described.Version, len(described.Resources))
+	}
+	for token, k := range kinds {
+		resource, ok := described.Resources[token]
+		if !ok {
+			t.Errorf("it lacks %s", token)
+		}
+		for name := range k.defaults {
+			if _, ok := resource.InputProperties[string(name)]; !ok {
+				t.Errorf("%s lacks the input %s", token, name)
+			}
+		}
+		for _, name := range k.outputs {
+			if output, ok := resource.Properties[name]; !ok || output.Secret != k.secret {
+				t.Errorf("%s: %s is there: %v, and a secret: %v", token, name, ok, output.Secret)
+			}
+		}
+		for name := range resource.InputProperties {
+			if _, ok := resource.Properties[name]; !ok {
+				t.Errorf("%s does not give back %s", token, name)
+			}
+		}
+		if !slices.Equal(resource.RequiredInputs, slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" })) {
+			t.Errorf("%s requires %v", token, resource.RequiredInputs)
+		}
 	}
 }
