@@ -54,7 +54,7 @@ func (p *azureNative) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*
 	}
 	schema, ok := all.Packages[p.pkg]
 	if !ok {
-		return nil, notImplemented("the schema of " + basePackage + " " + p.version)
+		return nil, p.notServed("the schema")
 	}
 	return &pulumirpc.GetSchemaResponse{Schema: string(schema)}, nil
 }

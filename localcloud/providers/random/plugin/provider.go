@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 // random is the plugin. It has no configuration and nothing outside the engine's state.
@@ -55,6 +58,9 @@ func (*random) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 func (*random) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
+		if unknowntypes.Note(err) {
+			return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
+		}
 		return nil, err
 	}
 	news, err := decode(req.GetNews())
@@ -162,6 +168,9 @@ func (*random) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.D
 func (*random) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
+		if req.GetPreview() && unknowntypes.Note(err) {
+			return &pulumirpc.CreateResponse{Properties: &structpb.Struct{}}, nil
+		}
 		return nil, err
 	}
 	inputs, err := decode(req.GetProperties())
@@ -253,7 +262,8 @@ func kindOf(urn string) (kind, error) {
 	token := string(resource.URN(urn).Type())
 	k, ok := kinds[token]
 	if !ok {
-		return kind{}, fmt.Errorf("not implemented here: %s", token)
+		return kind{}, fmt.Errorf("not implemented here: %s (there are %s)", token,
+			strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
 	}
 	return k, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math/big"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 const (
@@ -320,5 +323,28 @@ func TestSchemaHasWhatThePluginKnows(t *testing.T) {
 		if !slices.Equal(resource.RequiredInputs, slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" })) {
 			t.Errorf("%s requires %v", token, resource.RequiredInputs)
 		}
+	}
+}
+
+func TestUnknownTypes(t *testing.T) {
+	const pet = "random:index/randomPet:RandomPet"
+	check := func() error {
+		_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(pet), News: bag(t, nil)})
+		return err
+	}
+	if err := check(); err == nil || !strings.Contains(err.Error(), pet) || !strings.Contains(err.Error(), uuidToken) {
+		t.Errorf("Check: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "unknown")
+	t.Setenv(unknowntypes.FileVariable, file)
+	err := check()
+	if err == nil {
+		_, err = (&random{}).Create(t.Context(), &pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true})
+	}
+	if err != nil {
+		t.Errorf("in a preview that goes on: %v", err)
+	}
+	if noted, err := unknowntypes.Read(file); err != nil || len(noted) != 1 || !strings.Contains(noted[0], pet) {
+		t.Errorf("noted: %q, %v", noted, err)
 	}
 }
