@@ -9,6 +9,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	azurenative "github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
+	random "github.com/keyvault-aks/keyvault-aks/localcloud/providers/random/plugin"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // status says what runs, how the clusters are, and which stacks there are.
@@ -86,6 +89,19 @@ func (c *cloud) sayHealth(h kube.Health, provisioning string) {
 		}
 		c.say("         %-*s  %s", widest, part.Name, how)
 	}
+}
+
+// types lists what programs can have in the local cloud.
+func (c *cloud) types() error {
+	types, err := azurenative.Types()
+	if err != nil {
+		return err
+	}
+	for _, one := range append(types, random.Types()...) {
+		fmt.Fprintln(c.stdout, one)
+	}
+	fmt.Fprintf(c.stdout, "kubernetes:*, the real provider in version %s\n", thirdparty.KubernetesPluginVersion)
+	return nil
 }
 
 // env prints what a shell needs to use the local cloud, and its only stack or else dev.

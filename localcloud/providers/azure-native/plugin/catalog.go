@@ -316,14 +316,11 @@ func (rt *resourceType) understood(token, apiVersion string) error {
 	if err != nil {
 		return err
 	}
-	var dates []string
-	for _, version := range all.APIVersions[rt.token] {
-		if version == apiVersion {
-			return nil
-		}
-		dates = append(dates, "v"+strings.ReplaceAll(version, "-", ""))
+	versions := all.APIVersions[rt.token]
+	if slices.Contains(versions, apiVersion) {
+		return nil
 	}
-	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), rt.token, strings.Join(dates, ", "))
+	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), rt.token, strings.Join(datesOf(versions), ", "))
 }
 
 var tokenPattern = regexp.MustCompile(`^azure-native:([a-z]+)(?:/v(\d{4})(\d{2})(\d{2})(preview)?)?:(\w+)$`)

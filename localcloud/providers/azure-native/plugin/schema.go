@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -43,6 +44,33 @@ var readSchemas = sync.OnceValues(func() (schemas, error) {
 	}
 	return all, nil
 })
+
+// Types lists the types of the catalog, each with the dates that its token may have and the local cloud understands,
+// and those of the package that Version3 is parameterized to.
+func Types() ([]string, error) {
+	all, err := readSchemas()
+	if err != nil {
+		return nil, err
+	}
+	var types, parameterized []string
+	for _, rt := range catalog {
+		dates := strings.Join(datesOf(all.APIVersions[rt.token]), ", ")
+		types = append(types, basePackage+":"+rt.token+" ("+dates+")")
+		if name, ok := strings.CutPrefix(rt.token, "keyvault:"); ok {
+			parameterized = append(parameterized, vaultPackage+":keyvault/v20260201:"+name)
+		}
+	}
+	return append(types, parameterized...), nil
+}
+
+// datesOf spells API versions as tokens do.
+func datesOf(versions []string) []string {
+	dates := make([]string, len(versions))
+	for i, version := range versions {
+		dates[i] = "v" + strings.ReplaceAll(version, "-", "")
+	}
+	return dates
+}
 
 // GetSchema describes the types of the catalog and the functions that the plugin has, each in the API versions that
 // both the SDK and the local cloud know, and without a date in azure-native's default version. Version3 has a schema of

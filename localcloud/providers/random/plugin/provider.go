@@ -258,12 +258,14 @@ func (*random) Delete(context.Context, *pulumirpc.DeleteRequest) (*emptypb.Empty
 	return &emptypb.Empty{}, nil
 }
 
+// Types lists the tokens of kinds.
+func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
+
 func kindOf(urn string) (kind, error) {
 	token := string(resource.URN(urn).Type())
 	k, ok := kinds[token]
 	if !ok {
-		return kind{}, fmt.Errorf("not implemented here: %s (there are %s)", token,
-			strings.Join(slices.Sorted(maps.Keys(kinds)), ", "))
+		return kind{}, fmt.Errorf("not implemented here: %s (there are %s)", token, strings.Join(Types(), ", "))
 	}
 	return k, nil
 }
