@@ -372,11 +372,15 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	if err := m.giveKey(c); err != nil {
 		return err
 	}
+	identity := clusterIdentity{ID: c.spec.ID, Name: c.spec.Name, Node: m.Node, NodeName: nodeName(c.spec)}
+	if err := saveJSON(filepath.Join(c.dir, clusterFile), identity); err != nil {
+		return err
+	}
 	edge, err := m.serveEdge(c)
 	if err != nil {
 		return err
 	}
-	logFile, err := os.OpenFile(filepath.Join(c.dir, "supervisor.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	logFile, err := os.OpenFile(filepath.Join(c.dir, supervisorLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		edge()
 		return err
@@ -469,7 +473,7 @@ func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error
 		case line, open := <-lines:
 			switch {
 			case !open:
-				return fmt.Errorf("its supervisor ended; see %s", filepath.Join(c.dir, "supervisor.log"))
+				return fmt.Errorf("its supervisor ended; see %s", filepath.Join(c.dir, supervisorLog))
 			case line == reportReady:
 				m.Log.Info("cluster ready", "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 				return nil

@@ -35,6 +35,9 @@ const (
 	edgeSocket = "edge.sock"
 )
 
+// supervisorLog is in a cluster's folder: what the supervisor says beside its report.
+const supervisorLog = "supervisor.log"
+
 // What the supervisor reports, a line each, on the file descriptor after standard error. Other lines say how far it is.
 const (
 	reportReady = "ready"
@@ -138,6 +141,9 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			return fmt.Errorf("finding free ports: %w", err)
 		}
 	}
+	if err := os.RemoveAll(s.path(healthFolder)); err != nil { // of the last time
+		return err
+	}
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
 		return fmt.Errorf("making the cluster's authority: %w", err)
 	}
@@ -239,6 +245,7 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 		defer s.processes.Done()
 		defer log.Close()
 		defer lockThread()()
+		var state programState
 		for ctx.Err() == nil {
 			cmd := exec.CommandContext(ctx, path, args...)
 			cmd.Env = append(os.Environ(), env...)
@@ -246,11 +253,22 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 			endWithParent(cmd)
 			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 			cmd.WaitDelay = 5 * time.Second
-			if err := cmd.Run(); ctx.Err() == nil {
+			err := cmd.Start()
+			if err == nil {
+				state.Running, state.Since = true, time.Now()
+				s.tell(name, state)
+				err = cmd.Wait()
+			}
+			if ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "%s ended and is started again: %v\n", name, err)
 				s.mu.Lock()
 				s.ends[name]++
 				s.mu.Unlock()
+				state = programState{Since: time.Now(), Ends: state.Ends + 1, Why: "without an error"}
+				if err != nil {
+					state.Why = err.Error()
+				}
+				s.tell(name, state)
 			}
 			select { // as a service manager would: not at once
 			case <-ctx.Done():
@@ -259,6 +277,13 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 		}
 	}()
 	return nil
+}
+
+// tell has whoever looks at the cluster know how a program is.
+func (s *supervisor) tell(name string, state programState) {
+	if err := saveJSON(s.path(healthFolder, name+".json"), state); err != nil {
+		fmt.Fprintf(os.Stderr, "saying how %s is: %v\n", name, err)
+	}
 }
 
 func (s *supervisor) ended(name string) int {

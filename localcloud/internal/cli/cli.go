@@ -73,9 +73,14 @@ func (c *cloud) command() *cobra.Command {
 		located(c.downCommand()),
 		c.programsCommand(located),
 		located(&cobra.Command{
-			Use: "status", Short: "Say what runs and which stacks there are", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { c.status(); return nil },
+			Use: "status", Short: "Say what runs, how the clusters are, and which stacks there are", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
 		}),
+		located(c.logsCommand()),
+		&cobra.Command{
+			Use: "types", Short: "List the types of resources that the stand-in plugins know, with their API versions", Args: cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error { return c.types() },
+		},
 		located(&cobra.Command{
 			Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return c.env() },

@@ -1,18 +1,25 @@
 package cli
 
 import (
+	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	azurenative "github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
+	random "github.com/keyvault-aks/keyvault-aks/localcloud/providers/random/plugin"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// status says what runs and which stacks there are.
-func (c *cloud) status() {
+// status says what runs, how the clusters are, and which stacks there are.
+func (c *cloud) status(ctx context.Context) error {
 	c.say("project  %s", c.Project)
 	c.say("home     %s", c.Dir)
-	if r, err := c.Running(); err != nil {
+	r, err := c.Running()
+	if err != nil {
 		c.say("cloud    %v", err)
 	} else {
 		c.say("cloud    runs since %s: process %d, proxy %s, log %s",
@@ -31,6 +38,70 @@ func (c *cloud) status() {
 	} else {
 		c.say("stacks   none")
 	}
+	clusters, err := kube.Look(ctx, c.Path(home.KubeDir))
+	if err != nil {
+		return err
+	}
+	for _, cluster := range clusters {
+		c.sayHealth(cluster, c.provisioningState(ctx, r, cluster.ID))
+	}
+	return nil
+}
+
+// provisioningState is what Azure says of a cluster, if it says something soon.
+func (c *cloud) provisioningState(ctx context.Context, r *home.Running, id string) string {
+	if r == nil || id == "" {
+		return "unknown"
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	state, err := engine.ProvisioningState(ctx, r, id)
+	if err != nil {
+		return "unknown"
+	}
+	return state
+}
+
+// sayHealth says how a cluster is, and each of its parts.
+func (c *cloud) sayHealth(h kube.Health, provisioning string) {
+	how := "ready"
+	switch {
+	case h.Down != "":
+		how = "down: " + h.Down
+	case !h.Healthy():
+		how = "not ready"
+	}
+	c.say("cluster  %s: %s, provisioning state %s", h.Name, how, provisioning)
+	if h.ID != "" {
+		c.say("         %s", h.ID)
+	}
+	widest := 0
+	for _, part := range h.Parts {
+		widest = max(widest, len(part.Name))
+	}
+	for _, part := range h.Parts {
+		how := "ready"
+		if part.Problem != "" {
+			how = "not ready: " + part.Problem
+		}
+		if part.Restarts > 0 {
+			how += fmt.Sprintf(" (ended by itself and started again: %d, the last time: %s)", part.Restarts, part.LastEnd)
+		}
+		c.say("         %-*s  %s", widest, part.Name, how)
+	}
+}
+
+// types lists what programs can have in the local cloud.
+func (c *cloud) types() error {
+	types, err := azurenative.Types()
+	if err != nil {
+		return err
+	}
+	for _, one := range append(types, random.Types()...) {
+		fmt.Fprintln(c.stdout, one)
+	}
+	fmt.Fprintf(c.stdout, "kubernetes:*, the real provider in version %s\n", thirdparty.KubernetesPluginVersion)
+	return nil
 }
 
 // env prints what a shell needs to use the local cloud, and its only stack or else dev.

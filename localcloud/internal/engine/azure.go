@@ -37,6 +37,21 @@ func azureClients(r *home.Running) (*armresources.ClientFactory, error) {
 	return armresources.NewClientFactory(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
 }
 
+// ProvisioningState returns that of a cluster.
+func ProvisioningState(ctx context.Context, r *home.Running, clusterID string) (string, error) {
+	azure, err := azureClients(r)
+	if err != nil {
+		return "", err
+	}
+	found, err := azure.NewClient().GetByID(ctx, clusterID, "2024-09-01", nil)
+	if err != nil {
+		return "", fmt.Errorf("looking for the cluster: %w", err)
+	}
+	properties, _ := found.Properties.(map[string]any)
+	state, _ := properties["provisioningState"].(string)
+	return state, nil
+}
+
 // ResourceGroups returns the names of those in the local cloud's subscription.
 func ResourceGroups(ctx context.Context, r *home.Running) ([]string, error) {
 	azure, err := azureClients(r)

@@ -138,6 +138,9 @@ func (s *Stack) Up(ctx context.Context) (shown Outputs, err error) {
 	if err := s.recover(ctx); err != nil {
 		return shown, err
 	}
+	if err := s.checkTypes(ctx); err != nil {
+		return shown, err
+	}
 	stack, err := s.automation(ctx)
 	if err != nil {
 		return shown, err

@@ -291,6 +291,38 @@ func notImplemented(token string) error {
 	return fmt.Errorf("not implemented here: %s", token)
 }
 
+// unknownType is notImplemented for a type or function that no row of the catalog has, with those of its module.
+func unknownType(token, member string) error {
+	module, _, _ := strings.Cut(member, ":")
+	var beside, modules []string
+	for _, rt := range catalog {
+		its, name, _ := strings.Cut(rt.token, ":")
+		if !slices.Contains(modules, its) {
+			modules = append(modules, its)
+		}
+		if its == module {
+			beside = append(beside, name)
+		}
+	}
+	if beside == nil {
+		return fmt.Errorf("%w (of azure-native there is something of %s)", notImplemented(token), strings.Join(modules, ", "))
+	}
+	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), module, strings.Join(beside, ", "))
+}
+
+// understood refuses an API version of a type that the local cloud does not understand, and names those that it does.
+func (rt *resourceType) understood(token, apiVersion string) error {
+	all, err := readSchemas()
+	if err != nil {
+		return err
+	}
+	versions := all.APIVersions[rt.token]
+	if slices.Contains(versions, apiVersion) {
+		return nil
+	}
+	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), rt.token, strings.Join(datesOf(versions), ", "))
+}
+
 var tokenPattern = regexp.MustCompile(`^azure-native:([a-z]+)(?:/v(\d{4})(\d{2})(\d{2})(preview)?)?:(\w+)$`)
 
 // parseToken takes a token of a resource type or function apart into module:member and the API version that its date
@@ -311,16 +343,24 @@ func parseToken(token string) (member, apiVersion string, err error) {
 
 // lookup finds a resource type and the API version to speak with, by the type's token.
 func lookup(token string) (rt *resourceType, apiVersion string, err error) {
+	return lookupFor(token, token)
+}
+
+// lookupFor is lookup for a function, which its errors name.
+func lookupFor(function, token string) (rt *resourceType, apiVersion string, err error) {
 	member, apiVersion, err := parseToken(token)
 	if err != nil {
 		return nil, "", err
 	}
 	i := slices.IndexFunc(catalog, func(rt *resourceType) bool { return rt.token == member })
 	if i < 0 {
-		return nil, "", notImplemented(token)
+		return nil, "", unknownType(function, member)
 	}
 	if apiVersion == "" {
 		apiVersion = catalog[i].version
+	}
+	if err := catalog[i].understood(function, apiVersion); err != nil {
+		return nil, "", err
 	}
 	return catalog[i], apiVersion, nil
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 // createBeforeDelete is the input that remembers that the plugin chose a name that no other resource has, so that a
@@ -17,6 +19,9 @@ const createBeforeDelete = "__createBeforeDelete"
 func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	rt, _, err := p.typeOf(req.GetUrn())
 	if err != nil {
+		if unknowntypes.Note(err) {
+			return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
+		}
 		return nil, err
 	}
 	olds, err := decode(req.GetOlds())

@@ -144,9 +144,9 @@ func TestWhatIsNotInTheCatalogIsRefusedByName(t *testing.T) {
 
 func TestAPIVersionIsTheTokensDate(t *testing.T) {
 	for token, want := range map[string]string{
-		"azure-native:keyvault:Vault":                                   "2023-02-01",
-		"azure-native:keyvault/v20241101:Vault":                         "2024-11-01",
-		"azure-native:containerservice/v20240902preview:ManagedCluster": "2024-09-02-preview",
+		"azure-native:keyvault:Vault":                                "2023-02-01",
+		"azure-native:keyvault/v20241101:Vault":                      "2024-11-01",
+		"azure-native:authorization/v20200401preview:RoleAssignment": "2020-04-01-preview",
 	} {
 		if _, got, err := lookup(token); err != nil || got != want {
 			t.Errorf("%s: got %q, %v, want %q", token, got, err, want)

@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 // checkpointTimeout bounds the one read after a failed operation, which Cancel must not stop: it is what goes to state.
@@ -23,6 +25,9 @@ const checkpointTimeout = 10 * time.Second
 func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
+		if req.GetPreview() && unknowntypes.Note(err) {
+			return &pulumirpc.CreateResponse{Properties: &structpb.Struct{}}, nil
+		}
 		return nil, err
 	}
 	inputs, err := decode(req.GetProperties())
@@ -182,6 +187,9 @@ func (p *azureNative) checkpoint(outputs map[string]any, inputs resource.Propert
 func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
+		if unknowntypes.Note(err) {
+			return &pulumirpc.ReadResponse{Id: req.GetId(), Properties: &structpb.Struct{}}, nil
+		}
 		return nil, err
 	}
 	before, err := decode(req.GetProperties())

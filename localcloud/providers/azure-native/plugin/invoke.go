@@ -11,6 +11,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 // action is a function that is a POST on a resource.
@@ -50,13 +52,13 @@ func (p *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) 
 
 func (p *azureNative) call(ctx context.Context, token string, args map[string]any) (map[string]any, error) {
 	if err := p.serves(token); err != nil {
-		return nil, err
+		return nil, unknownFunction(err)
 	}
 	member, _, err := parseToken(token)
 	if err != nil {
-		return nil, err
+		return nil, unknownFunction(err)
 	}
-	module, name, _ := strings.Cut(member, ":")
+	_, name, _ := strings.Cut(member, ":")
 	switch {
 	case member == "authorization:getClientConfig":
 		return p.clientConfig(ctx)
@@ -65,21 +67,27 @@ func (p *azureNative) call(ctx context.Context, token string, args map[string]an
 		t, err := p.token(ctx, endpoint)
 		return map[string]any{"token": t}, err
 	case strings.HasPrefix(name, "get"):
-		rt, apiVersion, err := lookup(strings.TrimSuffix(token, name) + strings.TrimPrefix(name, "get"))
+		rt, apiVersion, err := lookupFor(token, strings.TrimSuffix(token, name)+strings.TrimPrefix(name, "get"))
 		if err != nil {
-			return nil, notImplemented(token)
+			return nil, unknownFunction(err)
 		}
 		return p.getter(ctx, rt, apiVersion, args)
 	}
 	a, ok := actions[member]
 	if !ok {
-		return nil, notImplemented(token)
+		return nil, unknownFunction(notImplemented(token))
 	}
-	rt, apiVersion, err := lookup(strings.TrimSuffix(token, name) + a.on)
+	rt, apiVersion, err := lookupFor(token, strings.TrimSuffix(token, name)+a.on)
 	if err != nil {
-		return nil, fmt.Errorf("finding %s:%s: %w", module, a.on, err)
+		return nil, unknownFunction(err)
 	}
 	return p.act(ctx, rt, apiVersion, a, args)
+}
+
+// unknownFunction notes that a function is unknown. It fails nevertheless: there is no answer to go on with.
+func unknownFunction(err error) error {
+	unknowntypes.Note(err)
+	return err
 }
 
 func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion string, args map[string]any) (map[string]any, error) {

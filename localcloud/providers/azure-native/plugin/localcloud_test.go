@@ -34,6 +34,13 @@ func (noKubernetes) PublicKeys(string) ([]crypto.PublicKey, error)              
 // plugin, configured for that cloud.
 func startLocalCloud(t *testing.T) func(version string) plugin.Provider {
 	t.Helper()
+	transport, owner := serveLocalCloud(t)
+	return func(version string) plugin.Provider { return configured(t, version, transport, owner) }
+}
+
+// serveLocalCloud starts a local cloud. It returns the way to it and the configuration of its owner.
+func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
+	t.Helper()
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -63,11 +70,9 @@ func startLocalCloud(t *testing.T) func(version string) plugin.Provider {
 	})
 
 	owner := c.Credentials()
-	return func(version string) plugin.Provider {
-		return configured(t, version, &http.Client{Transport: transport}, resource.PropertyMap{
-			"clientId": str(owner.ClientID), "clientSecret": str(owner.ClientSecret), "tenantId": str(owner.TenantID),
-			"subscriptionId": str(owner.SubscriptionID),
-		})
+	return &http.Client{Transport: transport}, resource.PropertyMap{
+		"clientId": str(owner.ClientID), "clientSecret": str(owner.ClientSecret), "tenantId": str(owner.TenantID),
+		"subscriptionId": str(owner.SubscriptionID),
 	}
 }
 

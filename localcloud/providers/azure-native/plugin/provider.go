@@ -134,9 +134,19 @@ func (p *azureNative) operation(ctx context.Context, seconds float64) (context.C
 // serves refuses the tokens of packages that the plugin is not the plugin of.
 func (p *azureNative) serves(token string) error {
 	if pkg, _, _ := strings.Cut(token, ":"); pkg != p.pkg {
-		return notImplemented(token + " of " + basePackage + " " + p.version)
+		return p.notServed(token)
 	}
 	return nil
+}
+
+// notServed is notImplemented for what another version of azure-native has.
+func (p *azureNative) notServed(what string) error {
+	err := notImplemented(what + " of " + basePackage + " " + p.version)
+	if p.version == Version2 {
+		return err
+	}
+	return fmt.Errorf("%w (of that there is the package which `pulumi package add %s@%s keyvault v20260201` adds; "+
+		"version %s has the rest)", err, basePackage, Version3, Version2)
 }
 
 // typeOf finds the resource type a URN speaks of.

@@ -2,16 +2,20 @@ package plugin
 
 import (
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 // random is the plugin. It has no configuration and nothing outside the engine's state.
@@ -22,6 +26,16 @@ type random struct {
 // GetPluginInfo says which version of random this plugin answers as.
 func (*random) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: Version}, nil
+}
+
+// schema has the properties of the SDK of this version, without descriptions.
+//
+//go:embed schema.json
+var schema string
+
+// GetSchema describes the resources of kinds.
+func (*random) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
+	return &pulumirpc.GetSchemaResponse{Schema: schema}, nil
 }
 
 func (*random) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
@@ -44,6 +58,9 @@ func (*random) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 func (*random) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
+		if unknowntypes.Note(err) {
+			return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
+		}
 		return nil, err
 	}
 	news, err := decode(req.GetNews())
@@ -151,6 +168,9 @@ func (*random) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.D
 func (*random) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
+		if req.GetPreview() && unknowntypes.Note(err) {
+			return &pulumirpc.CreateResponse{Properties: &structpb.Struct{}}, nil
+		}
 		return nil, err
 	}
 	inputs, err := decode(req.GetProperties())
@@ -238,11 +258,14 @@ func (*random) Delete(context.Context, *pulumirpc.DeleteRequest) (*emptypb.Empty
 	return &emptypb.Empty{}, nil
 }
 
+// Types lists the tokens of kinds.
+func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
+
 func kindOf(urn string) (kind, error) {
 	token := string(resource.URN(urn).Type())
 	k, ok := kinds[token]
 	if !ok {
-		return kind{}, fmt.Errorf("not implemented here: %s", token)
+		return kind{}, fmt.Errorf("not implemented here: %s (there are %s)", token, strings.Join(Types(), ", "))
 	}
 	return k, nil
 }

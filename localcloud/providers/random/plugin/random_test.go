@@ -3,7 +3,9 @@ package plugin
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"math/big"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,6 +17,8 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
 const (
@@ -272,5 +276,75 @@ func TestWhatIsNotKnownIsRefusedByName(t *testing.T) {
 	_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(token)})
 	if err == nil || !strings.Contains(err.Error(), "not implemented here: "+token) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestSchemaHasWhatThePluginKnows(t *testing.T) {
+	got, err := (&random{}).GetSchema(t.Context(), &pulumirpc.GetSchemaRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	type property struct {
+		Secret bool
+	}
+	var described struct {
+		Name, Version string
+		Resources     map[string]struct {
+			Properties, InputProperties map[string]property
+			RequiredInputs              []string
+		}
+	}
+	if err := json.Unmarshal([]byte(got.GetSchema()), &described); err != nil {
+		t.Fatal(err)
+	}
+	if described.Name != "random" || described.Version != Version || len(described.Resources) != len(kinds) {
+		t.Errorf("it is of %s %s, with %d resources", described.Name, described.Version, len(described.Resources))
+	}
+	for token, k := range kinds {
+		resource, ok := described.Resources[token]
+		if !ok {
+			t.Errorf("it lacks %s", token)
+		}
+		for name := range k.defaults {
+			if _, ok := resource.InputProperties[string(name)]; !ok {
+				t.Errorf("%s lacks the input %s", token, name)
+			}
+		}
+		for _, name := range k.outputs {
+			if output, ok := resource.Properties[name]; !ok || output.Secret != k.secret {
+				t.Errorf("%s: %s is there: %v, and a secret: %v", token, name, ok, output.Secret)
+			}
+		}
+		for name := range resource.InputProperties {
+			if _, ok := resource.Properties[name]; !ok {
+				t.Errorf("%s does not give back %s", token, name)
+			}
+		}
+		if !slices.Equal(resource.RequiredInputs, slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" })) {
+			t.Errorf("%s requires %v", token, resource.RequiredInputs)
+		}
+	}
+}
+
+func TestUnknownTypes(t *testing.T) {
+	const pet = "random:index/randomPet:RandomPet"
+	check := func() error {
+		_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(pet), News: bag(t, nil)})
+		return err
+	}
+	if err := check(); err == nil || !strings.Contains(err.Error(), pet) || !strings.Contains(err.Error(), uuidToken) {
+		t.Errorf("Check: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "unknown")
+	t.Setenv(unknowntypes.FileVariable, file)
+	err := check()
+	if err == nil {
+		_, err = (&random{}).Create(t.Context(), &pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true})
+	}
+	if err != nil {
+		t.Errorf("in a preview that goes on: %v", err)
+	}
+	if noted, err := unknowntypes.Read(file); err != nil || len(noted) != 1 || !strings.Contains(noted[0], pet) {
+		t.Errorf("noted: %q, %v", noted, err)
 	}
 }

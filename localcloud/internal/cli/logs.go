@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+)
+
+// LogsOptions are those of `logs`.
+type LogsOptions struct {
+	// What is the name of a log. Empty: list what there is.
+	What string
+	// Follow goes on with what is added, until the command is interrupted.
+	Follow bool
+}
+
+func (c *cloud) logsCommand() *cobra.Command {
+	var o LogsOptions
+	cmd := &cobra.Command{
+		Use: "logs [what]", Short: "Show what the local cloud or a part of a cluster has said; without an argument, list what there is",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.What = strings.Join(args, "")
+			return c.logs(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted")
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // which finds the home
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		all, _ := c.allLogs()
+		var names []string
+		for _, log := range all {
+			names = append(names, log.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+	return cmd
+}
+
+// cloudLog is the name of the log of the one that serves.
+const cloudLog = "cloud"
+
+func (c *cloud) allLogs() ([]kube.Log, error) {
+	all, err := kube.Logs(c.Path(home.KubeDir))
+	if _, missing := os.Stat(c.Path(home.LogFile)); missing == nil {
+		all = slices.Insert(all, 0, kube.Log{Name: cloudLog, Path: c.Path(home.LogFile)})
+	}
+	return all, err
+}
+
+func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
+	all, err := c.allLogs()
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(log kube.Log) bool { return log.Name == o.What })
+	if i < 0 {
+		var names []string
+		for _, log := range all {
+			names = append(names, log.Name)
+		}
+		switch {
+		case len(all) == 0:
+			return errors.New("there are no logs: `localcloud up` starts what has them")
+		case o.What != "":
+			return fmt.Errorf("there is no log %q: there are %s", o.What, strings.Join(names, ", "))
+		case o.Follow:
+			return fmt.Errorf("--follow needs the name of a log: there are %s", strings.Join(names, ", "))
+		}
+		for _, log := range all {
+			fmt.Fprintln(c.stdout, log.Name, log.Path)
+		}
+		return nil
+	}
+	file, err := os.Open(all[i].Path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	for {
+		if _, err := io.Copy(c.stdout, file); err != nil {
+			return fmt.Errorf("showing %s: %w", all[i].Path, err)
+		}
+		if !o.Follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done(): // as it was asked to end
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

@@ -1,0 +1,102 @@
+package tests
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// directProgram uses the plugins directly: a vault with a secret that random has made, and a role on it.
+const directProgram = `name: directly
+runtime: yaml
+variables:
+  me:
+    fn::invoke:
+      function: azure-native:authorization:getClientConfig
+      arguments: {}
+      options: {version: 2.92.0}
+resources:
+  group:
+    type: azure-native:resources/v20220901:ResourceGroup
+    properties: {location: eastus}
+    options: {version: 2.92.0}
+  suffix:
+    type: random:RandomId
+    properties: {byteLength: 4}
+  value:
+    type: random:RandomPassword
+    properties: {length: 24}
+  vault:
+    type: azure-native:keyvault/v20241101:Vault
+    properties:
+      resourceGroupName: ${group.name}
+      vaultName: kv-${suffix.hex}
+      properties:
+        tenantId: ${me.tenantId}
+        sku: {family: A, name: standard}
+        enableRbacAuthorization: true
+    options: {version: 2.92.0}
+  officer:
+    type: azure-native:authorization:RoleAssignment
+    properties:
+      scope: ${vault.id}
+      principalId: ${me.objectId}
+      principalType: ServicePrincipal
+      roleDefinitionId: /providers/Microsoft.Authorization/roleDefinitions/` + secretsOfficer + `
+    options: {version: 2.92.0}
+  secret:
+    type: azure-native:keyvault/v20241101:Secret
+    properties:
+      resourceGroupName: ${group.name}
+      vaultName: ${vault.name}
+      secretName: one
+      properties: {value: "${value.result}"}
+    options: {version: 2.92.0}
+outputs:
+  uri: ${vault.properties.vaultUri}
+  value: ${value.result}
+`
+
+// TestYAML_UsesThePluginsDirectly from an update to one that changes nothing, with what is unknown named beforehand.
+func TestYAML_UsesThePluginsDirectly(t *testing.T) {
+	t.Parallel()
+	project := t.TempDir() // before the cloud, whose end needs it
+	c := newCloud(t)
+	c.project = project
+	write := func(program string) {
+		if err := os.WriteFile(filepath.Join(c.project, "Pulumi.yaml"), []byte(program), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(strings.Replace(directProgram, "outputs:\n", `  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
+  old: {type: "azure-native:keyvault/v20200101:Vault", options: {version: 2.92.0}}
+  pet: {type: "random:RandomPet"}
+outputs:
+`, 1))
+	printed, _, err := c.tryUp(t, "--node=stand-in")
+	if err == nil {
+		t.Error("unknown types come up")
+	}
+	for _, unknown := range []string{"keyvault:ManagedHsm", "keyvault/v20200101:Vault", "random:RandomPet"} {
+		if !strings.Contains(printed, unknown) {
+			t.Errorf("%s is not named", unknown)
+		}
+	}
+	if resourceGroups(t, c) != 0 {
+		t.Error("something was made before unknown types were named")
+	}
+
+	write(directProgram)
+	c.up(t)
+	uri, value := c.pulumi(t, "stack", "output", "uri"), c.pulumi(t, "stack", "output", "value", "--show-secrets")
+	secrets, _ := vaultClients(t, c, strings.TrimSpace(uri))
+	if getSecret(t, secrets, "one") != strings.TrimSpace(value) {
+		t.Error("the vault has another value than the stack")
+	}
+	if shown := c.pulumi(t, "stack", "output", "value"); !strings.Contains(shown, "[secret]") {
+		t.Error("the value is no secret")
+	}
+	c.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	c.down(t)
+}
