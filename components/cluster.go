@@ -101,6 +101,39 @@ func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.
 var ErrNoKubernetesProvider = errors.New(
 	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster")
 
+// invalidOrUnplaced is all that is wrong with a component before anything is registered: its arguments, and that its
+// objects have no cluster to go to. It is nil if nothing is.
+func invalidOrUnplaced(name string, v violations, unplaced bool) error {
+	invalid := v.err()
+	switch {
+	case invalid != nil && unplaced:
+		return fmt.Errorf("arguments of %s: %w\n  %w", name, invalid, ErrNoKubernetesProvider)
+	case invalid != nil:
+		return fmt.Errorf("arguments of %s: %w", name, invalid)
+	case unplaced:
+		return fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
+	}
+	return nil
+}
+
+// lacksProvider says whether a component will have no provider for Kubernetes: none in its arguments, its options or
+// its parent.
+func lacksProvider(cluster Cluster, opts []pulumi.ResourceOption) bool {
+	given, err := pulumi.NewResourceOptions(opts...)
+	if err != nil || !missing(cluster.Provider) { // registering says what is wrong with an option
+		return false
+	}
+	for _, provider := range append(given.Providers, given.Provider) {
+		if pkg, known := packageOf(provider); !missing(provider) && (!known || pkg == "kubernetes") {
+			return false
+		}
+	}
+	parent, ok := given.Parent.(withProviders)
+	return !ok || missing(parent.GetProvider(namespaceToken))
+}
+
+const namespaceToken = "kubernetes:core/v1:Namespace"
+
 // objects creates a component's objects in a cluster.
 type objects struct {
 	options []pulumi.ResourceOption // of each
@@ -110,7 +143,7 @@ type objects struct {
 // kubeconfig points at, so that is an error.
 func placeObjects(ctx *pulumi.Context, name string, component withProviders, cluster Cluster) (objects, error) {
 	if missing(cluster.Provider) {
-		if cluster.Provider = component.GetProvider("kubernetes:core/v1:Namespace"); cluster.Provider == nil {
+		if cluster.Provider = component.GetProvider(namespaceToken); cluster.Provider == nil {
 			return objects{}, fmt.Errorf("%s: %w", name, ErrNoKubernetesProvider)
 		}
 	}

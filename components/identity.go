@@ -108,16 +108,17 @@ type WorkloadIdentity struct {
 }
 
 // NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a
-// [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
-// have no cluster to go to.
+// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to, before
+// anything is registered.
 func NewWorkloadIdentity(
 	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption,
 ) (*WorkloadIdentity, error) {
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForIdentity(args)
-	if err := violations.err(); err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", name, err)
+	unplaced := args.createsObjects() && lacksProvider(args.Cluster, opts)
+	if err := invalidOrUnplaced(name, violations, unplaced); err != nil {
+		return nil, err
 	}
 	args.checkLate()
 

@@ -605,9 +605,43 @@ func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T)
 				t.Errorf("got error %v", err)
 			}
 			for _, one := range e.Resources() {
-				if one.RPC.GetCustom() {
-					t.Errorf("%s was registered", one.Name)
+				t.Errorf("%s was registered", one.Name)
+			}
+		})
+	}
+}
+
+// A provider for another package is none, and what else is wrong is said in the same error.
+func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
+	for name, construct := range map[string]func(ctx *pulumi.Context, other pulumi.ProviderResource) error{
+		"identity": func(ctx *pulumi.Context, other pulumi.ProviderResource) error {
+			args := identityArgs()
+			args.ServiceAccounts[0].Name = "a_b"
+			_, err := components.NewWorkloadIdentity(ctx, "it", args, pulumi.Providers(other))
+			return err
+		},
+		"mount": func(ctx *pulumi.Context, other pulumi.ProviderResource) error {
+			args := mountArgs()
+			args.Namespace = "a_b"
+			_, err := components.NewSecretMount(ctx, "it", args, pulumi.Provider(other))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := &mockengine.Engine{}
+			err := e.Run(func(ctx *pulumi.Context) error {
+				other := &kubernetesProvider{}
+				if err := ctx.RegisterResource("pulumi:providers:random", "other", pulumi.Map{}, other); err != nil {
+					return err
 				}
+				return construct(ctx, other)
+			})
+			var invalid *components.ValidationError
+			if !errors.Is(err, components.ErrNoKubernetesProvider) || !errors.As(err, &invalid) || len(invalid.Violations) != 1 {
+				t.Errorf("got error %v", err)
+			}
+			if registered := e.Resources(); len(registered) != 1 {
+				t.Errorf("%d resources were registered beside the provider", len(registered)-1)
 			}
 		})
 	}

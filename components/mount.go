@@ -136,8 +136,8 @@ type SecretMount struct {
 }
 
 // NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a
-// [ValidationError] before anything is registered if arguments are invalid, and [ErrNoKubernetesProvider] if objects
-// have no cluster to go to. Violations of Inputs, which are known later, fail the class and the roles: at preview if
+// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if the class has no cluster to go to, before
+// anything is registered. Violations of Inputs, which are known later, fail the class and the roles: at preview if
 // they are known then.
 func NewSecretMount(
 	ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption,
@@ -145,8 +145,8 @@ func NewSecretMount(
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForMount(args)
-	if err := violations.err(); err != nil {
-		return nil, fmt.Errorf("arguments of %s: %w", name, err)
+	if err := invalidOrUnplaced(name, violations, lacksProvider(args.Cluster, opts)); err != nil {
+		return nil, err
 	}
 
 	c := &SecretMount{args: *args}

@@ -136,11 +136,18 @@ func (v *violations) validateProvider(cluster Cluster) {
 	if missing(cluster.Provider) {
 		return
 	}
-	// The SDK keeps the package to itself.
-	if pkg := reflect.Indirect(reflect.ValueOf(cluster.Provider)).FieldByName("pkg"); pkg.IsValid() &&
-		pkg.String() != "" {
-		v.check(pkg.String() == "kubernetes", "cluster.provider", pkg.String(), "a provider of the package kubernetes")
+	if pkg, known := packageOf(cluster.Provider); known {
+		v.check(pkg == "kubernetes", "cluster.provider", pkg, "a provider of the package kubernetes")
 	}
+}
+
+// packageOf is a provider's package, which the SDK keeps to itself.
+func packageOf(provider pulumi.ProviderResource) (string, bool) {
+	if missing(provider) {
+		return "", false
+	}
+	pkg := reflect.Indirect(reflect.ValueOf(provider)).FieldByName("pkg")
+	return pkg.String(), pkg.IsValid() && pkg.String() != ""
 }
 
 // missing reports whether an Input or a resource was left out.

@@ -53,14 +53,30 @@ func construct(
 			kubernetes: request.GetProviders()["kubernetes"] != "",
 		})
 		if err != nil {
-			var invalid *components.ValidationError
-			if errors.As(err, &invalid) { // the engine says of which resource
-				return nil, invalid
-			}
-			return nil, err
+			return nil, inOptions(err)
 		}
 		return provider.NewConstructResult(made)
 	})
+}
+
+var noProvider = components.Violation{
+	Path: "providers", Given: "no provider for Kubernetes",
+	Allowed: "one that reaches the cluster, in the component's option providers",
+}
+
+// inOptions is a component's error without the component, of which the engine speaks, and with the provider that it
+// lacks as an option.
+func inOptions(err error) error {
+	var invalid *components.ValidationError
+	switch found := errors.As(err, &invalid); {
+	case errors.Is(err, components.ErrNoKubernetesProvider) && found:
+		return &components.ValidationError{Violations: append([]components.Violation{noProvider}, invalid.Violations...)}
+	case errors.Is(err, components.ErrNoKubernetesProvider):
+		return &components.ValidationError{Violations: []components.Violation{noProvider}}
+	case found:
+		return invalid
+	}
+	return err
 }
 
 // dependencies are the arguments that depend on resources as a whole, by name. The SDK wants to know where in a list or
@@ -165,11 +181,8 @@ func (c *call) readPlaced(args interface{ Validate() error }, cluster *component
 	if err := c.inputs.CopyTo(args); err != nil {
 		return fmt.Errorf("reading the arguments: %w", err)
 	}
-	if !c.kubernetes && objects() {
-		c.wrong = append(c.wrong, components.Violation{
-			Path: "providers", Given: "no provider for Kubernetes",
-			Allowed: "one that reaches the cluster, in the component's option providers",
-		})
+	if len(c.wrong) > 0 && !c.kubernetes && objects() { // else the component says so, and what else it lacks
+		c.wrong = append(c.wrong, noProvider)
 	}
 	given, err := pulumi.NewResourceOptions(c.options)
 	if err != nil {

@@ -132,11 +132,25 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 			request{component: "SecretMount", bare: true, inputs: func() resource.PropertyMap {
 				with := mount()
 				with["access"], with["namespace"] = "nowhere", "a_b"
+				delete(with, "vaultId")
 				return propertiesOf(with)
 			}()},
 			map[string]string{
 				"providers": "given no provider for Kubernetes", "access": "allowed: object, vault, none", "namespace": `given "a_b"`,
+				"vaultId": "given nothing",
 			},
+		},
+		"no provider alone": {
+			request{component: "SecretMount", bare: true, inputs: propertiesOf(mount())},
+			map[string]string{"providers": "given no provider for Kubernetes"},
+		},
+		"no provider, and what does not fit the schema": {
+			request{component: "SecretMount", bare: true, inputs: func() resource.PropertyMap {
+				with := mount()
+				with["vaultName"] = 5.0
+				return propertiesOf(with)
+			}()},
+			map[string]string{"providers": "given no provider for Kubernetes", "vaultName": "given 5, allowed: a string"},
 		},
 		"names that are none": {
 			request{component: "SecretMount", inputs: func() resource.PropertyMap {

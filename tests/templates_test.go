@@ -32,8 +32,15 @@ func (p *program) fromTemplate(t *testing.T, template string, besides ...string)
 		t.Fatal(err)
 	}
 	p.besides = besides
-	p.pulumi(t, "new", filepath.Join(checkout, "templates", template), "--yes", "--dir", p.dir, "--stack", "test",
-		"--name", filepath.Base(p.dir), "--description", "made of a template", "--config", "namespace=made")
+	p.pulumi(t, p.newOf(template)...)
+}
+
+// newOf is how the engine makes a project of a template.
+func (p *program) newOf(template string) []string {
+	return []string{
+		"new", filepath.Join(checkout, "templates", template), "--yes", "--dir", p.dir, "--stack", "test",
+		"--name", filepath.Base(p.dir), "--description", "made of a template", "--config", "namespace=made",
+	}
 }
 
 // wantTemplate brings up what a template makes, and destroys it.
@@ -47,6 +54,13 @@ func (p *program) wantTemplate(t *testing.T) {
 	if configured[project+":location"].Value != "eastus" || configured[project+":namespace"].Value != "made" {
 		t.Errorf("the configuration is %v", configured)
 	}
+	p.wantGuide(t, "password")
+}
+
+// wantGuide brings up a program with a vault and a cluster of its own, has its pod read a secret of the vault, and
+// destroys it.
+func (p *program) wantGuide(t *testing.T, secret string) {
+	t.Helper()
 	groups := resourceGroups(t, p.cloud)
 	p.twice(t)
 	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecret string }
@@ -56,7 +70,7 @@ func (p *program) wantTemplate(t *testing.T) {
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
 	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
-	if read := strings.Fields(outputs.ReadSecret); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, "password") {
+	if read := strings.Fields(outputs.ReadSecret); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, secret) {
 		t.Error("the pod has another value than the vault")
 	}
 	p.goneIn(t, groups)
