@@ -55,3 +55,33 @@ func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
 		t.Errorf("the shell has\n%s", out)
 	}
 }
+
+// TestEnvironment_IsThatOfTheShell compares it with what a shell has that evaluates what PrintEnv prints.
+func TestEnvironment_IsThatOfTheShell(t *testing.T) {
+	for _, name := range []string{"ARM_USE_OIDC", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "ALL_PROXY", "HTTPS_PROXY", "KUBECONFIG"} {
+		t.Setenv(name, "theirs")
+	}
+	t.Setenv("AZURE_CONFIG_DIR", "/az")
+	t.Setenv("KEPT", "it's")
+	h := &home.Home{Dir: t.TempDir()}
+	for _, stack := range []string{"", "dev"} {
+		var script bytes.Buffer
+		PrintEnv(&script, h, &home.Running{Proxy: "127.0.0.1:1"}, stack)
+		out, err := exec.Command("/bin/sh", "-c", script.String()+"\nexec env -0").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shells := func(v string) bool {
+			name, _, _ := strings.Cut(v, "=")
+			return v == "" || slices.Contains([]string{"_", "PWD", "OLDPWD", "SHLVL"}, name)
+		}
+		want := slices.Sorted(slices.Values(slices.DeleteFunc(strings.Split(string(out), "\x00"), shells)))
+		got := slices.Sorted(slices.Values(slices.DeleteFunc(Environment(h, &home.Running{Proxy: "127.0.0.1:1"}, stack), shells)))
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+		if slices.Contains(got, "PULUMI_STACK=dev") != (stack == "dev") {
+			t.Errorf("with the stack %q it has %q", stack, got)
+		}
+	}
+}
