@@ -89,8 +89,9 @@ func (c *cloud) start(ctx context.Context, o StartOptions) error {
 		return err
 	}
 	c.say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, c.Path(home.LogFile))
-	c.say("started in %s; `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, lets pulumi, kubectl and clients of Azure use it; "+
-		"`%[2]s stop` ends it and keeps what it has, `%[2]s down` removes it", time.Since(begin).Round(100*time.Millisecond), c.self)
+	c.say("started in %s; `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, lets pulumi, kubectl and clients of Azure use it",
+		time.Since(begin).Round(100*time.Millisecond), c.self)
+	c.say("`%[1]s stop` ends it and keeps what it has, `%[1]s down` removes it", c.self)
 	return nil
 }
 
