@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
@@ -55,6 +57,44 @@ func TestStop_KeepsWhatThereIs(t *testing.T) {
 	// A program finds its stacks in the cloud's backend, and none selected that it does not have.
 	if out := localcloud("run", "--", "sh", "-c", `pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`); !strings.Contains(out, "[]\n[]") {
 		t.Errorf("run printed\n%s", out)
+	}
+}
+
+// TestLocalcloudtest_LeavesNothingOfAKilledTest kills the process of the next test while its stacks come up.
+func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "k-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	cmd := exec.CommandContext(untilEnding(t), self, "-test.run", "^TestLocalcloudtest_RunsCloudsSideBySide$")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	clouds := filepath.Join(dir, "e2e-*", "lc-*")
+	eventually(t, "a stack comes up", func() bool {
+		stacks, _ := filepath.Glob(filepath.Join(clouds, "home", localcloudtest.StacksDir, ".pulumi", "stacks", "*", "test.json.bak"))
+		return len(stacks) > 0
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	var left []string
+	eventually(t, "nothing is left", func() bool {
+		left, _ = filepath.Glob(clouds)
+		left = append(left, processesWith(dir+"/")...)
+		return len(left) == 0
+	})
+	time.Sleep(2 * time.Second) // for who would write into the folder again: an engine that still runs
+	if left, _ = filepath.Glob(clouds); len(left) > 0 {
+		t.Errorf("this is left: %q", left)
 	}
 }
 

@@ -37,6 +37,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
 // Options of a local cloud.
@@ -111,6 +113,7 @@ func (c *Cloud) start(ctx context.Context, flags []string) error {
 	if c.Env, err = c.Environ(ctx); err != nil {
 		return err
 	}
+	c.Env = append(c.Env, layout.EngineVariable+"="+c.Dir) // down ends what a killed test has left running
 	c.Client, err = c.Running.HTTPClient()
 	return err
 }

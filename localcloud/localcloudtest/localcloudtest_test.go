@@ -126,3 +126,15 @@ echo "$@" >> "$0.said"
 	}
 	t.Fatal(err)
 }
+
+// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables to those
+// of its process.
+func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
+	t.Setenv("ARM_USE_OIDC", "true")
+	t.Setenv("HTTPS_PROXY", "http://theirs")
+	c := &Cloud{Env: []string{"HTTPS_PROXY=http://127.0.0.1:7", "A=b=c"}}
+	all := c.Variables()
+	if value, ok := all["ARM_USE_OIDC"]; !ok || value != "" || all["HTTPS_PROXY"] != "http://127.0.0.1:7" || all["A"] != "b=c" {
+		t.Errorf("they are %v", all)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -100,4 +101,4 @@ func withoutPulumis(of []string) []string {
 }
 
 // mark is in the environment of the engine and its plugins, and in nothing that a person starts.
-func mark(h *home.Home) string { return "KEYVAULT_AKS_ENGINE=" + h.Dir }
+func mark(h *home.Home) string { return layout.EngineVariable + "=" + h.Dir }

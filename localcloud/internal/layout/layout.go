@@ -16,6 +16,10 @@ const (
 	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
+// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a person
+// starts: `up` and `down` end what has it.
+const EngineVariable = "KEYVAULT_AKS_ENGINE"
+
 // Running is what the one that serves tells others.
 type Running struct {
 	PID         int
