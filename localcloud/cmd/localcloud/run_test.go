@@ -88,6 +88,11 @@ func TestRun_IsTheCommand(t *testing.T) {
 	if out, err := runIn(t, h, "sh", "-c", `echo "$PULUMI_STACK"`).Output(); err != nil || string(out) != "dev\n" {
 		t.Errorf("the stack is %q, %v", out, err)
 	}
+	bare := runIn(t, h, "sh", "-c", "exit 0")
+	bare.Args = slices.DeleteFunc(bare.Args, func(arg string) bool { return arg == "--" })
+	if out, err := bare.CombinedOutput(); err != nil {
+		t.Errorf("without --: %v\n%s", err, out)
+	}
 	if out, err := runIn(t, h, "no-such-command").CombinedOutput(); err == nil || !strings.Contains(string(out), "no-such-command") {
 		t.Errorf("a command that there is not: %s, %v", out, err)
 	}
