@@ -8,8 +8,6 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -20,13 +18,10 @@ import (
 	"io/fs"
 	"maps"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -39,6 +34,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // ending is done when the tests are interrupted, or have three minutes left: those that run fail at their next command
@@ -225,25 +222,25 @@ func needsRealNode(t *testing.T) {
 // showLogs shows the ends of the logs, and last, where one looks first, that of what the commands have printed. The
 // logs hold no secrets, which a test proves, and the line that shows one is not kept.
 func (c *cloud) showLogs(t *testing.T) {
-	logs, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "*.log"))
-	for _, file := range append(logs, filepath.Join(c.home, "cloud.log")) {
-		content, _ := os.ReadFile(file)
-		t.Logf("%s:\n%s", filepath.Base(file), content[max(0, len(content)-30000):])
-	}
+	t.Log(c.localcloud().Logs(30_000))
 	said := c.said.Bytes()
 	t.Logf("what the commands printed:\n%s", said[max(0, len(said)-8000):])
 }
 
 func (c *cloud) command(t *testing.T, args ...string) *exec.Cmd {
-	have, _ := filepath.Glob(filepath.Join(c.home, "c", "*"))
+	have, _ := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*"))
 	for _, cluster := range have {
 		clusters.Store(cluster, nil)
 	}
 	if args[0] == "up" && c.project == c.built {
 		args = append(args, "--no-build")
 	}
-	return exec.CommandContext(untilEnding(t), c.program,
-		append([]string{"--project", c.project, "--home", c.home}, args...)...)
+	return c.localcloud().Localcloud(untilEnding(t), args...)
+}
+
+// localcloud is what other repositories' tests know of it, too.
+func (c *cloud) localcloud() *localcloudtest.Home {
+	return &localcloudtest.Home{Command: c.program, Dir: c.home, Project: c.project}
 }
 
 // untilEnding is the test's context, done when the tests are interrupted, too.
@@ -301,28 +298,14 @@ func (c *cloud) down(t *testing.T, args ...string) {
 	}
 }
 
-// running is what the local cloud tells its commands.
-type running struct {
-	PID         int
-	Proxy       string
-	CAFile      string
-	Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
-}
-
-func (c *cloud) running(t *testing.T) running {
+func (c *cloud) running(t *testing.T) localcloudtest.Running {
 	t.Helper()
-	var r running
-	content, err := os.ReadFile(filepath.Join(c.home, "cloud.json"))
-	if err == nil {
-		err = json.Unmarshal(content, &r)
-	}
+	r, err := c.localcloud().Running()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
-
-var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
 
 // run runs a program in the environment that `localcloud env` prints.
 func (c *cloud) run(t *testing.T, stdin string, program string, args ...string) (string, error) {
@@ -342,22 +325,14 @@ func (c *cloud) run(t *testing.T, stdin string, program string, args ...string) 
 
 func (c *cloud) prepare(t *testing.T, program string, args ...string) (*exec.Cmd, error) {
 	if pid := c.running(t).PID; pid != c.envPID {
-		printed, err := c.command(t, "env").Output()
+		env, err := c.localcloud().Environ(untilEnding(t))
 		if err != nil {
-			return nil, fmt.Errorf("localcloud env: %w", err)
+			return nil, err
 		}
-		c.env, c.envPID = os.Environ(), pid
-		for _, match := range exported.FindAllStringSubmatch(string(printed), -1) {
-			c.env = append(c.env, match[1]+"="+match[2])
-		}
+		c.env, c.envPID = env, pid
 	}
-	cmd := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "bin", program), args...)
-	cmd.Env, cmd.Dir = slices.Clone(c.env), c.project
-	// The engine ends its plugins when it is interrupted, and not when it is killed; in a group of its own it is
-	// interrupted once.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = time.Minute
+	cmd := c.localcloud().Program(untilEnding(t), slices.Clone(c.env), program, args...)
+	cmd.Dir = c.project
 	return cmd, nil
 }
 
@@ -461,7 +436,7 @@ func (c *cloud) checkpoint(t *testing.T) (latest checkpoint) {
 
 func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(c.home, "stacks", ".pulumi", "stacks", "keyvault-aks", "*.json"))
+	files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"))
 	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "test.json" }) // a second program's
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the stacks are %q: %v", files, err)
@@ -484,7 +459,7 @@ func (c *cloud) readCheckpoint(t *testing.T, into any) {
 // kubeconfig is the one of the stack that came up last, which is among its secret outputs.
 func (c *cloud) kubeconfig(t *testing.T) string {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(c.home, "kubeconfig"))
+	content, err := os.ReadFile(filepath.Join(c.home, localcloudtest.KubeconfigFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -494,7 +469,7 @@ func (c *cloud) kubeconfig(t *testing.T) string {
 // mounted reads a file of the stack's pod on a stand-in node.
 func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file))
+	found, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file))
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the pod has the files %q: %v", found, err)
 	}
@@ -506,20 +481,15 @@ func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string 
 }
 
 // azure are the options with which Azure's clients reach this cloud, and who they are: the subscription's owner.
-func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOptions, running) {
+func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOptions, localcloudtest.Running) {
 	t.Helper()
 	r := c.running(t)
-	ca, err := os.ReadFile(r.CAFile)
+	client, err := r.HTTPClient()
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{
-		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
-	}
-	t.Cleanup(transport.CloseIdleConnections)
-	options := azcore.ClientOptions{Transport: &http.Client{Transport: transport}}
+	t.Cleanup(client.CloseIdleConnections)
+	options := azcore.ClientOptions{Transport: client}
 	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	if err != nil {

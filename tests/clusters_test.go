@@ -18,6 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	"github.com/google/uuid"
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // The group and the roles in programs/clusters and its surroundings.
@@ -179,7 +181,7 @@ func (c *cloud) wantReachedInside(t *testing.T, id, host, neighbour string) {
 // edgeOf is the socket by which a cluster's node goes out, as the local cloud names it.
 func (c *cloud) edgeOf(cluster string) string {
 	sum := sha256.Sum256([]byte(strings.ToLower(cluster)))
-	return filepath.Join(c.home, "c", hex.EncodeToString(sum[:4]), "edge.sock")
+	return filepath.Join(c.home, localcloudtest.ClustersDir, hex.EncodeToString(sum[:4]), "edge.sock")
 }
 
 // surroundings are a platform team's: ARM ids, and the name of the private DNS zone.

@@ -18,6 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml
@@ -174,7 +176,7 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if attributes := second.Attributes; attributes.Expires.UTC().Format(time.RFC3339) != "2099-12-31T00:00:00Z" || !attributes.NotBefore.After(time.Now()) {
 			t.Errorf("the secret is valid from %s to %s", attributes.NotBefore, attributes.Expires)
 		}
-		if files, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", "second", "second", "*", "in", "folder", "*")); err != nil || len(files) != 1 || filepath.Base(files[0]) != "0" {
+		if files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "second", "second", "*", "in", "folder", "*")); err != nil || len(files) != 1 || filepath.Base(files[0]) != "0" {
 			t.Errorf("of the one version there is, and the role on the object lets the pod list, there is %q: %v", files, err)
 		}
 		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // fleetSize is how many workloads the file has, and fleetSecrets how many secrets they mount.
@@ -137,7 +139,7 @@ func (c *cloud) wantFleet(t *testing.T, fleet []fleetWorkload) {
 		if is.ClientID != identity.clientID || is.Namespace != w.name || clients[w.name+"/"+is.SecretProviderClass] != identity.clientID {
 			t.Errorf("%s has the outputs %+v, and a class for %s", w.name, is, clients[w.name+"/"+is.SecretProviderClass])
 		}
-		volumes, _ := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", w.name, "keyvault-test-pod", "*"))
+		volumes, _ := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", w.name, "keyvault-test-pod", "*"))
 		if pod := len(volumes) == 1; pod != w.pod {
 			t.Errorf("%s has the volumes %q", w.name, volumes)
 		} else if !pod {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // wasInterrupted finds what a command says that was.
@@ -45,7 +47,7 @@ func TestScenarioTestsAreInterrupted(t *testing.T) {
 			}
 		}()
 		eventually(t, "the test's local cloud runs", func() bool {
-			found, _ := filepath.Glob(filepath.Join(dir, "e2e-*", "aks-*", "home", "cloud.json"))
+			found, _ := filepath.Glob(filepath.Join(dir, "e2e-*", "aks-*", "home", localcloudtest.StateFile))
 			return len(found) > 0 && len(processesWith(dir+"/")) > 0
 		})
 		most := 3 * time.Second

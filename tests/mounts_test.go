@@ -17,6 +17,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // mountedObject is an object of a mount that programs/mounts has made up.
@@ -66,7 +68,7 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	}
 	count := 0
 	for pod, mount := range outputs.Mounts {
-		volumes, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", "mounts", pod, "*"))
+		volumes, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "mounts", pod, "*"))
 		if err != nil || len(volumes) != 1 {
 			t.Fatalf("%s has the volumes %q: %v", pod, volumes, err)
 		}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // installed is a folder of a user's pulumi with plugins in it. Each notes in a file that it was started, and what
@@ -43,7 +45,7 @@ func installPlugins(t *testing.T, plugins ...string) installed {
 }
 
 // started returns the plugins that were since the last time.
-func (i installed) started(t *testing.T, want running) []string {
+func (i installed) started(t *testing.T, want localcloudtest.Running) []string {
 	t.Helper()
 	notes, err := os.ReadFile(i.notes)
 	if err != nil && !os.IsNotExist(err) {
@@ -94,7 +96,7 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 	refused := func(i installed, words string, args ...string) {
 		t.Helper()
 		printed, err := c.upOf(t, i, append(args, "--node=stand-in", "--plugins=real")...)
-		_, begun := os.Stat(filepath.Join(c.home, "cloud.json"))
+		_, begun := os.Stat(filepath.Join(c.home, localcloudtest.StateFile))
 		if err == nil || begun == nil || !strings.Contains(printed, words) {
 			t.Fatalf("without %q: %v, and the local cloud has begun: %t\n%s", words, err, begun == nil, printed)
 		}
@@ -108,7 +110,7 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 			t.Fatalf("up: %v\n%s", err, printed)
 		}
 	}
-	var cloud running
+	var cloud localcloudtest.Running
 	want := func(what string, plugins ...string) {
 		t.Helper()
 		if what != "down" {

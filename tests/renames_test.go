@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // TestRename_WithAliasesLosesNothing gives each of the four components another name, and then a parent, with the
@@ -142,7 +144,7 @@ func (p *program) state(t *testing.T) []resource {
 	var file struct {
 		Checkpoint struct{ Latest checkpoint }
 	}
-	content, err := os.ReadFile(filepath.Join(p.home, "stacks", ".pulumi", "stacks", filepath.Base(p.dir), "test.json"))
+	content, err := os.ReadFile(filepath.Join(p.home, localcloudtest.StacksDir, ".pulumi", "stacks", filepath.Base(p.dir), "test.json"))
 	if err == nil {
 		err = json.Unmarshal(content, &file)
 	}

@@ -19,6 +19,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 const tokenExchange = "api://AzureADTokenExchange"
@@ -66,7 +68,7 @@ func newIntruder(t *testing.T, c *cloud) *intruder {
 	t.Helper()
 	_, options, _ := c.azure(t)
 	i := &intruder{cloud: c, outputs: c.outputs(t), client: options.Transport}
-	files, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pki", "service-account.key"))
+	files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pki", "service-account.key"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the keys of service accounts are %q: %v", files, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // conflicts finds refused writes of credentials in the local cloud's log.
@@ -119,7 +121,7 @@ func wantNoConflicts(t *testing.T, c *cloud, what string) {
 
 func refusedCredentials(t *testing.T, c *cloud) [][]byte {
 	t.Helper()
-	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	log, err := os.ReadFile(filepath.Join(c.home, localcloudtest.LogFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
@@ -113,7 +115,7 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		c.isWhole(t)
 	})
 	t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
-		history := filepath.Join(c.home, "stacks", ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
+		history := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
 		checkpoints, err := filepath.Glob(history)
 		if err != nil || len(checkpoints) == 0 {
 			t.Fatalf("there is no history: %v", err)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // fiftyWorkloads has each with an identity, an account and a mount of three secrets of its own, all on one cluster and
@@ -52,7 +54,7 @@ func fiftyWorkloads(c *cloud, random *rand.Rand) func(t *testing.T) {
 // wantMounted reads what is mounted into the pod of a workload.
 func wantMounted(t *testing.T, c *cloud, namespace, name, value string, secrets []string) {
 	t.Helper()
-	volumes, err := filepath.Glob(filepath.Join(c.home, "c", "*", "pods", namespace, name, "*"))
+	volumes, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", namespace, name, "*"))
 	if err != nil || len(volumes) != 1 {
 		t.Errorf("%s has the volumes %q: %v", name, volumes, err)
 		return

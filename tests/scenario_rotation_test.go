@@ -19,6 +19,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // readerPod mounts the stack's class and has no limits, so that its container can read all the time.
@@ -190,7 +192,7 @@ func (c *cloud) polls(t *testing.T) int {
 }
 
 func (c *cloud) pollsLogged() (int, error) {
-	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	log, err := os.ReadFile(filepath.Join(c.home, localcloudtest.LogFile))
 	return bytes.Count(log, []byte("path=/secrets/rotating/ status=200 ")), err
 }
 

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 var (
@@ -167,7 +169,7 @@ func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 	if err != nil {
 		t.Fatalf("up: %v\n%s", err, printed)
 	}
-	log, err := os.ReadFile(filepath.Join(c.home, "cloud.log"))
+	log, err := os.ReadFile(filepath.Join(c.home, localcloudtest.LogFile))
 	if err != nil {
 		t.Fatal(err)
 	}

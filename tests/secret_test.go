@@ -23,6 +23,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // Azure's roles (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles).
@@ -122,8 +124,8 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 	t.Run("no value is in state, logs or output", func(t *testing.T) {
 		c.pulumi(t, "refresh", "--yes", "--skip-preview")
 		for secret, places := range map[string][]string{
-			value:                                 {"azure"},               // the vault itself
-			c.running(t).Credentials.ClientSecret: {"azure", "cloud.json"}, // where `localcloud env` has it from
+			value:                                 {"azure"},                                           // the vault itself
+			c.running(t).Credentials.ClientSecret: {localcloudtest.AzureDir, localcloudtest.StateFile}, // where `localcloud env` has it from
 		} {
 			for _, file := range c.filesWith(t, secret, places...) {
 				t.Errorf("a secret is in %s", file)
@@ -167,7 +169,7 @@ func grant(t *testing.T, c *cloud, scope string, roles ...string) {
 }
 
 // ownerObjectID is the principal of the assignment that makes it the subscription's owner.
-func ownerObjectID(t *testing.T, assignments *armauthorization.RoleAssignmentsClient, r running) string {
+func ownerObjectID(t *testing.T, assignments *armauthorization.RoleAssignmentsClient, r localcloudtest.Running) string {
 	t.Helper()
 	const ownerRole = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 	for pager := assignments.NewListForSubscriptionPager(nil); pager.More(); {

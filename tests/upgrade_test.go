@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // TestUpgrade_ReplacesNothing brings up the stacks of earlier versions, as tests/programs/replay recorded them, and
@@ -79,7 +81,7 @@ func (c *cloud) reconfigure(t *testing.T, stack string) {
 // secrets is in it, too.
 func (c *cloud) changeConfiguration(t *testing.T, stack string, change func(file map[string]any)) {
 	t.Helper()
-	name := filepath.Join(c.home, "config", "Pulumi."+stack+".json")
+	name := filepath.Join(c.home, localcloudtest.ConfigDir, "Pulumi."+stack+".json")
 	var file map[string]any
 	readYAML(t, name, &file)
 	change(file)

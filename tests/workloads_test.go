@@ -27,6 +27,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads,
@@ -182,7 +184,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	}
 	t.Run("a down that finds half of it gone removes the other half", func(t *testing.T) {
 		kill(t, c)
-		if err := os.RemoveAll(filepath.Join(c.home, "azure")); err != nil {
+		if err := os.RemoveAll(filepath.Join(c.home, localcloudtest.AzureDir)); err != nil {
 			t.Fatal(err)
 		}
 		c.down(t)

@@ -3,30 +3,32 @@ package main
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // cloud is a local cloud of the checkout, apart from the one of `make up`. Paths of sockets in its home are limited in
 // length, so that home is short.
 type cloud struct{ checkout, home string }
 
+// localcloud is what tests know of it, too.
+func (c cloud) localcloud() *localcloudtest.Home {
+	return &localcloudtest.Home{Command: filepath.Join(c.checkout, "bin", "localcloud"), Dir: c.home, Project: c.checkout}
+}
+
 // command is one of the local cloud's own. An interrupt lets it put away what it began.
 func (c cloud) command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.checkout, "bin", "localcloud"), append([]string{"--project", c.checkout, "--home", c.home}, args...)...)
+	cmd := c.localcloud().Localcloud(ctx, args...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
 }
@@ -49,24 +51,9 @@ func (c cloud) down() error {
 	return nil
 }
 
-var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
-
-// environment is that in which programs find the local cloud.
-func (c cloud) environment(ctx context.Context) ([]string, error) {
-	printed, err := c.command(ctx, "env").Output()
-	if err != nil {
-		return nil, fmt.Errorf("localcloud env: %w", err)
-	}
-	env := os.Environ()
-	for _, match := range exported.FindAllSubmatch(printed, -1) {
-		env = append(env, string(match[1])+"="+string(match[2]))
-	}
-	return env, nil
-}
-
 // program is one of the home, such as pulumi or kubectl.
 func (c cloud) program(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(c.home, "bin", name), args...)
+	cmd := exec.CommandContext(ctx, c.localcloud().Tool(name), args...)
 	cmd.Dir, cmd.Env = c.checkout, env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return cmd
@@ -74,7 +61,7 @@ func (c cloud) program(ctx context.Context, env []string, name string, args ...s
 
 // run runs such a program and returns what it prints.
 func (c cloud) run(ctx context.Context, stdin, name string, args ...string) ([]byte, error) {
-	env, err := c.environment(ctx)
+	env, err := c.localcloud().Environ(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -111,30 +98,17 @@ func outputsOf(printed []byte) (o outputs, err error) {
 }
 
 // log is where the local cloud writes a line for each request.
-func (c cloud) log() string { return filepath.Join(c.home, "cloud.log") }
+func (c cloud) log() string { return c.localcloud().Path(localcloudtest.LogFile) }
 
 // azure is how a client of Azure reaches the local cloud, as the owner of its only subscription.
 func (c cloud) azure() (owner azcore.TokenCredential, options azcore.ClientOptions, subscription string, err error) {
-	content, err := os.ReadFile(filepath.Join(c.home, "cloud.json"))
+	running, err := c.localcloud().Running()
 	if err != nil {
 		return nil, options, "", err
 	}
-	var running struct {
-		Proxy, CAFile string
-		Credentials   struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
-	}
-	if err := json.Unmarshal(content, &running); err != nil {
+	if options.Transport, err = running.HTTPClient(); err != nil {
 		return nil, options, "", err
 	}
-	ca, err := os.ReadFile(running.CAFile)
-	if err != nil {
-		return nil, options, "", err
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	options.Transport = &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: running.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
-	}}
 	who := running.Credentials
 	owner, err = azidentity.NewClientSecretCredential(who.TenantID, who.ClientID, who.ClientSecret,
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})

@@ -94,7 +94,7 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 	if err := c.destroy(ctx); err != nil {
 		return nil, 0, s, err
 	}
-	env, err := c.environment(ctx)
+	env, err := c.localcloud().Environ(ctx)
 	if err != nil {
 		return nil, 0, s, err
 	}

@@ -16,7 +16,7 @@ func preview(ctx context.Context, checkout, dir string) (err error) {
 	if err := c.up(ctx, "--stack", "prod"); err != nil {
 		return err
 	}
-	env, err := c.environment(ctx)
+	env, err := c.localcloud().Environ(ctx)
 	if err != nil {
 		return err
 	}

@@ -250,7 +250,7 @@ func newReplay(ctx context.Context, c cloud, s state, ending string) (*replay, e
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	if r.env, err = c.environment(ctx); err != nil {
+	if r.env, err = c.localcloud().Environ(ctx); err != nil {
 		return nil, err
 	}
 	for _, resource := range s.Deployment.Resources {

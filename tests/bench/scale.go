@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -197,7 +196,7 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 	if err := f.up(ctx, "--node=stand-in"); err != nil {
 		return nil, err
 	}
-	env, err := f.environment(ctx)
+	env, err := f.localcloud().Environ(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -209,14 +208,7 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 
 // find asks the local cloud and the dev stack for what the fleet is configured with.
 func (f *fleet) find(ctx context.Context) error {
-	var running struct {
-		PID         int
-		Credentials struct{ TenantID string }
-	}
-	content, err := os.ReadFile(filepath.Join(f.home, "cloud.json"))
-	if err == nil {
-		err = json.Unmarshal(content, &running)
-	}
+	running, err := f.localcloud().Running()
 	if err != nil {
 		return err
 	}
@@ -237,7 +229,7 @@ func (f *fleet) find(ctx context.Context) error {
 	return nil
 }
 
-func (f *fleet) pulumi() string { return filepath.Join(f.home, "bin", "pulumi") }
+func (f *fleet) pulumi() string { return f.localcloud().Tool("pulumi") }
 
 // name is the engine's.
 func (s fleetStack) name() string { return fmt.Sprintf("s%d-%t", s.workloads, s.bare) }

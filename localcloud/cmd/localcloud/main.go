@@ -16,7 +16,6 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/cmdutil"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/cli"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/machine"
 	azurenative "github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	random "github.com/keyvault-aks/keyvault-aks/localcloud/providers/random/plugin"
 )
@@ -42,9 +41,6 @@ func servePlugin(serve func() error) {
 }
 
 func run() error {
-	if err := machine.DropInherited(); err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	return cli.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)

@@ -12,9 +12,12 @@ import (
 	azurenative "github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
-// TestMain has this test's program be the command where it is called by a plugin's name.
+// asCommand has this test's program be the command.
+const asCommand = "KEYVAULT_AKS_TEST_COMMAND"
+
+// TestMain has this test's program be the command where it is called by a plugin's name, or asked to.
 func TestMain(m *testing.M) {
-	if strings.HasPrefix(filepath.Base(os.Args[0]), "pulumi-resource-") {
+	if strings.HasPrefix(filepath.Base(os.Args[0]), "pulumi-resource-") || os.Getenv(asCommand) != "" {
 		main()
 		return
 	}

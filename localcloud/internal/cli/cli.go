@@ -11,6 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/daemon"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/machine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -39,6 +40,7 @@ type cloud struct {
 	*home.Home
 	*screen        // for the one who waits
 	stdout, stderr io.Writer
+	self           string // how to call this command for the same local cloud
 }
 
 // terminal is where the engine tells what happens.
@@ -52,23 +54,35 @@ func (c *cloud) command() *cobra.Command {
 		Short:         "Azure on one machine, for Pulumi programs",
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		// For what the commands start.
+		PersistentPreRunE: func(*cobra.Command, []string) error { return machine.DropInherited() },
 	}
 	var project, dir string
 	flags := root.PersistentFlags()
-	flags.StringVar(&project, "project", ".", "`folder` of the Pulumi program")
+	flags.StringVar(&project, "project", ".",
+		"`folder` of the Pulumi program, if there is one: each folder has a local cloud of its own")
 	flags.StringVar(&dir, "home", "",
 		"`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or "+
 			"~/.local/state)")
 	// located is a command for a local cloud that is found, or could be there.
 	located := func(cmd *cobra.Command) *cobra.Command {
 		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
-			c.Home, err = home.Locate(project, dir)
+			c.self = "localcloud"
+			if c.Home, err = home.Locate(project, dir); err == nil && dir != "" {
+				c.self += " --home " + c.Dir
+			}
 			return err
 		}
 		return cmd
 	}
 	root.AddCommand(
 		located(c.upCommand()),
+		located(c.startCommand()),
+		located(&cobra.Command{
+			Use: "stop", Short: "End the local cloud and its clusters, and keep their state for the next start", Args: cobra.NoArgs,
+			RunE: func(cmd *cobra.Command, _ []string) error { return c.stop(cmd.Context()) },
+		}),
+		located(c.runCommand()),
 		located(c.prepareCommand()),
 		located(c.downCommand()),
 		c.programsCommand(located),
@@ -81,10 +95,7 @@ func (c *cloud) command() *cobra.Command {
 			Use: "types", Short: "List the types of resources that the stand-in plugins know, with their API versions", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return c.types() },
 		},
-		located(&cobra.Command{
-			Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return c.env() },
-		}),
+		located(c.envCommand()),
 		&cobra.Command{ // for tests, which skip what cannot be
 			Use: "can-run-real-node", Short: "Say why this machine cannot run a real node, or nothing", Hidden: true, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
@@ -99,6 +110,16 @@ func (c *cloud) command() *cobra.Command {
 		},
 	)
 	return root
+}
+
+func (c *cloud) envCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return c.env(asJSON) },
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the whole environment of a command instead, as a list of NAME=value, for programs that start others")
+	return cmd
 }
 
 // ways are the flags of a command that gets third-party programs, the one way or the other.

@@ -12,8 +12,6 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/daemon"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -64,13 +62,9 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 			c.say("what is left in Azure is not known: %v", err)
 		}
 	}
-	if err := engine.EndEngines(c.Home); err != nil {
+	if err := c.end(ctx); err != nil {
 		return err
 	}
-	if err := daemon.Stop(ctx, c.Home); err != nil {
-		return err
-	}
-	kube.Sweep(c.Path(home.KubeDir))
 	if err := c.Remove(); err != nil {
 		return fmt.Errorf("removing the local cloud's state: %w", err)
 	}

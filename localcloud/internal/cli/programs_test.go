@@ -13,7 +13,7 @@ import (
 const checkout = "--project=../../.."
 
 func TestTheWaysToGetProgramsExcludeEachOther(t *testing.T) {
-	for _, args := range [][]string{{"up"}, {"prepare"}, {"programs", "build"}} {
+	for _, args := range [][]string{{"up"}, {"start"}, {"prepare"}, {"programs", "build"}} {
 		args = append(args, checkout, "--home="+t.TempDir(), "--build", "--releases")
 		if err := Run(t.Context(), args, io.Discard, io.Discard); err == nil || !strings.Contains(err.Error(), "[build releases]") {
 			t.Errorf("%s takes both: %v", args, err)

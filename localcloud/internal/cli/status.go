@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -104,16 +105,16 @@ func (c *cloud) types() error {
 	return nil
 }
 
-// env prints what a shell needs to use the local cloud, and its only stack or else dev.
-func (c *cloud) env() error {
+// env prints what a shell needs to use the local cloud and, if `up` has configured it, its only stack or else dev. As
+// JSON it is the whole environment of a command, a list of NAME=value.
+func (c *cloud) env(asJSON bool) error {
 	r, err := c.Running()
 	if err != nil {
 		return err
 	}
-	stack := "dev"
-	if s := c.Stacks(); len(s) == 1 {
-		stack = s[0]
+	if asJSON {
+		return json.NewEncoder(c.stdout).Encode(engine.Environment(c.Home, r, c.shellStack()))
 	}
-	engine.PrintEnv(c.stdout, c.Home, r, stack)
+	engine.PrintEnv(c.stdout, c.Home, r, c.shellStack())
 	return nil
 }

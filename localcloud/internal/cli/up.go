@@ -5,14 +5,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/daemon"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
@@ -23,63 +20,39 @@ import (
 
 // UpOptions are those of `up`.
 type UpOptions struct {
+	StartOptions
 	Stack      string
 	Config     []string // key=value, over the stack's file
-	Node       kube.Node
-	Plugins    engine.PluginKind
 	NoBuild    bool
 	ShowValues bool
-	Serving    home.Serving
-	Way        thirdparty.Way
 }
 
 func (c *cloud) upCommand() *cobra.Command {
 	var o UpOptions
-	var get ways
-	var failing string
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			o.Way = get.way()
-			if o.Serving.Faults, err = faults.Load(failing); err != nil {
-				return fmt.Errorf("--faults: %w", err)
-			}
-			if _, err := arm.ParseTimes(o.Serving.Times); err != nil {
-				return fmt.Errorf("--times: %w", err)
-			}
-			return c.up(cmd.Context(), o)
-		},
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
 	flags.StringArrayVar(&o.Config, "config", nil,
 		"`key=value` of the program's configuration, over that of the file; the value is YAML")
-	flags.Var(&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode}, "node",
-		"what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
-	flags.Var(&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins}, "plugins",
-		"which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)")
 	flags.BoolVar(&o.NoBuild, "no-build", false,
 		"leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
 	flags.BoolVar(&o.ShowValues, "show-values", false,
 		"show what is in each file that the pod has mounted; without, only what is in the guide's")
-	flags.StringVar(&failing, "faults", "",
-		"`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at "+
-			"https://localcloud.internal/faults")
-	flags.StringVar(&o.Serving.Times, "times", "",
-		"`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for "+
-			"a local cloud that starts (default: instant)")
-	flags.StringVar(&o.Serving.Record, "record", "",
-		"`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud "+
-			"that starts")
-	get.flags(cmd)
+	read := o.flags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := read(); err != nil {
+			return err
+		}
+		return c.up(cmd.Context(), o)
+	}
 	return cmd
 }
 
 // up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
 func (c *cloud) up(ctx context.Context, o UpOptions) error {
-	if r, err := c.Running(); err == nil && r.Build == daemon.Build() && !reflect.DeepEqual(o.Serving, home.Serving{}) {
-		c.say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
-	}
+	c.sayWhatIsKept(o.StartOptions)
 	begin := time.Now()
 	done, err := c.Alone()
 	if err != nil {
@@ -92,8 +65,15 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if _, _, err := engine.GivenConfiguration(c.Home, o.Stack, o.Config); err != nil { // before anything is downloaded or built for it
 		return err
 	}
-	progress := c.progress()
-	have, err := c.setUp(ctx, o, progress)
+	get := c.thirdParty(o.Way)
+	if engine.Configured(c.Home, o.Stack, o.Config, "entra") != nil { // kubelogin is otherwise built when it is first run
+		get.Also = append(get.Also, thirdparty.Kubelogin)
+	}
+	if !o.NoBuild {
+		get.Program = engine.Source(c.Home)
+	}
+	needsVersion3 := engine.Configured(c.Home, o.Stack, o.Config, "vaultApiVersion") == "2026-02-01"
+	have, err := c.setUp(ctx, o.StartOptions, get, needsVersion3)
 	if err != nil {
 		return err
 	}
@@ -102,7 +82,7 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if !o.NoBuild {
 		compiling, stop := context.WithCancel(ctx)
 		result := make(chan error, 1)
-		go func() { result <- engine.Compile(compiling, c.Home, progress) }()
+		go func() { result <- engine.Compile(compiling, c.Home, get.Progress) }()
 		compiled = sync.OnceValue(func() error { return <-result })
 		defer func() { stop(); _ = compiled() }()
 	}
@@ -163,8 +143,9 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 	return s, nil
 }
 
-// setUp finds or makes what the local cloud and the engine need of this machine.
-func (c *cloud) setUp(ctx context.Context, o UpOptions, progress *thirdparty.Progress) (have home.Setup, err error) {
+// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where real plugins
+// are asked for, azure-native v3 if that is needed, too.
+func (c *cloud) setUp(ctx context.Context, o StartOptions, get thirdparty.Options, needsVersion3 bool) (have home.Setup, err error) {
 	have.Serving = o.Serving
 	var download func(name, version string) (string, error)
 	if o.Way == thirdparty.Releases {
@@ -173,21 +154,11 @@ func (c *cloud) setUp(ctx context.Context, o UpOptions, progress *thirdparty.Pro
 			return filepath.Dir(program), err
 		}
 	}
-	needsVersion3 := engine.Configured(c.Home, o.Stack, o.Config, "vaultApiVersion") == "2026-02-01"
 	if have.RealPlugins, err = engine.ChoosePlugins(c.Home, o.Plugins, needsVersion3, download, c.say); err != nil {
 		return have, err
 	}
-	var also []string
-	if engine.Configured(c.Home, o.Stack, o.Config, "entra") != nil { // kubelogin is otherwise built when it is first run
-		also = append(also, thirdparty.Kubelogin)
-	}
 	if host := thirdparty.LanguageHost(c.Program.Runtime.Name); thirdparty.IsLater(host) {
-		also = append(also, host)
-	}
-	get := c.thirdParty(o.Way, also...)
-	get.Progress = progress
-	if !o.NoBuild {
-		get.Program = engine.Source(c.Home)
+		get.Also = append(get.Also, host)
 	}
 	if err := c.makeHome(); err != nil {
 		return have, err

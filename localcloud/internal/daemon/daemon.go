@@ -26,6 +26,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -97,7 +98,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	}
 	state := home.Running{
 		PID: os.Getpid(), Proxy: listener.Addr().String(), CAFile: way.CAFile(),
-		Credentials: cloud.Credentials(), Started: time.Now(), Build: Build(),
+		Credentials: layout.Credentials(cloud.Credentials()), Started: time.Now(), Build: Build(),
 	}
 	if err := h.SaveRunning(state); err != nil {
 		return err

@@ -9,13 +9,15 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // variable is one of an environment.
 type variable struct{ name, value string }
 
-// variables are the environment in which pulumi, kubectl, az and every other client of Azure finds the local cloud.
+// variables are the environment in which pulumi, kubectl, az and every other client of Azure finds the local cloud, and
+// pulumi a stack that `up` has configured, unless stackName is empty.
 func variables(h *home.Home, r *home.Running, stackName string) []variable {
 	proxy := "http://" + r.Proxy
 	c := r.Credentials
@@ -23,7 +25,7 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 	if !strings.HasPrefix(path, h.BinDir()+":") {
 		path = h.BinDir() + ":" + path
 	}
-	return []variable{
+	all := []variable{
 		{thirdparty.HomeVariable, h.Dir},
 		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
 		// Go and OpenSSL, Python, curl, Node
@@ -33,27 +35,48 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
 		{"PULUMI_HOME", h.Path(home.PulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + h.Path(home.StacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", h.Path(home.PassphraseFile)},
-		{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)},
-		{"PULUMI_STACK", stackName}, {"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // those on PATH, which the engine prefers whatever their version is
 		{"KUBECONFIG", h.Path(home.KubeconfigFile)}, {"KUBECACHEDIR", h.Path(home.CacheDir)}, {"PATH", path},
 		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
+	if stackName != "" {
+		all = append(all, variable{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)}, variable{"PULUMI_STACK", stackName})
+	}
+	return all
 }
 
 // PrintEnv ends the user's own variables that would win over those of the local cloud, and sets these.
 func PrintEnv(to io.Writer, h *home.Home, r *home.Running, stackName string) {
 	fmt.Fprintln(to, "unset PULUMI_CONFIG_PASSPHRASE")
-	kept := withoutPulumis(ownEnvironment(os.Environ()))
+	kept := usersEnvironment()
 	for _, v := range os.Environ() {
-		name, _, _ := strings.Cut(v, "=")
-		if !slices.Contains(kept, v) && shellName.MatchString(name) && name != "AZURE_CONFIG_DIR" { // az keeps its sessions there
+		if name, _, _ := strings.Cut(v, "="); !slices.Contains(kept, v) && shellName.MatchString(name) {
 			fmt.Fprintln(to, "unset", name)
 		}
 	}
 	for _, v := range variables(h, r, stackName) {
 		fmt.Fprintf(to, "export %s=%s\n", v.name, quoted(v.value))
 	}
+}
+
+// Environment is the whole of what a shell has that evaluates what PrintEnv prints.
+func Environment(h *home.Home, r *home.Running, stackName string) []string {
+	env := usersEnvironment()
+	for _, v := range variables(h, r, stackName) {
+		env = slices.DeleteFunc(env, func(theirs string) bool { return strings.HasPrefix(theirs, v.name+"=") })
+		env = append(env, v.name+"="+v.value)
+	}
+	return env
+}
+
+// usersEnvironment is what stays of a person's own environment.
+func usersEnvironment() []string {
+	kept := withoutPulumis(ownEnvironment(os.Environ()))
+	if dir, ok := os.LookupEnv("AZURE_CONFIG_DIR"); ok { // az keeps its sessions there
+		kept = append(kept, "AZURE_CONFIG_DIR="+dir)
+	}
+	return kept
 }
 
 var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -78,4 +101,4 @@ func withoutPulumis(of []string) []string {
 }
 
 // mark is in the environment of the engine and its plugins, and in nothing that a person starts.
-func mark(h *home.Home) string { return "KEYVAULT_AKS_ENGINE=" + h.Dir }
+func mark(h *home.Home) string { return layout.EngineVariable + "=" + h.Dir }

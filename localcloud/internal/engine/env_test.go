@@ -55,3 +55,35 @@ func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
 		t.Errorf("the shell has\n%s", out)
 	}
 }
+
+// TestEnvironment_IsThatOfTheShell compares it with what a shell has that evaluates what PrintEnv prints.
+func TestEnvironment_IsThatOfTheShell(t *testing.T) {
+	for _, name := range []string{"ARM_USE_OIDC", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "ALL_PROXY", "HTTPS_PROXY", "KUBECONFIG"} {
+		t.Setenv(name, "theirs")
+	}
+	t.Setenv("AZURE_CONFIG_DIR", "/az")
+	t.Setenv("KEPT", "it's")
+	h := &home.Home{Dir: t.TempDir()}
+	for _, stack := range []string{"", "dev"} {
+		var script bytes.Buffer
+		PrintEnv(&script, h, &home.Running{Proxy: "127.0.0.1:1"}, stack)
+		out, err := exec.Command("/bin/sh", "-c", script.String()+"\nexec env -0").Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := strings.Split(string(out), "\x00"), Environment(h, &home.Running{Proxy: "127.0.0.1:1"}, stack)
+		for _, v := range append(slices.Clone(want), got...) {
+			name, _, _ := strings.Cut(v, "=")
+			if slices.Contains([]string{"", "_", "PWD", "OLDPWD", "SHLVL"}, name) { // a shell's own
+				continue
+			}
+			is := func(other string) bool { return strings.HasPrefix(other, name+"=") }
+			if slices.Contains(want, v) != slices.Contains(got, v) || slices.ContainsFunc(got[slices.IndexFunc(got, is)+1:], is) {
+				t.Errorf("with the stack %q it has another %s, or several", stack, name) // no value: a person's own may be secret
+			}
+		}
+		if slices.Contains(got, "PULUMI_STACK=dev") != (stack == "dev") {
+			t.Errorf("with the stack %q PULUMI_STACK is that of another", stack)
+		}
+	}
+}

@@ -14,12 +14,11 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/gofrs/flock"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -86,7 +85,7 @@ func (h *Home) Path(elem ...string) string {
 }
 
 // BinDir returns the folder of the programs that a person uses too.
-func (h *Home) BinDir() string { return h.Path("bin") }
+func (h *Home) BinDir() string { return h.Path(layout.BinDir) }
 
 // ConfigFile returns that of a stack's configuration, in JSON unless only an older local cloud has written it.
 func (h *Home) ConfigFile(stack string) string {
@@ -154,22 +153,22 @@ func (h *Home) Make(say func(format string, args ...any)) error {
 
 // The files and folders in the home.
 const (
-	LockFile       = "lock"       // held by the one that serves, with its process id in it
-	StateFile      = "cloud.json" // a Running
-	LogFile        = "cloud.log"  // what the one that serves did
+	LockFile       = "lock" // held by the one that serves, with its process id in it
+	StateFile      = layout.StateFile
+	LogFile        = layout.LogFile
 	SetupFile      = "setup.json" // a Setup
-	AzureDir       = "azure"      // Azure's resources
-	KubeDir        = "c"          // clusters, a folder each; short, for the paths of sockets
-	EdgeDir        = "edge"       // the certificate authority
-	PulumiDir      = "pulumi"     // PULUMI_HOME
-	EngineDir      = "engine"     // the engine's programs
-	StacksDir      = "stacks"     // the file backend
-	ConfigDir      = "config"     // configuration of stacks, with what the engine adds to it
+	AzureDir       = layout.AzureDir
+	KubeDir        = layout.KubeDir
+	EdgeDir        = "edge"   // the certificate authority
+	PulumiDir      = "pulumi" // PULUMI_HOME
+	EngineDir      = "engine" // the engine's programs
+	StacksDir      = layout.StacksDir
+	ConfigDir      = layout.ConfigDir
 	InitDir        = "init"       // what the engine has made beside a Pulumi.yaml: the salt of each stack's secrets
 	PassphraseFile = "passphrase" // of the stacks' secrets
 	TempDir        = "tmp"        // the engine's; the Kubernetes provider leaves kubeconfigs there
 	CacheDir       = "cache"      // of kubectl and kubelogin: tokens too
-	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
+	KubeconfigFile = layout.KubeconfigFile
 )
 
 // format is that of the files in a home. A local cloud takes over a home with an older one.
@@ -196,19 +195,10 @@ type Serving struct {
 }
 
 // Running is what the one that serves tells the other commands.
-type Running struct {
-	PID         int
-	Proxy       string // host:port of the edge
-	CAFile      string
-	Credentials azure.Credentials
-	Started     time.Time
-	Build       string   // of the program that serves
-	Settled     bool     // the clusters that the last run left are back
-	Failed      []string `json:",omitempty"` // but these, and why
-}
+type Running = layout.Running
 
 // ErrNotRunning is where nobody serves.
-var ErrNotRunning = errors.New("the local cloud does not run: `make up` starts it")
+var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start` or `make up` starts it")
 
 // ErrStarting is while the clusters of the last run are not back, too.
 var ErrStarting = errors.New("the local cloud is just starting")

@@ -1,0 +1,81 @@
+package localcloudtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// modulePath is that of the module which this package is in.
+const modulePath = "github.com/keyvault-aks/keyvault-aks/localcloud"
+
+// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once.
+const buildFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
+
+// built is the command localcloud, built once by a process and only where it has changed since the last.
+var built = sync.OnceValues(func() (string, error) { return build(".") })
+
+// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the versions that
+// that one pins: the importing module has others, and no sums of what only the command imports.
+func build(dir string) (string, error) {
+	listed, err := goCommand(dir, "list", "-m", "-json", modulePath)
+	var module struct {
+		Path, Version, Dir string
+		Replace            *struct{ Dir string }
+	}
+	if err == nil {
+		err = json.Unmarshal(listed, &module)
+	}
+	if err == nil && module.Dir == "" { // a module that is vendored, or not in the module cache
+		err = errors.New("its source is not there: `go mod download` gets it, or name the command in Options.Command")
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding the module %s: %w", modulePath, err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256([]byte(module.Dir))
+	cache = filepath.Join(cache, "keyvault-aks", "localcloud-"+hex.EncodeToString(sum[:6]))
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		return "", err
+	}
+	// Tests of several packages run at once. The lock ends with the process.
+	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return "", err
+	}
+	program := filepath.Join(cache, "localcloud")
+	if _, err := goCommand(module.Dir, "build", "-mod=readonly", "-o", program, "./cmd/localcloud"); err != nil {
+		return "", err
+	}
+	return program, nil
+}
+
+func goCommand(dir string, args ...string) ([]byte, error) {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	if args[0] == "build" {
+		cmd.Env = append(os.Environ(), "GOFLAGS="+buildFlags, "GOWORK=off")
+	}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, errs.Bytes())
+	}
+	return out.Bytes(), nil
+}

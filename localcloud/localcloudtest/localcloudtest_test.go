@@ -1,0 +1,140 @@
+package localcloudtest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
+)
+
+// TestImports has who imports the package compile the standard library and nothing of the cloud.
+func TestImports_AreFew(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Fields(string(out)), []string{modulePath + "/internal/layout", modulePath + "/localcloudtest"}; !slices.Equal(got, want) {
+		t.Errorf("it imports %q, want %q", got, want)
+	}
+}
+
+func TestBuildFlags_AreThoseOfTheLocalCloud(t *testing.T) {
+	t.Setenv("GOFLAGS", "")
+	if want := thirdparty.ProgramFlags(); buildFlags != want {
+		t.Errorf("they are %q, want %q", buildFlags, want)
+	}
+}
+
+// TestBuild_IsOfTheModuleThatGoModNames builds the command for another module, which has no sums of what the command
+// imports, and again, which leaves it as it is.
+func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
+	cache, err := goCommand(".", "env", "GOCACHE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOCACHE", strings.TrimSpace(string(cache)))
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	here, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if _, err := build(dir); err == nil {
+		t.Error("it is built for a folder without a module")
+	}
+	const other = "module example.com/other\n\ngo 1.26.0\n\nrequire " + modulePath + " v0.0.0\n\nreplace " + modulePath + " => "
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(other+here+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program, err := build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(program, "--help").CombinedOutput(); err != nil || !strings.Contains(string(out), "localcloud") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	before, err := os.Stat(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := build(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(again); err != nil || !os.SameFile(before, after) {
+		t.Errorf("it was linked again: %v", err)
+	}
+}
+
+// TestGuard_EndsWhatAKilledTestLeaves has a process that holds the guard's pipe be killed.
+func TestGuard_EndsWhatAKilledTestLeaves(t *testing.T) {
+	dir := t.TempDir()
+	command := filepath.Join(dir, "localcloud")
+	// It is refused at first, as while a start goes on.
+	const script = `#!/bin/sh
+echo "$@" >> "$0.said"
+[ $(wc -l < "$0.said") -gt 1 ] || exit 1
+`
+	if err := os.WriteFile(command, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	project := filepath.Join(dir, "project")
+	if err := os.Mkdir(project, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if os.Getenv("KEYVAULT_AKS_TEST_GUARDED") == "" {
+		self, err := os.Executable()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(self, "-test.run", "^"+t.Name()+"$", "-test.v")
+		cmd.Env = append(os.Environ(), "KEYVAULT_AKS_TEST_GUARDED="+dir, "TMPDIR="+dir)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			t.Errorf("the process was not killed\n%s", out)
+		}
+		for range 100 {
+			if _, err := os.Stat(project); os.IsNotExist(err) {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if _, err := os.Stat(project); err == nil {
+			t.Error("the folder is left")
+		}
+		said, _ := os.ReadFile(command + ".said")
+		one := "--project " + project + " --home " + filepath.Join(project, "home") + " down --skip-destroy\n"
+		if string(said) != one+one {
+			t.Errorf("localcloud was called with\n%s", said)
+		}
+		return
+	}
+	dir = os.Getenv("KEYVAULT_AKS_TEST_GUARDED")
+	project = filepath.Join(dir, "project")
+	c := &Cloud{Home: Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")}}
+	if _, err := c.guard(); err != nil {
+		t.Fatal(err)
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if err == nil {
+		err = self.Kill()
+	}
+	t.Fatal(err)
+}
+
+// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables to those
+// of its process.
+func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
+	t.Setenv("ARM_USE_OIDC", "true")
+	t.Setenv("HTTPS_PROXY", "http://theirs")
+	c := &Cloud{Env: []string{"HTTPS_PROXY=http://127.0.0.1:7", "A=b=c"}}
+	all := c.Variables()
+	if value, ok := all["ARM_USE_OIDC"]; !ok || value != "" || all["HTTPS_PROXY"] != "http://127.0.0.1:7" || all["A"] != "b=c" {
+		t.Errorf("they are %v", all)
+	}
+}

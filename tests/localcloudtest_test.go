@@ -1,0 +1,154 @@
+package tests
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
+)
+
+// TestStop_KeepsWhatThereIs starts a local cloud in a folder without a program, makes something in it, and has it again after a
+// stop, by `start` and by `run`, at the address of before.
+func TestStop_KeepsWhatThereIs(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.project = t.TempDir()
+	localcloud := func(args ...string) string {
+		t.Helper()
+		out, err := c.command(t, args...).CombinedOutput()
+		c.said.Write(out)
+		if err != nil {
+			t.Fatalf("localcloud %s: %v\n%s", args[0], err, out)
+		}
+		return string(out)
+	}
+	if out, err := c.command(t, "up", "--node=stand-in").CombinedOutput(); err == nil || !bytes.Contains(out, []byte("Pulumi.yaml")) {
+		t.Errorf("up without a program: %v\n%s", err, out)
+	}
+	localcloud("start", "--node=stand-in")
+	before := c.running(t)
+	group := "https://management.azure.com/subscriptions/" + before.Credentials.SubscriptionID + "/resourceGroups/kept?api-version=2022-09-01"
+	if status, said := c.request(t, http.MethodPut, group, `{"location": "westeurope"}`); status != http.StatusCreated {
+		t.Fatalf("the resource group: %d %s", status, said)
+	}
+	for _, again := range [][]string{{"start"}, {"run", "--", "true"}} {
+		localcloud("stop")
+		if left := c.processes(); len(left) > 0 {
+			t.Errorf("processes are left: %q", left)
+		}
+		if status := localcloud("status"); !strings.Contains(status, "does not run") {
+			t.Errorf("status after a stop:\n%s", status)
+		}
+		localcloud(again...)
+		if now := c.running(t); now.Proxy != before.Proxy || now.Credentials != before.Credentials || now.PID == before.PID {
+			t.Errorf("after %s it is %v, and was %v", again[0], now, before)
+		}
+		if status, said := c.request(t, http.MethodGet, group, ""); status != http.StatusOK {
+			t.Errorf("the resource group after %s: %d %s", again[0], status, said)
+		}
+	}
+	// A program finds its stacks in the cloud's backend, and none selected that it does not have.
+	if out := localcloud("run", "--", "sh", "-c", `pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`); !strings.Contains(out, "[]\n[]") {
+		t.Errorf("run printed\n%s", out)
+	}
+}
+
+// TestLocalcloudtest_LeavesNothingOfAKilledTest kills the process of the next test while its stacks come up.
+func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
+	t.Parallel()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "k-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	cmd := exec.CommandContext(untilEnding(t), self, "-test.run", "^TestLocalcloudtest_RunsCloudsSideBySide$")
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	clouds := filepath.Join(dir, "e2e-*", "lc-*")
+	eventually(t, "a stack comes up", func() bool {
+		stacks, _ := filepath.Glob(filepath.Join(clouds, "home", localcloudtest.StacksDir, ".pulumi", "stacks", "*", "test.json.bak"))
+		return len(stacks) > 0
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	var left []string
+	eventually(t, "nothing is left", func() bool {
+		left, _ = filepath.Glob(clouds)
+		left = append(left, processesWith(dir+"/")...)
+		return len(left) == 0
+	})
+	time.Sleep(2 * time.Second) // for who would write into the folder again: an engine that still runs
+	if left, _ = filepath.Glob(clouds); len(left) > 0 {
+		t.Errorf("this is left: %q", left)
+	}
+}
+
+// TestLocalcloudtest_RunsCloudsSideBySide brings a program that imports the components up in two clouds at once, as the tests of
+// other repositories do, and takes nothing down: the clouds are gone with their tests.
+func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
+	t.Parallel()
+	clouds := make([]*localcloudtest.Cloud, 2)
+	t.Run("clouds", func(t *testing.T) {
+		for i := range clouds {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				cloud := localcloudtest.Start(t, localcloudtest.Options{
+					Command: filepath.Join(checkout, "bin", "localcloud"), Flags: []string{"--node=stand-in", "--times=azure/1000"},
+				})
+				clouds[i] = cloud
+				dir := t.TempDir()
+				builtIn(t, checkout, dir)
+				config, err := os.ReadFile(filepath.Join(checkout, "Pulumi.dev.yaml"))
+				if err == nil {
+					err = os.WriteFile(filepath.Join(dir, "Pulumi.test.yaml"), config, 0o600)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, args := range [][]string{
+					{"pulumi", "stack", "init", "test"},
+					{"pulumi", "up", "--yes", "--skip-preview"},
+					{"pulumi", "preview", "--expect-no-changes"},
+					{"sh", "-c", `(umask 077; pulumi stack output kubeconfig --show-secrets > "$KUBECONFIG")`},
+					{"kubectl", "get", "pod", "keyvault-test-pod", "--namespace=keyvault-ns"},
+				} {
+					cmd := cloud.Program(untilEnding(t), args[0], args[1:]...)
+					cmd.Dir = dir
+					if out, err := cmd.CombinedOutput(); err != nil {
+						t.Fatalf("%q: %v\n%s", args, err, out)
+					}
+				}
+				mounted, err := filepath.Glob(cloud.Path(localcloudtest.ClustersDir, "*", "pods", "keyvault-ns", "keyvault-test-pod", "*", "my-secret"))
+				if err != nil || len(mounted) != 1 {
+					t.Errorf("the pod has mounted %q: %v", mounted, err)
+				}
+			})
+		}
+	})
+	for _, cloud := range clouds {
+		if cloud == nil {
+			continue
+		}
+		if _, err := os.Stat(filepath.Dir(cloud.Dir)); err == nil {
+			t.Errorf("%s is left", cloud.Dir)
+		}
+		if left := processesWith(cloud.Dir); len(left) > 0 {
+			t.Errorf("processes are left: %q", left)
+		}
+	}
+}
