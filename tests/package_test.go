@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // packagePlugin builds the plugin of the Pulumi package, and returns the folder it is in.
@@ -187,7 +189,7 @@ func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
 	if objects != 3 {
 		t.Errorf("the components have %d objects", objects)
 	}
-	mounted := filepath.Join(c.home, "c", "*", "pods", "from-yaml", "app", "*", "password")
+	mounted := filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "from-yaml", "app", "*", "password")
 	if files, err := filepath.Glob(mounted); err != nil || len(files) != 1 {
 		t.Errorf("there are the files %q: %v", files, err)
 	} else if content, err := os.ReadFile(files[0]); err != nil || string(content) != "given-by-yaml" {
