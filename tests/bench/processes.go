@@ -17,7 +17,9 @@ import (
 
 // programs are what the processes of a run are called in tables, by the names of their files.
 var programs = map[string]string{
-	"fleet": "program", "pulumi": "engine", "pulumi-language-go": "language host",
+	"fleet": "program", "pulumi": "engine", "pulumi-language-go": "language host", "pulumi-language-nodejs": "language host",
+	"pulumi-language-yaml": "program", // it runs the program itself
+	"node":                 "program", "pulumi-resource-keyvaultaks": "package",
 	"pulumi-resource-azure-native": "azure-native", "pulumi-resource-kubernetes": "Kubernetes provider",
 	"localcloud": "local cloud", "kube-apiserver": "kube-apiserver", "etcd": "etcd",
 }

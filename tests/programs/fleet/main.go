@@ -1,10 +1,13 @@
 // Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its
 // own. With the configuration bare it registers the same resources without the components, for what they cost to be
-// measured.
+// measured. Run with the arguments yaml and a number of workloads it prints the program in YAML, and beside it there is one
+// in TypeScript: both register the same through the Pulumi package.
 package main
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/config"
@@ -17,7 +20,18 @@ const (
 	maxCount    = 1140 // how many sets of three there are of them
 )
 
-func main() { pulumi.Run(program) }
+func main() {
+	if len(os.Args) == 3 && os.Args[1] == "yaml" {
+		workloads, err := strconv.Atoi(os.Args[2])
+		if err != nil || workloads > maxCount {
+			fmt.Fprintf(os.Stderr, "fleet yaml %s: a number of workloads up to %d\n", os.Args[2], maxCount)
+			os.Exit(2)
+		}
+		fmt.Print(yamlProgram(workloads))
+		return
+	}
+	pulumi.Run(program)
+}
 
 // fleet is the configuration.
 type fleet struct {
