@@ -25,8 +25,8 @@ var languagesOf = []language{{name: "Go"}, {"YAML", "pulumi-language-yaml"}, {"T
 // everything are all programs that the engine starts, and itself.
 var everything = []string{"program", "engine", "language host", "package", "azure-native", "Kubernetes provider", others}
 
-// languages brings programs/fleet up in Go, which imports the components, and in YAML and TypeScript, which use the Pulumi
-// package. Without workloads a program takes what its language takes to start and to read the packages' schemas.
+// languages brings programs/fleet up in Go, which imports the components, and in YAML and TypeScript, which use the
+// Pulumi package. Without workloads a program takes what its language takes to start and to read the packages' schemas.
 // What counts is the least of two previews and of two ups, taken in turn.
 func languages(ctx context.Context, checkout, dir string) error {
 	took, err := runLanguages(ctx, checkout, dir, []int{0, languageWorkloads}, 2, 2)
@@ -44,7 +44,9 @@ type languageRun struct {
 }
 
 // runLanguages measures each language with each number of workloads.
-func runLanguages(ctx context.Context, checkout, dir string, counts []int, previews, ups int) (map[languageRun][]measured, error) {
+func runLanguages(
+	ctx context.Context, checkout, dir string, counts []int, previews, ups int,
+) (map[languageRun][]measured, error) {
 	folder := filepath.Join(dir, "languages")
 	if err := buildLanguages(ctx, checkout, folder); err != nil {
 		return nil, err
@@ -67,7 +69,8 @@ func runLanguages(ctx context.Context, checkout, dir string, counts []int, previ
 					return nil, fmt.Errorf("%s: %w", l.name, err)
 				}
 				for command, m := range one {
-					fmt.Fprintf(os.Stderr, "%s, %d workloads: %s %.1f s, processor %.1f s\n", l.name, count, command, m.wall.Seconds(), m.of(everything...).cpu.Seconds())
+					fmt.Fprintf(os.Stderr, "%s, %d workloads: %s %.1f s, processor %.1f s\n",
+						l.name, count, command, m.wall.Seconds(), m.of(everything...).cpu.Seconds())
 					run := languageRun{l.name, command, count}
 					took[run] = append(took[run], m)
 				}
@@ -85,7 +88,9 @@ func runLanguages(ctx context.Context, checkout, dir string, counts []int, previ
 }
 
 // run measures commands in a local cloud of their own, and returns what they made.
-func (l language) run(ctx context.Context, checkout, dir, folder string, workloads int, commands []string) (_ map[string]measured, made []string, err error) {
+func (l language) run(
+	ctx context.Context, checkout, dir, folder string, workloads int, commands []string,
+) (_ map[string]measured, made []string, err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
 		return nil, nil, err
@@ -119,7 +124,8 @@ func (l language) run(ctx context.Context, checkout, dir, folder string, workloa
 	return took, made, err
 }
 
-// buildLanguages makes what all runs have in common: the package's plugin, and for TypeScript its SDK and what npm gets.
+// buildLanguages makes what all runs have in common: the package's plugin, and for TypeScript its SDK and what npm
+// gets.
 func buildLanguages(ctx context.Context, checkout, folder string) error {
 	typescript := filepath.Join(folder, "typescript")
 	err := os.CopyFS(typescript, os.DirFS(filepath.Join(checkout, "tests", "programs", "fleet", "typescript")))
@@ -131,7 +137,10 @@ func buildLanguages(ctx context.Context, checkout, folder string) error {
 		args []string
 	}{
 		{checkout, []string{"go", "build", "-o", filepath.Join(folder, "pulumi-resource-keyvaultaks"), "./provider"}},
-		{filepath.Join(checkout, "tests", "sdks"), []string{"go", "run", ".", "-language", "nodejs", "-out", filepath.Join(typescript, "sdks", "keyvaultaks")}},
+		{
+			filepath.Join(checkout, "tests", "sdks"),
+			[]string{"go", "run", ".", "-language", "nodejs", "-out", filepath.Join(typescript, "sdks", "keyvaultaks")},
+		},
 		{typescript, []string{"npm", "install", "--no-audit", "--no-fund", "--prefer-offline"}},
 		{typescript, []string{filepath.Join("node_modules", ".bin", "tsc"), "--project", "."}},
 	} {

@@ -1,7 +1,7 @@
 // Many workloads on one vault and one cluster, which exist: each has an identity, a service account and a mount of its
 // own. With the configuration bare it registers the same resources without the components, for what they cost to be
-// measured. Run with the arguments yaml and a number of workloads it prints the program in YAML, and beside it there is one
-// in TypeScript: both register the same through the Pulumi package.
+// measured. Run with the arguments yaml and a number of workloads it prints the program in YAML, and beside it there is
+// one in TypeScript: both register the same through the Pulumi package.
 package main
 
 import (
