@@ -201,6 +201,55 @@ func linkPlugins(h *home.Home, standIn string, real map[string]string) error {
 	return nil
 }
 
+// linkOthers gives the engine what the user's own pulumi has installed besides: plugins of packages that the local cloud
+// does not know, such as this repository's components. What is in the home already stays, unless it leads nowhere.
+func linkOthers(h *home.Home) error {
+	user, err := userPulumiHome()
+	if err != nil {
+		return err
+	}
+	into := h.Path(home.PulumiDir, "plugins")
+	links, err := filepath.Glob(filepath.Join(into, "*", "pulumi-resource-*"))
+	if err != nil {
+		return err
+	}
+	for _, link := range links {
+		if _, err := os.Stat(link); errors.Is(err, fs.ErrNotExist) { // uninstalled
+			if err := os.RemoveAll(filepath.Dir(link)); err != nil {
+				return err
+			}
+		}
+	}
+	folders, err := filepath.Glob(filepath.Join(user, "plugins", "resource-*-v*"))
+	if err != nil {
+		return err
+	}
+	for _, folder := range folders {
+		name, version, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), "resource-"), "-v")
+		p := pluginOf{name, version}
+		if _, err := os.Stat(filepath.Join(into, p.dir())); err == nil || ownPlugin(name) || p.check(folder) != nil {
+			continue
+		}
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			return err
+		}
+		files := map[string]string{}
+		for _, entry := range entries {
+			files[entry.Name()] = filepath.Join(folder, entry.Name())
+		}
+		if err := placeLinks(filepath.Join(into, p.dir()), files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ownPlugin reports whether the local cloud brings the plugin of that name itself.
+func ownPlugin(name string) bool {
+	return name == "kubernetes" || slices.ContainsFunc(plugins, func(p pluginOf) bool { return p.name == name })
+}
+
 // placeLinks makes a folder of links and nothing else, or for none no folder. What links lead to is left as it is.
 func placeLinks(folder string, links map[string]string) error {
 	if len(links) == 0 {

@@ -283,6 +283,47 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 	check("something left over", real)
 }
 
+// TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides and nothing in place of what is in the home.
+func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
+	theirs := userPlugins(t, pluginOf{"keyvaultaks", "0.1.0"}, pluginOf{"by-half", "1.0.0"}, pluginOf{"kubernetes", "1.0.0"},
+		pluginOf{"random", "1.0.0"}, pluginOf{"here", "1.0.0"})
+	writeFile(t, filepath.Join(theirs, "plugins", "resource-by-half-v1.0.0.partial"), "", 0o644)
+	h := &home.Home{Dir: t.TempDir()}
+	placed := h.Path(home.PulumiDir, "plugins")
+	writeFile(t, filepath.Join(placed, "resource-here-v1.0.0", "pulumi-resource-here"), "installed in the home", 0o755)
+	link := func(want map[string]string) {
+		t.Helper()
+		before := tree(t, theirs)
+		if err := linkOthers(h); err != nil {
+			t.Fatal(err)
+		}
+		have := map[string]string{}
+		programs, _ := filepath.Glob(filepath.Join(placed, "*", "pulumi-resource-*"))
+		for _, program := range programs {
+			content, err := os.ReadFile(program)
+			if err != nil {
+				t.Error(err)
+			}
+			have[filepath.Base(filepath.Dir(program))] = string(content)
+		}
+		if !maps.Equal(have, want) {
+			t.Errorf("the engine has %v, want %v", have, want)
+		}
+		if after := tree(t, theirs); !maps.Equal(before, after) {
+			t.Errorf("the user's plugins were %v and are %v", before, after)
+		}
+	}
+	here := map[string]string{"resource-here-v1.0.0": "installed in the home"}
+	both := maps.Clone(here)
+	both["resource-keyvaultaks-v0.1.0"] = "the real keyvaultaks 0.1.0"
+	link(both)
+	link(both)
+	if err := os.RemoveAll(filepath.Join(theirs, "plugins", "resource-keyvaultaks-v0.1.0")); err != nil {
+		t.Fatal(err)
+	}
+	link(here)
+}
+
 // TestVariables_HaveTheEngineTakeNoPluginFromPath and none but those that are linked.
 func TestVariables_HaveTheEngineTakeNoPluginFromPath(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
