@@ -123,11 +123,22 @@ func clusterFolders(dir string) ([]clusterFolder, error) {
 	return all, nil
 }
 
+// answersIn is answers for a socket in a folder whose path may be longer than a socket's may be (unix(7)): the cluster
+// itself sees the folder under a shorter one.
+func answersIn(ctx context.Context, folder, name string) error {
+	dir, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return answers(ctx, fmt.Sprintf("/proc/self/fd/%d/%s", dir.Fd(), name))
+}
+
 func look(ctx context.Context, c clusterFolder) Health {
 	h := Health{Name: c.Name, ID: c.ID, Node: c.Node}
 	// The API server comes last: of all that is asked it alone can use up the time.
 	provider := answers(ctx, filepath.Join(c.dir, "providers", azureProvider+".sock"))
-	driver := answers(ctx, filepath.Join(c.dir, "kubelet", "plugins", csiDriverName, "csi.sock"))
+	driver := answersIn(ctx, filepath.Join(c.dir, "kubelet", "plugins", csiDriverName), "csi.sock")
 	client, server := c.client()
 	if server == nil {
 		server = client.ready(ctx)

@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -274,5 +278,32 @@ func TestLogs(t *testing.T) {
 	}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+// TestAnswersIn_TakesAnyPath also where it is too long for a socket's address.
+func TestAnswersIn_TakesAnyPath(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no real node, and no driver")
+	}
+	folder := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := answersIn(t.Context(), folder, "csi.sock"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with no socket: %v", err)
+	}
+	dir, err := os.Open(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	l, err := net.Listen("unix", fmt.Sprintf("/proc/self/fd/%d/csi.sock", dir.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := answersIn(t.Context(), folder, "csi.sock"); err != nil {
+		t.Error(err)
 	}
 }
