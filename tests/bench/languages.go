@@ -216,11 +216,11 @@ func printLanguages(took map[languageRun][]measured) {
 	}
 	fmt.Printf("\n|---|---|---:|---:|---:|---:|---:|\n")
 	for _, command := range []string{"preview", "up"} {
-		row := func(name, unit string, of func(language) float64) {
+		row := func(name string, of func(language) float64) {
 			fmt.Printf("| %s | %s |", command, name)
 			inGo := of(languagesOf[0])
 			for _, l := range languagesOf {
-				fmt.Printf(" %.1f%s |", of(l), unit)
+				fmt.Printf(" %.1f s |", of(l))
 				if l.host != "" {
 					if inGo == 0 {
 						fmt.Printf(" |")
@@ -232,18 +232,18 @@ func printLanguages(took map[languageRun][]measured) {
 			fmt.Println()
 		}
 		least := func(l language, count int) measured { return leastOf(took[languageRun{l.name, command, count}]) }
-		row("wall", " s", func(l language) float64 { return least(l, languageWorkloads).wall.Seconds() })
-		row("wall without workloads", " s", func(l language) float64 { return least(l, 0).wall.Seconds() })
-		row("wall, what workloads add", " s", func(l language) float64 {
+		row("wall", func(l language) float64 { return least(l, languageWorkloads).wall.Seconds() })
+		row("wall without workloads", func(l language) float64 { return least(l, 0).wall.Seconds() })
+		row("wall, what workloads add", func(l language) float64 {
 			return (least(l, languageWorkloads).wall - least(l, 0).wall).Seconds()
 		})
-		row("processor", " s", func(l language) float64 { return least(l, languageWorkloads).of(everything...).cpu.Seconds() })
-		row("processor without workloads", " s", func(l language) float64 { return least(l, 0).of(everything...).cpu.Seconds() })
-		row("processor, what workloads add", " s", func(l language) float64 {
+		row("processor", func(l language) float64 { return least(l, languageWorkloads).of(everything...).cpu.Seconds() })
+		row("processor without workloads", func(l language) float64 { return least(l, 0).of(everything...).cpu.Seconds() })
+		row("processor, what workloads add", func(l language) float64 {
 			return (least(l, languageWorkloads).of(everything...).cpu - least(l, 0).of(everything...).cpu).Seconds()
 		})
 		for _, name := range []string{"program", "engine", "package", "azure-native", "Kubernetes provider"} {
-			row("of that: "+name, " s", func(l language) float64 {
+			row("of that: "+name, func(l language) float64 {
 				return (least(l, languageWorkloads).of(name).cpu - least(l, 0).of(name).cpu).Seconds()
 			})
 		}
