@@ -30,7 +30,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	c.clear()
 	if ctx.Err() != nil {
-		return errors.New("interrupted: the same command goes on from here, and `make down` removes what there is")
+		return errors.New("interrupted: the same command goes on from here, and `localcloud down` removes what there is")
 	}
 	return err
 }

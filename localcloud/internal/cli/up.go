@@ -200,10 +200,10 @@ func (c *cloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	because := "as asked for"
 	if has {
 		if asked == "" {
-			because = "as this local cloud has had from the start (`make down` first for another)"
+			because = "as this local cloud has had from the start (`localcloud down` first for another)"
 		}
 		if asked != "" && asked != before.Node {
-			return "", fmt.Errorf("this local cloud has a %s node: `make down` first, or use another --home", before.Node)
+			return "", fmt.Errorf("this local cloud has a %s node: `localcloud down` first, or use another --home", before.Node)
 		}
 		asked = before.Node
 	}

@@ -198,7 +198,7 @@ type Serving struct {
 type Running = layout.Running
 
 // ErrNotRunning is where nobody serves.
-var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start` or `make up` starts it")
+var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start`, or `localcloud up` with a program, starts it")
 
 // ErrStarting is while the clusters of the last run are not back, too.
 var ErrStarting = errors.New("the local cloud is just starting")
