@@ -56,8 +56,14 @@ func TestStatus_SeesWhatIsKilledAndThatItIsBack(t *testing.T) {
 	}
 	for _, program := range programs {
 		c.killProgram(t, program)
+		// It may be back before anybody looks: then its end is told beside it.
 		eventually(t, "the end of "+program+" is seen", func() bool {
-			return strings.Contains(status(), "not ready: ended")
+			for line := range strings.Lines(status()) {
+				if words := strings.Fields(line); len(words) > 0 && words[0] == program {
+					return strings.Contains(line, "not ready: ended") || strings.Contains(line, "ended by itself")
+				}
+			}
+			return false
 		})
 		eventually(t, program+" is back", func() bool {
 			now := status()
