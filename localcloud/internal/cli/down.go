@@ -55,6 +55,13 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 			c.say("stack %s could not be destroyed and goes with its cloud: %v", name, err)
 		}
 	}
+	if others := c.OtherStacks(); len(others) > 0 && !o.SkipDestroy {
+		why := "which are not of the program in " + c.Project
+		if c.ProgramErr != nil {
+			why = "whose program is not known: " + c.ProgramErr.Error()
+		}
+		c.say("not destroyed, and gone with the local cloud: the stacks %s, %s", strings.Join(others, ", "), why)
+	}
 	if len(stacks) > 0 {
 		if err := c.sayWhatIsLeft(ctx); ctx.Err() != nil {
 			return ctx.Err()

@@ -35,6 +35,9 @@ func (c *cloud) prepareCommand() *cobra.Command {
 
 // prepare does ahead what the first `up` would do, and starts nothing.
 func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
+	if c.ProgramErr != nil {
+		return c.ProgramErr
+	}
 	node := kube.RealNode
 	if kube.CanRunRealNode() != nil {
 		node = kube.StandInNode

@@ -76,6 +76,9 @@ func (c *cloud) startApart(ctx context.Context) error {
 
 // shellStack is the stack that pulumi finds selected by hand: the only one, or else dev, if `up` has configured it.
 func (c *cloud) shellStack() string {
+	if c.ProgramErr != nil {
+		return ""
+	}
 	stack := "dev"
 	if s := c.Stacks(); len(s) == 1 {
 		stack = s[0]

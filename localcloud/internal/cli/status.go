@@ -34,7 +34,10 @@ func (c *cloud) status(ctx context.Context) error {
 			c.say("plugins  stand-ins for azure-native and random")
 		}
 	}
-	if names := c.Stacks(); len(names) > 0 {
+	if c.ProgramErr != nil {
+		c.say("program  %v", c.ProgramErr)
+	}
+	if names := append(c.Stacks(), c.OtherStacks()...); len(names) > 0 {
 		c.say("stacks   %s", strings.Join(names, ", "))
 	} else {
 		c.say("stacks   none")

@@ -48,6 +48,8 @@ func CheckProgram(h *home.Home) error {
 	runtime := h.Program.Runtime.Name
 	host := thirdparty.LanguageHost(runtime)
 	switch {
+	case h.ProgramErr != nil:
+		return h.ProgramErr
 	case h.Program.Name == "":
 		return fmt.Errorf("%s has no Pulumi.yaml: go to the folder of a Pulumi program, or name it with --project", h.Project)
 	case host == "":

@@ -29,11 +29,14 @@ type Home struct {
 	Program Program // what is in that
 	Dir     string  // all state, outside of the folder
 	Cache   string  // third-party programs, shared between folders
+	// ProgramErr is why Program is not known though there is a Pulumi.yaml. A local cloud is there all the same, and can
+	// be looked at, ended and removed.
+	ProgramErr error
 }
 
 // notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an
-// overlay mount.
-const notInHome = `#?%,:\`
+// overlay mount, a pattern of files.
+const notInHome = `#?%,:\*[`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
@@ -44,10 +47,7 @@ func Locate(project, dir string) (*Home, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := readProgram(project)
-	if err != nil {
-		return nil, err
-	}
+	program, programErr := readProgram(project)
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, fmt.Errorf("finding the cache: %w", err)
@@ -76,7 +76,7 @@ func Locate(project, dir string) (*Home, error) {
 	if over := len(dir) + len(longest) - 107; over > 0 {
 		return nil, fmt.Errorf("the folder %s is %d bytes too long for the sockets in it: choose another with --home", dir, over)
 	}
-	return &Home{Project: project, Program: program, Dir: dir, Cache: filepath.Join(cache, "keyvault-aks")}, nil
+	return &Home{Project: project, Program: program, Dir: dir, Cache: filepath.Join(cache, "keyvault-aks"), ProgramErr: programErr}, nil
 }
 
 // Path returns one in the home.
@@ -102,10 +102,26 @@ func (h *Home) ConfigFile(stack string) string {
 
 // Stacks returns the names of the program's stacks that the backend has.
 func (h *Home) Stacks() []string {
+	if h.ProgramErr != nil {
+		return nil
+	}
 	files, _ := filepath.Glob(h.StackFile("*"))
 	var names []string
 	for _, f := range files {
 		names = append(names, strings.TrimSuffix(filepath.Base(f), ".json"))
+	}
+	return names
+}
+
+// OtherStacks returns the names of the stacks of other programs that the backend has, each as project/stack. Where the
+// program is not known, all are.
+func (h *Home) OtherStacks() []string {
+	var names []string
+	for _, f := range h.allStacks() {
+		project := filepath.Base(filepath.Dir(f))
+		if h.ProgramErr != nil || project != h.Program.ProjectName() {
+			names = append(names, project+"/"+strings.TrimSuffix(filepath.Base(f), ".json"))
+		}
 	}
 	return names
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,10 +61,10 @@ func TestLocate_ReadsTheProgram(t *testing.T) {
 		h, err := Locate(folder, "")
 		switch {
 		case want == Program{}:
-			if err == nil || !strings.Contains(err.Error(), filepath.Join(folder, programFile)) {
-				t.Errorf("%q: %v", content, err)
+			if err != nil || h.ProgramErr == nil || !strings.Contains(h.ProgramErr.Error(), filepath.Join(folder, programFile)) {
+				t.Errorf("%q: %+v, %v", content, h, err)
 			}
-		case err != nil || h.Program != want:
+		case err != nil || h.ProgramErr != nil || h.Program != want:
 			t.Errorf("%q: %+v, %v", content, h, err)
 		}
 	}
@@ -202,4 +203,23 @@ func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	again()
+}
+
+func TestStacks_AreTheProgramsOwn(t *testing.T) {
+	h := &Home{Dir: t.TempDir(), Program: Program{Name: "a"}}
+	for _, of := range []string{"a", "b"} {
+		if err := os.MkdirAll(h.Path(StacksDir, ".pulumi", "stacks", of), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(h.Path(StacksDir, ".pulumi", "stacks", of, "dev.json"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if own, others := h.Stacks(), h.OtherStacks(); !slices.Equal(own, []string{"dev"}) || !slices.Equal(others, []string{"b/dev"}) {
+		t.Errorf("%q, others %q", own, others)
+	}
+	h.Program, h.ProgramErr = Program{}, errors.New("it is not known")
+	if own, others := h.Stacks(), h.OtherStacks(); len(own) > 0 || !slices.Equal(others, []string{"a/dev", "b/dev"}) {
+		t.Errorf("where the program is not known: %q, others %q", own, others)
+	}
 }
