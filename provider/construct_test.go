@@ -308,3 +308,13 @@ func TestConstruct_RefusesWhatIsNoComponent(t *testing.T) {
 		t.Error("it was constructed")
 	}
 }
+
+// TestMisplacedSecret_IsNotShown where an object belongs that has a secret in it.
+func TestMisplacedSecret_IsNotShown(t *testing.T) {
+	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
+		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t, &mockengine.Engine{DryRun: true})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%v: %v", secrets, err)
+		}
+	}
+}

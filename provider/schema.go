@@ -187,12 +187,25 @@ func (c *checker) shown(v resource.PropertyValue, p property) string {
 		return "a map"
 	case v.IsResourceReference():
 		return "a resource"
-	case p.Secret || !v.IsString() && !v.IsBool() && !v.IsNumber():
+	case c.hides(p) || !v.IsString() && !v.IsBool() && !v.IsNumber():
 		return "another value (not shown)"
 	case v.IsString():
 		return fmt.Sprintf("%q", v.StringValue())
 	}
 	return fmt.Sprintf("%v", v.V)
+}
+
+// hides says whether a property is a secret, or has one in it: what stands in the place of the whole may be that.
+func (c *checker) hides(p property) bool {
+	if p.Secret || p.Items != nil && c.hides(*p.Items) || p.AdditionalProperties != nil && c.hides(*p.AdditionalProperties) {
+		return true
+	}
+	for _, of := range c.schema.Types[strings.TrimPrefix(p.Ref, "#/types/")].Properties {
+		if c.hides(of) {
+			return true
+		}
+	}
+	return false
 }
 
 func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
