@@ -52,6 +52,9 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			if errors.Is(err, engine.ErrAtWork) {
+				return fmt.Errorf("%w; `%s down --skip-destroy` removes it all the same", err, c.self)
+			}
 			c.say("stack %s could not be destroyed and goes with its cloud: %v", name, err)
 		}
 	}

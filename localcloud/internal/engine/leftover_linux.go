@@ -6,16 +6,24 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
 // ownGroup starts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends it with
 // this one.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
+
+// isEngine reports whether a process is Pulumi's engine.
+func isEngine(pid int) bool {
+	program, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && filepath.Base(strings.TrimSuffix(program, " (deleted)")) == thirdparty.Pulumi
 }
 
 // EndEngines ends what a killed `up` or `down` left running: the engine's plugins outlive it for minutes. They are

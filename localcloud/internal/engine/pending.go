@@ -174,6 +174,9 @@ func (op pendingOperation) createdObject(ctx context.Context, in objects) (creat
 	if err != nil {
 		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
 	}
+	if wanted.Kind == "" || wanted.Metadata.Name == "" { // a chart's release, say, which is many objects
+		return created{}, nil
+	}
 	found, err := in(ctx, wanted.APIVersion, wanted.Kind, wanted.Metadata.Namespace, wanted.Metadata.Name)
 	if err != nil || len(found) == 0 {
 		return created{}, err

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/apitype"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
 // recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
@@ -20,6 +23,9 @@ func (s *Stack) recover(ctx context.Context) error {
 	}
 	if !s.interrupted() {
 		return nil
+	}
+	if err := s.atWork(); err != nil {
+		return err
 	}
 	stack, err := s.automation(ctx)
 	if err != nil {
@@ -66,6 +72,32 @@ func (s *Stack) recover(ctx context.Context) error {
 	return s.refresh(ctx) // what Azure has of the rest
 }
 
+// ErrAtWork is where an engine works on the stack that a person has started.
+var ErrAtWork = errors.New("pulumi is at work on the stack")
+
+// atWork returns ErrAtWork where the lock on the stack is of an engine that runs: without it two would write one state.
+func (s *Stack) atWork() error {
+	host, err := os.Hostname()
+	if err != nil {
+		return err
+	}
+	files, _ := filepath.Glob(filepath.Join(s.StackLocks(s.name), "*.json"))
+	for _, file := range files {
+		var holder struct {
+			PID      int
+			Hostname string
+		}
+		// A kill leaves it half-written.
+		if content, err := os.ReadFile(file); err != nil || json.Unmarshal(content, &holder) != nil {
+			continue
+		}
+		if holder.Hostname == host && isEngine(holder.PID) {
+			return fmt.Errorf("%w %s, as process %d: wait for it, or interrupt it", ErrAtWork, s.name, holder.PID)
+		}
+	}
+	return nil
+}
+
 // importState gives the stack another state. The Automation API's Import would have it, secrets and all, in a file of
 // the folder for temporary files, where a kill leaves it. The engine's own way, --import-pending-creates of refresh,
 // drops what it should import.
@@ -86,7 +118,7 @@ func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) o
 		var deployment struct {
 			Resources []struct {
 				URN, ID string
-				Inputs  struct{ Kubeconfig struct{ Plaintext string } }
+				Inputs  json.RawMessage
 			}
 		}
 		if err := json.Unmarshal(exported.Deployment, &deployment); err != nil {
@@ -96,8 +128,8 @@ func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) o
 			if r.URN+"::"+r.ID != provider {
 				continue
 			}
-			var kubeconfig string
-			if err := json.Unmarshal([]byte(r.Inputs.Kubeconfig.Plaintext), &kubeconfig); err != nil {
+			kubeconfig, err := s.kubeconfigOf(r.Inputs)
+			if err != nil {
 				return nil, fmt.Errorf("reading the kubeconfig of %s: %w", r.URN, err)
 			}
 			client, err := s.cluster(kubeconfig)
@@ -112,6 +144,30 @@ func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) o
 		}
 		return nil, fmt.Errorf("the state has no provider %s", provider)
 	}
+}
+
+// kubeconfigOf returns what a provider for Kubernetes has as its kubeconfig: text or a file, secret or not. One that has
+// none takes that of the environment.
+func (s *Stack) kubeconfigOf(inputs json.RawMessage) (string, error) {
+	var given struct{ Kubeconfig json.RawMessage }
+	if err := json.Unmarshal(inputs, &given); err != nil {
+		return "", err
+	}
+	text := s.Path(home.KubeconfigFile)
+	if given.Kubeconfig != nil {
+		var secret struct{ Plaintext string }
+		if json.Unmarshal(given.Kubeconfig, &secret) == nil {
+			given.Kubeconfig = json.RawMessage(secret.Plaintext)
+		}
+		if err := json.Unmarshal(given.Kubeconfig, &text); err != nil {
+			return "", err
+		}
+	}
+	if _, err := os.Stat(text); err != nil && given.Kubeconfig != nil {
+		return text, nil
+	}
+	content, err := os.ReadFile(text)
+	return string(content), err
 }
 
 // interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+)
+
+// TestAtWork_IsAnEngineThatRuns has a program called pulumi hold the stack's lock, and then end.
+func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if err != nil {
+		t.Skip(err)
+	}
+	content, err := os.ReadFile(sleep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulumi := filepath.Join(t.TempDir(), "pulumi")
+	if err := os.WriteFile(pulumi, content, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(pulumi, "60")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev"}
+	if err := os.MkdirAll(s.StackLocks("dev"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	hold := func(content string) error {
+		if err := os.WriteFile(filepath.Join(s.StackLocks("dev"), "a.json"), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return s.atWork()
+	}
+	lock := fmt.Sprintf(`{"pid": %d, "hostname": %q}`, cmd.Process.Pid, host)
+	if err := hold(lock); !errors.Is(err, ErrAtWork) {
+		t.Errorf("while it runs: %v", err)
+	}
+	for _, other := range []string{"", "{", `{"pid": 0}`, lock[:len(lock)-2], fmt.Sprintf(`{"pid": %d, "hostname": %q}`, os.Getpid(), host)} {
+		if err := hold(other); err != nil {
+			t.Errorf("%s: %v", other, err)
+		}
+	}
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	if err := hold(lock); err != nil {
+		t.Errorf("after it ended: %v", err)
+	}
+}
+
+// TestKubeconfigOf_IsWhatTheProviderTakes in each of the ways that programs have it.
+func TestKubeconfigOf_IsWhatTheProviderTakes(t *testing.T) {
+	s := &Stack{Home: &home.Home{Dir: t.TempDir()}}
+	file := filepath.Join(t.TempDir(), "theirs")
+	for path, content := range map[string]string{s.Path(home.KubeconfigFile): "of the environment", file: "of a file"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	quoted := func(text string) string {
+		content, _ := json.Marshal(text)
+		return string(content)
+	}
+	for inputs, want := range map[string]string{
+		`{}`:                                   "of the environment",
+		`{"kubeconfig": "kind: Config"}`:       "kind: Config",
+		`{"kubeconfig": ` + quoted(file) + `}`: "of a file",
+		`{"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": ` + quoted(quoted("kind: Config")) + `}}`: "kind: Config",
+	} {
+		if got, err := s.kubeconfigOf(json.RawMessage(inputs)); got != want || err != nil {
+			t.Errorf("%s: %q, %v", inputs, got, err)
+		}
+	}
+}
+
+// TestAChartsRelease_IsNotLookedFor since it is no object of the cluster.
+func TestAChartsRelease_IsNotLookedFor(t *testing.T) {
+	op := pendingOperation{Type: "creating"}
+	op.Resource.Type = "kubernetes:helm.sh/v3:Release"
+	op.Resource.Inputs = map[string]any{"chart": "c", "name": "n"}
+	// No way to look is given: asking would panic.
+	if there, err := op.created(t.Context(), nil, "s", nil); there.id != "" || err != nil {
+		t.Errorf("%q, %v", there.id, err)
+	}
+}
