@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,5 +141,52 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 	program := filepath.Join(both.home, "plugins", azureNative, "inner", azureNative, "pulumi-resource-azure-native")
 	if _, err := os.Stat(program); err != nil {
 		t.Errorf("down has taken the user's plugins: %v", err)
+	}
+}
+
+// TestPlugins_OfOtherPackagesAreTheUsers brings up a program that uses the package keyvaultaks, from where it is not
+// installed, which is an error that says so, to a pod whose files are read.
+func TestPlugins_OfOtherPackagesAreTheUsers(t *testing.T) {
+	t.Parallel()
+	built, err := packagePlugin()
+	if err != nil {
+		t.Fatalf("building the package's plugin: %v\n%s", err, built)
+	}
+	c := newCloud(t)
+	c.project = t.TempDir()
+	copyExample(t, "yaml-guide", c.project)
+	theirs := "PULUMI_HOME=" + t.TempDir()
+	localcloud := func(args ...string) (string, error) {
+		cmd := c.command(t, args...)
+		cmd.Env = append(os.Environ(), theirs)
+		out, err := cmd.CombinedOutput()
+		c.said.Write(out)
+		return string(out), err
+	}
+	out, err := localcloud("up", "--node=stand-in")
+	wayOut := "`pulumi plugin install resource keyvaultaks " + packageVersion(t)
+	if err == nil || !strings.Contains(out, wayOut) || strings.Count(out, "\n") != 1 {
+		t.Errorf("where the package is not installed: %v\n%s", err, out)
+	}
+	if out, err := localcloud("start", "--node=stand-in"); err != nil {
+		t.Fatalf("start: %v\n%s", err, out)
+	}
+	install := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "engine", "pulumi"), "plugin", "install", "resource",
+		"keyvaultaks", packageVersion(t), "--file", filepath.Join(built, "pulumi-resource-keyvaultaks"))
+	install.Env = append(os.Environ(), theirs)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("installing the package: %v\n%s", err, out)
+	}
+	if out, err := localcloud("run", "--", "pulumi", "plugin", "ls"); err != nil || !strings.Contains(out, "keyvaultaks") {
+		t.Errorf("run: %v\n%s", err, out)
+	}
+	for _, want := range []string{" created\n", " unchanged\n"} {
+		out, err := localcloud("up")
+		if err != nil || !strings.Contains(out, want) || !strings.Contains(out, "my-secret (") {
+			t.Fatalf("%q: %v\n%s", want, err, out)
+		}
+	}
+	if out, err := localcloud("down"); err != nil || !strings.Contains(out, " deleted\n") || strings.Contains(out, "could not be destroyed") {
+		t.Errorf("down: %v\n%s", err, out)
 	}
 }

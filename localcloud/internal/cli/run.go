@@ -39,6 +39,9 @@ func (c *cloud) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
+	if err := engine.LinkOthers(c.Home); err != nil { // those installed since the start, too
+		return err
+	}
 	env := engine.Environment(c.Home, r, c.shellStack())
 	for _, v := range env {
 		if path, is := strings.CutPrefix(v, "PATH="); is { // by which the command is looked for

@@ -115,6 +115,9 @@ func (c *cloud) env(asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	if err := engine.LinkOthers(c.Home); err != nil { // those installed since the start, too
+		return err
+	}
 	if asJSON {
 		return json.NewEncoder(c.stdout).Encode(engine.Environment(c.Home, r, c.shellStack()))
 	}

@@ -43,7 +43,7 @@ func programDir(h *home.Home) string {
 }
 
 // CheckProgram returns an error for what keeps the program from running that is known before the engine runs it: that
-// there is none, or what its language lacks. What is wrong in it the engine says.
+// there is none, which of its packages are not installed, or what its language lacks. What is wrong in it the engine says.
 func CheckProgram(h *home.Home) error {
 	runtime := h.Program.Runtime.Name
 	host := thirdparty.LanguageHost(runtime)
@@ -55,7 +55,11 @@ func CheckProgram(h *home.Home) error {
 	case host == "":
 		return fmt.Errorf("the runtime of %s is %s, which the local cloud cannot run: it runs programs in Go, YAML, TypeScript, JavaScript and Python",
 			filepath.Join(h.Project, "Pulumi.yaml"), runtime)
-	case host == thirdparty.LanguageNodejs:
+	}
+	if err := checkPackages(h); err != nil {
+		return err
+	}
+	if host == thirdparty.LanguageNodejs {
 		return checkNode(programDir(h))
 	}
 	return nil

@@ -45,6 +45,40 @@ func TestCheckProgram_SaysWhatIsMissing(t *testing.T) {
 	check("nodejs", "") // of a workspace
 }
 
+// TestCheckProgram_NamesPackagesThatAreNotInstalled with the command that installs each.
+func TestCheckProgram_NamesPackagesThatAreNotInstalled(t *testing.T) {
+	userPlugins(t, pluginOf{"there", "1.0.0"}, pluginOf{"half", "1.0.0"})
+	h := &home.Home{Dir: t.TempDir(), Project: t.TempDir()}
+	writeFile(t, h.Path(home.PulumiDir, "plugins", "resource-here-v1.0.0", "pulumi-resource-here"), "", 0o755)
+	user, err := userPulumiHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(user, "plugins", "resource-half-v1.0.0.partial"), "", 0o644)
+	h.Program = home.Program{Name: "x", Runtime: home.Runtime{Name: "yaml"}, Packages: map[string]home.Package{
+		"a": {Source: "there", Version: "1.0.0"}, "b": {Source: "there"}, "c": {Source: "here", Version: "v1.0.0"},
+		"d": {Source: "random", Version: "9.9.9"}, "e": {Source: "kubernetes"}, "f": {Source: "./plugin"},
+		"g": {Source: "github.com/owner/name/provider", Version: "1.0.0"}, "h": {Source: "placed", Version: "1.0.0"},
+	}}
+	h.Program.Plugins.Providers = []home.Plugin{{Name: "placed"}}
+	if err := CheckProgram(h); err != nil {
+		t.Error(err)
+	}
+	h.Program.Packages["i"] = home.Package{Source: "there", Version: "2.0.0"}
+	h.Program.Packages["j"] = home.Package{Source: "nowhere", PluginDownloadURL: "github://api.github.com/owner"}
+	h.Program.Packages["k"] = home.Package{Source: "half", Version: "1.0.0"}
+	err = CheckProgram(h)
+	if err == nil {
+		t.Fatal("all is there")
+	}
+	if lines := strings.Split(err.Error(), "\n"); len(lines) != 3 ||
+		!strings.Contains(lines[0], "`pulumi plugin install resource there 2.0.0`") ||
+		!strings.Contains(lines[1], "`pulumi plugin install resource nowhere --server github://api.github.com/owner`") ||
+		!strings.Contains(lines[2], "`pulumi plugin install resource half 1.0.0`") {
+		t.Error(err)
+	}
+}
+
 // TestSource_IsWhatIsCompiled: programs in Go alone, in the folder that Pulumi.yaml names.
 func TestSource_IsWhatIsCompiled(t *testing.T) {
 	h := &home.Home{Project: t.TempDir()}

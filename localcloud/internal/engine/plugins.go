@@ -1,12 +1,15 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -99,18 +102,23 @@ func (p pluginOf) missing(dir string, why error) error {
 			others = append(others, version)
 		}
 	}
-	also, how, where := "", "--exact", ""
+	also, how := "", "--exact"
 	if len(others) > 0 {
 		also = ", where its versions are " + strings.Join(others, ", ")
 	}
 	if errors.Is(why, errHalfInstalled) { // without, any folder is enough for pulumi
 		how = "--reinstall"
 	}
-	if os.Getenv(thirdparty.HomeVariable) != "" {
-		where = ", in a shell without the local cloud's environment,"
-	}
 	return fmt.Errorf("the plugin %v %w in %s%s: `pulumi plugin install resource %s %s %s`%s installs it",
-		p, why, filepath.Dir(dir), also, p.name, p.version, how, where)
+		p, why, filepath.Dir(dir), also, p.name, p.version, how, outsideShell())
+}
+
+// outsideShell says where a command of the user's own pulumi is to run, if that is not here.
+func outsideShell() string {
+	if os.Getenv(thirdparty.HomeVariable) == "" {
+		return ""
+	}
+	return ", in a shell without the local cloud's environment,"
 }
 
 // ChoosePlugins returns the folders of the real plugins, by their names, where the engine is to run those, and
@@ -201,21 +209,22 @@ func linkPlugins(h *home.Home, standIn string, real map[string]string) error {
 	return nil
 }
 
-// linkOthers gives the engine what the user's own pulumi has installed besides: plugins of packages that the local cloud
-// does not know, such as this repository's components. What is in the home already stays, unless it leads nowhere.
-func linkOthers(h *home.Home) error {
+// LinkOthers gives the engine what the user's own pulumi has installed besides: plugins of packages that the local cloud
+// does not know, such as this repository's components, as programs and from source. What is in the home already stays,
+// unless it leads to what is no longer there, or by half.
+func LinkOthers(h *home.Home) error {
 	user, err := userPulumiHome()
 	if err != nil {
 		return err
 	}
 	into := h.Path(home.PulumiDir, "plugins")
-	links, err := filepath.Glob(filepath.Join(into, "*", "pulumi-resource-*"))
+	placed, err := filepath.Glob(filepath.Join(into, "resource-*-v*"))
 	if err != nil {
 		return err
 	}
-	for _, link := range links {
-		if _, err := os.Stat(link); errors.Is(err, fs.ErrNotExist) { // uninstalled
-			if err := os.RemoveAll(filepath.Dir(link)); err != nil {
+	for _, folder := range placed {
+		if from, _ := linkedFrom(folder); from != "" && !installed(from) {
+			if err := os.RemoveAll(folder); err != nil {
 				return err
 			}
 		}
@@ -225,24 +234,83 @@ func linkOthers(h *home.Home) error {
 		return err
 	}
 	for _, folder := range folders {
-		name, version, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), "resource-"), "-v")
-		p := pluginOf{name, version}
-		if _, err := os.Stat(filepath.Join(into, p.dir())); err == nil || ownPlugin(name) || p.check(folder) != nil {
+		name, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), "resource-"), "-v")
+		place := filepath.Join(into, filepath.Base(folder))
+		if _, ours := linkedFrom(place); ownPlugin(name) || !installed(folder) || !ours {
 			continue
 		}
 		entries, err := os.ReadDir(folder)
 		if err != nil {
 			return err
 		}
-		files := map[string]string{}
+		links := map[string]string{}
 		for _, entry := range entries {
-			files[entry.Name()] = filepath.Join(folder, entry.Name())
+			links[entry.Name()] = filepath.Join(folder, entry.Name())
 		}
-		if err := placeLinks(filepath.Join(into, p.dir()), files); err != nil {
+		if err := placeLinks(place, links); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// checkPackages returns an error unless the plugins of all packages that Pulumi.yaml names are there. Those that it has
+// from another place than the user's pulumi, such as a path, are the engine's to look for.
+func checkPackages(h *home.Home) error {
+	user, err := userPulumiHome()
+	if err != nil {
+		return err
+	}
+	var missing error
+	for _, name := range slices.Sorted(maps.Keys(h.Program.Packages)) {
+		p := h.Program.Packages[name]
+		placed := slices.Contains(h.Program.Plugins.Providers, home.Plugin{Name: p.Source})
+		if placed || ownPlugin(p.Source) || !pluginName.MatchString(p.Source) {
+			continue
+		}
+		folder := pluginOf{p.Source, cmp.Or(strings.TrimPrefix(p.Version, "v"), "*")}.dir()
+		theirs, err := filepath.Glob(filepath.Join(user, "plugins", folder))
+		here, _ := filepath.Glob(h.Path(home.PulumiDir, "plugins", folder))
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(append(theirs, here...), installed) {
+			continue
+		}
+		install := strings.TrimSpace("pulumi plugin install resource " + p.Source + " " + p.Version)
+		if p.PluginDownloadURL != "" {
+			install += " --server " + p.PluginDownloadURL
+		}
+		file, called := filepath.Join(h.Project, "Pulumi.yaml"), strings.TrimSpace(p.Source+" "+p.Version)
+		missing = errors.Join(missing, fmt.Errorf("%s names the package %s, whose plugin is not in %s: `%s`%s installs it",
+			file, called, filepath.Join(user, "plugins"), install, outsideShell()))
+	}
+	return missing
+}
+
+// pluginName matches what a plugin is called, and nothing that is a place.
+var pluginName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// installed reports whether a folder is a plugin that pulumi has installed, in the way of the engine: it is not marked
+// as begun. Beside it are files of the same name, such as that mark.
+func installed(folder string) bool {
+	_, err := os.Stat(folder + ".partial")
+	info, not := os.Stat(folder)
+	return errors.Is(err, fs.ErrNotExist) && not == nil && info.IsDir()
+}
+
+// linkedFrom returns the folder that what is in another one is linked from, and reports whether there is nothing else
+// in it.
+func linkedFrom(folder string) (from string, alone bool) {
+	entries, _ := os.ReadDir(folder)
+	for _, entry := range entries {
+		to, err := os.Readlink(filepath.Join(folder, entry.Name()))
+		if err != nil {
+			return "", false
+		}
+		from = filepath.Dir(to)
+	}
+	return from, true
 }
 
 // ownPlugin reports whether the local cloud brings the plugin of that name itself.
@@ -282,7 +350,8 @@ func placeLinks(folder string, links map[string]string) error {
 		if slices.Contains(there, name) {
 			continue
 		}
-		if err := os.Symlink(target, filepath.Join(folder, name)); err != nil {
+		err := os.Symlink(target, filepath.Join(folder, name))
+		if err != nil && !errors.Is(err, fs.ErrExist) { // which another command has made meanwhile
 			return err
 		}
 	}

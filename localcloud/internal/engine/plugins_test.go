@@ -283,45 +283,67 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 	check("something left over", real)
 }
 
-// TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides and nothing in place of what is in the home.
+// TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides as programs and from source, as it is now, and nothing in
+// place of what is in the home.
 func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
 	theirs := userPlugins(t, pluginOf{"keyvaultaks", "0.1.0"}, pluginOf{"by-half", "1.0.0"}, pluginOf{"kubernetes", "1.0.0"},
 		pluginOf{"random", "1.0.0"}, pluginOf{"here", "1.0.0"})
-	writeFile(t, filepath.Join(theirs, "plugins", "resource-by-half-v1.0.0.partial"), "", 0o644)
+	installed := filepath.Join(theirs, "plugins", "resource-keyvaultaks-v0.1.0")
+	const source = "resource-github.com_owner_name.git_provider-v1.0.0" // of git://github.com/owner/name/provider
+	writeFile(t, filepath.Join(theirs, "plugins", source, "provider", "PulumiPlugin.yaml"), "runtime: go\n", 0o644)
+	partial := filepath.Join(theirs, "plugins", "resource-by-half-v1.0.0.partial")
+	writeFile(t, partial, "", 0o644)
+	writeFile(t, installed+".lock", "", 0o644) // as pulumi leaves it
 	h := &home.Home{Dir: t.TempDir()}
 	placed := h.Path(home.PulumiDir, "plugins")
 	writeFile(t, filepath.Join(placed, "resource-here-v1.0.0", "pulumi-resource-here"), "installed in the home", 0o755)
-	link := func(want map[string]string) {
+	if err := os.MkdirAll(filepath.Join(placed, source), 0o755); err != nil { // of a run that was killed
+		t.Fatal(err)
+	}
+	link := func(what string, want map[string]string) {
 		t.Helper()
 		before := tree(t, theirs)
-		if err := linkOthers(h); err != nil {
+		if err := LinkOthers(h); err != nil {
 			t.Fatal(err)
 		}
 		have := map[string]string{}
-		programs, _ := filepath.Glob(filepath.Join(placed, "*", "pulumi-resource-*"))
-		for _, program := range programs {
-			content, err := os.ReadFile(program)
-			if err != nil {
-				t.Error(err)
-			}
-			have[filepath.Base(filepath.Dir(program))] = string(content)
+		files, _ := filepath.Glob(filepath.Join(placed, "*", "*"))
+		for _, file := range files {
+			content, _ := os.ReadFile(file) // of a folder nothing
+			have[strings.TrimPrefix(file, placed+"/")] = string(content)
 		}
 		if !maps.Equal(have, want) {
-			t.Errorf("the engine has %v, want %v", have, want)
+			t.Errorf("%s: the engine has %v, want %v", what, have, want)
 		}
 		if after := tree(t, theirs); !maps.Equal(before, after) {
-			t.Errorf("the user's plugins were %v and are %v", before, after)
+			t.Errorf("%s: the user's plugins were %v and are %v", what, before, after)
 		}
 	}
-	here := map[string]string{"resource-here-v1.0.0": "installed in the home"}
-	both := maps.Clone(here)
-	both["resource-keyvaultaks-v0.1.0"] = "the real keyvaultaks 0.1.0"
-	link(both)
-	link(both)
-	if err := os.RemoveAll(filepath.Join(theirs, "plugins", "resource-keyvaultaks-v0.1.0")); err != nil {
+	want := map[string]string{
+		"resource-here-v1.0.0/pulumi-resource-here":               "installed in the home",
+		"resource-keyvaultaks-v0.1.0/pulumi-resource-keyvaultaks": "the real keyvaultaks 0.1.0",
+		"resource-keyvaultaks-v0.1.0/schemas":                     "",
+		source + "/provider":                                      "",
+	}
+	link("at first", want)
+	link("again", want)
+	if err := os.Rename(filepath.Join(installed, "schemas"), filepath.Join(installed, "another")); err != nil {
 		t.Fatal(err)
 	}
-	link(here)
+	delete(want, "resource-keyvaultaks-v0.1.0/schemas")
+	want["resource-keyvaultaks-v0.1.0/another"] = ""
+	link("installed anew", want)
+	if err := os.Rename(partial, installed+".partial"); err != nil {
+		t.Fatal(err)
+	}
+	delete(want, "resource-keyvaultaks-v0.1.0/another")
+	delete(want, "resource-keyvaultaks-v0.1.0/pulumi-resource-keyvaultaks")
+	want["resource-by-half-v1.0.0/pulumi-resource-by-half"], want["resource-by-half-v1.0.0/schemas"] = "the real by-half 1.0.0", ""
+	link("one by half, and the other whole", want)
+	if err := os.RemoveAll(filepath.Join(theirs, "plugins")); err != nil {
+		t.Fatal(err)
+	}
+	link("uninstalled", map[string]string{"resource-here-v1.0.0/pulumi-resource-here": "installed in the home"})
 }
 
 // TestVariables_HaveTheEngineTakeNoPluginFromPath and none but those that are linked.

@@ -53,7 +53,7 @@ func New(h *home.Home, name string, have home.Setup, terminal Terminal) (*Stack,
 	exe, err := os.Executable()
 	if err == nil {
 		err = errors.Join(placePrograms(h, have), placeKubernetesPlugin(h, have.Programs[thirdparty.KubernetesPlugin]),
-			linkPlugins(h, exe, have.RealPlugins), linkOthers(h))
+			linkPlugins(h, exe, have.RealPlugins), LinkOthers(h))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("giving the engine its plugins: %w", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -46,6 +47,11 @@ func TestLocate_ReadsTheProgram(t *testing.T) {
 		"name: a\nruntime: yaml\nresources: {b: {type: c}}":   {Name: "a", Runtime: Runtime{Name: "yaml"}},
 		"name: a.b\nruntime: {name: nodejs, options: {c: d}}": {Name: "a.b", Runtime: Runtime{Name: "nodejs"}},
 		"name: a\nruntime: go\nmain: b\nstackConfigDir: c":    {Name: "a", Runtime: Runtime{Name: "go"}, Main: "b", StackConfigDir: "c"},
+		"name: a\nruntime: go\npackages: {b: c@1.0.0, d: {source: e, version: 2.0.0, parameters: [f]}, g: ./h}\nplugins: {providers: [{name: i, path: j}]}": {
+			Name: "a", Runtime: Runtime{Name: "go"},
+			Packages: map[string]Package{"b": {Source: "c", Version: "1.0.0"}, "d": {Source: "e", Version: "2.0.0"}, "g": {Source: "./h"}},
+			Plugins:  Plugins{Providers: []Plugin{{Name: "i"}}},
+		},
 		"":                             {},
 		"runtime: go":                  {},
 		"name: a":                      {},
@@ -60,15 +66,15 @@ func TestLocate_ReadsTheProgram(t *testing.T) {
 		}
 		h, err := Locate(folder, "")
 		switch {
-		case want == Program{}:
+		case want.Name == "":
 			if err != nil || h.ProgramErr == nil || !strings.Contains(h.ProgramErr.Error(), filepath.Join(folder, programFile)) {
 				t.Errorf("%q: %+v, %v", content, h, err)
 			}
-		case err != nil || h.ProgramErr != nil || h.Program != want:
+		case err != nil || h.ProgramErr != nil || !reflect.DeepEqual(h.Program, want):
 			t.Errorf("%q: %+v, %v", content, h, err)
 		}
 	}
-	if h, err := Locate(t.TempDir(), ""); err != nil || h.Program != (Program{}) {
+	if h, err := Locate(t.TempDir(), ""); err != nil || !reflect.DeepEqual(h.Program, Program{}) {
 		t.Errorf("a folder without a program: %+v, %v", h, err)
 	}
 }

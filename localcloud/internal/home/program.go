@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 
 	"sigs.k8s.io/yaml"
 )
@@ -22,6 +23,33 @@ type Program struct {
 	Main string
 	// StackConfigDir is where its stacks have their configuration, in the folder of Pulumi.yaml. Defaults to that folder.
 	StackConfigDir string
+	// Packages are what it takes from plugins, by the names that it gives them.
+	Packages map[string]Package
+	Plugins  Plugins
+}
+
+// Plugins are those whose places Pulumi.yaml has.
+type Plugins struct{ Providers []Plugin }
+
+// Plugin is one of them.
+type Plugin struct{ Name string }
+
+// Package is one that a program uses. Pulumi.yaml has it as source@version, or as an object.
+type Package struct {
+	Source            string // the name of a plugin, or a place that it comes from
+	Version           string // empty: any
+	PluginDownloadURL string
+}
+
+// UnmarshalJSON reads either.
+func (p *Package) UnmarshalJSON(text []byte) error {
+	var short string
+	if json.Unmarshal(text, &short) == nil {
+		p.Source, p.Version, _ = strings.Cut(short, "@")
+		return nil
+	}
+	type object Package
+	return json.Unmarshal(text, (*object)(p))
 }
 
 // Runtime is what runs a program. Pulumi.yaml has its name, or an object.
