@@ -63,14 +63,14 @@ func (p *program) wantGuide(t *testing.T, secret string) {
 	t.Helper()
 	groups := resourceGroups(t, p.cloud)
 	p.twice(t)
-	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecret string }
+	var outputs struct{ VaultID, VaultURI, Kubeconfig, ReadSecretCommand string }
 	if err := json.Unmarshal([]byte(p.pulumi(t, "stack", "output", "--json", "--show-secrets")), &outputs); err != nil {
 		t.Fatal(err)
 	}
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
 	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
-	if read := strings.Fields(outputs.ReadSecret); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, secret) {
+	if read := strings.Fields(outputs.ReadSecretCommand); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, secret) {
 		t.Error("the pod has another value than the vault")
 	}
 	p.goneIn(t, groups)

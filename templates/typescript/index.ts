@@ -61,5 +61,6 @@ new keyvaultaks.SecretMount("app-mount", {
 
 export const vaultId = vault.vaultId;
 export const vaultUri = vault.vaultUri;
+export const clusterId = cluster.clusterId;
 export const kubeconfig = cluster.kubeconfig;
-export const readSecret = `kubectl exec --namespace ${namespace} app -- cat /mnt/secrets/password`;
+export const readSecretCommand = `kubectl exec --namespace ${namespace} app -- cat /mnt/secrets/password`;
