@@ -152,3 +152,28 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 		}
 	}
 }
+
+// TestLocalcloudtest_TakesUpWhatAnEarlierTestLeft makes a stack of the same name in two clouds, one after the other: the engine
+// leaves Pulumi.test.yaml in the program's folder.
+func TestLocalcloudtest_TakesUpWhatAnEarlierTestLeft(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("{name: left, runtime: yaml}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, run := range []string{"first", "second"} {
+		t.Run(run, func(t *testing.T) {
+			cloud := localcloudtest.Start(t, localcloudtest.Options{
+				Command: filepath.Join(checkout, "bin", "localcloud"), Flags: []string{"--node=stand-in"},
+			})
+			cmd := cloud.Program(t.Context(), "pulumi", "stack", "init", "test")
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "Pulumi.test.yaml")); err != nil {
+		t.Errorf("nothing was left: %v", err)
+	}
+}

@@ -14,8 +14,8 @@
 //		}
 //	}
 //
-// Two tests that run side by side give the same program stacks of different names, or set
-// PULUMI_OPTION_CONFIG_FILE to different files: the engine writes a stack's configuration beside Pulumi.yaml.
+// The engine writes a stack's configuration beside Pulumi.yaml, where it stays for the next run. So two tests that run side by
+// side give the same program stacks of different names.
 //
 // Pulumi's Automation API takes the folder [Home.Dir] as the Root of its PulumiCommandOptions, and [Cloud.Variables] as EnvVars.
 //
@@ -40,6 +40,10 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
+
+// passphrase is that of the stacks' secrets in all these clouds, since Pulumi.<stack>.yaml, which the engine leaves in the
+// program's folder, has what it derives from it: with another one it refuses the stack. What it encrypts goes with the cloud.
+const passphrase = "LOCALCLOUDTESTLOCALCLOUDTE"
 
 // Options of a local cloud.
 type Options struct {
@@ -101,6 +105,12 @@ func Start(t testing.TB, o Options) *Cloud {
 }
 
 func (c *Cloud) start(ctx context.Context, flags []string) error {
+	if err := os.Mkdir(c.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(c.Path(layout.PassphraseFile), []byte(passphrase), 0o600); err != nil {
+		return err
+	}
 	cmd := c.Localcloud(ctx, append([]string{"start"}, flags...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.CombinedOutput()

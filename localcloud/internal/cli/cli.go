@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -48,6 +49,18 @@ func (c *cloud) terminal() engine.Terminal {
 	return engine.Terminal{Say: c.say, Stdout: c.stdout, Stderr: c.stderr}
 }
 
+// callFor is how to call this command, where it was called, for the same local cloud.
+func callFor(h *home.Home) string {
+	self := "localcloud"
+	if here, err := filepath.Abs("."); err != nil || here != h.Project {
+		self += " --project " + h.Project
+	}
+	if standard, err := home.Locate(h.Project, ""); err != nil || standard.Dir != h.Dir {
+		self += " --home " + h.Dir
+	}
+	return self
+}
+
 func (c *cloud) command() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "localcloud",
@@ -67,9 +80,8 @@ func (c *cloud) command() *cobra.Command {
 	// located is a command for a local cloud that is found, or could be there.
 	located := func(cmd *cobra.Command) *cobra.Command {
 		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
-			c.self = "localcloud"
-			if c.Home, err = home.Locate(project, dir); err == nil && dir != "" {
-				c.self += " --home " + c.Dir
+			if c.Home, err = home.Locate(project, dir); err == nil {
+				c.self = callFor(c.Home)
 			}
 			return err
 		}

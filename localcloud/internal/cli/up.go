@@ -109,7 +109,7 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	}
 	down, env := "make down", "bin/localcloud env"
 	if !c.Program.IsOurs() {
-		down, env = "localcloud down", "localcloud env"
+		down, env = c.self+" down", c.self+" env"
 	}
 	c.say("up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond), down, env)
 	if read != "" {

@@ -180,10 +180,10 @@ const (
 	EngineDir      = "engine" // the engine's programs
 	StacksDir      = layout.StacksDir
 	ConfigDir      = layout.ConfigDir
-	InitDir        = "init"       // what the engine has made beside a Pulumi.yaml: the salt of each stack's secrets
-	PassphraseFile = "passphrase" // of the stacks' secrets
-	TempDir        = "tmp"        // the engine's; the Kubernetes provider leaves kubeconfigs there
-	CacheDir       = "cache"      // of kubectl and kubelogin: tokens too
+	InitDir        = "init" // what the engine has made beside a Pulumi.yaml: the salt of each stack's secrets
+	PassphraseFile = layout.PassphraseFile
+	TempDir        = "tmp"   // the engine's; the Kubernetes provider leaves kubeconfigs there
+	CacheDir       = "cache" // of kubectl and kubelogin: tokens too
 	KubeconfigFile = layout.KubeconfigFile
 )
 

@@ -13,6 +13,7 @@ const (
 	KubeDir        = "c"          // clusters, a folder each; short, for the paths of sockets
 	StacksDir      = "stacks"     // the file backend
 	ConfigDir      = "config"     // configuration of stacks, with what the engine adds to it
+	PassphraseFile = "passphrase" // of the stacks' secrets, as rand.Text makes it
 	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
