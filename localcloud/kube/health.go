@@ -260,7 +260,8 @@ func Logs(dir string) ([]Log, error) {
 			if len(runs) == 0 {
 				continue
 			}
-			slices.SortFunc(runs, func(a, b string) int { return len(a) - len(b) }) // sorted already but for 10.log and 9.log
+			// They are sorted already but for 10.log and 9.log.
+			slices.SortStableFunc(runs, func(a, b string) int { return len(a) - len(b) })
 			of := strings.Split(filepath.Base(filepath.Dir(container)), "_")
 			all = append(all, Log{
 				Name: strings.Join([]string{name, of[0], of[1], filepath.Base(container)}, "/"),
