@@ -117,8 +117,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Logs returns the ends of the logs of the cloud and of its clusters, each of at most so many bytes, under the names of their files.
-// They hold no secrets.
+// Logs returns the ends of the logs of the cloud and of its clusters' supervisors, each of at most so many bytes, under
+// the names of their files. They hold no secrets.
 func (h *Home) Logs(most int) string {
 	var all strings.Builder
 	files, _ := filepath.Glob(h.Path(ClustersDir, "*", "*.log"))

@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestImports has who imports the package compile the standard library and nothing of the cloud.
+// TestImports_AreFew has who imports the package compile the standard library and nothing of the cloud.
 func TestImports_AreFew(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
