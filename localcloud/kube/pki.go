@@ -66,7 +66,7 @@ func wasReady(cluster string) bool {
 
 // lost says what to do about a file of a cluster that is damaged or gone.
 func lost(err error) error {
-	return fmt.Errorf("the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `make down`, or `bin/localcloud down "+
+	return fmt.Errorf("the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `localcloud down`, or `localcloud down "+
 		"--skip-destroy`, removes the local cloud", err)
 }
 

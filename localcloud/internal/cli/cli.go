@@ -3,7 +3,7 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -19,7 +19,7 @@ import (
 // Run runs the command that the arguments name, until ctx is done at the latest. What it tells goes to stdout, and what
 // the one that serves logs, to stderr.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr}
+	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr, self: command}
 	root := c.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -30,10 +30,15 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	c.clear()
 	if ctx.Err() != nil {
-		return errors.New("interrupted: the same command goes on from here, and `make down` removes what there is")
+		return fmt.Errorf("interrupted: the same command goes on from here, and `%s down` removes what there is", c.self)
 	}
 	return err
 }
+
+const (
+	command = "localcloud"
+	here    = "." // the folder that a command is called in
+)
 
 // cloud is the local cloud that a command is for, and where it tells what happens.
 type cloud struct {
@@ -50,7 +55,7 @@ func (c *cloud) terminal() engine.Terminal {
 
 func (c *cloud) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "localcloud",
+		Use:           command,
 		Short:         "Azure on one machine, for Pulumi programs",
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -59,7 +64,7 @@ func (c *cloud) command() *cobra.Command {
 	}
 	var project, dir string
 	flags := root.PersistentFlags()
-	flags.StringVar(&project, "project", ".",
+	flags.StringVar(&project, "project", here,
 		"`folder` of the Pulumi program, if there is one: each folder has a local cloud of its own")
 	flags.StringVar(&dir, "home", "",
 		"`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or "+
@@ -67,11 +72,16 @@ func (c *cloud) command() *cobra.Command {
 	// located is a command for a local cloud that is found, or could be there.
 	located := func(cmd *cobra.Command) *cobra.Command {
 		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
-			c.self = "localcloud"
-			if c.Home, err = home.Locate(project, dir); err == nil && dir != "" {
-				c.self += " --home " + c.Dir
+			if c.Home, err = home.Locate(project, dir); err != nil {
+				return err
 			}
-			return err
+			switch {
+			case dir != "":
+				c.self += " --home " + c.Dir
+			case project != here:
+				c.self += " --project " + c.Project
+			}
+			return nil
 		}
 		return cmd
 	}

@@ -192,7 +192,7 @@ func Start(ctx context.Context, h *home.Home, say func(format string, args ...an
 	}
 	r, err = h.Running()
 	if err == nil && before.Proxy != r.Proxy && before.Proxy != "" {
-		say("it has another address than before, %s: a shell needs `eval \"$(bin/localcloud env)\"` again", before.Proxy)
+		say("it has another address than before, %s: a shell needs `eval \"$(localcloud env)\"` again", before.Proxy)
 	}
 	return whole(r, err)
 }

@@ -198,7 +198,7 @@ type Serving struct {
 type Running = layout.Running
 
 // ErrNotRunning is where nobody serves.
-var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start` or `make up` starts it")
+var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start` or `localcloud up` starts it")
 
 // ErrStarting is while the clusters of the last run are not back, too.
 var ErrStarting = errors.New("the local cloud is just starting")
@@ -305,7 +305,7 @@ func (h *Home) Alone() (func(), error) {
 	if free, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", h.Dir, err)
 	} else if !free {
-		return nil, fmt.Errorf("another `up` or `down` of %s is at work: wait for it", h.Dir)
+		return nil, fmt.Errorf("another command that changes %s is at work: wait for it", h.Dir)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }

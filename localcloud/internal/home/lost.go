@@ -14,7 +14,7 @@ import (
 // its stacks and clusters say that there is.
 
 // WayOut is what is left to do.
-const WayOut = "`make down`, or `bin/localcloud down --skip-destroy`, removes this local cloud with what is left of it"
+const WayOut = "`localcloud down`, or `localcloud down --skip-destroy`, removes this local cloud with what is left of it"
 
 // CheckState returns an error where a file is gone that a local cloud has had.
 func (h *Home) CheckState() error {

@@ -55,7 +55,7 @@ func TestLostState_IsAnErrorThatNamesTheFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := h.checkAll(); err == nil || !strings.Contains(err.Error(), lost) || !strings.Contains(err.Error(), "make down") {
+			if err := h.checkAll(); err == nil || !strings.Contains(err.Error(), lost) || !strings.Contains(err.Error(), WayOut) {
 				t.Errorf("%s, %s: %v", file, how, err)
 			}
 			if now, _ := os.ReadFile(lost); string(now) != content {
