@@ -64,7 +64,8 @@ type Part struct {
 	Name string
 	// Problem says why it is not ready. Empty: it is.
 	Problem string
-	// Restarts counts how often it has ended by itself since the cluster was started, and LastEnd says why the last time.
+	// Restarts counts how often it has ended by itself since the cluster was started, and LastEnd says why the last
+	// time.
 	Restarts int
 	LastEnd  string
 }

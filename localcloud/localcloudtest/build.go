@@ -18,14 +18,15 @@ import (
 // modulePath is that of the module which this package is in.
 const modulePath = "github.com/keyvault-aks/keyvault-aks/localcloud"
 
-// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once.
+// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled
+// once.
 const buildFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
 
 // built is the command localcloud, built once by a process and only where it has changed since the last.
 var built = sync.OnceValues(func() (string, error) { return build(".") })
 
-// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the versions that
-// that one pins: the importing module has others, and no sums of what only the command imports.
+// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the
+// versions that that one pins: the importing module has others, and no sums of what only the command imports.
 func build(dir string) (string, error) {
 	listed, err := goCommand(dir, "list", "-m", "-json", modulePath)
 	var module struct {

@@ -19,8 +19,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
-// Home is where a local cloud is, whether it runs or not. [Start] makes one. Tests that run the command's commands themselves
-// fill in the fields.
+// Home is where a local cloud is, whether it runs or not. [Start] makes one. Tests that run the command's commands
+// themselves fill in the fields.
 type Home struct {
 	// Command is the path of the command localcloud.
 	Command string
@@ -97,9 +97,10 @@ func (h *Home) Environ(ctx context.Context) (env []string, err error) {
 // are first run.
 func (h *Home) Tool(name string) string { return h.Path(layout.BinDir, name) }
 
-// Program returns a program with an environment of [Home.Environ]: one of the cloud's own or, where there is none of that
-// name, one on PATH. It is in a process group of its own, for whoever interrupts a test with Ctrl-C interrupts its group, and the
-// engine takes a second interrupt for impatience. It is interrupted when ctx is done, and killed a minute later.
+// Program returns a program with an environment of [Home.Environ]: one of the cloud's own or, where there is none of
+// that name, one on PATH. It is in a process group of its own, for whoever interrupts a test with Ctrl-C interrupts its
+// group, and the engine takes a second interrupt for impatience. It is interrupted when ctx is done, and killed a
+// minute later.
 func (h *Home) Program(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	if tool := h.Tool(name); !strings.ContainsRune(name, filepath.Separator) && exists(tool) {
 		name = tool

@@ -1,6 +1,6 @@
-// Package localcloudtest starts local clouds for tests, as net/http/httptest starts servers: Azure and Kubernetes on this machine,
-// behind a proxy on loopback, with an engine of Pulumi that finds them. Each is apart from all others, so that tests run side by
-// side, and nothing is left of it when the test ends.
+// Package localcloudtest starts local clouds for tests, as net/http/httptest starts servers: Azure and Kubernetes on
+// this machine, behind a proxy on loopback, with an engine of Pulumi that finds them. Each is apart from all others, so
+// that tests run side by side, and nothing is left of it when the test ends.
 //
 //	func TestProgram(t *testing.T) {
 //		t.Parallel()
@@ -17,14 +17,15 @@
 // Two tests that run side by side give the same program stacks of different names, or set
 // PULUMI_OPTION_CONFIG_FILE to different files: the engine writes a stack's configuration beside Pulumi.yaml.
 //
-// Pulumi's Automation API takes the folder [Home.Dir] as the Root of its PulumiCommandOptions, and [Cloud.Variables] as EnvVars.
+// Pulumi's Automation API takes the folder [Home.Dir] as the Root of its PulumiCommandOptions, and [Cloud.Variables] as
+// EnvVars.
 //
-// Programs in Go are built behind the proxy, from where no module can be had: those that they import must be in the module
-// cache, as those are that the test's own module names, once `go mod download` has run.
+// Programs in Go are built behind the proxy, from where no module can be had: those that they import must be in the
+// module cache, as those are that the test's own module names, once `go mod download` has run.
 //
 // The package compiles nothing of the cloud. The first Start of a process builds the command localcloud, unless
-// it is named, and the first one on a machine gets the programs of third parties that the cloud runs, which can take minutes:
-// `localcloud prepare` does it ahead.
+// it is named, and the first one on a machine gets the programs of third parties that the cloud runs, which can take
+// minutes: `localcloud prepare` does it ahead.
 package localcloudtest
 
 import (
@@ -43,8 +44,8 @@ import (
 
 // Options of a local cloud.
 type Options struct {
-	// Command is the path of the command localcloud. Defaults to one that is built from the version of this package's module that
-	// the test's own go.mod names, and kept in the user's cache folder.
+	// Command is the path of the command localcloud. Defaults to one that is built from the version of this package's
+	// module that the test's own go.mod names, and kept in the user's cache folder.
 	Command string
 	// Flags are further ones of `localcloud start`, such as --node=stand-in, --times=azure/100 or --faults.
 	Flags []string
@@ -63,8 +64,8 @@ type Cloud struct {
 	Client *http.Client
 }
 
-// Start starts a local cloud, which ends and is removed when the test has ended, also where the test's process is killed. A test
-// that fails logs the ends of its logs. An error fails the test at once.
+// Start starts a local cloud, which ends and is removed when the test has ended, also where the test's process is
+// killed. A test that fails logs the ends of its logs. An error fails the test at once.
 func Start(t testing.TB, o Options) *Cloud {
 	t.Helper()
 	if o.Command == "" {
@@ -118,8 +119,8 @@ func (c *Cloud) start(ctx context.Context, flags []string) error {
 	return err
 }
 
-// guard starts a process that removes the local cloud once the returned function is called or this process ends. It is in a session
-// of its own, where no Ctrl-C reaches it.
+// guard starts a process that removes the local cloud once the returned function is called or this process ends. It is
+// in a session of its own, where no Ctrl-C reaches it.
 func (c *Cloud) guard() (end func() ([]byte, error), err error) {
 	// While a `start` goes on whose test was killed, down is refused.
 	const script = `cat >/dev/null; i=0; until said=$("$@" 2>&1); do
@@ -142,14 +143,14 @@ done; rmdir "$0"`
 	}, err
 }
 
-// Program returns a program that uses the cloud: one of its own, such as pulumi and kubectl, or one on PATH. It is interrupted when ctx is
-// done, and killed a minute later.
+// Program returns a program that uses the cloud: one of its own, such as pulumi and kubectl, or one on PATH. It is
+// interrupted when ctx is done, and killed a minute later.
 func (c *Cloud) Program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return c.Home.Program(ctx, c.Env, name, args...)
 }
 
-// Variables is the environment of programs that use the cloud, by name. Those that the test has and the programs must not
-// have are empty.
+// Variables is the environment of programs that use the cloud, by name. Those that the test has and the programs must
+// not have are empty.
 func (c *Cloud) Variables() map[string]string {
 	all := map[string]string{}
 	for _, v := range os.Environ() {

@@ -127,8 +127,8 @@ echo "$@" >> "$0.said"
 	t.Fatal(err)
 }
 
-// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables to those
-// of its process.
+// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables
+// to those of its process.
 func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
 	t.Setenv("ARM_USE_OIDC", "true")
 	t.Setenv("HTTPS_PROXY", "http://theirs")

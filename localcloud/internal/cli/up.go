@@ -143,8 +143,8 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 	return s, nil
 }
 
-// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where real plugins
-// are asked for, azure-native v3 if that is needed, too.
+// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where
+// real plugins are asked for, azure-native v3 if that is needed, too.
 func (c *cloud) setUp(ctx context.Context, o StartOptions, get thirdparty.Options, needsVersion3 bool) (have home.Setup, err error) {
 	have.Serving = o.Serving
 	var download func(name, version string) (string, error)

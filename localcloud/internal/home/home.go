@@ -37,8 +37,8 @@ const notInHome = `#?%,:\`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
-// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is the
-// default one. Nothing is made.
+// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is
+// the default one. Nothing is made.
 func Locate(project, dir string) (*Home, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Package layout has what the files in the home of a local cloud are called, and the format of the one in which it says how
-// it is reached. It is apart from package home for those who only read them, and would have to compile the cloud for that.
+// Package layout has what the files in the home of a local cloud are called, and the format of the one in which it says
+// how it is reached. It is apart from package home for those who only read them, and would have to compile the cloud
+// for that.
 package layout
 
 import "time"
@@ -16,8 +17,8 @@ const (
 	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
-// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a person
-// starts: `up` and `down` end what has it.
+// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a
+// person starts: `up`, `stop` and `down` end what has it.
 const EngineVariable = "KEYVAULT_AKS_ENGINE"
 
 // Running is what the one that serves tells others.
