@@ -2,13 +2,10 @@ package localcloudtest
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -133,13 +130,5 @@ func (h *Home) Logs(most int) string {
 
 // HTTPClient returns a client that reaches the cloud and nothing else, and trusts its certificates.
 func (r Running) HTTPClient() (*http.Client, error) {
-	ca, err := os.ReadFile(r.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the local cloud's authority: %w", err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	return &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
-	}}, nil
+	return layout.Running{Proxy: r.Proxy, CAFile: r.CAFile}.HTTPClient()
 }
