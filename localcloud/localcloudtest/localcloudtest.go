@@ -81,7 +81,7 @@ func Start(t testing.TB, o Options) *Cloud {
 		t.Fatal(err)
 	}
 	c := &Cloud{Home: Home{Command: o.Command, Dir: filepath.Join(dir, "home"), Project: dir}}
-	end, err := c.guard()
+	alive, end, err := c.guard()
 	if err != nil {
 		_ = os.Remove(dir)
 		t.Fatalf("readying the end of a local cloud: %v", err)
@@ -94,15 +94,17 @@ func Start(t testing.TB, o Options) *Cloud {
 			t.Errorf("removing the local cloud: %v\n%s", err, out)
 		}
 	})
-	if err := c.start(t.Context(), o.Flags); err != nil {
+	if err := c.start(t.Context(), alive, o.Flags); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Client.CloseIdleConnections)
 	return c
 }
 
-func (c *Cloud) start(ctx context.Context, flags []string) error {
+// start starts the local cloud. While that goes on the guard waits, also where the test is killed meanwhile.
+func (c *Cloud) start(ctx context.Context, alive *os.File, flags []string) error {
 	cmd := c.Localcloud(ctx, append([]string{"start"}, flags...)...)
+	cmd.ExtraFiles = []*os.File{alive} // which the cloud itself does not have
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -119,10 +121,11 @@ func (c *Cloud) start(ctx context.Context, flags []string) error {
 	return err
 }
 
-// guard starts a process that removes the local cloud once the returned function is called or this process ends. It is
+// guard starts a process that removes the local cloud once end is called or this process ends, and nobody else has the
+// file alive either. It is
 // in a session of its own, where no Ctrl-C reaches it.
-func (c *Cloud) guard() (end func() ([]byte, error), err error) {
-	// While a `start` goes on whose test was killed, down is refused.
+func (c *Cloud) guard() (alive *os.File, end func() ([]byte, error), err error) {
+	// While a command that a killed test has run goes on, such as up, down is refused.
 	const script = `cat >/dev/null; i=0; until said=$("$@" 2>&1); do
 	i=$((i + 1)); [ $i -lt 60 ] || { echo "$said"; exit 1; }; sleep 1
 done; rmdir "$0"`
@@ -132,15 +135,21 @@ done; rmdir "$0"`
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
-	alive, err := cmd.StdinPipe()
-	if err == nil {
-		err = cmd.Start()
+	ended, alive, err := os.Pipe()
+	if err != nil {
+		return nil, nil, err
 	}
-	return func() ([]byte, error) {
+	defer ended.Close()
+	cmd.Stdin = ended
+	if err := cmd.Start(); err != nil {
+		_ = alive.Close()
+		return nil, nil, err
+	}
+	return alive, func() ([]byte, error) {
 		_ = alive.Close()
 		err := cmd.Wait()
 		return []byte(said.String()), err
-	}, err
+	}, nil
 }
 
 // Program returns a program that uses the cloud: one of its own, such as pulumi and kubectl, or one on PATH. It is
