@@ -29,7 +29,7 @@ func shortDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
+	return filepath.Join(dir, "c") // a Manager has another folder beside its own
 }
 
 // fakeCluster is a supervisor that keeps programs running, with an API server in front of which is its socket.
