@@ -33,8 +33,8 @@ type AksWithCsiArgs struct {
 	// Location of the cluster, such as eastus. Defaults to the provider's location, or the resource group's. A change
 	// replaces the cluster.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of the cluster and its node pools, by Azure's rules, see [ValidateTags]; at most 15 for a private cluster with a DNS
-	// zone of AKS', which has them too. What is known late is checked then. Defaults to none.
+	// Tags of the cluster and its node pools, by Azure's rules, see [ValidateTags]; at most 15 for a private cluster
+	// with a DNS zone of AKS', which has them too. What is known late is checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// ExistingCluster is a cluster to use instead of a new one; Entra is then given for its login alone. Defaults to a new
@@ -129,8 +129,8 @@ type AksWithCsiArgs struct {
 	// outside of the cluster, and apart from 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS
 	// reserves, see [ReservedByAKS]. Defaults to 10.244.0.0/16. A change replaces the cluster.
 	PodCIDR string `pulumi:"podCidr,optional"`
-	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28, and apart from what AKS reserves, as PodCIDR,
-	// see [ReservedByAKS]. Defaults to 10.0.0.0/16. A change replaces the cluster.
+	// ServiceCIDR is the IPv4 range of the services' addresses, /13 to /28, and apart from what AKS reserves, as
+	// PodCIDR, see [ReservedByAKS]. Defaults to 10.0.0.0/16. A change replaces the cluster.
 	ServiceCIDR string `pulumi:"serviceCidr,optional"`
 	// DNSServiceIP is the address of the cluster's DNS, in ServiceCIDR and not its first one. Defaults to the tenth. A
 	// change replaces the cluster.
@@ -195,8 +195,8 @@ type AksWithCsi struct {
 	ClusterName pulumi.StringOutput `pulumi:"clusterName"`
 	// IssuerURL is the issuer of the cluster's service account tokens, which federated credentials trust.
 	IssuerURL pulumi.StringOutput `pulumi:"issuerUrl"`
-	// Kubeconfig is the user's kubeconfig; a Pulumi secret. It resolves when workloads can run: once all node pools exist,
-	// Outbound and KubernetesVersion are deployed, and the nodes may pull from ContainerRegistryIDs.
+	// Kubeconfig is the user's kubeconfig; a Pulumi secret. It resolves when workloads can run: once all node pools
+	// exist, Outbound and KubernetesVersion are deployed, and the nodes may pull from ContainerRegistryIDs.
 	Kubeconfig pulumi.StringOutput `pulumi:"kubeconfig"`
 	// FQDN is the API server's name, the private one of a private cluster. Empty where a kubeconfig was given.
 	FQDN pulumi.StringOutput `pulumi:"fqdn"`

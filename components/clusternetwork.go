@@ -220,8 +220,8 @@ var changedByOthers = []string{
 	"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType",
 }
 
-// madeWithOthers are parts of a cluster that the program never says, and that a cluster has which others have made, such
-// as az with --generate-ssh-keys. azure-native would make another cluster without them.
+// madeWithOthers are parts of a cluster that the program never says, and that a cluster has which others have made,
+// such as az with --generate-ssh-keys. azure-native would make another cluster without them.
 var madeWithOthers = []string{"linuxProfile", "windowsProfile"}
 
 // chosenNetwork is what the program says of those parts. A stack of an earlier version has no trigger in its state,

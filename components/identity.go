@@ -21,7 +21,8 @@ type WorkloadIdentityArgs struct {
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity, by Azure's rules, see [ValidateTags]. What is known late is checked then. Defaults to none.
+	// Tags of a new identity, by Azure's rules, see [ValidateTags]. What is known late is checked then. Defaults to
+	// none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
 	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component

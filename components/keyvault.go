@@ -54,8 +54,8 @@ type KeyVaultStackArgs struct {
 	// up, for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and
 	// keys then cannot be given. Defaults to that of the existing vault.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint, by Azure's rules, see [ValidateTags]. What is known late is checked
-	// then. Defaults to none.
+	// Tags of the vault, and of its private endpoint, by Azure's rules, see [ValidateTags]. What is known late is
+	// checked then. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
 	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01,
@@ -70,8 +70,8 @@ type KeyVaultStackArgs struct {
 	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
 	// VaultName is the vault's whole name, for one that has its name already, such as a vault that pulumi import takes
-	// up: 3-24 characters by the rules of NamePrefix. Vault names are global, and Azure keeps that of a deleted vault. A
-	// change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
+	// up: 3-24 characters by the rules of NamePrefix. Vault names are global, and Azure keeps that of a deleted vault.
+	// A change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
 	VaultName string `pulumi:"vaultName,optional"`
 	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with
 	// what was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted

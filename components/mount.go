@@ -45,8 +45,8 @@ type SecretMountArgs struct {
 	Cluster Cluster `pulumi:"-"`
 	// Namespace of the class and of the pods that mount it, a DNS label. Required. A change replaces them.
 	Namespace string `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod and of the probe; in Go, also of pod specs that podmount
-	// adds the mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
+	// ServiceAccountName is the service account of the test pod and of the probe; in Go, also of pod specs that
+	// podmount adds the mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
 	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that
@@ -136,9 +136,9 @@ type SecretMount struct {
 }
 
 // NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a
-// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if the class has no cluster to go to, before
-// anything is registered. Violations of Inputs, which are known later, fail the class and the roles: at preview if
-// they are known then.
+// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if the class has no cluster to go to,
+// before anything is registered. Violations of Inputs, which are known later, fail the class and the roles: at preview
+// if they are known then.
 func NewSecretMount(
 	ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption,
 ) (*SecretMount, error) {

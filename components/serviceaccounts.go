@@ -49,10 +49,10 @@ type ServiceAccountArgs struct {
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// CredentialName is the name of the account's federated credential for IssuerURL, for one that has its name already,
-	// such as a credential that pulumi import takes up: 3-120 letters, digits, dashes and underscores, a letter or digit
-	// first, unique in the identity. Defaults to a name made of the account's. A change replaces the credential, and for
-	// that moment nobody can act as the identity through it.
+	// CredentialName is the name of the account's federated credential for IssuerURL, for one that has its name
+	// already, such as a credential that pulumi import takes up: 3-120 letters, digits, dashes and underscores, a
+	// letter or digit first, unique in the identity. Defaults to a name made of the account's. A change replaces the
+	// credential, and for that moment nobody can act as the identity through it.
 	CredentialName string `pulumi:"credentialName,optional"`
 }
 

@@ -38,9 +38,9 @@ type SyncDataArgs struct {
 	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the
 	// driver takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
 	Key string `pulumi:"key"`
-	// File is the path of a mounted file relative to the mount: the object's alias or name, and in a version history that
-	// with a slash and any index up to VersionHistory, see [ObjectArgs.FileName]. The driver fills the Secret only if all its files are there, so an index
-	// above 0 holds it back until there are as many versions. Required.
+	// File is the path of a mounted file relative to the mount: the object's alias or name, and in a version history
+	// that with a slash and any index up to VersionHistory, see [ObjectArgs.FileName]. The driver fills the Secret only
+	// if all its files are there, so an index above 0 holds it back until there are as many versions. Required.
 	File string `pulumi:"file"`
 }
 

@@ -73,6 +73,9 @@ func (c *checker) add(path, given, allowed string) {
 func (c *checker) properties(at string, given resource.PropertyMap, known map[string]property, required []string) {
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		name, path := string(key), join(at, string(key))
+		if isValue(given[key]) { // an output, but no more than its value, which may be nothing
+			given[key] = given[key].OutputValue().Element
+		}
 		if resource.IsInternalPropertyKey(key) || given[key].IsNull() {
 			continue
 		}
@@ -104,8 +107,8 @@ func (c *checker) covers(path string) bool {
 func (c *checker) value(path string, v resource.PropertyValue, p property) (resource.PropertyValue, bool) {
 	kind := c.kind(p)
 	switch {
-	case v.IsOutput() && v.OutputValue().Known && !v.OutputValue().Secret && len(v.OutputValue().Dependencies) == 0:
-		return c.value(path, v.OutputValue().Element, p) // it is no more than its value
+	case isValue(v):
+		return c.value(path, v.OutputValue().Element, p)
 	case v.IsSecret() || v.IsComputed() || v.IsOutput():
 		if p.Plain {
 			c.add(path, late(v), mustBePlain+article(kind))
@@ -134,11 +137,12 @@ func (c *checker) value(path string, v resource.PropertyValue, p property) (reso
 			items[i] = item
 		}
 	case "map":
-		for key, item := range v.ObjectValue() {
-			if value, ok := c.value(join(path, string(key)), item, *p.AdditionalProperties); ok {
-				v.ObjectValue()[key] = value
+		items := v.ObjectValue()
+		for _, key := range slices.Sorted(maps.Keys(items)) {
+			if value, ok := c.value(join(path, string(key)), items[key], *p.AdditionalProperties); ok {
+				items[key] = value
 			} else {
-				delete(v.ObjectValue(), key)
+				delete(items, key)
 			}
 		}
 	case "object":
@@ -208,6 +212,12 @@ func (c *checker) hides(p property) bool {
 	return false
 }
 
+// isValue says whether an output is no more than its value.
+func isValue(v resource.PropertyValue) bool {
+	return v.IsOutput() && v.OutputValue().Known && !v.OutputValue().Secret && len(v.OutputValue().Dependencies) == 0
+}
+
+// known is the value of a secret or an output, and whether there is one already.
 func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
 	switch {
 	case v.IsSecret():

@@ -43,8 +43,8 @@ func TestExamples_InYAML(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-// TestExamples_InTypeScript brings up the example and the template in TypeScript, type-checked strictly, and programs in
-// which something is wrong.
+// TestExamples_InTypeScript brings up the example and the template in TypeScript, type-checked strictly, and programs
+// in which something is wrong.
 func TestExamples_InTypeScript(t *testing.T) {
 	needsRealNode(t)
 	needsNPM(t)
@@ -65,8 +65,8 @@ func TestExamples_InTypeScript(t *testing.T) {
 		if err := os.MkdirAll(p.dir, 0o700); err != nil {
 			t.Fatal(err)
 		}
-		// It asks and configures, then the local cloud's language host, which is older than the engine, does not understand
-		// how it is to link the SDK.
+		// It asks and configures, then the local cloud's language host, which is older than the engine, does not
+		// understand how it is to link the SDK.
 		_, err := p.tryPulumi(t, p.newOf("typescript")...)
 		if err != nil && !strings.Contains(err.Error(), "linking package") {
 			t.Fatal(err)
@@ -221,8 +221,8 @@ func TestMistakes_InYAML(t *testing.T) {
 	p.gone(t)
 }
 
-// TestMistakes_InGo brings up programs in Go in which something is wrong. The compiler sees an output where a plain value
-// belongs, and a field that is none.
+// TestMistakes_InGo brings up programs in Go in which something is wrong. The compiler sees an output where a plain
+// value belongs, and a field that is none.
 func TestMistakes_InGo(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -279,7 +279,8 @@ func main() {}
 	}
 }
 
-// TestLanguages_TakeTheComponentsOfThisCheckout looks at which version of the package the examples and templates ask for.
+// TestLanguages_TakeTheComponentsOfThisCheckout looks at which version of the package the examples and templates ask
+// for.
 func TestLanguages_TakeTheComponentsOfThisCheckout(t *testing.T) {
 	version := packageVersion(t)
 	asked := 0
@@ -384,7 +385,8 @@ func appIn(first stackOutputs) map[string]string {
 	return map[string]string{"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"}
 }
 
-// wantApp brings an application up, has its pod read the secret, and destroys it. Its namespace is called as its folder.
+// wantApp brings an application up, has its pod read the secret, and destroys it. Its namespace is called as its
+// folder.
 func (c *cloud) wantApp(t *testing.T, p *program, in stackOutputs) {
 	t.Helper()
 	p.twice(t)

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/mod/zip"
 )
 
-// TestInstall_NeedsNoCheckout: what `go install` makes of the local cloud's module, as a module proxy would have it, gets
-// programs and has a pod read its secret, in folders that have nothing of this repository.
+// TestInstall_NeedsNoCheckout: what `go install` makes of the local cloud's module, as a module proxy would have it,
+// gets programs and has a pod read its secret, in folders that have nothing of this repository.
 func TestInstall_NeedsNoCheckout(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(checkout, "localcloud")

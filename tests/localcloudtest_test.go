@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestStop_KeepsWhatThereIs starts a local cloud in a folder without a program, makes something in it, and has it again after a
-// stop, by `start` and by `run`, at the address of before.
+// TestStop_KeepsWhatThereIs starts a local cloud in a folder without a program, makes something in it, and has it again
+// after a stop, by `start` and by `run`, at the address of before.
 func TestStop_KeepsWhatThereIs(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
@@ -98,8 +98,8 @@ func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
 	}
 }
 
-// TestLocalcloudtest_RunsCloudsSideBySide brings a program that imports the components up in two clouds at once, as the tests of
-// other repositories do, and takes nothing down: the clouds are gone with their tests.
+// TestLocalcloudtest_RunsCloudsSideBySide brings a program that imports the components up in two clouds at once, as the
+// tests of other repositories do, and takes nothing down: the clouds are gone with their tests.
 func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	clouds := make([]*localcloudtest.Cloud, 2)

@@ -106,14 +106,10 @@ func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 }
 
 func TestManager_DoesNotStartAClusterWithoutItsFolder(t *testing.T) {
-	dir, err := os.MkdirTemp("", "kube") // short, for the paths of sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := shortDir(t)
 	spec := azure.ClusterSpec{ID: "/c", Name: "c", FQDN: "c.test"}
 	start := func() (*Manager, error) {
-		m := New(Options{Dir: filepath.Join(dir, "c"), Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
+		m := New(Options{Dir: dir, Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
 		return m, m.Start(t.Context(), spec)
 	}
 	m, err := start()

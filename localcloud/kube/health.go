@@ -64,7 +64,8 @@ type Part struct {
 	Name string
 	// Problem says why it is not ready. Empty: it is.
 	Problem string
-	// Restarts counts how often it has ended by itself since the cluster was started, and LastEnd says why the last time.
+	// Restarts counts how often it has ended by itself since the cluster was started, and LastEnd says why the last
+	// time.
 	Restarts int
 	LastEnd  string
 }
@@ -271,7 +272,8 @@ func Logs(dir string) ([]Log, error) {
 			if len(runs) == 0 {
 				continue
 			}
-			slices.SortFunc(runs, func(a, b string) int { return len(a) - len(b) }) // sorted already but for 10.log and 9.log
+			// They are sorted already but for 10.log and 9.log.
+			slices.SortStableFunc(runs, func(a, b string) int { return len(a) - len(b) })
 			of := strings.Split(filepath.Base(filepath.Dir(container)), "_")
 			all = append(all, Log{
 				Name: strings.Join([]string{name, of[0], of[1], filepath.Base(container)}, "/"),

@@ -33,7 +33,7 @@ func shortDir(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	return dir
+	return filepath.Join(dir, "c") // a Manager has another folder beside its own
 }
 
 // fakeCluster is a supervisor that keeps programs running, with an API server in front of which is its socket.
@@ -243,9 +243,11 @@ func TestLogs(t *testing.T) {
 	dir := shortDir(t)
 	write := func(path string, id clusterIdentity) {
 		const container = "node/logs/ns_pod_uid/app/"
-		for _, name := range []string{
-			"log/kubelet.log", supervisorLog, container + "0.log", container + "9.log", container + "10.log",
-		} {
+		names := []string{"log/kubelet.log", supervisorLog}
+		for run := range 40 {
+			names = append(names, container+strconv.Itoa(run)+".log")
+		}
+		for _, name := range names {
 			file := filepath.Join(dir, path, name)
 			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 				t.Fatal(err)
@@ -268,7 +270,7 @@ func TestLogs(t *testing.T) {
 	var names []string
 	for _, log := range all {
 		names = append(names, log.Name)
-		if log.Name == "one/ns/pod/app" && filepath.Base(log.Path) != "10.log" {
+		if log.Name == "one/ns/pod/app" && filepath.Base(log.Path) != "39.log" {
 			t.Errorf("the last log of a container is %s", log.Path)
 		}
 	}

@@ -46,11 +46,7 @@ func (noEdge) Untunnel(string)                                        {}
 func (noEdge) CAFile() string                                         { return "" }
 
 func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testing.T) {
-	dir, err := os.MkdirTemp("", "kube") // short, for the paths of sockets
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
+	dir := shortDir(t)
 	m := New(Options{Dir: dir, Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
 	m.pause = time.Millisecond
 	defer m.Close()

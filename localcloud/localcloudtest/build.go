@@ -18,14 +18,15 @@ import (
 // modulePath is that of the module which this package is in.
 const modulePath = "github.com/keyvault-aks/keyvault-aks/localcloud"
 
-// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once.
+// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled
+// once.
 const buildFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
 
 // built is the command localcloud, built once by a process and only where it has changed since the last.
 var built = sync.OnceValues(func() (string, error) { return build(".") })
 
-// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the versions that
-// that one pins: the importing module has others, and no sums of what only the command imports.
+// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the
+// versions that that one pins: the importing module has others, and no sums of what only the command imports.
 func build(dir string) (string, error) {
 	listed, err := goCommand(dir, "list", "-m", "-json", modulePath)
 	var module struct {
@@ -41,12 +42,12 @@ func build(dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding the module %s: %w", modulePath, err)
 	}
-	cache, err := os.UserCacheDir()
+	cache, err := cacheFolder()
 	if err != nil {
 		return "", err
 	}
 	sum := sha256.Sum256([]byte(module.Dir))
-	cache = filepath.Join(cache, "keyvault-aks", "localcloud-"+hex.EncodeToString(sum[:6]))
+	cache = filepath.Join(cache, "localcloud-"+hex.EncodeToString(sum[:6]))
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
 	}
@@ -78,4 +79,14 @@ func goCommand(dir string, args ...string) ([]byte, error) {
 		return nil, fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, errs.Bytes())
 	}
 	return out.Bytes(), nil
+}
+
+// cacheFolder makes the folder of what is kept between tests, and is shared with the local cloud.
+func cacheFolder() (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(cache, "keyvault-aks")
+	return folder, os.MkdirAll(folder, 0o755)
 }

@@ -2,13 +2,10 @@ package localcloudtest
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,8 +16,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
-// Home is where a local cloud is, whether it runs or not. [Start] makes one. Tests that run the command's commands themselves
-// fill in the fields.
+// Home is where a local cloud is, whether it runs or not. [Start] makes one. Tests that run the command's commands
+// themselves fill in the fields.
 type Home struct {
 	// Command is the path of the command localcloud.
 	Command string
@@ -97,9 +94,10 @@ func (h *Home) Environ(ctx context.Context) (env []string, err error) {
 // are first run.
 func (h *Home) Tool(name string) string { return h.Path(layout.BinDir, name) }
 
-// Program returns a program with an environment of [Home.Environ]: one of the cloud's own or, where there is none of that
-// name, one on PATH. It is in a process group of its own, for whoever interrupts a test with Ctrl-C interrupts its group, and the
-// engine takes a second interrupt for impatience. It is interrupted when ctx is done, and killed a minute later.
+// Program returns a program with an environment of [Home.Environ]: one of the cloud's own or, where there is none of
+// that name, one on PATH. It is in a process group of its own, for whoever interrupts a test with Ctrl-C interrupts its
+// group, and the engine takes a second interrupt for impatience. It is interrupted when ctx is done, and killed a
+// minute later.
 func (h *Home) Program(ctx context.Context, env []string, name string, args ...string) *exec.Cmd {
 	if tool := h.Tool(name); !strings.ContainsRune(name, filepath.Separator) && exists(tool) {
 		name = tool
@@ -117,8 +115,8 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// Logs returns the ends of the logs of the cloud and of its clusters, each of at most so many bytes, under the names of their files.
-// They hold no secrets.
+// Logs returns the ends of the logs of the cloud and of its clusters' supervisors, each of at most so many bytes, under
+// the names of their files. They hold no secrets.
 func (h *Home) Logs(most int) string {
 	var all strings.Builder
 	files, _ := filepath.Glob(h.Path(ClustersDir, "*", "*.log"))
@@ -132,13 +130,5 @@ func (h *Home) Logs(most int) string {
 
 // HTTPClient returns a client that reaches the cloud and nothing else, and trusts its certificates.
 func (r Running) HTTPClient() (*http.Client, error) {
-	ca, err := os.ReadFile(r.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("reading the local cloud's authority: %w", err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	return &http.Client{Transport: &http.Transport{
-		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
-	}}, nil
+	return layout.Running{Proxy: r.Proxy, CAFile: r.CAFile}.HTTPClient()
 }

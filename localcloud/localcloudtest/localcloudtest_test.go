@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestImports has who imports the package compile the standard library and nothing of the cloud.
+// TestImports_AreFew has who imports the package compile the standard library and nothing of the cloud.
 func TestImports_AreFew(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
@@ -71,14 +71,17 @@ func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
 	}
 }
 
-// TestGuard_EndsWhatAKilledTestLeaves has a process that holds the guard's pipe be killed.
+// TestGuard_EndsWhatAKilledTestLeaves has a process that holds the guard's pipe be killed while its local cloud starts.
 func TestGuard_EndsWhatAKilledTestLeaves(t *testing.T) {
 	dir := t.TempDir()
 	command := filepath.Join(dir, "localcloud")
-	// It is refused at first, as while a start goes on.
+	// Down is refused at first, as while an up goes on.
 	const script = `#!/bin/sh
 echo "$@" >> "$0.said"
-[ $(wc -l < "$0.said") -gt 1 ] || exit 1
+case $* in
+*start) sleep 0.5; echo started >> "$0.said" ;;
+*) [ $(wc -l < "$0.said") -gt 3 ] && rm -r "$4" ;; # the home
+esac
 `
 	if err := os.WriteFile(command, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -108,8 +111,9 @@ echo "$@" >> "$0.said"
 			t.Error("the folder is left")
 		}
 		said, _ := os.ReadFile(command + ".said")
-		one := "--project " + project + " --home " + filepath.Join(project, "home") + " down --skip-destroy\n"
-		if string(said) != one+one {
+		one := "--project " + project + " --home " + filepath.Join(project, "home")
+		down := one + " down --skip-destroy\n"
+		if string(said) != one+" start\nstarted\n"+down+down {
 			t.Errorf("localcloud was called with\n%s", said)
 		}
 		return
@@ -117,8 +121,16 @@ echo "$@" >> "$0.said"
 	dir = os.Getenv("KEYVAULT_AKS_TEST_GUARDED")
 	project = filepath.Join(dir, "project")
 	c := &Cloud{Home: Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")}}
-	if _, err := c.guard(); err != nil {
+	alive, _, err := c.guard()
+	if err != nil {
 		t.Fatal(err)
+	}
+	go func() { _ = c.start(t.Context(), alive, nil) }()
+	for range 1000 {
+		if _, err := os.Stat(c.Command + ".said"); err == nil {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
 	}
 	self, err := os.FindProcess(os.Getpid())
 	if err == nil {
@@ -127,8 +139,8 @@ echo "$@" >> "$0.said"
 	t.Fatal(err)
 }
 
-// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables to those
-// of its process.
+// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables
+// to those of its process.
 func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
 	t.Setenv("ARM_USE_OIDC", "true")
 	t.Setenv("HTTPS_PROXY", "http://theirs")

@@ -54,8 +54,8 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 
-	// What is mounted decides the roles. The test pod has it in /mnt/secrets; package podmount puts it into pods of your
-	// own.
+	// What is mounted decides the roles. The test pod has it in /mnt/secrets; package podmount puts it into pods of
+	// your own.
 	_, err = components.NewSecretMount(ctx, "app-mount", &components.SecretMountArgs{
 		VaultID:            vault.VaultID,
 		VaultName:          vault.VaultName,

@@ -1,5 +1,5 @@
-// Command localcloud stands in for Azure on this machine and runs Kubernetes for real, so that the program of this
-// repository can be seen at work, from the engine to a pod that reads its secret, without a subscription.
+// Command localcloud stands in for Azure on this machine and runs Kubernetes for real, so that Pulumi programs can be
+// seen at work, from the engine to a pod that reads its secret, without a subscription.
 //
 // Under the name of a plugin, such as pulumi-resource-random, it is the one that stands in for that, whose binary
 // cannot be built from a Go module.

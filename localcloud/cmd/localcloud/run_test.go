@@ -53,8 +53,8 @@ func runningHome(t *testing.T) *home.Home {
 	return h
 }
 
-// TestRun_IsTheCommand has standard files, the exit code, what is inherited and the environment be as a shell would have
-// them that evaluates what env prints.
+// TestRun_IsTheCommand has standard files, the exit code, what is inherited and the environment be as a shell would
+// have them that evaluates what env prints.
 func TestRun_IsTheCommand(t *testing.T) {
 	t.Setenv("ARM_CLIENT_ID", "theirs")
 	h := runningHome(t)

@@ -3,9 +3,11 @@ package cli
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -20,7 +22,7 @@ import (
 // Run runs the command that the arguments name, until ctx is done at the latest. What it tells goes to stdout, and what
 // the one that serves logs, to stderr.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr}
+	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr, self: command}
 	root := c.command()
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -31,10 +33,13 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	c.clear()
 	if ctx.Err() != nil {
-		return errors.New("interrupted: the same command goes on from here, and `localcloud down` removes what there is")
+		return fmt.Errorf("interrupted: the same command goes on from here, and `%s down` removes what there is", c.self)
 	}
 	return err
 }
+
+// command is the name of the command.
+const command = "localcloud"
 
 // cloud is the local cloud that a command is for, and where it tells what happens.
 type cloud struct {
@@ -51,19 +56,30 @@ func (c *cloud) terminal() engine.Terminal {
 
 // callFor is how to call this command, where it was called, for the same local cloud.
 func callFor(h *home.Home) string {
-	self := "localcloud"
+	self := command
 	if here, err := filepath.Abs("."); err != nil || here != h.Project {
-		self += " --project " + h.Project
+		self += " --project " + word(h.Project)
 	}
 	if standard, err := home.Locate(h.Project, ""); err != nil || standard.Dir != h.Dir {
-		self += " --home " + h.Dir
+		self += " --home " + word(h.Dir)
 	}
 	return self
 }
 
+// word is a path as somebody writes it in a shell.
+func word(path string) string {
+	plain := func(c rune) bool {
+		return unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("/._+@-", c)
+	}
+	if strings.IndexFunc(path, func(c rune) bool { return !plain(c) }) < 0 {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
 func (c *cloud) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "localcloud",
+		Use:           command,
 		Short:         "Azure on one machine, for Pulumi programs",
 		SilenceUsage:  true,
 		SilenceErrors: true,

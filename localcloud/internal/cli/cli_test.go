@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -29,5 +30,16 @@ func TestCallFor_NamesWhatIsNotFoundFromHere(t *testing.T) {
 		if got := callFor(h); got != c.want {
 			t.Errorf("project %q, home %q: %q, want %q", c.project, c.dir, got, c.want)
 		}
+	}
+}
+
+func TestWord_IsOneInAShell(t *testing.T) {
+	for _, path := range []string{"/a/b-c_d.e+1", "/a b", "/it's", `/$HOME"`, "/a;b", "/ä*"} {
+		if got, err := exec.Command("sh", "-c", "printf %s "+word(path)).Output(); err != nil || string(got) != path {
+			t.Errorf("%q becomes %q, %v", path, got, err)
+		}
+	}
+	if got := word("/a/b-c_d.e+1"); got != "/a/b-c_d.e+1" {
+		t.Errorf("%s has quotes without need", got)
 	}
 }

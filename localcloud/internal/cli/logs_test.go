@@ -77,6 +77,15 @@ func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
 	var got output
 	ended := make(chan error, 1)
 	go func() { ended <- (&cloud{Home: h, stdout: &got}).logs(ctx, LogsOptions{What: cloudLog, Follow: true}) }()
+	await := func(want string) {
+		t.Helper()
+		for begin := time.Now(); got.String() != want; time.Sleep(10 * time.Millisecond) {
+			if time.Since(begin) > 10*time.Second {
+				t.Fatalf("it shows %q", got.String())
+			}
+		}
+	}
+	await("one\n") // what follows is added to what was shown
 	file, err := os.OpenFile(h.Path(home.LogFile), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -85,11 +94,7 @@ func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
 	if _, err := file.WriteString("two\n"); err != nil {
 		t.Fatal(err)
 	}
-	for begin := time.Now(); got.String() != "one\ntwo\n"; time.Sleep(10 * time.Millisecond) {
-		if time.Since(begin) > 10*time.Second {
-			t.Fatalf("it shows %q", got.String())
-		}
-	}
+	await("one\ntwo\n")
 	interrupt()
 	if err := <-ended; err != nil {
 		t.Error(err)

@@ -13,7 +13,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// thirdParty says where third-party programs are kept and how they are got, and which are wanted beside those that every up needs.
+// thirdParty says where third-party programs are kept and how they are got, and which are wanted beside those that
+// every up needs.
 func (c *cloud) thirdParty(way thirdparty.Way, also ...string) thirdparty.Options {
 	return thirdparty.Options{Cache: c.Cache, Also: also, Way: way, Progress: c.progress()}
 }

@@ -60,8 +60,8 @@ func (c *cloud) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// startApart starts the local cloud by another process of this program, which has nothing of this one pass to the cloud. What it
-// tells goes to standard error.
+// startApart starts the local cloud by another process of this program, which has nothing of this one pass to the
+// cloud. What it tells goes to standard error.
 func (c *cloud) startApart(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {

@@ -107,9 +107,9 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	down, env := "make down", "bin/localcloud env"
-	if !c.Program.IsOurs() {
-		down, env = c.self+" down", c.self+" env"
+	down, env := c.self+" down", c.self+" env"
+	if c.Program.IsOurs() && c.self == command { // in the checkout, as `make up` has it
+		down, env = "make down", "bin/localcloud env"
 	}
 	c.say("up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond), down, env)
 	if read != "" {
@@ -143,8 +143,8 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 	return s, nil
 }
 
-// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where real plugins
-// are asked for, azure-native v3 if that is needed, too.
+// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where
+// real plugins are asked for, azure-native v3 if that is needed, too.
 func (c *cloud) setUp(ctx context.Context, o StartOptions, get thirdparty.Options, needsVersion3 bool) (have home.Setup, err error) {
 	have.Serving = o.Serving
 	var download func(name, version string) (string, error)
@@ -200,10 +200,10 @@ func (c *cloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	because := "as asked for"
 	if has {
 		if asked == "" {
-			because = "as this local cloud has had from the start (`localcloud down` first for another)"
+			because = fmt.Sprintf("as this local cloud has had from the start (`%s down` first for another)", c.self)
 		}
 		if asked != "" && asked != before.Node {
-			return "", fmt.Errorf("this local cloud has a %s node: `localcloud down` first, or use another --home", before.Node)
+			return "", fmt.Errorf("this local cloud has a %s node: `%s down` first, or use another --home", before.Node, c.self)
 		}
 		asked = before.Node
 	}

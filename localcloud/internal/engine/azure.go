@@ -2,12 +2,7 @@ package engine
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"fmt"
-	"net/http"
-	"net/url"
-	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -19,16 +14,11 @@ import (
 
 // azureClients make clients of the local cloud's subscription, as its owner.
 func azureClients(r *home.Running) (*armresources.ClientFactory, error) {
-	ca, err := os.ReadFile(r.CAFile)
+	client, err := r.HTTPClient()
 	if err != nil {
 		return nil, err
 	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ca)
-	options := azcore.ClientOptions{Transport: &http.Client{Transport: &http.Transport{
-		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}),
-		TLSClientConfig: &tls.Config{RootCAs: roots},
-	}}}
+	options := azcore.ClientOptions{Transport: client}
 	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	if err != nil {

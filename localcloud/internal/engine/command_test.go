@@ -88,8 +88,13 @@ func TestCommand_EndsAtOneInterrupt(t *testing.T) {
 	if err := s.refresh(ctx); err == nil {
 		t.Error("nothing interrupted it")
 	}
-	if of := <-group; of == syscall.Getpgrp() {
-		t.Error("it is in the process group of this process")
+	select {
+	case of := <-group:
+		if of == syscall.Getpgrp() {
+			t.Error("it is in the process group of this process")
+		}
+	default:
+		t.Fatal("it ended before it was interrupted")
 	}
 	did, err := os.ReadFile(notes)
 	if err != nil || !strings.HasSuffix(string(did), "\ninterrupted\nended\n") || strings.Count(string(did), "interrupted") != 1 {

@@ -12,8 +12,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestVariables_HaveEveryClientTrustTheCA names what clients read for their authorities: Go and OpenSSL, Python's requests, curl, Node.
-// What is to be had from outside does not trust it.
+// TestVariables_HaveEveryClientTrustTheCA names what clients read for their authorities: Go and OpenSSL, Python's
+// requests, curl, Node. What is to be had from outside does not trust it.
 func TestVariables_HaveEveryClientTrustTheCA(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	var trust []string

@@ -30,7 +30,7 @@ import (
 // podOf is a stack whose pod is this machine, as nobody where the test is root, with files in the folder /<mount>.
 func podOf(t *testing.T, config string, files map[string]string) (*Stack, Outputs) {
 	t.Helper()
-	s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev", have: home.Setup{Node: kube.RealNode}, envs: os.Environ()}
+	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", have: home.Setup{Node: kube.RealNode}, envs: os.Environ()}
 	api := &apiServer{as: []string{}}
 	if os.Geteuid() == 0 {
 		api.as = []string{"setpriv", "--reuid=65534", "--clear-groups"}
@@ -225,7 +225,7 @@ func TestReadMounted_WaitsForANodeThatComesBack(t *testing.T) {
 // TestCluster_SignsInAsTheEngineDoes has a program in kubelogin's place whose token is what it finds in its
 // environment.
 func TestCluster_SignsInAsTheEngineDoes(t *testing.T) {
-	s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev"}
+	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev"}
 	t.Setenv("AAD_LOGIN_METHOD", "the user's")
 	t.Setenv("AZURE_CLIENT_ID", "the user's")
 	s.envs = append(ownEnvironment(os.Environ()), "PATH="+s.BinDir()+":"+os.Getenv("PATH"), "AZURE_CLIENT_ID=the cloud's")

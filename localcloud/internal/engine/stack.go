@@ -74,8 +74,8 @@ func (s *Stack) Join(r *home.Running) {
 	s.envs = append(s.envs, mark(s.Home))
 }
 
-// Configure makes the stack where there is none yet and gives it the configuration in the checkout. What the engine
-// adds to a stack's configuration, the salt of its secrets, stays in the home, so that the checkout stays clean.
+// Configure makes the stack where there is none yet and gives it the configuration in the program's folder. What the
+// engine adds to a stack's configuration, the salt of its secrets, stays in the home, so that the folder stays clean.
 func (s *Stack) Configure(ctx context.Context, over []string) error {
 	file, content, err := GivenConfiguration(s.Home, s.name, over) // before a stack is made for it
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 )
 
 func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
-	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home")}
+	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: t.TempDir()}
 	program := filepath.Join(t.TempDir(), "a program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$XDG_CACHE_HOME|$*\"\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func init() {
 
 // TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome also where an older local cloud has linked it.
 func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
-	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home")}
+	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: t.TempDir()}
 	program := filepath.Join(t.TempDir(), "a program")
 	const content = "#!/bin/sh\necho \"$TMPDIR|$*\"\n"
 	place := h.Path(home.PulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
@@ -181,7 +181,7 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 	}{
 		"nothing": {clean, "", false}, "a lock": {clean, "{}", true}, "an operation": {pending, "", true}, "no state": {"", "", true},
 	} {
-		s := &Stack{Home: &home.Home{Dir: filepath.Join(t.TempDir(), "[home]")}, name: "dev"}
+		s := &Stack{Home: &home.Home{Dir: filepath.Join(t.TempDir(), "[home]"), Project: t.TempDir()}, name: "dev"}
 		for file, content := range map[string]string{"stacks/keyvault-aks/dev.json": of.state, "locks/organization/keyvault-aks/dev/1.json": of.lock} {
 			if content == "" {
 				continue
@@ -244,7 +244,7 @@ func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 		"an unknown salt":    {state, "v2:c2FsdHNhbHQ=", engines},
 		"another kind":       {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": {"`+resource.SigKey+`": "`+resource.AssetSig+`"}`, 1), salt, engines},
 	} {
-		s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev", envs: os.Environ()}
+		s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", envs: os.Environ()}
 		s.secrets = func() secret.Decrypter { return s.decrypter(test.salt) }
 		err := errors.Join(os.MkdirAll(s.BinDir(), 0o755), os.MkdirAll(filepath.Dir(s.StackFile(s.name)), 0o755), os.WriteFile(s.Path(home.PassphraseFile), []byte("PASSPHRASE"), 0o600),
 			os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte("#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"), 0o755))

@@ -12,8 +12,8 @@ import (
 )
 
 // checkTypes names all that a program has and the stand-in plugins do not know, before anything is created: an update
-// would come to it when the rest is half made. It takes a preview, which the program of this repository, and YAML, which
-// looks at the plugins' schemas first, do without.
+// would come to it when the rest is half made. It takes a preview, which the program of this repository, and YAML,
+// which looks at the plugins' schemas first, do without.
 func (s *Stack) checkTypes(ctx context.Context) error {
 	if s.Program.IsOurs() || s.Program.Runtime.Name == "yaml" {
 		return nil

@@ -40,8 +40,8 @@ const notInHome = `#?%,:\*[`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
-// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is the
-// default one. Nothing is made.
+// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is
+// the default one. Nothing is made.
 func Locate(project, dir string) (*Home, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
@@ -321,7 +321,7 @@ func (h *Home) Alone() (func(), error) {
 	if free, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", h.Dir, err)
 	} else if !free {
-		return nil, fmt.Errorf("another `up` or `down` of %s is at work: wait for it", h.Dir)
+		return nil, fmt.Errorf("another command that changes %s is at work: wait for it", h.Dir)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMake_IsForItsOwnerAlone has a home that others can look into be closed, and one that they can have written into be refused.
+// TestMake_IsForItsOwnerAlone has a home that others can look into be closed, and one that they can have written into
+// be refused.
 func TestMake_IsForItsOwnerAlone(t *testing.T) {
 	for name, of := range map[string]struct {
 		mode    os.FileMode

@@ -14,14 +14,15 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Program is a Pulumi program, as its Pulumi.yaml has it (https://www.pulumi.com/docs/iac/concepts/projects/project-file/).
-// The zero value is where there is none.
+// Program is a Pulumi program, as its Pulumi.yaml has it
+// (https://www.pulumi.com/docs/iac/concepts/projects/project-file/). The zero value is where there is none.
 type Program struct {
 	Name    string
 	Runtime Runtime
 	// Main is the folder of the program, or its file, in that of Pulumi.yaml. Defaults to that folder.
 	Main string
-	// StackConfigDir is where its stacks have their configuration, in the folder of Pulumi.yaml. Defaults to that folder.
+	// StackConfigDir is where its stacks have their configuration, in the folder of Pulumi.yaml. Defaults to that
+	// folder.
 	StackConfigDir string
 	// Packages are what it takes from plugins, by the names that it gives them.
 	Packages map[string]Package

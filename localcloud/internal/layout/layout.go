@@ -1,8 +1,17 @@
-// Package layout has what the files in the home of a local cloud are called, and the format of the one in which it says how
-// it is reached. It is apart from package home for those who only read them, and would have to compile the cloud for that.
+// Package layout has what the files in the home of a local cloud are called, and the format of the one in which it says
+// how it is reached, with a client that does. It is apart from package home for those who only read them, and would
+// have to compile the cloud for that.
 package layout
 
-import "time"
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+)
 
 // The files and folders in a home that others read, too.
 const (
@@ -17,8 +26,8 @@ const (
 	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
 )
 
-// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a person
-// starts: `up` and `down` end what has it.
+// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a
+// person starts: `up`, `stop` and `down` end what has it.
 const EngineVariable = "KEYVAULT_AKS_ENGINE"
 
 // Running is what the one that serves tells others.
@@ -35,3 +44,16 @@ type Running struct {
 
 // Credentials are those of the owner of the tenant's first subscription.
 type Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
+
+// HTTPClient returns a client that reaches the cloud and nothing else, and trusts its certificates.
+func (r Running) HTTPClient() (*http.Client, error) {
+	ca, err := os.ReadFile(r.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("reading the local cloud's authority: %w", err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	return &http.Client{Transport: &http.Transport{
+		Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: r.Proxy}), TLSClientConfig: &tls.Config{RootCAs: roots},
+	}}, nil
+}

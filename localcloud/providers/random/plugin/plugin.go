@@ -1,5 +1,5 @@
-// Package plugin answers Pulumi's engine as random v4.21.2 does, whose binary cannot be built from a Go module. It knows
-// RandomString, RandomPassword, RandomUuid and RandomId.
+// Package plugin answers Pulumi's engine as random v4.21.2 does, whose binary cannot be built from a Go module. It
+// knows RandomString, RandomPassword, RandomUuid and RandomId.
 package plugin
 
 import (
