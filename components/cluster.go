@@ -123,6 +123,9 @@ func lacksProvider(cluster Cluster, opts []pulumi.ResourceOption) bool {
 	if err != nil || !missing(cluster.Provider) { // registering says what is wrong with an option
 		return false
 	}
+	if len(given.Transformations) > 0 { // which may give it one
+		return false
+	}
 	for _, provider := range append(given.Providers, given.Provider) {
 		if pkg, known := packageOf(provider); !missing(provider) && (!known || pkg == "kubernetes") {
 			return false

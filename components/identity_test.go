@@ -611,6 +611,25 @@ func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T)
 	}
 }
 
+// A transformation of the component may give it its provider, which only registering the component tells.
+func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
+	e := &mockengine.Engine{}
+	run(t, e, func(ctx *pulumi.Context) error {
+		provider := &kubernetesProvider{}
+		if err := ctx.RegisterResource("pulumi:providers:kubernetes", "cluster", pulumi.Map{}, provider); err != nil {
+			return err
+		}
+		give := func(args *pulumi.ResourceTransformationArgs) *pulumi.ResourceTransformationResult {
+			if args.Type != "keyvaultaks:index:WorkloadIdentity" {
+				return nil
+			}
+			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.Providers(provider))}
+		}
+		_, err := components.NewWorkloadIdentity(ctx, "it", identityArgs(), pulumi.Transformations([]pulumi.ResourceTransformation{give}))
+		return err
+	})
+}
+
 // A provider for another package is none, and what else is wrong is said in the same error.
 func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context, other pulumi.ProviderResource) error{

@@ -119,7 +119,10 @@ func TestSDK_OfTypeScriptIsStrict(t *testing.T) {
 	install := exec.CommandContext(t.Context(), npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
-		t.Skipf("npm install: %v\n%s", err, out)
+		if exec.CommandContext(t.Context(), npm, "ping").Run() != nil {
+			t.Skipf("npm's registry cannot be reached: %v\n%s", err, out)
+		}
+		t.Fatalf("npm install: %v\n%s", err, out)
 	}
 	config := filepath.Join(dir, "tsconfig.json")
 	settings, err := os.ReadFile(config)

@@ -122,6 +122,9 @@ func (c *cloud) stop(ctx context.Context) error {
 
 // end leaves no process of the local cloud and nothing of one on the machine but its home.
 func (c *cloud) end(ctx context.Context) error {
+	if err := engine.EndPulumis(c.Home); err != nil {
+		return err
+	}
 	if err := engine.EndEngines(c.Home); err != nil {
 		return err
 	}

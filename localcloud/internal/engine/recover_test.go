@@ -7,13 +7,37 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"syscall"
 	"testing"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// TestAtWork_IsAnEngineThatRuns has a program called pulumi hold the stack's lock, and then end.
-func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
+// TestEndPulumis_EndsThoseOfTheHome and no other.
+func TestEndPulumis_EndsThoseOfTheHome(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("looks into /proc")
+	}
+	h := &home.Home{Dir: t.TempDir()}
+	ours, theirs := fakePulumi(t, h.Path(home.EngineDir)), fakePulumi(t, t.TempDir())
+	ended := make(chan error, 1)
+	go func() { ended <- ours.Wait() }()
+	if err := EndPulumis(h); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := <-ended; !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+		t.Errorf("the home's ended with %v", err)
+	}
+	if err := theirs.Process.Signal(syscall.Signal(0)); err != nil {
+		t.Errorf("another home's: %v", err)
+	}
+}
+
+// fakePulumi runs a program called pulumi in a folder, which ends with the test.
+func fakePulumi(t *testing.T, folder string) *exec.Cmd {
+	t.Helper()
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
 		t.Skip(err)
@@ -22,8 +46,8 @@ func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pulumi := filepath.Join(t.TempDir(), "pulumi")
-	if err := os.WriteFile(pulumi, content, 0o755); err != nil {
+	pulumi := filepath.Join(folder, "pulumi")
+	if err := errors.Join(os.MkdirAll(folder, 0o755), os.WriteFile(pulumi, content, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(pulumi, "60")
@@ -31,6 +55,12 @@ func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	return cmd
+}
+
+// TestAtWork_IsAnEngineThatRuns has a program called pulumi hold the stack's lock, and then end.
+func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
+	cmd := fakePulumi(t, t.TempDir())
 	s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev"}
 	if err := os.MkdirAll(s.StackLocks("dev"), 0o700); err != nil {
 		t.Fatal(err)

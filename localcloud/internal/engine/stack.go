@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -122,6 +123,12 @@ func (s *Stack) initialise(ctx context.Context) (string, error) {
 		Salt string `yaml:"encryptionsalt"`
 	}
 	content, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) { // a stack that somebody has made with `pulumi stack init`
+		content, err = os.ReadFile(givenFile(s.Home, s.name))
+	}
+	if err == nil && yaml.Unmarshal(content, &made) == nil && made.Salt == "" {
+		err = errors.New("it has no encryptionsalt")
+	}
 	if err != nil {
 		return "", fmt.Errorf("finding the salt of the stack's secrets: %w: %s", err, home.WayOut)
 	}
