@@ -265,15 +265,16 @@ func TestExamples_TeamsReadTheirOwn(t *testing.T) {
 		"as-one-beyond": {clientIDs["reports"], "reports-warehouse", "AADSTS700211"},
 	} {
 		tenant := c.running(t).Credentials.TenantID
-		clusters["east"].apply(t, fmt.Sprintf(intruderPod, name, try.clientID, outputs.VaultName, tenant, try.secret))
+		class := fmt.Sprintf(intruderClass, name, try.clientID, outputs.VaultName, tenant, try.secret)
+		clusters["east"].apply(t, class+readerPod(name, "payments", "payments", name))
 		refused[name] = try.refusal
 	}
 	clusters["east"].wantRefusedMounts(t, "payments", refused)
 	p.goneIn(t, groups)
 }
 
-// intruderPod is a pod of the namespace payments with a class of its own.
-const intruderPod = `
+// intruderClass is a class of the namespace payments.
+const intruderClass = `
 apiVersion: secrets-store.csi.x-k8s.io/v1
 kind: SecretProviderClass
 metadata: {name: %[1]s, namespace: payments}
@@ -285,22 +286,6 @@ spec:
     tenantID: %[4]s
     objects: "array: ['{objectName: %[5]s, objectType: secret}']"
 ---
-apiVersion: v1
-kind: Pod
-metadata: {name: %[1]s, namespace: payments}
-spec:
-  serviceAccountName: payments
-  terminationGracePeriodSeconds: 0
-  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
-  containers:
-    - name: c
-      image: busybox:1.35.0
-      command: [sleep, infinity]
-      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-      volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
-  volumes:
-    - name: v
-      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %[1]s}}
 `
 
 // inCluster is the cloud as seen by who uses another cluster in it than that of its own stack.

@@ -23,11 +23,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// readerPod mounts the stack's class and has no limits, so that its container can read all the time.
-const readerPod = `
+// readerPod is a pod that mounts a class and has no limits, so that its container can read all the time.
+func readerPod(name, namespace, account, class string) string {
+	return fmt.Sprintf(`
 apiVersion: v1
 kind: Pod
-metadata: {name: reader, namespace: %s}
+metadata: {name: %s, namespace: %s}
 spec:
   serviceAccountName: %s
   terminationGracePeriodSeconds: 0
@@ -41,7 +42,8 @@ spec:
   volumes:
     - name: v
       csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
-`
+`, name, namespace, account, class)
+}
 
 // readAll reads a file again and again, and says how often it has, and what it read, whenever that is something else
 // than before.
@@ -82,7 +84,7 @@ func TestScenarioRotation(t *testing.T) {
 		grant(t, c, outputs.VaultID, secretsOfficer)
 		secrets, _ := vaultClients(t, c, outputs.VaultURI)
 		namespace := outputs.Namespace
-		c.apply(t, fmt.Sprintf(readerPod, namespace, outputs.ServiceAccounts[0], outputs.SecretProviderClass))
+		c.apply(t, readerPod("reader", namespace, outputs.ServiceAccounts[0], outputs.SecretProviderClass))
 		c.kubectl(t, "wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=120s")
 
 		r := startReader(t, c, namespace)

@@ -284,24 +284,7 @@ spec:
 			if test.account != outputs.ServiceAccounts[0] {
 				c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", test.account, namespace))
 			}
-			c.apply(t, fmt.Sprintf(`
-apiVersion: v1
-kind: Pod
-metadata: {name: %s, namespace: %s}
-spec:
-  serviceAccountName: %s
-  terminationGracePeriodSeconds: 0
-  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
-  containers:
-    - name: c
-      image: busybox:1.35.0
-      command: [sleep, infinity]
-      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
-      volumeMounts: [{name: v, mountPath: /mnt/secrets, readOnly: true}]
-  volumes:
-    - name: v
-      csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: %s}}
-`, pod, namespace, test.account, test.class))
+			c.apply(t, readerPod(pod, namespace, test.account, test.class))
 			c.wantRefusedMounts(t, namespace, map[string]string{pod: test.refusal})
 			if phase := c.kubectl(t, "get", "pod", "-n", namespace, pod, "--output=jsonpath={.status.phase}"); phase != "Pending" {
 				t.Errorf("the pod is %s", phase)
