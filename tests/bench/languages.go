@@ -157,7 +157,7 @@ func (l language) write(ctx context.Context, checkout, folder string, f *fleet, 
 	if err != nil {
 		return err
 	}
-	project := "name: fleet-typescript\nmain: bin/index.js\nruntime: {name: nodejs, options: {typescript: false}}\n"
+	project := "name: fleet-typescript\nruntime: nodejs\n"
 	program := filepath.Join(f.dir, "fleet")
 	f.dir = filepath.Join(folder, strings.ToLower(l.name))
 	if l.name == "YAML" {
