@@ -99,8 +99,8 @@ func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
 	}
 }
 
-// TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun of one process, as the Automation API runs it, also after another
-// component was added before: the state has the names.
+// TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun of one process, as the Automation API runs it, also after
+// another component was added before: the state has the names.
 func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
 	hooks := func(clusters ...string) []string {
 		e := &mockengine.Engine{}

@@ -13,7 +13,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// whole are arguments of the components that each can be brought up with, and between them have all that may be outputs.
+// whole are arguments of the components that each can be brought up with, and between them have all that may be
+// outputs.
 var whole = map[string][]string{
 	"KeyVaultStack": {
 		`{"resourceGroupName": "group", "location": "eastus", "tenantId": "11111111-1111-1111-1111-111111111111", "namePrefix": "kv", "tags": {"a": "b"},
@@ -25,7 +26,8 @@ var whole = map[string][]string{
 	"AksWithCsi": {
 		`{"resourceGroupName": "group", "location": "eastus", "tags": {"a": "b"}, "identityId": "IDENTITY", "logAnalyticsWorkspaceId": "WORKSPACE",
 			"containerInsights": true, "diskEncryptionSetId": "DISKS", "containerRegistryIds": {"main": "REGISTRY"}, "subnets": {"nodes": "SUBNET"},
-			"systemPool": {"subnet": "nodes"}, "entra": {"tenantId": "11111111-1111-1111-1111-111111111111", "adminGroupIds": ["11111111-1111-1111-1111-111111111112"]},
+			"systemPool": {"subnet": "nodes"},
+			"entra": {"tenantId": "11111111-1111-1111-1111-111111111111", "adminGroupIds": ["11111111-1111-1111-1111-111111111112"]},
 			"apiServer": {"authorizedIpRanges": ["20.0.0.0/24"]}, "outbound": {"ipIds": ["IP"]}}`,
 		`{"resourceGroupName": "group", "identityId": "IDENTITY", "apiServer": {"private": true, "privateDnsZone": "ZONE"}, "outbound": {"ipPrefixIds": ["PREFIX"]}}`,
 		`{"existingCluster": {"id": "CLUSTER"}}`,
@@ -49,24 +51,26 @@ var ids = func() *strings.Replacer {
 		"VAULT": "Microsoft.KeyVault/vaults/v-1", "WORKSPACE": "Microsoft.OperationalInsights/workspaces/w", "IP": "Microsoft.Network/publicIPAddresses/i",
 		"IDENTITY": "Microsoft.ManagedIdentity/userAssignedIdentities/i", "DISKS": "Microsoft.Compute/diskEncryptionSets/d",
 		"REGISTRY": "Microsoft.ContainerRegistry/registries/r", "SUBNET": "Microsoft.Network/virtualNetworks/n/subnets/s",
-		"ZONE": "Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io", "PREFIX": "Microsoft.Network/publicIPPrefixes/p", "CLUSTER": "Microsoft.ContainerService/managedClusters/c",
+		"ZONE":   "Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io",
+		"PREFIX": "Microsoft.Network/publicIPPrefixes/p", "CLUSTER": "Microsoft.ContainerService/managedClusters/c",
 	} {
 		all = append(all, `"`+name+`"`, `"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`)
 	}
 	return strings.NewReplacer(all...)
 }()
 
-// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it is of a
-// resource that is still to be created. What must be plain is refused by its path.
+// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it is
+// of a resource that is still to be created. What must be plain is refused by its path.
 func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]map[string]any{"azure-native:containerservice/v20240901:getManagedCluster": {
-		"id": strings.Trim(ids.Replace(`"CLUSTER"`), `"`), "name": "c", "oidcIssuerProfile": map[string]any{"enabled": true, "issuerURL": mockengine.IssuerURL},
-		"securityProfile": map[string]any{"workloadIdentity": map[string]any{"enabled": true}},
-		"addonProfiles":   map[string]any{"azureKeyVaultSecretsProvider": map[string]any{"enabled": true}},
+		"id": strings.Trim(ids.Replace(`"CLUSTER"`), `"`), "name": "c",
+		"oidcIssuerProfile": map[string]any{"enabled": true, "issuerURL": mockengine.IssuerURL},
+		"securityProfile":   map[string]any{"workloadIdentity": map[string]any{"enabled": true}},
+		"addonProfiles":     map[string]any{"azureKeyVaultSecretsProvider": map[string]any{"enabled": true}},
 	}}
 	preview := func(component string, inputs resource.PropertyMap, existing bool) error {
 		engine := &mockengine.Engine{DryRun: true}
@@ -90,7 +94,8 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 			}
 			r := pkg.Resources["keyvaultaks:index:"+component]
 			pkg.Types[component] = object{Type: "object", Properties: r.InputProperties, Required: r.RequiredInputs}
-			pkg.each("", "", property{Ref: "#/types/" + component}, resource.NewProperty(propertiesOf(plain)), func(place, path string, p property, with func(resource.PropertyValue) resource.PropertyValue) {
+			in, given := property{Ref: "#/types/" + component}, resource.NewProperty(propertiesOf(plain))
+			pkg.each("", "", in, given, func(place, path string, p property, with putting) {
 				tried[place] = true
 				for how, unknown := range map[string]resource.PropertyValue{
 					"an output": outputOf(nil), "not known": resource.MakeComputed(resource.NewProperty("")),
@@ -113,12 +118,15 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
+// putting returns the whole value with another in some place.
+type putting func(resource.PropertyValue) resource.PropertyValue
+
 // each calls back with what is in a value: its place in the schema, its path, and what puts another in its place.
 func (s *schema) each(place, path string, p property, v resource.PropertyValue,
-	with func(place, path string, p property, put func(resource.PropertyValue) resource.PropertyValue)) {
-	inside := func(place, path string, p property, v resource.PropertyValue, put func(resource.PropertyValue) resource.PropertyValue) {
+	with func(place, path string, p property, put putting)) {
+	inside := func(place, path string, p property, v resource.PropertyValue, put putting) {
 		with(place, path, p, put)
-		s.each(place, path, p, v, func(place, path string, p property, inner func(resource.PropertyValue) resource.PropertyValue) {
+		s.each(place, path, p, v, func(place, path string, p property, inner putting) {
 			with(place, path, p, func(v resource.PropertyValue) resource.PropertyValue { return put(inner(v)) })
 		})
 	}

@@ -216,7 +216,7 @@ func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
 }
 
 // TestPackage_RecoversFromItsPluginsKill kills the plugin while the components come up that give each other what is not
-// known before, and has the next update make the rest. A second component of the same name comes through as the engine's own error.
+// known before, and has the next update make the rest. A second component of one name is refused in the engine's words.
 func TestPackage_RecoversFromItsPluginsKill(t *testing.T) {
 	t.Parallel()
 	project := t.TempDir() // before the cloud, whose end needs it

@@ -33,9 +33,10 @@ func (c *cloud) upCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
 		Long: "Start the local cloud, bring the stack up in it and read the secret from inside the pod.\n\n" +
-			"With --project it brings up any other Pulumi program in Go, YAML or TypeScript, of the types that `" + command + " types` lists.\n" +
-			"One in YAML that uses azure-native directly asks for the version that is there, at each resource and function with\n" +
-			"`options: {version: " + plugin.Version2 + "}` or once with `pulumi package add azure-native@" + plugin.Version2 + "`.",
+			"With --project it brings up any other Pulumi program in Go, YAML or TypeScript, of the types that\n" +
+			"`" + command + " types` lists. One in YAML that uses azure-native directly names its version, with\n" +
+			"`options: {version: " + plugin.Version2 + "}` at each resource and function, or once with\n" +
+			"`pulumi package add azure-native@" + plugin.Version2 + "`.",
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")

@@ -114,8 +114,8 @@ type pendingOperation struct {
 	} `json:"resource"`
 }
 
-// errUnnamed is of an operation of which nobody can tell what to look for: the local cloud does not know its type or API
-// version, as that of another version has, or its inputs have no name.
+// errUnnamed is of an operation of which nobody can tell what to look for: the local cloud does not know its type or
+// API version, or its inputs have no name.
 var errUnnamed = errors.New("the local cloud cannot look for it")
 
 // created returns a resource that was being created when the engine was killed and is there all the same, or one
