@@ -46,7 +46,7 @@ type pack struct {
 	exemptions []rules.Exemption
 }
 
-// newPack returns the policies, at the levels that they have unless the engine's configuration of the pack says otherwise.
+// newPack returns the policies, at the levels that they have unless the configuration of the pack says otherwise.
 func newPack(production bool, now time.Time, say func(string) error) (policyx.PolicyPack, error) {
 	p := &pack{now: now, say: say, inputs: map[string]rules.Resource{}}
 	policies := []policyx.Policy{p.exempting()}
@@ -145,8 +145,8 @@ func (p *pack) report(to policyx.PolicyManager, findings []rules.Finding) error 
 			to.ReportViolation(f.Message(), f.URN)
 			continue
 		}
-		err := p.say(fmt.Sprintf("%s is exempt from %s until %s: %s", exempt.Resource, exempt.Rule, exempt.Until, exempt.Reason))
-		if err != nil {
+		said := fmt.Sprintf("%s is exempt from %s until %s: %s", exempt.Resource, exempt.Rule, exempt.Until, exempt.Reason)
+		if err := p.say(said); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,8 @@ func inPool(path string, n need) func(property.Map) []string {
 }
 
 var clusterRules = []Rule{
-	ofCluster("cluster-secrets-store", "The add-on mounts secrets", "addonProfiles.azureKeyvaultSecretsProvider.enabled", yes,
+	ofCluster("cluster-secrets-store", "The add-on mounts secrets",
+		"addonProfiles.azureKeyvaultSecretsProvider.enabled", yes,
 		"Set addonProfiles.azureKeyvaultSecretsProvider.enabled to true", "Azure.AKS.SecretStore"),
 	ofCluster("cluster-secrets-rotation", "Mounted secrets are rotated",
 		"addonProfiles.azureKeyvaultSecretsProvider.config.enableSecretRotation", yes,
@@ -88,7 +89,8 @@ var clusterRules = []Rule{
 		"Set apiServerAccessProfile.disableRunCommand to true"),
 	ofCluster("cluster-network-policy", "Network policies hold", "networkProfile.networkPolicy",
 		oneOf("azure", "cilium", "calico"),
-		"Set networkProfile.networkPolicy, which a change replaces the cluster for", "CKV_AZURE_7", "Azure.AKS.NetworkPolicy"),
+		"Set networkProfile.networkPolicy, which a change replaces the cluster for",
+		"CKV_AZURE_7", "Azure.AKS.NetworkPolicy"),
 	{
 		ID: "cluster-cni", When: Production, Kinds: []string{cluster},
 		Title:  "Pods have addresses of their own, apart from the network's",
@@ -119,7 +121,8 @@ var clusterRules = []Rule{
 	ofCluster("cluster-monitoring", "The cluster is monitored", "addonProfiles.omsagent.enabled", yes,
 		"Set addonProfiles.omsagent.enabled to true and give it a workspace", "CKV_AZURE_4", "Azure.AKS.ContainerInsights"),
 	ofCluster("cluster-defender", "Defender watches", "securityProfile.defender.securityMonitoring.enabled", yes,
-		"Set securityProfile.defender.securityMonitoring.enabled to true and give it a workspace", "Azure.AKS.DefenderProfile"),
+		"Set securityProfile.defender.securityMonitoring.enabled to true and give it a workspace",
+		"Azure.AKS.DefenderProfile"),
 	ofCluster("cluster-upgrades", "AKS upgrades the cluster", "autoUpgradeProfile.upgradeChannel",
 		oneOf("patch", "stable", "rapid", "node-image"),
 		"Set autoUpgradeProfile.upgradeChannel to stable", "CKV_AZURE_171", "Azure.AKS.AutoUpgrade"),
@@ -128,9 +131,10 @@ var clusterRules = []Rule{
 		"Set autoUpgradeProfile.nodeOSUpgradeChannel to NodeImage or SecurityPatch", "Azure.AKS.NodeAutoUpgrade"),
 	{
 		ID: "cluster-maintenance", When: Production, Kinds: []string{cluster},
-		Also:   []string{"Azure.AKS.MaintenanceWindow"},
-		Title:  "Upgrades have their time",
-		Remedy: "Give it a MaintenanceConfiguration called aksManagedAutoUpgradeSchedule and one called aksManagedNodeOSUpgradeSchedule",
+		Also:  []string{"Azure.AKS.MaintenanceWindow"},
+		Title: "Upgrades have their time",
+		Remedy: "Give it a MaintenanceConfiguration called aksManagedAutoUpgradeSchedule and one called " +
+			"aksManagedNodeOSUpgradeSchedule",
 		among: func(one Resource, stack Stack) (problems []string) {
 			for _, name := range []string{"aksManagedAutoUpgradeSchedule", "aksManagedNodeOSUpgradeSchedule"} {
 				found := false

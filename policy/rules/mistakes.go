@@ -37,8 +37,9 @@ var podKinds = []string{
 var mistakes = []Rule{
 	{
 		ID: "class-workload-identity", Kinds: []string{class},
-		Title:  "SecretProviderClasses sign in as the workload",
-		Remedy: "Leave useVMManagedIdentity, usePodIdentity, useAzureTokenProxy and userAssignedIdentityID out, and give clientID",
+		Title: "SecretProviderClasses sign in as the workload",
+		Remedy: "Leave useVMManagedIdentity, usePodIdentity, useAzureTokenProxy and userAssignedIdentityID out, and give " +
+			"clientID",
 		alone: ofAzure(func(parameters property.Map) (problems []string) {
 			for _, key := range []string{"useVMManagedIdentity", "usePodIdentity", "useAzureTokenProxy"} {
 				problems = append(problems, oneOf("false", "").unless(parameters, key)...)
@@ -63,15 +64,16 @@ var mistakes = []Rule{
 	{
 		ID: "class-objects", Kinds: []string{class},
 		Title: "SecretProviderClasses mount what there is, each in a file of its own",
-		Remedy: "Make objects a text of YAML, array: with an item for each, itself a text with objectName, objectType secret, key or cert, " +
-			"and an objectAlias that is a clean relative path: the provider ignores or mixes up everything else",
+		Remedy: "Make objects a text of YAML, array: with an item for each, itself a text with objectName, objectType " +
+			"secret, key or cert, and an objectAlias that is a clean relative path: the provider ignores or mixes up " +
+			"everything else",
 		alone: ofAzure(wrongObjects),
 	},
 	{
 		ID: "role-too-wide", Kinds: []string{assignment},
 		Title: "Workloads have no role that is wider than what they mount",
-		Remedy: "Assign Key Vault Secrets User (secrets), Key Vault Reader (public keys and certificates) or Key Vault Crypto User (use of " +
-			"keys), on what is mounted",
+		Remedy: "Assign Key Vault Secrets User (secrets), Key Vault Reader (public keys and certificates) or Key Vault " +
+			"Crypto User (use of keys), on what is mounted",
 		among: func(one Resource, stack Stack) []string {
 			v, _ := get(one.Properties, "roleDefinitionId")
 			id, _ := asText(v)
@@ -101,8 +103,9 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "role-principal-type", Kinds: []string{assignment},
-		Title:  "Azure finds the principals of roles that are new",
-		Remedy: "Set principalType to ServicePrincipal: Azure takes others for people, and may not find a fresh one (PrincipalNotFound)",
+		Title: "Azure finds the principals of roles that are new",
+		Remedy: "Set principalType to ServicePrincipal: Azure takes others for people, and may not find a fresh one " +
+			"(PrincipalNotFound)",
 		among: func(one Resource, stack Stack) []string {
 			if stack.principal(one) == nil {
 				return nil
@@ -112,15 +115,17 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "credential-audience", Kinds: []string{credential},
-		Title:  "Federated credentials take the tokens of one audience",
-		Remedy: "Set audiences to api://AzureADTokenExchange alone: the provider of the CSI driver takes no other in any cloud",
+		Title: "Federated credentials take the tokens of one audience",
+		Remedy: "Set audiences to api://AzureADTokenExchange alone: the provider of the CSI driver takes no other in any " +
+			"cloud",
 		alone: func(one Resource) []string {
 			audiences, known := list(one.Properties, "audiences")
 			if !known {
 				return nil
 			}
 			allowed := []string{"api://AzureADTokenExchange"}
-			if subject, _ := get(one.Properties, "subject"); subject.IsString() && !strings.HasPrefix(subject.AsString(), serviceAccount) {
+			subject, _ := get(one.Properties, "subject")
+			if text, ok := asText(subject); ok && !strings.HasPrefix(text, serviceAccount) {
 				allowed = append(allowed, "api://AzureADTokenExchangeUSGov", "api://AzureADTokenExchangeChina")
 			}
 			if len(audiences) != 1 {
@@ -171,8 +176,9 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "credential-subject", Kinds: []string{credential},
-		Title:  "Federated credentials name who may use them",
-		Remedy: "Set subject to system:serviceaccount:NAMESPACE:NAME, or what the other issuer writes: Entra ID compares it as it is, without wildcards",
+		Title: "Federated credentials name who may use them",
+		Remedy: "Set subject to system:serviceaccount:NAMESPACE:NAME, or what the other issuer writes: Entra ID compares " +
+			"it as it is, without wildcards",
 		alone: func(one Resource) []string {
 			v, known := get(one.Properties, "subject")
 			if !known {
@@ -196,8 +202,8 @@ var mistakes = []Rule{
 		among: func(one Resource, stack Stack) []string {
 			var credentials []Resource
 			for _, c := range stack.of(credential) {
-				if _, known := get(c.Properties, "resourceName"); (known || stack.comesFrom(c, "resourceName", one)) &&
-					stack.isAbout(c, "resourceName", one, "resourceName") {
+				_, known := get(c.Properties, "resourceName")
+				if (known || stack.comesFrom(c, "resourceName", one)) && stack.isAbout(c, "resourceName", one, "resourceName") {
 					credentials = append(credentials, c)
 				}
 			}
@@ -216,14 +222,16 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "secret-in-plain", Kinds: []string{vaultSecret},
-		Title:  "Values of secrets are secret in the state",
-		Remedy: "Wrap properties.value: pulumi.ToSecret, or configuration set with --secret; a value that was plain is in the state's history",
-		alone:  inPlain("properties.value"),
+		Title: "Values of secrets are secret in the state",
+		Remedy: "Wrap properties.value: pulumi.ToSecret, or configuration set with --secret; a value that was plain is in " +
+			"the state's history",
+		alone: inPlain("properties.value"),
 	},
 	{
 		ID: "config-map-in-plain", Kinds: []string{"core:ConfigMap"},
-		Title:  "ConfigMaps hold no secrets",
-		Remedy: "Mount the secret from the vault, or put it into a Kubernetes Secret: most who use a namespace may read its ConfigMaps",
+		Title: "ConfigMaps hold no secrets",
+		Remedy: "Mount the secret from the vault, or put it into a Kubernetes Secret: most who use a namespace may read " +
+			"its ConfigMaps",
 		alone: func(one Resource) []string {
 			v, _ := get(one.Properties, "data")
 			if v.HasSecrets() {
@@ -248,21 +256,24 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "variable-in-plain", Kinds: podKinds,
-		Title:  "Variables and arguments of containers hold no secrets",
-		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever sees the pod sees the rest",
-		alone:  ofPods(plainVariables),
+		Title: "Variables and arguments of containers hold no secrets",
+		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever sees the pod sees " +
+			"the rest",
+		alone: ofPods(plainVariables),
 	},
 	{
 		ID: "mount-sign-in", Kinds: podKinds,
-		Title:  "Mounts sign in as the workload, and read",
-		Remedy: "Set the volume's csi.readOnly to true and leave csi.nodePublishSecretRef out: it is for a service principal's password",
+		Title: "Mounts sign in as the workload, and read",
+		Remedy: "Set the volume's csi.readOnly to true and leave csi.nodePublishSecretRef out: it is for a service " +
+			"principal's password",
 		alone: ofPods(func(spec property.Map) (problems []string) {
 			volumes, _ := maps(spec, "volumes")
 			for i, volume := range volumes {
 				if name, _ := get(volume, "csi.driver"); !oneOf(driver).met(name) {
 					continue
 				}
-				for _, problem := range slices.Concat(yes.unless(volume, "csi.readOnly"), oneOf("").unless(volume, "csi.nodePublishSecretRef")) {
+				found := slices.Concat(yes.unless(volume, "csi.readOnly"), oneOf("").unless(volume, "csi.nodePublishSecretRef"))
+				for _, problem := range found {
 					problems = append(problems, fmt.Sprintf("volumes[%d].%s", i, problem))
 				}
 			}
@@ -448,7 +459,8 @@ func wrongObjects(parameters property.Map) (problems []string) {
 		if file == "" {
 			file = o.Name
 		}
-		if file != "" && (path.IsAbs(file) || path.Clean(file) != file || file == ".." || strings.HasPrefix(file, "../")) {
+		outside := path.IsAbs(file) || path.Clean(file) != file || file == ".." || strings.HasPrefix(file, "../")
+		if file != "" && outside {
 			wrong("would be the file %q", file)
 		}
 		if other, taken := files[file]; taken && file != "" {
@@ -485,7 +497,7 @@ func containers(spec property.Map) (found []property.Map, at []string) {
 	return found, at
 }
 
-// aSecret is what variables with secrets are called, and aboutOne what those are that say where one is, or when it ends.
+// aSecret is what variables with secrets are called, and aboutOne those that say where one is, or when it ends.
 var (
 	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
 		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)

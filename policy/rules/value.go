@@ -88,7 +88,9 @@ var yes = need{"true", func(v property.Value) bool {
 
 // not wants anything but false, or true.
 func not(unwanted bool) need {
-	return need{fmt.Sprintf("%t, nothing", !unwanted), func(v property.Value) bool { return !v.IsBool() || v.AsBool() != unwanted }}
+	return need{fmt.Sprintf("%t, nothing", !unwanted), func(v property.Value) bool {
+		return !v.IsBool() || v.AsBool() != unwanted
+	}}
 }
 
 // oneOf wants one of the texts, in Azure's upper or lower case. An empty one allows for nothing.

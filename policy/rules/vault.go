@@ -25,15 +25,17 @@ var vaultRules = []Rule{
 	},
 	{
 		ID: "vault-throw-away", When: Elsewhere, Kinds: []string{vault},
-		Title:  "A vault that is not production's can be purged",
-		Remedy: "Leave properties.enablePurgeProtection out: a stack that is thrown away keeps the vault's name taken for 7-90 days",
-		alone:  needs("properties.enablePurgeProtection", not(true)),
+		Title: "A vault that is not production's can be purged",
+		Remedy: "Leave properties.enablePurgeProtection out: a stack that is thrown away keeps the vault's name taken for " +
+			"7-90 days",
+		alone: needs("properties.enablePurgeProtection", not(true)),
 	},
 	{
 		ID: "vault-soft-delete", When: Production, Kinds: []string{vault},
-		Also:   []string{"CKV_AZURE_111", "CKV_AZURE_42", "Azure.KeyVault.SoftDelete"},
-		Title:  "A deleted vault is kept for 90 days",
-		Remedy: "Leave properties.enableSoftDelete and softDeleteRetentionInDays out, or set them to true and 90; the days are fixed at creation",
+		Also:  []string{"CKV_AZURE_111", "CKV_AZURE_42", "Azure.KeyVault.SoftDelete"},
+		Title: "A deleted vault is kept for 90 days",
+		Remedy: "Leave properties.enableSoftDelete and softDeleteRetentionInDays out, or set them to true and 90; the days " +
+			"are fixed at creation",
 		alone: each(needs("properties.enableSoftDelete", not(false)), func(one Resource) []string {
 			if v, known := get(one.Properties, "properties.softDeleteRetentionInDays"); !known || v.IsNull() {
 				return nil
@@ -148,6 +150,9 @@ func withoutEndpoint(one Resource, stack Stack) []string {
 	return say("no private endpoint of the stack leads to it")
 }
 
+// destinations are the properties of a diagnostic setting that say where it sends what it keeps.
+var destinations = []string{"workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId"}
+
 // withoutLogs is a rule for resources whose logs of all the categories are kept. A category may be one of several,
 // apart by a bar.
 func withoutLogs(nameKey string, categories []string) func(Resource, Stack) []string {
@@ -158,7 +163,7 @@ func withoutLogs(nameKey string, categories []string) func(Resource, Stack) []st
 				continue
 			}
 			to := false
-			for _, destination := range []string{"workspaceId", "storageAccountId", "eventHubAuthorizationRuleId", "marketplacePartnerId"} {
+			for _, destination := range destinations {
 				v, known := get(setting.Properties, destination)
 				to = to || !known || given.met(v)
 			}
