@@ -1,0 +1,330 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
+var bootstrapIdentities = []map[string]any{
+	{"name": "preview", "may": "preview", "github": []any{map[string]any{"repository": "acme/shop", "pullRequests": true}}},
+	{
+		"name": "dev", "may": "deploy", "github": []any{map[string]any{"repository": "acme/shop", "environment": "dev"}},
+		"gitlab": []any{map[string]any{"project": "acme/platform/shop", "branch": "main"}},
+		"pulumi": []any{map[string]any{"organization": "acme", "project": "keyvault-aks", "stack": "dev", "operation": "update"}},
+		"esc":    []any{map[string]any{"organization": "acme", "project": "azure", "environment": "dev"}},
+	},
+	{
+		"name": "prod", "may": "deploy", "resourceGroups": []any{"keyvault-prod"},
+		"github": []any{map[string]any{"repository": "acme/shop", "environment": "prod"}},
+	},
+}
+
+// bootstrapped is what the stack of deploy/bootstrap says.
+type bootstrapped struct {
+	Identities               map[string]struct{ ClientID, PrincipalID string }
+	TenantID, SubscriptionID string
+	SecretsProvider          string
+	Setup                    map[string]string
+}
+
+// TestBootstrap brings deploy/bootstrap up, has each kind of pipeline sign in as its identities, brings the dev stack up
+// and down as one of them, and takes the bootstrap away.
+func TestBootstrap(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
+		t.Fatalf("start: %v\n%s", err, out)
+	}
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	c.arm(t, http.MethodPut, subscription+"/resourceGroups/keyvault-prod", "2022-09-01", `{"location": "eastus"}`)
+	before, rolesBefore := c.resources(t), c.customRoles(t)
+
+	p := newProgram(t, c, "deploy/bootstrap", map[string]string{
+		"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities), "keyvault-aks-bootstrap:keyForDeployer": "true",
+	})
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
+	var made bootstrapped
+	p.outputs(t, &made)
+
+	t.Run("each signs in as its own", func(t *testing.T) { c.wantSignIns(t, made) })
+	t.Run("each may do its own", func(t *testing.T) { c.wantRights(t, made, subscription) })
+	t.Run("dev is brought up", func(t *testing.T) { c.wantDevBy(t, made) })
+	if t.Failed() {
+		return
+	}
+
+	there := c.resources(t)
+	if _, err := p.tryPulumi(t, "destroy", "--yes"); err == nil || !strings.Contains(err.Error(), "protect") {
+		t.Errorf("got %v, want a refusal for what is protected", err)
+	}
+	if now := c.resources(t); !slices.Equal(now, there) {
+		t.Errorf("the destroy that was refused has left %v of %v", now, there)
+	}
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:protect": "false"})
+	p.up(t)
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	left := slices.DeleteFunc(c.resources(t), func(id string) bool { // which purge protection keeps
+		return strings.Contains(id, "/deletedvaults/")
+	})
+	if !slices.Equal(left, before) {
+		t.Errorf("it has left %v, before %v", left, before)
+	}
+	if roles := c.customRoles(t); !slices.Equal(roles, rolesBefore) {
+		t.Errorf("it has left the roles %v, before %v", roles, rolesBefore)
+	}
+}
+
+// customRoles are the ids of the subscription's own roles.
+func (c *cloud) customRoles(t *testing.T) (ids []string) {
+	t.Helper()
+	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions"
+	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
+		if one := one.(map[string]any); one["properties"].(map[string]any)["type"] == "CustomRole" {
+			ids = append(ids, one["id"].(string))
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// ciToken is a token of CI, for the audience that its issuer gives Azure unless another is named.
+func (c *cloud) ciToken(t *testing.T, ci, subject string, audience ...string) string {
+	t.Helper()
+	args := []string{"ci-token", ci, "--subject", subject}
+	if audience != nil {
+		args = append(args, "--audience", audience[0])
+	}
+	out, err := c.command(t, args...).Output()
+	if err != nil {
+		t.Fatalf("ci-token %s: %v", subject, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// signIn exchanges a token of CI for one of Entra ID for Resource Manager, as a client. It returns the error that Entra
+// ID gives instead.
+func (c *cloud) signIn(t *testing.T, clientID, assertion string) (token, refusal string) {
+	t.Helper()
+	_, options, running := c.azure(t)
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {clientID}, "scope": {"https://management.azure.com/.default"},
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	status, content := send(t, options.Transport, req)
+	var answer struct {
+		AccessToken      string `json:"access_token"`
+		ErrorDescription string `json:"error_description"`
+	}
+	if err := json.Unmarshal(content, &answer); err != nil || (status == http.StatusOK) != (answer.AccessToken != "") {
+		t.Fatalf("Entra ID answers %d %s", status, content)
+	}
+	return answer.AccessToken, answer.ErrorDescription
+}
+
+// wantSignIns checks who signs in as whom: every subject tries every identity.
+func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
+	t.Helper()
+	for _, one := range []struct{ ci, subject, audience, as string }{
+		{"github", "repo:acme/shop:pull_request", "", "preview"},
+		{"github", "repo:acme/shop:environment:dev", "", "dev"},
+		{"github", "repo:acme/shop:environment:prod", "", "prod"},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:main", "", "dev"},
+		{"pulumi", "pulumi:deploy:org:acme:project:keyvault-aks:stack:dev:operation:update:scope:write", "", "dev"},
+		{"pulumi", "pulumi:environments:org:acme:env:azure/dev", "", "dev"},
+
+		{"github", "repo:acme/other:environment:prod", "", ""},
+		{"github", "repo:acme/other:pull_request", "", ""},
+		{"github", "repo:evil/shop:pull_request", "", ""}, // a fork's own workflows
+		{"github", "repo:acme/shop:environment:staging", "", ""},
+		{"github", "repo:acme/shop:environment:Prod", "", ""},
+		{"github", "repo:acme/shop:ref:refs/heads/main", "", ""},
+		{"github", "repo:acme@123456/shop@456789:environment:prod", "", ""}, // whoever owns the name now
+		{"github", "repo:acme/shop:environment:prod", "https://github.com/acme", ""},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:change", "", ""},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:tag:ref:main", "", ""},
+		{"gitlab", "project_path:evil/platform/shop:ref_type:branch:ref:main", "", ""},
+		{"pulumi", "pulumi:deploy:org:acme:project:keyvault-aks:stack:dev:operation:preview:scope:write", "", ""},
+		{"pulumi", "pulumi:deploy:org:evil:project:keyvault-aks:stack:dev:operation:update:scope:write", "", ""},
+		{"pulumi", "pulumi:environments:org:acme:env:azure/prod", "", ""},
+	} {
+		var audience []string
+		if one.audience != "" {
+			audience = []string{one.audience}
+		}
+		assertion := c.ciToken(t, one.ci, one.subject, audience...)
+		for name, identity := range made.Identities {
+			token, refusal := c.signIn(t, identity.ClientID, assertion)
+			if (token != "") != (name == one.as) {
+				t.Errorf("%s for %q as %s: signed in is %t, %s", one.subject, one.audience, name, token != "", refusal)
+			}
+		}
+	}
+}
+
+// wantRights checks what the identities may do, one request at a time.
+func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string) {
+	t.Helper()
+	tokens := map[string]string{}
+	for name, subject := range map[string]string{
+		"preview": "repo:acme/shop:pull_request", "dev": "repo:acme/shop:environment:dev", "prod": "repo:acme/shop:environment:prod",
+	} {
+		token, refusal := c.signIn(t, made.Identities[name].ClientID, c.ciToken(t, "github", subject))
+		if token == "" {
+			t.Fatal(refusal)
+		}
+		tokens[name] = token
+	}
+	groups := subscription + "/resourceGroups/"
+	identity := func(group string) string {
+		return groups + group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/tried"
+	}
+	assignment := func(scope, n string) string {
+		return scope + "/providers/Microsoft.Authorization/roleAssignments/00000000-0000-4000-8000-00000000000" + n
+	}
+	role := func(id string) string {
+		return fmt.Sprintf(`{"properties": {"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s",
+			"principalId": %q, "principalType": "ServicePrincipal"}}`, subscription, id, made.Identities["preview"].PrincipalID)
+	}
+	const (
+		owner           = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+		secretsUser     = "4633458b-17de-408a-b874-0445c86b69e6" // which the stacks assign
+		location        = `{"location": "eastus"}`
+		groupsVersion   = "2022-09-01"
+		identityVersion = "2023-01-31"
+		rolesVersion    = "2022-04-01"
+	)
+	credential := groups + "keyvault-bootstrap/providers/Microsoft.ManagedIdentity/userAssignedIdentities/ci-prod/federatedIdentityCredentials/mine"
+	const trust = `{"properties": {"issuer": "https://gitlab.com", "subject": "mine", "audiences": ["api://AzureADTokenExchange"]}}`
+	for _, one := range []struct {
+		as, method, path, version, body string
+		allowed                         bool
+	}{
+		{"preview", http.MethodGet, groups + "keyvault-prod", groupsVersion, "", true},
+		{"preview", http.MethodPut, groups + "tried", groupsVersion, location, false},
+		{"preview", http.MethodPut, identity("keyvault-prod"), identityVersion, location, false},
+		{"preview", http.MethodDelete, groups + "keyvault-prod", groupsVersion, "", false},
+		{"preview", http.MethodPut, assignment(subscription, "1"), rolesVersion, role(owner), false},
+		{"preview", http.MethodPut, assignment(subscription, "2"), rolesVersion, role(secretsUser), false},
+		{"preview", http.MethodPut, credential, identityVersion, trust, false},
+
+		{"dev", http.MethodPut, groups + "tried", groupsVersion, location, true},
+		{"dev", http.MethodPut, identity("tried"), identityVersion, location, true},
+		{"dev", http.MethodPut, assignment(groups+"tried", "3"), rolesVersion, role(owner), false},
+		{"dev", http.MethodPut, assignment(groups+"tried", "4"), rolesVersion, role(secretsUser), true},
+		{"dev", http.MethodDelete, groups + "tried", groupsVersion, "", true},
+
+		{"prod", http.MethodGet, groups + "keyvault-prod", groupsVersion, "", true},
+		{"prod", http.MethodPut, identity("keyvault-prod"), identityVersion, location, true},
+		{"prod", http.MethodPut, assignment(groups+"keyvault-prod", "5"), rolesVersion, role(owner), false},
+		{"prod", http.MethodPut, assignment(groups+"keyvault-prod", "6"), rolesVersion, role(secretsUser), true},
+		{"prod", http.MethodDelete, assignment(groups+"keyvault-prod", "6"), rolesVersion, "", true},
+		{"prod", http.MethodDelete, identity("keyvault-prod"), identityVersion, "", true},
+		{"prod", http.MethodPut, groups + "tried", groupsVersion, location, false},
+		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
+		{"prod", http.MethodPut, credential, identityVersion, trust, false},
+	} {
+		_, options, _ := c.azure(t)
+		req, err := http.NewRequestWithContext(t.Context(), one.method, "https://management.azure.com"+one.path+"?api-version="+one.version, strings.NewReader(one.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+tokens[one.as])
+		req.Header.Set("Content-Type", "application/json")
+		status, content := send(t, options.Transport, req)
+		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
+		if one.allowed && status >= 300 || !one.allowed && !refused {
+			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
+		}
+	}
+	eventually(t, "the group is gone", func() bool {
+		status, _ := c.request(t, http.MethodGet, "https://management.azure.com"+groups+"tried?api-version="+groupsVersion, "")
+		return status == http.StatusNotFound
+	})
+}
+
+// asJob is the environment of a job of GitHub that signs in as an identity. There is no secret in it.
+func (c *cloud) asJob(t *testing.T, made bootstrapped, name, subject string) []string {
+	t.Helper()
+	out, err := c.command(t, "ci-token", "github", "--subject", subject, "--request").Output()
+	if err != nil {
+		t.Fatalf("ci-token %s: %v", subject, err)
+	}
+	environment := []string{
+		"ARM_CLIENT_SECRET=", "AZURE_CLIENT_SECRET=", "ARM_USE_OIDC=true", "ARM_CLIENT_ID=" + made.Identities[name].ClientID,
+		"ARM_TENANT_ID=" + made.TenantID, "ARM_SUBSCRIPTION_ID=" + made.SubscriptionID,
+	}
+	for line := range strings.Lines(string(out)) {
+		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
+		environment = append(environment, name+"="+strings.Trim(value, "'"))
+	}
+	return environment
+}
+
+// wantDevBy brings the program's own dev stack up and down by jobs that hold no secret, and has a pull request's job
+// fail to change anything.
+func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
+	t.Helper()
+	config := map[string]string{}
+	for key, value := range configured(t, "dev") {
+		text, isText := value.(string)
+		if !isText {
+			text = asJSON(t, value)
+		}
+		config[key] = text
+	}
+	p := newProgram(t, c, ".", config)
+	before := c.resources(t)
+	wantRefused := func(args ...string) {
+		t.Helper()
+		there := c.resources(t)
+		if _, err := p.tryPulumi(t, args...); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
+			t.Errorf("a pull request's %s: got %v, want it refused", args[0], err)
+		}
+		if now := c.resources(t); !slices.Equal(now, there) {
+			t.Errorf("a pull request's %s has left %v, before %v", args[0], now, there)
+		}
+	}
+	pullRequest := c.asJob(t, made, "preview", "repo:acme/shop:pull_request")
+	p.besides = pullRequest
+	p.pulumi(t, "preview")
+	wantRefused("up", "--yes", "--skip-preview")
+
+	dev := c.asJob(t, made, "dev", "repo:acme/shop:environment:dev")
+	p.besides = dev
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+
+	p.besides = pullRequest
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
+	p.pulumi(t, "preview", "--diff")
+	wantRefused("up", "--yes", "--skip-preview")
+
+	p.besides = c.asJob(t, made, "dev", "repo:acme/other:environment:dev")
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
+		t.Errorf("a job of another repository: got %v, want no token", err)
+	}
+
+	p.besides = dev
+	p.up(t)
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
+	left := slices.DeleteFunc(c.resources(t), func(id string) bool { return strings.Contains(id, "/deletedvaults/") })
+	if !slices.Equal(left, before) {
+		t.Errorf("the stack has left %v, before %v", left, before)
+	}
+}
