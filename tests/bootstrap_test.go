@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +59,7 @@ func TestBootstrap(t *testing.T) {
 	t.Run("each signs in as its own", func(t *testing.T) { c.wantSignIns(t, made) })
 	t.Run("each may do its own", func(t *testing.T) { c.wantRights(t, made, subscription) })
 	t.Run("dev is brought up", func(t *testing.T) { c.wantDevBy(t, made) })
+	t.Run("a group is enough", func(t *testing.T) { c.wantDevIn(t, made, "keyvault-prod") })
 	if t.Failed() {
 		return
 	}
@@ -71,10 +74,7 @@ func TestBootstrap(t *testing.T) {
 	p.configure(t, map[string]string{"keyvault-aks-bootstrap:protect": "false"})
 	p.up(t)
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
-	left := slices.DeleteFunc(c.resources(t), func(id string) bool { // which purge protection keeps
-		return strings.Contains(id, "/deletedvaults/")
-	})
-	if !slices.Equal(left, before) {
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
 		t.Errorf("it has left %v, before %v", left, before)
 	}
 	if roles := c.customRoles(t); !slices.Equal(roles, rolesBefore) {
@@ -109,13 +109,13 @@ func (c *cloud) ciToken(t *testing.T, ci, subject string, audience ...string) st
 	return strings.TrimSpace(string(out))
 }
 
-// signIn exchanges a token of CI for one of Entra ID for Resource Manager, as a client. It returns the error that Entra
-// ID gives instead.
-func (c *cloud) signIn(t *testing.T, clientID, assertion string) (token, refusal string) {
+// signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client. It
+// returns the error that Entra ID gives instead.
+func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string) (token, refusal string) {
 	t.Helper()
 	_, options, running := c.azure(t)
 	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {clientID}, "scope": {"https://management.azure.com/.default"},
+		"grant_type": {"client_credentials"}, "client_id": {clientID}, "scope": append(scope, "https://management.azure.com/.default")[:1],
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
 	}
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
@@ -237,17 +237,31 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
 		{"prod", http.MethodPut, credential, identityVersion, trust, false},
 	} {
-		_, options, _ := c.azure(t)
-		req, err := http.NewRequestWithContext(t.Context(), one.method, "https://management.azure.com"+one.path+"?api-version="+one.version, strings.NewReader(one.body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		req.Header.Set("Authorization", "Bearer "+tokens[one.as])
-		req.Header.Set("Content-Type", "application/json")
-		status, content := send(t, options.Transport, req)
+		status, content := c.requestAs(t, tokens[one.as], one.method, "https://management.azure.com"+one.path+"?api-version="+one.version, one.body)
 		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
 		if one.allowed && status >= 300 || !one.allowed && !refused {
 			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
+		}
+	}
+	// Nobody of them may change the key, or use another in its vault.
+	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
+	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
+	if token == "" {
+		t.Fatal(refusal)
+	}
+	for _, one := range []struct {
+		method, path, body string
+		allowed            bool
+	}{
+		{http.MethodGet, "keys/pulumi-secrets", "", true},
+		{http.MethodPatch, "keys/pulumi-secrets", `{"attributes": {"enabled": false}}`, false},
+		{http.MethodDelete, "keys/pulumi-secrets", "", false},
+		{http.MethodGet, "keys", "", false},
+		{http.MethodPut, "secrets/mine", `{"value": "mine"}`, false},
+	} {
+		status, content := c.requestAs(t, token, one.method, "https://"+vault+"/"+one.path+"?api-version=7.4", one.body)
+		if one.allowed && status != http.StatusOK || !one.allowed && status != http.StatusForbidden {
+			t.Errorf("%s %s of the vault: %d %s", one.method, one.path, status, content)
 		}
 	}
 	eventually(t, "the group is gone", func() bool {
@@ -256,16 +270,23 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	})
 }
 
-// asJob is the environment of a job of GitHub that signs in as an identity. There is no secret in it.
+// asJob is the environment of a job of GitHub that signs in as an identity: the Azure provider with GitHub's request, and
+// the engine, for the key of the stack's secrets, with a token in a file. There is no secret in it.
 func (c *cloud) asJob(t *testing.T, made bootstrapped, name, subject string) []string {
 	t.Helper()
 	out, err := c.command(t, "ci-token", "github", "--subject", subject, "--request").Output()
 	if err != nil {
 		t.Fatalf("ci-token %s: %v", subject, err)
 	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(c.ciToken(t, "github", subject)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client := made.Identities[name].ClientID
 	environment := []string{
-		"ARM_CLIENT_SECRET=", "AZURE_CLIENT_SECRET=", "ARM_USE_OIDC=true", "ARM_CLIENT_ID=" + made.Identities[name].ClientID,
-		"ARM_TENANT_ID=" + made.TenantID, "ARM_SUBSCRIPTION_ID=" + made.SubscriptionID,
+		"ARM_CLIENT_SECRET=", "ARM_USE_OIDC=true", "ARM_CLIENT_ID=" + client, "ARM_TENANT_ID=" + made.TenantID, "ARM_SUBSCRIPTION_ID=" + made.SubscriptionID,
+		"AZURE_CLIENT_SECRET=", "AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + made.TenantID, "AZURE_FEDERATED_TOKEN_FILE=" + file,
+		"PULUMI_CONFIG_PASSPHRASE=none",
 	}
 	for line := range strings.Lines(string(out)) {
 		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
@@ -278,15 +299,12 @@ func (c *cloud) asJob(t *testing.T, made bootstrapped, name, subject string) []s
 // fail to change anything.
 func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	t.Helper()
-	config := map[string]string{}
-	for key, value := range configured(t, "dev") {
-		text, isText := value.(string)
-		if !isText {
-			text = asJSON(t, value)
-		}
-		config[key] = text
-	}
-	p := newProgram(t, c, ".", config)
+	config := devConfiguration(t)
+	delete(config, "keyvault-aks:secrets")
+	config["keyvault-aks:secrets!"] = `[{"name":"my-secret","value":"encrypted-marker"}]`
+	pullRequest := c.asJob(t, made, "preview", "repo:acme/shop:pull_request")
+	dev := c.asJob(t, made, "dev", "repo:acme/shop:environment:dev")
+	p := c.newProgramOfJob(t, made, dev, config)
 	before := c.resources(t)
 	wantRefused := func(args ...string) {
 		t.Helper()
@@ -298,15 +316,22 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 			t.Errorf("a pull request's %s has left %v, before %v", args[0], now, there)
 		}
 	}
-	pullRequest := c.asJob(t, made, "preview", "repo:acme/shop:pull_request")
 	p.besides = pullRequest
 	p.pulumi(t, "preview")
 	wantRefused("up", "--yes", "--skip-preview")
 
-	dev := c.asJob(t, made, "dev", "repo:acme/shop:environment:dev")
 	p.besides = dev
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	file, err := os.ReadFile(filepath.Join(p.dir, "Pulumi.test.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"configuration": string(file), "state": p.pulumi(t, "stack", "export")} {
+		if strings.Contains(text, "encrypted-marker") || !strings.Contains(text, made.SecretsProvider) {
+			t.Errorf("the stack's %s has the secret in the clear, or is encrypted with another key:\n%s", what, text)
+		}
+	}
 
 	p.besides = pullRequest
 	p.pulumi(t, "preview", "--expect-no-changes")
@@ -314,17 +339,69 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	p.pulumi(t, "preview", "--diff")
 	wantRefused("up", "--yes", "--skip-preview")
 
-	p.besides = c.asJob(t, made, "dev", "repo:acme/other:environment:dev")
-	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
-		t.Errorf("a job of another repository: got %v, want no token", err)
+	for _, stranger := range []string{"repo:acme/other:environment:dev", "repo:acme/shop:environment:staging"} {
+		p.besides = c.asJob(t, made, "dev", stranger)
+		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
+			t.Errorf("a job of %s: got %v, want no token", stranger, err)
+		}
+		p.besides = append(slices.Clone(dev), p.besides[len(p.besides)-2:]...) // who can read the secrets, but not Azure
+		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
+			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
+		}
 	}
 
 	p.besides = dev
 	p.up(t)
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 	p.pulumi(t, "stack", "rm", "--yes")
-	left := slices.DeleteFunc(c.resources(t), func(id string) bool { return strings.Contains(id, "/deletedvaults/") })
-	if !slices.Equal(left, before) {
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
 		t.Errorf("the stack has left %v, before %v", left, before)
 	}
+}
+
+// wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and nowhere
+// else.
+func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
+	t.Helper()
+	config := devConfiguration(t)
+	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
+	p := c.newProgramOfJob(t, made, c.asJob(t, made, "prod", "repo:acme/shop:environment:prod"), config)
+	before := c.resources(t)
+	p.pulumi(t, "preview")
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), withoutDeleted(before)) {
+		t.Errorf("the stack has left %v, before %v", left, before)
+	}
+}
+
+// newProgramOfJob is the program in a stack that a job makes, whose secrets the bootstrap's key encrypts.
+func (c *cloud) newProgramOfJob(t *testing.T, made bootstrapped, job []string, config map[string]string) *program {
+	t.Helper()
+	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "of-job"), besides: job}
+	builtIn(t, checkout, p.dir)
+	p.pulumi(t, "stack", "init", "test", "--secrets-provider", made.SecretsProvider)
+	p.configure(t, config)
+	return p
+}
+
+// devConfiguration is that of the dev stack.
+func devConfiguration(t *testing.T) map[string]string {
+	t.Helper()
+	config := map[string]string{}
+	for key, value := range configured(t, "dev") {
+		text, isText := value.(string)
+		if !isText {
+			text = asJSON(t, value)
+		}
+		config[key] = text
+	}
+	return config
+}
+
+// withoutDeleted are resources without the vaults that Azure keeps.
+func withoutDeleted(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(id, "/deletedvaults/") })
 }
