@@ -53,6 +53,19 @@ func TestBootstrap(t *testing.T) {
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
+	// Two credentials of one identity come, and two go: one after the other, or the local cloud refuses them as Azure does.
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{{
+		"name": "another", "may": "preview", "esc": []any{map[string]any{"organization": "acme", "project": "azure", "environment": "another"}},
+	}, {
+		"name": "dev", "may": "deploy", "github": []any{
+			map[string]any{"repository": "acme/shop", "branch": "first"}, map[string]any{"repository": "acme/shop", "tag": "v1"},
+			map[string]any{"repository": "acme/shop", "environment": "dev"},
+		},
+	}}, bootstrapIdentities[2:]))})
+	p.up(t)
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities)})
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
 	var made bootstrapped
 	p.outputs(t, &made)
 
@@ -243,7 +256,7 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
 		}
 	}
-	// Nobody of them may change the key, or use another in its vault.
+	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
 	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
 	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
 	if token == "" {
@@ -251,16 +264,15 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	}
 	for _, one := range []struct {
 		method, path, body string
-		allowed            bool
 	}{
-		{http.MethodGet, "keys/pulumi-secrets", "", true},
-		{http.MethodPatch, "keys/pulumi-secrets", `{"attributes": {"enabled": false}}`, false},
-		{http.MethodDelete, "keys/pulumi-secrets", "", false},
-		{http.MethodGet, "keys", "", false},
-		{http.MethodPut, "secrets/mine", `{"value": "mine"}`, false},
+		{http.MethodGet, "keys/pulumi-secrets", ""},
+		{http.MethodPatch, "keys/pulumi-secrets", `{"attributes": {"enabled": false}}`},
+		{http.MethodDelete, "keys/pulumi-secrets", ""},
+		{http.MethodGet, "keys", ""},
+		{http.MethodPut, "secrets/mine", `{"value": "mine"}`},
 	} {
 		status, content := c.requestAs(t, token, one.method, "https://"+vault+"/"+one.path+"?api-version=7.4", one.body)
-		if one.allowed && status != http.StatusOK || !one.allowed && status != http.StatusForbidden {
+		if status != http.StatusForbidden {
 			t.Errorf("%s %s of the vault: %d %s", one.method, one.path, status, content)
 		}
 	}

@@ -76,7 +76,7 @@ const credentialsMax = 20
 var (
 	location     = regexp.MustCompile(`^[a-z0-9]+$`)
 	identityName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
-	// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust-user-assigned-managed-identity
+	// https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
 	audienceRule = regexp.MustCompile(`^\S{1,600}$`)
 )
 
@@ -136,8 +136,9 @@ func (cfg *config) validate(tags map[string]string) violations {
 	switch cfg.SecretsProvider {
 	case secretsInVault:
 		v.of(cfg.vault(nil, nil).Validate(), map[string]string{
-			"apiVersion": "vaultApiVersion", "namePrefix": "vaultNamePrefix", "sku": "vaultSku", "network": "vaultNetwork",
-			"softDeleteRetentionDays": "vaultRetentionDays", "keys[0].name": "keyName", "keys[0].size": "keySize",
+			"apiVersion": "vaultApiVersion", "namePrefix": "vaultNamePrefix", "sku": "vaultSku",
+			"softDeleteRetentionDays": "vaultRetentionDays", "network": "vaultNetwork",
+			"keys[0].name": "keyName", "keys[0].size": "keySize",
 		})
 	case secretsInCloud, secretsByPassphrase:
 		v.check(!cfg.KeyForDeployer, "keyForDeployer", "true", "false without secretsProvider azurekeyvault")

@@ -28,7 +28,8 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		return err
 	}
 	// It holds the vault, so it is as hard to delete.
-	group, err := infra.NewResourceGroup(ctx, cfg.ResourceGroupName, cfg.Location, cfg.allTags, pulumi.Protect(cfg.Protect))
+	protect := pulumi.Protect(cfg.Protect)
+	group, err := infra.NewResourceGroup(ctx, cfg.ResourceGroupName, cfg.Location, cfg.allTags, protect)
 	if err != nil {
 		return err
 	}

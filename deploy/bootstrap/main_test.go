@@ -421,6 +421,7 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ key, value, want string }{
 		"an unknown key":                 {"identites", `[]`, "identites"},
+		"a key of the program's":         {"namespace", "payments", "namespace"},
 		"an unknown provider":            {"secretsProvider", "awskms", "secretsProvider"},
 		"a size that RSA has not":        {"keySize", "1024", "keySize"},
 		"a name of a key":                {"keyName", "a_b", "keyName"},

@@ -138,7 +138,8 @@ func (r *roles) assign(
 		if g.role == assignRole {
 			args.Condition, args.ConditionVersion = pulumi.String(r.condition), pulumi.String("2.0")
 		}
-		if err := r.assignTo(ctx, one.Name+"_"+g.role+g.suffix, g.role, identity.PrincipalId, args, pulumi.Parent(identity)); err != nil {
+		name := one.Name + "_" + g.role + g.suffix
+		if err := r.assignTo(ctx, name, g.role, identity.PrincipalId, args, pulumi.Parent(identity)); err != nil {
 			return err
 		}
 	}

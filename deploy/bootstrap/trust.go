@@ -158,7 +158,8 @@ func (g gitHubTrust) into(t *trust, may may) {
 	switch {
 	case g.Environment != "":
 		t.check(environment.MatchString(g.Environment), "environment", g.Environment,
-			"a whole name, 1-255 characters without quotes, backslashes, line ends and wildcards: Azure compares subjects exactly")
+			"a whole name, 1-255 characters without quotes, backslashes, line ends and wildcards: Azure compares subjects "+
+				"exactly")
 		t.subject += ":environment:" + strings.ReplaceAll(g.Environment, ":", "%3A")
 	case g.Branch != "":
 		t.ref("branch", g.Branch)
