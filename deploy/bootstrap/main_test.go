@@ -421,7 +421,6 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 	}
 	for name, tt := range map[string]struct{ key, value, want string }{
 		"an unknown key":                 {"identites", `[]`, "identites"},
-		"a key of the program's":         {"namespace", "payments", "namespace"},
 		"an unknown provider":            {"secretsProvider", "awskms", "secretsProvider"},
 		"a size that RSA has not":        {"keySize", "1024", "keySize"},
 		"a name of a key":                {"keyName", "a_b", "keyName"},
@@ -433,6 +432,11 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { wantRefused(t, map[string]string{tt.key: tt.value}, tt.want) })
 	}
+	t.Run("a key that the program once had", func(t *testing.T) {
+		if err := wantRefused(t, map[string]string{"namespace": "payments"}, "namespace"); strings.Contains(err.Error(), "workloads") {
+			t.Errorf("it points at another program: %v", err)
+		}
+	})
 	t.Run("a key for nobody", func(t *testing.T) {
 		wantRefused(t, map[string]string{"secretsProvider": "default", "keyForDeployer": "true"}, "keyForDeployer")
 	})
@@ -445,7 +449,7 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 }
 
 // wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered.
-func wantRefused(t *testing.T, change map[string]string, want ...string) {
+func wantRefused(t *testing.T, change map[string]string, want ...string) error {
 	t.Helper()
 	e, err := try(t, true, change)
 	var invalid *components.ValidationError
@@ -465,6 +469,7 @@ func wantRefused(t *testing.T, change map[string]string, want ...string) {
 	if list := e.Resources(); len(list) > 0 {
 		t.Errorf("%d resources are registered", len(list))
 	}
+	return err
 }
 
 // The example is a valid configuration that shows every key of Pulumi.yaml and every field.
