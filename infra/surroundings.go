@@ -120,15 +120,19 @@ func NewResourceGroup(
 
 // checkExistingGroup refuses a group that is not there.
 func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
+	return FindResourceGroup(ctx, cfg.ResourceGroupName, "existingResourceGroup")
+}
+
+// FindResourceGroup refuses a group that is not there, as what the key of the configuration names has to be.
+func FindResourceGroup(ctx *pulumi.Context, name, key string) error {
 	var found struct {
 		Tags map[string]string `pulumi:"tags"`
 	}
 	err := ctx.Invoke("azure-native:resources/v20220901:getResourceGroup", &struct {
 		ResourceGroupName string `pulumi:"resourceGroupName"`
-	}{cfg.ResourceGroupName}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
+	}{name}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
 	if err != nil {
-		return fmt.Errorf("looking for the resource group %s, which has to be there with existingResourceGroup: %w",
-			cfg.ResourceGroupName, err)
+		return fmt.Errorf("looking for the resource group %s, which has to be there with %s: %w", name, key, err)
 	}
 	return nil
 }

@@ -175,6 +175,18 @@ func (cfg *config) validateResourceGroups(v *violations, path string, one identi
 	}
 }
 
+// findResourceGroups refuses groups that are not there, all at once.
+func (cfg *config) findResourceGroups(ctx *pulumi.Context) error {
+	var missing []error
+	for i, one := range cfg.Identities {
+		for k, group := range one.ResourceGroups {
+			key := fmt.Sprintf("identities[%d].resourceGroups[%d]", i, k)
+			missing = append(missing, infra.FindResourceGroup(ctx, group, key))
+		}
+	}
+	return errors.Join(missing...)
+}
+
 func (cfg *config) validateTrusts(v *violations, path string, one identityConfig) {
 	trusts := one.trusts(path, cfg.Audience)
 	if len(trusts) == 0 || len(trusts) > credentialsMax {

@@ -27,6 +27,9 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err != nil {
 		return err
 	}
+	if err := cfg.findResourceGroups(ctx); err != nil {
+		return err
+	}
 	// It holds the vault, so it is as hard to delete.
 	protect := pulumi.Protect(cfg.Protect)
 	group, err := infra.NewResourceGroup(ctx, cfg.ResourceGroupName, cfg.Location, cfg.allTags, protect)

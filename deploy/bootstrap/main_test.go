@@ -448,6 +448,28 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 	})
 }
 
+// Groups that are missing are found before anything is made, all of them.
+func TestResourceGroups_MustBeThere(t *testing.T) {
+	e := &mockengine.Engine{Project: project, DryRun: true, Config: mockengine.Config(t, ".", "")}
+	e.Config[project+":identities"] = `[{"name":"a","may":"deploy","resourceGroups":["there","gone","lost"],
+		"github":[{"repository":"acme/shop","environment":"dev"}]}]`
+	e.Asked = func(token string, args resource.PropertyMap) error {
+		if strings.HasSuffix(token, ":getResourceGroup") && args["resourceGroupName"].StringValue() != "there" {
+			return errors.New("ResourceGroupNotFound")
+		}
+		return nil
+	}
+	err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) })
+	for _, want := range []string{"identities[0].resourceGroups[1]", "identities[0].resourceGroups[2]", "gone", "lost"} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "resourceGroups[0]") {
+			t.Errorf("got %v, want %s in it", err, want)
+		}
+	}
+	if list := e.Resources(); len(list) > 0 {
+		t.Errorf("%d resources are registered", len(list))
+	}
+}
+
 // wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered.
 func wantRefused(t *testing.T, change map[string]string, want ...string) error {
 	t.Helper()
