@@ -53,7 +53,7 @@ func TestBootstrap(t *testing.T) {
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
-	// Two credentials of one identity come, and two go: one after the other, or the local cloud refuses them as Azure does.
+	// A list that changes: of one identity, two credentials come and two go; another comes before it, and goes.
 	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{{
 		"name": "another", "may": "preview", "esc": []any{map[string]any{"organization": "acme", "project": "azure", "environment": "another"}},
 	}, {
