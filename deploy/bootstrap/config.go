@@ -41,7 +41,7 @@ type config struct {
 // identityConfig is one identity that pipelines sign in as.
 type identityConfig struct {
 	Name           string   `pulumi:"name"`
-	May            may      `pulumi:"may"`
+	May            right    `pulumi:"may"`
 	ResourceGroups []string `pulumi:"resourceGroups"`
 
 	GitHub []gitHubTrust `pulumi:"github"`
@@ -51,12 +51,12 @@ type identityConfig struct {
 	Other  []otherTrust  `pulumi:"other"`
 }
 
-// may is what an identity is allowed to do.
-type may string
+// right is what an identity may do.
+type right string
 
 const (
-	mayPreview may = "preview" // read, and change nothing
-	mayDeploy  may = "deploy"  // bring stacks up and down
+	mayPreview right = "preview" // read, and change nothing
+	mayDeploy  right = "deploy"  // bring stacks up and down
 )
 
 // secretsProvider is what stacks encrypt their secrets with: a key of a vault that is made here, or what Pulumi calls by

@@ -61,7 +61,7 @@ type pulumiTrust struct {
 type operation string
 
 // Operations that an identity may be trusted with. Previews run what a pull request says.
-var operations = map[may][]operation{mayPreview: {"preview", "refresh"}, mayDeploy: {"update", "refresh", "destroy"}}
+var operations = map[right][]operation{mayPreview: {"preview", "refresh"}, mayDeploy: {"update", "refresh", "destroy"}}
 
 // escTrust is an environment of Pulumi ESC that signs in with azure-login and no subjectAttributes:
 // https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/
@@ -81,9 +81,9 @@ type otherTrust struct {
 // trusts are the subjects that the identity trusts. The audience is the one that pipelines ask their tokens for.
 func (one identityConfig) trusts(path, audience string) []trust {
 	var list []trust
-	add := func(key string, i int, make func(t *trust)) {
+	add := func(key string, i int, fill func(t *trust)) {
 		t := trust{path: fmt.Sprintf("%s.%s[%d]", path, key, i), audience: audience}
-		make(&t)
+		fill(&t)
 		list = append(list, t)
 	}
 	for i, given := range one.GitHub {
@@ -143,7 +143,7 @@ func (t *trust) one(of string, given ...bool) {
 	}
 }
 
-func (g gitHubTrust) into(t *trust, may may) {
+func (g gitHubTrust) into(t *trust, may right) {
 	t.issuer = gitHubIssuer
 	t.check(repository.MatchString(g.Repository), "repository", g.Repository, "OWNER/REPOSITORY, as GitHub spells them")
 	t.one("environment, branch, tag and pullRequests", g.Environment != "", g.Branch != "", g.Tag != "", g.PullRequests)
@@ -188,7 +188,7 @@ func (g gitLabTrust) into(t *trust) {
 	t.subject = fmt.Sprintf("project_path:%s:ref_type:%s:ref:%s", g.Project, kind, ref)
 }
 
-func (p pulumiTrust) into(t *trust, may may) {
+func (p pulumiTrust) into(t *trust, may right) {
 	t.issuer, t.audience = pulumiIssuer, p.Organization
 	t.check(pulumiName.MatchString(p.Organization), "organization", p.Organization, nameRule)
 	t.check(pulumiName.MatchString(p.Project), "project", p.Project, nameRule)
@@ -216,7 +216,7 @@ func (e escTrust) into(t *trust) {
 	t.subject = fmt.Sprintf("pulumi:environments:org:%s:env:%s", e.Organization, name)
 }
 
-func (o otherTrust) into(t *trust, may may) {
+func (o otherTrust) into(t *trust, may right) {
 	t.issuer, t.subject = o.Issuer, o.Subject
 	t.check(issuerURL.MatchString(o.Issuer), "issuer", o.Issuer, "the https URL in the claim iss of the tokens")
 	t.check(plainSubject.MatchString(o.Subject), "subject", o.Subject,
