@@ -40,9 +40,7 @@ type bootstrapped struct {
 func TestBootstrap(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
-		t.Fatalf("start: %v\n%s", err, out)
-	}
+	c.start(t)
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	c.arm(t, http.MethodPut, subscription+"/resourceGroups/keyvault-prod", "2022-09-01", `{"location": "eastus"}`)
 	before, rolesBefore := c.resources(t), c.customRoles(t)
@@ -108,20 +106,6 @@ func (c *cloud) customRoles(t *testing.T) (ids []string) {
 	return ids
 }
 
-// ciToken is a token of CI, for the audience that its issuer gives Azure unless another is named.
-func (c *cloud) ciToken(t *testing.T, ci, subject string, audience ...string) string {
-	t.Helper()
-	args := []string{"ci-token", ci, "--subject", subject}
-	if audience != nil {
-		args = append(args, "--audience", audience[0])
-	}
-	out, err := c.command(t, args...).Output()
-	if err != nil {
-		t.Fatalf("ci-token %s: %v", subject, err)
-	}
-	return strings.TrimSpace(string(out))
-}
-
 // signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client. It
 // returns the error that Entra ID gives instead.
 func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string) (token, refusal string) {
@@ -174,11 +158,11 @@ func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 		{"pulumi", "pulumi:deploy:org:evil:project:keyvault-aks:stack:dev:operation:update:scope:write", "", ""},
 		{"pulumi", "pulumi:environments:org:acme:env:azure/prod", "", ""},
 	} {
-		var audience []string
+		args := []string{one.ci, "--subject", one.subject}
 		if one.audience != "" {
-			audience = []string{one.audience}
+			args = append(args, "--audience", one.audience)
 		}
-		assertion := c.ciToken(t, one.ci, one.subject, audience...)
+		assertion := c.ciToken(t, args...)
 		for name, identity := range made.Identities {
 			token, refusal := c.signIn(t, identity.ClientID, assertion)
 			if (token != "") != (name == one.as) {
@@ -195,7 +179,7 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	for name, subject := range map[string]string{
 		"preview": "repo:acme/shop:pull_request", "dev": "repo:acme/shop:environment:dev", "prod": "repo:acme/shop:environment:prod",
 	} {
-		token, refusal := c.signIn(t, made.Identities[name].ClientID, c.ciToken(t, "github", subject))
+		token, refusal := c.signIn(t, made.Identities[name].ClientID, c.ciToken(t, "github", "--subject", subject))
 		if token == "" {
 			t.Fatal(refusal)
 		}
@@ -258,7 +242,7 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	}
 	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
 	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
-	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
+	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
 	if token == "" {
 		t.Fatal(refusal)
 	}
@@ -282,31 +266,6 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	})
 }
 
-// asJob is the environment of a job of GitHub that signs in as an identity: the Azure provider with GitHub's request, and
-// the engine, for the key of the stack's secrets, with a token in a file. There is no secret in it.
-func (c *cloud) asJob(t *testing.T, made bootstrapped, name, subject string) []string {
-	t.Helper()
-	out, err := c.command(t, "ci-token", "github", "--subject", subject, "--request").Output()
-	if err != nil {
-		t.Fatalf("ci-token %s: %v", subject, err)
-	}
-	file := filepath.Join(t.TempDir(), "token")
-	if err := os.WriteFile(file, []byte(c.ciToken(t, "github", subject)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	client := made.Identities[name].ClientID
-	environment := []string{
-		"ARM_CLIENT_SECRET=", "ARM_USE_OIDC=true", "ARM_CLIENT_ID=" + client, "ARM_TENANT_ID=" + made.TenantID, "ARM_SUBSCRIPTION_ID=" + made.SubscriptionID,
-		"AZURE_CLIENT_SECRET=", "AZURE_CLIENT_ID=" + client, "AZURE_TENANT_ID=" + made.TenantID, "AZURE_FEDERATED_TOKEN_FILE=" + file,
-		"PULUMI_CONFIG_PASSPHRASE=none",
-	}
-	for line := range strings.Lines(string(out)) {
-		name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
-		environment = append(environment, name+"="+strings.Trim(value, "'"))
-	}
-	return environment
-}
-
 // wantDevBy brings the program's own dev stack up and down by jobs that hold no secret, and has a pull request's job
 // fail to change anything.
 func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
@@ -314,8 +273,8 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	config := devConfiguration(t)
 	delete(config, "keyvault-aks:secrets")
 	config["keyvault-aks:secrets!"] = `[{"name":"my-secret","value":"encrypted-marker"}]`
-	pullRequest := c.asJob(t, made, "preview", "repo:acme/shop:pull_request")
-	dev := c.asJob(t, made, "dev", "repo:acme/shop:environment:dev")
+	pullRequest := c.jobOf(t, made, "preview", "repo:acme/shop:pull_request")
+	dev := c.jobOf(t, made, "dev", "repo:acme/shop:environment:dev")
 	p := c.newProgramOfJob(t, made, dev, config)
 	before := c.resources(t)
 	wantRefused := func(args ...string) {
@@ -352,11 +311,11 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	wantRefused("up", "--yes", "--skip-preview")
 
 	for _, stranger := range []string{"repo:acme/other:environment:dev", "repo:acme/shop:environment:staging"} {
-		p.besides = c.asJob(t, made, "dev", stranger)
+		p.besides = c.jobOf(t, made, "dev", stranger)
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s: got %v, want no token", stranger, err)
 		}
-		p.besides = append(slices.Clone(dev), p.besides[len(p.besides)-2:]...) // who can read the secrets, but not Azure
+		p.besides = append(slices.Clone(dev), "ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger)) // with dev's for the key
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
 		}
@@ -377,7 +336,7 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	t.Helper()
 	config := devConfiguration(t)
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
-	p := c.newProgramOfJob(t, made, c.asJob(t, made, "prod", "repo:acme/shop:environment:prod"), config)
+	p := c.newProgramOfJob(t, made, c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), config)
 	before := c.resources(t)
 	p.pulumi(t, "preview")
 	p.up(t)
@@ -387,6 +346,14 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	if left := c.resources(t); !slices.Equal(withoutDeleted(left), withoutDeleted(before)) {
 		t.Errorf("the stack has left %v, before %v", left, before)
 	}
+}
+
+// jobOf is the environment of a job of GitHub that signs in as one of the identities. There is no secret in it.
+func (c *cloud) jobOf(t *testing.T, made bootstrapped, name, subject string) []string {
+	t.Helper()
+	identity := made.Identities[name]
+	token := c.ciToken(t, "github", "--subject", subject)
+	return c.withToken(t, principal{ClientID: identity.ClientID, ObjectID: identity.PrincipalID}, token)
 }
 
 // newProgramOfJob is the program in a stack that a job makes, whose secrets the bootstrap's key encrypts.

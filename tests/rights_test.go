@@ -210,8 +210,15 @@ func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 	if err := json.Unmarshal(content, &made); err != nil || status != http.StatusCreated {
 		t.Fatalf("making a principal: %d %s", status, content)
 	}
+	c.giveRoles(t, made)
+	return made
+}
+
+// giveRoles gives a principal the roles in its files.
+func (c *cloud) giveRoles(t *testing.T, made principal) {
+	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
-	for _, file := range files {
+	for _, file := range made.files {
 		content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", file))
 		var role roleFile
 		if err == nil {
@@ -245,5 +252,4 @@ func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01",
 			asJSON(t, object{"properties": assignment}))
 	}
-	return made
 }

@@ -49,7 +49,8 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
-	if status, code := f.call(http.MethodPut, own+version, body(assignRoles, deployerID, m{"condition": string(condition), "conditionVersion": "2.0"})); status != http.StatusCreated {
+	conditional := body(assignRoles, deployerID, m{"condition": string(condition), "conditionVersion": "2.0"})
+	if status, code := f.call(http.MethodPut, own+version, conditional); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, code)
 	}
 	if shown := f.get(own + version); shown["condition"] != string(condition) || shown["conditionVersion"] != "2.0" {
@@ -68,8 +69,10 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 		method, at string
 		body       m
 	}{
-		"Owner to itself":                  {http.MethodPut, subscription + roles + uuid.NewString(), body(owner, deployerID, nil)},
-		"Owner in small and no type":       {http.MethodPut, group + roles + uuid.NewString(), m{"properties": m{"roleDefinitionId": strings.ToLower(subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + owner), "principalId": deployerID}}},
+		"Owner to itself": {http.MethodPut, subscription + roles + uuid.NewString(), body(owner, deployerID, nil)},
+		"Owner in small and no type": {http.MethodPut, group + roles + uuid.NewString(), m{"properties": m{
+			"roleDefinitionId": strings.ToLower(subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + owner), "principalId": deployerID,
+		}}},
 		"Contributor to a pod":             {http.MethodPut, group + roles + uuid.NewString(), body(contributor, podID, nil)},
 		"Owner in place of what it has":    {http.MethodPut, allowed, body(owner, podID, nil)},
 		"its own role without a condition": {http.MethodPut, own, body(assignRoles, deployerID, nil)},

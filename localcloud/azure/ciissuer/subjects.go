@@ -19,7 +19,7 @@ const (
 // number is an id for a name, always the same.
 func number(name string) string {
 	h := fnv.New32a()
-	h.Write([]byte(name))
+	_, _ = h.Write([]byte(name)) // never fails
 	return strconv.Itoa(int(h.Sum32()%900_000_000) + 100_000_000)
 }
 

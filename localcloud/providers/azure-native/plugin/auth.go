@@ -42,7 +42,8 @@ func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 			&azidentity.ClientAssertionCredentialOptions{ClientOptions: p.options})
 	}
 	required = append(required, set{"clientSecret", "ARM_CLIENT_SECRET", secret})
-	if err := errors.Join(missing(required, "any other way to authenticate than with it, or by OIDC with useOidc or ARM_USE_OIDC, is not implemented here")...); err != nil {
+	const otherwise = "any other way to authenticate than with it, or by OIDC with useOidc or ARM_USE_OIDC, is not implemented here"
+	if err := errors.Join(missing(required, otherwise)...); err != nil {
 		return nil, err
 	}
 	return azidentity.NewClientSecretCredential(tenant, client, secret, &azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -80,6 +81,18 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	oidc := func(pairs ...string) map[string]string {
+		env := map[string]string{"ARM_USE_OIDC": "true"}
+		for pair := range slices.Chunk(pairs, 2) {
+			env[pair[0]] = pair[1]
+		}
+		return env
+	}
+	const requestURL, requestToken = "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+	nowhere := []string{requestURL, "https://nowhere", requestToken, "x"}
+	asJob := []string{requestURL, job.URL, requestToken, job.Token}
+	asJob2 := []string{"ARM_OIDC_REQUEST_URL", job.URL, "ARM_OIDC_REQUEST_TOKEN", job.Token}
+	token := []string{"ARM_OIDC_TOKEN", issued.Token}
 	for name, test := range map[string]struct {
 		version string
 		config  map[string]string
@@ -87,24 +100,24 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 		refused string // empty: it signs in
 	}{
 		"a token in the configuration":             {Version2, map[string]string{"useOidc": "true", "oidcToken": issued.Token}, nil, ""},
-		"a token in the environment":               {Version3, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": issued.Token}, ""},
-		"a file":                                   {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN_FILE_PATH": file}, ""},
-		"a job of GitHub":                          {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": job.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job.Token}, ""},
-		"a job of GitHub, in version 3":            {Version3, nil, map[string]string{"ARM_USE_OIDC": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": job.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job.Token}, ""},
-		"version 2 by its own variables":           {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": job.URL, "ARM_OIDC_REQUEST_TOKEN": job.Token, "ACTIONS_ID_TOKEN_REQUEST_URL": "https://nowhere", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, ""},
-		"a token goes before a job":                {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": issued.Token, "ACTIONS_ID_TOKEN_REQUEST_URL": "https://nowhere", "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, ""},
-		"another audience, in version 3":           {Version3, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_AUDIENCE": "api://other", "ACTIONS_ID_TOKEN_REQUEST_URL": job.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": job.Token}, "AADSTS700212"},
-		"a pull request's token":                   {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": another.Token}, "AADSTS700213"},
-		"a job that does not run":                  {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": job.URL, "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x"}, "GitHub OIDC: 401"},
-		"a client secret goes before OIDC":         {Version2, map[string]string{"clientSecret": "guess"}, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": issued.Token}, "AADSTS7000215"},
-		"version 3 does not know those of 2":       {Version3, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_REQUEST_URL": job.URL, "ARM_OIDC_REQUEST_TOKEN": job.Token}, "ACTIONS_ID_TOKEN_REQUEST_URL"},
+		"a token in the environment":               {Version3, nil, oidc(token...), ""},
+		"a file":                                   {Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file), ""},
+		"a job of GitHub":                          {Version2, nil, oidc(asJob...), ""},
+		"a job of GitHub, in version 3":            {Version3, nil, oidc(asJob...), ""},
+		"version 2 by its own variables":           {Version2, nil, oidc(append(asJob2, nowhere...)...), ""},
+		"a token goes before a job":                {Version2, nil, oidc(append(token, nowhere...)...), ""},
+		"another audience, in version 3":           {Version3, nil, oidc(append(asJob, "ARM_OIDC_AUDIENCE", "api://other")...), "AADSTS700212"},
+		"a pull request's token":                   {Version2, nil, oidc("ARM_OIDC_TOKEN", another.Token), "AADSTS700213"},
+		"a job that does not run":                  {Version2, nil, oidc(requestURL, job.URL, requestToken, "x"), "GitHub OIDC: 401"},
+		"a client secret goes before OIDC":         {Version2, map[string]string{"clientSecret": "guess"}, oidc(token...), "AADSTS7000215"},
+		"version 3 does not know those of 2":       {Version3, nil, oidc(asJob2...), requestURL},
 		"a token without ARM_USE_OIDC":             {Version2, nil, map[string]string{"ARM_OIDC_TOKEN": issued.Token}, "clientSecret"},
-		"OIDC without a token":                     {Version2, nil, map[string]string{"ARM_USE_OIDC": "true"}, "ARM_OIDC_TOKEN"},
-		"half of what a job has":                   {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ACTIONS_ID_TOKEN_REQUEST_URL": job.URL}, "ACTIONS_ID_TOKEN_REQUEST_TOKEN"},
-		"a file that is not there":                 {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN_FILE_PATH": file + "2"}, "failed to read OIDC token"},
-		"a certificate, which is not known here":   {Version2, nil, map[string]string{"ARM_USE_OIDC": "true", "ARM_OIDC_TOKEN": issued.Token, "ARM_CLIENT_CERTIFICATE_PATH": "c.pfx"}, "not implemented here"},
+		"OIDC without a token":                     {Version2, nil, oidc(), "ARM_OIDC_TOKEN"},
+		"half of what a job has":                   {Version2, nil, oidc(requestURL, job.URL), requestToken},
+		"a file that is not there":                 {Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file+"2"), "failed to read OIDC token"},
+		"a certificate, which is not known here":   {Version2, nil, oidc(append(token, "ARM_CLIENT_CERTIFICATE_PATH", "c.pfx")...), "not implemented here"},
 		"all that there is, which is not known":    {Version3, map[string]string{"useDefaultAzureCredential": "true"}, nil, "not implemented here"},
-		"the owner's subscription without a token": {Version2, map[string]string{"tenantId": ""}, map[string]string{"ARM_USE_OIDC": "true"}, "tenantId"},
+		"the owner's subscription without a token": {Version2, map[string]string{"tenantId": ""}, oidc(), "tenantId"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for variable, value := range test.env {
@@ -128,7 +141,9 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 				who, err = served.Invoke(t.Context(), plugin.InvokeRequest{Tok: "azure-native:authorization:getClientConfig"})
 			}
 			if err == nil {
-				token, err = served.Invoke(t.Context(), plugin.InvokeRequest{Tok: "azure-native:authorization:getClientToken", Args: resource.PropertyMap{"endpoint": str("https://vault.azure.net")}})
+				token, err = served.Invoke(t.Context(), plugin.InvokeRequest{
+					Tok: "azure-native:authorization:getClientToken", Args: resource.PropertyMap{"endpoint": str("https://vault.azure.net")},
+				})
 			}
 			switch {
 			case test.refused != "":
