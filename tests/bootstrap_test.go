@@ -6,10 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 // Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
@@ -276,6 +279,7 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	pullRequest := c.jobOf(t, made, "preview", "repo:acme/shop:pull_request")
 	dev := c.jobOf(t, made, "dev", "repo:acme/shop:environment:dev")
 	p := c.newProgramOfJob(t, made, dev, config)
+	rotate := c.keyRotation(t, made)
 	before := c.resources(t)
 	wantRefused := func(args ...string) {
 		t.Helper()
@@ -323,6 +327,24 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 
 	p.besides = dev
 	p.up(t)
+
+	// Whoever rotates the key takes the stacks' secrets away, until they name the version of before.
+	former := made.SecretsProvider + "/" + rotate()
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "BadParameter") {
+		t.Errorf("after a rotation: got %v", err)
+	}
+	state := filepath.Join(t.TempDir(), "state.json")
+	for name, text := range map[string]string{filepath.Join(p.dir, "Pulumi.test.yaml"): string(file), state: p.pulumi(t, "stack", "export")} {
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(text, made.SecretsProvider, former)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.pulumi(t, "stack", "import", "--file", state)
+	p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.pulumi(t, "stack", "change-secrets-provider", made.SecretsProvider)
+	p.pulumi(t, "preview", "--expect-no-changes")
+
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 	p.pulumi(t, "stack", "rm", "--yes")
 	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
@@ -345,6 +367,32 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	p.pulumi(t, "stack", "rm", "--yes")
 	if left := c.resources(t); !slices.Equal(withoutDeleted(left), withoutDeleted(before)) {
 		t.Errorf("the stack has left %v, before %v", left, before)
+	}
+}
+
+// keyRotation lets the subscription's owner rotate the key. What it returns does, and returns the version of before.
+func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
+	t.Helper()
+	host, key, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
+	vault, _, _ := strings.Cut(host, ".")
+	grant(t, c, "/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault, cryptoOfficer)
+	return func() string {
+		t.Helper()
+		ask := func(method, path string) (bundle struct{ Key struct{ Kid string } }) {
+			owner, _, _ := c.azure(t)
+			token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, content := c.requestAs(t, token.Token, method, "https://"+host+"/"+key+path+"?api-version=7.4", "")
+			if err := json.Unmarshal(content, &bundle); err != nil || status != http.StatusOK {
+				t.Fatalf("%s of the key: %d %s", method, status, content)
+			}
+			return bundle
+		}
+		version := path.Base(ask(http.MethodGet, "").Key.Kid)
+		ask(http.MethodPost, "/rotate")
+		return version
 	}
 }
 
