@@ -28,6 +28,10 @@ var bootstrapIdentities = []map[string]any{
 		"name": "prod", "may": "deploy", "resourceGroups": []any{"keyvault-prod"},
 		"github": []any{map[string]any{"repository": "acme/shop", "environment": "prod"}},
 	},
+	{
+		"name": "review", "may": "preview", "resourceGroups": []any{"keyvault-prod"},
+		"github": []any{map[string]any{"repository": "acme/payments", "ownerId": 123456, "repositoryId": 456789, "pullRequests": true}},
+	},
 }
 
 // bootstrapped is what the stack of deploy/bootstrap says.
@@ -142,6 +146,7 @@ func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 		{"github", "repo:acme/shop:pull_request", "", "preview"},
 		{"github", "repo:acme/shop:environment:dev", "", "dev"},
 		{"github", "repo:acme/shop:environment:prod", "", "prod"},
+		{"github", "repo:acme@123456/payments@456789:pull_request", "", "review"},
 		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:main", "", "dev"},
 		{"pulumi", "pulumi:deploy:org:acme:project:keyvault-aks:stack:dev:operation:update:scope:write", "", "dev"},
 		{"pulumi", "pulumi:environments:org:acme:env:azure/dev", "", "dev"},
@@ -153,6 +158,8 @@ func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
 		{"github", "repo:acme/shop:environment:Prod", "", ""},
 		{"github", "repo:acme/shop:ref:refs/heads/main", "", ""},
 		{"github", "repo:acme@123456/shop@456789:environment:prod", "", ""}, // whoever owns the name now
+		{"github", "repo:acme@654321/payments@456789:pull_request", "", ""},
+		{"github", "repo:acme/payments:pull_request", "", ""},
 		{"github", "repo:acme/shop:environment:prod", "https://github.com/acme", ""},
 		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:change", "", ""},
 		{"gitlab", "project_path:acme/platform/shop:ref_type:tag:ref:main", "", ""},
@@ -353,16 +360,22 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 }
 
 // wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and nowhere
-// else.
+// else, with previews by one whose identity may preview there.
 func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	t.Helper()
 	config := devConfiguration(t)
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
-	p := c.newProgramOfJob(t, made, c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), config)
+	prod, pullRequest := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), c.jobOf(t, made, "review", "repo:acme@123456/payments@456789:pull_request")
+	p := c.newProgramOfJob(t, made, prod, config)
 	before := c.resources(t)
+	p.besides = pullRequest
 	p.pulumi(t, "preview")
+	p.besides = prod
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.besides = pullRequest
+	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
+	p.besides = prod
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 	p.pulumi(t, "stack", "rm", "--yes")
 	if left := c.resources(t); !slices.Equal(withoutDeleted(left), withoutDeleted(before)) {
