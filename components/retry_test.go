@@ -1,6 +1,8 @@
 package components_test
 
 import (
+	"context"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +96,42 @@ func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
 	}
 	if tries == 100 || waited < 10*time.Minute || waited > 11*time.Minute {
 		t.Errorf("it is waited for %s, with %d tries", waited, tries)
+	}
+}
+
+// TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun of one process, as the Automation API runs it, also after
+// another component was added before: the state has the names.
+func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
+	hooks := func(clusters ...string) []string {
+		e := &mockengine.Engine{}
+		err := e.Serve(func(address string) error {
+			ending, end := context.WithCancel(t.Context()) // as the call does by which the engine runs it
+			defer end()
+			ctx, err := pulumi.NewContext(ending, pulumi.RunInfo{
+				Project: mockengine.Project, Stack: mockengine.Stack, MonitorAddr: address, EngineAddr: address,
+			})
+			if err != nil {
+				return err
+			}
+			defer ctx.Close()
+			return pulumi.RunWithContext(ctx, func(ctx *pulumi.Context) error {
+				for _, name := range clusters {
+					args := aksArgs()
+					args.DiskEncryptionSetID = pulumi.String(encryptionSet)
+					if _, err := components.NewAksWithCsi(ctx, name, args); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Get(t, "cluster-cluster").RPC.GetHooks().GetOnError()
+	}
+	if first, again := hooks("cluster"), hooks("added", "cluster"); len(first) != 1 || !slices.Equal(first, again) {
+		t.Errorf("the hooks are %q, and then %q", first, again)
 	}
 }
 

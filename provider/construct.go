@@ -45,7 +45,7 @@ func construct(
 	}
 	// A component's place in the stack is its own, whatever process makes it.
 	ctx = hooknames.Within(ctx, request.GetParent()+"::"+request.GetType()+"::"+request.GetName())
-	return provider.Construct(ctx, checked, engine, func(
+	made, err := provider.Construct(ctx, checked, engine, func(
 		ctx *pulumi.Context, _, name string, inputs provider.ConstructInputs, options pulumi.ResourceOption,
 	) (*provider.ConstructResult, error) {
 		made, err := maker(&call{
@@ -53,10 +53,11 @@ func construct(
 			kubernetes: request.GetProviders()["kubernetes"] != "",
 		})
 		if err != nil {
-			return nil, inOptions(err)
+			return nil, inOptions(err) // of which the SDK keeps the text alone
 		}
 		return provider.NewConstructResult(made)
 	})
+	return made, inOptions(err)
 }
 
 var noProvider = components.Violation{
@@ -64,8 +65,8 @@ var noProvider = components.Violation{
 	Allowed: "one that reaches the cluster, in the component's option providers",
 }
 
-// inOptions is a component's error without the component, of which the engine speaks, and with the provider that it
-// lacks as an option.
+// inOptions is a component's error without the component, of which the engine speaks, and the way by which the SDK has
+// come to a value that is known late, and with the provider that it lacks as an option.
 func inOptions(err error) error {
 	var invalid *components.ValidationError
 	switch found := errors.As(err, &invalid); {

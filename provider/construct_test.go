@@ -216,6 +216,16 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 	}
 }
 
+// TestConstruct_SaysWhatIsWrongLate of a value that is known only when another resource is there.
+func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
+	inputs := propertiesOf(map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"})
+	inputs["network"] = resource.NewProperty(resource.PropertyMap{"allowedIpRanges": resource.NewProperty([]resource.PropertyValue{outputOf("10.0.0.0/8")})})
+	_, err := request{component: "KeyVaultStack", inputs: inputs}.construct(t, &mockengine.Engine{})
+	if err == nil || !strings.Contains(err.Error(), "\n  network.allowedIpRanges[0]: given") || strings.Contains(err.Error(), "marshaling") {
+		t.Errorf("it says %v", err)
+	}
+}
+
 func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 	inputs := propertiesOf(mount())
 	inputs["clientId"], inputs["principalId"] = outputOf("c"), resource.MakeSecret(resource.NewProperty("p"))

@@ -118,7 +118,7 @@ func (c *checker) value(path string, v resource.PropertyValue, p property) (reso
 			c.add(path, "an output that is no "+kind, article(kind))
 			return v, false
 		}
-		return v, true
+		return unknownOutput(v), true
 	case !c.is(v, kind):
 		c.add(path, c.shown(v, p), article(kind))
 		return v, false
@@ -229,6 +229,18 @@ func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
 		return known(v.OutputValue().Element)
 	}
 	return v, !v.IsComputed() && !v.IsNull()
+}
+
+// unknownOutput is an output instead of a value of which a language says no more than that it is not known yet: the SDK
+// takes that for a string, also where a list or a map belongs.
+func unknownOutput(v resource.PropertyValue) resource.PropertyValue {
+	switch {
+	case v.IsComputed():
+		return resource.NewProperty(resource.Output{})
+	case v.IsSecret() && v.SecretValue().Element.IsComputed():
+		return resource.NewProperty(resource.Output{Secret: true})
+	}
+	return v
 }
 
 // late is what stands where a plain value belongs.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -103,10 +104,11 @@ func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
 func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 	t.Parallel()
 	clouds := make([]*localcloudtest.Cloud, 2)
-	t.Run("clouds", func(t *testing.T) {
-		for i := range clouds {
+	// Parallel subtests would each wait for a place until all other tests have had theirs.
+	var side sync.WaitGroup
+	for i := range clouds {
+		side.Go(func() {
 			t.Run(fmt.Sprint(i), func(t *testing.T) {
-				t.Parallel()
 				cloud := localcloudtest.Start(t, localcloudtest.Options{
 					Command: filepath.Join(checkout, "bin", "localcloud"), Flags: []string{"--node=stand-in", "--times=azure/1000"},
 				})
@@ -138,8 +140,9 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 					t.Errorf("the pod has mounted %q: %v", mounted, err)
 				}
 			})
-		}
-	})
+		})
+	}
+	side.Wait()
 	for _, cloud := range clouds {
 		if cloud == nil {
 			continue

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -8,9 +9,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
@@ -209,4 +213,101 @@ func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+}
+
+// TestPackage_RecoversFromItsPluginsKill kills the plugin while the components come up that give each other what is not
+// known before, and has the next update make the rest. A second component of one name is refused in the engine's words.
+func TestPackage_RecoversFromItsPluginsKill(t *testing.T) {
+	t.Parallel()
+	project := t.TempDir() // before the cloud, whose end needs it
+	c := newCloud(t)
+	c.project = project
+	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
+		t.Fatalf("start: %v\n%s", err, out)
+	}
+	var secrets strings.Builder
+	for i := range 60 {
+		fmt.Fprintf(&secrets, "        - {name: s%d, value: \"${suffix.hex}\"}\n", i)
+	}
+	source := `name: killed
+runtime: yaml
+config:
+  tenantId: {type: string}
+resources:
+  group:
+    type: azure-native:resources/v20220901:ResourceGroup
+    properties: {location: eastus}
+    options: {version: 2.92.0}
+  suffix:
+    type: random:RandomId
+    properties: {byteLength: 4}
+  vault:
+    type: keyvaultaks:KeyVaultStack
+    properties:
+      resourceGroupName: ${group.name}
+      tenantId: ${tenantId}
+      namePrefix: first
+      tags: {made: "${suffix.hex}"}
+      secrets:
+` + secrets.String() + `  after:
+    type: keyvaultaks:KeyVaultStack
+    properties:
+      resourceGroupName: ${group.name}
+      tenantId: ${tenantId}
+      namePrefix: second
+      tags: {first: "${vault.vaultName}"}
+`
+	p := newYAML(t, c, source, map[string]string{"tenantId": c.running(t).Credentials.TenantID})
+	p.pulumi(t, "preview")
+
+	plugin, err := packagePlugin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, killed := make(chan struct{}), make(chan int)
+	go func() {
+		count := 0
+		defer func() { killed <- count }()
+		state := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "killed", "test.json")
+		for content := []byte(nil); bytes.Count(content, []byte("::vault-secret-s")) < 3; content, _ = os.ReadFile(state) {
+			select {
+			case <-ended:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+		programs, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, of := range programs {
+			file, _ := os.Readlink(of)
+			environment, _ := os.ReadFile(filepath.Join(filepath.Dir(of), "environ"))
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(of)))
+			if err == nil && strings.HasPrefix(file, plugin) && bytes.Contains(environment, []byte(c.home)) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				count++
+			}
+		}
+	}()
+	_, err = p.tryPulumi(t, "up", "--yes", "--skip-preview")
+	close(ended)
+	if count := <-killed; err == nil || count == 0 {
+		t.Fatalf("%d processes of the plugin were killed: %v", count, err)
+	}
+	p.pulumi(t, "up", "--yes", "--skip-preview")
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	made := 0
+	for _, r := range p.resources(t) {
+		if strings.HasSuffix(r.Type, ":Secret") {
+			made++
+		}
+	}
+	if made != 60 {
+		t.Errorf("the vault has %d secrets", made)
+	}
+
+	p.write(t, strings.Replace(source, "  after:\n", "  after:\n    name: vault\n", 1))
+	_, err = p.tryPulumi(t, "preview")
+	if err == nil || !strings.Contains(err.Error(), "Duplicate resource URN") || !strings.Contains(err.Error(), "KeyVaultStack::vault") {
+		t.Errorf("of two components of a name it says %v", err)
+	}
+	p.write(t, source)
+	p.gone(t)
 }

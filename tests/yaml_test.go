@@ -1,10 +1,14 @@
 package tests
 
 import (
+	"bytes"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
 // directProgram uses the plugins directly: a vault with a secret that random has made, and a role on it.
@@ -99,4 +103,54 @@ outputs:
 	}
 	c.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	c.down(t)
+}
+
+// TestUp_GoesOnWhereNobodyCanTellWhatWasCreated has the state of a run that was killed while it created what the local
+// cloud does not know: it is named, and hinders neither up nor down.
+func TestUp_GoesOnWhereNobodyCanTellWhatWasCreated(t *testing.T) {
+	t.Parallel()
+	project := t.TempDir() // before the cloud, whose end needs it
+	c := newCloud(t)
+	c.project = project
+	program := "{name: pending, runtime: yaml, resources: {one: {type: 'random:RandomId', properties: {byteLength: 4}}}}"
+	if err := os.WriteFile(filepath.Join(c.project, "Pulumi.yaml"), []byte(program), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const urn = "urn:pulumi:dev::pending::azure-native:compute/v20240701:VirtualMachine::vm"
+	killed := func() { // `pulumi stack import` leaves out what is pending
+		file := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "pending", "dev.json")
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var state map[string]any
+		if err := json.Unmarshal(content, &state); err != nil {
+			t.Fatal(err)
+		}
+		state["checkpoint"].(map[string]any)["latest"].(map[string]any)["pending_operations"] = []any{map[string]any{
+			"type": "creating", "resource": map[string]any{
+				"urn": urn, "custom": true, "type": "azure-native:compute/v20240701:VirtualMachine",
+				"inputs": map[string]any{"resourceGroupName": "rg", "vmName": "vm"},
+			},
+		}}
+		if content, err = json.Marshal(state); err == nil {
+			err = os.WriteFile(file, content, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.up(t, "--node=stand-in")
+	killed()
+	if printed, _ := c.up(t); !strings.Contains(printed, urn) {
+		t.Errorf("what nobody can look for is not named:\n%s", printed)
+	}
+	if printed, _ := c.up(t); strings.Contains(printed, urn) {
+		t.Errorf("it is pending still:\n%s", printed)
+	}
+	killed()
+	out, err := c.command(t, "down").CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte(urn)) || bytes.Contains(out, []byte("could not be destroyed")) {
+		t.Errorf("down: %v\n%s", err, out)
+	}
 }

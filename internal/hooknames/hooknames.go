@@ -5,18 +5,21 @@ package hooknames
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
+	"sync"
 )
 
+// scope is where names are unique. It counts them by what they begin with, so that another component changes no name.
 type scope struct {
 	prefix string
-	count  atomic.Int64
+	mu     sync.Mutex
+	counts map[string]int
 }
 
 type key struct{}
 
-// program is the scope of a program's own process.
-var program scope
+// runs are the scopes of a program's own process, by the channels that end its runs: the Automation API runs an inline
+// program again and again. Any other program is run once, by a context that does not end.
+var runs sync.Map
 
 // Within returns a context in which names begin with what no other process uses, and are counted from 1: the state has
 // them, and should not change from one update to the next.
@@ -28,7 +31,23 @@ func Within(ctx context.Context, prefix string) context.Context {
 func New(ctx context.Context, name string) string {
 	in, ok := ctx.Value(key{}).(*scope)
 	if !ok {
-		in = &program
+		in = run(ctx)
 	}
-	return fmt.Sprintf("%s%s-%d", in.prefix, name, in.count.Add(1))
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.counts == nil {
+		in.counts = map[string]int{}
+	}
+	in.counts[name]++
+	return fmt.Sprintf("%s%s-%d", in.prefix, name, in.counts[name])
+}
+
+// run returns the scope of the run that a context is of.
+func run(ctx context.Context) *scope {
+	end := ctx.Done()
+	in, known := runs.LoadOrStore(end, &scope{})
+	if !known && end != nil {
+		context.AfterFunc(ctx, func() { runs.Delete(end) })
+	}
+	return in.(*scope)
 }

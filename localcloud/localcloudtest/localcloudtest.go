@@ -23,6 +23,10 @@
 // Programs in Go are built behind the proxy, from where no module can be had: those that they import must be in the
 // module cache, as those are that the test's own module names, once `go mod download` has run.
 //
+// Programs in YAML that use azure-native directly name its version, with options: {version: 2.92.0} at each resource and
+// function, or once with `pulumi package add azure-native@2.92.0`. Without, the engine takes the newest that there is, of
+// which the cloud has Key Vault alone.
+//
 // The package compiles nothing of the cloud. The first Start of a process builds the command localcloud, unless
 // it is named, and the first one on a machine gets the programs of third parties that the cloud runs, which can take
 // minutes: `localcloud prepare` does it ahead.

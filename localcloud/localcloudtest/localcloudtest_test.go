@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -27,6 +28,20 @@ func TestBuildFlags_AreThoseOfTheLocalCloud(t *testing.T) {
 	t.Setenv("GOFLAGS", "")
 	if want := thirdparty.ProgramFlags(); buildFlags != want {
 		t.Errorf("they are %q, want %q", buildFlags, want)
+	}
+}
+
+// TestDoc_NamesTheVersionThatYAMLNeeds compares the package's comment with the plugins that there are.
+func TestDoc_NamesTheVersionThatYAMLNeeds(t *testing.T) {
+	source, err := os.ReadFile("localcloudtest.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comment, _, _ := strings.Cut(string(source), "\npackage ")
+	for _, want := range []string{"options: {version: " + plugin.Version2 + "}", "pulumi package add azure-native@" + plugin.Version2 + "`"} {
+		if !strings.Contains(comment, want) {
+			t.Errorf("%q is not in the package's comment", want)
+		}
 	}
 }
 

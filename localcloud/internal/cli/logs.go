@@ -20,7 +20,7 @@ import (
 type LogsOptions struct {
 	// What is the name of a log. Empty: list what there is.
 	What string
-	// Follow goes on with what is added, until the command is interrupted.
+	// Follow goes on with what is added, until the command is interrupted or the log is removed, as `down` does.
 	Follow bool
 }
 
@@ -34,7 +34,7 @@ func (c *cloud) logsCommand() *cobra.Command {
 			return c.logs(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted")
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted or the log is removed")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // which finds the home
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -84,17 +84,30 @@ func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
 		}
 		return nil
 	}
-	file, err := os.Open(all[i].Path)
+	path := all[i].Path
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	defer file.Close()
+	defer func() { file.Close() }()
 	for {
+		now, gone := os.Stat(path) // before what was written to it until now is shown
 		if _, err := io.Copy(c.stdout, file); err != nil {
-			return fmt.Errorf("showing %s: %w", all[i].Path, err)
+			return fmt.Errorf("showing %s: %w", path, err)
 		}
 		if !o.Follow {
 			return nil
+		}
+		if errors.Is(gone, os.ErrNotExist) {
+			fmt.Fprintf(c.stderr, "%s is gone, with what it was the log of\n", path)
+			return nil
+		}
+		if is, err := file.Stat(); err == nil && gone == nil && !os.SameFile(is, now) { // the kubelet begins another
+			if next, err := os.Open(path); err == nil {
+				file.Close()
+				file = next
+				continue
+			}
 		}
 		select {
 		case <-ctx.Done(): // as it was asked to end

@@ -100,3 +100,47 @@ func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLogs_FollowsWhatTakesItsPlaceAndEndsWithIt has a log begun anew, as the kubelet does, and then removed, as `down`
+// does. All that was written is shown.
+func TestLogs_FollowsWhatTakesItsPlaceAndEndsWithIt(t *testing.T) {
+	h := &home.Home{Dir: t.TempDir()}
+	log := h.Path(home.LogFile)
+	write := func(file, content string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(log, "one\n")
+	var got, errs output
+	ended := make(chan error, 1)
+	go func() {
+		ended <- (&cloud{Home: h, stdout: &got, stderr: &errs}).logs(t.Context(), LogsOptions{What: cloudLog, Follow: true})
+	}()
+	await := func(want string) {
+		t.Helper()
+		for begin := time.Now(); got.String() != want; time.Sleep(10 * time.Millisecond) {
+			if time.Since(begin) > 10*time.Second {
+				t.Fatalf("it shows %q", got.String())
+			}
+		}
+	}
+	await("one\n")
+	write(log+".part", "two\n")
+	if err := os.Rename(log+".part", log); err != nil {
+		t.Fatal(err)
+	}
+	await("one\ntwo\n")
+	if err := os.Remove(log); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-ended:
+		if err != nil || got.String() != "one\ntwo\n" || !strings.Contains(errs.String(), log) {
+			t.Errorf("it has shown %q, %q: %v", got.String(), errs.String(), err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it goes on after the log is gone")
+	}
+}

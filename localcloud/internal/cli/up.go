@@ -15,6 +15,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/machine"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -31,6 +32,11 @@ func (c *cloud) upCommand() *cobra.Command {
 	var o UpOptions
 	cmd := &cobra.Command{
 		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
+		Long: "Start the local cloud, bring the stack up in it and read the secret from inside the pod.\n\n" +
+			"With --project it brings up any other Pulumi program in Go, YAML or TypeScript, of the types that\n" +
+			"`" + command + " types` lists. One in YAML that uses azure-native directly names its version, with\n" +
+			"`options: {version: " + plugin.Version2 + "}` at each resource and function, or once with\n" +
+			"`pulumi package add azure-native@" + plugin.Version2 + "`.",
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")

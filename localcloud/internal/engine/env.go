@@ -22,7 +22,10 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 	proxy := "http://" + r.Proxy
 	c := r.Credentials
 	path := os.Getenv("PATH")
-	if !strings.HasPrefix(path, h.BinDir()+":") {
+	switch {
+	case path == "": // after a colon it would be the current folder
+		path = h.BinDir()
+	case path != h.BinDir() && !strings.HasPrefix(path, h.BinDir()+":"):
 		path = h.BinDir() + ":" + path
 	}
 	all := []variable{

@@ -87,3 +87,17 @@ func TestEnvironment_IsThatOfTheShell(t *testing.T) {
 		}
 	}
 }
+
+// TestVariables_HaveTheProgramsOnceOnPath and never the current folder, which an empty element of it is.
+func TestVariables_HaveTheProgramsOnceOnPath(t *testing.T) {
+	h := &home.Home{Dir: t.TempDir()}
+	bin := h.BinDir()
+	for theirs, want := range map[string]string{"": bin, bin: bin, "/usr/bin": bin + ":/usr/bin", bin + ":/usr/bin": bin + ":/usr/bin"} {
+		t.Setenv("PATH", theirs)
+		for _, v := range variables(h, &home.Running{}, "") {
+			if v.name == "PATH" && v.value != want {
+				t.Errorf("of %q it is %q, want %q", theirs, v.value, want)
+			}
+		}
+	}
+}

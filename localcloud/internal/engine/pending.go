@@ -114,6 +114,10 @@ type pendingOperation struct {
 	} `json:"resource"`
 }
 
+// errUnnamed is of an operation of which nobody can tell what to look for: the local cloud does not know its type or
+// API version, or its inputs have no name.
+var errUnnamed = errors.New("the local cloud cannot look for it")
+
 // created returns a resource that was being created when the engine was killed and is there all the same, or one
 // without an id. What was still under way is waited for. Random values are nowhere but in the state.
 func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string, in objects) (created, error) {
@@ -125,7 +129,7 @@ func (op pendingOperation) created(ctx context.Context, azure *armresources.Clie
 	}
 	id, apiVersion, err := plugin.ResourceID(op.Resource.Type, op.Resource.Inputs, subscriptionID)
 	if err != nil {
-		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
+		return created{}, fmt.Errorf("%w: %w", errUnnamed, err)
 	}
 	for {
 		var resp *http.Response
@@ -172,7 +176,7 @@ func (op pendingOperation) createdObject(ctx context.Context, in objects) (creat
 		err = json.Unmarshal(text, &wanted)
 	}
 	if err != nil {
-		return created{}, fmt.Errorf("naming %s: %w", op.Resource.URN, err)
+		return created{}, fmt.Errorf("%w: %w", errUnnamed, err)
 	}
 	if wanted.Kind == "" || wanted.Metadata.Name == "" { // a chart's release, say, which is many objects
 		return created{}, nil

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -144,6 +145,23 @@ func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
 	}
 	if edited, err := s.settled(nil); err != nil || strings.Contains(string(edited), "urn") {
 		t.Errorf("%s, %v", edited, err)
+	}
+}
+
+// TestWhatNobodyCanLookFor_IsToldFromWhatFails since up and down go on without it.
+func TestWhatNobodyCanLookFor_IsToldFromWhatFails(t *testing.T) {
+	for typ, inputs := range map[string]map[string]any{
+		"azure-native:compute/v20240701:VirtualMachine": {"resourceGroupName": "rg", "vmName": "vm"},
+		"azure-native:keyvault/v20150601:Vault":         {"resourceGroupName": "rg", "vaultName": "kv"},
+		"azure-native:keyvault/v20241101:Vault":         {"resourceGroupName": "rg"},
+		"kubernetes:core/v1:Pod":                        {"kind": "Pod", "metadata": map[string]any{"name": map[string]any{"ciphertext": "c"}}},
+	} {
+		op := pendingOperation{Type: "creating"}
+		op.Resource.Type, op.Resource.Inputs = typ, inputs
+		// No way to look is given: asking would panic.
+		if there, err := op.created(t.Context(), nil, "s", nil); !errors.Is(err, errUnnamed) || there.id != "" {
+			t.Errorf("%s: %v, %v", typ, there, err)
+		}
 	}
 }
 

@@ -55,6 +55,10 @@ func (s *Stack) recover(ctx context.Context) error {
 	for _, op := range pending {
 		in := s.objectsOf(op.Resource.Provider, exported)
 		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, in)
+		if errors.Is(err, errUnnamed) {
+			s.Say("%s may have been created, and the state no longer speaks of it: %v", op.Resource.URN, err)
+			continue
+		}
 		if err != nil {
 			return err
 		}

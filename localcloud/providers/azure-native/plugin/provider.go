@@ -126,7 +126,8 @@ func (p *azureNative) notServed(what string) error {
 		return err
 	}
 	return fmt.Errorf("%w (of that there is the package which `pulumi package add %s@%s keyvault v20260201` adds; "+
-		"version %s has the rest)", err, basePackage, Version3, Version2)
+		"version %s has the rest, which a program in YAML asks for with `options: {version: %[4]s}` at each resource and "+
+		"function, or once with `pulumi package add %[2]s@%[4]s`)", err, basePackage, Version3, Version2)
 }
 
 // typeOf finds the resource type a URN speaks of.

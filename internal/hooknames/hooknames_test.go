@@ -1,0 +1,42 @@
+package hooknames
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestNew_NamesTheSameInEachRun of a process, whatever else the run has, and no two alike in one.
+func TestNew_NamesTheSameInEachRun(t *testing.T) {
+	var first []string
+	for _, others := range []int{0, 3} {
+		ctx, end := context.WithCancel(t.Context())
+		for range others {
+			New(ctx, "other")
+		}
+		// A program may put values into its context.
+		names := []string{New(ctx, "a"), New(context.WithValue(ctx, t, 1), "a"), New(ctx, "b")}
+		if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != 3 {
+			t.Errorf("two of %q are alike", names)
+		}
+		if first == nil {
+			first = names
+		}
+		if !slices.Equal(names, first) {
+			t.Errorf("the names are %q, and then %q", first, names)
+		}
+		end()
+		for begun := time.Now(); ; time.Sleep(time.Millisecond) {
+			if _, left := runs.Load(ctx.Done()); !left {
+				break
+			}
+			if time.Since(begun) > 10*time.Second {
+				t.Fatal("a run that has ended is kept")
+			}
+		}
+	}
+	if a, b := New(context.Background(), "a"), New(context.TODO(), "a"); a == b {
+		t.Errorf("a program has %s twice", a)
+	}
+}
