@@ -22,14 +22,21 @@ func (c *cloud) ciIdentity(t *testing.T, name, subject string, files ...string) 
 	c.arm(t, http.MethodPut, group, "2022-09-01", `{"location": "eastus"}`)
 	id := group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
 	properties := c.arm(t, http.MethodPut, id, "2023-01-31", `{"location": "eastus"}`)["properties"].(map[string]any)
-	c.arm(t, http.MethodPut, id+"/federatedIdentityCredentials/github", "2023-01-31", asJSON(t, map[string]any{"properties": map[string]any{
-		"issuer": "https://token.actions.githubusercontent.com", "subject": subject, "audiences": []string{"api://AzureADTokenExchange"},
-	}}))
+	c.trust(t, name, "github", "https://token.actions.githubusercontent.com", subject, "api://AzureADTokenExchange")
 	made := principal{
 		ClientID: properties["clientId"].(string), ObjectID: properties["principalId"].(string), files: files, may: map[string]bool{},
 	}
 	c.giveRoles(t, made)
 	return made
+}
+
+// trust has an identity of ciIdentity stand for an issuer's tokens with a subject.
+func (c *cloud) trust(t *testing.T, identity, name, issuer, subject, audience string) {
+	t.Helper()
+	id := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/ci/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + identity
+	c.arm(t, http.MethodPut, id+"/federatedIdentityCredentials/"+name, "2023-01-31", asJSON(t, map[string]any{"properties": map[string]any{
+		"issuer": issuer, "subject": subject, "audiences": []string{audience},
+	}}))
 }
 
 // role assigns a built-in role to a principal.
@@ -114,6 +121,19 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 	p.up(t)
 	p.besides = c.withToken(t, deployer, c.ciToken(t, "github", "--subject", prod))
 	p.pulumi(t, "preview", "--expect-no-changes", "--refresh")
+	// GitLab and Pulumi Deployments give their jobs a token, and no way to another.
+	for ci, one := range map[string]struct{ issuer, subject, audience string }{
+		"gitlab": {"https://gitlab.com", "project_path:my-group/my-project:ref_type:branch:ref:main", "api://AzureADTokenExchange"},
+		"pulumi": {"https://api.pulumi.com/oidc", "pulumi:deploy:org:contoso:project:keyvault-aks:stack:prod:operation:preview:scope:write", "contoso"},
+	} {
+		token := c.ciToken(t, ci, "--subject", one.subject)
+		p.besides = c.withToken(t, deployer, token)
+		if _, err := p.tryPulumi(t, "preview", "--refresh"); err == nil || !strings.Contains(err.Error(), "AADSTS700211") {
+			t.Errorf("%s is not trusted, and looks at the stack: %v", ci, err)
+		}
+		c.trust(t, "ci-prod", ci, one.issuer, one.subject, one.audience)
+		p.pulumi(t, "preview", "--expect-no-changes", "--refresh")
+	}
 	p.besides = c.withToken(t, deployer, c.ciToken(t, "github", "--subject", "repo:mallory/octo-repo:environment:prod"))
 	if _, err := p.tryPulumi(t, "preview", "--refresh"); err == nil || !strings.Contains(err.Error(), "AADSTS700213") {
 		t.Errorf("another repository's job looks at the stack: %v", err)
