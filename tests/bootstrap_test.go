@@ -50,11 +50,17 @@ func TestBootstrap(t *testing.T) {
 	c.start(t)
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	c.arm(t, http.MethodPut, subscription+"/resourceGroups/keyvault-prod", "2022-09-01", `{"location": "eastus"}`)
+	// Who runs it is no owner of the subscription.
+	person := c.newPrincipal(t)
+	for _, role := range []string{"b24988ac-6180-42a0-ab88-20f7382dd24c", "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"} {
+		c.role(t, subscription, role, person.ObjectID) // Contributor and User Access Administrator
+	}
 	before, rolesBefore := c.resources(t), c.customRoles(t)
 
 	p := newProgram(t, c, "deploy/bootstrap", map[string]string{
 		"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities), "keyvault-aks-bootstrap:keyForDeployer": "true",
 	})
+	p.besides = person.environment(c.running(t).Credentials.TenantID)
 	p.up(t)
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
