@@ -197,9 +197,8 @@ func (c *KeyVaultStack) newRotation(
 			return "", fmt.Errorf("reading since when it rotates: %w", err)
 		}
 		begin, next := every.period(first)
-		err = ctx.Log.Info(fmt.Sprintf("the secret %s has the value that was due on %s; the first update from %s on "+
-			"makes the next", s.Name, begin.Format(time.RFC3339), next.Format(time.RFC3339)),
-			&pulumi.LogArgs{Resource: c})
+		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates by itself: a value was due on %s, the next is on %s",
+			s.Name, begin.Format(time.RFC3339), next.Format(time.RFC3339)), &pulumi.LogArgs{Resource: c})
 		return begin.Format(time.RFC3339), err
 	}).(pulumi.StringOutput)
 	keepers = pulumi.All(made, due).ApplyT(func(all []any) map[string]string {

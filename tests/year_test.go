@@ -268,3 +268,34 @@ func (y *year) wantExpiry(t *testing.T, due time.Time) {
 		t.Errorf("the value that was due on %s expires on %v", due, expires)
 	}
 }
+
+// TestRotateEvery_ComesToAValueThatIsThere gives a secret RotateEvery, and takes it away again, before a value is due.
+func TestRotateEvery_ComesToAValueThatIsThere(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	v := newVaults(t, c, map[string]string{"secrets": `[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`})
+	v.up(t)
+	id, secrets, _ := v.vault(t)
+	grant(t, c, id, secretsOfficer)
+	values := map[string]string{"plain": getSecret(t, secrets, "plain"), "turned": getSecret(t, secrets, "turned")}
+	for _, list := range []string{
+		`[{"name": "plain", "generate": {}, "rotateEvery": "P30D"}, {"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "PT1H"}]`,
+		`[{"name": "plain", "generate": {}, "rotateEvery": "P1Y"}, {"name": "turned", "generate": {}, "rotate": "1", "rotateEvery": "P1D"}]`,
+		`[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`,
+	} {
+		v.is(t, list, "[]")
+		for name, op := range v.ops(t) {
+			if !strings.HasPrefix(name, "vault-rotation-") {
+				t.Errorf("with %s it would %s %s", list, op, name)
+			}
+		}
+		v.up(t)
+		v.pulumi(t, "up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
+		for name, value := range values {
+			if getSecret(t, secrets, name) != value {
+				t.Errorf("with %s %s has another value", list, name)
+			}
+		}
+	}
+}
