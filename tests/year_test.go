@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -73,6 +74,7 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 		late      time.Duration // how long after a value was due the update comes
 		rotates   []string
 		previewed bool
+		refused   bool // the first update makes the value, and cannot write it
 		others    func()
 	}{
 		{month: 1, rotates: []string{"monthly"}, previewed: true},
@@ -83,7 +85,7 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 		{month: 8, late: time.Minute, rotates: []string{"monthly", "quarterly"}},  // nobody was there for three months
 		{month: 9, rotates: []string{"monthly", "quarterly"}, previewed: true},
 		{month: 10, late: 3 * time.Hour, rotates: []string{"monthly"}, others: func() { web.renew(t); setSecret(t, secrets, "theirs", "others' third") }},
-		{month: 11, late: 24 * time.Hour, rotates: []string{"monthly"}},
+		{month: 11, late: 24 * time.Hour, rotates: []string{"monthly"}, refused: true},
 		{month: 12, rotates: []string{"monthly", "quarterly"}, previewed: true},
 	} {
 		due := y.begin.AddDate(0, month.month, 0)
@@ -98,6 +100,17 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 		y.at(due.Add(month.late))
 		if month.previewed {
 			y.wantPlan(t, month.rotates)
+		}
+		if month.refused {
+			lock := first.VaultID + "/providers/Microsoft.Authorization/locks/theirs"
+			y.arm(t, http.MethodPut, lock, "2020-05-01", `{"properties": {"level": "ReadOnly"}}`)
+			if said, err := y.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "ScopeLocked") {
+				t.Errorf("an update into a vault that is read-only ends with %v:\n%s", err, said)
+			}
+			if getSecret(t, secrets, "monthly") != values["monthly"] {
+				t.Error("the vault has a value that nobody wrote")
+			}
+			y.arm(t, http.MethodDelete, lock, "2020-05-01", "")
 		}
 		y.pulumi(t, "up", "--yes", "--skip-preview")
 		for name, before := range values {
