@@ -55,8 +55,8 @@ func (d duration) from(t time.Time) time.Time {
 	return t.AddDate(d.years, d.months, d.days).Add(d.clock)
 }
 
-// period is when the period of so long began that it is now, and when the next one does. The first begins at a time, and
-// each other when the one before is over.
+// period is when the period of so long began that it is now, and when the next one does. The first begins at a time,
+// and each other when the one before is over.
 func (d duration) period(first time.Time) (begin, next time.Time) {
 	begin, next = first, d.from(first)
 	for !next.After(now()) {

@@ -1,5 +1,5 @@
-// Values that rotate by themselves, one in a month and one in three, beside one that others write and a certificate that
-// they renew. A Deployment has a variable from the second. The components take the time from the environment's CLOCK.
+// Values that rotate by themselves, one in a month and one in three, beside one that others write and a certificate
+// that they renew. A Deployment has a variable from the second. The components' time is the environment's CLOCK.
 package main
 
 import (
@@ -17,7 +17,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components/podmount"
 )
 
-const namespace = "year"
+const (
+	namespace = "year"
+	logDigest = `trap 'exit 0' TERM; printf %s "$VALUE" | sha256sum; sleep infinity & wait`
+)
 
 // now is the components' clock, which they show to nobody.
 //
@@ -74,7 +77,9 @@ func program(ctx *pulumi.Context) error {
 		},
 		SyncSecrets: []components.SyncSecretArgs{
 			{Name: "quarterly", Data: []components.SyncDataArgs{{Key: "value", File: "quarterly"}}},
-			{Name: "web", Type: "kubernetes.io/tls", Data: []components.SyncDataArgs{{Key: "tls.crt", File: "tls.pem"}, {Key: "tls.key", File: "tls.pem"}}},
+			{Name: "web", Type: "kubernetes.io/tls", Data: []components.SyncDataArgs{
+				{Key: "tls.crt", File: "tls.pem"}, {Key: "tls.key", File: "tls.pem"},
+			}},
 		},
 		Versions: pulumi.StringMap{"quarterly": vault.SecretVersions.MapIndex(pulumi.String("quarterly"))},
 		Probe:    &components.ProbeArgs{},
@@ -107,7 +112,7 @@ func variable(ctx *pulumi.Context, mount *components.SecretMount, cluster compon
 					},
 					Containers: corev1.ContainerArray{corev1.ContainerArgs{
 						Name: pulumi.String("c"), Image: pulumi.String("busybox:1.35.0"), Env: env,
-						Command: pulumi.ToStringArray([]string{"sh", "-c", `trap 'exit 0' TERM; printf %s "$VALUE" | sha256sum; sleep infinity & wait`}),
+						Command: pulumi.ToStringArray([]string{"sh", "-c", logDigest}),
 						SecurityContext: corev1.SecurityContextArgs{
 							AllowPrivilegeEscalation: pulumi.Bool(false),
 							Capabilities:             corev1.CapabilitiesArgs{Drop: pulumi.ToStringArray([]string{"ALL"})},
