@@ -7,6 +7,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -60,6 +61,10 @@ func destroy(tx *store.Tx, res object) error {
 			err = entra.DeleteApplication(tx, text(child(one, "properties"), "clientId"))
 		case encryptionSetsType:
 			err = entra.DeletePrincipal(tx, text(child(one, "identity"), "principalId"))
+		case eventSubscriptionsType:
+			err = eventgrid.DeleteSubscription(tx, text(one, "id"))
+		case actionGroupsType:
+			err = eventgrid.DeleteEmails(tx, text(one, "id"))
 		}
 		if err != nil {
 			return err
