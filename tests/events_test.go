@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/xml"
 	"math/big"
 	"net"
 	"net/http"
@@ -16,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 // webhook receives events on loopback, with a certificate of a local cloud's authority.
@@ -85,6 +89,53 @@ func (w *webhook) want(t *testing.T, events ...string) {
 	}
 }
 
+// newQueue makes a storage queue whose messages the subscription's owner may read, and returns its ARM id.
+func newQueue(t *testing.T, c *cloud) string {
+	t.Helper()
+	group := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/shared"
+	c.arm(t, http.MethodPut, group, "2022-09-01", `{"location": "eastus"}`)
+	account := group + "/providers/Microsoft.Storage/storageAccounts/" + queueAccount
+	c.arm(t, http.MethodPut, account, "2023-01-01", `{"location": "eastus", "kind": "StorageV2", "sku": {"name": "Standard_LRS"}}`)
+	queue := account + "/queueServices/default/queues/expiry"
+	c.arm(t, http.MethodPut, queue, "2023-01-01", `{}`)
+	grant(t, c, queue, "8a0f0c08-91a1-4084-bc3d-661d67233fed") // Storage Queue Data Message Processor
+	return queue
+}
+
+const queueAccount = "sharedevents"
+
+// queued are the messages of the queue, which stay there.
+func queued(t *testing.T, c *cloud) (texts []string) {
+	t.Helper()
+	owner, options, _ := c.azure(t)
+	token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "https://" + queueAccount + ".queue.core.windows.net/expiry/messages?peekonly=true&numofmessages=32"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("x-ms-version", "2024-11-04")
+	status, content := send(t, options.Transport, req)
+	var list struct {
+		Texts []string `xml:"QueueMessage>MessageText"`
+	}
+	if err := xml.Unmarshal(content, &list); err != nil || status != http.StatusOK {
+		t.Fatalf("%d %s: %v", status, content, err)
+	}
+	for _, text := range list.Texts {
+		plain, err := base64.StdEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts = append(texts, string(plain))
+	}
+	return texts
+}
+
 // TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate brings a stack up whose secrets expire in 20 days and in 60.
 func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 	t.Parallel()
@@ -95,12 +146,17 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 	hook := newWebhook(t, c)
 	config := map[string]string{}
 	for key, value := range configured(t, "dev") {
-		config[key] = asJSON(t, value)
+		text, isText := value.(string)
+		if !isText {
+			text = asJSON(t, value)
+		}
+		config[key] = text
 	}
 	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"}, {"name": "late", "generate": {}, "expires": "P60D"}]`
 	config["keyvault-aks:secrets"] = secrets
 	config["keyvault-aks:vaultExpiryEvents!"] = asJSON(t, map[string]any{
 		"webhooks": map[string]string{"test": hook.url}, "emails": []string{"somebody@example.com"},
+		"queues": map[string]string{"test": newQueue(t, c)},
 	})
 
 	// A webhook that does not answer the handshake fails the update, and the next mends it.
@@ -113,6 +169,10 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 	hook.refuse = false
 	p.up(t)
 	hook.want(t, "SecretNearExpiry my-secret")
+	eventually(t, "a message in the queue", func() bool { return len(queued(t, c)) > 0 })
+	if messages := queued(t, c); len(messages) != 1 || !strings.Contains(messages[0], `"subject":"my-secret"`) {
+		t.Errorf("the queue has %q", messages)
+	}
 	if logs := c.localcloud().Logs(100_000); strings.Count(logs, "msg=e-mail to=somebody@example.com") != 1 {
 		t.Errorf("there is not one e-mail in\n%s", logs)
 	}
@@ -123,12 +183,6 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 		t.Errorf("the webhook's token is in %v", found)
 	}
 
-	if out, err := c.command(t, "stop").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if out, err := c.command(t, "start").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	p.configure(t, map[string]string{"keyvault-aks:secrets": strings.Replace(secrets, "P20D", "P70D", 1)})
 	p.up(t)
 	hook.want(t, "SecretNearExpiry my-secret")

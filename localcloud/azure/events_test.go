@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/xml"
 	"math/big"
 	"net"
 	"net/http"
@@ -16,6 +18,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 // webhook receives events on loopback, with a certificate of the local cloud's authority.
@@ -234,7 +238,7 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 		"too many attempts":            {sub, hook(func(p m) { p["retryPolicy"] = m{"maxDeliveryAttempts": 31} }), "InvalidRequest"},
 		"a filter that is not here":    {sub, hook(func(p m) { p["filter"].(m)["subjectBeginsWith"] = "a" }), "NotImplemented"},
 		"what the model does not know": {sub, hook(func(p m) { p["deadLetterDestination"] = m{"endpointType": "StorageBlob"} }), "NotImplemented"},
-		"a queue":                      {sub, hook(func(p m) { p["destination"] = m{"endpointType": "StorageQueue", "properties": m{"queueName": "q"}} }), "NotImplemented"},
+		"another destination":          {sub, hook(func(p m) { p["destination"] = m{"endpointType": "EventHub", "properties": m{"resourceId": "q"}} }), "NotImplemented"},
 		"an alert to no group there is": {sub, hook(func(p m) {
 			p["eventDeliverySchema"] = "CloudEventSchemaV1_0"
 			p["destination"] = m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{vault}}}
@@ -252,4 +256,125 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	as.wantRefused(sub, hook(func(m) {}), http.StatusForbidden, "LinkedAuthorizationFailed")
+}
+
+// queue makes a storage account with a queue.
+func (f *fixture) queue() (account, queue string) {
+	f.Helper()
+	account = path("resourceGroups/g/providers/Microsoft.Storage/storageAccounts/eventstore")
+	f.put(account+storageVersion, m{"location": location, "kind": "StorageV2", "sku": m{"name": "Standard_LRS"}})
+	queue = account + "/queueServices/default/queues/expiry"
+	f.put(queue+storageVersion, m{})
+	return account, queue
+}
+
+const storageVersion = "?api-version=2023-01-01"
+
+func toQueue(account string) m {
+	return m{"endpointType": "StorageQueue", "properties": m{"resourceId": account, "queueName": "expiry"}}
+}
+
+// messages asks the data plane of the queue. It returns the status, or the code, and what is shown.
+func (f *fixture) messages(method, path string) (status string, shown []queueMessage) {
+	f.Helper()
+	token, err := f.owner.GetToken(f.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
+	f.must(err)
+	req, err := http.NewRequestWithContext(f.Context(), method, "https://eventstore.queue.core.windows.net/expiry/messages"+path, nil)
+	f.must(err)
+	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("x-ms-version", "2024-11-04")
+	resp, err := f.client.Do(req)
+	f.must(err)
+	defer resp.Body.Close()
+	var list struct {
+		XMLName  xml.Name       `xml:"QueueMessagesList"`
+		Messages []queueMessage `xml:"QueueMessage"`
+	}
+	if status = resp.Header.Get("x-ms-error-code"); status != "" {
+		return status, nil
+	}
+	if resp.StatusCode == http.StatusOK {
+		f.must(xml.NewDecoder(resp.Body).Decode(&list))
+	}
+	return resp.Status, list.Messages
+}
+
+type queueMessage struct {
+	ID           string `xml:"MessageId"`
+	PopReceipt   string
+	DequeueCount int
+	MessageText  string
+}
+
+func TestEvents_ComeIntoAQueue(t *testing.T) {
+	f := newFixture(t)
+	vault, topic := f.topic()
+	account, queue := f.queue()
+	reader, objectID := f.principal()
+	f.put(topic+"/eventSubscriptions/queue"+eventGrid, subscribe(toQueue(account), "SecretNearExpiry"))
+	f.secret(vault, "soon", 24*time.Hour)
+	if status, _ := reader.messages(http.MethodGet, "?peekonly=true"); status != "AuthorizationPermissionMismatch" {
+		t.Errorf("who has no role on the queue is answered %s", status)
+	}
+	_, err := f.assign(queue, "974c5e8b-45b9-4653-ba55-5f855dd0fb88", objectID, nil) // Storage Queue Data Contributor
+	f.must(err)
+	var found []queueMessage
+	for end := time.Now().Add(20 * time.Second); len(found) == 0 && time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		_, found = reader.messages(http.MethodGet, "?peekonly=true&numofmessages=32")
+	}
+	if len(found) != 1 || found[0].PopReceipt != "" || found[0].DequeueCount != 0 {
+		t.Fatalf("the queue has %v", found)
+	}
+	_, taken := reader.messages(http.MethodGet, "?visibilitytimeout=60")
+	if len(taken) != 1 || taken[0].ID != found[0].ID || taken[0].PopReceipt == "" || taken[0].DequeueCount != 1 {
+		t.Fatalf("taken is %v", taken)
+	}
+	text, err := base64.StdEncoding.DecodeString(taken[0].MessageText)
+	f.must(err)
+	var event m
+	if err := json.Unmarshal(text, &event); err != nil || event["subject"] != "soon" || event["topic"] != vault {
+		t.Errorf("the message is %s: %v", text, err)
+	}
+	if _, again := reader.messages(http.MethodGet, ""); len(again) != 0 {
+		t.Errorf("what one has taken is given to another: %v", again)
+	}
+	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt=another"); status != "PopReceiptMismatch" {
+		t.Errorf("a delete with another receipt is answered %s", status)
+	}
+	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "204 No Content" {
+		t.Errorf("a delete is answered %s", status)
+	}
+	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "MessageNotFound" {
+		t.Errorf("a second delete is answered %s", status)
+	}
+	f.delete(account + storageVersion)
+	if status, _ := reader.messages(http.MethodGet, "?peekonly=true"); status != "ResourceNotFound" {
+		t.Errorf("an account that is gone answers %s", status)
+	}
+}
+
+func TestStorageAccountsThatAreRefused(t *testing.T) {
+	f := newFixture(t)
+	_, topic := f.topic()
+	account, queue := f.queue()
+	f.group("other")
+	elsewhere := strings.Replace(account, "/g/", "/other/", 1)
+	body := m{"location": location, "kind": "StorageV2", "sku": m{"name": "Standard_LRS"}}
+	f.wantRefused(elsewhere+storageVersion, body, http.StatusConflict, "StorageAccountAlreadyTaken")
+	f.wantRefused(strings.Replace(elsewhere, "eventstore", "BlobOnly", 1)+storageVersion, body, http.StatusBadRequest, "InvalidResourceName")
+	body["kind"] = "BlobStorage"
+	f.wantRefused(strings.Replace(elsewhere, "eventstore", "another", 1)+storageVersion, body, http.StatusNotImplemented, "NotImplemented")
+	f.wantRefused(strings.Replace(queue, "expiry", "a--b", 1)+storageVersion, m{}, http.StatusBadRequest, "InvalidResourceName")
+	sub := topic + "/eventSubscriptions/queue" + eventGrid
+	to := toQueue(account)
+	to["properties"].(m)["queueName"] = "none"
+	f.wantRefused(sub, subscribe(to, "SecretNearExpiry"), http.StatusBadRequest, "InvalidRequest")
+	f.wantRefused(sub, subscribe(toQueue(topic), "SecretNearExpiry"), http.StatusBadRequest, "InvalidRequest")
+	// Whoever subscribes must have rights on the queue too.
+	as, principal := f.principal()
+	_, err := f.assign(path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"), "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
+	f.must(err)
+	_, err = f.assign(topic, "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
+	f.must(err)
+	as.wantRefused(sub, subscribe(toQueue(account), "SecretNearExpiry"), http.StatusForbidden, "LinkedAuthorizationFailed")
 }

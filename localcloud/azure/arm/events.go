@@ -241,6 +241,24 @@ func (c *call) destination(given eventDestination, shown object) (eventgrid.Subs
 		delete(properties, "endpointUrl")
 		properties["endpointBaseUrl"] = at.String()
 		properties["maxEventsPerBatch"], properties["preferredBatchSizeInKilobytes"] = 1, 64
+	case given.Type == "StorageQueue":
+		if schema != "" && schema != eventgrid.EventGridSchema {
+			return to, notImplemented("queues with the schema %s", schema)
+		}
+		if !strings.EqualFold(parse(http.MethodGet, p.ResourceID).kind, accountsType) {
+			return to, invalidRequest("The resource '%s' of the destination is no storage account.", p.ResourceID)
+		}
+		id := p.ResourceID + "/queueServices/default/queues/" + p.QueueName
+		if _, ok, err := load(c.tx, id); err != nil {
+			return to, err
+		} else if !ok {
+			return to, invalidRequest("The queue '%s' was not found.", id)
+		}
+		// Whoever has events sent to a queue needs write access to it (learn.microsoft.com/azure/event-grid/security-authorization).
+		if err := c.checkLinked(queuesType+"/write", id); err != nil {
+			return to, err
+		}
+		to.Account, to.Queue = parse(http.MethodGet, p.ResourceID).name(), p.QueueName
 	case given.Type == "MonitorAlert":
 		if version := c.query.Get("api-version"); version < alertVersion {
 			return to, invalidRequest("The endpoint type MonitorAlert is not known to the api-version %s.", version)

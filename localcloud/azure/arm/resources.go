@@ -9,6 +9,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -65,6 +66,10 @@ func destroy(tx *store.Tx, res object) error {
 			err = eventgrid.DeleteSubscription(tx, text(one, "id"))
 		case actionGroupsType:
 			err = eventgrid.DeleteEmails(tx, text(one, "id"))
+		case accountsType:
+			err = storage.DeleteAccount(tx, text(one, "name"))
+		case queuesType:
+			err = storage.DeleteQueue(tx, parse(http.MethodGet, text(one, "id")).names[0], text(one, "name"))
 		}
 		if err != nil {
 			return err

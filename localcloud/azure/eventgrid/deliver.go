@@ -3,6 +3,7 @@ package eventgrid
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -146,17 +148,37 @@ func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
 	})
 }
 
-// send returns the webhook's status. What an alert sends, e-mails, is written to the log.
+// send returns the status of the webhook, or of the queue. What an alert sends, e-mails, is written to the log.
 func (s *Service) send(ctx context.Context, to Subscription, d delivery) (int, error) {
-	if to.Webhook == "" {
-		return http.StatusOK, s.mail(to, d.Event)
-	}
 	e := d.Event
-	body := []map[string]any{{
+	body := map[string]any{
 		"id": e.ID, "topic": e.Vault, "subject": e.Subject, "eventType": e.Type, "eventTime": e.Time.Format(time.RFC3339Nano), "data": e.Data,
 		"dataVersion": "1", "metadataVersion": "1",
-	}}
-	status, _, err := post(ctx, s.client, to, "Notification", d.Attempts-1, body)
+	}
+	switch {
+	case to.Queue != "":
+		return s.enqueue(to, body)
+	case to.Webhook == "":
+		return http.StatusOK, s.mail(to, e)
+	}
+	status, _, err := post(ctx, s.client, to, "Notification", d.Attempts-1, []map[string]any{body})
+	return status, err
+}
+
+// enqueue puts one event into a storage queue, in base64 (learn.microsoft.com/azure/event-grid/handler-storage-queues).
+func (s *Service) enqueue(to Subscription, event any) (int, error) {
+	text, err := json.Marshal(event)
+	if err != nil {
+		return 0, fmt.Errorf("encoding an event: %w", err)
+	}
+	status := http.StatusCreated
+	err = s.store.Update(func(tx *store.Tx) error {
+		there, err := storage.PutMessage(tx, to.Account, to.Queue, base64.StdEncoding.EncodeToString(text))
+		if !there {
+			status = http.StatusNotFound
+		}
+		return err
+	})
 	return status, err
 }
 

@@ -37,9 +37,11 @@ type Subscription struct {
 	ID       string // the ARM id
 	Vault    string // the vault's ARM id
 	Types    []string
-	Ready    bool          // the webhook has shown that it wants the events
-	Created  time.Time     // when it first was ready: only of versions that are made later there are events
-	Webhook  string        // the whole URL; empty: it is an alert's
+	Ready    bool      // the webhook has shown that it wants the events
+	Created  time.Time // when it first was ready: only of versions that are made later there are events
+	Webhook  string    // the whole URL; empty: it is a queue's or an alert's
+	Account  string    // of a queue: the storage account's name
+	Queue    string
 	Groups   []string      // of an alert: ARM ids of action groups
 	Severity string        // of an alert
 	Attempts int           // how often an event is tried
