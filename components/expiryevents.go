@@ -200,7 +200,8 @@ func (args *ExpiryEventsArgs) types() []ExpiryEvent {
 
 func isWebhook(text string) bool {
 	at, err := url.Parse(text)
-	return err == nil && strings.EqualFold(at.Scheme, "https") && at.Hostname() != "" && at.User == nil && at.Fragment == ""
+	return err == nil && strings.EqualFold(at.Scheme, "https") && at.Hostname() != "" && at.User == nil &&
+		at.Fragment == ""
 }
 
 func (v *violations) validateExpiryEvents(args *ExpiryEventsArgs) {

@@ -226,11 +226,13 @@ func TestTopicsAndSubscriptionsThatEventGridRefuses(t *testing.T) {
 		body m
 		code string
 	}{
-		"a second topic of a vault":    {second, source(location, vault), "InvalidRequest"},
-		"a topic in another location":  {second, source("westus", other), "InvalidRequest"},
-		"a topic of no vault":          {second, source(location, other+"x"), "InvalidRequest"},
-		"a topic that moves":           {topic + eventGrid, source(location, other), "InvalidRequest"},
-		"a topic of another type":      {second, m{"location": location, "properties": m{"source": path("resourceGroups/g"), "topicType": "Microsoft.Resources.ResourceGroups"}}, "NotImplemented"},
+		"a second topic of a vault":   {second, source(location, vault), "InvalidRequest"},
+		"a topic in another location": {second, source("westus", other), "InvalidRequest"},
+		"a topic of no vault":         {second, source(location, other+"x"), "InvalidRequest"},
+		"a topic that moves":          {topic + eventGrid, source(location, other), "InvalidRequest"},
+		"a topic of another type": {second, m{"location": location, "properties": m{
+			"source": path("resourceGroups/g"), "topicType": "Microsoft.Resources.ResourceGroups",
+		}}, "NotImplemented"},
 		"http":                         {sub, subscribe(toWebhook("http://localhost:1/"), "SecretNearExpiry"), "InvalidRequest"},
 		"a webhook elsewhere":          {sub, subscribe(toWebhook("https://example.com/"), "SecretNearExpiry"), "NotImplemented"},
 		"an event that there is not":   {sub, subscribe(toWebhook("https://localhost:1/"), "SecretGone"), "InvalidRequest"},

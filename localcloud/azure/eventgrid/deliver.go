@@ -72,42 +72,47 @@ func (s *Service) Run(ctx context.Context) {
 
 // look raises what is due, and tries to deliver what is not delivered, to all subscriptions at once.
 func (s *Service) look(ctx context.Context) error {
-	subscribed := false
+	now := s.now()
+	to := map[string]Subscription{}
+	var waiting, raised []delivery
 	if err := s.store.View(func(tx *store.Tx) error {
 		all, err := store.List[Subscription](tx, subscriptions, "")
-		subscribed = len(all) > 0
-		return err
-	}); err != nil || !subscribed {
-		return err
-	}
-	now := s.now()
-	waiting := map[string][]delivery{}
-	to := map[string]Subscription{}
-	if err := s.store.Update(func(tx *store.Tx) error {
-		if err := raise(tx, now); err != nil {
+		if err != nil || len(all) == 0 {
 			return err
 		}
-		all, err := store.List[delivery](tx, deliveries, "")
-		for _, d := range all {
-			if d.Done || d.Next.After(now) {
-				continue
+		for _, one := range all {
+			if one.Ready {
+				to[one.ID] = one
 			}
-			s, ok, err := GetSubscription(tx, d.Subscription)
-			if err != nil {
-				return err
-			}
-			if !ok || !s.Ready {
-				continue
-			}
-			to[d.Subscription] = s
-			waiting[d.Subscription] = append(waiting[d.Subscription], d)
 		}
+		if raised, err = unraised(tx, all, now); err != nil {
+			return err
+		}
+		waiting, err = store.List[delivery](tx, deliveries, "")
 		return err
 	}); err != nil {
 		return err
 	}
+	if len(raised) > 0 { // a write each second would be for nothing
+		if err := s.store.Update(func(tx *store.Tx) error {
+			for _, d := range raised {
+				if err := put(tx, d); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	lists := map[string][]delivery{}
+	for _, d := range append(waiting, raised...) {
+		if _, ready := to[d.Subscription]; ready && !d.Done && !d.Next.After(now) {
+			lists[d.Subscription] = append(lists[d.Subscription], d)
+		}
+	}
 	var sending sync.WaitGroup
-	for id, list := range waiting {
+	for id, list := range lists {
 		sending.Go(func() {
 			for _, d := range list {
 				s.deliver(ctx, to[id], d)
@@ -116,6 +121,14 @@ func (s *Service) look(ctx context.Context) error {
 	}
 	sending.Wait()
 	return nil
+}
+
+// put notes a delivery, unless its subscription has been deleted.
+func put(tx *store.Tx, d delivery) error {
+	if _, there, err := GetSubscription(tx, d.Subscription); err != nil || !there {
+		return err
+	}
+	return store.Put(tx, deliveries, d.key(), d)
 }
 
 // deliver tries once, and notes what came of it.
@@ -140,12 +153,7 @@ func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
 	}
 	s.log.Info("event", "type", d.Event.Type, "vault", d.Event.Data.VaultName, "object", d.Event.Subject, "subscription", to.name(),
 		"attempt", d.Attempts, "status", status, "outcome", outcome)
-	_ = s.store.Update(func(tx *store.Tx) error { // fails only with the store itself, which every request then tells
-		if _, there, err := GetSubscription(tx, d.Subscription); err != nil || !there {
-			return err
-		}
-		return store.Put(tx, deliveries, d.key(), d)
-	})
+	_ = s.store.Update(func(tx *store.Tx) error { return put(tx, d) }) // fails only with the store itself, which every request then tells
 }
 
 // send returns the status of the webhook, or of the queue. What an alert sends, e-mails, is written to the log.

@@ -5,7 +5,6 @@ package eventgrid
 
 import (
 	"crypto/sha256"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -156,16 +155,13 @@ func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 	return found
 }
 
-// raise notes the events that are due and that nobody was told of.
-func raise(tx *store.Tx, now time.Time) error {
-	all, err := store.List[Subscription](tx, subscriptions, "")
-	if err != nil {
-		return err
-	}
+// unraised lists the deliveries of events that are due and that nobody was told of.
+func unraised(tx *store.Tx, all []Subscription, now time.Time) ([]delivery, error) {
+	var found []delivery
 	for _, s := range all {
 		vault, ok, err := keyvault.GetVault(tx, s.Vault[strings.LastIndexByte(s.Vault, '/')+1:])
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if !s.Ready || !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, s.Vault) {
 			continue
@@ -173,7 +169,7 @@ func raise(tx *store.Tx, now time.Time) error {
 		for _, kind := range []keyvault.Kind{keyvault.Secret, keyvault.Key} {
 			objects, err := keyvault.List(tx, vault, kind)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			for _, o := range objects {
 				// "Notification events are triggered only on new versions of secrets, keys and certificates, and you must first subscribe":
@@ -184,16 +180,13 @@ func raise(tx *store.Tx, now time.Time) error {
 				for _, e := range due(vault, o, now) {
 					d := delivery{Subscription: s.ID, Event: e, Next: now}
 					if _, raised, err := store.Get[delivery](tx, deliveries, d.key()); err != nil {
-						return err
-					} else if raised || !slices.Contains(s.Types, e.Type) {
-						continue
-					}
-					if err := store.Put(tx, deliveries, d.key(), d); err != nil {
-						return fmt.Errorf("noting an event: %w", err)
+						return nil, err
+					} else if !raised && slices.Contains(s.Types, e.Type) {
+						found = append(found, d)
 					}
 				}
 			}
 		}
 	}
-	return nil
+	return found, nil
 }
