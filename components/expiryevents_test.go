@@ -23,7 +23,7 @@ func eventArgs() *components.KeyVaultStackArgs {
 	args.Tags = pulumi.StringMap{"team": pulumi.String("a")}
 	args.ExpiryEvents = &components.ExpiryEventsArgs{
 		Webhooks: map[string]pulumi.StringInput{"oncall": pulumi.String(webhookURL)},
-		Queues:   map[string]pulumi.StringInput{"rotation": pulumi.String(queueID).ToStringOutput()},
+		Queues:   map[string]pulumi.StringInput{"rotation": pulumi.String(queueID)},
 		Emails:   []string{"a@example.com", "b@example.com"},
 	}
 	return args
