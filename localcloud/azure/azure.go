@@ -128,13 +128,13 @@ func (c *Cloud) start(o Options) error {
 		manager = recorded(o.Record, manager)
 	}
 	for host, service := range map[string]http.Handler{
-		arm.Host:           manager,
-		entra.Host:         tokens,
-		entra.IssuerHost:   tokens,
-		guard.Host:         guard.New(c.store, tokens),
-		keyvault.Hosts:     keyvault.NewServer(c.store, tokens, c.manager, TenantID),
-		storage.QueueHosts: storage.NewServer(c.store, tokens, TenantID),
-		oidcissuer.Hosts:   oidcissuer.Handler(c.manager.IssuerKeys),
+		arm.Host:         manager,
+		entra.Host:       tokens,
+		entra.IssuerHost: tokens,
+		guard.Host:       guard.New(c.store, tokens),
+		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
+		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
+		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
 	} {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}

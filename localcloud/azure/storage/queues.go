@@ -12,8 +12,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// QueueHosts is where queues answer, the account's name in place of the star.
-const QueueHosts = "*.queue.core.windows.net"
+// Hosts is where queues answer, the account's name in place of the star.
+const Hosts = "*.queue.core.windows.net"
 
 // life is how long a message is kept that nobody takes (learn.microsoft.com/rest/api/storageservices/put-message).
 const life = 7 * 24 * time.Hour
