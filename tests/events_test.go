@@ -83,7 +83,7 @@ func (w *webhook) want(t *testing.T, events ...string) {
 		return slices.Sorted(slices.Values(w.got))
 	}
 	eventually(t, "so many events", func() bool { return len(received()) >= len(events) })
-	time.Sleep(3 * time.Second)
+	time.Sleep(1500 * time.Millisecond)
 	if got := received(); !slices.Equal(got, events) {
 		t.Errorf("the webhook got %q, want %q", got, events)
 	}

@@ -75,7 +75,7 @@ func (f *fixture) received(w *webhook, count int) []m {
 			break
 		}
 	}
-	time.Sleep(2500 * time.Millisecond)
+	time.Sleep(1200 * time.Millisecond)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.events) != count {

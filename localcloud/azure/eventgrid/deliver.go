@@ -23,7 +23,7 @@ import (
 
 // How often is looked for events, and how long a webhook may take (learn.microsoft.com/azure/event-grid/delivery-and-retry).
 const (
-	interval    = time.Second
+	interval    = 500 * time.Millisecond
 	webhookTime = 30 * time.Second
 )
 
