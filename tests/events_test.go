@@ -183,6 +183,11 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 		t.Errorf("the webhook's token is in %v", found)
 	}
 
+	for _, command := range []string{"stop", "start"} {
+		if out, err := c.command(t, command).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
 	p.configure(t, map[string]string{"keyvault-aks:secrets": strings.Replace(secrets, "P20D", "P70D", 1)})
 	p.up(t)
 	hook.want(t, "SecretNearExpiry my-secret")
