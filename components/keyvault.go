@@ -101,6 +101,10 @@ type KeyVaultStackArgs struct {
 	// LogAnalyticsWorkspaceID is the workspace that takes the vault's audit logs. Defaults to none, which is for
 	// development. It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
+	// ExpiryEvents tell others of secrets, keys and certificates of the vault that expire. Not with ExistingVaultID: a
+	// vault has one topic for its events (https://learn.microsoft.com/azure/event-grid/system-topics), which may be
+	// there. Defaults to nobody.
+	ExpiryEvents *ExpiryEventsArgs `pulumi:"expiryEvents,optional"`
 	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development.
 	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the
 	// role assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is
@@ -204,11 +208,15 @@ func NewKeyVaultStack(
 	if err != nil {
 		return nil, err
 	}
+	told, err := c.newExpiryEvents(ctx, name, args, vault)
+	if err != nil {
+		return nil, err
+	}
 	contents, err := c.newObjects(ctx, name, args, vault)
 	if err != nil {
 		return nil, err
 	}
-	contents = append(admitted, contents...)
+	contents = slices.Concat(admitted, told, contents)
 	contents, err = c.newSurroundings(ctx, name, args, vault, contents)
 	if err != nil {
 		return nil, err
@@ -426,6 +434,7 @@ func (args *KeyVaultStackArgs) validate() violations {
 	}
 	v.validateAzureVault(args)
 	v.validateDeployer(args)
+	v.validateExpiryEvents(args.ExpiryEvents)
 	names := map[string]bool{}
 	for i, s := range args.Secrets {
 		path := fmt.Sprintf("secrets[%d]", i)

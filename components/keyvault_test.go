@@ -125,6 +125,7 @@ func fullArgs() *components.KeyVaultStackArgs {
 	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	args.Lock, args.Protect, args.PurgeProtection = true, true, true
 	args.Secrets[0].Expires, args.Keys[0].Expires = "P90D", "P1Y"
+	args.ExpiryEvents = eventArgs().ExpiryEvents
 	return args
 }
 
@@ -465,7 +466,7 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 		}
 		return nil
 	})
-	wantDistinct(t, e, 2*(8+2+4))
+	wantDistinct(t, e, 2*(8+5+2+4))
 }
 
 // A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover

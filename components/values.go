@@ -37,6 +37,19 @@ const (
 	PublicNetworkDisabled PublicNetworkAccess = "Disabled"
 )
 
+// ExpiryEvent is an event of a vault's secrets, keys and certificates.
+type ExpiryEvent string
+
+// Events of what expires (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault).
+const (
+	SecretNearExpiry      ExpiryEvent = "SecretNearExpiry"
+	SecretExpired         ExpiryEvent = "SecretExpired"
+	KeyNearExpiry         ExpiryEvent = "KeyNearExpiry"
+	KeyExpired            ExpiryEvent = "KeyExpired"
+	CertificateNearExpiry ExpiryEvent = "CertificateNearExpiry"
+	CertificateExpired    ExpiryEvent = "CertificateExpired"
+)
+
 // PrincipalType is what somebody is in Entra ID.
 type PrincipalType string
 

@@ -35,6 +35,7 @@ type Config struct {
 	VaultPublicNetworkAccess components.PublicNetworkAccess  `pulumi:"vaultPublicNetworkAccess"`
 	VaultNetwork             *components.VaultNetworkArgs    `pulumi:"vaultNetwork"`
 	VaultPrivateEndpoint     *components.PrivateEndpointArgs `pulumi:"vaultPrivateEndpoint"`
+	VaultExpiryEvents        *components.ExpiryEventsArgs    `pulumi:"vaultExpiryEvents"`
 	Secrets                  []components.SecretArgs         `pulumi:"secrets"`
 	Keys                     []components.KeyArgs            `pulumi:"keys"`
 
@@ -113,6 +114,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 		PurgeProtection: cfg.VaultPurgeProtection,
 		Network:         cfg.VaultNetwork,
 		PrivateEndpoint: cfg.VaultPrivateEndpoint,
+		ExpiryEvents:    cfg.VaultExpiryEvents,
 		Secrets:         cfg.Secrets,
 		Keys:            cfg.Keys,
 		Protect:         cfg.Protect,

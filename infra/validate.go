@@ -44,6 +44,7 @@ func (cfg *Config) validate() violations {
 		"publicNetworkAccess":     "vaultPublicNetworkAccess",
 		"network":                 "vaultNetwork",
 		"privateEndpoint":         "vaultPrivateEndpoint",
+		"expiryEvents":            "vaultExpiryEvents",
 	})
 	cluster := cfg.Cluster(nowhere)
 	if cfg.ExistingClusterID == "" { // for the name that AKS makes of it

@@ -53,6 +53,9 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 			if stack == "prod" {
 				config["keyvault-aks:nodePools"] = strings.TrimSuffix(pools, "]") + `,{"name":"gone"}]`
 				config["keyvault-aks:protect"], config["keyvault-aks:deployerRoles"] = "false", "true"
+				config["keyvault-aks:vaultExpiryEvents"] = asJSON(t, map[string]any{
+					"webhooks": map[string]string{"test": newWebhook(t, c).url}, "emails": []string{"somebody@example.com"},
+				})
 				config["keyvault-aks:containerRegistryIds"] = asJSON(t, map[string]string{"images": registry})
 			}
 			p := newProgram(t, c, ".", config)

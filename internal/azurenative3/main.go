@@ -31,6 +31,7 @@ var modules = map[string]string{
 var renamed = map[string]string{
 	"insights/v20210501preview": "monitor",
 	"insights/v20220601":        "monitor",
+	"insights/v20230101":        "monitor",
 	"network/v20240601":         "privatedns", // private zones and their links
 }
 

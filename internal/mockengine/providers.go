@@ -53,6 +53,8 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 		return named("privateZoneName", "/providers/Microsoft.Network/privateDnsZones/", map[string]any{})
 	case "azure-native:operationalinsights/v20201001:Workspace":
 		return named("workspaceName", "/providers/Microsoft.OperationalInsights/workspaces/", map[string]any{})
+	case "azure-native:eventgrid/v20250215:SystemTopic":
+		return named("systemTopicName", "/providers/Microsoft.EventGrid/systemTopics/", map[string]any{})
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
 	case "azure-native:keyvault/v20241101:Secret", "azure-native_keyvault_v20260201:keyvault:Secret":

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,10 +21,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
@@ -75,6 +78,9 @@ type Cloud struct {
 	store       *store.Store
 	manager     *arm.Service
 	credentials Credentials
+
+	stop    context.CancelFunc // of raising events
+	raising sync.WaitGroup
 }
 
 // New opens the store, makes what is not there, goes on with what the last run left, and answers at the edge.
@@ -103,6 +109,10 @@ func (c *Cloud) start(o Options) error {
 		return fmt.Errorf("making the subscription's owner: %w", err)
 	}
 	failing := faults.New(o.Faults)
+	webhooks, err := eventgrid.Client(o.Edge.CAFile())
+	if err != nil {
+		return err
+	}
 	var told func(objectID, action string)
 	if o.Record != "" {
 		told = asked(o.Record, o.Log)
@@ -110,7 +120,7 @@ func (c *Cloud) start(o Options) error {
 	c.manager, err = arm.New(arm.Config{
 		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID, HubID: HubID,
 		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime, Times: o.Times, Faults: failing,
-		Asked: told,
+		Asked: told, Webhooks: webhooks,
 	})
 	if err != nil {
 		return err
@@ -125,6 +135,7 @@ func (c *Cloud) start(o Options) error {
 		entra.IssuerHost: tokens,
 		guard.Host:       guard.New(c.store, tokens),
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
+		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
 		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
 	} {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
@@ -135,6 +146,9 @@ func (c *Cloud) start(o Options) error {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci)))
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })
 	return nil
 }
 
@@ -153,6 +167,10 @@ func (c *Cloud) Settle(ctx context.Context) error { return c.manager.Settle(ctx)
 
 // Close interrupts what is under way and ends the store. The next New goes on with it.
 func (c *Cloud) Close() {
+	if c.stop != nil {
+		c.stop()
+		c.raising.Wait()
+	}
 	if c.manager != nil {
 		c.manager.Close()
 	}

@@ -60,6 +60,17 @@ func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	}
 }
 
+// urlOfWebhook is what holds the URL of a webhook, which may have a token in it, in the body of an event subscription; nil in others.
+func urlOfWebhook(body map[string]any) map[string]any {
+	properties, _ := body["properties"].(map[string]any)
+	destination, _ := properties["destination"].(map[string]any)
+	inner, _ := destination["properties"].(map[string]any)
+	if inner["endpointUrl"] == nil {
+		return nil
+	}
+	return inner
+}
+
 func record(dir string, r *http.Request, content []byte) error {
 	var body map[string]any
 	if json.Unmarshal(content, &body) != nil {
@@ -67,6 +78,9 @@ func record(dir string, r *http.Request, content []byte) error {
 	}
 	if properties, ok := body["properties"].(map[string]any); ok && properties["value"] != nil {
 		properties["value"] = "(secret)"
+	}
+	if url := urlOfWebhook(body); url != nil {
+		url["endpointUrl"] = "(secret)"
 	}
 	text, err := json.MarshalIndent(map[string]any{
 		"path": r.URL.Path, "apiVersion": r.URL.Query().Get("api-version"), "body": body,

@@ -194,7 +194,7 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 	if status, _ := f.call(http.MethodDelete, vault+"/secrets/s?api-version=2023-02-01", nil); status != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE of a secret: %d, want 405", status)
 	}
-	if status, code := f.call(http.MethodPut, path("resourceGroups/g/providers/Microsoft.Storage/storageAccounts/s?api-version=2023-01-01"), m{}); status != http.StatusNotImplemented {
+	if status, code := f.call(http.MethodPut, path("resourceGroups/g/providers/Microsoft.Sql/servers/s?api-version=2023-08-01"), m{}); status != http.StatusNotImplemented {
 		t.Errorf("a service that is not here: %d %s, want 501", status, code)
 	}
 }

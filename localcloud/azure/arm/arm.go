@@ -44,6 +44,8 @@ type Config struct {
 	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
 	// nobody is.
 	Asked func(objectID, action string)
+	// Webhooks reaches those that events are delivered to, for the handshake before.
+	Webhooks *http.Client
 	// Faults says how long grants are not honoured, and which API versions are retired.
 	Faults *faults.Faults
 }

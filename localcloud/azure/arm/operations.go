@@ -130,6 +130,8 @@ func (s *Service) workOf(op operationRecord) func(context.Context, string) error
 		return s.settlePool
 	case kind == vaultsType:
 		return registerVault
+	case kind == eventSubscriptionsType:
+		return s.validateSubscription
 	case kind == deploymentsType && op.Doing == deleting:
 		return s.forgetDeployment
 	case kind == deploymentsType:

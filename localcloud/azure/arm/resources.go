@@ -7,7 +7,9 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -60,6 +62,14 @@ func destroy(tx *store.Tx, res object) error {
 			err = entra.DeleteApplication(tx, text(child(one, "properties"), "clientId"))
 		case encryptionSetsType:
 			err = entra.DeletePrincipal(tx, text(child(one, "identity"), "principalId"))
+		case eventSubscriptionsType:
+			err = eventgrid.DeleteSubscription(tx, text(one, "id"))
+		case actionGroupsType:
+			err = eventgrid.DeleteEmails(tx, text(one, "id"))
+		case accountsType:
+			err = storage.DeleteAccount(tx, text(one, "name"))
+		case queuesType:
+			err = storage.DeleteQueue(tx, parse(http.MethodGet, text(one, "id")).names[0], text(one, "name"))
 		}
 		if err != nil {
 			return err

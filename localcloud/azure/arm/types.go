@@ -72,12 +72,12 @@ var elsewhere = []string{
 	"Microsoft.Authorization/roleEligibilityScheduleRequests", "Microsoft.Authorization/roleAssignmentScheduleRequests",
 	"Microsoft.ContainerService/managedClusters", "Microsoft.ContainerService/locations", "Microsoft.ContainerService/fleets",
 	"Microsoft.ContainerService/snapshots", "Microsoft.ContainerService/operations",
-	"Microsoft.Network", "Microsoft.Compute", "Microsoft.Insights", "Microsoft.OperationalInsights", "Microsoft.ContainerRegistry",
+	"Microsoft.Network", "Microsoft.Compute", "Microsoft.Insights", "Microsoft.OperationalInsights", "Microsoft.ContainerRegistry", "Microsoft.EventGrid", "Microsoft.Storage",
 }
 
 // table is every type that is served.
 func (s *Service) table() []resourceType {
-	return slices.Concat(coreTypes, clusterTypes, deploymentTypes, networkTypes, encryptionSetTypes, registryTypes, extensionTypes)
+	return slices.Concat(coreTypes, clusterTypes, deploymentTypes, networkTypes, encryptionSetTypes, registryTypes, extensionTypes, eventTypes, storageTypes)
 }
 
 var coreTypes = []resourceType{

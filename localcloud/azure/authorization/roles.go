@@ -83,6 +83,29 @@ var Roles = []Role{
 		Actions:     []string{"*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"},
 	},
 	{
+		ID: "974c5e8b-45b9-4653-ba55-5f855dd0fb88", Name: "Storage Queue Data Contributor",
+		Description: "Allows for read, write, and delete access to Azure Storage queues and queue messages",
+		Actions: []string{
+			"Microsoft.Storage/storageAccounts/queueServices/queues/delete",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/read",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/write",
+		},
+		DataActions: []string{
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/delete",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/read",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/write",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/process/action",
+		},
+	},
+	{
+		ID: "8a0f0c08-91a1-4084-bc3d-661d67233fed", Name: "Storage Queue Data Message Processor",
+		Description: "Allows for peek, receive, and delete access to Azure Storage queue messages",
+		DataActions: []string{
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/read",
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/process/action",
+		},
+	},
+	{
 		ID: "00482a5a-887f-4fb3-b363-3b7fe8e74483", Name: "Key Vault Administrator",
 		Description: "Perform all data plane operations on a key vault and all objects in it, including certificates, keys, and secrets. Cannot manage key vault resources or manage role assignments. Only works for key vaults that use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,

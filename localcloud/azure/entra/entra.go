@@ -25,6 +25,7 @@ var resources = []string{
 	"https://management.azure.com",
 	"https://management.core.windows.net",
 	"https://vault.azure.net",
+	"https://storage.azure.com",
 	KubernetesServer,
 	graph,
 }

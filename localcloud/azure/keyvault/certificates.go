@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
+	"time"
 
 	"golang.org/x/crypto/pkcs12"
 )
@@ -56,6 +57,15 @@ func certificateInPEM(content string) (*x509.Certificate, bool) {
 			hasKey = true
 		}
 	}
+}
+
+// CertificateEnd is when the certificate ends that a version of a secret is; ok is false where it is none.
+func (v Version) CertificateEnd() (end time.Time, ok bool) {
+	cert, ok := certificate(v)
+	if !ok {
+		return time.Time{}, false
+	}
+	return cert.NotAfter, true
 }
 
 // certificateKey is the key that a certificate brings along, under the certificate's name.

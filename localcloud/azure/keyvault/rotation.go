@@ -89,6 +89,27 @@ func (p *RotationPolicy) has(kind string) bool {
 	return slices.ContainsFunc(p.LifetimeActions, func(a LifetimeAction) bool { return a.Action.Type == kind })
 }
 
+// NoticeTime is how long before the expiry of an object its vault tells of it, unless the rotation policy of a key says otherwise
+// (learn.microsoft.com/azure/key-vault/general/event-grid-overview).
+const NoticeTime = 30 * 24 * time.Hour
+
+// NoticeOf is when a vault tells that a version of the object, which expires at a time in seconds since 1970, is about to.
+func (o Object) NoticeOf(expires int64) time.Time {
+	end := time.Unix(expires, 0).UTC()
+	if o.Rotation != nil {
+		for _, action := range o.Rotation.LifetimeActions {
+			if action.Action.Type != "notify" {
+				continue
+			}
+			// From an instant forwards, as check has measured it.
+			if at, ok := after(time.Unix(0, 0).UTC(), action.Trigger.TimeBeforeExpiry); ok {
+				return end.Add(-at.Sub(time.Unix(0, 0)))
+			}
+		}
+	}
+	return end.Add(-NoticeTime)
+}
+
 // SetRotationPolicy gives a key a policy, and returns it as it is kept.
 func SetRotationPolicy(tx *store.Tx, v Vault, name string, policy RotationPolicy) (Object, error) {
 	o, ok, err := Get(tx, v, Key, name)

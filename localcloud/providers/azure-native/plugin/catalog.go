@@ -65,6 +65,7 @@ const (
 	network  = group + "/providers/Microsoft.Network/virtualNetworks/{virtualNetworkName}"
 	endpoint = group + "/providers/Microsoft.Network/privateEndpoints/{privateEndpointName}"
 	zone     = group + "/providers/Microsoft.Network/privateDnsZones/{privateZoneName}"
+	topic    = group + "/providers/Microsoft.EventGrid/systemTopics/{systemTopicName}"
 	address  = group + "/providers/Microsoft.Network/publicIPAddresses/{publicIpAddressName}"
 )
 
@@ -263,6 +264,32 @@ var catalog = []*resourceType{
 		name: "associationName", naming: nameCopy,
 		flat:     true,
 		readOnly: []string{"metadata"},
+	},
+	{
+		token: "insights:ActionGroup", version: "2023-01-01", path: group + "/providers/Microsoft.Insights/actionGroups/{actionGroupName}",
+		name: "actionGroupName", naming: nameRandom,
+		required: []string{"groupShortName", "location"},
+		top:      []string{"location", "tags"},
+		flat:     true,
+		replace:  []string{"location"},
+		readOnly: []string{"emailReceivers.*.status"},
+	},
+	{
+		token: "eventgrid:SystemTopic", version: "2022-06-15", path: topic,
+		name: "systemTopicName", naming: nameRandom,
+		required: []string{"location"},
+		top:      []string{"identity", "location", "tags"},
+		flat:     true,
+		replace:  []string{"location", "source", "topicType"},
+		readOnly: []string{"metricResourceId", "identity.principalId", "identity.tenantId"},
+	},
+	{
+		token: "eventgrid:SystemTopicEventSubscription", version: "2022-06-15", path: topic + "/eventSubscriptions/{eventSubscriptionName}",
+		name: "eventSubscriptionName", naming: nameCopy,
+		flat:     true,
+		readOnly: []string{"topic", "destination.endpointBaseUrl"},
+		nested:   []string{"properties.destination"},
+		secret:   []string{"destination.endpointUrl"},
 	},
 	{
 		token: "operationalinsights:Workspace", version: "2022-10-01", path: group + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",

@@ -54,6 +54,24 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			},
 		},
 		{
+			token: "eventgrid/v20250215:SystemTopicEventSubscription",
+			inputs: map[string]any{
+				"resourceGroupName": "rg", "systemTopicName": "topic", "eventSubscriptionName": "webhook", "eventDeliverySchema": "EventGridSchema",
+				"destination": map[string]any{"endpointType": "WebHook", "endpointUrl": "https://localhost/"},
+			},
+			id:      groupID + "/providers/Microsoft.EventGrid/systemTopics/topic/eventSubscriptions/webhook",
+			version: "2025-02-15",
+			body: map[string]any{"properties": map[string]any{
+				"eventDeliverySchema": "EventGridSchema",
+				"destination":         map[string]any{"endpointType": "WebHook", "properties": map[string]any{"endpointUrl": "https://localhost/"}},
+			}},
+			adds: map[string]any{"topic": "topic"},
+			outputs: map[string]any{
+				"eventDeliverySchema": "EventGridSchema", "topic": "topic",
+				"destination": map[string]any{"endpointType": "WebHook", "endpointUrl": "https://localhost/"},
+			},
+		},
+		{
 			token: "keyvault/v20241101:Key",
 			inputs: map[string]any{
 				"resourceGroupName": "rg", "vaultName": "kv", "keyName": "k",

@@ -195,8 +195,8 @@ func eachObject(change func(map[string]any) map[string]any) func(map[string]any,
 	}
 }
 
-// besideProperties is what a nested resource has beside its properties.
-var besideProperties = []string{"id", "name", "type", "etag"}
+// besideProperties is what a nested resource, or the destination of an event subscription, has beside its properties.
+var besideProperties = []string{"id", "name", "type", "etag", "endpointType"}
 
 func intoProperties(flat map[string]any) map[string]any {
 	nested, properties := map[string]any{}, map[string]any{}

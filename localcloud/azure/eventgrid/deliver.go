@@ -1,0 +1,268 @@
+package eventgrid
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// How often is looked for events, and how long a webhook may take (learn.microsoft.com/azure/event-grid/delivery-and-retry).
+const (
+	interval    = 500 * time.Millisecond
+	webhookTime = 30 * time.Second
+)
+
+// retries are the waits after failures, the last for all that follow: of the same page, without the randomization.
+var retries = []time.Duration{
+	10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour,
+	6 * time.Hour, 12 * time.Hour,
+}
+
+// final are the answers of a webhook after which an event is dropped, and slow those after which is waited for so long at least.
+var (
+	final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge}
+	slow  = map[int]time.Duration{
+		http.StatusNotFound: 5 * time.Minute, http.StatusRequestTimeout: 2 * time.Minute, http.StatusServiceUnavailable: 30 * time.Second,
+	}
+)
+
+// Service raises and delivers.
+type Service struct {
+	store  *store.Store
+	client *http.Client
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// New makes the service. The client reaches webhooks; the log is told of every event, and is where e-mails are seen.
+func New(st *store.Store, client *http.Client, log *slog.Logger) *Service {
+	return &Service{store: st, client: client, log: log, now: time.Now}
+}
+
+// Run raises and delivers events until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if err := s.look(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("raising events", "error", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// look raises what is due, and tries to deliver what is not delivered, to all subscriptions at once.
+func (s *Service) look(ctx context.Context) error {
+	now := s.now()
+	to := map[string]Subscription{}
+	var waiting, raised []delivery
+	if err := s.store.View(func(tx *store.Tx) error {
+		all, err := store.List[Subscription](tx, subscriptions, "")
+		if err != nil || len(all) == 0 {
+			return err
+		}
+		for _, one := range all {
+			if one.Ready {
+				to[one.ID] = one
+			}
+		}
+		if raised, err = unraised(tx, all, now); err != nil {
+			return err
+		}
+		waiting, err = store.List[delivery](tx, deliveries, "")
+		return err
+	}); err != nil {
+		return err
+	}
+	if len(raised) > 0 { // a write each second would be for nothing
+		if err := s.store.Update(func(tx *store.Tx) error {
+			for _, d := range raised {
+				if err := put(tx, d); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	lists := map[string][]delivery{}
+	for _, d := range append(waiting, raised...) {
+		if _, ready := to[d.Subscription]; ready && !d.Done && !d.Next.After(now) {
+			lists[d.Subscription] = append(lists[d.Subscription], d)
+		}
+	}
+	var sending sync.WaitGroup
+	for id, list := range lists {
+		sending.Go(func() {
+			for _, d := range list {
+				s.deliver(ctx, to[id], d)
+			}
+		})
+	}
+	sending.Wait()
+	return nil
+}
+
+// put notes a delivery, unless its subscription has been deleted.
+func put(tx *store.Tx, d delivery) error {
+	if _, there, err := GetSubscription(tx, d.Subscription); err != nil || !there {
+		return err
+	}
+	return store.Put(tx, deliveries, d.key(), d)
+}
+
+// deliver tries once, and notes what came of it.
+func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
+	end := d.Event.Time.Add(to.Life)
+	status, outcome := 0, "dropped"
+	if d.Done = s.now().After(end); !d.Done {
+		var err error
+		d.Attempts++
+		if status, err = s.send(ctx, to, d); ctx.Err() != nil {
+			return
+		}
+		d.Next = s.now().Add(max(retries[min(d.Attempts, len(retries))-1], slow[status]))
+		switch {
+		case err == nil && status >= 200 && status <= 299:
+			d.Done, outcome = true, "delivered"
+		case slices.Contains(final, status) || d.Attempts >= to.Attempts || d.Next.After(end):
+			d.Done = true
+		default:
+			outcome = "tried again later"
+		}
+	}
+	s.log.Info("event", "type", d.Event.Type, "vault", d.Event.Data.VaultName, "object", d.Event.Subject, "subscription", to.name(),
+		"attempt", d.Attempts, "status", status, "outcome", outcome)
+	_ = s.store.Update(func(tx *store.Tx) error { return put(tx, d) }) // fails only with the store itself, which every request then tells
+}
+
+// send returns the status of the webhook, or of the queue. What an alert sends, e-mails, is written to the log.
+func (s *Service) send(ctx context.Context, to Subscription, d delivery) (int, error) {
+	e := d.Event
+	body := map[string]any{
+		"id": e.ID, "topic": e.Vault, "subject": e.Subject, "eventType": e.Type, "eventTime": e.Time.Format(time.RFC3339Nano), "data": e.Data,
+		"dataVersion": "1", "metadataVersion": "1",
+	}
+	switch {
+	case to.Queue != "":
+		return s.enqueue(to, body)
+	case to.Webhook == "":
+		return http.StatusOK, s.mail(to, e)
+	}
+	status, _, err := post(ctx, s.client, to, "Notification", d.Attempts-1, []map[string]any{body})
+	return status, err
+}
+
+// enqueue puts one event into a storage queue, in base64 (learn.microsoft.com/azure/event-grid/handler-storage-queues).
+func (s *Service) enqueue(to Subscription, event any) (int, error) {
+	text, err := json.Marshal(event)
+	if err != nil {
+		return 0, fmt.Errorf("encoding an event: %w", err)
+	}
+	status := http.StatusCreated
+	err = s.store.Update(func(tx *store.Tx) error {
+		there, err := storage.PutMessage(tx, to.Account, to.Queue, base64.StdEncoding.EncodeToString(text))
+		if !there {
+			status = http.StatusNotFound
+		}
+		return err
+	})
+	return status, err
+}
+
+// mail writes what an action group sends, by lines that localcloud logs shows.
+func (s *Service) mail(to Subscription, e event) error {
+	var addresses []string
+	if err := s.store.View(func(tx *store.Tx) error {
+		for _, group := range to.Groups {
+			its, _, err := store.Get[[]string](tx, actionGroups, strings.ToLower(group))
+			if err != nil {
+				return err
+			}
+			addresses = append(addresses, its...)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, address := range addresses {
+		s.log.Info("e-mail", "to", address, "severity", to.Severity, "alert", to.name(), "type", e.Type, "vault", e.Data.VaultName,
+			"object", e.Subject, "expires", time.Unix(*e.Data.Expires, 0).UTC().Format(time.RFC3339))
+	}
+	return nil
+}
+
+// post sends events to a webhook, as learn.microsoft.com/azure/event-grid/webhook-event-delivery says.
+func post(ctx context.Context, client *http.Client, to Subscription, kind string, retry int, events any) (int, []byte, error) {
+	body, err := json.Marshal(events)
+	if err != nil {
+		return 0, nil, fmt.Errorf("encoding an event: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, webhookTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to.Webhook, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking a webhook: %w", err)
+	}
+	req.Header.Set("Content-Type", "application/json; charset=utf-8")
+	req.Header.Set("aeg-event-type", kind)
+	req.Header.Set("aeg-subscription-name", strings.ToUpper(to.name()))
+	req.Header.Set("aeg-delivery-count", strconv.Itoa(retry))
+	req.Header.Set("aeg-data-version", "1")
+	req.Header.Set("aeg-metadata-version", "1")
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0, nil, fmt.Errorf("asking a webhook: %w", err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	if err != nil {
+		return resp.StatusCode, nil, fmt.Errorf("reading a webhook's answer: %w", err)
+	}
+	return resp.StatusCode, answer, nil
+}
+
+// Validate has a webhook show that it wants the events: it must give back the code that it is sent. Azure would also wait ten minutes
+// for a person to open a URL that it sends along; none is sent here.
+func Validate(ctx context.Context, client *http.Client, to Subscription) error {
+	code := strings.ToUpper(uuid.NewString())
+	events := []map[string]any{{
+		"id": uuid.NewString(), "topic": to.Vault, "subject": "", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
+		"eventTime": time.Now().UTC().Format(time.RFC3339Nano), "data": map[string]string{"validationCode": code},
+		"dataVersion": "1", "metadataVersion": "1",
+	}}
+	status, answer, err := post(ctx, client, to, "SubscriptionValidation", 0, events)
+	if err != nil {
+		return fmt.Errorf("Http POST request failed with response code Unknown") //nolint:staticcheck // Azure's own words
+	}
+	var given struct {
+		Code string `json:"validationResponse"`
+	}
+	switch {
+	case status < 200 || status > 299:
+		return fmt.Errorf("Http POST request failed with response code %s", http.StatusText(status)) //nolint:staticcheck // as above
+	case json.Unmarshal(answer, &given) != nil || !strings.EqualFold(given.Code, code):
+		return fmt.Errorf("Http POST request returned 2XX response without the validation code in its body") //nolint:staticcheck // as above
+	}
+	return nil
+}

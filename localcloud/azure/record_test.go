@@ -1,0 +1,25 @@
+package azure
+
+import (
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestRecord_LeavesOutWhatIsSecret(t *testing.T) {
+	for what, body := range map[string]string{
+		"a secret's value": `{"properties": {"value": "marker", "contentType": "kept"}}`,
+		"a webhook's URL":  `{"properties": {"destination": {"endpointType": "kept", "properties": {"endpointUrl": "https://localhost/?code=marker"}}}}`,
+	} {
+		dir := t.TempDir()
+		if err := record(dir, httptest.NewRequest("PUT", "/subscriptions/s?api-version=1", nil), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(filepath.Join(dir, "subscriptions_s.json"))
+		if err != nil || strings.Contains(string(content), "marker") || !strings.Contains(string(content), "kept") {
+			t.Errorf("%s: %v, recorded as %s", what, err, content)
+		}
+	}
+}

@@ -1,0 +1,98 @@
+// Package storage is the queues of Azure Storage, as far as Event Grid needs them: it puts messages into them, and whoever has a role takes
+// them out. The keys of accounts are not here, and neither are blobs, files and tables. Resource Manager's half of the service is package
+// arm's.
+package storage
+
+import (
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Hosts is where queues answer, the account's name in place of the star.
+const Hosts = "*.queue.core.windows.net"
+
+// life is how long a message is kept that nobody takes (learn.microsoft.com/rest/api/storageservices/put-message).
+const life = 7 * 24 * time.Hour
+
+const (
+	accounts = "storageAccounts" // ARM ids by name
+	queues   = "storageQueues"
+	messages = "queueMessages"
+)
+
+// Account finds the ARM id of an account by its name, which is one in all of Azure.
+func Account(tx *store.Tx, name string) (id string, ok bool, err error) {
+	return store.Get[string](tx, accounts, strings.ToLower(name))
+}
+
+// PutAccount notes an account.
+func PutAccount(tx *store.Tx, name, id string) error {
+	return store.Put(tx, accounts, strings.ToLower(name), id)
+}
+
+// DeleteAccount forgets an account with its queues.
+func DeleteAccount(tx *store.Tx, name string) error {
+	all, err := store.List[string](tx, queues, strings.ToLower(name)+"/")
+	if err != nil {
+		return err
+	}
+	for _, queue := range all {
+		if err := DeleteQueue(tx, name, queue); err != nil {
+			return err
+		}
+	}
+	return store.Delete(tx, accounts, strings.ToLower(name))
+}
+
+func queueKey(account, queue string) string { return strings.ToLower(account + "/" + queue) }
+
+// PutQueue notes a queue.
+func PutQueue(tx *store.Tx, account, queue string) error {
+	return store.Put(tx, queues, queueKey(account, queue), queue)
+}
+
+func hasQueue(tx *store.Tx, account, queue string) (bool, error) {
+	_, ok, err := store.Get[string](tx, queues, queueKey(account, queue))
+	return ok, err
+}
+
+// DeleteQueue forgets a queue with its messages.
+func DeleteQueue(tx *store.Tx, account, queue string) error {
+	all, err := store.List[message](tx, messages, queueKey(account, queue)+"/")
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := store.Delete(tx, messages, queueKey(account, queue)+"/"+m.ID); err != nil {
+			return err
+		}
+	}
+	return store.Delete(tx, queues, queueKey(account, queue))
+}
+
+// message is one in a queue, its ids in the order in which they came.
+type message struct {
+	ID, Receipt, Text string
+	Inserted          time.Time
+	Visible           time.Time
+	Taken             int64
+}
+
+// PutMessage adds a message to a queue; ok is false where there is no such queue.
+func PutMessage(tx *store.Tx, account, queue, text string) (ok bool, err error) {
+	if ok, err := hasQueue(tx, account, queue); err != nil || !ok {
+		return false, err
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return false, err
+	}
+	now := time.Now().UTC()
+	return true, store.Put(tx, messages, queueKey(account, queue)+"/"+id.String(), message{
+		ID: id.String(), Receipt: uuid.NewString(), Text: text, Inserted: now, Visible: now,
+	})
+}
