@@ -24,7 +24,8 @@ type EntraArgs struct {
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
 	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn
 	// and msi read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET,
-	// AZURE_TENANT_ID) from the environment (https://azure.github.io/kubelogin/concepts/login-modes.html). Defaults to
+	// AZURE_TENANT_ID) from the environment (https://azure.github.io/kubelogin/concepts/login-modes.html). In a job of
+	// GitHub Actions with the permission id-token: write, workloadidentity takes the job's token and no file. Defaults to
 	// azurecli.
 	Login Login `pulumi:"login,optional"`
 }

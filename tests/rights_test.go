@@ -163,7 +163,6 @@ func conditionRoles(t *testing.T) []string {
 }
 
 // wantAssignedAsTheConditionSays checks that a principal has assigned no role but those that the condition lets assign.
-// The local cloud does not know conditions.
 func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assigned map[string]bool) {
 	t.Helper()
 	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleAssignments"
@@ -211,8 +210,15 @@ func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 	if err := json.Unmarshal(content, &made); err != nil || status != http.StatusCreated {
 		t.Fatalf("making a principal: %d %s", status, content)
 	}
+	c.giveRoles(t, made)
+	return made
+}
+
+// giveRoles gives a principal the roles in its files.
+func (c *cloud) giveRoles(t *testing.T, made principal) {
+	t.Helper()
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
-	for _, file := range files {
+	for _, file := range made.files {
 		content, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", file))
 		var role roleFile
 		if err == nil {
@@ -235,8 +241,15 @@ func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 				"actions": role.Actions, "notActions": role.NotActions, "dataActions": role.DataActions, "notDataActions": role.NotDataActions,
 			}},
 		}}))
+		assignment := object{"roleDefinitionId": definition, "principalId": made.ObjectID, "principalType": "ServicePrincipal"}
+		if file == "assign.json" {
+			condition, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			assignment["condition"], assignment["conditionVersion"] = string(condition), "2.0"
+		}
 		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01",
-			asJSON(t, object{"properties": object{"roleDefinitionId": definition, "principalId": made.ObjectID, "principalType": "ServicePrincipal"}}))
+			asJSON(t, object{"properties": assignment}))
 	}
-	return made
 }

@@ -1,5 +1,6 @@
 // Package azure is as much of Azure as the program of this repository meets, on loopback: Resource Manager, Entra ID, Key
-// Vault's data plane, the OIDC issuer of AKS and what its API servers ask, under the names they have in the public cloud.
+// Vault's data plane, the OIDC issuer of AKS and what its API servers ask, under the names they have in the public cloud. The
+// issuers of CI services are beside it.
 package azure
 
 import (
@@ -17,6 +18,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
@@ -128,7 +130,11 @@ func (c *Cloud) start(o Options) error {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Admit(c.manager.Admit)
-	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing)))
+	ci := ciissuer.New(c.store)
+	for host, service := range ci.Hosts() {
+		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
+	}
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci)))
 	return nil
 }
 

@@ -2,11 +2,13 @@ package azure
 
 import (
 	"crypto/rand"
+	"crypto/subtle"
 	"encoding/json"
 	"net/http"
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -14,10 +16,19 @@ import (
 
 // control answers at the local cloud's own host: for the plan of faults, and POST
 // https://localcloud.internal/principals, which makes a service principal with a secret and no rights, as `az ad sp
-// create-for-rbac` does. Microsoft Graph, which that asks, is not here.
-func (c *Cloud) control(failing *faults.Faults) http.Handler {
+// create-for-rbac` does. Microsoft Graph, which that asks, is not here. POST https://localcloud.internal/ci-tokens issues tokens of CI
+// services, and they may have all rights: who asks shows the owner's credentials, which only the home has.
+func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", failing.Control(c.honourAll))
+	mux.HandleFunc("POST /ci-tokens", func(w http.ResponseWriter, r *http.Request) {
+		id, secret, _ := r.BasicAuth()
+		if id != c.credentials.ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(c.credentials.ClientSecret)) != 1 {
+			http.Error(w, "only the owner of the local cloud issues tokens of CI", http.StatusForbidden)
+			return
+		}
+		ci.Control(w, r)
+	})
 	mux.HandleFunc("POST /principals", func(w http.ResponseWriter, _ *http.Request) {
 		app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "principal"}
 		secret := rand.Text()

@@ -235,7 +235,11 @@ func (c *call) authorize(permission string) error {
 			scope = c.scope
 		}
 	}
-	allowed, err := c.allowed(c.principal.ObjectID, permission, scope)
+	about, err := c.about(permission)
+	if err != nil {
+		return err
+	}
+	allowed, err := c.allowedAbout(c.principal.ObjectID, scope, about)
 	if err != nil || allowed {
 		return err
 	}
@@ -246,10 +250,14 @@ func (c *call) authorize(permission string) error {
 
 // allowed says whether somebody may do an action at a scope.
 func (c *call) allowed(objectID, action, scope string) (bool, error) {
+	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
+}
+
+func (c *call) allowedAbout(objectID, scope string, about authorization.About) (bool, error) {
 	if c.Asked != nil {
-		c.Asked(objectID, action)
+		c.Asked(objectID, about.Action)
 	}
-	return authorization.Allowed(c.tx, objectID, action, scope, authorization.Control)
+	return authorization.AllowedAbout(c.tx, objectID, scope, authorization.Control, about)
 }
 
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.

@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"net/http"
 	"regexp"
 	"slices"
@@ -30,6 +31,34 @@ type assignmentProperties struct {
 	PrincipalType    string `json:"principalType"`
 	Description      string `json:"description"`
 	Condition        string `json:"condition"`
+	ConditionVersion string `json:"conditionVersion"`
+}
+
+// conditionVersion is that of the language of conditions, the only one that is assigned with.
+const conditionVersion = "2.0"
+
+// about is what conditions of role assignments know of an action: of a role assignment, which one is asked for and which is there.
+func (c *call) about(action string) (authorization.About, error) {
+	about := authorization.About{Action: action}
+	if !strings.EqualFold(c.kind, roleAssignmentsType) || c.collection {
+		return about, nil
+	}
+	there, ok, err := authorization.Get(c.tx, c.path)
+	if ok {
+		about.Resource = &there
+	}
+	if err != nil || c.method != http.MethodPut {
+		return about, err
+	}
+	var given assignmentProperties
+	if err := decode(child(c.body, "properties"), &given); err != nil {
+		return about, err
+	}
+	about.Request = &authorization.Assignment{PrincipalID: given.PrincipalID, PrincipalType: cmp.Or(given.PrincipalType, "ServicePrincipal")}
+	if match := roleDefinition.FindStringSubmatch(given.RoleDefinitionID); match != nil {
+		about.Request.RoleID = match[2]
+	}
+	return about, nil
 }
 
 func (c *call) putAssignment() (reply, error) {
@@ -45,7 +74,7 @@ func (c *call) putAssignment() (reply, error) {
 	now := created.Format(time.RFC3339Nano)
 	a := authorization.Assignment{
 		ID: c.scope + "/providers/" + roleAssignmentsType + "/" + c.name(), Name: c.name(), Scope: c.scope, RoleID: role.ID,
-		PrincipalID: given.PrincipalID, PrincipalType: given.PrincipalType, Description: given.Description,
+		PrincipalID: given.PrincipalID, PrincipalType: given.PrincipalType, Description: given.Description, Condition: given.Condition,
 		CreatedOn: now, UpdatedOn: now, CreatedBy: c.principal.ObjectID,
 	}
 	if wait := c.Faults.RolesAfter(); wait > 0 {
@@ -80,7 +109,12 @@ func (c *call) putAssignment() (reply, error) {
 func (c *call) checkAssignment(given *assignmentProperties) (authorization.Role, error) {
 	none := authorization.Role{}
 	if given.Condition != "" {
-		return none, notImplemented("conditions of role assignments")
+		if given.ConditionVersion != conditionVersion {
+			return none, notImplemented("conditions of role assignments in version %q", given.ConditionVersion)
+		}
+		if _, err := authorization.ParseCondition(given.Condition); err != nil {
+			return none, notImplemented("%v", err)
+		}
 	}
 	match := roleDefinition.FindStringSubmatch(given.RoleDefinitionID)
 	if match == nil {
@@ -170,6 +204,9 @@ func (c *call) assignmentBody(a authorization.Assignment) object {
 	}
 	if a.Description != "" {
 		properties["description"] = a.Description
+	}
+	if a.Condition != "" {
+		properties["condition"], properties["conditionVersion"] = a.Condition, conditionVersion
 	}
 	return object{"id": a.ID, "name": a.Name, "type": roleAssignmentsType, "properties": properties}
 }

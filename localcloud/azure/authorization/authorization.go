@@ -25,6 +25,7 @@ type Assignment struct {
 	PrincipalID   string // the object id
 	PrincipalType string
 	Description   string
+	Condition     string // empty: none
 	CreatedOn     string
 	UpdatedOn     string
 	CreatedBy     string
@@ -108,6 +109,11 @@ func DeleteUnder(tx *store.Tx, scope string) error {
 
 // Allowed says whether an assignment at the scope or above it lets the principal do the action.
 func Allowed(tx *store.Tx, principalID, action, scope string, plane Plane) (bool, error) {
+	return AllowedAbout(tx, principalID, scope, plane, About{Action: action})
+}
+
+// AllowedAbout is Allowed for an action of which conditions may know more.
+func AllowedAbout(tx *store.Tx, principalID, scope string, plane Plane, about About) (bool, error) {
 	assignments, err := Of(tx, principalID)
 	if err != nil {
 		return false, err
@@ -117,8 +123,15 @@ func Allowed(tx *store.Tx, principalID, action, scope string, plane Plane) (bool
 		if err != nil {
 			return false, err
 		}
-		if ok && a.Effective() && Covers(a.Scope, scope) && role.allows(action, plane) {
+		if !ok || !a.Effective() || !Covers(a.Scope, scope) || !role.allows(about.Action, plane) {
+			continue
+		}
+		if a.Condition == "" {
 			return true, nil
+		}
+		condition, err := ParseCondition(a.Condition)
+		if err != nil || condition(about) {
+			return err == nil, err
 		}
 	}
 	return false, nil

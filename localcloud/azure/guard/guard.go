@@ -145,7 +145,7 @@ func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if ok && a.Effective() && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0 {
+		if ok && a.Effective() && a.Condition == "" && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0 {
 			return true, nil
 		}
 	}

@@ -35,6 +35,9 @@ func NewServer(st *store.Store, tokens *entra.Service, network Network, tenantID
 	s := &Server{store: st, tokens: tokens, network: network, tenantID: tenantID, mux: http.NewServeMux()}
 	for _, r := range routes {
 		s.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
+		if object, operation, ok := strings.Cut(r.pattern, "/{version}/"); ok {
+			s.mux.HandleFunc(object+"/"+operation, func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
+		}
 		if object, ok := strings.CutSuffix(r.pattern, "/{version}"); ok {
 			// Clients write a missing version as an empty one.
 			s.mux.HandleFunc(object+"/{$}", func(w http.ResponseWriter, req *http.Request) { s.serve(w, req, r) })
@@ -84,6 +87,10 @@ var routes = []route{
 	{"PUT /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/write", (*call).setRotationPolicy},
 	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
 	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
+	{"POST /keys/{name}/{version}/encrypt", Key, "keys/encrypt/action", (*call).encrypt},
+	{"POST /keys/{name}/{version}/decrypt", Key, "keys/decrypt/action", (*call).decrypt},
+	{"POST /keys/{name}/{version}/wrapkey", Key, "keys/wrap/action", (*call).wrap},
+	{"POST /keys/{name}/{version}/unwrapkey", Key, "keys/unwrap/action", (*call).unwrap},
 	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
 	{"GET /deletedkeys/{name}", Key, "keys/read", (*call).getDeleted},
 	{"POST /deletedkeys/{name}/recover", Key, "keys/recover/action", (*call).recover},
@@ -96,6 +103,10 @@ var routes = []route{
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.Contains(r.URL.Path, "//") { // for an empty version; the mux would send the client elsewhere
+		r = r.Clone(r.Context())
+		r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/")
+	}
 	if _, pattern := s.mux.Handler(r); pattern != "" {
 		s.mux.ServeHTTP(w, r)
 		return

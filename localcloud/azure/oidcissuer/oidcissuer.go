@@ -58,11 +58,12 @@ func Handler(keys Keys) http.Handler {
 			"id_token_signing_alg_values_supported": []string{"RS256"},
 		}, nil
 	})
-	serve("openid/v1/jwks", func(_ string, keys []crypto.PublicKey) (any, error) { return keySet(keys) })
+	serve("openid/v1/jwks", func(_ string, keys []crypto.PublicKey) (any, error) { return KeySet(keys) })
 	return mux
 }
 
-func keySet(keys []crypto.PublicKey) (jose.JSONWebKeySet, error) {
+// KeySet is how an issuer publishes keys.
+func KeySet(keys []crypto.PublicKey) (jose.JSONWebKeySet, error) {
 	var set jose.JSONWebKeySet
 	for _, key := range keys {
 		id, err := KeyID(key)

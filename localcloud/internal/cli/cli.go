@@ -124,6 +124,7 @@ func (c *cloud) command() *cobra.Command {
 			RunE: func(*cobra.Command, []string) error { return c.types() },
 		},
 		located(c.envCommand()),
+		located(c.ciTokenCommand()),
 		&cobra.Command{ // for tests, which skip what cannot be
 			Use: "can-run-real-node", Short: "Say why this machine cannot run a real node, or nothing", Hidden: true, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return kube.CanRunRealNode() },

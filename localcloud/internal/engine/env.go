@@ -88,13 +88,13 @@ var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
 // ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added:
-// kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told, and Go takes no_proxy where NO_PROXY is
-// empty.
+// kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told, and asks for tokens as the job of GitHub Actions
+// that it runs in, and Go takes no_proxy where NO_PROXY is empty.
 func ownEnvironment(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
-			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_", "ACTIONS_ID_TOKEN_REQUEST_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
 	})
 }
 

@@ -38,7 +38,7 @@ func TestVariables_HaveEveryClientTrustTheCA(t *testing.T) {
 
 // TestPrintEnv_LeavesNothingOfTheUsersOwnAzure evaluates it in a shell with variables that would win.
 func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
-	for _, name := range []string{"ARM_USE_OIDC", "AZURE_AUTHORITY_HOST", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG", "AZURE_TENANT_ID", "ALL_PROXY"} {
+	for _, name := range []string{"ARM_USE_OIDC", "AZURE_AUTHORITY_HOST", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG", "AZURE_TENANT_ID", "ALL_PROXY", "ACTIONS_ID_TOKEN_REQUEST_URL"} {
 		t.Setenv(name, "theirs")
 	}
 	t.Setenv("AZURE_CONFIG_DIR", "/az") // where az keeps its sessions

@@ -177,6 +177,11 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"scope": nodes, "principalId": output(identity, "principalId"), "principalType": "ServicePrincipal",
 		"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
 	})
+	create("authorization/v20220401:RoleAssignment", "conditional", object{
+		"scope": nodes, "principalId": output(identity, "principalId"), "principalType": "ServicePrincipal",
+		"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
+		"condition":        "!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})", "conditionVersion": "2.0",
+	})
 	aks := create("containerservice/v20240901:ManagedCluster", "aks", object{
 		"resourceGroupName": "rg", "location": "eastus", "dnsPrefix": "aks", "enableRBAC": true, "disableLocalAccounts": true,
 		"sku":        object{"name": "Base", "tier": "Standard"},

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -76,32 +74,14 @@ func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// Configure authenticates as a service principal with a client secret, from azure-native:clientId, clientSecret,
-// tenantId and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
-// ARM_SUBSCRIPTION_ID.
+// Configure authenticates as a service principal with a client secret or an OIDC token, from azure-native:clientId,
+// clientSecret, tenantId and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
+// ARM_SUBSCRIPTION_ID, and those that signIn reads.
 func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native reads, and the engine sends
 		p.config[strings.TrimPrefix(k, p.pkg+":config:")] = v
 	}
-	secret := p.setting("clientSecret", "ARM_CLIENT_SECRET")
-	tenant, client := p.setting("tenantId", "ARM_TENANT_ID"), p.setting("clientId", "ARM_CLIENT_ID")
-	var missing []error
-	for _, s := range []struct{ name, env, value string }{
-		{"clientId", "ARM_CLIENT_ID", client},
-		{"clientSecret", "ARM_CLIENT_SECRET", secret},
-		{"tenantId", "ARM_TENANT_ID", tenant},
-		{"subscriptionId", "ARM_SUBSCRIPTION_ID", p.subscriptionID()},
-	} {
-		if s.value == "" {
-			missing = append(missing, fmt.Errorf("azure-native:%s or %s must be set: any other way to authenticate is not implemented here", s.name, s.env))
-		}
-	}
-	if len(missing) > 0 {
-		return nil, errors.Join(missing...)
-	}
-
-	credential, err := azidentity.NewClientSecretCredential(tenant, client, secret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})
+	credential, err := p.signIn()
 	if err != nil {
 		return nil, fmt.Errorf("authenticating as a service principal: %w", err)
 	}
