@@ -2,10 +2,8 @@ package infra
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -91,22 +89,11 @@ var ownTags = []string{projectTag, stackTag}
 // is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
 // refuse.
 func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) {
-	namespace := ctx.Project() + ":"
-	own := map[string]string{}
-	for key, value := range values {
-		if name, ok := strings.CutPrefix(key, namespace); ok {
-			own[name] = value
-		}
-	}
 	cfg := &Config{}
 	// The list of secrets is not shown where it is not encrypted either.
-	isSecret := func(key string) bool { return key == "secrets" || ctx.IsConfigSecret(namespace+key) }
-	violations := decodeConfig(own, isSecret, cfg)
-	violations = append(violations, unreported(violations, cfg.validate())...)
-	if len(violations) > 0 {
-		violations.hide(ctx.IsConfigSecret, namespace, own)
-		err := &components.ValidationError{Violations: violations}
-		return nil, fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
+	check := func() []components.Violation { return cfg.validate() }
+	if err := Decode(ctx, values, cfg, check, "secrets"); err != nil {
+		return nil, err
 	}
 	tags := map[string]string{projectTag: ctx.Project(), stackTag: ctx.Stack()}
 	maps.Copy(tags, cfg.Tags)

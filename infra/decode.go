@@ -10,7 +10,34 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
 )
+
+// Decode fills a program's configuration, a struct, from the values that the engine handed to it (RunInfo.Config): one
+// key of the project's namespace a field, found by its pulumi tag. Its error is a [components.ValidationError] with
+// every mistake: values of a wrong type, unknown keys, and what check has against the values that could be read. Values
+// of encrypted keys, and of those that are hidden, are not repeated in it.
+func Decode(
+	ctx *pulumi.Context, values map[string]string, target any, check func() []components.Violation, hidden ...string,
+) error {
+	namespace := ctx.Project() + ":"
+	own := map[string]string{}
+	for key, value := range values {
+		if name, ok := strings.CutPrefix(key, namespace); ok {
+			own[name] = value
+		}
+	}
+	isSecret := func(key string) bool { return slices.Contains(hidden, key) || ctx.IsConfigSecret(namespace+key) }
+	found := decodeConfig(own, isSecret, target)
+	found = append(found, unreported(found, check())...)
+	if len(found) == 0 {
+		return nil
+	}
+	found.hide(ctx.IsConfigSecret, namespace, own, fields(reflect.ValueOf(target).Elem()))
+	err := &components.ValidationError{Violations: found}
+	return fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
+}
 
 // decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once.
 // Fields are found by their pulumi tag.
@@ -176,10 +203,11 @@ var moved = []string{
 }
 
 func (d *decoder) unknown(prefix string, keys []string, known map[string]reflect.Value) {
+	_, hasWorkloads := known["workloads"]
 	for _, key := range keys {
 		_, ok := known[key]
 		switch {
-		case prefix == "" && slices.Contains(moved, key):
+		case prefix == "" && hasWorkloads && slices.Contains(moved, key):
 			d.report(key, "a key that is gone", "the same in an item of workloads, see docs/Pulumi.example.yaml")
 		case !ok:
 			d.report(prefix+key, "an unknown key", strings.Join(slices.Sorted(maps.Keys(known)), ", "))

@@ -26,11 +26,11 @@ type Surroundings struct {
 	LogAnalyticsWorkspaceID pulumi.StringInput
 
 	groupName pulumi.StringInput // without the wait for a role
-	client    client
+	client    Client
 }
 
-// resourceGroup is a resource group that is registered without the SDK's type.
-type resourceGroup struct {
+// ResourceGroup is a resource group that is registered without the SDK's type.
+type ResourceGroup struct {
 	pulumi.CustomResourceState
 
 	Name pulumi.StringOutput `pulumi:"name"`
@@ -39,7 +39,7 @@ type resourceGroup struct {
 // NewSurroundings registers the resource group, or looks up the one that exists, and what else the configuration asks
 // for.
 func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
-	client, err := clientConfig(ctx)
+	client, err := LookUpClient(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -85,15 +85,9 @@ func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
 	if err != nil {
 		return err
 	}
-	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
-	group := &resourceGroup{}
-	err = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
-		"resourceGroupName": pulumi.String(cfg.ResourceGroupName),
-		"location":          pulumi.String(cfg.Location),
-		"tags":              cfg.allTags,
-	}, group, utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{hint})...)
+	group, err := NewResourceGroup(ctx, cfg.ResourceGroupName, cfg.Location, cfg.allTags, hint)
 	if err != nil {
-		return fmt.Errorf("creating the resource group: %w", err)
+		return err
 	}
 	s.groupName, s.ResourceGroupName = group.Name, group.Name
 	if !cfg.needsClusterAdmin() {
@@ -107,17 +101,38 @@ func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
 	return nil
 }
 
+// NewResourceGroup registers a resource group.
+func NewResourceGroup(
+	ctx *pulumi.Context, name, location string, tags pulumi.StringMap, opts ...pulumi.ResourceOption,
+) (*ResourceGroup, error) {
+	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
+	group := &ResourceGroup{}
+	err := ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
+		"resourceGroupName": pulumi.String(name),
+		"location":          pulumi.String(location),
+		"tags":              tags,
+	}, group, utilities.PkgResourceDefaultOpts(opts)...)
+	if err != nil {
+		return nil, fmt.Errorf("creating the resource group: %w", err)
+	}
+	return group, nil
+}
+
 // checkExistingGroup refuses a group that is not there.
 func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
+	return FindResourceGroup(ctx, cfg.ResourceGroupName, "existingResourceGroup")
+}
+
+// FindResourceGroup refuses a group that is not there, as what the key of the configuration names has to be.
+func FindResourceGroup(ctx *pulumi.Context, name, key string) error {
 	var found struct {
 		Tags map[string]string `pulumi:"tags"`
 	}
 	err := ctx.Invoke("azure-native:resources/v20220901:getResourceGroup", &struct {
 		ResourceGroupName string `pulumi:"resourceGroupName"`
-	}{cfg.ResourceGroupName}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
+	}{name}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
 	if err != nil {
-		return fmt.Errorf("looking for the resource group %s, which has to be there with existingResourceGroup: %w",
-			cfg.ResourceGroupName, err)
+		return fmt.Errorf("looking for the resource group %s, which has to be there with %s: %w", name, key, err)
 	}
 	return nil
 }
@@ -167,7 +182,7 @@ func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringI
 		RoleDefinitionId: pulumi.Sprintf("/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s",
 			s.client.SubscriptionID, rbacClusterAdmin),
 		PrincipalId:   pulumi.String(s.client.ObjectID),
-		PrincipalType: pulumi.String(s.client.principalType()), // left out, the SDK would say User
+		PrincipalType: pulumi.String(s.client.PrincipalType()), // left out, the SDK would say User
 	}, pulumi.IgnoreChanges([]string{"principalId", "principalType"}))
 	if err != nil {
 		return nil, fmt.Errorf("assigning the clusters' administrator: %w", err)
@@ -175,8 +190,8 @@ func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringI
 	return assignment, nil
 }
 
-// client is whoever runs the program.
-type client struct {
+// Client is whoever runs the program, and where.
+type Client struct {
 	ClientID       string `pulumi:"clientId"`
 	ObjectID       string `pulumi:"objectId"`
 	SubscriptionID string `pulumi:"subscriptionId"`
@@ -187,7 +202,8 @@ type client struct {
 // applications themselves (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
 const azureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
-func (c client) principalType() string {
+// PrincipalType is what Azure's role assignments call the client: User or ServicePrincipal.
+func (c Client) PrincipalType() string {
 	if c.ClientID == azureCLI {
 		return "User"
 	}
@@ -197,14 +213,14 @@ func (c client) principalType() string {
 // deployer is whoever runs the program, as the vault takes him.
 func (s *Surroundings) deployer() *components.DeployerArgs {
 	return &components.DeployerArgs{
-		PrincipalID: pulumi.String(s.client.ObjectID), PrincipalType: components.PrincipalType(s.client.principalType()),
+		PrincipalID: pulumi.String(s.client.ObjectID), PrincipalType: components.PrincipalType(s.client.PrincipalType()),
 	}
 }
 
-// clientConfig is known in every preview, and waits for no resource.
-func clientConfig(ctx *pulumi.Context) (client, error) {
+// LookUpClient asks the Azure provider who runs the program. It is known in every preview, and waits for no resource.
+func LookUpClient(ctx *pulumi.Context) (Client, error) {
 	// No dated package has getClientConfig, and the undated one would double the program's compile time.
-	var c client
+	var c Client
 	err := ctx.Invoke("azure-native:authorization:getClientConfig", nil, &c, utilities.PkgInvokeDefaultOpts(nil)...)
 	if err != nil {
 		return c, fmt.Errorf("asking the Azure provider who runs the program: %w", err)

@@ -57,9 +57,10 @@ func (v *violations) within(item string, err error, keys map[string]string) {
 
 // hide takes the values of encrypted keys, of those given, out of the violations: out of their own, and where the rule
 // of another key repeats them.
-func (v violations) hide(encrypted func(key string) bool, namespace string, values map[string]string) {
+func (v violations) hide(
+	encrypted func(key string) bool, namespace string, values map[string]string, known map[string]reflect.Value,
+) {
 	var names, hidden []string
-	known := fields(reflect.ValueOf(Config{}))
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if encrypted(namespace + key) {
 			value := parse(values[key], reflect.Map)

@@ -76,12 +76,18 @@ func (c *cloud) ownersToken(t *testing.T) string {
 // request is one through the proxy, as the subscription's owner.
 func (c *cloud) request(t *testing.T, method, url, body string) (int, []byte) {
 	t.Helper()
+	return c.requestAs(t, c.ownersToken(t), method, url, body)
+}
+
+// requestAs is one with somebody's token.
+func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, []byte) {
+	t.Helper()
 	_, options, _ := c.azure(t)
 	req, err := http.NewRequestWithContext(t.Context(), method, url, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+c.ownersToken(t))
+	req.Header.Set("Authorization", "Bearer "+token)
 	req.Header.Set("Content-Type", "application/json")
 	return send(t, options.Transport, req)
 }

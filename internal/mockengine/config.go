@@ -25,12 +25,13 @@ func StackConfig(t testing.TB, dir, stack string) map[string]string {
 func Config(t testing.TB, dir, file string) map[string]string {
 	t.Helper()
 	var project struct {
+		Name   string
 		Config map[string]struct{ Default any }
 	}
 	readYAML(t, filepath.Join(dir, "Pulumi.yaml"), &project)
 	values := map[string]string{}
 	for key, declared := range project.Config {
-		values[Project+":"+key] = configText(t, declared.Default)
+		values[project.Name+":"+key] = configText(t, declared.Default)
 	}
 	if file == "" {
 		return values

@@ -5,6 +5,7 @@
 package mockengine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,6 +54,8 @@ type Invoked struct {
 // which no resource has an id or an output yet.
 type Engine struct {
 	DryRun bool
+	// Project is what the program runs as. Defaults to [Project].
+	Project string
 	// Config and SecretKeys are the stack's configuration, keys with their namespace.
 	Config     map[string]string
 	SecretKeys []string
@@ -88,7 +91,7 @@ type Warning struct {
 func (e *Engine) Run(program func(*pulumi.Context) error) error {
 	return e.Serve(func(address string) error {
 		return pulumi.RunErr(program, func(info *pulumi.RunInfo) {
-			info.Project, info.Stack, info.DryRun = Project, Stack, e.DryRun
+			info.Project, info.Stack, info.DryRun = cmp.Or(e.Project, Project), Stack, e.DryRun
 			info.Config, info.ConfigSecretKeys = e.Config, e.SecretKeys
 			info.MonitorAddr, info.EngineAddr = address, address
 		})

@@ -145,6 +145,14 @@ var catalog = []*resourceType{
 		readOnly: []string{"createdBy", "createdOn", "updatedBy", "updatedOn"},
 	},
 	{
+		token: "authorization:RoleDefinition", version: "2022-05-01-preview",
+		path: "/{scope}/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}",
+		name: "roleDefinitionId", naming: nameUUID,
+		flat:      true,
+		readOnly:  []string{"createdBy", "createdOn", "updatedBy", "updatedOn", "permissions.*.condition", "permissions.*.conditionVersion"},
+		spellings: []spelling{named("properties", "roleType", "type")},
+	},
+	{
 		token: "containerservice:ManagedCluster", version: "2023-04-01", path: cluster,
 		name: "resourceName", naming: nameRandom,
 		nameRule: regexp.MustCompile(`^[a-zA-Z0-9]$|^[a-zA-Z0-9][-_a-zA-Z0-9]{0,61}[a-zA-Z0-9]$`),

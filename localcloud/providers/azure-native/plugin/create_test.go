@@ -105,6 +105,23 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			},
 		},
 		{
+			token: "authorization/v20220501preview:RoleDefinition",
+			inputs: map[string]any{
+				"scope": "/subscriptions/s", "roleDefinitionId": "11111111-1111-1111-1111-111111111111", "roleName": "n", "roleType": "CustomRole",
+				"assignableScopes": []any{"/subscriptions/s"}, "permissions": []any{map[string]any{"actions": []any{"a/read"}}},
+			},
+			id:      "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/11111111-1111-1111-1111-111111111111",
+			version: "2022-05-01-preview",
+			body: map[string]any{"properties": map[string]any{
+				"roleName": "n", "type": "CustomRole", "assignableScopes": []any{"/subscriptions/s"},
+				"permissions": []any{map[string]any{"actions": []any{"a/read"}}},
+			}},
+			outputs: map[string]any{
+				"roleName": "n", "roleType": "CustomRole", "assignableScopes": []any{"/subscriptions/s"},
+				"permissions": []any{map[string]any{"actions": []any{"a/read"}}},
+			},
+		},
+		{
 			token: "containerservice/v20240901:ManagedCluster",
 			inputs: map[string]any{
 				"resourceGroupName": "rg", "resourceName": "aks", "location": "eastus", "dnsPrefix": "d",

@@ -131,6 +131,16 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 			want: map[string]any{"scope": vaultID + "/secrets/s", "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
 		},
 		{
+			token: "authorization:RoleDefinition", id: "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/n",
+			body: map[string]any{"name": "n", "type": "Microsoft.Authorization/roleDefinitions", "properties": map[string]any{
+				"roleName": "r", "type": "CustomRole", "createdOn": "now", "permissions": []any{map[string]any{"actions": []any{"a"}, "condition": nil}},
+			}},
+			want: map[string]any{
+				"scope": "/subscriptions/s", "roleDefinitionId": "n", "roleName": "r", "roleType": "CustomRole",
+				"permissions": []any{map[string]any{"actions": []any{"a"}}},
+			},
+		},
+		{
 			token: "containerservice:ManagedCluster", id: clusterID,
 			body: map[string]any{
 				"location": "eastus", "identity": map[string]any{"type": "UserAssigned", "principalId": "p", "userAssignedIdentities": map[string]any{"/a": map[string]any{"clientId": "c"}}},

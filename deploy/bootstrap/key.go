@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"github.com/keyvault-aks/keyvault-aks/components"
+	"github.com/keyvault-aks/keyvault-aks/infra"
+)
+
+// secretsKey is what stacks encrypt their secrets with.
+type secretsKey struct {
+	// id is the key's ARM id; nil without a vault.
+	id pulumi.StringInput
+	// provider is what `pulumi stack init --secrets-provider` takes.
+	provider pulumi.StringInput
+}
+
+// vault is the vault that holds the key. It never expires and is not rotated: a stack's data key is encrypted with the
+// version that its state names, and cannot be decrypted without it.
+func (cfg *config) vault(group, tenantID pulumi.StringInput) *components.KeyVaultStackArgs {
+	return &components.KeyVaultStackArgs{
+		ResourceGroupName:       group,
+		Location:                pulumi.String(cfg.Location),
+		TenantID:                tenantID,
+		Tags:                    cfg.allTags,
+		APIVersion:              cfg.VaultAPIVersion,
+		NamePrefix:              cfg.VaultNamePrefix,
+		Sku:                     cfg.VaultSku,
+		SoftDeleteRetentionDays: cfg.VaultRetentionDays,
+		PurgeProtection:         cfg.VaultPurgeProtection,
+		Network:                 cfg.VaultNetwork,
+		Keys: []components.KeyArgs{{
+			Name: cfg.KeyName, Type: cfg.keyType(), Size: cfg.KeySize, Operations: []string{"encrypt", "decrypt"},
+		}},
+		Protect: cfg.Protect,
+	}
+}
+
+// keyType keeps the key in a hardware security module where the vault has one.
+func (cfg *config) keyType() components.KeyType {
+	if cfg.VaultSku == components.VaultSkuPremium {
+		return components.KeyRSAHSM
+	}
+	return components.KeyRSA
+}
+
+func newSecretsKey(
+	ctx *pulumi.Context, cfg *config, client infra.Client, group pulumi.StringInput,
+) (secretsKey, error) {
+	if cfg.SecretsProvider != secretsInVault {
+		return secretsKey{provider: pulumi.String(cfg.SecretsProvider)}, nil
+	}
+	vault, err := components.NewKeyVaultStack(ctx, "secrets", cfg.vault(group, pulumi.String(client.TenantID)))
+	if err != nil {
+		return secretsKey{}, fmt.Errorf("creating the vault: %w", err)
+	}
+	host := vault.VaultURI.ApplyT(func(uri string) string {
+		return strings.TrimSuffix(strings.TrimPrefix(uri, "https://"), "/")
+	}).(pulumi.StringOutput)
+	return secretsKey{
+		id:       vault.KeyIDs.MapIndex(pulumi.String(cfg.KeyName)),
+		provider: pulumi.Sprintf("azurekeyvault://%s/keys/%s", host, cfg.KeyName),
+	}, nil
+}

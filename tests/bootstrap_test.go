@@ -1,0 +1,447 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+)
+
+// Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
+var bootstrapIdentities = []map[string]any{
+	{"name": "preview", "may": "preview", "github": []any{map[string]any{"repository": "acme/shop", "pullRequests": true}}},
+	{
+		"name": "dev", "may": "deploy", "github": []any{map[string]any{"repository": "acme/shop", "environment": "dev"}},
+		"gitlab": []any{map[string]any{"project": "acme/platform/shop", "branch": "main"}},
+		"pulumi": []any{map[string]any{"organization": "acme", "project": "keyvault-aks", "stack": "dev", "operation": "update"}},
+		"esc":    []any{map[string]any{"organization": "acme", "project": "azure", "environment": "dev"}},
+	},
+	{
+		"name": "prod", "may": "deploy", "resourceGroups": []any{"keyvault-prod"},
+		"github": []any{map[string]any{"repository": "acme/shop", "environment": "prod"}},
+	},
+	{
+		"name": "review", "may": "preview", "resourceGroups": []any{"keyvault-prod"},
+		"github": []any{map[string]any{"repository": "acme/payments", "ownerId": 123456, "repositoryId": 456789, "pullRequests": true}},
+	},
+}
+
+// bootstrapped is what the stack of deploy/bootstrap says.
+type bootstrapped struct {
+	Identities               map[string]struct{ ClientID, PrincipalID string }
+	TenantID, SubscriptionID string
+	SecretsProvider          string
+	Setup                    map[string]string
+}
+
+// TestBootstrap brings deploy/bootstrap up, has each kind of pipeline sign in as its identities, brings the dev stack up
+// and down as one of them, and takes the bootstrap away.
+func TestBootstrap(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.start(t)
+	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
+	c.arm(t, http.MethodPut, subscription+"/resourceGroups/keyvault-prod", "2022-09-01", `{"location": "eastus"}`)
+	before, rolesBefore := c.resources(t), c.customRoles(t)
+
+	p := newProgram(t, c, "deploy/bootstrap", map[string]string{
+		"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities), "keyvault-aks-bootstrap:keyForDeployer": "true",
+	})
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
+	// A list that changes: of one identity, two credentials come and two go; another comes before it, and goes.
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{{
+		"name": "another", "may": "preview", "esc": []any{map[string]any{"organization": "acme", "project": "azure", "environment": "another"}},
+	}, {
+		"name": "dev", "may": "deploy", "github": []any{
+			map[string]any{"repository": "acme/shop", "branch": "first"}, map[string]any{"repository": "acme/shop", "tag": "v1"},
+			map[string]any{"repository": "acme/shop", "environment": "dev"},
+		},
+	}}, bootstrapIdentities[2:]))})
+	p.up(t)
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities)})
+	p.up(t)
+	p.pulumi(t, "preview", "--expect-no-changes")
+	var made bootstrapped
+	p.outputs(t, &made)
+
+	t.Run("each signs in as its own", func(t *testing.T) { c.wantSignIns(t, made) })
+	t.Run("each may do its own", func(t *testing.T) { c.wantRights(t, made, subscription) })
+	t.Run("dev is brought up", func(t *testing.T) { c.wantDevBy(t, made) })
+	t.Run("a group is enough", func(t *testing.T) { c.wantDevIn(t, made, "keyvault-prod") })
+	if t.Failed() {
+		return
+	}
+
+	there := c.resources(t)
+	if _, err := p.tryPulumi(t, "destroy", "--yes"); err == nil || !strings.Contains(err.Error(), "protect") {
+		t.Errorf("got %v, want a refusal for what is protected", err)
+	}
+	if now := c.resources(t); !slices.Equal(now, there) {
+		t.Errorf("the destroy that was refused has left %v of %v", now, there)
+	}
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:protect": "false"})
+	p.up(t)
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
+		t.Errorf("it has left %v, before %v", left, before)
+	}
+	if roles := c.customRoles(t); !slices.Equal(roles, rolesBefore) {
+		t.Errorf("it has left the roles %v, before %v", roles, rolesBefore)
+	}
+}
+
+// customRoles are the ids of the subscription's own roles.
+func (c *cloud) customRoles(t *testing.T) (ids []string) {
+	t.Helper()
+	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions"
+	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
+		if one := one.(map[string]any); one["properties"].(map[string]any)["type"] == "CustomRole" {
+			ids = append(ids, one["id"].(string))
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// signIn exchanges a token of CI for one of Entra ID, for Resource Manager unless another scope is named, as a client. It
+// returns the error that Entra ID gives instead.
+func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string) (token, refusal string) {
+	t.Helper()
+	_, options, running := c.azure(t)
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {clientID}, "scope": append(scope, "https://management.azure.com/.default")[:1],
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	status, content := send(t, options.Transport, req)
+	var answer struct {
+		AccessToken      string `json:"access_token"`
+		ErrorDescription string `json:"error_description"`
+	}
+	if err := json.Unmarshal(content, &answer); err != nil || (status == http.StatusOK) != (answer.AccessToken != "") {
+		t.Fatalf("Entra ID answers %d %s", status, content)
+	}
+	return answer.AccessToken, answer.ErrorDescription
+}
+
+// wantSignIns checks who signs in as whom: every subject tries every identity.
+func (c *cloud) wantSignIns(t *testing.T, made bootstrapped) {
+	t.Helper()
+	for _, one := range []struct{ ci, subject, audience, as string }{
+		{"github", "repo:acme/shop:pull_request", "", "preview"},
+		{"github", "repo:acme/shop:environment:dev", "", "dev"},
+		{"github", "repo:acme/shop:environment:prod", "", "prod"},
+		{"github", "repo:acme@123456/payments@456789:pull_request", "", "review"},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:main", "", "dev"},
+		{"pulumi", "pulumi:deploy:org:acme:project:keyvault-aks:stack:dev:operation:update:scope:write", "", "dev"},
+		{"pulumi", "pulumi:environments:org:acme:env:azure/dev", "", "dev"},
+
+		{"github", "repo:acme/other:environment:prod", "", ""},
+		{"github", "repo:acme/other:pull_request", "", ""},
+		{"github", "repo:evil/shop:pull_request", "", ""}, // a fork's own workflows
+		{"github", "repo:acme/shop:environment:staging", "", ""},
+		{"github", "repo:acme/shop:environment:Prod", "", ""},
+		{"github", "repo:acme/shop:ref:refs/heads/main", "", ""},
+		{"github", "repo:acme@123456/shop@456789:environment:prod", "", ""}, // whoever owns the name now
+		{"github", "repo:acme@654321/payments@456789:pull_request", "", ""},
+		{"github", "repo:acme/payments:pull_request", "", ""},
+		{"github", "repo:acme/shop:environment:prod", "https://github.com/acme", ""},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:branch:ref:change", "", ""},
+		{"gitlab", "project_path:acme/platform/shop:ref_type:tag:ref:main", "", ""},
+		{"gitlab", "project_path:evil/platform/shop:ref_type:branch:ref:main", "", ""},
+		{"pulumi", "pulumi:deploy:org:acme:project:keyvault-aks:stack:dev:operation:preview:scope:write", "", ""},
+		{"pulumi", "pulumi:deploy:org:evil:project:keyvault-aks:stack:dev:operation:update:scope:write", "", ""},
+		{"pulumi", "pulumi:environments:org:acme:env:azure/prod", "", ""},
+	} {
+		args := []string{one.ci, "--subject", one.subject}
+		if one.audience != "" {
+			args = append(args, "--audience", one.audience)
+		}
+		assertion := c.ciToken(t, args...)
+		for name, identity := range made.Identities {
+			token, refusal := c.signIn(t, identity.ClientID, assertion)
+			if (token != "") != (name == one.as) {
+				t.Errorf("%s for %q as %s: signed in is %t, %s", one.subject, one.audience, name, token != "", refusal)
+			}
+		}
+	}
+}
+
+// wantRights checks what the identities may do, one request at a time.
+func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string) {
+	t.Helper()
+	tokens := map[string]string{}
+	for name, subject := range map[string]string{
+		"preview": "repo:acme/shop:pull_request", "dev": "repo:acme/shop:environment:dev", "prod": "repo:acme/shop:environment:prod",
+	} {
+		token, refusal := c.signIn(t, made.Identities[name].ClientID, c.ciToken(t, "github", "--subject", subject))
+		if token == "" {
+			t.Fatal(refusal)
+		}
+		tokens[name] = token
+	}
+	groups := subscription + "/resourceGroups/"
+	identity := func(group string) string {
+		return groups + group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/tried"
+	}
+	assignment := func(scope, n string) string {
+		return scope + "/providers/Microsoft.Authorization/roleAssignments/00000000-0000-4000-8000-00000000000" + n
+	}
+	role := func(id string) string {
+		return fmt.Sprintf(`{"properties": {"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s",
+			"principalId": %q, "principalType": "ServicePrincipal"}}`, subscription, id, made.Identities["preview"].PrincipalID)
+	}
+	const (
+		owner           = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
+		secretsUser     = "4633458b-17de-408a-b874-0445c86b69e6" // which the stacks assign
+		location        = `{"location": "eastus"}`
+		groupsVersion   = "2022-09-01"
+		identityVersion = "2023-01-31"
+		rolesVersion    = "2022-04-01"
+	)
+	credential := groups + "keyvault-bootstrap/providers/Microsoft.ManagedIdentity/userAssignedIdentities/ci-prod/federatedIdentityCredentials/mine"
+	const trust = `{"properties": {"issuer": "https://gitlab.com", "subject": "mine", "audiences": ["api://AzureADTokenExchange"]}}`
+	for _, one := range []struct {
+		as, method, path, version, body string
+		allowed                         bool
+	}{
+		{"preview", http.MethodGet, groups + "keyvault-prod", groupsVersion, "", true},
+		{"preview", http.MethodPut, groups + "tried", groupsVersion, location, false},
+		{"preview", http.MethodPut, identity("keyvault-prod"), identityVersion, location, false},
+		{"preview", http.MethodDelete, groups + "keyvault-prod", groupsVersion, "", false},
+		{"preview", http.MethodPut, assignment(subscription, "1"), rolesVersion, role(owner), false},
+		{"preview", http.MethodPut, assignment(subscription, "2"), rolesVersion, role(secretsUser), false},
+		{"preview", http.MethodPut, credential, identityVersion, trust, false},
+
+		{"dev", http.MethodPut, groups + "tried", groupsVersion, location, true},
+		{"dev", http.MethodPut, identity("tried"), identityVersion, location, true},
+		{"dev", http.MethodPut, assignment(groups+"tried", "3"), rolesVersion, role(owner), false},
+		{"dev", http.MethodPut, assignment(groups+"tried", "4"), rolesVersion, role(secretsUser), true},
+		{"dev", http.MethodDelete, groups + "tried", groupsVersion, "", true},
+
+		{"prod", http.MethodGet, groups + "keyvault-prod", groupsVersion, "", true},
+		{"prod", http.MethodPut, identity("keyvault-prod"), identityVersion, location, true},
+		{"prod", http.MethodPut, assignment(groups+"keyvault-prod", "5"), rolesVersion, role(owner), false},
+		{"prod", http.MethodPut, assignment(groups+"keyvault-prod", "6"), rolesVersion, role(secretsUser), true},
+		{"prod", http.MethodDelete, assignment(groups+"keyvault-prod", "6"), rolesVersion, "", true},
+		{"prod", http.MethodDelete, identity("keyvault-prod"), identityVersion, "", true},
+		{"prod", http.MethodPut, groups + "tried", groupsVersion, location, false},
+		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
+		{"prod", http.MethodPut, credential, identityVersion, trust, false},
+	} {
+		status, content := c.requestAs(t, tokens[one.as], one.method, "https://management.azure.com"+one.path+"?api-version="+one.version, one.body)
+		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
+		if one.allowed && status >= 300 || !one.allowed && !refused {
+			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
+		}
+	}
+	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
+	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
+	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
+	if token == "" {
+		t.Fatal(refusal)
+	}
+	for _, one := range []struct {
+		method, path, body string
+	}{
+		{http.MethodGet, "keys/pulumi-secrets", ""},
+		{http.MethodPatch, "keys/pulumi-secrets", `{"attributes": {"enabled": false}}`},
+		{http.MethodDelete, "keys/pulumi-secrets", ""},
+		{http.MethodGet, "keys", ""},
+		{http.MethodPut, "secrets/mine", `{"value": "mine"}`},
+	} {
+		status, content := c.requestAs(t, token, one.method, "https://"+vault+"/"+one.path+"?api-version=7.4", one.body)
+		if status != http.StatusForbidden {
+			t.Errorf("%s %s of the vault: %d %s", one.method, one.path, status, content)
+		}
+	}
+	eventually(t, "the group is gone", func() bool {
+		status, _ := c.request(t, http.MethodGet, "https://management.azure.com"+groups+"tried?api-version="+groupsVersion, "")
+		return status == http.StatusNotFound
+	})
+}
+
+// wantDevBy brings the program's own dev stack up and down by jobs that hold no secret, and has a pull request's job
+// fail to change anything.
+func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
+	t.Helper()
+	config := devConfiguration(t)
+	delete(config, "keyvault-aks:secrets")
+	config["keyvault-aks:secrets!"] = `[{"name":"my-secret","value":"encrypted-marker"}]`
+	pullRequest := c.jobOf(t, made, "preview", "repo:acme/shop:pull_request")
+	dev := c.jobOf(t, made, "dev", "repo:acme/shop:environment:dev")
+	p := c.newProgramOfJob(t, made, dev, config)
+	rotate := c.keyRotation(t, made)
+	before := c.resources(t)
+	wantRefused := func(args ...string) {
+		t.Helper()
+		there := c.resources(t)
+		if _, err := p.tryPulumi(t, args...); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
+			t.Errorf("a pull request's %s: got %v, want it refused", args[0], err)
+		}
+		if now := c.resources(t); !slices.Equal(now, there) {
+			t.Errorf("a pull request's %s has left %v, before %v", args[0], now, there)
+		}
+	}
+	p.besides = pullRequest
+	p.pulumi(t, "preview")
+	wantRefused("up", "--yes", "--skip-preview")
+
+	p.besides = dev
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	file, err := os.ReadFile(filepath.Join(p.dir, "Pulumi.test.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, text := range map[string]string{"configuration": string(file), "state": p.pulumi(t, "stack", "export")} {
+		if strings.Contains(text, "encrypted-marker") || !strings.Contains(text, made.SecretsProvider) {
+			t.Errorf("the stack's %s has the secret in the clear, or is encrypted with another key:\n%s", what, text)
+		}
+	}
+
+	p.besides = pullRequest
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
+	p.pulumi(t, "preview", "--diff")
+	wantRefused("up", "--yes", "--skip-preview")
+
+	for _, stranger := range []string{"repo:acme/other:environment:dev", "repo:acme/shop:environment:staging"} {
+		p.besides = c.jobOf(t, made, "dev", stranger)
+		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
+			t.Errorf("a job of %s: got %v, want no token", stranger, err)
+		}
+		p.besides = append(slices.Clone(dev), "ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger)) // with dev's for the key
+		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
+			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
+		}
+	}
+
+	p.besides = dev
+	p.up(t)
+
+	// Whoever rotates the key takes the stacks' secrets away, until they name the version of before.
+	former := made.SecretsProvider + "/" + rotate()
+	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "BadParameter") {
+		t.Errorf("after a rotation: got %v", err)
+	}
+	state := filepath.Join(t.TempDir(), "state.json")
+	for name, text := range map[string]string{filepath.Join(p.dir, "Pulumi.test.yaml"): string(file), state: p.pulumi(t, "stack", "export")} {
+		if err := os.WriteFile(name, []byte(strings.ReplaceAll(text, made.SecretsProvider, former)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.pulumi(t, "stack", "import", "--file", state)
+	p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
+	p.pulumi(t, "preview", "--expect-no-changes")
+	p.pulumi(t, "stack", "change-secrets-provider", made.SecretsProvider)
+	p.pulumi(t, "preview", "--expect-no-changes")
+
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), before) {
+		t.Errorf("the stack has left %v, before %v", left, before)
+	}
+}
+
+// wantDevIn brings the dev stack up and down in a group that exists, by a job whose identity may deploy there and nowhere
+// else, with previews by one whose identity may preview there.
+func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
+	t.Helper()
+	config := devConfiguration(t)
+	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
+	prod, pullRequest := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), c.jobOf(t, made, "review", "repo:acme@123456/payments@456789:pull_request")
+	p := c.newProgramOfJob(t, made, prod, config)
+	before := c.resources(t)
+	p.besides = pullRequest
+	p.pulumi(t, "preview")
+	p.besides = prod
+	p.up(t)
+	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+	p.besides = pullRequest
+	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
+	p.besides = prod
+	p.pulumi(t, "destroy", "--yes", "--skip-preview")
+	p.pulumi(t, "stack", "rm", "--yes")
+	if left := c.resources(t); !slices.Equal(withoutDeleted(left), withoutDeleted(before)) {
+		t.Errorf("the stack has left %v, before %v", left, before)
+	}
+}
+
+// keyRotation lets the subscription's owner rotate the key. What it returns does, and returns the version of before.
+func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
+	t.Helper()
+	host, key, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
+	vault, _, _ := strings.Cut(host, ".")
+	grant(t, c, "/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault, cryptoOfficer)
+	return func() string {
+		t.Helper()
+		ask := func(method, path string) (bundle struct{ Key struct{ Kid string } }) {
+			owner, _, _ := c.azure(t)
+			token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			status, content := c.requestAs(t, token.Token, method, "https://"+host+"/"+key+path+"?api-version=7.4", "")
+			if err := json.Unmarshal(content, &bundle); err != nil || status != http.StatusOK {
+				t.Fatalf("%s of the key: %d %s", method, status, content)
+			}
+			return bundle
+		}
+		version := path.Base(ask(http.MethodGet, "").Key.Kid)
+		ask(http.MethodPost, "/rotate")
+		return version
+	}
+}
+
+// jobOf is the environment of a job of GitHub that signs in as one of the identities. There is no secret in it.
+func (c *cloud) jobOf(t *testing.T, made bootstrapped, name, subject string) []string {
+	t.Helper()
+	identity := made.Identities[name]
+	token := c.ciToken(t, "github", "--subject", subject)
+	return c.withToken(t, principal{ClientID: identity.ClientID, ObjectID: identity.PrincipalID}, token)
+}
+
+// newProgramOfJob is the program in a stack that a job makes, whose secrets the bootstrap's key encrypts.
+func (c *cloud) newProgramOfJob(t *testing.T, made bootstrapped, job []string, config map[string]string) *program {
+	t.Helper()
+	p := &program{cloud: c, dir: filepath.Join(c.home, "programs", "of-job"), besides: job}
+	builtIn(t, checkout, p.dir)
+	p.pulumi(t, "stack", "init", "test", "--secrets-provider", made.SecretsProvider)
+	p.configure(t, config)
+	return p
+}
+
+// devConfiguration is that of the dev stack.
+func devConfiguration(t *testing.T) map[string]string {
+	t.Helper()
+	config := map[string]string{}
+	for key, value := range configured(t, "dev") {
+		text, isText := value.(string)
+		if !isText {
+			text = asJSON(t, value)
+		}
+		config[key] = text
+	}
+	return config
+}
+
+// withoutDeleted are resources without the vaults that Azure keeps.
+func withoutDeleted(ids []string) []string {
+	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return strings.Contains(id, "/deletedvaults/") })
+}
