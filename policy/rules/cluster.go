@@ -65,7 +65,7 @@ var clusterRules = []Rule{
 		"Set disableLocalAccounts to true", "CKV_AZURE_141", "Azure.AKS.LocalAccounts"),
 	{
 		ID: "cluster-api-access", When: Production, Kinds: []string{cluster},
-		Also:   []string{"CKV_AZURE_6", "CKV_AZURE_115", "Azure.AKS.AuthorizedIPs"},
+		Also:   []string{"CKV_AZURE_6", "Azure.AKS.AuthorizedIPs"},
 		Title:  "Only listed addresses reach the API server",
 		Remedy: "List them in apiServerAccessProfile.authorizedIPRanges, or set enablePrivateCluster to true",
 		alone: func(one Resource) []string {

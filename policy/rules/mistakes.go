@@ -485,7 +485,7 @@ func plainVariables(spec property.Map) (problems []string) {
 			name, _ := asText(variable.Get("name"))
 			value := variable.Get("value")
 			switch {
-			case value.Secret() || variable.Get("value").HasSecrets():
+			case value.Secret():
 				problems = append(problems, fmt.Sprintf("%s.env has a secret in %s", at[i], name))
 			case plain(value) && secretName.MatchString(name) && !notSecret.MatchString(name):
 				problems = append(problems, fmt.Sprintf("%s.env has %s", at[i], name))

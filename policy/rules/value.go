@@ -41,11 +41,12 @@ func list(m property.Map, path string) (items []property.Value, known bool) {
 		return nil, known
 	}
 	for _, item := range v.AsArray().All {
-		if item.IsComputed() {
+		switch {
+		case item.IsComputed():
 			known = false
-			continue
+		case !item.IsNull():
+			items = append(items, item)
 		}
-		items = append(items, item)
 	}
 	return items, known
 }

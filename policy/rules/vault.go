@@ -78,7 +78,7 @@ var vaultRules = []Rule{
 	},
 	{
 		ID: "secret-expires", When: Production, Kinds: []string{vaultSecret},
-		Also:   []string{"CKV_AZURE_41", "Azure.KeyVault.SecretExpiration"},
+		Also:   []string{"CKV_AZURE_41"},
 		Title:  "Secrets expire",
 		Remedy: "Set properties.attributes.expires, and rotate the secret before",
 		alone:  needs("properties.attributes.expires", given),
@@ -92,7 +92,7 @@ var vaultRules = []Rule{
 	},
 	{
 		ID: "key-expires", When: Production, Kinds: []string{vaultKey},
-		Also:   []string{"CKV_AZURE_40", "Azure.KeyVault.KeyExpiration"},
+		Also:   []string{"CKV_AZURE_40"},
 		Title:  "Keys expire",
 		Remedy: "Set properties.attributes.expires",
 		alone:  needs("properties.attributes.expires", given),
