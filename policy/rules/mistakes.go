@@ -221,10 +221,24 @@ var mistakes = []Rule{
 		alone:  inPlain("properties.value"),
 	},
 	{
-		ID: "kubernetes-secret-in-plain", Kinds: []string{"core:Secret"},
-		Title:  "What Kubernetes Secrets hold is secret in the state",
-		Remedy: "Wrap the values: pulumi.ToSecret, or configuration set with --secret; better, mount them from the vault",
-		alone:  each(inPlain("stringData"), inPlain("data")),
+		ID: "config-map-in-plain", Kinds: []string{"core:ConfigMap"},
+		Title:  "ConfigMaps hold no secrets",
+		Remedy: "Mount the secret from the vault, or put it into a Kubernetes Secret: most who use a namespace may read its ConfigMaps",
+		alone: func(one Resource) []string {
+			v, _ := get(one.Properties, "data")
+			if v.HasSecrets() {
+				return say("data has a secret")
+			}
+			if !v.IsMap() {
+				return nil
+			}
+			for name, value := range v.AsMap().AllStable {
+				if plain(value) && namedSecret(name) {
+					return say("data has %s", name)
+				}
+			}
+			return nil
+		},
 	},
 	{
 		ID: "kubeconfig-in-plain", Kinds: []string{"providers:kubernetes"},
@@ -234,8 +248,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "variable-in-plain", Kinds: podKinds,
-		Title:  "Variables of containers hold no secrets",
-		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever may see the pod sees its variables",
+		Title:  "Variables and arguments of containers hold no secrets",
+		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever sees the pod sees the rest",
 		alone:  ofPods(plainVariables),
 	},
 	{
@@ -471,23 +485,32 @@ func containers(spec property.Map) (found []property.Map, at []string) {
 	return found, at
 }
 
-// secretName is what variables with secrets are called, and notSecret what those are that say where one is.
+// aSecret is what variables with secrets are called, and aboutOne what those are that say where one is, or when it ends.
 var (
-	secretName = regexp.MustCompile(`(?i)(^|_)(password|passwd|pwd|secret|token|api_?key|access_?key|private_?key|connection_?string|credentials?)(_|$)`)
-	notSecret  = regexp.MustCompile(`(?i)_(file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
+	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
+		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)
+	aboutOne = regexp.MustCompile(`(?i)[^a-z0-9](file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
 )
 
+func namedSecret(name string) bool { return aSecret.MatchString(name) && !aboutOne.MatchString(name) }
+
+// plainVariables finds secrets by their mark, which the Kubernetes provider puts on the whole list of containers, and
+// by the names of variables.
 func plainVariables(spec property.Map) (problems []string) {
+	for _, key := range []string{"initContainers", "containers"} {
+		if spec.Get(key).HasSecrets() {
+			problems = append(problems, key+" has a secret")
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
 	all, at := containers(spec)
 	for i, container := range all {
 		variables, _ := maps(container, "env")
 		for _, variable := range variables {
 			name, _ := asText(variable.Get("name"))
-			value := variable.Get("value")
-			switch {
-			case value.Secret():
-				problems = append(problems, fmt.Sprintf("%s.env has a secret in %s", at[i], name))
-			case plain(value) && secretName.MatchString(name) && !notSecret.MatchString(name):
+			if plain(variable.Get("value")) && namedSecret(name) {
 				problems = append(problems, fmt.Sprintf("%s.env has %s", at[i], name))
 			}
 		}

@@ -304,12 +304,16 @@ var bad = map[string][]change{
 			}
 		},
 	},
-	"secret-in-plain secret":            {set("secret", "properties.value", "hunter2")},
-	"kubernetes-secret-in-plain synced": {set("synced", "stringData.password", "hunter2"), set("synced", "data", map[string]any{"password": "aHVudGVyMg=="})},
-	"kubeconfig-in-plain kubernetes":    {set("kubernetes", "kubeconfig", "config")},
+	"secret-in-plain secret": {set("secret", "properties.value", "hunter2")},
+	"config-map-in-plain configuration": {
+		set("configuration", "data.password", "hunter2"), set("configuration", `data["DB_PASSWORD"]`, "hunter2"),
+		set("configuration", `data["app.yaml"]`, "secret!hunter2"),
+	},
+	"kubeconfig-in-plain kubernetes": {set("kubernetes", "kubeconfig", "config")},
 	"variable-in-plain app": {
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "DB_PASSWORD", "value": "hunter2"}),
 		set("app", pods+"containers[0].env[2].value", "secret!hunter2"),
+		set("app", pods+"containers[0].args", []any{"--verbose", "secret!hunter2"}),
 		set("app", pods+"initContainers", []any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}}),
 	},
 	"variable-in-plain jobs": {with(one{Name: "jobs", Type: "kubernetes:batch/v1:CronJob", Properties: map[string]any{
@@ -340,7 +344,7 @@ var fine = map[string]change{
 		set("role", "scope", "unknown!")(stack)
 		set("role", "roleDefinitionId", "unknown!")(stack)
 		set("class", "spec.parameters.objects", "unknown!")(stack)
-		set("synced", "stringData", "unknown!")(stack)
+		set("configuration", "data", "unknown!")(stack)
 		set("app", "spec.template", "unknown!")(stack)
 		set("vault-diagnostics", "logs", "unknown!")(stack)
 		set("namespace", "metadata", "unknown!")(stack)
@@ -376,7 +380,11 @@ var fine = map[string]change{
 	"a class of another provider": func(stack *[]*one) {
 		set("class", "spec", map[string]any{"provider": "vault", "parameters": map[string]any{}})(stack)
 	},
-	"a Secret without anything in it": set("synced", "stringData.password", ""),
+	"variables that say where a secret is": func(stack *[]*one) {
+		set("configuration", "data.SECRET_NAME", "db")(stack)
+		set("configuration", "data.tokens", "3")(stack)
+		set("app", pods+"containers[0].env[2]", map[string]any{"name": "TOKEN_URL", "value": "https://issuer.example"})(stack)
+	},
 }
 
 func changed(t *testing.T, how change) []*one {
