@@ -57,7 +57,10 @@ func TestProdHoldsToTheReviewersRules(t *testing.T) {
 
 // TestDevMakesNoMistake: dev is cheap on purpose, and not careless.
 func TestDevMakesNoMistake(t *testing.T) {
-	stack := asRules(runStack(t, "dev", false, nil))
+	several := workloads(t, "dev", func(w []map[string]any) {
+		w[0]["serviceAccounts"] = []map[string]any{{"name": "keyvault-sa"}, {"name": "worker"}, {"name": "cleaner"}}
+	})
+	stack := asRules(runStack(t, "dev", false, several))
 	for _, rule := range rules.All() {
 		findings := rule.CheckStack(stack)
 		for _, one := range stack.Resources {
@@ -81,7 +84,8 @@ func TestProdIsMoreThanTheRules(t *testing.T) {
 		{"vault-vault", "properties.sku.name", "premium"}, // which keys in an HSM take
 		{"vault-vault", "properties.softDeleteRetentionInDays", 90.0},
 		{"vault-secret-my-secret", "properties.contentType", "text/plain"},
-		{"vault-dns-zone-group", "privateDnsZoneConfigs[0].name", "vault"},
+		{"vault-dns-zone-group", "privateDnsZoneConfigs[0].privateDnsZoneId",
+			mockengine.Group + "/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net"},
 		{"vault-lock", "level", "CanNotDelete"},
 		{"cluster-lock", "level", "CanNotDelete"},
 		{"cluster-cluster", "networkProfile.networkPolicy", "cilium"},
