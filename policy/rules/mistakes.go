@@ -1,0 +1,541 @@
+package rules
+
+import (
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+	"gopkg.in/yaml.v3"
+)
+
+const (
+	class      = "secrets-store.csi.x-k8s.io:SecretProviderClass"
+	assignment = "authorization:RoleAssignment"
+	credential = "managedidentity:FederatedIdentityCredential"
+	identity   = "managedidentity:UserAssignedIdentity"
+	driver     = "secrets-store.csi.k8s.io"
+)
+
+// withPods are the kinds that have pods, and where their specs are.
+var withPods = map[string][]string{
+	"core:Pod":         {"spec"},
+	"apps:Deployment":  {"spec", "template", "spec"},
+	"apps:StatefulSet": {"spec", "template", "spec"},
+	"apps:DaemonSet":   {"spec", "template", "spec"},
+	"apps:ReplicaSet":  {"spec", "template", "spec"},
+	"batch:Job":        {"spec", "template", "spec"},
+	"batch:CronJob":    {"spec", "jobTemplate", "spec", "template", "spec"},
+}
+
+var podKinds = []string{
+	"core:Pod", "apps:Deployment", "apps:StatefulSet", "apps:DaemonSet", "apps:ReplicaSet", "batch:Job", "batch:CronJob",
+}
+
+var mistakes = []Rule{
+	{
+		ID: "class-workload-identity", Kinds: []string{class},
+		Title:  "SecretProviderClasses sign in as the workload",
+		Remedy: "Leave useVMManagedIdentity, usePodIdentity, useAzureTokenProxy and userAssignedIdentityID out, and give clientID",
+		alone: ofAzure(func(parameters property.Map) (problems []string) {
+			for _, key := range []string{"useVMManagedIdentity", "usePodIdentity", "useAzureTokenProxy"} {
+				problems = append(problems, oneOf("false", "").unless(parameters, key)...)
+			}
+			return append(problems, oneOf("").unless(parameters, "userAssignedIdentityID")...)
+		}),
+	},
+	{
+		ID: "class-parameters", Kinds: []string{class},
+		Title:  "SecretProviderClasses say whose vault they read, and as whom",
+		Remedy: "Give clientID, which the provider reads from nowhere else, keyvaultName and tenantID",
+		alone: ofAzure(func(parameters property.Map) (problems []string) {
+			for _, key := range []string{"clientID", "keyvaultName"} {
+				problems = append(problems, given.unless(parameters, key)...)
+			}
+			if v, known := get(parameters, "tenantId"); known && !given.met(v) { // deprecated, and read all the same
+				problems = append(problems, given.unless(parameters, "tenantID")...)
+			}
+			return problems
+		}),
+	},
+	{
+		ID: "class-objects", Kinds: []string{class},
+		Title: "SecretProviderClasses mount what there is, each in a file of its own",
+		Remedy: "Make objects a text of YAML, array: with an item for each, itself a text with objectName, objectType secret, key or cert, " +
+			"and an objectAlias that is a clean relative path: the provider ignores or mixes up everything else",
+		alone: ofAzure(wrongObjects),
+	},
+	{
+		ID: "role-too-wide", Kinds: []string{assignment},
+		Title: "Workloads have no role that is wider than what they mount",
+		Remedy: "Assign Key Vault Secrets User (secrets), Key Vault Reader (public keys and certificates) or Key Vault Crypto User (use of " +
+			"keys), on what is mounted",
+		among: func(one Resource, stack Stack) []string {
+			v, _ := get(one.Properties, "roleDefinitionId")
+			id, _ := asText(v)
+			role, wide := wideRoles[strings.ToLower(path.Base(id))]
+			if who := stack.workload(one); wide && who != "" {
+				return say("%s has the role %s", who, role)
+			}
+			return nil
+		},
+	},
+	{
+		ID: "role-scope", When: Production, Kinds: []string{assignment},
+		Title:  "Workloads may read what they mount, and nothing besides",
+		Remedy: "Assign the role on the object, VAULT_ID/secrets/NAME, not on the vault or around it",
+		among: func(one Resource, stack Stack) []string {
+			v, _ := get(one.Properties, "roleDefinitionId")
+			id, _ := asText(v)
+			role, ours := objectRoles[strings.ToLower(path.Base(id))]
+			v, _ = get(one.Properties, "scope")
+			scope, known := asText(v)
+			who := stack.workload(one)
+			if !ours || !known || who == "" || vaultObject.MatchString(scope) {
+				return nil
+			}
+			return say("%s has the role %s on %s", who, role, scope)
+		},
+	},
+	{
+		ID: "role-principal-type", Kinds: []string{assignment},
+		Title:  "Azure finds the principals of roles that are new",
+		Remedy: "Set principalType to ServicePrincipal: Azure takes others for people, and may not find a fresh one (PrincipalNotFound)",
+		among: func(one Resource, stack Stack) []string {
+			if stack.principal(one) == nil {
+				return nil
+			}
+			return oneOf("ServicePrincipal").unless(one.Properties, "principalType")
+		},
+	},
+	{
+		ID: "credential-audience", Kinds: []string{credential},
+		Title:  "Federated credentials take the tokens of one audience",
+		Remedy: "Set audiences to api://AzureADTokenExchange alone: the provider of the CSI driver takes no other in any cloud",
+		alone: func(one Resource) []string {
+			audiences, known := list(one.Properties, "audiences")
+			if !known {
+				return nil
+			}
+			allowed := []string{"api://AzureADTokenExchange"}
+			if subject, _ := get(one.Properties, "subject"); subject.IsString() && !strings.HasPrefix(subject.AsString(), serviceAccount) {
+				allowed = append(allowed, "api://AzureADTokenExchangeUSGov", "api://AzureADTokenExchangeChina")
+			}
+			if len(audiences) != 1 {
+				return say("audiences has %d items, not 1", len(audiences))
+			}
+			if text, ok := asText(audiences[0]); !ok || !slices.Contains(allowed, text) { // as they are written
+				return say("audiences has %s", shown(audiences[0]))
+			}
+			return nil
+		},
+	},
+	{
+		ID: "credential-issuer", Kinds: []string{credential},
+		Title:  "Federated credentials trust the issuer of the tokens",
+		Remedy: "Set issuer to the cluster's oidcIssuerProfile.issuerURL as it is, with the slash at its end",
+		among: func(one Resource, stack Stack) []string {
+			v, known := get(one.Properties, "issuer")
+			if !known {
+				return nil
+			}
+			issuer, ok := asText(v)
+			if !ok || !strings.HasPrefix(issuer, "https://") || strings.ContainsAny(issuer, " \t\n?#") {
+				return say("issuer is %s, not the https address of one", shown(v))
+			}
+			subject, _ := get(one.Properties, "subject")
+			if text, ok := asText(subject); !ok || !strings.HasPrefix(text, serviceAccount) {
+				return nil
+			}
+			var issuers []string
+			for _, c := range stack.of(cluster) {
+				url, _ := get(c.Outputs, "oidcIssuerProfile.issuerURL")
+				text, ok := asText(url)
+				if !ok {
+					return nil // may be this one
+				}
+				issuers = append(issuers, text)
+			}
+			if len(issuers) == 0 || slices.Contains(issuers, issuer) {
+				return nil
+			}
+			for _, other := range issuers {
+				if strings.EqualFold(strings.TrimRight(issuer, "/"), strings.TrimRight(other, "/")) {
+					return say("issuer is %q, and the cluster's %q", issuer, other)
+				}
+			}
+			return say("issuer is %q, that of no cluster of the stack", issuer)
+		},
+	},
+	{
+		ID: "credential-subject", Kinds: []string{credential},
+		Title:  "Federated credentials name who may use them",
+		Remedy: "Set subject to system:serviceaccount:NAMESPACE:NAME, or what the other issuer writes: Entra ID compares it as it is, without wildcards",
+		alone: func(one Resource) []string {
+			v, known := get(one.Properties, "subject")
+			if !known {
+				return nil
+			}
+			subject, _ := asText(v)
+			rest, account := strings.CutPrefix(subject, "system:serviceaccount")
+			switch {
+			case strings.TrimSpace(subject) != subject || subject == "" || strings.ContainsAny(subject, "*?"):
+				return say("subject is %s", shown(v))
+			case account && !subjectOfAccount.MatchString(rest):
+				return say("subject is %s, which no service account has", shown(v))
+			}
+			return nil
+		},
+	},
+	{
+		ID: "credential-order", Kinds: []string{identity},
+		Title:  "Federated credentials of an identity come one after another, and are 20 at most",
+		Remedy: "Have each depend on the one before (dependsOn): Azure refuses concurrent writes with 409, and the 21st",
+		among: func(one Resource, stack Stack) []string {
+			var credentials []Resource
+			for _, c := range stack.of(credential) {
+				if _, known := get(c.Properties, "resourceName"); (known || stack.comesFrom(c, "resourceName", one)) &&
+					stack.isAbout(c, "resourceName", one, "resourceName") {
+					credentials = append(credentials, c)
+				}
+			}
+			if len(credentials) > 20 {
+				return say("%s has %d federated credentials", one.Name, len(credentials))
+			}
+			for i, a := range credentials {
+				for _, b := range credentials[:i] {
+					if !stack.waitsFor(a, b) && !stack.waitsFor(b, a) {
+						return say("%s and %s are written at once", b.Name, a.Name)
+					}
+				}
+			}
+			return nil
+		},
+	},
+	{
+		ID: "secret-in-plain", Kinds: []string{vaultSecret},
+		Title:  "Values of secrets are secret in the state",
+		Remedy: "Wrap properties.value: pulumi.ToSecret, or configuration set with --secret; a value that was plain is in the state's history",
+		alone:  inPlain("properties.value"),
+	},
+	{
+		ID: "config-map-in-plain", Kinds: []string{"core:ConfigMap"},
+		Title:  "ConfigMaps hold no secrets",
+		Remedy: "Mount the secret from the vault, or put it into a Kubernetes Secret: most who use a namespace may read its ConfigMaps",
+		alone: func(one Resource) []string {
+			v, _ := get(one.Properties, "data")
+			if v.HasSecrets() {
+				return say("data has a secret")
+			}
+			if !v.IsMap() {
+				return nil
+			}
+			for name, value := range v.AsMap().AllStable {
+				if plain(value) && namedSecret(name) {
+					return say("data has %s", name)
+				}
+			}
+			return nil
+		},
+	},
+	{
+		ID: "kubeconfig-in-plain", Kinds: []string{"providers:kubernetes"},
+		Title:  "Kubeconfigs are secret in the state",
+		Remedy: "Wrap kubeconfig: what listManagedClusterUserCredentials answers is not secret by itself",
+		alone:  inPlain("kubeconfig"),
+	},
+	{
+		ID: "variable-in-plain", Kinds: podKinds,
+		Title:  "Variables and arguments of containers hold no secrets",
+		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever sees the pod sees the rest",
+		alone:  ofPods(plainVariables),
+	},
+	{
+		ID: "mount-sign-in", Kinds: podKinds,
+		Title:  "Mounts sign in as the workload, and read",
+		Remedy: "Set the volume's csi.readOnly to true and leave csi.nodePublishSecretRef out: it is for a service principal's password",
+		alone: ofPods(func(spec property.Map) (problems []string) {
+			volumes, _ := maps(spec, "volumes")
+			for i, volume := range volumes {
+				if name, _ := get(volume, "csi.driver"); !oneOf(driver).met(name) {
+					continue
+				}
+				for _, problem := range slices.Concat(yes.unless(volume, "csi.readOnly"), oneOf("").unless(volume, "csi.nodePublishSecretRef")) {
+					problems = append(problems, fmt.Sprintf("volumes[%d].%s", i, problem))
+				}
+			}
+			return problems
+		}),
+	},
+	{
+		ID: "mount-sub-path", Kinds: podKinds,
+		Title:  "Mounts see rotations",
+		Remedy: "Mount the whole volume: what is mounted by subPath stays as it was when the container started",
+		alone:  ofPods(subPaths),
+	},
+	{
+		ID: "vault-purge-protection-false", Kinds: []string{vault},
+		Title:  "Purge protection is on, or nothing is said of it",
+		Remedy: "Leave properties.enablePurgeProtection out: Azure does not take false",
+		alone:  needs("properties.enablePurgeProtection", not(false)),
+	},
+}
+
+const serviceAccount = "system:serviceaccount:"
+
+var (
+	subjectOfAccount = regexp.MustCompile(`^:[a-z0-9]([-a-z0-9]*[a-z0-9])?:[a-z0-9]([-a-z0-9.]*[a-z0-9])?$`)
+	vaultObject      = regexp.MustCompile(`(?i)/vaults/[^/]+/(secrets|keys|certificates)/[^/]+$`)
+)
+
+// wideRoles are built-in roles that let their holders change what is in a vault, or give rights to others:
+// https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
+var wideRoles = map[string]string{
+	"00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
+	"b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
+	"14b46e9e-c2b7-41b4-b07b-46a6ebf60603": "Key Vault Crypto Officer",
+	"a4417e6f-fecd-4de8-b567-7b0420556985": "Key Vault Certificates Officer",
+	"8b54135c-b56d-4d72-a534-26097cfdc8d8": "Key Vault Data Access Administrator",
+	"f25e0fa2-a7c8-4377-a976-54943a77a395": "Key Vault Contributor",
+	"8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
+	"b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
+	"18d7d88d-d35e-4fb5-a5c3-7773c20a72d9": "User Access Administrator",
+	"f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
+}
+
+// objectRoles are the roles that are for what is mounted.
+var objectRoles = map[string]string{
+	"4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
+	"21090545-7ca7-4776-b22c-e363652d74d2": "Key Vault Reader",
+	"db79e9a7-68ee-4b58-9aeb-b90e7c24fcba": "Key Vault Certificate User",
+	"12338af0-0e69-4776-bea7-57ae8d297424": "Key Vault Crypto User",
+}
+
+// principal is the identity or the cluster of the stack that has a role, or nil.
+func (s Stack) principal(one Resource) *Resource {
+	for _, who := range s.of(identity, cluster) {
+		v, known := get(one.Properties, "principalId")
+		is, _ := get(who.Outputs, "principalId")
+		if s.comesFrom(one, "principalId", who) || known && given.met(v) && v.Equals(is) {
+			return &who
+		}
+	}
+	return nil
+}
+
+// workload is what to call the principal of a role if pods can act as it: an identity with federated credentials of
+// service accounts, or the nodes' own. It is empty for others.
+func (s Stack) workload(one Resource) string {
+	who := s.principal(one)
+	switch {
+	case who == nil:
+		return ""
+	case Kind(who.Type) == cluster:
+		return "the nodes' identity of " + who.Name
+	}
+	for _, c := range s.of(credential) {
+		v, known := get(c.Properties, "subject")
+		subject, _ := asText(v)
+		if (!known || strings.HasPrefix(subject, serviceAccount)) && s.isAbout(c, "resourceName", *who, "resourceName") {
+			return "the workload's identity " + who.Name
+		}
+	}
+	return ""
+}
+
+// waitsFor reports whether the engine writes a resource after another one.
+func (s Stack) waitsFor(one, other Resource) bool {
+	seen := map[string]bool{}
+	var look func(urn string) bool
+	look = func(urn string) bool {
+		i := slices.IndexFunc(s.Resources, func(r Resource) bool { return r.URN == urn })
+		if i < 0 || seen[urn] {
+			return false
+		}
+		seen[urn] = true
+		return slices.ContainsFunc(s.Resources[i].Dependencies, func(d string) bool { return d == other.URN || look(d) })
+	}
+	return look(one.URN)
+}
+
+// inPlain is a rule about values that are there, and not marked as secret.
+func inPlain(path string) func(Resource) []string {
+	return func(one Resource) []string {
+		v, known := get(one.Properties, path)
+		if !known || v.Secret() || !plain(v) {
+			return nil
+		}
+		return say("%s is plain", path)
+	}
+}
+
+// plain reports whether a text that is not secret is in a value.
+func plain(v property.Value) bool {
+	switch {
+	case v.Secret():
+		return false
+	case v.IsString():
+		return v.AsString() != ""
+	case v.IsMap():
+		for _, item := range v.AsMap().All {
+			if plain(item) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ofAzure is a rule about the parameters of classes of the Azure provider.
+func ofAzure(rule func(property.Map) []string) func(Resource) []string {
+	return func(one Resource) (problems []string) {
+		provider, known := get(one.Properties, "spec.provider")
+		if !known || !oneOf("azure").met(provider) {
+			return nil
+		}
+		v, known := get(one.Properties, "spec.parameters")
+		parameters := property.Map{}
+		if v.IsMap() {
+			parameters = v.AsMap()
+		}
+		if !known {
+			return nil
+		}
+		for _, problem := range rule(parameters) {
+			problems = append(problems, "spec.parameters."+problem)
+		}
+		return problems
+	}
+}
+
+// wrongObjects is what the provider would read otherwise than it is meant, or not at all.
+func wrongObjects(parameters property.Map) (problems []string) {
+	v, known := get(parameters, "objects")
+	text, ok := asText(v)
+	if !known {
+		return nil
+	}
+	var objects struct {
+		Array []any `yaml:"array"`
+	}
+	if err := yaml.Unmarshal([]byte(text), &objects); !ok || err != nil || len(objects.Array) == 0 {
+		return []string{"objects has no array"}
+	}
+	files := map[string]int{}
+	for i, item := range objects.Array {
+		wrong := func(format string, args ...any) {
+			problems = append(problems, fmt.Sprintf("objects.array[%d] ", i)+fmt.Sprintf(format, args...))
+		}
+		text, ok := item.(string)
+		var o struct {
+			Name  string `yaml:"objectName"`
+			Type  string `yaml:"objectType"`
+			Alias string `yaml:"objectAlias"`
+		}
+		if err := yaml.Unmarshal([]byte(text), &o); !ok || err != nil {
+			wrong("is no text of YAML")
+			continue
+		}
+		if o.Name == "" {
+			wrong("has no objectName")
+		}
+		if !slices.Contains([]string{"secret", "key", "cert"}, o.Type) {
+			wrong("has the objectType %q", o.Type)
+		}
+		file := o.Alias
+		if file == "" {
+			file = o.Name
+		}
+		if file != "" && (path.IsAbs(file) || path.Clean(file) != file || file == ".." || strings.HasPrefix(file, "../")) {
+			wrong("would be the file %q", file)
+		}
+		if other, taken := files[file]; taken && file != "" {
+			wrong("is the file %q, as array[%d] is", file, other)
+		}
+		files[file] = i
+	}
+	return problems
+}
+
+// ofPods is a rule about the specs of pods.
+func ofPods(rule func(property.Map) []string) func(Resource) []string {
+	return func(one Resource) (problems []string) {
+		at := withPods[Kind(one.Type)]
+		v, _ := getKeys(one.Properties, at...)
+		if !v.IsMap() {
+			return nil
+		}
+		for _, problem := range rule(v.AsMap()) {
+			problems = append(problems, strings.Join(at, ".")+"."+problem)
+		}
+		return problems
+	}
+}
+
+// containers are a pod's, with where they are.
+func containers(spec property.Map) (found []property.Map, at []string) {
+	for _, key := range []string{"initContainers", "containers"} {
+		all, _ := maps(spec, key)
+		for i, container := range all {
+			found, at = append(found, container), append(at, fmt.Sprintf("%s[%d]", key, i))
+		}
+	}
+	return found, at
+}
+
+// aSecret is what variables with secrets are called, and aboutOne what those are that say where one is, or when it ends.
+var (
+	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
+		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)
+	aboutOne = regexp.MustCompile(`(?i)[^a-z0-9](file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
+)
+
+func namedSecret(name string) bool { return aSecret.MatchString(name) && !aboutOne.MatchString(name) }
+
+// plainVariables finds secrets by their mark, which the Kubernetes provider puts on the whole list of containers, and
+// by the names of variables.
+func plainVariables(spec property.Map) (problems []string) {
+	for _, key := range []string{"initContainers", "containers"} {
+		if spec.Get(key).HasSecrets() {
+			problems = append(problems, key+" has a secret")
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	all, at := containers(spec)
+	for i, container := range all {
+		variables, _ := maps(container, "env")
+		for _, variable := range variables {
+			name, _ := asText(variable.Get("name"))
+			if plain(variable.Get("value")) && namedSecret(name) {
+				problems = append(problems, fmt.Sprintf("%s.env has %s", at[i], name))
+			}
+		}
+	}
+	return problems
+}
+
+func subPaths(spec property.Map) (problems []string) {
+	mounted := map[string]bool{}
+	volumes, _ := maps(spec, "volumes")
+	for _, volume := range volumes {
+		name, _ := asText(volume.Get("name"))
+		if by, _ := get(volume, "csi.driver"); oneOf(driver).met(by) {
+			mounted[name] = true
+		}
+	}
+	all, at := containers(spec)
+	for i, container := range all {
+		mounts, _ := maps(container, "volumeMounts")
+		for j, mount := range mounts {
+			name, _ := asText(mount.Get("name"))
+			if mounted[name] && (given.met(mount.Get("subPath")) || given.met(mount.Get("subPathExpr"))) {
+				problems = append(problems, fmt.Sprintf("%s.volumeMounts[%d] has a subPath", at[i], j))
+			}
+		}
+	}
+	return problems
+}

@@ -1,0 +1,272 @@
+package tests
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// policyPack is the folder from which the engine builds the pack.
+var policyPack = filepath.Join(checkout, "policy")
+
+// violation is one that the engine reports.
+type violation struct{ PolicyName, EnforcementLevel, ResourceURN, Message string }
+
+// judged previews a program with the policy pack and returns what violates its policies, and an error if the preview fails.
+func (p *program) judged(t *testing.T, args ...string) (found []violation, err error) {
+	t.Helper()
+	p.besides = append(p.besides, "PULUMI_ENABLE_STREAMING_JSON_PREVIEW=true")
+	out, err := p.tryPulumi(t, append([]string{"preview", "--json", "--policy-pack", policyPack}, args...)...)
+	judged, said := false, ""
+	for line := range strings.Lines(out) {
+		var event struct {
+			PolicyEvent     *violation
+			SummaryEvent    *struct{ PolicyPacks map[string]string }
+			DiagnosticEvent struct{ Message, Severity string }
+		}
+		if json.Unmarshal([]byte(line), &event) != nil {
+			continue
+		}
+		if event.PolicyEvent != nil {
+			found = append(found, *event.PolicyEvent)
+		}
+		if e := event.DiagnosticEvent; strings.HasPrefix(e.Severity, "error") || strings.HasPrefix(e.Severity, "info") {
+			said += e.Message
+		}
+		judged = judged || event.SummaryEvent != nil && len(event.SummaryEvent.PolicyPacks) == 1
+	}
+	if !judged {
+		t.Fatalf("no policy pack was asked: %v\n%s", err, lastOf(out, 4000))
+	}
+	if err != nil {
+		err = fmt.Errorf("the preview fails: %s", said)
+	}
+	return found, err
+}
+
+// wantFit wants a program in which nothing is a mistake. Its stack is not production, to which some rules are advice.
+func (p *program) wantFit(t *testing.T) {
+	t.Helper()
+	found, err := p.judged(t)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, v := range found {
+		if v.EnforcementLevel != "advisory" {
+			t.Errorf("%+v", v)
+		}
+	}
+}
+
+func policies(found []violation) (names []string) {
+	for _, v := range found {
+		names = append(names, v.PolicyName)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// inStack is the program of the checkout in one of its stacks.
+func inStack(c *cloud, name string) *program {
+	return &program{cloud: c, dir: c.built, besides: []string{
+		"PULUMI_STACK=" + name, "PULUMI_OPTION_CONFIG_FILE=" + filepath.Join(c.built, "Pulumi."+name+".yaml"),
+	}}
+}
+
+// TestPolicy_IsKeptByBothStacks, before they are brought up and after: prod keeps every rule, and dev those that are
+// not for production.
+func TestPolicy_IsKeptByBothStacks(t *testing.T) {
+	t.Parallel()
+	for _, stack := range []string{"dev", "prod"} {
+		t.Run(stack, func(t *testing.T) {
+			t.Parallel()
+			c := newCloud(t)
+			c.start(t)
+			p := inStack(c, stack)
+			p.pulumi(t, "stack", "init", stack)
+			fit := func(when string) {
+				found, err := p.judged(t)
+				if err != nil {
+					t.Errorf("%s: %v", when, err)
+				}
+				for _, v := range found {
+					if stack == "prod" || v.EnforcementLevel != "advisory" {
+						t.Errorf("%s: %+v", when, v)
+					}
+				}
+				if stack == "dev" && !slices.Contains(policies(found), "cluster-sla") {
+					t.Errorf("%s: nothing is said of a cluster without an SLA, but %q", when, policies(found))
+				}
+			}
+			fit("before")
+			p.pulumi(t, "up", "--yes", "--skip-preview", "--policy-pack", policyPack)
+			fit("after")
+			if stack != "prod" {
+				return
+			}
+			found, err := p.judged(t, "--config", "keyvault-aks:clusterTier=Free")
+			if err == nil || len(found) != 1 || found[0].PolicyName != "cluster-sla" || found[0].EnforcementLevel != "mandatory" {
+				t.Errorf("prod without an SLA: %+v, %v", found, err)
+			}
+		})
+	}
+}
+
+// start starts the local cloud without a stack, and with a node that runs no container.
+func (c *cloud) start(t *testing.T) {
+	t.Helper()
+	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// listedRules are those that the pack's README lists, which a test of the pack holds to what it has.
+func listedRules(t *testing.T) (ids []string) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(policyPack, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range regexp.MustCompile("(?m)^\\| `([-a-z]+)` \\|").FindAllStringSubmatch(string(content), -1) {
+		ids = append(ids, row[1])
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// TestPolicy_FindsEveryMistake previews a program that breaks every rule, as production and otherwise.
+func TestPolicy_FindsEveryMistake(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.start(t)
+	p := newProgram(t, c, "tests/programs/rules", map[string]string{"keyvault-aks-policy:production": "true"})
+	found, err := p.judged(t)
+	if err == nil {
+		t.Error("the preview does not fail")
+	}
+	elsewhere := []string{"vault-throw-away"}
+	want := slices.DeleteFunc(listedRules(t), func(id string) bool { return slices.Contains(elsewhere, id) })
+	if got := policies(found); len(want) < 50 || !slices.Equal(got, want) {
+		t.Errorf("found are\n%q, want\n%q", got, want)
+	}
+	for _, v := range found {
+		if v.EnforcementLevel != "mandatory" || strings.Contains(v.Message, "hunter2") {
+			t.Errorf("%+v", v)
+		}
+	}
+
+	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
+	t.Run("levels", func(t *testing.T) {
+		if found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil || len(found) == 0 {
+			t.Errorf("with all of them advisory, %d are found: %v", len(found), err)
+		}
+		found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`))
+		if err == nil || !slices.Equal(policies(found), []string{"secret-in-plain"}) {
+			t.Errorf("with one of them, found are %q: %v", policies(found), err)
+		}
+	})
+	t.Run("elsewhere", func(t *testing.T) {
+		p.configure(t, map[string]string{"keyvault-aks-policy:production": "false"})
+		found, err := p.judged(t)
+		levels := map[string]string{}
+		for _, v := range found {
+			levels[v.PolicyName] = v.EnforcementLevel
+		}
+		if err == nil || levels["secret-in-plain"] != "mandatory" || levels["vault-firewall"] != "advisory" {
+			t.Errorf("the levels are %v: %v", levels, err)
+		}
+		for _, id := range elsewhere {
+			if levels[id] != "advisory" {
+				t.Errorf("%s is %q", id, levels[id])
+			}
+		}
+	})
+	t.Run("nothing is made of what is mandatory", func(t *testing.T) {
+		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview", "--policy-pack", policyPack); err == nil {
+			t.Error("it comes up")
+		}
+		for urn := range p.resources(t) {
+			if strings.Contains(urn, ":keyvault") {
+				t.Errorf("%s is made", urn)
+			}
+		}
+	})
+}
+
+// packConfig writes a configuration of the pack.
+func (p *program) packConfig(t *testing.T, content string) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "policy.json")
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// wantExemptions has a resource exempt from a rule that looks at it alone, and from one that looks at the whole stack.
+// What ended exempts nothing, and is a mistake itself, and without a reason nothing is judged at all.
+func (p *program) wantExemptions(t *testing.T) {
+	about := func(found []violation, policy, name string) bool {
+		return slices.ContainsFunc(found, func(v violation) bool {
+			return v.PolicyName == policy && strings.HasSuffix(v.ResourceURN, "::"+name)
+		})
+	}
+	found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"exemptions": {"list": [
+		{"rule": "vault-firewall", "resource": "open", "reason": "is read from anywhere", "until": "2999-12-31"},
+		{"rule": "vault-logs", "resource": "urn:pulumi:*::open", "reason": "another stack logs", "until": "2999-12-31"},
+		{"rule": "vault-rbac", "resource": "open", "reason": "was so", "until": "2020-12-31"}
+	]}}`))
+	if err == nil {
+		t.Error("the preview does not fail")
+	}
+	for _, rule := range []string{"vault-firewall", "vault-logs"} {
+		if about(found, rule, "open") || !about(found, rule, "kept") {
+			t.Errorf("%s is found in the one that is exempt, or not in the other", rule)
+		}
+	}
+	if !about(found, "vault-rbac", "open") || !slices.Contains(policies(found), "exemptions") {
+		t.Errorf("of an exemption that ended, found are %q", policies(found))
+	}
+	if said := p.said.String(); !containsAll(said, "is read from anywhere", "another stack logs") {
+		t.Error("nobody says why something is exempt")
+	}
+	_, err = p.tryPulumi(t, "preview", "--policy-pack", policyPack, "--policy-pack-config",
+		p.packConfig(t, `{"exemptions": {"list": [{"rule": "vault-rbac", "resource": "open", "until": "2999-12-31"}]}}`))
+	if err == nil || !strings.Contains(err.Error(), "reason") {
+		t.Errorf("without a reason: %v", err)
+	}
+}
+
+// TestPolicy_IsKeptByTheExamples: none of them makes a mistake.
+func TestPolicy_IsKeptByTheExamples(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	c.up(t, "--node=stand-in")
+	c.installPackage(t)
+	first := c.outputs(t)
+	existing := appIn(first)
+	tenant := c.running(t).Credentials.TenantID
+	for name, configuration := range map[string]map[string]string{
+		"go-app":      existing,
+		"go-platform": {"tenantId": tenant},
+		"ingress-tls": {"vaultId": first.VaultID, "clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo", "host": "web.example"},
+		"rotation":    {"clusterId": first.ClusterID, "resourceGroupName": "keyvault-demo"},
+	} {
+		t.Run(name, func(t *testing.T) { newProgram(t, c, filepath.Join("examples", name), configuration).wantFit(t) })
+	}
+	t.Run("yaml-app", func(t *testing.T) { newExample(t, c, "yaml-app", existing).wantFit(t) })
+	t.Run("yaml-guide", func(t *testing.T) {
+		newExample(t, c, "yaml-guide", map[string]string{"location": "westeurope"}).wantFit(t)
+	})
+	t.Run("typescript-app", func(t *testing.T) {
+		needsNPM(t)
+		p := newExample(t, c, "typescript-app", existing)
+		p.getPackages(t)
+		p.wantFit(t)
+	})
+}
