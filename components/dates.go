@@ -55,6 +55,16 @@ func (d duration) from(t time.Time) time.Time {
 	return t.AddDate(d.years, d.months, d.days).Add(d.clock)
 }
 
+// period is when the period of so long began that it is now, and when the next one does. The first begins at a time, and
+// each other when the one before is over.
+func (d duration) period(first time.Time) (begin, next time.Time) {
+	begin, next = first, d.from(first)
+	for !next.After(now()) {
+		begin, next = next, d.from(next)
+	}
+	return begin, next
+}
+
 // shorterThan says whether the duration is over before the other, on whatever day both of them begin.
 func (d duration) shorterThan(other duration) bool {
 	day := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
@@ -159,9 +169,16 @@ func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []st
 			return dates{}, err
 		}
 	}
+	return datesFrom(ctx, made, notBefore, expires, parent, title), nil
+}
+
+// datesFrom are an object's dates, of which those that are relative are counted from when it was made.
+func datesFrom(ctx *pulumi.Context, made pulumi.StringOutput, notBefore, expires string, parent pulumi.Resource,
+	title string,
+) dates {
 	d := dates{notBefore: seconds(notBefore, made), expires: seconds(expires, made)}
 	d.warnExpired(ctx, title, parent)
-	return d, nil
+	return d
 }
 
 // warnExpired says that an object with the title has expired, as soon as that is known.

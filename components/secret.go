@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	keyvault "github.com/pulumi/pulumi-azure-native-sdk/keyvault/v2/v20241101"
@@ -32,19 +33,27 @@ const (
 //
 // The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601
 // duration such as P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the
-// two durations, Rotate or Generate changes; a new Value alone keeps the dates. They inform, and guard nothing: who may
-// read the secret can also read it before and after
+// two durations, Rotate or Generate changes; a new Value alone keeps the dates. With RotateEvery it is counted from when
+// the value was due. The dates inform, and guard nothing: who may read the secret can also read it before and after
 // (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
 type SecretArgs struct {
 	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
 	Name string `pulumi:"name"`
 	// Value of the secret, up to 25 kB; treated as a Pulumi secret even if it is not one.
 	Value pulumi.StringInput `pulumi:"value,optional"`
-	// Generate makes a random value, kept until an argument of it, or Rotate, changes.
+	// Generate makes a random value, kept until an argument of it, or Rotate, changes, or RotateEvery has passed.
 	Generate *GenerateArgs `pulumi:"generate,optional"`
 	// Rotate is any text; a change generates a new value and counts relative dates again. For a secret that has either.
 	// Defaults to an empty text.
 	Rotate string `pulumi:"rotate,optional"`
+	// RotateEvery generates a new value with the first update after so long: an ISO 8601 duration such as P30D or P3M,
+	// at least PT1H. It is counted from the update that makes the secret, gives it RotateEvery, or changes Rotate or
+	// Generate, and then from each time at which a value is due. So an update that comes late does not delay the next
+	// value, and one that comes after several were due makes one. Previews and updates say when the next is due. A
+	// change of RotateEvery, or taking it out, makes one new value at most. A relative NotBefore must be shorter than
+	// it, and a relative Expires longer, by as much as updates may come late. For generated values, not together with
+	// Once. Defaults to none: the value stays.
+	RotateEvery string `pulumi:"rotateEvery,optional"`
 	// ContentType says what the value is, such as text/plain, up to 255 characters. Defaults to none.
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
@@ -89,17 +98,7 @@ type GenerateArgs struct {
 func (c *KeyVaultStack) newSecret(
 	ctx *pulumi.Context, name string, vault *vaultRef, s SecretArgs, path string,
 ) (*keyvault.Secret, error) {
-	value := s.Value
-	var restart []string
-	if s.Generate != nil {
-		password, err := c.newValue(ctx, name+"-value-"+s.Name, s)
-		if err != nil {
-			return nil, fmt.Errorf("generating its value: %w", err)
-		}
-		value, restart = password.Result, s.Generate.texts()
-	}
-	dates, err := newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, append(restart, s.Rotate), c,
-		"secret "+s.Name)
+	value, dates, err := c.newValue(ctx, name, s)
 	if err != nil {
 		return nil, err
 	}
@@ -148,27 +147,95 @@ func versionOf(secret *keyvault.Secret) pulumi.StringOutput {
 	return pulumi.Unsecret(version).(pulumi.StringOutput)
 }
 
-// newValue sends only what differs from random's defaults, so that values which exist stay.
-func (c *KeyVaultStack) newValue(ctx *pulumi.Context, name string, s SecretArgs) (*random.RandomPassword, error) {
+// newValue is the secret's value, and its dates.
+func (c *KeyVaultStack) newValue(
+	ctx *pulumi.Context, name string, s SecretArgs,
+) (value pulumi.StringInput, d dates, err error) {
+	var restart []string
+	if s.Generate != nil {
+		restart = s.Generate.texts()
+	}
+	restart = append(restart, s.Rotate)
+	title := "secret " + s.Name
+	var keepers pulumi.StringMapInput
+	if s.RotateEvery == "" {
+		if s.Rotate != "" {
+			keepers = pulumi.StringMap{"rotate": pulumi.String(s.Rotate)}
+		}
+		d, err = newDates(ctx, name+"-date-secret-"+s.Name, s.NotBefore, s.Expires, restart, c, title)
+	} else {
+		var due pulumi.StringOutput
+		due, keepers, err = c.newRotation(ctx, name+"-rotation-"+s.Name+"-"+shortHash(restart), s)
+		if err == nil {
+			d = datesFrom(ctx, due, s.NotBefore, s.Expires, c, title)
+		}
+	}
+	if err != nil || s.Generate == nil {
+		return s.Value, d, err
+	}
+	password, err := newPassword(ctx, name+"-value-"+s.Name, s.Generate, keepers, c)
+	if err != nil {
+		return nil, d, fmt.Errorf("generating its value: %w", err)
+	}
+	return password.Result, d, nil
+}
+
+// newRotation is when the value of a secret with RotateEvery was due, and the keepers of the random value, which change
+// with that. Until the second value is due they are those of a secret without RotateEvery, so that a value which exists
+// stays.
+func (c *KeyVaultStack) newRotation(
+	ctx *pulumi.Context, name string, s SecretArgs,
+) (due pulumi.StringOutput, keepers pulumi.StringMapOutput, err error) {
+	made, err := newMoment(ctx, name, c)
+	if err != nil {
+		return due, keepers, err
+	}
+	every, _ := parseDuration(s.RotateEvery) // it was checked
+	due = made.ApplyT(func(made string) (string, error) {
+		first, err := time.Parse(time.RFC3339, made)
+		if err != nil {
+			return "", fmt.Errorf("reading since when it rotates: %w", err)
+		}
+		begin, next := every.period(first)
+		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates by itself: a value was due on %s, the next is on %s",
+			s.Name, begin.Format(time.RFC3339), next.Format(time.RFC3339)), &pulumi.LogArgs{Resource: c})
+		return begin.Format(time.RFC3339), err
+	}).(pulumi.StringOutput)
+	keepers = pulumi.All(made, due).ApplyT(func(all []any) map[string]string {
+		keepers := map[string]string{}
+		if s.Rotate != "" {
+			keepers["rotate"] = s.Rotate
+		}
+		if made, due := all[0].(string), all[1].(string); due != made {
+			keepers["due"] = due
+		}
+		if len(keepers) == 0 {
+			return nil
+		}
+		return keepers
+	}).(pulumi.StringMapOutput)
+	return due, keepers, nil
+}
+
+// newPassword sends only what differs from random's defaults, so that values which exist stay.
+func newPassword(
+	ctx *pulumi.Context, name string, g *GenerateArgs, keepers pulumi.StringMapInput, parent pulumi.Resource,
+) (*random.RandomPassword, error) {
 	without := func(class bool) pulumi.BoolPtrInput {
 		if !class {
 			return nil
 		}
 		return pulumi.BoolPtr(false)
 	}
-	var keepers pulumi.StringMapInput
-	if s.Rotate != "" {
-		keepers = pulumi.StringMap{"rotate": pulumi.String(s.Rotate)}
-	}
 	return random.NewRandomPassword(ctx, name, &random.RandomPasswordArgs{
-		Length:          pulumi.Int(withDefault(s.Generate.Length, defaultLength)),
-		Upper:           without(s.Generate.NoUpper),
-		Lower:           without(s.Generate.NoLower),
-		Numeric:         without(s.Generate.NoNumeric),
-		Special:         pulumi.Bool(!s.Generate.NoSpecial),
-		OverrideSpecial: optional(s.Generate.SpecialCharacters),
+		Length:          pulumi.Int(withDefault(g.Length, defaultLength)),
+		Upper:           without(g.NoUpper),
+		Lower:           without(g.NoLower),
+		Numeric:         without(g.NoNumeric),
+		Special:         pulumi.Bool(!g.NoSpecial),
+		OverrideSpecial: optional(g.SpecialCharacters),
 		Keepers:         keepers,
-	}, pulumi.Parent(c))
+	}, pulumi.Parent(parent))
 }
 
 // texts are what the value is made of, with the defaults.
@@ -196,10 +263,36 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 		"nothing for a secret without a generated value or a relative date")
 	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing "+
 		"another value")
+	if s.RotateEvery != "" {
+		v.validateRotateEvery(path, s)
+	}
 	v.check(utf8.RuneCountInString(s.ContentType) <= contentTypeMax, path+".contentType", s.ContentType,
 		fmt.Sprintf("up to %d characters", contentTypeMax))
 	v.validateDates(path, s.NotBefore, s.Expires)
 	v.validateTags(path+".tags", s.Tags)
+}
+
+// rotateEveryMin is more than pods take to have a value: add-on and kubelet look for it every few minutes, and a
+// Deployment rolls out within ten, by its default.
+const rotateEveryMin = time.Hour
+
+func (v *violations) validateRotateEvery(path string, s SecretArgs) {
+	at, given := path+".rotateEvery", s.RotateEvery
+	v.check(s.Generate != nil, at, given, "nothing for a secret without a generated value")
+	v.check(!s.Once, at, given, "nothing with once, which keeps Pulumi from writing another value")
+	every, ok := parseDuration(given)
+	if !ok || !(duration{clock: rotateEveryMin}).fitsIn(every) {
+		v.add(at, given, "an ISO 8601 duration such as P30D or P3M, at least PT1H and at most 100 years")
+		return
+	}
+	if begin, ok := parseDate(s.NotBefore); ok && begin.relative {
+		v.check(begin.after.shorterThan(every), path+".notBefore", s.NotBefore, "less than rotateEvery, on whatever day "+
+			"they are counted from: nobody could use the value before the next is due")
+	}
+	if end, ok := parseDate(s.Expires); ok && end.relative {
+		v.check(every.shorterThan(end.after), path+".expires", s.Expires, "more than rotateEvery, on whatever day they "+
+			"are counted from: the value would expire before the next is made")
+	}
 }
 
 var specialCharacters = regexp.MustCompile("^[!-/:-@\\[-`{-~]*$")

@@ -3,6 +3,7 @@ package components_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -107,12 +108,98 @@ func TestSecret_OnceIsWrittenOnce(t *testing.T) {
 	}
 }
 
+// rotatingArgs have one secret, whose value rotates.
+func rotatingArgs() *components.KeyVaultStackArgs {
+	args := datedArgs()
+	args.Keys = nil
+	args.Secrets = []components.SecretArgs{
+		{Name: "s", Generate: &components.GenerateArgs{}, RotateEvery: "P30D", NotBefore: "PT1H", Expires: "P45D"},
+	}
+	return args
+}
+
+// TestRotateEvery_OneValueAPeriod goes through the times at which updates come. The random value is another one where
+// its keepers are, and only there.
+func TestRotateEvery_OneValueAPeriod(t *testing.T) {
+	day := func(n int) time.Time { return madeAt.AddDate(0, 0, n) }
+	var e *mockengine.Engine
+	for _, at := range []struct {
+		now       time.Time
+		due, next int // days
+	}{
+		{day(0), 0, 30}, {day(29), 0, 30}, {day(30).Add(-time.Second), 0, 30},
+		{day(30), 30, 60}, {day(30), 30, 60}, {day(59), 30, 60},
+		{day(65), 60, 90}, {day(89), 60, 90}, // the update came late, and the next is due all the same
+		{day(200), 180, 210}, // and one for several
+	} {
+		e = update(t, e, at.now, rotatingArgs())
+		var due any
+		if at.due > 0 {
+			due = day(at.due).Format(time.RFC3339)
+		}
+		wantInputs(t, e.Get(t, "vault-value-s"), map[string]any{"keepers.due": due, "keepers.rotate": nil})
+		if keepers := e.Get(t, "vault-value-s").At("keepers"); due == nil && keepers != nil && !keepers.IsNull() {
+			t.Errorf("at %s there are keepers, with which a value that was there would be made again: %v", at.now, keepers)
+		}
+		wantDates(t, e, "vault-secret-s", day(at.due).Add(time.Hour), day(at.due).AddDate(0, 0, 45))
+		wantSecretValues(t, e)
+		if said := strings.Join(e.Infos(), "\n"); !strings.Contains(said, "secret s ") || !strings.Contains(said, day(at.next).Format(time.RFC3339)) {
+			t.Errorf("at %s it does not say when the next value is due: %q", at.now, said)
+		}
+	}
+}
+
+func TestRotateEvery_MonthsAreTheCalendars(t *testing.T) {
+	args := rotatingArgs()
+	args.Secrets[0].RotateEvery = "P1M"
+	e := update(t, nil, time.Date(2026, 1, 15, 6, 0, 0, 0, time.UTC), args)
+	for at, want := range map[string]any{"2026-02-15T05:59:59Z": nil, "2026-02-15T06:00:00Z": "2026-02-15T06:00:00Z", "2026-12-14T00:00:00Z": "2026-11-15T06:00:00Z"} {
+		now, _ := time.Parse(time.RFC3339, at)
+		wantInputs(t, update(t, e, now, args).Get(t, "vault-value-s"), map[string]any{"keepers.due": want})
+	}
+}
+
+// TestRotateEvery_ComesAndGoes has the value that is there stay where it can, and counts from where the argument says.
+func TestRotateEvery_ComesAndGoes(t *testing.T) {
+	at := func(days int) time.Time { return madeAt.AddDate(0, 0, days) }
+	rotating := func(change func(*components.SecretArgs)) *components.KeyVaultStackArgs {
+		args := rotatingArgs()
+		change(&args.Secrets[0])
+		return args
+	}
+	without := update(t, nil, madeAt, rotating(func(s *components.SecretArgs) { s.RotateEvery, s.Rotate = "", "1" }))
+	with := rotating(func(s *components.SecretArgs) { s.Rotate = "1" })
+	added := update(t, without, at(50), with)
+	wantInputs(t, added.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": nil})
+	wantInputs(t, update(t, added, at(79), with).Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
+	rotated := update(t, added, at(80), with)
+	wantInputs(t, rotated.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)})
+
+	// A new value by other means is as old as it is.
+	for name, change := range map[string]func(*components.SecretArgs){
+		"rotate":   func(s *components.SecretArgs) { s.Rotate = "2" },
+		"generate": func(s *components.SecretArgs) { s.Rotate, s.Generate.Length = "1", 64 },
+	} {
+		again := update(t, rotated, at(100), rotating(change))
+		wantInputs(t, again.Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
+		wantDates(t, again, "vault-secret-s", at(100).Add(time.Hour), at(145))
+		wantInputs(t, update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"), map[string]any{"keepers.due": at(130).Format(time.RFC3339)})
+		t.Log(name)
+	}
+	// Another length counts from the same time.
+	other := rotating(func(s *components.SecretArgs) { s.Rotate, s.RotateEvery, s.Expires = "1", "P20D", "P30D" })
+	wantInputs(t, update(t, rotated, at(91), other).Get(t, "vault-value-s"), map[string]any{"keepers.due": at(90).Format(time.RFC3339)})
+}
+
 func TestSecretRules(t *testing.T) {
 	given := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
 	}
 	generate := func(g components.GenerateArgs) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate = &g }
+	}
+	rotating := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
+		return func(a *components.KeyVaultStackArgs) { a.Secrets[1].RotateEvery = "P30D"; change(&a.Secrets[1]) }
 	}
 	tags := func(tags map[string]string) func(*components.KeyVaultStackArgs) {
 		return given(func(s *components.SecretArgs) { s.Tags = tags })
@@ -126,6 +213,14 @@ func TestSecretRules(t *testing.T) {
 		{"nothing to rotate", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate = "2" })},
 		{"no date to count anew", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" })},
 		{"another value of what is made once", "secrets[1].rotate", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Rotate, a.Secrets[1].Once = "2", true }},
+		{"no value to rotate by itself", "secrets[0].rotateEvery", given(func(s *components.SecretArgs) { s.RotateEvery = "P30D" })},
+		{"rotating what others write", "secrets[1].rotateEvery", func(a *components.KeyVaultStackArgs) { a.Secrets[1].RotateEvery, a.Secrets[1].Once = "P30D", true }},
+		{"no duration", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "2027-01-31" })},
+		{"sooner than pods follow", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "PT59M59S" })},
+		{"later than anybody", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "P101Y" })},
+		{"expired before the next", "secrets[1].expires", rotating(func(s *components.SecretArgs) { s.Expires = "P30D" })},
+		{"expired in a long month", "secrets[1].expires", rotating(func(s *components.SecretArgs) { s.RotateEvery, s.Expires = "P1M", "P31D" })},
+		{"valid only with the next", "secrets[1].notBefore", rotating(func(s *components.SecretArgs) { s.NotBefore, s.Expires = "P30D", "P90D" })},
 		{"16 tags", "secrets[0].tags", tags(many)},
 		{"a tag's name is needed", "secrets[0].tags", tags(map[string]string{"": "a"})},
 		{"a tag's characters", "secrets[0].tags", tags(map[string]string{"a/b": "a"})},

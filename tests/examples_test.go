@@ -146,23 +146,32 @@ func (w *certificate) wantServed(t *testing.T, p *program) {
 		t.Fatalf("the TLS of the Ingress is %+v", of)
 	}
 	want := func() {
-		leaf, _ := pem.Decode([]byte(w.leaf))
 		eventually(t, "the Secret of the Ingress has the certificate", func() bool {
 			var secret struct {
 				Type string
 				Data map[string][]byte
 			}
 			get(&secret, "secret", ingress.Spec.TLS[0].SecretName)
-			pair, err := tls.X509KeyPair(secret.Data["tls.crt"], secret.Data["tls.key"]) // which looks whether they match
-			if err != nil || secret.Type != "kubernetes.io/tls" {
-				t.Fatalf("the Secret is of the type %s: %v", secret.Type, err)
+			if secret.Type != "kubernetes.io/tls" {
+				t.Fatalf("the Secret is of the type %s", secret.Type)
 			}
-			return slices.Equal(pair.Certificate[0], leaf.Bytes)
+			return w.is(t, string(secret.Data["tls.crt"]), string(secret.Data["tls.key"]))
 		})
 	}
 	want()
 	w.renew(t)
 	want()
+}
+
+// is says whether a certificate that has the key, both in PEM, is the newest.
+func (w *certificate) is(t *testing.T, certificate, key string) bool {
+	t.Helper()
+	pair, err := tls.X509KeyPair([]byte(certificate), []byte(key)) // which looks whether they match
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, _ := pem.Decode([]byte(w.leaf))
+	return slices.Equal(pair.Certificate[0], leaf.Bytes)
 }
 
 // wantEveryValue changes the value of the example rotation twice, by the program and by hand. Each value is read in the

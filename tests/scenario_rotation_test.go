@@ -87,7 +87,7 @@ func TestScenarioRotation(t *testing.T) {
 		c.apply(t, readerPod("reader", namespace, outputs.ServiceAccounts[0], outputs.SecretProviderClass))
 		c.kubectl(t, "wait", "-n", namespace, "pod/reader", "--for=condition=Ready", "--timeout=120s")
 
-		r := startReader(t, c, namespace)
+		r := startReader(t, c, namespace, readAll)
 		r.next(t, getSecret(t, secrets, "rotating"))
 		begin, before := time.Now(), c.polls(t)
 		var value string
@@ -204,9 +204,9 @@ type podReader struct {
 	reads int // as often as it has said
 }
 
-func startReader(t *testing.T, c *cloud, namespace string) *podReader {
+func startReader(t *testing.T, c *cloud, namespace, script string) *podReader {
 	t.Helper()
-	prepared, err := c.prepare(t, "kubectl", "exec", "-n", namespace, "reader", "--", "sh", "-c", readAll)
+	prepared, err := c.prepare(t, "kubectl", "exec", "-n", namespace, "reader", "--", "sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,10 @@ func program(ctx *pulumi.Context) error {
 		NamePrefix:              "kv-rotation",
 		SoftDeleteRetentionDays: 7,
 		Secrets: []components.SecretArgs{
-			{Name: "password", Generate: &components.GenerateArgs{}, Rotate: cfg.Require("rotate")},
+			{
+				Name: "password", Generate: &components.GenerateArgs{},
+				RotateEvery: cfg.Require("rotateEvery"), Rotate: cfg.Require("rotate"),
+			},
 		},
 	})
 	if err != nil {
