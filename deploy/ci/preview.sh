@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Previews stacks with the policies, and hands on what is to be said of it as `preview`. It changes nothing.
+# preview.sh STACK...
+. "${BASH_SOURCE%/*}/common.sh"
+sign_in
+status=0
+for stack; do
+  renew
+  section "Preview of $stack" pulumi preview --stack "$stack" --non-interactive --color never --policy-pack policy || status=1
+done > preview.tmp
+hand_on preview < preview.tmp
+rm preview.tmp
+exit "$status"
