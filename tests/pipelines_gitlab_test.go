@@ -166,7 +166,7 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	}
 	for name, token := range of.IDTokens {
 		audience := os.Expand(token.Aud, func(name string) string { return all[name] })
-		all[name] = r.ciToken(t, "gitlab", "project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref, audience)
+		all[name] = r.ciToken(t, "gitlab", "--subject", "project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref, "--audience", audience)
 	}
 	for name, value := range all {
 		env = append(env, name+"="+value)

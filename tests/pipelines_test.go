@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +15,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rhysd/actionlint"
 	"sigs.k8s.io/yaml"
@@ -85,7 +89,28 @@ type ci struct {
 	gitlab          string                       // the project's path on GitLab, and the variables that it has
 	gitlabVariables map[string]string
 	secretsProvider string
+	secrets         map[string]string // of the repository, which its workflows have none of
+	besides         []string          // of the environment of jobs' commands
 	n               int
+
+	// watch, if set, is called with what a job has printed, whenever there is more, and with what ends the job and all that it
+	// has started, as if its machine was gone.
+	watch func(printed string, kill func())
+}
+
+// watched is what a job prints.
+type watched struct {
+	bytes.Buffer
+	watch func(printed string, kill func())
+	kill  func()
+}
+
+func (w *watched) Write(more []byte) (int, error) {
+	n, err := w.Buffer.Write(more)
+	if w.watch != nil {
+		w.watch(w.String(), w.kill)
+	}
+	return n, err
 }
 
 // event is what jobs run for.
@@ -107,7 +132,7 @@ type job struct {
 	environment     string
 	event           event
 	env             []string
-	printed         bytes.Buffer
+	printed         watched
 }
 
 // newCI starts a local cloud, and makes a repository of what this checkout has, with one commit on main.
@@ -115,9 +140,7 @@ func newCI(t *testing.T) *ci {
 	t.Helper()
 	c := newCloud(t)
 	c.project = c.built
-	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
-		t.Fatalf("localcloud start: %v\n%s", err, out)
-	}
+	c.start(t)
 	r := &ci{cloud: c, origin: filepath.Join(c.home, "ci", "origin"), work: filepath.Join(c.home, "ci", "jobs"), who: "octo/keyvault-aks", gitlab: "octo/platform/keyvault-aks"}
 	running := c.running(t)
 	r.vars = map[string]map[string]string{"": {
@@ -403,7 +426,7 @@ func (r *ci) runJob(
 				"number": fmt.Sprint(e.pull), "head": map[string]any{"repo": map[string]any{"full_name": head}},
 			}},
 		},
-		"needs": needs, "matrix": anyValues(matrix), "inputs": inputs, "runner": map[string]any{"os": "Linux", "arch": "X64"},
+		"secrets": anyValues(r.secrets), "needs": needs, "matrix": anyValues(matrix), "inputs": inputs, "runner": map[string]any{"os": "Linux", "arch": "X64"},
 	}
 	environment := evaluated(t, of.Environment, context)
 	vars := maps.Clone(r.vars[""])
@@ -453,6 +476,7 @@ func (r *ci) runJob(
 	j := &job{
 		ci: r, event: e, workspace: filepath.Join(dir, "workspace"), temp: filepath.Join(dir, "temp"), context: context,
 		permissions: of.Permissions, environment: environment,
+		printed: watched{watch: r.watch, kill: func() { killWith(dir) }},
 	}
 	j.env = j.environ(t, dir)
 	outcome := result{status: "success", outputs: map[string]string{}}
@@ -518,7 +542,7 @@ func (r *ci) environ(t *testing.T, dir string) []string {
 		t.Fatalf("go env: %v\n%s", err, out)
 	}
 	temp := filepath.Join(dir, "temp")
-	env = append(env, gitEnvironment...)
+	env = append(append(env, gitEnvironment...), r.besides...)
 	return append(env,
 		"PATH="+filepath.Join(dir, "bin")+":"+path, "HOME="+filepath.Join(dir, "home"), "TMPDIR="+temp, "CI=true",
 		"GOCACHE="+folders[0], "GOMODCACHE="+folders[1], "GOPATH="+folders[2], "GH_STANDIN="+filepath.Join(r.home, "ci"),
@@ -542,11 +566,7 @@ func (j *job) environ(t *testing.T, dir string) []string {
 		case j.event.name == "pull_request":
 			subject = "pull_request"
 		}
-		printed, err := j.command(t, "ci-token", "github", "--subject", "repo:"+j.who+":"+subject, "--request").Output()
-		if err != nil {
-			t.Fatalf("ci-token: %v", err)
-		}
-		for line := range strings.Lines(string(printed)) {
+		for line := range strings.Lines(j.ciToken(t, "github", "--subject", "repo:"+j.who+":"+subject, "--request")) {
 			name, value, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "export "), "=")
 			env = append(env, name+"="+strings.Trim(value, "'"))
 		}
@@ -688,6 +708,18 @@ func (r *ci) asked(t *testing.T) string {
 
 var expression = regexp.MustCompile(`\$\{\{(.*?)\}\}`)
 
+// killWith kills the processes that have a folder in their environment.
+func killWith(folder string) {
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	for _, file := range environments {
+		if content, _ := os.ReadFile(file); bytes.Contains(content, []byte(folder+"/")) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file))); err == nil && pid != os.Getpid() {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+		}
+	}
+}
+
 // evaluated is a text with its expressions' values in it.
 func evaluated(t *testing.T, text string, context map[string]any) string {
 	t.Helper()
@@ -828,7 +860,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	before := r.resources(t)
 	t.Run("a pull request is previewed, with the policies, in a comment", func(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "-b", "change")
-		r.change(t, "Pulumi.dev.yaml", "length: 32", "length: 33")
+		r.change(t, "Pulumi.dev.yaml", "name: my-secret\n", "name: my-secret\n      rotateEvery: P30D\n")
 		for range 2 {
 			r.succeed(t, event{name: "pull_request", ref: "refs/heads/change", pull: 5}, "preview/preview", "preview/comment", "test/test", "test/lint")
 			said := r.asked(t)
@@ -894,14 +926,24 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.succeed(t, drift, "drift/drift")
 	})
 	rotation := event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}
-	t.Run("a rotation brings up what was deployed, and not what is on main since then", func(t *testing.T) {
+	t.Run("a rotation brings up what was deployed, and not what is on main since then, with new values for what is due", func(t *testing.T) {
 		r.change(t, "Pulumi.prod.yaml", `logRetentionDays: "90"`, `logRetentionDays: "91"`)
-		for range 2 {
+		first := r.secret(t, "dev", "my-secret")
+		rotate := func(want string) {
+			t.Helper()
 			results := r.succeed(t, rotation, "rotate/rotate dev dev", "rotate/rotate prod-rotation prod")
 			if printed := results["rotate/rotate prod-rotation prod"].printed; !strings.Contains(printed, "53 unchanged") {
 				t.Errorf("prod is not as it was: %s", printed)
 			}
+			if now := r.secret(t, "dev", "my-secret"); (now != first) != (want == "another") {
+				t.Errorf("the value is %s, before %s, want %s", now, first, want)
+			}
 		}
+		rotate("the same")
+		r.passes(t, "dev", 31)
+		rotate("another")
+		first = r.secret(t, "dev", "my-secret")
+		rotate("the same")
 	})
 	t.Run("after an up that failed, the next one goes on", func(t *testing.T) {
 		r.change(t, "Pulumi.dev.yaml", `keyvault-aks:vaultRetentionDays: "7"`, "keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"")
@@ -912,6 +954,27 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.endFaults(t)
 		if printed := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")["deploy/dev"].printed; !strings.Contains(printed, "ManagedCluster cluster-cluster updated") {
 			t.Errorf("the next up printed\n%s", printed)
+		}
+	})
+	t.Run("prod goes on to the next tag, and back to the one before", func(t *testing.T) {
+		r.change(t, "Pulumi.prod.yaml", "length: 64", "length: 65")
+		r.git(t, "tag", "v0.2.0")
+		keeps := func() string {
+			return r.resource(t, "prod", "vault-vault").ID + r.resource(t, "prod", "cluster-cluster").ID + r.secret(t, "prod", "billing-db")
+		}
+		kept, first := keeps(), r.secret(t, "prod", "my-secret")
+		r.succeed(t, event{name: "push", ref: "refs/tags/v0.2.0"}, "deploy/prod")
+		second := r.secret(t, "prod", "my-secret")
+		for range 2 {
+			r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy"}, "deploy/prod")
+		}
+		third := r.secret(t, "prod", "my-secret")
+		// The vault has three versions now: a value that the program makes does not come back.
+		if first == second || second == third || first == third {
+			t.Errorf("the secret's versions were %s, %s, %s", first, second, third)
+		}
+		if now := keeps(); now != kept {
+			t.Errorf("what did not change is %s, before %s", now, kept)
 		}
 	})
 	t.Run("on GitLab the same jobs do the same", func(t *testing.T) { r.gitLabWay(t) })
@@ -964,6 +1027,80 @@ func (r *ci) gitLabWay(t *testing.T) {
 	if refused.status != "failure" || !strings.Contains(refused.printed, "AADSTS700213") {
 		t.Errorf("a branch that no identity trusts: %s\n%s", refused.status, refused.printed)
 	}
+}
+
+// resource is one of a stack's state, by its name.
+func (r *ci) resource(t *testing.T, stack, name string) resource {
+	t.Helper()
+	var exported struct{ Deployment checkpoint }
+	if err := json.Unmarshal([]byte(r.asOwner(t, "pulumi", "stack", "export", "--stack", stack)), &exported); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range exported.Deployment.Resources {
+		if strings.HasSuffix(one.URN, "::"+name) {
+			return one
+		}
+	}
+	t.Fatalf("%s has no %s", stack, name)
+	return resource{}
+}
+
+// secret is the version that a secret of a stack's vault has.
+func (r *ci) secret(t *testing.T, stack, name string) string {
+	t.Helper()
+	secret := r.arm(t, http.MethodGet, r.resource(t, stack, "vault-secret-"+name).ID, "2023-02-01", "")
+	return secret["properties"].(map[string]any)["secretUriWithVersion"].(string)
+}
+
+var rememberedTime = regexp.MustCompile(`"made": "([^"]+)"`)
+
+// passes has a stack's state say that everything was made so many days earlier.
+func (r *ci) passes(t *testing.T, stack string, days int) {
+	t.Helper()
+	file := filepath.Join(r.home, "ci", "state.json")
+	r.asOwner(t, "pulumi", "stack", "export", "--stack", stack, "--file", file)
+	state, err := os.ReadFile(file)
+	if err != nil || !rememberedTime.Match(state) {
+		t.Fatalf("the state remembers no time: %v", err)
+	}
+	state = rememberedTime.ReplaceAllFunc(state, func(text []byte) []byte {
+		made, err := time.Parse(time.RFC3339, string(rememberedTime.FindSubmatch(text)[1]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Appendf(nil, `"made": %q`, made.AddDate(0, 0, -days).Format(time.RFC3339))
+	})
+	if err := os.WriteFile(file, state, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.asOwner(t, "pulumi", "stack", "import", "--stack", stack, "--file", file)
+}
+
+// TestPipelines_TwoAtOnceAndKilled has a job of one pipeline come upon another's, and be killed.
+func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
+	t.Parallel()
+	r := newCI(t)
+	up := event{name: "push", ref: "refs/heads/main"}
+	killed := false
+	r.watch = func(printed string, kill func()) {
+		if !killed && strings.Contains(printed, "ManagedCluster cluster-cluster creating") {
+			killed = true
+			kill()
+		}
+	}
+	results := r.on(t, up)
+	r.watch = nil
+	if !killed || results["deploy/dev"].status != "failure" {
+		t.Fatalf("up was to be killed: %t, %v", killed, results)
+	}
+	results = r.on(t, up)
+	t.Logf("LOCKED %s", results["deploy/dev"].printed)
+	r.asOwner(t, "pulumi", "cancel", "--yes", "--stack", "dev")
+	results = r.on(t, up)
+	t.Logf("NEXT %s", results["deploy/dev"].printed)
+	results = r.on(t, up)
+	t.Logf("NEXT2 %s", results["deploy/dev"].printed)
+	t.Log(r.asOwner(t, "pulumi", "stack", "ls"))
 }
 
 // tagGroup tags a resource group, as somebody with a mouse would.

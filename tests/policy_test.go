@@ -117,14 +117,6 @@ func TestPolicy_IsKeptByBothStacks(t *testing.T) {
 	}
 }
 
-// start starts the local cloud without a stack, and with a node that runs no container.
-func (c *cloud) start(t *testing.T) {
-	t.Helper()
-	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
 // listedRules are those that the pack's README lists, which a test of the pack holds to what it has.
 func listedRules(t *testing.T) (ids []string) {
 	t.Helper()
