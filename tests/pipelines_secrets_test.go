@@ -28,13 +28,13 @@ func TestPipelines_SecretsComeInUnseen(t *testing.T) {
 	r := newCI(t)
 	// What docs/pipelines.md has the repository add.
 	r.change(t, workflowsDir+"/pulumi.yml", "          ARM_TENANT_ID:", "          SHOP_FROM_STORE: ${{ secrets.SHOP_FROM_STORE }}\n          ARM_TENANT_ID:")
-	r.change(t, "Pulumi.dev.yaml", "name: my-secret\n", `name: my-secret
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", `keyvault-aks:secrets:
     - name: from-store
       value: {env: SHOP_FROM_STORE}
     - name: from-esc
       value: {env: SHOP_FROM_ESC}
-    - generate: {length: 40}
-      name: generated
+    - name: generated
+      generate: {length: 40}
 `)
 	r.secrets = map[string]string{"SHOP_FROM_STORE": markers["from-store"]}
 	r.besides = openedBy(t, markers["from-esc"])

@@ -1076,31 +1076,55 @@ func (r *ci) passes(t *testing.T, stack string, days int) {
 	r.asOwner(t, "pulumi", "stack", "import", "--stack", stack, "--file", file)
 }
 
-// TestPipelines_TwoAtOnceAndKilled has a job of one pipeline come upon another's, and be killed.
+// TestPipelines_TwoAtOnceAndKilled has a job of one pipeline come upon another's, and one be killed at a moment at which the
+// engine does not know what there is.
 func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
-	up := event{name: "push", ref: "refs/heads/main"}
-	killed := false
-	r.watch = func(printed string, kill func()) {
-		if !killed && strings.Contains(printed, "ManagedCluster cluster-cluster creating") {
-			killed = true
-			kill()
+	push := event{name: "push", ref: "refs/heads/main"}
+	up := func() result { return r.on(t, push)["deploy/dev"] }
+	refused := func(one result) bool {
+		return one.status == "failure" && strings.Contains(one.printed, "the stack is currently locked by 1 lock(s)") &&
+			strings.Contains(one.printed, "pulumi cancel")
+	}
+	when := func(printed string, do func(kill func())) {
+		done := false
+		r.watch = func(all string, kill func()) {
+			if !done && strings.Contains(all, printed) {
+				done = true
+				do(kill)
+			}
 		}
 	}
-	results := r.on(t, up)
-	r.watch = nil
-	if !killed || results["deploy/dev"].status != "failure" {
-		t.Fatalf("up was to be killed: %t, %v", killed, results)
+
+	when("ManagedCluster cluster-cluster creating", func(kill func()) { kill() })
+	if killed := up(); killed.status != "failure" {
+		t.Fatalf("up was not killed: %s", killed.printed)
 	}
-	results = r.on(t, up)
-	t.Logf("LOCKED %s", results["deploy/dev"].printed)
+	r.watch = nil
+	if next := up(); !refused(next) {
+		t.Errorf("the up after the one that was killed: %s\n%s", next.status, next.printed)
+	}
 	r.asOwner(t, "pulumi", "cancel", "--yes", "--stack", "dev")
-	results = r.on(t, up)
-	t.Logf("NEXT %s", results["deploy/dev"].printed)
-	results = r.on(t, up)
-	t.Logf("NEXT2 %s", results["deploy/dev"].printed)
-	t.Log(r.asOwner(t, "pulumi", "stack", "ls"))
+	next := up()
+	t.Logf("NEXT %s %s", next.status, lastOf(next.printed, 3000))
+	next = up()
+	t.Logf("NEXT2 %s %s", next.status, lastOf(next.printed, 3000))
+
+	// While one is at work another comes.
+	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
+	var second result
+	when("vault-secret-another creat", func(func()) {
+		r.watch = nil
+		second = up()
+	})
+	first := up()
+	if first.status != "success" || !refused(second) {
+		t.Errorf("the first: %s\n%s\nthe second: %s\n%s", first.status, first.printed, second.status, second.printed)
+	}
+	if again := up(); again.status != "success" {
+		t.Errorf("the second once more: %s\n%s", again.status, again.printed)
+	}
 }
 
 // tagGroup tags a resource group, as somebody with a mouse would.
