@@ -35,6 +35,9 @@ func TestPipelines_SecretsComeInUnseen(t *testing.T) {
       value: {env: SHOP_FROM_ESC}
     - name: generated
       generate: {length: 40}
+    - name: by-others
+      generate: {length: 40}
+      once: true
 `)
 	r.secrets = map[string]string{"SHOP_FROM_STORE": markers["from-store"]}
 	r.besides = openedBy(t, markers["from-esc"])
@@ -55,7 +58,7 @@ func TestPipelines_SecretsComeInUnseen(t *testing.T) {
 	grant(t, r.cloud, vault.ID, secretsOfficer)
 	secrets, _ := vaultClients(t, r.cloud, "https://"+filepath.Base(vault.ID)+".vault.azure.net")
 	setSecret(t, secrets, "by-others", markers["by-others"])
-	r.change(t, "Pulumi.dev.yaml", "mount:\n", "mount:\n        - type: secret\n          name: from-store\n        - type: secret\n          name: by-others\n")
+	r.change(t, "Pulumi.dev.yaml", "mount:\n", "mount:\n        - {type: secret, name: from-store}\n        - {type: secret, name: by-others}\n")
 	run(event{name: "push", ref: "refs/heads/main"}, "deploy/dev")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}, "drift/drift")
 	run(event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}, "rotate/rotate dev dev")

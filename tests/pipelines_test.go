@@ -100,15 +100,15 @@ type ci struct {
 
 // watched is what a job prints.
 type watched struct {
-	bytes.Buffer
+	all   strings.Builder
 	watch func(printed string, kill func())
 	kill  func()
 }
 
 func (w *watched) Write(more []byte) (int, error) {
-	n, err := w.Buffer.Write(more)
+	n, err := w.all.Write(more)
 	if w.watch != nil {
-		w.watch(w.String(), w.kill)
+		w.watch(w.all.String(), w.kill)
 	}
 	return n, err
 }
@@ -151,40 +151,7 @@ func newCI(t *testing.T) *ci {
 	if err := os.MkdirAll(r.work, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listed := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	listed.Dir = checkout
-	files, err := listed.Output()
-	if err == nil {
-		err = os.MkdirAll(r.origin, 0o700)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
-		from, err := os.Open(filepath.Join(checkout, file))
-		if errors.Is(err, os.ErrNotExist) { // deleted, and not committed yet
-			continue
-		}
-		var info os.FileInfo
-		if err == nil {
-			info, err = from.Stat()
-		}
-		to := filepath.Join(r.origin, file)
-		if err == nil {
-			err = os.MkdirAll(filepath.Dir(to), 0o700)
-		}
-		var content []byte
-		if err == nil {
-			content, err = io.ReadAll(from)
-		}
-		if err == nil {
-			err = os.WriteFile(to, content, info.Mode())
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		from.Close()
-	}
+	copyCheckout(t, r.origin)
 	r.git(t, "init", "--quiet", "--initial-branch=main")
 	r.commit(t, "As it is")
 	r.bootstrap(t)
@@ -223,7 +190,7 @@ func (r *ci) bootstrap(t *testing.T) {
 	}
 	p.outputs(t, &outputs)
 	r.secretsProvider = outputs.SecretsProvider
-	r.vars = map[string]map[string]string{"": {"PULUMI_BACKEND_URL": "file://" + r.localcloud().Path(localcloudtest.StacksDir)}}
+	r.vars = map[string]map[string]string{"": {"PULUMI_BACKEND_URL": "file://" + r.localcloud().Path(localcloudtest.StacksDir) + "?metadata=skip"}}
 	r.gitlabVariables = maps.Clone(r.vars[""])
 	for _, commands := range outputs.Setup {
 		for command := range strings.Lines(commands) {
@@ -247,6 +214,45 @@ func (r *ci) bootstrap(t *testing.T) {
 				t.Fatalf("to set the identities up is said %q", command)
 			}
 		}
+	}
+}
+
+// copyCheckout copies what a clean clone of this checkout would have once what is changed in it is committed.
+func copyCheckout(t *testing.T, to string) {
+	t.Helper()
+	listed := exec.Command("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	listed.Dir = checkout
+	files, err := listed.Output()
+	if err == nil {
+		err = os.MkdirAll(to, 0o700)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
+		from, err := os.Open(filepath.Join(checkout, file))
+		if errors.Is(err, os.ErrNotExist) { // deleted, and not committed yet
+			continue
+		}
+		var info os.FileInfo
+		if err == nil {
+			info, err = from.Stat()
+		}
+		copied := filepath.Join(to, file)
+		if err == nil {
+			err = os.MkdirAll(filepath.Dir(copied), 0o700)
+		}
+		var content []byte
+		if err == nil {
+			content, err = io.ReadAll(from)
+		}
+		if err == nil {
+			err = os.WriteFile(copied, content, info.Mode())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		from.Close()
 	}
 }
 
@@ -499,7 +505,7 @@ func (r *ci) runJob(
 	for name, output := range of.Outputs {
 		outcome.outputs[name] = evaluated(t, output, context)
 	}
-	outcome.printed = j.printed.String()
+	outcome.printed = j.printed.all.String()
 	return outcome
 }
 
@@ -1106,10 +1112,21 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 		t.Errorf("the up after the one that was killed: %s\n%s", next.status, next.printed)
 	}
 	r.asOwner(t, "pulumi", "cancel", "--yes", "--stack", "dev")
-	next := up()
-	t.Logf("NEXT %s %s", next.status, lastOf(next.printed, 3000))
-	next = up()
-	t.Logf("NEXT2 %s %s", next.status, lastOf(next.printed, 3000))
+	// Azure has a cluster that the state does not know. The state is told, as docs/pipelines.md says.
+	if next := up(); next.status != "failure" || !strings.Contains(next.printed, "cannot create already existing resource") {
+		t.Errorf("the up after that: %s\n%s", next.status, next.printed)
+	}
+	const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:AksWithCsi$azure-native:containerservice/v20240901:ManagedCluster::cluster-cluster"
+	id := "/subscriptions/" + r.running(t).Credentials.SubscriptionID +
+		"/resourceGroups/keyvault-demo/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster"
+	r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--import-pending-creates", urn, "--import-pending-creates", id,
+		"--clear-pending-creates")
+	if next := up(); next.status != "success" {
+		t.Errorf("the up after the refresh: %s\n%s", next.status, next.printed)
+	}
+	if again := up(); again.status != "success" || !strings.Contains(again.printed, "21 unchanged") {
+		t.Errorf("the up after that: %s\n%s", again.status, again.printed)
+	}
 
 	// While one is at work another comes.
 	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
