@@ -509,8 +509,11 @@ func fields(in reflect.Type, found func(name string)) {
 func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
 	cfg, err := load(t, map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
-	if err != nil || cfg.Secrets[0].Value != pulumi.String("marker") {
-		t.Errorf("the value is %v: %v", cfg.Secrets, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Secrets[0].Value; got != pulumi.String("marker") {
+		t.Errorf("the value is %v", got)
 	}
 	for _, value := range []string{`{"env":"SHOP_NO_PASSWORD"}`, `{"env":""}`} {
 		_, err = load(t, map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
