@@ -891,7 +891,7 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	t.Run("what is merged comes up in dev, and in dev alone", func(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "main")
 		r.git(t, "merge", "--quiet", "--ff-only", "change")
-		for _, want := range []string{"+ 21 created", "21 unchanged"} {
+		for _, want := range []string{"+ 22 created", "22 unchanged"} {
 			results := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")
 			if results["deploy/prod"].status != "skipped" || !strings.Contains(results["deploy/dev"].printed, want) {
 				t.Errorf("want %s: %v", want, results)
@@ -1012,7 +1012,7 @@ func (r *ci) gitLabWay(t *testing.T) {
 		t.Errorf("the preview says\n%s", previewed)
 	}
 	succeed(pipeline{source: "merge_request_event", branch: "change", project: "somebody/fork"}, "test")
-	for printed, p := range map[string]pipeline{"21 unchanged": {source: "push", branch: "main"}, "53 unchanged": {source: "push", tag: "v0.1.0"}} {
+	for printed, p := range map[string]pipeline{"22 unchanged": {source: "push", branch: "main"}, "53 unchanged": {source: "push", tag: "v0.1.0"}} {
 		jobs := []string{"dev", "test"}
 		if p.tag != "" {
 			jobs = []string{"prod"}
@@ -1107,7 +1107,18 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 		}
 	}
 
-	when("ManagedCluster cluster-cluster creating", func(end jobEnd) { end.kill() })
+	// The engine says that it creates something a moment before it has written down that it does.
+	when("ManagedCluster cluster-cluster creating", func(end jobEnd) {
+		file := filepath.Join(r.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "dev.json")
+		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			state, _ := os.ReadFile(file)
+			_, pending, _ := bytes.Cut(state, []byte(`"pending_operations"`))
+			if bytes.Contains(pending, []byte("::cluster-cluster")) {
+				break
+			}
+		}
+		end.kill()
+	})
 	if killed := up(); killed.status != "failure" {
 		t.Fatalf("up was not killed: %s", killed.printed)
 	}
@@ -1120,10 +1131,10 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:AksWithCsi$azure-native:containerservice/v20240901:ManagedCluster::cluster-cluster"
 	id := "/subscriptions/" + r.running(t).Credentials.SubscriptionID +
 		"/resourceGroups/keyvault-demo/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster"
-	r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--import-pending-creates", urn, "--import-pending-creates", id,
+	refreshed := r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--import-pending-creates", urn, "--import-pending-creates", id,
 		"--clear-pending-creates")
 	if next := up(); next.status != "success" {
-		t.Errorf("the up after the refresh: %s\n%s", next.status, next.printed)
+		t.Fatalf("the refresh:\n%s\nthe up after it: %s\n%s", refreshed, next.status, next.printed)
 	}
 	if again := up(); again.status != "success" || !strings.Contains(again.printed, "21 unchanged") {
 		t.Errorf("the up after that: %s\n%s", again.status, again.printed)

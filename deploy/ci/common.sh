@@ -15,25 +15,27 @@ token() {
   fi
 }
 
-# sign_in signs the job in to Azure and to where the stacks are kept, with nothing that is stored anywhere: what a script
-# starts after it finds its way by the environment.
+# sign_in signs a job in to Azure and to where the stacks are kept, with nothing that is stored anywhere: what a script
+# starts after it finds its way by the environment. Who runs a script by hand is signed in already.
 sign_in() {
+  if [[ -z ${ACTIONS_ID_TOKEN_REQUEST_URL:-}${AZURE_ID_TOKEN:-} ]]; then return; fi
   : "${ARM_CLIENT_ID:?is the id of the identity to sign in as}" "${ARM_TENANT_ID:?}" "${ARM_SUBSCRIPTION_ID:?}"
-  # azure-native asks GitHub for tokens by itself, and takes GitLab's. So does kubelogin; what else signs in to Azure, such as
-  # azurekeyvault:// and azblob://, reads a file.
-  export ARM_USE_OIDC=true AZURE_CLIENT_ID=$ARM_CLIENT_ID AZURE_TENANT_ID=$ARM_TENANT_ID AAD_LOGIN_METHOD=workloadidentity
+  # azure-native asks GitHub for tokens by itself, and takes GitLab's. So does kubelogin; what else signs in to Azure,
+  # such as azurekeyvault:// and azblob://, reads a file.
+  export ARM_USE_OIDC=true AAD_LOGIN_METHOD=workloadidentity
+  export AZURE_CLIENT_ID=$ARM_CLIENT_ID AZURE_TENANT_ID=$ARM_TENANT_ID
   if [[ -n ${AZURE_ID_TOKEN:-} ]]; then export ARM_OIDC_TOKEN=$AZURE_ID_TOKEN; fi
   AZURE_FEDERATED_TOKEN_FILE=$(mktemp -p "${RUNNER_TEMP:-${TMPDIR:-/tmp}}") # for its owner only
   export AZURE_FEDERATED_TOKEN_FILE
   trap 'rm -f "$AZURE_FEDERATED_TOKEN_FILE"' EXIT
   renew
-  if [[ -n ${PULUMI_BACKEND_URL:-} ]]; then # of one's own, such as azblob://
-    pulumi login --non-interactive
-  elif [[ -n ${PULUMI_ORGANIZATION:-} ]]; then
+  if [[ -n ${PULUMI_ORGANIZATION:-} ]]; then # of Pulumi Cloud, or of one's own at PULUMI_BACKEND_URL
     local team=()
     if [[ -n ${PULUMI_TEAM:-} ]]; then team=(--oidc-team "$PULUMI_TEAM"); fi
     pulumi login --non-interactive --oidc-org "$PULUMI_ORGANIZATION" "${team[@]}" --oidc-expiration 2h --oidc-token \
       "file://"<(token "urn:pulumi:org:$PULUMI_ORGANIZATION" "${PULUMI_ID_TOKEN:-}")
+  elif [[ -n ${PULUMI_BACKEND_URL:-} ]]; then # such as azblob://
+    pulumi login --non-interactive
   else
     echo "neither PULUMI_ORGANIZATION nor PULUMI_BACKEND_URL says where the stacks are kept" >&2
     return 1
@@ -42,11 +44,13 @@ sign_in() {
 
 # renew puts a new token into the file, since GitHub's are good for minutes.
 renew() {
-  token api://AzureADTokenExchange "${AZURE_ID_TOKEN:-}" > "$AZURE_FEDERATED_TOKEN_FILE"
+  if [[ -n ${AZURE_FEDERATED_TOKEN_FILE:-} ]]; then
+    token api://AzureADTokenExchange "${AZURE_ID_TOKEN:-}" > "$AZURE_FEDERATED_TOKEN_FILE"
+  fi
 }
 
-# deployed prints the folder of a clone at the commit that a stack was last brought up from, or nothing where the stack is
-# not up. What is on the branch since then may not have been approved for it.
+# deployed prints the folder of a clone at the commit that a stack was last brought up from, or nothing where the stack
+# is not up. What is on the branch since then may not have been approved for it.
 deployed() {
   local history commit dir
   history=$(pulumi stack history --stack "$1" --json)

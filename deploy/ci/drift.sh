@@ -12,8 +12,8 @@ for stack; do
     continue
   fi
   report=$(mktemp)
-  if ! section "Drift of $stack" pulumi preview -C "$dir" --stack "$stack" --refresh --diff --expect-no-changes --non-interactive --color never \
-    > "$report"; then
+  look=(pulumi preview -C "$dir" --stack "$stack" --refresh --diff --expect-no-changes --non-interactive --color never)
+  if ! section "Drift of $stack" "${look[@]}" > "$report"; then
     status=1
     cat "$report"
   fi

@@ -3,7 +3,7 @@
 set -euo pipefail
 pulumi=3.259.0
 kubelogin=0.2.10
-# Of kubelogin as Microsoft's Homebrew tap pins it. Of pulumi no source is known but the vendor's own file.
+# As Microsoft's Homebrew tap pins it. Of pulumi's, no source is known but the vendor's own file.
 kubelogin_sha256=d765147460b8719b34cb35e8bc6d9d7c3b8f53bd1a1b9f1e70069e22bd1b6c03
 
 bin=${XDG_BIN_HOME:-$HOME/.local/bin}

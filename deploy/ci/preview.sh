@@ -6,7 +6,8 @@ sign_in
 status=0
 for stack; do
   renew
-  section "Preview of $stack" pulumi preview --stack "$stack" --non-interactive --color never --policy-pack policy || status=1
+  look=(pulumi preview --stack "$stack" --non-interactive --color never --policy-pack policy)
+  section "Preview of $stack" "${look[@]}" || status=1
 done > preview.tmp
 hand_on preview < preview.tmp
 rm preview.tmp

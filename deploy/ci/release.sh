@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Publishes what `make dist` has made as the release of a tag, with the changelog's section as its notes. A release that is there
-# already gets what it lacks. release.sh TAG
+# Publishes what `make dist` has made as the release of a tag, with the changelog's section as its notes. A release that
+# is there already gets what it lacks. release.sh TAG
 set -euo pipefail
 tag=$1
 if [[ $tag != "v$(cat provider/VERSION)" ]]; then

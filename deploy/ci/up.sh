@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Brings a stack up from this checkout, with the policies. It may be run again, also after one that failed. With --refresh it
-# looks first what there is, and puts back what somebody else has changed.
+# Brings a stack up from this checkout, with the policies. It may be run again, also after one that failed. With
+# --refresh it looks first what there is, and puts back what somebody else has changed.
 # up.sh STACK [--refresh]
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in

@@ -47,7 +47,7 @@ var (
 	// https://www.pulumi.com/docs/iac/concepts/projects/#project-name and stacks/#create-stack
 	pulumiName = rule{regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`), "1-100 letters, digits, dashes, underscores and dots"}
 	guid       = rule{regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`), "a GUID in small letters"}
-	repository = rule{regexp.MustCompile(`^[A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100}$`), "owner/name of a repository on GitHub"}
+	repository = rule{regexp.MustCompile(`^[A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100}$`), "owner/name of a repository"}
 	branch     = rule{regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./-]*$`), "the name of a branch, such as main"}
 	commit     = rule{regexp.MustCompile(`^[0-9a-f]{40}$`), "40 hexadecimal digits"}
 	cron       = rule{regexp.MustCompile(`^[0-9*/,-]+( [0-9A-Za-z*/,-]+){4}$`), "five fields of cron, such as 17 3 * * *"}

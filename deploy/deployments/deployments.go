@@ -36,7 +36,8 @@ func newDeployments(ctx *pulumi.Context, cfg *config, stack stackConfig, environ
 			PreRunCommands: pulumi.StringArray{
 				pulumi.String("XDG_BIN_HOME=/usr/local/bin deploy/ci/install.sh"), // kubelogin
 				// The file of the stack's configuration lacks it, so that the stack can be kept elsewhere, too.
-				pulumi.Sprintf("pulumi config env add --yes --stack %s/%s/%s %s/%s", organization, project, name, cfg.EnvironmentProject, environment.Name),
+				pulumi.Sprintf("pulumi config env add --yes --stack %s/%s/%s %s/%s",
+					organization, project, name, cfg.EnvironmentProject, environment.Name),
 			},
 			Options: pulumiservice.OperationContextOptionsArgs{
 				// A commit that came while another is brought up waits for its turn, and only the last that waits has one.

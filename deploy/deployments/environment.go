@@ -29,7 +29,7 @@ func newEnvironment(ctx *pulumi.Context, cfg *config, stack stackConfig) (*pulum
 // environmentYAML is the definition of the environment. Nothing in it is secret: who opens it gets a token that Pulumi
 // issues for it, which Entra ID takes where a federated credential of the identity has its subject.
 //
-// Its subject has the attributes that are named here, since that of an environment which a stack imports has none of the
+// Its subject has the attributes that are named here, since that of an environment which a stack imports lacks the
 // environment's name by default: https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/
 func environmentYAML(cfg *config, stack stackConfig) (string, error) {
 	type object = map[string]any
