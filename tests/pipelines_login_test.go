@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
 )
 
 // TestPipelines_SignInToPulumiCloud has the scripts sign in where the stacks are in Pulumi Cloud, or one of an organization's own,
@@ -21,6 +23,14 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	c.start(t)
 	var mu sync.Mutex
 	asked := map[string]string{}
+	tokenFor := func(audience string) string {
+		token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"aud": audience}).SignedString([]byte("a key"))
+		if err != nil {
+			t.Error(err)
+		}
+		return token
+	}
+	const forPulumi, forAzure = "urn:pulumi:org:acme", "api://AzureADTokenExchange"
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -31,7 +41,7 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
-			answer["value"] = "token-for-" + req.URL.Query().Get("audience")
+			answer["value"] = tokenFor(req.URL.Query().Get("audience"))
 		case "/api/oauth/token":
 			_ = req.ParseForm()
 			for name := range req.Form {
@@ -48,22 +58,16 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 		_ = json.NewEncoder(w).Encode(answer)
 	}))
 	defer server.Close()
-	for name, tt := range map[string]struct {
-		job  []string
-		want string
-	}{
-		"on GitHub": {
-			[]string{"ACTIONS_ID_TOKEN_REQUEST_URL=" + server.URL + "/idtoken?api-version=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-request-token"},
-			"token-for-urn:pulumi:org:acme",
-		},
-		"on GitLab": {[]string{"AZURE_ID_TOKEN=for-azure", "PULUMI_ID_TOKEN=for-pulumi"}, "for-pulumi"},
+	for name, job := range map[string][]string{
+		"on GitHub": {"ACTIONS_ID_TOKEN_REQUEST_URL=" + server.URL + "/idtoken?api-version=2", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=the-request-token"},
+		"on GitLab": {"AZURE_ID_TOKEN=" + tokenFor(forAzure), "PULUMI_ID_TOKEN=" + tokenFor(forPulumi)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			seen := watchCommandLines(t, []string{"the-request-token", tt.want, "pul-access"})
+			seen := watchCommandLines(t, []string{"the-request-token", tokenFor(forPulumi), tokenFor(forAzure), "pul-access"})
 			cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`)
 			cmd.Dir = checkout
-			cmd.Env = append(os.Environ(), append(tt.job, "PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"), "PULUMI_HOME="+dir,
+			cmd.Env = append(os.Environ(), append(job, "PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"), "PULUMI_HOME="+dir,
 				"HOME="+dir, "TMPDIR="+dir, "PULUMI_BACKEND_URL="+server.URL, "PULUMI_ORGANIZATION=acme", "PULUMI_TEAM=previewers",
 				"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_SKIP_UPDATE_CHECK=true")...)
 			out, err := cmd.CombinedOutput()
@@ -72,12 +76,12 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if asked["subject_token"] != tt.want || asked["audience"] != "urn:pulumi:org:acme" || asked["scope"] != "team:previewers" ||
+			if asked["subject_token"] != tokenFor(forPulumi) || asked["audience"] != forPulumi || asked["scope"] != "team:previewers" ||
 				!strings.Contains(asked["requested_token_type"], "team") || asked["Authorization"] != "token pul-access" {
 				t.Errorf("Pulumi Cloud was asked %v", asked)
 			}
-			if azure := map[string]string{"on GitHub": "token-for-api://AzureADTokenExchange", "on GitLab": "for-azure"}[name]; !strings.HasSuffix(string(out), azure) {
-				t.Errorf("the token for Azure is not %s:\n%s", azure, out)
+			if !strings.HasSuffix(string(out), tokenFor(forAzure)) {
+				t.Errorf("the file has no token for Azure:\n%s", out)
 			}
 			for token, line := range seen() {
 				t.Errorf("%s was among the arguments of a process: %s", token, line)
