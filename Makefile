@@ -14,7 +14,7 @@ SEEDS ?= 6
 PARALLEL ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 2)
 
 # The modules of this repository.
-MODULES := . localcloud tests tests/programs tests/sdks $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
+MODULES := . localcloud tests tests/programs tests/sdks deploy/deployments $(patsubst %/go.mod,%,$(wildcard examples/*/go.mod))
 
 # In a shell with the environment of a local cloud, go would look for modules in that cloud.
 ifdef KEYVAULT_AKS_HOME
@@ -64,6 +64,7 @@ unit: vet ## tests that need nothing but Go
 	cd localcloud && go test ./...
 	cd tests/programs && go test ./...
 	cd tests/sdks && go test ./...
+	cd deploy/deployments && go test ./...
 
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud

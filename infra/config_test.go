@@ -508,6 +508,31 @@ func fields(in reflect.Type, found func(name string)) {
 	}
 }
 
+// A value comes from the environment where the configuration names a variable. One that is not set is a mistake, and
+// its name, which is no secret, is said.
+func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
+	t.Setenv("SHOP_DB_PASSWORD", "marker")
+	cfg, err := load(t, map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Secrets[0].Value; got != pulumi.String("marker") {
+		t.Errorf("the value is %v", got)
+	}
+	for _, value := range []string{`{"env":"SHOP_NO_PASSWORD"}`, `{"env":""}`} {
+		_, err = load(t, map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
+		if got := paths(t, err); !slices.Contains(got, "secrets[0].value.env") {
+			t.Errorf("with %s: %v", value, err)
+		}
+	}
+	for _, value := range []string{`{"env":"SHOP_DB_PASSWORD","marker":1}`, `{"env":1}`, `{"marker":"SHOP_DB_PASSWORD"}`} {
+		_, err = load(t, map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
+		if got := paths(t, err); !slices.Contains(got, "secrets[0].value") || strings.Contains(err.Error(), "marker") {
+			t.Errorf("with %s: %v", value, err)
+		}
+	}
+}
+
 // What is encrypted is not shown either where it could be read and only breaks a rule.
 func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 	_, err := load(t, map[string]string{"vaultNamePrefix": "marker--"}, "vaultNamePrefix")

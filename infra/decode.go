@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -123,8 +124,19 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 	}
 }
 
-// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows.
+// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows. It is in
+// the configuration, or in an environment variable that is named there as {env: NAME}.
 func (d *decoder) input(path string, in any, out reflect.Value) {
+	if given, ok := in.(map[string]any); ok && len(given) == 1 {
+		if name, ok := given["env"].(string); ok {
+			value := os.Getenv(name)
+			if value == "" {
+				d.report(path+".env", strconv.Quote(name), "the name of an environment variable that is set where Pulumi runs")
+				return
+			}
+			in = value
+		}
+	}
 	s, ok := in.(string)
 	if !ok || s == "" {
 		d.report(path, "an invalid value (not shown)",

@@ -30,7 +30,7 @@ func TestModulesAgree(t *testing.T) {
 		t.Fatalf("the go.mod files are %v, %v", files, err)
 	}
 	versions := map[string]map[string][]string{} // module -> version -> files
-	for _, file := range append(files, "../go.mod", "../../go.mod") {
+	for _, file := range append(files, "../go.mod", "../../go.mod", "../../deploy/deployments/go.mod") {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

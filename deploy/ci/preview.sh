@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Previews stacks with the policies, and hands on what is to be said of it as `preview`. It changes nothing.
+# preview.sh STACK...
+. "${BASH_SOURCE%/*}/common.sh"
+sign_in
+status=0
+for stack; do
+  renew
+  look=(pulumi preview --stack "$stack" --non-interactive --color never --policy-pack policy)
+  section "Preview of $stack" "${look[@]}" || status=1
+done > preview.tmp
+hand_on preview < preview.tmp
+rm preview.tmp
+exit "$status"

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Publishes what `make dist` has made as the release of a tag, with the changelog's section as its notes. A release that
+# is there already gets what it lacks. release.sh TAG
+set -euo pipefail
+tag=$1
+if [[ $tag != "v$(cat provider/VERSION)" ]]; then
+  echo "the tag is $tag, and provider/VERSION says $(cat provider/VERSION)" >&2
+  exit 1
+fi
+notes=$(awk -v version="${tag#v}" '/^## / { on = $2 == version || $2 == "[" version "]"; next } on' CHANGELOG.md)
+if [[ -z ${notes//[[:space:]]/} ]]; then
+  echo "CHANGELOG.md has no section ## ${tag#v}" >&2
+  exit 1
+fi
+if ! gh release view "$tag" > /dev/null 2>&1; then
+  gh release create "$tag" --verify-tag --draft --title "$tag" --notes-file - <<< "$notes"
+fi
+gh release upload "$tag" --clobber dist/*.tar.gz dist/SHA256SUMS
+gh release edit "$tag" --draft=false
