@@ -1131,8 +1131,8 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	const urn = "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:AksWithCsi$azure-native:containerservice/v20240901:ManagedCluster::cluster-cluster"
 	id := "/subscriptions/" + r.running(t).Credentials.SubscriptionID +
 		"/resourceGroups/keyvault-demo/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster"
-	refreshed := r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--import-pending-creates", urn, "--import-pending-creates", id,
-		"--clear-pending-creates")
+	refreshed := r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--import-pending-creates", urn, "--import-pending-creates", id)
+	r.asOwner(t, "pulumi", "refresh", "--yes", "--stack", "dev", "--clear-pending-creates")
 	if next := up(); next.status != "success" {
 		t.Fatalf("the refresh:\n%s\nthe up after it: %s\n%s", refreshed, next.status, next.printed)
 	}
