@@ -100,7 +100,7 @@ func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]str
 	var done sync.WaitGroup
 	looks := 0
 	done.Go(func() {
-		for ; ctx.Err() == nil; time.Sleep(10 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(40 * time.Millisecond) {
 			looks++
 			lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 			for _, file := range lines {
@@ -116,7 +116,7 @@ func watchCommandLines(t *testing.T, texts []string) (seen func() map[string]str
 	return func() map[string]string {
 		stop()
 		done.Wait()
-		if looks < 20 {
+		if looks < 10 {
 			t.Errorf("the processes were looked at %d times: nothing is proven", looks)
 		}
 		return found
