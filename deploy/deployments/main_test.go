@@ -95,10 +95,10 @@ func TestDeployments_RunWhatTheStackSays(t *testing.T) {
 func TestSchedules_LookForDriftAndRotate(t *testing.T) {
 	e := run(t)
 	drift, rotation := get(t, e, "DriftSchedule", "prod"), get(t, e, "DeploymentSchedule", "prod-rotation")
-	if text(t, drift, "scheduleCron") != "27 3 * * *" || text(t, drift, "autoRemediate") != "false" || text(t, drift, "stack") != "prod" {
+	if text(t, drift, "scheduleCron") != "27 4 * * *" || text(t, drift, "autoRemediate") != "false" || text(t, drift, "stack") != "prod" {
 		t.Errorf("drift is looked for by %v", drift.Inputs)
 	}
-	if text(t, rotation, "scheduleCron") != "57 4 * * *" || text(t, rotation, "pulumiOperation") != "update" || text(t, rotation, "stack") != "prod" {
+	if text(t, rotation, "scheduleCron") != "57 2 * * *" || text(t, rotation, "pulumiOperation") != "update" || text(t, rotation, "stack") != "prod" {
 		t.Errorf("secrets are rotated by %v", rotation.Inputs)
 	}
 	settings := get(t, e, "DeploymentSettings", "prod")
