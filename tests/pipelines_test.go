@@ -676,7 +676,7 @@ func (j *job) attest(with map[string]string) error {
 		want, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
 		content, err := os.ReadFile(filepath.Join(j.workspace, filepath.Dir(with["subject-checksums"]), name))
 		if sum := sha256.Sum256(content); err != nil || hex.EncodeToString(sum[:]) != want {
-			return fmt.Errorf("%s: %v", name, err)
+			return errors.Join(fmt.Errorf("%s is not what its checksum says", name), err)
 		}
 	}
 	return nil

@@ -39,7 +39,7 @@ type importFile struct {
 }
 
 func run(resources, ids string, out, said io.Writer) error {
-	content, err := os.ReadFile(resources) //nolint:gosec // the file that the caller names
+	content, err := os.ReadFile(resources)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func run(resources, ids string, out, said io.Writer) error {
 	if err := json.Unmarshal(content, &file); err != nil {
 		return fmt.Errorf("reading %s: %w", resources, err)
 	}
-	content, err = os.ReadFile(ids) //nolint:gosec // the file that the caller names
+	content, err = os.ReadFile(ids)
 	if err != nil {
 		return err
 	}
