@@ -46,7 +46,7 @@ type rule struct {
 var (
 	// https://www.pulumi.com/docs/iac/concepts/projects/#project-name and stacks/#create-stack
 	pulumiName = rule{regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`), "1-100 letters, digits, dashes, underscores and dots"}
-	guid       = rule{regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`), "a GUID in small letters"}
+	guid       = rule{regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`), "a GUID in lower case"}
 	repository = rule{regexp.MustCompile(`^[A-Za-z0-9-]{1,39}/[A-Za-z0-9_.-]{1,100}$`), "owner/name of a repository"}
 	branch     = rule{regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_./-]*$`), "the name of a branch, such as main"}
 	commit     = rule{regexp.MustCompile(`^[0-9a-f]{40}$`), "40 hexadecimal digits"}
@@ -92,10 +92,11 @@ func (cfg *config) validate() []components.Violation {
 		if stack.DeployCommits && stack.Branch == "" {
 			add(at("deployCommits"), "true", "true with a branch")
 		}
-		for field, given := range map[string]string{"drift": stack.Drift, "rotation": stack.Rotation} {
-			if given != "" {
-				check(cron, at(field), given)
-			}
+		if stack.Drift != "" {
+			check(cron, at("drift"), stack.Drift)
+		}
+		if stack.Rotation != "" {
+			check(cron, at("rotation"), stack.Rotation)
 		}
 	}
 	return found
