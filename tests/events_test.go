@@ -144,14 +144,7 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	hook := newWebhook(t, c)
-	config := map[string]string{}
-	for key, value := range configured(t, "dev") {
-		text, isText := value.(string)
-		if !isText {
-			text = asJSON(t, value)
-		}
-		config[key] = text
-	}
+	config := devConfiguration(t)
 	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"}, {"name": "late", "generate": {}, "expires": "P60D"}]`
 	config["keyvault-aks:secrets"] = secrets
 	config["keyvault-aks:vaultExpiryEvents!"] = asJSON(t, map[string]any{
