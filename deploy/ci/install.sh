@@ -24,6 +24,10 @@ if [[ $(pulumi version 2>/dev/null) != "v$pulumi" && $(pulumi version 2>/dev/nul
   mv pulumi/* "$bin"
 fi
 if [[ $(kubelogin --version 2>/dev/null) != *"v$kubelogin"* ]]; then
+  if ! command -v unzip > /dev/null; then # the image golang has none
+    apt-get update -qq
+    apt-get install -qq --yes unzip
+  fi
   get kubelogin.zip "https://github.com/Azure/kubelogin/releases/download/v$kubelogin/kubelogin-linux-amd64.zip"
   echo "$kubelogin_sha256  kubelogin.zip" | sha256sum --check --quiet --strict
   unzip -q kubelogin.zip
