@@ -286,7 +286,7 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 // fail to change anything.
 func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 	t.Helper()
-	config := devConfiguration(t)
+	config := configuredTexts(t, "dev")
 	delete(config, "keyvault-aks:secrets")
 	config["keyvault-aks:secrets!"] = `[{"name":"my-secret","value":"encrypted-marker"}]`
 	pullRequest := c.jobOf(t, made, "preview", "repo:acme/shop:pull_request")
@@ -369,8 +369,9 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 // else, with previews by one whose identity may preview there.
 func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	t.Helper()
-	config := devConfiguration(t)
+	config := configuredTexts(t, "dev")
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
+	config["keyvault-aks:vaultExpiryEvents"] = `{"emails": ["somebody@example.com"]}` // Event Grid is asked at the subscription, too
 	prod, pullRequest := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), c.jobOf(t, made, "review", "repo:acme@123456/payments@456789:pull_request")
 	p := c.newProgramOfJob(t, made, prod, config)
 	before := c.resources(t)
@@ -431,20 +432,6 @@ func (c *cloud) newProgramOfJob(t *testing.T, made bootstrapped, job []string, c
 	p.pulumi(t, "stack", "init", "test", "--secrets-provider", made.SecretsProvider)
 	p.configure(t, config)
 	return p
-}
-
-// devConfiguration is that of the dev stack.
-func devConfiguration(t *testing.T) map[string]string {
-	t.Helper()
-	config := map[string]string{}
-	for key, value := range configured(t, "dev") {
-		text, isText := value.(string)
-		if !isText {
-			text = asJSON(t, value)
-		}
-		config[key] = text
-	}
-	return config
 }
 
 // withoutDeleted are resources without the vaults that Azure keeps.

@@ -102,14 +102,7 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 	c.start(t)
 	const prod, change = "repo:octo-org/octo-repo:environment:prod", "repo:octo-org/octo-repo:pull_request"
 	deployer := c.ciIdentity(t, "ci-prod", prod, "deploy.json", "assign.json")
-	config := map[string]string{}
-	for key, value := range configured(t, "dev") {
-		text, isText := value.(string)
-		if !isText {
-			text = asJSON(t, value)
-		}
-		config[key] = text
-	}
+	config := configuredTexts(t, "dev")
 	config["keyvault-aks:entra"], config["keyvault-aks:disableLocalAccounts"], config["keyvault-aks:deployerRoles"] = `{"login":"workloadidentity"}`, "true", "true"
 	p := newProgram(t, c, ".", config)
 

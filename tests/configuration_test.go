@@ -279,6 +279,20 @@ func configured(t *testing.T, stack string) map[string]any {
 	return file.Config
 }
 
+// configuredTexts is the same for [program.configure]: what is not a text is JSON.
+func configuredTexts(t *testing.T, stack string) map[string]string {
+	t.Helper()
+	config := map[string]string{}
+	for key, value := range configured(t, stack) {
+		text, isText := value.(string)
+		if !isText {
+			text = asJSON(t, value)
+		}
+		config[key] = text
+	}
+	return config
+}
+
 // workloadsWith is a configuration for `up --config`: the workloads of a stack, the first ones with other values, which
 // are YAML. What is null there is left out.
 func workloadsWith(t *testing.T, stack string, changes ...string) string {

@@ -144,7 +144,7 @@ func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	hook := newWebhook(t, c)
-	config := devConfiguration(t)
+	config := configuredTexts(t, "dev")
 	const secrets = `[{"name": "my-secret", "generate": {}, "expires": "P20D"}, {"name": "late", "generate": {}, "expires": "P60D"}]`
 	config["keyvault-aks:secrets"] = secrets
 	config["keyvault-aks:vaultExpiryEvents!"] = asJSON(t, map[string]any{

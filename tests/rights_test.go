@@ -38,14 +38,7 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
-			config := map[string]string{}
-			for key, value := range configured(t, stack) {
-				text, isText := value.(string)
-				if !isText {
-					text = asJSON(t, value)
-				}
-				config[key] = text
-			}
+			config := configuredTexts(t, stack)
 			pools := config["keyvault-aks:nodePools"]
 			if stack == "dev" {
 				config["keyvault-aks:kubernetesVersion"] = "1.33"
