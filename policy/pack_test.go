@@ -42,6 +42,17 @@ func TestProduction_IsSaidByTheStackOrItsName(t *testing.T) {
 	}
 }
 
+// TestPack_HasTheVersionOfTheRelease that it is part of.
+func TestPack_HasTheVersionOfTheRelease(t *testing.T) {
+	version, err := os.ReadFile("../provider/VERSION")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := newTestPack(t, true, nil).Version().String(); got != strings.TrimSpace(string(version)) {
+		t.Errorf("the pack is %s, provider/VERSION %s", got, version)
+	}
+}
+
 func TestPack_IsMandatoryWhereItMatters(t *testing.T) {
 	const (
 		advisory, mandatory = policyx.EnforcementLevelAdvisory, policyx.EnforcementLevelMandatory
