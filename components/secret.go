@@ -34,8 +34,8 @@ const (
 // The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601
 // duration such as P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the
 // two durations, Rotate or Generate changes; a new Value alone keeps the dates. With RotateEvery it is counted from
-// when the value was due. The dates inform, and guard nothing: who may read the secret can also read it before and after
-// (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
+// when the value was due. The dates inform, and guard nothing: who may read the secret can also read it before and
+// after (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
 type SecretArgs struct {
 	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
 	Name string `pulumi:"name"`

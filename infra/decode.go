@@ -124,8 +124,8 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 	}
 }
 
-// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows. It is in
-// the configuration, or in an environment variable that is named there as {env: NAME}.
+// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows. It is
+// in the configuration, or in an environment variable that is named there as {env: NAME}.
 func (d *decoder) input(path string, in any, out reflect.Value) {
 	if given, ok := in.(map[string]any); ok && len(given) == 1 {
 		if name, ok := given["env"].(string); ok {

@@ -59,8 +59,8 @@ const (
 	mayDeploy  right = "deploy"  // bring stacks up and down
 )
 
-// secretsProvider is what stacks encrypt their secrets with: a key of a vault that is made here, or what Pulumi calls by
-// the other names.
+// secretsProvider is what stacks encrypt their secrets with: a key of a vault that is made here, or what Pulumi calls
+// by the other names.
 type secretsProvider string
 
 const (

@@ -106,7 +106,7 @@ func (one identityConfig) trusts(path, audience string) []trust {
 
 var (
 	repository = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$`)
-	// A name of GitHub's environments may be anything but these.
+	// The name of an environment on GitHub may have any characters but these.
 	environment = regexp.MustCompile("^[^*?\\[\\]'\"`\\\\\\s]([^*?\\[\\]'\"`\\\\\\t\\r\\n]{0,253}[^*?\\[\\]'\"`\\\\\\s])?$")
 	// https://git-scm.com/docs/git-check-ref-format
 	gitRef        = regexp.MustCompile(`^[^\s~^:?*\[\\/-][^\s~^:?*\[\\]*$`)
@@ -148,7 +148,8 @@ func (g gitHubTrust) into(t *trust, may right) {
 	t.check(repository.MatchString(g.Repository), "repository", g.Repository, "OWNER/REPOSITORY, as GitHub spells them")
 	t.one("environment, branch, tag and pullRequests", g.Environment != "", g.Branch != "", g.Tag != "", g.PullRequests)
 	if (g.OwnerID == 0) != (g.RepositoryID == 0) {
-		t.violations.add(t.path, "one of ownerId and repositoryId", "both, which subjects with immutable claims have, or none")
+		t.violations.add(t.path, "one of ownerId and repositoryId",
+			"both, which subjects with immutable claims have, or none")
 	}
 	owner, name, _ := strings.Cut(g.Repository, "/")
 	if g.OwnerID != 0 {
@@ -176,7 +177,8 @@ func (g gitHubTrust) into(t *trust, may right) {
 
 func (g gitLabTrust) into(t *trust) {
 	t.issuer = gitLabIssuer
-	t.check(gitLabProject.MatchString(g.Project), "project", g.Project, "GROUP/PROJECT, with all groups, as GitLab spells them")
+	t.check(gitLabProject.MatchString(g.Project), "project", g.Project,
+		"GROUP/PROJECT, with all groups, as GitLab spells them")
 	t.one("branch and tag", g.Branch != "", g.Tag != "")
 	kind, ref := "branch", g.Branch
 	if g.Tag != "" {

@@ -9,7 +9,8 @@ token() {
     # The request's own token goes in by standard input: arguments are for everybody on the machine to read.
     curl --fail --silent --show-error --retry 5 --config - <<< "
       url = \"$ACTIONS_ID_TOKEN_REQUEST_URL&audience=$1\"
-      header = \"Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\"" | sed -E 's/.*"value" *: *"([^"]+)".*/\1/' | tr -d '\n'
+      header = \"Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN\"" |
+      sed -E 's/.*"value" *: *"([^"]+)".*/\1/' | tr -d '\n'
   else
     printf %s "$2"
   fi

@@ -113,8 +113,8 @@ var clusterRules = []Rule{
 		ID: "cluster-platform-logs", When: Production, Kinds: []string{cluster},
 		Also:  []string{"Azure.AKS.PlatformLogs"},
 		Title: "What the control plane does is logged",
-		Remedy: "Give it a DiagnosticSetting with the categories kube-apiserver, kube-controller-manager, kube-scheduler and " +
-			"cluster-autoscaler, the metrics AllMetrics, and a workspace",
+		Remedy: "Give it a DiagnosticSetting with the categories kube-apiserver, kube-controller-manager, " +
+			"kube-scheduler and cluster-autoscaler, the metrics AllMetrics, and a workspace",
 		among: withoutLogs("resourceName",
 			[]string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "cluster-autoscaler", "AllMetrics"}),
 	},
