@@ -306,7 +306,7 @@ var (
 var wideRoles = map[string]string{
 	"00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
 	"b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
-	"14b46e9e-c2b7-41b4-b07b-46a6ebf60603": "Key Vault Crypto Officer",
+	"14b46e9e-c2b7-41b4-b07b-48a6ebf60603": "Key Vault Crypto Officer",
 	"a4417e6f-fecd-4de8-b567-7b0420556985": "Key Vault Certificates Officer",
 	"8b54135c-b56d-4d72-a534-26097cfdc8d8": "Key Vault Data Access Administrator",
 	"f25e0fa2-a7c8-4377-a976-54943a77a395": "Key Vault Contributor",

@@ -254,6 +254,7 @@ var bad = map[string][]change{
 	"role-too-wide role": {
 		set("role", "roleDefinitionId", role+"00482a5a-887f-4fb3-b363-3b7fe8e74483"),
 		set("role", "roleDefinitionId", role+"B86A8FE4-44CE-4948-AEE5-ECCB2C155CD7"),
+		set("role", "roleDefinitionId", role+"14b46e9e-c2b7-41b4-b07b-48a6ebf60603"),
 		set("role", "roleDefinitionId", role+"8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
 		func(stack *[]*one) { // of the nodes, and of an identity that is known by its principal
 			set("role", "roleDefinitionId", role+"b24988ac-6180-42a0-ab88-20f7382dd24c")(stack)
