@@ -407,14 +407,10 @@ func ofAzure(rule func(property.Map) []string) func(Resource) []string {
 			return nil
 		}
 		v, known := get(one.Properties, "spec.parameters")
-		parameters := property.Map{}
-		if v.IsMap() {
-			parameters = v.AsMap()
-		}
 		if !known {
 			return nil
 		}
-		for _, problem := range rule(parameters) {
+		for _, problem := range rule(inside(v)) {
 			problems = append(problems, "spec.parameters."+problem)
 		}
 		return problems
@@ -437,6 +433,9 @@ func wrongObjects(parameters property.Map) (problems []string) {
 	files := map[string]int{}
 	for i, item := range objects.Array {
 		wrong := func(format string, args ...any) {
+			if v.Secret() {
+				format, args = "is none that the provider mounts as it is meant", nil
+			}
 			problems = append(problems, fmt.Sprintf("objects.array[%d] ", i)+fmt.Sprintf(format, args...))
 		}
 		text, ok := item.(string)
@@ -479,7 +478,7 @@ func ofPods(rule func(property.Map) []string) func(Resource) []string {
 		if !v.IsMap() {
 			return nil
 		}
-		for _, problem := range rule(v.AsMap()) {
+		for _, problem := range rule(inside(v)) {
 			problems = append(problems, strings.Join(at, ".")+"."+problem)
 		}
 		return problems

@@ -472,6 +472,48 @@ func TestRules_NeverShowASecret(t *testing.T) {
 	}
 }
 
+// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows nothing.
+func TestRules_NeverShowPartsOfASecret(t *testing.T) {
+	for name, c := range map[string]struct{ typ, key, path string }{
+		"the parameters of a class": {"class", "spec", "spec.parameters.userAssignedIdentityID"},
+		"the objects of a class":    {"class", "spec", "spec.parameters.objects"},
+		"the pools of a cluster":    {"cluster", "agentPoolProfiles", "agentPoolProfiles[0].osDiskType"},
+		"a pod's specification":     {"app", "spec", pods + "volumes[0].csi.readOnly"},
+		"the ranges of a cluster":   {"cluster", "apiServerAccessProfile", "apiServerAccessProfile.authorizedIPRanges[0]"},
+		"the audiences":             {"credential", "audiences", "audiences[0]"},
+		"the logs of a cluster":     {"cluster", "networkProfile", "networkProfile.networkPolicy"},
+		"a vault":                   {"vault", "properties", "properties.publicNetworkAccess"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value := "hunter2/0"
+			if strings.HasSuffix(c.path, "objects") {
+				value = "array: ['{objectName: hunter2, objectType: hunter2, objectAlias: /hunter2}']"
+			}
+			stack := asRules(changed(t, set(c.typ, c.path, value)))
+			for i, r := range stack.Resources {
+				if r.Name == c.typ {
+					stack.Resources[i].Properties = r.Properties.Set(c.key, r.Properties.Get(c.key).WithSecret(true))
+				}
+			}
+			found := 0
+			for _, rule := range rules.All() {
+				findings := rule.CheckStack(stack)
+				for _, r := range stack.Resources {
+					findings = append(findings, rule.Check(r)...)
+				}
+				for _, f := range findings {
+					if found++; strings.Contains(f.Message(), "hunter2") {
+						t.Errorf("%s shows it: %s", rule.ID, f.Message())
+					}
+				}
+			}
+			if found < 2 { // a vault that a stack cannot get rid of is one
+				t.Error("nothing is found")
+			}
+		})
+	}
+}
+
 func TestRules_SayWhatTheyAre(t *testing.T) {
 	seen := map[string]bool{"all": true, "exemptions": true}
 	for _, rule := range rules.All() {
