@@ -561,6 +561,8 @@ func TestExemptions(t *testing.T) {
 		"every rule":    func(e *rules.Exemption) { e.Rule = "*" },
 		"no resource":   func(e *rules.Exemption) { e.Resource = "" },
 		"all resources": func(e *rules.Exemption) { e.Resource = "**" },
+		"all URNs":      func(e *rules.Exemption) { e.Resource = "urn:*" },
+		"all of a type": func(e *rules.Exemption) { e.Resource = "urn:*::azure-native:keyvault:Vault::*" },
 		"no reason":     func(e *rules.Exemption) { e.Reason = " " },
 		"no day":        func(e *rules.Exemption) { e.Until = "" },
 		"no such day":   func(e *rules.Exemption) { e.Until = "2026-11-31" },
@@ -585,6 +587,11 @@ func TestExemptions(t *testing.T) {
 		{"v.ult", "vault-firewall", "vault", false},
 		{"urn:pulumi:prod::*::vault", "vault-firewall", "vault", true},
 		{"urn:pulumi:dev::*::vault", "vault-firewall", "vault", false},
+		{"*:*", "vault-firewall", "vault", false},
+		{"*:vault", "vault-firewall", "vault", false},
+		{"*vault", "vault-firewall", "other::vault", true},
+		{"vault", "vault-firewall", "other::vault", false},
+		{"vault*", "vault-firewall", "vault\nof two lines", true},
 	} {
 		e := valid
 		e.Resource = c.resource
