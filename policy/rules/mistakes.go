@@ -28,10 +28,14 @@ var withPods = map[string][]string{
 	"apps:ReplicaSet":  {"spec", "template", "spec"},
 	"batch:Job":        {"spec", "template", "spec"},
 	"batch:CronJob":    {"spec", "jobTemplate", "spec", "template", "spec"},
+
+	"core:ReplicationController": {"spec", "template", "spec"},
+	"core:PodTemplate":           {"template", "spec"},
 }
 
 var podKinds = []string{
 	"core:Pod", "apps:Deployment", "apps:StatefulSet", "apps:DaemonSet", "apps:ReplicaSet", "batch:Job", "batch:CronJob",
+	"core:ReplicationController", "core:PodTemplate",
 }
 
 var mistakes = []Rule{
@@ -498,12 +502,18 @@ func containers(spec property.Map) (found []property.Map, at []string) {
 
 // aSecret is what variables with secrets are called, and aboutOne those that say where one is, or when it ends.
 var (
-	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
+	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9]|^pg)(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
 		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)
 	aboutOne = regexp.MustCompile(`(?i)[^a-z0-9](file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
 )
 
-func namedSecret(name string) bool { return aSecret.MatchString(name) && !aboutOne.MatchString(name) }
+// hump is where a word begins in a name such as dbPassword.
+var hump = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+
+func namedSecret(name string) bool {
+	name = hump.ReplaceAllString(name, "${1}_$2")
+	return aSecret.MatchString(name) && !aboutOne.MatchString(name)
+}
 
 // plainVariables finds secrets by their mark, which the Kubernetes provider puts on the whole list of containers, and
 // by the names of variables.

@@ -307,6 +307,7 @@ var bad = map[string][]change{
 	},
 	"secret-in-plain secret": {set("secret", "properties.value", "hunter2")},
 	"config-map-in-plain configuration": {
+		set("configuration", "data.dbPassword", "hunter2"), set("configuration", "data.clientSecret", "hunter2"),
 		set("configuration", "data.password", "hunter2"), set("configuration", `data["DB_PASSWORD"]`, "hunter2"),
 		set("configuration", `data["app.yaml"]`, "secret!hunter2"),
 	},
@@ -321,6 +322,16 @@ var bad = map[string][]change{
 		"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
 			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "TOKEN", "value": "hunter2"}}}},
 		}}}}},
+	}})},
+	"variable-in-plain legacy": {with(one{Name: "legacy", Type: "kubernetes:core/v1:ReplicationController", Properties: map[string]any{
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "PGPASSWORD", "value": "hunter2"}}}},
+		}}},
+	}})},
+	"variable-in-plain template": {with(one{Name: "template", Type: "kubernetes:core/v1:PodTemplate", Properties: map[string]any{
+		"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "apiKey", "value": "hunter2"}}}},
+		}},
 	}})},
 	"mount-sign-in app": {
 		set("app", pods+"volumes[0].csi.readOnly", nil), set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
@@ -384,6 +395,9 @@ var fine = map[string]change{
 	"variables that say where a secret is": func(stack *[]*one) {
 		set("configuration", "data.SECRET_NAME", "db")(stack)
 		set("configuration", "data.tokens", "3")(stack)
+		set("configuration", "data.secretName", "db")(stack)
+		set("configuration", "data.passwordFile", "/run/password")(stack)
+		set("configuration", "data.publicKeyID", "3")(stack)
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "TOKEN_URL", "value": "https://issuer.example"})(stack)
 	},
 }
