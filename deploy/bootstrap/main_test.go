@@ -406,6 +406,7 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 		"a wildcard of GitLab's":             {trusted("deploy", "gitlab", `{"project":"acme/shop","branch":"release-*"}`), "identities[0].gitlab[0].branch"},
 		"a project alone":                    {trusted("deploy", "gitlab", `{"project":"acme/shop"}`), "identities[0].gitlab[0]"},
 		"a preview that deploys":             {trusted("deploy", "pulumi", `{"organization":"a","project":"p","stack":"s","operation":"preview"}`), "identities[0].pulumi[0].operation"},
+		"a preview that deploys, by text":    {trusted("deploy", "other", `{"issuer":"https://api.pulumi.com/oidc","subject":"pulumi:deploy:org:a:project:p:stack:s:operation:preview:scope:write","audience":"a"}`), "identities[0].other[0].subject"},
 		"an update that only previews":       {trusted("preview", "pulumi", `{"organization":"a","project":"p","stack":"s","operation":"update"}`), "identities[0].pulumi[0].operation"},
 		"a wildcard of Pulumi's":             {trusted("deploy", "pulumi", `{"organization":"a","project":"p","stack":"*","operation":"update"}`), "identities[0].pulumi[0].stack"},
 		"an ESC environment without project": {trusted("deploy", "esc", `{"organization":"a","environment":"dev"}`), "identities[0].esc[0].project"},

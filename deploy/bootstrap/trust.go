@@ -114,6 +114,8 @@ var (
 	pulumiName    = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
 	issuerURL     = regexp.MustCompile(`^https://[^\s*?#]{1,592}$`)
 	plainSubject  = regexp.MustCompile(`^[^\s*]{1,600}$`)
+	// Subjects of GitHub and of Pulumi Deployments that any change runs as.
+	ofPullRequest = regexp.MustCompile(`pull_request|:operation:preview(:|$)`)
 )
 
 const (
@@ -223,8 +225,9 @@ func (o otherTrust) into(t *trust, may right) {
 	t.check(issuerURL.MatchString(o.Issuer), "issuer", o.Issuer, "the https URL in the claim iss of the tokens")
 	t.check(plainSubject.MatchString(o.Subject), "subject", o.Subject,
 		"the claim sub of the tokens, without spaces and wildcards: Azure compares subjects exactly")
-	t.check(may != mayDeploy || !strings.Contains(o.Subject, "pull_request"), "subject", o.Subject,
-		"none of pull requests with may: deploy, since anybody's change would deploy itself before it is reviewed")
+	t.check(may != mayDeploy || !ofPullRequest.MatchString(o.Subject), "subject", o.Subject,
+		"none of pull requests or previews with may: deploy, since anybody's change would deploy itself before it is "+
+			"reviewed")
 	if o.Audience != "" {
 		t.audience = o.Audience
 		t.check(audienceRule.MatchString(o.Audience), "audience", o.Audience, "1-600 characters without spaces")

@@ -16,6 +16,9 @@ token() {
   fi
 }
 
+# temporary makes a file, or a folder with -d, that the runner throws away.
+temporary() { mktemp -p "${RUNNER_TEMP:-${TMPDIR:-/tmp}}" "$@"; }
+
 # sign_in signs a job in to Azure and to where the stacks are kept, with nothing that is stored anywhere: what a script
 # starts after it finds its way by the environment. Who runs a script by hand is signed in already.
 sign_in() {
@@ -26,9 +29,13 @@ sign_in() {
   export ARM_USE_OIDC=true AAD_LOGIN_METHOD=workloadidentity
   export AZURE_CLIENT_ID=$ARM_CLIENT_ID AZURE_TENANT_ID=$ARM_TENANT_ID
   if [[ -n ${AZURE_ID_TOKEN:-} ]]; then export ARM_OIDC_TOKEN=$AZURE_ID_TOKEN; fi
-  AZURE_FEDERATED_TOKEN_FILE=$(mktemp -p "${RUNNER_TEMP:-${TMPDIR:-/tmp}}") # for its owner only
-  export AZURE_FEDERATED_TOKEN_FILE
-  trap 'rm -f "$AZURE_FEDERATED_TOKEN_FILE"' EXIT
+  # A file for its owner only, which no folder has: it is gone with this process, or with what it becomes by exec,
+  # however that ends.
+  local file fd
+  file=$(temporary)
+  exec {fd}<> "$file"
+  rm "$file"
+  export AZURE_FEDERATED_TOKEN_FILE=/proc/$$/fd/$fd
   renew
   if [[ -n ${PULUMI_ORGANIZATION:-} ]]; then # of Pulumi Cloud, or of one's own at PULUMI_BACKEND_URL
     local team=()
@@ -51,34 +58,49 @@ renew() {
 }
 
 # deployed prints the folder of a clone at the commit that a stack was last brought up from, or nothing where the stack
-# is not up. What is on the branch since then may not have been approved for it.
+# is not up. What is on the branch since then may not have been approved for it. It fails where no commit is what the
+# stack was brought up from: an older one would take back what somebody has done since then.
 deployed() {
-  local history commit dir
-  history=$(pulumi stack history --stack "$1" --json)
-  history=$(sed -nE 's/^ *"(kind|git.head)": "([^"]+)".*/\1 \2/p' <<< "$history")
-  case $(awk '$1 == "kind" && $2 ~ /^(update|destroy)$/ { print $2; exit }' <<< "$history") in
-  update) ;;
-  *) return ;;
-  esac
-  commit=$(awk '$1 == "kind" { kind = $2 } $1 == "git.head" && kind == "update" { print $2; exit }' <<< "$history")
-  dir=$(mktemp -d)
-  git clone --quiet --no-checkout . "$dir"
-  git -C "$dir" checkout --quiet --detach "${commit:?no update of $1 was from a commit}"
+  local history kind commit dirty dir
+  history=$(pulumi stack history --stack "$1" --json) || return
+  # By the indentation, since a configuration may have such keys, too.
+  history=$(sed -nE 's/^ {4}"(kind)": "([^"]+)".*/\1 \2/p; s/^ {6}"(git\.(head|dirty))": "([^"]+)".*/\1 \3/p' <<< "$history" |
+    awk '$1 == "kind" && kind { exit }
+      $1 == "kind" && $2 ~ /^(update|destroy)$/ { kind = $2; next }
+      kind { said[$1] = $2 }
+      END { print kind, said["git.head"] ? said["git.head"] : "none", said["git.dirty"] }')
+  read -r kind commit dirty <<< "$history"
+  if [[ $kind != update ]]; then return; fi
+  if [[ $commit == none || $dirty == true ]]; then
+    echo "$1 was last brought up from files that are in no commit: bring it up from one" >&2
+    return 1
+  fi
+  if ! git cat-file -e "$commit^{commit}"; then
+    echo "$1 was last brought up from commit $commit, which is not in this clone" >&2
+    return 1
+  fi
+  dir=$(temporary -d) || return
+  git clone --quiet --no-checkout . "$dir" && git -C "$dir" checkout --quiet --detach "$commit" || return
   echo "$dir"
 }
 
-# section writes a command's output as a part of a comment in Markdown, and returns whether the command succeeded. An
-# indented block has no end that the output could contain.
+# section writes a command's output as a part of a comment in Markdown, and returns whether the command succeeded.
 section() {
   local title=$1 status=0 said
   shift
-  said=$(mktemp)
+  said=$(temporary)
   "$@" 2>&1 | tee "$said" >&2 || status=$?
   printf '### %s\n\n' "$title"
-  tail -c 25000 "$said" | sed 's/^/    /'
-  echo
+  quoted < "$said"
   rm "$said"
   return "$status"
+}
+
+# quoted writes the end of a text as an indented block, which has no end that the text could contain: in Markdown a
+# carriage return ends a line, too. Two are no longer than a comment may be, nor than a variable.
+quoted() {
+  tr '\r' '\n' | tail -n 1500 | tail -c 25000 | sed 's/^/    /'
+  echo
 }
 
 # hand_on gives a later job of the workflow a text, under a name.

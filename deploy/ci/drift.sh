@@ -4,21 +4,30 @@
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in
 status=0
+drift=$(temporary)
 for stack; do
   renew
-  dir=$(deployed "$stack")
-  if [[ -z $dir ]]; then
-    echo "$stack is not up" >&2
+  report=$(temporary)
+  if ! dir=$(deployed "$stack" 2> "$report"); then
+    status=1
+    cat "$report" >&2
+    printf '### %s cannot be looked at\n\n' "$stack"
+    quoted < "$report"
+    rm "$report"
     continue
   fi
-  report=$(mktemp)
+  if [[ -z $dir ]]; then
+    echo "$stack is not up" >&2
+    rm "$report"
+    continue
+  fi
   look=(pulumi preview -C "$dir" --stack "$stack" --refresh --diff --expect-no-changes --non-interactive --color never)
   if ! section "Drift of $stack" "${look[@]}" > "$report"; then
     status=1
     cat "$report"
   fi
   rm -rf "$dir" "$report"
-done > drift.tmp
-if ((status)); then hand_on drift < drift.tmp; fi
-rm drift.tmp
+done > "$drift"
+if ((status)); then hand_on drift < "$drift"; fi
+rm "$drift"
 exit "$status"

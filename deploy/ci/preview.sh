@@ -4,11 +4,12 @@
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in
 status=0
+preview=$(temporary)
 for stack; do
   renew
   look=(pulumi preview --stack "$stack" --non-interactive --color never --policy-pack policy)
   section "Preview of $stack" "${look[@]}" || status=1
-done > preview.tmp
-hand_on preview < preview.tmp
-rm preview.tmp
+done > "$preview"
+hand_on preview < "$preview"
+rm "$preview"
 exit "$status"

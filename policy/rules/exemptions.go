@@ -11,7 +11,8 @@ import (
 type Exemption struct {
 	// Rule is the rule's ID.
 	Rule string `json:"rule"`
-	// Resource is the resource's name or its URN, in which an asterisk is any text.
+	// Resource is the resource's name, or its URN, which begins with urn:. In both an asterisk is any text, though not
+	// the whole name.
 	Resource string `json:"resource"`
 	// Reason says why.
 	Reason string `json:"reason"`
@@ -29,7 +30,7 @@ func (e Exemption) Check(now time.Time) error {
 	switch {
 	case !known:
 		return fmt.Errorf("there is no rule %q", e.Rule)
-	case strings.Trim(e.Resource, "* ") == "":
+	case !e.namesOne():
 		return fmt.Errorf("resource is %q, not the name or the URN of one", e.Resource)
 	case strings.TrimSpace(e.Reason) == "":
 		return fmt.Errorf("it has no reason")
@@ -41,11 +42,29 @@ func (e Exemption) Check(now time.Time) error {
 	return nil
 }
 
+// namesOne reports whether there is more to the name of the resource than asterisks.
+func (e Exemption) namesOne() bool {
+	name := e.Resource
+	if strings.HasPrefix(name, "urn:") {
+		i := strings.LastIndex(name, "::")
+		if i < 0 {
+			return false
+		}
+		name = name[i:]
+	}
+	return strings.Trim(name, "*: ") != ""
+}
+
 // Exempts reports whether the exemption is for a finding.
 func (e Exemption) Exempts(f Finding) bool {
 	if e.Rule != f.Rule.ID {
 		return false
 	}
-	pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(e.Resource), `\*`, ".*") + "$")
-	return pattern.MatchString(f.URN) || pattern.MatchString(f.URN[strings.LastIndex(f.URN, "::")+len("::"):])
+	is := f.URN
+	if !strings.HasPrefix(e.Resource, "urn:") {
+		parts := strings.SplitN(f.URN, "::", 4) // a name may have colons, too
+		is = parts[len(parts)-1]
+	}
+	pattern := regexp.MustCompile("(?s)^" + strings.ReplaceAll(regexp.QuoteMeta(e.Resource), `\*`, ".*") + "$")
+	return pattern.MatchString(is)
 }

@@ -28,10 +28,14 @@ var withPods = map[string][]string{
 	"apps:ReplicaSet":  {"spec", "template", "spec"},
 	"batch:Job":        {"spec", "template", "spec"},
 	"batch:CronJob":    {"spec", "jobTemplate", "spec", "template", "spec"},
+
+	"core:ReplicationController": {"spec", "template", "spec"},
+	"core:PodTemplate":           {"template", "spec"},
 }
 
 var podKinds = []string{
 	"core:Pod", "apps:Deployment", "apps:StatefulSet", "apps:DaemonSet", "apps:ReplicaSet", "batch:Job", "batch:CronJob",
+	"core:ReplicationController", "core:PodTemplate",
 }
 
 var mistakes = []Rule{
@@ -306,7 +310,7 @@ var (
 var wideRoles = map[string]string{
 	"00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
 	"b86a8fe4-44ce-4948-aee5-eccb2c155cd7": "Key Vault Secrets Officer",
-	"14b46e9e-c2b7-41b4-b07b-46a6ebf60603": "Key Vault Crypto Officer",
+	"14b46e9e-c2b7-41b4-b07b-48a6ebf60603": "Key Vault Crypto Officer",
 	"a4417e6f-fecd-4de8-b567-7b0420556985": "Key Vault Certificates Officer",
 	"8b54135c-b56d-4d72-a534-26097cfdc8d8": "Key Vault Data Access Administrator",
 	"f25e0fa2-a7c8-4377-a976-54943a77a395": "Key Vault Contributor",
@@ -407,14 +411,10 @@ func ofAzure(rule func(property.Map) []string) func(Resource) []string {
 			return nil
 		}
 		v, known := get(one.Properties, "spec.parameters")
-		parameters := property.Map{}
-		if v.IsMap() {
-			parameters = v.AsMap()
-		}
 		if !known {
 			return nil
 		}
-		for _, problem := range rule(parameters) {
+		for _, problem := range rule(inside(v)) {
 			problems = append(problems, "spec.parameters."+problem)
 		}
 		return problems
@@ -437,6 +437,9 @@ func wrongObjects(parameters property.Map) (problems []string) {
 	files := map[string]int{}
 	for i, item := range objects.Array {
 		wrong := func(format string, args ...any) {
+			if v.Secret() {
+				format, args = "is none that the provider mounts as it is meant", nil
+			}
 			problems = append(problems, fmt.Sprintf("objects.array[%d] ", i)+fmt.Sprintf(format, args...))
 		}
 		text, ok := item.(string)
@@ -479,7 +482,7 @@ func ofPods(rule func(property.Map) []string) func(Resource) []string {
 		if !v.IsMap() {
 			return nil
 		}
-		for _, problem := range rule(v.AsMap()) {
+		for _, problem := range rule(inside(v)) {
 			problems = append(problems, strings.Join(at, ".")+"."+problem)
 		}
 		return problems
@@ -499,12 +502,18 @@ func containers(spec property.Map) (found []property.Map, at []string) {
 
 // aSecret is what variables with secrets are called, and aboutOne those that say where one is, or when it ends.
 var (
-	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9])(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
+	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9]|^pg)(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
 		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)
 	aboutOne = regexp.MustCompile(`(?i)[^a-z0-9](file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
 )
 
-func namedSecret(name string) bool { return aSecret.MatchString(name) && !aboutOne.MatchString(name) }
+// hump is where a word begins in a name such as dbPassword.
+var hump = regexp.MustCompile(`([a-z0-9])([A-Z])`)
+
+func namedSecret(name string) bool {
+	name = hump.ReplaceAllString(name, "${1}_$2")
+	return aSecret.MatchString(name) && !aboutOne.MatchString(name)
+}
 
 // plainVariables finds secrets by their mark, which the Kubernetes provider puts on the whole list of containers, and
 // by the names of variables.

@@ -254,6 +254,7 @@ var bad = map[string][]change{
 	"role-too-wide role": {
 		set("role", "roleDefinitionId", role+"00482a5a-887f-4fb3-b363-3b7fe8e74483"),
 		set("role", "roleDefinitionId", role+"B86A8FE4-44CE-4948-AEE5-ECCB2C155CD7"),
+		set("role", "roleDefinitionId", role+"14b46e9e-c2b7-41b4-b07b-48a6ebf60603"),
 		set("role", "roleDefinitionId", role+"8e3af657-a8ff-443c-a75c-2fe8c4bcb635"),
 		func(stack *[]*one) { // of the nodes, and of an identity that is known by its principal
 			set("role", "roleDefinitionId", role+"b24988ac-6180-42a0-ab88-20f7382dd24c")(stack)
@@ -306,6 +307,7 @@ var bad = map[string][]change{
 	},
 	"secret-in-plain secret": {set("secret", "properties.value", "hunter2")},
 	"config-map-in-plain configuration": {
+		set("configuration", "data.dbPassword", "hunter2"), set("configuration", "data.clientSecret", "hunter2"),
 		set("configuration", "data.password", "hunter2"), set("configuration", `data["DB_PASSWORD"]`, "hunter2"),
 		set("configuration", `data["app.yaml"]`, "secret!hunter2"),
 	},
@@ -320,6 +322,16 @@ var bad = map[string][]change{
 		"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
 			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "TOKEN", "value": "hunter2"}}}},
 		}}}}},
+	}})},
+	"variable-in-plain legacy": {with(one{Name: "legacy", Type: "kubernetes:core/v1:ReplicationController", Properties: map[string]any{
+		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "PGPASSWORD", "value": "hunter2"}}}},
+		}}},
+	}})},
+	"variable-in-plain template": {with(one{Name: "template", Type: "kubernetes:core/v1:PodTemplate", Properties: map[string]any{
+		"template": map[string]any{"spec": map[string]any{
+			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "apiKey", "value": "hunter2"}}}},
+		}},
 	}})},
 	"mount-sign-in app": {
 		set("app", pods+"volumes[0].csi.readOnly", nil), set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
@@ -383,6 +395,9 @@ var fine = map[string]change{
 	"variables that say where a secret is": func(stack *[]*one) {
 		set("configuration", "data.SECRET_NAME", "db")(stack)
 		set("configuration", "data.tokens", "3")(stack)
+		set("configuration", "data.secretName", "db")(stack)
+		set("configuration", "data.passwordFile", "/run/password")(stack)
+		set("configuration", "data.publicKeyID", "3")(stack)
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "TOKEN_URL", "value": "https://issuer.example"})(stack)
 	},
 }
@@ -471,6 +486,48 @@ func TestRules_NeverShowASecret(t *testing.T) {
 	}
 }
 
+// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows nothing.
+func TestRules_NeverShowPartsOfASecret(t *testing.T) {
+	for name, c := range map[string]struct{ typ, key, path string }{
+		"the parameters of a class": {"class", "spec", "spec.parameters.userAssignedIdentityID"},
+		"the objects of a class":    {"class", "spec", "spec.parameters.objects"},
+		"the pools of a cluster":    {"cluster", "agentPoolProfiles", "agentPoolProfiles[0].osDiskType"},
+		"a pod's specification":     {"app", "spec", pods + "volumes[0].csi.readOnly"},
+		"the ranges of a cluster":   {"cluster", "apiServerAccessProfile", "apiServerAccessProfile.authorizedIPRanges[0]"},
+		"the audiences":             {"credential", "audiences", "audiences[0]"},
+		"the logs of a cluster":     {"cluster", "networkProfile", "networkProfile.networkPolicy"},
+		"a vault":                   {"vault", "properties", "properties.publicNetworkAccess"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			value := "hunter2/0"
+			if strings.HasSuffix(c.path, "objects") {
+				value = "array: ['{objectName: hunter2, objectType: hunter2, objectAlias: /hunter2}']"
+			}
+			stack := asRules(changed(t, set(c.typ, c.path, value)))
+			for i, r := range stack.Resources {
+				if r.Name == c.typ {
+					stack.Resources[i].Properties = r.Properties.Set(c.key, r.Properties.Get(c.key).WithSecret(true))
+				}
+			}
+			found := 0
+			for _, rule := range rules.All() {
+				findings := rule.CheckStack(stack)
+				for _, r := range stack.Resources {
+					findings = append(findings, rule.Check(r)...)
+				}
+				for _, f := range findings {
+					if found++; strings.Contains(f.Message(), "hunter2") {
+						t.Errorf("%s shows it: %s", rule.ID, f.Message())
+					}
+				}
+			}
+			if found < 2 { // a vault that a stack cannot get rid of is one
+				t.Error("nothing is found")
+			}
+		})
+	}
+}
+
 func TestRules_SayWhatTheyAre(t *testing.T) {
 	seen := map[string]bool{"all": true, "exemptions": true}
 	for _, rule := range rules.All() {
@@ -518,6 +575,8 @@ func TestExemptions(t *testing.T) {
 		"every rule":    func(e *rules.Exemption) { e.Rule = "*" },
 		"no resource":   func(e *rules.Exemption) { e.Resource = "" },
 		"all resources": func(e *rules.Exemption) { e.Resource = "**" },
+		"all URNs":      func(e *rules.Exemption) { e.Resource = "urn:*" },
+		"all of a type": func(e *rules.Exemption) { e.Resource = "urn:*::azure-native:keyvault:Vault::*" },
 		"no reason":     func(e *rules.Exemption) { e.Reason = " " },
 		"no day":        func(e *rules.Exemption) { e.Until = "" },
 		"no such day":   func(e *rules.Exemption) { e.Until = "2026-11-31" },
@@ -542,6 +601,11 @@ func TestExemptions(t *testing.T) {
 		{"v.ult", "vault-firewall", "vault", false},
 		{"urn:pulumi:prod::*::vault", "vault-firewall", "vault", true},
 		{"urn:pulumi:dev::*::vault", "vault-firewall", "vault", false},
+		{"*:*", "vault-firewall", "vault", false},
+		{"*:vault", "vault-firewall", "vault", false},
+		{"*vault", "vault-firewall", "other::vault", true},
+		{"vault", "vault-firewall", "other::vault", false},
+		{"vault*", "vault-firewall", "vault\nof two lines", true},
 	} {
 		e := valid
 		e.Resource = c.resource

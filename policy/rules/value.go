@@ -45,7 +45,7 @@ func list(m property.Map, path string) (items []property.Value, known bool) {
 		case item.IsComputed():
 			known = false
 		case !item.IsNull():
-			items = append(items, item)
+			items = append(items, item.WithSecret(item.Secret() || v.Secret()))
 		}
 	}
 	return items, known
@@ -56,10 +56,24 @@ func maps(m property.Map, path string) (items []property.Map, known bool) {
 	all, known := list(m, path)
 	for _, item := range all {
 		if item.IsMap() {
-			items = append(items, item.AsMap())
+			items = append(items, inside(item))
 		}
 	}
 	return items, known
+}
+
+// inside is the map that a value is, empty where it is none. Of a secret one each part is marked as secret.
+func inside(v property.Value) property.Map {
+	if !v.IsMap() {
+		return property.Map{}
+	}
+	m := v.AsMap()
+	if v.Secret() {
+		for key, part := range m.All {
+			m = m.Set(key, part.WithSecret(true))
+		}
+	}
+	return m
 }
 
 // need is what a rule wants of a value, and how to say it: not at all where it is anything.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -47,17 +48,22 @@ type Service struct {
 	client *http.Client
 	log    *slog.Logger
 	now    func() time.Time
+
+	sending sync.WaitGroup
+	mu      sync.Mutex
+	busy    map[string]bool // subscriptions that are being sent to, by their ids
 }
 
 // New makes the service. The client reaches webhooks; the log is told of every event, and is where e-mails are seen.
 func New(st *store.Store, client *http.Client, log *slog.Logger) *Service {
-	return &Service{store: st, client: client, log: log, now: time.Now}
+	return &Service{store: st, client: client, log: log, now: time.Now, busy: map[string]bool{}}
 }
 
 // Run raises and delivers events until ctx ends.
 func (s *Service) Run(ctx context.Context) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	defer s.sending.Wait()
 	for {
 		if err := s.look(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("raising events", "error", err)
@@ -70,9 +76,13 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// look raises what is due, and tries to deliver what is not delivered, to all subscriptions at once.
+// look raises what is due, and begins to deliver what is not delivered, to all subscriptions at once. One that is still
+// being sent to is left alone: a webhook that does not answer delays no other's events.
 func (s *Service) look(ctx context.Context) error {
 	now := s.now()
+	s.mu.Lock()
+	busy := maps.Clone(s.busy)
+	s.mu.Unlock()
 	to := map[string]Subscription{}
 	var waiting, raised []delivery
 	if err := s.store.View(func(tx *store.Tx) error {
@@ -107,20 +117,26 @@ func (s *Service) look(ctx context.Context) error {
 	}
 	lists := map[string][]delivery{}
 	for _, d := range append(waiting, raised...) {
-		if _, ready := to[d.Subscription]; ready && !d.Done && !d.Next.After(now) {
+		if _, ready := to[d.Subscription]; ready && !busy[d.Subscription] && !d.Done && !d.Next.After(now) {
 			lists[d.Subscription] = append(lists[d.Subscription], d)
 		}
 	}
-	var sending sync.WaitGroup
 	for id, list := range lists {
-		sending.Go(func() {
+		s.setBusy(id, true)
+		s.sending.Go(func() {
+			defer s.setBusy(id, false)
 			for _, d := range list {
 				s.deliver(ctx, to[id], d)
 			}
 		})
 	}
-	sending.Wait()
 	return nil
+}
+
+func (s *Service) setBusy(id string, busy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy[id] = busy
 }
 
 // put notes a delivery, unless its subscription has been deleted.

@@ -105,6 +105,7 @@ func (w *world) want(after time.Duration, events ...string) {
 	w.Helper()
 	w.at = w.at.Add(after)
 	w.must(w.look(w.Context()))
+	w.sending.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if got := slices.Sorted(slices.Values(w.got)); !slices.Equal(got, events) {
@@ -232,6 +233,54 @@ func TestService_TriesAgainAndGivesUp(t *testing.T) {
 	w.want(0, "SecretNearExpiry three 0")
 	w.want(30*time.Second, "SecretNearExpiry three 1")
 	w.want(time.Hour) // too old
+}
+
+// TestService_WaitsForNoWebhook: one that does not answer keeps nobody else from being told, and is told once.
+func TestService_WaitsForNoWebhook(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	asked, answer := make(chan struct{}, 9), make(chan struct{})
+	hung := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		asked <- struct{}{}
+		<-answer
+	}))
+	defer hung.Close()
+	w.client.Transport.(*http.Transport).TLSClientConfig.InsecureSkipVerify = true
+	other := w.to
+	other.ID, other.Webhook = vaultID+"/eventSubscriptions/hung", hung.URL
+	w.update(func(tx *store.Tx) error { return PutSubscription(tx, other) })
+	told := func(event string) {
+		t.Helper()
+		for start := time.Now(); time.Since(start) < 10*time.Second; time.Sleep(10 * time.Millisecond) {
+			w.mu.Lock()
+			got := slices.Contains(w.got, event)
+			w.mu.Unlock()
+			if got {
+				return
+			}
+			w.must(w.look(w.Context()))
+		}
+		t.Errorf("nobody is told of %s", event)
+	}
+	looked := make(chan struct{})
+	go func() {
+		defer close(looked)
+		w.secret("one", 20*day)
+		told("SecretNearExpiry one 0")
+		<-asked
+		w.secret("two", 20*day)
+		told("SecretNearExpiry two 0")
+	}()
+	select {
+	case <-looked:
+	case <-time.After(20 * time.Second):
+		t.Error("a webhook that does not answer keeps others from being told")
+	}
+	if len(asked) > 0 {
+		t.Errorf("it is asked %d times more before it answers", len(asked))
+	}
+	close(answer)
+	w.sending.Wait()
 }
 
 func TestService_ForgetsWithTheSubscription(t *testing.T) {

@@ -1,0 +1,161 @@
+package tests
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// script has bash run what uses deploy/ci/common.sh in a folder of its own, which has a repository of one commit, with
+// what stands in for pulumi. It returns what is printed, the folder, and the temporary files that are left.
+func script(t *testing.T, text, pulumi string, env ...string) (out, dir string, left []string, err error) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, folder := range []string{"bin", "temp", "clone"} {
+		if err := os.Mkdir(filepath.Join(dir, folder), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin", "pulumi"), []byte("#!/bin/bash\n"+pulumi), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	common, err := filepath.Abs(filepath.Join(checkout, "deploy", "ci"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `git init --quiet && git commit --quiet --allow-empty -m first
+		CI_SCRIPTS=`+common+`; . "$CI_SCRIPTS/common.sh"; HEAD=$(git rev-parse HEAD); export HEAD
+		`+text)
+	cmd.Dir = filepath.Join(dir, "clone")
+	cmd.Env = append(append(os.Environ(), gitEnvironment...), append(env, "TMPDIR="+filepath.Join(dir, "temp"), "RUNNER_TEMP=", "GITHUB_OUTPUT=",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))...)
+	printed, err := cmd.CombinedOutput()
+	left, globErr := filepath.Glob(filepath.Join(dir, "temp", "*"))
+	return string(printed), dir, left, errors.Join(err, globErr)
+}
+
+// TestScripts_LeaveNoToken: however a job ends, no file has the token, which what pulumi starts can read all the while.
+func TestScripts_LeaveNoToken(t *testing.T) {
+	t.Parallel()
+	signedIn := []string{"AZURE_ID_TOKEN=the-token", "ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_BACKEND_URL=file:///x"}
+	const pulumi = `if [[ $1 != login ]]; then bash -c 'echo "read $(cat "$AZURE_FEDERATED_TOKEN_FILE")"'; fi; `
+	for name, one := range map[string]struct {
+		script, pulumi string
+		killed         bool
+	}{
+		"what a script becomes by exec":            {script: `. "$CI_SCRIPTS/up.sh" dev`},
+		"a script that is killed":                  {script: `pulumi up; kill -9 $$`, killed: true},
+		"what a script becomes, and is killed":     {script: `. "$CI_SCRIPTS/up.sh" dev`, pulumi: "if [[ $1 = up ]]; then kill -9 $$; fi", killed: true},
+		"a script with a token that has a new one": {script: `renew; renew; pulumi up`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			out, _, left, err := script(t, "sign_in; "+one.script, pulumi+one.pulumi, signedIn...)
+			if (err != nil) != one.killed || !strings.Contains(out, "read the-token\n") {
+				t.Errorf("%v\n%s", err, out)
+			}
+			if len(left) > 0 {
+				t.Errorf("left are %q", left)
+			}
+		})
+	}
+}
+
+// TestScripts_TakeTheCommitThatAStackIsAt: the newest update's, or none, whatever else the history has.
+func TestScripts_TakeTheCommitThatAStackIsAt(t *testing.T) {
+	t.Parallel()
+	update := func(kind, head, more string) string {
+		return fmt.Sprintf(`  {
+    "version": 2,
+    "kind": %q,
+    "startTime": "2026-11-28T00:00:00.000Z",
+    "message": "kind \"update\"",
+    "environment": {
+      "exec.kind": "cli"%s
+    },
+    "config": {
+      "keyvault-aks:workloads": {
+        "objectValue": [
+          {
+            "git.head": "of a configuration",
+            "kind": "destroy"
+          }
+        ],
+        "secret": false
+      }
+    },
+    "result": "succeeded"
+  }`, kind, head+more)
+	}
+	const dirty, clean, head = `,
+      "git.dirty": "true"`, `,
+      "git.dirty": "false"`, `,
+      "git.head": "'$HEAD'"`
+	for name, one := range map[string]struct {
+		history []string
+		want    string // a part of what is said, or HEAD
+	}{
+		"an update":                           {[]string{update("update", clean, head)}, "HEAD"},
+		"a refresh after it":                  {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
+		"nothing":                             {nil, ""},
+		"a destroyed stack":                   {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
+		"an update from a folder without git": {[]string{update("update", "", ""), update("update", clean, head)}, "in no commit"},
+		"an update from changed files":        {[]string{update("update", dirty, head), update("update", clean, head)}, "in no commit"},
+		"a commit that is elsewhere": {[]string{update("update", clean, `,
+      "git.head": "0123456789012345678901234567890123456789"`)}, "not in this clone"},
+		"a commit that is none": {[]string{update("update", clean, `,
+      "git.head": "--upload-pack=touch ../owned"`)}, "not in this clone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			history := "echo '[\n" + strings.Join(one.history, ",\n") + "\n]'"
+			out, dir, _, err := script(t, `dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`, history)
+			if refused := strings.Contains(one.want, " "); (err != nil) != refused || !strings.Contains(out, one.want) || one.want == "" && out != "" {
+				t.Errorf("%v: %s, want %q", err, out, one.want)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
+				t.Error("the commit was a command's option")
+			}
+		})
+	}
+	t.Run("the other stacks are looked at all the same", func(t *testing.T) {
+		out, dir, left, err := script(t, `. "$CI_SCRIPTS/drift.sh" dev prod`, `case $* in
+*history*dev*) echo '[
+`+update("update", dirty, head)+`
+]' ;;
+*history*) echo '[
+`+update("update", clean, head)+`
+]' ;;
+*) echo "somebody was here"; exit 1 ;;
+esac`)
+		report, readErr := os.ReadFile(filepath.Join(dir, "clone", "drift.md"))
+		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be looked at") || !strings.Contains(string(report), "    somebody was here") {
+			t.Errorf("%v, %v: %s\n%s", err, readErr, report, out)
+		}
+		if len(left) > 0 {
+			t.Errorf("left are %q", left)
+		}
+	})
+}
+
+// TestScripts_QuoteWhatIsSaid: nothing that a program prints ends the block that it is quoted in, and a comment is not
+// longer than GitHub takes.
+func TestScripts_QuoteWhatIsSaid(t *testing.T) {
+	t.Parallel()
+	out, dir, left, err := script(t, `. "$CI_SCRIPTS/preview.sh" dev prod`, `printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`)
+	if err != nil {
+		t.Fatalf("%v\n%.500s", err, out)
+	}
+	comment, err := os.ReadFile(filepath.Join(dir, "clone", "preview.md"))
+	if err != nil || len(comment) > 65536 || len(left) > 0 {
+		t.Errorf("%v: %d bytes; left are %q", err, len(comment), left)
+	}
+	for _, line := range strings.FieldsFunc(string(comment), func(r rune) bool { return r == '\n' || r == '\r' }) {
+		if !strings.HasPrefix(line, "    ") && !strings.HasPrefix(line, "### Preview of ") {
+			t.Errorf("a line is %q", line)
+		}
+	}
+}
