@@ -43,7 +43,7 @@ func jobKey(token string) string {
 // Job makes what a job asks with for tokens like the one that is asked for, each time with an audience of its own.
 func (s *Service) Job(a Ask) (Request, error) {
 	if a.CI != "github" || a.Audience != "" {
-		return Request{}, errors.New("only jobs of github ask for tokens, and each time for whom")
+		return Request{}, errors.New("a request is for github, and names no audience: of gitlab and pulumi take the token that is printed without it")
 	}
 	if _, _, err := a.claims(); err != nil {
 		return Request{}, err
