@@ -120,11 +120,11 @@ func (vnet *virtualNetwork) newSubnet(ctx *pulumi.Context, group pulumi.StringIn
 	}
 	found := there.ApplyT(func(ids map[string]string) pulumi.ID { return pulumi.ID(ids[name]) }).(pulumi.IDOutput)
 	var subnet pulumi.CustomResourceState
-	err := ctx.RegisterResource("azure-native:network/v20230601:Subnet", "network-"+name, inputs, &subnet, utilities.PkgResourceDefaultOpts(
-		[]pulumi.ResourceOption{
+	err := ctx.RegisterResource("azure-native:network/v20230601:Subnet", "network-"+name, inputs, &subnet,
+		append(utilities.PkgResourceDefaultOpts(nil),
 			pulumi.Import(found), pulumi.IgnoreChanges(subnetProperties), pulumi.DependsOn(after),
 			pulumi.RetainOnDelete(true), // it goes with the network
-		})...)
+		)...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the subnet %s: %w", name, err)
 	}

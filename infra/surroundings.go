@@ -111,7 +111,7 @@ func NewResourceGroup(
 		"resourceGroupName": pulumi.String(name),
 		"location":          pulumi.String(location),
 		"tags":              tags,
-	}, group, utilities.PkgResourceDefaultOpts(opts)...)
+	}, group, append(utilities.PkgResourceDefaultOpts(nil), opts...)...)
 	if err != nil {
 		return nil, fmt.Errorf("creating the resource group: %w", err)
 	}

@@ -58,3 +58,31 @@ var group = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup
 		}
 	}
 }
+
+// TestRewriteGo_KeepsWhatV2Made has an alias for each resource that the product registers by its token: without one, a
+// move would delete what v2 made.
+func TestRewriteGo_KeepsWhatV2Made(t *testing.T) {
+	const register = `RegisterResource("azure-native:`
+	registrations := 0
+	for _, dir := range []string{"components", "infra", "deploy/bootstrap"} {
+		files, err := filepath.Glob(filepath.Join("..", "..", dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := strings.Count(string(content), register)
+			aliases := strings.Count(rewriteGo(string(content)), `Alias{{Type: pulumi.String("azure-native:" + "`)
+			if aliases != found {
+				t.Errorf("%s registers %d resources by their tokens, and %d have an alias", file, found, aliases)
+			}
+			registrations += found
+		}
+	}
+	if registrations == 0 {
+		t.Error("nothing is registered by its token")
+	}
+}
