@@ -17,7 +17,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/ciissuer"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
@@ -26,6 +25,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/containerservice"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
@@ -42,8 +44,8 @@ const (
 
 // Clusters runs Kubernetes behind managed clusters; ClusterSpec is what one is to be.
 type (
-	Clusters    = arm.Clusters
-	ClusterSpec = arm.ClusterSpec
+	Clusters    = containerservice.Clusters
+	ClusterSpec = containerservice.ClusterSpec
 )
 
 // Options of a Cloud; all are required but those with a default.
@@ -117,11 +119,11 @@ func (c *Cloud) start(o Options) error {
 	if o.Record != "" {
 		told = asked(o.Record, o.Log)
 	}
+	clusters := containerservice.New(containerservice.Config{Store: c.store, Clusters: o.Clusters, PoolTime: o.PoolTime})
 	c.manager, err = arm.New(arm.Config{
 		Store: c.store, Tokens: tokens, TenantID: TenantID, SubscriptionID: SubscriptionID, HubID: HubID,
-		Clusters: o.Clusters, FederatedWriteTime: o.FederatedWriteTime, PoolTime: o.PoolTime, Times: o.Times, Faults: failing,
-		Asked: told, Webhooks: webhooks,
-	})
+		Times: o.Times, Faults: failing, Asked: told,
+	}, providers(clusters, o.FederatedWriteTime, webhooks)...)
 	if err != nil {
 		return err
 	}
@@ -134,13 +136,13 @@ func (c *Cloud) start(o Options) error {
 		entra.Host:       tokens,
 		entra.IssuerHost: tokens,
 		guard.Host:       guard.New(c.store, tokens),
-		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, c.manager, TenantID),
+		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, ways{clusters, network.Ways{}}, TenantID),
 		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
-		oidcissuer.Hosts: oidcissuer.Handler(c.manager.IssuerKeys),
+		oidcissuer.Hosts: oidcissuer.Handler(clusters.IssuerKeys),
 	} {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
-	o.Edge.Admit(c.manager.Admit)
+	o.Edge.Admit(clusters.Admit)
 	ci := ciissuer.New(c.store)
 	for host, service := range ci.Hosts() {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
@@ -150,6 +152,12 @@ func (c *Cloud) start(o Options) error {
 	c.stop = stop
 	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })
 	return nil
+}
+
+// ways are those to vaults: from where clusters are, through networks.
+type ways struct {
+	*containerservice.Service
+	network.Ways
 }
 
 // honourAll ends the waiting of role assignments and federated credentials.

@@ -57,3 +57,12 @@ func disabled(kind Kind, operation string) *Error {
 func notImplemented(what string) *Error {
 	return &Error{Status: http.StatusNotImplemented, Code: "NotImplemented", Message: "not implemented here: " + what}
 }
+
+// Refusal returns the error as Resource Manager gives it.
+func (e *Error) Refusal() (status int, code, message string) {
+	code = e.Code
+	if e.Inner != "" {
+		code = e.Inner
+	}
+	return e.Status, code, e.Message
+}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/daemon"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/engine"
@@ -45,7 +45,7 @@ func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 		if o.Serving.Faults, err = faults.Load(failing); err != nil {
 			return fmt.Errorf("--faults: %w", err)
 		}
-		if _, err := arm.ParseTimes(o.Serving.Times); err != nil {
+		if _, err := azure.ParseTimes(o.Serving.Times); err != nil {
 			return fmt.Errorf("--times: %w", err)
 		}
 		return nil

@@ -22,7 +22,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
-	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/arm"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
@@ -78,7 +77,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	}
 	clusters := kube.New(kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
 	defer clusters.Close()
-	times, err := arm.ParseTimes(have.Times)
+	times, err := azure.ParseTimes(have.Times)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,87 @@
+package resourcemanager
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Resources that belong to any other one, at whose path they are.
+
+// BeginExtension is begin for a resource at a scope, which has to be there.
+func (c *Call) BeginExtension(kind string) (old, res Object, err error) {
+	if err := c.CheckScope(); err != nil {
+		return nil, nil, err
+	}
+	old, res, err = c.Begin(kind, false)
+	if err != nil || old != nil {
+		return old, res, err
+	}
+	scope := c.Scope
+	if at, ok, err := Load(c.Tx, c.Scope); err != nil {
+		return nil, nil, err
+	} else if ok {
+		scope = Text(at, "id")
+	}
+	res["id"] = scope + "/providers/" + kind + "/" + c.Name()
+	return nil, res, nil
+}
+
+// ListAtScope shows those at the scope, and below it.
+func (c *Call) ListAtScope() (Reply, error) {
+	found, err := Under(c.Tx, c.Scope, c.Kind)
+	if c.Query.Get("$filter") == "atScope()" {
+		found = slices.DeleteFunc(found, func(res Object) bool { return !strings.EqualFold(ScopeOf(Text(res, "id")), c.Scope) })
+	} else if filter := c.Query.Get("$filter"); filter != "" {
+		return Reply{}, NotImplemented("the filter %q", filter)
+	}
+	return Values(found), err
+}
+
+// ScopeOf is the scope of the extension resource with an id.
+func ScopeOf(id string) string { return Parse(http.MethodGet, id).Scope }
+
+// CheckLinked asks for the caller's permission at a resource that the one he writes refers to.
+func (c *Call) CheckLinked(permission, scope string) error {
+	return c.CheckLinkedOf(c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
+}
+
+func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error {
+	allowed, err := c.allowed(objectID, permission, scope)
+	if err != nil || allowed {
+		return err
+	}
+	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has permission to perform action "+
+		"'%s/write' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the linked scope(s) '%s' "+
+		"(respectively) or the linked scope(s) are invalid.", clientID, objectID, c.Kind, c.Path, permission, scope)
+}
+
+// CheckScope refuses a scope that is not there: a group, a resource, or what a provider knows otherwise.
+func (c *Call) CheckScope() error {
+	t := Parse(http.MethodGet, c.Scope)
+	if kind := c.typeNamed(t.Kind); kind != nil && kind.Place == Itself {
+		return nil // looked up before
+	}
+	missing := Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
+		"details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
+	if t.Collection || len(t.Names) == 0 {
+		return BadRequest("InvalidScope", "The scope '%s' is not valid.", c.Scope)
+	}
+	for _, provider := range c.providers {
+		for kind, exists := range provider.Scopes {
+			if !strings.EqualFold(kind, t.Kind) {
+				continue
+			}
+			ok, err := exists(c.Tx, t)
+			if err == nil && !ok {
+				err = missing
+			}
+			return err
+		}
+	}
+	_, ok, err := Load(c.Tx, c.Scope)
+	if err == nil && !ok {
+		err = missing
+	}
+	return err
+}

@@ -1,0 +1,36 @@
+package resourcemanager
+
+import (
+	"slices"
+	"strings"
+)
+
+// Locations are the regions of the public cloud.
+var Locations = strings.Fields(`australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral
+	brazilsouth brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2 francecentral
+	francesouth germanynorth germanywestcentral indonesiacentral israelcentral italynorth japaneast japanwest jioindiacentral
+	jioindiawest koreacentral koreasouth malaysiawest mexicocentral newzealandnorth northcentralus northeurope norwayeast norwaywest
+	polandcentral qatarcentral southafricanorth southafricawest southcentralus southindia southeastasia spaincentral swedencentral
+	swedensouth switzerlandnorth switzerlandwest uaecentral uaenorth uksouth ukwest westcentralus westeurope westindia westus westus2
+	westus3`)
+
+// ParseLocation reads a location as Azure does: "East US" is eastus.
+func ParseLocation(given string) (string, error) {
+	if given == "" {
+		return "", BadRequest("LocationRequired", "The location property is required for this definition.")
+	}
+	location := strings.ToLower(strings.ReplaceAll(given, " ", ""))
+	if !slices.Contains(Locations, location) {
+		return "", BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available. List of available "+
+			"regions is '%s'.", given, strings.Join(Locations, ","))
+	}
+	return location, nil
+}
+
+// CanonicalSubscription is that of the path, as Azure spells it; the first one's where the path has none that is known.
+func (c *Call) CanonicalSubscription() string {
+	if c.HubID != "" && strings.EqualFold(c.Subscription, c.HubID) {
+		return c.HubID
+	}
+	return c.SubscriptionID
+}

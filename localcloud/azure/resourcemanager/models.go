@@ -1,0 +1,32 @@
+package resourcemanager
+
+type SubResource struct {
+	ID string `json:"id"`
+}
+
+// NestedResource is a resource that is written inside another one's body.
+type NestedResource[P any] struct {
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Type       string `json:"type"`
+	Etag       string `json:"etag"`
+	Properties P      `json:"properties"`
+}
+
+type TrackedResource[P any] struct {
+	Location   string            `json:"location"`
+	Tags       map[string]string `json:"tags"`
+	Properties P                 `json:"properties"`
+}
+
+// PlacedResource has a sku, and may be in zones.
+type PlacedResource[P any] struct {
+	Location string            `json:"location"`
+	Tags     map[string]string `json:"tags"`
+	Zones    []string          `json:"zones"`
+	SKU      struct {
+		Name string `json:"name"`
+		Tier string `json:"tier"`
+	} `json:"sku"`
+	Properties P `json:"properties"`
+}

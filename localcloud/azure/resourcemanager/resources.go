@@ -1,0 +1,245 @@
+package resourcemanager
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// resources holds what Resource Manager shows, by path without case.
+const resources = "resources"
+
+// Provisioning states.
+const (
+	Creating  = "Creating"
+	Updating  = "Updating"
+	Succeeded = "Succeeded"
+	Failed    = "Failed"
+	Deleting  = "Deleting"
+)
+
+func Load(tx *store.Tx, path string) (Object, bool, error) {
+	return store.Get[Object](tx, resources, strings.ToLower(path))
+}
+
+func Save(tx *store.Tx, res Object) error {
+	return store.Put(tx, resources, strings.ToLower(Text(res, "id")), res)
+}
+
+// Under lists the resources of a type below a path; an empty type stands for all.
+func Under(tx *store.Tx, path, kind string) ([]Object, error) {
+	within := "" // each path has the last part of its type before its name
+	if i := strings.LastIndexByte(kind, '/'); i >= 0 {
+		within = strings.ToLower(kind[i:]) + "/"
+	}
+	all, err := store.ListWith[Object](tx, resources, strings.ToLower(path)+"/", within)
+	return slices.DeleteFunc(all, func(res Object) bool {
+		return kind != "" && !strings.EqualFold(Text(res, "type"), kind)
+	}), err
+}
+
+// Destroy removes a resource, what is nested in it, and the role assignments there.
+func (s *Service) Destroy(tx *store.Tx, res Object) error {
+	id := Text(res, "id")
+	nested, err := Under(tx, id, "")
+	if err != nil {
+		return err
+	}
+	for _, one := range append(nested, res) {
+		if kind := s.typeNamed(Text(one, "type")); kind != nil && kind.Deleted != nil {
+			if err := kind.Deleted(s, tx, one); err != nil {
+				return err
+			}
+		}
+		if err := store.Delete(tx, resources, strings.ToLower(Text(one, "id"))); err != nil {
+			return err
+		}
+	}
+	return authorization.DeleteUnder(tx, id)
+}
+
+// UserOf returns the id of a resource because of which one cannot be deleted, or nothing.
+func (s *Service) UserOf(tx *store.Tx, id string) (string, error) {
+	for i := range s.types {
+		kind := &s.types[i]
+		if kind.Uses == nil {
+			continue
+		}
+		all, err := Under(tx, "/subscriptions", kind.Name)
+		if err != nil {
+			return "", err
+		}
+		for _, res := range all {
+			if slices.ContainsFunc(kind.Uses(res), func(used string) bool { return strings.EqualFold(used, id) }) {
+				return Text(res, "id"), nil
+			}
+		}
+	}
+	return "", nil
+}
+
+func ProvisioningState(res Object) string {
+	properties, _ := res["properties"].(Object)
+	return Text(properties, "provisioningState")
+}
+
+func SetState(res Object, state string) { Child(res, "properties")["provisioningState"] = state }
+
+// Begin makes the resource that a PUT asks for: the body, with the envelope of the resource that is there or of a new one.
+// A tracked type needs a location, which never changes.
+func (c *Call) Begin(kind string, tracked bool) (old, res Object, err error) {
+	old, exists, err := Load(c.Tx, c.Path)
+	if err != nil {
+		return nil, nil, err
+	}
+	res = Clone(c.Body)
+	for _, key := range envelope {
+		delete(res, key)
+	}
+	res["id"], res["name"], res["type"] = c.newID(kind), c.Name(), kind
+	if exists {
+		res["id"], res["name"] = old["id"], old["name"]
+	}
+	if !tracked {
+		return old, res, nil
+	}
+	location, err := ParseLocation(Text(res, "location"))
+	if err != nil {
+		return nil, nil, err
+	}
+	if exists && Text(old, "location") != location {
+		return nil, nil, Conflict("InvalidResourceLocation", "The resource '%s' already exists in location '%s' in resource group '%s'. "+
+			"A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+			c.Name(), Text(old, "location"), c.Group, location)
+	}
+	res["location"] = location
+	return old, res, nil
+}
+
+// newID writes a path with the names as they were given, and the rest as Azure spells it.
+func (c *Call) newID(kind string) string {
+	id := "/subscriptions/" + c.CanonicalSubscription() + "/resourceGroups/" + c.Group
+	if c.kindOf.Place == Itself {
+		return id
+	}
+	types := strings.Split(kind, "/")
+	id += "/providers/" + types[0]
+	for i, name := range c.Names {
+		id += "/" + types[i+1] + "/" + name
+	}
+	return id
+}
+
+// Written answers a PUT: 201 for a new resource, 200 for one that was there.
+func (c *Call) Written(old, res Object) (Reply, error) {
+	if err := Save(c.Tx, res); err != nil {
+		return Reply{}, err
+	}
+	if old == nil {
+		return Reply{Status: http.StatusCreated, Body: res}, nil
+	}
+	return Reply{Body: res}, nil
+}
+
+func (c *Call) NotFound() *Error {
+	if c.kindOf.Place == Itself {
+		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
+	}
+	return Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. For more "+
+		"details please go to https://aka.ms/ARMResourceNotFoundFix", c.Kind+"/"+strings.Join(c.Names, "/"), c.Group)
+}
+
+func (c *Call) GetStored() (Reply, error) {
+	res, ok, err := Load(c.Tx, c.Path)
+	if err == nil && !ok {
+		err = c.NotFound()
+	}
+	return Reply{Body: res}, err
+}
+
+func (c *Call) ListStored() (Reply, error) {
+	path := c.Scope
+	if len(c.Names) > 0 {
+		path = Cut(c.Path, 1)
+	}
+	found, err := Under(c.Tx, path, c.Kind)
+	return Values(found), err
+}
+
+// PatchTags replaces the tags, which is all that a PATCH of the simpler types may do.
+func (c *Call) PatchTags() (Reply, error) {
+	res, ok, err := Load(c.Tx, c.Path)
+	if err != nil {
+		return Reply{}, err
+	}
+	if !ok {
+		return Reply{}, c.NotFound()
+	}
+	for key := range c.Body {
+		if key != "tags" && !slices.Contains(envelope, key) && (key != "location" || c.Body[key] != res[key]) {
+			return Reply{}, NotImplemented("PATCH of %s of %s", key, c.Kind)
+		}
+	}
+	if tags, ok := c.Body["tags"]; ok {
+		res["tags"] = tags
+	}
+	return Reply{Body: res}, Save(c.Tx, res)
+}
+
+// Values is the answer of a list.
+func Values[T any](list []T) Reply {
+	if list == nil {
+		list = []T{}
+	}
+	return Reply{Body: Object{"value": list}}
+}
+
+// Quoted reads the 'value' of a simple filter.
+func Quoted(filter, prefix string) (string, bool) {
+	rest, ok := strings.CutPrefix(filter, prefix)
+	if !ok || len(rest) < 2 || rest[0] != '\'' || rest[len(rest)-1] != '\'' {
+		return "", false
+	}
+	return rest[1 : len(rest)-1], !strings.Contains(rest[1:len(rest)-1], "'")
+}
+
+// Mirror shows the nested resources of a type in the resource that they are in, those that it showed before in the same order.
+func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Object) error {
+	res, ok, err := Load(tx, parent)
+	if err != nil || !ok {
+		return err
+	}
+	nested, err := Under(tx, parent, kind)
+	if err != nil {
+		return err
+	}
+	before, _ := Child(res, "properties")[property].([]any)
+	place := func(nested Object) int {
+		i := slices.IndexFunc(before, func(one any) bool {
+			was, _ := one.(Object)
+			return strings.EqualFold(Text(was, "name"), Text(nested, "name"))
+		})
+		if i < 0 {
+			return len(before)
+		}
+		return i
+	}
+	slices.SortStableFunc(nested, func(a, b Object) int { return place(a) - place(b) })
+	list := make([]any, len(nested))
+	for i, one := range nested {
+		list[i] = shown(one)
+	}
+	Child(res, "properties")[property] = list
+	return Save(tx, res)
+}
+
+func (c *Call) DeleteStored() (Reply, error) {
+	res, ok, err := Load(c.Tx, c.Path)
+	if err != nil || !ok {
+		return Reply{Status: http.StatusNoContent}, err
+	}
+	return Reply{}, c.Destroy(c.Tx, res)
+}

@@ -1,0 +1,392 @@
+// Package arm is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
+// hold, what roles and locks allow, in which order, and operations that outlive their request. It knows no resource
+// type: resource providers register theirs.
+package resourcemanager
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Host is where the service answers.
+const Host = "management.azure.com"
+
+// audiences are what tokens for Resource Manager are for.
+var audiences = []string{"https://management.azure.com", "https://management.core.windows.net"}
+
+// Config is what the service stands on.
+type Config struct {
+	Store          *store.Store
+	Tokens         *entra.Service
+	TenantID       string
+	SubscriptionID string // of which clients are told
+	HubID          string // another subscription of the tenant, for what stacks find there; empty: none
+	// Times is how long operations take beyond what they need.
+	Times Times
+	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
+	// nobody is.
+	Asked func(objectID, action string)
+	// Faults says how long grants are not honoured, and which API versions are retired.
+	Faults *faults.Faults
+}
+
+// Service answers for the subscriptions of one tenant.
+type Service struct {
+	Config
+	types     []Type
+	providers []Provider
+
+	background context.Context // of operations that outlive their request
+	stop       context.CancelFunc
+	running    sync.WaitGroup
+
+	order order
+}
+
+// New makes a service of resource providers and goes on with what the last run left: operations under way are finished,
+// and providers resume what ran.
+func New(config Config, providers ...Provider) (*Service, error) {
+	s := &Service{Config: config, providers: providers}
+	for _, provider := range providers {
+		s.types = append(s.types, provider.Types...)
+	}
+	s.background, s.stop = context.WithCancel(context.Background())
+	if err := s.resume(); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close interrupts the operations under way and waits for them. They stay in the store, for the next run.
+func (s *Service) Close() {
+	s.stop()
+	s.running.Wait()
+}
+
+// Call is one request, authenticated, authorised, and in a transaction.
+type Call struct {
+	*Service
+	Target
+	kindOf    *Type
+	Tx        *store.Tx
+	Method    string
+	Query     url.Values
+	Body      Object
+	Principal entra.Principal
+}
+
+// Reply is the answer to a call.
+type Reply struct {
+	Status int // Defaults to 200.
+	Body   any
+	header http.Header
+	// operation is one that outlives the request; it begins once the transaction is kept.
+	operation *Operation
+}
+
+func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, err := s.handle(w, r)
+	if err != nil {
+		writeError(w, err)
+		return
+	}
+	for name, values := range answer.header {
+		w.Header()[name] = values
+	}
+	if answer.Status == 0 {
+		answer.Status = http.StatusOK
+	}
+	if answer.Body == nil {
+		w.WriteHeader(answer.Status)
+		return
+	}
+	writeJSON(w, answer.Status, answer.Body)
+}
+
+func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) {
+	t := Parse(r.Method, r.URL.Path)
+	if r.Method == http.MethodGet {
+		s.order.read(t.Path)
+	} else {
+		defer s.order.write(t.Path)()
+	}
+	principal, err := s.authenticate(w, r)
+	if err != nil {
+		return Reply{}, err
+	}
+	return s.handleAs(principal, w, r)
+}
+
+// handleAs answers a request of somebody who is known.
+func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (Reply, error) {
+	t := Parse(r.Method, r.URL.Path)
+	// Without case, two letters that are not ASCII are s and k to some comparisons of text, and not to others.
+	if strings.ContainsAny(t.Path, "\u017f\u212a") {
+		return Reply{}, BadRequest("InvalidRequestUri", "The path has characters that no name has.")
+	}
+	kind, err := s.find(t, r.URL.Query().Get("api-version"))
+	if err != nil {
+		return Reply{}, err
+	}
+	op, err := kind.operation(t, r.Method)
+	if err != nil {
+		return Reply{}, err
+	}
+	body, err := readBody(w, r, op.model, kind.Partial)
+	if err != nil {
+		return Reply{}, err
+	}
+	if op.exclusive != nil {
+		release, err := op.exclusive(t)
+		if err != nil {
+			return Reply{}, err
+		}
+		defer release(r.Context())
+	}
+	run := s.Store.Update
+	if op.readOnly {
+		run = s.Store.View
+	}
+	var answer Reply
+	err = run(func(tx *store.Tx) (err error) {
+		c := &Call{
+			Service: s, Target: t, kindOf: kind, Tx: tx, Method: r.Method, Query: r.URL.Query(), Body: body, Principal: principal,
+		}
+		if err := c.authorize(op.permission); err != nil {
+			return err
+		}
+		if err := c.checkPlace(kind); err != nil {
+			return err
+		}
+		if err := c.checkLocks(kind); err != nil {
+			return err
+		}
+		if err := kind.checkTags(body); err != nil {
+			return err
+		}
+		answer, err = op.do(c)
+		return err
+	})
+	switch {
+	case err != nil:
+	case answer.operation != nil:
+		s.run(*answer.operation)
+		if kind.Poll != nil {
+			answer.header = kind.Poll(s, *answer.operation)
+		}
+	default:
+		Wait(r.Context(), s.Times.Of(kind.Name, doingOf(r.Method, answer.Status)))
+	}
+	return answer, err
+}
+
+func (s *Service) authenticate(w http.ResponseWriter, r *http.Request) (entra.Principal, error) {
+	unauthorized := func(code, format string, args ...any) (entra.Principal, error) {
+		err := Refuse(http.StatusUnauthorized, code, format, args...)
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf(
+			`Bearer authorization_uri="https://login.windows.net/%s", error="invalid_token", error_description="%s"`,
+			s.TenantID, err.Message))
+		return entra.Principal{}, err
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token == "" {
+		return unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+	}
+	if !strings.EqualFold(scheme, "Bearer") {
+		return unauthorized("AuthenticationFailedInvalidHeader",
+			"Authentication failed. The 'Authorization' header is provided in an invalid format.")
+	}
+	principal, err := s.Tokens.Verify(token, audiences...)
+	var fault *entra.TokenError
+	switch {
+	case err == nil:
+		return principal, nil
+	case errors.As(err, &fault) && fault.Fault == entra.Expired:
+		return unauthorized("ExpiredAuthenticationToken", "The access token has expired.")
+	case errors.As(err, &fault) && fault.Fault == entra.WrongAudience:
+		return unauthorized("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or "+
+			"resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
+			fault.Audience, strings.Join(audiences, "','"))
+	}
+	return unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
+}
+
+// authorize asks for a role with the permission at the resource, or above it.
+func (c *Call) authorize(permission string) error {
+	if permission == "" {
+		return nil
+	}
+	scope := c.Path
+	if c.Collection || c.action != "" {
+		scope = Cut(scope, 1)
+		if len(c.Names) == 0 {
+			scope = c.Scope
+		}
+	}
+	about := authorization.About{Action: permission}
+	if c.kindOf.About != nil {
+		var err error
+		if about, err = c.kindOf.About(c, permission); err != nil {
+			return err
+		}
+	}
+	allowed, err := c.allowedAbout(c.Principal.ObjectID, scope, about)
+	if err != nil || allowed {
+		return err
+	}
+	return Refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to "+
+		"perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your "+
+		"credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
+}
+
+// allowed says whether somebody may do an action at a scope.
+func (c *Call) allowed(objectID, action, scope string) (bool, error) {
+	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
+}
+
+func (c *Call) allowedAbout(objectID, scope string, about authorization.About) (bool, error) {
+	if c.Asked != nil {
+		c.Asked(objectID, about.Action)
+	}
+	return authorization.AllowedAbout(c.Tx, objectID, scope, authorization.Control, about)
+}
+
+// checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
+func (c *Call) checkPlace(kind *Type) error {
+	if c.Subscription != "" && !strings.EqualFold(c.Subscription, c.CanonicalSubscription()) {
+		return Refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.Subscription)
+	}
+	if !kind.belongsAt(c.Target) {
+		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope '%s'.", kind.Name, c.Scope)
+	}
+	if c.Subscription == "" || c.Group == "" || strings.EqualFold(c.Path, c.GroupPath()) {
+		return nil
+	}
+	group, ok, err := Load(c.Tx, c.GroupPath())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
+	}
+	if c.Method == http.MethodPut && ProvisioningState(group) == Deleting {
+		return Conflict("ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this "+
+			"operation.", c.Group)
+	}
+	if !kind.nested() {
+		return nil
+	}
+	if _, ok, err := Load(c.Tx, c.Top()); err != nil || ok {
+		return err
+	}
+	return Refuse(http.StatusNotFound, "ParentResourceNotFound", "Failed to perform '%s' on resource(s) of type '%s', because the "+
+		"parent resource '%s' could not be found.", strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
+}
+
+// readBody reads the request's body and holds it against the model of the operation.
+func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial bool) (Object, error) {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20))
+	if err != nil {
+		return nil, BadRequest("InvalidRequestContent", "The request content could not be read.")
+	}
+	if len(data) == 0 {
+		if model != nil && r.Method != http.MethodPost {
+			return nil, BadRequest("MissingRequestBody", "The request body is missing.")
+		}
+		return Object{}, nil
+	}
+	var body Object
+	if err := json.Unmarshal(data, &body); err != nil {
+		return nil, BadRequest("InvalidRequestContent", "The request content was invalid and could not be deserialized: it is not "+
+			"a JSON object.")
+	}
+	if model != nil {
+		if err := checkBody(model(), body, partial); err != nil {
+			return nil, err
+		}
+	}
+	return Clone(body), nil
+}
+
+// find looks up the type that a path names, and its API version.
+func (s *Service) find(t Target, version string) (*Type, error) {
+	kind := s.typeNamed(t.Kind)
+	if kind == nil {
+		return nil, s.unknownType(t, version)
+	}
+	if version == "" {
+		return nil, BadRequest("MissingApiVersionParameter",
+			"The api-version query parameter (?api-version=) is required for all requests.")
+	}
+	versions := s.supported(kind)
+	if slices.Contains(versions, strings.ToLower(version)) {
+		return kind, nil
+	}
+	supported := strings.Join(versions, ", ")
+	if strings.HasPrefix(kind.Name, "Microsoft.Resources/") {
+		return nil, BadRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are '%s'.",
+			version, supported)
+	}
+	return nil, BadRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for type '%s'. "+
+		"The supported api-versions are '%s'.", version, kind.short(), supported)
+}
+
+// supported are the API versions of a type, without those that the plan of faults has retired.
+func (s *Service) supported(kind *Type) []string {
+	return slices.DeleteFunc(slices.Clone(kind.Versions), func(version string) bool {
+		return s.Faults.Retired(kind.namespace(), version)
+	})
+}
+
+// unknownType refuses a type as Azure does where Azure does not have it either, and says so where Azure might.
+func (s *Service) unknownType(t Target, version string) error {
+	namespace, short, _ := strings.Cut(t.Kind, "/")
+	within := func(name string) bool {
+		return strings.EqualFold(name, t.Kind) || strings.HasPrefix(strings.ToLower(t.Kind), strings.ToLower(name)+"/")
+	}
+	known := slices.ContainsFunc(s.types, func(r Type) bool { return strings.EqualFold(r.namespace(), namespace) })
+	elsewhere := slices.ContainsFunc(s.providers, func(p Provider) bool { return slices.ContainsFunc(p.Elsewhere, within) })
+	switch {
+	case !known && !strings.HasPrefix(strings.ToLower(namespace), "microsoft."):
+		return Refuse(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", namespace)
+	case known && !elsewhere:
+		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the namespace '%s' "+
+			"for api version '%s'.", short, namespace, version)
+	}
+	return NotImplemented("%s %s", t.Kind, t.Path)
+}
+
+// typeNamed returns a type by its name, or nil. Case does not count.
+func (s *Service) typeNamed(name string) *Type {
+	i := slices.IndexFunc(s.types, func(r Type) bool { return strings.EqualFold(r.Name, name) })
+	if i < 0 {
+		return nil
+	}
+	return &s.types[i]
+}
+
+// TypeOf returns the type of the resource with an id, or nil where none serves it.
+func (s *Service) TypeOf(id string) *Type { return s.typeNamed(Parse(http.MethodGet, id).Kind) }
+
+// Types returns the types that are served.
+func (s *Service) Types() []Type { return s.types }
+
+// APIVersions returns the API versions of a type that are served.
+func (s *Service) APIVersions(kind *Type) []string { return s.supported(kind) }
+
+// Context ends when the service is closed.
+func (s *Service) Context() context.Context { return s.background }

@@ -1,0 +1,114 @@
+package authorization
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+// definitionProperties are those of a custom role.
+type definitionProperties struct {
+	RoleName         string   `json:"roleName"`
+	Description      string   `json:"description"`
+	Type             string   `json:"type"`
+	AssignableScopes []string `json:"assignableScopes"`
+	Permissions      []struct {
+		Actions        []string `json:"actions"`
+		NotActions     []string `json:"notActions"`
+		DataActions    []string `json:"dataActions"`
+		NotDataActions []string `json:"notDataActions"`
+	} `json:"permissions"`
+}
+
+// roleAction is an action of a role, or a pattern of some.
+var roleAction = regexp.MustCompile(`^(\*|[A-Za-z][A-Za-z0-9.]*|\*)(/[A-Za-z0-9.*_-]+)+$|^\*$`)
+
+// putDefinition makes a custom role (learn.microsoft.com/azure/role-based-access-control/custom-roles), for which one
+// needs the right in each scope that it may be assigned at.
+func putDefinition(c *arm.Call) (arm.Reply, error) {
+	var given definitionProperties
+	if err := arm.Decode(arm.Child(c.Body, "properties"), &given); err != nil {
+		return arm.Reply{}, err
+	}
+	old, exists, err := authorization.FindRole(c.Tx, c.Name())
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	switch {
+	case given.Type != "" && given.Type != "CustomRole", exists && !old.Custom():
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is none of a custom role.", c.Name())
+	case given.RoleName == "" || len(given.RoleName) > 512:
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty", "A custom role needs a name of up to 512 characters.")
+	case len(given.AssignableScopes) == 0:
+		return arm.Reply{}, arm.BadRequest("MissingAssignableScopes", "A custom role needs a scope that it can be assigned at.")
+	case len(given.Permissions) != 1:
+		return arm.Reply{}, arm.NotImplemented("a custom role with %d permissions", len(given.Permissions))
+	}
+	for _, scope := range given.AssignableScopes {
+		if err := checkAssignableScope(c, scope); err != nil {
+			return arm.Reply{}, err
+		}
+	}
+	permission := given.Permissions[0]
+	for _, list := range [][]string{permission.Actions, permission.NotActions, permission.DataActions, permission.NotDataActions} {
+		for _, action := range list {
+			if !roleAction.MatchString(action) {
+				return arm.Reply{}, arm.BadRequest("InvalidActionOrNotAction", "'%s' does not match any of the actions supported by the providers.", action)
+			}
+		}
+	}
+	roles, err := authorization.ListRoles(c.Tx)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	for _, other := range roles {
+		if strings.EqualFold(other.Name, given.RoleName) && !strings.EqualFold(other.ID, c.Name()) {
+			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists", "A custom role with the same name already exists in this directory. Use "+
+				"a different name")
+		}
+	}
+	role := authorization.Role{
+		ID: strings.ToLower(c.Name()), Name: given.RoleName, Description: given.Description, AssignableScopes: given.AssignableScopes,
+		Actions: permission.Actions, NotActions: permission.NotActions, DataActions: permission.DataActions, NotDataActions: permission.NotDataActions,
+	}
+	return arm.Reply{Status: http.StatusCreated, Body: definitionBody(c, role)}, authorization.PutRole(c.Tx, role)
+}
+
+// checkAssignableScope refuses a scope that is not the subscription or one of its groups, and who may not define
+// roles there.
+func checkAssignableScope(c *arm.Call, scope string) error {
+	t := arm.Parse(http.MethodGet, scope)
+	if kind := c.TypeOf(scope); kind == nil || kind.Place != arm.Itself || t.Subscription == "" {
+		return arm.NotImplemented("the assignable scope %s", scope)
+	}
+	if _, there, err := arm.Load(c.Tx, scope); err != nil {
+		return err
+	} else if !strings.EqualFold(t.Subscription, c.SubscriptionID) || t.Group != "" && !there {
+		return arm.BadRequest("LinkedInvalidPropertyId", "The assignable scope '%s' is not there.", scope)
+	}
+	return c.CheckLinked(roleDefinitionsType+"/write", scope)
+}
+
+func deleteDefinition(c *arm.Call) (arm.Reply, error) {
+	role, ok, err := authorization.FindRole(c.Tx, c.Name())
+	if err != nil || !ok {
+		return arm.Reply{Status: http.StatusNoContent}, err
+	}
+	if !role.Custom() {
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is none of a custom role.", c.Name())
+	}
+	assignments, err := authorization.List(c.Tx)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	for _, a := range assignments {
+		if strings.EqualFold(a.RoleID, role.ID) {
+			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments", "There are existing role assignments referencing role (code: "+
+				"RoleDefinitionHasAssignments)")
+		}
+	}
+	return arm.Reply{Body: definitionBody(c, role)}, authorization.DeleteRole(c.Tx, role.ID)
+}

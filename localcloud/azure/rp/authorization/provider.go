@@ -1,0 +1,54 @@
+// Package authorization is Microsoft.Authorization: role assignments, role definitions and locks. What roles allow is in
+// azure/authorization.
+package authorization
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armlocks"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+var (
+	roleVersions = []string{"2020-04-01-preview", "2022-04-01"}
+	lockVersions = []string{"2016-09-01", "2017-04-01", "2020-05-01"}
+)
+
+// Provider returns Microsoft.Authorization.
+func Provider() arm.Provider {
+	return arm.Provider{
+		Elsewhere: []string{
+			"Microsoft.Authorization/policyAssignments", "Microsoft.Authorization/policyDefinitions",
+			"Microsoft.Authorization/permissions", "Microsoft.Authorization/denyAssignments",
+			"Microsoft.Authorization/operations", "Microsoft.Authorization/classicAdministrators",
+			"Microsoft.Authorization/providerOperations", "Microsoft.Authorization/roleEligibilityScheduleRequests",
+			"Microsoft.Authorization/roleAssignmentScheduleRequests",
+		},
+		Locks: locksOf, Types: []arm.Type{
+			{
+				Name: roleAssignmentsType, Versions: roleVersions, Place: arm.AtAnyScope, About: about,
+				// More than 10 s: github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79.
+				Times: map[string]time.Duration{arm.Creating: 10 * time.Second, arm.Deleting: 5 * time.Second},
+				Valid: GUID, Rule: "a GUID",
+				Get: getAssignment, List: listAssignments,
+				Put: putAssignment, PutModel: func() any { return new(armauthorization.RoleAssignmentCreateParameters) },
+				Delete: deleteAssignment,
+			},
+			{
+				Name: roleDefinitionsType, Versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...), Place: arm.AtAnyScope,
+				Valid: GUID, Rule: "a GUID",
+				Get: getDefinition, List: listDefinitions,
+				Put: putDefinition, PutModel: func() any { return new(armauthorization.RoleDefinition) },
+				Delete: deleteDefinition,
+			},
+			{
+				Name: locksType, Versions: lockVersions, Place: arm.AtAnyScope, Unlocked: true, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`), Rule: `1 to 90 characters, and none of <>%&:\?/`,
+				Get: (*arm.Call).GetStored, List: (*arm.Call).ListAtScope,
+				Put: putLock, PutModel: func() any { return new(armlocks.ManagementLockObject) },
+				Delete: (*arm.Call).DeleteStored,
+			},
+		}}
+}

@@ -1,0 +1,42 @@
+package containerservice
+
+import (
+	"net/http"
+	"strings"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/compute"
+)
+
+// checkEncryptionSet finds the set that a cluster's disks are to be encrypted with: the cluster's identity reads the set
+// (learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys), and the set's own identity uses the key.
+func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
+	if id == "" {
+		return nil
+	}
+	t := arm.Parse(http.MethodGet, id)
+	res, ok, err := arm.Load(c.Tx, id)
+	switch {
+	case err != nil:
+		return err
+	case !strings.EqualFold(t.Kind, compute.EncryptionSetsType) || t.Collection:
+		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' at path 'properties.diskEncryptionSetID' is invalid.", id)
+	case !ok:
+		return arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
+			"details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, t.Name(), t.Group)
+	case arm.Text(res, "location") != arm.Text(cluster, "location"):
+		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, the cluster in %s", arm.Text(res, "location"), arm.Text(cluster, "location"))
+	}
+	const read = compute.EncryptionSetsType + "/read"
+	if err := c.CheckLinked(read, id); err != nil {
+		return err
+	}
+	if err := checkClusterMay(c, cluster, read, id); err != nil {
+		return err
+	}
+	var set compute.EncryptionSet
+	if err := arm.Decode(res, &set); err != nil {
+		return err
+	}
+	return compute.CheckKeyAccess(c, set, t.Name())
+}

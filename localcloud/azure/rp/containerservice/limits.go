@@ -1,0 +1,72 @@
+package containerservice
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
+)
+
+// reservedByAKS are the ranges that neither pods, services nor the network of a cluster have
+// (learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites).
+var reservedByAKS = []netip.Prefix{
+	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.30.0.0/16"), netip.MustParsePrefix("172.31.0.0/16"),
+	netip.MustParsePrefix("192.0.2.0/24"),
+}
+
+// AKS's limits of a cluster (learn.microsoft.com/azure/aks/quotas-skus-regions).
+const (
+	maxPools     = 100
+	maxNodes     = 5000
+	maxFreeNodes = 1000 // learn.microsoft.com/azure/aks/free-standard-pricing-tiers
+)
+
+func nodesOf(pools []poolProperties) int {
+	nodes := 0
+	for _, pool := range pools {
+		if pool.Count != nil {
+			nodes += *pool.Count
+		}
+	}
+	return nodes
+}
+
+// checkPoolTotals holds the pools of a cluster against the limits for all of them.
+func checkPoolTotals(pools []poolProperties) error {
+	nodes := nodesOf(pools)
+	if len(pools) > maxPools || nodes > maxNodes {
+		return arm.InvalidParameter("agentPoolProfiles", "%d pools with %d nodes are more than %d with %d", len(pools), nodes, maxPools, maxNodes)
+	}
+	return nil
+}
+
+// checkClusterNetwork holds the network that pools are in against what AKS keeps for itself, and its names, of which AKS
+// makes labels (learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay).
+func checkClusterNetwork(c *arm.Call, id string) error {
+	res, ok, err := arm.Load(c.Tx, arm.Cut(id, 2))
+	if err != nil || !ok {
+		return err
+	}
+	var vnet network.NetworkProperties
+	if err := arm.Decode(arm.Child(res, "properties"), &vnet); err != nil {
+		return err
+	}
+	space, err := network.ParsePrefixes(vnet.AddressSpace.AddressPrefixes)
+	if err != nil {
+		return err
+	}
+	for _, r := range space {
+		if slices.ContainsFunc(reservedByAKS, r.Overlaps) {
+			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the virtual network's range %s overlaps with those that AKS reserves", r)
+		}
+	}
+	parts := strings.Split(id, "/")
+	for _, i := range []int{4, 8, 10} { // group, network and subnet
+		if len(parts[i]) > 63 {
+			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the name %q is longer than 63 characters", parts[i])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,175 @@
+package containerservice
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/google/uuid"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// The private DNS zones of private clusters that are not the id of one
+// (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in the group of the nodes, which is not shown here,
+// or there is none.
+const (
+	zoneSystem = "system"
+	zoneNone   = "none"
+)
+
+// clusterZone is the name of a zone of one's own, but for its region.
+var clusterZone = regexp.MustCompile(`^(?i)(?:[a-z0-9-]{1,32}\.)?privatelink\.([a-z0-9]+)\.azmk8s\.io$`)
+
+// ownZone is the ARM id of a private cluster's zone that AKS did not make, or empty.
+func (a apiServerProfile) ownZone() string {
+	if !a.Private || a.PrivateZone == "" || strings.EqualFold(a.PrivateZone, zoneSystem) || strings.EqualFold(a.PrivateZone, zoneNone) {
+		return ""
+	}
+	return a.PrivateZone
+}
+
+// zoneMayFollow says whether an update may change the private DNS zone to what is given: to none only.
+func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
+	if !p.APIServer.Private || strings.EqualFold(p.APIServer.PrivateZone, zoneNone) {
+		return true
+	}
+	return strings.EqualFold(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
+}
+
+// outboundMayFollow says whether an update may change the way out to what is given
+// (learn.microsoft.com/azure/aks/egress-outboundtype#updating-outboundtype-after-cluster-creation).
+func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
+	was, is := before.Network.Outbound, p.Network.Outbound
+	for _, pool := range p.Pools {
+		if pool.SubnetID != "" {
+			return was == is || was != gatewayOutbound && is != gatewayOutbound
+		}
+	}
+	either := func(outbound string) bool { return outboundProfiles[outbound] != "" }
+	return was == is || either(was) && either(is)
+}
+
+// checkClusterZone finds the private DNS zone of one's own in which a private cluster's name is to be.
+func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) error {
+	zone := p.APIServer.ownZone()
+	if zone == "" {
+		return nil
+	}
+	const at = "apiServerAccessProfile.privateDNSZone"
+	t := arm.Parse(http.MethodGet, zone)
+	if !strings.EqualFold(t.Kind, network.ZonesType) || t.Collection {
+		return arm.InvalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
+	}
+	if match := clusterZone.FindStringSubmatch(t.Name()); match == nil || !strings.EqualFold(match[1], arm.Text(cluster, "location")) {
+		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it", t.Name(), arm.Text(cluster, "location"))
+	}
+	if arm.Text(arm.Child(cluster, "identity"), "type") != "UserAssigned" {
+		return arm.InvalidParameter(at, "a private DNS zone of one's own needs a user-assigned identity")
+	}
+	if _, ok, err := arm.Load(c.Tx, zone); err != nil || !ok {
+		if err == nil {
+			err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.", zone, c.Path)
+		}
+		return err
+	}
+	vnet := p.network()
+	if vnet == "" {
+		return arm.NotImplemented("a private DNS zone of one's own for a cluster in a network of AKS's")
+	}
+	for _, action := range []string{"read", "write"} {
+		if err := checkClusterMay(c, cluster, network.ZonesType+"/"+action, zone); err != nil {
+			return arm.BadRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned identity must be given permission "+
+				"to read and write to custom private dns zone %s. Check access result not allowed for action %s/%s.", zone, network.ZonesType, action)
+		}
+	}
+	return checkClusterMay(c, cluster, "Microsoft.Network/virtualNetworks/join/action", vnet)
+}
+
+// network is the ARM id of the virtual network that a cluster's nodes are in; empty: one that AKS made for them.
+func (p clusterProperties) network() string {
+	for _, pool := range p.Pools {
+		if pool.SubnetID != "" {
+			return arm.Cut(pool.SubnetID, 2)
+		}
+	}
+	return ""
+}
+
+// fillNames writes the API server's names. All of them begin with the same label.
+func (p clusterProperties) fillNames(properties arm.Object, before clusterProperties, location string) {
+	name := before.PrivateFQDN
+	if name == "" {
+		name = before.FQDN
+	}
+	label, _, _ := strings.Cut(name, ".")
+	for _, key := range []string{"fqdn", "privateFQDN"} {
+		delete(properties, key)
+	}
+	public := label + ".hcp." + location + ".azmk8s.io"
+	if !p.APIServer.Private {
+		properties["fqdn"], properties["azurePortalFQDN"] = public, public
+		return
+	}
+	api := arm.Child(properties, "apiServerAccessProfile")
+	arm.SetDefault(api, "privateDNSZone", zoneSystem)
+	arm.SetDefault(api, "enablePrivateClusterPublicFQDN", true)
+	if p.APIServer.publicName() {
+		properties["fqdn"] = public
+	}
+	switch zone := p.APIServer.ownZone(); {
+	case zone != "":
+		properties["privateFQDN"] = label + "." + zone[strings.LastIndexByte(zone, '/')+1:]
+	case strings.EqualFold(p.APIServer.PrivateZone, zoneNone):
+	case before.PrivateFQDN != "":
+		properties["privateFQDN"] = before.PrivateFQDN
+	default:
+		properties["privateFQDN"] = label + "." + uuid.NewString() + ".privatelink." + location + ".azmk8s.io"
+	}
+	properties["azurePortalFQDN"] = before.PortalFQDN
+	if before.PortalFQDN == "" {
+		properties["azurePortalFQDN"] = strings.ReplaceAll(uuid.NewString(), "-", "") + "-priv.portal.hcp." + location + ".azmk8s.io"
+	}
+}
+
+// zoneLink is the link of a cluster's own zone to its network, which AKS makes.
+func zoneLink(cluster arm.Object) (id, vnet string, err error) {
+	var p clusterProperties
+	if err := arm.Decode(arm.Child(cluster, "properties"), &p); err != nil || p.APIServer.ownZone() == "" {
+		return "", "", err
+	}
+	label, _, _ := strings.Cut(p.PrivateFQDN, ".")
+	return p.APIServer.ownZone() + "/virtualNetworkLinks/" + label, p.network(), nil
+}
+
+// linkZone shows a cluster's own zone to its network, unless it is already.
+func linkZone(tx *store.Tx, cluster arm.Object) error {
+	id, vnet, err := zoneLink(cluster)
+	if err != nil || id == "" {
+		return err
+	}
+	if linked, err := network.IsLinked(tx, arm.Cut(id, 2), vnet); err != nil || linked {
+		return err
+	}
+	return arm.Save(tx, arm.Object{
+		"id": id, "name": id[strings.LastIndexByte(id, '/')+1:], "type": network.LinksType, "location": "global",
+		"properties": arm.Object{
+			"virtualNetwork": arm.Object{"id": vnet}, "registrationEnabled": false, "resolutionPolicy": "Default",
+			"virtualNetworkLinkState": "Completed", "provisioningState": arm.Succeeded,
+		},
+	})
+}
+
+func unlinkZone(s *arm.Service, tx *store.Tx, cluster arm.Object) error {
+	id, _, err := zoneLink(cluster)
+	if err != nil || id == "" {
+		return err
+	}
+	link, ok, err := arm.Load(tx, id)
+	if err != nil || !ok {
+		return err
+	}
+	return s.Destroy(tx, link)
+}

@@ -1,0 +1,317 @@
+package eventgrid
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	keyvaultrp "github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/keyvault"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/monitor"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/storage"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Event Grid's topics of vaults, their subscriptions, and the action groups that alerts of Azure Monitor go to.
+
+// Models of the bodies; what else Azure knows is not implemented here.
+type (
+	topicProperties struct {
+		Source            string `json:"source"`
+		TopicType         string `json:"topicType"`
+		ProvisioningState string `json:"provisioningState"`
+		MetricResourceID  string `json:"metricResourceId"`
+	}
+	eventSubscriptionProperties struct {
+		Topic             string           `json:"topic"`
+		ProvisioningState string           `json:"provisioningState"`
+		Destination       eventDestination `json:"destination"`
+		Filter            struct {
+			Types            []string `json:"includedEventTypes"`
+			BeginsWith       string   `json:"subjectBeginsWith"`
+			EndsWith         string   `json:"subjectEndsWith"`
+			CaseSensitive    bool     `json:"isSubjectCaseSensitive"`
+			Advanced         []any    `json:"advancedFilters"`
+			AdvancedOnArrays bool     `json:"enableAdvancedFilteringOnArrays"`
+		} `json:"filter"`
+		Schema string `json:"eventDeliverySchema"`
+		Retry  struct {
+			Attempts *int `json:"maxDeliveryAttempts"`
+			Minutes  *int `json:"eventTimeToLiveInMinutes"`
+		} `json:"retryPolicy"`
+		Labels []string `json:"labels"`
+	}
+	eventDestination struct {
+		Type       string `json:"endpointType"`
+		Properties struct {
+			URL         string   `json:"endpointUrl"`
+			BaseURL     string   `json:"endpointBaseUrl"`
+			Batch       *int     `json:"maxEventsPerBatch"`
+			BatchSize   *int     `json:"preferredBatchSizeInKilobytes"`
+			Severity    string   `json:"severity"`
+			Description string   `json:"description"`
+			Groups      []string `json:"actionGroups"`
+			ResourceID  string   `json:"resourceId"`
+			QueueName   string   `json:"queueName"`
+		} `json:"properties"`
+	}
+)
+
+// invalidRequest is how Event Grid refuses.
+func invalidRequest(format string, args ...any) *arm.Error {
+	return arm.BadRequest("InvalidRequest", format, args...)
+}
+
+// putTopic makes the one topic that a vault can have (learn.microsoft.com/azure/event-grid/system-topics).
+func putTopic(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(topicsType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	properties := arm.Child(res, "properties")
+	source := arm.Text(properties, "source")
+	vault, err := findSource(c, source, arm.Text(properties, "topicType"))
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if arm.Text(vault, "location") != arm.Text(res, "location") {
+		return arm.Reply{}, invalidRequest("The location '%s' of the system topic is not that of its source, '%s'.", arm.Text(res, "location"), arm.Text(vault, "location"))
+	}
+	properties["source"], properties["topicType"] = arm.Text(vault, "id"), "microsoft.keyvault.vaults"
+	properties["metricResourceId"] = uuid.NewString()
+	if old != nil {
+		if !strings.EqualFold(arm.Text(arm.Child(old, "properties"), "source"), source) {
+			return arm.Reply{}, invalidRequest("System topic source cannot be modified.")
+		}
+		properties["metricResourceId"] = arm.Child(old, "properties")["metricResourceId"]
+	} else {
+		topics, err := arm.Under(c.Tx, "/subscriptions", topicsType)
+		if err != nil {
+			return arm.Reply{}, err
+		}
+		for _, other := range topics {
+			if strings.EqualFold(arm.Text(arm.Child(other, "properties"), "source"), source) {
+				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. Only one system topic is allowed "+
+					"per source.", source)
+			}
+		}
+	}
+	arm.SetState(res, arm.Succeeded)
+	return c.Written(old, res)
+}
+
+// findSource looks up the vault that a topic is to tell of.
+func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
+	t := arm.Parse(http.MethodGet, id)
+	switch {
+	case !strings.EqualFold(topicType, "Microsoft.KeyVault.vaults") || !strings.EqualFold(t.Kind, keyvaultrp.VaultsType) || t.Collection:
+		return nil, arm.NotImplemented("system topics of the type '%s' for '%s', which is no vault", topicType, id)
+	case !strings.EqualFold(t.Subscription, c.Subscription):
+		return nil, invalidRequest("The source %s is not in the subscription of the system topic.", id)
+	}
+	vault, ok, err := arm.Load(c.Tx, id)
+	if err == nil && !ok {
+		err = invalidRequest("The source %s of the system topic was not found.", id)
+	}
+	return vault, err
+}
+
+// putEventSubscription keeps where events of the topic's vault go. It is ready once a webhook has answered the handshake. The webhook's
+// URL, which may hold a token, is shown to nobody but for its part before the query.
+func putEventSubscription(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(eventSubscriptionsType, false)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	topic, _, err := arm.Load(c.Tx, c.Top())
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	source := arm.Text(arm.Child(topic, "properties"), "source")
+	// Who subscribes to a resource must have this right at it (learn.microsoft.com/azure/event-grid/security-authorization), and Event
+	// Grid tells Key Vault of it (learn.microsoft.com/azure/role-based-access-control/permissions/security).
+	for _, permission := range []string{"Microsoft.EventGrid/eventSubscriptions/write", "Microsoft.KeyVault/vaults/eventGridFilters/write"} {
+		if err := c.CheckLinked(permission, source); err != nil {
+			return arm.Reply{}, err
+		}
+	}
+	properties := arm.Child(res, "properties")
+	var given eventSubscriptionProperties
+	if err := arm.Decode(properties, &given); err != nil {
+		return arm.Reply{}, err
+	}
+	if err := checkEventSubscription(c, given); err != nil {
+		return arm.Reply{}, err
+	}
+	to, err := destination(c, given.Destination, arm.Child(properties, "destination"))
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	to.ID, to.Vault, to.Types, to.Attempts, to.Life = arm.Text(res, "id"), source, given.Filter.Types, 30, 24*time.Hour
+	if n := given.Retry.Attempts; n != nil {
+		to.Attempts = *n
+	}
+	if n := given.Retry.Minutes; n != nil {
+		to.Life = time.Duration(*n) * time.Minute
+	}
+	before, _, err := eventgrid.GetSubscription(c.Tx, to.ID)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	to.Created = before.Created
+	if err := eventgrid.PutSubscription(c.Tx, to); err != nil {
+		return arm.Reply{}, err
+	}
+	arm.SetDefault(properties, "eventDeliverySchema", eventgrid.EventGridSchema)
+	properties["retryPolicy"] = arm.Object{"maxDeliveryAttempts": to.Attempts, "eventTimeToLiveInMinutes": int(to.Life / time.Minute)}
+	properties["topic"] = arm.Text(topic, "id")
+	doing := arm.Creating
+	if old != nil {
+		doing = arm.Updating
+	}
+	arm.SetState(res, doing)
+	if err := arm.Save(c.Tx, res); err != nil {
+		return arm.Reply{}, err
+	}
+	return c.Start(arm.Reply{Status: http.StatusCreated, Body: res}, arm.Object{"id": res["id"], "location": topic["location"]}, doing)
+}
+
+// checkEventSubscription holds what is common to all destinations against Event Grid's rules.
+func checkEventSubscription(c *arm.Call, given eventSubscriptionProperties) error {
+	filter := given.Filter
+	switch attempts, minutes := given.Retry.Attempts, given.Retry.Minutes; {
+	case attempts != nil && (*attempts < 1 || *attempts > 30):
+		return invalidRequest("The maxDeliveryAttempts of the retry policy has to be between 1 and 30, not %d.", *attempts)
+	case minutes != nil && (*minutes < 1 || *minutes > 1440):
+		return invalidRequest("The eventTimeToLiveInMinutes of the retry policy has to be between 1 and 1440, not %d.", *minutes)
+	case filter.BeginsWith != "" || filter.EndsWith != "" || len(filter.Advanced) > 0 || filter.AdvancedOnArrays:
+		return arm.NotImplemented("filters of events by anything but includedEventTypes")
+	case len(filter.Types) == 0:
+		return arm.NotImplemented("subscriptions of all events of a vault, without includedEventTypes")
+	}
+	for _, one := range filter.Types {
+		name := strings.TrimPrefix(one, eventgrid.Namespace)
+		switch {
+		case strings.HasSuffix(name, "NewVersionCreated"), name == "VaultAccessPolicyChanged":
+			return arm.NotImplemented("the event %s", one)
+		case !slices.Contains(eventgrid.Types, one):
+			return invalidRequest("The event type '%s' is not one of the topic type microsoft.keyvault.vaults.", one)
+		}
+	}
+	return nil
+}
+
+// destination reads where events go, and takes out of what is shown what is secret.
+func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgrid.Subscription, error) {
+	var to eventgrid.Subscription
+	schema := arm.Text(arm.Child(c.Body, "properties"), "eventDeliverySchema")
+	properties := arm.Child(shown, "properties")
+	switch p := given.Properties; {
+	case strings.EqualFold(given.Type, "WebHook"):
+		at, err := url.Parse(p.URL)
+		switch {
+		case err != nil || at.Scheme != "https" || at.Hostname() == "":
+			return to, invalidRequest("The endpoint URL of the webhook is not an absolute URL that begins with https.")
+		case !eventgrid.OnThisMachine(at.Hostname()):
+			return to, arm.NotImplemented("a webhook at %s, which is not on this machine: localhost, a name below it, or an address of loopback", at.Hostname())
+		case schema != "" && schema != eventgrid.EventGridSchema:
+			return to, arm.NotImplemented("webhooks with the schema %s", schema)
+		case p.Batch != nil && *p.Batch != 1 || p.BatchSize != nil && *p.BatchSize != 64:
+			return to, arm.NotImplemented("events in batches")
+		}
+		to.Webhook = p.URL
+		at.RawQuery, at.Fragment = "", ""
+		delete(properties, "endpointUrl")
+		properties["endpointBaseUrl"] = at.String()
+		properties["maxEventsPerBatch"], properties["preferredBatchSizeInKilobytes"] = 1, 64
+	case given.Type == "StorageQueue":
+		if schema != "" && schema != eventgrid.EventGridSchema {
+			return to, arm.NotImplemented("queues with the schema %s", schema)
+		}
+		if !strings.EqualFold(arm.Parse(http.MethodGet, p.ResourceID).Kind, storage.AccountsType) {
+			return to, invalidRequest("The resource '%s' of the destination is no storage account.", p.ResourceID)
+		}
+		id := p.ResourceID + "/queueServices/default/queues/" + p.QueueName
+		if _, ok, err := arm.Load(c.Tx, id); err != nil {
+			return to, err
+		} else if !ok {
+			return to, invalidRequest("The queue '%s' was not found.", id)
+		}
+		// Whoever has events sent to a queue needs write access to it (learn.microsoft.com/azure/event-grid/security-authorization).
+		if err := c.CheckLinked(storage.QueuesType+"/write", id); err != nil {
+			return to, err
+		}
+		to.Account, to.Queue = arm.Parse(http.MethodGet, p.ResourceID).Name(), p.QueueName
+	case given.Type == "MonitorAlert":
+		if version := c.Query.Get("api-version"); version < alertVersion {
+			return to, invalidRequest("The endpoint type MonitorAlert is not known to the api-version %s.", version)
+		}
+		// learn.microsoft.com/azure/event-grid/handle-key-vault-events-using-azure-monitor-alerts
+		if schema != eventgrid.CloudEventSchema {
+			return to, invalidRequest("The destination MonitorAlert supports the delivery schema %s alone.", eventgrid.CloudEventSchema)
+		}
+		if !slices.Contains([]string{"Sev0", "Sev1", "Sev2", "Sev3", "Sev4"}, p.Severity) {
+			return to, invalidRequest("The severity '%s' of the alert is not valid: Sev0 to Sev4.", p.Severity)
+		}
+		for _, group := range p.Groups {
+			if _, ok, err := arm.Load(c.Tx, group); err != nil {
+				return to, err
+			} else if !ok || !strings.EqualFold(arm.Parse(http.MethodGet, group).Kind, monitor.ActionGroupsType) {
+				return to, invalidRequest("The action group '%s' was not found.", group)
+			}
+		}
+		to.Severity, to.Groups = p.Severity, p.Groups
+	default:
+		return to, arm.NotImplemented("event subscriptions that deliver to %s", given.Type)
+	}
+	return to, nil
+}
+
+// handshake has webhooks answer before there are events.
+type handshake struct{ webhooks *http.Client }
+
+func (h handshake) validate(ctx context.Context, s *arm.Service, op arm.Operation) error {
+	id := op.Resource
+	var to eventgrid.Subscription
+	if err := s.Store.View(func(tx *store.Tx) (err error) {
+		to, _, err = eventgrid.GetSubscription(tx, id)
+		return err
+	}); err != nil {
+		return err
+	}
+	if to.Webhook != "" {
+		if err := eventgrid.Validate(ctx, h.webhooks, to); err != nil {
+			base, _, _ := strings.Cut(to.Webhook, "?")
+			return arm.BadRequest("Url validation", "Webhook validation handshake failed for %s. %v. For troublehooting, visit "+
+				"https://aka.ms/esvalidation. Activity id:%s, timestamp: %s (UTC).", base, err, uuid.NewString(),
+				time.Now().UTC().Format("1/2/2006 3:04:05 PM"))
+		}
+	}
+	return s.Store.Update(func(tx *store.Tx) error {
+		now, there, err := eventgrid.GetSubscription(tx, id)
+		if err != nil || !there || now.Webhook != to.Webhook { // another is being validated
+			return err
+		}
+		if now.Ready = true; now.Created.IsZero() {
+			now.Created = time.Now()
+		}
+		return eventgrid.PutSubscription(tx, now)
+	})
+}
+
+func deleteEventSubscription(c *arm.Call) (arm.Reply, error) {
+	topic, _, err := arm.Load(c.Tx, c.Top())
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if err := c.CheckLinked("Microsoft.KeyVault/vaults/eventGridFilters/delete", arm.Text(arm.Child(topic, "properties"), "source")); err != nil {
+		return arm.Reply{}, err
+	}
+	return c.DeleteStored()
+}

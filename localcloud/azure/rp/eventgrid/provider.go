@@ -1,0 +1,57 @@
+// Package eventgrid is Microsoft.EventGrid: system topics of vaults and their subscriptions. Events are delivered by
+// azure/eventgrid.
+package eventgrid
+
+import (
+	"net/http"
+	"regexp"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+const (
+	topicsType             = "Microsoft.EventGrid/systemTopics"
+	eventSubscriptionsType = topicsType + "/eventSubscriptions"
+)
+
+var eventGridVersions = []string{"2022-06-15", alertVersion}
+
+// alertVersion is the first one that is not a preview whose subscriptions may raise alerts.
+const alertVersion = "2025-02-15"
+
+// Provider returns Microsoft.EventGrid. Webhooks reaches those that events are delivered to, for the handshake before.
+//
+// Names: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsofteventgrid
+func Provider(webhooks *http.Client) arm.Provider {
+	return arm.Provider{Elsewhere: []string{"Microsoft.EventGrid"}, Types: []arm.Type{
+		{
+			Name: topicsType, Versions: eventGridVersions, Partial: true,
+			Valid: regexp.MustCompile(`^[a-zA-Z0-9-]{3,128}$`), Rule: "3 to 128 letters, digits and hyphens",
+			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+			Put: putTopic, PutModel: func() any { return new(arm.TrackedResource[topicProperties]) },
+			Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(arm.TrackedResource[struct{}]) },
+			Delete: (*arm.Call).DeleteStored,
+		},
+		{
+			Name: eventSubscriptionsType, Versions: eventGridVersions, Partial: true,
+			Valid: regexp.MustCompile(`^[a-zA-Z0-9-]{3,64}$`), Rule: "3 to 64 letters, digits and hyphens",
+			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+			Put: putEventSubscription, PutModel: func() any { return new(arm.NestedResource[eventSubscriptionProperties]) },
+			Delete: deleteEventSubscription, Finish: handshake{webhooks}.validate, Poll: pollSubscription, Deleted: deleteSubscription,
+		},
+		{Name: "Microsoft.EventGrid/locations/operationsStatus", Versions: eventGridVersions, Place: arm.InSubscription, Get: (*arm.Call).GetOperation},
+	}}
+}
+
+// pollSubscription is where clients are told to ask for an operation on an event subscription.
+func pollSubscription(s *arm.Service, op arm.Operation) http.Header {
+	return arm.Polling("Azure-AsyncOperation", "https://"+arm.Host+"/subscriptions/"+arm.Parse(http.MethodGet, op.Resource).Subscription+
+		"/providers/Microsoft.EventGrid/locations/"+op.Location+"/operationsStatus/"+op.ID+"?api-version="+alertVersion)
+}
+
+// deleteSubscription ends the delivery of events to a subscription that is deleted.
+func deleteSubscription(_ *arm.Service, tx *store.Tx, res arm.Object) error {
+	return eventgrid.DeleteSubscription(tx, arm.Text(res, "id"))
+}

@@ -1,0 +1,50 @@
+// Package managedidentity is Microsoft.ManagedIdentity: user-assigned identities and their federated credentials.
+package managedidentity
+
+import (
+	"regexp"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+var (
+	identityVersions = []string{"2018-11-30", "2023-01-31", "2024-11-30"}
+	federatedVersion = []string{"2022-01-31-preview", "2023-01-31", "2024-11-30"}
+)
+
+// Provider returns Microsoft.ManagedIdentity. A write of a federated credential keeps its identity busy for writeTime; Azure takes
+// seconds.
+func Provider(writeTime time.Duration) arm.Provider {
+	writing := &identities{writeTime: writeTime, busy: map[string]bool{}}
+	return arm.Provider{
+		Elsewhere: []string{
+			"Microsoft.ManagedIdentity/identities", "Microsoft.ManagedIdentity/operations",
+		},
+		Types: []arm.Type{
+			{
+				Name: IdentitiesType, Versions: identityVersions,
+				Valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}$`),
+				Rule:  "3 to 128 letters, digits, underscores and hyphens, and a letter or digit first",
+				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+				Put: putIdentity, PutModel: func() any { return new(armmsi.Identity) },
+				Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armmsi.IdentityUpdate) },
+				Delete: deleteIdentity, Deleted: deleteApplication,
+				// 1.5 s until it is answered: github.com/pulumi/pulumi-azure/issues/142; 10 s until others know it:
+				// github.com/Azure/azure-cli/issues/8530.
+				Times: map[string]time.Duration{arm.Creating: 5 * time.Second, arm.Updating: 2 * time.Second, arm.Deleting: 2 * time.Second},
+			},
+			{
+				Name: federatedType, Versions: federatedVersion,
+				Valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`),
+				Rule:  "3 to 120 letters, digits, underscores and hyphens, and a letter or digit first",
+				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+				Put: putFederated, PutModel: func() any { return new(armmsi.FederatedIdentityCredential) },
+				Delete: deleteFederated, Exclusive: writing.lock,
+				// No measurement of one write. Writes to one identity go one by one.
+				Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second, arm.Deleting: 3 * time.Second},
+			},
+		}}
+}

@@ -1,0 +1,363 @@
+package network
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// The ways out of a subnet.
+const (
+	routeTablesType = "Microsoft.Network/routeTables"
+	gatewaysType    = "Microsoft.Network/natGateways"
+	AddressesType   = "Microsoft.Network/publicIPAddresses"
+	securityType    = "Microsoft.Network/networkSecurityGroups"
+
+	JoinAddress = AddressesType + "/join/action"
+)
+
+// hops are where routes lead (learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview).
+var hops = []string{"VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None"}
+
+func putRouteTable(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(routeTablesType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	properties := arm.Child(res, "properties")
+	var given routeTableProperties
+	if err := arm.Decode(properties, &given); err != nil {
+		return arm.Reply{}, err
+	}
+	names, prefixes := map[string]bool{}, map[string]bool{}
+	for _, route := range given.Routes {
+		if err := route.Properties.check(route.Name); err != nil {
+			return arm.Reply{}, err
+		}
+		if name := strings.ToLower(route.Name); route.Name == "" || names[name] {
+			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The routes of a route table need names of their own.")
+		} else {
+			names[name] = true
+		}
+		if prefixes[route.Properties.Prefix] {
+			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table %s: both have the address "+
+				"prefix %s.", route.Name, c.Name(), route.Properties.Prefix)
+		}
+		prefixes[route.Properties.Prefix] = true
+	}
+	routes, _ := properties["routes"].([]any)
+	for _, route := range routes {
+		if route, ok := route.(arm.Object); ok {
+			route["id"], route["type"] = arm.Text(res, "id")+"/routes/"+arm.Text(route, "name"), routeTablesType+"/routes"
+			arm.Child(route, "properties")["provisioningState"] = arm.Succeeded
+		}
+	}
+	arm.SetDefault(properties, "routes", []any{})
+	arm.SetDefault(properties, "disableBgpRoutePropagation", false)
+	return putEgress(c, old, res)
+}
+
+// putSecurityGroup makes a network security group, with Azure's own rules alone.
+func putSecurityGroup(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(securityType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	var given securityGroupProperties
+	if err := arm.Decode(arm.Child(res, "properties"), &given); err != nil {
+		return arm.Reply{}, err
+	}
+	if len(given.Rules) > 0 {
+		return arm.Reply{}, arm.NotImplemented("rules of network security groups")
+	}
+	arm.SetDefault(arm.Child(res, "properties"), "securityRules", []any{})
+	return putEgress(c, old, res)
+}
+
+func (p routeProperties) check(name string) error {
+	if _, err := ParsePrefixes([]string{p.Prefix}); err != nil { // service tags are not known here
+		return err
+	}
+	switch address, err := netip.ParseAddr(p.HopAddress); {
+	case !slices.Contains(hops, p.Hop):
+		return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: '%s' of the route %s is no type of a next hop: %s.", p.Hop, name,
+			strings.Join(hops, ", "))
+	case p.Hop == "VirtualAppliance" && (err != nil || !address.Is4()):
+		return arm.BadRequest("InvalidNextHopIpAddress", "The next hop of the route %s is a virtual appliance, so it needs its IPv4 address.", name)
+	case p.Hop != "VirtualAppliance" && p.HopAddress != "":
+		return arm.BadRequest("InvalidNextHopIpAddress", "The route %s can only have a next hop's address with the type VirtualAppliance.", name)
+	}
+	return nil
+}
+
+// putGateway makes a NAT gateway, which goes out from its public addresses.
+func putGateway(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(gatewaysType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	properties := arm.Child(res, "properties")
+	var given GatewayProperties
+	if err := arm.Decode(properties, &given); err != nil {
+		return arm.Reply{}, err
+	}
+	switch minutes := given.IdleMinutes; {
+	case arm.Text(arm.Child(res, "sku"), "name") != "Standard":
+		return arm.Reply{}, arm.NotImplemented("NAT gateways of another sku than Standard")
+	case len(given.Prefixes) > 0:
+		return arm.Reply{}, arm.NotImplemented("public IP prefixes")
+	case minutes != nil && (*minutes < 4 || *minutes > 120):
+		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s has to be between 4 and 120 minutes.", c.Name())
+	}
+	for _, address := range given.Addresses {
+		if err := CheckAddress(c, res, address.ID); err != nil {
+			return arm.Reply{}, err
+		}
+	}
+	arm.SetDefault(properties, "idleTimeoutInMinutes", 4)
+	return putEgress(c, old, res)
+}
+
+// The first public addresses that resources get, of ranges for documentation (RFC 5737), since nobody has them.
+var (
+	firstPublicAddress  = netip.MustParseAddr("198.51.100.1")
+	FirstClusterAddress = netip.MustParseAddr("203.0.113.2") // of those that AKS makes
+)
+
+// putAddress makes a public address.
+func putAddress(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(AddressesType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	properties := arm.Child(res, "properties")
+	var given addressProperties
+	if err := arm.Decode(properties, &given); err != nil {
+		return arm.Reply{}, err
+	}
+	if arm.Text(arm.Child(res, "sku"), "name") != "Standard" || given.Method != "Static" || given.Version != "" && given.Version != "IPv4" {
+		return arm.Reply{}, arm.NotImplemented("public addresses that are not of the sku Standard, Static and IPv4")
+	}
+	var address string
+	if old != nil {
+		address = arm.Text(arm.Child(old, "properties"), "ipAddress")
+	} else if address, err = FreePublicAddress(c.Tx, firstPublicAddress); err != nil {
+		return arm.Reply{}, err
+	}
+	FillAddress(res, address)
+	return putEgress(c, old, res)
+}
+
+// FillAddress writes what Azure adds to a public address.
+func FillAddress(res arm.Object, address string) {
+	arm.SetDefault(arm.Child(res, "sku"), "tier", "Regional")
+	properties := arm.Child(res, "properties")
+	properties["ipAddress"] = address
+	arm.SetDefault(properties, "publicIPAddressVersion", "IPv4")
+	arm.SetDefault(properties, "idleTimeoutInMinutes", 4)
+}
+
+// FreePublicAddress returns the first address that no resource has, from one on to the end of its 256.
+func FreePublicAddress(tx *store.Tx, first netip.Addr) (string, error) {
+	all, err := arm.Under(tx, "/subscriptions", AddressesType)
+	taken := map[any]bool{}
+	for _, one := range all {
+		taken[arm.Child(one, "properties")["ipAddress"]] = true
+	}
+	of := netip.PrefixFrom(first, 24)
+	for address := first; of.Contains(address); address = address.Next() {
+		if !taken[address.String()] {
+			return address.String(), err
+		}
+	}
+	return "", arm.BadRequest("PublicIPCountLimitReached", "Cannot create more than 255 public IP addresses for this subscription in this region.")
+}
+
+func putEgress(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
+	FillEgress(old, res)
+	return c.Written(old, res)
+}
+
+// FillEgress writes what the ways out all have.
+func FillEgress(old, res arm.Object) {
+	properties := arm.Child(res, "properties")
+	for _, shown := range []string{"subnets", "natGateway"} { // by what refers to it
+		delete(properties, shown)
+	}
+	properties["resourceGuid"] = uuid.NewString()
+	if old != nil {
+		properties["resourceGuid"] = arm.Child(old, "properties")["resourceGuid"]
+	}
+	arm.SetState(res, arm.Succeeded)
+}
+
+// checkPart finds a resource that is a part of another one, in its region.
+func checkPart(c *arm.Call, id, kind, location string) error {
+	t := arm.Parse(http.MethodGet, id)
+	if !strings.EqualFold(t.Kind, kind) || t.Collection {
+		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a resource of type %s.", id, kind)
+	}
+	res, ok, err := arm.Load(c.Tx, id)
+	if err != nil {
+		return err
+	}
+	if !ok || arm.Text(res, "location") != location {
+		return arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that the "+
+			"referenced resource exists, and that both resources are in the same region.", id, c.Path)
+	}
+	return c.CheckLinked(kind+"/join/action", id)
+}
+
+// CheckAddress finds a public address that a resource is to go out from. No other resource may have it.
+func CheckAddress(c *arm.Call, res arm.Object, id string) error {
+	if err := checkPart(c, id, AddressesType, arm.Text(res, "location")); err != nil {
+		return err
+	}
+	user, err := c.UserOf(c.Tx, id)
+	if err == nil && user != "" && !strings.EqualFold(user, arm.Text(res, "id")) {
+		err = arm.BadRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already allocated "+
+			"to resource %s.", arm.Text(res, "id"), id, user)
+	}
+	return err
+}
+
+// subnetsWith are the subnets that have a route table or a NAT gateway.
+func subnetsWith(c *arm.Call, property string) ([]arm.Object, error) {
+	subnets, err := arm.Under(c.Tx, "/subscriptions", subnetsType)
+	return slices.DeleteFunc(subnets, func(subnet arm.Object) bool {
+		part, _ := arm.Child(subnet, "properties")[property].(arm.Object)
+		return !strings.EqualFold(arm.Text(part, "id"), c.Path)
+	}), err
+}
+
+// getOfSubnets shows the subnets that have it.
+func getOfSubnets(property string) func(*arm.Call) (arm.Reply, error) {
+	return func(c *arm.Call) (arm.Reply, error) {
+		answer, err := c.GetStored()
+		if err != nil {
+			return arm.Reply{}, err
+		}
+		subnets, err := subnetsWith(c, property)
+		var ids []arm.Object
+		for _, subnet := range subnets {
+			ids = append(ids, arm.Object{"id": subnet["id"]})
+		}
+		if ids != nil {
+			res, _ := answer.Body.(arm.Object)
+			arm.Child(res, "properties")["subnets"] = ids
+		}
+		return answer, err
+	}
+}
+
+// deleteOfSubnets refuses while a subnet has it.
+func deleteOfSubnets(property, code string) func(*arm.Call) (arm.Reply, error) {
+	return func(c *arm.Call) (arm.Reply, error) {
+		subnets, err := subnetsWith(c, property)
+		if err != nil {
+			return arm.Reply{}, err
+		}
+		if len(subnets) > 0 {
+			return arm.Reply{}, arm.BadRequest(code, "%s is in use by the subnet %s and cannot be deleted.", c.Path, arm.Text(subnets[0], "id"))
+		}
+		return c.DeleteStored()
+	}
+}
+
+func deleteAddress(c *arm.Call) (arm.Reply, error) {
+	user, err := c.UserOf(c.Tx, c.Path)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if user != "" {
+		return arm.Reply{}, arm.BadRequest("PublicIPAddressCannotBeDeleted", "Public IP address %s can not be deleted since it is still allocated to "+
+			"resource %s.", c.Path, user)
+	}
+	return c.DeleteStored()
+}
+
+// checkWaysOut finds a subnet's route table, NAT gateway and network security group.
+func checkWaysOut(c *arm.Call, p SubnetProperties, location string) error {
+	if p.RouteTable.ID != "" {
+		if err := checkPart(c, p.RouteTable.ID, routeTablesType, location); err != nil {
+			return err
+		}
+	}
+	if p.SecurityGroup.ID != "" {
+		if err := checkPart(c, p.SecurityGroup.ID, securityType, location); err != nil {
+			return err
+		}
+	}
+	if p.NATGateway.ID != "" {
+		return checkPart(c, p.NATGateway.ID, gatewaysType, location)
+	}
+	return nil
+}
+
+// WaysOut are the NAT gateway and the route table of a subnet; nil where it has none.
+func WaysOut(tx *store.Tx, subnetID string) (gateway, table arm.Object, err error) {
+	subnet, ok, err := arm.Load(tx, subnetID)
+	if err != nil || !ok {
+		return nil, nil, err
+	}
+	var p SubnetProperties
+	if err := arm.Decode(arm.Child(subnet, "properties"), &p); err != nil {
+		return nil, nil, err
+	}
+	if gateway, _, err = arm.Load(tx, p.NATGateway.ID); err != nil {
+		return nil, nil, err
+	}
+	table, _, err = arm.Load(tx, p.RouteTable.ID)
+	return gateway, table, err
+}
+
+func CheckGateway(gateway arm.Object, subnet string) error {
+	if gateway == nil {
+		return arm.BadRequest("SubnetNotAssociatedWithNATGateway", "The subnet %s is not associated with a NAT gateway.", subnet)
+	}
+	var p GatewayProperties
+	if err := arm.Decode(arm.Child(gateway, "properties"), &p); err != nil {
+		return err
+	}
+	if len(p.Addresses) == 0 {
+		return arm.BadRequest("NATGatewayNotAssociatedWithPublicIPOrIPPrefix", "The NAT gateway %s is not associated with any public IP or IP prefix.",
+			arm.Text(gateway, "id"))
+	}
+	return nil
+}
+
+func CheckDefaultRoute(table arm.Object, subnet string) error {
+	if table == nil {
+		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been associated with subnet %s. Please "+
+			"update the route table association", subnet)
+	}
+	hop, err := DefaultHop(table)
+	switch {
+	case err != nil:
+		return err
+	case hop == "":
+		return arm.BadRequest("RouteTableMissingDefaultRouteError", "The route table %s has no default route 0.0.0.0/0.", arm.Text(table, "id"))
+	case hop != "VirtualAppliance" && hop != "VirtualNetworkGateway":
+		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next hops of VirtualAppliance or "+
+			"VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype for more details", hop)
+	}
+	return nil
+}
+
+// DefaultHop is where a route table leads what goes to the internet; empty: it does not say.
+func DefaultHop(table arm.Object) (string, error) {
+	var p routeTableProperties
+	err := arm.Decode(arm.Child(table, "properties"), &p)
+	for _, route := range p.Routes {
+		if route.Properties.Prefix == "0.0.0.0/0" {
+			return route.Properties.Hop, err
+		}
+	}
+	return "", err
+}

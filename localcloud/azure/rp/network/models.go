@@ -1,0 +1,123 @@
+package network
+
+import (
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+// Models of the bodies of Microsoft.Network. The official package is as big as all others together; these have what is acted on, or
+// only kept and shown. What else Azure knows is not implemented here.
+
+type routeTableProperties struct {
+	Routes                []arm.NestedResource[routeProperties] `json:"routes"`
+	DisableBGPPropagation bool                                  `json:"disableBgpRoutePropagation"`
+	Subnets               []any                                 `json:"subnets"`
+	ProvisioningState     string                                `json:"provisioningState"`
+	ResourceGUID          string                                `json:"resourceGuid"`
+}
+
+type routeProperties struct {
+	Prefix            string `json:"addressPrefix"`
+	Hop               string `json:"nextHopType"`
+	HopAddress        string `json:"nextHopIpAddress"`
+	ProvisioningState string `json:"provisioningState"`
+}
+
+type securityGroupProperties struct {
+	Rules             []struct{} `json:"securityRules"`
+	Subnets           []any      `json:"subnets"`
+	ProvisioningState string     `json:"provisioningState"`
+	ResourceGUID      string     `json:"resourceGuid"`
+}
+
+type GatewayProperties struct {
+	Addresses         []arm.SubResource `json:"publicIpAddresses"`
+	Prefixes          []arm.SubResource `json:"publicIpPrefixes"`
+	IdleMinutes       *int              `json:"idleTimeoutInMinutes"`
+	Subnets           []any             `json:"subnets"`
+	ProvisioningState string            `json:"provisioningState"`
+	ResourceGUID      string            `json:"resourceGuid"`
+}
+
+type addressProperties struct {
+	Method            string `json:"publicIPAllocationMethod"`
+	Version           string `json:"publicIPAddressVersion"`
+	Address           string `json:"ipAddress"`
+	IdleMinutes       int    `json:"idleTimeoutInMinutes"`
+	ProvisioningState string `json:"provisioningState"`
+	ResourceGUID      string `json:"resourceGuid"`
+}
+
+type NetworkProperties struct {
+	AddressSpace struct {
+		AddressPrefixes []string `json:"addressPrefixes"`
+	} `json:"addressSpace"`
+	DHCPOptions struct {
+		DNSServers []string `json:"dnsServers"`
+	} `json:"dhcpOptions"`
+	Subnets              []arm.NestedResource[SubnetProperties] `json:"subnets"`
+	EnableDDoSProtection bool                                   `json:"enableDdosProtection"`
+	EnableVMProtection   bool                                   `json:"enableVmProtection"`
+	FlowTimeoutInMinutes int                                    `json:"flowTimeoutInMinutes"`
+	Peerings             []struct{}                             `json:"virtualNetworkPeerings"`
+	ProvisioningState    string                                 `json:"provisioningState"`
+	ResourceGUID         string                                 `json:"resourceGuid"`
+}
+
+type SubnetProperties struct {
+	AddressPrefix    string   `json:"addressPrefix"`
+	AddressPrefixes  []string `json:"addressPrefixes"`
+	ServiceEndpoints []struct {
+		Service           string   `json:"service"`
+		Locations         []string `json:"locations"`
+		ProvisioningState string   `json:"provisioningState"`
+	} `json:"serviceEndpoints"`
+	Delegations                       []struct{}      `json:"delegations"`
+	RouteTable                        arm.SubResource `json:"routeTable"`
+	NATGateway                        arm.SubResource `json:"natGateway"`
+	SecurityGroup                     arm.SubResource `json:"networkSecurityGroup"`
+	PrivateEndpointNetworkPolicies    string          `json:"privateEndpointNetworkPolicies"`
+	PrivateLinkServiceNetworkPolicies string          `json:"privateLinkServiceNetworkPolicies"`
+	DefaultOutboundAccess             *bool           `json:"defaultOutboundAccess"`
+	PrivateEndpoints                  []any           `json:"privateEndpoints"`
+	ProvisioningState                 string          `json:"provisioningState"`
+}
+
+type endpointProperties struct {
+	Subnet            endpointSubnet                             `json:"subnet"`
+	Connections       []arm.NestedResource[connectionProperties] `json:"privateLinkServiceConnections"`
+	ManualConnections []arm.NestedResource[connectionProperties] `json:"manualPrivateLinkServiceConnections"`
+	CustomDNSConfigs  []any                                      `json:"customDnsConfigs"`
+	NetworkInterfaces []arm.SubResource                          `json:"networkInterfaces"`
+	ProvisioningState string                                     `json:"provisioningState"`
+	ResourceGUID      string                                     `json:"resourceGuid"`
+}
+
+// endpointSubnet is a reference to a subnet, with which clients send the subnet's defaults; they change nothing about it.
+type endpointSubnet struct {
+	ID         string `json:"id"`
+	Properties struct {
+		PrivateEndpointNetworkPolicies    string `json:"privateEndpointNetworkPolicies"`
+		PrivateLinkServiceNetworkPolicies string `json:"privateLinkServiceNetworkPolicies"`
+	} `json:"properties"`
+}
+
+type connectionProperties struct {
+	ServiceID         string         `json:"privateLinkServiceId"`
+	GroupIDs          []string       `json:"groupIds"`
+	RequestMessage    string         `json:"requestMessage"`
+	State             map[string]any `json:"privateLinkServiceConnectionState"`
+	ProvisioningState string         `json:"provisioningState"`
+}
+
+type zoneGroupProperties struct {
+	Configs           []zoneConfig `json:"privateDnsZoneConfigs"`
+	ProvisioningState string       `json:"provisioningState"`
+}
+
+type zoneConfig struct {
+	Name       string `json:"name"`
+	Properties struct {
+		ZoneID     string `json:"privateDnsZoneId"`
+		RecordSets []any  `json:"recordSets"`
+	} `json:"properties"`
+}

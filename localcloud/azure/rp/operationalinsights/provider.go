@@ -1,0 +1,26 @@
+// Package operationalinsights is Microsoft.OperationalInsights: workspaces.
+package operationalinsights
+
+import (
+	"regexp"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/operationalinsights/armoperationalinsights"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+// Provider returns Microsoft.OperationalInsights.
+func Provider() arm.Provider {
+	return arm.Provider{Elsewhere: []string{"Microsoft.OperationalInsights"}, Types: []arm.Type{
+		{
+			Name: workspacesType, Versions: workspaceVersions,
+			Valid: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]$`),
+			Rule:  "4 to 63 letters, digits and hyphens, and a letter or digit first and last",
+			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+			Put: putWorkspace, PutModel: func() any { return new(armoperationalinsights.Workspace) },
+			Delete: (*arm.Call).DeleteStored,
+		},
+	}}
+}
+
+var workspaceVersions = []string{"2020-08-01", "2020-10-01", "2021-06-01", "2022-10-01", "2023-09-01"}

@@ -1,0 +1,208 @@
+package resources
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// Deployments of a template into a resource group. The record of one says what was deployed; to delete it deletes
+// nothing else (learn.microsoft.com/azure/azure-resource-manager/templates/deployment-history).
+const deploymentsType = "Microsoft.Resources/deployments"
+
+// deployedTemplates holds what deployments under way have to do, by their ids in lower case.
+const deployedTemplates = "deployedTemplates"
+
+type deployedTemplate struct {
+	Principal entra.Principal
+	Resources []arm.Object
+}
+
+// putDeployment takes a template of literal resources, which it puts one after another on behalf of the caller.
+func putDeployment(c *arm.Call) (arm.Reply, error) {
+	old, res, err := c.Begin(deploymentsType, false)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	properties := arm.Child(res, "properties")
+	if old != nil && !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(old)) {
+		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to edit or replace deployment '%s': previous deployment is still active.", c.Name())
+	}
+	if mode := arm.Text(properties, "mode"); mode != "Incremental" {
+		return arm.Reply{}, arm.NotImplemented("deployments in the mode %q", mode)
+	}
+	for key, value := range properties {
+		empty, isObject := value.(arm.Object)
+		if !slices.Contains([]string{"mode", "template"}, key) && !(key == "parameters" && isObject && len(empty) == 0) {
+			return arm.Reply{}, arm.NotImplemented("%s of deployments", key)
+		}
+	}
+	template, err := readTemplate(c, arm.Child(properties, "template"))
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	delete(properties, "template")
+	properties["parameters"] = arm.Object{}
+	properties["correlationId"], properties["timestamp"] = uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano)
+	doing := arm.Creating
+	if old != nil {
+		doing = arm.Updating
+	}
+	arm.SetState(res, "Running")
+	if err := store.Put(c.Tx, deployedTemplates, strings.ToLower(arm.Text(res, "id")), template); err != nil {
+		return arm.Reply{}, err
+	}
+	answer, err := c.Written(old, res)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	return c.Start(answer, res, doing)
+}
+
+// readTemplate reads a template's resources.
+func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
+	read := deployedTemplate{Principal: c.Principal}
+	for key, value := range template {
+		empty, isObject := value.(arm.Object)
+		if !slices.Contains([]string{"$schema", "contentVersion", "resources"}, key) && !(isObject && len(empty) == 0) {
+			return read, arm.NotImplemented("%s of templates", key)
+		}
+	}
+	list, isList := template["resources"].([]any)
+	if !isList || template["$schema"] == nil || template["contentVersion"] == nil {
+		return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'Required property '$schema', 'contentVersion' "+
+			"or 'resources' not found in JSON.'")
+	}
+	for _, one := range list {
+		literal, err := literals(one)
+		if err != nil {
+			return read, err
+		}
+		res, _ := literal.(arm.Object)
+		for key := range res {
+			if !slices.Contains([]string{"type", "apiVersion", "name", "location", "tags", "identity", "sku", "properties"}, key) {
+				return read, arm.NotImplemented("%s of a template's resources", key)
+			}
+		}
+		if types, names := strings.Split(arm.Text(res, "type"), "/"), strings.Split(arm.Text(res, "name"), "/"); len(types) != len(names)+1 || arm.Text(res, "apiVersion") == "" {
+			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template resource '%s' of type '%s' is not valid.'",
+				arm.Text(res, "name"), arm.Text(res, "type"))
+		}
+		read.Resources = append(read.Resources, res)
+	}
+	return read, nil
+}
+
+// literals reads the strings of a template. Those in brackets are expressions, unless the brackets are two.
+func literals(value any) (any, error) {
+	var err error
+	switch value := value.(type) {
+	case string:
+		switch {
+		case !strings.HasPrefix(value, "[") || !strings.HasSuffix(value, "]"):
+		case strings.HasPrefix(value, "[["):
+			return value[1:], nil
+		default:
+			return nil, arm.NotImplemented("expressions in templates, such as %s", value)
+		}
+	case arm.Object:
+		read := arm.Object{}
+		for key, one := range value {
+			if read[key], err = literals(one); err != nil {
+				return nil, err
+			}
+		}
+		return read, nil
+	case []any:
+		read := make([]any, len(value))
+		for i, one := range value {
+			if read[i], err = literals(one); err != nil {
+				return nil, err
+			}
+		}
+		return read, nil
+	}
+	return value, nil
+}
+
+// deploy puts the resources of a deployment's template. After a restart, operations of resources of the template have been
+// taken up too.
+func deploy(ctx context.Context, s *arm.Service, op arm.Operation) error {
+	for {
+		err := deployAll(ctx, s, op.Resource)
+		if !op.Resumed || err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "OperationNotAllowed: ") {
+			return err
+		}
+		arm.Wait(ctx, 20*time.Millisecond)
+	}
+}
+
+func deployAll(ctx context.Context, s *arm.Service, id string) error {
+	var template deployedTemplate
+	if err := s.Store.View(func(tx *store.Tx) (err error) {
+		template, _, err = store.Get[deployedTemplate](tx, deployedTemplates, strings.ToLower(id))
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, res := range template.Resources {
+		if err := deployOne(ctx, s, arm.Cut(id, 3), template.Principal, res); err != nil {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			refused := arm.AsError(err)
+			return arm.Conflict("DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for "+
+				"details. Please see https://aka.ms/arm-deployment-operations for usage details. %s: %s", refused.Code, refused.Message)
+		}
+	}
+	return s.Store.Update(func(tx *store.Tx) error { return store.Delete(tx, deployedTemplates, strings.ToLower(id)) })
+}
+
+// deployOne puts a resource under a path that ends in /providers, and waits until that is done.
+func deployOne(ctx context.Context, s *arm.Service, providers string, by entra.Principal, res arm.Object) error {
+	types, names := strings.Split(arm.Text(res, "type"), "/"), strings.Split(arm.Text(res, "name"), "/")
+	path := providers + "/" + types[0]
+	for i, name := range names {
+		path += "/" + types[i+1] + "/" + name
+	}
+	body := arm.Clone(res)
+	for _, key := range []string{"type", "apiVersion", "name"} {
+		delete(body, key)
+	}
+	op, err := s.PutAs(ctx, by, path, arm.Text(res, "apiVersion"), body)
+	if err != nil || op == nil {
+		return err
+	}
+	return s.WaitFor(ctx, op.ID)
+}
+
+func deleteDeployment(c *arm.Call) (arm.Reply, error) {
+	res, ok, err := arm.Load(c.Tx, c.Path)
+	if err != nil || !ok {
+		return arm.Reply{Status: http.StatusNoContent}, err
+	}
+	if !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(res)) {
+		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to delete deployment '%s': it is still active.", c.Name())
+	}
+	arm.SetState(res, arm.Deleting)
+	if err := arm.Save(c.Tx, res); err != nil {
+		return arm.Reply{}, err
+	}
+	return c.Start(arm.Reply{Status: http.StatusAccepted}, res, arm.Deleting)
+}
+
+// pollDeployment is where clients are told to ask for a deployment.
+func pollDeployment(s *arm.Service, op arm.Operation) http.Header {
+	if op.Doing == arm.Deleting {
+		return resultOf(s, op)
+	}
+	return arm.Polling("Azure-AsyncOperation", "https://"+arm.Host+op.Resource+"/operationStatuses/"+op.ID+"?api-version=2022-09-01")
+}

@@ -1,0 +1,85 @@
+package resources
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+)
+
+func putGroup(c *arm.Call) (arm.Reply, error) {
+	there, ok, err := arm.Load(c.Tx, c.Path)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if location, err := arm.ParseLocation(arm.Text(c.Body, "location")); err == nil && ok && arm.Text(there, "location") != location {
+		return arm.Reply{}, arm.Conflict("InvalidResourceGroupLocation", "Invalid resource group location '%s'. The Resource group already "+
+			"exists in location '%s'.", location, arm.Text(there, "location"))
+	}
+	old, res, err := c.Begin(GroupsType, true)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if old != nil && arm.ProvisioningState(old) == arm.Deleting {
+		return arm.Reply{}, arm.Conflict("ResourceGroupBeingDeleted",
+			"The resource group '%s' is in deprovisioning state and cannot perform this operation.", c.Group)
+	}
+	arm.SetState(res, arm.Succeeded)
+	return c.Written(old, res)
+}
+
+func headGroup(c *arm.Call) (arm.Reply, error) {
+	_, ok, err := arm.Load(c.Tx, c.Path)
+	if err == nil && !ok {
+		return arm.Reply{Status: http.StatusNotFound}, nil
+	}
+	return arm.Reply{Status: http.StatusNoContent}, err
+}
+
+func listGroups(c *arm.Call) (arm.Reply, error) {
+	found, err := arm.Under(c.Tx, "/subscriptions/"+c.Subscription, GroupsType)
+	return arm.Values(found), err
+}
+
+func deleteGroup(c *arm.Call) (arm.Reply, error) {
+	group, ok, err := arm.Load(c.Tx, c.Path)
+	if err != nil {
+		return arm.Reply{}, err
+	}
+	if !ok {
+		return arm.Reply{}, c.NotFound()
+	}
+	arm.SetState(group, arm.Deleting)
+	if err := arm.Save(c.Tx, group); err != nil {
+		return arm.Reply{}, err
+	}
+	return c.Start(arm.Reply{Status: http.StatusAccepted}, group, arm.Deleting)
+}
+
+// resultOf is where clients are told to ask for the deletion of a group, or of what has no operations of its own.
+func resultOf(s *arm.Service, op arm.Operation) http.Header {
+	return arm.Polling("Location", "https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/operationresults/"+op.ID+"?api-version=2021-04-01")
+}
+
+// removeGroup deletes what is in a group, then the group. What takes its time comes first, one by one.
+func removeGroup(ctx context.Context, s *arm.Service, op arm.Operation) error {
+	if err := s.RemoveAll(ctx, op.Resource); err != nil {
+		return err
+	}
+	return s.RemoveStored(ctx, op)
+}
+
+// listResources is the list of everything that has a location, where the filter asks for it of one type.
+func listResources(c *arm.Call) (arm.Reply, error) {
+	kind := ""
+	if filter := c.Query.Get("$filter"); filter != "" {
+		var ok bool
+		if kind, ok = arm.Quoted(filter, "resourceType eq "); !ok {
+			return arm.Reply{}, arm.NotImplemented("the filter %q", filter)
+		}
+	}
+	found, err := arm.Under(c.Tx, arm.Cut(c.Path, 1), kind)
+	found = slices.DeleteFunc(found, func(res arm.Object) bool { return res["location"] == nil || arm.Text(res, "type") == GroupsType })
+	return arm.Values(found), err
+}
