@@ -6,12 +6,10 @@ import (
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"net/http"
 	"strings"
 	"testing"
@@ -22,6 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/go-jose/go-jose/v4"
@@ -305,32 +304,33 @@ func TestAKeyIsARealPairOfWhichThePublicHalfIsShown(t *testing.T) {
 	}
 }
 
-func TestASecretThatHoldsACertificateIsOneTwice(t *testing.T) {
+func TestACertificateIsASecretToo(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	_, err := w.assign(w.vaultID, certificatesOfficer, w.ownerPrincipal(), to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
 	w.must(err)
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "leaf"}, NotAfter: time.Now().Add(time.Hour)}
-	leaf, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	certificates, err := azcertificates.NewClient(w.uri, w.owner, &azcertificates.ClientOptions{ClientOptions: w.options()})
 	w.must(err)
-	private, err := x509.MarshalPKCS8PrivateKey(key)
+	_, err = certificates.CreateCertificate(t.Context(), "tls", azcertificates.CreateCertificateParameters{CertificatePolicy: &azcertificates.CertificatePolicy{
+		IssuerParameters:          &azcertificates.IssuerParameters{Name: to.Ptr("Self")},
+		SecretProperties:          &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
+		X509CertificateProperties: &azcertificates.X509CertificateProperties{Subject: to.Ptr("CN=leaf")},
+	}}, nil)
 	w.must(err)
-	bundle := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})) + string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf}))
-	_, err = secrets.SetSecret(t.Context(), "tls", azsecrets.SetSecretParameters{Value: &bundle, ContentType: to.Ptr("application/x-pem-file")}, nil)
+	certificate, err := certificates.GetCertificate(t.Context(), "tls", "", nil)
 	w.must(err)
-
-	token, err := w.owner.GetToken(t.Context(), vaultScope)
+	secret, err := secrets.GetSecret(t.Context(), "tls", "", nil)
 	w.must(err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.uri+"certificates/tls/?api-version=7.4", nil)
-	w.must(err)
-	req.Header.Set("Authorization", "Bearer "+token.Token)
-	resp, err := w.client.Do(req)
-	w.must(err)
-	defer resp.Body.Close()
-	var certificate struct{ Cer []byte }
-	w.must(json.NewDecoder(resp.Body).Decode(&certificate))
-	if string(certificate.Cer) != string(leaf) {
-		t.Errorf("%s: the certificate is another one", resp.Status)
+	_, after, _ := strings.Cut(*secret.Value, "-----END PRIVATE KEY-----\n")
+	if block, _ := pem.Decode([]byte(after)); block == nil || string(block.Bytes) != string(certificate.CER) {
+		t.Error("the certificate is another one")
+	}
+	// Resource Manager shows the secret, and does not write it.
+	if status, _ := w.call(http.MethodGet, w.vaultID+"/secrets/tls"+objectVersion, nil); status != http.StatusOK {
+		t.Errorf("read: %d", status)
+	}
+	if status, code := w.call(http.MethodPut, w.vaultID+"/secrets/tls"+objectVersion, m{"properties": m{"value": "v"}}); code != "SecretManagedByKeyVault" {
+		t.Errorf("written: %d %s", status, code)
 	}
 }
 

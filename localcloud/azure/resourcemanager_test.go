@@ -288,9 +288,10 @@ func (f *fixture) assign(scope, role, principal string, kind *armauthorization.P
 }
 
 const (
-	secretsUser    = "4633458b-17de-408a-b874-0445c86b69e6"
-	secretsOfficer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
-	vaultReader    = "21090545-7ca7-4776-b22c-e363652d74d2"
+	secretsUser         = "4633458b-17de-408a-b874-0445c86b69e6"
+	secretsOfficer      = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+	certificatesOfficer = "a4417e6f-fecd-4de8-b567-7b0420556985"
+	vaultReader         = "21090545-7ca7-4776-b22c-e363652d74d2"
 )
 
 func TestRoleAssignmentsAreHeldAgainstDirectoryRolesAndScopes(t *testing.T) {

@@ -149,9 +149,6 @@ func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 	if expires := version.Attributes.Expires; expires != nil {
 		raise(o.Kind, *expires, o.NoticeOf(*expires))
 	}
-	if end, ok := version.CertificateEnd(); ok {
-		raise(keyvault.Certificate, end.Unix(), end.Add(-keyvault.NoticeTime))
-	}
 	return found
 }
 
@@ -166,7 +163,7 @@ func unraised(tx *store.Tx, all []Subscription, now time.Time) ([]delivery, erro
 		if !s.Ready || !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, s.Vault) {
 			continue
 		}
-		for _, kind := range []keyvault.Kind{keyvault.Secret, keyvault.Key} {
+		for _, kind := range []keyvault.Kind{keyvault.Secret, keyvault.Key, keyvault.Certificate} {
 			objects, err := keyvault.List(tx, vault, kind)
 			if err != nil {
 				return nil, err
@@ -174,7 +171,8 @@ func unraised(tx *store.Tx, all []Subscription, now time.Time) ([]delivery, erro
 			for _, o := range objects {
 				// "Notification events are triggered only on new versions of secrets, keys and certificates, and you must first subscribe":
 				// learn.microsoft.com/azure/key-vault/general/event-grid-overview
-				if o.Latest().Created < s.Created.Unix() {
+				// What a certificate brings along is told of as the certificate.
+				if o.Managed || o.Latest().Created < s.Created.Unix() {
 					continue
 				}
 				for _, e := range due(vault, o, now) {

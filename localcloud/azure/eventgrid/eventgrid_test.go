@@ -197,7 +197,9 @@ func TestService_TellsOfCertificatesByTheirOwnEnd(t *testing.T) {
 	value := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
 	value = append(value, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
 	w.update(func(tx *store.Tx) error {
-		_, err := keyvault.SetSecret(tx, w.vault, "tls", keyvault.SecretValue{Value: string(value), ContentType: "application/x-pem-file"})
+		given := keyvault.CertificateImport{Value: string(value)}
+		w.must(json.Unmarshal([]byte(`{"policy": {"secret_props": {"contentType": "application/x-pem-file"}}}`), &given))
+		_, err := keyvault.ImportCertificate(tx, w.vault, "tls", given)
 		return err
 	})
 	w.want(9 * day)

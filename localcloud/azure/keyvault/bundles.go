@@ -2,7 +2,6 @@ package keyvault
 
 import (
 	"crypto/sha1" //nolint:gosec // x5t is a SHA-1 thumbprint by definition
-	"crypto/x509"
 	"encoding/base64"
 )
 
@@ -55,8 +54,11 @@ func (v Vault) item(o Object, version Version, id string) bundle {
 	if version.ContentType != "" {
 		b["contentType"] = version.ContentType
 	}
-	if _, ok := certificate(version); ok {
-		b["managed"], b["kid"] = true, v.id(Key, o.Name, version.ID)
+	if o.Managed {
+		b["managed"] = true
+		if o.Kind == Secret {
+			b["kid"] = v.id(Key, o.Name, version.ID)
+		}
 	}
 	return b.with(v, version).withDeletion(v, o)
 }
@@ -76,21 +78,32 @@ func (v Vault) keyBundle(o Object, version Version) (bundle, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bundle{"key": jwk}.with(v, version).withDeletion(v, o), nil
+	b := bundle{"key": jwk}
+	if o.Managed {
+		b["managed"] = true
+	}
+	return b.with(v, version).withDeletion(v, o), nil
 }
 
-func (v Vault) certificateItem(o Object, version Version, cert *x509.Certificate, id string) bundle {
-	thumbprint := sha1.Sum(cert.Raw) //nolint:gosec // see above
-	return bundle{
-		"id":  v.id(Certificate, o.Name, id),
-		"x5t": base64.RawURLEncoding.EncodeToString(thumbprint[:]),
-	}.with(v, version)
+// certificateItem describes a certificate without what is in it. Of one that is not there yet there is no thumbprint.
+func (v Vault) certificateItem(o Object, version Version, id string) bundle {
+	b := bundle{"id": v.id(Certificate, o.Name, id)}
+	if len(version.Chain) > 0 {
+		thumbprint := sha1.Sum(version.Chain[0]) //nolint:gosec // see above
+		b["x5t"] = base64.RawURLEncoding.EncodeToString(thumbprint[:])
+	}
+	return b.with(v, version).withDeletion(v, o)
 }
 
 func (v Vault) certificateBundle(o Object, version Version) bundle {
-	cert, _ := certificate(version)
-	b := v.certificateItem(o, version, cert, version.ID)
-	b["kid"], b["sid"] = v.id(Key, o.Name, version.ID), v.id(Secret, o.Name, version.ID)
-	b["cer"] = base64.StdEncoding.EncodeToString(cert.Raw)
+	b := v.certificateItem(o, version, version.ID)
+	b["kid"] = v.id(Key, o.Name, version.ID)
+	if len(version.Chain) > 0 {
+		b["sid"], b["cer"] = v.id(Secret, o.Name, version.ID), base64.StdEncoding.EncodeToString(version.Chain[0])
+	}
+	b["policy"] = v.policyBundle(o)
+	if o.Pending != nil {
+		b["pending"] = bundle{"id": v.id(Certificate, o.Name, "pending")}
+	}
 	return b
 }

@@ -1,15 +1,18 @@
 package keyvault
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // RSA-OAEP is with SHA-1 by definition
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"hash"
+	"math/big"
 	"net/http"
 	"slices"
 	"strings"
@@ -52,8 +55,7 @@ func (c *call) decrypt() (any, error) { return c.operate("decrypt", false) }
 func (c *call) wrap() (any, error)    { return c.operate("wrapKey", true) }
 func (c *call) unwrap() (any, error)  { return c.operate("unwrapKey", false) }
 
-// operate does a cryptographic operation with a version of a key. Outside of the key's time what was sealed is still opened, and nothing
-// sealed (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details#date-time-controlled-operations).
+// operate does a cryptographic operation with a version of an RSA key.
 func (c *call) operate(operation string, seal bool) (any, error) {
 	var body struct {
 		Algorithm string `json:"alg"`
@@ -65,53 +67,178 @@ func (c *call) operate(operation string, seal bool) (any, error) {
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	o, v, err := c.find(Key)
-	var refused *Error
-	if errors.As(err, &refused) && refused.Code == "KeyNotFound" {
-		if _, ok, _ := c.certificateKeyBundle(); ok {
-			return nil, notImplemented(operation + " with the key of a certificate")
-		}
-	}
+	o, v, private, err := c.usable(operation, seal)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now().Unix()
-	switch {
-	case !v.enabled():
-		return nil, disabled(Key, operation)
-	case seal && v.Attributes.NotBefore != nil && now < *v.Attributes.NotBefore:
-		return nil, untimely(operation, "a not yet valid key", "KeyNotYetValid")
-	case seal && v.Attributes.Expires != nil && now >= *v.Attributes.Expires:
-		return nil, untimely(operation, "an expired key", "KeyExpired")
-	case !slices.Contains(v.Key.Operations, operation):
-		return nil, &Error{
-			Status: http.StatusForbidden, Code: "Forbidden", Inner: "KeyOperationForbidden",
-			Message: fmt.Sprintf("Operation %s is not permitted on this key.", operation),
-		}
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(v.Key.PKCS8)
-	if err != nil {
-		return nil, fmt.Errorf("reading a key: %w", err)
-	}
-	private, isRSA := parsed.(*rsa.PrivateKey)
+	key, isRSA := private.(*rsa.PrivateKey)
 	algorithm, known := ciphers[body.Algorithm]
 	if !isRSA || !known || body.IV+body.AAD+body.Tag != "" {
-		return nil, badParameter("Key and algorithm are incompatible. Key %s type is '%s', and algorithm is '%s'.",
-			c.vault.id(Key, o.Name, v.ID), v.Key.Type, body.Algorithm)
+		return nil, c.incompatible(o, v, body.Algorithm)
 	}
-	value, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(body.Value, "="))
-	if err != nil || body.Value == "" {
-		return nil, badParameter("Property value has an invalid value")
+	value, err := octets("value", body.Value)
+	if err != nil {
+		return nil, err
 	}
 	if seal {
-		value, err = algorithm.encrypt(&private.PublicKey, value)
+		value, err = algorithm.encrypt(&key.PublicKey, value)
 	} else {
-		value, err = algorithm.decrypt(private, value)
+		value, err = algorithm.decrypt(key, value)
 	}
 	if err != nil { // which says nothing of the value
 		return nil, badParameter("The parameter is incorrect: %v", err)
 	}
 	return bundle{"kid": c.vault.id(Key, o.Name, v.ID), "value": base64.RawURLEncoding.EncodeToString(value)}, nil
+}
+
+// usable finds the version of a key that is to do an operation. Outside of the key's time what was sealed is still opened and what was
+// signed verified, and nothing sealed or signed (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details#date-time-controlled-operations).
+func (c *call) usable(operation string, makes bool) (o Object, v Version, private any, err error) {
+	o, v, err = c.find(Key)
+	if err != nil {
+		return o, v, nil, err
+	}
+	now := time.Now().Unix()
+	switch {
+	case !v.enabled():
+		return o, v, nil, disabled(Key, operation)
+	case makes && v.Attributes.NotBefore != nil && now < *v.Attributes.NotBefore:
+		return o, v, nil, untimely(operation, "a not yet valid key", "KeyNotYetValid")
+	case makes && v.Attributes.Expires != nil && now >= *v.Attributes.Expires:
+		return o, v, nil, untimely(operation, "an expired key", "KeyExpired")
+	case !slices.Contains(v.Key.Operations, operation):
+		return o, v, nil, &Error{
+			Status: http.StatusForbidden, Code: "Forbidden", Inner: "KeyOperationForbidden",
+			Message: fmt.Sprintf("Operation %s is not permitted on this key.", operation),
+		}
+	}
+	if private, err = x509.ParsePKCS8PrivateKey(v.Key.PKCS8); err != nil {
+		return o, v, nil, fmt.Errorf("reading a key: %w", err)
+	}
+	return o, v, private, nil
+}
+
+func (c *call) incompatible(o Object, v Version, algorithm string) *Error {
+	return badParameter("Key and algorithm are incompatible. Key %s type is '%s', and algorithm is '%s'.",
+		c.vault.id(Key, o.Name, v.ID), v.Key.Type, printable(algorithm))
+}
+
+// octets reads bytes as JSON Web Keys have them.
+func octets(property, text string) ([]byte, error) {
+	value, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil || text == "" {
+		return nil, badParameter("Property %s has an invalid value", property)
+	}
+	return value, nil
+}
+
+// signer is an algorithm of signatures: the hash whose digests it signs, and for which keys.
+type signer struct {
+	hash  crypto.Hash
+	curve elliptic.Curve // nil: RSA
+	pss   bool
+}
+
+// signers are those of RSA and EC keys (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
+var signers = map[string]signer{
+	"RS256": {hash: crypto.SHA256}, "RS384": {hash: crypto.SHA384}, "RS512": {hash: crypto.SHA512},
+	"PS256": {hash: crypto.SHA256, pss: true}, "PS384": {hash: crypto.SHA384, pss: true}, "PS512": {hash: crypto.SHA512, pss: true},
+	"ES256": {hash: crypto.SHA256, curve: elliptic.P256()}, "ES384": {hash: crypto.SHA384, curve: elliptic.P384()},
+	"ES512": {hash: crypto.SHA512, curve: elliptic.P521()},
+}
+
+// signer finds the algorithm for a key and a digest.
+func (c *call) signer(o Object, v Version, private any, algorithm, property, given string) (signer, []byte, error) {
+	s, known := signers[algorithm]
+	if algorithm == "ES256K" || algorithm == "RSNULL" {
+		return s, nil, notImplemented("the algorithm " + algorithm)
+	}
+	_, isRSA := private.(*rsa.PrivateKey)
+	ec, _ := private.(*ecdsa.PrivateKey)
+	if !known || isRSA != (s.curve == nil) || s.curve != nil && (ec == nil || ec.Curve != s.curve) {
+		return s, nil, c.incompatible(o, v, algorithm)
+	}
+	digest, err := octets(property, given)
+	if err == nil && len(digest) != s.hash.Size() {
+		err = badParameter("Invalid length of '%s': %d bytes. Algorithm %s requires %d bytes, encoded with base64url.",
+			property, len(digest), algorithm, s.hash.Size())
+	}
+	return s, digest, err
+}
+
+func (c *call) sign() (any, error) {
+	var body struct {
+		Algorithm string `json:"alg"`
+		Value     string `json:"value"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	o, v, private, err := c.usable("sign", true)
+	if err != nil {
+		return nil, err
+	}
+	s, digest, err := c.signer(o, v, private, body.Algorithm, "value", body.Value)
+	if err != nil {
+		return nil, err
+	}
+	var signature []byte
+	switch key := private.(type) {
+	case *rsa.PrivateKey:
+		if s.pss {
+			signature, err = rsa.SignPSS(rand.Reader, key, s.hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		} else {
+			signature, err = rsa.SignPKCS1v15(nil, key, s.hash, digest)
+		}
+	case *ecdsa.PrivateKey:
+		// As JSON Web Signatures have it: both halves, one after the other.
+		var one, two *big.Int
+		if one, two, err = ecdsa.Sign(rand.Reader, key, digest); err == nil {
+			half := (s.curve.Params().BitSize + 7) / 8
+			signature = append(one.FillBytes(make([]byte, half)), two.FillBytes(make([]byte, half))...)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	return bundle{"kid": c.vault.id(Key, o.Name, v.ID), "value": base64.RawURLEncoding.EncodeToString(signature)}, nil
+}
+
+func (c *call) verify() (any, error) {
+	var body struct {
+		Algorithm string `json:"alg"`
+		Digest    string `json:"digest"`
+		Signature string `json:"value"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	o, v, private, err := c.usable("verify", false)
+	if err != nil {
+		return nil, err
+	}
+	s, digest, err := c.signer(o, v, private, body.Algorithm, "digest", body.Digest)
+	if err != nil {
+		return nil, err
+	}
+	signature, err := octets("value", body.Signature)
+	if err != nil {
+		return nil, err
+	}
+	right := false
+	switch key := private.(type) {
+	case *rsa.PrivateKey:
+		if s.pss {
+			right = rsa.VerifyPSS(&key.PublicKey, s.hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		} else {
+			right = rsa.VerifyPKCS1v15(&key.PublicKey, s.hash, digest, signature) == nil
+		}
+	case *ecdsa.PrivateKey:
+		half := (s.curve.Params().BitSize + 7) / 8
+		right = len(signature) == 2*half && ecdsa.Verify(&key.PublicKey, digest,
+			new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:]))
+	}
+	return bundle{"value": right}, nil
 }
 
 func untimely(operation, when, inner string) *Error {

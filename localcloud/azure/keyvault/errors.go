@@ -47,6 +47,16 @@ func isDeleted(kind Kind, name string) *Error {
 	}
 }
 
+// managed is the refusal of what is done to the secret or key of a certificate and not to the certificate.
+func managed(kind Kind, operation string) *Error {
+	return &Error{
+		Status: http.StatusForbidden, Code: "Forbidden", Inner: kind.title() + "ManagedByKeyVault",
+		Message: fmt.Sprintf("Operation %q is not allowed on this %s, since it is associated with a certificate. Perform the operation on "+
+			"the corresponding certificate. For more information refer to "+
+			"https://docs.microsoft.com/en-us/azure/key-vault/certificates/about-certificates#composition-of-a-certificate", operation, kind),
+	}
+}
+
 func disabled(kind Kind, operation string) *Error {
 	return &Error{
 		Status: http.StatusForbidden, Code: "Forbidden", Inner: kind.title() + "Disabled",

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"math/big"
@@ -48,7 +49,7 @@ var (
 
 // CreateKey makes a key pair as a new version of a key.
 func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error) {
-	o, err := forWriting(tx, v, Key, name)
+	o, err := forWriting(tx, v, Key, name, "create")
 	if err != nil {
 		return o, err
 	}
@@ -94,6 +95,9 @@ func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 	if !ok {
 		return o, notFound(Key, name, "")
 	}
+	if o.Managed {
+		return o, notImplemented("rotating the key of a certificate")
+	}
 	latest := o.Latest()
 	var attributes Attributes
 	if o.Rotation != nil {
@@ -107,15 +111,22 @@ func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 	})
 }
 
+func checkOperations(operations []string) error {
+	for _, operation := range operations {
+		if !slices.Contains(allOperations, operation) {
+			return badParameter("Key operation %.40q is not valid.", operation)
+		}
+	}
+	return nil
+}
+
 func newKey(v Vault, spec KeySpec) (*KeyMaterial, error) {
 	family, hsm := strings.CutSuffix(spec.Type, "-HSM")
 	if hsm && !v.Premium {
 		return nil, badParameter("The key type %s is not supported by the standard SKU of this vault.", spec.Type)
 	}
-	for _, operation := range spec.Operations {
-		if !slices.Contains(allOperations, operation) {
-			return nil, badParameter("Key operation %q is not valid.", operation)
-		}
+	if err := checkOperations(spec.Operations); err != nil {
+		return nil, err
 	}
 	material := &KeyMaterial{Type: spec.Type, Operations: spec.Operations}
 	var private any
@@ -157,6 +168,154 @@ func newKey(v Vault, spec KeySpec) (*KeyMaterial, error) {
 	}
 	material.PKCS8, err = x509.MarshalPKCS8PrivateKey(private)
 	return material, err
+}
+
+// givenKey is a JSON Web Key with its private half (RFC 7517 and RFC 7518).
+type givenKey struct {
+	ID         string   `json:"kid"`
+	Type       string   `json:"kty"`
+	Operations []string `json:"key_ops"`
+	Curve      string   `json:"crv"`
+	N          string   `json:"n"`
+	E          string   `json:"e"`
+	D          string   `json:"d"`
+	P          string   `json:"p"`
+	Q          string   `json:"q"`
+	DP         string   `json:"dp"`
+	DQ         string   `json:"dq"`
+	QI         string   `json:"qi"`
+	X          string   `json:"x"`
+	Y          string   `json:"y"`
+	K          string   `json:"k"`
+	Transfer   string   `json:"key_hsm"`
+}
+
+// private reads the pair. That what is given twice is the same is checked.
+func (g givenKey) private() (crypto.Signer, error) {
+	var err error
+	number := func(name, text string) *big.Int {
+		value, wrong := octets("key."+name, text)
+		if wrong != nil && err == nil {
+			err = wrong
+		}
+		return new(big.Int).SetBytes(value)
+	}
+	if g.Transfer != "" {
+		return nil, notImplemented("keys of hardware modules that are brought along (key_hsm)")
+	}
+	switch family, _ := strings.CutSuffix(g.Type, "-HSM"); family {
+	case "RSA":
+		e := number("e", g.E)
+		key := &rsa.PrivateKey{
+			PublicKey: rsa.PublicKey{N: number("n", g.N)}, D: number("d", g.D), Primes: []*big.Int{number("p", g.P), number("q", g.Q)},
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains([]int{2048, 3072, 4096}, key.N.BitLen()) || !e.IsInt64() || e.Int64() >= 1<<31 {
+			return nil, badParameter("Property key has an invalid value: an RSA key of 2048, 3072 or 4096 bits.")
+		}
+		if key.E = int(e.Int64()); key.Validate() != nil {
+			return nil, badParameter("Property key has an invalid value: its numbers are no RSA key.")
+		}
+		key.Precompute()
+		return key, nil
+	case "EC":
+		if g.Curve == "P-256K" {
+			return nil, notImplemented("keys on curve P-256K")
+		}
+		curve, ok := curves[g.Curve]
+		x, y, d := number("x", g.X), number("y", g.Y), number("d", g.D)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, badParameter("Curve %.40q is not valid: P-256, P-256K, P-384 or P-521.", g.Curve)
+		}
+		size := (curve.Params().BitSize + 7) / 8
+		if x.BitLen() > 8*size || y.BitLen() > 8*size || d.BitLen() > 8*size {
+			return nil, badParameter("Property key has an invalid value: its numbers are no key of the curve.")
+		}
+		key, err := ecdsa.ParseRawPrivateKey(curve, d.FillBytes(make([]byte, size)))
+		if err == nil {
+			var public *ecdsa.PublicKey
+			public, err = ecdsa.ParseUncompressedPublicKey(curve,
+				append(append([]byte{4}, x.FillBytes(make([]byte, size))...), y.FillBytes(make([]byte, size))...))
+			if err == nil && key.PublicKey.Equal(public) {
+				return key, nil
+			}
+		}
+		return nil, badParameter("Property key has an invalid value: its numbers are no key of the curve.")
+	case "oct":
+		return nil, badParameter("Key type %q is not supported by vaults.", g.Type)
+	}
+	return nil, badParameter("Key type %.40q is not valid: RSA, RSA-HSM, EC or EC-HSM.", g.Type)
+}
+
+// importKey makes a key that the request has as a new version.
+func (c *call) importKey() (any, error) {
+	var body struct {
+		HSM        *bool             `json:"Hsm"`
+		Key        *givenKey         `json:"key"`
+		Attributes Attributes        `json:"attributes"`
+		Tags       map[string]string `json:"tags"`
+		Release    any               `json:"release_policy"`
+	}
+	if err := c.decode(&body); err != nil {
+		return nil, err
+	}
+	if body.Release != nil {
+		return nil, notImplemented("release policies of keys")
+	}
+	if body.Key == nil {
+		return nil, badParameter("The parameter key is required")
+	}
+	if body.HSM != nil && *body.HSM && !strings.HasSuffix(body.Key.Type, "-HSM") {
+		body.Key.Type += "-HSM"
+	}
+	if strings.HasSuffix(body.Key.Type, "-HSM") && !c.vault.Premium {
+		return nil, badParameter("The key type %.40s is not supported by the standard SKU of this vault.", body.Key.Type)
+	}
+	o, err := forWriting(c.tx, c.vault, Key, c.name, "import")
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(check(body.Attributes, body.Tags), checkOperations(body.Key.Operations)); err != nil {
+		return nil, err
+	}
+	private, err := body.Key.private()
+	if err != nil {
+		return nil, err
+	}
+	version := newVersion(body.Attributes, body.Tags)
+	if version.Key, err = material(private, body.Key.Type, body.Key.Operations); err != nil {
+		return nil, err
+	}
+	o.Versions = append(o.Versions, version)
+	if err := put(c.tx, o); err != nil {
+		return nil, err
+	}
+	return c.vault.keyBundle(o, version)
+}
+
+// material keeps a pair that came from outside. Operations that are nil are all that it can do.
+func material(private crypto.PrivateKey, kty string, operations []string) (*KeyMaterial, error) {
+	m := &KeyMaterial{Type: kty, Operations: operations}
+	usual := rsaOperations
+	switch key := private.(type) {
+	case *rsa.PrivateKey:
+		m.Size = key.N.BitLen()
+	case *ecdsa.PrivateKey:
+		m.Curve, usual = key.Params().Name, ecOperations
+	}
+	if operations == nil {
+		m.Operations = usual
+	}
+	var err error
+	if m.PKCS8, err = x509.MarshalPKCS8PrivateKey(private); err != nil {
+		return nil, fmt.Errorf("keeping a key: %w", err)
+	}
+	return m, nil
 }
 
 func (m KeyMaterial) public() (crypto.PublicKey, error) {

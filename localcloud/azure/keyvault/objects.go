@@ -18,13 +18,13 @@ type Kind string
 const (
 	Secret      Kind = "secret"
 	Key         Kind = "key"
-	Certificate Kind = "certificate" // only a view of a secret that holds one
+	Certificate Kind = "certificate" // which brings along a secret and a key of its name
 )
 
 func (k Kind) plural() string { return string(k) + "s" }
 func (k Kind) title() string  { return strings.ToUpper(string(k[:1])) + string(k[1:]) }
 
-// Object is a secret or a key with its versions, the oldest first.
+// Object is a secret, a key or a certificate with its versions, the oldest first.
 type Object struct {
 	Vault    string // its name
 	Kind     Kind
@@ -32,6 +32,10 @@ type Object struct {
 	Versions []Version
 	Rotation *RotationPolicy // of a key; nil: none was given
 	Deleted  *Deletion
+
+	Policy  *CertificatePolicy `json:",omitempty"` // of a certificate
+	Pending *Pending           `json:",omitempty"` // of a certificate: its last creation
+	Managed bool               `json:"-"`          // a secret or key that a certificate brings along; it is not stored
 }
 
 // Version is one value of an object. It never changes but for its attributes and tags.
@@ -39,9 +43,10 @@ type Version struct {
 	ID               string // 32 hexadecimal digits
 	Attributes       Attributes
 	Tags             map[string]string
-	ContentType      string       // of a secret
-	Value            string       // of a secret
-	Key              *KeyMaterial // of a key
+	ContentType      string       // of a secret, and of the one of a certificate
+	Value            string       // the same
+	Key              *KeyMaterial // of a key, and of the one of a certificate
+	Chain            [][]byte     `json:",omitempty"` // of a certificate: it and those above it
 	Created, Updated int64
 }
 
@@ -102,13 +107,18 @@ func (v *Version) update(a Attributes) {
 
 func (v Version) enabled() bool { return v.Attributes.Enabled == nil || *v.Attributes.Enabled }
 
-// Latest is the newest version.
-func (o Object) Latest() Version { return o.Versions[len(o.Versions)-1] }
+// Latest is the newest version. Of a certificate that is not there yet, it is the one that is to be.
+func (o Object) Latest() Version {
+	if len(o.Versions) == 0 {
+		return o.Pending.Version
+	}
+	return o.Versions[len(o.Versions)-1]
+}
 
 // version finds one by its id; an empty id stands for the latest.
 func (o Object) version(id string) (int, bool) {
 	if id == "" {
-		return len(o.Versions) - 1, true
+		return len(o.Versions) - 1, len(o.Versions) > 0
 	}
 	i := slices.IndexFunc(o.Versions, func(v Version) bool { return strings.EqualFold(v.ID, id) })
 	return i, i >= 0
@@ -116,8 +126,22 @@ func (o Object) version(id string) (int, bool) {
 
 // Get reads an object that is not deleted.
 func Get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
-	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
+	o, ok, err := get(tx, v, kind, name)
 	return o, ok && o.Deleted == nil, err
+}
+
+// get reads an object, deleted or not: a stored one, or the secret or key that a certificate of that name brings along.
+func get(tx *store.Tx, v Vault, kind Kind, name string) (Object, bool, error) {
+	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
+	if err != nil || ok || kind == Certificate {
+		return o, ok, err
+	}
+	certificate, ok, err := get(tx, v, Certificate, name)
+	if !ok || err != nil {
+		return o, false, err
+	}
+	o, ok = certificate.companion(kind)
+	return o, ok, nil
 }
 
 // List reads the objects of a kind that are not deleted, by name.
@@ -125,18 +149,28 @@ func List(tx *store.Tx, v Vault, kind Kind) ([]Object, error) { return list(tx, 
 
 func list(tx *store.Tx, v Vault, kind Kind, deleted bool) ([]Object, error) {
 	all, err := store.List[Object](tx, objects, v.prefix(kind))
+	if err == nil && kind != Certificate {
+		var certificates []Object
+		certificates, err = store.List[Object](tx, objects, v.prefix(Certificate))
+		for _, certificate := range certificates {
+			if o, ok := certificate.companion(kind); ok {
+				all = append(all, o)
+			}
+		}
+		slices.SortStableFunc(all, func(a, b Object) int { return strings.Compare(a.key(), b.key()) })
+	}
 	return slices.DeleteFunc(all, func(o Object) bool { return (o.Deleted != nil) != deleted }), err
 }
 
 func put(tx *store.Tx, o Object) error { return store.Put(tx, objects, o.key(), o) }
 
-// forWriting reads an object of that name, or begins one. A deleted one is a conflict.
-func forWriting(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
+// forWriting reads an object of that name, or begins one. A deleted one is a conflict, and one of a certificate not to be written.
+func forWriting(tx *store.Tx, v Vault, kind Kind, name, operation string) (Object, error) {
 	fresh := Object{Vault: v.Name, Kind: kind, Name: name}
 	if !namePattern.MatchString(name) {
-		return fresh, badParameter("The request URI contains an invalid name: %s", name)
+		return fresh, badParameter("The request URI contains an invalid name: %s", printable(name))
 	}
-	o, ok, err := store.Get[Object](tx, objects, fresh.key())
+	o, ok, err := get(tx, v, kind, name)
 	switch {
 	case err != nil:
 		return fresh, err
@@ -144,6 +178,8 @@ func forWriting(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
 		return fresh, nil
 	case o.Deleted != nil:
 		return o, isDeleted(kind, name)
+	case o.Managed:
+		return o, managed(kind, operation)
 	}
 	return o, nil
 }
@@ -183,7 +219,7 @@ func check(a Attributes, tags map[string]string) error {
 
 // SetSecret adds a version, and makes the secret where there was none.
 func SetSecret(tx *store.Tx, v Vault, name string, value SecretValue) (Object, error) {
-	o, err := forWriting(tx, v, Secret, name)
+	o, err := forWriting(tx, v, Secret, name, "set")
 	if err != nil {
 		return o, err
 	}
@@ -207,6 +243,7 @@ type Change struct {
 	Attributes  Attributes
 	Tags        map[string]string
 	ContentType *string
+	Operations  []string // of a key
 }
 
 // UpdateVersion changes a version; an empty id stands for the latest.
@@ -222,6 +259,9 @@ func UpdateVersion(tx *store.Tx, v Vault, kind Kind, name, id string, change Cha
 	if !ok {
 		return o, Version{}, notFound(kind, name, id)
 	}
+	if o.Managed {
+		return o, Version{}, notImplemented("updating the " + string(kind) + " of a certificate")
+	}
 	version := &o.Versions[i]
 	version.update(change.Attributes)
 	if err := check(version.Attributes, change.Tags); err != nil {
@@ -231,7 +271,18 @@ func UpdateVersion(tx *store.Tx, v Vault, kind Kind, name, id string, change Cha
 		version.Tags = change.Tags
 	}
 	if change.ContentType != nil {
+		if len(*change.ContentType) > maxContentType {
+			return o, Version{}, badParameter("The content type is longer than %d characters", maxContentType)
+		}
 		version.ContentType = *change.ContentType
+	}
+	if change.Operations != nil {
+		if err := checkOperations(change.Operations); err != nil {
+			return o, Version{}, err
+		}
+		material := *version.Key
+		material.Operations = change.Operations
+		version.Key = &material
 	}
 	return o, *version, put(tx, o)
 }
@@ -244,12 +295,15 @@ func softDelete(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
 	if !ok {
 		return o, notFound(kind, name, "")
 	}
+	if o.Managed {
+		return o, managed(kind, "delete")
+	}
 	o.Deleted = v.deletion(time.Now())
 	return o, put(tx, o)
 }
 
 func getDeleted(tx *store.Tx, v Vault, kind Kind, name string) (Object, error) {
-	o, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
+	o, ok, err := get(tx, v, kind, name)
 	if err == nil && (!ok || o.Deleted == nil) {
 		err = notFound(kind, name, "")
 	}
@@ -261,6 +315,9 @@ func recoverDeleted(tx *store.Tx, v Vault, kind Kind, name string) (Object, erro
 	if err != nil {
 		return o, err
 	}
+	if o.Managed {
+		return o, managed(kind, "recover")
+	}
 	o.Deleted = nil
 	return o, put(tx, o)
 }
@@ -269,6 +326,9 @@ func purgeDeleted(tx *store.Tx, v Vault, kind Kind, name string) error {
 	o, err := getDeleted(tx, v, kind, name)
 	if err != nil {
 		return err
+	}
+	if o.Managed {
+		return managed(kind, "purge")
 	}
 	if v.NoPurge {
 		return &Error{Status: http.StatusForbidden, Code: "Forbidden", Message: "Operation \"purge\" is not allowed because " +

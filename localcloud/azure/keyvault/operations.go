@@ -1,9 +1,6 @@
 package keyvault
 
-import (
-	"errors"
-	"strconv"
-)
+import "strconv"
 
 // find reads the object and version that the request names.
 func (c *call) find(kind Kind) (Object, Version, error) {
@@ -54,12 +51,6 @@ func (c *call) setSecret() (any, error) {
 
 func (c *call) getKey() (any, error) {
 	o, v, err := c.find(Key)
-	var refused *Error
-	if errors.As(err, &refused) && refused.Code == "KeyNotFound" {
-		if bundle, ok, err := c.certificateKeyBundle(); ok {
-			return bundle, err
-		}
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,24 +58,6 @@ func (c *call) getKey() (any, error) {
 		return nil, disabled(Key, "get")
 	}
 	return c.vault.keyBundle(o, v)
-}
-
-// certificateKeyBundle is the key that a certificate brings along.
-func (c *call) certificateKeyBundle() (any, bool, error) {
-	o, v, err := c.find(Secret)
-	if err != nil {
-		return nil, false, nil //nolint:nilerr // then there is no such certificate, and no key of it
-	}
-	cert, ok := certificate(v)
-	if !ok {
-		return nil, false, nil
-	}
-	kty, operations, err := certificateKey(cert)
-	if err != nil {
-		return nil, true, err
-	}
-	jwk, err := jsonWebKey(cert.PublicKey, kty, operations, c.vault.id(Key, o.Name, v.ID))
-	return bundle{"key": jwk, "managed": true}.with(c.vault, v), true, err
 }
 
 func (c *call) createKey() (any, error) {
@@ -95,11 +68,21 @@ func (c *call) createKey() (any, error) {
 		Operations []string          `json:"key_ops"`
 		Attributes Attributes        `json:"attributes"`
 		Tags       map[string]string `json:"tags"`
+		Exponent   *int              `json:"public_exponent"`
+		Release    any               `json:"release_policy"`
 	}
 	if err := c.decode(&body); err != nil {
 		return nil, err
 	}
-	o, err := CreateKey(c.tx, c.vault, c.name, KeySpec(body))
+	switch {
+	case body.Release != nil:
+		return nil, notImplemented("release policies of keys")
+	case body.Exponent != nil && *body.Exponent != 65537:
+		return nil, notImplemented("keys with a public exponent of their own")
+	}
+	o, err := CreateKey(c.tx, c.vault, c.name, KeySpec{
+		Type: body.Type, Size: body.Size, Curve: body.Curve, Operations: body.Operations, Attributes: body.Attributes, Tags: body.Tags,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -115,19 +98,33 @@ func (c *call) rotateKey() (any, error) {
 }
 
 func (c *call) update() (any, error) {
-	var body struct {
-		ContentType *string           `json:"contentType"`
-		Operations  []string          `json:"key_ops"`
-		Attributes  Attributes        `json:"attributes"`
-		Tags        map[string]string `json:"tags"`
+	var change Change
+	if c.kind == Key {
+		var body struct {
+			Operations []string          `json:"key_ops"`
+			Attributes Attributes        `json:"attributes"`
+			Tags       map[string]string `json:"tags"`
+			Release    any               `json:"release_policy"`
+		}
+		if err := c.decode(&body); err != nil {
+			return nil, err
+		}
+		if body.Release != nil {
+			return nil, notImplemented("release policies of keys")
+		}
+		change = Change{Attributes: body.Attributes, Tags: body.Tags, Operations: body.Operations}
+	} else {
+		var body struct {
+			ContentType *string           `json:"contentType"`
+			Attributes  Attributes        `json:"attributes"`
+			Tags        map[string]string `json:"tags"`
+		}
+		if err := c.decode(&body); err != nil {
+			return nil, err
+		}
+		change = Change{Attributes: body.Attributes, Tags: body.Tags, ContentType: body.ContentType}
 	}
-	if err := c.decode(&body); err != nil {
-		return nil, err
-	}
-	if body.Operations != nil {
-		return nil, notImplemented("changing a key's operations")
-	}
-	o, v, err := UpdateVersion(c.tx, c.vault, c.kind, c.name, c.version, Change{body.Attributes, body.Tags, body.ContentType})
+	o, v, err := UpdateVersion(c.tx, c.vault, c.kind, c.name, c.version, change)
 	if err != nil {
 		return nil, err
 	}
@@ -154,8 +151,11 @@ func (c *call) getDeleted() (any, error) {
 }
 
 func (c *call) deletedBundle(o Object) (any, error) {
-	if c.kind == Secret {
+	switch c.kind {
+	case Secret:
 		return c.vault.item(o, o.Latest(), o.Latest().ID), nil
+	case Certificate:
+		return c.vault.certificateBundle(o, o.Latest()), nil
 	}
 	return c.vault.keyBundle(o, o.Latest())
 }
@@ -181,7 +181,11 @@ func (c *call) list(deleted bool) (any, error) {
 	}
 	items := make([]bundle, 0, len(found))
 	for _, o := range found {
-		items = append(items, c.vault.item(o, o.Latest(), ""))
+		if c.kind == Certificate {
+			items = append(items, c.vault.certificateItem(o, o.Latest(), ""))
+		} else {
+			items = append(items, c.vault.item(o, o.Latest(), ""))
+		}
 	}
 	return c.page(items)
 }
@@ -194,60 +198,6 @@ func (c *call) listVersions() (any, error) {
 	items := make([]bundle, 0, len(o.Versions))
 	for _, v := range o.Versions {
 		items = append(items, c.vault.item(o, v, v.ID))
-	}
-	return c.page(items)
-}
-
-func (c *call) getCertificate() (any, error) {
-	o, v, err := c.findCertificate()
-	if err != nil {
-		return nil, err
-	}
-	if !v.enabled() {
-		return nil, disabled(Certificate, "get")
-	}
-	return c.vault.certificateBundle(o, v), nil
-}
-
-func (c *call) findCertificate() (Object, Version, error) {
-	o, v, err := c.find(Secret)
-	var refused *Error
-	if errors.As(err, &refused) && refused.Code == "SecretNotFound" {
-		return o, v, notFound(Certificate, c.name, c.version)
-	}
-	if err != nil {
-		return o, v, err
-	}
-	if _, ok := certificate(v); !ok {
-		return o, v, notFound(Certificate, c.name, c.version)
-	}
-	return o, v, nil
-}
-
-func (c *call) listCertificates() (any, error) {
-	found, err := List(c.tx, c.vault, Secret)
-	if err != nil {
-		return nil, err
-	}
-	items := []bundle{}
-	for _, o := range found {
-		if cert, ok := certificate(o.Latest()); ok {
-			items = append(items, c.vault.certificateItem(o, o.Latest(), cert, ""))
-		}
-	}
-	return c.page(items)
-}
-
-func (c *call) listCertificateVersions() (any, error) {
-	o, _, err := c.findCertificate()
-	if err != nil {
-		return nil, err
-	}
-	items := []bundle{}
-	for _, v := range o.Versions {
-		if cert, ok := certificate(v); ok {
-			items = append(items, c.vault.certificateItem(o, v, cert, v.ID))
-		}
 	}
 	return c.page(items)
 }

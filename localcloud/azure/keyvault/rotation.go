@@ -119,6 +119,9 @@ func SetRotationPolicy(tx *store.Tx, v Vault, name string, policy RotationPolicy
 	if err != nil {
 		return o, err
 	}
+	if o.Managed {
+		return o, notImplemented("a rotation policy of the key of a certificate")
+	}
 	if err := policy.check(); err != nil {
 		return o, err
 	}

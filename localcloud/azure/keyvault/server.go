@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
+	"net/url"
+	"path"
 	"regexp"
 	"strings"
 
@@ -54,6 +55,13 @@ type route struct {
 	do      func(*call) (any, error)
 }
 
+// reply is an answer that is not 200.
+type reply struct {
+	status   int
+	location string
+	body     bundle
+}
+
 // call is one authorised request.
 type call struct {
 	tx            *store.Tx
@@ -71,6 +79,8 @@ var routes = []route{
 	{"GET /secrets/{name}/{version}", Secret, "secrets/getSecret/action", (*call).getSecret},
 	{"PUT /secrets/{name}", Secret, "secrets/setSecret/action", (*call).setSecret},
 	{"PATCH /secrets/{name}/{version}", Secret, "secrets/update/action", (*call).update},
+	{"POST /secrets/{name}/backup", Secret, "secrets/backup/action", (*call).backup},
+	{"POST /secrets/restore", Secret, "secrets/restore/action", (*call).restore},
 	{"DELETE /secrets/{name}", Secret, "secrets/delete", (*call).delete},
 	{"GET /deletedsecrets", Secret, "secrets/readMetadata/action", (*call).listDeleted},
 	{"GET /deletedsecrets/{name}", Secret, "secrets/readMetadata/action", (*call).getDeleted},
@@ -85,10 +95,15 @@ var routes = []route{
 	{"POST /keys/{name}/rotate", Key, "keys/rotate/action", (*call).rotateKey},
 	{"GET /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/read", (*call).getRotationPolicy},
 	{"PUT /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/write", (*call).setRotationPolicy},
+	{"PUT /keys/{name}", Key, "keys/import/action", (*call).importKey},
 	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
+	{"POST /keys/{name}/backup", Key, "keys/backup/action", (*call).backup},
+	{"POST /keys/restore", Key, "keys/restore/action", (*call).restore},
 	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
 	{"POST /keys/{name}/{version}/encrypt", Key, "keys/encrypt/action", (*call).encrypt},
 	{"POST /keys/{name}/{version}/decrypt", Key, "keys/decrypt/action", (*call).decrypt},
+	{"POST /keys/{name}/{version}/sign", Key, "keys/sign/action", (*call).sign},
+	{"POST /keys/{name}/{version}/verify", Key, "keys/verify/action", (*call).verify},
 	{"POST /keys/{name}/{version}/wrapkey", Key, "keys/wrap/action", (*call).wrap},
 	{"POST /keys/{name}/{version}/unwrapkey", Key, "keys/unwrap/action", (*call).unwrap},
 	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
@@ -100,14 +115,27 @@ var routes = []route{
 	{"GET /certificates/{name}/versions", Certificate, "certificates/read", (*call).listCertificateVersions},
 	{"GET /certificates/{name}", Certificate, "certificates/read", (*call).getCertificate},
 	{"GET /certificates/{name}/{version}", Certificate, "certificates/read", (*call).getCertificate},
+	{"POST /certificates/{name}/create", Certificate, "certificates/create/action", (*call).createCertificate},
+	{"POST /certificates/{name}/import", Certificate, "certificates/import/action", (*call).importCertificate},
+	{"PATCH /certificates/{name}/{version}", Certificate, "certificates/update/action", (*call).updateCertificate},
+	{"GET /certificates/{name}/policy", Certificate, "certificates/read", (*call).getPolicy},
+	{"PATCH /certificates/{name}/policy", Certificate, "certificates/update/action", (*call).updatePolicy},
+	{"GET /certificates/{name}/pending", Certificate, "certificates/read", (*call).getPending},
+	{"PATCH /certificates/{name}/pending", Certificate, "certificates/update/action", (*call).cancelPending},
+	{"DELETE /certificates/{name}/pending", Certificate, "certificates/update/action", (*call).deletePending},
+	{"POST /certificates/{name}/pending/merge", Certificate, "certificates/create/action", (*call).mergeCertificate},
+	{"POST /certificates/{name}/backup", Certificate, "certificates/backup/action", (*call).backup},
+	{"POST /certificates/restore", Certificate, "certificates/restore/action", (*call).restore},
+	{"DELETE /certificates/{name}", Certificate, "certificates/delete", (*call).delete},
+	{"GET /deletedcertificates", Certificate, "certificates/read", (*call).listDeleted},
+	{"GET /deletedcertificates/{name}", Certificate, "certificates/read", (*call).getDeleted},
+	{"POST /deletedcertificates/{name}/recover", Certificate, "certificates/recover/action", (*call).recover},
+	{"DELETE /deletedcertificates/{name}", Certificate, "certificates/purge/action", (*call).purge},
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.Contains(r.URL.Path, "//") { // for an empty version; the mux would send the client elsewhere
-		r = r.Clone(r.Context())
-		r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/")
-	}
-	if _, pattern := s.mux.Handler(r); pattern != "" {
+	r = cleaned(r)
+	if _, pattern := s.mux.Handler(r); pattern != "" && !unserved.MatchString(r.URL.Path) {
 		s.mux.ServeHTTP(w, r)
 		return
 	}
@@ -117,6 +145,26 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	writeError(w, notImplemented(r.Method+" "+r.URL.Path+" of Key Vault"))
+}
+
+// unserved are paths that look like those of certificates.
+var unserved = regexp.MustCompile(`^/certificates/(contacts|issuers)(/|$)`)
+
+// cleaned has the path of a request be one for which the mux sends no client elsewhere, which it would before anybody is asked for a
+// token. Clients write an empty version as two slashes.
+func cleaned(r *http.Request) *http.Request {
+	given := r.URL.EscapedPath()
+	clean := path.Clean("/" + given)
+	if strings.HasSuffix(given, "/") && clean != "/" {
+		clean += "/"
+	}
+	plain, err := url.PathUnescape(clean)
+	if clean == given || err != nil {
+		return r
+	}
+	r = r.Clone(r.Context())
+	r.URL.Path, r.URL.RawPath = plain, clean
+	return r
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
@@ -130,9 +178,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 			"(7.6).", version))
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	body, err := readBody(w, r)
 	if err != nil {
-		writeError(w, badParameter("reading the request: %v", err))
+		writeError(w, err)
 		return
 	}
 	run := s.store.Update
@@ -160,11 +208,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		writeError(w, err)
 		return
 	}
-	if answer == nil {
+	switch answer := answer.(type) {
+	case nil:
 		w.WriteHeader(http.StatusNoContent)
-		return
+	case reply:
+		w.Header().Set("Location", answer.location)
+		if answer.status == http.StatusAccepted {
+			w.Header().Set("Retry-After", "0")
+		}
+		writeJSON(w, answer.status, answer.body)
+	default:
+		writeJSON(w, http.StatusOK, answer)
 	}
-	writeJSON(w, http.StatusOK, answer)
 }
 
 // authenticate reads the bearer token, or answers with the challenge that tells clients where to get one.
@@ -226,24 +281,6 @@ func (c *call) authorize(p entra.Principal, action string) error {
 			"DecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: %s;location=%s\r\n",
 			p.ClientID, p.ObjectID, p.Issuer, action, strings.ToLower(scope), c.vault.Name, c.vault.Location),
 	}
-}
-
-// decode reads the body. A property that Key Vault does not know is refused.
-func (c *call) decode(into any) error {
-	decoder := json.NewDecoder(strings.NewReader(string(c.body)))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		// The decoder's own text may quote what was sent.
-		var typed *json.UnmarshalTypeError
-		if errors.As(err, &typed) {
-			return badParameter("Property %s has an invalid value", typed.Field)
-		}
-		if field, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-			return badParameter("Property %s is unknown", field)
-		}
-		return badParameter("The request body is not valid JSON")
-	}
-	return nil
 }
 
 func writeError(w http.ResponseWriter, err error) {
