@@ -43,9 +43,9 @@ func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
 	first := c.outputs(t)
-	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
+	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer, certificatesOfficer)
 	secrets, keys := vaultClients(t, c, first.VaultURI)
-	vault := fillVault(t, secrets, keys)
+	vault := fillVault(t, c, first.VaultURI, secrets, keys)
 	pool, err := json.Marshal(vault.versions)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ const versionsOfEach = 3
 
 // fillVault makes secrets that are hexadecimal digits and base64 at once, certificates, and keys. The provider orders
 // versions by the second in which they were made, so the rounds wait for the next one.
-func fillVault(t *testing.T, secrets *azsecrets.Client, keys *azkeys.Client) *filled {
+func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, keys *azkeys.Client) *filled {
 	t.Helper()
 	v := &filled{versions: map[string]map[string][]string{"secret": {}, "key": {}, "cert": {}}, contents: map[string][]byte{}}
 	add := func(typ, name, version string, content []byte) {
@@ -169,14 +169,9 @@ func fillVault(t *testing.T, secrets *azsecrets.Client, keys *azkeys.Client) *fi
 		for _, name := range []string{"web", "web-b"} {
 			certificate, key := selfSigned(t)
 			value := key + certificate
-			made, err := secrets.SetSecret(t.Context(), name, azsecrets.SetSecretParameters{
-				Value: &value, ContentType: to.Ptr("application/x-pem-file"),
-			}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			add("secret", name, made.ID.Version(), []byte(value))
-			add("cert", name, made.ID.Version(), []byte(certificate))
+			version := importCertificate(t, c, uri, name, value)
+			add("secret", name, version, []byte(value))
+			add("cert", name, version, []byte(certificate))
 		}
 		for name, parameters := range map[string]azkeys.CreateKeyParameters{
 			"k": {Kty: to.Ptr(azkeys.KeyTypeEC), Curve: to.Ptr(azkeys.CurveNameP256)}, "0": {Kty: to.Ptr(azkeys.KeyTypeRSA)},

@@ -20,6 +20,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/msi/armmsi"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 	"github.com/google/uuid"
@@ -34,6 +35,8 @@ const (
 	secretsOfficer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7" // Key Vault Secrets Officer
 	cryptoUser     = "12338af0-0e69-4776-bea7-57ae8d297424" // Key Vault Crypto User
 	cryptoOfficer  = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603" // Key Vault Crypto Officer
+
+	certificatesOfficer = "a4417e6f-fecd-4de8-b567-7b0420556985" // Key Vault Certificates Officer
 )
 
 // TestASecretsWayToThePodAndBack goes through the life of the dev stack, from an `up` that is killed while the node
@@ -199,6 +202,26 @@ func vaultClients(t *testing.T, c *cloud, uri string) (*azsecrets.Client, *azkey
 		t.Fatal(err)
 	}
 	return secrets, keys
+}
+
+// importCertificate puts a certificate and its key, both in PEM, into a vault, and returns the new version.
+func importCertificate(t *testing.T, c *cloud, uri, name, content string) string {
+	t.Helper()
+	owner, options, _ := c.azure(t)
+	certificates, err := azcertificates.NewClient(uri, owner, &azcertificates.ClientOptions{ClientOptions: options})
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := certificates.ImportCertificate(t.Context(), name, azcertificates.ImportCertificateParameters{
+		Base64EncodedCertificate: &content,
+		CertificatePolicy: &azcertificates.CertificatePolicy{
+			SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
+		},
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.ID.Version()
 }
 
 func getSecret(t *testing.T, secrets *azsecrets.Client, name string) string {

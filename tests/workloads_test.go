@@ -39,12 +39,13 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--config", "rotationPollInterval=2s")
 	first := c.outputs(t)
-	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
+	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer, certificatesOfficer)
 	secrets, keys := vaultClients(t, c, first.VaultURI)
-	before := theFirstTeams(t, c, first)
-
 	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text()}
 	w.certificate, w.key = selfSigned(t)
+	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate)
+	before := theFirstTeams(t, c, first)
+
 	w.bundle = w.pkcs12(t)
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId": first.VaultID, "clusterId": first.ClusterID, "namespace": first.Namespace,
