@@ -334,6 +334,48 @@ func TestACertificateIsASecretToo(t *testing.T) {
 	}
 }
 
+func TestAVaultWithAccessPoliciesAsksForThem(t *testing.T) {
+	f := newFixture(t)
+	group := f.group("g")
+	w := &world{fixture: f, vaultID: group + "/providers/Microsoft.KeyVault/vaults/kv-policies", uri: "https://kv-policies.vault.azure.net/"}
+	policy := func(change func(*armkeyvault.AccessPolicyEntry)) error {
+		entry := &armkeyvault.AccessPolicyEntry{
+			TenantID: to.Ptr(azure.TenantID), ObjectID: to.Ptr(w.ownerPrincipal()),
+			Permissions: &armkeyvault.Permissions{Secrets: []*armkeyvault.SecretPermissions{to.Ptr(armkeyvault.SecretPermissionsGet), to.Ptr(armkeyvault.SecretPermissionsSet)}},
+		}
+		if change != nil {
+			change(entry)
+		}
+		return f.putVault("g", "kv-policies", func(p *armkeyvault.VaultProperties) {
+			p.EnableRbacAuthorization, p.AccessPolicies = to.Ptr(false), []*armkeyvault.AccessPolicyEntry{entry}
+		})
+	}
+	for name, change := range map[string]func(*armkeyvault.AccessPolicyEntry){
+		"another tenant":     func(e *armkeyvault.AccessPolicyEntry) { e.TenantID = to.Ptr(uuid.NewString()) },
+		"nobody":             func(e *armkeyvault.AccessPolicyEntry) { e.ObjectID = nil },
+		"an unknown one":     func(e *armkeyvault.AccessPolicyEntry) { e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("read")) },
+		"one of other kinds": func(e *armkeyvault.AccessPolicyEntry) { e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("sign")) },
+	} {
+		if err := policy(change); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+	f.must(policy(nil))
+	secrets := w.secretsOf(f.owner)
+	_, err := secrets.SetSecret(t.Context(), "s", azsecrets.SetSecretParameters{Value: to.Ptr("v")}, nil)
+	f.must(err)
+	got, err := secrets.GetSecret(t.Context(), "s", "", nil)
+	f.must(err)
+	if *got.Value != "v" {
+		t.Error("it is another value")
+	}
+	_, err = secrets.DeleteSecret(t.Context(), "s", nil)
+	f.refused(err, http.StatusForbidden, "Forbidden")
+	if !strings.Contains(err.Error(), "does not have secrets delete permission on key vault 'kv-policies;location=") {
+		t.Error(err)
+	}
+}
+
 func TestTheLogHoldsNoSecret(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()

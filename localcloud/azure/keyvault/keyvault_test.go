@@ -104,7 +104,11 @@ func (w *world) vault(name string, change func(*keyvault.Vault)) {
 // as makes somebody with roles at the whole tenant.
 func (w *world) as(roles ...string) caller {
 	w.Helper()
-	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "app"}
+	return w.application(entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "app"}, roles...)
+}
+
+func (w *world) application(app entra.Application, roles ...string) caller {
+	w.Helper()
 	app.SetSecret("secret")
 	w.update(func(tx *store.Tx) error {
 		for _, role := range roles {
@@ -127,6 +131,14 @@ func (w *world) as(roles ...string) caller {
 	}
 	w.must(json.Unmarshal(answer.Body.Bytes(), &body))
 	return caller(body.Token)
+}
+
+// role makes one with data actions.
+func (w *world) role(actions, notActions []string) string {
+	w.Helper()
+	role := authorization.Role{ID: uuid.NewString(), Name: "custom", DataActions: actions, NotDataActions: notActions, AssignableScopes: []string{"/"}}
+	w.update(func(tx *store.Tx) error { return authorization.PutRole(tx, role) })
+	return role.ID
 }
 
 // Do is how clients reach the server.

@@ -51,8 +51,9 @@ func NewServer(st *store.Store, tokens *entra.Service, network Network, tenantID
 type route struct {
 	pattern string
 	kind    Kind
-	action  string // after Microsoft.KeyVault/vaults/
-	do      func(*call) (any, error)
+	// permission is what an access policy has to give for it, and action what a role has to: after Microsoft.KeyVault/vaults/.
+	permission, action string
+	do                 func(*call) (any, error)
 }
 
 // reply is an answer that is not 200.
@@ -73,64 +74,64 @@ type call struct {
 }
 
 var routes = []route{
-	{"GET /secrets", Secret, "secrets/readMetadata/action", (*call).listObjects},
-	{"GET /secrets/{name}/versions", Secret, "secrets/readMetadata/action", (*call).listVersions},
-	{"GET /secrets/{name}", Secret, "secrets/getSecret/action", (*call).getSecret},
-	{"GET /secrets/{name}/{version}", Secret, "secrets/getSecret/action", (*call).getSecret},
-	{"PUT /secrets/{name}", Secret, "secrets/setSecret/action", (*call).setSecret},
-	{"PATCH /secrets/{name}/{version}", Secret, "secrets/update/action", (*call).update},
-	{"POST /secrets/{name}/backup", Secret, "secrets/backup/action", (*call).backup},
-	{"POST /secrets/restore", Secret, "secrets/restore/action", (*call).restore},
-	{"DELETE /secrets/{name}", Secret, "secrets/delete", (*call).delete},
-	{"GET /deletedsecrets", Secret, "secrets/readMetadata/action", (*call).listDeleted},
-	{"GET /deletedsecrets/{name}", Secret, "secrets/readMetadata/action", (*call).getDeleted},
-	{"POST /deletedsecrets/{name}/recover", Secret, "secrets/recover/action", (*call).recover},
-	{"DELETE /deletedsecrets/{name}", Secret, "secrets/purge/action", (*call).purge},
+	{"GET /secrets", Secret, "list", "secrets/readMetadata/action", (*call).listObjects},
+	{"GET /secrets/{name}/versions", Secret, "list", "secrets/readMetadata/action", (*call).listVersions},
+	{"GET /secrets/{name}", Secret, "get", "secrets/getSecret/action", (*call).getSecret},
+	{"GET /secrets/{name}/{version}", Secret, "get", "secrets/getSecret/action", (*call).getSecret},
+	{"PUT /secrets/{name}", Secret, "set", "secrets/setSecret/action", (*call).setSecret},
+	{"PATCH /secrets/{name}/{version}", Secret, "set", "secrets/update/action", (*call).update},
+	{"POST /secrets/{name}/backup", Secret, "backup", "secrets/backup/action", (*call).backup},
+	{"POST /secrets/restore", Secret, "restore", "secrets/restore/action", (*call).restore},
+	{"DELETE /secrets/{name}", Secret, "delete", "secrets/delete", (*call).delete},
+	{"GET /deletedsecrets", Secret, "list", "secrets/readMetadata/action", (*call).listDeleted},
+	{"GET /deletedsecrets/{name}", Secret, "get", "secrets/readMetadata/action", (*call).getDeleted},
+	{"POST /deletedsecrets/{name}/recover", Secret, "recover", "secrets/recover/action", (*call).recover},
+	{"DELETE /deletedsecrets/{name}", Secret, "purge", "secrets/purge/action", (*call).purge},
 
-	{"GET /keys", Key, "keys/read", (*call).listObjects},
-	{"GET /keys/{name}/versions", Key, "keys/read", (*call).listVersions},
-	{"GET /keys/{name}", Key, "keys/read", (*call).getKey},
-	{"GET /keys/{name}/{version}", Key, "keys/read", (*call).getKey},
-	{"POST /keys/{name}/create", Key, "keys/create/action", (*call).createKey},
-	{"POST /keys/{name}/rotate", Key, "keys/rotate/action", (*call).rotateKey},
-	{"GET /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/read", (*call).getRotationPolicy},
-	{"PUT /keys/{name}/rotationpolicy", Key, "keyrotationpolicies/write", (*call).setRotationPolicy},
-	{"PUT /keys/{name}", Key, "keys/import/action", (*call).importKey},
-	{"PATCH /keys/{name}/{version}", Key, "keys/update/action", (*call).update},
-	{"POST /keys/{name}/backup", Key, "keys/backup/action", (*call).backup},
-	{"POST /keys/restore", Key, "keys/restore/action", (*call).restore},
-	{"DELETE /keys/{name}", Key, "keys/delete", (*call).delete},
-	{"POST /keys/{name}/{version}/encrypt", Key, "keys/encrypt/action", (*call).encrypt},
-	{"POST /keys/{name}/{version}/decrypt", Key, "keys/decrypt/action", (*call).decrypt},
-	{"POST /keys/{name}/{version}/sign", Key, "keys/sign/action", (*call).sign},
-	{"POST /keys/{name}/{version}/verify", Key, "keys/verify/action", (*call).verify},
-	{"POST /keys/{name}/{version}/wrapkey", Key, "keys/wrap/action", (*call).wrap},
-	{"POST /keys/{name}/{version}/unwrapkey", Key, "keys/unwrap/action", (*call).unwrap},
-	{"GET /deletedkeys", Key, "keys/read", (*call).listDeleted},
-	{"GET /deletedkeys/{name}", Key, "keys/read", (*call).getDeleted},
-	{"POST /deletedkeys/{name}/recover", Key, "keys/recover/action", (*call).recover},
-	{"DELETE /deletedkeys/{name}", Key, "keys/purge/action", (*call).purge},
+	{"GET /keys", Key, "list", "keys/read", (*call).listObjects},
+	{"GET /keys/{name}/versions", Key, "list", "keys/read", (*call).listVersions},
+	{"GET /keys/{name}", Key, "get", "keys/read", (*call).getKey},
+	{"GET /keys/{name}/{version}", Key, "get", "keys/read", (*call).getKey},
+	{"POST /keys/{name}/create", Key, "create", "keys/create/action", (*call).createKey},
+	{"POST /keys/{name}/rotate", Key, "rotate", "keys/rotate/action", (*call).rotateKey},
+	{"GET /keys/{name}/rotationpolicy", Key, "getrotationpolicy", "keyrotationpolicies/read", (*call).getRotationPolicy},
+	{"PUT /keys/{name}/rotationpolicy", Key, "setrotationpolicy", "keyrotationpolicies/write", (*call).setRotationPolicy},
+	{"PUT /keys/{name}", Key, "import", "keys/import/action", (*call).importKey},
+	{"PATCH /keys/{name}/{version}", Key, "update", "keys/update/action", (*call).update},
+	{"POST /keys/{name}/backup", Key, "backup", "keys/backup/action", (*call).backup},
+	{"POST /keys/restore", Key, "restore", "keys/restore/action", (*call).restore},
+	{"DELETE /keys/{name}", Key, "delete", "keys/delete", (*call).delete},
+	{"POST /keys/{name}/{version}/encrypt", Key, "encrypt", "keys/encrypt/action", (*call).encrypt},
+	{"POST /keys/{name}/{version}/decrypt", Key, "decrypt", "keys/decrypt/action", (*call).decrypt},
+	{"POST /keys/{name}/{version}/sign", Key, "sign", "keys/sign/action", (*call).sign},
+	{"POST /keys/{name}/{version}/verify", Key, "verify", "keys/verify/action", (*call).verify},
+	{"POST /keys/{name}/{version}/wrapkey", Key, "wrapKey", "keys/wrap/action", (*call).wrap},
+	{"POST /keys/{name}/{version}/unwrapkey", Key, "unwrapKey", "keys/unwrap/action", (*call).unwrap},
+	{"GET /deletedkeys", Key, "list", "keys/read", (*call).listDeleted},
+	{"GET /deletedkeys/{name}", Key, "get", "keys/read", (*call).getDeleted},
+	{"POST /deletedkeys/{name}/recover", Key, "recover", "keys/recover/action", (*call).recover},
+	{"DELETE /deletedkeys/{name}", Key, "purge", "keys/purge/action", (*call).purge},
 
-	{"GET /certificates", Certificate, "certificates/read", (*call).listCertificates},
-	{"GET /certificates/{name}/versions", Certificate, "certificates/read", (*call).listCertificateVersions},
-	{"GET /certificates/{name}", Certificate, "certificates/read", (*call).getCertificate},
-	{"GET /certificates/{name}/{version}", Certificate, "certificates/read", (*call).getCertificate},
-	{"POST /certificates/{name}/create", Certificate, "certificates/create/action", (*call).createCertificate},
-	{"POST /certificates/{name}/import", Certificate, "certificates/import/action", (*call).importCertificate},
-	{"PATCH /certificates/{name}/{version}", Certificate, "certificates/update/action", (*call).updateCertificate},
-	{"GET /certificates/{name}/policy", Certificate, "certificates/read", (*call).getPolicy},
-	{"PATCH /certificates/{name}/policy", Certificate, "certificates/update/action", (*call).updatePolicy},
-	{"GET /certificates/{name}/pending", Certificate, "certificates/read", (*call).getPending},
-	{"PATCH /certificates/{name}/pending", Certificate, "certificates/update/action", (*call).cancelPending},
-	{"DELETE /certificates/{name}/pending", Certificate, "certificates/update/action", (*call).deletePending},
-	{"POST /certificates/{name}/pending/merge", Certificate, "certificates/create/action", (*call).mergeCertificate},
-	{"POST /certificates/{name}/backup", Certificate, "certificates/backup/action", (*call).backup},
-	{"POST /certificates/restore", Certificate, "certificates/restore/action", (*call).restore},
-	{"DELETE /certificates/{name}", Certificate, "certificates/delete", (*call).delete},
-	{"GET /deletedcertificates", Certificate, "certificates/read", (*call).listDeleted},
-	{"GET /deletedcertificates/{name}", Certificate, "certificates/read", (*call).getDeleted},
-	{"POST /deletedcertificates/{name}/recover", Certificate, "certificates/recover/action", (*call).recover},
-	{"DELETE /deletedcertificates/{name}", Certificate, "certificates/purge/action", (*call).purge},
+	{"GET /certificates", Certificate, "list", "certificates/read", (*call).listCertificates},
+	{"GET /certificates/{name}/versions", Certificate, "list", "certificates/read", (*call).listCertificateVersions},
+	{"GET /certificates/{name}", Certificate, "get", "certificates/read", (*call).getCertificate},
+	{"GET /certificates/{name}/{version}", Certificate, "get", "certificates/read", (*call).getCertificate},
+	{"POST /certificates/{name}/create", Certificate, "create", "certificates/create/action", (*call).createCertificate},
+	{"POST /certificates/{name}/import", Certificate, "import", "certificates/import/action", (*call).importCertificate},
+	{"PATCH /certificates/{name}/{version}", Certificate, "update", "certificates/update/action", (*call).updateCertificate},
+	{"GET /certificates/{name}/policy", Certificate, "get", "certificates/read", (*call).getPolicy},
+	{"PATCH /certificates/{name}/policy", Certificate, "update", "certificates/update/action", (*call).updatePolicy},
+	{"GET /certificates/{name}/pending", Certificate, "get", "certificates/read", (*call).getPending},
+	{"PATCH /certificates/{name}/pending", Certificate, "update", "certificates/update/action", (*call).cancelPending},
+	{"DELETE /certificates/{name}/pending", Certificate, "update", "certificates/update/action", (*call).deletePending},
+	{"POST /certificates/{name}/pending/merge", Certificate, "create", "certificates/create/action", (*call).mergeCertificate},
+	{"POST /certificates/{name}/backup", Certificate, "backup", "certificates/backup/action", (*call).backup},
+	{"POST /certificates/restore", Certificate, "restore", "certificates/restore/action", (*call).restore},
+	{"DELETE /certificates/{name}", Certificate, "delete", "certificates/delete", (*call).delete},
+	{"GET /deletedcertificates", Certificate, "list", "certificates/read", (*call).listDeleted},
+	{"GET /deletedcertificates/{name}", Certificate, "get", "certificates/read", (*call).getDeleted},
+	{"POST /deletedcertificates/{name}/recover", Certificate, "recover", "certificates/recover/action", (*call).recover},
+	{"DELETE /deletedcertificates/{name}", Certificate, "purge", "certificates/purge/action", (*call).purge},
 }
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -198,7 +199,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		if err := s.checkNetwork(tx, c.vault, edge.Origin(r.Context())); err != nil {
 			return err
 		}
-		if err := c.authorize(principal, route.action); err != nil {
+		if err := c.authorize(principal, route); err != nil {
 			return err
 		}
 		answer, err = route.do(c)
@@ -256,19 +257,22 @@ func (s *Server) vault(tx *store.Tx, host string) (Vault, error) {
 	case !ok || v.Deleted != nil:
 		return v, &Error{Status: http.StatusNotFound, Code: "VaultNotFound",
 			Message: fmt.Sprintf("There is no vault %s: on Azure, the name %s would not resolve.", name, host)}
-	case !v.RBAC:
-		return v, notImplemented("a vault with access policies: set enableRbacAuthorization")
+	case !v.RBAC && v.Policies == nil:
+		return v, notImplemented("access policies that an earlier version has written: write the vault again")
 	}
 	return v, nil
 }
 
-// authorize asks for a role with the action, on the object, the vault or above.
-func (c *call) authorize(p entra.Principal, action string) error {
+// authorize asks for a role with the action, on the object, the vault or above, or for an access policy of the vault.
+func (c *call) authorize(p entra.Principal, r route) error {
+	if !c.vault.RBAC {
+		return c.checkPolicies(p, r)
+	}
 	scope := c.vault.ID
 	if c.name != "" {
 		scope += "/" + c.kind.plural() + "/" + c.name
 	}
-	action = "Microsoft.KeyVault/vaults/" + action
+	action := "Microsoft.KeyVault/vaults/" + r.action
 	allowed, err := authorization.Allowed(c.tx, p.ObjectID, action, scope, authorization.Data)
 	if err != nil || allowed {
 		return err

@@ -21,7 +21,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
+	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -127,6 +129,99 @@ func TestServer_AsksForTheRoleOfEachOperation(t *testing.T) {
 				t.Errorf("%s, %s: %s", request, name, got)
 			}
 		}
+	}
+}
+
+// operations are those of the data plane: what each needs as an action of a role, after Microsoft.KeyVault/vaults/, and as a permission of
+// an access policy (learn.microsoft.com/rest/api/keyvault, and its section on permissions of each).
+var operations = map[string]struct{ action, permission string }{
+	"GET /secrets": {"secrets/readMetadata/action", "list"}, "GET /secrets/x/versions": {"secrets/readMetadata/action", "list"},
+	"GET /secrets/x": {"secrets/getSecret/action", "get"}, "GET /secrets/x/1": {"secrets/getSecret/action", "get"},
+	"PUT /secrets/x": {"secrets/setSecret/action", "set"}, "PATCH /secrets/x/1": {"secrets/update/action", "set"}, "DELETE /secrets/x": {"secrets/delete", "delete"},
+	"POST /secrets/x/backup": {"secrets/backup/action", "backup"}, "POST /secrets/restore": {"secrets/restore/action", "restore"},
+	"GET /deletedsecrets": {"secrets/readMetadata/action", "list"}, "GET /deletedsecrets/x": {"secrets/readMetadata/action", "get"},
+	"POST /deletedsecrets/x/recover": {"secrets/recover/action", "recover"}, "DELETE /deletedsecrets/x": {"secrets/purge/action", "purge"},
+
+	"GET /keys": {"keys/read", "list"}, "GET /keys/x/versions": {"keys/read", "list"}, "GET /keys/x": {"keys/read", "get"}, "GET /keys/x/1": {"keys/read", "get"},
+	"POST /keys/x/create": {"keys/create/action", "create"}, "PUT /keys/x": {"keys/import/action", "import"}, "PATCH /keys/x/1": {"keys/update/action", "update"},
+	"DELETE /keys/x": {"keys/delete", "delete"}, "POST /keys/x/rotate": {"keys/rotate/action", "rotate"},
+	"GET /keys/x/rotationpolicy": {"keyrotationpolicies/read", "getrotationpolicy"}, "PUT /keys/x/rotationpolicy": {"keyrotationpolicies/write", "setrotationpolicy"},
+	"POST /keys/x/backup": {"keys/backup/action", "backup"}, "POST /keys/restore": {"keys/restore/action", "restore"},
+	"POST /keys/x/1/encrypt": {"keys/encrypt/action", "encrypt"}, "POST /keys/x/1/decrypt": {"keys/decrypt/action", "decrypt"},
+	"POST /keys/x/1/sign": {"keys/sign/action", "sign"}, "POST /keys/x/1/verify": {"keys/verify/action", "verify"},
+	"POST /keys/x/1/wrapkey": {"keys/wrap/action", "wrapKey"}, "POST /keys/x/1/unwrapkey": {"keys/unwrap/action", "unwrapKey"},
+	"GET /deletedkeys": {"keys/read", "list"}, "GET /deletedkeys/x": {"keys/read", "get"}, "POST /deletedkeys/x/recover": {"keys/recover/action", "recover"},
+	"DELETE /deletedkeys/x": {"keys/purge/action", "purge"},
+
+	"GET /certificates": {"certificates/read", "list"}, "GET /certificates/x/versions": {"certificates/read", "list"}, "GET /certificates/x": {"certificates/read", "get"},
+	"GET /certificates/x/1": {"certificates/read", "get"}, "GET /certificates/x/policy": {"certificates/read", "get"}, "GET /certificates/x/pending": {"certificates/read", "get"},
+	"POST /certificates/x/create": {"certificates/create/action", "create"}, "POST /certificates/x/import": {"certificates/import/action", "import"},
+	"POST /certificates/x/pending/merge": {"certificates/create/action", "create"}, "PATCH /certificates/x/1": {"certificates/update/action", "update"},
+	"PATCH /certificates/x/policy": {"certificates/update/action", "update"}, "PATCH /certificates/x/pending": {"certificates/update/action", "update"},
+	"DELETE /certificates/x/pending": {"certificates/update/action", "update"}, "DELETE /certificates/x": {"certificates/delete", "delete"},
+	"POST /certificates/x/backup": {"certificates/backup/action", "backup"}, "POST /certificates/restore": {"certificates/restore/action", "restore"},
+	"GET /deletedcertificates": {"certificates/read", "list"}, "GET /deletedcertificates/x": {"certificates/read", "get"},
+	"POST /deletedcertificates/x/recover": {"certificates/recover/action", "recover"}, "DELETE /deletedcertificates/x": {"certificates/purge/action", "purge"},
+}
+
+// TestServer_AsksForOneActionAlone has somebody with that right alone, and somebody with all others.
+func TestServer_AsksForOneActionAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for request, needs := range operations {
+		method, path, _ := cut(request)
+		action := "Microsoft.KeyVault/vaults/" + needs.action
+		with, without := w.as(w.role([]string{action}, nil)), w.as(w.role([]string{"*"}, []string{action}))
+		if got := w.json(with, method, path, "{}"); strings.HasPrefix(got, "403") || strings.HasPrefix(got, "5") {
+			t.Errorf("%s with it: %s", request, got)
+		}
+		if got := w.json(without, method, path, "{}"); got != "403 ForbiddenByRbac" {
+			t.Errorf("%s without it: %s", request, got)
+		}
+	}
+}
+
+// TestServer_AsksForOnePermissionAlone is the same in a vault with access policies, where no role counts.
+func TestServer_AsksForOnePermissionAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Groups: []string{uuid.NewString()}}
+	who := w.application(app, administrator)
+	give := func(objectID string, kind keyvault.Kind, permissions ...string) {
+		w.vault("kv-one", func(v *keyvault.Vault) {
+			v.RBAC = false
+			v.Policies = []keyvault.AccessPolicy{{ObjectID: objectID, Permissions: map[keyvault.Kind][]string{kind: permissions}}}
+		})
+	}
+	for request, needs := range operations {
+		method, path, _ := cut(request)
+		kind := map[string]keyvault.Kind{"sec": keyvault.Secret, "key": keyvault.Key, "cer": keyvault.Certificate}[needs.action[:3]]
+		others := slices.DeleteFunc(slices.Clone(keyvault.Permissions[kind]), func(p string) bool { return p == needs.permission })
+		if len(others) == len(keyvault.Permissions[kind]) {
+			t.Errorf("%s is no permission", needs.permission)
+		}
+		other := map[keyvault.Kind]keyvault.Kind{keyvault.Secret: keyvault.Key, keyvault.Key: keyvault.Certificate, keyvault.Certificate: keyvault.Secret}[kind]
+		for name, test := range map[string]struct {
+			objectID    string
+			kind        keyvault.Kind
+			permissions []string
+			may         bool
+		}{
+			"with it": {app.ObjectID, kind, []string{needs.permission}, true}, "in capitals": {strings.ToUpper(app.ObjectID), kind, []string{strings.ToUpper(needs.permission)}, true},
+			"by a group": {app.Groups[0], kind, []string{needs.permission}, true}, "with all": {app.ObjectID, kind, []string{"all"}, needs.permission != "purge"},
+			"without it": {app.ObjectID, kind, others, false}, "of another kind": {app.ObjectID, other, keyvault.Permissions[other], false},
+			"another": {uuid.NewString(), kind, []string{needs.permission}, false},
+		} {
+			give(test.objectID, test.kind, test.permissions...)
+			if got := w.json(who, method, path, "{}"); (got != "403 AccessDenied") != test.may || strings.HasPrefix(got, "5") {
+				t.Errorf("%s, %s: %s", request, name, got)
+			}
+		}
+	}
+	// What an earlier version has written has none.
+	w.vault("kv-one", func(v *keyvault.Vault) { v.RBAC = false })
+	if got := w.json(who, http.MethodGet, "/secrets", ""); got != "501 NotImplemented" {
+		t.Error(got)
 	}
 }
 

@@ -22,6 +22,7 @@ type Vault struct {
 	TenantID      string
 	Premium       bool
 	RBAC          bool           // false: access policies
+	Policies      []AccessPolicy // nil: written by a version that read none
 	Public        bool           // false: publicNetworkAccess is Disabled
 	DefaultDeny   bool           // networkAcls.defaultAction is Deny
 	Addresses     []netip.Prefix // networkAcls.ipRules

@@ -40,13 +40,13 @@ type vaultProperties struct {
 		Family string `json:"family"`
 		Name   string `json:"name"`
 	} `json:"sku"`
-	CreateMode          string `json:"createMode"`
-	PurgeProtection     *bool  `json:"enablePurgeProtection"`
-	SoftDelete          *bool  `json:"enableSoftDelete"`
-	RetentionDays       *int   `json:"softDeleteRetentionInDays"`
-	RBAC                bool   `json:"enableRbacAuthorization"`
-	AccessPolicies      []any  `json:"accessPolicies"`
-	PublicNetworkAccess string `json:"publicNetworkAccess"`
+	CreateMode          string         `json:"createMode"`
+	PurgeProtection     *bool          `json:"enablePurgeProtection"`
+	SoftDelete          *bool          `json:"enableSoftDelete"`
+	RetentionDays       *int           `json:"softDeleteRetentionInDays"`
+	RBAC                bool           `json:"enableRbacAuthorization"`
+	AccessPolicies      []accessPolicy `json:"accessPolicies"`
+	PublicNetworkAccess string         `json:"publicNetworkAccess"`
 	NetworkACLs         *struct {
 		Bypass        string `json:"bypass"`
 		DefaultAction string `json:"defaultAction"`
@@ -58,6 +58,51 @@ type vaultProperties struct {
 			IgnoreMissing bool   `json:"ignoreMissingVnetServiceEndpoint"`
 		} `json:"virtualNetworkRules"`
 	} `json:"networkAcls"`
+}
+
+type accessPolicy struct {
+	TenantID      string              `json:"tenantId"`
+	ObjectID      string              `json:"objectId"`
+	ApplicationID string              `json:"applicationId"`
+	Permissions   map[string][]string `json:"permissions"`
+}
+
+// readAccessPolicies holds a vault's access policies against the rules of
+// learn.microsoft.com/azure/key-vault/general/assign-access-policy. They are kept also where the vault asks for roles.
+func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPolicy, error) {
+	const most = 1024
+	if len(given) > most {
+		return nil, arm.BadRequest("BadRequest", "A vault can have %d access policies at most.", most)
+	}
+	read := []keyvault.AccessPolicy{}
+	for _, one := range given {
+		switch {
+		case !strings.EqualFold(one.TenantID, c.TenantID):
+			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId has to be the vault's.")
+		case one.ObjectID == "":
+			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': the objectId is required.")
+		case one.ApplicationID != "":
+			return nil, arm.NotImplemented("access policies of applications on behalf of somebody (applicationId)")
+		}
+		policy := keyvault.AccessPolicy{ObjectID: one.ObjectID, Permissions: map[keyvault.Kind][]string{}}
+		for name, permissions := range one.Permissions {
+			kind := keyvault.Kind(strings.TrimSuffix(strings.ToLower(name), "s"))
+			known, ok := keyvault.Permissions[kind]
+			if !ok && !strings.EqualFold(name, "storage") {
+				return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions': '%s'.", name)
+			}
+			for _, permission := range permissions {
+				if ok && !strings.EqualFold(permission, "all") && !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, permission) }) {
+					return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions.%s': '%s'.", name, permission)
+				}
+			}
+			if ok {
+				policy.Permissions[kind] = permissions
+			}
+		}
+		read = append(read, policy)
+	}
+	return read, nil
 }
 
 func putVault(c *arm.Call) (arm.Reply, error) {
@@ -137,6 +182,10 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
+	policies, err := readAccessPolicies(c, given.AccessPolicies)
+	if err != nil {
+		return arm.Reply{}, err
+	}
 	// What is left out of an update stays, where it could not be changed back anyway.
 	retention := 90
 	for _, days := range []*int{before.RetentionDays, given.RetentionDays} {
@@ -165,7 +214,7 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	arm.SetDefault(properties, "enabledForDeployment", false)
 	vault := keyvault.Vault{
 		ID: arm.Text(res, "id"), Name: arm.Text(res, "name"), Location: arm.Text(res, "location"), TenantID: given.TenantID,
-		Premium: strings.EqualFold(given.SKU.Name, "premium"), RBAC: given.RBAC,
+		Premium: strings.EqualFold(given.SKU.Name, "premium"), RBAC: given.RBAC, Policies: policies,
 		Public:      !strings.EqualFold(given.PublicNetworkAccess, "Disabled"),
 		DefaultDeny: given.NetworkACLs != nil && strings.EqualFold(given.NetworkACLs.DefaultAction, "Deny"),
 		Addresses:   addresses, Subnets: subnets,
