@@ -17,8 +17,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
 // TestExamples_InWhatExists brings up the examples for which a vault or a cluster exist, one after another: those of
@@ -29,9 +27,9 @@ func TestExamples_InWhatExists(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--config", "rotationPollInterval=2s")
 	first := c.outputs(t)
-	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer)
+	grant(t, c, first.VaultID, secretsOfficer, cryptoOfficer, certificatesOfficer)
 	secrets, _ := vaultClients(t, c, first.VaultURI)
-	web := &certificate{secrets: secrets}
+	web := &certificate{cloud: c, uri: first.VaultURI}
 	web.renew(t)
 	theirs := func() string { // but for the certificate, which is renewed here
 		return strings.Join(slices.DeleteFunc(strings.Split(theFirstTeams(t, c, first), "\n"),
@@ -103,7 +101,8 @@ func (c *cloud) wantAppReads(t *testing.T, namespace, value string) {
 
 // certificate is the newest that a vault has under the name web.
 type certificate struct {
-	secrets  *azsecrets.Client
+	cloud    *cloud
+	uri      string
 	leaf     string
 	versions int
 }
@@ -113,16 +112,12 @@ func (w *certificate) renew(t *testing.T) {
 	t.Helper()
 	var key string
 	w.leaf, key = selfSigned(t)
-	value, form := key+w.leaf, "application/x-pem-file"
+	content, form := key+w.leaf, "application/x-pem-file"
 	if w.versions++; w.versions%2 == 1 {
 		bundle := (&workloads{certificate: w.leaf, key: key}).pkcs12(t)
-		value, form = base64.StdEncoding.EncodeToString([]byte(bundle)), "application/x-pkcs12"
+		content, form = base64.StdEncoding.EncodeToString([]byte(bundle)), "application/x-pkcs12"
 	}
-	if _, err := w.secrets.SetSecret(t.Context(), "web", azsecrets.SetSecretParameters{
-		Value: &value, ContentType: &form,
-	}, nil); err != nil {
-		t.Fatal(err)
-	}
+	importCertificate(t, w.cloud, w.uri, "web", content, form)
 }
 
 // wantServed looks whether the Ingress names a Secret that has the certificate and its key, also when it is renewed.

@@ -169,7 +169,7 @@ func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, ke
 		for _, name := range []string{"web", "web-b"} {
 			certificate, key := selfSigned(t)
 			value := key + certificate
-			version := importCertificate(t, c, uri, name, value)
+			version := importCertificate(t, c, uri, name, value, "application/x-pem-file")
 			add("secret", name, version, []byte(value))
 			add("cert", name, version, []byte(certificate))
 		}

@@ -204,8 +204,8 @@ func vaultClients(t *testing.T, c *cloud, uri string) (*azsecrets.Client, *azkey
 	return secrets, keys
 }
 
-// importCertificate puts a certificate and its key, both in PEM, into a vault, and returns the new version.
-func importCertificate(t *testing.T, c *cloud, uri, name, content string) string {
+// importCertificate puts a certificate and its key into a vault, in a form of Key Vault, and returns the new version.
+func importCertificate(t *testing.T, c *cloud, uri, name, content, form string) string {
 	t.Helper()
 	owner, options, _ := c.azure(t)
 	certificates, err := azcertificates.NewClient(uri, owner, &azcertificates.ClientOptions{ClientOptions: options})
@@ -215,7 +215,7 @@ func importCertificate(t *testing.T, c *cloud, uri, name, content string) string
 	made, err := certificates.ImportCertificate(t.Context(), name, azcertificates.ImportCertificateParameters{
 		Base64EncodedCertificate: &content,
 		CertificatePolicy: &azcertificates.CertificatePolicy{
-			SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
+			SecretProperties: &azcertificates.SecretProperties{ContentType: &form},
 		},
 	}, nil)
 	if err != nil {

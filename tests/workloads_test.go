@@ -43,10 +43,11 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	secrets, keys := vaultClients(t, c, first.VaultURI)
 	w := &workloads{given: "given-" + rand.Text(), bytes: "\x00\xff" + rand.Text(), digits: rand.Text()}
 	w.certificate, w.key = selfSigned(t)
-	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate)
+	w.bundle = w.pkcs12(t)
+	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate, "application/x-pem-file")
+	importCertificate(t, c, first.VaultURI, "issued-bundle", base64.StdEncoding.EncodeToString([]byte(w.bundle)), "application/x-pkcs12")
 	before := theFirstTeams(t, c, first)
 
-	w.bundle = w.pkcs12(t)
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
 		"vaultId": first.VaultID, "clusterId": first.ClusterID, "namespace": first.Namespace,
 		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first.ClientID),
@@ -154,7 +155,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, one := range page.Value {
-				if name := one.ID.Name(); name != "my-secret" {
+				if name := one.ID.Name(); name != "my-secret" && one.Managed == nil {
 					if _, err := secrets.DeleteSecret(t.Context(), name, nil); err != nil {
 						t.Fatal(err)
 					}
@@ -167,7 +168,7 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, one := range page.Value {
-				if name := one.KID.Name(); name != "my-key" {
+				if name := one.KID.Name(); name != "my-key" && one.Managed == nil {
 					if _, err := keys.DeleteKey(t.Context(), name, nil); err != nil {
 						t.Fatal(err)
 					}

@@ -51,9 +51,9 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 	c := newCloud(t)
 	c.up(t, "--config", "rotationPollInterval=1s", "--config", "workloads=[]")
 	first := c.outputs(t)
-	grant(t, c, first.VaultID, secretsOfficer)
+	grant(t, c, first.VaultID, secretsOfficer, certificatesOfficer)
 	secrets, _ := vaultClients(t, c, first.VaultURI)
-	web := &certificate{secrets: secrets}
+	web := &certificate{cloud: c, uri: first.VaultURI}
 	web.renew(t)
 	y := &year{
 		program: newProgram(t, c, "tests/programs/year", map[string]string{

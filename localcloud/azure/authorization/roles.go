@@ -167,6 +167,11 @@ var Roles = []Role{
 		},
 	},
 	{
+		ID: "08bbd89e-9f13-488c-ac41-acfcb10c90ab", Name: "Key Vault Crypto Service Release User",
+		Description: "Release keys. Only works for key vaults that use the 'Azure role-based access control' permission model.",
+		DataActions: []string{"Microsoft.KeyVault/vaults/keys/release/action"},
+	},
+	{
 		ID: "a4417e6f-fecd-4de8-b567-7b0420556985", Name: "Key Vault Certificates Officer",
 		Description: "Perform any action on the certificates of a key vault, except manage permissions. Only works for key vaults that use the 'Azure role-based access control' permission model.",
 		Actions:     keyVaultReads,

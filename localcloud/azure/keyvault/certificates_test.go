@@ -399,6 +399,9 @@ func TestCertificate_IsUpdatedAndListed(t *testing.T) {
 	w.refused("the secret of a disabled version", err, http.StatusForbidden, "SecretDisabled")
 	_, err = w.keys(w.admin).GetKey(t.Context(), "web", versions[0], nil)
 	w.refused("its key", err, http.StatusForbidden, "KeyDisabled")
+	if _, err := certificates.GetCertificate(t.Context(), "web", versions[0], nil); err != nil { // which is public
+		t.Error(err)
+	}
 
 	policy, err := certificates.UpdateCertificatePolicy(t.Context(), "web", azcertificates.CertificatePolicy{
 		SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},

@@ -202,6 +202,10 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 	if err != nil {                                  // as Go does by itself
 		small = one
 	}
+	three, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	w.must(err)
+	mixed := jwk(two)
+	mixed.D = jwk(three).D
 	broken, elsewhere := jwk(one), jwk(two)
 	broken.D = broken.N
 	elsewhere.X = elsewhere.Y
@@ -211,6 +215,7 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 		code   string
 	}{
 		"no key of RSA":         {broken, 400, "BadParameter"},
+		"two halves":            {mixed, 400, "BadParameter"},
 		"no point of the curve": {elsewhere, 400, "BadParameter"},
 		"no private half":       {&azkeys.JSONWebKey{Kty: to.Ptr(azkeys.KeyTypeRSA), N: one.N.Bytes(), E: []byte{1, 0, 1}}, 400, "BadParameter"},
 		"nothing":               {nil, 400, "BadParameter"},
