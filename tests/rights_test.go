@@ -201,7 +201,7 @@ type roleFile struct {
 // newPrincipal makes a principal that has the roles in the files, and no other.
 func (c *cloud) newPrincipal(t *testing.T, files ...string) principal {
 	t.Helper()
-	status, content := c.request(t, http.MethodPost, "https://localcloud.internal/principals", "")
+	status, content := c.control(t, http.MethodPost, "/principals", "")
 	made := principal{files: files, may: map[string]bool{}}
 	if err := json.Unmarshal(content, &made); err != nil || status != http.StatusCreated {
 		t.Fatalf("making a principal: %d %s", status, content)

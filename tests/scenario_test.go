@@ -92,6 +92,18 @@ func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, [
 	return send(t, options.Transport, req)
 }
 
+// control asks the local cloud's own host, as its owner.
+func (c *cloud) control(t *testing.T, method, path, body string) (int, []byte) {
+	t.Helper()
+	_, options, r := c.azure(t)
+	req, err := http.NewRequestWithContext(t.Context(), method, "https://localcloud.internal"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.SetBasicAuth(r.Credentials.ClientID, r.Credentials.ClientSecret)
+	return send(t, options.Transport, req)
+}
+
 func send(t *testing.T, client policy.Transporter, req *http.Request) (status int, content []byte) {
 	t.Helper()
 	resp, err := client.Do(req)
@@ -121,7 +133,7 @@ func (c *cloud) arm(t *testing.T, method, path, version string, body string) map
 // nothing fails any more, but what was granted before waits as it was to.
 func (c *cloud) fail(t *testing.T, plan string) {
 	t.Helper()
-	if status, content := c.request(t, http.MethodPut, "https://localcloud.internal/faults", plan); status != http.StatusNoContent {
+	if status, content := c.control(t, http.MethodPut, "/faults", plan); status != http.StatusNoContent {
 		t.Fatalf("changing the plan of faults: %d %s", status, content)
 	}
 }
@@ -129,7 +141,7 @@ func (c *cloud) fail(t *testing.T, plan string) {
 // endFaults ends the plan of faults, and has the roles and credentials honoured that wait.
 func (c *cloud) endFaults(t *testing.T) {
 	t.Helper()
-	if status, content := c.request(t, http.MethodDelete, "https://localcloud.internal/faults", ""); status != http.StatusNoContent {
+	if status, content := c.control(t, http.MethodDelete, "/faults", ""); status != http.StatusNoContent {
 		t.Fatalf("ending the plan of faults: %d %s", status, content)
 	}
 }
@@ -188,7 +200,7 @@ func (c *cloud) upLate(t *testing.T, l late, args ...string) (lastLine string) {
 // failed is how many requests have failed by the plan of faults since it was set.
 func (c *cloud) failed(t *testing.T) int {
 	t.Helper()
-	_, content := c.request(t, http.MethodGet, "https://localcloud.internal/faults", "")
+	_, content := c.control(t, http.MethodGet, "/faults", "")
 	var report struct{ Failed int }
 	if err := json.Unmarshal(content, &report); err != nil {
 		t.Fatal(err)

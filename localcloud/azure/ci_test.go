@@ -159,7 +159,7 @@ func TestCITokens_AreIssuedForTheOwnerOfTheCloud(t *testing.T) {
 		"nobody": {""}, "another secret": {c.ClientID, "guess"}, "no secret": {c.ClientID, ""}, "another client": {"guess", c.ClientSecret},
 	} {
 		for _, order.Job = range []bool{false, true} {
-			if status, text := f.order(order, as...); status != http.StatusForbidden || strings.Contains(text, "token\"") {
+			if status, text := f.order(order, as...); status != http.StatusUnauthorized || strings.Contains(text, "token\"") {
 				t.Errorf("%s gets %d", name, status)
 			}
 		}

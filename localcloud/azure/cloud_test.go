@@ -30,8 +30,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
-	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 

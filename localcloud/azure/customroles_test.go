@@ -75,7 +75,10 @@ func TestCustomRole_LetsDoWhatItSaysAndOnlyWhereItMayBeAssigned(t *testing.T) {
 // principal makes a service principal without rights, and is the same cloud as it sees it.
 func (f *fixture) principal() (as *fixture, objectID string) {
 	f.Helper()
-	resp, err := f.client.Post("https://localcloud.internal/principals", "", nil)
+	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "https://localcloud.internal/principals", nil)
+	f.must(err)
+	f.asOwner(req)
+	resp, err := f.client.Do(req)
 	f.must(err)
 	defer resp.Body.Close()
 	var made struct{ ClientID, ObjectID, ClientSecret string }

@@ -351,10 +351,14 @@ func TestAVaultWithAccessPoliciesAsksForThem(t *testing.T) {
 		})
 	}
 	for name, change := range map[string]func(*armkeyvault.AccessPolicyEntry){
-		"another tenant":     func(e *armkeyvault.AccessPolicyEntry) { e.TenantID = to.Ptr(uuid.NewString()) },
-		"nobody":             func(e *armkeyvault.AccessPolicyEntry) { e.ObjectID = nil },
-		"an unknown one":     func(e *armkeyvault.AccessPolicyEntry) { e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("read")) },
-		"one of other kinds": func(e *armkeyvault.AccessPolicyEntry) { e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("sign")) },
+		"another tenant": func(e *armkeyvault.AccessPolicyEntry) { e.TenantID = to.Ptr(uuid.NewString()) },
+		"nobody":         func(e *armkeyvault.AccessPolicyEntry) { e.ObjectID = nil },
+		"an unknown one": func(e *armkeyvault.AccessPolicyEntry) {
+			e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("read"))
+		},
+		"one of other kinds": func(e *armkeyvault.AccessPolicyEntry) {
+			e.Permissions.Secrets[0] = to.Ptr(armkeyvault.SecretPermissions("sign"))
+		},
 	} {
 		if err := policy(change); err == nil {
 			t.Errorf("%s is taken", name)

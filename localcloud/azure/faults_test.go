@@ -15,11 +15,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/authorization/armauthorization/v2"
 
-	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	localarm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// fail changes the plan of faults as everybody can.
+// fail changes the plan of faults as its owner can.
 func (f *fixture) fail(plan faults.Plan) {
 	f.Helper()
 	text, err := json.Marshal(plan)
@@ -32,11 +32,47 @@ func (f *fixture) control(method string, text []byte) {
 	f.Helper()
 	req, err := http.NewRequestWithContext(f.Context(), method, "https://"+faults.Host+"/faults", bytes.NewReader(text))
 	f.must(err)
+	f.asOwner(req)
 	resp, err := f.client.Do(req)
 	f.must(err)
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusNoContent {
 		f.Fatalf("%s of the plan of faults: %s", method, resp.Status)
+	}
+}
+
+// asOwner shows the credentials of the local cloud's owner.
+func (f *fixture) asOwner(r *http.Request) {
+	c := f.cloud.Credentials()
+	r.SetBasicAuth(c.ClientID, c.ClientSecret)
+}
+
+// TestControl_IsTheOwnersAlone asks the local cloud's own host as anybody who reaches the proxy.
+func TestControl_IsTheOwnersAlone(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	token, err := f.owner.GetToken(t.Context(), armScope)
+	f.must(err)
+	for _, path := range []string{"/faults", "/principals", "/ci-tokens", "/", "//faults"} {
+		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete} {
+			for name, show := range map[string]func(*http.Request){
+				"nothing":           func(*http.Request) {},
+				"another's secret":  func(r *http.Request) { r.SetBasicAuth(f.cloud.Credentials().ClientID, "guessed") },
+				"an empty secret":   func(r *http.Request) { r.SetBasicAuth(f.cloud.Credentials().ClientID, "") },
+				"no name":           func(r *http.Request) { r.SetBasicAuth("", f.cloud.Credentials().ClientSecret) },
+				"the owner's token": func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token.Token) },
+			} {
+				req, err := http.NewRequestWithContext(t.Context(), method, "https://"+faults.Host+path, strings.NewReader("{}"))
+				f.must(err)
+				show(req)
+				resp, err := f.client.Do(req)
+				f.must(err)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusUnauthorized {
+					t.Errorf("%s %s with %s: %s", method, path, name, resp.Status)
+				}
+			}
+		}
 	}
 }
 

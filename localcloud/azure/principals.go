@@ -17,18 +17,12 @@ import (
 // control answers at the local cloud's own host: for the plan of faults, and POST
 // https://localcloud.internal/principals, which makes a service principal with a secret and no rights, as `az ad sp
 // create-for-rbac` does. Microsoft Graph, which that asks, is not here. POST https://localcloud.internal/ci-tokens issues tokens of CI
-// services, and they may have all rights: who asks shows the owner's credentials, which only the home has.
+// services. What is made and changed there may have all rights, or take all from others: who asks shows the owner's credentials, which
+// only the home has, by HTTP's basic authentication.
 func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", failing.Control(c.honourAll))
-	mux.HandleFunc("POST /ci-tokens", func(w http.ResponseWriter, r *http.Request) {
-		id, secret, _ := r.BasicAuth()
-		if id != c.credentials.ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(c.credentials.ClientSecret)) != 1 {
-			http.Error(w, "only the owner of the local cloud issues tokens of CI", http.StatusForbidden)
-			return
-		}
-		ci.Control(w, r)
-	})
+	mux.HandleFunc("POST /ci-tokens", ci.Control)
 	mux.HandleFunc("POST /principals", func(w http.ResponseWriter, _ *http.Request) {
 		app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "principal"}
 		secret := rand.Text()
@@ -43,5 +37,18 @@ func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handl
 			"clientId": app.ClientID, "objectId": app.ObjectID, "clientSecret": secret,
 		})
 	})
-	return mux
+	return c.forOwner(mux)
+}
+
+// forOwner has a handler answer the owner alone.
+func (c *Cloud) forOwner(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, secret, _ := r.BasicAuth()
+		if id != c.credentials.ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(c.credentials.ClientSecret)) != 1 {
+			w.Header().Set("WWW-Authenticate", `Basic realm="the owner of the local cloud"`)
+			http.Error(w, "only the owner of the local cloud may ask here: with ARM_CLIENT_ID and ARM_CLIENT_SECRET", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }

@@ -83,8 +83,8 @@ func (r Rule) refuse(w http.ResponseWriter, req *http.Request) {
 }
 
 // Host is where the plan is read, changed and ended: GET, PUT and DELETE https://localcloud.internal/faults, in JSON. Like every host
-// of the edge it is reached through the proxy only, which is on loopback; there is no password, since who reaches the proxy can have all
-// of the cloud anyway. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to. DELETE
+// of the edge it is reached through the proxy, as which any user of the machine and any pod can do; the local cloud lets its owner in
+// alone. A plan that is put holds until the local cloud ends, and grants made before it wait as they were to. DELETE
 // ends the plan, and grants that wait are honoured at once.
 const Host = "localcloud.internal"
 
