@@ -11,12 +11,12 @@ import (
 )
 
 // ARM ids of what the components know by id. Each captures the subscription's id, the resource group and the resource's
-// name.
+// name, that of a subnet also its virtual network's before its own.
 var (
 	vaultID         = armID(`Microsoft\.KeyVault/vaults`)
 	clusterID       = armID(`Microsoft\.ContainerService/managedClusters`)
 	identityID      = armID(`Microsoft\.ManagedIdentity/userAssignedIdentities`)
-	subnetID        = armID(`Microsoft\.Network/virtualNetworks/[^/]+/subnets`)
+	subnetID        = armID(`Microsoft\.Network/virtualNetworks/([^/]+)/subnets`)
 	dnsZoneID       = armID(`Microsoft\.Network/privateDnsZones`)
 	publicAddressID = armID(`Microsoft\.Network/publicIPAddresses`)
 	publicPrefixID  = armID(`Microsoft\.Network/publicIPPrefixes`)
@@ -29,6 +29,10 @@ var (
 // https://learn.microsoft.com/azure/aks/private-clusters#configure-a-private-dns-zone
 var clusterZoneID = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/` +
 	`Microsoft\.Network/privateDnsZones/([a-z0-9-]{1,32}\.)?privatelink\.[a-z0-9]+\.(azmk8s\.io|cx\.[a-z0-9.-]+)$`)
+
+// queueID captures the id of a storage queue's account and the queue's name.
+var queueID = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Storage/` +
+	`storageAccounts/[a-z0-9]{3,24})/queueServices/default/queues/([a-z0-9](?:-?[a-z0-9]){2,62})$`)
 
 // armID matches the id of a resource, in which Azure does not tell upper from lower case.
 func armID(resource string) *regexp.Regexp {
@@ -89,15 +93,15 @@ func (v *violations) validateNetworkOfSubnets(ids map[string]string) {
 	network := ""
 	for _, name := range slices.Sorted(maps.Keys(ids)) {
 		path, id := "subnets."+name, ids[name]
-		parts := strings.Split(id, "/")
-		if !subnetID.MatchString(id) {
+		match := subnetID.FindStringSubmatch(id)
+		if match == nil {
 			continue
 		}
-		own := strings.ToLower(strings.Join(parts[:len(parts)-2], "/"))
+		own := strings.TrimSuffix(strings.ToLower(id), "/subnets/"+strings.ToLower(match[4]))
 		v.check(network == "" || network == own, path, id, "a subnet of the virtual network that the other subnets "+
 			"are in")
 		network = withDefault(network, own)
-		for _, part := range []string{parts[4], parts[8], parts[10]} {
+		for _, part := range match[2:] {
 			v.check(len(part) <= labelMax, path, part,
 				fmt.Sprintf("names of at most %d characters of the subnet, its virtual network and resource group",
 					labelMax))
@@ -107,3 +111,20 @@ func (v *violations) validateNetworkOfSubnets(ids map[string]string) {
 
 // inSubscription captures the id of the subscription that holds what has the id, or that has the id itself.
 var inSubscription = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+)(/[^/]+)*$`)
+
+// roleDefinition returns the ARM id of a role, given by its GUID, in the subscription with an ARM id.
+func roleDefinition(subscription, role string) string {
+	return subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role
+}
+
+// roleInSubscriptionOf returns the ARM id of a role in the subscription that holds what has the id, or that has the id
+// itself. The path is where a violation puts the id.
+func roleInSubscriptionOf(path string, id pulumi.StringInput, role string) pulumi.StringOutput {
+	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
+		match := inSubscription.FindStringSubmatch(id)
+		if match == nil {
+			return "", invalid(path, quote(id), "the ARM id of a subscription, or of something in one")
+		}
+		return roleDefinition(match[1], strings.ToLower(role)), nil
+	}).(pulumi.StringOutput)
+}

@@ -185,6 +185,6 @@ func (r roleAtScope) definition() pulumi.StringOutput {
 		if match == nil {
 			return "", invalid(r.path, quote(id), "the ARM id of "+r.what)
 		}
-		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + r.role, nil
+		return roleDefinition(match[1], r.role), nil
 	}).(pulumi.StringOutput)
 }

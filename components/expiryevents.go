@@ -45,12 +45,7 @@ const (
 	keyVaultEvents = "Microsoft.KeyVault."
 )
 
-var (
-	targetName = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
-	// queueID captures the account's id and the queue's name.
-	queueID = regexp.MustCompile(`(?i)^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Storage/` +
-		`storageAccounts/[a-z0-9]{3,24})/queueServices/default/queues/([a-z0-9](?:-?[a-z0-9]){2,62})$`)
-)
+var targetName = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
 
 const (
 	webhookRule = "an absolute URL that begins with https, without user and fragment"

@@ -2,7 +2,6 @@ package components
 
 import (
 	"fmt"
-	"strings"
 
 	authorization "github.com/pulumi/pulumi-azure-native-sdk/authorization/v2/v20220401"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -28,10 +27,9 @@ func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, p
 	for i, role := range roles {
 		path := fmt.Sprintf("roleAssignments[%d].scope", i)
 		assignment, err := authorization.NewRoleAssignment(ctx, name+"-role-"+role.Name, &authorization.RoleAssignmentArgs{
-			Scope: role.Scope,
-			RoleDefinitionId: pulumi.Sprintf("%s/providers/Microsoft.Authorization/roleDefinitions/%s",
-				subscriptionOf(path, role.Scope), strings.ToLower(role.RoleDefinitionID)),
-			PrincipalId: principalID,
+			Scope:            role.Scope,
+			RoleDefinitionId: roleInSubscriptionOf(path, role.Scope, role.RoleDefinitionID),
+			PrincipalId:      principalID,
 			// Without the type, Azure looks the principal up and may not find a fresh one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
 			// The provider replaces an assignment for another scope or principal, but would send another role as an update.
@@ -42,18 +40,6 @@ func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, p
 		assignments = append(assignments, assignment)
 	}
 	return assignments, nil
-}
-
-// subscriptionOf is the ARM id of the subscription that holds what has the id, or that has the id itself. The path is
-// where a violation puts the id.
-func subscriptionOf(path string, id pulumi.StringInput) pulumi.StringOutput {
-	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
-		match := inSubscription.FindStringSubmatch(id)
-		if match == nil {
-			return "", invalid(path, quote(id), "the ARM id of a subscription, or of something in one")
-		}
-		return match[1], nil
-	}).(pulumi.StringOutput)
 }
 
 func (v *violations) validateRoleAssignments(at string, roles []RoleAssignmentArgs) {

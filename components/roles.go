@@ -127,6 +127,6 @@ func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOut
 		if !strings.EqualFold(match[3], vault[1].(string)) {
 			return "", invalid("vaultName", notShown, "the name of the vault in vaultId")
 		}
-		return match[1] + "/providers/Microsoft.Authorization/roleDefinitions/" + role, nil
+		return roleDefinition(match[1], role), nil
 	}).(pulumi.StringOutput)
 }
