@@ -10,17 +10,18 @@ import (
 
 // disagreeing are the modules of which programs need different versions, and why.
 var disagreeing = map[string]string{
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys":    "provider-azure is written for an older interface",
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets": "provider-azure is written for an older interface",
-	"github.com/container-storage-interface/spec":                       "the CSI driver is written for an older interface",
-	"github.com/pulumi/pulumi/pkg/v3":                                   "pulumi-kubernetes and the language hosts are written for older interfaces",
-	"github.com/pulumi/pulumi/sdk/v3":                                   "pulumi-kubernetes and the language hosts are written for older interfaces",
-	"github.com/pulumi/esc":                                             "comes with Pulumi's",
-	"github.com/go-git/go-billy/v5":                                     "comes with go-git",
-	"github.com/go-git/go-git/v5":                                       "pulumi-language-yaml asks for a newer one",
-	"github.com/golang/groupcache":                                      "comes with go-git",
-	"github.com/skeema/knownhosts":                                      "comes with go-git",
-	"go.etcd.io/bbolt":                                                  "etcd's files are read by the version that etcd asks for",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates": "provider-azure is written for an older interface",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys":         "provider-azure is written for an older interface",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets":      "provider-azure is written for an older interface",
+	"github.com/container-storage-interface/spec":                            "the CSI driver is written for an older interface",
+	"github.com/pulumi/pulumi/pkg/v3":                                        "pulumi-kubernetes and the language hosts are written for older interfaces",
+	"github.com/pulumi/pulumi/sdk/v3":                                        "pulumi-kubernetes and the language hosts are written for older interfaces",
+	"github.com/pulumi/esc":                                                  "comes with Pulumi's",
+	"github.com/go-git/go-billy/v5":                                          "comes with go-git",
+	"github.com/go-git/go-git/v5":                                            "pulumi-language-yaml asks for a newer one",
+	"github.com/golang/groupcache":                                           "comes with go-git",
+	"github.com/skeema/knownhosts":                                           "comes with go-git",
+	"go.etcd.io/bbolt":                                                       "etcd's files are read by the version that etcd asks for",
 }
 
 // TestModulesAgree on versions, so that a package that several programs have is compiled once.
