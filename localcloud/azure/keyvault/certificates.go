@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"fmt"
@@ -339,6 +340,9 @@ func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
 
 func readPKCS12(content, password string) (crypto.PrivateKey, []*x509.Certificate, error) {
 	der, err := base64.StdEncoding.DecodeString(content)
+	if err == nil && rounds(der, 0) > maxRounds {
+		return nil, nil, notImplemented(fmt.Sprintf("PKCS #12 with keys derived in more than %d rounds", maxRounds))
+	}
 	if err == nil {
 		var private any
 		var leaf *x509.Certificate
@@ -349,6 +353,33 @@ func readPKCS12(content, password string) (crypto.PrivateKey, []*x509.Certificat
 	}
 	return nil, nil, badParameter("The specified PKCS#12 X.509 certificate content can not be read. Please check if certificate is in valid " +
 		"PKCS#12 format.")
+}
+
+// maxRounds is how often a password of PKCS #12 may be hashed, which takes seconds: others wait meanwhile.
+const maxRounds = 1_000_000
+
+// rounds are the most that DER asks for, as far as it is not encrypted: a number after a salt.
+func rounds(der []byte, depth int) int {
+	most, salted := 0, false
+	for len(der) > 0 && depth < 50 {
+		var v asn1.RawValue
+		rest, err := asn1.Unmarshal(der, &v)
+		if err != nil {
+			break
+		}
+		if v.Class == asn1.ClassUniversal && v.Tag == asn1.TagInteger && salted {
+			n := maxRounds + 1
+			if _, err := asn1.Unmarshal(v.FullBytes, &n); err != nil {
+				n = maxRounds + 1
+			}
+			most = max(most, n)
+		}
+		if salted = v.Class == asn1.ClassUniversal && v.Tag == asn1.TagOctetString; salted || v.IsCompound {
+			most = max(most, rounds(v.Bytes, depth+1))
+		}
+		der = rest
+	}
+	return most
 }
 
 // decodePKCS12 has what the decoder panics for be an error.

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"math/big"
@@ -488,6 +489,18 @@ func TestCertificate_IsImported(t *testing.T) {
 		_, err := certificates.ImportCertificate(t.Context(), "refused", given, nil)
 		w.refused(name, err, http.StatusBadRequest, "BadParameter")
 	}
+	// A password that is hashed for as long as it takes would keep everybody else waiting.
+	parameters, err := asn1.Marshal(struct {
+		Salt   []byte
+		Rounds int
+	}{[]byte("salt"), 1_000_001})
+	w.must(err)
+	within, err := asn1.Marshal([]asn1.RawValue{{Tag: asn1.TagOctetString, Bytes: parameters}})
+	w.must(err)
+	_, err = certificates.ImportCertificate(t.Context(), "refused", azcertificates.ImportCertificateParameters{
+		Base64EncodedCertificate: to.Ptr(base64.StdEncoding.EncodeToString(within)),
+	}, nil)
+	w.refused("many rounds", err, http.StatusNotImplemented, "NotImplemented")
 	// A secret that holds a certificate is none.
 	_, err = w.secrets(w.admin).SetSecret(t.Context(), "secret", azsecrets.SetSecretParameters{Value: &inPEM, ContentType: to.Ptr("application/x-pem-file")}, nil)
 	w.must(err)
