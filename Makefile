@@ -7,7 +7,7 @@ export GOGC ?= 400
 # The flags with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled once, and for all checkouts.
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false)
 
-.PHONY: help up down status build test test-faults unit e2e bench bench-small v3 dist vet lint
+.PHONY: help up down status build test test-faults unit race e2e bench bench-small v3 dist vet lint
 # How many seeds each scenario is tried with.
 SEEDS ?= 6
 # How many tests of the whole run side by side: two more than cores, since they wait as well.
@@ -53,7 +53,7 @@ build: ## the local cloud, which is also the plugins that stand in for azure-nat
 	done; wait $$pid || { status=$$?; grep -vxE '[A-Za-z0-9._~/-]+' "$$said" >&2 || true; exit $$status; }; \
 	made > bin/.built.part; touch -r "$$began" bin/.built.part; mv bin/.built.part bin/.built
 
-test: unit e2e ## all tests
+test: unit race e2e ## all tests
 
 test-faults: build ## the scenarios of what can go wrong, with many seeds (SEEDS=6)
 	@bin/localcloud prepare
@@ -65,6 +65,9 @@ unit: vet ## tests that need nothing but Go
 	cd tests/programs && go test ./...
 	cd tests/sdks && go test ./...
 	cd deploy/deployments && go test ./...
+
+race: ## the unit tests of what is concurrent, with the race detector
+	cd localcloud && CGO_ENABLED=1 go test -race ./azure/... ./edge ./kube ./providers/...
 
 # -count=1: Go does not see what the tests run, and would take an earlier result for this one.
 e2e: build ## tests of the whole, with the real engine and the local cloud
