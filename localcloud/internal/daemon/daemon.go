@@ -97,7 +97,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	}
 	state := home.Running{
 		PID: os.Getpid(), Proxy: listener.Addr().String(), CAFile: way.CAFile(),
-		Credentials: layout.Credentials(cloud.Credentials()), Started: time.Now(), Build: Build(),
+		Credentials: layout.Credentials(cloud.Credentials()), Started: time.Now(), Build: Build(), Times: have.Times,
 	}
 	if err := h.SaveRunning(state); err != nil {
 		return err

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
@@ -36,6 +37,7 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 		// azure-native, and Azure's SDKs and tools, each with their own names for the same
 		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
 		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
+		{layout.WaitsVariable, waits(r.Times)},
 		{"PULUMI_HOME", h.Path(home.PulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + h.Path(home.StacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", h.Path(home.PassphraseFile)},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
@@ -47,6 +49,20 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 		all = append(all, variable{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)}, variable{"PULUMI_STACK", stackName})
 	}
 	return all
+}
+
+// waits is layout.WaitsVariable's value with a profile of times: the part of Azure's times that it is, and a hundredth
+// where operations take no time.
+func waits(profile string) string {
+	name, divisor, divided := strings.Cut(profile, "/")
+	part := 0.01
+	if name == "azure" {
+		part = 1
+	}
+	if by, err := strconv.ParseFloat(divisor, 64); divided && err == nil {
+		part = 1 / by
+	}
+	return strconv.FormatFloat(part, 'g', -1, 64)
 }
 
 // PrintEnv ends the user's own variables that would win over those of the local cloud, and sets these.

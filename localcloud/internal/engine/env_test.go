@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
@@ -98,6 +99,15 @@ func TestVariables_HaveTheProgramsOnceOnPath(t *testing.T) {
 			if v.name == "PATH" && v.value != want {
 				t.Errorf("of %q it is %q, want %q", theirs, v.value, want)
 			}
+		}
+	}
+}
+
+func TestVariables_HaveTheWaitsOfTheTimes(t *testing.T) {
+	h := &home.Home{Dir: t.TempDir()}
+	for profile, want := range map[string]string{"": "0.01", "instant": "0.01", "azure": "1", "azure/10": "0.1", "azure/400": "0.0025"} {
+		if all := variables(h, &home.Running{Times: profile}, ""); !slices.Contains(all, variable{layout.WaitsVariable, want}) {
+			t.Errorf("with %q they have not %s", profile, want)
 		}
 	}
 }

@@ -30,6 +30,10 @@ const (
 // person starts: `up`, `stop` and `down` end what has it.
 const EngineVariable = "KEYVAULT_AKS_ENGINE"
 
+// WaitsVariable is in the environment of the engine and its plugins. It is what the plugin that stands in for
+// azure-native multiplies its waits with, between attempts and polls, so that they go with the times of operations.
+const WaitsVariable = "KEYVAULT_AKS_WAITS"
+
 // Running is what the one that serves tells others.
 type Running struct {
 	PID         int
@@ -38,6 +42,7 @@ type Running struct {
 	Credentials Credentials
 	Started     time.Time
 	Build       string   // of the program that serves
+	Times       string   `json:",omitempty"` // profile of the times that operations take
 	Settled     bool     // the clusters that the last run left are back
 	Failed      []string `json:",omitempty"` // but these, and why
 }

@@ -18,66 +18,69 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// The first poll comes soon, so that a quick cloud is quick, the later ones ever more slowly. Retry-After goes before
-// both.
-const (
-	firstPoll = 100 * time.Millisecond
-	lastPoll  = 5 * time.Second
-)
-
-// armClient speaks to Azure Resource Manager: authenticated, retried and polled by the Azure SDK's own pipeline.
+// armClient speaks to Azure Resource Manager: authenticated and retried by the Azure SDK's own pipeline, and polled as it
+// does.
 type armClient struct {
-	endpoint string
-	pipeline runtime.Pipeline
+	endpoint            string
+	pipeline            runtime.Pipeline
+	pollPut, pollDelete time.Duration // how often, where no Retry-After says
 }
 
-func newARMClient(credential azcore.TokenCredential, version string, options azcore.ClientOptions) (*armClient, error) {
+func newARMClient(p *azureNative, credential azcore.TokenCredential) (*armClient, error) {
+	options := p.armOptions()
 	options.Telemetry.ApplicationID = "pulumi-azure-native"
-	options.Retry = retryOptions(options.Retry)
 	pipeline, err := armruntime.NewPipeline(
-		basePackage, version, credential, runtime.PipelineOptions{}, &arm.ClientOptions{ClientOptions: options})
+		basePackage, p.version, credential, runtime.PipelineOptions{}, &arm.ClientOptions{ClientOptions: options})
 	if err != nil {
 		return nil, err
 	}
-	endpoint := cloud.AzurePublic.Services[cloud.ResourceManager].Endpoint
-	return &armClient{endpoint: endpoint, pipeline: pipeline}, nil
+	return &armClient{
+		endpoint: cloud.AzurePublic.Services[cloud.ResourceManager].Endpoint, pipeline: pipeline,
+		pollPut: p.scaled(pollPut), pollDelete: p.scaled(pollDelete),
+	}, nil
 }
 
-// armError is what ARM said, without the rest of its answer, which may repeat what was sent.
+// armError is what ARM said, in its own words: what it repeats of the request is repeated here.
 type armError struct {
 	status        int
 	code, message string
 }
 
 func (e *armError) Error() string {
-	return fmt.Sprintf("status %d, code %q: %s", e.status, e.code, e.message)
+	if e.code == "" {
+		return fmt.Sprintf(`Status=%d Message="%s"`, e.status, e.message)
+	}
+	return fmt.Sprintf(`Status=%d Code="%s" Message="%s"`, e.status, e.code, e.message)
 }
 
 func isNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 func isConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
 
 func hasStatus(err error, status int) bool {
-	var e *armError
-	return errors.As(err, &e) && e.status == status
+	var ours *armError
+	var sdks *azcore.ResponseError // of an answer that is no JSON, or of a vault
+	return errors.As(err, &ours) && ours.status == status || errors.As(err, &sdks) && sdks.StatusCode == status
 }
 
 // refused makes an armError of an answer; the envelope is ARM's, and also that of a failed asynchronous operation.
 func refused(resp *http.Response) error {
+	err := runtime.NewResponseError(resp)
+	var sdks *azcore.ResponseError
+	body, unread := runtime.Payload(resp)
 	var envelope struct {
-		Error struct{ Code, Message string }
+		Error *struct{ Message *string }
 	}
-	body, err := runtime.Payload(resp)
-	if err == nil {
-		err = json.Unmarshal(body, &envelope)
+	if !errors.As(err, &sdks) || unread != nil || json.Unmarshal(body, &envelope) != nil {
+		return err
 	}
-	e := &armError{status: resp.StatusCode, code: envelope.Error.Code, message: envelope.Error.Message}
-	if err != nil || e.code == "" {
-		e.code, e.message = http.StatusText(resp.StatusCode), "no error in the answer"
+	e := &armError{status: resp.StatusCode, code: sdks.ErrorCode, message: string(body)}
+	if envelope.Error != nil && envelope.Error.Message != nil {
+		e.message = *envelope.Error.Message
 	}
 	return e
 }
 
-// explain turns the Azure SDK's error for an answer, which quotes the whole of it, into an armError.
+// explain turns the Azure SDK's error for an answer into an armError.
 func explain(err error) error {
 	var e *azcore.ResponseError
 	if errors.As(err, &e) && e.RawResponse != nil {
@@ -86,8 +89,16 @@ func explain(err error) error {
 	return err
 }
 
-// do sends one request and fails on any status that is not among the accepted ones.
-func (c *armClient) do(ctx context.Context, method, id string, query url.Values, body any, accepted ...int) (*http.Response, error) {
+// timedOut is what an operation says that took longer than its resource's timeout, and any other error otherwise.
+func timedOut(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return errors.New("operation timed out")
+	}
+	return err
+}
+
+// send sends one request and returns the answer, whatever it is.
+func (c *armClient) send(ctx context.Context, method, id string, query url.Values, body any) (*http.Response, error) {
 	req, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.endpoint, id))
 	if err != nil {
 		return nil, err
@@ -99,9 +110,14 @@ func (c *armClient) do(ctx context.Context, method, id string, query url.Values,
 			return nil, err
 		}
 	}
-	resp, err := c.pipeline.Do(req)
+	return c.pipeline.Do(req)
+}
+
+// do is send that fails on any status that is not among the accepted ones.
+func (c *armClient) do(ctx context.Context, method, id string, query url.Values, body any, accepted ...int) (*http.Response, error) {
+	resp, err := c.send(ctx, method, id, query, body)
 	if err != nil {
-		return nil, explain(err)
+		return nil, err
 	}
 	if !runtime.HasStatusCode(resp, accepted...) {
 		return nil, refused(resp)
@@ -129,28 +145,69 @@ func (c *armClient) post(ctx context.Context, id string, query url.Values) (map[
 	return decodeObject(resp)
 }
 
-// put creates or updates a resource and waits until that is done. accepted is ARM's first answer: where it is nil, the
-// request was refused and nothing has changed; with an error beside it, the resource is there and not as wanted.
-func (c *armClient) put(ctx context.Context, id, apiVersion string, body map[string]any) (accepted map[string]any, err error) {
-	resp, err := c.do(ctx, http.MethodPut, id, versioned(apiVersion), body, http.StatusOK, http.StatusCreated, http.StatusAccepted)
+// canCreate fails if there is a resource with this ID, or nobody can tell. An answer without content means that there is
+// none: some services give one.
+func (c *armClient) canCreate(ctx context.Context, id, apiVersion string) error {
+	resp, err := c.send(ctx, http.MethodGet, id, versioned(apiVersion), nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	accepted, err = decodeObject(resp)
-	if accepted == nil {
-		accepted = map[string]any{}
+	switch resp.StatusCode {
+	case http.StatusNotFound, http.StatusNoContent:
+		return nil
+	case http.StatusOK:
+		if found, err := decodeObject(resp); err == nil && len(found) > 0 {
+			return fmt.Errorf("cannot create already existing resource '%s'", id)
+		}
+		return nil
 	}
-	if err != nil || !unfinished(resp, accepted) {
-		return accepted, err
-	}
-	return accepted, c.await(ctx, resp)
+	body, _ := runtime.Payload(resp) // what can be read of it
+	return fmt.Errorf("cannot check existence of resource '%s': status code %d, %s", id, resp.StatusCode, body)
 }
 
-// delete removes a resource and waits until it is gone; one that is not there counts as removed.
-func (c *armClient) delete(ctx context.Context, id, apiVersion string) error {
+// put writes a resource and, if that may be long-running, waits for what becomes of it. accepted says that ARM took the
+// request: with an error beside it, the resource may be there and not as wanted.
+func (c *armClient) put(ctx context.Context, id, apiVersion string, body map[string]any, long bool) (
+	answer map[string]any, accepted bool, err error,
+) {
+	resp, err := c.do(ctx, http.MethodPut, id, versioned(apiVersion), body, http.StatusOK, http.StatusCreated, http.StatusAccepted)
+	if err != nil {
+		return nil, false, err
+	}
+	if answer, err = decodeObject(resp); err != nil {
+		return nil, false, err
+	}
+	if long || resp.StatusCode == http.StatusAccepted {
+		c.completeLocation(resp, apiVersion)
+		answer, err = c.await(ctx, resp, c.pollPut)
+	}
+	return answer, true, err
+}
+
+// completeLocation makes a Location header such as the Azure SDK polls.
+func (c *armClient) completeLocation(resp *http.Response, apiVersion string) {
+	location, err := url.Parse(resp.Header.Get("Location"))
+	if err != nil || location.String() == "" {
+		return
+	}
+	if !location.IsAbs() {
+		if location, err = url.Parse(runtime.JoinPaths(c.endpoint, location.String())); err != nil {
+			return
+		}
+	}
+	if query := location.Query(); !query.Has("api-version") {
+		query.Set("api-version", apiVersion)
+		location.RawQuery = query.Encode()
+	}
+	resp.Header.Set("Location", location.String())
+}
+
+// delete removes a resource and, if that may be long-running, waits until it is gone; one that is not there counts as
+// removed.
+func (c *armClient) delete(ctx context.Context, id, apiVersion string, long bool) error {
 	resp, err := c.do(ctx, http.MethodDelete, id, versioned(apiVersion), nil, http.StatusOK, http.StatusAccepted, http.StatusNoContent)
-	if err == nil && unfinished(resp, nil) {
-		err = c.await(ctx, resp)
+	if err == nil && long {
+		_, err = c.await(ctx, resp, c.pollDelete)
 	}
 	if isNotFound(err) {
 		return nil
@@ -158,34 +215,25 @@ func (c *armClient) delete(ctx context.Context, id, apiVersion string) error {
 	return err
 }
 
-// unfinished tells an answer to an asynchronous operation. A Location on a 201 is the resource's own and says nothing.
-func unfinished(resp *http.Response, body map[string]any) bool {
-	if resp.StatusCode == http.StatusAccepted || resp.Header.Get("Azure-AsyncOperation") != "" {
-		return true
-	}
-	state, ok := valueAt(body, "properties.provisioningState").(string)
-	return ok && state != "Succeeded"
-}
-
-// await polls an asynchronous operation until it has succeeded or failed.
-func (c *armClient) await(ctx context.Context, resp *http.Response) error {
-	if resp.StatusCode != http.StatusAccepted {
-		resp.Header.Del("Location")
-	}
-	poller, err := runtime.NewPoller[json.RawMessage](resp, c.pipeline, nil)
+// await polls an asynchronous operation until it has succeeded or failed, as the Azure SDK's PollUntilDone does, which asks
+// no more often than once a second. It returns what the operation has come to.
+func (c *armClient) await(ctx context.Context, resp *http.Response, every time.Duration) (result map[string]any, err error) {
+	poller, err := runtime.NewPoller[map[string]any](resp, c.pipeline, nil)
 	if err != nil {
-		return explain(err)
+		return nil, explain(err)
 	}
-	for delay := firstPoll; !poller.Done(); delay = min(delay*3/2, lastPoll) {
-		if err := pause(ctx, cmp.Or(retryAfter(resp), delay)); err != nil {
-			return fmt.Errorf("waiting for an operation that was accepted: %w", err)
+	for wait := retryAfter(resp); ; wait = cmp.Or(retryAfter(resp), every) {
+		if err := pause(ctx, wait); err != nil {
+			return nil, err
 		}
 		if resp, err = poller.Poll(ctx); err != nil {
-			return explain(err)
+			return nil, explain(err)
+		}
+		if poller.Done() {
+			result, err = poller.Result(ctx)
+			return result, explain(err)
 		}
 	}
-	_, err = poller.Result(ctx)
-	return explain(err)
 }
 
 // retryAfter is the wait that a service asks for, in milliseconds, in seconds or until a date; 0 where it asks for

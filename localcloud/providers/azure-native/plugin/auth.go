@@ -39,14 +39,14 @@ func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 			return nil, err
 		}
 		return azidentity.NewClientAssertionCredential(tenant, client, assertion,
-			&azidentity.ClientAssertionCredentialOptions{ClientOptions: p.options})
+			&azidentity.ClientAssertionCredentialOptions{ClientOptions: p.sdkOptions()})
 	}
 	required = append(required, set{"clientSecret", "ARM_CLIENT_SECRET", secret})
 	const otherwise = "any other way to authenticate than with it, or by OIDC with useOidc or ARM_USE_OIDC, is not implemented here"
 	if err := errors.Join(missing(required, otherwise)...); err != nil {
 		return nil, err
 	}
-	return azidentity.NewClientSecretCredential(tenant, client, secret, &azidentity.ClientSecretCredentialOptions{ClientOptions: p.options})
+	return azidentity.NewClientSecretCredential(tenant, client, secret, &azidentity.ClientSecretCredentialOptions{ClientOptions: p.sdkOptions()})
 }
 
 func missing(required []set, when string) (all []error) {

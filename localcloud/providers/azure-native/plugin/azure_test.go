@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -232,7 +231,7 @@ func configured(
 	t.Helper()
 	p := newAzureNative(version)
 	p.options.Transport = transport
-	p.options.Retry.RetryDelay = time.Millisecond
+	p.scale = 0.00005 // a millisecond for twenty seconds
 	engine, pkg := serve(t, p), basePackage
 	if version == Version3 {
 		pkg = vaultPackage

@@ -29,8 +29,6 @@ type resourceType struct {
 	flat bool
 	// replace are the inputs, besides those of path, whose change replaces the resource.
 	replace []string
-	// readOnly are the outputs that are no inputs, besides those that no type accepts (see readOnlyEverywhere).
-	readOnly []string
 	// nested are objects in ARM's body, or arrays of them, whose content is in "properties" of their own there and not in
 	// the SDK.
 	nested []string
@@ -41,8 +39,14 @@ type resourceType struct {
 	// keep are parts of ARM's body that are resources of their own elsewhere. Left out of the inputs they are empty on
 	// create and stay as they are on update.
 	keep []string
-	// secret are inputs that must not appear in an error, whatever the service echoes.
-	secret []string
+	// keyed are the properties that tell the elements of an array apart, by the arrays' paths in the inputs: such an array
+	// is a set. They are the specifications' x-ms-identifiers.
+	keyed map[string][]string
+	// waits are the requests that the specifications mark as long-running (x-ms-long-running-operation): what becomes of
+	// those is waited for. Of any other the answer counts, unless it is 202 to a PUT.
+	waits waits
+	// placeless: there is a location among the inputs that has no default.
+	placeless bool
 	// dataPlane does what ARM has no request for; nil means that ARM has all.
 	dataPlane *dataPlane
 }
@@ -54,6 +58,14 @@ const (
 	nameRandom naming = iota // the Pulumi name and 8 hex digits
 	nameCopy                 // the Pulumi name
 	nameUUID                 // a UUID
+)
+
+// waits is a set of requests.
+type waits int
+
+const (
+	waitPut waits = 1 << iota
+	waitDelete
 )
 
 const (
@@ -72,8 +84,9 @@ const (
 // attributes of a secret or key are named in the SDK as nowhere else.
 var attributes = named("properties.attributes", "expires", "exp", "notBefore", "nbf")
 
-// catalog: paths, bodies and name rules are those of the specifications in Azure/azure-rest-api-specs, replacement and
-// naming those of pulumi-azure-native v2.
+// catalog: paths, bodies and name rules are those of the specifications in Azure/azure-rest-api-specs. Replacement and
+// naming are those of pulumi-azure-native v2: forceNewMap in provider/pkg/gen/replacement.go with the specifications'
+// x-ms-mutability, and AutoName in provider/pkg/resources/resources.go.
 var catalog = []*resourceType{
 	{
 		token: "resources:ResourceGroup", version: "2022-09-01", path: group,
@@ -81,33 +94,32 @@ var catalog = []*resourceType{
 		required: []string{"location"},
 		top:      []string{"location", "managedBy", "tags"},
 		replace:  []string{"location"},
-		readOnly: []string{"properties"},
+		waits:    waitDelete,
 	},
 	{
 		token: "resources:Deployment", version: "2022-09-01", path: group + "/providers/Microsoft.Resources/deployments/{deploymentName}",
 		name: "deploymentName", naming: nameRandom, nameRule: regexp.MustCompile(`^[-\w\._\(\)]{1,64}$`),
-		required: []string{"properties", "properties.mode"},
-		top:      []string{"location", "properties", "tags"},
-		readOnly: under("properties", "correlationId", "dependencies", "duration", "error", "outputResources", "outputs", "providers",
-			"provisioningState", "templateHash", "timestamp", "validatedResources"),
+		required:  []string{"properties", "properties.mode"},
+		top:       []string{"location", "properties", "tags"},
+		waits:     waitPut | waitDelete,
+		placeless: true,
 	},
 	{
 		token: "keyvault:Vault", version: "2023-02-01", path: vault,
 		name: "vaultName", naming: nameRandom, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`),
 		required: []string{"location", "properties", "properties.sku", "properties.sku.family", "properties.sku.name", "properties.tenantId"},
 		top:      []string{"location", "properties", "tags"},
-		readOnly: []string{"properties.vaultUri", "properties.provisioningState", "properties.hsmPoolResourceId", "properties.privateEndpointConnections"},
 		nested:   []string{"properties.privateEndpointConnections"},
 		keep:     []string{"properties.accessPolicies"},
+		waits:    waitPut,
+		keyed:    map[string][]string{"properties.accessPolicies": {"tenantId", "objectId", "permissions"}},
 	},
 	{
 		token: "keyvault:Secret", version: "2023-02-01", path: vault + "/secrets/{secretName}",
 		name: "secretName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-zA-Z0-9-]{1,127}$`),
 		required:  []string{"properties"},
 		top:       []string{"properties", "tags"},
-		readOnly:  []string{"location", "properties.secretUri", "properties.secretUriWithVersion", "properties.attributes.created", "properties.attributes.updated"},
 		spellings: []spelling{attributes},
-		secret:    []string{"properties.value"},
 		dataPlane: &dataPlane{delete: deleteSecret, recover: recoverSecret},
 	},
 	{
@@ -116,7 +128,6 @@ var catalog = []*resourceType{
 		required:  []string{"properties"},
 		top:       []string{"properties", "tags"},
 		flat:      true,
-		readOnly:  []string{"location", "keyUri", "keyUriWithVersion", "attributes.created", "attributes.updated", "attributes.recoveryLevel", "rotationPolicy.attributes.created", "rotationPolicy.attributes.updated"},
 		spellings: []spelling{attributes, named("properties", "releasePolicy", "release_policy")},
 		dataPlane: &dataPlane{delete: deleteKey, recover: recoverKey},
 	},
@@ -126,7 +137,7 @@ var catalog = []*resourceType{
 		required: []string{"location"},
 		top:      []string{"location", "tags"},
 		flat:     true,
-		readOnly: []string{"clientId", "principalId", "tenantId"},
+		replace:  []string{"location"},
 	},
 	{
 		token: "managedidentity:FederatedIdentityCredential", version: "2023-01-31",
@@ -143,14 +154,12 @@ var catalog = []*resourceType{
 		required: []string{"principalId", "roleDefinitionId"},
 		flat:     true,
 		replace:  []string{"principalId"},
-		readOnly: []string{"createdBy", "createdOn", "updatedBy", "updatedOn"},
 	},
 	{
 		token: "authorization:RoleDefinition", version: "2022-05-01-preview",
 		path: "/{scope}/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}",
 		name: "roleDefinitionId", naming: nameUUID,
 		flat:      true,
-		readOnly:  []string{"createdBy", "createdOn", "updatedBy", "updatedOn", "permissions.*.condition", "permissions.*.conditionVersion"},
 		spellings: []spelling{named("properties", "roleType", "type")},
 	},
 	{
@@ -160,24 +169,21 @@ var catalog = []*resourceType{
 		required: []string{"location"},
 		top:      []string{"extendedLocation", "identity", "location", "sku", "tags"},
 		flat:     true,
-		replace:  []string{"diskEncryptionSetID", "dnsPrefix", "fqdnSubdomain", "linuxProfile", "location", "networkProfile", "nodeResourceGroup", "windowsProfile"},
-		readOnly: []string{
-			"azurePortalFQDN", "currentKubernetesVersion", "fqdn", "maxAgentPools", "powerState", "privateFQDN", "resourceUID",
-			"oidcIssuerProfile.issuerURL", "addonProfiles.*.identity", "identity.principalId", "identity.tenantId",
-			"agentPoolProfiles.*.currentOrchestratorVersion", "agentPoolProfiles.*.nodeImageVersion", "agentPoolProfiles.*.provisioningState", "agentPoolProfiles.*.eTag",
-			"networkProfile.loadBalancerProfile.effectiveOutboundIPs", "networkProfile.natGatewayProfile.effectiveOutboundIPs",
+		replace: []string{
+			"diskEncryptionSetID", "dnsPrefix", "fqdnSubdomain", "linuxProfile", "location", "networkProfile", "nodeResourceGroup", "windowsProfile",
+			"agentPoolProfiles.*.networkProfile", "agentPoolProfiles.*.windowsProfile", // of the same names, by which azure-native goes
 		},
 		sets:      []string{"identity.userAssignedIdentities"},
 		spellings: []spelling{{at: "properties.autoScalerProfile", toARM: camelToKebab, toSDK: kebabToCamel}},
-		secret:    []string{"windowsProfile.adminPassword", "servicePrincipalProfile.secret", "aadProfile.serverAppSecret"},
+		waits:     waitPut | waitDelete,
 	},
 	{
 		token: "containerservice:AgentPool", version: "2023-04-01", path: cluster + "/agentPools/{agentPoolName}",
 		name: "agentPoolName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`),
 		flat: true,
 		// Of the properties that AKS refuses to change it replaces only these: the others fail when they are changed.
-		replace:  []string{"gpuInstanceProfile", "vmSize"},
-		readOnly: []string{"currentOrchestratorVersion", "nodeImageVersion"},
+		replace: []string{"gpuInstanceProfile", "vmSize"},
+		waits:   waitPut | waitDelete,
 	},
 	{
 		token: "containerservice:MaintenanceConfiguration", version: "2023-04-01", path: cluster + "/maintenanceConfigurations/{configName}",
@@ -187,26 +193,26 @@ var catalog = []*resourceType{
 	{
 		token: "network:VirtualNetwork", version: "2023-02-01", path: network,
 		name: "virtualNetworkName", naming: nameRandom,
-		top:      []string{"extendedLocation", "location", "tags"},
-		flat:     true,
-		replace:  []string{"location"},
-		readOnly: append([]string{"etag", "resourceGuid", "flowLogs"}, under("subnets.*", "etag", "type", "id", "provisioningState", "purpose", "privateEndpoints", "ipConfigurations")...),
-		nested:   []string{"properties.subnets", "properties.virtualNetworkPeerings"},
-		keep:     []string{"properties.subnets", "properties.virtualNetworkPeerings"},
+		top:     []string{"extendedLocation", "location", "tags"},
+		flat:    true,
+		replace: []string{"location"},
+		nested:  []string{"properties.subnets", "properties.virtualNetworkPeerings"},
+		keep:    []string{"properties.subnets", "properties.virtualNetworkPeerings"},
+		waits:   waitPut | waitDelete,
 	},
 	{
 		token: "network:Subnet", version: "2023-02-01", path: network + "/subnets/{subnetName}",
 		name: "subnetName", naming: nameCopy,
-		flat:     true,
-		readOnly: []string{"etag", "ipConfigurationProfiles", "ipConfigurations", "privateEndpoints", "purpose", "resourceNavigationLinks", "serviceAssociationLinks"},
+		flat:  true,
+		waits: waitPut | waitDelete,
 	},
 	{
 		token: "network:PublicIPAddress", version: "2023-02-01", path: address,
 		name: "publicIpAddressName", naming: nameRandom,
-		top:      []string{"extendedLocation", "location", "sku", "tags", "zones"},
-		flat:     true,
-		replace:  []string{"location"},
-		readOnly: []string{"etag", "ipConfiguration", "resourceGuid"},
+		top:     []string{"extendedLocation", "location", "sku", "tags", "zones"},
+		flat:    true,
+		replace: []string{"location"},
+		waits:   waitPut | waitDelete,
 	},
 	{
 		token: "network:PrivateEndpoint", version: "2023-02-01", path: endpoint,
@@ -214,33 +220,31 @@ var catalog = []*resourceType{
 		top:     []string{"extendedLocation", "location", "tags"},
 		flat:    true,
 		replace: []string{"subnet"},
-		readOnly: append([]string{"etag", "networkInterfaces", "resourceGuid", "customDnsConfigs"},
-			under("privateLinkServiceConnections.*", "etag", "type", "id", "provisioningState", "privateLinkServiceConnectionState")...),
-		nested: []string{"properties.subnet", "properties.privateLinkServiceConnections", "properties.manualPrivateLinkServiceConnections", "properties.networkInterfaces"},
+		nested:  []string{"properties.subnet", "properties.privateLinkServiceConnections", "properties.manualPrivateLinkServiceConnections", "properties.networkInterfaces"},
+		waits:   waitPut | waitDelete,
 	},
 	{
 		token: "network:PrivateDnsZoneGroup", version: "2023-02-01", path: endpoint + "/privateDnsZoneGroups/{privateDnsZoneGroupName}",
 		name: "privateDnsZoneGroupName", naming: nameCopy,
-		flat:     true,
-		readOnly: []string{"etag", "privateDnsZoneConfigs.*.recordSets"},
-		nested:   []string{"properties.privateDnsZoneConfigs"},
+		flat:   true,
+		nested: []string{"properties.privateDnsZoneConfigs"},
+		waits:  waitPut | waitDelete,
 	},
 	{
 		token: "network:PrivateZone", version: "2020-06-01", path: zone,
 		name: "privateZoneName", naming: nameRandom,
-		top:  []string{"etag", "location", "tags"},
-		flat: true,
-		readOnly: []string{
-			"internalId", "maxNumberOfRecordSets", "maxNumberOfVirtualNetworkLinks", "maxNumberOfVirtualNetworkLinksWithRegistration",
-			"numberOfRecordSets", "numberOfVirtualNetworkLinks", "numberOfVirtualNetworkLinksWithRegistration",
-		},
+		top:     []string{"etag", "location", "tags"},
+		flat:    true,
+		waits:   waitPut | waitDelete,
+		replace: []string{"location"},
 	},
 	{
 		token: "network:VirtualNetworkLink", version: "2020-06-01", path: zone + "/virtualNetworkLinks/{virtualNetworkLinkName}",
 		name: "virtualNetworkLinkName", naming: nameCopy,
-		top:      []string{"etag", "location", "tags"},
-		flat:     true,
-		readOnly: []string{"virtualNetworkLinkState"},
+		top:     []string{"etag", "location", "tags"},
+		flat:    true,
+		waits:   waitPut | waitDelete,
+		replace: []string{"location"},
 	},
 	{
 		token: "insights:DiagnosticSetting", version: "2021-05-01-preview",
@@ -256,14 +260,12 @@ var catalog = []*resourceType{
 		top:      []string{"identity", "kind", "location", "tags"},
 		flat:     true,
 		replace:  []string{"location"},
-		readOnly: []string{"immutableId", "metadata", "destinations.logAnalytics.*.workspaceId"},
 	},
 	{
 		token: "insights:DataCollectionRuleAssociation", version: "2022-06-01",
 		path: "/{resourceUri}/providers/Microsoft.Insights/dataCollectionRuleAssociations/{associationName}",
-		name: "associationName", naming: nameCopy,
-		flat:     true,
-		readOnly: []string{"metadata"},
+		name: "associationName", naming: nameRandom,
+		flat: true,
 	},
 	{
 		token: "insights:ActionGroup", version: "2023-01-01", path: group + "/providers/Microsoft.Insights/actionGroups/{actionGroupName}",
@@ -272,7 +274,6 @@ var catalog = []*resourceType{
 		top:      []string{"location", "tags"},
 		flat:     true,
 		replace:  []string{"location"},
-		readOnly: []string{"emailReceivers.*.status"},
 	},
 	{
 		token: "eventgrid:SystemTopic", version: "2022-06-15", path: topic,
@@ -281,15 +282,14 @@ var catalog = []*resourceType{
 		top:      []string{"identity", "location", "tags"},
 		flat:     true,
 		replace:  []string{"location", "source", "topicType"},
-		readOnly: []string{"metricResourceId", "identity.principalId", "identity.tenantId"},
+		waits:    waitPut | waitDelete,
 	},
 	{
 		token: "eventgrid:SystemTopicEventSubscription", version: "2022-06-15", path: topic + "/eventSubscriptions/{eventSubscriptionName}",
 		name: "eventSubscriptionName", naming: nameCopy,
-		flat:     true,
-		readOnly: []string{"topic", "destination.endpointBaseUrl"},
-		nested:   []string{"properties.destination"},
-		secret:   []string{"destination.endpointUrl"},
+		flat:   true,
+		nested: []string{"properties.destination"},
+		waits:  waitPut | waitDelete,
 	},
 	{
 		token: "operationalinsights:Workspace", version: "2022-10-01", path: group + "/providers/Microsoft.OperationalInsights/workspaces/{workspaceName}",
@@ -298,28 +298,16 @@ var catalog = []*resourceType{
 		top:      []string{"eTag", "identity", "location", "tags"},
 		flat:     true,
 		replace:  []string{"location"},
-		readOnly: []string{"createdDate", "customerId", "modifiedDate", "privateLinkScopedResources", "sku.lastSkuUpdate", "workspaceCapping.quotaNextResetTime", "workspaceCapping.dataIngestionStatus", "identity.principalId", "identity.tenantId"},
+		waits:    waitPut | waitDelete,
 	},
 	{
 		token: "authorization:ManagementLockByScope", version: "2020-05-01",
 		path: "/{scope}/providers/Microsoft.Authorization/locks/{lockName}",
-		name: "lockName", naming: nameCopy,
+		name: "lockName", naming: nameRandom,
 		required: []string{"level"},
 		flat:     true,
 	},
 }
-
-// under makes paths of what is below one.
-func under(path string, names ...string) []string {
-	paths := make([]string, len(names))
-	for i, name := range names {
-		paths[i] = path + "." + name
-	}
-	return paths
-}
-
-// readOnlyEverywhere are outputs that no resource type takes as inputs.
-var readOnlyEverywhere = []string{"id", "name", "type", "eTag", "systemData", "provisioningState", "azureApiVersion", "__inputs"}
 
 // notImplemented is the answer to what Azure has and this plugin has not.
 func notImplemented(token string) error {
@@ -414,4 +402,6 @@ func (rt *resourceType) parameters() []string {
 }
 
 // hasLocation tells whether the type has a place of its own, to be given a default.
-func (rt *resourceType) hasLocation() bool { return slices.Contains(rt.top, "location") }
+func (rt *resourceType) hasLocation() bool {
+	return slices.Contains(rt.top, "location") && !rt.placeless
+}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/util/rpcutil/rpcerror"
@@ -17,9 +17,6 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
-
-// checkpointTimeout bounds the one read after a failed operation, which Cancel must not stop: it is what goes to state.
-const checkpointTimeout = 10 * time.Second
 
 // Create makes a resource that is not there yet.
 func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
@@ -36,7 +33,11 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 	}
 	values := inputs.Mappable()
 	if req.GetPreview() {
-		outputs, err := encode(resource.NewPropertyMapFromMap(rt.preview(values)))
+		d, err := rt.described(apiVersion)
+		if err != nil {
+			return nil, err
+		}
+		outputs, err := encode(d.pkg.preview(d.outputs, inputs))
 		return &pulumirpc.CreateResponse{Properties: outputs}, err
 	}
 
@@ -46,11 +47,8 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 	if err != nil {
 		return nil, fmt.Errorf("making the resource's ID: %w", err)
 	}
-	switch _, err := p.arm.get(ctx, id, apiVersion); {
-	case err == nil:
-		return nil, fmt.Errorf("cannot create already existing resource '%s'", id)
-	case !isNotFound(err):
-		return nil, fmt.Errorf("cannot check existence of resource '%s': %w", id, err)
+	if err := p.arm.canCreate(ctx, id, apiVersion); err != nil {
+		return nil, err
 	}
 	body := rt.body(values)
 	for _, path := range rt.keep {
@@ -58,7 +56,7 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 			setAt(body, path, []any{})
 		}
 	}
-	w := write{rt: rt, id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetProperties()}
+	w := write{rt: rt, urn: req.GetUrn(), did: "Create", id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetProperties()}
 	if w.recover, err = p.recovery(rt, id); err != nil {
 		return nil, err
 	}
@@ -85,7 +83,11 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 		if err != nil {
 			return nil, fmt.Errorf("reading the state: %w", err)
 		}
-		known := resource.NewPropertyMapFromMap(rt.preview(values))
+		d, err := rt.described(apiVersion)
+		if err != nil {
+			return nil, err
+		}
+		known := d.pkg.preview(d.outputs, inputs)
 		for _, key := range []resource.PropertyKey{"name", "location"} { // an update does not change these
 			if v, ok := olds[key]; ok {
 				known[key] = v
@@ -97,12 +99,16 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 
 	ctx, cancel := p.operation(ctx, req.GetTimeout())
 	defer cancel()
+	id, err := rt.id(values, p.subscriptionID())
+	if err != nil {
+		return nil, fmt.Errorf("making the resource's ID: %w", err)
+	}
 	body := rt.body(values)
 	missing := slices.DeleteFunc(slices.Clone(rt.keep), func(path string) bool { return valueAt(body, path) != nil })
 	if len(missing) > 0 {
-		current, err := p.arm.get(ctx, req.GetId(), apiVersion)
-		if err != nil && !isNotFound(err) {
-			return nil, fmt.Errorf("reading %s: %w", req.GetId(), err)
+		current, err := p.arm.get(ctx, id, apiVersion)
+		if err != nil {
+			return nil, fmt.Errorf("failed maintaining unset sub-resource properties: reading cloud state: %w", err)
 		}
 		for _, path := range missing {
 			if v := valueAt(current, path); v != nil {
@@ -110,7 +116,7 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 			}
 		}
 	}
-	w := write{rt: rt, id: req.GetId(), apiVersion: apiVersion, inputs: inputs, sent: req.GetNews()}
+	w := write{rt: rt, urn: req.GetUrn(), did: "Update", id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetNews()}
 	_, state, err := p.write(ctx, w, body)
 	if err != nil {
 		return nil, err
@@ -121,53 +127,58 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 // write is one PUT.
 type write struct {
 	rt             *resourceType
+	urn, did       string // did is what a warning calls it
 	id, apiVersion string
 	inputs         resource.PropertyMap
 	sent           *structpb.Struct // inputs as the engine sent them
 	recover        recovery         // nil: a conflict stands
 }
 
-// write sends a body, waits, and reads back what the resource then is. Once ARM has accepted the body the resource
-// exists: a failure after that carries the state, so that the engine keeps it and the next update converges.
+// write sends a body, waits, and reads back what the resource then is. If it cannot be read, the answer becomes the
+// outputs as it came. Once ARM has accepted the body the resource may exist: a failure after that carries what there is to
+// know of it, so that the engine keeps it and the next update converges.
 func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (string, *structpb.Struct, error) {
-	accepted, err := p.put(ctx, w, body)
-	if accepted == nil && err != nil {
-		return "", nil, w.failure(err)
+	answer, accepted, err := p.put(ctx, w, body)
+	if err != nil && accepted {
+		return "", nil, p.partlyDone(ctx, w, err)
 	}
-	if id, ok := accepted["id"].(string); ok {
+	if err != nil {
+		return "", nil, timedOut(err)
+	}
+	if id, ok := answer["id"].(string); ok {
 		w.id = id // in the service's own spelling
 	}
-	var found map[string]any
-	if err == nil {
-		found, err = p.arm.get(ctx, w.id, w.apiVersion)
+	outputs := map[string]any{"azureApiVersion": w.apiVersion}
+	if found, err := p.arm.get(ctx, w.id, w.apiVersion); err != nil {
+		p.warn(ctx, w.urn, "Failed to read resource after "+w.did+": "+err.Error())
+		maps.Copy(outputs, answer)
+	} else if outputs, err = w.rt.outputs(found, w.apiVersion); err != nil {
+		return "", nil, err
 	}
-	if err == nil {
-		state, err := p.state(w, found)
-		return w.id, state, err
-	}
+	state, err := p.checkpoint(outputs, w.inputs)
+	return w.id, state, err
+}
 
-	err = w.failure(err)
-	checkpointCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkpointTimeout)
-	defer cancel()
-	if found, readErr := p.arm.get(checkpointCtx, w.id, w.apiVersion); readErr == nil {
-		accepted = found
+// partlyDone is the error of a write that ARM accepted and that then failed. State gets what the resource is now, and
+// nothing but its inputs if it cannot be read: so it is where the operation was cancelled or timed out, which ends that
+// read as well.
+func (p *azureNative) partlyDone(ctx context.Context, w write, err error) error {
+	var state *structpb.Struct
+	found, unread := p.arm.get(ctx, w.id, w.apiVersion)
+	if unread == nil {
+		outputs, undescribed := w.rt.outputs(found, w.apiVersion)
+		if undescribed == nil {
+			state, undescribed = p.checkpoint(outputs, w.inputs)
+		}
+		if undescribed != nil {
+			return errors.Join(err, undescribed)
+		}
+	} else {
+		err = timedOut(fmt.Errorf("resource created but read failed %s: %w", unread, err))
 	}
-	state, stateErr := p.state(w, accepted)
-	if stateErr != nil {
-		return "", nil, errors.Join(err, stateErr)
-	}
-	return "", nil, rpcerror.WithDetails(rpcerror.New(codes.Unknown, err.Error()), &pulumirpc.ErrorResourceInitFailed{
+	return rpcerror.WithDetails(rpcerror.New(codes.Unknown, err.Error()), &pulumirpc.ErrorResourceInitFailed{
 		Id: w.id, Properties: state, Inputs: w.sent, Reasons: []string{err.Error()},
 	})
-}
-
-func (w write) failure(err error) error {
-	message := w.rt.redact(fmt.Sprintf("writing %s: %s", w.id, err), w.inputs.Mappable())
-	return errors.New(message)
-}
-
-func (p *azureNative) state(w write, found map[string]any) (*structpb.Struct, error) {
-	return p.checkpoint(w.rt.outputs(found, w.apiVersion), w.inputs)
 }
 
 // checkpoint is what goes to state: the outputs and, as only v2 of azure-native does, the inputs as one secret.
@@ -203,17 +214,18 @@ func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 		return &pulumirpc.ReadResponse{}, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", req.GetId(), err)
+		return nil, err
 	}
-	outputs := rt.outputs(found, apiVersion)
+	outputs, err := rt.outputs(found, apiVersion)
+	if err != nil {
+		return nil, err
+	}
 
 	var inputs resource.PropertyMap
-	if len(before) == 0 {
-		inputs, err = rt.importInputs(req.GetId(), outputs)
+	if req.GetInputs() == nil && !before.HasValue("__inputs") {
+		inputs, err = rt.importInputs(req.GetId(), found, apiVersion)
 	} else if inputs, err = oldInputs(req.GetInputs(), before); err == nil {
-		was := resource.NewPropertyMapFromMap(rt.settable(before.Mappable()))
-		is := resource.NewPropertyMapFromMap(rt.settable(outputs))
-		inputs = drift(inputs, rt.withoutKept(inputs, was), rt.withoutKept(inputs, is))
+		inputs, err = rt.refreshInputs(inputs, before.Mappable(), outputs, apiVersion)
 	}
 	if err != nil {
 		return nil, err
@@ -248,8 +260,11 @@ func (rt *resourceType) withoutKept(inputs, settable resource.PropertyMap) resou
 }
 
 // importInputs makes inputs of nothing but what ARM answers.
-func (rt *resourceType) importInputs(id string, outputs map[string]any) (resource.PropertyMap, error) {
-	inputs := rt.settable(outputs)
+func (rt *resourceType) importInputs(id string, found map[string]any, apiVersion string) (resource.PropertyMap, error) {
+	inputs, err := rt.imported(found, apiVersion)
+	if err != nil {
+		return nil, err
+	}
 	parameters, err := rt.parseID(id)
 	if err != nil {
 		return nil, err
@@ -258,6 +273,23 @@ func (rt *resourceType) importInputs(id string, outputs map[string]any) (resourc
 		inputs[k] = v
 	}
 	return resource.NewPropertyMapFromMap(inputs), nil
+}
+
+// refreshInputs carries to inputs what differs between two outputs.
+func (rt *resourceType) refreshInputs(
+	inputs resource.PropertyMap, before, now map[string]any, apiVersion string,
+) (resource.PropertyMap, error) {
+	was, err := rt.settable(before, apiVersion)
+	if err != nil {
+		return nil, err
+	}
+	is, err := rt.settable(now, apiVersion)
+	if err != nil {
+		return nil, err
+	}
+	return drift(inputs,
+		rt.withoutKept(inputs, resource.NewPropertyMapFromMap(was)),
+		rt.withoutKept(inputs, resource.NewPropertyMapFromMap(is))), nil
 }
 
 // drift carries to inputs what has changed in Azure since the last time. Comparing what was and what is, instead of
@@ -311,10 +343,10 @@ func (p *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) 
 			err = rt.dataPlane.delete(ctx, p, parameters)
 		}
 	} else {
-		err = p.arm.delete(ctx, req.GetId(), apiVersion)
+		err = p.arm.delete(ctx, req.GetId(), apiVersion, rt.waits&waitDelete != 0)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("deleting %s: %w", req.GetId(), err)
+		return nil, timedOut(err)
 	}
 	return &emptypb.Empty{}, nil
 }

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +15,11 @@ import (
 
 // Diff compares the inputs with those of the last time; what ARM added to the outputs is no difference.
 func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	rt, _, err := p.typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
+	if err != nil {
+		return nil, err
+	}
+	described, err := rt.described(apiVersion)
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +36,7 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 		return nil, fmt.Errorf("reading the inputs: %w", err)
 	}
 
-	d := differ{replace: append(rt.parameters(), rt.replace...), found: map[string]*pulumirpc.PropertyDiff{}}
+	d := differ{replace: append(rt.parameters(), rt.replace...), keyed: rt.keyed, found: map[string]*pulumirpc.PropertyDiff{}}
 	d.objects(nil, "", false, olds, news)
 	resp := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, HasDetailedDiff: true, DetailedDiff: d.found}
 	changed := map[string]bool{}
@@ -41,6 +46,9 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 		if kind == pulumirpc.PropertyDiff_ADD_REPLACE && state.HasValue(key) && news[key].DeepEquals(state[key]) {
 			// The program now says what ARM had chosen.
 			d.found[path].Kind, kind = pulumirpc.PropertyDiff_ADD, pulumirpc.PropertyDiff_ADD
+		} else if kind == pulumirpc.PropertyDiff_ADD && isDefault(news[key], described.inputs[path].Default) {
+			d.found[path].InputDiff = false
+			continue // the program now says what holds without it
 		}
 		if replaces(kind) {
 			resp.Replaces = append(resp.Replaces, path)
@@ -48,7 +56,7 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 		changed[strings.FieldsFunc(path, func(r rune) bool { return r == '.' || r == '[' })[0]] = true
 	}
 	resp.Diffs = slices.Sorted(maps.Keys(changed))
-	if len(d.found) > 0 {
+	if len(changed) > 0 {
 		resp.Changes = pulumirpc.DiffResponse_DIFF_SOME
 	}
 	// A name that is not unique has to be free before it can be taken again.
@@ -79,11 +87,18 @@ func replaces(kind pulumirpc.PropertyDiff_Kind) bool {
 		kind == pulumirpc.PropertyDiff_UPDATE_REPLACE
 }
 
+// isDefault tells whether a value is the one that a property has by default.
+func isDefault(value resource.PropertyValue, byDefault any) bool {
+	return byDefault != nil && value.DeepEquals(resource.NewPropertyValue(byDefault))
+}
+
 // differ collects the differences between two trees of inputs.
 type differ struct {
 	// replace are the dotted paths whose change replaces the resource.
 	replace []string
-	found   map[string]*pulumirpc.PropertyDiff
+	// keyed are the properties that tell the elements of arrays apart, see resourceType.
+	keyed map[string][]string
+	found map[string]*pulumirpc.PropertyDiff
 }
 
 // objects compares two objects at a path. rule is the same path in the words of replace; within says that a value
@@ -110,6 +125,7 @@ func (d *differ) value(path resource.PropertyPath, rule string, within bool, bef
 		d.add(path, own, pulumirpc.PropertyDiff_ADD, pulumirpc.PropertyDiff_ADD_REPLACE)
 	case !after.HasValue():
 		d.add(path, own, pulumirpc.PropertyDiff_DELETE, pulumirpc.PropertyDiff_DELETE_REPLACE)
+	case rule == "sku" && sameSKU(before, after):
 	case before.IsObject() && after.IsObject():
 		d.objects(path, rule, within || own, before.ObjectValue(), after.ObjectValue())
 	case before.IsArray() && after.IsArray():
@@ -119,8 +135,23 @@ func (d *differ) value(path resource.PropertyPath, rule string, within bool, bef
 	}
 }
 
-// arrays compares element by element: one put in the middle changes all that follow it.
+// arrays compares element by element: one put in the middle changes all that follow it, unless the array is a set.
 func (d *differ) arrays(path resource.PropertyPath, rule string, within bool, olds, news []resource.PropertyValue) {
+	if before, after := byKey(olds, d.keyed[rule]), byKey(news, d.keyed[rule]); before != nil && after != nil {
+		for key, i := range after {
+			old := resource.NewNullProperty()
+			if j, ok := before[key]; ok {
+				old = olds[j]
+			}
+			d.value(append(slices.Clone(path), i), join(rule, "*"), within, old, news[i])
+		}
+		for key, i := range before {
+			if _, kept := after[key]; !kept {
+				d.value(append(slices.Clone(path), i), join(rule, "*"), within, olds[i], resource.NewNullProperty())
+			}
+		}
+		return
+	}
 	for i := range max(len(olds), len(news)) {
 		before, after := resource.NewNullProperty(), resource.NewNullProperty()
 		if i < len(olds) {
@@ -133,11 +164,63 @@ func (d *differ) arrays(path resource.PropertyPath, rule string, within bool, ol
 	}
 }
 
+// byKey finds the elements of a set by what tells them apart. It is nil where the array is none: without keys, with
+// elements that lack one, or with two that are alike.
+func byKey(array []resource.PropertyValue, keys []string) map[string]int {
+	if len(keys) == 0 {
+		return nil
+	}
+	found := make(map[string]int, len(array))
+	for i, element := range array {
+		if !element.IsObject() {
+			return nil
+		}
+		var id []any
+		for _, key := range keys {
+			v, ok := element.ObjectValue()[resource.PropertyKey(key)]
+			if !ok {
+				return nil
+			}
+			id = append(id, v.Mappable())
+		}
+		text, err := json.Marshal(id)
+		if _, twice := found[string(text)]; twice || err != nil {
+			return nil
+		}
+		found[string(text)] = i
+	}
+	return found
+}
+
 func (d *differ) add(path resource.PropertyPath, replace bool, kind, replaceKind pulumirpc.PropertyDiff_Kind) {
 	if replace {
 		kind = replaceKind
 	}
 	d.found[path.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
+}
+
+// sameSKU knows the two names that AKS has had for one SKU of clusters, and for its tiers.
+func sameSKU(before, after resource.PropertyValue) bool {
+	read := func(v resource.PropertyValue) (name, tier string, ok bool) {
+		if !v.IsObject() || len(v.ObjectValue()) != 2 {
+			return "", "", false
+		}
+		n, t := v.ObjectValue()["name"], v.ObjectValue()["tier"]
+		if !n.IsString() || !t.IsString() {
+			return "", "", false
+		}
+		name, tier = n.StringValue(), t.StringValue()
+		if name == "Basic" {
+			name = "Base"
+		}
+		if tier == "Paid" {
+			tier = "Standard"
+		}
+		return name, tier, true
+	}
+	oldName, oldTier, known := read(before)
+	name, tier, ok := read(after)
+	return known && ok && oldName == name && oldTier == tier
 }
 
 // same compares two values that are neither objects nor arrays.

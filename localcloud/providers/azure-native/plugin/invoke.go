@@ -71,7 +71,7 @@ func (p *azureNative) call(ctx context.Context, token string, args map[string]an
 		if err != nil {
 			return nil, unknownFunction(err)
 		}
-		return p.getter(ctx, rt, apiVersion, args)
+		return p.getter(ctx, rt, apiVersion, member, args)
 	}
 	a, ok := actions[member]
 	if !ok {
@@ -81,7 +81,7 @@ func (p *azureNative) call(ctx context.Context, token string, args map[string]an
 	if err != nil {
 		return nil, unknownFunction(err)
 	}
-	return p.act(ctx, rt, apiVersion, a, args)
+	return p.act(ctx, rt, apiVersion, member, a, args)
 }
 
 // unknownFunction notes that a function is unknown. It fails nevertheless: there is no answer to go on with.
@@ -90,7 +90,7 @@ func unknownFunction(err error) error {
 	return err
 }
 
-func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion string, args map[string]any) (map[string]any, error) {
+func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion, function string, args map[string]any) (map[string]any, error) {
 	id, err := rt.id(args, p.subscriptionID())
 	if err != nil {
 		return nil, err
@@ -99,13 +99,14 @@ func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion s
 	if err != nil {
 		return nil, fmt.Errorf("request failed %s: %w", id, err)
 	}
-	if p.version == Version3 {
-		return rt.outputs(found, apiVersion), nil
+	shown, err := rt.shownBy(function, apiVersion, rt.shape(found))
+	if err == nil && p.version == Version3 {
+		shown["azureApiVersion"] = apiVersion
 	}
-	return rt.shape(found), nil
+	return shown, err
 }
 
-func (p *azureNative) act(ctx context.Context, rt *resourceType, apiVersion string, a action, args map[string]any) (map[string]any, error) {
+func (p *azureNative) act(ctx context.Context, rt *resourceType, apiVersion, function string, a action, args map[string]any) (map[string]any, error) {
 	id, err := rt.id(args, p.subscriptionID())
 	if err != nil {
 		return nil, err
@@ -124,7 +125,7 @@ func (p *azureNative) act(ctx context.Context, rt *resourceType, apiVersion stri
 	if err != nil {
 		return nil, fmt.Errorf("request failed %s/%s: %w", id, a.name, err)
 	}
-	return result, nil
+	return rt.shownBy(function, apiVersion, result)
 }
 
 // token is an access token for an endpoint, which is Azure Resource Manager's where it is empty.

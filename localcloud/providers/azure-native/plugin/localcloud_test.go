@@ -171,7 +171,7 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"resourceUri": string(vault.id), "workspaceId": string(workspace.id), "logs": []any{object{"category": "AuditEvent", "enabled": true}},
 		"metrics": []any{object{"category": "AllMetrics", "enabled": true}},
 	})
-	create("authorization/v20200501:ManagementLockByScope", "vault-lock", object{"scope": string(vault.id), "level": "CanNotDelete", "notes": "n"})
+	create("authorization/v20200501:ManagementLockByScope", "vault-lock", object{"scope": string(vault.id), "lockName": "vault-lock", "level": "CanNotDelete", "notes": "n"})
 	identity := create("managedidentity/v20230131:UserAssignedIdentity", "aks", object{"resourceGroupName": "rg", "location": "eastus"})
 	create("authorization/v20220401:RoleAssignment", "join", object{
 		"scope": nodes, "principalId": output(identity, "principalId"), "principalType": "ServicePrincipal",

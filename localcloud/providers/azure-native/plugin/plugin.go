@@ -27,8 +27,14 @@ func Main() error {
 	if err != nil {
 		return err
 	}
-	return provider.Main(basePackage, func(*provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
-		return newAzureNative(version), nil
+	scale, err := waitsScale()
+	if err != nil {
+		return err
+	}
+	return provider.Main(basePackage, func(host *provider.HostClient) (pulumirpc.ResourceProviderServer, error) {
+		p := newAzureNative(version)
+		p.host, p.scale = host, scale
+		return p, nil
 	})
 }
 
@@ -59,5 +65,5 @@ func Outputs(token string, answer map[string]any) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rt.outputs(answer, apiVersion), nil
+	return rt.outputs(answer, apiVersion)
 }

@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/diag"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
@@ -26,6 +28,8 @@ type azureNative struct {
 
 	// options reach every client; a test's transport goes in here.
 	options azcore.ClientOptions
+	scale   float64              // see waitsScale
+	host    *provider.HostClient // nil in tests of the plugin alone
 
 	// alive ends with Cancel, and every request under way with it.
 	alive context.Context
@@ -40,7 +44,7 @@ type azureNative struct {
 
 func newAzureNative(version string) *azureNative {
 	alive, stop := context.WithCancel(context.Background())
-	p := &azureNative{version: version, alive: alive, stop: stop, config: map[string]string{}}
+	p := &azureNative{version: version, alive: alive, stop: stop, config: map[string]string{}, scale: 1}
 	if version == Version2 {
 		p.pkg = basePackage
 	}
@@ -85,7 +89,7 @@ func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureReque
 	if err != nil {
 		return nil, fmt.Errorf("authenticating as a service principal: %w", err)
 	}
-	arm, err := newARMClient(credential, p.version, p.options)
+	arm, err := newARMClient(p, credential)
 	if err != nil {
 		return nil, fmt.Errorf("making a client for Azure Resource Manager: %w", err)
 	}
@@ -109,6 +113,13 @@ func (p *azureNative) operation(ctx context.Context, seconds float64) (context.C
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	unhook := context.AfterFunc(p.alive, cancel)
 	return ctx, func() { unhook(); cancel() }
+}
+
+// warn says something of a resource to the user.
+func (p *azureNative) warn(ctx context.Context, urn, message string) {
+	if p.host != nil {
+		_ = p.host.Log(ctx, diag.Warning, resource.URN(urn), message) // an engine that is gone shows no warning
+	}
 }
 
 // serves refuses the tokens of packages that the plugin is not the plugin of.

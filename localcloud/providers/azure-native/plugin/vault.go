@@ -3,7 +3,6 @@ package plugin
 import (
 	"context"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys"
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
@@ -21,19 +20,13 @@ func vaultURL(parameters map[string]string) string {
 	return "https://" + parameters["vaultName"] + ".vault.azure.net"
 }
 
-func (p *azureNative) dataPlaneOptions() azcore.ClientOptions {
-	options := p.options
-	options.Retry = retryOptions(options.Retry)
-	return options
-}
-
 func (p *azureNative) secrets(parameters map[string]string) (*azsecrets.Client, error) {
-	options := azsecrets.ClientOptions{ClientOptions: p.dataPlaneOptions()}
+	options := azsecrets.ClientOptions{ClientOptions: p.sdkOptions()}
 	return azsecrets.NewClient(vaultURL(parameters), p.credential, &options)
 }
 
 func (p *azureNative) keys(parameters map[string]string) (*azkeys.Client, error) {
-	options := azkeys.ClientOptions{ClientOptions: p.dataPlaneOptions()}
+	options := azkeys.ClientOptions{ClientOptions: p.sdkOptions()}
 	return azkeys.NewClient(vaultURL(parameters), p.credential, &options)
 }
 
@@ -78,7 +71,7 @@ func recoverKey(ctx context.Context, p *azureNative, parameters map[string]strin
 }
 
 func goneIsFine(err error) error {
-	if err = explain(err); isNotFound(err) {
+	if isNotFound(err) {
 		return nil
 	}
 	return err

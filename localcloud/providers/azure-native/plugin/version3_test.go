@@ -372,7 +372,7 @@ func TestRecover(t *testing.T) {
 	t.Run("for three minutes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { // without gRPC, which waits for what is outside
 			a := &azure{resources: map[string]map[string]any{}}
-			p := &azureNative{version: Version3, pkg: vaultPackage, alive: t.Context(), config: map[string]string{
+			p := &azureNative{version: Version3, pkg: vaultPackage, alive: t.Context(), scale: 1, config: map[string]string{
 				"clientId": client, "clientSecret": "hunter2", "tenantId": tenant, "subscriptionId": subscription,
 			}}
 			p.options.Transport = a
@@ -386,7 +386,7 @@ func TestRecover(t *testing.T) {
 			}
 			begin := time.Now()
 			_, err = p.Create(t.Context(), &pulumirpc.CreateRequest{Urn: string(create.URN), Properties: properties})
-			if took := time.Since(begin); err == nil || took < recoveryLimit || took > recoveryLimit+lastPoll {
+			if took := time.Since(begin); err == nil || took < recoveryLimit || took > recoveryLimit+lastRecovery {
 				t.Errorf("it gives up after %s: %v", took, err)
 			}
 		})
