@@ -4,13 +4,18 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
 const operationURL = "https://management.azure.com/operations/1"
@@ -157,6 +162,7 @@ func TestCancelStopsWaitingAndKeepsTheResource(t *testing.T) {
 		if r.err == nil || r.resp.Status != resource.StatusPartialFailure || string(r.resp.ID) != clusterID {
 			t.Errorf("got %v %v %q", r.err, r.resp.Status, r.resp.ID)
 		}
+		wantNothingButInputs(t, r.resp, r.err)
 	case <-time.After(10 * time.Second):
 		t.Fatal("still waiting")
 	}
@@ -168,8 +174,222 @@ func TestCustomTimeoutEndsTheWait(t *testing.T) {
 	resp, err := engine.Create(t.Context(), plugin.CreateRequest{
 		URN: urn("containerservice:ManagedCluster", "aks"), Properties: clusterInputs, Timeout: 0.3,
 	})
-	if err == nil || resp.Status != resource.StatusPartialFailure {
+	if err == nil || resp.Status != resource.StatusPartialFailure || !strings.Contains(err.Error(), "operation timed out") {
 		t.Errorf("got %v %v", err, resp.Status)
+	}
+	wantNothingButInputs(t, resp, err)
+}
+
+// wantNothingButInputs is what becomes of an operation that was accepted and then cancelled or timed out, since the read
+// of what there is now ends with it: the state has the ID and the inputs.
+func wantNothingButInputs(t *testing.T, resp plugin.CreateResponse, err error) {
+	t.Helper()
+	if len(resp.Properties) > 0 {
+		t.Errorf("it has outputs: %v", resp.Properties)
+	}
+	var failed *plugin.InitError
+	if !errors.As(err, &failed) {
+		t.Fatalf("got %v, want an InitError", err)
+	}
+}
+
+// TestCreate_WaitsForLongRunningTypesOnly and for a 202: of an identity that says it is still being made nobody waits,
+// of a network somebody asks until it is.
+func TestCreate_WaitsForLongRunningTypesOnly(t *testing.T) {
+	identity := groupID + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x"
+	network := groupID + "/providers/Microsoft.Network/virtualNetworks/x"
+	for name, test := range map[string]struct {
+		token, id, parameter string
+		status, polls        int
+	}{
+		"not long-running":                {"managedidentity:UserAssignedIdentity", identity, "resourceName", http.StatusCreated, 0},
+		"not long-running, but a 202":     {"managedidentity:UserAssignedIdentity", identity, "resourceName", http.StatusAccepted, 3},
+		"long-running, by its body alone": {"network:VirtualNetwork", network, "virtualNetworkName", http.StatusCreated, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine, a := start(t, nil)
+			state, gets := "Creating", 0
+			a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+				switch r.Method {
+				case http.MethodPut:
+					return func(w http.ResponseWriter, r *http.Request) {
+						a.resources[strings.ToLower(test.id)] = map[string]any{"id": test.id}
+						answer(w, test.status, map[string]any{"id": test.id, "properties": map[string]any{"provisioningState": state}})
+					}
+				case http.MethodGet:
+					if gets++; gets > 3 { // the first looks whether it is there
+						state = "Succeeded"
+					}
+					if gets > 1 {
+						return func(w http.ResponseWriter, r *http.Request) {
+							answer(w, http.StatusOK, map[string]any{"id": test.id, "properties": map[string]any{"provisioningState": state}})
+						}
+					}
+				}
+				return nil
+			})
+			if _, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(test.token, "x"), Properties: resource.PropertyMap{
+				"resourceGroupName": str("rg"), resource.PropertyKey(test.parameter): str("x"), "location": str("eastus"),
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			if polls := gets - 2; polls != test.polls { // the last reads what it is now
+				t.Errorf("it is polled %d times, want %d", polls, test.polls)
+			}
+		})
+	}
+}
+
+// TestDelete_WaitsForLongRunningTypesOnly: the 202 of any other is enough.
+func TestDelete_WaitsForLongRunningTypesOnly(t *testing.T) {
+	for token, want := range map[string]int{"keyvault:Vault": 0, "resources:ResourceGroup": 1} {
+		engine, a := start(t, nil)
+		polls := 0
+		a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+			if r.Method == http.MethodDelete {
+				return func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Location", operationURL)
+					w.WriteHeader(http.StatusAccepted)
+				}
+			}
+			polls++
+			return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+		})
+		_, err := engine.Delete(t.Context(), plugin.DeleteRequest{
+			URN: urn(token, "x"), ID: resource.ID(groupID), Inputs: resource.PropertyMap{}, Outputs: resource.PropertyMap{},
+		})
+		if err != nil || polls != want {
+			t.Errorf("%s is polled %d times, want %d: %v", token, polls, want, err)
+		}
+	}
+}
+
+// TestPolling_AsksEveryTenAndThirtySeconds where the service does not say when.
+func TestPolling_AsksEveryTenAndThirtySeconds(t *testing.T) {
+	for _, test := range []struct {
+		what  string
+		do    func(p *azureNative) error
+		every time.Duration
+	}{
+		{"a PUT", func(p *azureNative) error {
+			_, _, err := p.arm.put(p.alive, groupID, "2022-09-01", map[string]any{}, true)
+			return err
+		}, 10 * time.Second},
+		{"a DELETE", func(p *azureNative) error { return p.arm.delete(p.alive, groupID, "2022-09-01", true) }, 30 * time.Second},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p, a := inBubble(t)
+				var asked []time.Time
+				a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+					if r.URL.String() == operationURL {
+						asked = append(asked, time.Now())
+						if len(asked) < 3 {
+							return operationStatus("InProgress")
+						}
+						return operationStatus("Succeeded")
+					}
+					if r.Method == http.MethodGet {
+						return func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{"id": groupID}) }
+					}
+					return func(w http.ResponseWriter, _ *http.Request) {
+						w.Header().Set("Azure-AsyncOperation", operationURL)
+						answer(w, http.StatusAccepted, map[string]any{"id": groupID})
+					}
+				})
+				begin := time.Now()
+				if err := test.do(p); err != nil {
+					t.Fatal(err)
+				}
+				for i, at := range asked {
+					if after := at.Sub(begin); after != time.Duration(i)*test.every {
+						t.Errorf("poll %d is after %s, want %s", i, after, time.Duration(i)*test.every)
+					}
+				}
+			})
+		})
+	}
+}
+
+// inBubble gives the plugin itself, configured with real waits, without gRPC, which waits for what is outside a bubble.
+func inBubble(t *testing.T) (*azureNative, *azure) {
+	t.Helper()
+	a := &azure{resources: map[string]map[string]any{}}
+	p := &azureNative{version: Version2, pkg: basePackage, alive: t.Context(), scale: 1, config: map[string]string{
+		"clientId": client, "clientSecret": "hunter2", "tenantId": tenant, "subscriptionId": subscription,
+	}}
+	p.options.Transport = a
+	if _, err := p.Configure(t.Context(), &pulumirpc.ConfigureRequest{}); err != nil {
+		t.Fatal(err)
+	}
+	return p, a
+}
+
+// TestRetries_AreThreeAfterTwentySecondsAndMore: the fourth failure in a row is the request's. Waits grow from 20 s by
+// what azcore has them vary, and end at two minutes.
+func TestRetries_AreThreeAfterTwentySecondsAndMore(t *testing.T) {
+	for _, failures := range []int{3, 4} {
+		for _, fault := range []http.HandlerFunc{
+			failWith(http.StatusServiceUnavailable, "ServiceUnavailable", "later"), failWith(http.StatusConflict, "AnotherOperationInProgress", "busy"),
+		} {
+			synctest.Test(t, func(t *testing.T) {
+				p, a := inBubble(t)
+				var asked []time.Time
+				a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+					asked = append(asked, time.Now())
+					if len(asked) <= failures {
+						return fault
+					}
+					return nil
+				})
+				_, _, err := p.arm.put(t.Context(), groupID, "2022-09-01", map[string]any{"location": "eastus"}, false)
+				if len(asked) != 4 || (err == nil) != (failures < 4) {
+					t.Fatalf("after %d failures there were %d attempts: %v", failures, len(asked), err)
+				}
+				for i, want := range []time.Duration{20 * time.Second, 60 * time.Second, 120 * time.Second} {
+					if waited := asked[i+1].Sub(asked[i]); waited < want*8/10 || waited > min(want*13/10, longestRetry) {
+						t.Errorf("the wait %d is %s, want about %s", i, waited, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// TestRetries_EndWhereTheServiceAsksForMoreThanTwoMinutes as those of azcore.
+func TestRetries_EndWhereTheServiceAsksForMoreThanTwoMinutes(t *testing.T) {
+	for asks, want := range map[string]int{"120": 4, "121": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			p, a := inBubble(t)
+			attempts := 0
+			a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+				attempts++
+				return func(w http.ResponseWriter, _ *http.Request) {
+					w.Header().Set("Retry-After", asks)
+					fail(w, http.StatusTooManyRequests, "TooManyRequests", "later")
+				}
+			})
+			begin := time.Now()
+			_, err := p.arm.get(t.Context(), groupID, "2022-09-01")
+			if took := time.Since(begin); err == nil || attempts != want || took != time.Duration(want-1)*120*time.Second {
+				t.Errorf("Retry-After %s: %d attempts in %s, want %d: %v", asks, attempts, took, want, err)
+			}
+		})
+	}
+}
+
+func TestWaitsScale(t *testing.T) {
+	for text, want := range map[string]float64{"0.01": 0.01, "1": 1, "0": 0, "-1": 0, "2": 0, "NaN": 0, "a": 0, "": 0} {
+		t.Setenv(layout.WaitsVariable, text)
+		if got, err := waitsScale(); got != want || (err == nil) != (want > 0) {
+			t.Errorf("%q: %v, %v", text, got, err)
+		}
+	}
+	if err := os.Unsetenv(layout.WaitsVariable); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := waitsScale(); got != 1 || err != nil {
+		t.Errorf("without the variable: %v, %v", got, err)
 	}
 }
 

@@ -217,11 +217,16 @@ func start(t *testing.T, config resource.PropertyMap) (plugin.Provider, *azure) 
 // startVersion gives one version of the plugin, Version3 parameterized, for a cloud that may have others.
 func startVersion(t *testing.T, version string, a *azure, config resource.PropertyMap) plugin.Provider {
 	t.Helper()
-	inputs := resource.PropertyMap{
-		"clientId": str(client), "clientSecret": str("hunter2"), "tenantId": str(tenant), "subscriptionId": str(subscription),
-	}
+	inputs := ownConfig()
 	maps.Copy(inputs, config)
 	return configured(t, version, a, inputs)
+}
+
+// ownConfig is the configuration with which the azure of these tests knows the plugin.
+func ownConfig() resource.PropertyMap {
+	return resource.PropertyMap{
+		"clientId": str(client), "clientSecret": str("hunter2"), "tenantId": str(tenant), "subscriptionId": str(subscription),
+	}
 }
 
 // configured gives one version of the plugin, Version3 parameterized, whose requests go through a transport.
@@ -229,11 +234,15 @@ func configured(
 	t *testing.T, version string, transport policy.Transporter, inputs resource.PropertyMap,
 ) plugin.Provider {
 	t.Helper()
-	p := newAzureNative(version)
+	return configure(t, newAzureNative(version), transport, inputs)
+}
+
+func configure(t *testing.T, p *azureNative, transport policy.Transporter, inputs resource.PropertyMap) plugin.Provider {
+	t.Helper()
 	p.options.Transport = transport
 	p.scale = 0.00005 // a millisecond for twenty seconds
 	engine, pkg := serve(t, p), basePackage
-	if version == Version3 {
+	if p.version == Version3 {
 		pkg = vaultPackage
 		resp, err := parameterize(t, engine, &plugin.ParameterizeValue{Value: []byte(encodedParameter)})
 		if err != nil || resp.Name != pkg {

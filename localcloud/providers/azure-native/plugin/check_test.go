@@ -38,6 +38,8 @@ func TestCheckNamesWhatTheProgramLeavesUnnamed(t *testing.T) {
 	}{
 		{name: "random", token: "keyvault:Vault", property: "vaultName", want: `^kv[0-9a-f]{8}$`, unique: true},
 		{name: "copy", token: "keyvault:Secret", property: "secretName", want: `^kv$`},
+		{name: "random for a lock", token: "authorization:ManagementLockByScope", property: "lockName", want: `^kv[0-9a-f]{8}$`, unique: true},
+		{name: "random for an association", token: "insights:DataCollectionRuleAssociation", property: "associationName", want: `^kv[0-9a-f]{8}$`, unique: true},
 		{name: "uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", want: `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, unique: true},
 		{name: "given", token: "keyvault:Vault", property: "vaultName", news: map[string]any{"vaultName": "mine"}, want: `^mine$`},
 		{
@@ -150,6 +152,35 @@ func TestAPIVersionIsTheTokensDate(t *testing.T) {
 	} {
 		if _, got, err := lookup(token); err != nil || got != want {
 			t.Errorf("%s: got %q, %v, want %q", token, got, err, want)
+		}
+	}
+}
+
+// TestCatalog_NamesAsTheProviderDoes holds the catalog against azure-native's rule: UUIDs for roles, and a copy of the
+// Pulumi name for what lies in a resource of the same provider.
+func TestCatalog_NamesAsTheProviderDoes(t *testing.T) {
+	for _, rt := range catalog {
+		want := nameRandom
+		path := strings.Split(strings.ToLower(rt.path), "microsoft.")
+		switch {
+		case rt.name == "roleAssignmentName", rt.name == "roleDefinitionId":
+			want = nameUUID
+		case len(path) > 1 && strings.Count(path[len(path)-1], "{") != 1:
+			want = nameCopy
+		}
+		if rt.naming != want || !strings.HasSuffix(rt.path, "{"+rt.name+"}") {
+			t.Errorf("%s: %s is named in the way %d, want %d", rt.token, rt.name, rt.naming, want)
+		}
+	}
+}
+
+// TestCheck_LeavesADeploymentWithoutALocation of its group: Resource Manager takes none.
+func TestCheck_LeavesADeploymentWithoutALocation(t *testing.T) {
+	engine, _ := start(t, resource.PropertyMap{"location": str("eastus")})
+	for token, want := range map[string]bool{"resources:Deployment": false, "managedidentity:UserAssignedIdentity": true} {
+		resp := check(t, engine, plugin.CheckRequest{URN: urn(token, "x"), News: resource.PropertyMap{"resourceGroupName": str("rg")}})
+		if got := resp.Properties.HasValue("location"); got != want {
+			t.Errorf("%s has a location: %t", token, got)
 		}
 	}
 }

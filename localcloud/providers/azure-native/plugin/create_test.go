@@ -1,13 +1,19 @@
 package plugin
 
 import (
+	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi/provider"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/emptypb"
 )
 
 // Every type: where its request goes, what its body is, and what comes back as outputs.
@@ -315,6 +321,118 @@ func TestCreateRefusesWhatExists(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	wantRequests(t, a, "GET management.azure.com"+groupID+"?2022-09-01")
+}
+
+// TestCreate_TakesAnEmptyAnswerForAbsence: 204, or 200 without a body or with an object that has nothing in it.
+func TestCreate_TakesAnEmptyAnswerForAbsence(t *testing.T) {
+	for name, answered := range map[string]http.HandlerFunc{
+		"204":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
+		"200":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"200 with {}":   func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, map[string]any{}) },
+		"200, not JSON": func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("none")) },
+	} {
+		engine, a := start(t, nil)
+		first := true
+		a.on(func(*http.Request, []byte) http.HandlerFunc {
+			if first {
+				first = false
+				return answered
+			}
+			return nil
+		})
+		if _, err := createGroup(t, engine); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestCreate_WarnsOfWhatItCannotReadBack and has the answer to the PUT as outputs, in Resource Manager's own shape.
+func TestCreate_WarnsOfWhatItCannotReadBack(t *testing.T) {
+	a := &azure{resources: map[string]map[string]any{}}
+	p := newAzureNative(Version2)
+	log := &logged{}
+	p.host = log.serve(t)
+	engine := configure(t, p, a, ownConfig())
+	written := false
+	a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
+		switch {
+		case r.Method == http.MethodPut:
+			written = true
+			return func(w http.ResponseWriter, _ *http.Request) {
+				answer(w, http.StatusCreated, map[string]any{"id": "/canonical", "location": "eastus", "properties": map[string]any{"principalId": principal}, "unknown": "kept"})
+			}
+		case written:
+			return failWith(http.StatusForbidden, "AuthorizationFailed", "no role")
+		}
+		return nil
+	})
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("managedidentity:UserAssignedIdentity", "id"), Properties: resource.PropertyMap{
+		"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"),
+	}})
+	if err != nil || resp.ID != "/canonical" {
+		t.Fatalf("got %q, %v", resp.ID, err)
+	}
+	wantJSON(t, "outputs", values(t, resp.Properties), map[string]any{
+		"id": "/canonical", "location": "eastus", "properties": map[string]any{"principalId": principal}, "unknown": "kept", "azureApiVersion": "2023-01-31",
+	})
+	if len(log.messages) != 1 || log.messages[0].Severity != pulumirpc.LogSeverity_WARNING || !strings.Contains(log.messages[0].Message, "no role") {
+		t.Errorf("it says %v", log.messages)
+	}
+}
+
+// logged is as much of an engine as takes what a plugin says.
+type logged struct {
+	pulumirpc.UnimplementedEngineServer
+	messages []*pulumirpc.LogRequest
+}
+
+func (l *logged) Log(_ context.Context, req *pulumirpc.LogRequest) (*emptypb.Empty, error) {
+	l.messages = append(l.messages, req)
+	return &emptypb.Empty{}, nil
+}
+
+func (l *logged) serve(t *testing.T) *provider.HostClient {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	pulumirpc.RegisterEngineServer(server, l)
+	go func() { _ = server.Serve(listener) }() // until it is stopped
+	t.Cleanup(server.Stop)
+	host, err := provider.NewHostClient(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = host.Close() })
+	return host
+}
+
+// TestOutputs_AreThoseOfTheSchemaAlone at every depth: what Azure adds beyond it is left out.
+func TestOutputs_AreThoseOfTheSchemaAlone(t *testing.T) {
+	engine, a := start(t, nil)
+	a.decorate = func(_ string, object map[string]any) {
+		object["etag"], object["systemData"] = "e", map[string]any{"createdBy": "me", "new": 1.0}
+		properties := object["properties"].(map[string]any)
+		properties["new"], properties["sku"], properties["vaultUri"] = 1.0, map[string]any{"name": "standard", "new": 1.0}, nil
+		properties["networkAcls"] = map[string]any{"ipRules": []any{map[string]any{"value": "10.0.0.1", "new": 1.0}}}
+		object["tags"] = map[string]any{"any": "tag"}
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: resource.PropertyMap{
+		"resourceGroupName": str("rg"), "vaultName": str("kv"), "location": str("eastus"), "properties": obj(map[string]any{"tenantId": tenant}),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantJSON(t, "outputs", values(t, resp.Properties), map[string]any{
+		"id": vaultID, "name": "kv", "type": "T/t", "location": "eastus", "azureApiVersion": "2023-02-01",
+		"systemData": map[string]any{"createdBy": "me"}, "tags": map[string]any{"any": "tag"},
+		"properties": map[string]any{
+			"tenantId": tenant, "accessPolicies": []any{}, "sku": map[string]any{"name": "standard"},
+			"networkAcls": map[string]any{"ipRules": []any{map[string]any{"value": "10.0.0.1"}}},
+		},
+	})
 }
 
 func TestCreateWithoutPermissionToReadDoesNotWrite(t *testing.T) {

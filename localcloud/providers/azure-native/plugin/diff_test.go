@@ -116,6 +116,63 @@ func TestDiff(t *testing.T) {
 			olds:  resource.PropertyMap{}, news: resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
 			want: map[string]plugin.DiffKind{"nodeResourceGroup": plugin.DiffAdd},
 		},
+		{
+			name: "an identity is replaced to move", token: "managedidentity:UserAssignedIdentity", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
+			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "a zone is replaced to move", token: "network:PrivateZone", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
+			olds: resource.PropertyMap{"location": str("global")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "a zone's link is replaced to move", token: "network:VirtualNetworkLink", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
+			olds: resource.PropertyMap{"location": str("global")}, news: resource.PropertyMap{"location": str("westus")},
+			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name: "profiles inside a pool replace the cluster", token: "containerservice/v20240901:ManagedCluster", changed: []resource.PropertyKey{"agentPoolProfiles"}, deleteBefore: true,
+			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{
+				"name": "a", "networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "a"}}},
+			}})},
+			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{
+				"name": "a", "networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "b"}}}, "windowsProfile": map[string]any{"disableOutboundNat": true},
+			}})},
+			want: map[string]plugin.DiffKind{
+				"agentPoolProfiles[0].networkProfile.nodePublicIPTags[0].tag": plugin.DiffUpdateReplace, "agentPoolProfiles[0].windowsProfile": plugin.DiffAddReplace,
+			},
+		},
+		{
+			name: "a SKU by its other name", token: "containerservice:ManagedCluster", wantNoDifference: true,
+			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic", "tier": "Paid"})},
+			news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Base", "tier": "Standard"})},
+		},
+		{
+			name: "another tier of a SKU", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"sku"},
+			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic", "tier": "Paid"})},
+			news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Base", "tier": "Free"})},
+			want: map[string]plugin.DiffKind{"sku.name": plugin.DiffUpdate, "sku.tier": plugin.DiffUpdate},
+		},
+		{
+			name: "saying what holds by default", token: "network:Subnet", wantNoDifference: true,
+			olds: resource.PropertyMap{}, news: resource.PropertyMap{"privateEndpointNetworkPolicies": str("Disabled")},
+			want: map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
+		},
+		{
+			name: "saying what does not hold by default", token: "network:Subnet", changed: []resource.PropertyKey{"privateEndpointNetworkPolicies"},
+			olds: resource.PropertyMap{}, news: resource.PropertyMap{"privateEndpointNetworkPolicies": str("Enabled")},
+			want: map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
+		},
+		{
+			name: "access policies in another order", token: "keyvault:Vault", wantNoDifference: true,
+			olds: policies("a", "b"), news: policies("b", "a"),
+		},
+		{
+			name: "another access policy", token: "keyvault:Vault", changed: []resource.PropertyKey{"properties"},
+			olds: policies("a", "b"), news: policies("c", "a"),
+			want: map[string]plugin.DiffKind{"properties.accessPolicies[0]": plugin.DiffAdd, "properties.accessPolicies[1]": plugin.DiffDelete},
+		},
 	}
 	engine, _ := start(t, nil)
 	for _, test := range tests {
@@ -157,4 +214,13 @@ func or(m map[string]plugin.DiffKind) map[string]plugin.DiffKind {
 		return map[string]plugin.DiffKind{}
 	}
 	return m
+}
+
+// policies are the inputs of a vault that some may read.
+func policies(readers ...string) resource.PropertyMap {
+	var all []any
+	for _, reader := range readers {
+		all = append(all, map[string]any{"tenantId": tenant, "objectId": reader, "permissions": map[string]any{"secrets": []any{"get"}}})
+	}
+	return resource.PropertyMap{"properties": obj(map[string]any{"accessPolicies": all})}
 }

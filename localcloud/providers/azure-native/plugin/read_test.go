@@ -213,6 +213,50 @@ func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 	wantJSON(t, "accessPolicies", valueAt(sent, "properties.accessPolicies"), policies)
 }
 
+// TestUpdate_FailsWhereWhatItKeepsIsGone: without access policies in its inputs a vault that is gone is not made again.
+func TestUpdate_FailsWhereWhatItKeepsIsGone(t *testing.T) {
+	inputs := map[string]resource.PropertyMap{
+		"keyvault:Vault": {
+			"resourceGroupName": str("rg"), "vaultName": str("kv"), "location": str("eastus"), "properties": obj(map[string]any{"tenantId": tenant}),
+		},
+		"network:VirtualNetwork": {"resourceGroupName": str("rg"), "virtualNetworkName": str("net"), "location": str("eastus"), "subnets": resource.NewPropertyValue([]any{})},
+	}
+	for token, given := range inputs {
+		engine, a := start(t, nil)
+		_, err := engine.Update(t.Context(), plugin.UpdateRequest{
+			URN: urn(token, "x"), ID: "/x", OldInputs: given, OldOutputs: resource.PropertyMap{}, NewInputs: given,
+		})
+		if err == nil || !strings.Contains(err.Error(), "failed maintaining unset sub-resource properties: reading cloud state: Status=404 ") {
+			t.Errorf("%s: %v", token, err)
+		}
+		if requests := a.takeRequests(); len(requests) != 1 {
+			t.Errorf("%s: %v", token, requests)
+		}
+	}
+}
+
+// TestImport_DropsWhatIsEmptyAndKeepsAPoolsType, which outputs have for the type of the resource.
+func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
+	engine, a := start(t, nil)
+	id := clusterID + "/agentPools/p"
+	a.resources[strings.ToLower(id)] = map[string]any{
+		"id": id, "name": "p", "type": "Microsoft.ContainerService/managedClusters/agentPools", "properties": map[string]any{
+			"type": "VirtualMachineScaleSets", "count": 0.0, "nodeTaints": []any{}, "nodeLabels": map[string]any{}, "enableFIPS": false,
+			"kubeletConfig": map[string]any{"allowedUnsafeSysctls": []any{}}, "provisioningState": "Succeeded", "unknown": "x",
+		},
+	}
+	resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantJSON(t, "inputs", values(t, resp.Inputs), map[string]any{
+		"resourceGroupName": "rg", "resourceName": "aks", "agentPoolName": "p", "type": "VirtualMachineScaleSets", "count": 0.0, "enableFIPS": false,
+	})
+	if got := resp.Outputs["type"].V; got != "Microsoft.ContainerService/managedClusters/agentPools" {
+		t.Errorf("the output is %v", got)
+	}
+}
+
 func TestPreviewOfAnUpdateKnowsWhatAnUpdateDoesNotChange(t *testing.T) {
 	engine, a := start(t, nil)
 	inputs := resource.PropertyMap{"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"), "tags": obj(map[string]any{"a": "b"})}
