@@ -86,6 +86,11 @@ func readIDs(content []byte) (map[string]string, error) {
 	return ids, lines.Err()
 }
 
+// scoped are the types of azure-native whose ids begin with that of another resource. From the id, azure-native takes this
+// without the slash before it, as in scope: subscriptions/..., while programs write one: an up would replace the resource.
+// With a second slash before the id the first stays, and nothing else reads the id in another way.
+var scoped = []string{"DataCollectionRuleAssociation", "DiagnosticSetting", "ManagementLockByScope", "RoleAssignment", "RoleDefinition"}
+
 // fill gives the resources their ids and leaves out those without. It returns the names of these, and of the ids that
 // no resource has taken.
 func (f *importFile) fill(ids map[string]string) (without, unused []string) {
@@ -105,6 +110,9 @@ func (f *importFile) fill(ids map[string]string) (without, unused []string) {
 			kept = append(kept, r)
 			continue
 		default:
+			if kind := text("type"); slices.Contains(scoped, kind[strings.LastIndex(kind, ":")+1:]) {
+				id = "/" + id
+			}
 			r["id"] = id
 			kept = append(kept, r)
 		}

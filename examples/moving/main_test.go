@@ -15,6 +15,7 @@ const written = `{
 	"resources": [
 		{"type": "keyvaultaks:index:AksWithCsi", "name": "cluster", "component": true},
 		{"type": "azure-native:keyvault/v20241101:Vault", "name": "vault-vault", "id": "<PLACEHOLDER>", "parent": "vault", "version": "2.92.0"},
+		{"type": "azure-native:authorization/v20220401:RoleAssignment", "name": "role", "id": "<PLACEHOLDER>"},
 		{"type": "azure-native:keyvault/v20241101:Key", "name": "vault-key-new", "id": "<PLACEHOLDER>"},
 		{"type": "azure-native:network/v20240501:PrivateDnsZoneGroup", "name": "zones", "id": "<PLACEHOLDER>", "parent": "vault-key-new"},
 		{"type": "pulumi:providers:kubernetes", "name": "cluster-kubernetes", "parent": "cluster", "inputs": {"enableServerSideApply": false}},
@@ -37,7 +38,7 @@ func runWith(t *testing.T, ids string) (out, said string, err error) {
 }
 
 func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
-	out, said, err := runWith(t, "# a comment\n\nvault-vault  /subscriptions/s\nzones z\naccount a/b\nnamespace n\nmistyped m\n")
+	out, said, err := runWith(t, "# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace n\nmistyped m\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
 	for _, r := range file.Resources {
 		ids[r["name"].(string)] = r["id"]
 	}
-	want := map[string]any{"cluster": nil, "vault-vault": "/subscriptions/s", "namespace": "n"}
+	want := map[string]any{"cluster": nil, "vault-vault": "/subscriptions/s", "role": "//subscriptions/s/r", "namespace": "n"}
 	if len(ids) != len(want) {
 		t.Errorf("it would import %v, want %v", ids, want)
 	}

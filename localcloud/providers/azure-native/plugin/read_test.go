@@ -130,6 +130,11 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 			body: map[string]any{"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID + "/secrets/s", "createdOn": "now"}},
 			want: map[string]any{"scope": vaultID[1:] + "/secrets/s", "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
 		},
+		{ // with a second slash the scope keeps the first
+			token: "authorization:RoleAssignment", id: "/" + vaultID + "/providers/Microsoft.Authorization/roleAssignments/n",
+			body: map[string]any{"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID}},
+			want: map[string]any{"scope": vaultID, "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
+		},
 		{
 			token: "authorization:RoleDefinition", id: "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/n",
 			body: map[string]any{"name": "n", "type": "Microsoft.Authorization/roleDefinitions", "properties": map[string]any{
@@ -172,7 +177,7 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 		t.Run(test.token, func(t *testing.T) {
 			engine, a := start(t, nil)
 			test.body["id"], test.body["name"], test.body["type"] = test.id, "n", "T/t"
-			a.resources[strings.ToLower(test.id)] = test.body
+			a.resources[strings.ToLower("/"+strings.TrimLeft(test.id, "/"))] = test.body
 			resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn(test.token, "x"), ID: resource.ID(test.id)})
 			if err != nil {
 				t.Fatal(err)
@@ -252,6 +257,10 @@ func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
 	wantJSON(t, "inputs", values(t, resp.Inputs), map[string]any{
 		"resourceGroupName": "rg", "resourceName": "aks", "agentPoolName": "p", "type": "VirtualMachineScaleSets", "count": 0.0, "enableFIPS": false,
 	})
+	delete(a.resources[strings.ToLower(id)]["properties"].(map[string]any), "type")
+	if resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)}); err != nil || resp.Inputs.HasValue("type") {
+		t.Errorf("the pool without a type has one: %v, %v", resp.Inputs, err)
+	}
 	if got := resp.Outputs["type"].V; got != "Microsoft.ContainerService/managedClusters/agentPools" {
 		t.Errorf("the output is %v", got)
 	}
