@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -255,6 +256,62 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	for _, one := range slices.Backward(all) {
 		if _, err := engine.Delete(t.Context(), plugin.DeleteRequest{URN: one.urn, ID: one.id, Inputs: one.inputs, Outputs: one.state}); err != nil {
 			t.Errorf("deleting %s: %v", one.urn.Type(), err)
+		}
+	}
+}
+
+// TestTheLocalCloudRepeatsNoSecret in what it refuses, since the plugin passes on what it says: of nothing but the configuration does
+// Pulumi's engine know what is secret.
+func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
+	engine := startLocalCloud(t)(Version2)
+	const marker = "correct-horse-battery-staple"
+	create := func(token string, inputs object) error {
+		_, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(token, "x"), Properties: resource.NewPropertyMapFromMap(inputs)})
+		return err
+	}
+	secret := func(name string, properties object) object {
+		return object{"resourceGroupName": "rg", "vaultName": "kv-plugin", "secretName": name, "properties": properties}
+	}
+	cluster := func(name string, properties object) object {
+		inputs := object{
+			"resourceGroupName": "rg", "resourceName": name, "location": "eastus", "dnsPrefix": "aks", "identity": object{"type": "SystemAssigned"},
+			"agentPoolProfiles": []any{object{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D2s_v5"}},
+		}
+		maps.Copy(inputs, properties)
+		return inputs
+	}
+	for _, one := range []struct {
+		token  string
+		inputs object
+	}{
+		{"resources/v20220901:ResourceGroup", object{"resourceGroupName": "rg", "location": "eastus"}},
+		{"keyvault/v20241101:Vault", object{"resourceGroupName": "rg", "vaultName": "kv-plugin", "location": "eastus", "properties": object{
+			"tenantId": cloud.TenantID, "sku": object{"family": "A", "name": "standard"}, "enableRbacAuthorization": true,
+		}}},
+	} {
+		if err := create(one.token, one.inputs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, one := range map[string]struct {
+		token  string
+		inputs object
+	}{
+		"a secret that is too long":         {"keyvault/v20241101:Secret", secret("a", object{"value": strings.Repeat(marker, 1000)})},
+		"a secret that is a list":           {"keyvault/v20241101:Secret", secret("a", object{"value": []any{marker}})},
+		"a secret that is an object":        {"keyvault/v20241101:Secret", secret("a", object{"value": object{marker: marker}})},
+		"a secret with a wrong name":        {"keyvault/v20241101:Secret", secret("a_b", object{"value": marker})},
+		"a secret beside what nobody knows": {"keyvault/v20241101:Secret", secret("a", object{"value": marker, "nobody": marker})},
+		"a secret with wrong attributes":    {"keyvault/v20241101:Secret", secret("a", object{"value": marker, "attributes": object{"expires": marker}})},
+		"a cluster's Windows password":      {"containerservice/v20240901:ManagedCluster", cluster("a", object{"windowsProfile": object{"adminUsername": "me", "adminPassword": []any{marker}}})},
+		"a cluster's principal":             {"containerservice/v20240901:ManagedCluster", cluster("b", object{"servicePrincipalProfile": object{"clientId": "c", "secret": object{"a": marker}}})},
+		"a cluster's server application":    {"containerservice/v20240901:ManagedCluster", cluster("c", object{"aadProfile": object{"serverAppSecret": []any{marker}}})},
+	} {
+		err := create(one.token, one.inputs)
+		if err == nil {
+			t.Errorf("%s is taken", name)
+		} else if strings.Contains(err.Error(), marker) {
+			t.Errorf("%s: the refusal repeats it", name)
 		}
 	}
 }
