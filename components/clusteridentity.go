@@ -116,9 +116,10 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	if err != nil {
 		return nil, nil, fmt.Errorf("creating the control plane's identity: %w", err)
 	}
+	principal := readBack(identity.PrincipalId, name+"-identity")
 	var assignments []pulumi.Resource
 	for _, at := range roles {
-		assignment, err := c.assign(ctx, at, identity.PrincipalId)
+		assignment, err := c.assign(ctx, at, principal)
 		if err != nil {
 			return nil, nil, fmt.Errorf("assigning the control plane's role on %s: %w", at.what, err)
 		}

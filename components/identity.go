@@ -204,9 +204,9 @@ func (c *WorkloadIdentity) newIdentity(
 	}
 	c.Identity = identity
 	c.IdentityID = identity.ID().ToStringOutput()
-	c.ClientID = identity.ClientId
-	c.PrincipalID = identity.PrincipalId
-	c.TenantID = identity.TenantId
+	c.ClientID = readBack(identity.ClientId, name+"-identity")
+	c.PrincipalID = readBack(identity.PrincipalId, name+"-identity")
+	c.TenantID = readBack(identity.TenantId, name+"-identity")
 	return credentialTarget{args.ResourceGroupName, identity.Name}, nil
 }
 

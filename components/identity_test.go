@@ -382,6 +382,25 @@ func TestIdentityHasItsExtraRoles(t *testing.T) {
 
 const existingIdentity = mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing"
 
+// TestIdentity_ThatWasNotReadBackGetsNoRole but an error that says what to do: its state has no principal.
+func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
+	e := &mockengine.Engine{Unread: []string{"identity-identity"}}
+	err := e.Run(func(ctx *pulumi.Context) error {
+		args := identityArgs()
+		args.RoleAssignments = roles()
+		_, err := newIdentity(ctx, "identity", args)
+		return err
+	})
+	if err == nil || !strings.Contains(err.Error(), "identity-identity") || !strings.Contains(err.Error(), "pulumi refresh") {
+		t.Errorf("got %v", err)
+	}
+	for _, one := range e.Resources() {
+		if strings.Contains(one.Type, "RoleAssignment") {
+			t.Errorf("%s is made", one.Name)
+		}
+	}
+}
+
 func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun}

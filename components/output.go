@@ -1,11 +1,26 @@
 package components
 
-import "github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+import (
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
 
 // after is the output once the resources exist: a resource that uses it is created after them and deleted before them.
 // Unlike a value made with pulumi.All it stays known in a preview that is about to create them.
 func after(ctx *pulumi.Context, o pulumi.StringOutput, resources ...pulumi.Resource) pulumi.StringOutput {
 	return pulumi.OutputWithDependencies(ctx.Context(), o, resources...).(pulumi.StringOutput)
+}
+
+// readBack is an output that Azure sets of a resource. Where azure-native could not read what it had just made, it warns and
+// leaves such outputs out, which here is an error instead of an empty string that Azure is sent.
+func readBack(o pulumi.StringOutput, of string) pulumi.StringOutput {
+	return o.ApplyT(func(value string) (string, error) {
+		if value == "" {
+			return "", fmt.Errorf("azure-native has made %s and could not read it afterwards, as it warned then: run pulumi refresh", of)
+		}
+		return value, nil
+	}).(pulumi.StringOutput)
 }
 
 // optional is a plain string as an optional input; the empty string leaves it out.

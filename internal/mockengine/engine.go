@@ -70,6 +70,9 @@ type Engine struct {
 	// Refusals are the errors with which the creation of resources fails, by name: one for each time that it is tried.
 	// Whether it is tried again is for the resource's error hooks to say.
 	Refusals map[string][]string
+	// Unread are the resources, by name, that azure-native has made and could not read: their state has none of Azure's
+	// properties in the places of outputs.
+	Unread []string
 
 	mu        sync.Mutex
 	resources []*Registered
@@ -359,6 +362,9 @@ func (m *monitor) RegisterResource(ctx context.Context, in *pulumirpc.RegisterRe
 		return &pulumirpc.RegisterResourceResponse{Urn: urn}, nil
 	}
 	id, outputs := create(in.GetType(), in.GetName(), inputs)
+	if slices.Contains(m.engine.Unread, in.GetName()) {
+		outputs = resource.PropertyMap{"name": outputs["name"], "properties": resource.NewProperty(outputs)}
+	}
 	object, err := marshal(outputs)
 	if err != nil {
 		return nil, err
