@@ -60,7 +60,7 @@ type AksWithCsiArgs struct {
 	// letters, digits, underscores, parentheses, dashes and dots, no dot last, and not the name of a group that exists
 	// (https://learn.microsoft.com/azure/aks/faq). Defaults to MC_ and the names of ResourceGroupName, the cluster and its
 	// location with underscores between, which must be no longer either, see [DefaultNodeResourceGroup]. A change replaces
-	// the cluster.
+	// the cluster; a cluster that has a name keeps it where it is left out from then on.
 	NodeResourceGroup string `pulumi:"nodeResourceGroup,optional"`
 	// Tier is Free, Standard or Premium. Defaults to Free, which is for development.
 	// Standard comes with an uptime SLA; Premium adds long-term support and switches it on
@@ -353,7 +353,7 @@ func (c *AksWithCsi) newCluster(
 		return nil, fmt.Errorf("replacing what the program changes: %w", err)
 	}
 	opts := append([]pulumi.ResourceOption{
-		pulumi.Parent(c), pulumi.IgnoreChanges(slices.Concat(changedByOthers, madeWithOthers)),
+		pulumi.Parent(c), pulumi.IgnoreChanges(args.unsaid()),
 		pulumi.ReplacementTrigger(args.chosenNetwork()),
 	}, self.opts...)
 	if args.Protect { // false would undo what the component was protected with

@@ -267,6 +267,16 @@ func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
 	}
 }
 
+// TestNodeResourceGroup_IsLeftToAKSUnlessGiven has the engine keep the name that a refresh may have read for an input.
+func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
+	for _, given := range []string{"", "nodes"} {
+		cluster := runCluster(t, func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = given }).Get(t, "cluster-cluster")
+		if ignored := slices.Contains(cluster.RPC.GetIgnoreChanges(), "nodeResourceGroup"); ignored != (given == "") {
+			t.Errorf("with %q its changes are ignored: %t", given, ignored)
+		}
+	}
+}
+
 // TestWhatOthersChangeOfTheNetworkReplacesNoCluster has the program's own choice of what az can change replace the
 // cluster, and nobody else's.
 func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {

@@ -224,6 +224,17 @@ var changedByOthers = []string{
 // such as az with --generate-ssh-keys. azure-native would make another cluster without them.
 var madeWithOthers = []string{"linuxProfile", "windowsProfile"}
 
+// unsaid are the parts of a cluster of which the program leaves to the engine what the state has. To them belongs the
+// node resource group where AKS names it: of a cluster whose creation was interrupted azure-native knows no outputs, and a
+// refresh then takes the name for one that was given, without which it would make another cluster.
+func (args *AksWithCsiArgs) unsaid() []string {
+	paths := slices.Concat(changedByOthers, madeWithOthers)
+	if args.NodeResourceGroup == "" {
+		paths = append(paths, "nodeResourceGroup")
+	}
+	return paths
+}
+
 // chosenNetwork is what the program says of those parts. A stack of an earlier version has no trigger in its state,
 // which the engine takes for one that has not changed.
 func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {

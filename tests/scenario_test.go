@@ -363,11 +363,14 @@ func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 // come to it.
 func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
 	t.Helper()
-	return c.watch(t, watch, "up", args...)
+	return c.watch(t, os.Kill, watch, "up", args...)
 }
 
-// watch runs a command of the local cloud and calls a function with all that it has printed, whenever there is more.
-func (c *cloud) watch(t *testing.T, watch func(printed []byte, kill func()), command string, args ...string) (printed, lastLine string, err error) {
+// watch runs a command of the local cloud and calls a function with all that it has printed, whenever there is more, and with
+// what sends the command a signal.
+func (c *cloud) watch(
+	t *testing.T, signal os.Signal, watch func(printed []byte, send func()), command string, args ...string,
+) (printed, lastLine string, err error) {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -386,7 +389,7 @@ func (c *cloud) watch(t *testing.T, watch func(printed []byte, kill func()), com
 		n, err := r.Read(buffer)
 		seen.Write(buffer[:n])
 		if n > 0 {
-			watch(seen.Bytes(), func() { _ = cmd.Process.Kill() })
+			watch(seen.Bytes(), func() { _ = cmd.Process.Signal(signal) })
 		}
 		if err != nil {
 			break
