@@ -211,7 +211,7 @@ var catalog = []*resourceType{
 		name: "publicIpAddressName", naming: nameRandom,
 		top:     []string{"extendedLocation", "location", "sku", "tags", "zones"},
 		flat:    true,
-		replace: []string{"location"},
+		replace: []string{"location", "publicIPAddressVersion", "publicIPPrefix", "sku"},
 		waits:   waitPut | waitDelete,
 	},
 	{

@@ -144,6 +144,11 @@ func TestDiff(t *testing.T) {
 			},
 		},
 		{
+			name: "an address gets another SKU", token: "network:PublicIPAddress", changed: []resource.PropertyKey{"sku"}, deleteBefore: true,
+			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic"})}, news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Standard"})},
+			want: map[string]plugin.DiffKind{"sku.name": plugin.DiffUpdateReplace},
+		},
+		{
 			name: "a SKU by its other name", token: "containerservice:ManagedCluster", wantNoDifference: true,
 			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic", "tier": "Paid"})},
 			news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Base", "tier": "Standard"})},
