@@ -112,7 +112,9 @@ var catalog = []*resourceType{
 		nested:   []string{"properties.privateEndpointConnections"},
 		keep:     []string{"properties.accessPolicies"},
 		waits:    waitPut,
-		keyed:    map[string][]string{"properties.accessPolicies": {"tenantId", "objectId", "permissions"}},
+		keyed: map[string][]string{
+			"properties.accessPolicies": {"tenantId", "objectId", "permissions"}, "properties.networkAcls.virtualNetworkRules": {"id"},
+		},
 	},
 	{
 		token: "keyvault:Secret", version: "2023-02-01", path: vault + "/secrets/{secretName}",

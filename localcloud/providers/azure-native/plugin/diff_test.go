@@ -174,6 +174,16 @@ func TestDiff(t *testing.T) {
 			olds: policies("a", "b"), news: policies("b", "a"),
 		},
 		{
+			name: "a vault's networks in another order, one without its service endpoint", token: "keyvault:Vault", changed: []resource.PropertyKey{"properties"},
+			olds: resource.PropertyMap{"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
+				map[string]any{"id": "/a"}, map[string]any{"id": "/b"},
+			}}})},
+			news: resource.PropertyMap{"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
+				map[string]any{"id": "/b"}, map[string]any{"id": "/a", "ignoreMissingVnetServiceEndpoint": true},
+			}}})},
+			want: map[string]plugin.DiffKind{"properties.networkAcls.virtualNetworkRules[1].ignoreMissingVnetServiceEndpoint": plugin.DiffAdd},
+		},
+		{
 			name: "another access policy", token: "keyvault:Vault", changed: []resource.PropertyKey{"properties"},
 			olds: policies("a", "b"), news: policies("c", "a"),
 			want: map[string]plugin.DiffKind{"properties.accessPolicies[0]": plugin.DiffAdd, "properties.accessPolicies[1]": plugin.DiffDelete},
