@@ -125,9 +125,14 @@ func TestScenarioUpIsInterrupted(t *testing.T) {
 		if err == nil || !interrupted {
 			t.Fatalf("up was not interrupted: %t, %v", interrupted, err)
 		}
-		if cluster := c.called(t, "cluster-cluster"); cluster.ID == "" || len(cluster.Outputs) > 0 {
+		cluster := c.called(t, "cluster-cluster")
+		if cluster.ID == "" || len(cluster.Outputs) > 0 {
 			t.Fatalf("of the cluster %q the state has %d outputs", cluster.ID, len(cluster.Outputs))
 		}
+		eventually(t, "the cluster is made", func() bool { // before that AKS takes nothing else
+			properties, _ := c.arm(t, http.MethodGet, cluster.ID, "2024-09-01", "")["properties"].(map[string]any)
+			return properties["provisioningState"] == "Succeeded"
+		})
 		if seed%2 == 1 {
 			c.pulumi(t, "refresh", "--yes", "--skip-preview", "--non-interactive")
 		}
