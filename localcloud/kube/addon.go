@@ -144,11 +144,14 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
+	if identity, err = s.node.file(s, identity); err != nil {
+		return fmt.Errorf("giving the CSI driver its kubeconfig: %w", err)
+	}
 	socket := s.path("kubelet", "plugins", csiDriverName, "csi.sock")
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return err
 	}
-	if err := s.run(ctx, thirdparty.CSIDriver, nil, s.Programs[thirdparty.CSIDriver],
+	if err := s.runOnNode(ctx, thirdparty.CSIDriver, nil, s.Programs[thirdparty.CSIDriver],
 		"--kubeconfig="+identity, "--endpoint=unix://"+socket, "--nodeid="+node, "--provider-volume="+s.path("providers"),
 		fmt.Sprintf("--enable-secret-rotation=%t", s.Spec.Rotation), "--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
 		"--metrics-addr=127.0.0.1:8095",
@@ -168,10 +171,14 @@ func (s *supervisor) startAzureProvider(ctx context.Context) error {
 	if err := os.MkdirAll(s.path("providers"), 0o755); err != nil {
 		return err
 	}
+	authority, err := s.node.file(s, s.CAFile)
+	if err != nil {
+		return fmt.Errorf("giving the Azure provider the authority that it trusts: %w", err)
+	}
 	proxy := "http://" + loopback(s.ports.edge)
-	return s.run(ctx, thirdparty.AzureProvider,
+	return s.runOnNode(ctx, thirdparty.AzureProvider,
 		// Go takes the lower-case names where the upper-case ones are empty.
-		[]string{"HTTPS_PROXY=" + proxy, "https_proxy=" + proxy, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE=" + s.CAFile},
+		[]string{"HTTPS_PROXY=" + proxy, "https_proxy=" + proxy, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE=" + authority},
 		s.Programs[thirdparty.AzureProvider],
 		"--endpoint=unix://"+s.path("providers", azureProvider+".sock"), "--healthz-port=0", "--prometheus-port=0")
 }

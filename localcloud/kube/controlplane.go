@@ -99,13 +99,9 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
-	bind := "127.0.0.1"
-	if s.Node == RealNode {
-		bind = "0.0.0.0" // all there is are the cluster's own namespaces
-	}
 	return s.run(ctx, thirdparty.APIServer, nil, s.Programs[thirdparty.APIServer], append(authorization,
 		"--etcd-servers="+etcdURL, "--etcd-cafile="+s.path("pki", "ca.crt"), "--etcd-certfile="+etcd.crt, "--etcd-keyfile="+etcd.key,
-		"--bind-address="+bind, fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
+		"--bind-address="+s.node.address(), fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file="+serving.crt, "--tls-private-key-file="+serving.key, "--client-ca-file="+s.path("pki", "ca.crt"),
 		// The issuer is the URL at which Azure publishes the keys, as in AKS with the OIDC issuer on.
 		"--service-account-issuer="+s.Spec.IssuerURL, "--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",

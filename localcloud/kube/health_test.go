@@ -48,7 +48,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	f := &fakeCluster{dir: shortDir(t)}
 	spec := azure.ClusterSpec{ID: "/c", Name: "one", PoolName: "system"}
 	dir := clusterDir(f.dir, spec.ID)
-	f.supervisor = &supervisor{settings: settings{Dir: dir, Spec: spec}, ends: map[string]int{}}
+	f.supervisor = &supervisor{settings: settings{Dir: dir, Spec: spec}, node: standInNode{}, ends: map[string]int{}}
 	err := saveJSON(f.path(clusterFile), clusterIdentity{ID: spec.ID, Name: spec.Name, Node: StandInNode, NodeName: nodeName(spec)})
 	if err != nil {
 		t.Fatal(err)

@@ -33,16 +33,6 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Node says what runs pods.
-type Node string
-
-const (
-	// RealNode is a kubelet with containerd and runc. It needs Linux and root.
-	RealNode Node = "real"
-	// StandInNode mounts the volumes of pods by calling the Azure provider and runs no container.
-	StandInNode Node = "stand-in"
-)
-
 // Edge is what a cluster needs of the way to and from the world.
 type Edge interface {
 	// Serve answers proxy requests that arrive on l until ctx ends.
@@ -403,13 +393,7 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 		return err
 	}
 	settings := settings{
-		Spec: c.spec, Dir: c.dir, Programs: m.Programs, Node: m.Node, CAFile: m.Edge.CAFile(), CgroupRoot: cgroupRoot(c.dir),
-	}
-	if m.Node == RealNode {
-		cmd.Args = append(cmd.Args, inNamespaces)
-		cmd.Env = append(os.Environ(), machineFolder+"="+c.dir)
-		settings.Dir = machineDir
-		isolate(cmd)
+		Spec: c.spec, Dir: m.Node.kind().contain(cmd, c.dir), Programs: m.Programs, Node: m.Node, CAFile: m.Edge.CAFile(), CgroupRoot: cgroupRoot(c.dir),
 	}
 	done := make(chan struct{})
 	started := make(chan error)
@@ -441,7 +425,7 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(c.dir, apiSocket))
 		})
 	}
-	if err := m.await(ctx, c, report); err != nil {
+	if err := m.await(ctx, c, settings.Dir, report); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(m.known(c)), 0o700); err != nil {
@@ -450,8 +434,8 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	return os.WriteFile(m.known(c), nil, 0o600)
 }
 
-// await reads the supervisor's report until it says ready.
-func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error {
+// await reads the supervisor's report until it says ready. inside is the cluster's folder as the supervisor sees it.
+func (m *Manager) await(ctx context.Context, c *cluster, inside string, report io.Reader) error {
 	lines := make(chan string)
 	go func() {
 		defer close(lines)
@@ -479,10 +463,7 @@ func (m *Manager) await(ctx context.Context, c *cluster, report io.Reader) error
 				return nil
 			case strings.HasPrefix(line, reportError):
 				why := strings.TrimPrefix(line, reportError)
-				if m.Node == RealNode { // the folder as this machine has it
-					why = strings.ReplaceAll(why, machineDir+"/", c.dir+"/")
-				}
-				return errors.New(why)
+				return errors.New(strings.ReplaceAll(why, inside+"/", c.dir+"/")) // as this machine has it
 			default:
 				m.Log.Info(line, "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 			}

@@ -24,6 +24,13 @@ func TestMain(m *testing.M) {
 	if len(os.Args) < 2 || os.Args[1] != SupervisorCommand {
 		os.Exit(m.Run())
 	}
+	if len(os.Args) > 2 { // CanRunRealNode and tests of nodes
+		if err := superviseForTest(os.Args[2:]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		return
+	}
 	var s settings
 	if err := json.NewDecoder(os.Stdin).Decode(&s); err != nil {
 		panic(err)
@@ -35,6 +42,13 @@ func TestMain(m *testing.M) {
 	fmt.Fprintln(started, os.Getpid())
 	fmt.Fprintln(os.NewFile(reportFile, "report"), reportReady)
 	_, _ = io.Copy(io.Discard, os.Stdin)
+}
+
+func superviseForTest(args []string) error {
+	if args[0] == lookAround {
+		return lookAroundNode(args[1], args[2:])
+	}
+	return Supervise(context.Background(), args)
 }
 
 // noEdge leads nowhere.

@@ -57,14 +57,14 @@ func end(cmd *exec.Cmd, done <-chan struct{}) {
 	_ = cmd.Process.Kill()
 }
 
-// enterMachine makes the inside of new namespaces look like a node: the cluster's folder at machineDir, a /run of its own, a
-// /var whose changes are thrown away, and a network.
+// enterMachine makes of new namespaces those that the control plane runs in: the cluster's folder is at machineDir, /run is their
+// own, changes to /var are thrown away, and there is a network, which is the node's too.
 func enterMachine(dir string) error {
 	if err := mountMachine(dir); err != nil {
-		return fmt.Errorf("mounting the node's file system: %w", err)
+		return fmt.Errorf("mounting the cluster's file system: %w", err)
 	}
 	if err := connectMachine(); err != nil {
-		return fmt.Errorf("making the node's network: %w", err)
+		return fmt.Errorf("making the cluster's network: %w", err)
 	}
 	return nil
 }
@@ -103,13 +103,7 @@ func mountMachine(dir string) error {
 		err = mount(run, "/run", "", unix.MS_BIND|unix.MS_REC, "")
 	}
 	if err == nil {
-		err = os.Setenv("TMPDIR", "/run/tmp") // the runtime leaves files there when it is killed
-	}
-	if err == nil {
-		err = coverKernelParameters("/run/sys")
-	}
-	if err == nil {
-		err = mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "") // pods see what the CSI driver mounts
+		err = os.Setenv("TMPDIR", "/run/tmp")
 	}
 	return err
 }

@@ -3,7 +3,9 @@
 package kube
 
 import (
+	"context"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"time"
@@ -36,6 +38,8 @@ func end(cmd *exec.Cmd, done <-chan struct{}) {
 
 func setHostname(string) error                       { return errors.ErrUnsupported }
 func enterMachine(string) error                      { return errors.ErrUnsupported }
+func enterNode(string, []string) error               { return errors.ErrUnsupported }
+func beNode(io.Writer, string, []string) error       { return errors.ErrUnsupported }
 func reapUntilExit([]string, []uintptr) (int, error) { return 0, errors.ErrUnsupported }
 func cgroupRoot(string) string                       { return "" }
 func makeCgroups(string) error                       { return nil }
@@ -43,3 +47,10 @@ func removeCgroups(string)                           {}
 
 // CanRunRealNode says whether this machine can run a real node, or why not.
 func CanRunRealNode() error { return errors.New("not Linux") }
+
+// namespaces of a node are Linux's.
+type namespaces struct{}
+
+func (*namespaces) enter(*exec.Cmd) error { return errors.ErrUnsupported }
+
+func (*supervisor) makeNode(context.Context) (*namespaces, error) { return nil, errors.ErrUnsupported }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -54,6 +55,29 @@ type standIn struct {
 	started  metav1.Time
 
 	pods map[types.UID]*standInPod
+}
+
+// standInNode runs in the supervisor, which it lets be where the local cloud is.
+type standInNode struct{}
+
+func (standInNode) contain(_ *exec.Cmd, dir string) string { return dir }
+
+func (standInNode) ports() (ports, error) { return freePorts() }
+
+func (standInNode) address() string { return "127.0.0.1" }
+
+func (standInNode) file(_ *supervisor, path string) (string, error) { return path, nil }
+
+func (standInNode) enter(program *exec.Cmd) error {
+	program.Env = append(os.Environ(), program.Env...)
+	return nil
+}
+
+func (standInNode) start(ctx context.Context, s *supervisor, p progress) error {
+	if err := waitFor(ctx, p.ready); err != nil {
+		return err
+	}
+	return s.startStandInNode(ctx)
 }
 
 // startStandInNode returns when the node is registered as ready. It goes on until ctx ends.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -58,14 +59,24 @@ type settings struct {
 // triedMachine follows SupervisorCommand in the process by which CanRunRealNode finds out.
 const triedMachine = "tried-machine"
 
+// onNode follows SupervisorCommand in the first process of the node's own namespaces, before the cluster's folder and the
+// folders of programs that run on the node.
+const onNode = "on-node"
+
 // Supervise runs a cluster until standard input ends or ctx does. args are those after SupervisorCommand.
 func Supervise(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == triedMachine {
-		if err := enterMachine(os.Getenv(machineFolder)); err != nil {
-			fmt.Println(err)
-			return err
+		err := enterMachine(os.Getenv(machineFolder))
+		if err == nil {
+			err = enterNode(machineDir, nil)
 		}
-		return nil
+		if err != nil {
+			fmt.Println(err)
+		}
+		return err
+	}
+	if len(args) > 1 && args[0] == onNode {
+		return beNode(os.Stdout, args[1], args[2:])
 	}
 	report := os.NewFile(reportFile, "report")
 	if len(args) > 0 && args[0] == inNamespaces {
@@ -84,7 +95,7 @@ func Supervise(ctx context.Context, args []string) error {
 		cancel()
 	}()
 
-	sup := &supervisor{settings: s, report: report, ends: map[string]int{}}
+	sup := &supervisor{settings: s, node: s.Node.kind(), report: report, ends: map[string]int{}}
 	err := sup.start(ctx)
 	if err != nil {
 		fmt.Fprintf(report, "%s%s\n", reportError, strings.ReplaceAll(err.Error(), "\n", " "))
@@ -118,6 +129,7 @@ const machineFolder = "KEYVAULT_AKS_CLUSTER_FOLDER"
 // supervisor is a cluster seen from inside.
 type supervisor struct {
 	settings
+	node      node
 	report    io.Writer
 	ports     ports
 	ca        *authority
@@ -135,11 +147,8 @@ var usualPorts = ports{api: 6443, etcd: 2379, etcdPeer: 2380, kubelet: 10250, ed
 
 // start brings the cluster to where its node takes pods, and whoever asks is answered at once, as in AKS. All that it starts ends with ctx.
 func (s *supervisor) start(ctx context.Context) (err error) {
-	s.ports = usualPorts
-	if s.Node != RealNode {
-		if s.ports, err = freePorts(); err != nil {
-			return fmt.Errorf("finding free ports: %w", err)
-		}
+	if s.ports, err = s.node.ports(); err != nil {
+		return fmt.Errorf("finding free ports: %w", err)
 	}
 	if err := os.RemoveAll(s.path(healthFolder)); err != nil { // of the last time
 		return err
@@ -184,24 +193,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			close(ready)
 			return s.bindAdminGroups(ctx)
 		},
-		func() error {
-			before := ready
-			if s.Node == RealNode {
-				before = installed
-				if err := s.startContainers(ctx); err != nil {
-					return err
-				}
-			}
-			select {
-			case <-before:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			if s.Node == RealNode {
-				return s.startNode(ctx)
-			}
-			return s.startStandInNode(ctx)
-		},
+		func() error { return s.node.start(ctx, s, progress{installed: installed, ready: ready}) },
 	)
 	if err != nil {
 		return err
@@ -231,8 +223,28 @@ func (s *supervisor) path(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
 }
 
+// waitFor returns when a channel is closed, or ctx ends.
+func waitFor(ctx context.Context, closed <-chan struct{}) error {
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // run keeps a program running until ctx ends. Its output goes to a file of its own.
 func (s *supervisor) run(ctx context.Context, name string, env []string, path string, args ...string) error {
+	return s.keep(ctx, func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil }, name, env, path, args...)
+}
+
+// runOnNode is run for a program of the node's.
+func (s *supervisor) runOnNode(ctx context.Context, name string, env []string, path string, args ...string) error {
+	return s.keep(ctx, s.node.enter, name, env, path, args...)
+}
+
+// keep is run for a program that enter has start where it belongs.
+func (s *supervisor) keep(ctx context.Context, enter func(*exec.Cmd) error, name string, env []string, path string, args ...string) error {
 	if err := os.MkdirAll(s.path("log"), 0o700); err != nil {
 		return err
 	}
@@ -244,20 +256,19 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 	go func() {
 		defer s.processes.Done()
 		defer log.Close()
-		defer lockThread()()
 		var state programState
 		for ctx.Err() == nil {
 			cmd := exec.CommandContext(ctx, path, args...)
-			cmd.Env = append(os.Environ(), env...)
+			cmd.Env = slices.Clone(env)
 			cmd.Stdout, cmd.Stderr = log, log
 			endWithParent(cmd)
 			cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 			cmd.WaitDelay = 5 * time.Second
-			err := cmd.Start()
+			wait, err := startOnThread(cmd, enter)
 			if err == nil {
 				state.Running, state.Since = true, time.Now()
 				s.tell(name, state)
-				err = cmd.Wait()
+				err = wait()
 			}
 			if ctx.Err() == nil {
 				fmt.Fprintf(os.Stderr, "%s ended and is started again: %v\n", name, err)
@@ -277,6 +288,24 @@ func (s *supervisor) run(ctx context.Context, name string, env []string, path st
 		}
 	}()
 	return nil
+}
+
+// startOnThread starts a program from a thread of its own, which enter may change and which is there as long as the program: the
+// kernel ends that with the thread (endWithParent).
+func startOnThread(cmd *exec.Cmd, enter func(*exec.Cmd) error) (wait func() error, err error) {
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		lockThread() // and never unlocked: the thread ends with this function
+		err := enter(cmd)
+		if err == nil {
+			err = cmd.Start()
+		}
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	return func() error { return <-ended }, <-started
 }
 
 // tell has whoever looks at the cluster know how a program is.

@@ -188,10 +188,8 @@ func (c *cloud) setUp(ctx context.Context, o StartOptions, get thirdparty.Option
 
 // programs installs and builds what is shared by all local clouds of this machine.
 func (c *cloud) programs(ctx context.Context, node kube.Node, get thirdparty.Options) (thirdparty.Programs, error) {
-	if node == kube.RealNode {
-		if err := machine.InstallPackages(ctx, kube.MissingPackages(), c.say); err != nil {
-			return nil, err
-		}
+	if err := machine.InstallPackages(ctx, node.MissingPackages(), c.say); err != nil {
+		return nil, err
 	}
 	return thirdparty.Ensure(ctx, get)
 }

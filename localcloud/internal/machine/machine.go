@@ -68,7 +68,7 @@ func InstallPackages(ctx context.Context, names []string, say func(format string
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if left := kube.MissingPackages(); len(left) > 0 {
+	if left := kube.RealNode.MissingPackages(); len(left) > 0 {
 		return fmt.Errorf("installed, but not where they are looked for: %s", strings.Join(left, ", "))
 	}
 	return nil
