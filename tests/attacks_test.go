@@ -234,7 +234,7 @@ func TestAttack_WhoHasNoAzureRoleInTheCluster(t *testing.T) {
 			cmd.Env = append(cmd.Env, who.environment(c.running(t).Credentials.TenantID)...)
 			out, err := cmd.CombinedOutput()
 			may := strings.Contains(", "+test.may+",", ", "+what+",")
-			if may && err != nil || !may && (err == nil || !strings.Contains(string(out), "Forbidden") || !strings.Contains(string(out), "in Azure")) {
+			if may && err != nil || !may && (err == nil || !strings.Contains(strings.ToLower(string(out)), "forbidden") || !strings.Contains(string(out), "in Azure")) {
 				t.Errorf("%s is to %s: %t, but %v: %s", name, what, may, err, out)
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/httpstream"
+	"k8s.io/apimachinery/pkg/util/wait"
 	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/discovery"
@@ -26,6 +27,7 @@ import (
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
+	watchtools "k8s.io/client-go/tools/watch"
 	conflict "k8s.io/client-go/util/retry"
 )
 
@@ -185,7 +187,8 @@ func merged(live, wanted *unstructured.Unstructured) *unstructured.Unstructured 
 	return all
 }
 
-// await watches an object until ready has no error for it. T has the fields that ready looks at.
+// await watches an object until ready has no error for it. T has the fields that ready looks at. A watch that fails is tried again at
+// once, as watchtools.UntilWithSync does not: its informer waits for a second or more while the API server is not ready.
 func await[T any](ctx context.Context, c *Client, limit time.Duration, what string, of schema.GroupVersionResource, name string, ready func(*T) error) error {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
 	return retry(ctx, limit, what, func(ctx context.Context) error {
@@ -193,37 +196,32 @@ func await[T any](ctx context.Context, c *Client, limit time.Duration, what stri
 		if err != nil {
 			return err
 		}
-		defer changes.Stop()
-		for why := errors.New("it is not there"); ; {
-			select {
-			case <-ctx.Done():
-				return why
-			case change, open := <-changes.ResultChan():
-				if !open {
-					return why
-				}
-				switch change.Type {
-				case watch.Error:
-					return apierrors.FromObject(change.Object)
-				case watch.Deleted:
-					why = errors.New("it was deleted")
-					continue
-				case watch.Bookmark:
-					continue
-				}
-				object, ok := change.Object.(*unstructured.Unstructured)
-				if !ok {
-					return fmt.Errorf("the API server answers %T", change.Object)
-				}
-				var seen T
-				if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &seen); err != nil {
-					return err
-				}
-				if why = ready(&seen); why == nil {
-					return nil
-				}
+		why := errors.New("it is not there")
+		_, err = watchtools.UntilWithoutRetry(ctx, changes, func(change watch.Event) (bool, error) {
+			switch change.Type {
+			case watch.Error:
+				return false, apierrors.FromObject(change.Object)
+			case watch.Deleted:
+				why = errors.New("it was deleted")
+				return false, nil
+			case watch.Bookmark:
+				return false, nil
 			}
+			object, ok := change.Object.(*unstructured.Unstructured)
+			if !ok {
+				return false, fmt.Errorf("the API server answers %T", change.Object)
+			}
+			var seen T
+			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &seen); err != nil {
+				return false, err
+			}
+			why = ready(&seen)
+			return why == nil, nil
+		})
+		if errors.Is(err, watchtools.ErrWatchClosed) || wait.Interrupted(err) {
+			return why
 		}
+		return err
 	})
 }
 

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
@@ -226,33 +227,35 @@ func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
 }
 
 // kubeconfig is one in which user, who has the credentials, reaches cluster at server.
-func kubeconfig(ca *authority, server, cluster, user string, credentials map[string]any) ([]byte, error) {
+func kubeconfig(ca *authority, server, cluster, user string, credentials *clientcmdapi.AuthInfo) ([]byte, error) {
 	pem, err := os.ReadFile(filepath.Join(ca.dir, "ca.crt"))
 	if err != nil {
 		return nil, err
 	}
-	type object = map[string]any
-	return yaml.Marshal(object{
-		"apiVersion": "v1", "kind": "Config", "current-context": cluster, "preferences": object{},
-		"clusters": []object{{"name": cluster, "cluster": object{"server": server, "certificate-authority-data": pem}}},
-		"contexts": []object{{"name": cluster, "context": object{"cluster": cluster, "user": user}}},
-		"users":    []object{{"name": user, "user": credentials}},
+	return writeKubeconfig(&clientcmdapi.Cluster{Server: server, CertificateAuthorityData: pem}, cluster, user, credentials)
+}
+
+func writeKubeconfig(cluster *clientcmdapi.Cluster, name, user string, credentials *clientcmdapi.AuthInfo) ([]byte, error) {
+	return clientcmd.Write(clientcmdapi.Config{
+		CurrentContext: name,
+		Clusters:       map[string]*clientcmdapi.Cluster{name: cluster},
+		Contexts:       map[string]*clientcmdapi.Context{name: {Cluster: name, AuthInfo: user}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{user: credentials},
 	})
 }
 
 // credentials are those of a kubeconfig's user who is authenticated by a certificate.
-func (a *authority) credentials(c certificate) (map[string]any, error) {
+func (a *authority) credentials(c certificate) (*clientcmdapi.AuthInfo, error) {
 	crt, key, err := a.ensure(c)
 	if err != nil {
 		return nil, fmt.Errorf("making the certificate of %s: %w", c.name, err)
 	}
-	var pem [2][]byte
-	for i, path := range []string{crt, key} {
-		if pem[i], err = os.ReadFile(path); err != nil {
-			return nil, err
-		}
+	var user clientcmdapi.AuthInfo
+	if user.ClientCertificateData, err = os.ReadFile(crt); err != nil {
+		return nil, err
 	}
-	return map[string]any{"client-certificate-data": pem[0], "client-key-data": pem[1]}, nil
+	user.ClientKeyData, err = os.ReadFile(key)
+	return &user, err
 }
 
 // admin is who the supervisor is.

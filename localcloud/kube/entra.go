@@ -8,6 +8,7 @@ import (
 
 	rbac "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
@@ -21,16 +22,14 @@ const kubeloginClient = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 // entraKubeconfig is the one that AKS gives to users of a cluster with Entra ID integration. There is no credential in it: kubelogin
 // asks the user for his, or is told of another way to sign in (kubelogin convert-kubeconfig).
 func entraKubeconfig(ca *authority, spec azure.ClusterSpec) ([]byte, error) {
-	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), map[string]any{"exec": map[string]any{
-		"apiVersion": "client.authentication.k8s.io/v1beta1",
-		"command":    "kubelogin",
-		"args": []string{
+	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		APIVersion: "client.authentication.k8s.io/v1beta1",
+		Command:    "kubelogin",
+		Args: []string{
 			"get-token", "--environment", "AzurePublicCloud", "--server-id", entra.KubernetesServer, "--client-id", kubeloginClient,
 			"--tenant-id", azure.TenantID, "--login", "devicecode",
 		},
-		"env":                nil,
-		"installHint":        "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
-		"provideClusterInfo": false,
+		InstallHint: "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
 	}})
 }
 
@@ -58,15 +57,9 @@ func (s *supervisor) authorizationFlags() ([]string, error) {
 
 // webhookFile tells the API server, in the form of a kubeconfig, of a webhook behind the edge.
 func (s *supervisor) webhookFile(name, url string) (string, error) {
-	type object = map[string]any
-	content, err := yaml.Marshal(object{
-		"apiVersion": "v1", "kind": "Config", "current-context": "azure",
-		"clusters": []object{{"name": "azure", "cluster": object{
-			"server": url, "certificate-authority": s.CAFile, "proxy-url": "http://" + loopback(s.ports.edge),
-		}}},
-		"contexts": []object{{"name": "azure", "context": object{"cluster": "azure", "user": "api-server"}}},
-		"users":    []object{{"name": "api-server", "user": object{}}},
-	})
+	content, err := writeKubeconfig(&clientcmdapi.Cluster{
+		Server: url, CertificateAuthority: s.CAFile, ProxyURL: "http://" + loopback(s.ports.edge),
+	}, "azure", "api-server", new(clientcmdapi.AuthInfo))
 	if err != nil {
 		return "", err
 	}

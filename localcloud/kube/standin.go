@@ -20,6 +20,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	corev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/secrets-store-csi-driver/provider/v1alpha1"
@@ -198,14 +199,14 @@ func (n *standIn) heartbeat(ctx context.Context) error {
 func (n *standIn) run(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() {
-		for pause(ctx, heartbeatInterval) {
+		wait.UntilWithContext(ctx, func(ctx context.Context) {
 			n.logFailure(ctx, "saying that the node is ready", n.heartbeat(ctx))
-		}
+		}, heartbeatInterval)
 	})
 	both.Go(func() {
-		for again := true; again; again = pause(ctx, time.Second) {
+		wait.UntilWithContext(ctx, func(ctx context.Context) {
 			n.logFailure(ctx, "watching the node's pods", n.followPods(ctx))
-		}
+		}, time.Second)
 		for uid := range n.pods {
 			n.forget(uid)
 		}

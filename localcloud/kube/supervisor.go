@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
@@ -332,19 +335,15 @@ func (s *supervisor) do(ctx context.Context, path string, args ...string) error 
 
 // retry calls f until it succeeds or the limit expires.
 func retry(ctx context.Context, limit time.Duration, what string, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	for {
-		err := f(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting %s for %s: %w", limit, what, err)
-		case <-time.After(50 * time.Millisecond):
-		}
+	var why error
+	err := wait.PollUntilContextTimeout(ctx, 50*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
+		why = f(ctx)
+		return why == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting %s for %s: %w", limit, what, cmp.Or(why, err))
 	}
+	return nil
 }
 
 // answers says whether a program listens on a socket.
