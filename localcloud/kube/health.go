@@ -269,6 +269,8 @@ func Logs(dir string) ([]Log, error) {
 		containers, _ := filepath.Glob(filepath.Join(c.dir, "node", "logs", "*_*_*", "*"))
 		for _, container := range containers {
 			runs, _ := filepath.Glob(filepath.Join(container, "*.log"))
+			// A pod that is root on the node can have them lead out of it.
+			runs = slices.DeleteFunc(runs, func(run string) bool { return !isBelow(filepath.Join(c.dir, "node"), run) })
 			if len(runs) == 0 {
 				continue
 			}
@@ -283,6 +285,16 @@ func Logs(dir string) ([]Log, error) {
 	}
 	slices.SortFunc(all, func(a, b Log) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// isBelow reports whether a path, with all its links followed, is one in a folder.
+func isBelow(dir, path string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	path, err = filepath.EvalSymlinks(path)
+	return err == nil && strings.HasPrefix(path, dir+string(filepath.Separator))
 }
 
 // saveJSON leaves a whole file or the old one.

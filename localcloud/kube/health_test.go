@@ -263,6 +263,20 @@ func TestLogs(t *testing.T) {
 	write("a", clusterIdentity{ID: "/a", Name: "one"})
 	write("b", clusterIdentity{ID: "/b", Name: "twin"})
 	write("c", clusterIdentity{ID: "/c", Name: "twin"})
+	// What a pod that is root on a node can put there.
+	for name, target := range map[string]string{
+		"a/node/logs/ns_pod_uid/app/40.log": "../../../../log/kubelet.log", "a/node/logs/ns_link_uid": "/etc", "b/node/logs/ns_pod_uid/link": "/",
+	} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "c/node/logs/ns_another_uid"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(dir, "a", "log"), filepath.Join(dir, "c/node/logs/ns_another_uid/app")); err != nil {
+		t.Fatal(err)
+	}
 	all, err := Logs(dir)
 	if err != nil {
 		t.Fatal(err)
