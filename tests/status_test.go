@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// killProgram ends a program of the cloud's, which is started again.
-func (c *cloud) killProgram(t *testing.T, name string) {
+// killProgram ends a program of the cloud's that has the arguments among its own, and which is started again.
+func (c *cloud) killProgram(t *testing.T, name string, with ...string) {
 	t.Helper()
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range dirs {
@@ -19,6 +19,9 @@ func (c *cloud) killProgram(t *testing.T, name string) {
 		program, rest, _ := bytes.Cut(arguments, []byte{0})
 		environment, _ := os.ReadFile(filepath.Join(dir, "environ"))
 		ours := bytes.Contains(rest, []byte(c.home)) || bytes.Contains(environment, []byte(c.home))
+		for _, argument := range with {
+			ours = ours && bytes.Contains(rest, []byte(argument+"\x00"))
+		}
 		pid, err := strconv.Atoi(filepath.Base(dir))
 		if err != nil || filepath.Base(string(program)) != name || !ours {
 			continue
@@ -66,6 +69,16 @@ func TestStatus_SeesWhatIsKilledAndThatItIsBack(t *testing.T) {
 			return false
 		})
 		eventually(t, program+" is back", func() bool {
+			now := status()
+			return strings.Contains(now, ready) && !strings.Contains(now, "not ready")
+		})
+	}
+	if len(programs) > 1 { // all that is on the node ends with its first process, and so does the supervisor
+		c.killProgram(t, "localcloud", "on-node")
+		eventually(t, "the node's end is seen", func() bool {
+			return strings.Contains(show("logs", "aks-keyvault-cluster/supervisor"), "the node's first process ended")
+		})
+		eventually(t, "the node is back", func() bool {
 			now := status()
 			return strings.Contains(now, ready) && !strings.Contains(now, "not ready")
 		})
