@@ -47,7 +47,7 @@ func (c *Call) CheckLinked(permission, scope string) error {
 }
 
 func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error {
-	allowed, err := c.allowed(objectID, permission, scope)
+	allowed, err := c.Allowed(objectID, permission, scope)
 	if err != nil || allowed {
 		return err
 	}

@@ -189,6 +189,7 @@ func (s *Service) PutAs(ctx context.Context, by entra.Principal, path, version s
 	if err != nil {
 		return nil, fmt.Errorf("putting %s: %w", path, err)
 	}
+	req.Header.Set("Content-Type", "application/json")
 	answer, err := s.handleAs(by, httptest.NewRecorder(), req)
 	return answer.operation, err
 }

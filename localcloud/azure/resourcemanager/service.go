@@ -1,4 +1,4 @@
-// Package arm is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
+// Package resourcemanager is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
 // hold, what roles and locks allow, in which order, and operations that outlive their request. It knows no resource
 // type: resource providers register theirs.
 package resourcemanager
@@ -138,12 +138,18 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 	if strings.ContainsAny(t.Path, "\u017f\u212a") {
 		return Reply{}, BadRequest("InvalidRequestUri", "The path has characters that no name has.")
 	}
+	if err := checkPath(r.URL); err != nil {
+		return Reply{}, err
+	}
 	kind, err := s.find(t, r.URL.Query().Get("api-version"))
 	if err != nil {
 		return Reply{}, err
 	}
 	op, err := kind.operation(t, r.Method)
 	if err != nil {
+		return Reply{}, err
+	}
+	if err := kind.checkPreconditions(r); err != nil {
 		return Reply{}, err
 	}
 	body, err := readBody(w, r, op.model, kind.Partial)
@@ -176,6 +182,9 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 			return err
 		}
 		if err := kind.checkTags(body); err != nil {
+			return err
+		}
+		if err := c.checkNew(r.Header.Get("If-None-Match")); err != nil {
 			return err
 		}
 		answer, err = op.do(c)
@@ -253,8 +262,8 @@ func (c *Call) authorize(permission string) error {
 		"credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
-// allowed says whether somebody may do an action at a scope.
-func (c *Call) allowed(objectID, action, scope string) (bool, error) {
+// Allowed says whether somebody may do an action at a scope.
+func (c *Call) Allowed(objectID, action, scope string) (bool, error) {
 	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
 }
 
@@ -299,8 +308,13 @@ func (c *Call) checkPlace(kind *Type) error {
 
 // readBody reads the request's body and holds it against the model of the operation.
 func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial bool) (Object, error) {
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20))
-	if err != nil {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, Refuse(http.StatusRequestEntityTooLarge, "RequestContentTooLarge",
+			"The request content size exceeds the maximum size of 4 MB.")
+	case err != nil:
 		return nil, BadRequest("InvalidRequestContent", "The request content could not be read.")
 	}
 	if len(data) == 0 {
@@ -309,10 +323,15 @@ func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial 
 		}
 		return Object{}, nil
 	}
+	if err := checkContent(r.Header.Get("Content-Type"), data); err != nil {
+		return nil, err
+	}
 	var body Object
-	if err := json.Unmarshal(data, &body); err != nil {
-		return nil, BadRequest("InvalidRequestContent", "The request content was invalid and could not be deserialized: it is not "+
-			"a JSON object.")
+	if err := json.Unmarshal(data, &body); err != nil || body == nil {
+		return nil, invalidContent("it is not a JSON object")
+	}
+	if err := errors.Join(checkDuplicates(data), checkSpelling(body)); err != nil {
+		return nil, err
 	}
 	if model != nil {
 		if err := checkBody(model(), body, partial); err != nil {

@@ -38,6 +38,9 @@ type Type struct {
 	Rule  string
 	// Place is where resources of the type are. Defaults to InGroup.
 	Place Place
+	// CreateOnly has a PUT with the header "If-None-Match: *" write only what is not there. Elsewhere the header is not
+	// implemented.
+	CreateOnly bool
 	// Public is set of resources with a name on the internet, which cannot have reserved words in it.
 	Public bool
 	// MaxTags is how many tags a resource can have; -1 leaves that to the provider. Defaults to 50.

@@ -86,11 +86,13 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 	}
 	if exists {
 		if !strings.EqualFold(old.PrincipalID, a.PrincipalID) || old.RoleID != a.RoleID {
-			return arm.Reply{}, arm.BadRequest("RoleAssignmentUpdateNotPermitted",
-				"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
+			return arm.Reply{}, updateNotPermitted()
 		}
 		a.CreatedOn, a.CreatedBy, a.EffectiveOn = old.CreatedOn, old.CreatedBy, old.EffectiveOn
 		return arm.Reply{Body: assignmentBody(c, a)}, authorization.Put(c.Tx, a)
+	}
+	if err := checkUniqueName(c); err != nil {
+		return arm.Reply{}, err
 	}
 	theirs, err := authorization.Of(c.Tx, a.PrincipalID)
 	if err != nil {
@@ -103,6 +105,24 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 		}
 	}
 	return arm.Reply{Status: http.StatusCreated, Body: assignmentBody(c, a)}, authorization.Put(c.Tx, a)
+}
+
+// checkUniqueName refuses a name that an assignment at another scope has: names are unique in the tenant, and such a request is
+// an update (learn.microsoft.com/azure/role-based-access-control/troubleshooting).
+func checkUniqueName(c *arm.Call) error {
+	all, err := authorization.List(c.Tx)
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(all, func(a authorization.Assignment) bool { return strings.EqualFold(a.Name, c.Name()) }) {
+		return updateNotPermitted()
+	}
+	return nil
+}
+
+func updateNotPermitted() error {
+	return arm.BadRequest("RoleAssignmentUpdateNotPermitted",
+		"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
 }
 
 // checkAssignment finds the role, the principal and the scope that an assignment joins.

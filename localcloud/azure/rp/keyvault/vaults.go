@@ -114,6 +114,9 @@ func putVault(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	taken, exists, err := keyvault.GetVault(c.Tx, c.Name())
+	if err == nil && exists && gone(taken) {
+		exists, err = false, keyvault.Purge(c.Tx, taken)
+	}
 	if err != nil {
 		return arm.Reply{}, err
 	}
@@ -178,6 +181,11 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	if err := checkVault(c, given, before); err != nil {
 		return arm.Reply{}, err
 	}
+	if old != nil && given.RBAC != before.RBAC {
+		if err := mayChangeModel(c); err != nil {
+			return arm.Reply{}, err
+		}
+	}
 	addresses, subnets, err := checkNetworkRules(c, given)
 	if err != nil {
 		return arm.Reply{}, err
@@ -233,6 +241,19 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	return c.Start(arm.Reply{Body: res}, res, arm.Creating)
+}
+
+// mayChangeModel asks for the permission to change whether a vault asks for roles or for access policies. A role assignment
+// with a condition does not give it (learn.microsoft.com/azure/key-vault/general/rbac-guide).
+func mayChangeModel(c *arm.Call) error {
+	const action = "Microsoft.Authorization/roleAssignments/write"
+	allowed, err := c.Allowed(c.Principal.ObjectID, action, c.Path)
+	if err != nil || allowed {
+		return err
+	}
+	return arm.Refuse(http.StatusForbidden, "InsufficientPermissions", "Caller is not allowed to change permission model. For more "+
+		"information on how to change the permissions model follow this link: https://go.microsoft.com/fwlink/?linkid=2155160. "+
+		"Details: oid=%s; action=%s; resource=%s; decision=NotAllowed;", c.Principal.ObjectID, action, c.Path)
 }
 
 // registeringDNS is the state of a vault whose name does not resolve everywhere yet.
@@ -358,13 +379,18 @@ func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	if !validVaultName(name) {
 		return arm.Reply{Body: arm.Object{"nameAvailable": false, "reason": "AccountNameInvalid", "message": vaultNameRule}}, nil
 	}
-	_, taken, err := keyvault.GetVault(c.Tx, name)
-	if taken {
+	vault, taken, err := keyvault.GetVault(c.Tx, name)
+	if taken && !gone(vault) {
 		return arm.Reply{Body: arm.Object{
 			"nameAvailable": false, "reason": "AlreadyExists", "message": "The vault name '" + name + "' is already in use.",
 		}}, err
 	}
 	return arm.Reply{Body: arm.Object{"nameAvailable": true}}, err
+}
+
+// gone reports whether the retention of a deleted vault has ended: it is as if it were purged, whether or not it is in the store.
+func gone(vault keyvault.Vault) bool {
+	return vault.Deleted != nil && !time.Now().Before(vault.Deleted.PurgeOn)
 }
 
 func deletedVault(subscription string, v keyvault.Vault) arm.Object {
@@ -387,7 +413,7 @@ func listDeletedVaults(c *arm.Call) (arm.Reply, error) {
 	deleted, err := keyvault.DeletedVaults(c.Tx)
 	var found []arm.Object
 	for _, v := range deleted {
-		if authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), v.ID) {
+		if !gone(v) && authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), v.ID) {
 			found = append(found, deletedVault(c.CanonicalSubscription(), v))
 		}
 	}
@@ -396,7 +422,7 @@ func listDeletedVaults(c *arm.Call) (arm.Reply, error) {
 
 func findDeletedVault(c *arm.Call) (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.Tx, c.Names[1])
-	if err == nil && (!ok || vault.Deleted == nil || !strings.EqualFold(vault.Location, c.Names[0]) ||
+	if err == nil && (!ok || vault.Deleted == nil || gone(vault) || !strings.EqualFold(vault.Location, c.Names[0]) ||
 		!authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), vault.ID)) {
 		err = arm.Refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.", c.Names[1])
 	}

@@ -76,13 +76,13 @@ func Provider() arm.Provider {
 			Delete: deleteAddress,
 		},
 		{
-			Name: ZonesType, Versions: privateDNSVersions, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
+			Name: ZonesType, Versions: privateDNSVersions, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
 			Get: getZone, List: (*arm.Call).ListStored,
 			Put: putZone, PutModel: func() any { return new(armprivatedns.PrivateZone) },
 			Delete: deleteZone,
 		},
 		{
-			Name: LinksType, Versions: privateDNSVersions, MaxTags: MaxZoneTags, Valid: networkName, Rule: networkNameRule,
+			Name: LinksType, Versions: privateDNSVersions, CreateOnly: true, MaxTags: MaxZoneTags, Valid: networkName, Rule: networkNameRule,
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putLink, PutModel: func() any { return new(armprivatedns.VirtualNetworkLink) },
 			Delete: (*arm.Call).DeleteStored,

@@ -1,0 +1,253 @@
+// Package armtest serves Resource Manager to the tests of resource providers, without sockets.
+package armtest
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	authorizationrp "github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/resources"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
+)
+
+// The tenant of every manager, and its subscriptions.
+const (
+	TenantID       = "11111111-0000-4000-8000-000000000001"
+	SubscriptionID = "11111111-0000-4000-8000-000000000002"
+	HubID          = "11111111-0000-4000-8000-000000000003"
+)
+
+// Location is where Group makes groups.
+const Location = "eastus"
+
+// Object is a JSON object.
+type Object = arm.Object
+
+// Manager is Resource Manager with a store of its own. Its test fails where a helper cannot do what it says.
+type Manager struct {
+	testing.TB
+	Store *store.Store
+
+	config    arm.Config
+	providers []arm.Provider
+	service   *arm.Service
+	owner     *Principal
+}
+
+// Principal is a service principal.
+type Principal struct {
+	ObjectID string
+
+	clientID, secret string
+	token            func() string
+}
+
+// New serves providers, and besides them the resource groups, roles and locks that every one needs, until the test ends.
+// The owner of the subscriptions is there.
+func New(t testing.TB, providers ...arm.Provider) *Manager {
+	t.Helper()
+	return NewWith(t, arm.Config{}, providers...)
+}
+
+// NewWith is New with times and faults. What else is in the configuration is overwritten.
+func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
+	t.Helper()
+	m := &Manager{TB: t, config: config, providers: append([]arm.Provider{resources.Provider(), authorizationrp.Provider()}, providers...)}
+	st, err := store.Open(filepath.Join(t.TempDir(), "azure.db"))
+	m.must(err)
+	m.Store = st
+	m.config.Store, m.config.TenantID, m.config.SubscriptionID, m.config.HubID = st, TenantID, SubscriptionID, HubID
+	if m.config.Faults == nil {
+		m.config.Faults = faults.New(faults.Plan{})
+	}
+	m.config.Tokens, err = entra.New(st, TenantID, http.DefaultClient)
+	m.must(err)
+	m.start()
+	t.Cleanup(func() {
+		m.service.Close()
+		_ = st.Close()
+	})
+	m.owner = m.Principal(authorization.OwnerID, "/subscriptions/"+SubscriptionID)
+	m.Grant(m.owner, authorization.OwnerID, "/subscriptions/"+HubID)
+	return m
+}
+
+func (m *Manager) must(err error) {
+	m.Helper()
+	if err != nil {
+		m.Fatal(err)
+	}
+}
+
+func (m *Manager) start() {
+	m.Helper()
+	service, err := arm.New(m.config, m.providers...)
+	m.must(err)
+	m.service = service
+}
+
+// Restart interrupts what is under way, and goes on with what the store holds.
+func (m *Manager) Restart() {
+	m.Helper()
+	m.service.Close()
+	m.start()
+}
+
+// Settle returns when no operation is under way.
+func (m *Manager) Settle() {
+	m.Helper()
+	ctx, cancel := context.WithTimeout(m.Context(), time.Minute)
+	defer cancel()
+	m.must(m.service.Settle(ctx))
+}
+
+// Principal makes a principal with a role at a scope, which is its id; an empty role is none.
+func (m *Manager) Principal(role, scope string) *Principal {
+	m.Helper()
+	p := &Principal{ObjectID: uuid.NewString(), clientID: uuid.NewString(), secret: rand.Text()}
+	p.token = sync.OnceValue(func() string { return m.tokenOf(p) })
+	app := entra.Application{ClientID: p.clientID, ObjectID: p.ObjectID, Name: "principal"}
+	app.SetSecret(p.secret)
+	m.must(m.Store.Update(func(tx *store.Tx) error { return entra.PutApplication(tx, app) }))
+	if role != "" {
+		m.Grant(p, role, scope)
+	}
+	return p
+}
+
+// Grant assigns a role, as an id, at a scope.
+func (m *Manager) Grant(p *Principal, role, scope string) {
+	m.Helper()
+	name := uuid.NewString()
+	m.must(m.Store.Update(func(tx *store.Tx) error {
+		return authorization.Put(tx, authorization.Assignment{
+			ID: scope + "/providers/Microsoft.Authorization/roleAssignments/" + name, Name: name, Scope: scope, RoleID: role,
+			PrincipalID: p.ObjectID, PrincipalType: "ServicePrincipal",
+		})
+	}))
+}
+
+// tokenOf asks Entra ID for a token for Resource Manager.
+func (m *Manager) tokenOf(p *Principal) string {
+	form := url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {p.clientID}, "client_secret": {p.secret},
+		"scope": {"https://management.azure.com/.default"},
+	}
+	req := httptest.NewRequest(http.MethodPost, "https://"+entra.Host+"/"+TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	answer := httptest.NewRecorder()
+	m.config.Tokens.ServeHTTP(answer, req)
+	var given struct {
+		Token string `json:"access_token"`
+	}
+	m.must(json.Unmarshal(answer.Body.Bytes(), &given))
+	if given.Token == "" {
+		m.must(errors.New("no token: " + answer.Body.String()))
+	}
+	return given.Token
+}
+
+// Owner is the subscriptions' owner.
+func (m *Manager) Owner() *Principal { return m.owner }
+
+// Send has a principal make a request, and nobody where that is nil.
+func (m *Manager) Send(p *Principal, req *http.Request) *httptest.ResponseRecorder {
+	if p != nil {
+		req.Header.Set("Authorization", "Bearer "+p.token())
+	}
+	answer := httptest.NewRecorder()
+	m.service.ServeHTTP(answer, req)
+	return answer
+}
+
+// AskAs makes a request as a principal, with a body where there is one. It returns the status and the answer.
+func (m *Manager) AskAs(p *Principal, method, path string, body any) (int, Object) {
+	m.Helper()
+	var content []byte
+	if body != nil {
+		var err error
+		content, err = json.Marshal(body)
+		m.must(err)
+	}
+	req := httptest.NewRequest(method, "https://"+arm.Host+path, bytes.NewReader(content))
+	req.Header.Set("Content-Type", "application/json")
+	answer := m.Send(p, req)
+	var decoded Object
+	_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // some answers have no body
+	return answer.Code, decoded
+}
+
+// Ask is AskAs for the owner.
+func (m *Manager) Ask(method, path string, body any) (int, Object) {
+	m.Helper()
+	return m.AskAs(m.owner, method, path, body)
+}
+
+// Put is an Ask that has to succeed, and it waits for operations under way. It returns the answer.
+func (m *Manager) Put(path string, body any) Object {
+	m.Helper()
+	status, answer := m.Ask(http.MethodPut, path, body)
+	if status >= http.StatusBadRequest {
+		m.Fatalf("PUT %s: %d %v", path, status, answer)
+	}
+	m.Settle()
+	return answer
+}
+
+// Get is an Ask for a resource that has to be there.
+func (m *Manager) Get(path string) Object {
+	m.Helper()
+	status, answer := m.Ask(http.MethodGet, path, nil)
+	if status != http.StatusOK {
+		m.Fatalf("GET %s: %d %v", path, status, answer)
+	}
+	return answer
+}
+
+// Refused has the test fail where the owner's request is not refused with a status and a code.
+func (m *Manager) Refused(method, path string, body any, status int, code string) {
+	m.Helper()
+	m.RefusedTo(m.owner, method, path, body, status, code)
+}
+
+// RefusedTo is Refused for another principal.
+func (m *Manager) RefusedTo(p *Principal, method, path string, body any, status int, code string) {
+	m.Helper()
+	if got, answer := m.AskAs(p, method, path, body); got != status || Code(answer) != code {
+		m.Errorf("%s %s %v: %d %v, want %d %s", method, path, body, got, answer, status, code)
+	}
+}
+
+// Code is that of an answer's error, or empty.
+func Code(answer Object) string {
+	fault, _ := answer["error"].(Object)
+	return arm.Text(fault, "code")
+}
+
+// Group makes a resource group and returns its id.
+func (m *Manager) Group(name string) string {
+	m.Helper()
+	return arm.Text(m.Put(ID("resourceGroups", name)+"?api-version=2022-09-01", Object{"location": Location}), "id")
+}
+
+// ID is one in the subscription, of segments.
+func ID(segments ...string) string {
+	return "/subscriptions/" + SubscriptionID + "/" + strings.Join(segments, "/")
+}
