@@ -180,6 +180,17 @@ func (m *Manager) Send(p *Principal, req *http.Request) *httptest.ResponseRecord
 // AskAs makes a request as a principal, with a body where there is one. It returns the status and the answer.
 func (m *Manager) AskAs(p *Principal, method, path string, body any) (int, Object) {
 	m.Helper()
+	return m.ask(p, method, path, body)
+}
+
+// AskWith is Ask with headers, each a name and a value.
+func (m *Manager) AskWith(method, path string, body any, headers ...string) (int, Object) {
+	m.Helper()
+	return m.ask(m.owner, method, path, body, headers...)
+}
+
+func (m *Manager) ask(p *Principal, method, path string, body any, headers ...string) (int, Object) {
+	m.Helper()
 	var content []byte
 	if body != nil {
 		var err error
@@ -188,6 +199,9 @@ func (m *Manager) AskAs(p *Principal, method, path string, body any) (int, Objec
 	}
 	req := httptest.NewRequest(method, "https://"+arm.Host+path, bytes.NewReader(content))
 	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
 	answer := m.Send(p, req)
 	var decoded Object
 	_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // some answers have no body

@@ -2,7 +2,6 @@ package containerservice
 
 import (
 	"net/http"
-	"strings"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/compute"
@@ -14,16 +13,16 @@ func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
 	if id == "" {
 		return nil
 	}
-	t := arm.Parse(http.MethodGet, id)
+	named, isSet := arm.ParseID(id, compute.EncryptionSetsType)
 	res, ok, err := arm.Load(c.Tx, id)
 	switch {
 	case err != nil:
 		return err
-	case !strings.EqualFold(t.Kind, compute.EncryptionSetsType) || t.Collection:
+	case !isSet:
 		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' at path 'properties.diskEncryptionSetID' is invalid.", id)
 	case !ok:
 		return arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
-			"details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, t.Name(), t.Group)
+			"details please go to https://aka.ms/ARMResourceNotFoundFix", compute.EncryptionSetsType, named.Name, named.ResourceGroupName)
 	case arm.Text(res, "location") != arm.Text(cluster, "location"):
 		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, the cluster in %s", arm.Text(res, "location"), arm.Text(cluster, "location"))
 	}
@@ -38,5 +37,5 @@ func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
 	if err := arm.Decode(res, &set); err != nil {
 		return err
 	}
-	return compute.CheckKeyAccess(c, set, t.Name())
+	return compute.CheckKeyAccess(c, set, named.Name)
 }

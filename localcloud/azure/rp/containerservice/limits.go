@@ -3,7 +3,6 @@ package containerservice
 import (
 	"net/netip"
 	"slices"
-	"strings"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
@@ -62,10 +61,13 @@ func checkClusterNetwork(c *arm.Call, id string) error {
 			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the virtual network's range %s overlaps with those that AKS reserves", r)
 		}
 	}
-	parts := strings.Split(id, "/")
-	for _, i := range []int{4, 8, 10} { // group, network and subnet
-		if len(parts[i]) > 63 {
-			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the name %q is longer than 63 characters", parts[i])
+	subnet, ok := arm.ParseID(id, network.SubnetsType)
+	if !ok {
+		return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "%q is not the id of a subnet", id)
+	}
+	for _, name := range []string{subnet.ResourceGroupName, subnet.Parent.Name, subnet.Name} {
+		if len(name) > 63 {
+			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the name %q is longer than 63 characters", name)
 		}
 	}
 	return nil

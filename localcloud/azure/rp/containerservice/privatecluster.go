@@ -1,7 +1,6 @@
 package containerservice
 
 import (
-	"net/http"
 	"regexp"
 	"strings"
 
@@ -59,12 +58,12 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 		return nil
 	}
 	const at = "apiServerAccessProfile.privateDNSZone"
-	t := arm.Parse(http.MethodGet, zone)
-	if !strings.EqualFold(t.Kind, network.ZonesType) || t.Collection {
+	named, ok := arm.ParseID(zone, network.ZonesType)
+	if !ok {
 		return arm.InvalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
 	}
-	if match := clusterZone.FindStringSubmatch(t.Name()); match == nil || !strings.EqualFold(match[1], arm.Text(cluster, "location")) {
-		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it", t.Name(), arm.Text(cluster, "location"))
+	if match := clusterZone.FindStringSubmatch(named.Name); match == nil || !strings.EqualFold(match[1], arm.Text(cluster, "location")) {
+		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it", named.Name, arm.Text(cluster, "location"))
 	}
 	if arm.Text(arm.Child(cluster, "identity"), "type") != "UserAssigned" {
 		return arm.InvalidParameter(at, "a private DNS zone of one's own needs a user-assigned identity")

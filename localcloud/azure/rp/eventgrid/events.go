@@ -108,11 +108,11 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 
 // findSource looks up the vault that a topic is to tell of.
 func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
-	t := arm.Parse(http.MethodGet, id)
+	source, isVault := arm.ParseID(id, keyvaultrp.VaultsType)
 	switch {
-	case !strings.EqualFold(topicType, "Microsoft.KeyVault.vaults") || !strings.EqualFold(t.Kind, keyvaultrp.VaultsType) || t.Collection:
+	case !strings.EqualFold(topicType, "Microsoft.KeyVault.vaults") || !isVault:
 		return nil, arm.NotImplemented("system topics of the type '%s' for '%s', which is no vault", topicType, id)
-	case !strings.EqualFold(t.Subscription, c.Subscription):
+	case !strings.EqualFold(source.SubscriptionID, c.Subscription):
 		return nil, invalidRequest("The source %s is not in the subscription of the system topic.", id)
 	}
 	vault, ok, err := arm.Load(c.Tx, id)
@@ -234,7 +234,8 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		if schema != "" && schema != eventgrid.EventGridSchema {
 			return to, arm.NotImplemented("queues with the schema %s", schema)
 		}
-		if !strings.EqualFold(arm.Parse(http.MethodGet, p.ResourceID).Kind, storage.AccountsType) {
+		account, ok := arm.ParseID(p.ResourceID, storage.AccountsType)
+		if !ok {
 			return to, invalidRequest("The resource '%s' of the destination is no storage account.", p.ResourceID)
 		}
 		id := p.ResourceID + "/queueServices/default/queues/" + p.QueueName
@@ -247,7 +248,7 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		if err := c.CheckLinked(storage.QueuesType+"/write", id); err != nil {
 			return to, err
 		}
-		to.Account, to.Queue = arm.Parse(http.MethodGet, p.ResourceID).Name(), p.QueueName
+		to.Account, to.Queue = account.Name, p.QueueName
 	case given.Type == "MonitorAlert":
 		if version := c.Query.Get("api-version"); version < alertVersion {
 			return to, invalidRequest("The endpoint type MonitorAlert is not known to the api-version %s.", version)
@@ -260,9 +261,10 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 			return to, invalidRequest("The severity '%s' of the alert is not valid: Sev0 to Sev4.", p.Severity)
 		}
 		for _, group := range p.Groups {
+			_, isGroup := arm.ParseID(group, monitor.ActionGroupsType)
 			if _, ok, err := arm.Load(c.Tx, group); err != nil {
 				return to, err
-			} else if !ok || !strings.EqualFold(arm.Parse(http.MethodGet, group).Kind, monitor.ActionGroupsType) {
+			} else if !ok || !isGroup {
 				return to, invalidRequest("The action group '%s' was not found.", group)
 			}
 		}

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"net/http"
 	"slices"
 	"strings"
 
@@ -95,10 +94,10 @@ func putAssociation(c *arm.Call) (arm.Reply, error) {
 	if given.EndpointID != "" {
 		return arm.Reply{}, arm.NotImplemented("data collection endpoints")
 	}
-	rule := arm.Parse(http.MethodGet, given.RuleID)
+	_, isRule := arm.ParseID(given.RuleID, rulesType)
 	if _, ok, err := arm.Load(c.Tx, given.RuleID); err != nil {
 		return arm.Reply{}, err
-	} else if !ok || !strings.EqualFold(rule.Kind, rulesType) {
+	} else if !ok || !isRule {
 		return arm.Reply{}, arm.BadRequest("InvalidAssociation", "The data collection rule '%s' was not found.", given.RuleID)
 	}
 	return c.Written(old, res)

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -199,8 +198,7 @@ func FillEgress(old, res arm.Object) {
 
 // checkPart finds a resource that is a part of another one, in its region.
 func checkPart(c *arm.Call, id, kind, location string) error {
-	t := arm.Parse(http.MethodGet, id)
-	if !strings.EqualFold(t.Kind, kind) || t.Collection {
+	if _, ok := arm.ParseID(id, kind); !ok {
 		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a resource of type %s.", id, kind)
 	}
 	res, ok, err := arm.Load(c.Tx, id)
@@ -229,7 +227,7 @@ func CheckAddress(c *arm.Call, res arm.Object, id string) error {
 
 // subnetsWith are the subnets that have a route table or a NAT gateway.
 func subnetsWith(c *arm.Call, property string) ([]arm.Object, error) {
-	subnets, err := arm.Under(c.Tx, "/subscriptions", subnetsType)
+	subnets, err := arm.Under(c.Tx, "/subscriptions", SubnetsType)
 	return slices.DeleteFunc(subnets, func(subnet arm.Object) bool {
 		part, _ := arm.Child(subnet, "properties")[property].(arm.Object)
 		return !strings.EqualFold(arm.Text(part, "id"), c.Path)

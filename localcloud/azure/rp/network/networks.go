@@ -14,7 +14,7 @@ import (
 
 const (
 	networksType = "Microsoft.Network/virtualNetworks"
-	subnetsType  = networksType + "/subnets"
+	SubnetsType  = networksType + "/subnets"
 )
 
 // JoinSubnet is the permission to put something into a subnet.
@@ -78,7 +78,7 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 		}
 		wanted[strings.ToLower(name)] = true
 	}
-	existing, err := arm.Under(c.Tx, network, subnetsType)
+	existing, err := arm.Under(c.Tx, network, SubnetsType)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 	for _, s := range sent {
 		subnet, _ := s.(arm.Object)
 		name := arm.Text(subnet, "name")
-		res := arm.Object{"id": network + "/subnets/" + name, "name": name, "type": subnetsType, "properties": arm.Child(subnet, "properties")}
+		res := arm.Object{"id": network + "/subnets/" + name, "name": name, "type": SubnetsType, "properties": arm.Child(subnet, "properties")}
 		old, _, err := arm.Load(c.Tx, arm.Text(res, "id"))
 		if err != nil {
 			return err
@@ -133,7 +133,7 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 	if err != nil {
 		return err
 	}
-	siblings, err := arm.Under(c.Tx, network, subnetsType)
+	siblings, err := arm.Under(c.Tx, network, SubnetsType)
 	if err != nil {
 		return err
 	}
@@ -240,11 +240,11 @@ func subnetPrefixes(res arm.Object) ([]netip.Prefix, error) {
 
 // mirrorSubnets shows a network's subnets in it.
 func mirrorSubnets(tx *store.Tx, network string) error {
-	return arm.Mirror(tx, network, subnetsType, "subnets", func(subnet arm.Object) arm.Object { return subnet })
+	return arm.Mirror(tx, network, SubnetsType, "subnets", func(subnet arm.Object) arm.Object { return subnet })
 }
 
 func putSubnet(c *arm.Call) (arm.Reply, error) {
-	old, res, err := c.Begin(subnetsType, false)
+	old, res, err := c.Begin(SubnetsType, false)
 	if err != nil {
 		return arm.Reply{}, err
 	}
@@ -291,7 +291,7 @@ func deleteNetwork(c *arm.Call) (arm.Reply, error) {
 	if err != nil || !ok {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
-	subnets, err := arm.Under(c.Tx, c.Path, subnetsType)
+	subnets, err := arm.Under(c.Tx, c.Path, SubnetsType)
 	if err != nil {
 		return arm.Reply{}, err
 	}
@@ -305,8 +305,7 @@ func deleteNetwork(c *arm.Call) (arm.Reply, error) {
 
 // FindSubnet looks up a subnet that another resource refers to.
 func FindSubnet(c *arm.Call, id string) (arm.Object, error) {
-	t := arm.Parse(http.MethodGet, id)
-	if !strings.EqualFold(t.Kind, subnetsType) || t.Collection {
+	if _, ok := arm.ParseID(id, SubnetsType); !ok {
 		return nil, arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a subnet: '%s'.", id,
 			"/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/"+networksType+"/{name}/subnets/{name}")
 	}

@@ -107,9 +107,9 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 	}
-	t := arm.Parse(http.MethodGet, given.VirtualNetwork.ID)
+	_, isNetwork := arm.ParseID(given.VirtualNetwork.ID, networksType)
 	switch {
-	case !strings.EqualFold(t.Kind, networksType) || t.Collection:
+	case !isNetwork:
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a virtual network.",
 			given.VirtualNetwork.ID, c.Name())
 	case old != nil && !strings.EqualFold(given.VirtualNetwork.ID, before.VirtualNetwork.ID):

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -97,12 +96,15 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 		return nil, none, err
 	}
 	to := given.Connections[0].Properties
-	t := arm.Parse(http.MethodGet, to.ServiceID)
 	kind := c.TypeOf(to.ServiceID)
-	if kind == nil || kind.PrivateLinkGroups == nil || t.Collection {
+	if kind == nil || kind.PrivateLinkGroups == nil {
 		return nil, none, arm.NotImplemented("private endpoints of '%s', which is no vault", to.ServiceID)
 	}
-	vault, ok, err := keyvault.GetVault(c.Tx, t.Name())
+	service, ok := arm.ParseID(to.ServiceID, kind.Name)
+	if !ok {
+		return nil, none, arm.NotImplemented("private endpoints of '%s', which is no vault", to.ServiceID)
+	}
+	vault, ok, err := keyvault.GetVault(c.Tx, service.Name)
 	switch {
 	case err != nil:
 		return nil, none, err
@@ -223,8 +225,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The DNS zone group '%s' needs a zone.", c.Name())
 	}
 	for i, config := range given.Configs {
-		t := arm.Parse(http.MethodGet, config.Properties.ZoneID)
-		if config.Name == "" || !strings.EqualFold(t.Kind, ZonesType) || t.Collection {
+		zone, ok := arm.ParseID(config.Properties.ZoneID, ZonesType)
+		if config.Name == "" || !ok {
 			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "privateDnsZoneConfigs[%d] needs a name and the id of a private DNS zone.", i)
 		}
 		if _, ok, err := arm.Load(c.Tx, config.Properties.ZoneID); err != nil || !ok {
@@ -233,8 +235,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 			}
 			return arm.Reply{}, err
 		}
-		if !strings.EqualFold(t.Name(), vaultZone) {
-			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s", t.Name(), vaultZone)
+		if !strings.EqualFold(zone.Name, vaultZone) {
+			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s", zone.Name, vaultZone)
 		}
 	}
 	if err := fillZoneGroup(c, res); err != nil {

@@ -28,7 +28,7 @@ func Provider() arm.Provider {
 			Delete: deleteNetwork, LogCategories: []string{"VMProtectionAlerts"},
 		},
 		{
-			Name: subnetsType, Versions: networkVersions, Valid: networkName, Rule: networkNameRule, Partial: true,
+			Name: SubnetsType, Versions: networkVersions, Valid: networkName, Rule: networkNameRule, Partial: true,
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putSubnet, PutModel: func() any { return new(arm.NestedResource[SubnetProperties]) },
 			Delete: deleteSubnet,

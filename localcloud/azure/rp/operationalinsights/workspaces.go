@@ -15,14 +15,14 @@ const workspacesType = "Microsoft.OperationalInsights/workspaces"
 
 // CheckWorkspace looks up a workspace that another resource sends to.
 func CheckWorkspace(c *arm.Call, id string) error {
-	t := arm.Parse(http.MethodGet, id)
-	if !strings.EqualFold(t.Kind, workspacesType) || t.Collection {
+	workspace, ok := arm.ParseID(id, workspacesType)
+	if !ok {
 		return arm.BadRequest("BadRequest", "The workspace '%s' is not the id of a Log Analytics workspace.", id)
 	}
 	_, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {
 		err = arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
-			"details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, t.Name(), t.Group)
+			"details please go to https://aka.ms/ARMResourceNotFoundFix", workspacesType, workspace.Name, workspace.ResourceGroupName)
 	}
 	return err
 }

@@ -1,0 +1,102 @@
+package network_test
+
+import (
+	"net/http"
+	"testing"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager/armtest"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
+)
+
+type m = arm.Object
+
+// at is the path of a resource of a type of the namespace.
+func at(kindAndName string) string {
+	return armtest.ID("resourceGroups/g/providers/Microsoft.Network", kindAndName) + "?api-version=2023-02-01"
+}
+
+// id is that of a resource of the namespace.
+func id(kindAndName string) string {
+	return armtest.ID("resourceGroups/g/providers/Microsoft.Network", kindAndName)
+}
+
+func space(prefixes ...string) m {
+	return m{"location": armtest.Location, "properties": m{"addressSpace": m{"addressPrefixes": prefixes}}}
+}
+
+func subnet(prefix string, more m) m {
+	properties := m{"addressPrefix": prefix}
+	for key, value := range more {
+		properties[key] = value
+	}
+	return m{"properties": properties}
+}
+
+func TestNetwork_HasAnAddressSpaceThatItsSubnetsShare(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, network.Provider())
+	rm.Group("g")
+	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
+	rm.Put(at("virtualNetworks/vnet/subnets/one"), subnet("10.0.0.0/24", nil))
+	for name, test := range map[string]struct {
+		path string
+		body m
+		code string
+	}{
+		"no space":        {at("virtualNetworks/other"), space(), "InvalidAddressSpace"},
+		"a reserved one":  {at("virtualNetworks/other"), space("127.0.0.0/8"), "InvalidAddressSpace"},
+		"no CIDR":         {at("virtualNetworks/other"), space("10.0.0.0"), "InvalidAddressPrefixFormat"},
+		"bits of hosts":   {at("virtualNetworks/other"), space("10.0.0.1/16"), "InvalidCIDRNotation"},
+		"an overlap":      {at("virtualNetworks/vnet/subnets/two"), subnet("10.0.0.128/25", nil), "NetcfgSubnetRangesOverlap"},
+		"out of space":    {at("virtualNetworks/vnet/subnets/two"), subnet("10.1.0.0/24", nil), "NetcfgInvalidSubnet"},
+		"a bad name":      {at("virtualNetworks/-vnet"), space("10.0.0.0/16"), "InvalidResourceName"},
+		"no such service": {at("virtualNetworks/vnet/subnets/two"), subnet("10.0.2.0/24", m{"serviceEndpoints": []m{{"service": "Microsoft.Sql"}}}), "NotImplemented"},
+	} {
+		if status, answer := rm.Ask(http.MethodPut, test.path, test.body); status < 400 || armtest.Code(answer) != test.code {
+			t.Errorf("%s: %d %v, want %s", name, status, answer, test.code)
+		}
+	}
+	if subnets := arm.Child(rm.Get(at("virtualNetworks/vnet")), "properties")["subnets"].([]any); len(subnets) != 1 {
+		t.Errorf("the network shows the subnets %v", subnets)
+	}
+}
+
+func TestNetwork_RefusesReferencesThatAreNoIDs(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, network.Provider())
+	rm.Group("g")
+	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
+	rm.Put(at("privateDnsZones/example.com")[:len(id("privateDnsZones/example.com"))]+"?api-version=2020-06-01", m{"location": "global"})
+	for _, given := range []string{
+		"/", "//", "x", "/subscriptions", "/subscriptions/s", "/providers", id("virtualNetworks"), id("virtualNetworks/vnet/subnets"),
+		id("virtualNetworks/vnet/subnets/"), "/subscriptions/s/resourceGroups/g/providers", "\u017f",
+	} {
+		for path, body := range map[string]m{
+			at("virtualNetworks/vnet/subnets/two"): subnet("10.0.2.0/24", m{"routeTable": m{"id": given}}),
+			at("natGateways/nat"):                  {"location": armtest.Location, "sku": m{"name": "Standard"}, "properties": m{"publicIpAddresses": []m{{"id": given}}}},
+			at("privateEndpoints/pe"): {"location": armtest.Location, "properties": m{
+				"subnet": m{"id": given}, "privateLinkServiceConnections": []m{{"name": "c", "properties": m{"privateLinkServiceId": given, "groupIds": []string{"vault"}}}},
+			}},
+			id("privateDnsZones/example.com/virtualNetworkLinks/link") + "?api-version=2020-06-01": {
+				"location": "global", "properties": m{"virtualNetwork": m{"id": given}},
+			},
+		} {
+			if status, answer := rm.Ask(http.MethodPut, path, body); status < 400 || status == 500 || armtest.Code(answer) == "" {
+				t.Errorf("%s with %q: %d %v", path, given, status, answer)
+			}
+		}
+	}
+}
+
+func TestPrivateDNS_IsCreatedOnlyOnceWhereTheClientSaysSo(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, network.Provider())
+	rm.Group("g")
+	zone := id("privateDnsZones/example.com") + "?api-version=2020-06-01"
+	for _, want := range []int{http.StatusCreated, http.StatusPreconditionFailed} {
+		if status, answer := rm.AskWith(http.MethodPut, zone, m{"location": "global"}, "If-None-Match", "*"); status != want {
+			t.Errorf("PUT with If-None-Match: %d %v, want %d", status, answer, want)
+		}
+	}
+}
