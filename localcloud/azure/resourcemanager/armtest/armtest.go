@@ -66,12 +66,15 @@ func New(t testing.TB, providers ...arm.Provider) *Manager {
 	return NewWith(t, arm.Config{}, providers...)
 }
 
-// NewWith is New with times and faults. What else is in the configuration is overwritten.
+// NewWith is New with times and faults, and with a store where a provider has it too. What else is in the configuration is overwritten.
 func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
 	t.Helper()
 	m := &Manager{TB: t, config: config, providers: append([]arm.Provider{resources.Provider(), authorizationrp.Provider()}, providers...)}
-	st, err := store.Open(filepath.Join(t.TempDir(), "azure.db"))
-	m.must(err)
+	st, err := config.Store, error(nil)
+	if st == nil {
+		st, err = store.Open(filepath.Join(t.TempDir(), "azure.db"))
+		m.must(err)
+	}
 	m.Store = st
 	m.config.Store, m.config.TenantID, m.config.SubscriptionID, m.config.HubID = st, TenantID, SubscriptionID, HubID
 	if m.config.Faults == nil {

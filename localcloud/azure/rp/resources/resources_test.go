@@ -1,0 +1,53 @@
+package resources_test
+
+import (
+	"net/http"
+	"testing"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager/armtest"
+)
+
+type m = arm.Object
+
+const version = "?api-version=2022-09-01"
+
+func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t)
+	at := rm.Group("g") + version
+	rm.Refused(http.MethodPut, at, m{"location": "westus"}, 409, "InvalidResourceGroupLocation")
+	rm.Refused(http.MethodPut, armtest.ID("resourceGroups/g.")+version, m{"location": armtest.Location}, 400, "InvalidResourceName")
+	if status, _ := rm.Ask(http.MethodHead, at, nil); status != http.StatusNoContent {
+		t.Errorf("HEAD: %d", status)
+	}
+	if status, answer := rm.Ask(http.MethodDelete, at, nil); status != http.StatusAccepted {
+		t.Fatalf("DELETE: %d %v", status, answer)
+	}
+	rm.Settle()
+	rm.Refused(http.MethodGet, at, nil, 404, "ResourceGroupNotFound")
+	rm.Refused(http.MethodDelete, at, nil, 404, "ResourceGroupNotFound")
+}
+
+func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t)
+	at := rm.Group("g") + "/providers/Microsoft.Resources/deployments/d?api-version=2022-09-01"
+	with := func(resources any) m {
+		return m{"properties": m{"mode": "Incremental", "template": m{"$schema": "s", "contentVersion": "1.0.0.0", "resources": resources}}}
+	}
+	for name, test := range map[string]struct {
+		body m
+		code string
+	}{
+		"no resources":  {with(nil), "InvalidTemplate"},
+		"no type":       {with([]m{{"name": "n", "apiVersion": "2020-01-01"}}), "InvalidTemplate"},
+		"a number":      {with([]any{1}), "InvalidTemplate"},
+		"an expression": {with([]m{{"type": "A.B/c", "name": "[variables('n')]", "apiVersion": "2020-01-01"}}), "NotImplemented"},
+		"a loop":        {with([]m{{"type": "A.B/c", "name": "n", "apiVersion": "2020-01-01", "copy": m{}}}), "NotImplemented"},
+	} {
+		if status, answer := rm.Ask(http.MethodPut, at, test.body); status < 400 || armtest.Code(answer) != test.code {
+			t.Errorf("%s: %d %v, want %s", name, status, answer, test.code)
+		}
+	}
+}
