@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"path/filepath"
 	"runtime/debug"
 	"sync"
@@ -133,21 +134,21 @@ func (c *Cloud) start(o Options) error {
 	}
 	for host, service := range map[string]http.Handler{
 		arm.Host:         manager,
-		entra.Host:       tokens,
-		entra.IssuerHost: tokens,
+		entra.Host:       unredirected(tokens),
+		entra.IssuerHost: unredirected(tokens),
 		guard.Host:       guard.New(c.store, tokens),
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, ways{clusters, network.Ways{}}, TenantID),
 		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
-		oidcissuer.Hosts: oidcissuer.Handler(clusters.IssuerKeys),
+		oidcissuer.Hosts: unredirected(oidcissuer.Handler(clusters.IssuerKeys)),
 	} {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
 	}
 	o.Edge.Admit(clusters.Admit)
 	ci := ciissuer.New(c.store)
 	for host, service := range ci.Hosts() {
-		o.Edge.Handle(host, logged(o.Log, failing.Handler(service)))
+		o.Edge.Handle(host, logged(o.Log, failing.Handler(unredirected(service))))
 	}
-	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci)))
+	o.Edge.Handle(faults.Host, logged(o.Log, unredirected(c.control(failing, ci))))
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })
@@ -209,6 +210,19 @@ func owner(tx *store.Tx) (Credentials, error) {
 		}
 	}
 	return made, store.Put(tx, bucket, name, made)
+}
+
+// unredirected has a handler with an http.ServeMux not be asked for paths that the mux answers with the one that they amount to: no
+// service of Azure does that, least of all before it knows who asks.
+func unredirected(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		given := r.URL.EscapedPath()
+		if clean := path.Clean("/" + given); given != clean && (given != clean+"/" || clean == "/") {
+			http.NotFound(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // logged writes a line for each request. Paths and statuses hold no secrets; everything else might.

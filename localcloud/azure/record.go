@@ -20,6 +20,10 @@ func recorded(dir string, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPut {
 			content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 4<<20))
+			if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+				http.Error(w, "reading the request: "+err.Error(), http.StatusRequestEntityTooLarge)
+				return
+			}
 			if err != nil {
 				http.Error(w, "reading the request", http.StatusBadRequest)
 				return

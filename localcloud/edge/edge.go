@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Dialer opens a connection to the server behind a tunnel.
@@ -19,7 +20,8 @@ type Dialer func(ctx context.Context) (net.Conn, error)
 
 // Edge is the table of hosts and what answers for them. Its methods may be called at any time, from any goroutine.
 type Edge struct {
-	ca *authority
+	ca       *authority
+	bodyTime time.Duration // how long a client may take for the body of a request
 
 	mu       sync.RWMutex
 	handlers map[string]http.Handler
@@ -33,7 +35,7 @@ func New(dir string) (*Edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Edge{ca: ca, handlers: map[string]http.Handler{}, tunnels: map[string]Dialer{}}, nil
+	return &Edge{ca: ca, bodyTime: time.Minute, handlers: map[string]http.Handler{}, tunnels: map[string]Dialer{}}, nil
 }
 
 // CAFile is the path of the CA's certificate, for SSL_CERT_FILE.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -91,12 +92,19 @@ func (s *Service) idToken(w http.ResponseWriter, r *http.Request) {
 // Control answers POST /ci-tokens with a Request or an Issued. The local cloud's own host asks it for who owns the cloud.
 func (s *Service) Control(w http.ResponseWriter, r *http.Request) {
 	var order Order
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20)).Decode(&order); err != nil {
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		http.Error(w, "reading the request: "+err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &order)
+	}
+	if err != nil {
 		http.Error(w, "reading the request: "+err.Error(), http.StatusBadRequest)
 		return
 	}
 	var answer any
-	var err error
 	if order.Job {
 		answer, err = s.Job(order.Ask)
 	} else {

@@ -135,7 +135,11 @@ func (s *Service) keys(w http.ResponseWriter, _ *http.Request) {
 func (s *Service) token(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 	if err := r.ParseForm(); err != nil {
-		invalidRequest(900144, "The request body could not be read.").write(w)
+		refused := invalidRequest(900144, "The request body could not be read.")
+		if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+			refused.status = http.StatusRequestEntityTooLarge
+		}
+		refused.write(w)
 		return
 	}
 	token, err := s.exchange(r)

@@ -5,6 +5,8 @@ package guard
 
 import (
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
 	"path"
 	"slices"
@@ -50,12 +52,20 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "not implemented here: "+r.Method+" "+r.URL.Path, http.StatusNotImplemented)
 		return
 	}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		http.Error(w, err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
 	cluster, what := path.Split(r.URL.Path)
 	switch what {
 	case tokenReviews:
 		var review authentication.TokenReview
-		if err := body.Decode(&review); err != nil || review.APIVersion != authentication.SchemeGroupVersion.String() {
+		if err := json.Unmarshal(body, &review); err != nil || review.APIVersion != authentication.SchemeGroupVersion.String() {
 			http.Error(w, "a TokenReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
@@ -64,11 +74,10 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, review)
 	case accessReviews:
 		var review authorizationv1.SubjectAccessReview
-		if err := body.Decode(&review); err != nil || review.APIVersion != authorizationv1.SchemeGroupVersion.String() {
+		if err := json.Unmarshal(body, &review); err != nil || review.APIVersion != authorizationv1.SchemeGroupVersion.String() {
 			http.Error(w, "a SubjectAccessReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
-		var err error
 		if review.Status, err = g.authorize(strings.TrimSuffix(cluster, "/"), review.Spec); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
