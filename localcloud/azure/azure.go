@@ -148,7 +148,7 @@ func (c *Cloud) start(o Options) error {
 	for host, service := range ci.Hosts() {
 		o.Edge.Handle(host, logged(o.Log, failing.Handler(unredirected(service))))
 	}
-	o.Edge.Handle(faults.Host, logged(o.Log, unredirected(c.control(failing, ci))))
+	o.Edge.Handle(faults.Host, logged(o.Log, c.control(failing, ci)))
 	ctx, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.raising.Go(func() { eventgrid.New(c.store, webhooks, o.Log).Run(ctx) })

@@ -37,7 +37,7 @@ func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handl
 			"clientId": app.ClientID, "objectId": app.ObjectID, "clientSecret": secret,
 		})
 	})
-	return c.forOwner(mux)
+	return c.forOwner(unredirected(mux))
 }
 
 // forOwner has a handler answer the owner alone.

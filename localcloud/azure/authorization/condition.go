@@ -29,9 +29,15 @@ var words = regexp.MustCompile(`(?i)^\s*(?:` + strings.Join([]string{
 
 var guids = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 
+// conditionMax keeps the parser, which calls itself for each parenthesis, within the stack.
+const conditionMax = 64 << 10
+
 // ParseCondition reads a condition. Its error says what is not known here.
 func ParseCondition(text string) (Condition, error) {
-	p := &conditionParser{text: text}
+	if len(text) > conditionMax {
+		return nil, fmt.Errorf("a condition of more than %d bytes", conditionMax)
+	}
+	p := &conditionParser{text: strings.TrimSpace(text)}
 	p.next()
 	condition := p.several()
 	if p.err == nil && p.word != "" {
