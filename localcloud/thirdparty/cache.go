@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -92,11 +94,29 @@ func (u unit) whole(dir string) bool {
 	return holds(dir, names)
 }
 
-// holds reports whether dir has files of these names, and none of them empty, as the loss of power leaves some.
+// holds reports whether dir has files of these names, and none of them empty or cut off, as the loss of power leaves
+// some.
 func holds(dir string, names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
-		return err != nil || !info.Mode().IsRegular() || info.Size() == 0
+		return err != nil || !info.Mode().IsRegular() || info.Size() == 0 || cutOff(filepath.Join(dir, name), info.Size())
+	})
+}
+
+// cutOff reports whether a program of Linux is shorter than it says itself. Of other files nobody can tell.
+func cutOff(file string, size int64) bool {
+	f, err := os.Open(file)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	magic := make([]byte, len(elf.ELFMAG))
+	if _, err := io.ReadFull(f, magic); err != nil || string(magic) != elf.ELFMAG {
+		return false
+	}
+	program, err := elf.NewFile(f)
+	return err != nil || slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool {
+		return p.Filesz > uint64(size) || p.Off > uint64(size)-p.Filesz
 	})
 }
 
