@@ -23,6 +23,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/graph"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
@@ -136,6 +137,7 @@ func (c *Cloud) start(o Options) error {
 		arm.Host:         manager,
 		entra.Host:       unredirected(tokens),
 		entra.IssuerHost: unredirected(tokens),
+		graph.Host:       graph.New(c.store, tokens, TenantID),
 		guard.Host:       guard.New(c.store, tokens),
 		keyvault.Hosts:   keyvault.NewServer(c.store, tokens, ways{clusters, network.Ways{}}, TenantID),
 		storage.Hosts:    storage.NewServer(c.store, tokens, TenantID),
@@ -190,13 +192,16 @@ func (c *Cloud) Close() {
 func owner(tx *store.Tx) (Credentials, error) {
 	const bucket, name = "azure", "owner"
 	made, ok, err := store.Get[Credentials](tx, bucket, name)
-	if err != nil || ok {
+	if err != nil {
 		return made, err
+	}
+	if ok {
+		return made, errors.Join(ownersGroup(tx), readDirectory(tx, made.ClientID))
 	}
 	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "localcloud-owner", Groups: []string{OwnersGroupID}}
 	made = Credentials{TenantID: TenantID, SubscriptionID: SubscriptionID, ClientID: app.ClientID, ClientSecret: rand.Text()}
 	app.SetSecret(made.ClientSecret)
-	if err := errors.Join(entra.PutGroup(tx, OwnersGroupID), entra.PutApplication(tx, app)); err != nil {
+	if err := errors.Join(ownersGroup(tx), entra.PutApplication(tx, app), readDirectory(tx, app.ClientID)); err != nil {
 		return made, err
 	}
 	for _, subscription := range []string{SubscriptionID, HubID} {
@@ -223,6 +228,21 @@ func unredirected(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+func ownersGroup(tx *store.Tx) error {
+	return entra.PutGroup(tx, entra.Group{ObjectID: OwnersGroupID, Name: "localcloud-owners"})
+}
+
+// readDirectory lets the owner read the directory, as every user of a tenant may who signs in; to an application an administrator has to
+// grant it (https://learn.microsoft.com/entra/fundamentals/users-default-permissions). No other application here has been granted it.
+func readDirectory(tx *store.Tx, clientID string) error {
+	app, ok, err := entra.GetApplication(tx, clientID)
+	if err != nil || !ok {
+		return err
+	}
+	app.GraphRoles = []string{graph.DirectoryReadAll}
+	return entra.PutApplication(tx, app)
 }
 
 // logged writes a line for each request. Paths and statuses hold no secrets; everything else might.

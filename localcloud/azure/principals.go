@@ -16,7 +16,7 @@ import (
 
 // control answers at the local cloud's own host: for the plan of faults, and POST
 // https://localcloud.internal/principals, which makes a service principal with a secret and no rights, as `az ad sp
-// create-for-rbac` does. Microsoft Graph, which that asks, is not here. POST https://localcloud.internal/ci-tokens issues tokens of CI
+// create-for-rbac` does. Microsoft Graph, which that asks, only reads here. POST https://localcloud.internal/ci-tokens issues tokens of CI
 // services. What is made and changed there may have all rights, or take all from others: who asks shows the owner's credentials, which
 // only the home has, by HTTP's basic authentication.
 func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handler {

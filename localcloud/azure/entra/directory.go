@@ -19,7 +19,15 @@ type Application struct {
 	SecretHash string // empty: none
 	Federated  []FederatedCredential
 	Groups     []string // object ids of those that it is a member of
+	// GraphRoles are the application permissions on Microsoft Graph that an administrator has granted, such as Directory.Read.All.
+	GraphRoles []string `json:",omitempty"`
 }
+
+// Group is a security group.
+type Group struct{ ObjectID, Name string }
+
+// ManagedIdentity says whether the application is one that Azure keeps, which has no secret.
+func (a *Application) ManagedIdentity() bool { return a.SecretHash == "" }
 
 // FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.
 type FederatedCredential struct {
@@ -47,6 +55,7 @@ func hash(secret string) string {
 const (
 	applications = "applications"         // by client id
 	principals   = "applicationsByObject" // object id -> client id; that of a group -> nothing
+	groups       = "groups"               // by object id
 )
 
 // PutApplication writes an application. Its ids never change.
@@ -58,8 +67,19 @@ func PutApplication(tx *store.Tx, a Application) error {
 }
 
 // PutGroup writes a group. Its members say so themselves.
-func PutGroup(tx *store.Tx, objectID string) error {
-	return store.Put(tx, principals, strings.ToLower(objectID), "")
+func PutGroup(tx *store.Tx, g Group) error {
+	if err := store.Put(tx, principals, strings.ToLower(g.ObjectID), ""); err != nil {
+		return err
+	}
+	return store.Put(tx, groups, strings.ToLower(g.ObjectID), g)
+}
+
+// Groups are those of the directory.
+func Groups(tx *store.Tx) ([]Group, error) { return store.List[Group](tx, groups, "") }
+
+// Applications are those of the directory, managed identities included.
+func Applications(tx *store.Tx) ([]Application, error) {
+	return store.List[Application](tx, applications, "")
 }
 
 // GetApplication reads an application by its client id.
@@ -69,7 +89,7 @@ func GetApplication(tx *store.Tx, clientID string) (Application, bool, error) {
 
 // HonourAll has Entra ID know every federated credential from now on.
 func HonourAll(tx *store.Tx) error {
-	all, err := store.List[Application](tx, applications, "")
+	all, err := Applications(tx)
 	if err != nil {
 		return err
 	}

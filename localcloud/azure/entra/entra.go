@@ -27,13 +27,16 @@ var resources = []string{
 	"https://vault.azure.net",
 	"https://storage.azure.com",
 	KubernetesServer,
-	graph,
+	Graph,
+	GraphAppID,
 }
 
-// graph is Microsoft Graph, for which any application gets a token. Nothing answers for it here. The real azure-native's
-// getClientConfig reads in the token who it is, and asks Graph only where the token does not say
-// (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_getclientconfig.go).
-const graph = "https://graph.microsoft.com"
+// Graph is Microsoft Graph, for which any application gets a token, and GraphAppID its application id, which tokens can be asked
+// for too.
+const (
+	Graph      = "https://graph.microsoft.com"
+	GraphAppID = "00000003-0000-0000-c000-000000000000"
+)
 
 // KubernetesServer is the application id of "Azure Kubernetes Service AAD Server", Microsoft's own in every tenant, which tokens for
 // the API servers of clusters are asked for (learn.microsoft.com/azure/aks/kubelogin-authentication).

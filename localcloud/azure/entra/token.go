@@ -27,6 +27,7 @@ type Principal struct {
 	ObjectID string
 	Issuer   string
 	Groups   []string // object ids
+	Roles    []string // application permissions on what the token is for
 }
 
 // TokenFault says what is wrong with an access token.
@@ -63,6 +64,7 @@ type claims struct {
 	IDType   string   `json:"idtyp"`
 	Version  string   `json:"ver"`
 	Groups   []string `json:"groups,omitempty"`
+	Roles    []string `json:"roles,omitempty"`
 }
 
 // signingKey is the key of the tenant, made once a store.
@@ -98,6 +100,10 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("signing an access token: %w", err)
 	}
+	var roles []string
+	if of := strings.TrimSuffix(resource, "/"); of == Graph || of == GraphAppID {
+		roles = app.GraphRoles
+	}
 	now := time.Now()
 	return jwt.Signed(signer).Claims(claims{
 		Claims: jwt.Claims{
@@ -110,7 +116,7 @@ func (s *Service) issue(app Application, resource string) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		AppID: app.ClientID, ObjectID: app.ObjectID, TenantID: s.tenant, IDType: "app", Version: "1.0",
-		Groups: app.Groups,
+		Groups: app.Groups, Roles: roles,
 	}).Serialize()
 }
 
@@ -133,5 +139,5 @@ func (s *Service) Verify(token string, audiences ...string) (Principal, error) {
 	}) {
 		return Principal{}, &TokenError{Fault: WrongAudience, Audience: strings.Join(c.Audience, ", ")}
 	}
-	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer, Groups: c.Groups}, nil
+	return Principal{ClientID: c.AppID, ObjectID: c.ObjectID, Issuer: c.Issuer, Groups: c.Groups, Roles: c.Roles}, nil
 }
