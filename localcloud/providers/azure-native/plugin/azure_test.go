@@ -160,7 +160,11 @@ func serveEntra(w http.ResponseWriter, r *http.Request, body []byte) {
 				scope = strings.Split(strings.NewReplacer("%3A", ":", "%2F", "/").Replace(v), "+")[0]
 			}
 		}
-		claims, _ := json.Marshal(map[string]any{"aud": scope, "oid": principal, "appid": client, "tid": tenant})
+		who := "" // which only the token for Microsoft Graph says
+		if scope == "https://graph.microsoft.com//.default" {
+			who = principal
+		}
+		claims, _ := json.Marshal(map[string]any{"aud": scope, "oid": who, "appid": client, "tid": tenant})
 		token := "e30." + base64.RawURLEncoding.EncodeToString(claims) + ".c2ln"
 		answer(w, http.StatusOK, map[string]any{"token_type": "Bearer", "expires_in": 3600, "access_token": token})
 	}

@@ -140,18 +140,22 @@ func (p *azureNative) token(ctx context.Context, endpoint string) (string, error
 	return t.Token, nil
 }
 
-// clientConfig says who the plugin acts as, which its own token knows.
+// graphScope is what azure-native asks a token for to see who it acts as: the endpoint of Microsoft Graph in the public cloud, and
+// /.default (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_getclientconfig.go and provider/pkg/azure/cloud/cloud.go).
+const graphScope = "https://graph.microsoft.com//.default"
+
+// clientConfig says who the plugin acts as, which a token for Microsoft Graph knows.
 func (p *azureNative) clientConfig(ctx context.Context) (map[string]any, error) {
-	t, err := p.token(ctx, "")
+	t, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("getting client config: could not acquire access token to parse claims: %w", err)
 	}
 	var claims struct {
 		ObjectID string `json:"oid"`
 		ClientID string `json:"appid"`
 		TenantID string `json:"tid"`
 	}
-	parts := strings.Split(t, ".")
+	parts := strings.Split(t.Token, ".")
 	if len(parts) != 3 {
 		return nil, fmt.Errorf("reading the token's claims: want 3 parts, got %d", len(parts))
 	}
