@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
@@ -42,6 +43,10 @@ const (
 // the API servers of clusters are asked for (learn.microsoft.com/azure/aks/kubelogin-authentication).
 const KubernetesServer = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
+// anyTenant are the names for whichever tenant somebody signs in to, which clients ask about before they know
+// (https://learn.microsoft.com/entra/identity-platform/v2-protocols-oidc).
+var anyTenant = []string{"common", "organizations"}
+
 // Service answers for one tenant.
 type Service struct {
 	tenant string
@@ -62,6 +67,9 @@ func New(st *store.Store, tenantID string, client *http.Client) (*Service, error
 		return nil, err
 	}
 	s.mux.HandleFunc("GET /common/discovery/instance", s.instance)
+	for _, any := range anyTenant {
+		s.mux.HandleFunc("GET /"+any+"/v2.0/.well-known/openid-configuration", s.configuration)
+	}
 	s.mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", s.inTenant(s.configuration))
 	s.mux.HandleFunc("GET /{tenant}/.well-known/openid-configuration", s.inTenant(s.configuration))
 	s.mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", s.inTenant(s.keys))
@@ -79,7 +87,12 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Service) inTenant(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if tenant := r.PathValue("tenant"); !strings.EqualFold(tenant, s.tenant) {
+		tenant := r.PathValue("tenant")
+		if slices.Contains(anyTenant, tenant) {
+			http.Error(w, "not implemented here: "+r.Method+" "+r.URL.Path, http.StatusNotImplemented)
+			return
+		}
+		if !strings.EqualFold(tenant, s.tenant) {
 			invalidRequest(90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing "+
 				"into the correct cloud. Check with your subscription administrator, this may happen if there are no active "+
 				"subscriptions for the tenant.", tenant).write(w)
@@ -110,11 +123,16 @@ func (s *Service) instance(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) configuration(w http.ResponseWriter, r *http.Request) {
-	base := "https://" + Host + "/" + s.tenant
+	tenant := s.tenant
 	issuer := s.issuer()
-	if strings.Contains(r.URL.Path, "/v2.0/") {
-		issuer = base + "/v2.0"
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	switch {
+	case slices.Contains(anyTenant, first): // whose tenant is known only when somebody has signed in
+		tenant, issuer = first, "https://"+Host+"/{tenantid}/v2.0"
+	case strings.Contains(r.URL.Path, "/v2.0/"):
+		issuer = "https://" + Host + "/" + s.tenant + "/v2.0"
 	}
+	base := "https://" + Host + "/" + tenant
 	writeJSON(w, http.StatusOK, map[string]any{
 		"issuer":                                issuer,
 		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",

@@ -155,6 +155,32 @@ func TestToken_RefusesInEntrasWords(t *testing.T) {
 	}
 }
 
+// TestConfiguration_OfAnyTenant is what az asks for when somebody signs out.
+func TestConfiguration_OfAnyTenant(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	for of, want := range map[string]struct {
+		status int
+		issuer string
+	}{
+		tenant:          {200, "https://" + Host + "/" + tenant + "/v2.0"},
+		"organizations": {200, "https://" + Host + "/{tenantid}/v2.0"},
+		"common":        {200, "https://" + Host + "/{tenantid}/v2.0"},
+		"contoso":       {400, ""},
+	} {
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://"+Host+"/"+of+"/v2.0/.well-known/openid-configuration", nil))
+		var got struct {
+			Issuer string `json:"issuer"`
+			Token  string `json:"token_endpoint"`
+		}
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != want.status || got.Issuer != want.issuer ||
+			w.Code == 200 && got.Token != "https://"+Host+"/"+of+"/oauth2/v2.0/token" {
+			t.Errorf("%s: %d %s", of, w.Code, w.Body)
+		}
+	}
+}
+
 func TestVerify_TakesNoTokenOfAnotherTenant(t *testing.T) {
 	t.Parallel()
 	s, other := newService(t), newService(t)

@@ -1,0 +1,150 @@
+package azure_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// az runs Azure's command line.
+type az struct {
+	*fixture
+	env []string
+}
+
+// newAz finds the command line, which is a program of its own with no session yet.
+func newAz(f *fixture) *az {
+	f.Helper()
+	if _, err := exec.LookPath("az"); err != nil || testing.Short() {
+		f.Skip("needs az, Azure's command line (in Debian the package azure-cli), and half a minute")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	f.must(err)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- f.way.Serve(ctx, l) }()
+	f.Cleanup(func() {
+		cancel()
+		f.must(<-served)
+	})
+	home := f.TempDir()
+	return &az{f, []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "AZURE_CONFIG_DIR=" + home, "HTTPS_PROXY=http://" + l.Addr().String(), "REQUESTS_CA_BUNDLE=" + f.way.CAFile(),
+		"AZURE_CORE_COLLECT_TELEMETRY=0", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_ONLY_SHOW_ERRORS=1",
+	}}
+}
+
+// try runs a command, and returns what it prints and what it complains of.
+func (a *az) try(args ...string) (out []byte, complaint string) {
+	a.Helper()
+	ctx, cancel := context.WithTimeout(a.Context(), 2*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "az", append(args, "--output", "json")...)
+	cmd.Env = a.env
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, "az " + strings.Join(args, " ") + ": " + err.Error() + "\n" + stderr.String()
+	}
+	return stdout.Bytes(), ""
+}
+
+// run is a command that has to succeed. It returns what it prints.
+func (a *az) run(args ...string) (answer map[string]any) {
+	a.Helper()
+	out, complaint := a.try(args...)
+	if complaint != "" {
+		a.Fatal(complaint)
+	}
+	if len(bytes.TrimSpace(out)) > 0 && bytes.TrimSpace(out)[0] == '{' {
+		a.must(json.Unmarshal(out, &answer))
+	}
+	return answer
+}
+
+// ifWhole is run where this az can: the modules that Debian's package was built with are newer than it, and some of its commands end
+// before they have asked anything. Then it does what otherwise does.
+func (a *az) ifWhole(otherwise func(), args ...string) {
+	a.Helper()
+	_, complaint := a.try(args...)
+	switch {
+	case complaint == "":
+	case strings.Contains(complaint, "AttributeError: ") || strings.Contains(complaint, "ModuleNotFoundError: "):
+		a.Logf("this az cannot: %s", strings.Join(args, " "))
+		otherwise()
+	default:
+		a.Error(complaint)
+	}
+}
+
+// TestAz_FollowsTheGuide "Connect your Azure identity provider to the Azure Key Vault Secrets Store CSI Driver in AKS" with
+// Azure's own command line, as far as it goes without a cluster
+// (https://learn.microsoft.com/azure/aks/csi-secrets-store-identity-access).
+func TestAz_FollowsTheGuide(t *testing.T) {
+	f := newFixture(t)
+	a := newAz(f)
+	owner := f.cloud.Credentials()
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run("group", "create", "--name", "rg", "--location", location)
+	vault := a.run("keyvault", "create", "--resource-group", "rg", "--name", "kv-of-az", "--location", location, "--enable-rbac-authorization")["id"].(string)
+	identity := a.arm("put", path("resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/workload"), "2023-01-31", `{"location": "eastus"}`)
+	properties := identity["properties"].(map[string]any)
+	client, object := properties["clientId"].(string), properties["principalId"].(string)
+
+	// What --assignee asks Microsoft Graph.
+	if shown := a.run("ad", "sp", "show", "--id", client); shown["id"] != object {
+		t.Errorf("the identity is %v, want %s", shown, object)
+	}
+	assign := func(principal, role, name string) {
+		a.arm("put", vault+"/providers/Microsoft.Authorization/roleAssignments/"+name, "2022-04-01", `{"properties": {"principalId": "`+principal+`",
+			"principalType": "ServicePrincipal", "roleDefinitionId": "`+path("providers/Microsoft.Authorization/roleDefinitions/"+role)+`"}}`)
+	}
+	a.ifWhole(func() { assign(object, "4633458b-17de-408a-b874-0445c86b69e6", "11111111-0000-4000-8000-000000000001") },
+		"role", "assignment", "create", "--role", "Key Vault Secrets User", "--assignee", client, "--scope", vault)
+	ownerObject := a.run("ad", "sp", "show", "--id", owner.ClientID)["id"].(string)
+	a.ifWhole(func() {
+		assign(ownerObject, "00482a5a-887f-4fb3-b363-3b7fe8e74483", "11111111-0000-4000-8000-000000000002")
+	},
+		"role", "assignment", "create", "--role", "Key Vault Administrator", "--assignee", owner.ClientID, "--scope", vault)
+	a.ifWhole(func() { a.data("put", "secrets/example", `{"value": "of az"}`) },
+		"keyvault", "secret", "set", "--vault-name", "kv-of-az", "--name", "example", "--value", "of az")
+	a.ifWhole(func() { a.data("post", "keys/example/create", `{"kty": "RSA"}`) },
+		"keyvault", "key", "create", "--vault-name", "kv-of-az", "--name", "example")
+	if secret := a.data("get", "secrets/example", ""); secret["value"] != "of az" {
+		t.Errorf("the secret is %v", secret)
+	}
+
+	a.run("identity", "federated-credential", "create", "--resource-group", "rg", "--identity-name", "workload", "--name", "job",
+		"--issuer", "https://token.actions.githubusercontent.com", "--subject", "repo:org/repo:ref:refs/heads/main", "--audience", "api://AzureADTokenExchange")
+	token := f.ciToken("github", "repo:org/repo:ref:refs/heads/main", "")
+	a.run("logout")
+	a.run("login", "--service-principal", "--username", client, "--federated-token", token, "--tenant", owner.TenantID, "--allow-no-subscriptions")
+	if secret := a.data("get", "secrets/example", ""); secret["value"] != "of az" {
+		t.Errorf("the workload reads %v", secret)
+	}
+	if _, complaint := a.try("ad", "sp", "show", "--id", client); !strings.Contains(complaint, "Insufficient privileges") {
+		t.Errorf("an identity reads the directory, which nobody has let it: %q", complaint)
+	}
+}
+
+// arm is a request to Resource Manager that has to succeed.
+func (a *az) arm(method, path, version, body string) map[string]any {
+	a.Helper()
+	return a.run("rest", "--method", method, "--url", path+"?api-version="+version, "--body", body)
+}
+
+// data is a request to the vault that has to succeed.
+func (a *az) data(method, path, body string) map[string]any {
+	a.Helper()
+	args := []string{"rest", "--method", method, "--url", "https://kv-of-az.vault.azure.net/" + path + "?api-version=7.4", "--resource", "https://vault.azure.net"}
+	if body != "" {
+		args = append(args, "--body", body)
+	}
+	return a.run(args...)
+}
