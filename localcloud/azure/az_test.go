@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"net"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -93,9 +95,8 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
 	a.run("group", "create", "--name", "rg", "--location", location)
 	vault := a.run("keyvault", "create", "--resource-group", "rg", "--name", "kv-of-az", "--location", location, "--enable-rbac-authorization")["id"].(string)
-	identity := a.arm("put", path("resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/workload"), "2023-01-31", `{"location": "eastus"}`)
-	properties := identity["properties"].(map[string]any)
-	client, object := properties["clientId"].(string), properties["principalId"].(string)
+	identity := a.run("identity", "create", "--resource-group", "rg", "--name", "workload", "--location", location)
+	client, object := identity["clientId"].(string), identity["principalId"].(string)
 
 	// What --assignee asks Microsoft Graph.
 	if shown := a.run("ad", "sp", "show", "--id", client); shown["id"] != object {
@@ -130,6 +131,61 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	}
 	if _, complaint := a.try("ad", "sp", "show", "--id", client); !strings.Contains(complaint, "Insufficient privileges") {
 		t.Errorf("an identity reads the directory, which nobody has let it: %q", complaint)
+	}
+}
+
+// TestAz_DeletesAndRecoversAVault by its name alone, which az looks for in the lists of all resources and of all that is deleted.
+func TestAz_DeletesAndRecoversAVault(t *testing.T) {
+	f := newFixture(t)
+	a := newAz(f)
+	owner := f.cloud.Credentials()
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run("group", "create", "--name", "rg", "--location", location)
+	const name = "kv-of-az"
+	// Without roles, az gives itself an access policy: it asks Microsoft Graph for its own object id.
+	made := a.run("keyvault", "create", "--resource-group", "rg", "--name", name, "--location", location)
+	policies, _ := made["properties"].(map[string]any)["accessPolicies"].([]any)
+	if self := a.run("ad", "sp", "show", "--id", owner.ClientID)["id"]; len(policies) != 1 || policies[0].(map[string]any)["objectId"] != self {
+		t.Errorf("the access policies are %v, want one of %v", policies, self)
+	}
+	if shown := a.run("keyvault", "show", "--name", name); shown["id"] != made["id"] {
+		t.Errorf("it is %v, want %v", shown["id"], made["id"])
+	}
+	a.run("keyvault", "delete", "--name", name)
+	a.run("keyvault", "recover", "--name", name)
+	a.run("keyvault", "delete", "--name", name)
+	a.run("keyvault", "purge", "--name", name)
+	if list, complaint := a.try("keyvault", "list-deleted"); complaint != "" || strings.TrimSpace(string(list)) != "[]" {
+		t.Errorf("deleted: %s %s", list, complaint)
+	}
+	if list, complaint := a.try("resource", "list", "--resource-group", "rg"); complaint != "" || strings.TrimSpace(string(list)) != "[]" {
+		t.Errorf("resources: %s %s", list, complaint)
+	}
+}
+
+// TestResources_AreFoundAsAzLooksForThem with its filters and API versions.
+func TestResources_AreFoundAsAzLooksForThem(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	for _, group := range []string{"rg", "other"} {
+		f.group(group)
+		f.put(path("resourceGroups", group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities", group+"-app?api-version=2022-01-31-preview"),
+			map[string]any{"location": location})
+	}
+	for filter, want := range map[string]int{
+		"": 2, "resourceGroup eq 'rg'": 1, "resourceGroup eq 'none'": 0, "resourceType eq 'Microsoft.KeyVault/vaults'": 0,
+		"resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'":                              2,
+		"resourceGroup eq 'other' and resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'": 1,
+		"resourceGroup eq 'other' and resourceGroup eq 'rg'":                                              -1, "name eq 'rg-app'": -1, "resourceGroup eq 'r' or 'g'": -1,
+	} {
+		status, answer := f.ask(http.MethodGet, path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)), nil)
+		found, _ := answer["value"].([]any)
+		if want < 0 && status != http.StatusNotImplemented || want >= 0 && (status != http.StatusOK || len(found) != want) {
+			t.Errorf("%q: %d %v, want %d", filter, status, answer, want)
+		}
+	}
+	if status, answer := f.ask(http.MethodGet, path("providers/Microsoft.KeyVault/deletedManagedHSMs?api-version=2022-07-01"), nil); status != http.StatusOK {
+		t.Errorf("deleted HSMs: %d %v", status, answer)
 	}
 }
 

@@ -47,6 +47,10 @@ func Provider() arm.Provider {
 				}},
 			},
 			{Name: "Microsoft.KeyVault/deletedVaults", Versions: keyVaultVersions, Place: arm.InSubscription, List: listDeletedVaults},
+			{ // which az looks into for what it is to recover: nothing makes managed HSMs here
+				Name: "Microsoft.KeyVault/deletedManagedHSMs", Versions: keyVaultVersions, Place: arm.InSubscription,
+				List: func(*arm.Call) (arm.Reply, error) { return arm.Values[arm.Object](nil), nil },
+			},
 			{
 				Name: "Microsoft.KeyVault/locations/deletedVaults", Versions: keyVaultVersions, Place: arm.InSubscription, Get: getDeletedVault,
 				Actions: []arm.Action{{Name: "purge", Do: purgeVault}},

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	identityVersions = []string{"2018-11-30", "2023-01-31", "2024-11-30"}
+	identityVersions = []string{"2018-11-30", "2022-01-31-preview", "2023-01-31", "2024-11-30"}
 	federatedVersion = []string{"2022-01-31-preview", "2023-01-31", "2024-11-30"}
 )
 

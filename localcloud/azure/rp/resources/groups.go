@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
@@ -72,14 +73,22 @@ func removeGroup(ctx context.Context, s *arm.Service, op arm.Operation) error {
 
 // listResources is the list of everything that has a location, where the filter asks for it of one type.
 func listResources(c *arm.Call) (arm.Reply, error) {
-	kind := ""
+	kind, within := "", arm.Cut(c.Path, 1)
 	if filter := c.Query.Get("$filter"); filter != "" {
-		var ok bool
-		if kind, ok = arm.Quoted(filter, "resourceType eq "); !ok {
-			return arm.Reply{}, arm.NotImplemented("the filter %q", filter)
+		for _, part := range strings.Split(filter, " and ") {
+			wanted, byType := arm.Quoted(part, "resourceType eq ")
+			group, byGroup := arm.Quoted(part, "resourceGroup eq ")
+			switch {
+			case byType && kind == "":
+				kind = wanted
+			case byGroup && within == "/subscriptions/"+c.CanonicalSubscription():
+				within += "/resourceGroups/" + group
+			default:
+				return arm.Reply{}, arm.NotImplemented("the filter %q", filter)
+			}
 		}
 	}
-	found, err := arm.Under(c.Tx, arm.Cut(c.Path, 1), kind)
+	found, err := arm.Under(c.Tx, within, kind)
 	found = slices.DeleteFunc(found, func(res arm.Object) bool { return res["location"] == nil || arm.Text(res, "type") == GroupsType })
 	return arm.Values(found), err
 }
