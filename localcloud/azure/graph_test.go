@@ -150,3 +150,29 @@ func TestGraph_OwnerReadsAfterARestart(t *testing.T) {
 		t.Errorf("%d %v", status, answer)
 	}
 }
+
+// TestRoleAssignment_HasTheTypeOfItsPrincipal which az takes from Microsoft Graph.
+func TestRoleAssignment_HasTheTypeOfItsPrincipal(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.group("rg")
+	_, app := f.principal()
+	reader := path("providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7")
+	for name, test := range map[string]struct{ principal, given, want string }{
+		"11111111-0000-4000-8000-000000000001": {azure.OwnersGroupID, "Group", "Group"},
+		"11111111-0000-4000-8000-000000000002": {app, "", "ServicePrincipal"},
+		"11111111-0000-4000-8000-000000000003": {azure.OwnersGroupID, "ServicePrincipal", ""},
+		"11111111-0000-4000-8000-000000000004": {app, "User", ""},
+	} {
+		properties := map[string]any{"principalId": test.principal, "roleDefinitionId": reader}
+		if test.given != "" {
+			properties["principalType"] = test.given
+		}
+		status, answer := f.ask(http.MethodPut, path("resourceGroups/rg/providers/Microsoft.Authorization/roleAssignments/"+name+"?api-version=2022-04-01"),
+			map[string]any{"properties": properties})
+		made, _ := answer["properties"].(map[string]any)
+		if test.want == "" && status != http.StatusBadRequest || test.want != "" && made["principalType"] != test.want {
+			t.Errorf("%s: %d %v, want %q", name, status, answer, test.want)
+		}
+	}
+}

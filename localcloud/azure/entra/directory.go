@@ -125,8 +125,14 @@ func DeletePrincipal(tx *store.Tx, objectID string) error {
 	return DeleteApplication(tx, clientID)
 }
 
-// PrincipalExists says whether an object id is in the directory.
-func PrincipalExists(tx *store.Tx, objectID string) (bool, error) {
-	_, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
-	return ok, err
+// PrincipalType says what has an object id, in the words of role assignments: a ServicePrincipal, a Group, or nothing.
+func PrincipalType(tx *store.Tx, objectID string) (string, error) {
+	clientID, ok, err := store.Get[string](tx, principals, strings.ToLower(objectID))
+	switch {
+	case err != nil || !ok:
+		return "", err
+	case clientID == "":
+		return "Group", nil
+	}
+	return "ServicePrincipal", nil
 }

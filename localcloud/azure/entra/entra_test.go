@@ -216,9 +216,11 @@ func TestDirectory_KnowsWhoIsInIt(t *testing.T) {
 		if err := PutGroup(tx, Group{ObjectID: "G", Name: "group"}); err != nil {
 			return err
 		}
-		for _, id := range []string{"g", strings.ToUpper(reader.ObjectID), trusting.ObjectID} {
-			if ok, err := PrincipalExists(tx, id); err != nil || !ok {
-				t.Errorf("%s: %t, %v", id, ok, err)
+		for id, want := range map[string]string{
+			"g": "Group", strings.ToUpper(reader.ObjectID): "ServicePrincipal", trusting.ObjectID: "ServicePrincipal", trusting.ClientID: "",
+		} {
+			if kind, err := PrincipalType(tx, id); err != nil || kind != want {
+				t.Errorf("%s: %q, %v, want %q", id, kind, err, want)
 			}
 		}
 		if all, err := Applications(tx); err != nil || len(all) != 2 || all[0].ManagedIdentity() || !all[1].ManagedIdentity() {

@@ -155,7 +155,7 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 	if !GUID.MatchString(given.PrincipalID) {
 		return none, arm.BadRequest("InvalidPrincipalId", "A valid principal ID must be provided for role assignment.")
 	}
-	exists, err := entra.PrincipalExists(c.Tx, given.PrincipalID)
+	kind, err := entra.PrincipalType(c.Tx, given.PrincipalID)
 	if err != nil {
 		return none, err
 	}
@@ -163,16 +163,16 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 	case given.PrincipalType != "" && !slices.Contains(principalTypes, given.PrincipalType):
 		return none, arm.BadRequest("InvalidPrincipalType", "The principal type '%s' is not valid: it is one of %s.",
 			given.PrincipalType, strings.Join(principalTypes, ", "))
-	case !exists && given.PrincipalType == "":
+	case kind == "" && given.PrincipalType == "":
 		return none, arm.BadRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you have the correct "+
 			"principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a "+
 			"replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, "+
 			"User, or Group. See https://aka.ms/docs-principaltype", strings.ReplaceAll(given.PrincipalID, "-", ""), c.TenantID)
-	case exists && given.PrincipalType != "" && given.PrincipalType != "ServicePrincipal":
-		return none, arm.BadRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type 'ServicePrincipal', which is different from "+
-			"specified PrincipalType '%s'.", given.PrincipalID, given.PrincipalType)
+	case kind != "" && given.PrincipalType != "" && given.PrincipalType != kind:
+		return none, arm.BadRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type '%s', which is different from specified "+
+			"PrincipalType '%s'.", strings.ReplaceAll(given.PrincipalID, "-", ""), kind, given.PrincipalType)
 	case given.PrincipalType == "":
-		given.PrincipalType = "ServicePrincipal"
+		given.PrincipalType = kind
 	}
 	return role, c.CheckScope()
 }
