@@ -1,6 +1,6 @@
 // Command bench measures the program of this repository and prints tables. What it compares it measures in one run, since the times
 // of two runs on a busy machine say nothing of each other. It needs bin/localcloud, which `make bench` builds. Arguments are the names of what
-// is to be measured: cold, build, preview, start, makespan, makespan-tenth, mounts, scale, languages. Default: all.
+// is to be measured: cold, build, preview, start, makespan, makespan-tenth, mounts, scale, languages, peers, peers-tenth. Default: all.
 package main
 
 import (
@@ -48,7 +48,7 @@ func run(ctx context.Context, only []string) error {
 		do   func(ctx context.Context, checkout, dir string) error
 	}{
 		{"cold", cold}, {"build", build}, {"preview", preview}, {"start", start}, {"makespan", makespan}, {"makespan-tenth", makespanTenth}, {"mounts", mounts}, {"scale", scale},
-		{"languages", languages},
+		{"languages", languages}, {"peers", peers}, {"peers-tenth", peersTenth},
 	} {
 		if len(only) > 0 && !slices.Contains(only, measure.name) {
 			continue
