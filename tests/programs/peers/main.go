@@ -41,8 +41,8 @@ func program(ctx *pulumi.Context) error {
 	}
 	_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 		ResourceGroupName: group.Name, Location: location, IdentityName: name, IssuerURL: cluster.IssuerURL, Cluster: cluster.Cluster,
-		ExistingNamespaces: []string{"default"},
-		ServiceAccounts:    []components.ServiceAccountArgs{{Name: "default", Namespace: "default", Existing: true}},
+		Namespace:       "default",
+		ServiceAccounts: []components.ServiceAccountArgs{{Name: "default", Existing: true}},
 		RoleAssignments: []components.RoleAssignmentArgs{{
 			Name: "secrets", RoleDefinitionID: "4633458b-17de-408a-b874-0445c86b69e6", Scope: vault.VaultID,
 		}},
