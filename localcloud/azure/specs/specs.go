@@ -1,0 +1,396 @@
+// Package specs describes Azure's resource types as their official specifications do: the API versions of each type,
+// and of each version what a body may hold.
+//
+// The descriptions are those of github.com/Azure/bicep-types-az (MIT, (c) Microsoft Corporation), which Azure generates
+// from github.com/Azure/azure-rest-api-specs, as the module github.com/Azure/terraform-provider-azapi v1.15.0 has them:
+// of August 2024. Versions that Azure has added since are not in them. generate.go writes specs.json.gz.
+package specs
+
+import (
+	"bytes"
+	"compress/gzip"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+)
+
+//go:generate go run generate.go
+
+//go:embed specs.json.gz
+var compressed []byte
+
+// document is specs.json. A node is a type of a value; nodes refer to each other by their places in the list.
+type document struct {
+	Types  map[string]map[string]int `json:"types"` // nodes by types' names and versions
+	Others []string                  `json:"others"`
+	Nodes  []node                    `json:"nodes"`
+}
+
+type node struct {
+	// Kind is a letter: object, object with a discriminator (d), array, string, number, boolean, enumeration, union, or *
+	// for anything.
+	Kind       string              `json:"k"`
+	Properties map[string]property `json:"p"` // of an object
+	Additional *int                `json:"x"` // of an object: what other properties are; nil: there are none
+	Key        string              `json:"d"` // the discriminator
+	Cases      map[string]int      `json:"c"` // objects by its values
+	Item       int                 `json:"t"` // of an array
+	Values     []string            `json:"v"` // of an enumeration
+	Any        []int               `json:"u"` // of a union
+	Pattern    string              `json:"r"` // of a string
+	Min        *float64            `json:"m"` // of a string or array its length
+	Max        *float64            `json:"n"`
+}
+
+// property has flags and a node.
+type property [2]int
+
+func (p property) required() bool { return p[0]&1 != 0 }
+func (p property) readOnly() bool { return p[0]&2 != 0 }
+
+// data is the document by names in lower case.
+type data struct {
+	document
+	types  map[string]map[string]int
+	others map[string]bool
+}
+
+var load = sync.OnceValue(func() data {
+	all, err := read(compressed)
+	if err != nil {
+		panic(err) // it is part of the program
+	}
+	return all
+})
+
+func read(compressed []byte) (data, error) {
+	all := data{types: map[string]map[string]int{}, others: map[string]bool{}}
+	r, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return all, fmt.Errorf("reading the descriptions of types: %w", err)
+	}
+	if err := json.NewDecoder(r).Decode(&all.document); err != nil {
+		return all, fmt.Errorf("reading the descriptions of types: %w", err)
+	}
+	for name, versions := range all.Types {
+		all.types[strings.ToLower(name)] = versions
+	}
+	for _, name := range all.Others {
+		all.others[strings.ToLower(name)] = true
+	}
+	return all, nil
+}
+
+// Exists reports whether Azure has a resource type, described here or not, of the namespaces that are described. Case does
+// not count.
+func Exists(resourceType string) bool {
+	resourceType = strings.ToLower(resourceType)
+	return load().types[resourceType] != nil || load().others[resourceType]
+}
+
+// Versions returns the API versions of a type that are described, oldest first, and nil for a type that is not. Case does
+// not count.
+func Versions(resourceType string) []string {
+	return slices.Sorted(maps.Keys(load().types[strings.ToLower(resourceType)]))
+}
+
+// Type is a resource type in one API version.
+type Type struct {
+	// Version is the one that is described: the one asked for, or the last before it.
+	Version string
+	root    int
+}
+
+// Lookup returns the description of a type in an API version. A version that is newer than all that are described is
+// described by the newest of them that is no preview; ok is false where there is no description. Case does not count.
+func Lookup(resourceType, apiVersion string) (t *Type, ok bool) {
+	versions := load().types[strings.ToLower(resourceType)]
+	apiVersion = strings.ToLower(apiVersion)
+	if root, ok := versions[apiVersion]; ok {
+		return &Type{apiVersion, root}, true
+	}
+	described := Versions(resourceType)
+	if len(described) == 0 || apiVersion < described[len(described)-1] {
+		return nil, false
+	}
+	for _, version := range slices.Backward(described) {
+		if !strings.Contains(version, "preview") {
+			return &Type{version, versions[version]}, true
+		}
+	}
+	return &Type{described[len(described)-1], versions[described[len(described)-1]]}, true
+}
+
+// Rule is what a body does not keep to.
+type Rule int
+
+const (
+	// Required is a property that must be there.
+	Required Rule = iota
+	// Kind is a value of another JSON type.
+	Kind
+	// Enum is a value that is none of those allowed.
+	Enum
+	// Pattern is a string that does not match a regular expression.
+	Pattern
+	// MinLength and MaxLength are the length of a string in characters, or of an array in elements.
+	MinLength
+	MaxLength
+	// MinValue and MaxValue are the value of a number.
+	MinValue
+	MaxValue
+	// ReadOnly is a property that the service writes.
+	ReadOnly
+	// Unknown is a property that the type does not have in its version.
+	Unknown
+)
+
+// Violation is one thing in a body that a type does not allow.
+type Violation struct {
+	// Path is where, as in properties.accessPolicies[0].tenantId.
+	Path string
+	Rule Rule
+	// Given is the JSON type of the value, or of a length the number. It is never the value, which may be a secret.
+	Given string
+	// Want is what is allowed: a JSON type, the values of an enumeration, a regular expression or a number. It is empty for
+	// Required, ReadOnly and Unknown.
+	Want string
+}
+
+// String says what is wrong.
+func (v Violation) String() string {
+	switch v.Rule {
+	case Required:
+		return fmt.Sprintf("'%s' is required", v.Path)
+	case Kind:
+		return fmt.Sprintf("'%s' is of type %s, and must be of type %s", v.Path, v.Given, v.Want)
+	case Enum:
+		return fmt.Sprintf("the value of '%s' must be one of %s", v.Path, v.Want)
+	case Pattern:
+		return fmt.Sprintf("the value of '%s' must match the pattern '%s'", v.Path, v.Want)
+	case MinLength:
+		return fmt.Sprintf("the length of '%s' is %s, and must be at least %s", v.Path, v.Given, v.Want)
+	case MaxLength:
+		return fmt.Sprintf("the length of '%s' is %s, and must be at most %s", v.Path, v.Given, v.Want)
+	case MinValue:
+		return fmt.Sprintf("the value of '%s' must be at least %s", v.Path, v.Want)
+	case MaxValue:
+		return fmt.Sprintf("the value of '%s' must be at most %s", v.Path, v.Want)
+	case ReadOnly:
+		return fmt.Sprintf("'%s' is read-only", v.Path)
+	default:
+		return fmt.Sprintf("there is no '%s'", v.Path)
+	}
+}
+
+// Check returns everything in a body that the type does not allow, by paths. A body is what encoding/json decodes into a
+// map. A value of any other Go type is one that is not known yet, and allowed everywhere; a null stands for nothing given.
+// Values of enumerations are compared without case, as Azure compares most.
+//
+// Read-only properties are reported as ReadOnly, whatever their values. What that means is for the caller to say: a client
+// that changes a resource may send back what it has read.
+func (t *Type) Check(body map[string]any) []Violation {
+	c := checker{data: load()}
+	c.value("", t.root, body)
+	slices.SortStableFunc(c.found, func(a, b Violation) int { return strings.Compare(a.Path, b.Path) })
+	return c.found
+}
+
+type checker struct {
+	data
+	found []Violation
+}
+
+func (c *checker) report(path string, rule Rule, given, want string) {
+	c.found = append(c.found, Violation{path, rule, given, want})
+}
+
+func (c *checker) value(path string, at int, value any) {
+	n := &c.Nodes[at]
+	given := kindOf(value)
+	if given == "" || n.Kind == "*" {
+		return
+	}
+	if want := n.want(); want != "" && given != want {
+		c.report(path, Kind, given, want)
+		return
+	}
+	switch n.Kind {
+	case "o", "d":
+		c.object(path, n, value.(map[string]any))
+	case "a":
+		list := value.([]any)
+		c.length(path, n, len(list))
+		for i, item := range list {
+			c.value(fmt.Sprintf("%s[%d]", path, i), n.Item, item)
+		}
+	case "s":
+		text := value.(string)
+		c.length(path, n, len([]rune(text)))
+		if n.Pattern != "" && !compile(n.Pattern).MatchString(text) {
+			c.report(path, Pattern, given, n.Pattern)
+		}
+	case "n":
+		c.number(path, n, value)
+	case "e":
+		if !slices.ContainsFunc(n.Values, func(v string) bool { return strings.EqualFold(v, value.(string)) }) {
+			c.report(path, Enum, given, strings.Join(n.Values, ", "))
+		}
+	case "u":
+		c.union(path, n, value)
+	}
+}
+
+// object checks a value against an object, and where it has a discriminator against what that says.
+func (c *checker) object(path string, n *node, value map[string]any) {
+	properties, additional, known := n.Properties, n.Additional, true
+	if n.Kind == "d" {
+		properties = map[string]property{}
+		maps.Copy(properties, n.Properties)
+		var chosen *node
+		if chosen, known = c.chosen(path, n, value); known {
+			maps.Copy(properties, chosen.Properties)
+			additional = chosen.Additional
+		}
+	}
+	for name, p := range properties {
+		if p.required() && !p.readOnly() && value[name] == nil && !(path == "" && envelope[name]) {
+			c.report(join(path, name), Required, "", "")
+		}
+	}
+	for name, v := range value {
+		p, ok := properties[name]
+		switch {
+		case v == nil || path == "" && envelope[name]:
+		case ok && p.readOnly():
+			c.report(join(path, name), ReadOnly, "", "")
+		case ok:
+			c.value(join(path, name), p[1], v)
+		case additional != nil:
+			c.value(join(path, name), *additional, v)
+		case known:
+			c.report(join(path, name), Unknown, "", "")
+		}
+	}
+}
+
+// envelope is what every resource has beside what its specification says, and not in its body alone.
+var envelope = map[string]bool{"id": true, "name": true, "type": true, "apiVersion": true, "systemData": true, "etag": true}
+
+// chosen finds the object that the discriminator chooses.
+func (c *checker) chosen(path string, n *node, value map[string]any) (*node, bool) {
+	at := join(path, n.Key)
+	switch given := value[n.Key].(type) {
+	case nil:
+		c.report(at, Required, "", "")
+	case string:
+		for name, i := range n.Cases {
+			if strings.EqualFold(name, given) {
+				return &c.Nodes[i], true
+			}
+		}
+		c.report(at, Enum, "string", strings.Join(slices.Sorted(maps.Keys(n.Cases)), ", "))
+	default:
+		if kind := kindOf(given); kind != "" {
+			c.report(at, Kind, kind, "string")
+		}
+	}
+	return nil, false
+}
+
+func (c *checker) length(path string, n *node, length int) {
+	if n.Min != nil && length < int(*n.Min) {
+		c.report(path, MinLength, fmt.Sprint(length), fmt.Sprint(int(*n.Min)))
+	}
+	if n.Max != nil && length > int(*n.Max) {
+		c.report(path, MaxLength, fmt.Sprint(length), fmt.Sprint(int(*n.Max)))
+	}
+}
+
+// number checks a range alone: the descriptions call numbers with fractions integers too
+// (github.com/Azure/bicep-types-az/issues/1404).
+func (c *checker) number(path string, n *node, value any) {
+	number, ok := value.(float64)
+	if !ok {
+		var err error
+		if number, err = value.(json.Number).Float64(); err != nil {
+			return
+		}
+	}
+	if n.Min != nil && number < *n.Min {
+		c.report(path, MinValue, "number", fmt.Sprint(*n.Min))
+	}
+	if n.Max != nil && number > *n.Max {
+		c.report(path, MaxValue, "number", fmt.Sprint(*n.Max))
+	}
+}
+
+// union checks a value against several nodes, of which one must fit. What is wrong is told as the first of its JSON type
+// says it.
+func (c *checker) union(path string, n *node, value any) {
+	var first []Violation
+	var wanted []string
+	for _, at := range n.Any {
+		one := checker{data: c.data}
+		one.value(path, at, value)
+		wrong := slices.DeleteFunc(slices.Clone(one.found), func(v Violation) bool { return v.Rule == ReadOnly })
+		if len(wrong) == 0 {
+			c.found = append(c.found, one.found...)
+			return
+		}
+		if want := c.Nodes[at].want(); want == kindOf(value) && first == nil {
+			first = one.found
+		} else if want != "" && !slices.Contains(wanted, want) {
+			wanted = append(wanted, want)
+		}
+	}
+	if first == nil {
+		first = []Violation{{path, Kind, kindOf(value), strings.Join(wanted, " or ")}}
+	}
+	c.found = append(c.found, first...)
+}
+
+// want is the JSON type of the node's values; empty: there is no single one.
+func (n *node) want() string {
+	return map[string]string{"o": "object", "d": "object", "a": "array", "s": "string", "e": "string", "n": "number", "b": "boolean"}[n.Kind]
+}
+
+// kindOf is the JSON type of a value; empty for null and for what is not JSON.
+func kindOf(value any) string {
+	switch value.(type) {
+	case map[string]any:
+		return "object"
+	case []any:
+		return "array"
+	case string:
+		return "string"
+	case bool:
+		return "boolean"
+	case float64, json.Number:
+		return "number"
+	}
+	return ""
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+var patterns sync.Map // *regexp.Regexp by pattern
+
+func compile(pattern string) *regexp.Regexp {
+	if re, ok := patterns.Load(pattern); ok {
+		return re.(*regexp.Regexp)
+	}
+	re := regexp.MustCompile(pattern) // generate.go leaves out what Go cannot read
+	patterns.Store(pattern, re)
+	return re
+}
