@@ -184,7 +184,7 @@ func TestAlert_SendsEMails(t *testing.T) {
 	vault, topic := f.topic()
 	group := path("resourceGroups/g/providers/Microsoft.Insights/actionGroups/people")
 	f.put(group+"?api-version=2023-01-01", m{"location": "Global", "properties": m{
-		"groupShortName": "people", "emailReceivers": []m{{"name": "a", "emailAddress": "a@example.com"}},
+		"groupShortName": "people", "enabled": true, "emailReceivers": []m{{"name": "a", "emailAddress": "a@example.com"}},
 	}})
 	body := subscribe(m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{group}}}, "SecretNearExpiry")
 	f.wantRefused(topic+"/eventSubscriptions/alert"+eventGrid, body, http.StatusBadRequest, "InvalidRequest") // for its schema

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/containerservice"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
 func TestVersionsOfEveryProviderCanRetire(t *testing.T) {
@@ -22,6 +23,18 @@ func TestVersionsOfEveryProviderCanRetire(t *testing.T) {
 	slices.Sort(served)
 	if served = slices.Compact(served); !slices.Equal(served, faults.Providers) {
 		t.Errorf("a plan of faults knows %v, and %v are served", faults.Providers, served)
+	}
+}
+
+// TestEveryTypeThatCanBeWrittenIsDescribed finds types that are served and that azure/specs/generate.go does not list.
+func TestEveryTypeThatCanBeWrittenIsDescribed(t *testing.T) {
+	t.Parallel()
+	for _, provider := range providers(containerservice.New(containerservice.Config{}), 0, nil) {
+		for _, kind := range provider.Types {
+			if kind.Put != nil && len(specs.Versions(kind.Name)) == 0 {
+				t.Errorf("%s is not described", kind.Name)
+			}
+		}
 	}
 }
 

@@ -178,7 +178,7 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 		"no API version":         {vault, m{"location": location}, "MissingApiVersionParameter"},
 		"type":                   {path("resourceGroups/g/providers/Microsoft.KeyVault/safes/s?api-version=2023-02-01"), m{}, "InvalidResourceType"},
 		"namespace":              {path("resourceGroups/g/providers/Contoso.Vaults/vaults/s?api-version=2023-02-01"), m{}, "InvalidResourceNamespace"},
-		"vault's name":           {path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/two--dashes?api-version=2023-02-01"), m{"location": location}, "VaultNameNotValid"},
+		"vault's name":           {path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/two--dashes?api-version=2023-02-01"), m{"location": location, "properties": m{"tenantId": azure.TenantID, "sku": m{"family": "A", "name": "standard"}}}, "VaultNameNotValid"},
 		"secret's name":          {vault + "/secrets/under_score?api-version=2023-02-01", m{"properties": m{"value": "v"}}, "InvalidResourceName"},
 		"group's name":           {path("resourceGroups/dot.?api-version=2022-09-01"), m{"location": location}, "InvalidResourceName"},
 		"location":               {path("resourceGroups/h?api-version=2022-09-01"), m{"location": "atlantis"}, "LocationNotAvailableForResourceType"},

@@ -1,12 +1,18 @@
 package resourcemanager
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
 // Object is a JSON object: a resource as Resource Manager shows it, or a part of one.
@@ -15,9 +21,92 @@ type Object = map[string]any
 // envelope is what every resource has and a client may send back; Resource Manager ignores it.
 var envelope = []string{"id", "name", "type", "systemData", "etag"}
 
-// checkBody holds a body against the model of its type. What the official model does not keep, Azure does not know; a partial model
-// is one of our own, and Azure may know more.
-func checkBody(model any, body Object, partial bool) error {
+// checkBody holds the body against the description of its type in an API version and against the model of the operation, and
+// drops what stands for nothing sent: nulls, and what is read-only.
+//
+// A property that neither has is refused as Azure refuses it. One that only the description has is not implemented here. Where
+// the version is not described, what the official model does not keep Azure does not know; a partial model is one of our own,
+// and Azure may know more.
+func (c *Call) checkBody(model func() any, version string) error {
+	kind, described := specs.Lookup(c.kindOf.Name, version)
+	exact := described && strings.EqualFold(kind.Version, version)
+	if model == nil || c.action != "" {
+		described, exact = false, false
+	}
+	var unknown []string // to the description
+	if described {
+		var err error
+		if unknown, err = c.checkDescription(kind, exact); err != nil {
+			return err
+		}
+	}
+	c.Body = Clone(c.Body)
+	if model == nil {
+		return nil
+	}
+	missing, err := missingFrom(model(), c.Body)
+	if err != nil {
+		return err
+	}
+	nonsense := missing
+	if exact {
+		nonsense = unknown
+	}
+	switch {
+	case (exact || !c.kindOf.Partial) && len(nonsense) > 0:
+		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(nonsense, "', '"))
+	case len(missing) > 0:
+		return NotImplemented("the properties '%s'", strings.Join(missing, "', '"))
+	}
+	return nil
+}
+
+// checkDescription refuses what a description does not allow, and returns the properties that it does not have. Read-only
+// properties are dropped: a client that changes a resource may send back what it has read. Outside of lists, one that differs from what
+// the resource has is refused. A PATCH needs no more than what it changes. Resource Manager itself asks for the location. Where
+// the description is not exact but of an older version, values may have been added to its enumerations.
+func (c *Call) checkDescription(kind *specs.Type, exact bool) (unknown []string, err error) {
+	var wrong []string
+	code := cmp.Or(c.kindOf.InvalidValue, invalidRequestContent)
+	var old Object
+	for _, v := range kind.Check(c.Body) {
+		switch v.Rule {
+		case specs.Unknown:
+			unknown = append(unknown, v.Path)
+		case specs.ReadOnly:
+			if old == nil {
+				if old, _, err = Load(c.Tx, c.Path); err != nil {
+					return nil, err
+				}
+			}
+			if !takeOut(c.Body, old, strings.Split(v.Path, ".")) {
+				wrong = append(wrong, v.String())
+			}
+		case specs.Required:
+			if c.Method != http.MethodPatch && v.Path != "location" {
+				wrong = append(wrong, v.String())
+			}
+		case specs.Kind:
+			code = invalidRequestContent
+			wrong = append(wrong, v.String())
+		default:
+			if exact || v.Rule != specs.Enum {
+				wrong = append(wrong, v.String())
+			}
+		}
+	}
+	switch {
+	case len(wrong) == 0:
+	case code == invalidRequestContent:
+		return nil, invalidContent("%s", strings.Join(wrong, "; "))
+	default:
+		return nil, BadRequest(code, "The request is invalid: %s.", strings.Join(wrong, "; "))
+	}
+	return unknown, nil
+}
+
+// missingFrom returns what a model does not keep of a body, in order.
+func missingFrom(model any, body Object) ([]string, error) {
 	sent := make(Object, len(body))
 	for key, value := range body {
 		if !slices.Contains(envelope, key) {
@@ -26,33 +115,52 @@ func checkBody(model any, body Object, partial bool) error {
 	}
 	data, err := json.Marshal(sent)
 	if err != nil {
-		return fmt.Errorf("encoding a request: %w", err)
+		return nil, fmt.Errorf("encoding a request: %w", err)
 	}
 	if err := json.Unmarshal(data, model); err != nil {
-		return invalidContent("the value of '%s' has the wrong type", faultyField(err))
+		return nil, invalidContent("the value of '%s' has the wrong type", faultyField(err))
 	}
 	kept, err := json.Marshal(model)
 	if err != nil {
-		return fmt.Errorf("encoding a request: %w", err)
+		return nil, fmt.Errorf("encoding a request: %w", err)
 	}
 	var known Object
 	if err := json.Unmarshal(kept, &known); err != nil {
-		return fmt.Errorf("decoding a request: %w", err)
+		return nil, fmt.Errorf("decoding a request: %w", err)
 	}
 	var unknown []string
 	compare("", sent, known, &unknown)
-	if len(unknown) > 0 {
-		slices.Sort(unknown)
-		if partial {
-			return NotImplemented("the properties '%s'", strings.Join(unknown, "', '"))
-		}
-		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(unknown, "', '"))
-	}
-	return nil
+	slices.Sort(unknown)
+	return unknown, nil
 }
 
+// takeOut removes what is at a path, and reports whether it was in a list or the same in old.
+func takeOut(from, old Object, path []string) bool {
+	key, rest := path[0], path[1:]
+	name, list, _ := strings.Cut(key, "[")
+	switch child := from[name].(type) {
+	case []any:
+		if i, err := strconv.Atoi(strings.TrimSuffix(list, "]")); err == nil && i < len(child) && len(rest) > 0 {
+			if o, ok := child[i].(Object); ok {
+				takeOut(o, nil, rest)
+			}
+			return true
+		}
+	case Object:
+		if len(rest) > 0 {
+			below, _ := old[name].(Object)
+			return takeOut(child, below, rest)
+		}
+	}
+	same := reflect.DeepEqual(from[key], old[key])
+	delete(from, key)
+	return same
+}
+
+const invalidRequestContent = "InvalidRequestContent"
+
 func invalidContent(format string, args ...any) *Error {
-	return BadRequest("InvalidRequestContent", "The request content was invalid and could not be deserialized: %s.",
+	return BadRequest(invalidRequestContent, "The request content was invalid and could not be deserialized: %s.",
 		fmt.Sprintf(format, args...))
 }
 

@@ -11,13 +11,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -62,6 +65,9 @@ func New(config Config, providers ...Provider) (*Service, error) {
 	s := &Service{Config: config, providers: providers}
 	for _, provider := range providers {
 		s.types = append(s.types, provider.Types...)
+	}
+	for i, kind := range s.types {
+		s.types[i].Versions = slices.Compact(slices.Sorted(slices.Values(append(specs.Versions(kind.Name), kind.Versions...))))
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
 	if err := s.resume(); err != nil {
@@ -152,7 +158,7 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 	if err := kind.checkPreconditions(r); err != nil {
 		return Reply{}, err
 	}
-	body, err := readBody(w, r, op.model, kind.Partial)
+	body, err := readBody(w, r, op.model != nil)
 	if err != nil {
 		return Reply{}, err
 	}
@@ -181,7 +187,10 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 		if err := c.checkLocks(kind); err != nil {
 			return err
 		}
-		if err := kind.checkTags(body); err != nil {
+		if err := c.checkBody(op.model, r.URL.Query().Get("api-version")); err != nil {
+			return err
+		}
+		if err := kind.checkTags(c.Body); err != nil {
 			return err
 		}
 		if err := c.checkNew(r.Header.Get("If-None-Match")); err != nil {
@@ -306,8 +315,8 @@ func (c *Call) checkPlace(kind *Type) error {
 		"parent resource '%s' could not be found.", strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
 }
 
-// readBody reads the request's body and holds it against the model of the operation.
-func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial bool) (Object, error) {
+// readBody reads the request's body, which must be there where a PUT or PATCH needs one.
+func readBody(w http.ResponseWriter, r *http.Request, needed bool) (Object, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -318,7 +327,7 @@ func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial 
 		return nil, BadRequest("InvalidRequestContent", "The request content could not be read.")
 	}
 	if len(data) == 0 {
-		if model != nil && r.Method != http.MethodPost {
+		if needed && r.Method != http.MethodPost {
 			return nil, BadRequest("MissingRequestBody", "The request body is missing.")
 		}
 		return Object{}, nil
@@ -333,12 +342,7 @@ func readBody(w http.ResponseWriter, r *http.Request, model func() any, partial 
 	if err := errors.Join(checkDuplicates(data), checkSpelling(body)); err != nil {
 		return nil, err
 	}
-	if model != nil {
-		if err := checkBody(model(), body, partial); err != nil {
-			return nil, err
-		}
-	}
-	return Clone(body), nil
+	return body, nil
 }
 
 // find looks up the type that a path names, and its API version.
@@ -355,6 +359,9 @@ func (s *Service) find(t Target, version string) (*Type, error) {
 	if slices.Contains(versions, strings.ToLower(version)) {
 		return kind, nil
 	}
+	if mayExist(kind, version) {
+		return nil, NotImplemented("the API version '%s' of %s. Supported are '%s'", version, kind.Name, strings.Join(versions, ", "))
+	}
 	supported := strings.Join(versions, ", ")
 	if strings.HasPrefix(kind.Name, "Microsoft.Resources/") {
 		return nil, BadRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are '%s'.",
@@ -362,6 +369,17 @@ func (s *Service) find(t Target, version string) (*Type, error) {
 	}
 	return nil, BadRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for type '%s'. "+
 		"The supported api-versions are '%s'.", version, kind.short(), supported)
+}
+
+// apiVersion is what API versions look like.
+var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
+
+// mayExist reports whether Azure may have an API version of a type that is not understood here: those up to the newest one
+// that is described are known, as are those that have been retired, and there are none of the future.
+func mayExist(kind *Type, version string) bool {
+	described := specs.Versions(kind.Name)
+	date := apiVersion.FindStringSubmatch(strings.ToLower(version))
+	return !slices.Contains(kind.Versions, strings.ToLower(version)) && date != nil && len(described) > 0 && date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
 }
 
 // supported are the API versions of a type, without those that the plan of faults has retired.
@@ -378,7 +396,7 @@ func (s *Service) unknownType(t Target, version string) error {
 		return strings.EqualFold(name, t.Kind) || strings.HasPrefix(strings.ToLower(t.Kind), strings.ToLower(name)+"/")
 	}
 	known := slices.ContainsFunc(s.types, func(r Type) bool { return strings.EqualFold(r.namespace(), namespace) })
-	elsewhere := slices.ContainsFunc(s.providers, func(p Provider) bool { return slices.ContainsFunc(p.Elsewhere, within) })
+	elsewhere := specs.Exists(t.Kind) || slices.ContainsFunc(s.providers, func(p Provider) bool { return slices.ContainsFunc(p.Elsewhere, within) })
 	switch {
 	case !known && !strings.HasPrefix(strings.ToLower(namespace), "microsoft."):
 		return Refuse(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", namespace)

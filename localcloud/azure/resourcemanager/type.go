@@ -15,8 +15,8 @@ import (
 type Provider struct {
 	// Types are those that it serves.
 	Types []Type
-	// Elsewhere are the types that Azure has and the provider has not, or the namespace where it may have any: they are not
-	// implemented here. Of others Azure's own refusal is given.
+	// Elsewhere are the types that Azure has, package specs does not know and the provider has not, or the namespace where it
+	// may have any: they are not implemented here, as those that package specs knows. Of others Azure's own refusal is given.
 	Elsewhere []string
 	// Scopes find what roles can be assigned at although it is no resource, by type.
 	Scopes map[string]func(tx *store.Tx, at Target) (bool, error)
@@ -31,7 +31,7 @@ type Provider struct {
 type Type struct {
 	// Name is Azure's, such as Microsoft.KeyVault/vaults/secrets.
 	Name string
-	// Versions are the API versions that are understood.
+	// Versions are the API versions that are understood besides those that package specs has of the type.
 	Versions []string
 	// Valid matches the names that the type allows, and Rule says the same in words. Defaults to any.
 	Valid *regexp.Regexp
@@ -53,6 +53,9 @@ type Type struct {
 	// PutModel and PatchModel make the models of the bodies. Partial says that they are not the official ones, and know less.
 	PutModel, PatchModel func() any
 	Partial              bool
+	// InvalidValue is the code of refusals of what the description of the type does not allow, but for values of another JSON type.
+	// Defaults to InvalidRequestContent, as those have.
+	InvalidValue string
 	// ListForAll has List answer everybody, each with what he has a role in.
 	ListForAll bool
 	// Unlocked is set where locks do not count.

@@ -12,24 +12,17 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-var (
-	roleVersions = []string{"2020-04-01-preview", "2022-04-01"}
-	lockVersions = []string{"2016-09-01", "2017-04-01", "2020-05-01"}
-)
-
 // Provider returns Microsoft.Authorization.
 func Provider() arm.Provider {
 	return arm.Provider{
 		Elsewhere: []string{
-			"Microsoft.Authorization/policyAssignments", "Microsoft.Authorization/policyDefinitions",
 			"Microsoft.Authorization/permissions", "Microsoft.Authorization/denyAssignments",
 			"Microsoft.Authorization/operations", "Microsoft.Authorization/classicAdministrators",
-			"Microsoft.Authorization/providerOperations", "Microsoft.Authorization/roleEligibilityScheduleRequests",
-			"Microsoft.Authorization/roleAssignmentScheduleRequests",
+			"Microsoft.Authorization/providerOperations",
 		},
 		Locks: locksOf, Types: []arm.Type{
 			{
-				Name: roleAssignmentsType, Versions: roleVersions, Place: arm.AtAnyScope, About: about,
+				Name: roleAssignmentsType, Place: arm.AtAnyScope, About: about,
 				// More than 10 s: github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79.
 				Times: map[string]time.Duration{arm.Creating: 10 * time.Second, arm.Deleting: 5 * time.Second},
 				Valid: GUID, Rule: "a GUID",
@@ -38,14 +31,14 @@ func Provider() arm.Provider {
 				Delete: deleteAssignment,
 			},
 			{
-				Name: roleDefinitionsType, Versions: append([]string{"2018-01-01-preview", "2022-05-01-preview"}, roleVersions...), Place: arm.AtAnyScope,
+				Name: roleDefinitionsType, Versions: []string{"2020-04-01-preview"}, Place: arm.AtAnyScope,
 				Valid: GUID, Rule: "a GUID",
 				Get: getDefinition, List: listDefinitions,
 				Put: putDefinition, PutModel: func() any { return new(armauthorization.RoleDefinition) },
 				Delete: deleteDefinition,
 			},
 			{
-				Name: locksType, Versions: lockVersions, Place: arm.AtAnyScope, Unlocked: true, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`), Rule: `1 to 90 characters, and none of <>%&:\?/`,
+				Name: locksType, Place: arm.AtAnyScope, Unlocked: true, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`), Rule: `1 to 90 characters, and none of <>%&:\?/`,
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListAtScope,
 				Put: putLock, PutModel: func() any { return new(armlocks.ManagementLockObject) },
 				Delete: (*arm.Call).DeleteStored,

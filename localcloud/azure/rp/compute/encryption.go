@@ -23,9 +23,6 @@ func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Compute"}, Types: []arm.Type{
 		{
 			Name: EncryptionSetsType, Partial: true,
-			Versions: []string{
-				"2020-12-01", "2021-04-01", "2021-08-01", "2021-12-01", "2022-03-02", "2022-07-02", "2023-01-02", "2023-04-02", "2023-10-02", "2024-03-02",
-			},
 			Valid: regexp.MustCompile(`^[\w-]{1,80}$`), Rule: "1 to 80 letters, digits, underscores and hyphens",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putEncryptionSet, PutModel: func() any { return new(EncryptionSet) },

@@ -15,8 +15,7 @@ func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.ContainerRegistry"}, Types: []arm.Type{
 		{
 			Name: registriesType, Partial: true,
-			Versions: []string{"2019-05-01", "2021-09-01", "2022-12-01", "2023-07-01"},
-			Valid:    regexp.MustCompile(`^[a-zA-Z0-9]{5,50}$`), Rule: "5 to 50 letters and digits",
+			Valid: regexp.MustCompile(`^[a-zA-Z0-9]{5,50}$`), Rule: "5 to 50 letters and digits",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putRegistry, PutModel: func() any { return new(arm.PlacedResource[registryProperties]) },
 			Delete: (*arm.Call).DeleteStored,

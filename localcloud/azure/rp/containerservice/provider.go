@@ -9,6 +9,7 @@ import (
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -31,14 +32,13 @@ func (p *Service) Provider() arm.Provider {
 	return arm.Provider{
 		Elsewhere: []string{
 			"Microsoft.ContainerService/managedClusters", "Microsoft.ContainerService/locations",
-			"Microsoft.ContainerService/fleets", "Microsoft.ContainerService/snapshots",
 			"Microsoft.ContainerService/operations",
 		},
 		Resume: resume, Scopes: map[string]func(*store.Tx, arm.Target) (bool, error){
 			clustersType + "/namespaces": namespaceExists,
 		}, Types: []arm.Type{
 			{
-				Name: clustersType, Versions: clusterVersions,
+				Name: clustersType, Versions: clusterVersions, InvalidValue: "InvalidParameter",
 				Valid: regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`),
 				Rule:  "1 to 63 letters, digits, underscores and hyphens, and a letter or digit first and last",
 				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
@@ -56,7 +56,7 @@ func (p *Service) Provider() arm.Provider {
 				},
 			},
 			{
-				Name: poolsType, Versions: clusterVersions,
+				Name: poolsType, Versions: clusterVersions, InvalidValue: "InvalidParameter",
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putPool, PutModel: func() any { return new(armcontainerservice.AgentPool) },
 				Delete: deletePool,
@@ -65,13 +65,13 @@ func (p *Service) Provider() arm.Provider {
 				Times: map[string]time.Duration{arm.Creating: 3 * time.Minute, arm.Updating: time.Minute, arm.Deleting: 2 * time.Minute},
 			},
 			{
-				Name: maintenanceType, Versions: clusterVersions,
+				Name: maintenanceType, Versions: clusterVersions, InvalidValue: "InvalidParameter",
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putMaintenance, PutModel: func() any { return new(armcontainerservice.MaintenanceConfiguration) },
 				Delete: (*arm.Call).DeleteStored,
 			},
 			{
-				Name: "Microsoft.ContainerService/locations/operations", Versions: clusterVersions, Place: arm.InSubscription,
+				Name: "Microsoft.ContainerService/locations/operations", Versions: append(specs.Versions(clustersType), clusterVersions...), Place: arm.InSubscription,
 				Get: (*arm.Call).GetOperation,
 			},
 		}}
@@ -79,7 +79,7 @@ func (p *Service) Provider() arm.Provider {
 
 var (
 	clusterVersions = []string{
-		"2023-04-01", "2023-10-01", "2024-01-01", "2024-05-01", "2024-07-01", "2024-08-01", "2024-09-01", "2024-10-01", "2025-01-01", "2025-02-01",
+		"2024-07-01", "2024-08-01", "2024-09-01", "2024-10-01", "2025-01-01", "2025-02-01",
 	}
 )
 

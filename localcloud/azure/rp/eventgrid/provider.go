@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -16,7 +17,7 @@ const (
 	eventSubscriptionsType = topicsType + "/eventSubscriptions"
 )
 
-var eventGridVersions = []string{"2022-06-15", alertVersion}
+var eventGridVersions = []string{alertVersion}
 
 // alertVersion is the first one that is not a preview whose subscriptions may raise alerts.
 const alertVersion = "2025-02-15"
@@ -27,7 +28,7 @@ const alertVersion = "2025-02-15"
 func Provider(webhooks *http.Client) arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.EventGrid"}, Types: []arm.Type{
 		{
-			Name: topicsType, Versions: eventGridVersions, Partial: true,
+			Name: topicsType, Versions: eventGridVersions, InvalidValue: "InvalidRequest", Partial: true,
 			Valid: regexp.MustCompile(`^[a-zA-Z0-9-]{3,128}$`), Rule: "3 to 128 letters, digits and hyphens",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putTopic, PutModel: func() any { return new(arm.TrackedResource[topicProperties]) },
@@ -35,13 +36,13 @@ func Provider(webhooks *http.Client) arm.Provider {
 			Delete: (*arm.Call).DeleteStored,
 		},
 		{
-			Name: eventSubscriptionsType, Versions: eventGridVersions, Partial: true,
+			Name: eventSubscriptionsType, Versions: eventGridVersions, InvalidValue: "InvalidRequest", Partial: true,
 			Valid: regexp.MustCompile(`^[a-zA-Z0-9-]{3,64}$`), Rule: "3 to 64 letters, digits and hyphens",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putEventSubscription, PutModel: func() any { return new(arm.NestedResource[eventSubscriptionProperties]) },
 			Delete: deleteEventSubscription, Finish: handshake{webhooks}.validate, Poll: pollSubscription, Deleted: deleteSubscription,
 		},
-		{Name: "Microsoft.EventGrid/locations/operationsStatus", Versions: eventGridVersions, Place: arm.InSubscription, Get: (*arm.Call).GetOperation},
+		{Name: "Microsoft.EventGrid/locations/operationsStatus", Versions: append(specs.Versions(topicsType), alertVersion), Place: arm.InSubscription, Get: (*arm.Call).GetOperation},
 	}}
 }
 

@@ -9,18 +9,17 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-var keyVaultVersions = []string{"2021-10-01", "2022-07-01", "2023-02-01", "2023-07-01", "2024-11-01", vaultRBACVersion}
-
 // Provider returns Microsoft.KeyVault.
 func Provider() arm.Provider {
+	newer := []string{"2024-11-01", vaultRBACVersion}
+	all := append(specs.Versions(VaultsType), newer...)
 	return arm.Provider{
 		Elsewhere: []string{
-			"Microsoft.KeyVault/managedHSMs", "Microsoft.KeyVault/locations",
-			"Microsoft.KeyVault/deletedManagedHSMs", "Microsoft.KeyVault/vaults/accessPolicies",
-			"Microsoft.KeyVault/vaults/privateEndpointConnections",
+			"Microsoft.KeyVault/locations", "Microsoft.KeyVault/deletedManagedHSMs",
 			"Microsoft.KeyVault/vaults/privateLinkResources", "Microsoft.KeyVault/operations",
 			"Microsoft.KeyVault/checkMhsmNameAvailability",
 		},
@@ -29,7 +28,7 @@ func Provider() arm.Provider {
 			VaultsType + "/certificates": objectExists(keyvault.Secret), // a certificate is the secret that holds it
 		}, Types: []arm.Type{
 			{
-				Name: VaultsType, Versions: keyVaultVersions,
+				Name: VaultsType, Versions: newer, InvalidValue: "BadRequest",
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putVault, PutModel: func() any { return new(armkeyvault.VaultCreateOrUpdateParameters) },
 				Patch: patchVault, PatchModel: func() any { return new(armkeyvault.VaultPatchParameters) },
@@ -40,23 +39,23 @@ func Provider() arm.Provider {
 				Times: map[string]time.Duration{arm.Creating: 45 * time.Second, arm.Updating: 5 * time.Second, arm.Deleting: 10 * time.Second},
 			},
 			{
-				Name: "Microsoft.KeyVault", Versions: keyVaultVersions, Place: arm.InSubscription,
+				Name: "Microsoft.KeyVault", Versions: all, Place: arm.InSubscription,
 				Actions: []arm.Action{{
 					Name: "checkNameAvailability", Permission: "Microsoft.KeyVault/checkNameAvailability/read", ReadOnly: true,
 					Model: func() any { return new(armkeyvault.VaultCheckNameAvailabilityParameters) }, Do: checkVaultName,
 				}},
 			},
-			{Name: "Microsoft.KeyVault/deletedVaults", Versions: keyVaultVersions, Place: arm.InSubscription, List: listDeletedVaults},
+			{Name: "Microsoft.KeyVault/deletedVaults", Versions: all, Place: arm.InSubscription, List: listDeletedVaults},
 			{ // which az looks into for what it is to recover: nothing makes managed HSMs here
-				Name: "Microsoft.KeyVault/deletedManagedHSMs", Versions: keyVaultVersions, Place: arm.InSubscription,
+				Name: "Microsoft.KeyVault/deletedManagedHSMs", Versions: all, Place: arm.InSubscription,
 				List: func(*arm.Call) (arm.Reply, error) { return arm.Values[arm.Object](nil), nil },
 			},
 			{
-				Name: "Microsoft.KeyVault/locations/deletedVaults", Versions: keyVaultVersions, Place: arm.InSubscription, Get: getDeletedVault,
+				Name: "Microsoft.KeyVault/locations/deletedVaults", Versions: all, Place: arm.InSubscription, Get: getDeletedVault,
 				Actions: []arm.Action{{Name: "purge", Do: purgeVault}},
 			},
 			{
-				Name: VaultsType + "/secrets", Versions: keyVaultVersions, MaxTags: -1, Valid: vaultObjectName, Rule: vaultObjectRule,
+				Name: VaultsType + "/secrets", Versions: newer, InvalidValue: "BadParameter", MaxTags: -1, Valid: vaultObjectName, Rule: vaultObjectRule,
 				Get: getSecret, List: listSecrets,
 				Put: putSecret, PutModel: func() any { return new(armkeyvault.SecretCreateOrUpdateParameters) },
 				Patch: patchSecret, PatchModel: func() any { return new(armkeyvault.SecretPatchParameters) },
@@ -64,13 +63,13 @@ func Provider() arm.Provider {
 				Times: map[string]time.Duration{arm.Creating: time.Second, arm.Updating: time.Second},
 			},
 			{
-				Name: VaultsType + "/keys", Versions: keyVaultVersions, MaxTags: -1, Valid: vaultObjectName, Rule: vaultObjectRule,
+				Name: VaultsType + "/keys", Versions: newer, InvalidValue: "BadParameter", MaxTags: -1, Valid: vaultObjectName, Rule: vaultObjectRule,
 				Get: getKey, List: listKeys,
 				Put: putKey, PutModel: func() any { return new(armkeyvault.KeyCreateParameters) },
 				Times: map[string]time.Duration{arm.Creating: 2 * time.Second, arm.Updating: 2 * time.Second},
 			},
 			{
-				Name: VaultsType + "/keys/versions", Versions: keyVaultVersions,
+				Name: VaultsType + "/keys/versions", Versions: newer,
 				Get: getKeyVersion, List: listKeyVersions,
 			},
 		}}

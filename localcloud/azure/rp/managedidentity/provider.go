@@ -10,19 +10,14 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-var (
-	identityVersions = []string{"2018-11-30", "2022-01-31-preview", "2023-01-31", "2024-11-30"}
-	federatedVersion = []string{"2022-01-31-preview", "2023-01-31", "2024-11-30"}
-)
+var identityVersions = []string{"2024-11-30"}
 
 // Provider returns Microsoft.ManagedIdentity. A write of a federated credential keeps its identity busy for writeTime; Azure takes
 // seconds.
 func Provider(writeTime time.Duration) arm.Provider {
 	writing := &identities{writeTime: writeTime, busy: map[string]bool{}}
 	return arm.Provider{
-		Elsewhere: []string{
-			"Microsoft.ManagedIdentity/identities", "Microsoft.ManagedIdentity/operations",
-		},
+		Elsewhere: []string{"Microsoft.ManagedIdentity/operations"},
 		Types: []arm.Type{
 			{
 				Name: IdentitiesType, Versions: identityVersions,
@@ -37,7 +32,7 @@ func Provider(writeTime time.Duration) arm.Provider {
 				Times: map[string]time.Duration{arm.Creating: 5 * time.Second, arm.Updating: 2 * time.Second, arm.Deleting: 2 * time.Second},
 			},
 			{
-				Name: federatedType, Versions: federatedVersion,
+				Name: federatedType, Versions: identityVersions,
 				Valid: regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`),
 				Rule:  "3 to 120 letters, digits, underscores and hyphens, and a letter or digit first",
 				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,

@@ -11,24 +11,18 @@ import (
 
 const ActionGroupsType = "Microsoft.Insights/actionGroups"
 
-var (
-	settingVersions     = []string{"2021-05-01-preview"}
-	ruleVersions        = []string{"2022-06-01", "2023-03-11"}
-	actionGroupVersions = []string{"2022-06-01", "2023-01-01"}
-)
-
 // Provider returns Microsoft.Insights.
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Insights"}, Types: []arm.Type{
 		{
-			Name: settingsType, Versions: settingVersions, Place: arm.AtAnyScope, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,260}$`),
+			Name: settingsType, Place: arm.AtAnyScope, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,260}$`),
 			Rule: `1 to 260 characters, and none of <>%&:\?/`,
 			Get:  (*arm.Call).GetStored, List: (*arm.Call).ListAtScope,
 			Put: putSetting, PutModel: func() any { return new(armmonitor.DiagnosticSettingsResource) },
 			Delete: (*arm.Call).DeleteStored,
 		},
 		{
-			Name: rulesType, Versions: ruleVersions,
+			Name:  rulesType,
 			Valid: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{1,62}[A-Za-z0-9]$`),
 			Rule:  "3 to 64 letters, digits, hyphens, underscores and periods, and a letter or digit first and last",
 			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
@@ -36,13 +30,13 @@ func Provider() arm.Provider {
 			Delete: deleteRule,
 		},
 		{
-			Name: associationsType, Versions: ruleVersions, Place: arm.AtAnyScope,
+			Name: associationsType, Place: arm.AtAnyScope,
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListAtScope,
 			Put: putAssociation, PutModel: func() any { return new(armmonitor.DataCollectionRuleAssociationProxyOnlyResource) },
 			Delete: (*arm.Call).DeleteStored,
 		},
 		{
-			Name: ActionGroupsType, Versions: actionGroupVersions, Partial: true,
+			Name: ActionGroupsType, Partial: true,
 			Valid: regexp.MustCompile(`^[^/&%?+:<>]{0,259}[^/&%?+:<>. ]$`),
 			Rule:  "1 to 260 characters, none of /&%?+:<>, and no space or period last",
 			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,

@@ -9,13 +9,7 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-var (
-	networkVersions = []string{
-		"2020-11-01", "2021-02-01", "2021-05-01", "2021-08-01", "2022-01-01", "2022-05-01", "2022-07-01", "2022-09-01", "2022-11-01", "2023-02-01",
-		"2023-04-01", "2023-05-01", "2023-06-01", "2023-09-01", "2023-11-01", "2024-01-01", "2024-03-01", "2024-05-01",
-	}
-	privateDNSVersions = []string{"2018-09-01", "2020-01-01", "2020-06-01", "2024-06-01"}
-)
+var networkVersions = []string{"2024-03-01", "2024-05-01"}
 
 // Provider returns Microsoft.Network.
 func Provider() arm.Provider {
@@ -76,13 +70,13 @@ func Provider() arm.Provider {
 			Delete: deleteAddress,
 		},
 		{
-			Name: ZonesType, Versions: privateDNSVersions, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
+			Name: ZonesType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
 			Get: getZone, List: (*arm.Call).ListStored,
 			Put: putZone, PutModel: func() any { return new(armprivatedns.PrivateZone) },
 			Delete: deleteZone,
 		},
 		{
-			Name: LinksType, Versions: privateDNSVersions, CreateOnly: true, MaxTags: MaxZoneTags, Valid: networkName, Rule: networkNameRule,
+			Name: LinksType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: networkName, Rule: networkNameRule,
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putLink, PutModel: func() any { return new(armprivatedns.VirtualNetworkLink) },
 			Delete: (*arm.Call).DeleteStored,

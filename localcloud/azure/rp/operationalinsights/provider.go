@@ -13,7 +13,7 @@ import (
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.OperationalInsights"}, Types: []arm.Type{
 		{
-			Name: workspacesType, Versions: workspaceVersions,
+			Name:  workspacesType,
 			Valid: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]$`),
 			Rule:  "4 to 63 letters, digits and hyphens, and a letter or digit first and last",
 			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
@@ -22,5 +22,3 @@ func Provider() arm.Provider {
 		},
 	}}
 }
-
-var workspaceVersions = []string{"2020-08-01", "2020-10-01", "2021-06-01", "2022-10-01", "2023-09-01"}

@@ -9,6 +9,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
 const (
@@ -16,13 +17,10 @@ const (
 	GroupsType        = subscriptionsType + "/resourceGroups"
 )
 
-var resourceVersions = []string{
-	"2015-11-01", "2016-06-01", "2018-05-01", "2019-10-01", "2019-11-01", "2020-01-01", "2020-06-01", "2020-10-01", "2021-01-01", "2021-04-01", "2022-09-01",
-	"2022-12-01", "2023-07-01", "2024-03-01", "2024-11-01", "2025-04-01",
-}
-
 // Provider returns Microsoft.Resources.
 func Provider() arm.Provider {
+	// Those of all types, and what only some of them have or have since.
+	resourceVersions := append(specs.Versions(GroupsType), "2016-06-01", "2019-11-01", "2020-01-01", "2022-12-01", "2024-11-01", "2025-04-01")
 	return arm.Provider{Elsewhere: []string{"Microsoft.Resources"}, Types: []arm.Type{
 		{
 			Name: "Microsoft.Resources/tenants", Versions: resourceVersions, Place: arm.Itself, ListForAll: true,

@@ -16,7 +16,7 @@ const (
 	QueuesType   = AccountsType + "/queueServices/queues"
 )
 
-var storageVersions = []string{"2022-09-01", "2023-01-01", "2023-05-01", "2024-01-01"}
+var storageVersions = []string{"2024-01-01"}
 
 // Names: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftstorage
 func Provider() arm.Provider {
