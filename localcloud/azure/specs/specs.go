@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode/utf8"
 )
 
 //go:generate go run generate.go
@@ -138,9 +139,12 @@ const (
 	Enum
 	// Pattern is a string that does not match a regular expression.
 	Pattern
-	// MinLength and MaxLength are the length of a string in characters, or of an array in elements.
+	// MinLength and MaxLength are the length of a string in characters.
 	MinLength
 	MaxLength
+	// MinItems and MaxItems are the length of an array.
+	MinItems
+	MaxItems
 	// MinValue and MaxValue are the value of a number.
 	MinValue
 	MaxValue
@@ -160,6 +164,8 @@ type Violation struct {
 	// Want is what is allowed: a JSON type, the values of an enumeration, a regular expression or a number. It is empty for
 	// Required, ReadOnly and Unknown.
 	Want string
+	// Within is set inside an object whose properties have any names, or depend on a discriminator.
+	Within bool
 }
 
 // String says what is wrong.
@@ -173,9 +179,9 @@ func (v Violation) String() string {
 		return fmt.Sprintf("the value of '%s' must be one of %s", v.Path, v.Want)
 	case Pattern:
 		return fmt.Sprintf("the value of '%s' must match the pattern '%s'", v.Path, v.Want)
-	case MinLength:
+	case MinLength, MinItems:
 		return fmt.Sprintf("the length of '%s' is %s, and must be at least %s", v.Path, v.Given, v.Want)
-	case MaxLength:
+	case MaxLength, MaxItems:
 		return fmt.Sprintf("the length of '%s' is %s, and must be at most %s", v.Path, v.Given, v.Want)
 	case MinValue:
 		return fmt.Sprintf("the value of '%s' must be at least %s", v.Path, v.Want)
@@ -203,11 +209,12 @@ func (t *Type) Check(body map[string]any) []Violation {
 
 type checker struct {
 	data
-	found []Violation
+	within bool
+	found  []Violation
 }
 
 func (c *checker) report(path string, rule Rule, given, want string) {
-	c.found = append(c.found, Violation{path, rule, given, want})
+	c.found = append(c.found, Violation{path, rule, given, want, c.within})
 }
 
 func (c *checker) value(path string, at int, value any) {
@@ -225,13 +232,13 @@ func (c *checker) value(path string, at int, value any) {
 		c.object(path, n, value.(map[string]any))
 	case "a":
 		list := value.([]any)
-		c.length(path, n, len(list))
+		c.length(path, n, len(list), MinItems, MaxItems)
 		for i, item := range list {
 			c.value(fmt.Sprintf("%s[%d]", path, i), n.Item, item)
 		}
 	case "s":
 		text := value.(string)
-		c.length(path, n, len([]rune(text)))
+		c.length(path, n, utf8.RuneCountInString(text), MinLength, MaxLength)
 		if n.Pattern != "" && !compile(n.Pattern).MatchString(text) {
 			c.report(path, Pattern, given, n.Pattern)
 		}
@@ -249,7 +256,9 @@ func (c *checker) value(path string, at int, value any) {
 // object checks a value against an object, and where it has a discriminator against what that says.
 func (c *checker) object(path string, n *node, value map[string]any) {
 	properties, additional, known := n.Properties, n.Additional, true
+	defer func(within bool) { c.within = within }(c.within)
 	if n.Kind == "d" {
+		c.within = true
 		properties = map[string]property{}
 		maps.Copy(properties, n.Properties)
 		var chosen *node
@@ -272,7 +281,10 @@ func (c *checker) object(path string, n *node, value map[string]any) {
 		case ok:
 			c.value(join(path, name), p[1], v)
 		case additional != nil:
+			within := c.within
+			c.within = true
 			c.value(join(path, name), *additional, v)
+			c.within = within
 		case known:
 			c.report(join(path, name), Unknown, "", "")
 		}
@@ -303,12 +315,12 @@ func (c *checker) chosen(path string, n *node, value map[string]any) (*node, boo
 	return nil, false
 }
 
-func (c *checker) length(path string, n *node, length int) {
+func (c *checker) length(path string, n *node, length int, least, most Rule) {
 	if n.Min != nil && length < int(*n.Min) {
-		c.report(path, MinLength, fmt.Sprint(length), fmt.Sprint(int(*n.Min)))
+		c.report(path, least, fmt.Sprint(length), fmt.Sprint(int(*n.Min)))
 	}
 	if n.Max != nil && length > int(*n.Max) {
-		c.report(path, MaxLength, fmt.Sprint(length), fmt.Sprint(int(*n.Max)))
+		c.report(path, most, fmt.Sprint(length), fmt.Sprint(int(*n.Max)))
 	}
 }
 
@@ -336,7 +348,7 @@ func (c *checker) union(path string, n *node, value any) {
 	var first []Violation
 	var wanted []string
 	for _, at := range n.Any {
-		one := checker{data: c.data}
+		one := checker{data: c.data, within: c.within}
 		one.value(path, at, value)
 		wrong := slices.DeleteFunc(slices.Clone(one.found), func(v Violation) bool { return v.Rule == ReadOnly })
 		if len(wrong) == 0 {
@@ -350,7 +362,7 @@ func (c *checker) union(path string, n *node, value any) {
 		}
 	}
 	if first == nil {
-		first = []Violation{{path, Kind, kindOf(value), strings.Join(wanted, " or ")}}
+		first = []Violation{{path, Kind, kindOf(value), strings.Join(wanted, " or "), c.within}}
 	}
 	c.found = append(c.found, first...)
 }

@@ -3,11 +3,14 @@ package plugin
 import (
 	"context"
 	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
@@ -17,7 +20,7 @@ const createBeforeDelete = "__createBeforeDelete"
 
 // Check fills in the name and the location that the program left out, and reports every input that is missing or wrong.
 func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	rt, _, err := p.typeOf(req.GetUrn())
+	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
 		if unknowntypes.Note(err) {
 			return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
@@ -46,7 +49,7 @@ func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*
 	if err != nil {
 		return nil, fmt.Errorf("writing the inputs: %w", err)
 	}
-	return &pulumirpc.CheckResponse{Inputs: inputs, Failures: rt.validate(news.Mappable())}, nil
+	return &pulumirpc.CheckResponse{Inputs: inputs, Failures: rt.validate(news.Mappable(), apiVersion)}, nil
 }
 
 // autoname gives the resource a name where the program gave none: the one it had before, else what the stack's
@@ -141,37 +144,100 @@ func (p *azureNative) defaultLocation(ctx context.Context, olds, news resource.P
 	return resource.NewStringProperty(location), true
 }
 
-// validate reports the inputs that are missing, and the name where ARM would not take it. What is unknown counts as
-// given.
-func (rt *resourceType) validate(inputs map[string]any) []*pulumirpc.CheckFailure {
+// validate reports the inputs that are missing, the name where ARM would not take it, and what the description of the type
+// does not allow. What is unknown counts as given.
+//
+// It is what azure-native checks (validateType and validateProperty in its provider/pkg/provider/provider.go), and no more: not
+// enumerations, lengths of arrays, read-only or unknown properties, booleans and objects in the place of something else, nor anything
+// inside maps and objects with a discriminator. As there, a failure has the path in its reason, where the engine does not add the value.
+func (rt *resourceType) validate(inputs map[string]any, apiVersion string) []*pulumirpc.CheckFailure {
 	var failures []*pulumirpc.CheckFailure
-	fail := func(path, format string, args ...any) {
-		failures = append(failures, &pulumirpc.CheckFailure{Property: path, Reason: fmt.Sprintf(format, args...)})
+	fail := func(format string, args ...any) {
+		failures = append(failures, &pulumirpc.CheckFailure{Reason: fmt.Sprintf(format, args...)})
 	}
-	for _, path := range append(rt.parameters(), rt.required...) {
-		if has(inputs, path) {
-			continue
+	for _, name := range rt.parameters() {
+		if inputs[name] == nil {
+			fail("missing required property '%s'", name)
 		}
-		hint := ""
-		if path == "location" {
-			hint = ". Either set it explicitly or configure it with 'pulumi config set azure-native:location <value>'."
+	}
+	body := rt.body(inputs)
+	if _, ok := body["properties"]; !ok && rt.flat && !slices.Contains(rt.top, "properties") {
+		body["properties"] = map[string]any{} // what is required of it is required of the inputs
+	}
+	if described, ok := specs.Lookup(rt.armType(), apiVersion); ok {
+		for _, v := range described.Check(body) {
+			if reason := reasonOf(rt.sdkPath(v.Path), v); reason != "" && !v.Within {
+				fail("%s", reason)
+			}
 		}
-		fail(path, "missing required property '%s'%s", path, hint)
 	}
 	if name, ok := inputs[rt.name].(string); ok && rt.nameRule != nil && !rt.nameRule.MatchString(name) {
-		fail(rt.name, "'%s' does not match expression '%s'", rt.name, rt.nameRule)
+		fail("'%s' does not match expression '%s'", rt.name, rt.nameRule)
 	}
 	return failures
 }
 
-// has tells whether there is, or may be, a value at a dotted path. Of an object that is missing as a whole only the
-// object itself is reported, not all that it lacks.
-func has(inputs map[string]any, path string) bool {
-	head, rest, nested := strings.Cut(path, ".")
-	v, ok := inputs[head]
-	if !nested {
-		return ok && v != nil
+// reasonOf says what is wrong at a path in azure-native's words, without a value; empty: azure-native does not check it.
+func reasonOf(path string, v specs.Violation) string {
+	switch v.Rule {
+	case specs.Required:
+		if path == "location" {
+			return "missing required property 'location'. Either set it explicitly or configure it with " +
+				"'pulumi config set azure-native:location <value>'."
+		}
+		return fmt.Sprintf("missing required property '%s'", path)
+	case specs.Kind:
+		article, checked := map[string]string{"array": "an", "string": "a", "number": "a"}[v.Given]
+		if !checked {
+			return ""
+		}
+		return fmt.Sprintf("'%s' should be of type '%s' but got %s %s", path, strings.Replace(v.Want, "number", "integer", 1), article, v.Given)
+	case specs.Pattern:
+		return fmt.Sprintf("'%s' does not match expression '%s'", path, v.Want)
+	case specs.MinLength:
+		return fmt.Sprintf("'%s' is too short (%s): at least %s characters required", path, v.Given, v.Want)
+	case specs.MaxLength:
+		return fmt.Sprintf("'%s' is too long (%s): at most %s characters allowed", path, v.Given, v.Want)
+	case specs.MinValue:
+		return fmt.Sprintf("'%s' is too low: at least %s", path, v.Want)
+	case specs.MaxValue:
+		return fmt.Sprintf("'%s' is too high: at most %s", path, v.Want)
 	}
-	inner, isObject := v.(map[string]any)
-	return !isObject || has(inner, rest)
+	return ""
+}
+
+// armType is what Resource Manager calls the type.
+func (rt *resourceType) armType() string {
+	_, path, ok := strings.Cut(rt.path, "/providers/")
+	if !ok {
+		return "Microsoft.Resources/subscriptions/resourceGroups"
+	}
+	segments := strings.Split(path, "/")
+	name := segments[0]
+	for i := 1; i < len(segments); i += 2 {
+		name += "/" + segments[i]
+	}
+	return name
+}
+
+var listIndex = regexp.MustCompile(`\[\d+\]`)
+
+// sdkPath names a place in ARM's body as programs do: without the "properties" that the SDK has not.
+func (rt *resourceType) sdkPath(path string) string {
+	var at string // in ARM's body, without places in lists
+	var names []string
+	for name := range strings.SplitSeq(path, ".") {
+		within := at
+		at = strings.TrimPrefix(at+"."+listIndex.ReplaceAllString(name, ""), ".")
+		if name == "properties" && (within == "" && !slices.Contains(rt.top, "properties") || slices.Contains(rt.nested, within)) {
+			continue
+		}
+		for _, s := range rt.spellings {
+			if s.at == within {
+				name = s.toSDK(name)
+			}
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ".")
 }

@@ -1,6 +1,8 @@
 package plugin
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
 func check(t *testing.T, engine plugin.Provider, req plugin.CheckRequest) plugin.CheckResponse {
@@ -118,14 +122,152 @@ func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
 		"vaultName": str("not_a_vault_name"), "resourceGroupName": str("rg"),
 		"properties": resource.NewObjectProperty(resource.PropertyMap{"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown()}),
 	}})
-	var got []string
+	want := []string{
+		"'vaultName' does not match expression '^[a-zA-Z0-9-]{3,24}$'",
+		"missing required property 'location'. Either set it explicitly or configure it with 'pulumi config set azure-native:location <value>'.",
+		"missing required property 'properties.sku.family'",
+	}
+	if got := reasons(resp); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// reasons are those of failures, in order. A failure has no property: the engine would show its value.
+func reasons(resp plugin.CheckResponse) []string {
+	got := []string{}
 	for _, f := range resp.Failures {
-		got = append(got, string(f.Property))
+		got = append(got, string(f.Property)+f.Reason)
 	}
 	slices.Sort(got)
-	want := []string{"location", "properties.sku.family", "vaultName"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
+	return got
+}
+
+// TestCheckValidatesAtEveryDepth has one input of each kind that azure-native checks, as programs name it, and those that it does not.
+func TestCheckValidatesAtEveryDepth(t *testing.T) {
+	const tenant = "11111111-1111-1111-1111-111111111111"
+	vault := func(rest map[string]any) map[string]any {
+		properties := map[string]any{"tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"}}
+		maps.Copy(properties, rest)
+		return map[string]any{"resourceGroupName": "rg", "location": "westeurope", "properties": properties}
+	}
+	cluster := func(rest map[string]any) map[string]any {
+		inputs := map[string]any{"resourceGroupName": "rg", "location": "westeurope"}
+		maps.Copy(inputs, rest)
+		return inputs
+	}
+	pools := func(pool map[string]any) map[string]any {
+		pool["name"] = "second"
+		return cluster(map[string]any{"agentPoolProfiles": []any{map[string]any{"name": "first"}, pool}})
+	}
+	const guid = "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$"
+	for name, test := range map[string]struct {
+		token  string
+		inputs map[string]any
+		want   []string
+	}{
+		"required in a list": {
+			"keyvault:Vault", vault(map[string]any{"accessPolicies": []any{map[string]any{"objectId": "o", "tenantId": tenant}}}),
+			[]string{"missing required property 'properties.accessPolicies[0].permissions'"},
+		},
+		"required where the SDK has no properties": {
+			"managedidentity:FederatedIdentityCredential", map[string]any{"resourceGroupName": "rg", "resourceName": "uai", "federatedIdentityCredentialResourceName": "fic"},
+			[]string{"missing required property 'audiences'", "missing required property 'issuer'", "missing required property 'subject'"},
+		},
+		"pattern and length": {
+			"keyvault:Vault", vault(map[string]any{"tenantId": "hidden"}),
+			[]string{"'properties.tenantId' does not match expression '" + guid + "'", "'properties.tenantId' is too short (6): at least 36 characters required"},
+		},
+		"too long": {
+			"keyvault:Vault", vault(map[string]any{"tenantId": tenant + "0"}),
+			[]string{"'properties.tenantId' does not match expression '" + guid + "'", "'properties.tenantId' is too long (37): at most 36 characters allowed"},
+		},
+		"a string for an array": {
+			"keyvault:Vault", vault(map[string]any{"accessPolicies": "hidden"}),
+			[]string{"'properties.accessPolicies' should be of type 'array' but got a string"},
+		},
+		"an array for an object": {
+			"keyvault:Vault", vault(map[string]any{"networkAcls": []any{"hidden"}}),
+			[]string{"'properties.networkAcls' should be of type 'object' but got an array"},
+		},
+		"a number for a string": {
+			"containerservice:ManagedCluster", pools(map[string]any{"vmSize": 1.0}),
+			[]string{"'agentPoolProfiles[1].vmSize' should be of type 'string' but got a number"},
+		},
+		"a range": {
+			"containerservice:ManagedCluster", pools(map[string]any{"osDiskSizeGB": 4096.0}),
+			[]string{"'agentPoolProfiles[1].osDiskSizeGB' is too high: at most 2048"},
+		},
+		"a range below": {
+			"containerservice:ManagedCluster", cluster(map[string]any{"networkProfile": map[string]any{"natGatewayProfile": map[string]any{"idleTimeoutInMinutes": 1.0}}}),
+			[]string{"'networkProfile.natGatewayProfile.idleTimeoutInMinutes' is too low: at least 4"},
+		},
+		"another name": {
+			"keyvault:Secret", map[string]any{"resourceGroupName": "rg", "vaultName": "kv", "properties": map[string]any{"attributes": map[string]any{"expires": "soon"}}},
+			[]string{"'properties.attributes.expires' should be of type 'integer' but got a string"},
+		},
+		"properties of a list": {
+			"network:VirtualNetwork", cluster(map[string]any{"subnets": []any{map[string]any{"name": "a", "addressPrefix": 10.0}}}),
+			[]string{"'subnets[0].addressPrefix' should be of type 'string' but got a number"},
+		},
+		"what azure-native does not check": {
+			"keyvault:Vault", vault(map[string]any{
+				"createMode": "sideways", "enableSoftDelete": map[string]any{}, "vaultUri": true, "colour": "red", "provisioningState": "Failed",
+				"sku": map[string]any{"family": "A", "name": "free"},
+			}), []string{},
+		},
+		"nor in maps": {
+			"containerservice:ManagedCluster", cluster(map[string]any{"addonProfiles": map[string]any{"a": map[string]any{}}, "tags": map[string]any{"a": 1.0}}), []string{},
+		},
+		"nor with a discriminator": {
+			"eventgrid:SystemTopicEventSubscription", map[string]any{
+				"resourceGroupName": "rg", "systemTopicName": "t", "destination": map[string]any{"endpointType": "StorageQueue", "queueName": 1.0},
+			}, []string{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			engine, _ := start(t, nil)
+			resp := check(t, engine, plugin.CheckRequest{URN: urn(test.token, "kv"), News: resource.NewPropertyMapFromMap(test.inputs)})
+			got := reasons(resp)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+			if strings.Contains(strings.Join(got, ""), "hidden") {
+				t.Errorf("%q shows a value", got)
+			}
+		})
+	}
+}
+
+func TestCheckTakesWhatIsNotKnownYet(t *testing.T) {
+	engine, _ := start(t, nil)
+	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
+		"resourceGroupName": str("rg"), "location": str("westeurope"),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{
+			"tenantId": unknown(), "sku": unknown(), "networkAcls": unknown(), "accessPolicies": resource.NewArrayProperty([]resource.PropertyValue{unknown()}),
+		}),
+	}})
+	if len(resp.Failures) > 0 {
+		t.Errorf("got %q", reasons(resp))
+	}
+}
+
+// TestEveryTypeIsDescribed finds types of the catalog that validate knows nothing of, and what their rows require besides.
+func TestEveryTypeIsDescribed(t *testing.T) {
+	for _, rt := range catalog {
+		described, ok := specs.Lookup(rt.armType(), rt.version)
+		if !ok {
+			t.Errorf("%s is not described", rt.token)
+			continue
+		}
+		missing := map[string]bool{}
+		for _, f := range rt.validate(map[string]any{}, described.Version) {
+			missing[f.Reason] = true
+		}
+		for _, path := range rt.required {
+			if !strings.Contains(path, ".") && !strings.Contains(fmt.Sprint(missing), "'"+path+"'") {
+				t.Errorf("%s requires %s", rt.token, path)
+			}
+		}
 	}
 }
 
