@@ -109,6 +109,7 @@ func TestRequestsFailAsPlanned(t *testing.T) {
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://management.azure.com"+identity, strings.NewReader(`{"location":"eastus"}`))
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
+	req.Header.Set("Content-Type", "application/json")
 	if resp, err := f.client.Do(req); err == nil {
 		resp.Body.Close()
 		t.Errorf("an answer came: %s", resp.Status)

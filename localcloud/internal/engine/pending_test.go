@@ -152,7 +152,7 @@ func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
 func TestWhatNobodyCanLookFor_IsToldFromWhatFails(t *testing.T) {
 	for typ, inputs := range map[string]map[string]any{
 		"azure-native:compute/v20240701:VirtualMachine": {"resourceGroupName": "rg", "vmName": "vm"},
-		"azure-native:keyvault/v20150601:Vault":         {"resourceGroupName": "rg", "vaultName": "kv"},
+		"azure-native:keyvault/v20150602:Vault":         {"resourceGroupName": "rg", "vaultName": "kv"},
 		"azure-native:keyvault/v20241101:Vault":         {"resourceGroupName": "rg"},
 		"kubernetes:core/v1:Pod":                        {"kind": "Pod", "metadata": map[string]any{"name": map[string]any{"ciphertext": "c"}}},
 	} {

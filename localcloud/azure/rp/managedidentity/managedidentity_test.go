@@ -56,7 +56,7 @@ func TestFederatedCredentials_AreTwentyThatDiffer(t *testing.T) {
 	rm.Refused(http.MethodPut, fic("fic-0"), credential("s1", "a"), 409, "Conflict")
 	rm.Refused(http.MethodPut, fic("fic-0"), credential("", "a"), 400, "BadRequest")
 	rm.Refused(http.MethodPut, fic("fic-0"), credential("s0", "a", "b"), 400, "BadRequest")
-	rm.Refused(http.MethodPut, fic("fic-0"), credential("s0"), 400, "BadRequest")
+	rm.Refused(http.MethodPut, fic("fic-0"), credential("s0"), 400, "InvalidRequestContent")
 	rm.Refused(http.MethodPut, fic("no"), credential("s0", "a"), 400, "InvalidResourceName")
 	rm.Refused(http.MethodPut, at("none/federatedIdentityCredentials/fic"), credential("s0", "a"), 404, "ParentResourceNotFound")
 }

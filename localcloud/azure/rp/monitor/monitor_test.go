@@ -18,16 +18,16 @@ func TestActionGroup_HasAShortNameAndReceivers(t *testing.T) {
 	rm.Group("g")
 	at := armtest.ID("resourceGroups/g/providers", monitor.ActionGroupsType, "team") + "?api-version=2023-01-01"
 	with := func(short string, emails ...m) m {
-		return m{"location": "Global", "properties": m{"groupShortName": short, "emailReceivers": emails}}
+		return m{"location": "Global", "properties": m{"groupShortName": short, "enabled": true, "emailReceivers": emails}}
 	}
 	one := m{"name": "one", "emailAddress": "one@example.com"}
 	rm.Put(at, with("team", one))
 	rm.Refused(http.MethodPut, at, with(""), 400, "GroupShortNameInvalid")
-	rm.Refused(http.MethodPut, at, with("thirteen-long"), 400, "GroupShortNameInvalid")
+	rm.Refused(http.MethodPut, at, with("thirteen-long"), 400, "InvalidRequestContent")
 	rm.Refused(http.MethodPut, at, with("team", one, one), 400, "ReceiverNameInvalid")
 	rm.Refused(http.MethodPut, at, with("team", nil), 400, "ReceiverNameInvalid")
 	rm.Refused(http.MethodPut, at, with("team", m{"name": "one", "emailAddress": "@"}), 400, "EmailAddressInvalid")
-	rm.Refused(http.MethodPut, at, m{"location": armtest.Location, "properties": m{"groupShortName": "team"}}, 501, "NotImplemented")
+	rm.Refused(http.MethodPut, at, m{"location": armtest.Location, "properties": m{"groupShortName": "team", "enabled": true}}, 501, "NotImplemented")
 }
 
 func TestMonitor_RefusesReferencesThatAreNoIDs(t *testing.T) {
