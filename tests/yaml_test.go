@@ -102,6 +102,16 @@ outputs:
 		t.Error("the value is no secret")
 	}
 	c.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
+
+	// A preview refuses what the types' descriptions do not allow, at any depth, before anything is asked of Azure.
+	write(strings.NewReplacer("tenantId: ${me.tenantId}", "tenantId: short", "family: A, ", "").Replace(directProgram))
+	_, err = c.run(t, "", "pulumi", "preview", "--non-interactive")
+	for _, wrong := range []string{"properties.tenantId", "properties.sku.family"} {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("a preview does not refuse %s: %v", wrong, err)
+		}
+	}
+	write(directProgram)
 	c.down(t)
 }
 

@@ -19,7 +19,7 @@ func Provider() arm.Provider {
 	all := append(specs.Versions(VaultsType), newer...)
 	return arm.Provider{
 		Elsewhere: []string{
-			"Microsoft.KeyVault/locations", "Microsoft.KeyVault/deletedManagedHSMs",
+			"Microsoft.KeyVault/locations",
 			"Microsoft.KeyVault/vaults/privateLinkResources", "Microsoft.KeyVault/operations",
 			"Microsoft.KeyVault/checkMhsmNameAvailability",
 		},
