@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,10 @@ func made(finish func(ctx context.Context) error) arm.Provider {
 				},
 			},
 			{
+				Name: "Contoso.Storage", Versions: []string{"2020-01-01"}, Place: arm.InSubscription, Valid: regexp.MustCompile("^x$"),
+				Actions: []arm.Action{{Name: "count", ReadOnly: true, Do: func(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }}},
+			},
+			{
 				Name: lids, Versions: []string{"2020-01-01"}, CreateOnly: true,
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored, Put: put(lids, false), Delete: (*arm.Call).DeleteStored,
 			},
@@ -113,6 +118,7 @@ func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
 		{"GET", strings.Replace(boxAt("Red"), "boxes", "shelves", 1) + version, nil, 501, "NotImplemented"},
 		{"GET", strings.Replace(boxAt("Red"), "Contoso", "Fabrikam", 1) + version, nil, 404, "InvalidResourceNamespace"},
 		{"HEAD", boxAt("Red") + version, nil, 405, "HttpMethodNotSupported"},
+		{"PUT", armtest.ID("resourceGroups/g/providers/Contoso.Storage") + version, m{}, 405, "HttpMethodNotSupported"}, // a namespace is none
 		{"POST", boxAt("Red") + "/shut" + version, nil, 501, "NotImplemented"},
 		{"PUT", boxAt("MyMicrosoftBox") + version, m{"location": "eastus"}, 400, "ReservedResourceName"},
 		{"PUT", boxAt("Blue") + version, nil, 400, "MissingRequestBody"},

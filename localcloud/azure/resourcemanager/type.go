@@ -182,7 +182,7 @@ func (r *Type) operation(t Target, method string) (operation, error) {
 		if r.ListForAll {
 			op.permission = ""
 		}
-	case t.Collection:
+	case t.Collection, len(t.Names) == 0: // no resource, such as a namespace in a group
 	case method == http.MethodGet:
 		op = operation{do: r.Get, permission: r.Name + "/read", readOnly: true}
 	case method == http.MethodHead:

@@ -1,0 +1,58 @@
+package containerservice_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager/armtest"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/containerservice"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/managedidentity"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
+)
+
+type m = arm.Object
+
+// TestCluster_RefusesWhatAKSDoes asks for clusters that are right but for one thing, none of which is made.
+func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
+	t.Parallel()
+	service := containerservice.New(containerservice.Config{})
+	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
+	group := rm.Group("g")
+	at := func(name string) string {
+		return group + "/providers/Microsoft.ContainerService/managedClusters/" + name + "?api-version=2024-09-01"
+	}
+	cluster := func(change func(properties, pool m)) m {
+		pool := m{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s"}
+		properties := m{"dnsPrefix": "aks", "agentPoolProfiles": []m{pool}}
+		change(properties, pool)
+		return m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": properties}
+	}
+	for name, change := range map[string]func(properties, pool m){
+		"no pool":                 func(p, _ m) { p["agentPoolProfiles"] = []m{} },
+		"no system pool":          func(_, pool m) { pool["mode"] = "User" },
+		"a pool's long name":      func(_, pool m) { pool["name"] = strings.Repeat("a", 13) },
+		"a negative count":        func(_, pool m) { pool["count"] = -1 },
+		"no such version":         func(p, _ m) { p["kubernetesVersion"] = "0.1" },
+		"a range that is none":    func(p, _ m) { p["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{"x"}} },
+		"a taint that is none":    func(_, pool m) { pool["nodeTaints"] = []string{"x"} },
+		"a property that is none": func(p, _ m) { p["nope"] = 1 },
+	} {
+		if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status != http.StatusBadRequest || armtest.Code(answer) == "" {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+	for _, id := range []string{"/", "x", "//", "/subscriptions/s", group, group + "/providers/Microsoft.Network/virtualNetworks/v/subnets", "/a/b/c/d/e/f/g/h/i/j/k"} {
+		for _, change := range []func(properties, pool m){
+			func(_, pool m) { pool["vnetSubnetID"] = id }, func(p, _ m) { p["diskEncryptionSetID"] = id },
+			func(p, _ m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "privateDNSZone": id} },
+		} {
+			if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status < 400 || status == 500 || armtest.Code(answer) == "" {
+				t.Errorf("%q: %d %v", id, status, answer)
+			}
+		}
+	}
+	rm.Refused(http.MethodPut, at("-aks"), cluster(func(_, _ m) {}), 400, "InvalidResourceName")
+	rm.Refused(http.MethodGet, at("aks"), nil, 404, "ResourceNotFound")
+}
