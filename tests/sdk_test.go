@@ -38,8 +38,8 @@ func TestJudge_AzuresSDKMakesAndFindsInOldAndNewVersions(t *testing.T) {
 		return &arm.ClientOptions{ClientOptions: options}
 	}
 	for _, of := range []struct{ name, vaults, clusters, otherVaults, otherClusters string }{
-		{"kv-judge-old", "2021-10-01", "2023-04-01", "2026-02-01", "2025-02-01"},
-		{"kv-judge-new", "2026-02-01", "2025-02-01", "2021-10-01", "2023-04-01"},
+		{"kv-judge-old", "2019-09-01", "2022-11-01", "2026-02-01", "2025-02-01"},
+		{"kv-judge-new", "2026-02-01", "2025-02-01", "2019-09-01", "2022-11-01"},
 	} {
 		vaults, err := armkeyvault.NewVaultsClient(r.Credentials.SubscriptionID, owner, in(of.vaults))
 		must(err)
