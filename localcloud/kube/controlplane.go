@@ -37,7 +37,7 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	}
 	client := fmt.Sprintf("https://127.0.0.1:%d", s.ports.etcd)
 	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
-	if err := s.run(ctx, thirdparty.Etcd, nil, s.Programs[thirdparty.Etcd],
+	if err := s.run(ctx, thirdparty.Etcd, s.Programs[thirdparty.Etcd],
 		"--name=default", "--data-dir="+s.path("etcd"), "--unsafe-no-fsync",
 		// Alone as it is, it elects itself after the time in which it would hear of others.
 		"--heartbeat-interval=20", "--election-timeout=100",
@@ -100,7 +100,7 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, thirdparty.APIServer, nil, s.Programs[thirdparty.APIServer], append(authorization,
+	return s.run(ctx, thirdparty.APIServer, s.Programs[thirdparty.APIServer], append(authorization,
 		"--etcd-servers="+etcdURL, "--etcd-cafile="+s.path("pki", "ca.crt"), "--etcd-certfile="+etcd.crt, "--etcd-keyfile="+etcd.key,
 		"--bind-address="+s.node.address(), fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
 		"--tls-cert-file="+serving.crt, "--tls-private-key-file="+serving.key, "--client-ca-file="+s.path("pki", "ca.crt"),
@@ -128,7 +128,7 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.run(ctx, thirdparty.ControllerManager, nil, s.Programs[thirdparty.ControllerManager],
+	if err := s.run(ctx, thirdparty.ControllerManager, s.Programs[thirdparty.ControllerManager],
 		"--kubeconfig="+manager, "--leader-elect=false", "--secure-port=0", "--profiling=false",
 		"--use-service-account-credentials", "--service-account-private-key-file="+signingKey, "--root-ca-file="+s.path("pki", "ca.crt"),
 		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"), "--cluster-signing-key-file="+s.path("pki", "ca.key"),
@@ -138,7 +138,7 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	); err != nil {
 		return err
 	}
-	return s.run(ctx, thirdparty.Scheduler, nil, s.Programs[thirdparty.Scheduler],
+	return s.run(ctx, thirdparty.Scheduler, s.Programs[thirdparty.Scheduler],
 		"--kubeconfig="+scheduler, "--leader-elect=false", "--secure-port=0", "--profiling=false")
 }
 

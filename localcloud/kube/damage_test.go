@@ -96,7 +96,7 @@ func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.run(t.Context(), thirdparty.Etcd, nil, "/bin/false"); err != nil {
+	if err := s.run(t.Context(), thirdparty.Etcd, "/bin/false"); err != nil {
 		t.Fatal(err)
 	}
 	begin := time.Now()

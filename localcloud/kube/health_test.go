@@ -160,7 +160,7 @@ func TestLook_SeesWhatEndsAndThatItIsBack(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer func() { cancel(); f.processes.Wait() }()
 	sleep := func(name string) {
-		if err := f.run(ctx, name, nil, "/bin/sh", "-c", "echo $$ > "+f.path(name+".pid")+"; exec sleep 600"); err != nil {
+		if err := f.run(ctx, name, "/bin/sh", "-c", "echo $$ > "+f.path(name+".pid")+"; exec sleep 600"); err != nil {
 			t.Fatal(err)
 		}
 	}

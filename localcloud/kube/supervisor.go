@@ -237,8 +237,8 @@ func waitFor(ctx context.Context, closed <-chan struct{}) error {
 }
 
 // run keeps a program running until ctx ends. Its output goes to a file of its own.
-func (s *supervisor) run(ctx context.Context, name string, env []string, path string, args ...string) error {
-	return s.keep(ctx, func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil }, name, env, path, args...)
+func (s *supervisor) run(ctx context.Context, name, path string, args ...string) error {
+	return s.keep(ctx, func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil }, name, nil, path, args...)
 }
 
 // runOnNode is run for a program of the node's.

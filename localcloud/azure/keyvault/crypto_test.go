@@ -198,8 +198,8 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 	if versions != 2 {
 		t.Errorf("%d versions", versions)
 	}
-	small, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // which is what is refused
-	if err != nil {                                  // as Go does by itself
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil { // as Go does by itself
 		small = one
 	}
 	three, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)

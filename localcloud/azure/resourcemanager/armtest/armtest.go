@@ -70,8 +70,9 @@ func New(t testing.TB, providers ...arm.Provider) *Manager {
 func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
 	t.Helper()
 	m := &Manager{TB: t, config: config, providers: append([]arm.Provider{resources.Provider(), authorizationrp.Provider()}, providers...)}
-	st, err := config.Store, error(nil)
+	st := config.Store
 	if st == nil {
+		var err error
 		st, err = store.Open(filepath.Join(t.TempDir(), "azure.db"))
 		m.must(err)
 	}
@@ -80,6 +81,7 @@ func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manage
 	if m.config.Faults == nil {
 		m.config.Faults = faults.New(faults.Plan{})
 	}
+	var err error
 	m.config.Tokens, err = entra.New(st, TenantID, http.DefaultClient)
 	m.must(err)
 	m.start()

@@ -301,7 +301,7 @@ func (n networkProfile) fill(properties arm.Object) {
 }
 
 // checkSKU holds a cluster's tier against its support plan.
-func checkSKU(c *arm.Call, res arm.Object, p clusterProperties) error {
+func checkSKU(res arm.Object, p clusterProperties) error {
 	sku := arm.Child(res, "sku")
 	arm.SetDefault(sku, "name", "Base")
 	arm.SetDefault(sku, "tier", "Free")

@@ -172,7 +172,7 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 	if err := given.checkPoolVersions(versions); err != nil {
 		return arm.Reply{}, err
 	}
-	if err := checkSKU(c, res, given); err != nil {
+	if err := checkSKU(res, given); err != nil {
 		return arm.Reply{}, err
 	}
 	if err := checkClusterRefs(c, res, given); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
+
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"

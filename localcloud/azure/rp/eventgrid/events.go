@@ -146,7 +146,7 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Decode(properties, &given); err != nil {
 		return arm.Reply{}, err
 	}
-	if err := checkEventSubscription(c, given); err != nil {
+	if err := checkEventSubscription(given); err != nil {
 		return arm.Reply{}, err
 	}
 	to, err := destination(c, given.Destination, arm.Child(properties, "destination"))
@@ -183,7 +183,7 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 }
 
 // checkEventSubscription holds what is common to all destinations against Event Grid's rules.
-func checkEventSubscription(c *arm.Call, given eventSubscriptionProperties) error {
+func checkEventSubscription(given eventSubscriptionProperties) error {
 	filter := given.Filter
 	switch attempts, minutes := given.Retry.Attempts, given.Retry.Minutes; {
 	case attempts != nil && (*attempts < 1 || *attempts > 30):

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
+
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"

@@ -69,7 +69,7 @@ func putSecret(c *arm.Call) (arm.Reply, error) {
 	if exists {
 		status = http.StatusOK
 	}
-	return arm.Reply{Status: status, Body: objectBody(c, vault, secret, secret.Latest())}, nil
+	return arm.Reply{Status: status, Body: objectBody(vault, secret, secret.Latest())}, nil
 }
 
 // patchSecret changes the latest version's attributes, or sets a value like a PUT.
@@ -90,7 +90,7 @@ func patchSecret(c *arm.Call) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	return arm.Reply{Body: objectBody(c, vault, secret, version)}, nil
+	return arm.Reply{Body: objectBody(vault, secret, version)}, nil
 }
 
 type keyProperties struct {
@@ -132,7 +132,7 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, arm.BadRequest("KeyCreationParametersDidNotMatchExistingKey", "The parameters in the request do not match the "+
 				"existing key '%s'. A key that exists cannot be changed by creating it.", key.Name)
 		}
-		return arm.Reply{Body: objectBody(c, vault, key, key.Latest())}, nil
+		return arm.Reply{Body: objectBody(vault, key, key.Latest())}, nil
 	}
 	key, err = keyvault.CreateKey(c.Tx, vault, c.Name(), spec)
 	if err == nil && given.RotationPolicy != nil {
@@ -141,11 +141,11 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	return arm.Reply{Body: objectBody(c, vault, key, key.Latest())}, nil
+	return arm.Reply{Body: objectBody(vault, key, key.Latest())}, nil
 }
 
 // objectBody is how Resource Manager shows a version of a secret or key.
-func objectBody(c *arm.Call, vault keyvault.Vault, o keyvault.Object, v keyvault.Version) arm.Object {
+func objectBody(vault keyvault.Vault, o keyvault.Object, v keyvault.Version) arm.Object {
 	kind := string(o.Kind) + "s"
 	uri := vault.URI() + kind + "/" + o.Name
 	attributes := arm.Object{"enabled": v.Attributes.Enabled == nil || *v.Attributes.Enabled, "created": v.Created, "updated": v.Updated}
@@ -196,7 +196,7 @@ func getObject(c *arm.Call, kind keyvault.Kind) (arm.Reply, error) {
 	if !ok {
 		return arm.Reply{}, c.NotFound()
 	}
-	return arm.Reply{Body: objectBody(c, vault, o, o.Latest())}, nil
+	return arm.Reply{Body: objectBody(vault, o, o.Latest())}, nil
 }
 
 func listObjects(c *arm.Call, kind keyvault.Kind) (arm.Reply, error) {
@@ -207,7 +207,7 @@ func listObjects(c *arm.Call, kind keyvault.Kind) (arm.Reply, error) {
 	all, err := keyvault.List(c.Tx, vault, kind)
 	var found []arm.Object
 	for _, o := range all {
-		found = append(found, objectBody(c, vault, o, o.Latest()))
+		found = append(found, objectBody(vault, o, o.Latest()))
 	}
 	return arm.Values(found), err
 }
@@ -232,7 +232,7 @@ func keyVersions(c *arm.Call) ([]arm.Object, error) {
 	}
 	var found []arm.Object
 	for _, v := range key.Versions {
-		body := objectBody(c, vault, key, v)
+		body := objectBody(vault, key, v)
 		body["id"], body["name"], body["type"] = body["id"].(string)+"/versions/"+v.ID, v.ID, VaultsType+"/keys/versions"
 		found = append(found, body)
 	}

@@ -174,7 +174,7 @@ func (p *azureNative) partlyDone(ctx context.Context, w write, err error) error 
 			return errors.Join(err, undescribed)
 		}
 	} else {
-		err = timedOut(fmt.Errorf("resource created but read failed %s: %w", unread, err))
+		err = timedOut(fmt.Errorf("resource created but read failed %w: %w", unread, err))
 	}
 	return rpcerror.WithDetails(rpcerror.New(codes.Unknown, err.Error()), &pulumirpc.ErrorResourceInitFailed{
 		Id: w.id, Properties: state, Inputs: w.sent, Reasons: []string{err.Error()},
