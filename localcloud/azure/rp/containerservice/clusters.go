@@ -338,6 +338,8 @@ func fillCluster(c *arm.Call, old, res arm.Object, given, before clusterProperti
 		return err
 	}
 	arm.SetDefault(properties, "enableRBAC", true)
+	// As AKS has it of clusters with a managed identity; az reads on below it.
+	arm.SetDefault(properties, "servicePrincipalProfile", arm.Object{"clientId": "msi"})
 	arm.SetDefault(properties, "maxAgentPools", 100)
 	arm.SetDefault(properties, "supportPlan", "KubernetesOfficial")
 	properties["powerState"] = arm.Object{"code": "Running"}

@@ -1,6 +1,7 @@
 package containerservice_test
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -56,3 +57,22 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 	rm.Refused(http.MethodPut, at("-aks"), cluster(func(_, _ m) {}), 400, "InvalidResourceName")
 	rm.Refused(http.MethodGet, at("aks"), nil, 404, "ResourceNotFound")
 }
+
+func TestCluster_OfAManagedIdentityHasTheServicePrincipalThatStandsForIt(t *testing.T) {
+	t.Parallel()
+	service := containerservice.New(containerservice.Config{Clusters: noClusters{}})
+	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
+	at := rm.Group("g") + "/providers/Microsoft.ContainerService/managedClusters/aks?api-version=2022-11-01"
+	rm.Put(at, m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": m{
+		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s"}},
+	}})
+	rm.Settle()
+	if got := arm.Text(arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile"), "clientId"); got != "msi" {
+		t.Errorf("its service principal is %q", got)
+	}
+}
+
+// noClusters runs nothing.
+type noClusters struct{ containerservice.Clusters }
+
+func (noClusters) Start(context.Context, containerservice.ClusterSpec) error { return nil }
