@@ -1099,10 +1099,11 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 		return one.status == "failure" && strings.Contains(one.printed, "the stack is currently locked by 1 lock(s)") &&
 			strings.Contains(one.printed, "pulumi cancel")
 	}
-	when := func(printed string, do func(jobEnd)) {
+	when := func(do func(jobEnd), printed ...string) {
 		done := false
 		r.watch = func(all string, end jobEnd) {
-			if !done && strings.Contains(all, printed) {
+			isMissing := func(text string) bool { return !strings.Contains(all, text) }
+			if !done && !slices.ContainsFunc(printed, isMissing) {
 				done = true
 				do(end)
 			}
@@ -1110,14 +1111,16 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	}
 
 	made := regexp.MustCompile(`method=PUT \S+ path=\S+/managedClusters/aks-keyvault-cluster status=201`)
-	when("ManagedCluster cluster-cluster creating", func(end jobEnd) {
+	// By then all that does not wait for the cluster is in the state, so that the cluster alone is lost.
+	when(func(end jobEnd) {
 		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			if log, _ := os.ReadFile(filepath.Join(r.home, localcloudtest.LogFile)); made.Match(log) {
 				break
 			}
 		}
 		end.kill()
-	})
+	}, "ManagedCluster cluster-cluster creating", "vault-secret-my-secret created", "vault-key-my-key created",
+		"mount-role-secret-my-secret created", "mount-role-key-my-key created")
 	if killed := up(); killed.status != "failure" {
 		t.Fatalf("up was not killed: %s", killed.printed)
 	}
@@ -1149,7 +1152,7 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 
 	// One that is cancelled ends what it has begun, and gives the lock back.
 	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n")
-	when("vault-value-cancelled creat", func(end jobEnd) { end.interrupt() })
+	when(func(end jobEnd) { end.interrupt() }, "vault-value-cancelled creat")
 	if cancelled := up(); cancelled.status != "failure" {
 		t.Errorf("the up that was cancelled: %s\n%s", cancelled.status, cancelled.printed)
 	}
@@ -1161,10 +1164,10 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	// While one is at work another comes.
 	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
 	var second result
-	when("vault-secret-another creat", func(jobEnd) {
+	when(func(jobEnd) {
 		r.watch = nil
 		second = up()
-	})
+	}, "vault-secret-another creat")
 	first := up()
 	if first.status != "success" || !refused(second) {
 		t.Errorf("the first: %s\n%s\nthe second: %s\n%s", first.status, first.printed, second.status, second.printed)
