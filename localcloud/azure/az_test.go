@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -132,6 +133,45 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	if _, complaint := a.try("ad", "sp", "show", "--id", client); !strings.Contains(complaint, "Insufficient privileges") {
 		t.Errorf("an identity reads the directory, which nobody has let it: %q", complaint)
 	}
+}
+
+// TestAz_MakesACluster as Microsoft's guide does, with the API version of Debian's az, which knows no workload identity: that is
+// switched on by a request in a newer version.
+func TestAz_MakesACluster(t *testing.T) {
+	f := newFixture(t)
+	a := newAz(f)
+	owner := f.cloud.Credentials()
+	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run("group", "create", "--name", "rg", "--location", location)
+	made := a.run("aks", "create", "--resource-group", "rg", "--name", "aks", "--node-count", "1", "--no-ssh-key", "--enable-managed-identity",
+		"--enable-addons", "azure-keyvault-secrets-provider", "--enable-oidc-issuer")
+	if state := made["provisioningState"]; state != "Succeeded" {
+		t.Errorf("the cluster is %v", state)
+	}
+	cluster := path("resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks")
+	body := a.run("rest", "--method", "get", "--url", cluster+"?api-version=2024-09-01")
+	body["properties"].(map[string]any)["securityProfile"] = map[string]any{"workloadIdentity": map[string]any{"enabled": true}}
+	text, err := json.Marshal(body)
+	f.must(err)
+	a.arm("put", cluster, "2024-09-01", string(text))
+	a.run("aks", "wait", "--resource-group", "rg", "--name", "aks", "--updated", "--interval", "1")
+	shown := a.run("aks", "show", "--resource-group", "rg", "--name", "aks")
+	issuer, _ := shown["oidcIssuerProfile"].(map[string]any)["issuerUrl"].(string)
+	addon, _ := shown["addonProfiles"].(map[string]any)["azureKeyvaultSecretsProvider"].(map[string]any)
+	if issuer == "" || addon["enabled"] != true {
+		t.Errorf("the cluster's issuer is %q, its add-on %v", issuer, addon)
+	}
+	if list, complaint := a.try("aks", "list"); complaint != "" || !strings.Contains(string(list), issuer) {
+		t.Errorf("all clusters: %s %s", list, complaint)
+	}
+	a.run("aks", "nodepool", "add", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more", "--node-count", "1")
+	a.run("aks", "nodepool", "delete", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more")
+	config := filepath.Join(t.TempDir(), "kubeconfig")
+	a.run("aks", "get-credentials", "--resource-group", "rg", "--name", "aks", "--file", config)
+	if _, err := os.Stat(config); err != nil {
+		t.Error(err)
+	}
+	a.run("aks", "delete", "--resource-group", "rg", "--name", "aks", "--yes")
 }
 
 // TestAz_DeletesAndRecoversAVault by its name alone, which az looks for in the lists of all resources and of all that is deleted.

@@ -58,13 +58,15 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 	rm.Refused(http.MethodGet, at("aks"), nil, 404, "ResourceNotFound")
 }
 
-func TestCluster_OfAManagedIdentityHasTheServicePrincipalThatStandsForIt(t *testing.T) {
+// TestCluster_IsMadeByAnOldClient as az 2.45 sends and reads one.
+func TestCluster_IsMadeByAnOldClient(t *testing.T) {
 	t.Parallel()
 	service := containerservice.New(containerservice.Config{Clusters: noClusters{}})
 	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
 	at := rm.Group("g") + "/providers/Microsoft.ContainerService/managedClusters/aks?api-version=2022-11-01"
 	rm.Put(at, m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": m{
-		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s"}},
+		"dnsPrefix": "aks", "kubernetesVersion": "", "networkProfile": m{"dockerBridgeCidr": "172.17.0.1/16"},
+		"agentPoolProfiles": []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s", "orchestratorVersion": ""}},
 	}})
 	rm.Settle()
 	if got := arm.Text(arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile"), "clientId"); got != "msi" {

@@ -46,7 +46,8 @@ func (p *Service) Provider() arm.Provider {
 				Put: putCluster, PutModel: func() any { return new(armcontainerservice.ManagedCluster) },
 				Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armcontainerservice.TagsObject) },
 				Delete: deleteCluster, Public: true,
-				Finish: p.startCluster, Remove: p.removeCluster, Poll: pollOperation, Uses: usedByCluster,
+				Ignored: []string{"properties.networkProfile.dockerBridgeCidr"}, // of Docker, which nodes no longer have
+				Finish:  p.startCluster, Remove: p.removeCluster, Poll: pollOperation, Uses: usedByCluster,
 				LogCategories: logCategories,
 				// More than 3m10s: github.com/Azure/terraform-azurerm-aks/pull/74. learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli
 				// says "a few minutes". Updates and deletion: no measurement; clusters are seen to take minutes for both.

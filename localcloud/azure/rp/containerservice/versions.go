@@ -84,6 +84,7 @@ func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 	was := old["currentKubernetesVersion"]
 	now := readVersion(arm.Text(old, "currentKubernetesVersion"))
+	dropEmpty(properties, "kubernetesVersion")
 	if had := old["kubernetesVersion"]; had != nil {
 		arm.SetDefault(properties, "kubernetesVersion", had)
 	}
@@ -110,6 +111,7 @@ func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 func fillPoolVersion(old, properties, cluster arm.Object) error {
 	controlPlane := readVersion(arm.Text(cluster, "currentKubernetesVersion"))
 	now := controlPlane
+	dropEmpty(properties, "orchestratorVersion")
 	if old != nil {
 		now = readVersion(arm.Text(old, "currentOrchestratorVersion"))
 		arm.SetDefault(properties, "orchestratorVersion", old["orchestratorVersion"])
@@ -129,4 +131,11 @@ func fillPoolVersion(old, properties, cluster arm.Object) error {
 	}
 	properties["currentOrchestratorVersion"] = asked.String()
 	return asked.mayRun(controlPlane)
+}
+
+// dropEmpty has an empty text, which az sends for a version that it was not given, stand for none.
+func dropEmpty(properties arm.Object, key string) {
+	if properties[key] == "" {
+		delete(properties, key)
+	}
 }
