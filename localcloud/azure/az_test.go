@@ -90,6 +90,7 @@ func (a *az) ifWhole(otherwise func(), args ...string) {
 // Azure's own command line, as far as it goes without a cluster
 // (https://learn.microsoft.com/azure/aks/csi-secrets-store-identity-access).
 func TestAz_FollowsTheGuide(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
@@ -138,6 +139,7 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 // TestAz_MakesACluster as Microsoft's guide does, with the API version of Debian's az, which knows no workload identity: that is
 // switched on by a request in a newer version.
 func TestAz_MakesACluster(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
@@ -176,6 +178,7 @@ func TestAz_MakesACluster(t *testing.T) {
 
 // TestAz_DeletesAndRecoversAVault by its name alone, which az looks for in the lists of all resources and of all that is deleted.
 func TestAz_DeletesAndRecoversAVault(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
