@@ -21,12 +21,12 @@ type Object = map[string]any
 // envelope is what every resource has and a client may send back; Resource Manager ignores it.
 var envelope = []string{"id", "name", "type", "systemData", "etag"}
 
-// checkBody holds the body against the description of its type in an API version and against the model of the operation, and
-// drops what stands for nothing sent: nulls, and what is read-only.
+// checkBody holds the body against the description of its type in an API version and against the model of the
+// operation, and drops what stands for nothing sent: nulls, and what is read-only.
 //
-// A property that neither has is refused as Azure refuses it. One that only the description has is not implemented here. Where
-// the version is not described, what the official model does not keep Azure does not know; a partial model is one of our own,
-// and Azure may know more.
+// A property that neither has is refused as Azure refuses it. One that only the description has is not implemented
+// here. Where the version is not described, what the official model does not keep Azure does not know; a partial model
+// is one of our own, and Azure may know more.
 func (c *Call) checkBody(model func() any, version string) error {
 	kind, described := specs.Lookup(c.kindOf.Name, version)
 	exact := described && strings.EqualFold(kind.Version, version)
@@ -64,10 +64,11 @@ func (c *Call) checkBody(model func() any, version string) error {
 	return nil
 }
 
-// checkDescription refuses what a description does not allow, and returns the properties that it does not have. Read-only
-// properties are dropped: a client that changes a resource may send back what it has read. Outside of lists, one that differs from what
-// the resource has is refused. A PATCH needs no more than what it changes. Resource Manager itself asks for the location. Where
-// the description is not exact but of an older version, values may have been added to its enumerations.
+// checkDescription refuses what a description does not allow, and returns the properties that it does not have.
+// Read-only properties are dropped: a client that changes a resource may send back what it has read. Outside of lists,
+// one that differs from what the resource has is refused. A PATCH needs no more than what it changes. Resource Manager
+// itself asks for the location. Where the description is not exact but of an older version, values may have been added
+// to its enumerations.
 func (c *Call) checkDescription(kind *specs.Type, exact bool) (unknown []string, err error) {
 	var wrong []string
 	code := cmp.Or(c.kindOf.InvalidValue, invalidRequestContent)

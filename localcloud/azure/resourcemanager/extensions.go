@@ -51,9 +51,10 @@ func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error
 	if err != nil || allowed {
 		return err
 	}
-	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has permission to perform action "+
-		"'%s/write' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the linked scope(s) '%s' "+
-		"(respectively) or the linked scope(s) are invalid.", clientID, objectID, c.Kind, c.Path, permission, scope)
+	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has permission "+
+		"to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the "+
+		"linked scope(s) '%s' (respectively) or the linked scope(s) are "+
+		"invalid.", clientID, objectID, c.Kind, c.Path, permission, scope)
 }
 
 // CheckScope refuses a scope that is not there: a group, a resource, or what a provider knows otherwise.
@@ -62,8 +63,9 @@ func (c *Call) CheckScope() error {
 	if kind := c.typeNamed(t.Kind); kind != nil && kind.Place == Itself {
 		return nil // looked up before
 	}
-	missing := Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
-		"details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
+	missing := Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
+		"found. For more details please go to "+
+		"https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
 	if t.Collection || len(t.Names) == 0 {
 		return BadRequest("InvalidScope", "The scope '%s' is not valid.", c.Scope)
 	}

@@ -42,11 +42,13 @@ func CheckTags(tags Object, most int) error {
 		value, _ := tags[name].(string)
 		switch {
 		case strings.ContainsAny(name, `<>%&\?/`):
-			return BadRequest("InvalidTagNameCharacters", "The tag name '%s' has reserved characters '<,>,%%,&,\\,?,/' or control characters.", name)
+			return BadRequest("InvalidTagNameCharacters", "The tag name '%s' has reserved characters '<,>,%%,&,\\,?,/' or "+
+				"control characters.", name)
 		case name == "" || utf8.RuneCountInString(name) > maxTagName:
 			return BadRequest("InvalidTagNameLength", "The tag name '%.40s' has to have 1 to %d characters.", name, maxTagName)
 		case reservedTag.MatchString(name):
-			return BadRequest("ReservedTagName", "The tag name '%s' starts with microsoft, azure or windows, which are reserved.", name)
+			return BadRequest("ReservedTagName", "The tag name '%s' starts with microsoft, azure or windows, which are "+
+				"reserved.", name)
 		case utf8.RuneCountInString(value) > maxTagValue:
 			return BadRequest("InvalidTagValueLength", "The value of the tag '%s' is longer than %d characters.", name, maxTagValue)
 		}
@@ -75,7 +77,8 @@ var reservedName = regexp.MustCompile(`(?i)microsoft|windows|^login|^(access|azu
 // checkReserved refuses a new resource's name that is reserved.
 func (r *Type) checkReserved(name string) error {
 	if r.Public && reservedName.MatchString(name) {
-		return BadRequest("ReservedResourceName", "The resource name '%s' or a part of the name is a trademarked or reserved word.", name)
+		return BadRequest("ReservedResourceName", "The resource name '%s' or a part of the name is a trademarked or "+
+			"reserved word.", name)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ func ParseLocation(given string) (string, error) {
 	}
 	location := strings.ToLower(strings.ReplaceAll(given, " ", ""))
 	if !slices.Contains(Locations, location) {
-		return "", BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available. List of available "+
-			"regions is '%s'.", given, strings.Join(Locations, ","))
+		return "", BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available. List of "+
+			"available regions is '%s'.", given, strings.Join(Locations, ","))
 	}
 	return location, nil
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 )
 
-// checkLocks refuses what a lock forbids (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources): each of them to
-// delete what is at its scope or below it, and what its scope is in; one of level ReadOnly also to change and to call actions. Locks
-// themselves are free to go.
+// checkLocks refuses what a lock forbids (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources):
+// each of them to delete what is at its scope or below it, and what its scope is in; one of level ReadOnly also to
+// change and to call actions. Locks themselves are free to go.
 func (c *Call) checkLocks(kind *Type) error {
 	if c.Method == http.MethodGet || c.Method == http.MethodHead || kind.Unlocked || len(c.Names) == 0 {
 		return nil
@@ -45,6 +45,6 @@ func (c *Call) checkLocks(kind *Type) error {
 	if by == nil {
 		return nil
 	}
-	return Conflict("ScopeLocked", "The scope '%s' cannot perform %s operation because following scope(s) are locked: '%s'. Please remove "+
-		"the lock and try again.", scope, verb, strings.Join(by, "','"))
+	return Conflict("ScopeLocked", "The scope '%s' cannot perform %s operation because following scope(s) are locked: "+
+		"'%s'. Please remove the lock and try again.", scope, verb, strings.Join(by, "','"))
 }

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// order has reads of a resource wait for the writes to it that have arrived before. Without it, one who asks whether the write of
-// a client that was killed has been done is told no while it waits for its turn, and it is done afterwards.
+// order has reads of a resource wait for the writes to it that have arrived before. Without it, one who asks whether
+// the write of a client that was killed has been done is told no while it waits for its turn, and it is done
+// afterwards.
 type order struct {
 	mutex  sync.Mutex
 	writes map[string][]chan struct{} // by path: each is closed when its write is done

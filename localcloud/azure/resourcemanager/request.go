@@ -19,8 +19,8 @@ import (
 // maxBody is how long a body can be: 4 MB (github.com/Azure/azure-resource-manager-rpc/pull/138).
 const maxBody = 4 << 20
 
-// checkPath refuses a path that does not say by itself what it names. Azure's front end may tidy such a path up; what it then
-// names is not known here. An encoded slash is a slash: clients encode scopes.
+// checkPath refuses a path that does not say by itself what it names. Azure's front end may tidy such a path up; what
+// it then names is not known here. An encoded slash is a slash: clients encode scopes.
 func checkPath(at *url.URL) error {
 	for segment := range strings.SplitSeq(at.Path, "/") {
 		if segment == "." || segment == ".." {
@@ -54,8 +54,8 @@ func (c *Call) checkNew(ifNoneMatch string) error {
 	}
 	_, there, err := Load(c.Tx, c.Path)
 	if err == nil && there {
-		err = Refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The resource '%s' exists already and hence cannot be created "+
-			"again.", c.Name())
+		err = Refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The resource '%s' exists already and hence "+
+			"cannot be created again.", c.Name())
 	}
 	return err
 }
@@ -80,8 +80,8 @@ func checkContent(contentType string, data []byte) error {
 	return nil
 }
 
-// checkDuplicates refuses an object that has a property twice: which of them counts, and where, is not known here. The rest of what
-// makes data JSON was checked.
+// checkDuplicates refuses an object that has a property twice: which of them counts, and where, is not known here. The
+// rest of what makes data JSON was checked.
 func checkDuplicates(data []byte) error {
 	type level struct {
 		seen  map[string]bool // nil: a list
@@ -126,8 +126,8 @@ func checkDuplicates(data []byte) error {
 // properties are those at the top of a body.
 var properties = append([]string{"properties", "location", "tags", "identity", "sku", "kind", "zones", "plan", "managedBy"}, envelope...)
 
-// checkSpelling refuses a property at the top of a body that differs in case only from one that Resource Manager knows. To Azure they are
-// one; here the other would be ignored.
+// checkSpelling refuses a property at the top of a body that differs in case only from one that Resource Manager knows.
+// To Azure they are one; here the other would be ignored.
 func checkSpelling(body Object) error {
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		if i := slices.IndexFunc(properties, func(known string) bool { return strings.EqualFold(known, name) }); i >= 0 && properties[i] != name {

@@ -88,8 +88,8 @@ func ProvisioningState(res Object) string {
 
 func SetState(res Object, state string) { Child(res, "properties")["provisioningState"] = state }
 
-// Begin makes the resource that a PUT asks for: the body, with the envelope of the resource that is there or of a new one.
-// A tracked type needs a location, which never changes.
+// Begin makes the resource that a PUT asks for: the body, with the envelope of the resource that is there or of a new
+// one. A tracked type needs a location, which never changes.
 func (c *Call) Begin(kind string, tracked bool) (old, res Object, err error) {
 	old, exists, err := Load(c.Tx, c.Path)
 	if err != nil {
@@ -111,8 +111,8 @@ func (c *Call) Begin(kind string, tracked bool) (old, res Object, err error) {
 		return nil, nil, err
 	}
 	if exists && Text(old, "location") != location {
-		return nil, nil, Conflict("InvalidResourceLocation", "The resource '%s' already exists in location '%s' in resource group '%s'. "+
-			"A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+		return nil, nil, Conflict("InvalidResourceLocation", "The resource '%s' already exists in location '%s' in resource "+
+			"group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
 			c.Name(), Text(old, "location"), c.Group, location)
 	}
 	res["location"] = location
@@ -148,8 +148,8 @@ func (c *Call) NotFound() *Error {
 	if c.kindOf.Place == Itself {
 		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
 	}
-	return Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. For more "+
-		"details please go to https://aka.ms/ARMResourceNotFoundFix", c.Kind+"/"+strings.Join(c.Names, "/"), c.Group)
+	return Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. "+
+		"For more details please go to https://aka.ms/ARMResourceNotFoundFix", c.Kind+"/"+strings.Join(c.Names, "/"), c.Group)
 }
 
 func (c *Call) GetStored() (Reply, error) {
@@ -206,7 +206,8 @@ func Quoted(filter, prefix string) (string, bool) {
 	return rest[1 : len(rest)-1], !strings.Contains(rest[1:len(rest)-1], "'")
 }
 
-// Mirror shows the nested resources of a type in the resource that they are in, those that it showed before in the same order.
+// Mirror shows the nested resources of a type in the resource that they are in, those that it showed before in the same
+// order.
 func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Object) error {
 	res, ok, err := Load(tx, parent)
 	if err != nil || !ok {

@@ -1,5 +1,5 @@
-// Package resourcemanager is Azure Resource Manager for one tenant: who may call, what the path means, what the body may
-// hold, what roles and locks allow, in which order, and operations that outlive their request. It knows no resource
+// Package resourcemanager is Azure Resource Manager for one tenant: who may call, what the path means, what the body
+// may hold, what roles and locks allow, in which order, and operations that outlive their request. It knows no resource
 // type: resource providers register theirs.
 package resourcemanager
 
@@ -266,9 +266,9 @@ func (c *Call) authorize(permission string) error {
 	if err != nil || allowed {
 		return err
 	}
-	return Refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have authorization to "+
-		"perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, please refresh your "+
-		"credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
+	return Refuse(http.StatusForbidden, "AuthorizationFailed", "The client '%s' with object id '%s' does not have "+
+		"authorization to perform action '%s' over scope '%s' or the scope is invalid. If access was recently granted, "+
+		"please refresh your credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
 // Allowed says whether somebody may do an action at a scope.
@@ -289,7 +289,8 @@ func (c *Call) checkPlace(kind *Type) error {
 		return Refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.Subscription)
 	}
 	if !kind.belongsAt(c.Target) {
-		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope '%s'.", kind.Name, c.Scope)
+		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope "+
+			"'%s'.", kind.Name, c.Scope)
 	}
 	if c.Subscription == "" || c.Group == "" || strings.EqualFold(c.Path, c.GroupPath()) {
 		return nil
@@ -302,8 +303,8 @@ func (c *Call) checkPlace(kind *Type) error {
 		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
 	}
 	if c.Method == http.MethodPut && ProvisioningState(group) == Deleting {
-		return Conflict("ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this "+
-			"operation.", c.Group)
+		return Conflict("ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform "+
+			"this operation.", c.Group)
 	}
 	if !kind.nested() {
 		return nil
@@ -311,8 +312,9 @@ func (c *Call) checkPlace(kind *Type) error {
 	if _, ok, err := Load(c.Tx, c.Top()); err != nil || ok {
 		return err
 	}
-	return Refuse(http.StatusNotFound, "ParentResourceNotFound", "Failed to perform '%s' on resource(s) of type '%s', because the "+
-		"parent resource '%s' could not be found.", strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
+	return Refuse(http.StatusNotFound, "ParentResourceNotFound", "Failed to perform '%s' on resource(s) of type '%s', "+
+		"because the parent resource '%s' could not be "+
+		"found.", strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
 }
 
 // readBody reads the request's body, which must be there where a PUT or PATCH needs one.
@@ -364,18 +366,19 @@ func (s *Service) find(t Target, version string) (*Type, error) {
 	}
 	supported := strings.Join(versions, ", ")
 	if strings.HasPrefix(kind.Name, "Microsoft.Resources/") {
-		return nil, BadRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are '%s'.",
+		return nil, BadRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are "+
+			"'%s'.",
 			version, supported)
 	}
-	return nil, BadRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for type '%s'. "+
-		"The supported api-versions are '%s'.", version, kind.short(), supported)
+	return nil, BadRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for "+
+		"type '%s'. The supported api-versions are '%s'.", version, kind.short(), supported)
 }
 
 // apiVersion is what API versions look like.
 var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
 
-// mayExist reports whether Azure may have an API version of a type that is not understood here: those up to the newest one
-// that is described are known, as are those that have been retired, and there are none of the future.
+// mayExist reports whether Azure may have an API version of a type that is not understood here: those up to the newest
+// one that is described are known, as are those that have been retired, and there are none of the future.
 func mayExist(kind *Type, version string) bool {
 	described := specs.Versions(kind.Name)
 	date := apiVersion.FindStringSubmatch(strings.ToLower(version))
@@ -401,8 +404,8 @@ func (s *Service) unknownType(t Target, version string) error {
 	case !known && !strings.HasPrefix(strings.ToLower(namespace), "microsoft."):
 		return Refuse(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", namespace)
 	case known && !elsewhere:
-		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the namespace '%s' "+
-			"for api version '%s'.", short, namespace, version)
+		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found in the "+
+			"namespace '%s' for api version '%s'.", short, namespace, version)
 	}
 	return NotImplemented("%s %s", t.Kind, t.Path)
 }

@@ -18,9 +18,9 @@ type Target struct {
 	action       string   // of a POST
 }
 
-// Parse reads a path: /subscriptions/{s}[/resourceGroups/{g}][/providers/{namespace}/{type}/{name}...], where what follows the
-// last /providers/ is the resource, and what is before it the resource's scope. Doubled slashes are one, so that an id
-// stays one.
+// Parse reads a path: /subscriptions/{s}[/resourceGroups/{g}][/providers/{namespace}/{type}/{name}...], where what
+// follows the last /providers/ is the resource, and what is before it the resource's scope. Doubled slashes are one, so
+// that an id stays one.
 func Parse(method, path string) Target {
 	segments := slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool { return segment == "" })
 	t := Target{Path: "/" + strings.Join(segments, "/")}

@@ -9,14 +9,15 @@ import (
 	"time"
 )
 
-// Times is how long operations take, by type and by what is done: creating, updating or deleting. What is not in it takes the
-// time it needs. Nil is Instant.
+// Times is how long operations take, by type and by what is done: creating, updating or deleting. What is not in it
+// takes the time it needs. Nil is Instant.
 type Times map[string]map[string]time.Duration
 
 // Instant has nothing take longer than it needs.
 var Instant Times
 
-// ParseTimes reads "instant", "azure", or "azure/" and a number that Azure's times are divided by, which the types know.
+// ParseTimes reads "instant", "azure", or "azure/" and a number that Azure's times are divided by, which the types
+// know.
 func ParseTimes(profile string, types []Type) (Times, error) {
 	name, by, divided := strings.Cut(profile, "/")
 	divisor := 1.0

@@ -15,8 +15,9 @@ import (
 type Provider struct {
 	// Types are those that it serves.
 	Types []Type
-	// Elsewhere are the types that Azure has, package specs does not know and the provider has not, or the namespace where it
-	// may have any: they are not implemented here, as those that package specs knows. Of others Azure's own refusal is given.
+	// Elsewhere are the types that Azure has, package specs does not know and the provider has not, or the namespace where
+	// it may have any: they are not implemented here, as those that package specs knows. Of others Azure's own refusal is
+	// given.
 	Elsewhere []string
 	// Scopes find what roles can be assigned at although it is no resource, by type.
 	Scopes map[string]func(tx *store.Tx, at Target) (bool, error)
@@ -50,11 +51,12 @@ type Type struct {
 	Get, List, Head, Put, Patch, Delete func(*Call) (Reply, error)
 	// Actions are what can be POSTed.
 	Actions []Action
-	// PutModel and PatchModel make the models of the bodies. Partial says that they are not the official ones, and know less.
+	// PutModel and PatchModel make the models of the bodies. Partial says that they are not the official ones, and know
+	// less.
 	PutModel, PatchModel func() any
 	Partial              bool
-	// InvalidValue is the code of refusals of what the description of the type does not allow, but for values of another JSON type.
-	// Defaults to InvalidRequestContent, as those have.
+	// InvalidValue is the code of refusals of what the description of the type does not allow, but for values of another
+	// JSON type. Defaults to InvalidRequestContent, as those have.
 	InvalidValue string
 	// Ignored are properties of older API versions, by their paths, which Azure takes and does nothing with.
 	Ignored []string
@@ -67,8 +69,8 @@ type Type struct {
 	// Exclusive keeps others out while a PUT or DELETE is under way. Nil: nobody is.
 	Exclusive func(t Target) (Release, error)
 
-	// Finish does the work of an operation that creates or updates, and Remove that of one that deletes, which is also asked
-	// where a resource's group is deleted. Nil: there is none to do, but for the time that it takes.
+	// Finish does the work of an operation that creates or updates, and Remove that of one that deletes, which is also
+	// asked where a resource's group is deleted. Nil: there is none to do, but for the time that it takes.
 	Finish, Remove func(ctx context.Context, s *Service, op Operation) error
 	// Ended is told that an operation on a resource has ended. Nil: nobody is.
 	Ended func(tx *store.Tx, res Object) error
@@ -82,9 +84,9 @@ type Type struct {
 	LogCategories []string
 	// PrivateLinkGroups are the group ids that private endpoints connect to. Nil: there are none.
 	PrivateLinkGroups []string
-	// Times are how long operations take in the public cloud, by what they do: Creating, Updating or Deleting. They are round
-	// numbers between measurements that differ by region and day, and good for comparing orders of the same operations with each
-	// other; they promise nothing.
+	// Times are how long operations take in the public cloud, by what they do: Creating, Updating or Deleting. They are
+	// round numbers between measurements that differ by region and day, and good for comparing orders of the same
+	// operations with each other; they promise nothing.
 	Times map[string]time.Duration
 }
 
@@ -144,9 +146,9 @@ func (r *Type) namespace() string {
 // nested reports whether the type's resources are inside one of another type.
 func (r *Type) nested() bool { return r.Place == InGroup && strings.Count(r.Name, "/") > 1 }
 
-// belongsAt reports whether resources of the type are at the scope that a path has. Roles and locks are asked for at the
-// path as it was sent, and most resources are kept by their group and names: a path by way of another resource would
-// get around both.
+// belongsAt reports whether resources of the type are at the scope that a path has. Roles and locks are asked for at
+// the path as it was sent, and most resources are kept by their group and names: a path by way of another resource
+// would get around both.
 func (r *Type) belongsAt(t Target) bool {
 	inSubscription := t.Subscription != "" && strings.EqualFold(t.Scope, "/subscriptions/"+t.Subscription)
 	switch r.Place {

@@ -59,14 +59,15 @@ type Principal struct {
 	token            func() string
 }
 
-// New serves providers, and besides them the resource groups, roles and locks that every one needs, until the test ends.
-// The owner of the subscriptions is there.
+// New serves providers, and besides them the resource groups, roles and locks that every one needs, until the test
+// ends. The owner of the subscriptions is there.
 func New(t testing.TB, providers ...arm.Provider) *Manager {
 	t.Helper()
 	return NewWith(t, arm.Config{}, providers...)
 }
 
-// NewWith is New with times and faults, and with a store where a provider has it too. What else is in the configuration is overwritten.
+// NewWith is New with times and faults, and with a store where a provider has it too. What else is in the configuration
+// is overwritten.
 func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
 	t.Helper()
 	m := &Manager{TB: t, config: config, providers: append([]arm.Provider{resources.Provider(), authorizationrp.Provider()}, providers...)}

@@ -37,7 +37,8 @@ type assignmentProperties struct {
 // conditionVersion is that of the language of conditions, the only one that is assigned with.
 const conditionVersion = "2.0"
 
-// about is what conditions of role assignments know of an action: of a role assignment, which one is asked for and which is there.
+// about is what conditions of role assignments know of an action: of a role assignment, which one is asked for and
+// which is there.
 func about(c *arm.Call, action string) (authorization.About, error) {
 	about := authorization.About{Action: action}
 	if c.Collection {
@@ -100,15 +101,15 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, other := range theirs {
 		if other.RoleID == a.RoleID && strings.EqualFold(other.Scope, a.Scope) {
-			return arm.Reply{}, arm.Conflict("RoleAssignmentExists", "The role assignment already exists. The ID of the existing role assignment "+
-				"is %s.", strings.ReplaceAll(other.Name, "-", ""))
+			return arm.Reply{}, arm.Conflict("RoleAssignmentExists", "The role assignment already exists. The ID of the "+
+				"existing role assignment is %s.", strings.ReplaceAll(other.Name, "-", ""))
 		}
 	}
 	return arm.Reply{Status: http.StatusCreated, Body: assignmentBody(c, a)}, authorization.Put(c.Tx, a)
 }
 
-// checkUniqueName refuses a name that an assignment at another scope has: names are unique in the tenant, and such a request is
-// an update (learn.microsoft.com/azure/role-based-access-control/troubleshooting).
+// checkUniqueName refuses a name that an assignment at another scope has: names are unique in the tenant, and such a
+// request is an update (learn.microsoft.com/azure/role-based-access-control/troubleshooting).
 func checkUniqueName(c *arm.Call) error {
 	all, err := authorization.List(c.Tx)
 	if err != nil {
@@ -145,11 +146,12 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 		return none, err
 	}
 	if known && !role.AssignableAt(c.Scope) {
-		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The scope '%s' is none that the role definition '%s' "+
-			"can be assigned at: %s.", c.Scope, role.Name, strings.Join(role.AssignableScopes, ", "))
+		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The scope '%s' is none that the "+
+			"role definition '%s' can be assigned at: %s.", c.Scope, role.Name, strings.Join(role.AssignableScopes, ", "))
 	}
 	if !known {
-		return none, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.",
+		return none, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID "+
+			"'%s' does not exist.",
 			strings.ReplaceAll(match[2], "-", ""))
 	}
 	if !GUID.MatchString(given.PrincipalID) {
@@ -164,13 +166,14 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 		return none, arm.BadRequest("InvalidPrincipalType", "The principal type '%s' is not valid: it is one of %s.",
 			given.PrincipalType, strings.Join(principalTypes, ", "))
 	case kind == "" && given.PrincipalType == "":
-		return none, arm.BadRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you have the correct "+
-			"principal ID. If you are creating this principal and then immediately assigning a role, this error might be related to a "+
-			"replication delay. In this case, set the role assignment principalType property to a value, such as ServicePrincipal, "+
-			"User, or Group. See https://aka.ms/docs-principaltype", strings.ReplaceAll(given.PrincipalID, "-", ""), c.TenantID)
+		return none, arm.BadRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you "+
+			"have the correct principal ID. If you are creating this principal and then immediately assigning a role, this "+
+			"error might be related to a replication delay. In this case, set the role assignment principalType property to a "+
+			"value, such as ServicePrincipal, User, or Group. See "+
+			"https://aka.ms/docs-principaltype", strings.ReplaceAll(given.PrincipalID, "-", ""), c.TenantID)
 	case kind != "" && given.PrincipalType != "" && given.PrincipalType != kind:
-		return none, arm.BadRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type '%s', which is different from specified "+
-			"PrincipalType '%s'.", strings.ReplaceAll(given.PrincipalID, "-", ""), kind, given.PrincipalType)
+		return none, arm.BadRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type '%s', which is different from "+
+			"specified PrincipalType '%s'.", strings.ReplaceAll(given.PrincipalID, "-", ""), kind, given.PrincipalType)
 	case given.PrincipalType == "":
 		given.PrincipalType = kind
 	}
@@ -261,7 +264,8 @@ func getDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if !ok {
-		return arm.Reply{}, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID '%s' does not exist.", c.Name())
+		return arm.Reply{}, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition "+
+			"with ID '%s' does not exist.", c.Name())
 	}
 	return arm.Reply{Body: definitionBody(c, role)}, nil
 }

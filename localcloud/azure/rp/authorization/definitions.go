@@ -39,11 +39,14 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	switch {
 	case given.Type != "" && given.Type != "CustomRole", exists && !old.Custom():
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is none of a custom role.", c.Name())
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is none of a custom "+
+			"role.", c.Name())
 	case given.RoleName == "" || len(given.RoleName) > 512:
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty", "A custom role needs a name of up to 512 characters.")
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty", "A custom role needs a name of up to 512 "+
+			"characters.")
 	case len(given.AssignableScopes) == 0:
-		return arm.Reply{}, arm.BadRequest("MissingAssignableScopes", "A custom role needs a scope that it can be assigned at.")
+		return arm.Reply{}, arm.BadRequest("MissingAssignableScopes", "A custom role needs a scope that it can be assigned "+
+			"at.")
 	case len(given.Permissions) != 1:
 		return arm.Reply{}, arm.NotImplemented("a custom role with %d permissions", len(given.Permissions))
 	}
@@ -56,7 +59,8 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	for _, list := range [][]string{permission.Actions, permission.NotActions, permission.DataActions, permission.NotDataActions} {
 		for _, action := range list {
 			if !roleAction.MatchString(action) {
-				return arm.Reply{}, arm.BadRequest("InvalidActionOrNotAction", "'%s' does not match any of the actions supported by the providers.", action)
+				return arm.Reply{}, arm.BadRequest("InvalidActionOrNotAction", "'%s' does not match any of the actions supported "+
+					"by the providers.", action)
 			}
 		}
 	}
@@ -66,8 +70,8 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, other := range roles {
 		if strings.EqualFold(other.Name, given.RoleName) && !strings.EqualFold(other.ID, c.Name()) {
-			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists", "A custom role with the same name already exists in this directory. Use "+
-				"a different name")
+			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists", "A custom role with the same name already "+
+				"exists in this directory. Use a different name")
 		}
 	}
 	role := authorization.Role{
@@ -98,7 +102,8 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
 	if !role.Custom() {
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is none of a custom role.", c.Name())
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is none of a custom "+
+			"role.", c.Name())
 	}
 	assignments, err := authorization.List(c.Tx)
 	if err != nil {
@@ -106,8 +111,8 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, a := range assignments {
 		if strings.EqualFold(a.RoleID, role.ID) {
-			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments", "There are existing role assignments referencing role (code: "+
-				"RoleDefinitionHasAssignments)")
+			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments", "There are existing role assignments "+
+				"referencing role (code: RoleDefinitionHasAssignments)")
 		}
 	}
 	return arm.Reply{Body: definitionBody(c, role)}, authorization.DeleteRole(c.Tx, role.ID)

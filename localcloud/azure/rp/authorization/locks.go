@@ -20,7 +20,8 @@ func putLock(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if level := arm.Text(arm.Child(res, "properties"), "level"); level != canNotDelete && level != readOnly {
-		return arm.Reply{}, arm.BadRequest("InvalidLockLevel", "The lock level '%s' is not valid: CanNotDelete or ReadOnly.", level)
+		return arm.Reply{}, arm.BadRequest("InvalidLockLevel", "The lock level '%s' is not valid: CanNotDelete or "+
+			"ReadOnly.", level)
 	}
 	return c.Written(old, res)
 }

@@ -1,5 +1,5 @@
-// Package authorization is Microsoft.Authorization: role assignments, role definitions and locks. What roles allow is in
-// azure/authorization.
+// Package authorization is Microsoft.Authorization: role assignments, role definitions and locks. What roles allow is
+// in azure/authorization.
 package authorization
 
 import (

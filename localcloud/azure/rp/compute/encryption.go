@@ -31,7 +31,8 @@ func Provider() arm.Provider {
 	}}
 }
 
-// EncryptionSet is a body. The official package is many times as big; this has what is acted on, or only kept and shown.
+// EncryptionSet is a body. The official package is many times as big; this has what is acted on, or only kept and
+// shown.
 type EncryptionSet struct {
 	Location string            `json:"location"`
 	Tags     map[string]string `json:"tags"`
@@ -70,7 +71,8 @@ func putEncryptionSet(c *arm.Call) (arm.Reply, error) {
 	case kind == "ConfidentialVmEncryptedWithCustomerKey":
 		return arm.Reply{}, arm.NotImplemented("disk encryption sets for confidential virtual machines")
 	case !slices.Contains([]string{"", "EncryptionAtRestWithCustomerKey", "EncryptionAtRestWithPlatformAndCustomerKeys"}, kind):
-		return arm.Reply{}, arm.BadNotOneOf("encryptionType", kind, "EncryptionAtRestWithCustomerKey or EncryptionAtRestWithPlatformAndCustomerKeys")
+		return arm.Reply{}, arm.BadNotOneOf("encryptionType", kind, "EncryptionAtRestWithCustomerKey or "+
+			"EncryptionAtRestWithPlatformAndCustomerKeys")
 	}
 	if err := checkDiskKey(c, given); err != nil {
 		return arm.Reply{}, err
@@ -129,8 +131,8 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	return nil
 }
 
-// CheckKeyAccess asks whether a set's identity may use its key. The vault's firewall lets Azure's disks pass where it lets trusted
-// services.
+// CheckKeyAccess asks whether a set's identity may use its key. The vault's firewall lets Azure's disks pass where it
+// lets trusted services.
 func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	at := keyURL.FindStringSubmatch(set.Properties.Key.URL)
 	vault, _, err := keyvault.GetVault(c.Tx, at[1])
@@ -159,8 +161,9 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	if allowed {
 		return nil
 	}
-	return arm.BadRequest("KeyVaultAccessForbidden", "Unable to access key vault resource '%s' to enable encryption at rest. Please grant get, "+
-		"wrap and unwrap key permissions to disk encryption set '%s'. Please visit https://aka.ms/keyvaultaccessssecmk for more information.",
+	return arm.BadRequest("KeyVaultAccessForbidden", "Unable to access key vault resource '%s' to enable encryption at "+
+		"rest. Please grant get, wrap and unwrap key permissions to disk encryption set '%s'. Please visit "+
+		"https://aka.ms/keyvaultaccessssecmk for more information.",
 		set.Properties.Key.URL, name)
 }
 
@@ -171,7 +174,8 @@ func deleteEncryptionSet(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if user != "" {
-		return arm.Reply{}, arm.Conflict("OperationNotAllowed", "The disk encryption set '%s' is in use by the disks of %s.", c.Name(), user)
+		return arm.Reply{}, arm.Conflict("OperationNotAllowed", "The disk encryption set '%s' is in use by the disks of "+
+			"%s.", c.Name(), user)
 	}
 	return c.DeleteStored()
 }

@@ -118,7 +118,8 @@ func (p clusterProperties) checkAccess() error {
 	if p.Entra != nil {
 		switch {
 		case !p.Entra.Managed && p.Entra.ClientAppID+p.Entra.ServerAppID+p.Entra.ServerSecret != "":
-			return arm.BadRequest("AADLegacyNotSupported", "The legacy integration with Azure AD is retired: set aadProfile.managed.")
+			return arm.BadRequest("AADLegacyNotSupported", "The legacy integration with Azure AD is retired: set "+
+				"aadProfile.managed.")
 		case !p.Entra.Managed:
 			return arm.InvalidParameter("aadProfile.managed", "it has to be true")
 		case p.Entra.AzureRBAC && p.RBAC != nil && !*p.RBAC:
@@ -149,7 +150,8 @@ func (p clusterProperties) checkAPIServer() error {
 	case !api.Private && api.PublicFQDN != nil:
 		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "only a private cluster can have it")
 	case api.Private && strings.EqualFold(p.Network.LoadBalancer, "basic"):
-		return arm.BadRequest("PrivateClusterNotSupportedWithBasicLoadBalancer", "A private cluster needs loadBalancerSku standard.")
+		return arm.BadRequest("PrivateClusterNotSupportedWithBasicLoadBalancer", "A private cluster needs loadBalancerSku "+
+			"standard.")
 	case api.Private && strings.EqualFold(api.PrivateZone, zoneNone) && !api.publicName():
 		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "without a private DNS zone there is no other name")
 	case len(api.Ranges) > 200:
@@ -167,11 +169,14 @@ func (p clusterProperties) checkUpgrades() error {
 	cluster, nodes := strings.ToLower(p.Upgrades.Cluster), strings.ToLower(p.Upgrades.Nodes)
 	switch {
 	case !slices.Contains([]string{"", "none", "patch", "stable", "rapid", "node-image"}, cluster):
-		return arm.BadNotOneOf("autoUpgradeProfile.upgradeChannel", p.Upgrades.Cluster, "none, patch, stable, rapid or node-image")
+		return arm.BadNotOneOf("autoUpgradeProfile.upgradeChannel", p.Upgrades.Cluster, "none, patch, stable, rapid or "+
+			"node-image")
 	case !slices.Contains([]string{"", "none", "unmanaged", "nodeimage", "securitypatch"}, nodes):
-		return arm.BadNotOneOf("autoUpgradeProfile.nodeOSUpgradeChannel", p.Upgrades.Nodes, "None, Unmanaged, NodeImage or SecurityPatch")
+		return arm.BadNotOneOf("autoUpgradeProfile.nodeOSUpgradeChannel", p.Upgrades.Nodes, "None, Unmanaged, NodeImage or "+
+			"SecurityPatch")
 	case cluster == "node-image" && nodes != "" && nodes != "nodeimage":
-		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel", "with upgradeChannel node-image it has to be NodeImage")
+		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel", "with upgradeChannel node-image it has to be "+
+			"NodeImage")
 	}
 	return nil
 }
@@ -239,7 +244,8 @@ func (n networkProfile) check() error {
 	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") && !strings.EqualFold(n.LoadBalancer, "basic"):
 		return arm.BadNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
 	case n.Outbound != "" && !slices.Contains(outboundTypes, n.Outbound):
-		return arm.BadNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
+		return arm.BadNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, "+
+			"userDefinedRouting or none")
 	}
 	if err := n.checkAddresses(); err != nil {
 		return err
@@ -383,8 +389,9 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 			return err
 		}
 		if !ok || !strings.EqualFold(arm.Text(uai, "type"), managedidentity.IdentitiesType) {
-			return arm.BadRequest("FailedIdentityOperation", "Identity operation for resource '%s' failed with error 'Failed to perform resource "+
-				"identity operation. Status: 'BadRequest'. Response: the identity '%s' was not found.'", c.Path, id)
+			return arm.BadRequest("FailedIdentityOperation", "Identity operation for resource '%s' failed with error 'Failed "+
+				"to perform resource identity operation. Status: 'BadRequest'. Response: the identity '%s' was not "+
+				"found.'", c.Path, id)
 		}
 		if err := c.CheckLinked("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", id); err != nil {
 			return err

@@ -120,8 +120,9 @@ func (a addonProfile) pollInterval() (time.Duration, error) {
 	}
 	interval, err := time.ParseDuration(given)
 	if err != nil || interval <= 0 {
-		return 0, arm.BadRequest("InvalidParameter", "The value of parameter addonProfiles.azureKeyvaultSecretsProvider.config.rotationPollInterval "+
-			"is invalid: %q is not a duration such as 2m.", given)
+		return 0, arm.BadRequest("InvalidParameter", "The value of parameter "+
+			"addonProfiles.azureKeyvaultSecretsProvider.config.rotationPollInterval is invalid: %q is not a duration such as "+
+			"2m.", given)
 	}
 	return interval, nil
 }
@@ -148,7 +149,8 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if arm.Text(arm.Child(res, "identity"), "type") == "" && properties["servicePrincipalProfile"] == nil {
-		return arm.Reply{}, arm.BadRequest("ServicePrincipalProfileRequired", "The cluster needs an identity or a service principal.")
+		return arm.Reply{}, arm.BadRequest("ServicePrincipalProfileRequired", "The cluster needs an identity or a service "+
+			"principal.")
 	}
 	doing := arm.Creating
 	if old != nil {
@@ -285,27 +287,31 @@ func checkClusterChange(given, before clusterProperties) error {
 	case given.NodeResourceGroup != "" && given.NodeResourceGroup != before.NodeResourceGroup:
 		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.nodeResourceGroup' is not allowed.")
 	case !strings.EqualFold(given.DiskEncryptionSetID, before.DiskEncryptionSetID):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.diskEncryptionSetID' is not allowed.")
+		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.diskEncryptionSetID' is not "+
+			"allowed.")
 	case given.APIServer.Private != before.APIServer.Private:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.apiServerAccessProfile.enablePrivateCluster' is not allowed.")
+		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property "+
+			"'properties.apiServerAccessProfile.enablePrivateCluster' is not allowed.")
 	case !given.zoneMayFollow(before):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.apiServerAccessProfile.privateDNSZone' is not allowed, "+
-			"but to none.")
+		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property "+
+			"'properties.apiServerAccessProfile.privateDNSZone' is not allowed, but to none.")
 	case !given.outboundMayFollow(before):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.outboundType' from %s to %s is not allowed.",
+		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.outboundType' from "+
+			"%s to %s is not allowed.",
 			before.Network.Outbound, given.Network.Outbound)
 	case before.OIDC.Enabled && !given.OIDC.Enabled:
 		return arm.BadRequest("OIDCIssuerFeatureCannotBeDisabled", "OIDC issuer feature cannot be disabled.")
 	case before.Entra != nil && given.Entra == nil:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.aadProfile' is not allowed: the integration with "+
-			"Microsoft Entra ID cannot be disabled.")
+		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.aadProfile' is not allowed: the "+
+			"integration with Microsoft Entra ID cannot be disabled.")
 	}
 	for _, property := range []struct{ name, was, is string }{
 		{"networkPlugin", before.Network.Plugin, given.Network.Plugin}, {"serviceCidr", before.Network.ServiceCIDR, given.Network.ServiceCIDR},
 		{"dnsServiceIP", before.Network.DNS, given.Network.DNS}, {"loadBalancerSku", before.Network.LoadBalancer, given.Network.LoadBalancer},
 	} {
 		if property.is != "" && property.was != "" && !strings.EqualFold(property.is, property.was) {
-			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.%s' is not allowed.", property.name)
+			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.%s' is not "+
+				"allowed.", property.name)
 		}
 	}
 	return nil
@@ -499,7 +505,8 @@ func (p *Service) credential(c *arm.Call, name string) (arm.Reply, error) {
 	}
 	if name == "clusterAdmin" {
 		if properties.DisableLocal {
-			return arm.Reply{}, arm.BadRequest("BadRequest", "Getting static credential is not allowed because this cluster is set to disable local accounts.")
+			return arm.Reply{}, arm.BadRequest("BadRequest", "Getting static credential is not allowed because this cluster is "+
+				"set to disable local accounts.")
 		}
 		spec.Entra = false // the administrator signs in with a certificate
 	}

@@ -41,8 +41,8 @@ func checkPoolTotals(pools []poolProperties) error {
 	return nil
 }
 
-// checkClusterNetwork holds the network that pools are in against what AKS keeps for itself, and its names, of which AKS
-// makes labels (learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay).
+// checkClusterNetwork holds the network that pools are in against what AKS keeps for itself, and its names, of which
+// AKS makes labels (learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay).
 func checkClusterNetwork(c *arm.Call, id string) error {
 	res, ok, err := arm.Load(c.Tx, arm.Cut(id, 2))
 	if err != nil || !ok {
@@ -58,7 +58,8 @@ func checkClusterNetwork(c *arm.Call, id string) error {
 	}
 	for _, r := range space {
 		if slices.ContainsFunc(reservedByAKS, r.Overlaps) {
-			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the virtual network's range %s overlaps with those that AKS reserves", r)
+			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the virtual network's range %s overlaps with those "+
+				"that AKS reserves", r)
 		}
 	}
 	subnet, ok := arm.ParseID(id, network.SubnetsType)

@@ -51,7 +51,8 @@ func putMaintenance(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if !slices.Contains(maintenanceNames, c.Name()) {
-		return arm.Reply{}, arm.BadRequest("InvalidParameter", "The maintenance configuration's name '%s' is not one of %s.", c.Name(),
+		return arm.Reply{}, arm.BadRequest("InvalidParameter", "The maintenance configuration's name '%s' is not one of "+
+			"%s.", c.Name(),
 			strings.Join(maintenanceNames, ", "))
 	}
 	if p.Window == nil {
@@ -87,7 +88,8 @@ func (p maintenanceProperties) checkWindow() error {
 	case w.Offset != "" && !offset.MatchString(w.Offset):
 		return arm.InvalidParameter("maintenanceWindow.utcOffset", "%q is not an offset such as +05:30", w.Offset)
 	case len(w.Schedule) != 1:
-		return arm.InvalidParameter("maintenanceWindow.schedule", "it needs one of daily, weekly, absoluteMonthly and relativeMonthly")
+		return arm.InvalidParameter("maintenanceWindow.schedule", "it needs one of daily, weekly, absoluteMonthly and "+
+			"relativeMonthly")
 	}
 	for kind, s := range w.Schedule {
 		within := func(name string, n, most int) error {
@@ -111,7 +113,8 @@ func (p maintenanceProperties) checkWindow() error {
 			return within("intervalMonths", s.Months, 6)
 		case "relativeMonthly":
 			if !slices.Contains([]string{"First", "Second", "Third", "Fourth", "Last"}, s.Index) {
-				return arm.InvalidParameter("maintenanceWindow.schedule.relativeMonthly.weekIndex", "%q is not First, Second, Third, Fourth or Last", s.Index)
+				return arm.InvalidParameter("maintenanceWindow.schedule.relativeMonthly.weekIndex", "%q is not First, Second, "+
+					"Third, Fourth or Last", s.Index)
 			}
 			return within("intervalMonths", s.Months, 6)
 		}

@@ -101,7 +101,8 @@ func (n networkProfile) checkAddresses() error {
 		}
 	}
 	if ports := n.Balancer.Ports; ports != nil && (*ports < 0 || *ports > 64000 || *ports%8 != 0) {
-		return arm.InvalidParameter("networkProfile.loadBalancerProfile.allocatedOutboundPorts", "%d is no multiple of 8 up to 64000", *ports)
+		return arm.InvalidParameter("networkProfile.loadBalancerProfile.allocatedOutboundPorts", "%d is no multiple of 8 up "+
+			"to 64000", *ports)
 	}
 	switch {
 	case n.Balancer.Managed.IPv6 > 0:
@@ -217,8 +218,8 @@ func makeOutboundAddress(tx *store.Tx, cluster arm.Object) (arm.SubResource, err
 func checkOutbound(c *arm.Call, outbound string, pools []poolProperties) error {
 	for _, pool := range pools {
 		if outbound == gatewayOutbound && pool.SubnetID != "" {
-			return arm.BadRequest("InvalidParameter", "Outbound type is managedNATGateway but agent pool '%s' is using custom VNet, which is not "+
-				"allowed.", pool.Name)
+			return arm.BadRequest("InvalidParameter", "Outbound type is managedNATGateway but agent pool '%s' is using custom "+
+				"VNet, which is not allowed.", pool.Name)
 		}
 		if outbound != "userDefinedRouting" && outbound != "userAssignedNATGateway" {
 			continue

@@ -194,20 +194,21 @@ func (p poolProperties) checkChange(before poolProperties) error {
 	return nil
 }
 
-// checkPoolNames refuses pools in a cluster's body that the cluster does not have (known, by name). A cluster whose pools
-// nobody knows is one of an older local cloud.
+// checkPoolNames refuses pools in a cluster's body that the cluster does not have (known, by name). A cluster whose
+// pools nobody knows is one of an older local cloud.
 func (p clusterProperties) checkPoolNames(known map[string]string) error {
 	for _, pool := range p.Pools {
 		if _, ok := known[pool.Name]; !ok && len(known) > 0 {
-			return arm.BadRequest("InvalidParameter", "The value of parameter agentPoolProfiles has an error: A new agent pool was introduced. "+
-				"Adding agent pools to an existing cluster is not allowed through managed cluster operations. For agent pool specific "+
-				"change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api.")
+			return arm.BadRequest("InvalidParameter", "The value of parameter agentPoolProfiles has an error: A new agent pool "+
+				"was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations. For "+
+				"agent pool specific change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api.")
 		}
 	}
 	return nil
 }
 
-// checkPoolVersions holds the versions of the pools in a cluster's body against those that the cluster has (known, by name).
+// checkPoolVersions holds the versions of the pools in a cluster's body against those that the cluster has (known, by
+// name).
 func (p clusterProperties) checkPoolVersions(known map[string]string) error {
 	unspecified := maps.Clone(known)
 	specified, changed := false, false
@@ -222,9 +223,10 @@ func (p clusterProperties) checkPoolVersions(known map[string]string) error {
 		changed = changed || ok && pool.Version != was && pool.Version != p.KubernetesVersion
 	}
 	if specified && (len(unspecified) > 0 || changed) {
-		return arm.BadRequest("NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", "Using managed cluster api, all Agent pools' "+
-			"OrchestratorVersion must be all specified or all unspecified. If all specified, they must be stay unchanged or the same with "+
-			"control plane. For agent pool specific change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api")
+		return arm.BadRequest("NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", "Using managed cluster api, all "+
+			"Agent pools' OrchestratorVersion must be all specified or all unspecified. If all specified, they must be stay "+
+			"unchanged or the same with control plane. For agent pool specific change, please use per agent pool operations: "+
+			"https://aka.ms/agent-pool-rest-api")
 	}
 	return nil
 }

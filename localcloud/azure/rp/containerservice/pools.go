@@ -24,7 +24,8 @@ func mirrorPools(tx *store.Tx, cluster string) error {
 	})
 }
 
-// adoptPools makes resources of the pools of a cluster that an older local cloud wrote, which had them in the cluster only.
+// adoptPools makes resources of the pools of a cluster that an older local cloud wrote, which had them in the cluster
+// only.
 func adoptPools(tx *store.Tx, cluster arm.Object) error {
 	known, err := arm.Under(tx, arm.Text(cluster, "id"), poolsType)
 	if err != nil || len(known) > 0 {
@@ -69,8 +70,8 @@ func clusterOf(c *arm.Call) (arm.Object, clusterProperties, error) {
 
 // clusterIsIdle refuses an operation while another one is under way in the cluster.
 func clusterIsIdle(c *arm.Call, cluster arm.Object) error {
-	const format = "Operation is not allowed: Another %s is in progress, please wait for it to finish before starting a new " +
-		"operation. See https://aka.ms/aks-pending-operation for more details"
+	const format = "Operation is not allowed: Another %s is in progress, please wait for it to finish before starting " +
+		"a new operation. See https://aka.ms/aks-pending-operation for more details"
 	idle := func(state string) bool { return state == arm.Succeeded || state == arm.Failed }
 	if state := arm.ProvisioningState(cluster); !idle(state) {
 		return arm.Conflict("OperationNotAllowed", format, "operation ("+state+")")
@@ -243,7 +244,8 @@ func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) e
 			}
 			own := strings.ToLower(arm.Cut(id, 2))
 			if vnet != "" && vnet != own {
-				return arm.BadRequest("InvalidParameter", "All node pools of a cluster have to be in the same virtual network, not in %s and %s.", vnet, own)
+				return arm.BadRequest("InvalidParameter", "All node pools of a cluster have to be in the same virtual network, "+
+					"not in %s and %s.", vnet, own)
 			}
 			vnet = own
 			if err := c.CheckLinked(network.JoinSubnet, id); err != nil {

@@ -80,8 +80,9 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 	}
 	for _, action := range []string{"read", "write"} {
 		if err := checkClusterMay(c, cluster, network.ZonesType+"/"+action, zone); err != nil {
-			return arm.BadRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned identity must be given permission "+
-				"to read and write to custom private dns zone %s. Check access result not allowed for action %s/%s.", zone, network.ZonesType, action)
+			return arm.BadRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned identity "+
+				"must be given permission to read and write to custom private dns zone %s. Check access result not allowed for "+
+				"action %s/%s.", zone, network.ZonesType, action)
 		}
 	}
 	return checkClusterMay(c, cluster, "Microsoft.Network/virtualNetworks/join/action", vnet)

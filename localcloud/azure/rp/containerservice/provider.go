@@ -1,5 +1,5 @@
-// Package containerservice is Microsoft.ContainerService: managed clusters, their node pools and maintenance. It asks who
-// implements [Clusters] to run Kubernetes.
+// Package containerservice is Microsoft.ContainerService: managed clusters, their node pools and maintenance. It asks
+// who implements [Clusters] to run Kubernetes.
 package containerservice
 
 import (
@@ -49,8 +49,9 @@ func (p *Service) Provider() arm.Provider {
 				Ignored: []string{"properties.networkProfile.dockerBridgeCidr"}, // of Docker, which nodes no longer have
 				Finish:  p.startCluster, Remove: p.removeCluster, Poll: pollOperation, Uses: usedByCluster,
 				LogCategories: logCategories,
-				// More than 3m10s: github.com/Azure/terraform-azurerm-aks/pull/74. learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli
-				// says "a few minutes". Updates and deletion: no measurement; clusters are seen to take minutes for both.
+				// More than 3m10s: github.com/Azure/terraform-azurerm-aks/pull/74.
+				// learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli says "a few minutes". Updates and deletion: no
+				// measurement; clusters are seen to take minutes for both.
 				Times: map[string]time.Duration{arm.Creating: 5 * time.Minute, arm.Updating: 2 * time.Minute, arm.Deleting: 4 * time.Minute},
 				Actions: []arm.Action{
 					{Name: "listClusterUserCredential", ReadOnly: true, Do: p.userCredential},
@@ -98,8 +99,8 @@ func namespaceExists(tx *store.Tx, at arm.Target) (bool, error) {
 	return ok, err
 }
 
-// resume starts the clusters that ran again, and makes of those that older local clouds wrote what is kept of them now. One
-// that Failed is given another try, as what kept it from starting may have been the machine.
+// resume starts the clusters that ran again, and makes of those that older local clouds wrote what is kept of them now.
+// One that Failed is given another try, as what kept it from starting may have been the machine.
 func resume(s *arm.Service, tx *store.Tx, underWay func(id string) bool) error {
 	clusters, err := arm.Under(tx, "/subscriptions", clustersType)
 	if err != nil {

@@ -32,8 +32,8 @@ func readVersion(text string) kubernetesVersion {
 	return v
 }
 
-// askedVersion is the version that a body asks for. A minor version stands for its last patch, and for the patch that is
-// there where only that of another minor version would change anything
+// askedVersion is the version that a body asks for. A minor version stands for its last patch, and for the patch that
+// is there where only that of another minor version would change anything
 // (learn.microsoft.com/azure/aks/supported-kubernetes-versions#alias-minor-version).
 func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error) {
 	asked := kubernetesVersion{patch: -1}
@@ -46,8 +46,8 @@ func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error)
 	}
 	if asked.String() != text && !strings.HasPrefix(asked.String(), text+".") ||
 		asked.minor < oldestMinor || asked.minor > newestMinor || asked.patch < 0 || asked.patch > lastPatch {
-		return asked, arm.BadRequest("K8sVersionNotSupported", "Version %s is not supported in this region. Please use "+
-			"[az aks get-versions] command to get the supported version list in this region. For more information, please check "+
+		return asked, arm.BadRequest("K8sVersionNotSupported", "Version %s is not supported in this region. Please use [az "+
+			"aks get-versions] command to get the supported version list in this region. For more information, please check "+
 			"https://aka.ms/supported-version-list", text)
 	}
 	return asked, nil
@@ -56,9 +56,9 @@ func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error)
 // upgrade refuses to take what is there to an older version, or past a minor one. What it is called is in the refusal.
 func (v kubernetesVersion) upgrade(to kubernetesVersion, code, what string) error {
 	if v.newerThan(to) || to.minor > v.minor+1 {
-		return arm.BadRequest(code, "Upgrade %s version from %s to %s is not allowed, you can only upgrade one minor version at a time. "+
-			"Please use [az aks get-upgrades] command to get the supported upgrade paths. For more information, please check "+
-			"https://aka.ms/version-skew-policy", what, v, to)
+		return arm.BadRequest(code, "Upgrade %s version from %s to %s is not allowed, you can only upgrade one minor "+
+			"version at a time. Please use [az aks get-upgrades] command to get the supported upgrade paths. For more "+
+			"information, please check https://aka.ms/version-skew-policy", what, v, to)
 	}
 	return nil
 }
@@ -75,12 +75,12 @@ func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 	default:
 		return nil
 	}
-	return arm.BadRequest("NodePoolMcVersionIncompatible", "Node pool version %s and control plane version %s are incompatible. %s. For more "+
-		"information, please check https://aka.ms/version-skew-policy", v, controlPlane, reason)
+	return arm.BadRequest("NodePoolMcVersionIncompatible", "Node pool version %s and control plane version %s are "+
+		"incompatible. %s. For more information, please check https://aka.ms/version-skew-policy", v, controlPlane, reason)
 }
 
-// fillClusterVersion writes the version of a cluster's control plane: the one that is asked for, else the one of before,
-// else the default. Pools stay where they are, as long as it works with them.
+// fillClusterVersion writes the version of a cluster's control plane: the one that is asked for, else the one of
+// before, else the default. Pools stay where they are, as long as it works with them.
 func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 	was := old["currentKubernetesVersion"]
 	now := readVersion(arm.Text(old, "currentKubernetesVersion"))

@@ -97,8 +97,8 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 		}
 		for _, other := range topics {
 			if strings.EqualFold(arm.Text(arm.Child(other, "properties"), "source"), source) {
-				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. Only one system topic is allowed "+
-					"per source.", source)
+				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. Only one "+
+					"system topic is allowed per source.", source)
 			}
 		}
 	}
@@ -122,8 +122,8 @@ func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
 	return vault, err
 }
 
-// putEventSubscription keeps where events of the topic's vault go. It is ready once a webhook has answered the handshake. The webhook's
-// URL, which may hold a token, is shown to nobody but for its part before the query.
+// putEventSubscription keeps where events of the topic's vault go. It is ready once a webhook has answered the
+// handshake. The webhook's URL, which may hold a token, is shown to nobody but for its part before the query.
 func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(eventSubscriptionsType, false)
 	if err != nil {
@@ -134,8 +134,9 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	source := arm.Text(arm.Child(topic, "properties"), "source")
-	// Who subscribes to a resource must have this right at it (learn.microsoft.com/azure/event-grid/security-authorization), and Event
-	// Grid tells Key Vault of it (learn.microsoft.com/azure/role-based-access-control/permissions/security).
+	// Who subscribes to a resource must have this right at it
+	// (learn.microsoft.com/azure/event-grid/security-authorization), and Event Grid tells Key Vault of it
+	// (learn.microsoft.com/azure/role-based-access-control/permissions/security).
 	for _, permission := range []string{"Microsoft.EventGrid/eventSubscriptions/write", "Microsoft.KeyVault/vaults/eventGridFilters/write"} {
 		if err := c.CheckLinked(permission, source); err != nil {
 			return arm.Reply{}, err
@@ -219,7 +220,8 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		case err != nil || at.Scheme != "https" || at.Hostname() == "":
 			return to, invalidRequest("The endpoint URL of the webhook is not an absolute URL that begins with https.")
 		case !eventgrid.OnThisMachine(at.Hostname()):
-			return to, arm.NotImplemented("a webhook at %s, which is not on this machine: localhost, a name below it, or an address of loopback", at.Hostname())
+			return to, arm.NotImplemented("a webhook at %s, which is not on this machine: localhost, a name below it, or an "+
+				"address of loopback", at.Hostname())
 		case schema != "" && schema != eventgrid.EventGridSchema:
 			return to, arm.NotImplemented("webhooks with the schema %s", schema)
 		case p.Batch != nil && *p.Batch != 1 || p.BatchSize != nil && *p.BatchSize != 64:
@@ -244,7 +246,8 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		} else if !ok {
 			return to, invalidRequest("The queue '%s' was not found.", id)
 		}
-		// Whoever has events sent to a queue needs write access to it (learn.microsoft.com/azure/event-grid/security-authorization).
+		// Whoever has events sent to a queue needs write access to it
+		// (learn.microsoft.com/azure/event-grid/security-authorization).
 		if err := c.CheckLinked(storage.QueuesType+"/write", id); err != nil {
 			return to, err
 		}

@@ -1,5 +1,5 @@
-// Package keyvault is Microsoft.KeyVault: vaults, and the control plane of their secrets and keys. What is in vaults is in
-// azure/keyvault.
+// Package keyvault is Microsoft.KeyVault: vaults, and the control plane of their secrets and keys. What is in vaults is
+// in azure/keyvault.
 package keyvault
 
 import (
@@ -35,8 +35,9 @@ func Provider() arm.Provider {
 				Patch: patchVault, PatchModel: func() any { return new(armkeyvault.VaultPatchParameters) },
 				Delete: deleteVault, Deleted: softDelete, Public: true, PrivateLinkGroups: []string{"vault"},
 				LogCategories: []string{"AuditEvent", "AzurePolicyEvaluationDetails"}, // learn.microsoft.com/azure/azure-monitor/reference/logs-index
-				// More than 1m20s and 3m6s with Terraform, which waits for the name to resolve as well: steampipe-plugin-azure/pull/76 and
-				// github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79. Resource Manager's own part: no measurement.
+				// More than 1m20s and 3m6s with Terraform, which waits for the name to resolve as well:
+				// steampipe-plugin-azure/pull/76 and github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79. Resource
+				// Manager's own part: no measurement.
 				Times: map[string]time.Duration{arm.Creating: 45 * time.Second, arm.Updating: 5 * time.Second, arm.Deleting: 10 * time.Second},
 			},
 			{

@@ -104,9 +104,9 @@ type keyProperties struct {
 	ReleasePolicy  any                      `json:"release_policy"`
 }
 
-// putKey makes the first version of a key. Of a key that is there it changes nothing: "This operation will not update the key
-// if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). It answers such a key where
-// it is as the request says, and refuses the request otherwise.
+// putKey makes the first version of a key. Of a key that is there it changes nothing: "This operation will not update
+// the key if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). It answers
+// such a key where it is as the request says, and refuses the request otherwise.
 func putKey(c *arm.Call) (arm.Reply, error) {
 	vault, err := vaultOf(c)
 	if err != nil {
@@ -129,8 +129,8 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 	}
 	if exists {
 		if !key.Is(spec) || given.RotationPolicy != nil && !reflect.DeepEqual(key.Rotation, given.RotationPolicy) {
-			return arm.Reply{}, arm.BadRequest("KeyCreationParametersDidNotMatchExistingKey", "The parameters in the request do not match the "+
-				"existing key '%s'. A key that exists cannot be changed by creating it.", key.Name)
+			return arm.Reply{}, arm.BadRequest("KeyCreationParametersDidNotMatchExistingKey", "The parameters in the request "+
+				"do not match the existing key '%s'. A key that exists cannot be changed by creating it.", key.Name)
 		}
 		return arm.Reply{Body: objectBody(vault, key, key.Latest())}, nil
 	}

@@ -29,8 +29,8 @@ func validVaultName(name string) bool {
 	return vaultName.MatchString(name) && !strings.Contains(name, "--")
 }
 
-const vaultNameRule = "A vault's name must be between 3-24 alphanumeric characters. The name must begin with a letter, end with a " +
-	"letter or digit, and not contain consecutive hyphens. Follow this link for more information: " +
+const vaultNameRule = "A vault's name must be between 3-24 alphanumeric characters. The name must begin with a " +
+	"letter, end with a letter or digit, and not contain consecutive hyphens. Follow this link for more information: " +
 	"https://go.microsoft.com/fwlink/?linkid=2147742"
 
 // vaultProperties are what the service acts on. Everything else is kept and shown.
@@ -78,9 +78,11 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 	for _, one := range given {
 		switch {
 		case !strings.EqualFold(one.TenantID, c.TenantID):
-			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId has to be the vault's.")
+			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId has to "+
+				"be the vault's.")
 		case one.ObjectID == "":
-			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': the objectId is required.")
+			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': the objectId is "+
+				"required.")
 		case one.ApplicationID != "":
 			return nil, arm.NotImplemented("access policies of applications on behalf of somebody (applicationId)")
 		}
@@ -126,19 +128,19 @@ func putVault(c *arm.Call) (arm.Reply, error) {
 	case exists && taken.Deleted != nil && mode == "recover":
 		return recoverVault(c, taken)
 	case exists && taken.Deleted != nil:
-		return arm.Reply{}, arm.Conflict("ConflictError", "A vault with the same name already exists in deleted state. You need to either "+
-			"recover or purge existing key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more "+
-			"information on soft delete.")
+		return arm.Reply{}, arm.Conflict("ConflictError", "A vault with the same name already exists in deleted state. You "+
+			"need to either recover or purge existing key vault. Follow this link "+
+			"https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete.")
 	case exists:
-		return arm.Reply{}, arm.Conflict("VaultAlreadyExists", "The vault name '%s' is already in use. Vault names are globally unique so it "+
-			"is possible that the name is already taken. If you are sure that the vault name was not taken then it is possible "+
-			"that a vault with the same name was recently deleted but not purged after being placed in a recoverable state. If "+
-			"the vault is in a recoverable state then the vault will need to be purged before reusing the name. For more "+
-			"information about VaultAlreadyExists, soft delete and purging a vault follow this link "+
+		return arm.Reply{}, arm.Conflict("VaultAlreadyExists", "The vault name '%s' is already in use. Vault names are "+
+			"globally unique so it is possible that the name is already taken. If you are sure that the vault name was not "+
+			"taken then it is possible that a vault with the same name was recently deleted but not purged after being placed "+
+			"in a recoverable state. If the vault is in a recoverable state then the vault will need to be purged before "+
+			"reusing the name. For more information about VaultAlreadyExists, soft delete and purging a vault follow this link "+
 			"https://go.microsoft.com/fwlink/?linkid=2147740.", c.Name())
 	case mode == "recover":
-		return arm.Reply{}, arm.BadRequest("SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does not exist. Make sure "+
-			"that the name for the vault you are attempting to recover is in a recoverable state.")
+		return arm.Reply{}, arm.BadRequest("SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does "+
+			"not exist. Make sure that the name for the vault you are attempting to recover is in a recoverable state.")
 	}
 	return writeVault(c, old, res)
 }
@@ -243,17 +245,18 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	return c.Start(arm.Reply{Body: res}, res, arm.Creating)
 }
 
-// mayChangeModel asks for the permission to change whether a vault asks for roles or for access policies. A role assignment
-// with a condition does not give it (learn.microsoft.com/azure/key-vault/general/rbac-guide).
+// mayChangeModel asks for the permission to change whether a vault asks for roles or for access policies. A role
+// assignment with a condition does not give it (learn.microsoft.com/azure/key-vault/general/rbac-guide).
 func mayChangeModel(c *arm.Call) error {
 	const action = "Microsoft.Authorization/roleAssignments/write"
 	allowed, err := c.Allowed(c.Principal.ObjectID, action, c.Path)
 	if err != nil || allowed {
 		return err
 	}
-	return arm.Refuse(http.StatusForbidden, "InsufficientPermissions", "Caller is not allowed to change permission model. For more "+
-		"information on how to change the permissions model follow this link: https://go.microsoft.com/fwlink/?linkid=2155160. "+
-		"Details: oid=%s; action=%s; resource=%s; decision=NotAllowed;", c.Principal.ObjectID, action, c.Path)
+	return arm.Refuse(http.StatusForbidden, "InsufficientPermissions", "Caller is not allowed to change permission "+
+		"model. For more information on how to change the permissions model follow this link: "+
+		"https://go.microsoft.com/fwlink/?linkid=2155160. Details: oid=%s; action=%s; resource=%s; "+
+		"decision=NotAllowed;", c.Principal.ObjectID, action, c.Path)
 }
 
 // registeringDNS is the state of a vault whose name does not resolve everywhere yet.
@@ -265,19 +268,22 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 	days := given.RetentionDays
 	switch {
 	case !strings.EqualFold(given.TenantID, c.TenantID):
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it has to be the subscription's tenant.")
+		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it has to be the subscription's "+
+			"tenant.")
 	case given.SKU.Family != "A" || !slices.Contains([]string{"standard", "premium"}, strings.ToLower(given.SKU.Name)):
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'sku': the family is A, the name standard or premium.")
+		return arm.BadRequest("BadRequest", "An invalid value was provided for 'sku': the family is A, the name standard or "+
+			"premium.")
 	case given.CreateMode != "" && given.CreateMode != "default" && given.CreateMode != "recover":
 		return arm.BadRequest("BadRequest", "An invalid value was provided for 'createMode': default or recover.")
 	case given.PurgeProtection != nil && !*given.PurgeProtection:
-		return arm.BadRequest("BadRequest", "The property \"enablePurgeProtection\" cannot be set to false. Enabling the purge protection "+
-			"for a vault is an irreversible action.")
+		return arm.BadRequest("BadRequest", "The property \"enablePurgeProtection\" cannot be set to false. Enabling the "+
+			"purge protection for a vault is an irreversible action.")
 	case given.SoftDelete != nil && !*given.SoftDelete:
-		return arm.BadRequest("BadRequest", "The property \"enableSoftDelete\" cannot be set to false. Enabling soft delete for a vault is "+
-			"an irreversible action, and every vault has it.")
+		return arm.BadRequest("BadRequest", "The property \"enableSoftDelete\" cannot be set to false. Enabling soft delete "+
+			"for a vault is an irreversible action, and every vault has it.")
 	case days != nil && (*days < 7 || *days > 90):
-		return arm.BadRequest("BadRequest", "The property \"softDeleteRetentionInDays\" has to be between 7 and 90, not %d.", *days)
+		return arm.BadRequest("BadRequest", "The property \"softDeleteRetentionInDays\" has to be between 7 and 90, not "+
+			"%d.", *days)
 	case days != nil && before.RetentionDays != nil && *days != *before.RetentionDays:
 		return arm.BadRequest("BadRequest",
 			"The property \"softDeleteRetentionInDays\" has been set already and it can't be modified.")
@@ -291,7 +297,8 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 // learn.microsoft.com/azure/key-vault/general/network-security.
 func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Prefix, subnets []string, err error) {
 	if !slices.Contains([]string{"", "enabled", "disabled"}, strings.ToLower(given.PublicNetworkAccess)) {
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or disabled.")
+		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or "+
+			"disabled.")
 	}
 	rules := given.NetworkACLs
 	if rules == nil {
@@ -299,17 +306,19 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 	}
 	switch {
 	case !slices.Contains([]string{"", "none", "azureservices"}, strings.ToLower(rules.Bypass)):
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.bypass': AzureServices or None.")
+		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.bypass': "+
+			"AzureServices or None.")
 	case !slices.Contains([]string{"", "allow", "deny"}, strings.ToLower(rules.DefaultAction)):
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.defaultAction': Allow or Deny.")
+		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.defaultAction': Allow "+
+			"or Deny.")
 	case len(rules.IPRules) > 1000 || len(rules.Subnets) > 200:
 		return nil, nil, arm.BadRequest("BadRequest", "A vault can have 1000 IP rules and 200 virtual network rules at most.")
 	}
 	for _, rule := range rules.IPRules {
 		prefix, err := network.ParseIPv4Range(rule.Value)
 		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() || prefix.Addr().IsMulticast() {
-			return nil, nil, arm.BadRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, or a range in "+
-				"CIDR notation.", rule.Value)
+			return nil, nil, arm.BadRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, "+
+				"or a range in CIDR notation.", rule.Value)
 		}
 		addresses = append(addresses, prefix.Masked())
 	}
@@ -326,8 +335,9 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 			return nil, nil, err
 		}
 		if !p.ReachesKeyVault() && !rule.IgnoreMissing {
-			return nil, nil, arm.BadRequest("SubnetsHaveNoServiceEndpointsConfigured", "Subnets %s of virtual network %s do not have ServiceEndpoints for "+
-				"%s resources configured. Add %[3]s to subnet's ServiceEndpoints collection before trying to ACL %[3]s resources to these "+
+			return nil, nil, arm.BadRequest("SubnetsHaveNoServiceEndpointsConfigured", "Subnets %s of virtual network %s do "+
+				"not have ServiceEndpoints for %s resources configured. Add %[3]s to subnet's ServiceEndpoints collection before "+
+				"trying to ACL %[3]s resources to these "+
 				"subnets.", arm.Text(subnet, "name"), arm.Cut(rule.ID, 2), network.KeyVaultService)
 		}
 		subnets = append(subnets, arm.Text(subnet, "id"))
@@ -388,7 +398,8 @@ func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Body: arm.Object{"nameAvailable": true}}, err
 }
 
-// gone reports whether the retention of a deleted vault has ended: it is as if it were purged, whether or not it is in the store.
+// gone reports whether the retention of a deleted vault has ended: it is as if it were purged, whether or not it is in
+// the store.
 func gone(vault keyvault.Vault) bool {
 	return vault.Deleted != nil && !time.Now().Before(vault.Deleted.PurgeOn)
 }
@@ -443,7 +454,8 @@ func purgeVault(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if vault.NoPurge {
-		return arm.Reply{}, arm.Refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
+		return arm.Reply{}, arm.Refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is "+
+			"not allowed.")
 	}
 	return arm.Reply{}, keyvault.Purge(c.Tx, vault)
 }

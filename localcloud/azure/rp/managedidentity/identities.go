@@ -76,8 +76,8 @@ func (i *identities) lock(t arm.Target) (arm.Release, error) {
 	defer i.mu.Unlock()
 	if i.busy[identity] {
 		return nil, arm.Conflict("ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity", "Too many Federated Identity "+
-			"Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials writes under "+
-			"the same managed identity are not supported.", t.Names[0])
+			"Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials "+
+			"writes under the same managed identity are not supported.", t.Names[0])
 	}
 	i.busy[identity] = true
 	return func(ctx context.Context) {
@@ -112,7 +112,8 @@ func putFederated(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if old == nil && len(siblings) >= maxFederated {
-		return arm.Reply{}, arm.BadRequest("BadRequest", "Too many Federated Identity Credentials: a managed identity can have at most %d.", maxFederated)
+		return arm.Reply{}, arm.BadRequest("BadRequest", "Too many Federated Identity Credentials: a managed identity can "+
+			"have at most %d.", maxFederated)
 	}
 	for _, sibling := range siblings {
 		var has federatedProperties
@@ -120,8 +121,8 @@ func putFederated(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 		if has.Issuer == given.Issuer && has.Subject == given.Subject && arm.Text(sibling, "id") != arm.Text(res, "id") {
-			return arm.Reply{}, arm.Conflict("Conflict", "Issuer and subject combination already exists for this Managed Identity, in the "+
-				"Federated Identity Credential '%s'.", arm.Text(sibling, "name"))
+			return arm.Reply{}, arm.Conflict("Conflict", "Issuer and subject combination already exists for this Managed "+
+				"Identity, in the Federated Identity Credential '%s'.", arm.Text(sibling, "name"))
 		}
 	}
 	answer, err := c.Written(old, res)
@@ -141,7 +142,8 @@ func (p federatedProperties) check() error {
 	case !strings.HasPrefix(p.Issuer, "https://"):
 		return arm.BadRequest("BadRequest", "The issuer '%s' is not valid: it has to be an https URL.", p.Issuer)
 	case len(p.Audiences) != 1:
-		return arm.BadRequest("BadRequest", "The audiences of a Federated Identity Credential have to be one value, not %d.", len(p.Audiences))
+		return arm.BadRequest("BadRequest", "The audiences of a Federated Identity Credential have to be one value, not "+
+			"%d.", len(p.Audiences))
 	}
 	return nil
 }

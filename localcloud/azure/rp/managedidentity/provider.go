@@ -12,8 +12,8 @@ import (
 
 var identityVersions = []string{"2024-11-30"}
 
-// Provider returns Microsoft.ManagedIdentity. A write of a federated credential keeps its identity busy for writeTime; Azure takes
-// seconds.
+// Provider returns Microsoft.ManagedIdentity. A write of a federated credential keeps its identity busy for writeTime;
+// Azure takes seconds.
 func Provider(writeTime time.Duration) arm.Provider {
 	writing := &identities{writeTime: writeTime, busy: map[string]bool{}}
 	return arm.Provider{

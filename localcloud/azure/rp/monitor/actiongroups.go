@@ -25,13 +25,15 @@ func putActionGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if n := len(given.ShortName); n < 1 || n > 12 {
-		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid", "The short name '%s' of the action group has to have 1 to 12 characters.", given.ShortName)
+		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid", "The short name '%s' of the action group has to have 1 "+
+			"to 12 characters.", given.ShortName)
 	}
 	names := map[string]bool{}
 	var addresses []string
 	for i, one := range given.Emails {
 		if one.Name == "" || names[one.Name] {
-			return arm.Reply{}, arm.BadRequest("ReceiverNameInvalid", "The name '%s' of a receiver is empty, or another one's.", one.Name)
+			return arm.Reply{}, arm.BadRequest("ReceiverNameInvalid", "The name '%s' of a receiver is empty, or another "+
+				"one's.", one.Name)
 		}
 		names[one.Name] = true
 		if local, domain, ok := strings.Cut(one.Address, "@"); !ok || local == "" || domain == "" {

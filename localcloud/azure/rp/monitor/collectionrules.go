@@ -52,7 +52,8 @@ func putRule(c *arm.Call) (arm.Reply, error) {
 	for _, flow := range given.Flows {
 		for _, name := range flow.Destinations {
 			if !slices.Contains(destinations, name) {
-				return arm.Reply{}, arm.BadRequest("InvalidPayload", "Data collection rule is invalid: the destination '%s' of a data flow is not defined.", name)
+				return arm.Reply{}, arm.BadRequest("InvalidPayload", "Data collection rule is invalid: the destination '%s' of a "+
+					"data flow is not defined.", name)
 			}
 		}
 	}
@@ -72,7 +73,8 @@ func deleteRule(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, one := range associations {
 		if strings.EqualFold(arm.Text(arm.Child(one, "properties"), "dataCollectionRuleId"), c.Path) {
-			return arm.Reply{}, arm.Conflict("Conflict", "The data collection rule '%s' has associations, such as '%s': delete them first.", c.Name(), arm.Text(one, "id"))
+			return arm.Reply{}, arm.Conflict("Conflict", "The data collection rule '%s' has associations, such as '%s': delete "+
+				"them first.", c.Name(), arm.Text(one, "id"))
 		}
 	}
 	return c.DeleteStored()

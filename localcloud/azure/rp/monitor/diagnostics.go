@@ -68,7 +68,8 @@ func checkSetting(c *arm.Call, given settingProperties) error {
 	case given.WorkspaceID == "":
 		return arm.BadRequest("BadRequest", "At least one data sink needs to be specified.")
 	case !slices.Contains([]string{"", "Dedicated", "AzureDiagnostics"}, given.DestinationType):
-		return arm.BadRequest("BadRequest", "The logAnalyticsDestinationType '%s' is not valid: Dedicated or AzureDiagnostics.", given.DestinationType)
+		return arm.BadRequest("BadRequest", "The logAnalyticsDestinationType '%s' is not valid: Dedicated or "+
+			"AzureDiagnostics.", given.DestinationType)
 	case len(given.Logs)+len(given.Metrics) == 0:
 		return arm.BadRequest("BadRequest", "At least one log or metric category needs to be specified.")
 	}
@@ -121,8 +122,9 @@ func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingPropertie
 		for _, theirs := range append(has.Logs, has.Metrics...) {
 			for _, ours := range append(slices.Clone(given.Logs), given.Metrics...) {
 				if theirs.name() == ours.name() && theirs.Enabled && ours.Enabled {
-					return arm.Conflict("Conflict", "Data sink '%s' is already used in diagnostic setting '%s' for category '%s'. Data sinks can't be "+
-						"reused in different settings on the same category for the same resource.", given.WorkspaceID, arm.Text(other, "name"), ours.name())
+					return arm.Conflict("Conflict", "Data sink '%s' is already used in diagnostic setting '%s' for category '%s'. "+
+						"Data sinks can't be reused in different settings on the same category for the same "+
+						"resource.", given.WorkspaceID, arm.Text(other, "name"), ours.name())
 				}
 			}
 		}

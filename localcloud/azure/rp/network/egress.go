@@ -45,8 +45,8 @@ func putRouteTable(c *arm.Call) (arm.Reply, error) {
 			names[name] = true
 		}
 		if prefixes[route.Properties.Prefix] {
-			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table %s: both have the address "+
-				"prefix %s.", route.Name, c.Name(), route.Properties.Prefix)
+			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table %s: "+
+				"both have the address prefix %s.", route.Name, c.Name(), route.Properties.Prefix)
 		}
 		prefixes[route.Properties.Prefix] = true
 	}
@@ -85,12 +85,15 @@ func (p routeProperties) check(name string) error {
 	}
 	switch address, err := netip.ParseAddr(p.HopAddress); {
 	case !slices.Contains(hops, p.Hop):
-		return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: '%s' of the route %s is no type of a next hop: %s.", p.Hop, name,
+		return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: '%s' of the route %s is no type of a next "+
+			"hop: %s.", p.Hop, name,
 			strings.Join(hops, ", "))
 	case p.Hop == "VirtualAppliance" && (err != nil || !address.Is4()):
-		return arm.BadRequest("InvalidNextHopIpAddress", "The next hop of the route %s is a virtual appliance, so it needs its IPv4 address.", name)
+		return arm.BadRequest("InvalidNextHopIpAddress", "The next hop of the route %s is a virtual appliance, so it needs "+
+			"its IPv4 address.", name)
 	case p.Hop != "VirtualAppliance" && p.HopAddress != "":
-		return arm.BadRequest("InvalidNextHopIpAddress", "The route %s can only have a next hop's address with the type VirtualAppliance.", name)
+		return arm.BadRequest("InvalidNextHopIpAddress", "The route %s can only have a next hop's address with the type "+
+			"VirtualAppliance.", name)
 	}
 	return nil
 }
@@ -112,7 +115,8 @@ func putGateway(c *arm.Call) (arm.Reply, error) {
 	case len(given.Prefixes) > 0:
 		return arm.Reply{}, arm.NotImplemented("public IP prefixes")
 	case minutes != nil && (*minutes < 4 || *minutes > 120):
-		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s has to be between 4 and 120 minutes.", c.Name())
+		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s has to be "+
+			"between 4 and 120 minutes.", c.Name())
 	}
 	for _, address := range given.Addresses {
 		if err := CheckAddress(c, res, address.ID); err != nil {
@@ -175,7 +179,8 @@ func FreePublicAddress(tx *store.Tx, first netip.Addr) (string, error) {
 			return address.String(), err
 		}
 	}
-	return "", arm.BadRequest("PublicIPCountLimitReached", "Cannot create more than 255 public IP addresses for this subscription in this region.")
+	return "", arm.BadRequest("PublicIPCountLimitReached", "Cannot create more than 255 public IP addresses for this "+
+		"subscription in this region.")
 }
 
 func putEgress(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
@@ -199,15 +204,16 @@ func FillEgress(old, res arm.Object) {
 // checkPart finds a resource that is a part of another one, in its region.
 func checkPart(c *arm.Call, id, kind, location string) error {
 	if _, ok := arm.ParseID(id, kind); !ok {
-		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a resource of type %s.", id, kind)
+		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a resource of type "+
+			"%s.", id, kind)
 	}
 	res, ok, err := arm.Load(c.Tx, id)
 	if err != nil {
 		return err
 	}
 	if !ok || arm.Text(res, "location") != location {
-		return arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that the "+
-			"referenced resource exists, and that both resources are in the same region.", id, c.Path)
+		return arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make "+
+			"sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
 	}
 	return c.CheckLinked(kind+"/join/action", id)
 }
@@ -219,8 +225,8 @@ func CheckAddress(c *arm.Call, res arm.Object, id string) error {
 	}
 	user, err := c.UserOf(c.Tx, id)
 	if err == nil && user != "" && !strings.EqualFold(user, arm.Text(res, "id")) {
-		err = arm.BadRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already allocated "+
-			"to resource %s.", arm.Text(res, "id"), id, user)
+		err = arm.BadRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already "+
+			"allocated to resource %s.", arm.Text(res, "id"), id, user)
 	}
 	return err
 }
@@ -274,8 +280,8 @@ func deleteAddress(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if user != "" {
-		return arm.Reply{}, arm.BadRequest("PublicIPAddressCannotBeDeleted", "Public IP address %s can not be deleted since it is still allocated to "+
-			"resource %s.", c.Path, user)
+		return arm.Reply{}, arm.BadRequest("PublicIPAddressCannotBeDeleted", "Public IP address %s can not be deleted since "+
+			"it is still allocated to resource %s.", c.Path, user)
 	}
 	return c.DeleteStored()
 }
@@ -324,7 +330,8 @@ func CheckGateway(gateway arm.Object, subnet string) error {
 		return err
 	}
 	if len(p.Addresses) == 0 {
-		return arm.BadRequest("NATGatewayNotAssociatedWithPublicIPOrIPPrefix", "The NAT gateway %s is not associated with any public IP or IP prefix.",
+		return arm.BadRequest("NATGatewayNotAssociatedWithPublicIPOrIPPrefix", "The NAT gateway %s is not associated with "+
+			"any public IP or IP prefix.",
 			arm.Text(gateway, "id"))
 	}
 	return nil
@@ -332,8 +339,8 @@ func CheckGateway(gateway arm.Object, subnet string) error {
 
 func CheckDefaultRoute(table arm.Object, subnet string) error {
 	if table == nil {
-		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been associated with subnet %s. Please "+
-			"update the route table association", subnet)
+		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been associated "+
+			"with subnet %s. Please update the route table association", subnet)
 	}
 	hop, err := DefaultHop(table)
 	switch {
@@ -342,8 +349,9 @@ func CheckDefaultRoute(table arm.Object, subnet string) error {
 	case hop == "":
 		return arm.BadRequest("RouteTableMissingDefaultRouteError", "The route table %s has no default route 0.0.0.0/0.", arm.Text(table, "id"))
 	case hop != "VirtualAppliance" && hop != "VirtualNetworkGateway":
-		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next hops of VirtualAppliance or "+
-			"VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype for more details", hop)
+		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next hops "+
+			"of VirtualAppliance or VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype for more "+
+			"details", hop)
 	}
 	return nil
 }

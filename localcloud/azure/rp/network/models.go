@@ -4,8 +4,8 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// Models of the bodies of Microsoft.Network. The official package is as big as all others together; these have what is acted on, or
-// only kept and shown. What else Azure knows is not implemented here.
+// Models of the bodies of Microsoft.Network. The official package is as big as all others together; these have what is
+// acted on, or only kept and shown. What else Azure knows is not implemented here.
 
 type routeTableProperties struct {
 	Routes                []arm.NestedResource[routeProperties] `json:"routes"`
@@ -92,7 +92,8 @@ type endpointProperties struct {
 	ResourceGUID      string                                     `json:"resourceGuid"`
 }
 
-// endpointSubnet is a reference to a subnet, with which clients send the subnet's defaults; they change nothing about it.
+// endpointSubnet is a reference to a subnet, with which clients send the subnet's defaults; they change nothing about
+// it.
 type endpointSubnet struct {
 	ID         string `json:"id"`
 	Properties struct {

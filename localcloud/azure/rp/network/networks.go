@@ -23,7 +23,8 @@ const JoinSubnet = "Microsoft.Network/virtualNetworks/subnets/join/action"
 // KeyVaultService is the service endpoint of Key Vault.
 const KeyVaultService = "Microsoft.KeyVault"
 
-// putNetwork writes a network with its subnets, in the body's order. Subnets that the body leaves out are deleted, as Azure does it.
+// putNetwork writes a network with its subnets, in the body's order. Subnets that the body leaves out are deleted, as
+// Azure does it.
 func putNetwork(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(networksType, true)
 	if err != nil {
@@ -43,7 +44,8 @@ func putNetwork(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, r := range space {
 		if slices.ContainsFunc(reservedByNetworks, r.Overlaps) {
-			return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space %s of the virtual network '%s' overlaps with a reserved range.", r, c.Name())
+			return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space %s of the virtual network '%s' "+
+				"overlaps with a reserved range.", r, c.Name())
 		}
 	}
 	if len(given.Peerings) > 0 {
@@ -119,7 +121,8 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 		return err
 	}
 	if len(own) == 0 {
-		return arm.BadRequest("AddressPrefixStringCannotBeNullOrEmpty", "Address prefix string for resource %s cannot be null or empty.", arm.Text(res, "id"))
+		return arm.BadRequest("AddressPrefixStringCannotBeNullOrEmpty", "Address prefix string for resource %s cannot be "+
+			"null or empty.", arm.Text(res, "id"))
 	}
 	parent, _, err := arm.Load(c.Tx, network)
 	if err != nil {
@@ -139,11 +142,13 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 	}
 	for _, prefix := range own {
 		if prefix.Bits() > 29 {
-			return arm.BadRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s has to have at least 8 addresses.",
+			return arm.BadRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s has to have at least 8 "+
+				"addresses.",
 				arm.Text(res, "name"), prefix)
 		}
 		if !slices.ContainsFunc(space, func(all netip.Prefix) bool { return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr()) }) {
-			return arm.BadRequest("NetcfgInvalidSubnet", "Subnet '%s' is not valid in virtual network '%s': its range %s is not in the address space.",
+			return arm.BadRequest("NetcfgInvalidSubnet", "Subnet '%s' is not valid in virtual network '%s': its range %s is "+
+				"not in the address space.",
 				arm.Text(res, "name"), arm.Text(parent, "name"), prefix)
 		}
 		for _, sibling := range siblings {
@@ -152,8 +157,9 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 				return err
 			}
 			if !strings.EqualFold(arm.Text(sibling, "id"), arm.Text(res, "id")) && slices.ContainsFunc(theirs, prefix.Overlaps) {
-				return arm.BadRequest("NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range overlaps with that of an "+
-					"existing subnet in virtual network '%s'.", arm.Text(res, "name"), arm.Text(parent, "name"))
+				return arm.BadRequest("NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range "+
+					"overlaps with that of an existing subnet in virtual network "+
+					"'%s'.", arm.Text(res, "name"), arm.Text(parent, "name"))
 			}
 		}
 	}
@@ -167,7 +173,8 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 			return err
 		}
 		if user != "" && !slices.Equal(before, own) {
-			return arm.BadRequest("InUsePrefixCannotBeDeleted", "IpPrefix %v on Subnet %s has active allocations and cannot be deleted.",
+			return arm.BadRequest("InUsePrefixCannotBeDeleted", "IpPrefix %v on Subnet %s has active allocations and cannot be "+
+				"deleted.",
 				before[0], arm.Text(old, "name"))
 		}
 	}
@@ -216,11 +223,11 @@ func ParsePrefixes(given []string) ([]netip.Prefix, error) {
 		prefix, err := netip.ParsePrefix(s)
 		switch {
 		case err != nil:
-			return nil, arm.BadRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It should follow CIDR "+
-				"notation, for example 10.0.0.0/24.", s)
+			return nil, arm.BadRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It should "+
+				"follow CIDR notation, for example 10.0.0.0/24.", s)
 		case prefix != prefix.Masked():
-			return nil, arm.BadRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For the given prefix length, the "+
-				"address prefix should be %s.", s, prefix.Masked())
+			return nil, arm.BadRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For the "+
+				"given prefix length, the address prefix should be %s.", s, prefix.Masked())
 		}
 		prefixes = append(prefixes, prefix)
 	}
@@ -282,8 +289,9 @@ func subnetIsFree(c *arm.Call, subnet arm.Object) error {
 	if err != nil || user == "" {
 		return err
 	}
-	return arm.BadRequest("InUseSubnetCannotBeDeleted", "Subnet %s is in use by %s and cannot be deleted. In order to delete the subnet, delete "+
-		"all the resources within the subnet. See aka.ms/deletesubnet.", arm.Text(subnet, "name"), user)
+	return arm.BadRequest("InUseSubnetCannotBeDeleted", "Subnet %s is in use by %s and cannot be deleted. In order to "+
+		"delete the subnet, delete all the resources within the subnet. See "+
+		"aka.ms/deletesubnet.", arm.Text(subnet, "name"), user)
 }
 
 func deleteNetwork(c *arm.Call) (arm.Reply, error) {
@@ -306,13 +314,14 @@ func deleteNetwork(c *arm.Call) (arm.Reply, error) {
 // FindSubnet looks up a subnet that another resource refers to.
 func FindSubnet(c *arm.Call, id string) (arm.Object, error) {
 	if _, ok := arm.ParseID(id, SubnetsType); !ok {
-		return nil, arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a subnet: '%s'.", id,
+		return nil, arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a subnet: "+
+			"'%s'.", id,
 			"/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/"+networksType+"/{name}/subnets/{name}")
 	}
 	res, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {
-		err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that the "+
-			"referenced resource exists, and that both resources are in the same region.", id, c.Path)
+		err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make "+
+			"sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
 	}
 	return res, err
 }

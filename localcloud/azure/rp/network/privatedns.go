@@ -16,8 +16,9 @@ var zoneName = regexp.MustCompile(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_
 // global checks the location of what is in no region.
 func global(res arm.Object) error {
 	if !strings.EqualFold(arm.Text(res, "location"), "global") {
-		return arm.BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available for resource type '%s'. List of "+
-			"available regions for the resource type is 'global'.", arm.Text(res, "location"), arm.Text(res, "type"))
+		return arm.BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available for "+
+			"resource type '%s'. List of available regions for the resource type is "+
+			"'global'.", arm.Text(res, "location"), arm.Text(res, "type"))
 	}
 	res["location"] = "global"
 	return nil
@@ -78,7 +79,8 @@ func deleteZone(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if len(links) > 0 {
-		return arm.Reply{}, arm.Conflict("CannotDeleteResource", "Can not delete resource before nested resources are deleted.")
+		return arm.Reply{}, arm.Conflict("CannotDeleteResource", "Can not delete resource before nested resources are "+
+			"deleted.")
 	}
 	return arm.Reply{}, c.Destroy(c.Tx, res)
 }
@@ -110,12 +112,14 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 	_, isNetwork := arm.ParseID(given.VirtualNetwork.ID, networksType)
 	switch {
 	case !isNetwork:
-		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a virtual network.",
+		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a "+
+			"virtual network.",
 			given.VirtualNetwork.ID, c.Name())
 	case old != nil && !strings.EqualFold(given.VirtualNetwork.ID, before.VirtualNetwork.ID):
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network of a link cannot be changed.")
 	case strings.HasPrefix(strings.ToLower(c.Names[0]), "privatelink.") && given.RegistrationEnabled:
-		return arm.Reply{}, arm.BadRequest("BadRequest", "Auto registration of virtual machines is not possible in the zone '%s'.", c.Names[0])
+		return arm.Reply{}, arm.BadRequest("BadRequest", "Auto registration of virtual machines is not possible in the zone "+
+			"'%s'.", c.Names[0])
 	}
 	if _, ok, err := arm.Load(c.Tx, given.VirtualNetwork.ID); err != nil || !ok {
 		if err == nil {
@@ -129,8 +133,8 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 	if other, err := linkOf(c, c.Names[0], given.VirtualNetwork.ID); err != nil {
 		return arm.Reply{}, err
 	} else if other != nil && !strings.EqualFold(arm.Text(other, "id"), arm.Text(res, "id")) {
-		return arm.Reply{}, arm.BadRequest("BadRequest", "A virtual network cannot be linked to multiple zones with overlapping namespaces. You tried to "+
-			"link virtual network with '%s' and '%[1]s' zones.", c.Names[0])
+		return arm.Reply{}, arm.BadRequest("BadRequest", "A virtual network cannot be linked to multiple zones with "+
+			"overlapping namespaces. You tried to link virtual network with '%s' and '%[1]s' zones.", c.Names[0])
 	}
 	arm.SetDefault(properties, "registrationEnabled", false)
 	arm.SetDefault(properties, "resolutionPolicy", "Default")

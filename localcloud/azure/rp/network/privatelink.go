@@ -83,10 +83,12 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	case len(given.ManualConnections) > 0:
 		return nil, none, arm.NotImplemented("private endpoints that wait for approval")
 	case len(given.Connections) != 1:
-		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' has to have one connection, not %d.",
+		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' has to have one "+
+			"connection, not %d.",
 			c.Name(), len(given.Connections))
 	case before.Subnet.ID != "" && !strings.EqualFold(before.Subnet.ID, given.Subnet.ID):
-		return nil, none, arm.BadRequest("PrivateEndpointSubnetCannotBeChanged", "The subnet of the private endpoint '%s' cannot be changed.", c.Name())
+		return nil, none, arm.BadRequest("PrivateEndpointSubnetCannotBeChanged", "The subnet of the private endpoint '%s' "+
+			"cannot be changed.", c.Name())
 	}
 	subnet, err := FindSubnet(c, given.Subnet.ID)
 	if err != nil {
@@ -109,13 +111,15 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	case err != nil:
 		return nil, none, err
 	case !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, to.ServiceID):
-		return nil, none, arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make sure that "+
-			"the referenced resource exists, and that both resources are in the same region.", to.ServiceID, c.Path)
+		return nil, none, arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. "+
+			"Please make sure that the referenced resource exists, and that both resources are in the same "+
+			"region.", to.ServiceID, c.Path)
 	case !slices.Equal(to.GroupIDs, kind.PrivateLinkGroups):
-		return nil, none, arm.BadRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' are not valid: a vault "+
-			"has one, \"vault\".", to.GroupIDs, c.Name())
+		return nil, none, arm.BadRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' "+
+			"are not valid: a vault has one, \"vault\".", to.GroupIDs, c.Name())
 	case len(before.Connections) == 1 && !strings.EqualFold(before.Connections[0].Properties.ServiceID, to.ServiceID):
-		return nil, none, arm.BadRequest("PrivateLinkServiceIdCannotBeChanged", "What the private endpoint '%s' connects to cannot be changed.", c.Name())
+		return nil, none, arm.BadRequest("PrivateLinkServiceIdCannotBeChanged", "What the private endpoint '%s' connects to "+
+			"cannot be changed.", c.Name())
 	}
 	return subnet, vault, c.CheckLinked(kind.Name+"/PrivateEndpointConnectionsApproval/action", to.ServiceID)
 }
@@ -215,7 +219,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if old == nil && len(siblings) > 0 {
-		return arm.Reply{}, arm.BadRequest("PrivateDnsZoneGroupExists", "The private endpoint '%s' has a DNS zone group already.", c.Names[0])
+		return arm.Reply{}, arm.BadRequest("PrivateDnsZoneGroupExists", "The private endpoint '%s' has a DNS zone group "+
+			"already.", c.Names[0])
 	}
 	var given zoneGroupProperties
 	if err := arm.Decode(arm.Child(res, "properties"), &given); err != nil {
@@ -227,7 +232,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 	for i, config := range given.Configs {
 		zone, ok := arm.ParseID(config.Properties.ZoneID, ZonesType)
 		if config.Name == "" || !ok {
-			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "privateDnsZoneConfigs[%d] needs a name and the id of a private DNS zone.", i)
+			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "privateDnsZoneConfigs[%d] needs a name and the id of a "+
+				"private DNS zone.", i)
 		}
 		if _, ok, err := arm.Load(c.Tx, config.Properties.ZoneID); err != nil || !ok {
 			if err == nil {

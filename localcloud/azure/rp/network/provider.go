@@ -1,4 +1,5 @@
-// Package network is Microsoft.Network: virtual networks, the ways out of their subnets, private endpoints and private DNS zones.
+// Package network is Microsoft.Network: virtual networks, the ways out of their subnets, private endpoints and private
+// DNS zones.
 package network
 
 import (
@@ -30,8 +31,9 @@ func Provider() arm.Provider {
 		{
 			Name: endpointsType, Versions: networkVersions, Partial: true,
 			Valid: regexp.MustCompile(`^[a-zA-Z0-9]([-\w.]{0,62}\w)?$`),
-			Rule:  "1 to 64 letters, digits, underscores, periods and hyphens, a letter or digit first, and no period or hyphen last",
-			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
+			Rule: "1 to 64 letters, digits, underscores, periods and hyphens, a letter or digit first, and no period or " +
+				"hyphen last",
+			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putEndpoint, PutModel: func() any { return new(arm.TrackedResource[endpointProperties]) },
 			Delete: (*arm.Call).DeleteStored, Deleted: disconnect, Uses: usedByEndpoint,
 		},
@@ -70,7 +72,8 @@ func Provider() arm.Provider {
 			Delete: deleteAddress,
 		},
 		{
-			Name: ZonesType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 letters, digits, underscores and hyphens",
+			Name: ZonesType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 " +
+				"letters, digits, underscores and hyphens",
 			Get: getZone, List: (*arm.Call).ListStored,
 			Put: putZone, PutModel: func() any { return new(armprivatedns.PrivateZone) },
 			Delete: deleteZone,
@@ -86,7 +89,8 @@ func Provider() arm.Provider {
 
 var networkName = regexp.MustCompile(`^[a-zA-Z0-9]([-\w.]{0,78}\w)?$`)
 
-const networkNameRule = "1 to 80 letters, digits, underscores, periods and hyphens, a letter or digit first, and no period or hyphen last"
+const networkNameRule = "1 to 80 letters, digits, underscores, periods and hyphens, a letter or digit first, and " +
+	"no period or hyphen last"
 
 // MaxZoneTags is how many tags a private DNS zone or a link of it can have
 // (learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).

@@ -21,8 +21,9 @@ func CheckWorkspace(c *arm.Call, id string) error {
 	}
 	_, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {
-		err = arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not found. For more "+
-			"details please go to https://aka.ms/ARMResourceNotFoundFix", workspacesType, workspace.Name, workspace.ResourceGroupName)
+		err = arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
+			"found. For more details please go to "+
+			"https://aka.ms/ARMResourceNotFoundFix", workspacesType, workspace.Name, workspace.ResourceGroupName)
 	}
 	return err
 }
@@ -55,7 +56,8 @@ func putWorkspace(c *arm.Call) (arm.Reply, error) {
 	case sku != "" && sku != "pergb2018":
 		return arm.Reply{}, arm.NotImplemented("workspaces of the sku %s", given.SKU.Name)
 	case days < 30 || days > 730:
-		return arm.Reply{}, arm.BadRequest("InvalidParameter", "'RetentionInDays' property doesn't match the SKU limits: 30 to 730 days, not %d.", days)
+		return arm.Reply{}, arm.BadRequest("InvalidParameter", "'RetentionInDays' property doesn't match the SKU limits: 30 "+
+			"to 730 days, not %d.", days)
 	}
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	properties["customerId"], properties["createdDate"] = uuid.NewString(), now

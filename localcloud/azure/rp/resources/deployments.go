@@ -34,7 +34,8 @@ func putDeployment(c *arm.Call) (arm.Reply, error) {
 	}
 	properties := arm.Child(res, "properties")
 	if old != nil && !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(old)) {
-		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to edit or replace deployment '%s': previous deployment is still active.", c.Name())
+		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to edit or replace deployment '%s': previous "+
+			"deployment is still active.", c.Name())
 	}
 	if mode := arm.Text(properties, "mode"); mode != "Incremental" {
 		return arm.Reply{}, arm.NotImplemented("deployments in the mode %q", mode)
@@ -78,8 +79,8 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 	}
 	list, isList := template["resources"].([]any)
 	if !isList || template["$schema"] == nil || template["contentVersion"] == nil {
-		return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'Required property '$schema', 'contentVersion' "+
-			"or 'resources' not found in JSON.'")
+		return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'Required property "+
+			"'$schema', 'contentVersion' or 'resources' not found in JSON.'")
 	}
 	for _, one := range list {
 		literal, err := literals(one)
@@ -93,7 +94,8 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 			}
 		}
 		if types, names := strings.Split(arm.Text(res, "type"), "/"), strings.Split(arm.Text(res, "name"), "/"); len(types) != len(names)+1 || arm.Text(res, "apiVersion") == "" {
-			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template resource '%s' of type '%s' is not valid.'",
+			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template resource '%s' "+
+				"of type '%s' is not valid.'",
 				arm.Text(res, "name"), arm.Text(res, "type"))
 		}
 		read.Resources = append(read.Resources, res)
@@ -133,8 +135,8 @@ func literals(value any) (any, error) {
 	return value, nil
 }
 
-// deploy puts the resources of a deployment's template. After a restart, operations of resources of the template have been
-// taken up too.
+// deploy puts the resources of a deployment's template. After a restart, operations of resources of the template have
+// been taken up too.
 func deploy(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	for {
 		err := deployAll(ctx, s, op.Resource)
@@ -159,8 +161,9 @@ func deployAll(ctx context.Context, s *arm.Service, id string) error {
 				return ctx.Err()
 			}
 			refused := arm.AsError(err)
-			return arm.Conflict("DeploymentFailed", "At least one resource deployment operation failed. Please list deployment operations for "+
-				"details. Please see https://aka.ms/arm-deployment-operations for usage details. %s: %s", refused.Code, refused.Message)
+			return arm.Conflict("DeploymentFailed", "At least one resource deployment operation failed. Please list deployment "+
+				"operations for details. Please see https://aka.ms/arm-deployment-operations for usage details. %s: "+
+				"%s", refused.Code, refused.Message)
 		}
 	}
 	return s.Store.Update(func(tx *store.Tx) error { return store.Delete(tx, deployedTemplates, strings.ToLower(id)) })

@@ -15,8 +15,8 @@ func putGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if location, err := arm.ParseLocation(arm.Text(c.Body, "location")); err == nil && ok && arm.Text(there, "location") != location {
-		return arm.Reply{}, arm.Conflict("InvalidResourceGroupLocation", "Invalid resource group location '%s'. The Resource group already "+
-			"exists in location '%s'.", location, arm.Text(there, "location"))
+		return arm.Reply{}, arm.Conflict("InvalidResourceGroupLocation", "Invalid resource group location '%s'. The "+
+			"Resource group already exists in location '%s'.", location, arm.Text(there, "location"))
 	}
 	old, res, err := c.Begin(GroupsType, true)
 	if err != nil {

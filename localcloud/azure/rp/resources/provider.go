@@ -1,4 +1,5 @@
-// Package resources is Microsoft.Resources: tenants, subscriptions, resource groups, resource providers and deployments.
+// Package resources is Microsoft.Resources: tenants, subscriptions, resource groups, resource providers and
+// deployments.
 package resources
 
 import (
