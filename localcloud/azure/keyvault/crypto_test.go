@@ -1,6 +1,7 @@
 package keyvault_test
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -163,6 +164,24 @@ func jwk(private any) *azkeys.JSONWebKey {
 		}
 	}
 	return nil
+}
+
+func TestImportKey_RefusesNumbersLargerThanTheKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one, err := rsa.GenerateKey(rand.Reader, 2048)
+	w.must(err)
+	huge := bytes.Repeat([]byte{0xff}, 50_000)
+	for name, change := range map[string]func(*azkeys.JSONWebKey){
+		"d": func(k *azkeys.JSONWebKey) { k.D = huge }, "p": func(k *azkeys.JSONWebKey) { k.P = huge }, "q": func(k *azkeys.JSONWebKey) { k.Q = huge },
+	} {
+		given := jwk(one)
+		change(given)
+		began := time.Now()
+		if _, err := w.keys(w.admin).ImportKey(t.Context(), "huge", azkeys.ImportKeyParameters{Key: given}, nil); err == nil || time.Since(began) > 10*time.Second {
+			t.Errorf("%s: %v after %s", name, err, time.Since(began))
+		}
+	}
 }
 
 func TestImportKey_SignsAsTheKeyDid(t *testing.T) {

@@ -215,7 +215,9 @@ func (g givenKey) private() (crypto.Signer, error) {
 		if !slices.Contains([]int{2048, 3072, 4096}, key.N.BitLen()) || !e.IsInt64() || e.Int64() >= 1<<31 {
 			return nil, badParameter("Property key has an invalid value: an RSA key of 2048, 3072 or 4096 bits.")
 		}
-		if key.E = int(e.Int64()); key.Validate() != nil {
+		// Validate calculates with numbers of any size, for minutes, and everybody else's writes would wait.
+		tooLarge := func(x *big.Int) bool { return x.BitLen() > key.N.BitLen() }
+		if key.E = int(e.Int64()); tooLarge(key.D) || slices.ContainsFunc(key.Primes, tooLarge) || key.Validate() != nil {
 			return nil, badParameter("Property key has an invalid value: its numbers are no RSA key.")
 		}
 		key.Precompute()
