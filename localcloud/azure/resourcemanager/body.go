@@ -261,10 +261,14 @@ func Clone(o Object) Object {
 func cloneList(list []any) []any {
 	c := make([]any, len(list))
 	for i, value := range list {
-		if o, ok := value.(Object); ok {
-			value = Clone(o)
+		switch value := value.(type) {
+		case Object:
+			c[i] = Clone(value)
+		case []any:
+			c[i] = cloneList(value)
+		default:
+			c[i] = value
 		}
-		c[i] = value
 	}
 	return c
 }

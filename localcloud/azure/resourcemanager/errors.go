@@ -16,14 +16,17 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
+// Refuse returns a refusal with an HTTP status and a code of Azure's.
 func Refuse(status int, code, format string, args ...any) *Error {
 	return &Error{status, code, fmt.Sprintf(format, args...)}
 }
 
+// BadRequest returns a refusal with status 400.
 func BadRequest(code, format string, args ...any) *Error {
 	return Refuse(http.StatusBadRequest, code, format, args...)
 }
 
+// Conflict returns a refusal with status 409.
 func Conflict(code, format string, args ...any) *Error {
 	return Refuse(http.StatusConflict, code, format, args...)
 }
@@ -61,10 +64,13 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
 }
 
+// InvalidParameter returns a refusal of a parameter's value, in AKS's words.
 func InvalidParameter(parameter, format string, args ...any) error {
-	return BadRequest("InvalidParameter", "The value of parameter %s is invalid: %s.", parameter, fmt.Sprintf(format, args...))
+	return BadRequest("InvalidParameter", "The value of parameter %s is invalid: %s.", parameter,
+		fmt.Sprintf(format, args...))
 }
 
+// BadNotOneOf returns a refusal of a parameter's value that is none of those allowed.
 func BadNotOneOf(parameter, given, allowed string) error {
 	return InvalidParameter(parameter, "%q is not %s", given, allowed)
 }

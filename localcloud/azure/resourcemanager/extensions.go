@@ -8,7 +8,7 @@ import (
 
 // Resources that belong to any other one, at whose path they are.
 
-// BeginExtension is begin for a resource at a scope, which has to be there.
+// BeginExtension is Begin for a resource at a scope, which must be there.
 func (c *Call) BeginExtension(kind string) (old, res Object, err error) {
 	if err := c.CheckScope(); err != nil {
 		return nil, nil, err
@@ -31,7 +31,9 @@ func (c *Call) BeginExtension(kind string) (old, res Object, err error) {
 func (c *Call) ListAtScope() (Reply, error) {
 	found, err := Under(c.Tx, c.Scope, c.Kind)
 	if c.Query.Get("$filter") == "atScope()" {
-		found = slices.DeleteFunc(found, func(res Object) bool { return !strings.EqualFold(ScopeOf(Text(res, "id")), c.Scope) })
+		found = slices.DeleteFunc(found, func(res Object) bool {
+			return !strings.EqualFold(ScopeOf(Text(res, "id")), c.Scope)
+		})
 	} else if filter := c.Query.Get("$filter"); filter != "" {
 		return Reply{}, NotImplemented("the filter %q", filter)
 	}
@@ -46,6 +48,7 @@ func (c *Call) CheckLinked(permission, scope string) error {
 	return c.CheckLinkedOf(c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
+// CheckLinkedOf is CheckLinked for a principal other than the caller.
 func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error {
 	allowed, err := c.Allowed(objectID, permission, scope)
 	if err != nil || allowed {
@@ -53,8 +56,8 @@ func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error
 	}
 	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has permission "+
 		"to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the "+
-		"linked scope(s) '%s' (respectively) or the linked scope(s) are "+
-		"invalid.", clientID, objectID, c.Kind, c.Path, permission, scope)
+		"linked scope(s) '%s' (respectively) or the linked scope(s) are invalid.",
+		clientID, objectID, c.Kind, c.Path, permission, scope)
 }
 
 // CheckScope refuses a scope that is not there: a group, a resource, or what a provider knows otherwise.
@@ -64,8 +67,7 @@ func (c *Call) CheckScope() error {
 		return nil // looked up before
 	}
 	missing := Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
-		"found. For more details please go to "+
-		"https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
+		"found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
 	if t.Collection || len(t.Names) == 0 {
 		return BadRequest("InvalidScope", "The scope '%s' is not valid.", c.Scope)
 	}

@@ -45,12 +45,13 @@ func CheckTags(tags Object, most int) error {
 			return BadRequest("InvalidTagNameCharacters", "The tag name '%s' has reserved characters '<,>,%%,&,\\,?,/' or "+
 				"control characters.", name)
 		case name == "" || utf8.RuneCountInString(name) > maxTagName:
-			return BadRequest("InvalidTagNameLength", "The tag name '%.40s' has to have 1 to %d characters.", name, maxTagName)
+			return BadRequest("InvalidTagNameLength", "The tag name '%.40s' must have 1 to %d characters.", name, maxTagName)
 		case reservedTag.MatchString(name):
 			return BadRequest("ReservedTagName", "The tag name '%s' starts with microsoft, azure or windows, which are "+
 				"reserved.", name)
 		case utf8.RuneCountInString(value) > maxTagValue:
-			return BadRequest("InvalidTagValueLength", "The value of the tag '%s' is longer than %d characters.", name, maxTagValue)
+			return BadRequest("InvalidTagValueLength", "The value of the tag '%s' is longer than %d characters.", name,
+				maxTagValue)
 		}
 	}
 	return distinctTags(tags)

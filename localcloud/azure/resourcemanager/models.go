@@ -1,5 +1,6 @@
 package resourcemanager
 
+// SubResource refers to another resource.
 type SubResource struct {
 	ID string `json:"id"`
 }
@@ -13,6 +14,7 @@ type NestedResource[P any] struct {
 	Properties P      `json:"properties"`
 }
 
+// TrackedResource is a resource with a location and tags.
 type TrackedResource[P any] struct {
 	Location   string            `json:"location"`
 	Tags       map[string]string `json:"tags"`

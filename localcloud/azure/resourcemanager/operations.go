@@ -38,10 +38,11 @@ const (
 	inProgress = "InProgress"
 )
 
+// Encode writes what came out of JSON as JSON again.
 func Encode(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // only of what came out of JSON
+		panic(err) // of what did not come out of JSON
 	}
 	return data
 }
@@ -49,8 +50,8 @@ func Encode(v any) json.RawMessage {
 // Start answers a request by an operation on a resource, which begins once the request's transaction is kept.
 func (c *Call) Start(answer Reply, res Object, doing string) (Reply, error) {
 	op := Operation{
-		ID: uuid.NewString(), Resource: Text(res, "id"), Location: Text(res, "location"), Doing: doing, Status: inProgress,
-		Start: time.Now().UTC(), Takes: c.Times.Of(Parse(http.MethodGet, Text(res, "id")).Kind, doing),
+		ID: uuid.NewString(), Resource: Text(res, "id"), Location: Text(res, "location"), Doing: doing,
+		Status: inProgress, Start: time.Now().UTC(), Takes: c.Times.Of(Parse(http.MethodGet, Text(res, "id")).Kind, doing),
 	}
 	answer.operation = &op
 	return answer, store.Put(c.Tx, operations, op.ID, op)
@@ -128,11 +129,12 @@ func (s *Service) resume() error {
 			op.Resumed = true
 			s.run(op)
 		}
+		underWay := func(id string) bool { return interrupted[strings.ToLower(id)] }
 		for _, provider := range s.providers {
 			if provider.Resume == nil {
 				continue
 			}
-			if err := provider.Resume(s, tx, func(id string) bool { return interrupted[strings.ToLower(id)] }); err != nil {
+			if err := provider.Resume(s, tx, underWay); err != nil {
 				return err
 			}
 		}
@@ -217,7 +219,7 @@ func (s *Service) WaitFor(ctx context.Context, id string) error {
 	}
 }
 
-// FindOperation returns an operation by its id.
+// findOperation returns an operation by its id.
 func findOperation(tx *store.Tx, id string) (Operation, bool, error) {
 	return store.Get[Operation](tx, operations, id)
 }
@@ -267,7 +269,8 @@ func (c *Call) GetOperationResult() (Reply, error) {
 	case err != nil:
 		return Reply{}, err
 	case op.Status == inProgress:
-		return Reply{Status: http.StatusAccepted, header: Polling("Location", "https://"+Host+c.Path+"?"+c.Query.Encode())}, nil
+		header := Polling("Location", "https://"+Host+c.Path+"?"+c.Query.Encode())
+		return Reply{Status: http.StatusAccepted, header: header}, nil
 	case op.Error != nil:
 		return Reply{}, Refuse(http.StatusConflict, op.Error.Code, "%s", op.Error.Message)
 	}

@@ -34,13 +34,14 @@ func checkPath(at *url.URL) error {
 }
 
 // checkPreconditions refuses the headers that make a write depend on what is there, where they are not implemented.
-// Reads do not count: who gets more than he needs loses nothing.
+// Reads do not count: a client that gets more than it needs loses nothing.
 func (r *Type) checkPreconditions(req *http.Request) error {
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
 		return nil
 	}
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
-		if value := req.Header.Get(name); value != "" && (name != "If-None-Match" || req.Method != http.MethodPut || !r.CreateOnly) {
+		honoured := name == "If-None-Match" && req.Method == http.MethodPut && r.CreateOnly
+		if req.Header.Get(name) != "" && !honoured {
 			return NotImplemented("the header %s of a %s of %s", name, req.Method, r.Name)
 		}
 	}
@@ -124,13 +125,16 @@ func checkDuplicates(data []byte) error {
 }
 
 // properties are those at the top of a body.
-var properties = append([]string{"properties", "location", "tags", "identity", "sku", "kind", "zones", "plan", "managedBy"}, envelope...)
+var properties = append([]string{
+	"properties", "location", "tags", "identity", "sku", "kind", "zones", "plan", "managedBy",
+}, envelope...)
 
 // checkSpelling refuses a property at the top of a body that differs in case only from one that Resource Manager knows.
 // To Azure they are one; here the other would be ignored.
 func checkSpelling(body Object) error {
 	for _, name := range slices.Sorted(maps.Keys(body)) {
-		if i := slices.IndexFunc(properties, func(known string) bool { return strings.EqualFold(known, name) }); i >= 0 && properties[i] != name {
+		i := slices.IndexFunc(properties, func(known string) bool { return strings.EqualFold(known, name) })
+		if i >= 0 && properties[i] != name {
 			return NotImplemented("the property '%s', which is spelled '%s' here", name, properties[i])
 		}
 	}

@@ -21,10 +21,12 @@ const (
 	Deleting  = "Deleting"
 )
 
+// Load reads the resource at a path. Case does not count.
 func Load(tx *store.Tx, path string) (Object, bool, error) {
 	return store.Get[Object](tx, resources, strings.ToLower(path))
 }
 
+// Save writes a resource by its id.
 func Save(tx *store.Tx, res Object) error {
 	return store.Put(tx, resources, strings.ToLower(Text(res, "id")), res)
 }
@@ -81,11 +83,13 @@ func (s *Service) UserOf(tx *store.Tx, id string) (string, error) {
 	return "", nil
 }
 
+// ProvisioningState returns a resource's provisioning state, or nothing where it has none.
 func ProvisioningState(res Object) string {
 	properties, _ := res["properties"].(Object)
 	return Text(properties, "provisioningState")
 }
 
+// SetState writes a resource's provisioning state.
 func SetState(res Object, state string) { Child(res, "properties")["provisioningState"] = state }
 
 // Begin makes the resource that a PUT asks for: the body, with the envelope of the resource that is there or of a new
@@ -144,6 +148,7 @@ func (c *Call) Written(old, res Object) (Reply, error) {
 	return Reply{Body: res}, nil
 }
 
+// NotFound returns the refusal where the resource that the path names is not there.
 func (c *Call) NotFound() *Error {
 	if c.kindOf.Place == Itself {
 		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
@@ -152,6 +157,7 @@ func (c *Call) NotFound() *Error {
 		"For more details please go to https://aka.ms/ARMResourceNotFoundFix", c.Kind+"/"+strings.Join(c.Names, "/"), c.Group)
 }
 
+// GetStored answers with the resource.
 func (c *Call) GetStored() (Reply, error) {
 	res, ok, err := Load(c.Tx, c.Path)
 	if err == nil && !ok {
@@ -160,6 +166,7 @@ func (c *Call) GetStored() (Reply, error) {
 	return Reply{Body: res}, err
 }
 
+// ListStored answers with the resources of the type at the scope, or in the resource above.
 func (c *Call) ListStored() (Reply, error) {
 	path := c.Scope
 	if len(c.Names) > 0 {
@@ -237,6 +244,7 @@ func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Obje
 	return Save(tx, res)
 }
 
+// DeleteStored removes the resource, or answers 204 where it is not there.
 func (c *Call) DeleteStored() (Reply, error) {
 	res, ok, err := Load(c.Tx, c.Path)
 	if err != nil || !ok {

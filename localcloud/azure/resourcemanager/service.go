@@ -67,7 +67,9 @@ func New(config Config, providers ...Provider) (*Service, error) {
 		s.types = append(s.types, provider.Types...)
 	}
 	for i, kind := range s.types {
-		s.types[i].Versions = slices.Compact(slices.Sorted(slices.Values(append(specs.Versions(kind.Name), kind.Versions...))))
+		all := append(specs.Versions(kind.Name), kind.Versions...)
+		slices.Sort(all)
+		s.types[i].Versions = slices.Compact(all)
 	}
 	s.background, s.stop = context.WithCancel(context.Background())
 	if err := s.resume(); err != nil {
@@ -271,7 +273,7 @@ func (c *Call) authorize(permission string) error {
 		"please refresh your credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
-// Allowed says whether somebody may do an action at a scope.
+// Allowed reports whether somebody may do an action at a scope.
 func (c *Call) Allowed(objectID, action, scope string) (bool, error) {
 	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
 }
@@ -313,8 +315,8 @@ func (c *Call) checkPlace(kind *Type) error {
 		return err
 	}
 	return Refuse(http.StatusNotFound, "ParentResourceNotFound", "Failed to perform '%s' on resource(s) of type '%s', "+
-		"because the parent resource '%s' could not be "+
-		"found.", strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
+		"because the parent resource '%s' could not be found.",
+		strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
 }
 
 // readBody reads the request's body, which must be there where a PUT or PATCH needs one.
@@ -358,17 +360,16 @@ func (s *Service) find(t Target, version string) (*Type, error) {
 			"The api-version query parameter (?api-version=) is required for all requests.")
 	}
 	versions := s.supported(kind)
+	supported := strings.Join(versions, ", ")
 	if slices.Contains(versions, strings.ToLower(version)) {
 		return kind, nil
 	}
 	if mayExist(kind, version) {
-		return nil, NotImplemented("the API version '%s' of %s. Supported are '%s'", version, kind.Name, strings.Join(versions, ", "))
+		return nil, NotImplemented("the API version '%s' of %s. Supported are '%s'", version, kind.Name, supported)
 	}
-	supported := strings.Join(versions, ", ")
 	if strings.HasPrefix(kind.Name, "Microsoft.Resources/") {
 		return nil, BadRequest("InvalidApiVersionParameter", "The api-version '%s' is invalid. The supported versions are "+
-			"'%s'.",
-			version, supported)
+			"'%s'.", version, supported)
 	}
 	return nil, BadRequest("NoRegisteredProviderFound", "No registered resource provider found for API version '%s' for "+
 		"type '%s'. The supported api-versions are '%s'.", version, kind.short(), supported)
@@ -382,7 +383,8 @@ var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
 func mayExist(kind *Type, version string) bool {
 	described := specs.Versions(kind.Name)
 	date := apiVersion.FindStringSubmatch(strings.ToLower(version))
-	return !slices.Contains(kind.Versions, strings.ToLower(version)) && date != nil && len(described) > 0 && date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
+	return !slices.Contains(kind.Versions, strings.ToLower(version)) && date != nil && len(described) > 0 &&
+		date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
 }
 
 // supported are the API versions of a type, without those that the plan of faults has retired.
@@ -399,7 +401,8 @@ func (s *Service) unknownType(t Target, version string) error {
 		return strings.EqualFold(name, t.Kind) || strings.HasPrefix(strings.ToLower(t.Kind), strings.ToLower(name)+"/")
 	}
 	known := slices.ContainsFunc(s.types, func(r Type) bool { return strings.EqualFold(r.namespace(), namespace) })
-	elsewhere := specs.Exists(t.Kind) || slices.ContainsFunc(s.providers, func(p Provider) bool { return slices.ContainsFunc(p.Elsewhere, within) })
+	elsewhere := specs.Exists(t.Kind) ||
+		slices.ContainsFunc(s.providers, func(p Provider) bool { return slices.ContainsFunc(p.Elsewhere, within) })
 	switch {
 	case !known && !strings.HasPrefix(strings.ToLower(namespace), "microsoft."):
 		return Refuse(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", namespace)

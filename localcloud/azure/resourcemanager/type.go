@@ -194,7 +194,7 @@ func (r *Type) operation(t Target, method string) (operation, error) {
 	case method == http.MethodPut:
 		op = operation{do: r.Put, permission: r.Name + "/write", model: r.PutModel, exclusive: r.Exclusive}
 		if r.Put != nil && r.Valid != nil && !r.Valid.MatchString(t.Name()) {
-			return op, BadRequest("InvalidResourceName", "Resource name %s is invalid. The name has to be %s.", t.Name(), r.Rule)
+			return op, BadRequest("InvalidResourceName", "Resource name %s is invalid. The name must be %s.", t.Name(), r.Rule)
 		}
 		if err := r.checkReserved(t.Name()); err != nil {
 			return op, err

@@ -70,7 +70,8 @@ func New(t testing.TB, providers ...arm.Provider) *Manager {
 // is overwritten.
 func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
 	t.Helper()
-	m := &Manager{TB: t, config: config, providers: append([]arm.Provider{resources.Provider(), authorizationrp.Provider()}, providers...)}
+	always := []arm.Provider{resources.Provider(), authorizationrp.Provider()}
+	m := &Manager{TB: t, config: config, providers: append(always, providers...)}
 	st := config.Store
 	if st == nil {
 		var err error
@@ -156,7 +157,8 @@ func (m *Manager) tokenOf(p *Principal) string {
 		"grant_type": {"client_credentials"}, "client_id": {p.clientID}, "client_secret": {p.secret},
 		"scope": {"https://management.azure.com/.default"},
 	}
-	req := httptest.NewRequest(http.MethodPost, "https://"+entra.Host+"/"+TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	at := "https://" + entra.Host + "/" + TenantID + "/oauth2/v2.0/token"
+	req := httptest.NewRequest(http.MethodPost, at, strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer := httptest.NewRecorder()
 	m.config.Tokens.ServeHTTP(answer, req)
@@ -220,7 +222,7 @@ func (m *Manager) Ask(method, path string, body any) (int, Object) {
 	return m.AskAs(m.owner, method, path, body)
 }
 
-// Put is an Ask that has to succeed, and it waits for operations under way. It returns the answer.
+// Put is an Ask that must succeed. It waits for operations under way and returns the answer.
 func (m *Manager) Put(path string, body any) Object {
 	m.Helper()
 	status, answer := m.Ask(http.MethodPut, path, body)
@@ -231,7 +233,7 @@ func (m *Manager) Put(path string, body any) Object {
 	return answer
 }
 
-// Get is an Ask for a resource that has to be there.
+// Get is an Ask for a resource that must be there.
 func (m *Manager) Get(path string) Object {
 	m.Helper()
 	status, answer := m.Ask(http.MethodGet, path, nil)
