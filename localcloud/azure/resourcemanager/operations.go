@@ -101,9 +101,14 @@ func (s *Service) run(op Operation) {
 			if err != nil || !ok {
 				return err
 			}
-			SetState(res, op.Status)
-			if err := Save(tx, res); err != nil {
-				return err
+			switch {
+			case op.Doing == Deleting && op.Error == nil: // somebody has made it anew
+				return nil
+			case op.Doing == Deleting || ProvisioningState(res) != Deleting: // else it is being deleted, which goes on
+				SetState(res, op.Status)
+				if err := Save(tx, res); err != nil {
+					return err
+				}
 			}
 			if kind := s.TypeOf(op.Resource); kind != nil && kind.Ended != nil {
 				return kind.Ended(tx, res)

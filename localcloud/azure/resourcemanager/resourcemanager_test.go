@@ -307,6 +307,55 @@ func TestAnOperationThatFailsSaysSo(t *testing.T) {
 	}
 }
 
+// TestAnOperationLeavesADeletionAlone has what a deletion has cut short end while the deletion is under way.
+func TestAnOperationLeavesADeletionAlone(t *testing.T) {
+	t.Parallel()
+	created, deleted := make(chan struct{}), make(chan struct{})
+	until := func(ctx context.Context, done <-chan struct{}) error {
+		select {
+		case <-done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	provider := made(func(ctx context.Context) error { return until(ctx, created) })
+	provider.Types[0].Delete = func(c *arm.Call) (arm.Reply, error) {
+		res, _, err := arm.Load(c.Tx, c.Path)
+		if err != nil {
+			return arm.Reply{}, err
+		}
+		arm.SetState(res, arm.Deleting)
+		if err := arm.Save(c.Tx, res); err != nil {
+			return arm.Reply{}, err
+		}
+		return c.Start(arm.Reply{Status: http.StatusAccepted}, res, arm.Deleting)
+	}
+	provider.Types[0].Remove = func(ctx context.Context, s *arm.Service, op arm.Operation) error {
+		if err := until(ctx, deleted); err != nil {
+			return err
+		}
+		return s.RemoveStored(ctx, op)
+	}
+	ended := make(chan struct{})
+	provider.Types[0].Ended = func(*store.Tx, arm.Object) error { close(ended); return nil }
+	rm := armtest.New(t, provider)
+	rm.Group("g")
+	for _, method := range []string{http.MethodPut, http.MethodDelete} {
+		if status, answer := rm.Ask(method, boxAt("one")+version, m{"location": "eastus"}); status >= http.StatusBadRequest {
+			t.Fatalf("%s: %d %v", method, status, answer)
+		}
+	}
+	close(created)
+	<-ended
+	if state := arm.ProvisioningState(rm.Get(boxAt("one") + version)); state != arm.Deleting {
+		t.Errorf("while it is deleted it is %s", state)
+	}
+	close(deleted)
+	rm.Settle()
+	rm.Refused(http.MethodGet, boxAt("one")+version, nil, http.StatusNotFound, "ResourceNotFound")
+}
+
 // send makes a request as the owner, by hand.
 func send(rm *armtest.Manager, method, path, body string, headers ...string) (status int, code, answer string) {
 	req := httptest.NewRequest(method, "https://"+arm.Host+"/", strings.NewReader(body))
