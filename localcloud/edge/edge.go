@@ -99,7 +99,7 @@ func (e *Edge) tunnel(host string) (Dialer, bool) {
 	}, true
 }
 
-// target splits what a CONNECT asks for and says whether the edge knows it.
+// target splits what a CONNECT asks for and reports whether the edge knows it.
 func (e *Edge) target(authority string) (host string, err error) {
 	host, port, err := net.SplitHostPort(authority)
 	if err != nil {

@@ -244,7 +244,7 @@ func removeCgroups(root string) {
 	}
 }
 
-// CanRunRealNode says whether this machine can run a real node, or why not. It tries to, up to where programs would be started:
+// CanRunRealNode reports whether this machine can run a real node, or why not. It tries to, up to where programs would be started:
 // what a container's root may do cannot be told otherwise.
 var CanRunRealNode = sync.OnceValue(func() error {
 	if os.Geteuid() != 0 {

@@ -45,7 +45,7 @@ func cgroupRoot(string) string                       { return "" }
 func makeCgroups(string) error                       { return nil }
 func removeCgroups(string)                           {}
 
-// CanRunRealNode says whether this machine can run a real node, or why not.
+// CanRunRealNode reports whether this machine can run a real node, or why not.
 func CanRunRealNode() error { return errors.New("not Linux") }
 
 // namespaces of a node are Linux's.

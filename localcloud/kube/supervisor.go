@@ -346,7 +346,7 @@ func retry(ctx context.Context, limit time.Duration, what string, f func(context
 	return nil
 }
 
-// answers says whether a program listens on a socket.
+// answers reports whether a program listens on a socket.
 func answers(ctx context.Context, socket string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err == nil {

@@ -26,7 +26,7 @@ type Application struct {
 // Group is a security group.
 type Group struct{ ObjectID, Name string }
 
-// ManagedIdentity says whether the application is one that Azure keeps, which has no secret.
+// ManagedIdentity reports whether the application is one that Azure keeps, which has no secret.
 func (a *Application) ManagedIdentity() bool { return a.SecretHash == "" }
 
 // FederatedCredential says whose tokens stand for the application. All comparisons are exact, as Entra's are.

@@ -127,7 +127,7 @@ func (s *Service) answer(r *http.Request) (object, error) {
 	return nil, notImplemented(r.Method + " " + r.URL.Path)
 }
 
-// authenticate says who asks.
+// authenticate returns who asks.
 func (s *Service) authenticate(r *http.Request) (entra.Principal, error) {
 	unauthorized := func(message string) error {
 		return &fault{http.StatusUnauthorized, "InvalidAuthenticationToken", message}
@@ -173,7 +173,7 @@ func (s *Service) byIDs(r *http.Request, q query) (object, error) {
 		return nil, badRequest("The request body could not be read: " + err.Error())
 	}
 	if len(asked.IDs) == 0 || len(asked.IDs) > maxIDs {
-		return nil, badRequest("Invalid value specified for property 'ids': it has to have 1 to 1000 of them.")
+		return nil, badRequest("Invalid value specified for property 'ids': it must have 1 to 1000 of them.")
 	}
 	for _, id := range asked.IDs {
 		if uuid.Validate(id) != nil {

@@ -144,7 +144,7 @@ func (t filterTerm) honest() error {
 	return nil
 }
 
-// matches says whether the filter wants an object.
+// matches reports whether the filter wants an object.
 func (q query) matches(o object) (bool, error) {
 	wanted := len(q.any) == 0
 	for _, all := range q.any {

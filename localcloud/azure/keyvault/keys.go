@@ -66,7 +66,7 @@ func CreateKey(tx *store.Tx, v Vault, name string, spec KeySpec) (Object, error)
 	return o, put(tx, o)
 }
 
-// Is says whether the latest version of a key is what a spec asks for, what it leaves out being the default.
+// Is reports whether the latest version of a key is what a spec asks for, what it leaves out being the default.
 func (o Object) Is(spec KeySpec) bool {
 	latest := o.Latest()
 	ec := strings.HasPrefix(spec.Type, "EC")

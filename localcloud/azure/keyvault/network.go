@@ -20,9 +20,9 @@ type Origin struct {
 type Network interface {
 	// Origin says where the nodes of the cluster with an ARM id are; an empty id stands for this machine.
 	Origin(tx *store.Tx, cluster string) (Origin, error)
-	// ServiceEndpoint says whether a subnet has the service endpoint of Key Vault.
+	// ServiceEndpoint reports whether a subnet has the service endpoint of Key Vault.
 	ServiceEndpoint(tx *store.Tx, subnet string) (bool, error)
-	// PrivateLink says whether the vault's name leads a subnet to a private endpoint of the vault.
+	// PrivateLink reports whether the vault's name leads a subnet to a private endpoint of the vault.
 	PrivateLink(tx *store.Tx, vault Vault, subnet string) (bool, error)
 }
 

@@ -84,7 +84,7 @@ func (p *RotationPolicy) check() error {
 	return nil
 }
 
-// has says whether the policy has an action of that type.
+// has reports whether the policy has an action of that type.
 func (p *RotationPolicy) has(kind string) bool {
 	return slices.ContainsFunc(p.LifetimeActions, func(a LifetimeAction) bool { return a.Action.Type == kind })
 }

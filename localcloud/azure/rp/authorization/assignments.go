@@ -19,6 +19,7 @@ const (
 )
 
 var (
+	// GUID matches the ids of principals and the names of role assignments.
 	GUID           = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
 	roleDefinition = regexp.MustCompile(`^(?i)(/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})$`)
 	principalTypes = []string{"User", "Group", "ServicePrincipal", "ForeignGroup", "Device"}
@@ -139,15 +140,16 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 	}
 	match := roleDefinition.FindStringSubmatch(given.RoleDefinitionID)
 	if match == nil {
-		return none, arm.BadRequest("InvalidRoleDefinitionId", "The role definition ID '%s' is not valid.", given.RoleDefinitionID)
+		return none, arm.BadRequest("InvalidRoleDefinitionId", "The role definition ID '%s' is not valid.",
+			given.RoleDefinitionID)
 	}
 	role, known, err := authorization.FindRole(c.Tx, match[2])
 	if err != nil {
 		return none, err
 	}
 	if known && !role.AssignableAt(c.Scope) {
-		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The scope '%s' is none that the "+
-			"role definition '%s' can be assigned at: %s.", c.Scope, role.Name, strings.Join(role.AssignableScopes, ", "))
+		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The role "+
+			"definition '%[2]s' cannot be assigned at the scope '%[1]s', but at %[3]s.", c.Scope, role.Name, strings.Join(role.AssignableScopes, ", "))
 	}
 	if !known {
 		return none, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID "+

@@ -24,7 +24,7 @@ type definitionProperties struct {
 }
 
 // roleAction is an action of a role, or a pattern of some.
-var roleAction = regexp.MustCompile(`^(\*|[A-Za-z][A-Za-z0-9.]*|\*)(/[A-Za-z0-9.*_-]+)+$|^\*$`)
+var roleAction = regexp.MustCompile(`^\*$|^(\*|[A-Za-z][A-Za-z0-9.]*)(/[A-Za-z0-9.*_-]+)+$`)
 
 // putDefinition makes a custom role (learn.microsoft.com/azure/role-based-access-control/custom-roles), for which one
 // needs the right in each scope that it may be assigned at.
@@ -39,7 +39,7 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	switch {
 	case given.Type != "" && given.Type != "CustomRole", exists && !old.Custom():
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is none of a custom "+
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is not a custom "+
 			"role.", c.Name())
 	case given.RoleName == "" || len(given.RoleName) > 512:
 		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty", "A custom role needs a name of up to 512 "+
@@ -102,7 +102,7 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
 	if !role.Custom() {
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is none of a custom "+
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is not a custom "+
 			"role.", c.Name())
 	}
 	assignments, err := authorization.List(c.Tx)

@@ -107,11 +107,13 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	}
 	switch {
 	case !ok || vault.Deleted != nil || key.Vault.ID != "" && !strings.EqualFold(key.Vault.ID, vault.ID):
-		return arm.InvalidParameter("activeKey.sourceVault", "there is no vault %s, or it is another one than %s", at[1], key.Vault.ID)
+		return arm.InvalidParameter("activeKey.sourceVault", "there is no vault %s, or it is another one than %s",
+			at[1], key.Vault.ID)
 	case vault.Location != set.Location:
-		return arm.InvalidParameter("activeKey", "the vault is in %s, and the disk encryption set in %s", vault.Location, set.Location)
+		return arm.InvalidParameter("activeKey", "the vault is in %s, and the disk encryption set in %s",
+			vault.Location, set.Location)
 	case !vault.NoPurge:
-		return arm.InvalidParameter("activeKey", "the vault %s has to have soft delete and purge protection", vault.Name)
+		return arm.InvalidParameter("activeKey", "the vault %s must have soft delete and purge protection", vault.Name)
 	}
 	found, ok, err := keyvault.Get(c.Tx, vault, keyvault.Key, at[2])
 	if err != nil {
@@ -126,7 +128,7 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	}
 	version := found.Versions[i]
 	if !strings.HasPrefix(version.Key.Type, "RSA") || version.Attributes.Enabled != nil && !*version.Attributes.Enabled {
-		return arm.InvalidParameter("activeKey.keyUrl", "it has to be an RSA key that is enabled")
+		return arm.InvalidParameter("activeKey.keyUrl", "it must be an RSA key that is enabled")
 	}
 	return nil
 }
@@ -155,7 +157,8 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 		return err
 	}
 	closed := vault.DefaultDeny || !vault.Public
-	if closed && res != nil && strings.EqualFold(arm.Text(arm.Child(arm.Child(res, "properties"), "networkAcls"), "bypass"), "None") {
+	if closed && res != nil &&
+		strings.EqualFold(arm.Text(arm.Child(arm.Child(res, "properties"), "networkAcls"), "bypass"), "None") {
 		allowed = false
 	}
 	if allowed {

@@ -32,7 +32,7 @@ type apiServerProfile struct {
 	PublicFQDN  *bool    `json:"enablePrivateClusterPublicFQDN"`
 }
 
-// publicName says whether everybody is told the API server's address, which is Azure's default.
+// publicName reports whether everybody is told the API server's address, which is Azure's default.
 func (a apiServerProfile) publicName() bool { return a.PublicFQDN == nil || *a.PublicFQDN }
 
 type upgradeProfile struct {
@@ -108,7 +108,7 @@ func (p clusterProperties) checkPools() error {
 		return err
 	}
 	if !system {
-		return arm.InvalidParameter("agentPoolProfiles", "there has to be a pool of mode System with at least one node")
+		return arm.InvalidParameter("agentPoolProfiles", "there must be a pool of mode System with at least one node")
 	}
 	return nil
 }
@@ -121,7 +121,7 @@ func (p clusterProperties) checkAccess() error {
 			return arm.BadRequest("AADLegacyNotSupported", "The legacy integration with Azure AD is retired: set "+
 				"aadProfile.managed.")
 		case !p.Entra.Managed:
-			return arm.InvalidParameter("aadProfile.managed", "it has to be true")
+			return arm.InvalidParameter("aadProfile.managed", "it must be true")
 		case p.Entra.AzureRBAC && p.RBAC != nil && !*p.RBAC:
 			return arm.InvalidParameter("aadProfile.enableAzureRBAC", "it needs enableRBAC")
 		}
@@ -175,7 +175,7 @@ func (p clusterProperties) checkUpgrades() error {
 		return arm.BadNotOneOf("autoUpgradeProfile.nodeOSUpgradeChannel", p.Upgrades.Nodes, "None, Unmanaged, NodeImage or "+
 			"SecurityPatch")
 	case cluster == "node-image" && nodes != "" && nodes != "nodeimage":
-		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel", "with upgradeChannel node-image it has to be "+
+		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel", "with upgradeChannel node-image it must be "+
 			"NodeImage")
 	}
 	return nil
@@ -187,7 +187,8 @@ func (p clusterProperties) checkSecurity() error {
 	case s.WorkloadIdentity.Enabled && !p.OIDC.Enabled:
 		return arm.InvalidParameter("securityProfile.workloadIdentity", "it needs oidcIssuerProfile.enabled")
 	case s.ImageCleaner.Hours != nil && (*s.ImageCleaner.Hours < 24 || *s.ImageCleaner.Hours > 2160):
-		return arm.InvalidParameter("securityProfile.imageCleaner.intervalHours", "%d is not between 24 and 2160", *s.ImageCleaner.Hours)
+		return arm.InvalidParameter("securityProfile.imageCleaner.intervalHours", "%d is not between 24 and 2160",
+			*s.ImageCleaner.Hours)
 	case s.Defender.Monitoring.Enabled && s.Defender.WorkspaceID == "":
 		return arm.InvalidParameter("securityProfile.defender.logAnalyticsWorkspaceResourceId", "it is required")
 	case s.KMS.Enabled:
@@ -206,7 +207,8 @@ func (p clusterProperties) checkAddons() error {
 	}
 	for name, addon := range p.Addons {
 		switch {
-		case slices.Contains(known, strings.ToLower(name)) || !addon.Enabled && slices.Contains(elsewhere, strings.ToLower(name)):
+		case slices.Contains(known, strings.ToLower(name)) ||
+			!addon.Enabled && slices.Contains(elsewhere, strings.ToLower(name)):
 		case slices.Contains(elsewhere, strings.ToLower(name)):
 			return arm.NotImplemented("the add-on %s", name)
 		default:
@@ -241,7 +243,8 @@ func (n networkProfile) check() error {
 		return arm.InvalidParameter(at("networkDataplane"), "cilium needs networkPlugin azure")
 	case n.Dataplane == "cilium" && n.Policy != "" && n.Policy != "cilium" && n.Policy != "none":
 		return arm.InvalidParameter(at("networkPolicy"), "with networkDataplane cilium it is cilium or none")
-	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") && !strings.EqualFold(n.LoadBalancer, "basic"):
+	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") &&
+		!strings.EqualFold(n.LoadBalancer, "basic"):
 		return arm.BadNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
 	case n.Outbound != "" && !slices.Contains(outboundTypes, n.Outbound):
 		return arm.BadNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, "+
@@ -272,7 +275,8 @@ func (n networkProfile) checkRanges() error {
 		*r.into = prefix.Masked()
 	}
 	if pods.IsValid() && services.Overlaps(pods) {
-		return arm.BadRequest("ServiceCidrOverlapPodCidr", "The service CIDR %s overlaps with the pod CIDR %s.", services, pods)
+		return arm.BadRequest("ServiceCidrOverlapPodCidr", "The service CIDR %s overlaps with the pod CIDR %s.",
+			services, pods)
 	}
 	if n.DNS == "" {
 		if n.ServiceCIDR != "" && services != netip.MustParsePrefix(defaultServiceCIDR) {
@@ -282,7 +286,8 @@ func (n networkProfile) checkRanges() error {
 	}
 	dns, err := netip.ParseAddr(n.DNS)
 	if err != nil || !services.Contains(dns) || dns == services.Addr() || dns == services.Addr().Next() {
-		return arm.InvalidParameter("networkProfile.dnsServiceIP", "%q is no address in %s after the first two", n.DNS, services)
+		return arm.InvalidParameter("networkProfile.dnsServiceIP", "%q is no address in %s after the first two",
+			n.DNS, services)
 	}
 	return nil
 }
@@ -343,7 +348,8 @@ func checkClusterRefs(c *arm.Call, res arm.Object, p clusterProperties) error {
 			}
 		}
 	}
-	if tags, _ := res["tags"].(arm.Object); p.APIServer.Private && (p.APIServer.PrivateZone == "" || p.APIServer.PrivateZone == "system") {
+	if tags, _ := res["tags"].(arm.Object); p.APIServer.Private &&
+		(p.APIServer.PrivateZone == "" || p.APIServer.PrivateZone == "system") {
 		if err := arm.CheckTags(tags, network.MaxZoneTags); err != nil { // the zone that AKS makes has them too
 			return err
 		}
@@ -381,7 +387,7 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 		return arm.BadNotOneOf("identity.type", arm.Text(identity, "type"), "SystemAssigned, UserAssigned or None")
 	}
 	if len(given) != 1 {
-		return arm.InvalidParameter("identity.userAssignedIdentities", "there has to be one, not %d", len(given))
+		return arm.InvalidParameter("identity.userAssignedIdentities", "there must be one, not %d", len(given))
 	}
 	for id := range given {
 		uai, ok, err := arm.Load(c.Tx, id)

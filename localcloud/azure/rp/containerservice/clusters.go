@@ -206,7 +206,9 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 func keepUnmentioned(old, properties arm.Object) {
 	addons := arm.Child(properties, "addonProfiles")
 	for name, addon := range arm.Child(old, "addonProfiles") {
-		mentioned := slices.ContainsFunc(slices.Collect(maps.Keys(addons)), func(given string) bool { return strings.EqualFold(given, name) })
+		mentioned := slices.ContainsFunc(slices.Collect(maps.Keys(addons)), func(given string) bool {
+			return strings.EqualFold(given, name)
+		})
 		if addon, ok := addon.(arm.Object); ok && !mentioned {
 			addons[name] = arm.Clone(addon)
 		}

@@ -26,7 +26,8 @@ func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
 			"found. For more details please go to "+
 			"https://aka.ms/ARMResourceNotFoundFix", compute.EncryptionSetsType, named.Name, named.ResourceGroupName)
 	case arm.Text(res, "location") != arm.Text(cluster, "location"):
-		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, the cluster in %s", arm.Text(res, "location"), arm.Text(cluster, "location"))
+		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, the cluster in %s",
+			arm.Text(res, "location"), arm.Text(cluster, "location"))
 	}
 	const read = compute.EncryptionSetsType + "/read"
 	if err := c.CheckLinked(read, id); err != nil {

@@ -36,7 +36,8 @@ func nodesOf(pools []poolProperties) int {
 func checkPoolTotals(pools []poolProperties) error {
 	nodes := nodesOf(pools)
 	if len(pools) > maxPools || nodes > maxNodes {
-		return arm.InvalidParameter("agentPoolProfiles", "%d pools with %d nodes are more than %d with %d", len(pools), nodes, maxPools, maxNodes)
+		return arm.InvalidParameter("agentPoolProfiles", "%d pools with %d nodes are more than %d with %d",
+			len(pools), nodes, maxPools, maxNodes)
 	}
 	return nil
 }

@@ -64,7 +64,8 @@ func putMaintenance(c *arm.Call) (arm.Reply, error) {
 		}
 		for _, slot := range p.TimeInWeek {
 			if !slices.Contains(days, slot.Day) || slices.ContainsFunc(slot.Hours, func(h int) bool { return h < 0 || h > 23 }) {
-				return arm.Reply{}, arm.InvalidParameter("timeInWeek", "%s %v is no day of the week with hours from 0 to 23", slot.Day, slot.Hours)
+				return arm.Reply{}, arm.InvalidParameter("timeInWeek", "%s %v is no day of the week with hours from 0 to 23",
+					slot.Day, slot.Hours)
 			}
 		}
 	} else if err := p.checkWindow(); err != nil {

@@ -225,7 +225,8 @@ func checkOutbound(c *arm.Call, outbound string, pools []poolProperties) error {
 			continue
 		}
 		if pool.SubnetID == "" {
-			return arm.BadRequest("InvalidParameter", "Outbound type is %s but agent pool '%s' is not using custom VNet.", outbound, pool.Name)
+			return arm.BadRequest("InvalidParameter", "Outbound type is %s but agent pool '%s' is not using custom VNet.",
+				outbound, pool.Name)
 		}
 		gateway, table, err := network.WaysOut(c.Tx, pool.SubnetID)
 		if err != nil {

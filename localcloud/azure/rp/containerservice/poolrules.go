@@ -71,7 +71,7 @@ func (p poolProperties) check(parameter, name string) error {
 	}
 	switch {
 	case !poolName.MatchString(name):
-		return invalid("name", "%q has to be 1 to 12 lowercase letters and digits, and a letter first", name)
+		return invalid("name", "%q must be 1 to 12 lowercase letters and digits, and a letter first", name)
 	case p.Mode == "Gateway":
 		return arm.NotImplemented("gateway pools")
 	case !slices.Contains([]string{"", "System", "User"}, p.Mode):
@@ -91,7 +91,7 @@ func (p poolProperties) check(parameter, name string) error {
 	case p.OSType == "Windows" && p.system():
 		return invalid("osType", "a pool of mode System has Linux nodes")
 	case p.OSType == "Windows" && len(name) > 6: // learn.microsoft.com/azure/aks/windows-vs-linux-containers
-		return invalid("name", "%q has to be at most 6 characters for Windows nodes", name)
+		return invalid("name", "%q must be at most 6 characters for Windows nodes", name)
 	case p.DiskType != "" && p.DiskType != "Managed" && p.DiskType != "Ephemeral":
 		return arm.BadNotOneOf(parameter+"osDiskType", p.DiskType, "Managed or Ephemeral")
 	case p.DiskSize != nil && (*p.DiskSize < 0 || *p.DiskSize > 2048):

@@ -122,7 +122,9 @@ func putPool(c *arm.Call) (arm.Reply, error) {
 	if err := given.check("properties.", c.Name()); err != nil {
 		return arm.Reply{}, err
 	}
-	others := slices.DeleteFunc(slices.Clone(parent.Pools), func(p poolProperties) bool { return strings.EqualFold(p.Name, c.Name()) })
+	others := slices.DeleteFunc(slices.Clone(parent.Pools), func(p poolProperties) bool {
+		return strings.EqualFold(p.Name, c.Name())
+	})
 	if err := checkPoolTotals(append(others, given)); err != nil {
 		return arm.Reply{}, err
 	}
@@ -201,7 +203,8 @@ func lastSystemPool(c *arm.Call, cluster arm.Object) error {
 		}
 	}
 	if system < 2 {
-		return arm.BadRequest("OperationNotAllowed", "There has to be at least one system agent pool in the cluster '%s'.", arm.Text(cluster, "name"))
+		return arm.BadRequest("OperationNotAllowed", "There has to be at least one system agent pool in the cluster '%s'.",
+			arm.Text(cluster, "name"))
 	}
 	return nil
 }
@@ -228,7 +231,7 @@ func poolEnded(tx *store.Tx, pool arm.Object) error {
 	return mirrorPools(tx, arm.Cut(arm.Text(pool, "id"), 2))
 }
 
-// checkPoolSubnets finds the subnets of a cluster's pools, which all have to be in one network, where the cluster is.
+// checkPoolSubnets finds the subnets of a cluster's pools, which must all be in one network, where the cluster is.
 func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) error {
 	vnet := ""
 	for _, pool := range pools {
@@ -244,7 +247,7 @@ func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) e
 			}
 			own := strings.ToLower(arm.Cut(id, 2))
 			if vnet != "" && vnet != own {
-				return arm.BadRequest("InvalidParameter", "All node pools of a cluster have to be in the same virtual network, "+
+				return arm.BadRequest("InvalidParameter", "All node pools of a cluster must be in the same virtual network, "+
 					"not in %s and %s.", vnet, own)
 			}
 			vnet = own
@@ -261,8 +264,8 @@ func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) e
 	}
 	res, _, err := arm.Load(c.Tx, vnet)
 	if err == nil && arm.Text(res, "location") != arm.Text(cluster, "location") {
-		err = arm.BadRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.", vnet, arm.Text(res, "location"),
-			arm.Text(cluster, "location"))
+		err = arm.BadRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.",
+			vnet, arm.Text(res, "location"), arm.Text(cluster, "location"))
 	}
 	return err
 }

@@ -24,13 +24,14 @@ var clusterZone = regexp.MustCompile(`^(?i)(?:[a-z0-9-]{1,32}\.)?privatelink\.([
 
 // ownZone is the ARM id of a private cluster's zone that AKS did not make, or empty.
 func (a apiServerProfile) ownZone() string {
-	if !a.Private || a.PrivateZone == "" || strings.EqualFold(a.PrivateZone, zoneSystem) || strings.EqualFold(a.PrivateZone, zoneNone) {
+	if !a.Private || a.PrivateZone == "" || strings.EqualFold(a.PrivateZone, zoneSystem) ||
+		strings.EqualFold(a.PrivateZone, zoneNone) {
 		return ""
 	}
 	return a.PrivateZone
 }
 
-// zoneMayFollow says whether an update may change the private DNS zone to what is given: to none only.
+// zoneMayFollow reports whether an update may change the private DNS zone to what is given: to none only.
 func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
 	if !p.APIServer.Private || strings.EqualFold(p.APIServer.PrivateZone, zoneNone) {
 		return true
@@ -38,7 +39,7 @@ func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
 	return strings.EqualFold(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
 }
 
-// outboundMayFollow says whether an update may change the way out to what is given
+// outboundMayFollow reports whether an update may change the way out to what is given
 // (learn.microsoft.com/azure/aks/egress-outboundtype#updating-outboundtype-after-cluster-creation).
 func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
 	was, is := before.Network.Outbound, p.Network.Outbound
@@ -62,15 +63,18 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 	if !ok {
 		return arm.InvalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
 	}
-	if match := clusterZone.FindStringSubmatch(named.Name); match == nil || !strings.EqualFold(match[1], arm.Text(cluster, "location")) {
-		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it", named.Name, arm.Text(cluster, "location"))
+	if match := clusterZone.FindStringSubmatch(named.Name); match == nil ||
+		!strings.EqualFold(match[1], arm.Text(cluster, "location")) {
+		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it",
+			named.Name, arm.Text(cluster, "location"))
 	}
 	if arm.Text(arm.Child(cluster, "identity"), "type") != "UserAssigned" {
 		return arm.InvalidParameter(at, "a private DNS zone of one's own needs a user-assigned identity")
 	}
 	if _, ok, err := arm.Load(c.Tx, zone); err != nil || !ok {
 		if err == nil {
-			err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.", zone, c.Path)
+			err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.",
+				zone, c.Path)
 		}
 		return err
 	}

@@ -28,7 +28,7 @@ type Service struct{ Config }
 // New returns the service.
 func New(config Config) *Service { return &Service{config} }
 
-// Provider returns what Resource Manager has to know of the service.
+// Provider returns what Resource Manager needs to know of the service.
 func (p *Service) Provider() arm.Provider {
 	return arm.Provider{
 		Elsewhere: []string{
@@ -52,7 +52,8 @@ func (p *Service) Provider() arm.Provider {
 				// More than 3m10s: github.com/Azure/terraform-azurerm-aks/pull/74.
 				// learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli says "a few minutes". Updates and deletion: no
 				// measurement; clusters are seen to take minutes for both.
-				Times: map[string]time.Duration{arm.Creating: 5 * time.Minute, arm.Updating: 2 * time.Minute, arm.Deleting: 4 * time.Minute},
+				Times: map[string]time.Duration{arm.Creating: 5 * time.Minute, arm.Updating: 2 * time.Minute,
+					arm.Deleting: 4 * time.Minute},
 				Actions: []arm.Action{
 					{Name: "listClusterUserCredential", ReadOnly: true, Do: p.userCredential},
 					{Name: "listClusterAdminCredential", ReadOnly: true, Do: p.adminCredential},
@@ -65,7 +66,8 @@ func (p *Service) Provider() arm.Provider {
 				Delete: deletePool,
 				Finish: p.settlePool, Remove: p.removePool, Ended: poolEnded, Poll: pollOperation, Uses: usedByPool,
 				// No measurement that tells a pool from its machines, which come up in minutes.
-				Times: map[string]time.Duration{arm.Creating: 3 * time.Minute, arm.Updating: time.Minute, arm.Deleting: 2 * time.Minute},
+				Times: map[string]time.Duration{arm.Creating: 3 * time.Minute, arm.Updating: time.Minute,
+					arm.Deleting: 2 * time.Minute},
 			},
 			{
 				Name: maintenanceType, Versions: clusterVersions, InvalidValue: "InvalidParameter",

@@ -13,13 +13,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// MachineAddress is the address of the clients on this machine, of a range for documentation (RFC 5737).
-var MachineAddress = netip.MustParseAddr("203.0.113.1")
+// machineAddress is the address of the clients on this machine, of a range for documentation (RFC 5737).
+var machineAddress = netip.MustParseAddr("203.0.113.1")
 
 // Origin says where the nodes of a cluster are; an empty id stands for this machine.
 func (p *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) {
 	if cluster == "" {
-		return keyvault.Origin{Address: MachineAddress}, nil
+		return keyvault.Origin{Address: machineAddress}, nil
 	}
 	res, ok, err := arm.Load(tx, cluster)
 	if err != nil || !ok {
@@ -73,7 +73,7 @@ func (n networkProfile) addressFrom(tx *store.Tx, subnet string) (netip.Addr, er
 }
 
 // Admit refuses who does not reach the API server of that name: where he is, a range of its authorized ones or the
-// cluster's network has to be. On Azure nothing answers then, and clients wait until they give up; here they are told
+// cluster's network must be. On Azure nothing answers then, and clients wait until they give up; here they are told
 // at once. The cluster's own nodes always reach it: AKS lets in the address that they go out from.
 func (p *Service) Admit(host, origin string) error {
 	return p.Store.View(func(tx *store.Tx) error {
@@ -86,7 +86,8 @@ func (p *Service) Admit(host, origin string) error {
 			if err != nil {
 				return err
 			}
-			if !strings.EqualFold(host, has.FQDN) && !strings.EqualFold(host, has.PrivateFQDN) || strings.EqualFold(origin, arm.Text(cluster, "id")) {
+			if !strings.EqualFold(host, has.FQDN) && !strings.EqualFold(host, has.PrivateFQDN) ||
+				strings.EqualFold(origin, arm.Text(cluster, "id")) {
 				continue
 			}
 			from, err := p.Origin(tx, origin)

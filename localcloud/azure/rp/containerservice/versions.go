@@ -121,7 +121,8 @@ func fillPoolVersion(old, properties, cluster arm.Object) error {
 	if err != nil {
 		return err
 	}
-	if asked.minor == controlPlane.minor && strings.Count(arm.Text(properties, "orchestratorVersion"), ".") == 1 && asked.newerThan(controlPlane) {
+	if asked.minor == controlPlane.minor && strings.Count(arm.Text(properties, "orchestratorVersion"), ".") == 1 &&
+		asked.newerThan(controlPlane) {
 		asked = controlPlane // the patch that a minor version stands for in this cluster
 	}
 	if old != nil {

@@ -81,7 +81,8 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if arm.Text(vault, "location") != arm.Text(res, "location") {
-		return arm.Reply{}, invalidRequest("The location '%s' of the system topic is not that of its source, '%s'.", arm.Text(res, "location"), arm.Text(vault, "location"))
+		return arm.Reply{}, invalidRequest("The location '%s' of the system topic is not that of its source, '%s'.",
+			arm.Text(res, "location"), arm.Text(vault, "location"))
 	}
 	properties["source"], properties["topicType"] = arm.Text(vault, "id"), "microsoft.keyvault.vaults"
 	properties["metricResourceId"] = uuid.NewString()
@@ -188,9 +189,10 @@ func checkEventSubscription(given eventSubscriptionProperties) error {
 	filter := given.Filter
 	switch attempts, minutes := given.Retry.Attempts, given.Retry.Minutes; {
 	case attempts != nil && (*attempts < 1 || *attempts > 30):
-		return invalidRequest("The maxDeliveryAttempts of the retry policy has to be between 1 and 30, not %d.", *attempts)
+		return invalidRequest("The maxDeliveryAttempts of the retry policy must be between 1 and 30, not %d.", *attempts)
 	case minutes != nil && (*minutes < 1 || *minutes > 1440):
-		return invalidRequest("The eventTimeToLiveInMinutes of the retry policy has to be between 1 and 1440, not %d.", *minutes)
+		return invalidRequest("The eventTimeToLiveInMinutes of the retry policy must be between 1 and 1440, not %d.",
+			*minutes)
 	case filter.BeginsWith != "" || filter.EndsWith != "" || len(filter.Advanced) > 0 || filter.AdvancedOnArrays:
 		return arm.NotImplemented("filters of events by anything but includedEventTypes")
 	case len(filter.Types) == 0:
@@ -258,7 +260,8 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		}
 		// learn.microsoft.com/azure/event-grid/handle-key-vault-events-using-azure-monitor-alerts
 		if schema != eventgrid.CloudEventSchema {
-			return to, invalidRequest("The destination MonitorAlert supports the delivery schema %s alone.", eventgrid.CloudEventSchema)
+			return to, invalidRequest("The destination MonitorAlert supports the delivery schema %s alone.",
+				eventgrid.CloudEventSchema)
 		}
 		if !slices.Contains([]string{"Sev0", "Sev1", "Sev2", "Sev3", "Sev4"}, p.Severity) {
 			return to, invalidRequest("The severity '%s' of the alert is not valid: Sev0 to Sev4.", p.Severity)

@@ -33,12 +33,14 @@ func Provider() arm.Provider {
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putVault, PutModel: func() any { return new(armkeyvault.VaultCreateOrUpdateParameters) },
 				Patch: patchVault, PatchModel: func() any { return new(armkeyvault.VaultPatchParameters) },
-				Delete: deleteVault, Deleted: softDelete, Public: true, PrivateLinkGroups: []string{"vault"},
-				LogCategories: []string{"AuditEvent", "AzurePolicyEvaluationDetails"}, // learn.microsoft.com/azure/azure-monitor/reference/logs-index
+				Delete: (*arm.Call).DeleteStored, Deleted: softDelete, Public: true, PrivateLinkGroups: []string{"vault"},
+				// learn.microsoft.com/azure/azure-monitor/reference/logs-index
+				LogCategories: []string{"AuditEvent", "AzurePolicyEvaluationDetails"},
 				// More than 1m20s and 3m6s with Terraform, which waits for the name to resolve as well:
 				// steampipe-plugin-azure/pull/76 and github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79. Resource
 				// Manager's own part: no measurement.
-				Times: map[string]time.Duration{arm.Creating: 45 * time.Second, arm.Updating: 5 * time.Second, arm.Deleting: 10 * time.Second},
+				Times: map[string]time.Duration{arm.Creating: 45 * time.Second, arm.Updating: 5 * time.Second,
+					arm.Deleting: 10 * time.Second},
 			},
 			{
 				Name: "Microsoft.KeyVault", Versions: all, Place: arm.InSubscription,

@@ -16,6 +16,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
+// VaultsType is the resource type of vaults.
 const VaultsType = "Microsoft.KeyVault/vaults"
 
 // vaultRBACVersion is the first API version whose enableRbacAuthorization defaults to true for a new vault, and to what
@@ -78,7 +79,7 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 	for _, one := range given {
 		switch {
 		case !strings.EqualFold(one.TenantID, c.TenantID):
-			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId has to "+
+			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId must "+
 				"be the vault's.")
 		case one.ObjectID == "":
 			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': the objectId is "+
@@ -94,8 +95,11 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 				return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions': '%s'.", name)
 			}
 			for _, permission := range permissions {
-				if ok && !strings.EqualFold(permission, "all") && !slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, permission) }) {
-					return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions.%s': '%s'.", name, permission)
+				if ok && !strings.EqualFold(permission, "all") && !slices.ContainsFunc(known, func(k string) bool {
+					return strings.EqualFold(k, permission)
+				}) {
+					return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions.%s': '%s'.",
+						name, permission)
 				}
 			}
 			if ok {
@@ -268,7 +272,7 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 	days := given.RetentionDays
 	switch {
 	case !strings.EqualFold(given.TenantID, c.TenantID):
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it has to be the subscription's "+
+		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it must be the subscription's "+
 			"tenant.")
 	case given.SKU.Family != "A" || !slices.Contains([]string{"standard", "premium"}, strings.ToLower(given.SKU.Name)):
 		return arm.BadRequest("BadRequest", "An invalid value was provided for 'sku': the family is A, the name standard or "+
@@ -282,7 +286,7 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 		return arm.BadRequest("BadRequest", "The property \"enableSoftDelete\" cannot be set to false. Enabling soft delete "+
 			"for a vault is an irreversible action, and every vault has it.")
 	case days != nil && (*days < 7 || *days > 90):
-		return arm.BadRequest("BadRequest", "The property \"softDeleteRetentionInDays\" has to be between 7 and 90, not "+
+		return arm.BadRequest("BadRequest", "The property \"softDeleteRetentionInDays\" must be between 7 and 90, not "+
 			"%d.", *days)
 	case days != nil && before.RetentionDays != nil && *days != *before.RetentionDays:
 		return arm.BadRequest("BadRequest",
@@ -316,8 +320,9 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 	}
 	for _, rule := range rules.IPRules {
 		prefix, err := network.ParseIPv4Range(rule.Value)
-		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() || prefix.Addr().IsMulticast() {
-			return nil, nil, arm.BadRequest("BadRequest", "The IP rule '%s' is not valid: it has to be a public IPv4 address, "+
+		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() ||
+			prefix.Addr().IsMulticast() {
+			return nil, nil, arm.BadRequest("BadRequest", "The IP rule '%s' is not valid: it must be a public IPv4 address, "+
 				"or a range in CIDR notation.", rule.Value)
 		}
 		addresses = append(addresses, prefix.Masked())
@@ -348,7 +353,8 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 // recoverVault brings a vault back as it was, whatever else the request says.
 func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 	if !strings.EqualFold(vault.ID, c.Path) {
-		return arm.Reply{}, arm.Conflict("ConflictError", "The deleted vault '%s' can be recovered only where it was: %s.", vault.Name, vault.ID)
+		return arm.Reply{}, arm.Conflict("ConflictError", "The deleted vault '%s' can be recovered only where it was: %s.",
+			vault.Name, vault.ID)
 	}
 	var res arm.Object
 	if err := json.Unmarshal(vault.Deleted.Resource, &res); err != nil {
@@ -376,14 +382,6 @@ func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 	return arm.Reply{Body: res}, arm.Save(c.Tx, res)
 }
 
-func deleteVault(c *arm.Call) (arm.Reply, error) {
-	res, ok, err := arm.Load(c.Tx, c.Path)
-	if err != nil || !ok {
-		return arm.Reply{Status: http.StatusNoContent}, err
-	}
-	return arm.Reply{}, c.Destroy(c.Tx, res)
-}
-
 func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	name := arm.Text(c.Body, "name")
 	if !validVaultName(name) {
@@ -406,7 +404,7 @@ func gone(vault keyvault.Vault) bool {
 
 func deletedVault(subscription string, v keyvault.Vault) arm.Object {
 	var res arm.Object
-	_ = json.Unmarshal(v.Deleted.Resource, &res) // written by encode
+	_ = json.Unmarshal(v.Deleted.Resource, &res) // written by arm.Encode
 	properties := arm.Object{
 		"vaultId": v.ID, "location": v.Location, "tags": res["tags"],
 		"deletionDate": v.Deleted.On.Format(time.RFC3339), "scheduledPurgeDate": v.Deleted.PurgeOn.Format(time.RFC3339),
@@ -435,7 +433,8 @@ func findDeletedVault(c *arm.Call) (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.Tx, c.Names[1])
 	if err == nil && (!ok || vault.Deleted == nil || gone(vault) || !strings.EqualFold(vault.Location, c.Names[0]) ||
 		!authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), vault.ID)) {
-		err = arm.Refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.", c.Names[1])
+		err = arm.Refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.",
+			c.Names[1])
 	}
 	return vault, err
 }

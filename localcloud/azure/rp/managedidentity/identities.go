@@ -45,16 +45,9 @@ func FillIdentity(tx *store.Tx, identity arm.Object, app entra.Application, tena
 	return entra.PutApplication(tx, app)
 }
 
+// NewApplication returns the service principal of an identity that is not in the directory yet.
 func NewApplication(name string) entra.Application {
 	return entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: name}
-}
-
-func deleteIdentity(c *arm.Call) (arm.Reply, error) {
-	res, ok, err := arm.Load(c.Tx, c.Path)
-	if err != nil || !ok {
-		return arm.Reply{Status: http.StatusNoContent}, err
-	}
-	return arm.Reply{}, c.Destroy(c.Tx, res)
 }
 
 // maxFederated is how many credentials an identity can have
@@ -75,9 +68,10 @@ func (i *identities) lock(t arm.Target) (arm.Release, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.busy[identity] {
-		return nil, arm.Conflict("ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity", "Too many Federated Identity "+
-			"Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials "+
-			"writes under the same managed identity are not supported.", t.Names[0])
+		return nil, arm.Conflict("ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+			"Too many Federated Identity "+
+				"Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials "+
+				"writes under the same managed identity are not supported.", t.Names[0])
 	}
 	i.busy[identity] = true
 	return func(ctx context.Context) {
@@ -135,14 +129,15 @@ func putFederated(c *arm.Call) (arm.Reply, error) {
 func (p federatedProperties) check() error {
 	for _, required := range []struct{ name, value string }{{"issuer", p.Issuer}, {"subject", p.Subject}, {"audiences", strings.Join(p.Audiences, "")}} {
 		if required.value == "" {
-			return arm.BadRequest("BadRequest", "The property '%s' of a Federated Identity Credential is required.", required.name)
+			return arm.BadRequest("BadRequest", "The property '%s' of a Federated Identity Credential is required.",
+				required.name)
 		}
 	}
 	switch {
 	case !strings.HasPrefix(p.Issuer, "https://"):
-		return arm.BadRequest("BadRequest", "The issuer '%s' is not valid: it has to be an https URL.", p.Issuer)
+		return arm.BadRequest("BadRequest", "The issuer '%s' is not valid: it must be an https URL.", p.Issuer)
 	case len(p.Audiences) != 1:
-		return arm.BadRequest("BadRequest", "The audiences of a Federated Identity Credential have to be one value, not "+
+		return arm.BadRequest("BadRequest", "The audiences of a Federated Identity Credential must be one value, not "+
 			"%d.", len(p.Audiences))
 	}
 	return nil
@@ -182,7 +177,8 @@ func publishFederated(c *arm.Call) error {
 		}
 		credential := entra.FederatedCredential{Name: arm.Text(res, "name"), Issuer: p.Issuer, Subject: p.Subject, Audiences: p.Audiences}
 		same := slices.IndexFunc(before, func(b entra.FederatedCredential) bool {
-			return b.Name == credential.Name && b.Issuer == p.Issuer && b.Subject == p.Subject && slices.Equal(b.Audiences, p.Audiences)
+			return b.Name == credential.Name && b.Issuer == p.Issuer && b.Subject == p.Subject &&
+				slices.Equal(b.Audiences, p.Audiences)
 		})
 		if wait := c.Faults.CredentialsAfter(); same >= 0 {
 			credential = before[same]

@@ -26,10 +26,11 @@ func Provider(writeTime time.Duration) arm.Provider {
 				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putIdentity, PutModel: func() any { return new(armmsi.Identity) },
 				Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armmsi.IdentityUpdate) },
-				Delete: deleteIdentity, Deleted: deleteApplication,
+				Delete: (*arm.Call).DeleteStored, Deleted: deleteApplication,
 				// 1.5 s until it is answered: github.com/pulumi/pulumi-azure/issues/142; 10 s until others know it:
 				// github.com/Azure/azure-cli/issues/8530.
-				Times: map[string]time.Duration{arm.Creating: 5 * time.Second, arm.Updating: 2 * time.Second, arm.Deleting: 2 * time.Second},
+				Times: map[string]time.Duration{arm.Creating: 5 * time.Second, arm.Updating: 2 * time.Second,
+					arm.Deleting: 2 * time.Second},
 			},
 			{
 				Name: federatedType, Versions: identityVersions,
@@ -39,7 +40,8 @@ func Provider(writeTime time.Duration) arm.Provider {
 				Put: putFederated, PutModel: func() any { return new(armmsi.FederatedIdentityCredential) },
 				Delete: deleteFederated, Exclusive: writing.lock,
 				// No measurement of one write. Writes to one identity go one by one.
-				Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second, arm.Deleting: 3 * time.Second},
+				Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second,
+					arm.Deleting: 3 * time.Second},
 			},
 		}}
 }

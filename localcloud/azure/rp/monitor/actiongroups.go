@@ -25,7 +25,7 @@ func putActionGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if n := len(given.ShortName); n < 1 || n > 12 {
-		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid", "The short name '%s' of the action group has to have 1 "+
+		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid", "The short name '%s' of the action group must have 1 "+
 			"to 12 characters.", given.ShortName)
 	}
 	names := map[string]bool{}
@@ -37,7 +37,8 @@ func putActionGroup(c *arm.Call) (arm.Reply, error) {
 		}
 		names[one.Name] = true
 		if local, domain, ok := strings.Cut(one.Address, "@"); !ok || local == "" || domain == "" {
-			return arm.Reply{}, arm.BadRequest("EmailAddressInvalid", "The e-mail address of the receiver '%s' is not valid.", one.Name)
+			return arm.Reply{}, arm.BadRequest("EmailAddressInvalid", "The e-mail address of the receiver '%s' is not valid.",
+				one.Name)
 		}
 		addresses = append(addresses, one.Address)
 		shown, _ := properties["emailReceivers"].([]any)[i].(arm.Object)

@@ -106,7 +106,8 @@ func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingPropertie
 		return err
 	}
 	others = slices.DeleteFunc(others, func(other arm.Object) bool {
-		return !strings.EqualFold(arm.ScopeOf(arm.Text(other, "id")), c.Scope) || strings.EqualFold(arm.Text(other, "id"), arm.Text(res, "id"))
+		return !strings.EqualFold(arm.ScopeOf(arm.Text(other, "id")), c.Scope) ||
+			strings.EqualFold(arm.Text(other, "id"), arm.Text(res, "id"))
 	})
 	if old == nil && len(others) >= maxSettings {
 		return arm.BadRequest("BadRequest", "The limit of %d diagnostic settings was reached.", maxSettings)

@@ -115,7 +115,7 @@ func putGateway(c *arm.Call) (arm.Reply, error) {
 	case len(given.Prefixes) > 0:
 		return arm.Reply{}, arm.NotImplemented("public IP prefixes")
 	case minutes != nil && (*minutes < 4 || *minutes > 120):
-		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s has to be "+
+		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s must be "+
 			"between 4 and 120 minutes.", c.Name())
 	}
 	for _, address := range given.Addresses {
@@ -144,7 +144,8 @@ func putAddress(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Decode(properties, &given); err != nil {
 		return arm.Reply{}, err
 	}
-	if arm.Text(arm.Child(res, "sku"), "name") != "Standard" || given.Method != "Static" || given.Version != "" && given.Version != "IPv4" {
+	if arm.Text(arm.Child(res, "sku"), "name") != "Standard" || given.Method != "Static" ||
+		given.Version != "" && given.Version != "IPv4" {
 		return arm.Reply{}, arm.NotImplemented("public addresses that are not of the sku Standard, Static and IPv4")
 	}
 	var address string
@@ -268,7 +269,8 @@ func deleteOfSubnets(property, code string) func(*arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 		if len(subnets) > 0 {
-			return arm.Reply{}, arm.BadRequest(code, "%s is in use by the subnet %s and cannot be deleted.", c.Path, arm.Text(subnets[0], "id"))
+			return arm.Reply{}, arm.BadRequest(code, "%s is in use by the subnet %s and cannot be deleted.",
+				c.Path, arm.Text(subnets[0], "id"))
 		}
 		return c.DeleteStored()
 	}
@@ -321,9 +323,11 @@ func WaysOut(tx *store.Tx, subnetID string) (gateway, table arm.Object, err erro
 	return gateway, table, err
 }
 
+// CheckGateway refuses a subnet without a NAT gateway, and one whose gateway has no public address.
 func CheckGateway(gateway arm.Object, subnet string) error {
 	if gateway == nil {
-		return arm.BadRequest("SubnetNotAssociatedWithNATGateway", "The subnet %s is not associated with a NAT gateway.", subnet)
+		return arm.BadRequest("SubnetNotAssociatedWithNATGateway", "The subnet %s is not associated with a NAT gateway.",
+			subnet)
 	}
 	var p GatewayProperties
 	if err := arm.Decode(arm.Child(gateway, "properties"), &p); err != nil {
@@ -337,6 +341,7 @@ func CheckGateway(gateway arm.Object, subnet string) error {
 	return nil
 }
 
+// CheckDefaultRoute refuses a subnet without a route table, and one whose table has no default route.
 func CheckDefaultRoute(table arm.Object, subnet string) error {
 	if table == nil {
 		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been associated "+
@@ -347,7 +352,8 @@ func CheckDefaultRoute(table arm.Object, subnet string) error {
 	case err != nil:
 		return err
 	case hop == "":
-		return arm.BadRequest("RouteTableMissingDefaultRouteError", "The route table %s has no default route 0.0.0.0/0.", arm.Text(table, "id"))
+		return arm.BadRequest("RouteTableMissingDefaultRouteError", "The route table %s has no default route 0.0.0.0/0.",
+			arm.Text(table, "id"))
 	case hop != "VirtualAppliance" && hop != "VirtualNetworkGateway":
 		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next hops "+
 			"of VirtualAppliance or VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype for more "+

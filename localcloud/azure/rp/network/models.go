@@ -29,6 +29,7 @@ type securityGroupProperties struct {
 	ResourceGUID      string     `json:"resourceGuid"`
 }
 
+// GatewayProperties are those of a NAT gateway.
 type GatewayProperties struct {
 	Addresses         []arm.SubResource `json:"publicIpAddresses"`
 	Prefixes          []arm.SubResource `json:"publicIpPrefixes"`
@@ -47,6 +48,7 @@ type addressProperties struct {
 	ResourceGUID      string `json:"resourceGuid"`
 }
 
+// NetworkProperties are those of a virtual network.
 type NetworkProperties struct {
 	AddressSpace struct {
 		AddressPrefixes []string `json:"addressPrefixes"`
@@ -63,6 +65,7 @@ type NetworkProperties struct {
 	ResourceGUID         string                                 `json:"resourceGuid"`
 }
 
+// SubnetProperties are those of a subnet.
 type SubnetProperties struct {
 	AddressPrefix    string   `json:"addressPrefix"`
 	AddressPrefixes  []string `json:"addressPrefixes"`

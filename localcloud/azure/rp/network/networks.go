@@ -40,7 +40,8 @@ func putNetwork(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if len(space) == 0 {
-		return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space of the virtual network '%s' is empty.", c.Name())
+		return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space of the virtual network '%s' is empty.",
+			c.Name())
 	}
 	for _, r := range space {
 		if slices.ContainsFunc(reservedByNetworks, r.Overlaps) {
@@ -142,11 +143,13 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 	}
 	for _, prefix := range own {
 		if prefix.Bits() > 29 {
-			return arm.BadRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s has to have at least 8 "+
+			return arm.BadRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s must have at least 8 "+
 				"addresses.",
 				arm.Text(res, "name"), prefix)
 		}
-		if !slices.ContainsFunc(space, func(all netip.Prefix) bool { return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr()) }) {
+		if !slices.ContainsFunc(space, func(all netip.Prefix) bool {
+			return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr())
+		}) {
 			return arm.BadRequest("NetcfgInvalidSubnet", "Subnet '%s' is not valid in virtual network '%s': its range %s is "+
 				"not in the address space.",
 				arm.Text(res, "name"), arm.Text(parent, "name"), prefix)
@@ -217,6 +220,7 @@ func checkServiceEndpoints(p SubnetProperties) error {
 	return nil
 }
 
+// ParsePrefixes reads address ranges in CIDR notation.
 func ParsePrefixes(given []string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
 	for _, s := range given {

@@ -83,7 +83,7 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	case len(given.ManualConnections) > 0:
 		return nil, none, arm.NotImplemented("private endpoints that wait for approval")
 	case len(given.Connections) != 1:
-		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' has to have one "+
+		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' must have one "+
 			"connection, not %d.",
 			c.Name(), len(given.Connections))
 	case before.Subnet.ID != "" && !strings.EqualFold(before.Subnet.ID, given.Subnet.ID):
@@ -149,7 +149,8 @@ func freeAddress(c *arm.Call, subnet arm.Object) (string, error) {
 		address = address.Next()
 	}
 	if !prefixes[0].Contains(address.Next()) {
-		return "", arm.BadRequest("SubnetIsFull", "Subnet %s does not have enough capacity for 1 IP addresses.", arm.Text(subnet, "name"))
+		return "", arm.BadRequest("SubnetIsFull", "Subnet %s does not have enough capacity for 1 IP addresses.",
+			arm.Text(subnet, "name"))
 	}
 	return address.String(), nil
 }
@@ -237,12 +238,14 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 		}
 		if _, ok, err := arm.Load(c.Tx, config.Properties.ZoneID); err != nil || !ok {
 			if err == nil {
-				err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.", config.Properties.ZoneID, c.Path)
+				err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found.",
+					config.Properties.ZoneID, c.Path)
 			}
 			return arm.Reply{}, err
 		}
 		if !strings.EqualFold(zone.Name, vaultZone) {
-			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s", zone.Name, vaultZone)
+			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s",
+				zone.Name, vaultZone)
 		}
 	}
 	if err := fillZoneGroup(c, res); err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// ServiceEndpoint says whether requests from a subnet to Key Vault carry the subnet with them.
+// ServiceEndpoint reports whether requests from a subnet to Key Vault carry the subnet with them.
 func (Ways) ServiceEndpoint(tx *store.Tx, subnet string) (bool, error) {
 	res, ok, err := arm.Load(tx, subnet)
 	if err != nil || !ok {
@@ -24,6 +24,7 @@ func (Ways) ServiceEndpoint(tx *store.Tx, subnet string) (bool, error) {
 	return p.ReachesKeyVault(), nil
 }
 
+// ReachesKeyVault reports whether the subnet has the service endpoint of Key Vault.
 func (p SubnetProperties) ReachesKeyVault() bool {
 	for _, endpoint := range p.ServiceEndpoints {
 		if strings.EqualFold(endpoint.Service, KeyVaultService) {
@@ -33,7 +34,7 @@ func (p SubnetProperties) ReachesKeyVault() bool {
 	return false
 }
 
-// PrivateLink says whether a vault's name leads a subnet to a private endpoint of the vault: the endpoint is in the
+// PrivateLink reports whether a vault's name leads a subnet to a private endpoint of the vault: the endpoint is in the
 // subnet's network, and its address in a zone that is linked to that network. Networks are not peered here.
 func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool, error) {
 	if subnet == "" {
@@ -49,7 +50,8 @@ func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool
 		if err := arm.Decode(arm.Child(endpoint, "properties"), &p); err != nil {
 			return false, err
 		}
-		if !authorization.Covers(network, p.Subnet.ID) || len(p.Connections) == 0 || !strings.EqualFold(p.Connections[0].Properties.ServiceID, vault.ID) {
+		if !authorization.Covers(network, p.Subnet.ID) || len(p.Connections) == 0 ||
+			!strings.EqualFold(p.Connections[0].Properties.ServiceID, vault.ID) {
 			continue
 		}
 		groups, err := arm.Under(tx, arm.Text(endpoint, "id"), zoneGroupsType)
@@ -71,7 +73,7 @@ func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool
 	return false, nil
 }
 
-// IsLinked says whether names in a zone are known in a network.
+// IsLinked reports whether names in a zone are known in a network.
 func IsLinked(tx *store.Tx, zone, network string) (bool, error) {
 	links, err := arm.Under(tx, "/subscriptions", LinksType)
 	if err != nil {

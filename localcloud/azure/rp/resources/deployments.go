@@ -193,7 +193,8 @@ func deleteDeployment(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
 	if !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(res)) {
-		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to delete deployment '%s': it is still active.", c.Name())
+		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to delete deployment '%s': it is still active.",
+			c.Name())
 	}
 	arm.SetState(res, arm.Deleting)
 	if err := arm.Save(c.Tx, res); err != nil {

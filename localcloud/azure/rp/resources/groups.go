@@ -14,7 +14,8 @@ func putGroup(c *arm.Call) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	if location, err := arm.ParseLocation(arm.Text(c.Body, "location")); err == nil && ok && arm.Text(there, "location") != location {
+	if location, err := arm.ParseLocation(arm.Text(c.Body, "location")); err == nil && ok &&
+		arm.Text(there, "location") != location {
 		return arm.Reply{}, arm.Conflict("InvalidResourceGroupLocation", "Invalid resource group location '%s'. The "+
 			"Resource group already exists in location '%s'.", location, arm.Text(there, "location"))
 	}
@@ -89,6 +90,8 @@ func listResources(c *arm.Call) (arm.Reply, error) {
 		}
 	}
 	found, err := arm.Under(c.Tx, within, kind)
-	found = slices.DeleteFunc(found, func(res arm.Object) bool { return res["location"] == nil || arm.Text(res, "type") == GroupsType })
+	found = slices.DeleteFunc(found, func(res arm.Object) bool {
+		return res["location"] == nil || arm.Text(res, "type") == GroupsType
+	})
 	return arm.Values(found), err
 }

@@ -43,8 +43,10 @@ func Provider() arm.Provider {
 			Put: putGroup, PutModel: func() any { return new(armresources.ResourceGroup) },
 			Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armresources.ResourceGroupPatchable) },
 			Delete: deleteGroup, Head: headGroup, Remove: removeGroup, Poll: resultOf,
-			// 2 s and 4 s to create: github.com/turbot/steampipe-plugin-azure/pull/76 and /83. Deletion: no measurement of an empty one.
-			Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second, arm.Deleting: 15 * time.Second},
+			// 2 s and 4 s to create: github.com/turbot/steampipe-plugin-azure/pull/76 and /83. Deletion: no measurement of an
+			// empty one.
+			Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second,
+				arm.Deleting: 15 * time.Second},
 		},
 		{Name: subscriptionsType + "/resources", Versions: resourceVersions, Place: arm.Itself, List: listResources},
 		{Name: GroupsType + "/resources", Versions: resourceVersions, Place: arm.Itself, List: listResources},

@@ -40,7 +40,9 @@ func getSubscription(c *arm.Call) (arm.Reply, error) {
 func listSubscriptions(c *arm.Call) (arm.Reply, error) {
 	assignments, err := authorization.Of(c.Tx, c.Principal.ObjectID)
 	seen := slices.DeleteFunc(subscriptions(c), func(one arm.Object) bool {
-		return !slices.ContainsFunc(assignments, func(a authorization.Assignment) bool { return authorization.Covers(arm.Text(one, "id"), a.Scope) })
+		return !slices.ContainsFunc(assignments, func(a authorization.Assignment) bool {
+			return authorization.Covers(arm.Text(one, "id"), a.Scope)
+		})
 	})
 	if err != nil || len(seen) == 0 {
 		return arm.Values([]any{}), err

@@ -11,6 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
+// The resource types of accounts and of their queues.
 const (
 	AccountsType = "Microsoft.Storage/storageAccounts"
 	QueuesType   = AccountsType + "/queueServices/queues"
@@ -18,6 +19,8 @@ const (
 
 var storageVersions = []string{"2024-01-01"}
 
+// Provider returns Microsoft.Storage.
+//
 // Names: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftstorage
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Storage"}, Types: []arm.Type{
@@ -68,7 +71,8 @@ func putAccount(c *arm.Call) (arm.Reply, error) {
 	}
 	switch {
 	case ok && !strings.EqualFold(taken, arm.Text(res, "id")):
-		return arm.Reply{}, arm.Conflict("StorageAccountAlreadyTaken", "The storage account named %s is already taken.", c.Name())
+		return arm.Reply{}, arm.Conflict("StorageAccountAlreadyTaken", "The storage account named %s is already taken.",
+			c.Name())
 	case arm.Text(res, "kind") != "StorageV2":
 		return arm.Reply{}, arm.NotImplemented("storage accounts of the kind '%s'", arm.Text(res, "kind"))
 	case arm.Text(arm.Child(res, "sku"), "name") == "":

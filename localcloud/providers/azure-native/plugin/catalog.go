@@ -403,7 +403,7 @@ func (rt *resourceType) parameters() []string {
 	return names
 }
 
-// hasLocation tells whether the type has a place of its own, to be given a default.
+// hasLocation reports whether the type has a place of its own, to be given a default.
 func (rt *resourceType) hasLocation() bool {
 	return slices.Contains(rt.top, "location") && !rt.placeless
 }

@@ -87,7 +87,7 @@ func replaces(kind pulumirpc.PropertyDiff_Kind) bool {
 		kind == pulumirpc.PropertyDiff_UPDATE_REPLACE
 }
 
-// isDefault tells whether a value is the one that a property has by default.
+// isDefault reports whether a value is the one that a property has by default.
 func isDefault(value resource.PropertyValue, byDefault any) bool {
 	return byDefault != nil && value.DeepEquals(resource.NewPropertyValue(byDefault))
 }
