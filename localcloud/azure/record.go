@@ -64,15 +64,26 @@ func asked(dir string, log *slog.Logger) func(objectID, action string) {
 	}
 }
 
-// urlOfWebhook is what holds the URL of a webhook, which may have a token in it, in the body of an event subscription; nil in others.
-func urlOfWebhook(body map[string]any) map[string]any {
-	properties, _ := body["properties"].(map[string]any)
-	destination, _ := properties["destination"].(map[string]any)
-	inner, _ := destination["properties"].(map[string]any)
-	if inner["endpointUrl"] == nil {
-		return nil
+// hideSecrets overwrites the values of secrets and the URLs of webhooks, which may have a token in them, at every depth: a template has
+// resources in it.
+func hideSecrets(value any) {
+	switch value := value.(type) {
+	case map[string]any:
+		if properties, ok := value["properties"].(map[string]any); ok {
+			for _, name := range []string{"value", "endpointUrl"} {
+				if properties[name] != nil {
+					properties[name] = "(secret)"
+				}
+			}
+		}
+		for _, one := range value {
+			hideSecrets(one)
+		}
+	case []any:
+		for _, one := range value {
+			hideSecrets(one)
+		}
 	}
-	return inner
 }
 
 func record(dir string, r *http.Request, content []byte) error {
@@ -80,12 +91,7 @@ func record(dir string, r *http.Request, content []byte) error {
 	if json.Unmarshal(content, &body) != nil {
 		return nil // Resource Manager will say so
 	}
-	if properties, ok := body["properties"].(map[string]any); ok && properties["value"] != nil {
-		properties["value"] = "(secret)"
-	}
-	if url := urlOfWebhook(body); url != nil {
-		url["endpointUrl"] = "(secret)"
-	}
+	hideSecrets(body)
 	text, err := json.MarshalIndent(map[string]any{
 		"path": r.URL.Path, "apiVersion": r.URL.Query().Get("api-version"), "body": body,
 	}, "", "  ")

@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -82,8 +83,8 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 		return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'Required property "+
 			"'$schema', 'contentVersion' or 'resources' not found in JSON.'")
 	}
-	for _, one := range list {
-		literal, err := literals(one)
+	for i, one := range list {
+		literal, err := literals(fmt.Sprintf("resources[%d]", i), one)
 		if err != nil {
 			return read, err
 		}
@@ -103,8 +104,8 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 	return read, nil
 }
 
-// literals reads the strings of a template. Those in brackets are expressions, unless the brackets are two.
-func literals(value any) (any, error) {
+// literals reads the strings of a template at a path. Those in brackets are expressions, unless the brackets are two.
+func literals(path string, value any) (any, error) {
 	var err error
 	switch value := value.(type) {
 	case string:
@@ -113,12 +114,12 @@ func literals(value any) (any, error) {
 		case strings.HasPrefix(value, "[["):
 			return value[1:], nil
 		default:
-			return nil, arm.NotImplemented("expressions in templates, such as %s", value)
+			return nil, arm.NotImplemented("expressions in templates, such as the value of '%s'", path)
 		}
 	case arm.Object:
 		read := arm.Object{}
 		for key, one := range value {
-			if read[key], err = literals(one); err != nil {
+			if read[key], err = literals(path+"."+key, one); err != nil {
 				return nil, err
 			}
 		}
@@ -126,7 +127,7 @@ func literals(value any) (any, error) {
 	case []any:
 		read := make([]any, len(value))
 		for i, one := range value {
-			if read[i], err = literals(one); err != nil {
+			if read[i], err = literals(fmt.Sprintf("%s[%d]", path, i), one); err != nil {
 				return nil, err
 			}
 		}

@@ -1,7 +1,9 @@
 package resources_test
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
@@ -49,5 +51,10 @@ func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
 		if status, answer := rm.Ask(http.MethodPut, at, test.body); status < 400 || armtest.Code(answer) != test.code {
 			t.Errorf("%s: %d %v, want %s", name, status, answer, test.code)
 		}
+	}
+	secret := []m{{"type": "A.B/c", "name": "n", "apiVersion": "2020-01-01", "properties": m{"value": `["marker"]`}}}
+	_, answer := rm.Ask(http.MethodPut, at, with(secret))
+	if armtest.Code(answer) != "NotImplemented" || strings.Contains(fmt.Sprint(answer), "marker") {
+		t.Errorf("a secret in brackets: %v", answer)
 	}
 }
