@@ -2,6 +2,7 @@ package resources
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -136,16 +137,20 @@ func literals(path string, value any) (any, error) {
 	return value, nil
 }
 
-// deploy puts the resources of a deployment's template. After a restart, operations of resources of the template have
-// been taken up too.
+// deploy puts the resources of a deployment's template, and forgets it unless it is interrupted. After a restart,
+// operations of resources of the template have been taken up too.
 func deploy(ctx context.Context, s *arm.Service, op arm.Operation) error {
-	for {
-		err := deployAll(ctx, s, op.Resource)
-		if !op.Resumed || err == nil || ctx.Err() != nil || !strings.Contains(err.Error(), "OperationNotAllowed: ") {
-			return err
-		}
+	err := deployAll(ctx, s, op.Resource)
+	for op.Resumed && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "OperationNotAllowed: ") {
 		arm.Wait(ctx, 20*time.Millisecond)
+		err = deployAll(ctx, s, op.Resource)
 	}
+	if ctx.Err() != nil {
+		return err
+	}
+	return errors.Join(err, s.Store.Update(func(tx *store.Tx) error {
+		return store.Delete(tx, deployedTemplates, strings.ToLower(op.Resource))
+	}))
 }
 
 func deployAll(ctx context.Context, s *arm.Service, id string) error {
@@ -167,7 +172,7 @@ func deployAll(ctx context.Context, s *arm.Service, id string) error {
 				"%s", refused.Code, refused.Message)
 		}
 	}
-	return s.Store.Update(func(tx *store.Tx) error { return store.Delete(tx, deployedTemplates, strings.ToLower(id)) })
+	return nil
 }
 
 // deployOne puts a resource under a path that ends in /providers, and waits until that is done.

@@ -8,6 +8,7 @@ import (
 
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager/armtest"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
 type m = arm.Object
@@ -29,6 +30,29 @@ func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
 	rm.Settle()
 	rm.Refused(http.MethodGet, at, nil, 404, "ResourceGroupNotFound")
 	rm.Refused(http.MethodDelete, at, nil, 404, "ResourceGroupNotFound")
+}
+
+// TestDeployment_ForgetsItsTemplate also where it fails: it may have secrets.
+func TestDeployment_ForgetsItsTemplate(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t)
+	at := rm.Group("g") + "/providers/Microsoft.Resources/deployments/d?api-version=2022-09-01"
+	rm.Put(at, m{"properties": m{"mode": "Incremental", "template": m{
+		"$schema": "s", "contentVersion": "1.0.0.0",
+		"resources": []m{{"type": "Contoso.Boxes/boxes", "name": "n", "apiVersion": "2020-01-01"}},
+	}}})
+	if state := arm.ProvisioningState(rm.Get(at)); state != arm.Failed {
+		t.Fatalf("the deployment is %s", state)
+	}
+	if err := rm.Store.View(func(tx *store.Tx) error {
+		left, err := store.List[m](tx, "deployedTemplates", "")
+		if len(left) > 0 {
+			t.Errorf("left are %v", left)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
