@@ -40,7 +40,10 @@ func runStack(t *testing.T, stack string, dryRun bool, change map[string]string)
 func workloads(t *testing.T, stack string, change func([]map[string]any)) map[string]string {
 	t.Helper()
 	var list []map[string]any
-	if err := json.Unmarshal([]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]), &list); err != nil {
+	if err := json.Unmarshal(
+		[]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]),
+		&list,
+	); err != nil {
 		t.Fatal(err)
 	}
 	change(list)
@@ -133,7 +136,10 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return map[string]string{"workloads": string(text), "secrets": `[{"name":"x","generate":{}},{"name":"mount-role-secret-x","generate":{}}]`}
+		return map[string]string{
+			"workloads": string(text),
+			"secrets":   `[{"name":"x","generate":{}},{"name":"mount-role-secret-x","generate":{}}]`,
+		}
 	}
 	urns := func(w one) map[string]bool {
 		found := map[string]bool{}
@@ -145,9 +151,27 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		return found
 	}
 	all := []one{
-		{"a", "x", "s", "x"}, {"a", "namespace-x", "s", "x"}, {"a", "account-x", "s", "x"}, {"a", "credential-x", "s", "x"}, {"a", "y", "s", "mount-role-secret-x"},
-		{"a-namespace", "x", "s", "x"}, {"a-account", "x", "s", "x"}, {"a-account", "x", "r", "x"}, {"a-credential", "x", "s", "x"},
-		{"a-mount", "x", "s", "x"}, {"a-mount-role-secret", "z", "s", "x"},
+		{
+			"a",
+			"x",
+			"s",
+			"x",
+		},
+		{"a", "namespace-x", "s", "x"},
+		{"a", "account-x", "s", "x"},
+		{"a", "credential-x", "s", "x"},
+		{"a", "y", "s", "mount-role-secret-x"},
+		{
+			"a-namespace",
+			"x",
+			"s",
+			"x",
+		},
+		{"a-account", "x", "s", "x"},
+		{"a-account", "x", "r", "x"},
+		{"a-credential", "x", "s", "x"},
+		{"a-mount", "x", "s", "x"},
+		{"a-mount-role-secret", "z", "s", "x"},
 	}
 	refused := 0
 	for i, first := range all {
@@ -190,8 +214,16 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 }
 
 func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
-	outputs := runStack(t, "dev", false, workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
-	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(got, want) {
+	outputs := runStack(
+		t,
+		"dev",
+		false,
+		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} }),
+	).StackOutputs()
+	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(
+		got,
+		want,
+	) {
 		t.Errorf("it is %s", got)
 	}
 }
@@ -247,7 +279,11 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 // What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure
 // honours it.
 func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
-	early := []string{"keyvault-demo-identity", "keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-mount-role-key-my-key"}
+	early := []string{
+		"keyvault-demo-identity",
+		"keyvault-demo-mount-role-secret-my-secret",
+		"keyvault-demo-mount-role-key-my-key",
+	}
 	var all sync.WaitGroup
 	all.Add(len(early))
 	made := make(chan struct{})

@@ -216,7 +216,12 @@ type AksWithCsi struct {
 
 // NewAksWithCsi registers a cluster and a Kubernetes provider for it. It returns a [ValidationError] before anything is
 // registered if arguments are invalid.
-func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts ...pulumi.ResourceOption) (*AksWithCsi, error) {
+func NewAksWithCsi(
+	ctx *pulumi.Context,
+	name string,
+	args *AksWithCsiArgs,
+	opts ...pulumi.ResourceOption,
+) (*AksWithCsi, error) {
 	args = settled(args)
 	violations := args.validate()
 	violations.requiredForCluster(name, args)
@@ -246,8 +251,11 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 			return nil, err
 		}
 		provider.onFail = pulumi.Composite(onFail, notTaken)
-		err = ctx.Log.Warn("adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
-			"update only", &pulumi.LogArgs{Resource: c})
+		err = ctx.Log.Warn(
+			"adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
+				"update only",
+			&pulumi.LogArgs{Resource: c},
+		)
 		if err != nil {
 			return nil, fmt.Errorf("warning of adoptObjects: %w", err)
 		}
@@ -268,9 +276,16 @@ func NewAksWithCsi(ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts 
 	c.Cluster = Cluster{Provider: provider}
 	c.Kubeconfig = after(ctx, c.Kubeconfig, ready...)
 	outputs := pulumi.Map{
-		"clusterId": c.ClusterID, "clusterName": c.ClusterName, "issuerUrl": c.IssuerURL, "kubeconfig": c.Kubeconfig,
-		"fqdn": c.FQDN, "nodeResourceGroup": c.NodeResourceGroup, "outboundIps": c.OutboundIPs,
-		"kubeletIdentityId": c.KubeletIdentityID, "kubeletClientId": c.KubeletClientID, "kubeletPrincipalId": c.KubeletPrincipalID,
+		"clusterId":          c.ClusterID,
+		"clusterName":        c.ClusterName,
+		"issuerUrl":          c.IssuerURL,
+		"kubeconfig":         c.Kubeconfig,
+		"fqdn":               c.FQDN,
+		"nodeResourceGroup":  c.NodeResourceGroup,
+		"outboundIps":        c.OutboundIPs,
+		"kubeletIdentityId":  c.KubeletIdentityID,
+		"kubeletClientId":    c.KubeletClientID,
+		"kubeletPrincipalId": c.KubeletPrincipalID,
 	}
 	if err := ctx.RegisterResourceOutputs(c, outputs); err != nil {
 		return nil, fmt.Errorf("registering outputs of %s: %w", name, err)

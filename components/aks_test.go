@@ -153,7 +153,11 @@ func TestClusterRules(t *testing.T) {
 
 func TestInvalidClusterRegistersNothing(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
-		_, err := components.NewAksWithCsi(ctx, "my_cluster", &components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}})
+		_, err := components.NewAksWithCsi(
+			ctx,
+			"my_cluster",
+			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}},
+		)
 		return err
 	}, "systemPool.count", "resourceGroupName", "dnsPrefix")
 }
@@ -335,20 +339,33 @@ func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
-		"aadProfile": nil, "diskEncryptionSetID": nil, "nodeResourceGroup": nil,
+		"aadProfile":          nil,
+		"diskEncryptionSetID": nil,
+		"nodeResourceGroup":   nil,
 		// A change of the network would replace the clusters of older versions.
 		"networkProfile": map[string]any{
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
 			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
 		},
-		"sku.tier": "Free", "supportPlan": "KubernetesOfficial",
-		"autoUpgradeProfile":                        map[string]any{"upgradeChannel": "none", "nodeOSUpgradeChannel": "NodeImage"},
-		"apiServerAccessProfile.authorizedIPRanges": []any{}, "apiServerAccessProfile.disableRunCommand": false,
-		"apiServerAccessProfile.enablePrivateCluster": false, "apiServerAccessProfile.privateDNSZone": nil,
-		"addonProfiles.azurepolicy": map[string]any{"enabled": false}, "addonProfiles.omsagent": map[string]any{"enabled": false},
-		"securityProfile.defender":     map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
-		"securityProfile.imageCleaner": map[string]any{"enabled": false},
-		"disableLocalAccounts":         false, "agentPoolProfiles[0].enableNodePublicIP": false, "agentPoolProfiles[0].name": "system",
+		"sku.tier":    "Free",
+		"supportPlan": "KubernetesOfficial",
+		"autoUpgradeProfile": map[string]any{
+			"upgradeChannel":       "none",
+			"nodeOSUpgradeChannel": "NodeImage",
+		},
+		"apiServerAccessProfile.authorizedIPRanges":   []any{},
+		"apiServerAccessProfile.disableRunCommand":    false,
+		"apiServerAccessProfile.enablePrivateCluster": false,
+		"apiServerAccessProfile.privateDNSZone":       nil,
+		"addonProfiles.azurepolicy": map[string]any{
+			"enabled": false,
+		},
+		"addonProfiles.omsagent":                  map[string]any{"enabled": false},
+		"securityProfile.defender":                map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
+		"securityProfile.imageCleaner":            map[string]any{"enabled": false},
+		"disableLocalAccounts":                    false,
+		"agentPoolProfiles[0].enableNodePublicIP": false,
+		"agentPoolProfiles[0].name":               "system",
 	})
 	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
 		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))
@@ -393,7 +410,8 @@ func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
 		t.Fatal("the provider's kubeconfig is not a secret")
 	}
 	text := kubeconfig.SecretValue().Element.StringValue()
-	if !strings.Contains(text, "spn") || !strings.Contains(text, mockengine.TenantID) || strings.Contains(text, "devicecode") {
+	if !strings.Contains(text, "spn") || !strings.Contains(text, mockengine.TenantID) ||
+		strings.Contains(text, "devicecode") {
 		t.Error("the provider does not sign in with the login that was asked for")
 	}
 	if found := e.Plaintext("kubelogin"); len(found) > 0 {
@@ -481,7 +499,11 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 	if kubeconfig == nil || !kubeconfig.ContainsUnknowns() || !kubeconfig.ContainsSecrets() {
 		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
 	}
-	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
+	wantInputs(
+		t,
+		e.Get(t, "cluster-cluster"),
+		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"},
+	)
 }
 
 func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {

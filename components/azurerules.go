@@ -189,7 +189,12 @@ func ValidateResourceGroupName(name string) error {
 
 // plainGroup checks a resource group's name that is known without waiting.
 func (v *violations) plainGroup(name pulumi.StringInput) {
-	v.plainID("resourceGroupName", name, resourceGroup, "1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last")
+	v.plainID(
+		"resourceGroupName",
+		name,
+		resourceGroup,
+		"1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last",
+	)
 }
 
 const workspaceRule = "the ARM id of a Log Analytics workspace"

@@ -225,7 +225,11 @@ func TestNames_ThatCombineAreNotTooLong(t *testing.T) {
 	// Pulumi adds -cluster and eight characters.
 	wantRefused(t, construct(strings.Repeat("c", 48), args{ResourceGroupName: group, DNSPrefix: "aks"}), "clusterName")
 	run(t, &mockengine.Engine{}, construct(strings.Repeat("c", 47), args{ResourceGroupName: group, DNSPrefix: "aks"}))
-	long := args{ResourceGroupName: pulumi.String(strings.Repeat("g", 64)), ClusterName: "aks", Location: pulumi.String("westeurope")}
+	long := args{
+		ResourceGroupName: pulumi.String(strings.Repeat("g", 64)),
+		ClusterName:       "aks",
+		Location:          pulumi.String("westeurope"),
+	}
 	wantViolations(t, long.Validate(), "nodeResourceGroup")
 	long.NodeResourceGroup = "nodes"
 	wantViolations(t, long.Validate())
@@ -237,7 +241,8 @@ func TestRanges_ThatAKSReservesAreRefused(t *testing.T) {
 	}
 	wantViolations(t, (&components.AksWithCsiArgs{ServiceCIDR: "172.30.0.0/16"}).Validate(), "serviceCidr")
 	wantViolations(t, (&components.AksWithCsiArgs{PodCIDR: "172.29.0.0/16", ServiceCIDR: "192.0.3.0/24"}).Validate())
-	if !components.ReservedByAKS(netip.MustParsePrefix("0.0.0.0/0")) || components.ReservedByAKS(netip.MustParsePrefix("10.0.0.0/8")) {
+	if !components.ReservedByAKS(netip.MustParsePrefix("0.0.0.0/0")) ||
+		components.ReservedByAKS(netip.MustParsePrefix("10.0.0.0/8")) {
 		t.Error("ReservedByAKS does not tell what AKS reserves")
 	}
 }
@@ -268,8 +273,11 @@ var ids = map[string]struct {
 	of       func(id pulumi.StringInput) (func() error, func(*pulumi.Context) error)
 	resource string // that has the id
 }{
-	"identityId": {existingIdentity, ofClusterID(func(a *components.AksWithCsiArgs, id pulumi.StringInput) { a.IdentityID = id }),
-		"cluster-cluster"},
+	"identityId": {
+		existingIdentity,
+		ofClusterID(func(a *components.AksWithCsiArgs, id pulumi.StringInput) { a.IdentityID = id }),
+		"cluster-cluster",
+	},
 	"diskEncryptionSetId": {encryptionSet, ofClusterID(func(a *components.AksWithCsiArgs, id pulumi.StringInput) {
 		a.IdentityID, a.DiskEncryptionSetID = pulumi.String(existingIdentity), id
 	}), "cluster-cluster"},
@@ -284,7 +292,9 @@ var ids = map[string]struct {
 	}), "vault-dns-zone-group"},
 }
 
-func ofClusterID(change func(*components.AksWithCsiArgs, pulumi.StringInput)) func(pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
+func ofClusterID(
+	change func(*components.AksWithCsiArgs, pulumi.StringInput),
+) func(pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
 	return func(id pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
 		args := aksArgs()
 		change(args, id)
@@ -295,7 +305,9 @@ func ofClusterID(change func(*components.AksWithCsiArgs, pulumi.StringInput)) fu
 	}
 }
 
-func ofVaultID(change func(*components.KeyVaultStackArgs, pulumi.StringInput)) func(pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
+func ofVaultID(
+	change func(*components.KeyVaultStackArgs, pulumi.StringInput),
+) func(pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
 	return func(id pulumi.StringInput) (func() error, func(*pulumi.Context) error) {
 		args := vaultArgs()
 		change(args, id)
@@ -426,7 +438,11 @@ func TestSecrets_HaveNoMoreThanAVaultTakes(t *testing.T) {
 	}
 	run(t, &mockengine.Engine{}, construct(value(pulumi.String(most).ToStringOutput())))
 	wantViolations(t, value(pulumi.String(more).ToStringOutput()).Validate())
-	wantViolations(t, (&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))), "secrets[0].value")
+	wantViolations(
+		t,
+		(&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))),
+		"secrets[0].value",
+	)
 }
 
 // What has expired was fine when it was made, and a stack that is there goes on.

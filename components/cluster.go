@@ -99,7 +99,8 @@ func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.
 
 // ErrNoKubernetesProvider says that a component was given no way to the cluster.
 var ErrNoKubernetesProvider = errors.New(
-	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster")
+	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster",
+)
 
 // invalidOrUnplaced is all that is wrong with a component before anything is registered: its arguments, and that its
 // objects have no cluster to go to. It is nil if nothing is.

@@ -49,7 +49,8 @@ func TestTheSystemPoolFollowsTheControlPlaneBeforeOtherPools(t *testing.T) {
 	if !e.Get(t, "cluster-kubernetes").WaitsFor(upgrade) {
 		t.Error("workloads do not wait for it")
 	}
-	if !slices.Equal(upgrade.RPC.GetIgnoreChanges(), []string{"properties"}) || upgrade.RPC.GetReplacementTrigger() == nil {
+	if !slices.Equal(upgrade.RPC.GetIgnoreChanges(), []string{"properties"}) ||
+		upgrade.RPC.GetReplacementTrigger() == nil {
 		t.Error("it is deployed for other changes than that of the version")
 	}
 	count := runCluster(t, func(args *components.AksWithCsiArgs) {
@@ -103,7 +104,11 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 				want[network+key] = value
 			}
 			wantInputs(t, outbound, want)
-			wantInputs(t, cluster, map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil})
+			wantInputs(
+				t,
+				cluster,
+				map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil},
+			)
 			if !outbound.WaitsFor(cluster) {
 				t.Error("it does not wait for the cluster")
 			}
@@ -147,15 +152,23 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 	}
 	identity := e.Get(t, "cluster-cluster").At("identity.userAssignedIdentities[0]").StringValue()
 	wantInputs(t, e.Get(t, "cluster-outbound"), map[string]any{
-		deployed + "tags": map[string]any{"team": "a"}, deployed + "sku": map[string]any{"name": "Base", "tier": "Premium"},
-		deployed + "identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{identity: map[string]any{}}},
+		deployed + "tags": map[string]any{"team": "a"},
+		deployed + "sku":  map[string]any{"name": "Base", "tier": "Premium"},
+		deployed + "identity": map[string]any{
+			"type":                   "UserAssigned",
+			"userAssignedIdentities": map[string]any{identity: map[string]any{}},
+		},
 	})
 }
 
 func TestOutboundRules(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	const ids = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/"
-	ip, prefix := pulumi.StringArray{pulumi.String(ids + "publicIPAddresses/a")}, pulumi.StringArray{pulumi.String(ids + "publicIPPrefixes/a")}
+	ip, prefix := pulumi.StringArray{
+		pulumi.String(ids + "publicIPAddresses/a"),
+	}, pulumi.StringArray{
+		pulumi.String(ids + "publicIPPrefixes/a"),
+	}
 	valid := func() *args {
 		a := aksArgs()
 		a.Outbound = &components.OutboundArgs{}
@@ -195,7 +208,8 @@ func TestNodesMayPullFromRegistries(t *testing.T) {
 	})
 	role := e.Get(t, "cluster-registry-role-hub")
 	wantInputs(t, role, map[string]any{
-		"scope": registry, "principalType": "ServicePrincipal",
+		"scope":            registry,
+		"principalType":    "ServicePrincipal",
 		"roleDefinitionId": netSubscription + "/providers/Microsoft.Authorization/roleDefinitions/7f951dda-4ed3-4680-a7ca-43fe172d538d",
 	})
 	if role.At("principalId") == nil || !e.Get(t, "cluster-kubernetes").WaitsFor(role) {
@@ -261,7 +275,11 @@ func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
 	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
 	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, profile) {
-			t.Errorf("the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored", profile, ignored)
+			t.Errorf(
+				"the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored",
+				profile,
+				ignored,
+			)
 		}
 		wantInputs(t, cluster, map[string]any{profile: nil})
 	}
@@ -270,7 +288,10 @@ func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
 // TestNodeResourceGroup_IsLeftToAKSUnlessGiven has the engine keep the name that a refresh may have read for an input.
 func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
 	for _, given := range []string{"", "nodes"} {
-		cluster := runCluster(t, func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = given }).Get(t, "cluster-cluster")
+		cluster := runCluster(
+			t,
+			func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = given },
+		).Get(t, "cluster-cluster")
 		if ignored := slices.Contains(cluster.RPC.GetIgnoreChanges(), "nodeResourceGroup"); ignored != (given == "") {
 			t.Errorf("with %q its changes are ignored: %t", given, ignored)
 		}
@@ -282,13 +303,16 @@ func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
 func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 	trigger := func(change func(*components.AksWithCsiArgs)) string {
 		cluster := runCluster(t, change).Get(t, "cluster-cluster")
-		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, "networkProfile.outboundType") || slices.Contains(ignored, "networkProfile") {
+		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, "networkProfile.outboundType") ||
+			slices.Contains(ignored, "networkProfile") {
 			t.Errorf("changes of %v are ignored", ignored)
 		}
 		return cluster.RPC.GetReplacementTrigger().String()
 	}
 	before := trigger(func(*components.AksWithCsiArgs) {})
-	if same := trigger(func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer }); same != before {
+	if same := trigger(
+		func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer },
+	); same != before {
 		t.Error("the default replaces the cluster")
 	}
 	for _, change := range []func(*components.AksWithCsiArgs){
@@ -304,11 +328,22 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 func TestAnotherSystemPool(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.NodePools = []components.NodePoolArgs{
-			{Name: "next", Mode: components.NodePoolSystem, MaxCount: 3, CriticalAddonsOnly: true, OSSku: components.OSSkuAzureLinux}, {Name: "apps", Mode: components.NodePoolUser},
+			{
+				Name:               "next",
+				Mode:               components.NodePoolSystem,
+				MaxCount:           3,
+				CriticalAddonsOnly: true,
+				OSSku:              components.OSSkuAzureLinux,
+			},
+			{Name: "apps", Mode: components.NodePoolUser},
 		}
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-next"), map[string]any{
-		"mode": "System", "osSKU": "AzureLinux", "minCount": 1.0, "count": 1.0, "nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
+		"mode":          "System",
+		"osSKU":         "AzureLinux",
+		"minCount":      1.0,
+		"count":         1.0,
+		"nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"mode": "User"})
 	// One that becomes the system pool is taken out of the list, and must stay.

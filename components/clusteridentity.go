@@ -42,7 +42,9 @@ func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *Aks
 		}
 	}
 	if id == nil {
-		return controlPlane{identity: containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned}}, nil
+		return controlPlane{
+			identity: containerservice.ManagedClusterIdentityArgs{Type: containerservice.ResourceIdentityTypeSystemAssigned},
+		}, nil
 	}
 	return controlPlane{identity: containerservice.ManagedClusterIdentityArgs{
 		Type:                   containerservice.ResourceIdentityTypeUserAssigned,

@@ -43,8 +43,12 @@ func TestNetworkIsWhatIsAsked(t *testing.T) {
 		args.PodCIDR, args.ServiceCIDR, args.DNSServiceIP = "192.168.0.0/16", "172.16.0.0/20", "172.16.0.53"
 	})
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
-		"networkProfile.networkPolicy": "azure", "networkProfile.networkDataplane": nil, "networkProfile.outboundType": "managedNATGateway",
-		"networkProfile.podCidr": "192.168.0.0/16", "networkProfile.serviceCidr": "172.16.0.0/20", "networkProfile.dnsServiceIP": "172.16.0.53",
+		"networkProfile.networkPolicy":    "azure",
+		"networkProfile.networkDataplane": nil,
+		"networkProfile.outboundType":     "managedNATGateway",
+		"networkProfile.podCidr":          "192.168.0.0/16",
+		"networkProfile.serviceCidr":      "172.16.0.0/20",
+		"networkProfile.dnsServiceIP":     "172.16.0.53",
 	})
 }
 

@@ -25,7 +25,9 @@ func (c *AksWithCsi) describe(ctx *pulumi.Context, found containerservice.Lookup
 		}
 		return &found.Fqdn
 	})
-	c.NodeResourceGroup = text(func(found containerservice.LookupManagedClusterResult) *string { return found.NodeResourceGroup })
+	c.NodeResourceGroup = text(
+		func(found containerservice.LookupManagedClusterResult) *string { return found.NodeResourceGroup },
+	)
 	const kubelet = "kubeletidentity" // https://learn.microsoft.com/azure/aks/use-managed-identity
 	c.KubeletIdentityID = text(func(found containerservice.LookupManagedClusterResult) *string {
 		return found.IdentityProfile[kubelet].ResourceId

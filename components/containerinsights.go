@@ -17,7 +17,11 @@ const (
 )
 
 // newContainerInsights tells the add-on what to send where: without the rule and its association it sends nothing. They are returned.
-func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args *AksWithCsiArgs) ([]pulumi.Resource, error) {
+func (c *AksWithCsi) newContainerInsights(
+	ctx *pulumi.Context,
+	name string,
+	args *AksWithCsiArgs,
+) ([]pulumi.Resource, error) {
 	rule, err := insights.NewDataCollectionRule(ctx, name+"-insights", &insights.DataCollectionRuleArgs{
 		ResourceGroupName: args.ResourceGroupName,
 		Location:          args.Location,
@@ -49,7 +53,12 @@ func (c *AksWithCsi) newContainerInsights(ctx *pulumi.Context, name string, args
 		DataCollectionRuleId: rule.ID(),
 		ResourceUri:          c.ClusterID,
 	}
-	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", follow, pulumi.Parent(c))
+	association, err := insights.NewDataCollectionRuleAssociation(
+		ctx,
+		name+"-insights-association",
+		follow,
+		pulumi.Parent(c),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("associating the data collection rule: %w", err)
 	}

@@ -74,7 +74,12 @@ func datedArgs() *components.KeyVaultStackArgs {
 var madeAt = time.Date(2026, time.March, 1, 8, 0, 0, 0, time.UTC)
 
 // update runs the program with the clock at a time, over what an earlier run left.
-func update(t *testing.T, before *mockengine.Engine, at time.Time, args *components.KeyVaultStackArgs) *mockengine.Engine {
+func update(
+	t *testing.T,
+	before *mockengine.Engine,
+	at time.Time,
+	args *components.KeyVaultStackArgs,
+) *mockengine.Engine {
 	t.Helper()
 	components.SetClock(t, at)
 	e := &mockengine.Engine{Before: before}
@@ -101,7 +106,13 @@ func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
 	for _, e := range []*mockengine.Engine{first, later} {
 		wantDates(t, e, "vault-secret-relative", madeAt.Add(time.Hour), madeAt.AddDate(0, 0, 90))
 		wantDates(t, e, "vault-key-relative", nil, madeAt.AddDate(1, 0, 0))
-		wantDates(t, e, "vault-secret-absolute", time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC), time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC))
+		wantDates(
+			t,
+			e,
+			"vault-secret-absolute",
+			time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+			time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC),
+		)
 		wantInputs(t, e.Get(t, "vault-secret-none"), map[string]any{"properties.attributes": nil})
 	}
 	if got := len(first.Resources()); got != len(later.Resources()) || got != 3+1+3+1+2 {
@@ -158,15 +169,35 @@ func TestDateRules(t *testing.T) {
 	}
 	testRules(t, datedArgs, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
 		{"a day that is none", "secrets[0].expires", first(func(s *components.SecretArgs) { s.Expires = "2027-02-29" })},
-		{"a time without its zone", "secrets[0].expires", first(func(s *components.SecretArgs) { s.Expires = "2027-01-31T12:00:00" })},
+		{
+			"a time without its zone",
+			"secrets[0].expires",
+			first(func(s *components.SecretArgs) { s.Expires = "2027-01-31T12:00:00" }),
+		},
 		{"a span of Go", "secrets[0].notBefore", first(func(s *components.SecretArgs) { s.NotBefore = "24h" })},
 		{"a time before time", "secrets[0].notBefore", first(func(s *components.SecretArgs) { s.NotBefore = "1969-12-31" })},
 		{"a time after time", "secrets[0].expires", first(func(s *components.SecretArgs) { s.Expires = "9999-12-31" })},
-		{"valid only after it has expired", "secrets[0].expires", first(func(s *components.SecretArgs) { s.Expires = "PT59M" })},
+		{
+			"valid only after it has expired",
+			"secrets[0].expires",
+			first(func(s *components.SecretArgs) { s.Expires = "PT59M" }),
+		},
 		{"never valid", "secrets[0].expires", first(func(s *components.SecretArgs) { s.Expires = "PT1H" })},
-		{"never valid in a short month", "secrets[0].expires", first(func(s *components.SecretArgs) { s.NotBefore, s.Expires = "P28D", "P1M" })},
-		{"absolute dates in order", "secrets[1].expires", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Expires = "2027-01-30" }},
+		{
+			"never valid in a short month",
+			"secrets[0].expires",
+			first(func(s *components.SecretArgs) { s.NotBefore, s.Expires = "P28D", "P1M" }),
+		},
+		{
+			"absolute dates in order",
+			"secrets[1].expires",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].Expires = "2027-01-30" },
+		},
 		{"a key's date", "keys[0].notBefore", func(a *components.KeyVaultStackArgs) { a.Keys[0].NotBefore = "tomorrow" }},
-		{"a key's dates in order", "keys[0].expires", func(a *components.KeyVaultStackArgs) { a.Keys[0].NotBefore = "P366D" }},
+		{
+			"a key's dates in order",
+			"keys[0].expires",
+			func(a *components.KeyVaultStackArgs) { a.Keys[0].NotBefore = "P366D" },
+		},
 	})
 }

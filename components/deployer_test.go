@@ -80,7 +80,11 @@ func TestDeployer_IsNotReplacedByAnother(t *testing.T) {
 
 func TestDeployer_IsWaitedForUntilAzureHonoursHim(t *testing.T) {
 	args := deployerArgs("me")
-	e := &mockengine.Engine{Refusals: map[string][]string{"vault-key-rsa": {`Status=403 Code="Forbidden" "innererror": {"code": "ForbiddenByRbac"}`}}}
+	e := &mockengine.Engine{
+		Refusals: map[string][]string{
+			"vault-key-rsa": {`Status=403 Code="Forbidden" "innererror": {"code": "ForbiddenByRbac"}`},
+		},
+	}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
 		return err

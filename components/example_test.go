@@ -71,7 +71,11 @@ func ExampleNewAksWithCsi() {
 		}
 		var settings pulumi.CustomResourceState
 		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{
-			"apiVersion": pulumi.String("v1"), "kind": pulumi.String("ConfigMap"), "data": pulumi.StringMap{"level": pulumi.String("info")},
+			"apiVersion": pulumi.String(
+				"v1",
+			),
+			"kind": pulumi.String("ConfigMap"),
+			"data": pulumi.StringMap{"level": pulumi.String("info")},
 		}, &settings, aks.Cluster.Option())
 	})
 	printNames(e)
@@ -138,7 +142,9 @@ func ExampleNewSecretMount() {
 			Cluster:            identity.Cluster, // in which the namespace exists
 			Namespace:          "payments",
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-			Objects:            []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"}},
+			Objects: []components.ObjectArgs{
+				{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"},
+			},
 		})
 		return err
 	})
@@ -179,7 +185,10 @@ func ExampleNewWorkloadIdentity() {
 func ExampleValidationError() {
 	args := &components.SecretMountArgs{
 		Namespace: "Payments",
-		Objects:   []components.ObjectArgs{{Type: "Secret", Name: "db-password"}, {Type: "key", Name: "signing", Alias: "../key"}},
+		Objects: []components.ObjectArgs{
+			{Type: "Secret", Name: "db-password"},
+			{Type: "key", Name: "signing", Alias: "../key"},
+		},
 	}
 	fmt.Println(args.Validate())
 	// Output:

@@ -30,7 +30,11 @@ func existingArgs() *components.AksWithCsiArgs {
 	return &components.AksWithCsiArgs{ExistingCluster: &components.ExistingClusterArgs{ID: pulumi.String(existingID)}}
 }
 
-func runExisting(e *mockengine.Engine, args *components.AksWithCsiArgs, check func(*pulumi.Context, *components.AksWithCsi)) error {
+func runExisting(
+	e *mockengine.Engine,
+	args *components.AksWithCsiArgs,
+	check func(*pulumi.Context, *components.AksWithCsi),
+) error {
 	return e.Run(func(ctx *pulumi.Context) error {
 		c, err := components.NewAksWithCsi(ctx, "cluster", args)
 		if err == nil && check != nil {
@@ -146,7 +150,10 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 		"the same subscription": {map[string]any{"id": strings.Replace(existingID, "2222-", "3333-", 1)}, nil, []string{"subscription"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			e := &mockengine.Engine{Answers: map[string]map[string]any{lookupFunction: existingCluster(test.change)}, DryRun: true}
+			e := &mockengine.Engine{
+				Answers: map[string]map[string]any{lookupFunction: existingCluster(test.change)},
+				DryRun:  true,
+			}
 			args := existingArgs()
 			args.Entra = test.entra
 			err := runExisting(e, args, nil)
@@ -173,7 +180,12 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 func TestWhatIsNoClusterIsRefused(t *testing.T) {
 	args := existingArgs()
 	args.ExistingCluster.ID = pulumi.String("old")
-	if err := runExisting(&mockengine.Engine{}, args, nil); err == nil || !strings.Contains(err.Error(), "existingCluster.id") {
+	if err := runExisting(
+		&mockengine.Engine{},
+		args,
+		nil,
+	); err == nil ||
+		!strings.Contains(err.Error(), "existingCluster.id") {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -184,7 +196,12 @@ func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
 	args := existingArgs()
 	args.Entra = &components.EntraArgs{Login: "workloadidentity"}
 	err := runExisting(e, args, func(ctx *pulumi.Context, c *components.AksWithCsi) {
-		if got := mockengine.Await(t, ctx, c.Kubeconfig); !got.Secret || !strings.Contains(got.Value.(string), "workloadidentity") {
+		if got := mockengine.Await(
+			t,
+			ctx,
+			c.Kubeconfig,
+		); !got.Secret ||
+			!strings.Contains(got.Value.(string), "workloadidentity") {
 			t.Error("the kubeconfig is not that of the login, or no secret")
 		}
 	})

@@ -32,8 +32,11 @@ func eventArgs() *components.KeyVaultStackArgs {
 func TestExpiryEvents_GoFromTheVaultsTopicToEverybody(t *testing.T) {
 	e := runVault(t, eventArgs())
 	wantInputs(t, e.Get(t, "vault-events"), map[string]any{
-		"resourceGroupName": "group", "location": "westeurope", "source": vaultResourceID, "topicType": "Microsoft.KeyVault.vaults",
-		"tags.team": "a",
+		"resourceGroupName": "group",
+		"location":          "westeurope",
+		"source":            vaultResourceID,
+		"topicType":         "Microsoft.KeyVault.vaults",
+		"tags.team":         "a",
 	})
 	if !slices.Equal(e.Get(t, "vault-events").RPC.GetReplaceOnChanges(), []string{"source"}) {
 		t.Error("the topic of another vault is to be another one")
@@ -104,23 +107,42 @@ func TestExpiryEventRules(t *testing.T) {
 	testRules(t, eventArgs, (*args).Validate, []rule[args]{
 		{"somebody is told", "expiryEvents", func(a *args) { a.ExpiryEvents = &components.ExpiryEventsArgs{} }},
 		{"a type", "expiryEvents.types[0]", func(a *args) { a.ExpiryEvents.Types = []components.ExpiryEvent{"SecretGone"} }},
-		{"a type once", "expiryEvents.types[1]", func(a *args) { a.ExpiryEvents.Types = []components.ExpiryEvent{"KeyExpired", "KeyExpired"} }},
+		{
+			"a type once",
+			"expiryEvents.types[1]",
+			func(a *args) { a.ExpiryEvents.Types = []components.ExpiryEvent{"KeyExpired", "KeyExpired"} },
+		},
 		{"a name's characters", "expiryEvents.webhooks.On", webhook("On", webhookURL)},
 		{"a long name", "expiryEvents.webhooks." + strings.Repeat("a", 51), webhook(strings.Repeat("a", 51), webhookURL)},
 		{"http", "expiryEvents.webhooks.on", webhook("on", "http://example.com")},
 		{"no host", "expiryEvents.webhooks.on", webhook("on", "https:///a")},
 		{"a user", "expiryEvents.webhooks.on", webhook("on", "https://a:b@example.com")},
 		{"a fragment", "expiryEvents.webhooks.on", webhook("on", "https://example.com/#a")},
-		{"a webhook without URL", "expiryEvents.webhooks.on", func(a *args) { a.ExpiryEvents.Webhooks = map[string]pulumi.StringInput{"on": nil} }},
+		{
+			"a webhook without URL",
+			"expiryEvents.webhooks.on",
+			func(a *args) { a.ExpiryEvents.Webhooks = map[string]pulumi.StringInput{"on": nil} },
+		},
 		{"an account", "expiryEvents.queues.q", queue(accountID)},
 		{"a queue's name", "expiryEvents.queues.q", queue(accountID + "/queueServices/default/queues/a--b")},
 		{"an address", "expiryEvents.emails[0]", func(a *args) { a.ExpiryEvents.Emails = []string{"example.com"} }},
-		{"an address with a name", "expiryEvents.emails[0]", func(a *args) { a.ExpiryEvents.Emails = []string{"A <a@example.com>"} }},
-		{"an address once", "expiryEvents.emails[1]", func(a *args) { a.ExpiryEvents.Emails = []string{"a@example.com", "A@example.com"} }},
+		{
+			"an address with a name",
+			"expiryEvents.emails[0]",
+			func(a *args) { a.ExpiryEvents.Emails = []string{"A <a@example.com>"} },
+		},
+		{
+			"an address once",
+			"expiryEvents.emails[1]",
+			func(a *args) { a.ExpiryEvents.Emails = []string{"a@example.com", "A@example.com"} },
+		},
 		{"too many addresses", "expiryEvents.emails", func(a *args) {
 			a.ExpiryEvents.Emails = nil
 			for i := range 1001 {
-				a.ExpiryEvents.Emails = append(a.ExpiryEvents.Emails, strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example")
+				a.ExpiryEvents.Emails = append(
+					a.ExpiryEvents.Emails,
+					strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example",
+				)
 			}
 		}},
 		{"an existing vault", "expiryEvents", func(a *args) {
@@ -138,7 +160,8 @@ func TestExpiryEvents_KeepAWebhooksURLToThemselves(t *testing.T) {
 			_, err := components.NewKeyVaultStack(ctx, "vault", args)
 			return err
 		})
-		if err == nil || !strings.Contains(err.Error(), "expiryEvents.webhooks.oncall") || strings.Contains(err.Error(), "webhook-marker") {
+		if err == nil || !strings.Contains(err.Error(), "expiryEvents.webhooks.oncall") ||
+			strings.Contains(err.Error(), "webhook-marker") {
 			t.Errorf("the error is %v", err)
 		}
 	}

@@ -41,9 +41,11 @@ func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 			components.ObjectArgs{Type: "secret", Name: "my-cert", Alias: "tls/web/tls.key", FilePermission: "0444"},
 			components.ObjectArgs{Type: "secret", Name: "odd", Alias: "yes: #1"},
 		),
-		"version":         mount(components.ObjectArgs{Type: "secret", Name: "my-secret", Version: strings.Repeat("0", 32)}),
-		"history":         mount(components.ObjectArgs{Type: "secret", Name: "my-secret", VersionHistory: 3}),
-		"pfx":             mount(components.ObjectArgs{Type: "secret", Name: "my-cert", Alias: "my-cert.pfx", Format: "pfx", Encoding: "base64"}),
+		"version": mount(components.ObjectArgs{Type: "secret", Name: "my-secret", Version: strings.Repeat("0", 32)}),
+		"history": mount(components.ObjectArgs{Type: "secret", Name: "my-secret", VersionHistory: 3}),
+		"pfx": mount(
+			components.ObjectArgs{Type: "secret", Name: "my-cert", Alias: "my-cert.pfx", Format: "pfx", Encoding: "base64"},
+		),
 		"base64":          mount(components.ObjectArgs{Type: "secret", Name: "blob", Encoding: "base64"}),
 		"sovereign-cloud": sovereign,
 		"access-none":     granted,
@@ -57,7 +59,11 @@ func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 	run(t, engines["identity"], func(ctx *pulumi.Context) error {
 		args := identityArgs()
 		args.PodSecurity, args.NamespaceLabels = "restricted", map[string]string{"team": "payments"}
-		args.ServiceAccounts[0].Labels, args.ServiceAccounts[0].Annotations = map[string]string{"role": "worker"}, map[string]string{"example.com/owner": "team"}
+		args.ServiceAccounts[0].Labels, args.ServiceAccounts[0].Annotations = map[string]string{
+			"role": "worker",
+		}, map[string]string{
+			"example.com/owner": "team",
+		}
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})

@@ -28,7 +28,11 @@ func identityArgs() *components.WorkloadIdentityArgs {
 	}
 }
 
-func newIdentity(ctx *pulumi.Context, name string, args *components.WorkloadIdentityArgs) (*components.WorkloadIdentity, error) {
+func newIdentity(
+	ctx *pulumi.Context,
+	name string,
+	args *components.WorkloadIdentityArgs,
+) (*components.WorkloadIdentity, error) {
 	provider, err := kubernetes.NewProvider(ctx, name+"-k8s", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
 	if err != nil {
 		return nil, err
@@ -48,7 +52,11 @@ func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
 		return err
 	})
 	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west", "ns_three": "ns_three"} {
-		wantInputs(t, e.Get(t, "identity-credential-"+resource), map[string]any{"federatedIdentityCredentialResourceName": name})
+		wantInputs(
+			t,
+			e.Get(t, "identity-credential-"+resource),
+			map[string]any{"federatedIdentityCredentialResourceName": name},
+		)
 	}
 }
 
@@ -207,7 +215,12 @@ func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 			"identity-namespace-ns", "identity-account-ns_one",
 			"identity-credential-ns_one", "identity-credential-ns_one__west",
 		},
-		{"identity-namespace-other", "identity-account-other_one", "identity-credential-other_one", "identity-credential-other_one__north"},
+		{
+			"identity-namespace-other",
+			"identity-account-other_one",
+			"identity-credential-other_one",
+			"identity-credential-other_one__north",
+		},
 		{"identity-credential-kube-system_external", "identity-credential-kube-system_external__west"},
 		{"identity-namespace-other", "identity-credential-other_default"},
 	}
@@ -351,7 +364,11 @@ func TestWorkloadIdentity_HandsOutTheIdentityThatItMade(t *testing.T) {
 
 func roles() []components.RoleAssignmentArgs {
 	return []components.RoleAssignmentArgs{
-		{Name: "reader", RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7", Scope: pulumi.String("/subscriptions/sub")},
+		{
+			Name:             "reader",
+			RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+			Scope:            pulumi.String("/subscriptions/sub"),
+		},
 		{Name: "pull", RoleDefinitionID: "7F951DDA-4ED3-4680-A7CA-43FE172D538D",
 			Scope: pulumi.String("/subscriptions/sub2/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r")},
 	}
@@ -391,7 +408,8 @@ func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
-	if err == nil || !strings.Contains(err.Error(), "identity-identity") || !strings.Contains(err.Error(), "pulumi refresh") {
+	if err == nil || !strings.Contains(err.Error(), "identity-identity") ||
+		!strings.Contains(err.Error(), "pulumi refresh") {
 		t.Errorf("got %v", err)
 	}
 	for _, one := range e.Resources() {
@@ -439,7 +457,9 @@ func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
 	err := e.Run(func(ctx *pulumi.Context) error {
 		args := identityArgs()
 		args.IdentityName, args.RoleAssignments = "", roles()
-		args.ExistingIdentityID = pulumi.String("/subscriptions/other/resourceGroups/group/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing")
+		args.ExistingIdentityID = pulumi.String(
+			"/subscriptions/other/resourceGroups/group/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing",
+		)
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
@@ -501,7 +521,12 @@ func TestExistingThingsAreNotManaged(t *testing.T) {
 		return err
 	})
 	wantDistinct(t, e, 2)
-	wantRegistered(t, e, "azure-native:managedidentity/v20230131:FederatedIdentityCredential", "identity-credential-ns_one")
+	wantRegistered(
+		t,
+		e,
+		"azure-native:managedidentity/v20230131:FederatedIdentityCredential",
+		"identity-credential-ns_one",
+	)
 }
 
 func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
@@ -644,7 +669,12 @@ func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
 			}
 			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.Providers(provider))}
 		}
-		_, err := components.NewWorkloadIdentity(ctx, "it", identityArgs(), pulumi.Transformations([]pulumi.ResourceTransformation{give}))
+		_, err := components.NewWorkloadIdentity(
+			ctx,
+			"it",
+			identityArgs(),
+			pulumi.Transformations([]pulumi.ResourceTransformation{give}),
+		)
 		return err
 	})
 }
@@ -738,10 +768,26 @@ func TestIdentityRules(t *testing.T) {
 		{"an account once in its namespace", "serviceAccounts[2].name", func(a *args) {
 			a.ServiceAccounts[2] = components.ServiceAccountArgs{Name: "one", Namespace: "ns"}
 		}},
-		{"an account's namespace", "serviceAccounts[1].namespace", func(a *args) { a.ServiceAccounts[1].Namespace = "my.ns" }},
-		{"a credential's name fits", "serviceAccounts[0].name", func(a *args) { a.ServiceAccounts[0].Name = strings.Repeat("s", 118) }},
-		{"a credential's name", "serviceAccounts[0].credentialName", func(a *args) { a.ServiceAccounts[0].CredentialName = "a.b" }},
-		{"a short name of a credential", "serviceAccounts[0].credentialName", func(a *args) { a.ServiceAccounts[0].CredentialName = "ab" }},
+		{
+			"an account's namespace",
+			"serviceAccounts[1].namespace",
+			func(a *args) { a.ServiceAccounts[1].Namespace = "my.ns" },
+		},
+		{
+			"a credential's name fits",
+			"serviceAccounts[0].name",
+			func(a *args) { a.ServiceAccounts[0].Name = strings.Repeat("s", 118) },
+		},
+		{
+			"a credential's name",
+			"serviceAccounts[0].credentialName",
+			func(a *args) { a.ServiceAccounts[0].CredentialName = "a.b" },
+		},
+		{
+			"a short name of a credential",
+			"serviceAccounts[0].credentialName",
+			func(a *args) { a.ServiceAccounts[0].CredentialName = "ab" },
+		},
 		{"a credential's name once", "serviceAccounts[1].credentialName", func(a *args) {
 			a.ServiceAccounts[0].CredentialName, a.ServiceAccounts[1].CredentialName = "theirs", "Theirs"
 		}},
@@ -761,28 +807,56 @@ func TestIdentityRules(t *testing.T) {
 		{"the component's annotation", "serviceAccounts[0].annotations", func(a *args) {
 			a.ServiceAccounts[0].Annotations = map[string]string{"azure.workload.identity/client-id": "x"}
 		}},
-		{"a label's key", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b/c": "x"} }},
-		{"a label's prefix", "serviceAccounts[0].labels", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"/b": "x"} }},
-		{"a label's value", "serviceAccounts[0].labels.a/b", func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b": "x y"} }},
+		{
+			"a label's key",
+			"serviceAccounts[0].labels",
+			func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b/c": "x"} },
+		},
+		{
+			"a label's prefix",
+			"serviceAccounts[0].labels",
+			func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"/b": "x"} },
+		},
+		{
+			"a label's value",
+			"serviceAccounts[0].labels.a/b",
+			func(a *args) { a.ServiceAccounts[0].Labels = map[string]string{"a/b": "x y"} },
+		},
 		{"a label's key for all", "labels", func(a *args) { a.Labels = map[string]string{"a/b/c": "x"} }},
 		{"a label's value for all", "labels.a", func(a *args) { a.Labels = map[string]string{"a": "x y"} }},
 		{"the component's label for all", "labels", func(a *args) {
 			a.Labels = map[string]string{"pod-security.kubernetes.io/enforce": "privileged"}
 		}},
 		{"a standard that there is", "podSecurity", func(a *args) { a.PodSecurity = "strict" }},
-		{"a standard for an existing namespace", "podSecurity", func(a *args) { a.PodSecurity, a.CreateNamespace = "restricted", false }},
+		{
+			"a standard for an existing namespace",
+			"podSecurity",
+			func(a *args) { a.PodSecurity, a.CreateNamespace = "restricted", false },
+		},
 		{"labels for an existing namespace", "namespaceLabels", func(a *args) {
 			a.NamespaceLabels, a.CreateNamespace = map[string]string{"a": "b"}, false
 		}},
 		{"the component's label", "namespaceLabels", func(a *args) {
 			a.NamespaceLabels = map[string]string{"pod-security.kubernetes.io/enforce": "restricted"}
 		}},
-		{"an existing namespace that is used", "existingNamespaces[1]", func(a *args) { a.ExistingNamespaces = []string{"ns", "other"} }},
+		{
+			"an existing namespace that is used",
+			"existingNamespaces[1]",
+			func(a *args) { a.ExistingNamespaces = []string{"ns", "other"} },
+		},
 		{"existing namespaces where none is created", "existingNamespaces", func(a *args) {
 			a.ExistingNamespaces, a.CreateNamespace = []string{"ns"}, false
 		}},
-		{"an existing identity has its name", "identityName", func(a *args) { a.ExistingIdentityID = pulumi.String(existingIdentity) }},
-		{"a cluster has a name", "additionalIssuers[0].name", func(a *args) { a.AdditionalIssuers = []components.IssuerArgs{{}} }},
+		{
+			"an existing identity has its name",
+			"identityName",
+			func(a *args) { a.ExistingIdentityID = pulumi.String(existingIdentity) },
+		},
+		{
+			"a cluster has a name",
+			"additionalIssuers[0].name",
+			func(a *args) { a.AdditionalIssuers = []components.IssuerArgs{{}} },
+		},
 		{"a cluster's name's characters", "additionalIssuers[0].name", func(a *args) {
 			a.AdditionalIssuers = []components.IssuerArgs{{Name: "west_1"}}
 		}},
@@ -792,8 +866,16 @@ func TestIdentityRules(t *testing.T) {
 		{"twenty credentials at most", "additionalIssuers", func(a *args) {
 			a.ServiceAccounts, a.AdditionalIssuers = accounts(7), []components.IssuerArgs{{Name: "west"}, {Name: "north"}}
 		}},
-		{"a role has a name", "roleAssignments[0].name", func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[0].Name = "" }},
-		{"a role's name once", "roleAssignments[1].name", func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[1].Name = "reader" }},
+		{
+			"a role has a name",
+			"roleAssignments[0].name",
+			func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[0].Name = "" },
+		},
+		{
+			"a role's name once",
+			"roleAssignments[1].name",
+			func(a *args) { a.RoleAssignments = roles(); a.RoleAssignments[1].Name = "reader" },
+		},
 		{"a role is a GUID", "roleAssignments[1].roleDefinitionId", func(a *args) {
 			a.RoleAssignments = roles()
 			a.RoleAssignments[1].RoleDefinitionID = "AcrPull"
@@ -827,9 +909,17 @@ func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testing.T) {
 	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
 	rapid.Check(t, func(t *rapid.T) {
-		label, subdomain := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`), rapid.StringMatching(`[a-z0-9]([a-z0-9.-]{0,118}[a-z0-9])?`)
+		label, subdomain := rapid.StringMatching(
+			`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`,
+		), rapid.StringMatching(
+			`[a-z0-9]([a-z0-9.-]{0,118}[a-z0-9])?`,
+		)
 		if rapid.Bool().Draw(t, "alike") {
-			label, subdomain = rapid.SampledFrom([]string{"a", "b", "a-b", "a--b"}), rapid.SampledFrom([]string{"a", "b", "a-b", "a.b", "b.a"})
+			label, subdomain = rapid.SampledFrom(
+				[]string{"a", "b", "a-b", "a--b"},
+			), rapid.SampledFrom(
+				[]string{"a", "b", "a-b", "a.b", "b.a"},
+			)
 		}
 		args := identityArgs()
 		args.CreateNamespace = false
@@ -845,7 +935,10 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			return cmp.Or(s.Namespace, args.Namespace) + "/" + s.Name
 		}).Draw(t, "accounts")
 		for _, name := range rapid.SliceOfNDistinct(label, 0, 2, rapid.ID).Draw(t, "issuers") {
-			args.AdditionalIssuers = append(args.AdditionalIssuers, components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)})
+			args.AdditionalIssuers = append(
+				args.AdditionalIssuers,
+				components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)},
+			)
 		}
 		if args.Validate() != nil {
 			t.Skip("refused")
@@ -879,7 +972,10 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			credentials[name] = true
 			subjects[one.At("issuer").StringValue()+" "+one.At("subject").StringValue()] = true
 		}
-		if want := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers)); len(credentials) != want || len(subjects) != want {
+		if want := len(
+			args.ServiceAccounts,
+		) * (1 + len(args.AdditionalIssuers)); len(credentials) != want ||
+			len(subjects) != want {
 			t.Fatalf("%d credentials for %d subjects, want %d", len(credentials), len(subjects), want)
 		}
 	})

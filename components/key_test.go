@@ -17,9 +17,14 @@ func TestKeyPassesOnWhatIsAsked(t *testing.T) {
 	args.Sku = "premium"
 	args.Keys = []components.KeyArgs{
 		{
-			Name: "rsa", Type: "RSA-HSM", Size: 4096, Operations: []string{"sign", "verify"}, Expires: "2027-01-31", Enabled: &no,
-			Tags:     map[string]string{"team": "a"},
-			Rotation: &components.KeyRotationArgs{BeforeExpiry: "P30D", ExpiresAfter: "P1Y", NotifyBefore: "P40D"},
+			Name:       "rsa",
+			Type:       "RSA-HSM",
+			Size:       4096,
+			Operations: []string{"sign", "verify"},
+			Expires:    "2027-01-31",
+			Enabled:    &no,
+			Tags:       map[string]string{"team": "a"},
+			Rotation:   &components.KeyRotationArgs{BeforeExpiry: "P30D", ExpiresAfter: "P1Y", NotifyBefore: "P40D"},
 		},
 		{Name: "ec", Type: "EC-HSM", Curve: "P-384", Rotation: &components.KeyRotationArgs{After: "P90D"}},
 		{Name: "kek", Type: "RSA-HSM", Operations: []string{"import"}},
@@ -42,7 +47,11 @@ func TestKeyPassesOnWhatIsAsked(t *testing.T) {
 		"properties.rotationPolicy.lifetimeActions[0].trigger.timeAfterCreate": "P90D",
 		"properties.rotationPolicy.lifetimeActions[1]":                         nil,
 	})
-	wantInputs(t, e.Get(t, "vault-key-kek"), map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil})
+	wantInputs(
+		t,
+		e.Get(t, "vault-key-kek"),
+		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil},
+	)
 }
 
 // What is left out stays out, so that keys which exist see no change.
@@ -95,9 +104,19 @@ func answers(function string, answer map[string]any) map[string]map[string]any {
 // keyInVault is a key as Azure shows it, with what others have set on it.
 func keyInVault() map[string]any {
 	return map[string]any{
-		"id": vaultResourceID + "/keys/rsa", "kty": "RSA", "keySize": 2048.0, "keyOps": []any{"verify", "sign"},
-		"tags":       map[string]any{"team": "a", "policy": "theirs"},
-		"attributes": map[string]any{"enabled": true, "notBefore": 1700000000.0, "expires": 1801353600.0, "created": 1.0, "updated": 1.0, "recoveryLevel": ""},
+		"id":      vaultResourceID + "/keys/rsa",
+		"kty":     "RSA",
+		"keySize": 2048.0,
+		"keyOps":  []any{"verify", "sign"},
+		"tags":    map[string]any{"team": "a", "policy": "theirs"},
+		"attributes": map[string]any{
+			"enabled":       true,
+			"notBefore":     1700000000.0,
+			"expires":       1801353600.0,
+			"created":       1.0,
+			"updated":       1.0,
+			"recoveryLevel": "",
+		},
 		"rotationPolicy": map[string]any{
 			"attributes": map[string]any{"expiryTime": "P1Y", "created": 1.0, "updated": 1.0},
 			"lifetimeActions": []any{
@@ -192,7 +211,9 @@ func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
 			},
 		}
 		args := vaultArgs()
-		args.Keys = []components.KeyArgs{{Name: "rsa", NotBefore: "2024-01-01", Expires: "2028-01-01", Enabled: &no, Rotation: rotation}}
+		args.Keys = []components.KeyArgs{
+			{Name: "rsa", NotBefore: "2024-01-01", Expires: "2028-01-01", Enabled: &no, Rotation: rotation},
+		}
 		e := &mockengine.Engine{Answers: answers("getKey", found)}
 		if err := e.Run(func(ctx *pulumi.Context) error {
 			_, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -234,31 +255,83 @@ func TestKeyRules(t *testing.T) {
 		{"an HSM takes a premium vault", "keys[0].type", key(0, func(k *components.KeyArgs) { k.Type = "RSA-HSM" })},
 		{"an HSM for EC too", "keys[1].type", key(1, func(k *components.KeyArgs) { k.Type = "EC-HSM" })},
 		{"no symmetric keys", "keys[1].type", key(1, func(k *components.KeyArgs) { k.Type = "oct" })},
-		{"an unknown operation", "keys[0].operations[1]", key(0, func(k *components.KeyArgs) { k.Operations = []string{"sign", "Verify"} })},
+		{
+			"an unknown operation",
+			"keys[0].operations[1]",
+			key(0, func(k *components.KeyArgs) { k.Operations = []string{"sign", "Verify"} }),
+		},
 		{"no release", "keys[0].operations[0]", key(0, func(k *components.KeyArgs) { k.Operations = []string{"release"} })},
-		{"an operation twice", "keys[0].operations[1]", key(0, func(k *components.KeyArgs) { k.Operations = []string{"sign", "sign"} })},
-		{"EC does not encrypt", "keys[1].operations[0]", key(1, func(k *components.KeyArgs) { k.Operations = []string{"encrypt"} })},
-		{"import takes an HSM", "keys[0].operations[0]", key(0, func(k *components.KeyArgs) { k.Operations = []string{"import"} })},
+		{
+			"an operation twice",
+			"keys[0].operations[1]",
+			key(0, func(k *components.KeyArgs) { k.Operations = []string{"sign", "sign"} }),
+		},
+		{
+			"EC does not encrypt",
+			"keys[1].operations[0]",
+			key(1, func(k *components.KeyArgs) { k.Operations = []string{"encrypt"} }),
+		},
+		{
+			"import takes an HSM",
+			"keys[0].operations[0]",
+			key(0, func(k *components.KeyArgs) { k.Operations = []string{"import"} }),
+		},
 		{"import alone", "keys[0].operations[1]", func(a *components.KeyVaultStackArgs) {
 			a.Sku, a.Keys[0].Type, a.Keys[0].Operations = "premium", "RSA-HSM", []string{"sign", "import"}
 		}},
 		{"a tag", "keys[0].tags", key(0, func(k *components.KeyArgs) { k.Tags = map[string]string{"a?": ""} })},
 		{"no trigger", "keys[0].rotation", rotation(components.KeyRotationArgs{})},
-		{"two triggers", "keys[0].rotation", rotation(components.KeyRotationArgs{After: "P60D", BeforeExpiry: "P60D", ExpiresAfter: "P1Y"})},
+		{
+			"two triggers",
+			"keys[0].rotation",
+			rotation(components.KeyRotationArgs{After: "P60D", BeforeExpiry: "P60D", ExpiresAfter: "P1Y"}),
+		},
 		{"no duration", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "90 days"})},
 		{"hours", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "P90DT1H"})},
 		{"weeks", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "P9W"})},
 		{"too soon", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "P6D"})},
-		{"too short a life", "keys[0].rotation.expiresAfter", rotation(components.KeyRotationArgs{After: "P7D", ExpiresAfter: "P27D"})},
+		{
+			"too short a life",
+			"keys[0].rotation.expiresAfter",
+			rotation(components.KeyRotationArgs{After: "P7D", ExpiresAfter: "P27D"}),
+		},
 		{"too late", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "P22D", ExpiresAfter: "P28D"})},
-		{"too late in a short month", "keys[0].rotation.after", rotation(components.KeyRotationArgs{After: "P22D", ExpiresAfter: "P1M"})},
+		{
+			"too late in a short month",
+			"keys[0].rotation.after",
+			rotation(components.KeyRotationArgs{After: "P22D", ExpiresAfter: "P1M"}),
+		},
 		{"expiry is needed", "keys[0].rotation.expiresAfter", rotation(components.KeyRotationArgs{BeforeExpiry: "P30D"})},
-		{"expiry is needed to notify", "keys[0].rotation.expiresAfter", rotation(components.KeyRotationArgs{After: "P30D", NotifyBefore: "P30D"})},
-		{"too close to expiry", "keys[0].rotation.beforeExpiry", rotation(components.KeyRotationArgs{BeforeExpiry: "P6D", ExpiresAfter: "P1Y"})},
-		{"too close to creation", "keys[0].rotation.beforeExpiry", rotation(components.KeyRotationArgs{BeforeExpiry: "P359D", ExpiresAfter: "P1Y"})},
-		{"notified too late", "keys[0].rotation.notifyBefore", func(a *components.KeyVaultStackArgs) { a.Keys[0].Rotation.NotifyBefore = "P6D" }},
-		{"notified at once", "keys[0].rotation.notifyBefore", func(a *components.KeyVaultStackArgs) { a.Keys[0].Rotation.NotifyBefore = "P1Y" }},
-		{"the first version expires too", "keys[0].expires", func(a *components.KeyVaultStackArgs) { a.Keys[0].Expires = "" }},
+		{
+			"expiry is needed to notify",
+			"keys[0].rotation.expiresAfter",
+			rotation(components.KeyRotationArgs{After: "P30D", NotifyBefore: "P30D"}),
+		},
+		{
+			"too close to expiry",
+			"keys[0].rotation.beforeExpiry",
+			rotation(components.KeyRotationArgs{BeforeExpiry: "P6D", ExpiresAfter: "P1Y"}),
+		},
+		{
+			"too close to creation",
+			"keys[0].rotation.beforeExpiry",
+			rotation(components.KeyRotationArgs{BeforeExpiry: "P359D", ExpiresAfter: "P1Y"}),
+		},
+		{
+			"notified too late",
+			"keys[0].rotation.notifyBefore",
+			func(a *components.KeyVaultStackArgs) { a.Keys[0].Rotation.NotifyBefore = "P6D" },
+		},
+		{
+			"notified at once",
+			"keys[0].rotation.notifyBefore",
+			func(a *components.KeyVaultStackArgs) { a.Keys[0].Rotation.NotifyBefore = "P1Y" },
+		},
+		{
+			"the first version expires too",
+			"keys[0].expires",
+			func(a *components.KeyVaultStackArgs) { a.Keys[0].Expires = "" },
+		},
 	})
 }
 

@@ -85,7 +85,11 @@ func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
 		"properties.accessPolicies": []any{},
 	})
 	args.CreateMode = "default"
-	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil})
+	wantInputs(
+		t,
+		runVault(t, args).Get(t, "vault-vault"),
+		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil},
+	)
 }
 
 func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
@@ -162,7 +166,8 @@ func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
 			if (len(got) > 0) != c.want {
 				t.Errorf("%+v: warned %v", c, got)
 			}
-			if c.want && len(got) > 0 && (len(got) != 1 || got[0].URN != e.Get(t, "vault").URN || !strings.Contains(got[0].Message, "42 days")) {
+			if c.want && len(got) > 0 &&
+				(len(got) != 1 || got[0].URN != e.Get(t, "vault").URN || !strings.Contains(got[0].Message, "42 days")) {
 				t.Errorf("the warning is %v", got)
 			}
 		}
@@ -251,10 +256,22 @@ func TestExistingVaultRules(t *testing.T) {
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
 		{"a location", "location", func(a *args) { a.Location = pulumi.String("eastus") }},
-		{"a tenant beside secrets", "secrets", func(a *args) { a.TenantID, a.Keys = pulumi.String(mockengine.TenantID), nil }},
+		{
+			"a tenant beside secrets",
+			"secrets",
+			func(a *args) { a.TenantID, a.Keys = pulumi.String(mockengine.TenantID), nil },
+		},
 		{"a tenant beside keys", "keys", func(a *args) { a.TenantID, a.Secrets = pulumi.String(mockengine.TenantID), nil }},
-		{"an expected object's type", "expectedObjects[0].type", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "certificate", Name: "a"}} }},
-		{"an expected object's name", "expectedObjects[0].name", func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} }},
+		{
+			"an expected object's type",
+			"expectedObjects[0].type",
+			func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "certificate", Name: "a"}} },
+		},
+		{
+			"an expected object's name",
+			"expectedObjects[0].name",
+			func(a *args) { a.ExpectedObjects = []components.ObjectArgs{{Type: "cert", Name: "a_b"}} },
+		},
 		{"tags", "tags", func(a *args) { a.Tags = pulumi.StringMap{} }},
 		{"a prefix", "namePrefix", func(a *args) { a.NamePrefix = "kv" }},
 		{"a name", "vaultName", func(a *args) { a.VaultName = "kv-payments" }},
@@ -366,18 +383,46 @@ func TestVaultRules(t *testing.T) {
 		{"a mode", "createMode", func(a *components.KeyVaultStackArgs) { a.CreateMode = "Recover" }},
 		{"a prefix ends without dash", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv-" }},
 		{"a prefix has no underscore", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "kv_demo" }},
-		{"a name has at most 24 characters", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "abcdefghijklmnopqr" }},
+		{
+			"a name has at most 24 characters",
+			"namePrefix",
+			func(a *components.KeyVaultStackArgs) { a.NamePrefix = "abcdefghijklmnopqr" },
+		},
 		{"skus", "sku", func(a *components.KeyVaultStackArgs) { a.Sku = "Standard" }},
-		{"retention is at least 7", "softDeleteRetentionDays", func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 6 }},
-		{"retention is at most 90", "softDeleteRetentionDays", func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 91 }},
+		{
+			"retention is at least 7",
+			"softDeleteRetentionDays",
+			func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 6 },
+		},
+		{
+			"retention is at most 90",
+			"softDeleteRetentionDays",
+			func(a *components.KeyVaultStackArgs) { a.SoftDeleteRetentionDays = 91 },
+		},
 		{"public access", "publicNetworkAccess", func(a *components.KeyVaultStackArgs) { a.PublicNetworkAccess = "off" }},
 		{"a secret has a name", "secrets[0].name", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Name = "" }},
-		{"a secret's characters", "secrets[1].name", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Name = "my_secret" }},
+		{
+			"a secret's characters",
+			"secrets[1].name",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].Name = "my_secret" },
+		},
 		{"a secret once", "secrets[1].name", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Name = "Given" }},
 		{"a secret with no value", "secrets[0]", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Value = nil }},
-		{"a secret with two values", "secrets[0]", func(a *components.KeyVaultStackArgs) { a.Secrets[0].Generate = generated }},
-		{"a short secret", "secrets[1].generate.length", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 7 }},
-		{"a long secret", "secrets[1].generate.length", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 1025 }},
+		{
+			"a secret with two values",
+			"secrets[0]",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[0].Generate = generated },
+		},
+		{
+			"a short secret",
+			"secrets[1].generate.length",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 7 },
+		},
+		{
+			"a long secret",
+			"secrets[1].generate.length",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].Generate.Length = 1025 },
+		},
 		{"a key's name", "keys[0].name", func(a *components.KeyVaultStackArgs) { a.Keys[0].Name = "my key" }},
 		{"a key once", "keys[1].name", func(a *components.KeyVaultStackArgs) { a.Keys[1].Name = "RSA" }},
 		{"a key's type", "keys[0].type", func(a *components.KeyVaultStackArgs) { a.Keys[0].Type = "rsa" }},
@@ -540,7 +585,11 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 
 // TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that is missing.
 func TestExpectedObjects_AreNamed(t *testing.T) {
-	expected := []components.ObjectArgs{{Type: "cert", Name: "web"}, {Type: "secret", Name: "theirs"}, {Type: "key", Name: "signing"}}
+	expected := []components.ObjectArgs{
+		{Type: "cert", Name: "web"},
+		{Type: "secret", Name: "theirs"},
+		{Type: "key", Name: "signing"},
+	}
 	tenant := existingVaultArgs()
 	tenant.TenantID, tenant.Secrets, tenant.Keys = pulumi.String(mockengine.TenantID), nil, nil
 	for name, test := range map[string]struct {
@@ -606,7 +655,10 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 	args := existingVaultArgs()
 	args.Secrets, args.Keys = nil, nil
 	for i := range 3 * most {
-		args.ExpectedObjects = append(args.ExpectedObjects, components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)})
+		args.ExpectedObjects = append(
+			args.ExpectedObjects,
+			components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)},
+		)
 	}
 	var now, peak atomic.Int32
 	full := make(chan struct{})
@@ -645,7 +697,13 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 // what the vault has.
 func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 	expected := []components.ObjectArgs{
-		{Type: "secret", Name: "theirs"}, {Type: "secret", Name: "other"}, {Type: "key", Name: "signing"}, {Type: "secret", Name: "absent"},
+		{
+			Type: "secret",
+			Name: "theirs",
+		},
+		{Type: "secret", Name: "other"},
+		{Type: "key", Name: "signing"},
+		{Type: "secret", Name: "absent"},
 	}
 	for name, refusal := range map[string]string{
 		"in the words of today": "RESPONSE 403: 403 Forbidden\nERROR CODE: AuthorizationFailed",
@@ -656,7 +714,8 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 			args.Secrets, args.Keys, args.ExpectedObjects = nil, nil, expected[:3]
 			e := &mockengine.Engine{}
 			e.Asked = func(token string, args resource.PropertyMap) error {
-				if name := args["secretName"]; name.IsString() && name.StringValue() == "absent" || strings.HasSuffix(token, "getVault") {
+				if name := args["secretName"]; name.IsString() && name.StringValue() == "absent" ||
+					strings.HasSuffix(token, "getVault") {
 					return nil
 				}
 				return errors.New(refusal)
@@ -671,7 +730,10 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 				t.Errorf("it says %q, want both rights once", said)
 			}
 			args.ExpectedObjects = expected // what is known to be missing is missing
-			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "secret absent:") || strings.Contains(err.Error(), "other") {
+			if err := e.Run(
+				construct,
+			); err == nil || !strings.Contains(err.Error(), "secret absent:") ||
+				strings.Contains(err.Error(), "other") {
 				t.Errorf("got %v", err)
 			}
 			e.Asked = func(token string, _ resource.PropertyMap) error {
@@ -729,8 +791,13 @@ func TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole(t *testing.T) 
 	args := existingVaultArgs()
 	args.AllowAccessPolicies = true
 	e := &mockengine.Engine{Answers: answers("getVault", map[string]any{
-		"id": existingVaultID, "name": "theirs",
-		"properties": map[string]any{"vaultUri": "https://theirs.example/", "tenantId": mockengine.TenantID, "enableRbacAuthorization": false},
+		"id":   existingVaultID,
+		"name": "theirs",
+		"properties": map[string]any{
+			"vaultUri":                "https://theirs.example/",
+			"tenantId":                mockengine.TenantID,
+			"enableRbacAuthorization": false,
+		},
 	})}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)

@@ -58,7 +58,12 @@ func (v *violations) validateEntra(entra *EntraArgs) {
 }
 
 // userKubeconfig asks for the kubeconfig once the cluster exists. Azure's answer is not marked secret.
-func userKubeconfig(ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringInput, entra *EntraArgs) pulumi.StringOutput {
+func userKubeconfig(
+	ctx *pulumi.Context,
+	c *AksWithCsi,
+	group, cluster pulumi.StringInput,
+	entra *EntraArgs,
+) pulumi.StringOutput {
 	args := containerservice.ListManagedClusterUserCredentialsOutputArgs{ResourceGroupName: group, ResourceName: cluster}
 	if entra != nil { // Kubernetes no longer knows the other format.
 		args.Format = pulumi.String("exec")
@@ -112,7 +117,9 @@ type kubeconfigUser struct {
 	User map[string]any `yaml:"user"`
 }
 
-var errNoEntraUser = errors.New("reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out")
+var errNoEntraUser = errors.New(
+	"reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out",
+)
 
 // withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own
 // kubeconfig has kubelogin show a code to type in somewhere else. No error repeats what is in the file.

@@ -44,19 +44,37 @@ func TestLabelsAndAnnotations_ThatTheAPIServerReadsAreRight(t *testing.T) {
 	}
 	annotation := func(value string) func(*args) {
 		return func(a *args) {
-			a.ServiceAccounts[0].Annotations = map[string]string{"azure.workload.identity/service-account-token-expiration": value}
+			a.ServiceAccounts[0].Annotations = map[string]string{
+				"azure.workload.identity/service-account-token-expiration": value,
+			}
 		}
 	}
 	testRules(t, identityArgs, (*args).Validate, []rule[args]{
 		{"the name of a namespace", "namespaceLabels", labels("kubernetes.io/metadata.name", "ns")},
-		{"the name of a namespace for all", "labels", func(a *args) { a.Labels = map[string]string{"kubernetes.io/metadata.name": "ns"} }},
+		{
+			"the name of a namespace for all",
+			"labels",
+			func(a *args) { a.Labels = map[string]string{"kubernetes.io/metadata.name": "ns"} },
+		},
 		{"a level", "namespaceLabels.pod-security.kubernetes.io/warn", labels("pod-security.kubernetes.io/warn", "strict")},
-		{"a version", "namespaceLabels.pod-security.kubernetes.io/enforce-version", labels("pod-security.kubernetes.io/enforce-version", "1.34")},
+		{
+			"a version",
+			"namespaceLabels.pod-security.kubernetes.io/enforce-version",
+			labels("pod-security.kubernetes.io/enforce-version", "1.34"),
+		},
 		{"a level for all", "labels.pod-security.kubernetes.io/audit", func(a *args) {
 			a.Labels = map[string]string{"pod-security.kubernetes.io/audit": "strict"}
 		}},
-		{"a token for a minute", "serviceAccounts[0].annotations.azure.workload.identity/service-account-token-expiration", annotation("60")},
-		{"a token for a while", "serviceAccounts[0].annotations.azure.workload.identity/service-account-token-expiration", annotation("1h")},
+		{
+			"a token for a minute",
+			"serviceAccounts[0].annotations.azure.workload.identity/service-account-token-expiration",
+			annotation("60"),
+		},
+		{
+			"a token for a while",
+			"serviceAccounts[0].annotations.azure.workload.identity/service-account-token-expiration",
+			annotation("1h"),
+		},
 	})
 	good := identityArgs()
 	good.NamespaceLabels = map[string]string{

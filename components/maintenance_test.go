@@ -8,7 +8,16 @@ import (
 
 func TestMaintenanceWindowsHaveTheNamesThatAKSLooksFor(t *testing.T) {
 	e := runProduction(t)
-	cluster, upgrades, nodeOS := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-maintenance-upgrades"), e.Get(t, "cluster-maintenance-node-os")
+	cluster, upgrades, nodeOS := e.Get(
+		t,
+		"cluster-cluster",
+	), e.Get(
+		t,
+		"cluster-maintenance-upgrades",
+	), e.Get(
+		t,
+		"cluster-maintenance-node-os",
+	)
 	wantInputs(t, upgrades, map[string]any{
 		"resourceName": "aks",
 		"configName":   "aksManagedAutoUpgradeSchedule",
@@ -42,6 +51,10 @@ func TestMaintenanceRules(t *testing.T) {
 		{"few hours", "maintenance.nodeOs.durationHours", func(a *args) { a.Maintenance.NodeOS.DurationHours = 3 }},
 		{"many hours", "maintenance.nodeOs.durationHours", func(a *args) { a.Maintenance.NodeOS.DurationHours = 25 }},
 		{"a window for upgrades that never come", "upgradeChannel", func(a *args) { a.UpgradeChannel = "" }},
-		{"a window that the node OS does not keep", "nodeOsUpgradeChannel", func(a *args) { a.NodeOSUpgradeChannel = "Unmanaged" }},
+		{
+			"a window that the node OS does not keep",
+			"nodeOsUpgradeChannel",
+			func(a *args) { a.NodeOSUpgradeChannel = "Unmanaged" },
+		},
 	})
 }

@@ -46,7 +46,10 @@ func fullMountArgs() *components.SecretMountArgs {
 	)
 	args.CloudName = "AzureChinaCloud"
 	args.SyncSecrets = []components.SyncSecretArgs{
-		{Name: "app", Data: []components.SyncDataArgs{{Key: "PASSWORD", File: "password/0"}, {Key: "OLD", File: "password/2"}}},
+		{
+			Name: "app",
+			Data: []components.SyncDataArgs{{Key: "PASSWORD", File: "password/0"}, {Key: "OLD", File: "password/2"}},
+		},
 		{
 			Name: "web-tls", Type: "kubernetes.io/tls",
 			Labels:      map[string]string{"app.kubernetes.io/part-of": "web", "empty": ""},
@@ -109,7 +112,13 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 		{"objectName": "my-secret", "objectType": "secret"},
 		{"objectName": "my-key", "objectType": "key", "objectAlias": "keys/my-key.pem", "filePermission": "0444"},
 		{"objectName": "my-cert", "objectType": "cert", "objectVersion": strings.Repeat("0", 32)},
-		{"objectName": "123", "objectType": "secret", "objectAlias": "a: b #c", "objectFormat": "pfx", "objectEncoding": "base64"},
+		{
+			"objectName":     "123",
+			"objectType":     "secret",
+			"objectAlias":    "a: b #c",
+			"objectFormat":   "pfx",
+			"objectEncoding": "base64",
+		},
 	}
 	if len(list.Array) != len(want) {
 		t.Fatalf("%d objects, want %d", len(list.Array), len(want))
@@ -293,7 +302,11 @@ func TestMountRules(t *testing.T) {
 		{"a class's name", "className", func(a *args) { a.ClassName = "My Class" }},
 		{"a volume's name", "volumeName", func(a *args) { a.VolumeName = "a.b" }},
 		{"a pod's name", "testPod.name", func(a *args) { a.TestPod.Name = "Pod" }},
-		{"a class's name that leaves no room for the pod's", "className", func(a *args) { a.ClassName = strings.Repeat("c", 126) }},
+		{
+			"a class's name that leaves no room for the pod's",
+			"className",
+			func(a *args) { a.ClassName = strings.Repeat("c", 126) },
+		},
 		{"a pod's image", "testPod.image", func(a *args) { a.TestPod.Image = "busybox latest" }},
 		{"a probe's image", "probe.image", func(a *args) { a.Probe = &components.ProbeArgs{Image: "Busybox"} }},
 		{"a pod's name that is too long", "testPod.name", func(a *args) { a.TestPod.Name = strings.Repeat("p", 64) }},

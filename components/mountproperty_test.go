@@ -20,13 +20,39 @@ import (
 // drawObject makes an object that may well be valid, of few names, so that files collide at times.
 func drawObject(t *rapid.T) components.ObjectArgs {
 	element := rapid.OneOf(
-		rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"0", "1", "2"}),
-		rapid.SampledFrom([]string{"null", "yes", "0x1", "1e3", "- a", "a: b", "#", "|", "&a", "*", "'\"", "\\", "~", "%Y", "{}", "..", " a", "é", "\u00a0", "\x00"}),
+		rapid.SampledFrom([]string{"a", "b"}),
+		rapid.SampledFrom([]string{"0", "1", "2"}),
+		rapid.SampledFrom(
+			[]string{
+				"null",
+				"yes",
+				"0x1",
+				"1e3",
+				"- a",
+				"a: b",
+				"#",
+				"|",
+				"&a",
+				"*",
+				"'\"",
+				"\\",
+				"~",
+				"%Y",
+				"{}",
+				"..",
+				" a",
+				"é",
+				"\u00a0",
+				"\x00",
+			},
+		),
 		rapid.StringN(1, 12, 300),
 	)
 	o := components.ObjectArgs{
-		Type:           rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
-		Name:           rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).Draw(t, "name"),
+		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).
+			Draw(t, "type"),
+		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
+			Draw(t, "name"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "history"),
 		FilePermission: rapid.SampledFrom([]string{"", "0644", "444", "044", "0001"}).Draw(t, "permission"),
 	}
@@ -204,7 +230,16 @@ func TestSecretInputsNeverComeOutInPlain(t *testing.T) {
 			}
 			return pulumi.String("plain")
 		}
-		args.TenantID, args.ClientID, args.PrincipalID = hidden("tenant", tenant), hidden("client", client), hidden("principal", principal)
+		args.TenantID, args.ClientID, args.PrincipalID = hidden(
+			"tenant",
+			tenant,
+		), hidden(
+			"client",
+			client,
+		), hidden(
+			"principal",
+			principal,
+		)
 		args.Versions = pulumi.StringMap{"a": hidden("version", version)}
 		if rapid.Bool().Draw(rt, "vault") {
 			args.VaultName = hidden("vault", vaultName)

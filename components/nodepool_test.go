@@ -121,9 +121,15 @@ func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
 	})
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{
 		"agentPoolProfiles[0].enableAutoScaling": true,
-		"agentPoolProfiles[0].count":             1.0, "agentPoolProfiles[0].minCount": 1.0, "agentPoolProfiles[0].maxCount": 3.0,
+		"agentPoolProfiles[0].count":             1.0,
+		"agentPoolProfiles[0].minCount":          1.0,
+		"agentPoolProfiles[0].maxCount":          3.0,
 	})
-	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
+	wantInputs(
+		t,
+		e.Get(t, "cluster-pool-apps"),
+		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0},
+	)
 }
 
 func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
@@ -170,7 +176,11 @@ func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
 		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
 	})
-	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"})
+	wantInputs(
+		t,
+		e.Get(t, "cluster-cluster"),
+		map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"},
+	)
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
 }
 
@@ -195,7 +205,9 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	} {
 		role := e.Get(t, name)
 		wantInputs(t, role, map[string]any{
-			"scope": scope, "principalId": "principal-id", "principalType": "ServicePrincipal",
+			"scope":            scope,
+			"principalId":      "principal-id",
+			"principalType":    "ServicePrincipal",
 			"roleDefinitionId": netSubscription + "/providers/Microsoft.Authorization/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
 		})
 		if !role.WaitsFor(identity) || !cluster.WaitsFor(role) {
@@ -369,7 +381,9 @@ func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *tes
 	cluster, role := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-disk-encryption-role")
 	wantInputs(t, cluster, map[string]any{"identity.type": "UserAssigned", "diskEncryptionSetID": encryptionSet})
 	wantInputs(t, role, map[string]any{
-		"scope": encryptionSet, "principalId": "principal-id", "principalType": "ServicePrincipal",
+		"scope":            encryptionSet,
+		"principalId":      "principal-id",
+		"principalType":    "ServicePrincipal",
 		"roleDefinitionId": netSubscription + "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
 	})
 	if !cluster.WaitsFor(role) {
@@ -455,11 +469,19 @@ func TestNodePoolRules(t *testing.T) {
 		{"too few nodes", "systemPool.count", func(a *args) { a.SystemPool.Count = -1 }},
 		{"too many nodes", "nodePools[0].count", func(a *args) { a.NodePools[0].Count = 1001 }},
 		{"fewest nodes alone", "nodePools[0].maxCount", func(a *args) { a.NodePools[0].MinCount = 2 }},
-		{"fewer than no nodes", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount, a.NodePools[0].MaxCount = -1, 2 }},
+		{
+			"fewer than no nodes",
+			"nodePools[0].minCount",
+			func(a *args) { a.NodePools[0].MinCount, a.NodePools[0].MaxCount = -1, 2 },
+		},
 		{"more fewest nodes than Azure's", "nodePools[0].minCount", func(a *args) { a.NodePools[0].MinCount = 1001 }},
 		{"at most no nodes", "systemPool.maxCount", func(a *args) { a.SystemPool.MaxCount = -1 }},
 		{"fewest above most", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 3 }},
-		{"most above Azure's", "systemPool.maxCount", func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 1001 }},
+		{
+			"most above Azure's",
+			"systemPool.maxCount",
+			func(a *args) { a.SystemPool.MinCount, a.SystemPool.MaxCount = 5, 1001 },
+		},
 		{"a start below the fewest", "systemPool.count", func(a *args) {
 			a.SystemPool.MinCount, a.SystemPool.MaxCount, a.SystemPool.Count = 3, 5, 2
 		}},
@@ -484,16 +506,32 @@ func TestNodePoolRules(t *testing.T) {
 		}},
 		{"a label's value", "systemPool.labels.a", func(a *args) { a.SystemPool.Labels = map[string]string{"a": "b c"} }},
 		{"a taint without effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b"} }},
-		{"a taint without value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=:NoSchedule"} }},
-		{"a taint's key", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a..b/c=d:NoSchedule"} }},
+		{
+			"a taint without value",
+			"nodePools[0].taints[0]",
+			func(a *args) { a.NodePools[0].Taints = []string{"a=:NoSchedule"} },
+		},
+		{
+			"a taint's key",
+			"nodePools[0].taints[0]",
+			func(a *args) { a.NodePools[0].Taints = []string{"a..b/c=d:NoSchedule"} },
+		},
 		{"a taint's value", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b=c:NoSchedule"} }},
 		{"a taint's effect", "nodePools[0].taints[0]", func(a *args) { a.NodePools[0].Taints = []string{"a=b:noSchedule"} }},
-		{"a taint on the system pool", "systemPool.taints[0]", func(a *args) { a.SystemPool.Taints = []string{"a=b:NoSchedule"} }},
+		{
+			"a taint on the system pool",
+			"systemPool.taints[0]",
+			func(a *args) { a.SystemPool.Taints = []string{"a=b:NoSchedule"} },
+		},
 		{"a spot system pool", "systemPool.spot", func(a *args) { a.SystemPool.Spot = true }},
 		{"add-ons only, and nothing else", "systemPool.criticalAddonsOnly", func(a *args) {
 			a.SystemPool.CriticalAddonsOnly, a.NodePools = true, nil
 		}},
-		{"add-ons only in another pool", "nodePools[0].criticalAddonsOnly", func(a *args) { a.NodePools[0].CriticalAddonsOnly = true }},
+		{
+			"add-ons only in another pool",
+			"nodePools[0].criticalAddonsOnly",
+			func(a *args) { a.NodePools[0].CriticalAddonsOnly = true },
+		},
 	})
 }
 
@@ -520,7 +558,11 @@ var (
 )
 
 func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
-	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`), rapid.String())
+	name := rapid.OneOf(
+		rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`),
+		rapid.StringMatching(`[a-z0-9]{0,14}`),
+		rapid.String(),
+	)
 	rapid.Check(t, func(rt *rapid.T) {
 		args := pooledArgs()
 		args.ClusterName, args.DNSPrefix = name.Draw(rt, "cluster"), "aks"
@@ -570,7 +612,11 @@ func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
 		_, err := components.NewAksWithCsi(ctx, "cluster", with(func(*components.AksWithCsiArgs) {}))
 		return err
 	})
-	wantInputs(t, e.Get(t, "cluster-pool-win"), map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"})
+	wantInputs(
+		t,
+		e.Get(t, "cluster-pool-win"),
+		map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"},
+	)
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"osType": "Linux", "osSKU": nil})
 	for name, replaces := range map[string]bool{"cluster-pool-win": true, "cluster-pool-apps": false} {
 		if got := slices.Contains(e.Get(t, name).RPC.GetReplaceOnChanges(), "osSKU"); got != replaces {

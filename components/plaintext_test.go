@@ -58,7 +58,11 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 		if rapid.Bool().Draw(rt, "existing") {
 			args.ExistingVaultID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
 		} else {
-			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String("group"), pulumi.String(mockengine.TenantID), "kv"
+			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String(
+				"group",
+			), pulumi.String(
+				mockengine.TenantID,
+			), "kv"
 			args.CreateMode = rapid.SampledFrom([]components.VaultCreateMode{"", "recover"}).Draw(rt, "createMode")
 			args.PurgeProtection = rapid.Bool().Draw(rt, "purgeProtection")
 		}
@@ -84,7 +88,8 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 			}
 		}
 		for _, s := range args.Secrets {
-			if value := e.Get(t, "vault-secret-"+s.Name).Inputs["properties"].ObjectValue()["value"]; !value.IsSecret() && !value.IsComputed() {
+			if value := e.Get(t, "vault-secret-"+s.Name).Inputs["properties"].ObjectValue()["value"]; !value.IsSecret() &&
+				!value.IsComputed() {
 				rt.Fatalf("what is sent as %s is %s", s.Name, fmt.Sprint(value.TypeString()))
 			}
 		}

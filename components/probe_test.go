@@ -35,8 +35,24 @@ func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
 	}
 	// The kubelet reads two dollar signs as one.
 	want := []string{
-		"test", "-s", "/mnt/secrets/$$(HOME) $$x", "-a", "-s", "/mnt/secrets/keys/my-key.pem", "-a", "-s", "/mnt/secrets/my-cert",
-		"-a", "-s", "/mnt/secrets/my-secret", "-a", "-s", "/mnt/secrets/password/0", "-a", "-s", "/mnt/secrets/tls/both.pem",
+		"test",
+		"-s",
+		"/mnt/secrets/$$(HOME) $$x",
+		"-a",
+		"-s",
+		"/mnt/secrets/keys/my-key.pem",
+		"-a",
+		"-s",
+		"/mnt/secrets/my-cert",
+		"-a",
+		"-s",
+		"/mnt/secrets/my-secret",
+		"-a",
+		"-s",
+		"/mnt/secrets/password/0",
+		"-a",
+		"-s",
+		"/mnt/secrets/tls/both.pem",
 	}
 	command := probe.At(container + "readinessProbe.exec.command").ArrayValue()
 	if len(command) != len(want) {

@@ -22,7 +22,13 @@ type RoleAssignmentArgs struct {
 }
 
 // assignRoles gives the principal each of the roles.
-func assignRoles(ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, principalID pulumi.StringInput, parent pulumi.Resource) ([]pulumi.Resource, error) {
+func assignRoles(
+	ctx *pulumi.Context,
+	name string,
+	roles []RoleAssignmentArgs,
+	principalID pulumi.StringInput,
+	parent pulumi.Resource,
+) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
 	for i, role := range roles {
 		path := fmt.Sprintf("roleAssignments[%d].scope", i)

@@ -25,7 +25,13 @@ func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent 
 
 // newDiagnostics sends the categories of a resource's logs, and all its metrics, to a Log Analytics workspace. A lock on the resource also
 // keeps the setting from being deleted, so it has to come after it.
-func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pulumi.StringInput, categories []string, parent pulumi.Resource) (pulumi.Resource, error) {
+func newDiagnostics(
+	ctx *pulumi.Context,
+	name string,
+	resourceID, workspaceID pulumi.StringInput,
+	categories []string,
+	parent pulumi.Resource,
+) (pulumi.Resource, error) {
 	logs := insights.LogSettingsArray{}
 	for _, category := range categories {
 		logs = append(logs, insights.LogSettingsArgs{Category: pulumi.String(category), Enabled: pulumi.Bool(true)})
@@ -34,7 +40,9 @@ func newDiagnostics(ctx *pulumi.Context, name string, resourceID, workspaceID pu
 		ResourceUri: resourceID,
 		WorkspaceId: optionalInput(workspaceID),
 		Logs:        logs,
-		Metrics:     insights.MetricSettingsArray{insights.MetricSettingsArgs{Category: pulumi.String("AllMetrics"), Enabled: pulumi.Bool(true)}},
+		Metrics: insights.MetricSettingsArray{
+			insights.MetricSettingsArgs{Category: pulumi.String("AllMetrics"), Enabled: pulumi.Bool(true)},
+		},
 	}, pulumi.Parent(parent))
 	if err != nil {
 		return nil, fmt.Errorf("sending its logs to the workspace: %w", err)

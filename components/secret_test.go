@@ -26,7 +26,10 @@ func TestSecretPassesOnWhatIsAsked(t *testing.T) {
 	s := &args.Secrets[0]
 	s.ContentType, s.Enabled, s.Tags = "text/plain", &no, map[string]string{"team": "a"}
 	wantInputs(t, runVault(t, args).Get(t, "vault-secret-given"), map[string]any{
-		"properties.contentType": "text/plain", "properties.attributes.enabled": false, "properties.attributes.expires": nil, "tags.team": "a",
+		"properties.contentType":        "text/plain",
+		"properties.attributes.enabled": false,
+		"properties.attributes.expires": nil,
+		"tags.team":                     "a",
 	})
 }
 
@@ -44,10 +47,22 @@ func TestSecretSendsNothingThatIsLeftOut(t *testing.T) {
 func TestGeneratedValueHasTheClassesThatAreLeft(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Rotate = "2"
-	*args.Secrets[1].Generate = components.GenerateArgs{Length: 16, NoUpper: true, NoLower: true, NoNumeric: true, SpecialCharacters: "-_"}
+	*args.Secrets[1].Generate = components.GenerateArgs{
+		Length:            16,
+		NoUpper:           true,
+		NoLower:           true,
+		NoNumeric:         true,
+		SpecialCharacters: "-_",
+	}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-value-generated"), map[string]any{
-		"length": 16.0, "special": true, "upper": false, "lower": false, "numeric": false, "overrideSpecial": "-_", "keepers.rotate": "2",
+		"length":          16.0,
+		"special":         true,
+		"upper":           false,
+		"lower":           false,
+		"numeric":         false,
+		"overrideSpecial": "-_",
+		"keepers.rotate":  "2",
 	})
 	wantSecretValues(t, e)
 }
@@ -67,7 +82,10 @@ func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 
 // TestSecret_OnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
 func TestSecret_OnceIsWrittenOnce(t *testing.T) {
-	found := map[string]any{"id": vaultResourceID + "/secrets/given", "properties": map[string]any{"secretUriWithVersion": "https://vault.example/secrets/given/" + mockengine.Version}}
+	found := map[string]any{
+		"id":         vaultResourceID + "/secrets/given",
+		"properties": map[string]any{"secretUriWithVersion": "https://vault.example/secrets/given/" + mockengine.Version},
+	}
 	for name, test := range map[string]struct{ once, adopt, there, kept, imported, warned bool }{
 		"once, made":         {once: true},
 		"once, there":        {once: true, there: true, kept: true},
@@ -143,7 +161,11 @@ func TestRotateEvery_OneValueAPeriod(t *testing.T) {
 		}
 		wantDates(t, e, "vault-secret-s", day(at.due).Add(time.Hour), day(at.due).AddDate(0, 0, 45))
 		wantSecretValues(t, e)
-		if said := strings.Join(e.Infos(), "\n"); !strings.Contains(said, "secret s ") || !strings.Contains(said, day(at.next).Format(time.RFC3339)) {
+		if said := strings.Join(
+			e.Infos(),
+			"\n",
+		); !strings.Contains(said, "secret s ") ||
+			!strings.Contains(said, day(at.next).Format(time.RFC3339)) {
 			t.Errorf("at %s it does not say when the next value is due: %q", at.now, said)
 		}
 	}
@@ -173,7 +195,11 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 	wantInputs(t, added.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": nil})
 	wantInputs(t, update(t, added, at(79), with).Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 	rotated := update(t, added, at(80), with)
-	wantInputs(t, rotated.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)})
+	wantInputs(
+		t,
+		rotated.Get(t, "vault-value-s"),
+		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)},
+	)
 
 	// A new value by other means is as old as it is.
 	for name, change := range map[string]func(*components.SecretArgs){
@@ -183,12 +209,20 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 		again := update(t, rotated, at(100), rotating(change))
 		wantInputs(t, again.Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 		wantDates(t, again, "vault-secret-s", at(100).Add(time.Hour), at(145))
-		wantInputs(t, update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"), map[string]any{"keepers.due": at(130).Format(time.RFC3339)})
+		wantInputs(
+			t,
+			update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"),
+			map[string]any{"keepers.due": at(130).Format(time.RFC3339)},
+		)
 		t.Log(name)
 	}
 	// Another length counts from the same time.
 	other := rotating(func(s *components.SecretArgs) { s.Rotate, s.RotateEvery, s.Expires = "1", "P20D", "P30D" })
-	wantInputs(t, update(t, rotated, at(91), other).Get(t, "vault-value-s"), map[string]any{"keepers.due": at(90).Format(time.RFC3339)})
+	wantInputs(
+		t,
+		update(t, rotated, at(91), other).Get(t, "vault-value-s"),
+		map[string]any{"keepers.due": at(90).Format(time.RFC3339)},
+	)
 }
 
 func TestSecretRules(t *testing.T) {
@@ -209,29 +243,89 @@ func TestSecretRules(t *testing.T) {
 		many[name] = ""
 	}
 	testRules(t, vaultArgs, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
-		{"a content type", "secrets[0].contentType", given(func(s *components.SecretArgs) { s.ContentType = strings.Repeat("a", 256) })},
+		{
+			"a content type",
+			"secrets[0].contentType",
+			given(func(s *components.SecretArgs) { s.ContentType = strings.Repeat("a", 256) }),
+		},
 		{"nothing to rotate", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate = "2" })},
-		{"no date to count anew", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" })},
-		{"another value of what is made once", "secrets[1].rotate", func(a *components.KeyVaultStackArgs) { a.Secrets[1].Rotate, a.Secrets[1].Once = "2", true }},
-		{"no value to rotate by itself", "secrets[0].rotateEvery", given(func(s *components.SecretArgs) { s.RotateEvery = "P30D" })},
-		{"rotating what others write", "secrets[1].rotateEvery", func(a *components.KeyVaultStackArgs) { a.Secrets[1].RotateEvery, a.Secrets[1].Once = "P30D", true }},
+		{
+			"no date to count anew",
+			"secrets[0].rotate",
+			given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" }),
+		},
+		{
+			"another value of what is made once",
+			"secrets[1].rotate",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].Rotate, a.Secrets[1].Once = "2", true },
+		},
+		{
+			"no value to rotate by itself",
+			"secrets[0].rotateEvery",
+			given(func(s *components.SecretArgs) { s.RotateEvery = "P30D" }),
+		},
+		{
+			"rotating what others write",
+			"secrets[1].rotateEvery",
+			func(a *components.KeyVaultStackArgs) { a.Secrets[1].RotateEvery, a.Secrets[1].Once = "P30D", true },
+		},
 		{"no duration", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "2027-01-31" })},
-		{"sooner than pods follow", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "PT59M59S" })},
-		{"later than anybody", "secrets[1].rotateEvery", rotating(func(s *components.SecretArgs) { s.RotateEvery = "P101Y" })},
+		{
+			"sooner than pods follow",
+			"secrets[1].rotateEvery",
+			rotating(func(s *components.SecretArgs) { s.RotateEvery = "PT59M59S" }),
+		},
+		{
+			"later than anybody",
+			"secrets[1].rotateEvery",
+			rotating(func(s *components.SecretArgs) { s.RotateEvery = "P101Y" }),
+		},
 		{"expired before the next", "secrets[1].expires", rotating(func(s *components.SecretArgs) { s.Expires = "P30D" })},
-		{"expired in a long month", "secrets[1].expires", rotating(func(s *components.SecretArgs) { s.RotateEvery, s.Expires = "P1M", "P31D" })},
-		{"valid only with the next", "secrets[1].notBefore", rotating(func(s *components.SecretArgs) { s.NotBefore, s.Expires = "P30D", "P90D" })},
+		{
+			"expired in a long month",
+			"secrets[1].expires",
+			rotating(func(s *components.SecretArgs) { s.RotateEvery, s.Expires = "P1M", "P31D" }),
+		},
+		{
+			"valid only with the next",
+			"secrets[1].notBefore",
+			rotating(func(s *components.SecretArgs) { s.NotBefore, s.Expires = "P30D", "P90D" }),
+		},
 		{"16 tags", "secrets[0].tags", tags(many)},
 		{"a tag's name is needed", "secrets[0].tags", tags(map[string]string{"": "a"})},
 		{"a tag's characters", "secrets[0].tags", tags(map[string]string{"a/b": "a"})},
 		{"a tag's long name", "secrets[0].tags", tags(map[string]string{strings.Repeat("a", 257): "a"})},
 		{"a tag's long value", "secrets[0].tags.a", tags(map[string]string{"a": strings.Repeat("a", 257)})},
-		{"no characters", "secrets[1].generate", generate(components.GenerateArgs{NoUpper: true, NoLower: true, NoNumeric: true, NoSpecial: true})},
-		{"special letters", "secrets[1].generate.specialCharacters", generate(components.GenerateArgs{SpecialCharacters: "-a"})},
-		{"special spaces", "secrets[1].generate.specialCharacters", generate(components.GenerateArgs{SpecialCharacters: "- "})},
-		{"special beyond ASCII", "secrets[1].generate.specialCharacters", generate(components.GenerateArgs{SpecialCharacters: "§"})},
-		{"special twice", "secrets[1].generate.specialCharacters", generate(components.GenerateArgs{SpecialCharacters: "-_-"})},
-		{"special and none", "secrets[1].generate.specialCharacters", generate(components.GenerateArgs{SpecialCharacters: "-", NoSpecial: true})},
+		{
+			"no characters",
+			"secrets[1].generate",
+			generate(components.GenerateArgs{NoUpper: true, NoLower: true, NoNumeric: true, NoSpecial: true}),
+		},
+		{
+			"special letters",
+			"secrets[1].generate.specialCharacters",
+			generate(components.GenerateArgs{SpecialCharacters: "-a"}),
+		},
+		{
+			"special spaces",
+			"secrets[1].generate.specialCharacters",
+			generate(components.GenerateArgs{SpecialCharacters: "- "}),
+		},
+		{
+			"special beyond ASCII",
+			"secrets[1].generate.specialCharacters",
+			generate(components.GenerateArgs{SpecialCharacters: "§"}),
+		},
+		{
+			"special twice",
+			"secrets[1].generate.specialCharacters",
+			generate(components.GenerateArgs{SpecialCharacters: "-_-"}),
+		},
+		{
+			"special and none",
+			"secrets[1].generate.specialCharacters",
+			generate(components.GenerateArgs{SpecialCharacters: "-", NoSpecial: true}),
+		},
 	})
 }
 

@@ -73,20 +73,40 @@ func TestSyncRules(t *testing.T) {
 		{"no data", "syncSecrets[0].data", func(a *args) { a.SyncSecrets[0].Data = nil }},
 		{"a key's characters", "syncSecrets[0].data[0].key", func(a *args) { a.SyncSecrets[0].Data[0].Key = "a/b" }},
 		{"a key that is a directory", "syncSecrets[0].data[0].key", func(a *args) { a.SyncSecrets[0].Data[0].Key = "..a" }},
-		{"a key that is too long", "syncSecrets[0].data[0].key", func(a *args) { a.SyncSecrets[0].Data[0].Key = strings.Repeat("a", 254) }},
+		{
+			"a key that is too long",
+			"syncSecrets[0].data[0].key",
+			func(a *args) { a.SyncSecrets[0].Data[0].Key = strings.Repeat("a", 254) },
+		},
 		{"a key twice", "syncSecrets[0].data[1].key", func(a *args) { a.SyncSecrets[0].Data[1].Key = "PASSWORD" }},
-		{"a file that is not mounted", "syncSecrets[0].data[0].file", func(a *args) { a.SyncSecrets[0].Data[0].File = "my-key" }},
+		{
+			"a file that is not mounted",
+			"syncSecrets[0].data[0].file",
+			func(a *args) { a.SyncSecrets[0].Data[0].File = "my-key" },
+		},
 		{"a directory", "syncSecrets[0].data[0].file", func(a *args) { a.SyncSecrets[0].Data[0].File = "password" }},
-		{"a version that is never mounted", "syncSecrets[0].data[0].file", func(a *args) { a.SyncSecrets[0].Data[0].File = "password/3" }},
+		{
+			"a version that is never mounted",
+			"syncSecrets[0].data[0].file",
+			func(a *args) { a.SyncSecrets[0].Data[0].File = "password/3" },
+		},
 		{"a label's key", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["a b"] = "" }},
 		{"a label's prefix", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["Example.com/a"] = "" }},
 		{"a label's value", "syncSecrets[1].labels.empty", func(a *args) { a.SyncSecrets[1].Labels["empty"] = "a b" }},
-		{"the driver's label", "syncSecrets[1].labels", func(a *args) { a.SyncSecrets[1].Labels["secrets-store.csi.k8s.io/managed"] = "false" }},
+		{
+			"the driver's label",
+			"syncSecrets[1].labels",
+			func(a *args) { a.SyncSecrets[1].Labels["secrets-store.csi.k8s.io/managed"] = "false" },
+		},
 		{"an annotation's key", "syncSecrets[1].annotations", func(a *args) { a.SyncSecrets[1].Annotations["/a"] = "" }},
 		{"annotations that are too long", "syncSecrets[1].annotations", func(a *args) {
 			a.SyncSecrets[1].Annotations["a"] = strings.Repeat("a", 256<<10)
 		}},
-		{"tls without a key", "syncSecrets[1].data", tls(func(_ *args, s *components.SyncSecretArgs) { s.Data = s.Data[:1] })},
+		{
+			"tls without a key",
+			"syncSecrets[1].data",
+			tls(func(_ *args, s *components.SyncSecretArgs) { s.Data = s.Data[:1] }),
+		},
 		{"tls with more", "syncSecrets[1].data[2].key", tls(func(_ *args, s *components.SyncSecretArgs) {
 			s.Data = append(s.Data, components.SyncDataArgs{Key: "ca.crt", File: "my-cert"})
 		})},

@@ -381,7 +381,8 @@ func TestKeyVaultStack_TakesNoDefaultProviderBesideOneOfTheProgramsOwn(t *testin
 				_, err := components.NewKeyVaultStack(ctx, "vault", args, pulumi.Providers(providers...))
 				return err
 			})
-			if one.want == nil && err != nil || one.want != nil && (err == nil || !strings.Contains(err.Error(), one.want.Error())) {
+			if one.want == nil && err != nil ||
+				one.want != nil && (err == nil || !strings.Contains(err.Error(), one.want.Error())) {
 				t.Errorf("got error %v, want %v", err, one.want)
 			}
 		})

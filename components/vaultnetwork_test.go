@@ -44,7 +44,10 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 func endpointArgs() *components.KeyVaultStackArgs {
 	args := vaultArgs()
 	args.Location = pulumi.String("eastus")
-	args.PrivateEndpoint = &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String(vaultZone)}
+	args.PrivateEndpoint = &components.PrivateEndpointArgs{
+		SubnetID:         pulumi.String(subnetID),
+		PrivateDNSZoneID: pulumi.String(vaultZone),
+	}
 	return args
 }
 
@@ -59,7 +62,9 @@ func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
 		"privateLinkServiceConnections[0].groupIds":             []any{"vault"},
 	})
 	wantInputs(t, e.Get(t, "vault-dns-zone-group"), map[string]any{
-		"resourceGroupName": "group", "privateEndpointName": "vault-private-endpoint-auto", "privateDnsZoneConfigs[0].privateDnsZoneId": vaultZone,
+		"resourceGroupName":                         "group",
+		"privateEndpointName":                       "vault-private-endpoint-auto",
+		"privateDnsZoneConfigs[0].privateDnsZoneId": vaultZone,
 	})
 }
 
@@ -123,7 +128,11 @@ func TestVaultNetworkRules(t *testing.T) {
 
 // TestVaultNetwork_LetsNodesIn refuses a vault that pods could never read from, and no other.
 func TestVaultNetwork_LetsNodesIn(t *testing.T) {
-	endpoint, external := &components.PrivateEndpointArgs{SubnetID: pulumi.String(subnetID)}, &components.PrivateEndpointArgs{External: true}
+	endpoint, external := &components.PrivateEndpointArgs{
+		SubnetID: pulumi.String(subnetID),
+	}, &components.PrivateEndpointArgs{
+		External: true,
+	}
 	ranges, subnets := pulumi.ToStringArray([]string{"203.0.113.7"}), pulumi.ToStringArray([]string{subnetID})
 	late := pulumi.ToStringArray([]string{subnetID}).ToStringArrayOutput()
 	for name, test := range map[string]struct {
@@ -162,7 +171,11 @@ func TestVaultNetwork_LetsNodesIn(t *testing.T) {
 			t.Errorf("%s is made, which others make", one.Name)
 		}
 	}
-	a.PrivateEndpoint = &components.PrivateEndpointArgs{External: true, SubnetID: pulumi.String(subnetID), PrivateDNSZoneID: pulumi.String(vaultZone)}
+	a.PrivateEndpoint = &components.PrivateEndpointArgs{
+		External:         true,
+		SubnetID:         pulumi.String(subnetID),
+		PrivateDNSZoneID: pulumi.String(vaultZone),
+	}
 	wantViolations(t, a.Validate(), "privateEndpoint.subnetId", "privateEndpoint.privateDnsZoneId")
 }
 

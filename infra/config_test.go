@@ -229,7 +229,13 @@ func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
 
 // AKS gives the zone of a private cluster the cluster's tags.
 func TestPrivateCluster_LimitsTags(t *testing.T) {
-	if _, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`}); !slices.Equal(paths(t, err), []string{"tags"}) {
+	if _, err := load(
+		t,
+		map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`},
+	); !slices.Equal(
+		paths(t, err),
+		[]string{"tags"},
+	) {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -319,17 +325,27 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 // In a namespace of others, two workloads may not want the same thing, nor one identity.
 func TestWorkloads_ShareNothing(t *testing.T) {
 	shared := map[string]any{
-		"namespace": "theirs", "existingNamespace": true, "className": "class", "testPod": map[string]any{}, "probe": map[string]any{},
+		"namespace":          "theirs",
+		"existingNamespace":  true,
+		"className":          "class",
+		"testPod":            map[string]any{},
+		"probe":              map[string]any{},
 		"serviceAccounts":    []any{map[string]any{"name": "account"}},
 		"existingIdentityId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
-		"syncSecrets":        []any{map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}}},
+		"syncSecrets": []any{
+			map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}},
+		},
 	}
 	_, err := load(t, list(t, workload("first", shared), workload("second", shared)))
 	got := paths(t, err)
 	slices.Sort(got)
 	want := []string{
-		"workloads[1].className", "workloads[1].existingIdentityId", "workloads[1].probe.name", "workloads[1].serviceAccounts[0].name",
-		"workloads[1].syncSecrets[0].name", "workloads[1].testPod.name",
+		"workloads[1].className",
+		"workloads[1].existingIdentityId",
+		"workloads[1].probe.name",
+		"workloads[1].serviceAccounts[0].name",
+		"workloads[1].syncSecrets[0].name",
+		"workloads[1].testPod.name",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
@@ -347,7 +363,11 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		},
 	} {
 		_, err := load(t, list(t, pair[0], pair[1]))
-		if got := paths(t, err); !slices.Equal(got, []string{"workloads[1].name"}) && !slices.Equal(got, []string{"workloads[1].formerName"}) {
+		if got := paths(
+			t,
+			err,
+		); !slices.Equal(got, []string{"workloads[1].name"}) &&
+			!slices.Equal(got, []string{"workloads[1].formerName"}) {
 			t.Errorf("violations at %v: %v", got, err)
 		}
 	}
@@ -383,7 +403,10 @@ func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := cfg.Workloads[0].Identity(&infra.Surroundings{}, components.WorkloadIdentityArgs{}).Audience; got != "api://other" {
+	if got := cfg.Workloads[0].Identity(
+		&infra.Surroundings{},
+		components.WorkloadIdentityArgs{},
+	).Audience; got != "api://other" {
 		t.Errorf("the audience is %q", got)
 	}
 }
@@ -397,13 +420,23 @@ func TestWorkloads_MayBeNone(t *testing.T) {
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	change := list(t, workload("first", map[string]any{"namespace": ""}))
 	maps.Copy(change, map[string]string{
-		"systemPool": `{"count":"many"}`, "testpod": "true", "vaultSku": "free", "secrets": `[{"name":"a b","generate":{"size":1}}]`,
+		"systemPool":  `{"count":"many"}`,
+		"testpod":     "true",
+		"vaultSku":    "free",
+		"secrets":     `[{"name":"a b","generate":{"size":1}}]`,
 		"clusterName": "-",
 	})
 	_, err := load(t, change)
 	want := []string{
-		"secrets[0].generate.size", "systemPool.count", "testpod", // cannot be read
-		"vaultSku", "secrets[0].name", "clusterName", "clusterName", "workloads[0].namespace", "workloads[0].mount[0].name", // cannot be used
+		"secrets[0].generate.size",
+		"systemPool.count",
+		"testpod", // cannot be read
+		"vaultSku",
+		"secrets[0].name",
+		"clusterName",
+		"clusterName",
+		"workloads[0].namespace",
+		"workloads[0].mount[0].name", // cannot be used
 	}
 	if got := paths(t, err); !reflect.DeepEqual(got, want) {
 		t.Errorf("violations at %v, want %v", got, want)
@@ -419,15 +452,24 @@ func TestNamesThatAreThereAlready(t *testing.T) {
 	}
 	vault, cluster := cfg.Vault(&infra.Surroundings{}), cfg.Cluster(&infra.Surroundings{})
 	if vault.VaultName != "mykeyvault4711" || vault.NamePrefix != "" || cluster.DNSPrefix != "my-dns" {
-		t.Errorf("the vault is called %q and %q, the cluster's DNS prefix is %q", vault.NamePrefix, vault.VaultName, cluster.DNSPrefix)
+		t.Errorf(
+			"the vault is called %q and %q, the cluster's DNS prefix is %q",
+			vault.NamePrefix,
+			vault.VaultName,
+			cluster.DNSPrefix,
+		)
 	}
 }
 
 func TestWhatExistsIsNotConfigured(t *testing.T) {
 	_, err := load(t, map[string]string{
-		"existingVaultId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v", "vaultPurgeProtection": "true", "vaultNetwork": "{}",
-		"vaultName": "kv-payments", "clusterDnsPrefix": "payments",
-		"existingClusterId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c", "azurePolicy": "true",
+		"existingVaultId":      "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
+		"vaultPurgeProtection": "true",
+		"vaultNetwork":         "{}",
+		"vaultName":            "kv-payments",
+		"clusterDnsPrefix":     "payments",
+		"existingClusterId":    "/subscriptions/s/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/c",
+		"azurePolicy":          "true",
 	})
 	got := paths(t, err)
 	slices.Sort(got)
@@ -460,7 +502,11 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, encrypted := range [][]string{{"secrets"}, nil} {
-				if _, err := load(t, map[string]string{"secrets": secrets}, encrypted...); err == nil || strings.Contains(err.Error(), "marker") {
+				if _, err := load(
+					t,
+					map[string]string{"secrets": secrets},
+					encrypted...); err == nil ||
+					strings.Contains(err.Error(), "marker") {
 					t.Errorf("got error %v", err)
 				}
 			}
@@ -512,7 +558,10 @@ func fields(in reflect.Type, found func(name string)) {
 // its name, which is no secret, is said.
 func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
-	cfg, err := load(t, map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
+	cfg, err := load(
+		t,
+		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -520,13 +569,19 @@ func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 		t.Errorf("the value is %v", got)
 	}
 	for _, value := range []string{`{"env":"SHOP_NO_PASSWORD"}`, `{"env":""}`} {
-		_, err = load(t, map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
+		_, err = load(
+			t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
+		)
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value.env") {
 			t.Errorf("with %s: %v", value, err)
 		}
 	}
 	for _, value := range []string{`{"env":"SHOP_DB_PASSWORD","marker":1}`, `{"env":1}`, `{"marker":"SHOP_DB_PASSWORD"}`} {
-		_, err = load(t, map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
+		_, err = load(
+			t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
+		)
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value") || strings.Contains(err.Error(), "marker") {
 			t.Errorf("with %s: %v", value, err)
 		}
@@ -546,8 +601,16 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 
 // The names of fields are no values.
 func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
-	_, err := load(t, map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
-	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) || strings.Contains(err.Error(), "my_secret") {
+	_, err := load(
+		t,
+		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`},
+		"secrets",
+	)
+	if got := paths(
+		t,
+		err,
+	); !slices.Equal(got, []string{"secrets[0].name"}) ||
+		strings.Contains(err.Error(), "my_secret") {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -619,8 +682,18 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	mount := []any{
-		map[string]any{"type": "secret", "name": "My-Secret"}, map[string]any{"type": "secret", "name": "theirs"}, map[string]any{"type": "cert", "name": "web"},
-		map[string]any{"type": "key", "name": "theirs", "alias": "key"}, map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
+		map[string]any{
+			"type": "secret",
+			"name": "My-Secret",
+		},
+		map[string]any{"type": "secret", "name": "theirs"},
+		map[string]any{"type": "cert", "name": "web"},
+		map[string]any{
+			"type":  "key",
+			"name":  "theirs",
+			"alias": "key",
+		},
+		map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
 	}
 	change := list(t, workload("a", map[string]any{"mount": mount, "access": "none"}))
 	change["existingVaultId"] = vault
@@ -629,14 +702,20 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: own})
-	want := []components.ObjectArgs{{Type: "secret", Name: "theirs"}, {Type: "cert", Name: "web"}, {Type: "key", Name: "theirs"}}
+	want := []components.ObjectArgs{
+		{Type: "secret", Name: "theirs"},
+		{Type: "cert", Name: "web"},
+		{Type: "key", Name: "theirs"},
+	}
 	if !reflect.DeepEqual(args.ExpectedObjects, want) {
 		t.Errorf("it expects %v, want %v", args.ExpectedObjects, want)
 	}
 	if args.TenantID == nil || !args.AllowAccessPolicies {
 		t.Errorf("a vault elsewhere whose readers others choose: %+v", args)
 	}
-	if args = cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)}); args.TenantID != nil {
+	if args = cfg.Vault(
+		&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)},
+	); args.TenantID != nil {
 		t.Error("a vault of the subscription is not looked up")
 	}
 	change = list(t, workload("a", map[string]any{"access": "none"}), workload("b", nil))

@@ -99,16 +99,34 @@ type virtualNetwork struct {
 // so on. Azure drops what the next write of the subnet leaves out, so the program never writes a subnet that is
 // there. Its range is compared instead, with the subnet's own.
 var subnetProperties = []string{
-	"addressPrefix", "addressPrefixes", "applicationGatewayIPConfigurations", "defaultOutboundAccess", "delegations", "id",
-	"ipAllocations", "name", "natGateway",
-	"networkSecurityGroup", "privateEndpointNetworkPolicies", "privateLinkServiceNetworkPolicies", "routeTable", "serviceEndpointPolicies",
-	"serviceEndpoints", "type",
+	"addressPrefix",
+	"addressPrefixes",
+	"applicationGatewayIPConfigurations",
+	"defaultOutboundAccess",
+	"delegations",
+	"id",
+	"ipAllocations",
+	"name",
+	"natGateway",
+	"networkSecurityGroup",
+	"privateEndpointNetworkPolicies",
+	"privateLinkServiceNetworkPolicies",
+	"routeTable",
+	"serviceEndpointPolicies",
+	"serviceEndpoints",
+	"type",
 }
 
 // newSubnet registers a subnet. One that is there, since earlier versions made it inside of the network, is taken
 // over as it is.
-func (vnet *virtualNetwork) newSubnet(ctx *pulumi.Context, group pulumi.StringInput, name, prefix string, there pulumi.StringMapOutput,
-	more pulumi.Map, after ...pulumi.Resource) (pulumi.Resource, error) {
+func (vnet *virtualNetwork) newSubnet(
+	ctx *pulumi.Context,
+	group pulumi.StringInput,
+	name, prefix string,
+	there pulumi.StringMapOutput,
+	more pulumi.Map,
+	after ...pulumi.Resource,
+) (pulumi.Resource, error) {
 	inputs := pulumi.Map{
 		"resourceGroupName":  group,
 		"virtualNetworkName": vnet.Name,
@@ -178,7 +196,12 @@ func (cfg *Config) vaultInNetwork() bool {
 }
 
 // newVaultZone makes the zone in which the vault's name leads to its endpoint, and shows it to the network.
-func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vnet pulumi.IDOutput) (pulumi.StringOutput, error) {
+func newVaultZone(
+	ctx *pulumi.Context,
+	cfg *Config,
+	group pulumi.StringInput,
+	vnet pulumi.IDOutput,
+) (pulumi.StringOutput, error) {
 	none := pulumi.StringOutput{}
 	zone, err := network.NewPrivateZone(ctx, "vault-zone", &network.PrivateZoneArgs{
 		ResourceGroupName: group,
@@ -207,8 +230,13 @@ func newVaultZone(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vn
 // reservedByAzure are the ranges that no virtual network can have, besides those that AKS keeps:
 // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq#what-address-ranges-can-i-use-in-my-virtual-networks
 var reservedByAzure = []netip.Prefix{
-	netip.MustParsePrefix("224.0.0.0/4"), netip.MustParsePrefix("255.255.255.255/32"), netip.MustParsePrefix("127.0.0.0/8"),
-	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("168.63.129.16/32"),
+	netip.MustParsePrefix(
+		"224.0.0.0/4",
+	),
+	netip.MustParsePrefix("255.255.255.255/32"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("168.63.129.16/32"),
 }
 
 // validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
@@ -222,7 +250,16 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 		}
 		return prefix
 	}
-	space, nodes, endpoints := parse("addressSpace", n.AddressSpace), parse("nodes", n.Nodes), parse("endpoints", n.Endpoints)
+	space, nodes, endpoints := parse(
+		"addressSpace",
+		n.AddressSpace,
+	), parse(
+		"nodes",
+		n.Nodes,
+	), parse(
+		"endpoints",
+		n.Endpoints,
+	)
 	for _, subnet := range []struct {
 		path   string
 		prefix netip.Prefix
@@ -239,8 +276,12 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 		v.check(false, "network.endpoints", n.Endpoints, "a range apart from nodes")
 	}
 	if space.IsValid() && (components.ReservedByAKS(space) || slices.ContainsFunc(reservedByAzure, space.Overlaps)) {
-		v.check(false, "network.addressSpace", n.AddressSpace,
-			"a range apart from those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, 192.0.2.0/24 and 224.0.0.0/4")
+		v.check(
+			false,
+			"network.addressSpace",
+			n.AddressSpace,
+			"a range apart from those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, 192.0.2.0/24 and 224.0.0.0/4",
+		)
 	}
 	for _, inside := range []string{services, pods} {
 		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay

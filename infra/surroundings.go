@@ -144,9 +144,12 @@ func hintAtExistingGroup(ctx *pulumi.Context, name string) (pulumi.ResourceOptio
 		if args.FailedOperation != "create" || !strings.Contains(latest, "already exist") {
 			return false, nil
 		}
-		return false, ctx.Log.Error(fmt.Sprintf("the resource group %s exists. To put the stack into it, without ever changing or "+
-			"deleting it: pulumi config set existingResourceGroup true. If an update of this stack that was cut off has made it, "+
-			"pulumi refresh asks for its id", name), nil)
+		return false, ctx.Log.Error(
+			fmt.Sprintf("the resource group %s exists. To put the stack into it, without ever changing or "+
+				"deleting it: pulumi config set existingResourceGroup true. If an update of this stack that was cut off has made it, "+
+				"pulumi refresh asks for its id", name),
+			nil,
+		)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("watching over the resource group: %w", err)
@@ -160,7 +163,11 @@ func (cfg *Config) needsClusterAdmin() bool { return cfg.Entra != nil && cfg.Exi
 // InCluster is the cluster as workloads take it: once whoever runs the program may manage Kubernetes objects in it.
 // In a group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in
 // it, on the cluster alone.
-func (s *Surroundings) InCluster(ctx *pulumi.Context, cfg *Config, aks *components.AksWithCsi) (components.Cluster, error) {
+func (s *Surroundings) InCluster(
+	ctx *pulumi.Context,
+	cfg *Config,
+	aks *components.AksWithCsi,
+) (components.Cluster, error) {
 	if !cfg.ExistingResourceGroup || !cfg.needsClusterAdmin() {
 		return aks.Cluster, nil
 	}

@@ -30,7 +30,10 @@ func surround(t *testing.T, e *mockengine.Engine, change map[string]string) erro
 }
 
 func TestExistingResourceGroup_IsLookedUpAndNotRegistered(t *testing.T) {
-	e := &mockengine.Engine{DryRun: true, Answers: map[string]map[string]any{getGroup: {"tags": map[string]any{"pulumi-project": mockengine.Project}}}}
+	e := &mockengine.Engine{
+		DryRun:  true,
+		Answers: map[string]map[string]any{getGroup: {"tags": map[string]any{"pulumi-project": mockengine.Project}}},
+	}
 	if err := surround(t, e, map[string]string{"existingResourceGroup": "true"}); err != nil {
 		t.Fatal(err)
 	}

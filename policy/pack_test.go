@@ -137,7 +137,10 @@ func (told *told) check(t *testing.T, list []any, resources ...policyx.AnalyzerR
 	}
 	for _, policy := range pack.Policies() {
 		if policy, ok := policy.(policyx.StackValidationPolicy); ok {
-			errs = append(errs, policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}))
+			errs = append(
+				errs,
+				policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}),
+			)
 		}
 	}
 	return errors.Join(errs...)
@@ -179,7 +182,9 @@ func TestPack_ExemptsForATime(t *testing.T) {
 			t.Errorf("%q is not reported", text)
 		}
 	}
-	if n := len(slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") })); n != 2 {
+	if n := len(
+		slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") }),
+	); n != 2 {
 		t.Errorf("%d exemptions are reported, want each of the 2 wrong ones once", n)
 	}
 	for _, reason := range []string{"no fixed address", "platform's policy"} {
@@ -211,9 +216,21 @@ func TestReadme_HasEveryRule(t *testing.T) {
 	}
 	var table strings.Builder
 	table.WriteString("| rule | level | what it asks for | the same in Checkov and PSRule |\n|---|---|---|---|\n")
-	levels := map[rules.When]string{rules.Always: "mandatory", rules.Production: "production", rules.Elsewhere: "advisory, not in production"}
+	levels := map[rules.When]string{
+		rules.Always:     "mandatory",
+		rules.Production: "production",
+		rules.Elsewhere:  "advisory, not in production",
+	}
 	for _, rule := range rules.All() {
-		fmt.Fprintf(&table, "| `%s` | %s | %s. %s. | %s |\n", rule.ID, levels[rule.When], rule.Title, rule.Remedy, strings.Join(rule.Also, ", "))
+		fmt.Fprintf(
+			&table,
+			"| `%s` | %s | %s. %s. | %s |\n",
+			rule.ID,
+			levels[rule.When],
+			rule.Title,
+			rule.Remedy,
+			strings.Join(rule.Also, ", "),
+		)
 	}
 	want := before + begin + table.String() + end + after
 	if *updateReadme {

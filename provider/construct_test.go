@@ -205,7 +205,8 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 					t.Errorf("%s: %q does not say %q", path, lines[path], want)
 				}
 			}
-			if len(lines) != len(one.want) || strings.Contains(err.Error(), "components.") || strings.Contains(err.Error(), "pulumi.") ||
+			if len(lines) != len(one.want) || strings.Contains(err.Error(), "components.") ||
+				strings.Contains(err.Error(), "pulumi.") ||
 				strings.Contains(err.Error(), "4711") {
 				t.Error(err)
 			}
@@ -218,10 +219,15 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 
 // TestConstruct_SaysWhatIsWrongLate of a value that is known only when another resource is there.
 func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
-	inputs := propertiesOf(map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"})
-	inputs["network"] = resource.NewProperty(resource.PropertyMap{"allowedIpRanges": resource.NewProperty([]resource.PropertyValue{outputOf("10.0.0.0/8")})})
+	inputs := propertiesOf(
+		map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"},
+	)
+	inputs["network"] = resource.NewProperty(
+		resource.PropertyMap{"allowedIpRanges": resource.NewProperty([]resource.PropertyValue{outputOf("10.0.0.0/8")})},
+	)
 	_, err := request{component: "KeyVaultStack", inputs: inputs}.construct(t, &mockengine.Engine{})
-	if err == nil || !strings.Contains(err.Error(), "\n  network.allowedIpRanges[0]: given") || strings.Contains(err.Error(), "marshaling") {
+	if err == nil || !strings.Contains(err.Error(), "\n  network.allowedIpRanges[0]: given") ||
+		strings.Contains(err.Error(), "marshaling") {
 		t.Errorf("it says %v", err)
 	}
 }
@@ -257,7 +263,10 @@ func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 
 func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
 	engine := &mockengine.Engine{}
-	if _, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t, engine); err != nil {
+	if _, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(
+		t,
+		engine,
+	); err != nil {
 		t.Fatal(err)
 	}
 	hooked := 0
@@ -293,7 +302,11 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 		return all
 	}
 	first := names("urn:pulumi:test::keyvault-aks::a:b:C::first")
-	again, second := names("urn:pulumi:test::keyvault-aks::a:b:C::first"), names("urn:pulumi:test::keyvault-aks::a:b:C::second")
+	again, second := names(
+		"urn:pulumi:test::keyvault-aks::a:b:C::first",
+	), names(
+		"urn:pulumi:test::keyvault-aks::a:b:C::second",
+	)
 	if len(first) != 2 || strings.Join(first, " ") != strings.Join(again, " ") {
 		t.Errorf("the hooks are %q, and then %q", first, again)
 	}
@@ -306,7 +319,9 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 
 func TestConstruct_WaitsForLateRolesInTheCluster(t *testing.T) {
 	engine := &mockengine.Engine{Refusals: map[string][]string{
-		"it-class": {`User "it" cannot create: User does not have access to the resource in Azure. Update role assignment to allow access.`},
+		"it-class": {
+			`User "it" cannot create: User does not have access to the resource in Azure. Update role assignment to allow access.`,
+		},
 	}}
 	if _, err := (request{component: "SecretMount", inputs: propertiesOf(mount())}).construct(t, engine); err != nil {
 		t.Error(err)
@@ -322,7 +337,13 @@ func TestConstruct_RefusesWhatIsNoComponent(t *testing.T) {
 // TestMisplacedSecret_IsNotShown where an object belongs that has a secret in it.
 func TestMisplacedSecret_IsNotShown(t *testing.T) {
 	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
-		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t, &mockengine.Engine{DryRun: true})
+		_, err := request{
+			component: "KeyVaultStack",
+			inputs:    propertiesOf(map[string]any{"secrets": secrets}),
+		}.construct(
+			t,
+			&mockengine.Engine{DryRun: true},
+		)
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v: %v", secrets, err)
 		}

@@ -12,8 +12,12 @@ import (
 
 func rotatingVault(every string) resource.PropertyMap {
 	return propertiesOf(map[string]any{
-		"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv",
-		"secrets": []any{map[string]any{"name": "db", "generate": map[string]any{"length": 20.0}, "rotateEvery": every, "expires": "P45D"}},
+		"resourceGroupName": "group",
+		"tenantId":          mockengine.TenantID,
+		"namePrefix":        "kv",
+		"secrets": []any{
+			map[string]any{"name": "db", "generate": map[string]any{"length": 20.0}, "rotateEvery": every, "expires": "P45D"},
+		},
 	})
 }
 
@@ -77,7 +81,9 @@ func TestConstruct_HidesWebhooks(t *testing.T) {
 			})
 			engine := &mockengine.Engine{}
 			_, err := request{component: "KeyVaultStack", inputs: inputs}.construct(t, engine)
-			if (err == nil) != one.fine || err != nil && (strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "expiryEvents.webhooks.oncall")) {
+			if (err == nil) != one.fine ||
+				err != nil &&
+					(strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "expiryEvents.webhooks.oncall")) {
 				t.Errorf("it says %v", err)
 			}
 			if shown := engine.Plaintext("hunter2"); len(shown) > 0 {

@@ -50,7 +50,11 @@ func readSchema(content []byte) (*schema, error) {
 // check holds what a program gives a component against the schema, and takes what is wrong out of it, so that the rest
 // can be checked as well. A value that may be an output is checked as far as it is known. Arguments that depend on
 // resources as a whole are outputs even where they look like plain values.
-func (s *schema) check(component string, inputs resource.PropertyMap, dependent map[string]bool) []components.Violation {
+func (s *schema) check(
+	component string,
+	inputs resource.PropertyMap,
+	dependent map[string]bool,
+) []components.Violation {
 	c := &checker{schema: s, dependent: dependent}
 	r := s.Resources[component]
 	c.properties("", inputs, r.InputProperties, r.RequiredInputs)
@@ -201,7 +205,8 @@ func (c *checker) shown(v resource.PropertyValue, p property) string {
 
 // hides says whether a property is a secret, or has one in it: what stands in the place of the whole may be that.
 func (c *checker) hides(p property) bool {
-	if p.Secret || p.Items != nil && c.hides(*p.Items) || p.AdditionalProperties != nil && c.hides(*p.AdditionalProperties) {
+	if p.Secret || p.Items != nil && c.hides(*p.Items) ||
+		p.AdditionalProperties != nil && c.hides(*p.AdditionalProperties) {
 		return true
 	}
 	for _, of := range c.schema.Types[strings.TrimPrefix(p.Ref, "#/types/")].Properties {

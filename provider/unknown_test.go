@@ -54,7 +54,11 @@ var ids = func() *strings.Replacer {
 		"ZONE":   "Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io",
 		"PREFIX": "Microsoft.Network/publicIPPrefixes/p", "CLUSTER": "Microsoft.ContainerService/managedClusters/c",
 	} {
-		all = append(all, `"`+name+`"`, `"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`)
+		all = append(
+			all,
+			`"`+name+`"`,
+			`"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`,
+		)
 	}
 	return strings.NewReplacer(all...)
 }()
@@ -102,7 +106,11 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 					"a secret": resource.MakeSecret(resource.MakeComputed(resource.NewProperty(""))),
 				} {
 					err := preview(component, with(unknown).ObjectValue(), existing)
-					if refused := strings.Contains(fmt.Sprint(err), "\n  "+path+": given a"); refused != p.Plain || err == nil == p.Plain {
+					if refused := strings.Contains(
+						fmt.Sprint(err),
+						"\n  "+path+": given a",
+					); refused != p.Plain ||
+						err == nil == p.Plain {
 						t.Errorf("%s %s, plain: %t, as %s: %v", component, path, p.Plain, how, err)
 					}
 				}
@@ -133,11 +141,17 @@ func (s *schema) each(place, path string, p property, v resource.PropertyValue,
 	switch {
 	case v.IsArray():
 		for i, item := range v.ArrayValue() {
-			inside(place, fmt.Sprintf("%s[%d]", path, i), *p.Items, item, func(in resource.PropertyValue) resource.PropertyValue {
-				items := slices.Clone(v.ArrayValue())
-				items[i] = in
-				return resource.NewProperty(items)
-			})
+			inside(
+				place,
+				fmt.Sprintf("%s[%d]", path, i),
+				*p.Items,
+				item,
+				func(in resource.PropertyValue) resource.PropertyValue {
+					items := slices.Clone(v.ArrayValue())
+					items[i] = in
+					return resource.NewProperty(items)
+				},
+			)
 		}
 	case v.IsObject():
 		of := s.Types[strings.TrimPrefix(p.Ref, "#/types/")]
@@ -146,11 +160,17 @@ func (s *schema) each(place, path string, p property, v resource.PropertyValue,
 			if p.AdditionalProperties != nil {
 				next, at = *p.AdditionalProperties, place
 			}
-			inside(at+"."+string(key), join(path, string(key)), next, value, func(in resource.PropertyValue) resource.PropertyValue {
-				object := maps.Clone(v.ObjectValue())
-				object[key] = in
-				return resource.NewProperty(object)
-			})
+			inside(
+				at+"."+string(key),
+				join(path, string(key)),
+				next,
+				value,
+				func(in resource.PropertyValue) resource.PropertyValue {
+					object := maps.Clone(v.ObjectValue())
+					object[key] = in
+					return resource.NewProperty(object)
+				},
+			)
 		}
 	}
 }

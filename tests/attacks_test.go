@@ -52,9 +52,19 @@ func TestAttack_PodThatIsRootOnTheNodeIsNotOnTheMachine(t *testing.T) {
 		t.Fatalf("the clusters are %q: %v", clusters, err)
 	}
 	secret := []string{
-		canary, filepath.Join(c.home, localcloudtest.StateFile), filepath.Join(c.home, "azure", "azure.db"),
-		filepath.Join(clusters[0], "pki", "admin.key"), filepath.Join(clusters[0], "pki", "service-account.key"), "/run/aks/pki/admin.key",
-		"/run/aks/etcd/member", filepath.Join(checkout, "main.go"), "/etc/shadow",
+		canary,
+		filepath.Join(c.home, localcloudtest.StateFile),
+		filepath.Join(c.home, "azure", "azure.db"),
+		filepath.Join(
+			clusters[0],
+			"pki",
+			"admin.key",
+		),
+		filepath.Join(clusters[0], "pki", "service-account.key"),
+		"/run/aks/pki/admin.key",
+		"/run/aks/etcd/member",
+		filepath.Join(checkout, "main.go"),
+		"/etc/shadow",
 	}
 	for _, file := range secret[:5] {
 		if _, err := os.Stat(file); err != nil {
@@ -70,7 +80,9 @@ func TestAttack_PodThatIsRootOnTheNodeIsNotOnTheMachine(t *testing.T) {
 			t.Errorf("a pod sees %s", seen)
 		}
 	}
-	environments := exec(`cat /proc/[0-9]*/environ | tr '\0' '\n' | grep -E '^(ARM_|AZURE_|PULUMI_|KEYVAULT_AKS_HOME=|SSH_)' || true`)
+	environments := exec(
+		`cat /proc/[0-9]*/environ | tr '\0' '\n' | grep -E '^(ARM_|AZURE_|PULUMI_|KEYVAULT_AKS_HOME=|SSH_)' || true`,
+	)
 	if environments != "" {
 		t.Errorf("a pod sees in environments of processes %s", environments)
 	}
@@ -99,7 +111,14 @@ func TestAttack_PodThatIsRootOnTheNodeIsNotOnTheMachine(t *testing.T) {
 }
 
 // escapes are names for the file of a secret that lead out of a pod's folder.
-var escapes = []string{"../escaped", "../../../escaped", "/tmp/keyvault-aks-escaped", "a/../../escaped", "..data/../../escaped", "..2026/escaped"}
+var escapes = []string{
+	"../escaped",
+	"../../../escaped",
+	"/tmp/keyvault-aks-escaped",
+	"a/../../escaped",
+	"..data/../../escaped",
+	"..2026/escaped",
+}
 
 // TestAttack_OnAStandInNode has pods ask for files outside of theirs, which the stand-in node would write as whoever runs the local
 // cloud, and for the machine's.
@@ -137,11 +156,25 @@ spec:
 	// hostPath is a volume that a stand-in node leaves out.
 	c.apply(t, rootPod)
 	c.kubectl(t, "wait", "--for=condition=Ready", "pod/root", "--timeout=60s")
-	if found, _ := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "default", "root", "*")); len(found) > 0 {
+	if found, _ := filepath.Glob(
+		filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "default", "root", "*"),
+	); len(
+		found,
+	) > 0 {
 		t.Errorf("a pod with the machine's root has %q", found)
 	}
-	if _, err := c.run(t, strings.Replace(mountingPod(outputs, "sub", outputs.SecretProviderClass), "mountPath: /mnt", "mountPath: /mnt, subPath: ../..", 1),
-		"kubectl", "apply", "--filename=-"); err == nil {
+	if _, err := c.run(
+		t,
+		strings.Replace(
+			mountingPod(outputs, "sub", outputs.SecretProviderClass),
+			"mountPath: /mnt",
+			"mountPath: /mnt, subPath: ../..",
+			1,
+		),
+		"kubectl",
+		"apply",
+		"--filename=-",
+	); err == nil {
 		t.Error("the API server takes a subPath that leads out of the volume")
 	}
 	if after := c.outsideOfPods(t); after != before {
@@ -195,14 +228,31 @@ spec:
 func TestAttack_WhoHasNoAzureRoleInTheCluster(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
-	c.up(t, "--node=stand-in", "--config", `entra={"login":"spn"}`, "--config", "disableLocalAccounts=true", "--config", "deployerRoles=true")
+	c.up(
+		t,
+		"--node=stand-in",
+		"--config",
+		`entra={"login":"spn"}`,
+		"--config",
+		"disableLocalAccounts=true",
+		"--config",
+		"deployerRoles=true",
+	)
 	outputs := c.outputs(t)
 	namespace := "/namespaces/" + outputs.Namespace
 	requests := map[string][]string{
-		"read":          {"get", "pods", "--namespace=" + outputs.Namespace},
-		"read secrets":  {"get", "secrets", "--namespace=" + outputs.Namespace},
-		"write":         {"create", "configmap", "made", "--dry-run=server", "--namespace=" + outputs.Namespace},
-		"assign":        {"create", "rolebinding", "made", "--clusterrole=view", "--user=x", "--dry-run=server", "--namespace=" + outputs.Namespace},
+		"read":         {"get", "pods", "--namespace=" + outputs.Namespace},
+		"read secrets": {"get", "secrets", "--namespace=" + outputs.Namespace},
+		"write":        {"create", "configmap", "made", "--dry-run=server", "--namespace=" + outputs.Namespace},
+		"assign": {
+			"create",
+			"rolebinding",
+			"made",
+			"--clusterrole=view",
+			"--user=x",
+			"--dry-run=server",
+			"--namespace=" + outputs.Namespace,
+		},
 		"read others":   {"get", "pods", "--namespace=kube-system"},
 		"read the rest": {"get", "nodes"},
 	}
@@ -234,12 +284,19 @@ func TestAttack_WhoHasNoAzureRoleInTheCluster(t *testing.T) {
 			cmd.Env = append(cmd.Env, who.environment(c.running(t).Credentials.TenantID)...)
 			out, err := cmd.CombinedOutput()
 			may := strings.Contains(", "+test.may+",", ", "+what+",")
-			if may && err != nil || !may && (err == nil || !strings.Contains(strings.ToLower(string(out)), "forbidden") || !strings.Contains(string(out), "in Azure")) {
+			if may && err != nil ||
+				!may &&
+					(err == nil || !strings.Contains(strings.ToLower(string(out)), "forbidden") || !strings.Contains(string(out), "in Azure")) {
 				t.Errorf("%s is to %s: %t, but %v: %s", name, what, may, err, out)
 			}
 		}
 	}
-	if status, content := c.request(t, "POST", "https://management.azure.com"+outputs.ClusterID+"/listClusterAdminCredential?api-version=2023-04-01", ""); status < 400 {
+	if status, content := c.request(
+		t,
+		"POST",
+		"https://management.azure.com"+outputs.ClusterID+"/listClusterAdminCredential?api-version=2023-04-01",
+		"",
+	); status < 400 {
 		t.Errorf("a cluster without local accounts gives an administrator's credentials: %d %.60s", status, content)
 	}
 }

@@ -17,20 +17,32 @@ import (
 
 // Who signs in, in a pipeline of GitHub's repository acme/shop or of GitLab's or Pulumi's, by the identity that lets it.
 var bootstrapIdentities = []map[string]any{
-	{"name": "preview", "may": "preview", "github": []any{map[string]any{"repository": "acme/shop", "pullRequests": true}}},
 	{
-		"name": "dev", "may": "deploy", "github": []any{map[string]any{"repository": "acme/shop", "environment": "dev"}},
+		"name":   "preview",
+		"may":    "preview",
+		"github": []any{map[string]any{"repository": "acme/shop", "pullRequests": true}},
+	},
+	{
+		"name":   "dev",
+		"may":    "deploy",
+		"github": []any{map[string]any{"repository": "acme/shop", "environment": "dev"}},
 		"gitlab": []any{map[string]any{"project": "acme/platform/shop", "branch": "main"}},
-		"pulumi": []any{map[string]any{"organization": "acme", "project": "keyvault-aks", "stack": "dev", "operation": "update"}},
-		"esc":    []any{map[string]any{"organization": "acme", "project": "azure", "environment": "dev"}},
+		"pulumi": []any{
+			map[string]any{"organization": "acme", "project": "keyvault-aks", "stack": "dev", "operation": "update"},
+		},
+		"esc": []any{map[string]any{"organization": "acme", "project": "azure", "environment": "dev"}},
 	},
 	{
 		"name": "prod", "may": "deploy", "resourceGroups": []any{"keyvault-prod"},
 		"github": []any{map[string]any{"repository": "acme/shop", "environment": "prod"}},
 	},
 	{
-		"name": "review", "may": "preview", "resourceGroups": []any{"keyvault-prod"},
-		"github": []any{map[string]any{"repository": "acme/payments", "ownerId": 123456, "repositoryId": 456789, "pullRequests": true}},
+		"name":           "review",
+		"may":            "preview",
+		"resourceGroups": []any{"keyvault-prod"},
+		"github": []any{
+			map[string]any{"repository": "acme/payments", "ownerId": 123456, "repositoryId": 456789, "pullRequests": true},
+		},
 	},
 }
 
@@ -65,14 +77,23 @@ func TestBootstrap(t *testing.T) {
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	p.pulumi(t, "preview", "--refresh", "--expect-no-changes")
 	// A list that changes: of one identity, two credentials come and two go; another comes before it, and goes.
-	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{{
-		"name": "another", "may": "preview", "esc": []any{map[string]any{"organization": "acme", "project": "azure", "environment": "another"}},
-	}, {
-		"name": "dev", "may": "deploy", "github": []any{
-			map[string]any{"repository": "acme/shop", "branch": "first"}, map[string]any{"repository": "acme/shop", "tag": "v1"},
-			map[string]any{"repository": "acme/shop", "environment": "dev"},
+	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, slices.Concat([]map[string]any{
+		{
+			"name": "another",
+			"may":  "preview",
+			"esc":  []any{map[string]any{"organization": "acme", "project": "azure", "environment": "another"}},
 		},
-	}}, bootstrapIdentities[2:]))})
+		{
+			"name": "dev", "may": "deploy", "github": []any{
+				map[string]any{
+					"repository": "acme/shop",
+					"branch":     "first",
+				},
+				map[string]any{"repository": "acme/shop", "tag": "v1"},
+				map[string]any{"repository": "acme/shop", "environment": "dev"},
+			},
+		},
+	}, bootstrapIdentities[2:]))})
 	p.up(t)
 	p.configure(t, map[string]string{"keyvault-aks-bootstrap:identities": asJSON(t, bootstrapIdentities)})
 	p.up(t)
@@ -109,7 +130,9 @@ func TestBootstrap(t *testing.T) {
 // customRoles are the ids of the subscription's own roles.
 func (c *cloud) customRoles(t *testing.T) (ids []string) {
 	t.Helper()
-	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions"
+	list := "/subscriptions/" + c.running(
+		t,
+	).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions"
 	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
 		if one := one.(map[string]any); one["properties"].(map[string]any)["type"] == "CustomRole" {
 			ids = append(ids, one["id"].(string))
@@ -125,11 +148,20 @@ func (c *cloud) signIn(t *testing.T, clientID, assertion string, scope ...string
 	t.Helper()
 	_, options, running := c.azure(t)
 	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {clientID}, "scope": append(scope, "https://management.azure.com/.default")[:1],
-		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion},
+		"grant_type": {
+			"client_credentials",
+		},
+		"client_id":             {clientID},
+		"scope":                 append(scope, "https://management.azure.com/.default")[:1],
+		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+		"client_assertion":      {assertion},
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
-		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(
+		t.Context(),
+		http.MethodPost,
+		"https://login.microsoftonline.com/"+running.Credentials.TenantID+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +282,13 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		{"prod", http.MethodGet, groups + "keyvault-bootstrap", groupsVersion, "", false},
 		{"prod", http.MethodPut, credential, identityVersion, trust, false},
 	} {
-		status, content := c.requestAs(t, tokens[one.as], one.method, "https://management.azure.com"+one.path+"?api-version="+one.version, one.body)
+		status, content := c.requestAs(
+			t,
+			tokens[one.as],
+			one.method,
+			"https://management.azure.com"+one.path+"?api-version="+one.version,
+			one.body,
+		)
 		refused := status == http.StatusForbidden && strings.Contains(string(content), "AuthorizationFailed")
 		if one.allowed && status >= 300 || !one.allowed && !refused {
 			t.Errorf("%s: %s %s: %d %s", one.as, one.method, one.path, status, content)
@@ -258,7 +296,12 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 	}
 	// Who encrypts and decrypts with the key, as the engine does below, may do nothing else in its vault.
 	vault, _, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
-	token, refusal := c.signIn(t, made.Identities["preview"].ClientID, c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"), "https://vault.azure.net/.default")
+	token, refusal := c.signIn(
+		t,
+		made.Identities["preview"].ClientID,
+		c.ciToken(t, "github", "--subject", "repo:acme/shop:pull_request"),
+		"https://vault.azure.net/.default",
+	)
 	if token == "" {
 		t.Fatal(refusal)
 	}
@@ -277,7 +320,12 @@ func (c *cloud) wantRights(t *testing.T, made bootstrapped, subscription string)
 		}
 	}
 	eventually(t, "the group is gone", func() bool {
-		status, _ := c.request(t, http.MethodGet, "https://management.azure.com"+groups+"tried?api-version="+groupsVersion, "")
+		status, _ := c.request(
+			t,
+			http.MethodGet,
+			"https://management.azure.com"+groups+"tried?api-version="+groupsVersion,
+			"",
+		)
 		return status == http.StatusNotFound
 	})
 }
@@ -332,7 +380,10 @@ func (c *cloud) wantDevBy(t *testing.T, made bootstrapped) {
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s: got %v, want no token", stranger, err)
 		}
-		p.besides = append(slices.Clone(dev), "ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger)) // with dev's for the key
+		p.besides = append(
+			slices.Clone(dev),
+			"ARM_OIDC_TOKEN="+c.ciToken(t, "github", "--subject", stranger),
+		) // with dev's for the key
 		if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "AADSTS7002") {
 			t.Errorf("a job of %s with the stack's key: got %v, want no token", stranger, err)
 		}
@@ -372,7 +423,17 @@ func (c *cloud) wantDevIn(t *testing.T, made bootstrapped, group string) {
 	config := configuredTexts(t, "dev")
 	config["keyvault-aks:existingResourceGroup"], config["keyvault-aks:resourceGroupName"] = "true", group
 	config["keyvault-aks:vaultExpiryEvents"] = `{"emails": ["somebody@example.com"]}` // Event Grid is asked at the subscription, too
-	prod, pullRequest := c.jobOf(t, made, "prod", "repo:acme/shop:environment:prod"), c.jobOf(t, made, "review", "repo:acme@123456/payments@456789:pull_request")
+	prod, pullRequest := c.jobOf(
+		t,
+		made,
+		"prod",
+		"repo:acme/shop:environment:prod",
+	), c.jobOf(
+		t,
+		made,
+		"review",
+		"repo:acme@123456/payments@456789:pull_request",
+	)
 	p := c.newProgramOfJob(t, made, prod, config)
 	before := c.resources(t)
 	p.besides = pullRequest
@@ -395,12 +456,20 @@ func (c *cloud) keyRotation(t *testing.T, made bootstrapped) func() string {
 	t.Helper()
 	host, key, _ := strings.Cut(strings.TrimPrefix(made.SecretsProvider, "azurekeyvault://"), "/")
 	vault, _, _ := strings.Cut(host, ".")
-	grant(t, c, "/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault, cryptoOfficer)
+	grant(
+		t,
+		c,
+		"/subscriptions/"+made.SubscriptionID+"/resourceGroups/keyvault-bootstrap/providers/Microsoft.KeyVault/vaults/"+vault,
+		cryptoOfficer,
+	)
 	return func() string {
 		t.Helper()
 		ask := func(method, path string) (bundle struct{ Key struct{ Kid string } }) {
 			owner, _, _ := c.azure(t)
-			token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}})
+			token, err := owner.GetToken(
+				t.Context(),
+				policy.TokenRequestOptions{Scopes: []string{"https://vault.azure.net/.default"}},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,20 +41,42 @@ spec: {to: you}
 	if got := c.kubectl(t, "get", "configmap", "greeting", "--output=jsonpath={.data.greeting}"); got != "good day" {
 		t.Errorf("the chart's ConfigMap says %q: its value, or its post-renderer, is missing", got)
 	}
-	if got := c.kubectl(t, "get", "greetings,pdb,secrets", "--output=name"); !containsAll(got, "greeting.example.org/mine", "poddisruptionbudget.policy/listed", "secret/listed") {
+	if got := c.kubectl(
+		t,
+		"get",
+		"greetings,pdb,secrets",
+		"--output=name",
+	); !containsAll(
+		got,
+		"greeting.example.org/mine",
+		"poddisruptionbudget.policy/listed",
+		"secret/listed",
+	) {
 		t.Errorf("of the manifests there are only %s", got)
 	}
 	state := p.pulumi(t, "stack", "export")
 	if strings.Contains(state, "not-for-the-state") || strings.Contains(state, "bm90LWZvci10aGUtc3RhdGU") { // or in base64
 		t.Error("the state has the Secret's value")
 	}
-	if !containsAll(state, "kubernetes:core/v1:Secret::", "kubernetes:core/v1:ConfigMap::", "kubernetes:policy/v1:PodDisruptionBudget::",
-		"kubernetes:example.org/v1:Greeting::") {
+	if !containsAll(
+		state,
+		"kubernetes:core/v1:Secret::",
+		"kubernetes:core/v1:ConfigMap::",
+		"kubernetes:policy/v1:PodDisruptionBudget::",
+		"kubernetes:example.org/v1:Greeting::",
+	) {
 		t.Errorf("the resources have other types than by the plugin's release:\n%s", state)
 	}
 	p.pulumi(t, "up", "--yes", "--expect-no-changes")
 	p.pulumi(t, "destroy", "--yes")
-	if got := c.kubectl(t, "get", "configmap,secrets,pdb", "--namespace=default", "--output=name"); containsAll(got, "greeting") || containsAll(got, "listed") {
+	if got := c.kubectl(
+		t,
+		"get",
+		"configmap,secrets,pdb",
+		"--namespace=default",
+		"--output=name",
+	); containsAll(got, "greeting") ||
+		containsAll(got, "listed") {
 		t.Errorf("destroy left %s", got)
 	}
 }

@@ -24,7 +24,10 @@ func (c *cloud) ciIdentity(t *testing.T, name, subject string, files ...string) 
 	properties := c.arm(t, http.MethodPut, id, "2023-01-31", `{"location": "eastus"}`)["properties"].(map[string]any)
 	c.trust(t, name, "github", "https://token.actions.githubusercontent.com", subject, "api://AzureADTokenExchange")
 	made := principal{
-		ClientID: properties["clientId"].(string), ObjectID: properties["principalId"].(string), files: files, may: map[string]bool{},
+		ClientID: properties["clientId"].(string),
+		ObjectID: properties["principalId"].(string),
+		files:    files,
+		may:      map[string]bool{},
 	}
 	c.giveRoles(t, made)
 	return made
@@ -33,10 +36,18 @@ func (c *cloud) ciIdentity(t *testing.T, name, subject string, files ...string) 
 // trust has an identity of ciIdentity stand for an issuer's tokens with a subject.
 func (c *cloud) trust(t *testing.T, identity, name, issuer, subject, audience string) {
 	t.Helper()
-	id := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/resourceGroups/ci/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + identity
-	c.arm(t, http.MethodPut, id+"/federatedIdentityCredentials/"+name, "2023-01-31", asJSON(t, map[string]any{"properties": map[string]any{
-		"issuer": issuer, "subject": subject, "audiences": []string{audience},
-	}}))
+	id := "/subscriptions/" + c.running(
+		t,
+	).Credentials.SubscriptionID + "/resourceGroups/ci/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + identity
+	c.arm(
+		t,
+		http.MethodPut,
+		id+"/federatedIdentityCredentials/"+name,
+		"2023-01-31",
+		asJSON(t, map[string]any{"properties": map[string]any{
+			"issuer": issuer, "subject": subject, "audiences": []string{audience},
+		}}),
+	)
 }
 
 // role assigns a built-in role to a principal.
@@ -44,7 +55,9 @@ func (c *cloud) role(t *testing.T, scope, role, objectID string) {
 	t.Helper()
 	c.arm(t, http.MethodPut, scope+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01",
 		asJSON(t, map[string]any{"properties": map[string]any{
-			"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + role, "principalId": objectID, "principalType": "ServicePrincipal",
+			"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + role,
+			"principalId":      objectID,
+			"principalType":    "ServicePrincipal",
 		}}))
 }
 
@@ -89,8 +102,13 @@ func (c *cloud) withToken(t *testing.T, identity principal, token string) []stri
 func (c *cloud) withoutSecret(t *testing.T, identity principal) []string {
 	t.Helper()
 	return []string{
-		"ARM_CLIENT_SECRET=", "AZURE_CLIENT_SECRET=", "ARM_USE_OIDC=true", "ARM_CLIENT_ID=" + identity.ClientID, "AZURE_CLIENT_ID=" + identity.ClientID,
-		"AZURE_TENANT_ID=" + c.running(t).Credentials.TenantID, "AZURE_AUTHORITY_HOST=https://login.microsoftonline.com/",
+		"ARM_CLIENT_SECRET=",
+		"AZURE_CLIENT_SECRET=",
+		"ARM_USE_OIDC=true",
+		"ARM_CLIENT_ID=" + identity.ClientID,
+		"AZURE_CLIENT_ID=" + identity.ClientID,
+		"AZURE_TENANT_ID=" + c.running(t).Credentials.TenantID,
+		"AZURE_AUTHORITY_HOST=https://login.microsoftonline.com/",
 	}
 }
 
@@ -107,7 +125,13 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 	p := newProgram(t, c, ".", config)
 
 	p.besides = c.asJob(t, deployer, change)
-	if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "AADSTS700213") {
+	if _, err := p.tryPulumi(
+		t,
+		"up",
+		"--yes",
+		"--skip-preview",
+	); err == nil ||
+		!strings.Contains(err.Error(), "AADSTS700213") {
 		t.Errorf("a pull request's job brings the stack up: %v", err)
 	}
 	p.besides = c.asJob(t, deployer, prod)
@@ -134,7 +158,11 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 
 	// kubelogin by itself, each way, and with what it is not given a token for.
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	if err := os.WriteFile(kubeconfig, []byte(p.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")), 0o600); err != nil {
+	if err := os.WriteFile(
+		kubeconfig,
+		[]byte(p.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -155,7 +183,8 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 		}
 		cmd.Env = append(append(cmd.Env, test.env...), "KUBECONFIG="+kubeconfig)
 		out, err := cmd.CombinedOutput()
-		if test.refused == "" && (err != nil || !strings.Contains(string(out), "keyvault-test-pod")) || test.refused != "" && (err == nil || !strings.Contains(string(out), test.refused)) {
+		if test.refused == "" && (err != nil || !strings.Contains(string(out), "keyvault-test-pod")) ||
+			test.refused != "" && (err == nil || !strings.Contains(string(out), test.refused)) {
 			t.Errorf("%s: kubectl says %v\n%s", name, err, out)
 		}
 	}
@@ -178,9 +207,21 @@ func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
 	subscription := "/subscriptions/" + c.running(t).Credentials.SubscriptionID
 	name := "kv-" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
 	vault := subscription + "/resourceGroups/ci/providers/Microsoft.KeyVault/vaults/" + name
-	c.arm(t, http.MethodPut, vault, "2023-07-01", fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"},
-		"enableRbacAuthorization": true, "softDeleteRetentionInDays": 7}}`, c.running(t).Credentials.TenantID))
-	c.arm(t, http.MethodPut, vault+"/keys/stacks", "2023-07-01", `{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`)
+	c.arm(
+		t,
+		http.MethodPut,
+		vault,
+		"2023-07-01",
+		fmt.Sprintf(`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"},
+		"enableRbacAuthorization": true, "softDeleteRetentionInDays": 7}}`, c.running(t).Credentials.TenantID),
+	)
+	c.arm(
+		t,
+		http.MethodPut,
+		vault+"/keys/stacks",
+		"2023-07-01",
+		`{"properties": {"kty": "RSA", "keySize": 2048, "keyOps": ["encrypt", "decrypt"]}}`,
+	)
 	c.role(t, vault+"/keys/stacks", "12338af0-0e69-4776-bea7-57ae8d297424", deployer.ObjectID) // Key Vault Crypto User
 	provider := "azurekeyvault://" + name + ".vault.azure.net/keys/stacks"
 
@@ -196,7 +237,8 @@ func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
 		}
 		cmd.Dir = dir
 		cmd.Env = append(slices.DeleteFunc(cmd.Env, func(v string) bool {
-			return strings.HasPrefix(v, "PULUMI_CONFIG_PASSPHRASE") || strings.HasPrefix(v, "PULUMI_STACK=") || strings.HasPrefix(v, "PULUMI_OPTION_CONFIG_FILE=")
+			return strings.HasPrefix(v, "PULUMI_CONFIG_PASSPHRASE") || strings.HasPrefix(v, "PULUMI_STACK=") ||
+				strings.HasPrefix(v, "PULUMI_OPTION_CONFIG_FILE=")
 		}), env...)
 		out, err := cmd.CombinedOutput()
 		return string(out), err
@@ -206,7 +248,15 @@ func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
 	}
 
 	const marker = "marker-5d0c7e"
-	if out, err := pulumi(job(previewer, change), "stack", "init", "refused", "--secrets-provider", provider); err == nil || !strings.Contains(out, "ForbiddenByRbac") {
+	if out, err := pulumi(
+		job(previewer, change),
+		"stack",
+		"init",
+		"refused",
+		"--secrets-provider",
+		provider,
+	); err == nil ||
+		!strings.Contains(out, "ForbiddenByRbac") {
 		t.Errorf("without a role on the key: %v\n%s", err, out)
 	}
 	for _, args := range [][]string{{"stack", "init", "kept", "--secrets-provider", provider}, {"config", "set", "password", marker, "--secret"}} {
@@ -215,13 +265,15 @@ func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
 		}
 	}
 	written, err := os.ReadFile(filepath.Join(dir, "Pulumi.kept.yaml"))
-	if err != nil || !bytes.Contains(written, []byte(provider)) || !bytes.Contains(written, []byte("encryptedkey:")) || holds(written, marker) {
+	if err != nil || !bytes.Contains(written, []byte(provider)) || !bytes.Contains(written, []byte("encryptedkey:")) ||
+		holds(written, marker) {
 		t.Errorf("the stack's configuration is %v\n%s", err, written)
 	}
 	read := func(what string, env []string, refused string) {
 		t.Helper()
 		out, err := pulumi(env, "config", "get", "password")
-		if refused == "" && (err != nil || strings.TrimSpace(out) != marker) || refused != "" && (err == nil || strings.Contains(out, marker) || !strings.Contains(out, refused)) {
+		if refused == "" && (err != nil || strings.TrimSpace(out) != marker) ||
+			refused != "" && (err == nil || strings.Contains(out, marker) || !strings.Contains(out, refused)) {
 			t.Errorf("%s: %v\n%s", what, err, out)
 		}
 	}
@@ -229,14 +281,22 @@ func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
 	read("who has no role", job(previewer, change), "ForbiddenByRbac")
 	read("a pull request's token", job(deployer, change), "AADSTS700213")
 	owner := c.running(t).Credentials
-	read("the subscription's owner, who has no role on data", []string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret}, "ForbiddenByRbac")
+	read(
+		"the subscription's owner, who has no role on data",
+		[]string{"AZURE_CLIENT_ID=" + owner.ClientID, "AZURE_CLIENT_SECRET=" + owner.ClientSecret},
+		"ForbiddenByRbac",
+	)
 	// Neither ARM_* nor a job that may ask for tokens is enough: the engine's client of Key Vault knows AZURE_* alone.
 	read("a job without a file", c.asJob(t, deployer, prod), "DefaultAzureCredential")
 
 	// What a version of the key has sealed, the next does not open: the URL says which version, or the key is not rotated.
 	grant(t, c, vault+"/keys/stacks", cryptoOfficer)
 	credential, options, _ := c.azure(t)
-	keys, err := azkeys.NewClient("https://"+name+".vault.azure.net/", credential, &azkeys.ClientOptions{ClientOptions: options})
+	keys, err := azkeys.NewClient(
+		"https://"+name+".vault.azure.net/",
+		credential,
+		&azkeys.ClientOptions{ClientOptions: options},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

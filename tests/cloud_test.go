@@ -209,7 +209,8 @@ func newCloud(t *testing.T) *cloud {
 // needsRealNode skips a test that looks into containers where none can run.
 func needsRealNode(t *testing.T) {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node").CombinedOutput()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node").
+		CombinedOutput()
 	var exit *exec.ExitError
 	switch {
 	case errors.As(err, &exit):
@@ -360,7 +361,10 @@ func (c *cloud) plan(t *testing.T, args ...string) map[string]string {
 	var preview struct {
 		Steps []struct{ Op, URN string }
 	}
-	if err := json.Unmarshal([]byte(c.pulumi(t, append([]string{"preview", "--json"}, args...)...)), &preview); err != nil {
+	if err := json.Unmarshal(
+		[]byte(c.pulumi(t, append([]string{"preview", "--json"}, args...)...)),
+		&preview,
+	); err != nil {
 		t.Fatal(err)
 	}
 	plan := map[string]string{}
@@ -436,8 +440,13 @@ func (c *cloud) checkpoint(t *testing.T) (latest checkpoint) {
 
 func (c *cloud) readCheckpoint(t *testing.T, into any) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"))
-	files = slices.DeleteFunc(files, func(file string) bool { return filepath.Base(file) == "test.json" }) // a second program's
+	files, err := filepath.Glob(
+		filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "stacks", "keyvault-aks", "*.json"),
+	)
+	files = slices.DeleteFunc(
+		files,
+		func(file string) bool { return filepath.Base(file) == "test.json" },
+	) // a second program's
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the stacks are %q: %v", files, err)
 	}
@@ -469,7 +478,9 @@ func (c *cloud) kubeconfig(t *testing.T) string {
 // mounted reads a file of the stack's pod on a stand-in node.
 func (c *cloud) mounted(t *testing.T, outputs stackOutputs, file string) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file))
+	found, err := filepath.Glob(
+		filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", outputs.Namespace, "keyvault-test-pod", "*", file),
+	)
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the pod has the files %q: %v", found, err)
 	}
@@ -490,8 +501,12 @@ func (c *cloud) azure(t *testing.T) (azcore.TokenCredential, azcore.ClientOption
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	options := azcore.ClientOptions{Transport: client}
-	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	owner, err := azidentity.NewClientSecretCredential(
+		r.Credentials.TenantID,
+		r.Credentials.ClientID,
+		r.Credentials.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -532,13 +547,20 @@ func (c *cloud) wantRefusedMounts(t *testing.T, namespace string, want map[strin
 		}
 		if err := decoder.Decode(&event); err != nil {
 			for pod, refusal := range left {
-				t.Errorf("pod %s: no FailedMount event with %s, the last said %q: %v", pod, refusal, said[pod], errors.Join(err, ctx.Err()))
+				t.Errorf(
+					"pod %s: no FailedMount event with %s, the last said %q: %v",
+					pod,
+					refusal,
+					said[pod],
+					errors.Join(err, ctx.Err()),
+				)
 			}
 			return
 		}
 		pod := event.InvolvedObject.Name
 		said[pod] = event.Message
-		if refusal, ok := left[pod]; ok && strings.Contains(event.Message, "MountVolume.SetUp failed") && strings.Contains(event.Message, refusal) {
+		if refusal, ok := left[pod]; ok && strings.Contains(event.Message, "MountVolume.SetUp failed") &&
+			strings.Contains(event.Message, refusal) {
 			delete(left, pod)
 		}
 	}

@@ -49,11 +49,14 @@ func wantPrivateClusters(t *testing.T, c *cloud, first stackOutputs) {
 	t.Run("they have the names, the way out and the key that the program says", func(t *testing.T) {
 		api := routed.APIServerAccessProfile
 		if !strings.HasPrefix(*routed.PrivateFQDN, "platform-") || !strings.HasSuffix(*routed.PrivateFQDN, ".privatelink.eastus.azmk8s.io") ||
-			*api.PrivateDNSZone != "system" || *api.EnablePrivateClusterPublicFQDN || !*api.DisableRunCommand || *routed.NodeResourceGroup != "routed-nodes" {
+			*api.PrivateDNSZone != "system" || *api.EnablePrivateClusterPublicFQDN ||
+			!*api.DisableRunCommand ||
+			*routed.NodeResourceGroup != "routed-nodes" {
 			t.Errorf("routed has the name %s and %+v", *routed.PrivateFQDN, *api)
 		}
 		label, in, _ := strings.Cut(*translated.PrivateFQDN, ".")
-		if !strings.HasPrefix(label, "translated-") || in != s.zoneName || *translated.APIServerAccessProfile.PrivateDNSZone != s.zone {
+		if !strings.HasPrefix(label, "translated-") || in != s.zoneName ||
+			*translated.APIServerAccessProfile.PrivateDNSZone != s.zone {
 			t.Errorf("translated has the name %s", *translated.PrivateFQDN)
 		}
 		for name, cluster := range made {
@@ -61,11 +64,14 @@ func wantPrivateClusters(t *testing.T, c *cloud, first stackOutputs) {
 				t.Errorf("%s has a public name, or other disks than %s", name, s.disks)
 			}
 		}
-		if network := routed.NetworkProfile; *network.OutboundType != "userDefinedRouting" || *network.PodCidr != "172.16.0.0/16" ||
-			*network.ServiceCidr != "172.17.0.0/16" || *network.DNSServiceIP != "172.17.0.53" {
+		if network := routed.NetworkProfile; *network.OutboundType != "userDefinedRouting" ||
+			*network.PodCidr != "172.16.0.0/16" ||
+			*network.ServiceCidr != "172.17.0.0/16" ||
+			*network.DNSServiceIP != "172.17.0.53" {
 			t.Errorf("routed's network is %+v", *network)
 		}
-		if *translated.NetworkProfile.OutboundType != "userAssignedNATGateway" || len(translated.AADProfile.AdminGroupObjectIDs) != 1 {
+		if *translated.NetworkProfile.OutboundType != "userAssignedNATGateway" ||
+			len(translated.AADProfile.AdminGroupObjectIDs) != 1 {
 			t.Errorf("translated is %+v", *translated)
 		}
 	})
@@ -201,21 +207,38 @@ func newSurroundings(t *testing.T, c *cloud, key string) *surroundings {
 		return c.arm(t, http.MethodPut, id, version, body)
 	}
 	put(group, "2022-09-01", `{"location": "eastus"}`)
-	put(networks+"publicIPAddresses/out", networkVersion, `{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}`)
+	put(
+		networks+"publicIPAddresses/out",
+		networkVersion,
+		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIPAllocationMethod": "Static"}}`,
+	)
 	put(networks+"natGateways/out", networkVersion, fmt.Sprintf(
-		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIpAddresses": [{"id": "%spublicIPAddresses/out"}]}}`, networks))
+		`{"location": "eastus", "sku": {"name": "Standard"}, "properties": {"publicIpAddresses": [{"id": "%spublicIPAddresses/out"}]}}`,
+		networks,
+	))
 	put(networks+"routeTables/out", networkVersion, `{"location": "eastus", "properties": {"routes": [
 		{"name": "default", "properties": {"addressPrefix": "0.0.0.0/0", "nextHopType": "VirtualAppliance", "nextHopIpAddress": "10.60.3.4"}}]}}`)
 	s.network = networks + "virtualNetworks/platform"
-	put(s.network, networkVersion, fmt.Sprintf(`{"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.60.0.0/16"]}, "subnets": [
+	put(
+		s.network,
+		networkVersion,
+		fmt.Sprintf(`{"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.60.0.0/16"]}, "subnets": [
 		{"name": "routed", "properties": {"addressPrefix": "10.60.1.0/24", "routeTable": {"id": "%srouteTables/out"}}},
-		{"name": "translated", "properties": {"addressPrefix": "10.60.2.0/24", "natGateway": {"id": "%[1]snatGateways/out"}}}]}}`, networks))
+		{"name": "translated", "properties": {"addressPrefix": "10.60.2.0/24", "natGateway": {"id": "%[1]snatGateways/out"}}}]}}`, networks),
+	)
 	s.zone = networks + "privateDnsZones/" + s.zoneName
 	put(s.zone, "2020-06-01", `{"location": "global"}`)
 
 	s.disks = group + "/providers/Microsoft.Compute/diskEncryptionSets/disks"
 	url, _ := c.arm(t, http.MethodGet, key, "2023-02-01", "")["properties"].(map[string]any)["keyUriWithVersion"].(string)
-	set := put(s.disks, "2023-10-02", fmt.Sprintf(`{"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": {"activeKey": {"keyUrl": %q}}}`, url))
+	set := put(
+		s.disks,
+		"2023-10-02",
+		fmt.Sprintf(
+			`{"location": "eastus", "identity": {"type": "SystemAssigned"}, "properties": {"activeKey": {"keyUrl": %q}}}`,
+			url,
+		),
+	)
 	s.identity = group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/platform"
 	identity := put(s.identity, "2023-01-31", `{"location": "eastus"}`)
 	user, _ := identity["properties"].(map[string]any)["principalId"].(string)
@@ -225,7 +248,10 @@ func newSurroundings(t *testing.T, c *cloud, key string) *surroundings {
 	} {
 		put(grant.scope+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01", fmt.Sprintf(
 			`{"properties": {"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s", "principalId": %q, "principalType": "ServicePrincipal"}}`,
-			subscription, grant.role, grant.principal))
+			subscription,
+			grant.role,
+			grant.principal,
+		))
 	}
 	return s
 }

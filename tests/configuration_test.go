@@ -61,7 +61,11 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 
 	t.Run("the cluster is as configured", func(t *testing.T) {
 		c.pulumi(t, "preview", "--expect-no-changes")
-		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		clusters, err := armcontainerservice.NewManagedClustersClient(
+			r.Credentials.SubscriptionID,
+			owner,
+			armOptions(options),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,7 +74,8 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			t.Fatal(err)
 		}
 		if *cluster.SKU.Tier != "Premium" || *cluster.Properties.NetworkProfile.NetworkPolicy != "azure" || *cluster.Tags["team"] != "payments" ||
-			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" || *cluster.Properties.KubernetesVersion != "1.34" ||
+			*cluster.Properties.AutoUpgradeProfile.UpgradeChannel != "patch" ||
+			*cluster.Properties.KubernetesVersion != "1.34" ||
 			*cluster.Properties.NetworkProfile.OutboundType != "managedNATGateway" {
 			t.Errorf("it is %+v", cluster.Properties)
 		}
@@ -79,13 +84,18 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 			pools[*pool.Name] = pool
 		}
 		if len(pools) != 3 || *pools["sys"].Count != 2 || *pools["sys"].OSDiskSizeGB != 128 || *pools["apps"].NodeLabels["workload"] != "payments" ||
-			*pools["batch"].ScaleSetPriority != "Spot" || *pools["batch"].MaxCount != 3 {
+			*pools["batch"].ScaleSetPriority != "Spot" ||
+			*pools["batch"].MaxCount != 3 {
 			t.Errorf("its pools are %+v", pools)
 		}
 	})
 	t.Run("who is in no authorized range does not reach the API server", func(t *testing.T) {
 		authorize := func(ranges ...string) {
-			clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+			clusters, err := armcontainerservice.NewManagedClustersClient(
+				r.Credentials.SubscriptionID,
+				owner,
+				armOptions(options),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +104,13 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 				t.Fatal(err)
 			}
 			cluster.Properties.APIServerAccessProfile.AuthorizedIPRanges = to.SliceOfPtrs(ranges...)
-			poller, err := clusters.BeginCreateOrUpdate(t.Context(), "keyvault-demo", outputs.ClusterName, cluster.ManagedCluster, nil)
+			poller, err := clusters.BeginCreateOrUpdate(
+				t.Context(),
+				"keyvault-demo",
+				outputs.ClusterName,
+				cluster.ManagedCluster,
+				nil,
+			)
 			if err == nil {
 				_, err = poller.PollUntilDone(t.Context(), nil)
 			}
@@ -125,7 +141,8 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rules := vault.Properties.NetworkACLs; len(rules.IPRules) != 2 || len(rules.VirtualNetworkRules) != 1 || *rules.Bypass != "None" ||
+		if rules := vault.Properties.NetworkACLs; len(rules.IPRules) != 2 || len(rules.VirtualNetworkRules) != 1 ||
+			*rules.Bypass != "None" ||
 			len(vault.Properties.PrivateEndpointConnections) != 1 {
 			t.Errorf("the vault's network is %+v", vault.Properties)
 		}
@@ -158,25 +175,39 @@ func TestConfigurationThatNoStackHas(t *testing.T) {
 	t.Run("a second stack uses vault and cluster of the first", func(t *testing.T) {
 		const mounted = `"mount":[{"type":"secret","name":"second","alias":"in/folder","versionHistory":2},{"type":"key","name":"second"}]`
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "second", "existingVaultId": outputs.VaultID, "existingClusterId": outputs.ClusterID,
-			"secrets":   `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
-			"keys":      `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
-			"workloads": secondWorkload(mounted + `,"testPod":{"name":"second"}`),
+			"resourceGroupName": "second",
+			"existingVaultId":   outputs.VaultID,
+			"existingClusterId": outputs.ClusterID,
+			"secrets":           `[{"name":"second","generate":{"noSpecial":true,"noUpper":true},"rotate":"1","notBefore":"P1D","expires":"2099-12-31T00:00:00Z","tags":{"of":"second"}}]`,
+			"keys":              `[{"name":"second","type":"EC-HSM","curve":"P-521","operations":["sign"]}]`,
+			"workloads":         secondWorkload(mounted + `,"testPod":{"name":"second"}`),
 		})
 		grant(t, c, outputs.VaultID, cryptoOfficer)
 		p.up(t)
 		p.pulumi(t, "preview", "--expect-no-changes")
-		if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
+		if phase := c.kubectl(
+			t,
+			"get",
+			"pod",
+			"-n",
+			"second",
+			"second",
+			"--output=jsonpath={.status.phase}",
+		); phase != "Running" {
 			t.Errorf("the pod is %s", phase)
 		}
 		second, err := secrets.GetSecret(t.Context(), "second", "", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if attributes := second.Attributes; attributes.Expires.UTC().Format(time.RFC3339) != "2099-12-31T00:00:00Z" || !attributes.NotBefore.After(time.Now()) {
+		if attributes := second.Attributes; attributes.Expires.UTC().Format(time.RFC3339) != "2099-12-31T00:00:00Z" ||
+			!attributes.NotBefore.After(time.Now()) {
 			t.Errorf("the secret is valid from %s to %s", attributes.NotBefore, attributes.Expires)
 		}
-		if files, err := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "second", "second", "*", "in", "folder", "*")); err != nil || len(files) != 1 || filepath.Base(files[0]) != "0" {
+		if files, err := filepath.Glob(
+			filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", "second", "second", "*", "in", "folder", "*"),
+		); err != nil || len(files) != 1 ||
+			filepath.Base(files[0]) != "0" {
 			t.Errorf("of the one version there is, and the role on the object lets the pod list, there is %q: %v", files, err)
 		}
 		if value := getSecret(t, secrets, "second"); !regexp.MustCompile(`^[a-z0-9]{32}$`).MatchString(value) {
@@ -206,7 +237,11 @@ spec:
   - name: v
     csi: {driver: secrets-store.csi.k8s.io, readOnly: true, volumeAttributes: {secretProviderClass: second}}
 `)
-		c.wantRefusedMounts(t, "second", map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"})
+		c.wantRefusedMounts(
+			t,
+			"second",
+			map[string]string{"elsewhere": "https://" + outputs.VaultName + ".vault.usgovcloudapi.net/secrets/second"},
+		)
 		p.pulumi(t, "destroy", "--yes", "--skip-preview")
 		p.pulumi(t, "stack", "rm", "--yes")
 		c.pulumi(t, "preview", "--expect-no-changes")
@@ -242,13 +277,35 @@ func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
 		t.Fatal("up succeeded")
 	}
 	want := []string{
-		"vaultRetentionDays", "vaultNamePrefix", "systemPool.count", "unheardOf", "tags", "clusterName", "podCidr", "clusterIdentityId", "secrets[0].name", "secrets[0].generate.length",
-		"workloads[0].name", "workloads[0].namespace", "workloads[0].mount[0].type",
-		"workloads[1].podSecurity", "workloads[1].serviceAccounts[0].namespace", "workloads[1].mount",
-		"workloads[2].name", "workloads[2].namespace", "workloads[2].serviceAccounts", "workloads[2].mounts", "workloads[2].probe.name",
+		"vaultRetentionDays",
+		"vaultNamePrefix",
+		"systemPool.count",
+		"unheardOf",
+		"tags",
+		"clusterName",
+		"podCidr",
+		"clusterIdentityId",
+		"secrets[0].name",
+		"secrets[0].generate.length",
+		"workloads[0].name",
+		"workloads[0].namespace",
+		"workloads[0].mount[0].type",
+		"workloads[1].podSecurity",
+		"workloads[1].serviceAccounts[0].namespace",
+		"workloads[1].mount",
+		"workloads[2].name",
+		"workloads[2].namespace",
+		"workloads[2].serviceAccounts",
+		"workloads[2].mounts",
+		"workloads[2].probe.name",
 		"workloads[2].mount[0].encoding",
-		"workloads[3].namespace", "workloads[3].serviceAccounts[0].name", "workloads[3].testPod.image",
-		"workloads[4].access", "workloads[4].testPod.name", "workloads[4].mount[0].name", "workloads[4].mount[0].alias",
+		"workloads[3].namespace",
+		"workloads[3].serviceAccounts[0].name",
+		"workloads[3].testPod.image",
+		"workloads[4].access",
+		"workloads[4].testPod.name",
+		"workloads[4].mount[0].name",
+		"workloads[4].mount[0].alias",
 		"workloads[4].syncSecrets[0].data[0].file",
 	}
 	var got []string
@@ -343,13 +400,18 @@ func newHub(t *testing.T, c *cloud) string {
 	subnet := func(name, prefix string, endpoints ...object) object {
 		return object{"name": name, "properties": object{"addressPrefix": prefix, "serviceEndpoints": endpoints}}
 	}
-	poller, err := resources.BeginCreateOrUpdateByID(t.Context(), *group.ID+"/providers/Microsoft.Network/virtualNetworks/hub", "2023-06-01",
+	poller, err := resources.BeginCreateOrUpdateByID(
+		t.Context(),
+		*group.ID+"/providers/Microsoft.Network/virtualNetworks/hub",
+		"2023-06-01",
 		armresources.GenericResource{Location: group.Location, Properties: object{
 			"addressSpace": object{"addressPrefixes": []string{"10.50.0.0/16"}},
 			"subnets": []object{
 				subnet("agents", "10.50.0.0/24", object{"service": "Microsoft.KeyVault"}), subnet("endpoints", "10.50.1.0/24"),
 			},
-		}}, nil)
+		}},
+		nil,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

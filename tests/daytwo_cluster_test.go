@@ -19,7 +19,10 @@ func TestCluster_KeepsWhatIsInItThroughItsLife(t *testing.T) {
 	outputs := c.outputs(t)
 	before := c.inventory(t)
 	maps.DeleteFunc(before, func(key, _ string) bool { return strings.HasPrefix(key, "Deployment ") })
-	if !slices.ContainsFunc(slices.Collect(maps.Keys(before)), func(key string) bool { return strings.HasPrefix(key, "Pod ") }) {
+	if !slices.ContainsFunc(
+		slices.Collect(maps.Keys(before)),
+		func(key string) bool { return strings.HasPrefix(key, "Pod ") },
+	) {
 		t.Fatal("there is no pod")
 	}
 	step := func(name string, run func(t *testing.T)) {
@@ -48,7 +51,12 @@ func TestCluster_KeepsWhatIsInItThroughItsLife(t *testing.T) {
 		apply(t, `systemPool={"name":"next","vmSize":"Standard_D4s_v5"}`, `nodePools=[{"name":"apps"}]`)
 		c.arm(t, http.MethodDelete, outputs.ClusterID+"/agentPools/system", "2024-09-01", "")
 		eventually(t, "the pool is gone", func() bool {
-			status, _ := c.request(t, http.MethodGet, "https://management.azure.com"+outputs.ClusterID+"/agentPools/system?api-version=2024-09-01", "")
+			status, _ := c.request(
+				t,
+				http.MethodGet,
+				"https://management.azure.com"+outputs.ClusterID+"/agentPools/system?api-version=2024-09-01",
+				"",
+			)
 			return status == http.StatusNotFound
 		})
 		wantNothingReplaced(t, c.plan(t, "--refresh"))

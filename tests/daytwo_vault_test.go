@@ -21,7 +21,11 @@ type vaults struct {
 func newVaults(t *testing.T, c *cloud, more map[string]string) *vaults {
 	t.Helper()
 	configuration := map[string]string{
-		"resourceGroupName": "keyvault-demo", "tenantId": c.running(t).Credentials.TenantID, "prefix": "daytwo", "secrets": "[]", "keys": "[]",
+		"resourceGroupName": "keyvault-demo",
+		"tenantId":          c.running(t).Credentials.TenantID,
+		"prefix":            "daytwo",
+		"secrets":           "[]",
+		"keys":              "[]",
 	}
 	for key, value := range more {
 		configuration[key] = value
@@ -41,7 +45,10 @@ func (v *vaults) ops(t *testing.T, args ...string) map[string]string {
 	var preview struct {
 		Steps []struct{ Op, URN string }
 	}
-	if err := json.Unmarshal([]byte(v.pulumi(t, append([]string{"preview", "--json"}, args...)...)), &preview); err != nil {
+	if err := json.Unmarshal(
+		[]byte(v.pulumi(t, append([]string{"preview", "--json"}, args...)...)),
+		&preview,
+	); err != nil {
 		t.Fatal(err)
 	}
 	ops := map[string]string{}
@@ -199,7 +206,10 @@ func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
 			v.pulumi(t, "preview", "--expect-no-changes")
 			v.pulumi(t, "destroy", "--yes", "--skip-preview")
 			v.pulumi(t, "stack", "rm", "--yes")
-			if left := c.resources(t); existing != "" && !slices.ContainsFunc(left, func(id string) bool { return strings.HasSuffix(id, "/secrets/token") }) {
+			if left := c.resources(
+				t,
+			); existing != "" &&
+				!slices.ContainsFunc(left, func(id string) bool { return strings.HasSuffix(id, "/secrets/token") }) {
 				t.Error("a destroy deletes what is in a vault of somebody else's")
 			}
 		})
@@ -258,19 +268,36 @@ func TestVault_OfAnotherSubscription(t *testing.T) {
 	c.arm(t, http.MethodPut, vault+"/keys/second", "2024-11-01", `{"properties": {"kty": "EC"}}`)
 	const mounted = `"mount":[{"type":"secret","name":"second"},{"type":"key","name":"second","alias":"key"}],"testPod":{"name":"second"}`
 	p := newProgram(t, c, ".", map[string]string{
-		"resourceGroupName": "second", "existingVaultId": vault, "existingClusterId": outputs.ClusterID, "secrets": `[{"name":"more","generate":{}}]`,
-		"workloads": secondWorkload(mounted),
+		"resourceGroupName": "second",
+		"existingVaultId":   vault,
+		"existingClusterId": outputs.ClusterID,
+		"secrets":           `[{"name":"more","generate":{}}]`,
+		"workloads":         secondWorkload(mounted),
 	})
 	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "secrets: given 1") {
 		t.Errorf("secrets in a vault of another subscription: %v", err)
 	}
 	p.configure(t, map[string]string{"secrets": "[]"})
-	if said := p.pulumi(t, "preview"); !strings.Contains(said, "az keyvault secret set --vault-name kv-hub-daytwo --name second") {
+	if said := p.pulumi(
+		t,
+		"preview",
+	); !strings.Contains(
+		said,
+		"az keyvault secret set --vault-name kv-hub-daytwo --name second",
+	) {
 		t.Errorf("the preview does not say what others put into the vault:\n%s", said)
 	}
 	p.up(t)
 	p.pulumi(t, "preview", "--expect-no-changes")
-	if phase := c.kubectl(t, "get", "pod", "-n", "second", "second", "--output=jsonpath={.status.phase}"); phase != "Running" {
+	if phase := c.kubectl(
+		t,
+		"get",
+		"pod",
+		"-n",
+		"second",
+		"second",
+		"--output=jsonpath={.status.phase}",
+	); phase != "Running" {
 		t.Errorf("the pod is %s", phase)
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
@@ -279,7 +306,8 @@ func TestVault_OfAnotherSubscription(t *testing.T) {
 	// In the vault of the first stack, which can be looked up, what is not there is an error that names it all.
 	p.configure(t, map[string]string{"existingVaultId": outputs.VaultID})
 	_, err := p.tryPulumi(t, "preview")
-	if err == nil || !strings.Contains(err.Error(), "secret second: az") || !strings.Contains(err.Error(), "key second: az") {
+	if err == nil || !strings.Contains(err.Error(), "secret second: az") ||
+		!strings.Contains(err.Error(), "key second: az") {
 		t.Errorf("what is missing is not named: %v", err)
 	}
 	// A vault with access policies is for those who need no role.
@@ -291,7 +319,12 @@ func TestVault_OfAnotherSubscription(t *testing.T) {
 	if _, err := p.tryPulumi(t, "preview"); err == nil || !strings.Contains(err.Error(), "access policies") {
 		t.Errorf("a vault with access policies: %v", err)
 	}
-	p.configure(t, map[string]string{"workloads": secondWorkload(strings.TrimSuffix(mounted, `,"testPod":{"name":"second"}`) + `,"access":"none"`)})
+	p.configure(
+		t,
+		map[string]string{
+			"workloads": secondWorkload(strings.TrimSuffix(mounted, `,"testPod":{"name":"second"}`) + `,"access":"none"`),
+		},
+	)
 	p.up(t)
 	p.pulumi(t, "preview", "--expect-no-changes")
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")

@@ -269,7 +269,16 @@ func main() {}
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.CommandContext(untilEnding(t), "go", "build", "-overlay", overlay, "-o", filepath.Join(dir, "program"), ".")
+			cmd := exec.CommandContext(
+				untilEnding(t),
+				"go",
+				"build",
+				"-overlay",
+				overlay,
+				"-o",
+				filepath.Join(dir, "program"),
+				".",
+			)
 			cmd.Dir, cmd.Env = source, append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
 			out, err := cmd.CombinedOutput()
 			if err == nil || !strings.Contains(string(out), "main.go:10:") || !strings.Contains(string(out), one.want) {
@@ -303,7 +312,11 @@ func TestLanguages_TakeTheComponentsOfThisCheckout(t *testing.T) {
 					t.Errorf("%s takes %+v, and this is %s", file, of, version)
 				}
 				readme, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "README.md"))
-				if _, said, ok := strings.Cut(string(readme), "plugin install resource keyvaultaks "); ok && !strings.HasPrefix(said, version+" ") {
+				if _, said, ok := strings.Cut(
+					string(readme),
+					"plugin install resource keyvaultaks ",
+				); ok &&
+					!strings.HasPrefix(said, version+" ") {
 					t.Errorf("the README beside %s installs another version than %s", file, version)
 				}
 			}
@@ -322,7 +335,16 @@ func (c *cloud) installPackage(t *testing.T) {
 	if err != nil {
 		t.Fatalf("building the package's plugin: %v\n%s", err, dir)
 	}
-	c.pulumi(t, "plugin", "install", "resource", "keyvaultaks", packageVersion(t), "--file", filepath.Join(dir, "pulumi-resource-keyvaultaks"))
+	c.pulumi(
+		t,
+		"plugin",
+		"install",
+		"resource",
+		"keyvaultaks",
+		packageVersion(t),
+		"--file",
+		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
+	)
 	t.Cleanup(func() {
 		programs, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, of := range programs {
@@ -406,7 +428,8 @@ func needsNPM(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no npm")
 	}
-	if out, err := exec.CommandContext(t.Context(), npm, "view", "--prefer-offline", "@pulumi/pulumi@3.259.0", "version").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), npm, "view", "--prefer-offline", "@pulumi/pulumi@3.259.0", "version").
+		CombinedOutput(); err != nil {
 		t.Skipf("npm can get nothing: %v\n%s", err, out)
 	}
 }
@@ -426,7 +449,10 @@ func (p *program) getPackages(t *testing.T) {
 func (p *program) takePackages(t *testing.T, of *program) {
 	t.Helper()
 	for _, name := range []string{"node_modules", "sdks"} {
-		err := errors.Join(os.RemoveAll(filepath.Join(p.dir, name)), os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)))
+		err := errors.Join(
+			os.RemoveAll(filepath.Join(p.dir, name)),
+			os.Symlink(filepath.Join(of.dir, name), filepath.Join(p.dir, name)),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -436,7 +462,14 @@ func (p *program) takePackages(t *testing.T, of *program) {
 // compiles has TypeScript's compiler check the program, strictly.
 func (p *program) compiles(t *testing.T) {
 	t.Helper()
-	cmd := exec.CommandContext(untilEnding(t), filepath.Join(p.dir, "node_modules", ".bin", "tsc"), "--strict", "--noEmit", "--project", p.dir)
+	cmd := exec.CommandContext(
+		untilEnding(t),
+		filepath.Join(p.dir, "node_modules", ".bin", "tsc"),
+		"--strict",
+		"--noEmit",
+		"--project",
+		p.dir,
+	)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("tsc: %v\n%s", err, out)
 	}
@@ -446,7 +479,15 @@ func (p *program) compiles(t *testing.T) {
 func generateSDK(t *testing.T, language, dir string) {
 	t.Helper()
 	cmd := exec.CommandContext(untilEnding(t), "go", "run", ".", "-language", language, "-out", dir)
-	cmd.Dir, cmd.Env = filepath.Join(checkout, "tests", "sdks"), append(os.Environ(), "GOFLAGS="+programFlags, "GOWORK=off")
+	cmd.Dir, cmd.Env = filepath.Join(
+		checkout,
+		"tests",
+		"sdks",
+	), append(
+		os.Environ(),
+		"GOFLAGS="+programFlags,
+		"GOWORK=off",
+	)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

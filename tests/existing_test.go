@@ -63,8 +63,12 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 	})
 	workload := func(change string) map[string]string {
 		values := map[string]any{
-			"name": "second", "namespace": "somebody", "existingNamespace": true, "serviceAccounts": []any{map[string]any{"name": "second"}},
-			"className": "second", "mount": []any{map[string]any{"type": "secret", "name": "my-secret"}},
+			"name":              "second",
+			"namespace":         "somebody",
+			"existingNamespace": true,
+			"serviceAccounts":   []any{map[string]any{"name": "second"}},
+			"className":         "second",
+			"mount":             []any{map[string]any{"type": "secret", "name": "my-secret"}},
 		}
 		if err := json.Unmarshal([]byte(change), &values); err != nil {
 			t.Fatal(err)
@@ -100,7 +104,12 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 		p := newProgram(t, c, "tests/programs/theirprovider", map[string]string{
 			"kubeconfig!": c.kubeconfig(t), "namespace": "somebody", "className": "taken", "secret": "first",
 		})
-		if _, err := p.tryPulumi(t, "up", "--yes"); err == nil || !strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
+		if _, err := p.tryPulumi(
+			t,
+			"up",
+			"--yes",
+		); err == nil ||
+			!strings.Contains(err.Error(), "SecretProviderClass somebody/taken ") {
 			t.Errorf("up ends with %v", err)
 		}
 		theirs.want(t, c)
@@ -122,11 +131,22 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 			"principalId": %q, "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4633458b-17de-408a-b874-0445c86b69e6"}}`,
 			made["properties"].(map[string]any)["principalId"]))
 		credential := identity + "/federatedIdentityCredentials/somebody_second"
-		c.arm(t, http.MethodPut, credential, "2023-01-31", `{"properties": {"issuer": "https://theirs.example", "subject": "theirs",
-			"audiences": ["api://AzureADTokenExchange"]}}`)
+		c.arm(
+			t,
+			http.MethodPut,
+			credential,
+			"2023-01-31",
+			`{"properties": {"issuer": "https://theirs.example", "subject": "theirs",
+			"audiences": ["api://AzureADTokenExchange"]}}`,
+		)
 		secret := first.VaultID + "/secrets/theirs"
 		c.arm(t, http.MethodPut, secret, "2024-11-01", `{"properties": {"value": "theirs", "contentType": "theirs"}}`)
-		theirs := map[string]string{identity: "2023-01-31", role: "2022-04-01", credential: "2023-01-31", secret: "2024-11-01"}
+		theirs := map[string]string{
+			identity:   "2023-01-31",
+			role:       "2022-04-01",
+			credential: "2023-01-31",
+			secret:     "2024-11-01",
+		}
 		is := func() string {
 			all, _ := json.Marshal(slices.Collect(func(yield func(any) bool) {
 				for _, id := range slices.Sorted(maps.Keys(theirs)) {
@@ -182,7 +202,13 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 			"workloads":             workload(`{"namespace":"second","testPod":{"name":"second"}}`)["workloads"],
 		} {
 			p.configure(t, map[string]string{key: value})
-			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "existing") {
+			if _, err := p.tryPulumi(
+				t,
+				"up",
+				"--yes",
+				"--skip-preview",
+			); err == nil ||
+				!strings.Contains(err.Error(), "existing") {
 				t.Errorf("with %s up ends with %v", key, err)
 			}
 			p.configure(t, workload(`{"namespace":"second","existingNamespace":false,"testPod":{"name":"second"}}`))
@@ -200,7 +226,13 @@ func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
 		before := uid()
 		const lost = "urn:pulumi:test::keyvault-aks::keyvaultaks:index:WorkloadIdentity$kubernetes:core/v1:Namespace::second-namespace-second"
 		p.pulumi(t, "state", "delete", lost, "--target-dependents", "--yes")
-		if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "adoptObjects") {
+		if _, err := p.tryPulumi(
+			t,
+			"up",
+			"--yes",
+			"--skip-preview",
+		); err == nil ||
+			!strings.Contains(err.Error(), "adoptObjects") {
 			t.Errorf("up ends with %v", err)
 		}
 		p.configure(t, map[string]string{"adoptObjects": "true"})
@@ -241,8 +273,12 @@ func (c *cloud) ofSomebody(t *testing.T) objectsOf {
 	t.Helper()
 	var list struct{ Items []map[string]any }
 	found := objectsOf{}
-	c.get(t, &list, "namespaces,configmaps,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments.apps",
-		"--show-managed-fields")
+	c.get(
+		t,
+		&list,
+		"namespaces,configmaps,serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,pods,deployments.apps",
+		"--show-managed-fields",
+	)
 	for _, o := range list.Items {
 		metadata := o["metadata"].(map[string]any)
 		if metadata["namespace"] != "somebody" && metadata["name"] != "somebody" {
@@ -256,7 +292,13 @@ func (c *cloud) ofSomebody(t *testing.T) objectsOf {
 			}
 		}
 		kept, _ := json.Marshal([]any{
-			metadata["uid"], metadata["labels"], metadata["annotations"], metadata["deletionTimestamp"], o["spec"], o["data"], managers,
+			metadata["uid"],
+			metadata["labels"],
+			metadata["annotations"],
+			metadata["deletionTimestamp"],
+			o["spec"],
+			o["data"],
+			managers,
 		})
 		found[fmt.Sprint(o["kind"], " ", metadata["name"])] = string(kept)
 	}

@@ -106,7 +106,9 @@ func TestWorkloads_FiftyFromOneFile(t *testing.T) {
 		printed, _ := c.up(t, "--stack", "fleet")
 		t.Logf("it went in %s", time.Since(begin).Round(time.Second))
 		// Two components, the identity with its credential and two roles, namespace, account, class and pod.
-		if summary := regexp.MustCompile(`Resources:\n( {4}.*\n)+`).FindString(printed); !regexp.MustCompile(`^Resources:\n +- 10 deleted\n +\d+ unchanged\n$`).MatchString(summary) {
+		if summary := regexp.MustCompile(`Resources:\n( {4}.*\n)+`).
+			FindString(printed); !regexp.MustCompile(`^Resources:\n +- 10 deleted\n +\d+ unchanged\n$`).
+			MatchString(summary) {
 			t.Errorf("up says %s", summary)
 		}
 		wantGone(t, before, c.fleetHas(t), out.name)
@@ -136,10 +138,13 @@ func (c *cloud) wantFleet(t *testing.T, fleet []fleetWorkload) {
 			t.Errorf("the identity of %s trusts %q, want %q", w.name, got, want)
 		}
 		is := outputs.Workloads[w.name]
-		if is.ClientID != identity.clientID || is.Namespace != w.name || clients[w.name+"/"+is.SecretProviderClass] != identity.clientID {
+		if is.ClientID != identity.clientID || is.Namespace != w.name ||
+			clients[w.name+"/"+is.SecretProviderClass] != identity.clientID {
 			t.Errorf("%s has the outputs %+v, and a class for %s", w.name, is, clients[w.name+"/"+is.SecretProviderClass])
 		}
-		volumes, _ := filepath.Glob(filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", w.name, "keyvault-test-pod", "*"))
+		volumes, _ := filepath.Glob(
+			filepath.Join(c.home, localcloudtest.ClustersDir, "*", "pods", w.name, "keyvault-test-pod", "*"),
+		)
 		if pod := len(volumes) == 1; pod != w.pod {
 			t.Errorf("%s has the volumes %q", w.name, volumes)
 		} else if !pod {

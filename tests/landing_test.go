@@ -14,12 +14,21 @@ func TestExistingResourceGroup_StaysAsItWas(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	config := []string{
-		"--node=stand-in", "--config", "resourceGroupName=landing-zone", "--config", "entra={login: spn}", "--config", "logRetentionDays=30",
-		"--config", "containerInsights=true",
-		"--config", "network={addressSpace: 10.10.0.0/16, nodes: 10.10.0.0/20, endpoints: 10.10.16.0/24}",
+		"--node=stand-in",
+		"--config",
+		"resourceGroupName=landing-zone",
+		"--config",
+		"entra={login: spn}",
+		"--config",
+		"logRetentionDays=30",
+		"--config",
+		"containerInsights=true",
+		"--config",
+		"network={addressSpace: 10.10.0.0/16, nodes: 10.10.0.0/20, endpoints: 10.10.16.0/24}",
 	}
 	printed, _, err := c.tryUp(t, append(config, "--config", "existingResourceGroup=true")...)
-	if err == nil || !strings.Contains(printed, "existingResourceGroup") || !strings.Contains(printed, "ResourceGroupNotFound") {
+	if err == nil || !strings.Contains(printed, "existingResourceGroup") ||
+		!strings.Contains(printed, "ResourceGroupNotFound") {
 		t.Fatalf("with a group that is not there: %v\n%s", err, printed)
 	}
 	if made := c.listed(t); len(made) > 0 {
@@ -36,13 +45,26 @@ func TestExistingResourceGroup_StaysAsItWas(t *testing.T) {
 	type things struct{ Group, Theirs, Lock, Listed, Roles, Settings any }
 	there := func() things {
 		return things{
-			Group: c.arm(t, http.MethodGet, group, "2022-09-01", ""), Theirs: c.arm(t, http.MethodGet, theirs, "2023-01-31", ""),
-			Lock: c.arm(t, http.MethodGet, lock, "2020-05-01", ""),
+			Group:  c.arm(t, http.MethodGet, group, "2022-09-01", ""),
+			Theirs: c.arm(t, http.MethodGet, theirs, "2023-01-31", ""),
+			Lock:   c.arm(t, http.MethodGet, lock, "2020-05-01", ""),
 			Listed: slices.DeleteFunc(c.resources(t), func(id string) bool { // the vault is kept for seven days
 				return strings.Contains(id, "/deletedvaults/")
 			}),
-			Roles:    c.arm(t, http.MethodGet, subscription+"/providers/Microsoft.Authorization/roleAssignments", "2022-04-01", ""),
-			Settings: c.arm(t, http.MethodGet, group+"/providers/Microsoft.Insights/diagnosticSettings", "2021-05-01-preview", ""),
+			Roles: c.arm(
+				t,
+				http.MethodGet,
+				subscription+"/providers/Microsoft.Authorization/roleAssignments",
+				"2022-04-01",
+				"",
+			),
+			Settings: c.arm(
+				t,
+				http.MethodGet,
+				group+"/providers/Microsoft.Insights/diagnosticSettings",
+				"2021-05-01-preview",
+				"",
+			),
 		}
 	}
 	before := there()
@@ -63,7 +85,8 @@ func TestExistingResourceGroup_StaysAsItWas(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 	c.up(t, config...)
 	c.pulumi(t, "preview", "--refresh", "--expect-no-changes")
-	if now := there(); !reflect.DeepEqual(before.Group, now.Group) || !reflect.DeepEqual(before.Theirs, now.Theirs) || reflect.DeepEqual(before.Listed, now.Listed) {
+	if now := there(); !reflect.DeepEqual(before.Group, now.Group) || !reflect.DeepEqual(before.Theirs, now.Theirs) ||
+		reflect.DeepEqual(before.Listed, now.Listed) {
 		t.Errorf("beside the stack there is\n%v\nbefore\n%v", now, before)
 	}
 	c.pulumi(t, "destroy", "--yes", "--skip-preview")

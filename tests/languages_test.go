@@ -28,7 +28,9 @@ func TestLanguages(t *testing.T) {
 				if _, err := exec.LookPath(install[0]); err != nil {
 					t.Skipf("its packages are installed by %s, which is not here: %v", install[0], err)
 				}
-				if out, err := c.command(t, "up").CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "npm install") {
+				if out, err := c.command(t, "up").
+					CombinedOutput(); err == nil || strings.Count(string(out), "\n") != 1 ||
+					!strings.Contains(string(out), "npm install") {
 					t.Errorf("without its packages: %v\n%s", err, out)
 				}
 				cmd := exec.CommandContext(untilEnding(t), install[0], install[1:]...)
@@ -47,14 +49,17 @@ func TestLanguages(t *testing.T) {
 			if said := up(); !strings.Contains(said, `"hello"`) || !strings.Contains(said, " created\n") {
 				t.Errorf("the first time it says\n%s", said)
 			}
-			if said := up(); !strings.Contains(said, " unchanged\n") || strings.Contains(said, "created\n") || strings.Contains(said, "updated\n") || strings.Contains(said, "replaced\n") {
+			if said := up(); !strings.Contains(said, " unchanged\n") || strings.Contains(said, "created\n") ||
+				strings.Contains(said, "updated\n") ||
+				strings.Contains(said, "replaced\n") {
 				t.Errorf("the second time it says\n%s", said)
 			}
 			if said := up("--config", "text=set by hand"); !strings.Contains(said, `"set by hand"`) {
 				t.Errorf("with another text it says\n%s", said)
 			}
 			out, err := c.command(t, "down").CombinedOutput()
-			if err != nil || !strings.Contains(string(out), " deleted\n") || strings.Contains(string(out), "could not be destroyed") {
+			if err != nil || !strings.Contains(string(out), " deleted\n") ||
+				strings.Contains(string(out), "could not be destroyed") {
 				t.Errorf("down: %v\n%s", err, out)
 			}
 		})

@@ -30,7 +30,9 @@ func TestStop_KeepsWhatThereIs(t *testing.T) {
 		}
 		return string(out)
 	}
-	if out, err := c.command(t, "up", "--node=stand-in").CombinedOutput(); err == nil || !bytes.Contains(out, []byte("Pulumi.yaml")) {
+	if out, err := c.command(t, "up", "--node=stand-in").
+		CombinedOutput(); err == nil ||
+		!bytes.Contains(out, []byte("Pulumi.yaml")) {
 		t.Errorf("up without a program: %v\n%s", err, out)
 	}
 	localcloud("start", "--node=stand-in")
@@ -56,7 +58,16 @@ func TestStop_KeepsWhatThereIs(t *testing.T) {
 		}
 	}
 	// A program finds its stacks in the cloud's backend, and none selected that it does not have.
-	if out := localcloud("run", "--", "sh", "-c", `pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`); !strings.Contains(out, "[]\n[]") {
+	if out := localcloud(
+		"run",
+		"--",
+		"sh",
+		"-c",
+		`pulumi stack ls --all --json; echo "[$PULUMI_STACK]"`,
+	); !strings.Contains(
+		out,
+		"[]\n[]",
+	) {
 		t.Errorf("run printed\n%s", out)
 	}
 }
@@ -80,7 +91,9 @@ func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
 	}
 	clouds := filepath.Join(dir, "e2e-*", "lc-*")
 	eventually(t, "a stack comes up", func() bool {
-		stacks, _ := filepath.Glob(filepath.Join(clouds, "home", localcloudtest.StacksDir, ".pulumi", "stacks", "*", "test.json.bak"))
+		stacks, _ := filepath.Glob(
+			filepath.Join(clouds, "home", localcloudtest.StacksDir, ".pulumi", "stacks", "*", "test.json.bak"),
+		)
 		return len(stacks) > 0
 	})
 	if err := cmd.Process.Kill(); err != nil {
@@ -135,7 +148,9 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 						t.Fatalf("%q: %v\n%s", args, err, out)
 					}
 				}
-				mounted, err := filepath.Glob(cloud.Path(localcloudtest.ClustersDir, "*", "pods", "keyvault-ns", "keyvault-test-pod", "*", "my-secret"))
+				mounted, err := filepath.Glob(
+					cloud.Path(localcloudtest.ClustersDir, "*", "pods", "keyvault-ns", "keyvault-test-pod", "*", "my-secret"),
+				)
 				if err != nil || len(mounted) != 1 {
 					t.Errorf("the pod has mounted %q: %v", mounted, err)
 				}

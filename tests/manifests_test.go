@@ -90,7 +90,10 @@ func kubernetesSchemas(t *testing.T, dir string, kinds map[string]string) {
 	var api struct {
 		Definitions map[string]map[string]any `json:"definitions"`
 	}
-	if err := json.Unmarshal(moduleFile(t, "kubernetes", "k8s.io/kubernetes", "api/openapi-spec/swagger.json"), &api); err != nil {
+	if err := json.Unmarshal(
+		moduleFile(t, "kubernetes", "k8s.io/kubernetes", "api/openapi-spec/swagger.json"),
+		&api,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for _, definition := range api.Definitions {
@@ -125,7 +128,12 @@ func classSchema(t *testing.T, dir string) {
 			}
 		}
 	}
-	content := moduleFile(t, "secrets-store-csi-driver", "sigs.k8s.io/secrets-store-csi-driver", "deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml")
+	content := moduleFile(
+		t,
+		"secrets-store-csi-driver",
+		"sigs.k8s.io/secrets-store-csi-driver",
+		"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
+	)
 	if err := yaml.Unmarshal(content, &crd); err != nil {
 		t.Fatal(err)
 	}

@@ -151,14 +151,21 @@ const versionsOfEach = 3
 // versions by the second in which they were made, so the rounds wait for the next one.
 func fillVault(t *testing.T, c *cloud, uri string, secrets *azsecrets.Client, keys *azkeys.Client) *filled {
 	t.Helper()
-	v := &filled{versions: map[string]map[string][]string{"secret": {}, "key": {}, "cert": {}}, contents: map[string][]byte{}}
+	v := &filled{
+		versions: map[string]map[string][]string{"secret": {}, "key": {}, "cert": {}},
+		contents: map[string][]byte{},
+	}
 	add := func(typ, name, version string, content []byte) {
 		v.versions[typ][name] = append([]string{version}, v.versions[typ][name]...)
 		v.contents[typ+"/"+name+"/"+version] = content
 	}
 	for round := range versionsOfEach {
 		for i, name := range []string{"a", "b", "1", "null", "true", "-"} {
-			value := hex.EncodeToString(bytes.Repeat([]byte{byte(16*round + i + 1)}, 6)) + "0a" + hex.EncodeToString([]byte(name))
+			value := hex.EncodeToString(
+				bytes.Repeat([]byte{byte(16*round + i + 1)}, 6),
+			) + "0a" + hex.EncodeToString(
+				[]byte(name),
+			)
 			value += strings.Repeat("0", (8-len(value)%8)%8)
 			made, err := secrets.SetSecret(t.Context(), name, azsecrets.SetSecretParameters{Value: &value}, nil)
 			if err != nil {

@@ -89,7 +89,11 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	t.Helper()
 	r := c.running(t)
 	subscription := "/subscriptions/" + r.Credentials.SubscriptionID
-	g := &guide{cloud: c, group: subscription + "/resourceGroups/myResourceGroup", kubeconfig: filepath.Join(c.home, "guide.kubeconfig")}
+	g := &guide{
+		cloud:      c,
+		group:      subscription + "/resourceGroups/myResourceGroup",
+		kubeconfig: filepath.Join(c.home, "guide.kubeconfig"),
+	}
 	g.vault = g.group + "/providers/Microsoft.KeyVault/vaults/mykeyvault4711"
 	g.cluster = g.group + "/providers/Microsoft.ContainerService/managedClusters/myAKSCluster"
 	g.pool = g.cluster + "/agentPools/more"
@@ -113,10 +117,16 @@ func newGuide(t *testing.T, c *cloud) *guide {
 			"disableLocalAccounts": false, "storageProfile": {}, "networkProfile": {"networkPlugin": "azure",
 				"networkPluginMode": "overlay", "loadBalancerSku": "standard", "outboundType": "loadBalancer"}}}`)
 	// az keyvault create --enable-rbac-authorization
-	c.arm(t, http.MethodPut, g.vault, "2024-11-01", fmt.Sprintf(`{"location": "eastus", "tags": {}, "properties": {"tenantId": %q,
+	c.arm(
+		t,
+		http.MethodPut,
+		g.vault,
+		"2024-11-01",
+		fmt.Sprintf(`{"location": "eastus", "tags": {}, "properties": {"tenantId": %q,
 		"sku": {"family": "A", "name": "standard"}, "accessPolicies": [], "enabledForDeployment": false, "enabledForDiskEncryption": false,
 		"enabledForTemplateDeployment": false, "enableSoftDelete": true, "softDeleteRetentionInDays": 90,
-		"enableRbacAuthorization": true, "publicNetworkAccess": "Enabled"}}`, r.Credentials.TenantID))
+		"enableRbacAuthorization": true, "publicNetworkAccess": "Enabled"}}`, r.Credentials.TenantID),
+	)
 	grant(t, c, g.vault, secretsOfficer, cryptoOfficer) // az role assignment create, to be allowed what follows
 	secrets, keys := vaultClients(t, c, "https://mykeyvault4711.vault.azure.net/")
 	setSecret(t, secrets, "ExampleSecret", guideSecret)                                // az keyvault secret set
@@ -128,8 +138,14 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	// az identity create, az role assignment create
 	made := c.arm(t, http.MethodPut, g.identity, "2023-01-31", `{"location": "eastus"}`)["properties"].(map[string]any)
 	for assignment, role := range map[string]string{g.secretsRole: secretsUser, g.keysRole: vaultReader} {
-		c.arm(t, http.MethodPut, assignment, "2022-04-01", fmt.Sprintf(`{"properties": {"principalId": %q, "principalType": "ServicePrincipal",
-			"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`, made["principalId"], subscription, role))
+		c.arm(
+			t,
+			http.MethodPut,
+			assignment,
+			"2022-04-01",
+			fmt.Sprintf(`{"properties": {"principalId": %q, "principalType": "ServicePrincipal",
+			"roleDefinitionId": "%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`, made["principalId"], subscription, role),
+		)
 	}
 	var issuer any
 	eventually(t, "the cluster is there", func() bool {
@@ -138,8 +154,14 @@ func newGuide(t *testing.T, c *cloud) *guide {
 		return cluster["provisioningState"] == "Succeeded"
 	})
 	// az aks nodepool add; this pool stays az's
-	c.arm(t, http.MethodPut, g.pool, "2024-09-01", `{"properties": {"count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux",
-		"type": "VirtualMachineScaleSets", "mode": "User", "enableNodePublicIP": false, "upgradeSettings": {}}}`)
+	c.arm(
+		t,
+		http.MethodPut,
+		g.pool,
+		"2024-09-01",
+		`{"properties": {"count": 1, "vmSize": "Standard_D2s_v5", "osType": "Linux",
+		"type": "VirtualMachineScaleSets", "mode": "User", "enableNodePublicIP": false, "upgradeSettings": {}}}`,
+	)
 	// az identity federated-credential create
 	c.arm(t, http.MethodPut, g.credential, "2023-01-31", fmt.Sprintf(`{"properties": {"issuer": %q,
 		"subject": "system:serviceaccount:apps:workload-identity-sa", "audiences": ["api://AzureADTokenExchange"]}}`, issuer))
@@ -152,7 +174,18 @@ func newGuide(t *testing.T, c *cloud) *guide {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.apply(t, fmt.Sprintf(guideObjects, made["clientId"], "mykeyvault4711", r.Credentials.TenantID)+fmt.Sprintf(guidePods, guidePod))
+	g.apply(
+		t,
+		fmt.Sprintf(
+			guideObjects,
+			made["clientId"],
+			"mykeyvault4711",
+			r.Credentials.TenantID,
+		)+fmt.Sprintf(
+			guidePods,
+			guidePod,
+		),
+	)
 	g.kubectl(t, "wait", "--for=condition=Ready", "pod/"+guidePod, "--timeout=90s")
 	return g
 }
@@ -209,7 +242,12 @@ func (g *guide) has(t *testing.T) map[string]string {
 		has[what] = g.kubectl(t, "exec", guidePod, "--", "cat", "/mnt/secrets-store/"+file)
 	}
 	for _, object := range []string{"namespace/apps", "serviceaccount/workload-identity-sa", "secretproviderclass/azure-kvname-wi", "pod/" + guidePod} {
-		has[object] = g.kubectl(t, "get", object, "--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}")
+		has[object] = g.kubectl(
+			t,
+			"get",
+			object,
+			"--output=jsonpath={.metadata.uid} {.status.containerStatuses[*].containerID}",
+		)
 	}
 	return has
 }
@@ -242,8 +280,19 @@ func (p *program) take(t *testing.T, ids map[string]string) {
 		t.Fatal(err)
 	}
 	p.pulumi(t, "preview", "--import-file", "resources.json")
-	fill := exec.CommandContext(untilEnding(t), "go", "run", "./examples/moving", filepath.Join(p.dir, "resources.json"), filepath.Join(p.dir, "ids"))
-	fill.Dir, fill.Env = checkout, append(os.Environ(), "GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off")
+	fill := exec.CommandContext(
+		untilEnding(t),
+		"go",
+		"run",
+		"./examples/moving",
+		filepath.Join(p.dir, "resources.json"),
+		filepath.Join(p.dir, "ids"),
+	)
+	fill.Dir, fill.Env = checkout, append(
+		os.Environ(),
+		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"GOWORK=off",
+	)
 	filled, err := fill.Output()
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.dir, "import.json"), filled, 0o600)
@@ -292,19 +341,27 @@ func TestMoving_ReplacesNothing(t *testing.T) {
 	const workload = `[{"name": "example", "namespace": "apps", ` + account + `, "className": "azure-kvname-wi", %s,
 		"access": "vault", "mount": [{"type": "secret", "name": "ExampleSecret"}, {"type": "key", "name": "ExampleKey"}]}]`
 	theirs := map[string]string{
-		"example-identity": g.identity, "example-credential-apps_workload-identity-sa": g.credential,
-		"example-mount-role-vault-secrets-user": g.secretsRole, "example-mount-role-vault-reader": g.keysRole,
-		"example-account-apps_workload-identity-sa": "apps/workload-identity-sa", "example-mount-class": "apps/azure-kvname-wi",
+		"example-identity": g.identity,
+		"example-credential-apps_workload-identity-sa": g.credential,
+		"example-mount-role-vault-secrets-user":        g.secretsRole,
+		"example-mount-role-vault-reader":              g.keysRole,
+		"example-account-apps_workload-identity-sa":    "apps/workload-identity-sa",
+		"example-mount-class":                          "apps/azure-kvname-wi",
 	}
 	ofIdentity, ofProvider := "**example-identity", "**cluster-kubernetes"
 
 	t.Run("all of it", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "myResourceGroup", "protect": "true", "vaultName": "mykeyvault4711", "clusterName": "myAKSCluster",
-			"clusterDnsPrefix": guideDNSPrefix, "nodeResourceGroup": "MC_myResourceGroup_myAKSCluster_eastus",
-			"systemPool": `{"name": "nodepool1"}`, "keys": `[{"name": "ExampleKey"}]`,
-			"workloads": fmt.Sprintf(workload, `"podSecurity": "privileged"`),
-			"secrets!":  `[{"name": "ExampleSecret", "value": "` + guideSecret + `", "once": true}]`,
+			"resourceGroupName": "myResourceGroup",
+			"protect":           "true",
+			"vaultName":         "mykeyvault4711",
+			"clusterName":       "myAKSCluster",
+			"clusterDnsPrefix":  guideDNSPrefix,
+			"nodeResourceGroup": "MC_myResourceGroup_myAKSCluster_eastus",
+			"systemPool":        `{"name": "nodepool1"}`,
+			"keys":              `[{"name": "ExampleKey"}]`,
+			"workloads":         fmt.Sprintf(workload, `"podSecurity": "privileged"`),
+			"secrets!":          `[{"name": "ExampleSecret", "value": "` + guideSecret + `", "once": true}]`,
 		})
 		all := maps.Clone(theirs)
 		maps.Copy(all, map[string]string{

@@ -22,8 +22,20 @@ import (
 // packagePlugin builds the plugin of the Pulumi package, and returns the folder it is in.
 var packagePlugin = sync.OnceValues(func() (string, error) {
 	dir := filepath.Join(checkout, "bin", "package")
-	cmd := exec.CommandContext(ending, "go", "build", "-o", filepath.Join(dir, "pulumi-resource-keyvaultaks"), "./provider")
-	cmd.Dir, cmd.Env = checkout, append(os.Environ(), "GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false", "GOWORK=off", "GOMAXPROCS=")
+	cmd := exec.CommandContext(
+		ending,
+		"go",
+		"build",
+		"-o",
+		filepath.Join(dir, "pulumi-resource-keyvaultaks"),
+		"./provider",
+	)
+	cmd.Dir, cmd.Env = checkout, append(
+		os.Environ(),
+		"GOFLAGS=-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
+		"GOWORK=off",
+		"GOMAXPROCS=",
+	)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return string(out), err
@@ -33,7 +45,8 @@ var packagePlugin = sync.OnceValues(func() (string, error) {
 
 // yamlHost gets what the engine runs programs in YAML by, and returns the folder it is in.
 var yamlHost = sync.OnceValues(func() (string, error) {
-	out, err := exec.CommandContext(ending, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path", "pulumi-language-yaml").Output()
+	out, err := exec.CommandContext(ending, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path", "pulumi-language-yaml").
+		Output()
 	return filepath.Dir(strings.TrimSpace(string(out))), err
 })
 
@@ -61,7 +74,11 @@ func (p *program) write(t *testing.T, source string) {
 	if err != nil {
 		t.Fatalf("getting the language host: %v\n%s", err, host)
 	}
-	source += fmt.Sprintf("plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n", plugin, host)
+	source += fmt.Sprintf(
+		"plugins:\n  providers: [{name: keyvaultaks, path: %q}]\n  languages: [{name: yaml, path: %q}]\n",
+		plugin,
+		host,
+	)
 	if err := os.WriteFile(filepath.Join(p.dir, "Pulumi.yaml"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +226,12 @@ func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
 	p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 	for urn, r := range p.resources(t) {
 		if before, ok := made[urn]; ok && !reflect.DeepEqual(before.ResourceHooks, r.ResourceHooks) {
-			t.Errorf("an update without changes names the hooks of %s %v, and not %v", urn, r.ResourceHooks, before.ResourceHooks)
+			t.Errorf(
+				"an update without changes names the hooks of %s %v, and not %v",
+				urn,
+				r.ResourceHooks,
+				before.ResourceHooks,
+			)
 		}
 	}
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
@@ -281,7 +303,8 @@ resources:
 			file, _ := os.Readlink(of)
 			environment, _ := os.ReadFile(filepath.Join(filepath.Dir(of), "environ"))
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(of)))
-			if err == nil && strings.HasPrefix(file, plugin) && bytes.Contains(environment, []byte(c.home)) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			if err == nil && strings.HasPrefix(file, plugin) && bytes.Contains(environment, []byte(c.home)) &&
+				syscall.Kill(pid, syscall.SIGKILL) == nil {
 				count++
 			}
 		}
@@ -305,7 +328,8 @@ resources:
 
 	p.write(t, strings.Replace(source, "  after:\n", "  after:\n    name: vault\n", 1))
 	_, err = p.tryPulumi(t, "preview")
-	if err == nil || !strings.Contains(err.Error(), "Duplicate resource URN") || !strings.Contains(err.Error(), "KeyVaultStack::vault") {
+	if err == nil || !strings.Contains(err.Error(), "Duplicate resource URN") ||
+		!strings.Contains(err.Error(), "KeyVaultStack::vault") {
 		t.Errorf("of two components of a name it says %v", err)
 	}
 	p.write(t, source)

@@ -120,8 +120,13 @@ func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
 		ref, kind = p.tag, "tag"
 	}
 	variables := map[string]string{
-		"CI": "true", "GITLAB_CI": "true", "CI_PIPELINE_SOURCE": p.source, "CI_DEFAULT_BRANCH": "main", "CI_PROJECT_PATH": r.gitlab,
-		"CI_COMMIT_TAG": p.tag, "CI_COMMIT_REF_NAME": ref,
+		"CI":                 "true",
+		"GITLAB_CI":          "true",
+		"CI_PIPELINE_SOURCE": p.source,
+		"CI_DEFAULT_BRANCH":  "main",
+		"CI_PROJECT_PATH":    r.gitlab,
+		"CI_COMMIT_TAG":      p.tag,
+		"CI_COMMIT_REF_NAME": ref,
 	}
 	switch {
 	case p.source == "merge_request_event":
@@ -137,7 +142,10 @@ func (r *ci) onGitLab(t *testing.T, p pipeline) map[string]result {
 	jobs, workflow := gitlabFileJobs(t, []byte(r.git(t, "show", ref+":"+gitlabFile)))
 	results := map[string]result{}
 	ruled := func(rules []struct{ If, When string }) bool {
-		return slices.ContainsFunc(rules, func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) })
+		return slices.ContainsFunc(
+			rules,
+			func(rule struct{ If, When string }) bool { return holdsFor(t, rule.If, variables) },
+		)
 	}
 	if !ruled(workflow) {
 		return results
@@ -166,7 +174,14 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	}
 	for name, token := range of.IDTokens {
 		audience := os.Expand(token.Aud, func(name string) string { return all[name] })
-		all[name] = r.ciToken(t, "gitlab", "--subject", "project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref, "--audience", audience)
+		all[name] = r.ciToken(
+			t,
+			"gitlab",
+			"--subject",
+			"project_path:"+r.gitlab+":ref_type:"+kind+":ref:"+ref,
+			"--audience",
+			audience,
+		)
 	}
 	for name, value := range all {
 		env = append(env, name+"="+value)
@@ -222,7 +237,11 @@ func TestGitLabFile_IsSound(t *testing.T) {
 		}
 	}
 	// One of its packages is compiled for minutes. What it is for, JavaScript's own does.
-	if err := os.WriteFile(filepath.Join(dir, "node_modules", "re2", "re2.js"), []byte("module.exports = RegExp\n"), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(dir, "node_modules", "re2", "re2.js"),
+		[]byte("module.exports = RegExp\n"),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	listed, err := run(filepath.Join(dir, "node_modules", ".bin", "gitlab-ci-local"), "--list-all")

@@ -47,7 +47,12 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 			for name := range req.Form {
 				asked[name] = req.Form.Get(name)
 			}
-			answer = map[string]any{"access_token": "pul-access", "issued_token_type": req.Form.Get("requested_token_type"), "token_type": "token", "expires_in": 7200}
+			answer = map[string]any{
+				"access_token":      "pul-access",
+				"issued_token_type": req.Form.Get("requested_token_type"),
+				"token_type":        "token",
+				"expires_in":        7200,
+			}
 		case "/api/user":
 			asked["Authorization"] = req.Header.Get("Authorization")
 			answer = map[string]any{"id": "1", "githubLogin": "acme", "name": "acme", "organizations": []any{}}
@@ -65,11 +70,18 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			seen := watchCommandLines(t, []string{"the-request-token", tokenFor(forPulumi), tokenFor(forAzure), "pul-access"})
-			cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`)
+			cmd := exec.CommandContext(
+				untilEnding(t),
+				"bash",
+				"-c",
+				`. deploy/ci/common.sh; sign_in; cat "$AZURE_FEDERATED_TOKEN_FILE"; sleep 2`,
+			)
 			cmd.Dir = checkout
-			cmd.Env = append(os.Environ(), append(job, "PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"), "PULUMI_HOME="+dir,
-				"HOME="+dir, "TMPDIR="+dir, "PULUMI_BACKEND_URL="+server.URL, "PULUMI_ORGANIZATION=acme", "PULUMI_TEAM=previewers",
-				"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_SKIP_UPDATE_CHECK=true")...)
+			cmd.Env = append(
+				os.Environ(),
+				append(job, "PATH="+filepath.Dir(c.localcloud().Tool("pulumi"))+":"+os.Getenv("PATH"), "PULUMI_HOME="+dir,
+					"HOME="+dir, "TMPDIR="+dir, "PULUMI_BACKEND_URL="+server.URL, "PULUMI_ORGANIZATION=acme", "PULUMI_TEAM=previewers",
+					"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_SKIP_UPDATE_CHECK=true")...)
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%v\n%s", err, out)
@@ -77,7 +89,8 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			if asked["subject_token"] != tokenFor(forPulumi) || asked["audience"] != forPulumi || asked["scope"] != "team:previewers" ||
-				!strings.Contains(asked["requested_token_type"], "team") || asked["Authorization"] != "token pul-access" {
+				!strings.Contains(asked["requested_token_type"], "team") ||
+				asked["Authorization"] != "token pul-access" {
 				t.Errorf("Pulumi Cloud was asked %v", asked)
 			}
 			if !strings.HasSuffix(string(out), tokenFor(forAzure)) {
@@ -95,8 +108,15 @@ func TestPipelines_SignInToPulumiCloud(t *testing.T) {
 	t.Run("a job that may not ask for a token is not signed in", func(t *testing.T) {
 		cmd := exec.CommandContext(untilEnding(t), "bash", "-c", `. deploy/ci/common.sh; sign_in`)
 		cmd.Dir = checkout
-		cmd.Env = append(os.Environ(), "ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?", "ACTIONS_ID_TOKEN_REQUEST_TOKEN=another",
-			"ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "TMPDIR="+t.TempDir())
+		cmd.Env = append(
+			os.Environ(),
+			"ACTIONS_ID_TOKEN_REQUEST_URL="+server.URL+"/idtoken?",
+			"ACTIONS_ID_TOKEN_REQUEST_TOKEN=another",
+			"ARM_CLIENT_ID=a",
+			"ARM_TENANT_ID=b",
+			"ARM_SUBSCRIPTION_ID=c",
+			"TMPDIR="+t.TempDir(),
+		)
 		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(fmt.Sprint(string(out)), "401") {
 			t.Errorf("%v\n%s", err, out)
 		}

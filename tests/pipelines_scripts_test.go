@@ -31,9 +31,11 @@ func script(t *testing.T, text, pulumi string, env ...string) (out, dir string, 
 		CI_SCRIPTS=`+common+`; . "$CI_SCRIPTS/common.sh"; HEAD=$(git rev-parse HEAD); export HEAD
 		`+text)
 	cmd.Dir = filepath.Join(dir, "clone")
-	cmd.Env = append(append(os.Environ(), gitEnvironment...), append(env, "TMPDIR="+filepath.Join(dir, "temp"), "RUNNER_TEMP=", "GITHUB_OUTPUT=",
-		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
-		"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))...)
+	cmd.Env = append(
+		append(os.Environ(), gitEnvironment...),
+		append(env, "TMPDIR="+filepath.Join(dir, "temp"), "RUNNER_TEMP=", "GITHUB_OUTPUT=",
+			"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@example.com", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@example.com",
+			"PATH="+filepath.Join(dir, "bin")+":"+os.Getenv("PATH"))...)
 	printed, err := cmd.CombinedOutput()
 	left, globErr := filepath.Glob(filepath.Join(dir, "temp", "*"))
 	return string(printed), dir, left, errors.Join(err, globErr)
@@ -42,7 +44,13 @@ func script(t *testing.T, text, pulumi string, env ...string) (out, dir string, 
 // TestScripts_LeaveNoToken: however a job ends, no file has the token, which what pulumi starts can read all the while.
 func TestScripts_LeaveNoToken(t *testing.T) {
 	t.Parallel()
-	signedIn := []string{"AZURE_ID_TOKEN=the-token", "ARM_CLIENT_ID=a", "ARM_TENANT_ID=b", "ARM_SUBSCRIPTION_ID=c", "PULUMI_BACKEND_URL=file:///x"}
+	signedIn := []string{
+		"AZURE_ID_TOKEN=the-token",
+		"ARM_CLIENT_ID=a",
+		"ARM_TENANT_ID=b",
+		"ARM_SUBSCRIPTION_ID=c",
+		"PULUMI_BACKEND_URL=file:///x",
+	}
 	const pulumi = `if [[ $1 != login ]]; then bash -c 'echo "read $(cat "$AZURE_FEDERATED_TOKEN_FILE")"'; fi; `
 	for name, one := range map[string]struct {
 		script, pulumi string
@@ -112,8 +120,16 @@ func TestScripts_TakeTheCommitThatAStackIsAt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			history := "echo '[\n" + strings.Join(one.history, ",\n") + "\n]'"
-			out, dir, _, err := script(t, `dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`, history)
-			if refused := strings.Contains(one.want, " "); (err != nil) != refused || !strings.Contains(out, one.want) || one.want == "" && out != "" {
+			out, dir, _, err := script(
+				t,
+				`dir=$(deployed dev); [[ -z $dir ]] || git -C "$dir" rev-parse HEAD | sed "s/$HEAD/HEAD/"`,
+				history,
+			)
+			if refused := strings.Contains(
+				one.want,
+				" ",
+			); (err != nil) != refused || !strings.Contains(out, one.want) ||
+				one.want == "" && out != "" {
 				t.Errorf("%v: %s, want %q", err, out, one.want)
 			}
 			if _, err := os.Stat(filepath.Join(dir, "owned")); err == nil {
@@ -132,7 +148,8 @@ func TestScripts_TakeTheCommitThatAStackIsAt(t *testing.T) {
 *) echo "somebody was here"; exit 1 ;;
 esac`)
 		report, readErr := os.ReadFile(filepath.Join(dir, "clone", "drift.md"))
-		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be looked at") || !strings.Contains(string(report), "    somebody was here") {
+		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be looked at") ||
+			!strings.Contains(string(report), "    somebody was here") {
 			t.Errorf("%v, %v: %s\n%s", err, readErr, report, out)
 		}
 		if len(left) > 0 {
@@ -145,7 +162,11 @@ esac`)
 // longer than GitHub takes.
 func TestScripts_QuoteWhatIsSaid(t *testing.T) {
 	t.Parallel()
-	out, dir, left, err := script(t, `. "$CI_SCRIPTS/preview.sh" dev prod`, `printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`)
+	out, dir, left, err := script(
+		t,
+		`. "$CI_SCRIPTS/preview.sh" dev prod`,
+		`printf 'one\r@everyone\r\n# two\n'; yes '' | head -n 30000; printf 'one\r@everyone\r\n# two\n'`,
+	)
 	if err != nil {
 		t.Fatalf("%v\n%.500s", err, out)
 	}

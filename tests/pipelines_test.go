@@ -145,7 +145,13 @@ func newCI(t *testing.T) *ci {
 	c := newCloud(t)
 	c.project = c.built
 	c.start(t)
-	r := &ci{cloud: c, origin: filepath.Join(c.home, "ci", "origin"), work: filepath.Join(c.home, "ci", "jobs"), who: "octo/keyvault-aks", gitlab: "octo/platform/keyvault-aks"}
+	r := &ci{
+		cloud:  c,
+		origin: filepath.Join(c.home, "ci", "origin"),
+		work:   filepath.Join(c.home, "ci", "jobs"),
+		who:    "octo/keyvault-aks",
+		gitlab: "octo/platform/keyvault-aks",
+	}
 	running := c.running(t)
 	r.vars = map[string]map[string]string{"": {
 		"ARM_TENANT_ID": running.Credentials.TenantID, "ARM_SUBSCRIPTION_ID": running.Credentials.SubscriptionID,
@@ -180,9 +186,16 @@ func (r *ci) bootstrap(t *testing.T) {
 				"name": "preview", "may": "preview", "github": []trust{github("pullRequests", true), github("branch", "main")},
 				"gitlab": []trust{gitlab("branch", "change"), gitlab("branch", "main")},
 			},
-			{"name": "dev", "may": "deploy", "github": []trust{github("environment", "dev")}, "gitlab": []trust{gitlab("branch", "main")}},
 			{
-				"name": "prod", "may": "deploy", "github": []trust{github("environment", "prod"), github("environment", "prod-rotation")},
+				"name":   "dev",
+				"may":    "deploy",
+				"github": []trust{github("environment", "dev")},
+				"gitlab": []trust{gitlab("branch", "main")},
+			},
+			{
+				"name":   "prod",
+				"may":    "deploy",
+				"github": []trust{github("environment", "prod"), github("environment", "prod-rotation")},
 				"gitlab": []trust{gitlab("tag", "v0.1.0")},
 			},
 		}),
@@ -194,7 +207,9 @@ func (r *ci) bootstrap(t *testing.T) {
 	}
 	p.outputs(t, &outputs)
 	r.secretsProvider = outputs.SecretsProvider
-	r.vars = map[string]map[string]string{"": {"PULUMI_BACKEND_URL": "file://" + r.localcloud().Path(localcloudtest.StacksDir) + "?metadata=skip"}}
+	r.vars = map[string]map[string]string{
+		"": {"PULUMI_BACKEND_URL": "file://" + r.localcloud().Path(localcloudtest.StacksDir) + "?metadata=skip"},
+	}
 	r.gitlabVariables = maps.Clone(r.vars[""])
 	for _, commands := range outputs.Setup {
 		for command := range strings.Lines(commands) {
@@ -422,7 +437,13 @@ func anyValues(of map[string]string) map[string]any {
 
 // runJob runs one job, or the workflow that it calls.
 func (r *ci) runJob(
-	t *testing.T, e event, of *workflowJob, needs map[string]any, needed []string, matrix map[string]string, inputs map[string]any,
+	t *testing.T,
+	e event,
+	of *workflowJob,
+	needs map[string]any,
+	needed []string,
+	matrix map[string]string,
+	inputs map[string]any,
 ) result {
 	t.Helper()
 	head := r.who
@@ -436,7 +457,13 @@ func (r *ci) runJob(
 				"number": fmt.Sprint(e.pull), "head": map[string]any{"repo": map[string]any{"full_name": head}},
 			}},
 		},
-		"secrets": anyValues(r.secrets), "needs": needs, "matrix": anyValues(matrix), "inputs": inputs, "runner": map[string]any{"os": "Linux", "arch": "X64"},
+		"secrets": anyValues(
+			r.secrets,
+		),
+		"needs":  needs,
+		"matrix": anyValues(matrix),
+		"inputs": inputs,
+		"runner": map[string]any{"os": "Linux", "arch": "X64"},
 	}
 	environment := evaluated(t, of.Environment, context)
 	vars := maps.Clone(r.vars[""])
@@ -542,7 +569,17 @@ func (r *ci) environ(t *testing.T, dir string) []string {
 			path = value
 		}
 		return slices.ContainsFunc(
-			[]string{"PULUMI_BACKEND_URL", "PULUMI_CONFIG", "ARM_", "AZURE_", "KUBECONFIG", "XDG_", "GITHUB_", "ACTIONS_", "CI="},
+			[]string{
+				"PULUMI_BACKEND_URL",
+				"PULUMI_CONFIG",
+				"ARM_",
+				"AZURE_",
+				"KUBECONFIG",
+				"XDG_",
+				"GITHUB_",
+				"ACTIONS_",
+				"CI=",
+			},
 			func(of string) bool { return strings.HasPrefix(v, of) },
 		)
 	})
@@ -553,9 +590,16 @@ func (r *ci) environ(t *testing.T, dir string) []string {
 	}
 	temp := filepath.Join(dir, "temp")
 	env = append(append(env, gitEnvironment...), r.besides...)
-	return append(env,
-		"PATH="+filepath.Join(dir, "bin")+":"+path, "HOME="+filepath.Join(dir, "home"), "TMPDIR="+temp, "CI=true",
-		"GOCACHE="+folders[0], "GOMODCACHE="+folders[1], "GOPATH="+folders[2], "GH_STANDIN="+filepath.Join(r.home, "ci"),
+	return append(
+		env,
+		"PATH="+filepath.Join(dir, "bin")+":"+path,
+		"HOME="+filepath.Join(dir, "home"),
+		"TMPDIR="+temp,
+		"CI=true",
+		"GOCACHE="+folders[0],
+		"GOMODCACHE="+folders[1],
+		"GOPATH="+folders[2],
+		"GH_STANDIN="+filepath.Join(r.home, "ci"),
 		"MAKEFLAGS=CGO_ENABLED=1 PLATFORMS=linux-amd64", // so that make dist builds for one platform of six, of what is compiled already
 	)
 }
@@ -616,7 +660,8 @@ func (j *job) step(t *testing.T, i int, step workflowStep, jobEnv map[string]str
 	if err := os.WriteFile(outputs, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := j.localcloud().Program(untilEnding(t), append(slices.Clone(j.env), "GITHUB_OUTPUT="+outputs), "bash", "-e", script)
+	cmd := j.localcloud().
+		Program(untilEnding(t), append(slices.Clone(j.env), "GITHUB_OUTPUT="+outputs), "bash", "-e", script)
 	for _, of := range []map[string]string{jobEnv, step.Env} {
 		for name, given := range of {
 			cmd.Env = append(cmd.Env, name+"="+evaluated(t, given, j.context))
@@ -832,8 +877,16 @@ func TestWorkflows_AreSound(t *testing.T) {
 			}
 		}
 		for line := range strings.Lines(string(content)) {
-			if _, used, ok := strings.Cut(line, "uses: "); ok && !strings.HasPrefix(used, "./") && !pinned.MatchString(strings.TrimSpace(used)) {
-				t.Errorf("%s uses %s, which is not pinned by its commit, with the version in a comment", name, strings.TrimSpace(used))
+			if _, used, ok := strings.Cut(
+				line,
+				"uses: ",
+			); ok && !strings.HasPrefix(used, "./") &&
+				!pinned.MatchString(strings.TrimSpace(used)) {
+				t.Errorf(
+					"%s uses %s, which is not pinned by its commit, with the version in a comment",
+					name,
+					strings.TrimSpace(used),
+				)
 			}
 		}
 		w, errs := actionlint.Parse(content)
@@ -856,7 +909,8 @@ func TestWorkflows_AreSound(t *testing.T) {
 				}
 			}
 			// A job that changes a stack is never cancelled by another.
-			if one.WorkflowCall != nil && slices.Contains([]string{"up", "rotate"}, one.WorkflowCall.Inputs["script"].Value.Value) &&
+			if one.WorkflowCall != nil &&
+				slices.Contains([]string{"up", "rotate"}, one.WorkflowCall.Inputs["script"].Value.Value) &&
 				(one.Concurrency == nil || one.Concurrency.CancelInProgress == nil || one.Concurrency.CancelInProgress.Value) {
 				t.Errorf("%s: the job %s may be cancelled by another", name, id)
 			}
@@ -874,7 +928,14 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.git(t, "checkout", "--quiet", "-b", "change")
 		r.change(t, "Pulumi.dev.yaml", "name: my-secret\n", "name: my-secret\n      rotateEvery: P30D\n")
 		for range 2 {
-			r.succeed(t, event{name: "pull_request", ref: "refs/heads/change", pull: 5}, "preview/preview", "preview/comment", "test/test", "test/lint")
+			r.succeed(
+				t,
+				event{name: "pull_request", ref: "refs/heads/change", pull: 5},
+				"preview/preview",
+				"preview/comment",
+				"test/test",
+				"test/lint",
+			)
 			said := r.asked(t)
 			for _, want := range []string{"gh pr comment 5 --edit-last --create-if-none", "### Preview of dev", "### Preview of prod", "create"} {
 				if !strings.Contains(said, want) {
@@ -886,7 +947,8 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 			t.Errorf("a preview has left %q, before %q", now, before)
 		}
 		results := r.on(t, event{name: "pull_request", ref: "refs/heads/change", pull: 6, fork: true})
-		if results["preview/preview"].status != "skipped" || results["preview/comment"].status != "skipped" || r.asked(t) != "" {
+		if results["preview/preview"].status != "skipped" || results["preview/comment"].status != "skipped" ||
+			r.asked(t) != "" {
 			t.Errorf("a fork's pull request is previewed: %v", results)
 		}
 	})
@@ -909,7 +971,10 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 				t.Errorf("a tag comes up in dev: %v", results)
 			}
 		}
-		if said := r.asked(t); !strings.Contains(said, "- The first.") || strings.Count(said, "gh release create v0.1.0") != 1 ||
+		if said := r.asked(
+			t,
+		); !strings.Contains(said, "- The first.") ||
+			strings.Count(said, "gh release create v0.1.0") != 1 ||
 			strings.Count(said, "dist/pulumi-resource-keyvaultaks-v0.1.0-linux-amd64.tar.gz dist/SHA256SUMS") != 2 {
 			t.Errorf("gh was asked\n%s", said)
 		}
@@ -917,7 +982,11 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 	drift := event{name: "schedule", ref: "refs/heads/main", workflow: "drift"}
 	t.Run("what somebody else has changed is found, and reported in one issue", func(t *testing.T) {
 		// Azure lists further pools in the cluster, too, which a stack with some has yet to see.
-		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true}, "deploy/prod")
+		r.succeed(
+			t,
+			event{name: "workflow_dispatch", ref: "refs/tags/v0.1.0", workflow: "deploy", refresh: true},
+			"deploy/prod",
+		)
 		r.succeed(t, drift, "drift/drift")
 		if said := r.asked(t); said != "" {
 			t.Errorf("without drift gh was asked\n%s", said)
@@ -930,41 +999,58 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 			}
 		}
 		said := r.asked(t)
-		if strings.Count(said, "gh issue create") != 1 || strings.Count(said, "gh issue edit 7") != 1 || !strings.Contains(said, "### Drift of dev") ||
-			!strings.Contains(said, "somebody") || strings.Contains(said, "Drift of prod") {
+		if strings.Count(said, "gh issue create") != 1 || strings.Count(said, "gh issue edit 7") != 1 ||
+			!strings.Contains(said, "### Drift of dev") ||
+			!strings.Contains(said, "somebody") ||
+			strings.Contains(said, "Drift of prod") {
 			t.Errorf("gh was asked\n%s", said)
 		}
-		r.succeed(t, event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true}, "deploy/dev")
+		r.succeed(
+			t,
+			event{name: "workflow_dispatch", ref: "refs/heads/main", workflow: "deploy", refresh: true},
+			"deploy/dev",
+		)
 		r.succeed(t, drift, "drift/drift")
 	})
 	rotation := event{name: "schedule", ref: "refs/heads/main", workflow: "rotate"}
-	t.Run("a rotation brings up what was deployed, and not what is on main since then, with new values for what is due", func(t *testing.T) {
-		r.change(t, "Pulumi.prod.yaml", `logRetentionDays: "90"`, `logRetentionDays: "91"`)
-		first := r.secret(t, "dev", "my-secret")
-		rotate := func(want string) {
-			t.Helper()
-			results := r.succeed(t, rotation, "rotate/rotate dev dev", "rotate/rotate prod-rotation prod")
-			if printed := results["rotate/rotate prod-rotation prod"].printed; !strings.Contains(printed, "53 unchanged") {
-				t.Errorf("prod is not as it was: %s", printed)
+	t.Run(
+		"a rotation brings up what was deployed, and not what is on main since then, with new values for what is due",
+		func(t *testing.T) {
+			r.change(t, "Pulumi.prod.yaml", `logRetentionDays: "90"`, `logRetentionDays: "91"`)
+			first := r.secret(t, "dev", "my-secret")
+			rotate := func(want string) {
+				t.Helper()
+				results := r.succeed(t, rotation, "rotate/rotate dev dev", "rotate/rotate prod-rotation prod")
+				if printed := results["rotate/rotate prod-rotation prod"].printed; !strings.Contains(printed, "53 unchanged") {
+					t.Errorf("prod is not as it was: %s", printed)
+				}
+				if now := r.secret(t, "dev", "my-secret"); (now != first) != (want == "another") {
+					t.Errorf("the value is %s, before %s, want %s", now, first, want)
+				}
 			}
-			if now := r.secret(t, "dev", "my-secret"); (now != first) != (want == "another") {
-				t.Errorf("the value is %s, before %s, want %s", now, first, want)
-			}
-		}
-		rotate("the same")
-		r.passes(t, "dev", 31)
-		rotate("another")
-		first = r.secret(t, "dev", "my-secret")
-		rotate("the same")
-	})
+			rotate("the same")
+			r.passes(t, "dev", 31)
+			rotate("another")
+			first = r.secret(t, "dev", "my-secret")
+			rotate("the same")
+		},
+	)
 	t.Run("after an up that failed, the next one goes on", func(t *testing.T) {
-		r.change(t, "Pulumi.dev.yaml", `keyvault-aks:vaultRetentionDays: "7"`, "keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"")
+		r.change(
+			t,
+			"Pulumi.dev.yaml",
+			`keyvault-aks:vaultRetentionDays: "7"`,
+			"keyvault-aks:tags: {team: a}\n  keyvault-aks:vaultRetentionDays: \"7\"",
+		)
 		r.fail(t, "rules: [{rate: 1, method: PUT, path: '/managedClusters/', status: 400}]")
 		if results := r.on(t, event{name: "push", ref: "refs/heads/main"}); results["deploy/dev"].status != "failure" {
 			t.Errorf("up: %v", results)
 		}
 		r.endFaults(t)
-		if printed := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")["deploy/dev"].printed; !strings.Contains(printed, "ManagedCluster cluster-cluster updated") {
+		if printed := r.succeed(t, event{name: "push", ref: "refs/heads/main"}, "deploy/dev")["deploy/dev"].printed; !strings.Contains(
+			printed,
+			"ManagedCluster cluster-cluster updated",
+		) {
 			t.Errorf("the next up printed\n%s", printed)
 		}
 	})
@@ -972,7 +1058,19 @@ func TestPipelines_FromPullRequestToProduction(t *testing.T) {
 		r.change(t, "Pulumi.prod.yaml", "length: 64", "length: 65")
 		r.git(t, "tag", "v0.2.0")
 		keeps := func() string {
-			return r.resource(t, "prod", "vault-vault").ID + r.resource(t, "prod", "cluster-cluster").ID + r.secret(t, "prod", "billing-db")
+			return r.resource(
+				t,
+				"prod",
+				"vault-vault",
+			).ID + r.resource(
+				t,
+				"prod",
+				"cluster-cluster",
+			).ID + r.secret(
+				t,
+				"prod",
+				"billing-db",
+			)
 		}
 		kept, first := keeps(), r.secret(t, "prod", "my-secret")
 		r.succeed(t, event{name: "push", ref: "refs/tags/v0.2.0"}, "deploy/prod")
@@ -1028,7 +1126,8 @@ func (r *ci) gitLabWay(t *testing.T) {
 	look := pipeline{source: "schedule", branch: "main", variables: map[string]string{"TASK": "drift"}}
 	succeed(look, "drift")
 	r.tagGroup(t, "keyvault-demo", "somebody")
-	if found := r.onGitLab(t, look)["drift"]; found.status != "failure" || !strings.Contains(found.outputs["drift.md"], "somebody") {
+	if found := r.onGitLab(t, look)["drift"]; found.status != "failure" ||
+		!strings.Contains(found.outputs["drift.md"], "somebody") {
 		t.Errorf("drift: %v", found)
 	}
 	succeed(pipeline{source: "web", branch: "main", variables: map[string]string{"REFRESH": "true"}}, "dev")
@@ -1134,11 +1233,16 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	lost := filepath.Join(r.home, "ci", "lost.json")
 	if err := os.WriteFile(lost, []byte(asJSON(t, map[string]any{
 		"nameTable": map[string]string{"cluster": "urn:pulumi:dev::keyvault-aks::keyvaultaks:index:AksWithCsi::cluster"},
-		"resources": []map[string]string{{
-			"type": "azure-native:containerservice/v20240901:ManagedCluster", "name": "cluster-cluster", "parent": "cluster", "version": "2.92.0",
-			"id": "/subscriptions/" + r.running(t).Credentials.SubscriptionID +
-				"/resourceGroups/keyvault-demo/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster",
-		}},
+		"resources": []map[string]string{
+			{
+				"type":    "azure-native:containerservice/v20240901:ManagedCluster",
+				"name":    "cluster-cluster",
+				"parent":  "cluster",
+				"version": "2.92.0",
+				"id": "/subscriptions/" + r.running(t).Credentials.SubscriptionID +
+					"/resourceGroups/keyvault-demo/providers/Microsoft.ContainerService/managedClusters/aks-keyvault-cluster",
+			},
+		},
 	})), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -1151,7 +1255,12 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	}
 
 	// One that is cancelled ends what it has begun, and gives the lock back.
-	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n")
+	r.change(
+		t,
+		"Pulumi.dev.yaml",
+		"keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: cancelled\n      generate: {length: 20}\n",
+	)
 	when(func(end jobEnd) { end.interrupt() }, "vault-value-cancelled creat")
 	if cancelled := up(); cancelled.status != "failure" {
 		t.Errorf("the up that was cancelled: %s\n%s", cancelled.status, cancelled.printed)
@@ -1162,7 +1271,12 @@ func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
 	}
 
 	// While one is at work another comes.
-	r.change(t, "Pulumi.dev.yaml", "keyvault-aks:secrets:\n", "keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n")
+	r.change(
+		t,
+		"Pulumi.dev.yaml",
+		"keyvault-aks:secrets:\n",
+		"keyvault-aks:secrets:\n    - name: another\n      generate: {length: 20}\n",
+	)
 	var second result
 	when(func(jobEnd) {
 		r.watch = nil

@@ -171,8 +171,17 @@ func TestPlugins_OfOtherPackagesAreTheUsers(t *testing.T) {
 	if out, err := localcloud("start", "--node=stand-in"); err != nil {
 		t.Fatalf("start: %v\n%s", err, out)
 	}
-	install := exec.CommandContext(untilEnding(t), filepath.Join(c.home, "engine", "pulumi"), "plugin", "install", "resource",
-		"keyvaultaks", packageVersion(t), "--file", filepath.Join(built, "pulumi-resource-keyvaultaks"))
+	install := exec.CommandContext(
+		untilEnding(t),
+		filepath.Join(c.home, "engine", "pulumi"),
+		"plugin",
+		"install",
+		"resource",
+		"keyvaultaks",
+		packageVersion(t),
+		"--file",
+		filepath.Join(built, "pulumi-resource-keyvaultaks"),
+	)
 	install.Env = append(os.Environ(), theirs)
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("installing the package: %v\n%s", err, out)
@@ -186,7 +195,10 @@ func TestPlugins_OfOtherPackagesAreTheUsers(t *testing.T) {
 			t.Fatalf("%q: %v\n%s", want, err, out)
 		}
 	}
-	if out, err := localcloud("down"); err != nil || !strings.Contains(out, " deleted\n") || strings.Contains(out, "could not be destroyed") {
+	if out, err := localcloud(
+		"down",
+	); err != nil || !strings.Contains(out, " deleted\n") ||
+		strings.Contains(out, "could not be destroyed") {
 		t.Errorf("down: %v\n%s", err, out)
 	}
 }

@@ -110,7 +110,8 @@ func TestPolicy_IsKeptByBothStacks(t *testing.T) {
 				return
 			}
 			found, err := p.judged(t, "--config", "keyvault-aks:clusterTier=Free")
-			if err == nil || len(found) != 1 || found[0].PolicyName != "cluster-sla" || found[0].EnforcementLevel != "mandatory" {
+			if err == nil || len(found) != 1 || found[0].PolicyName != "cluster-sla" ||
+				found[0].EnforcementLevel != "mandatory" {
 				t.Errorf("prod without an SLA: %+v, %v", found, err)
 			}
 		})
@@ -154,10 +155,19 @@ func TestPolicy_FindsEveryMistake(t *testing.T) {
 
 	t.Run("exemptions", func(t *testing.T) { p.wantExemptions(t) })
 	t.Run("levels", func(t *testing.T) {
-		if found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "advisory"}`)); err != nil || len(found) == 0 {
+		if found, err := p.judged(
+			t,
+			"--policy-pack-config",
+			p.packConfig(t, `{"all": "advisory"}`),
+		); err != nil ||
+			len(found) == 0 {
 			t.Errorf("with all of them advisory, %d are found: %v", len(found), err)
 		}
-		found, err := p.judged(t, "--policy-pack-config", p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`))
+		found, err := p.judged(
+			t,
+			"--policy-pack-config",
+			p.packConfig(t, `{"all": "disabled", "secret-in-plain": {"enforcementLevel": "mandatory"}}`),
+		)
 		if err == nil || !slices.Equal(policies(found), []string{"secret-in-plain"}) {
 			t.Errorf("with one of them, found are %q: %v", policies(found), err)
 		}

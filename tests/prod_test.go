@@ -17,7 +17,16 @@ func TestProd(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()
-	c.upLate(t, lateForTheCluster, "--stack", "prod", "--record", record, "--config", workloadsWith(t, "prod", "probe: {}", "probe: {}"))
+	c.upLate(
+		t,
+		lateForTheCluster,
+		"--stack",
+		"prod",
+		"--record",
+		record,
+		"--config",
+		workloadsWith(t, "prod", "probe: {}", "probe: {}"),
+	)
 	outputs := c.outputs(t)
 	owner, options, r := c.azure(t)
 
@@ -41,7 +50,15 @@ func TestProd(t *testing.T) {
 			t.Errorf("there are the workloads %v", outputs.Workloads)
 		}
 		for name, w := range outputs.Workloads {
-			ready := c.kubectl(t, "get", "deployment", "-n", w.Namespace, "keyvault-probe", "--output=jsonpath={.status.readyReplicas}")
+			ready := c.kubectl(
+				t,
+				"get",
+				"deployment",
+				"-n",
+				w.Namespace,
+				"keyvault-probe",
+				"--output=jsonpath={.status.readyReplicas}",
+			)
 			if ready != "1" {
 				t.Errorf("%s: %q replicas are ready", name, ready)
 			}
@@ -49,18 +66,24 @@ func TestProd(t *testing.T) {
 	})
 	t.Run("Azure decides who may do what in the cluster", func(t *testing.T) {
 		config := c.pulumi(t, "stack", "output", "kubeconfig", "--show-secrets")
-		if !strings.Contains(config, "kubelogin") || strings.Contains(config, "client-certificate-data") || strings.Contains(config, r.Credentials.ClientSecret) {
+		if !strings.Contains(config, "kubelogin") || strings.Contains(config, "client-certificate-data") ||
+			strings.Contains(config, r.Credentials.ClientSecret) {
 			t.Error("the kubeconfig is not one that signs in with Entra ID alone")
 		}
 	})
 	t.Run("nobody gets a certificate of the cluster's administrator", func(t *testing.T) {
-		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		clusters, err := armcontainerservice.NewManagedClustersClient(
+			r.Credentials.SubscriptionID,
+			owner,
+			armOptions(options),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, err = clusters.ListClusterAdminCredentials(t.Context(), "keyvault-prod", outputs.ClusterName, nil)
 		var refused *azcore.ResponseError
-		if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" || !strings.Contains(err.Error(), "local accounts") {
+		if !errors.As(err, &refused) || refused.ErrorCode != "BadRequest" ||
+			!strings.Contains(err.Error(), "local accounts") {
 			t.Errorf("got %v, want a refusal for want of local accounts", err)
 		}
 	})
@@ -74,13 +97,29 @@ func TestProd(t *testing.T) {
 		}
 	})
 	t.Run("a restricted namespace takes no other pod", func(t *testing.T) {
-		_, err := c.run(t, "", "kubectl", "run", "--namespace", outputs.Namespace, "--image=busybox:1.35.0", "loose", "--", "sleep", "1")
+		_, err := c.run(
+			t,
+			"",
+			"kubectl",
+			"run",
+			"--namespace",
+			outputs.Namespace,
+			"--image=busybox:1.35.0",
+			"loose",
+			"--",
+			"sleep",
+			"1",
+		)
 		if err == nil || !strings.Contains(err.Error(), "PodSecurity") {
 			t.Errorf("got %v, want a refusal by Pod Security", err)
 		}
 	})
 	t.Run("who has no role in the cluster is refused", func(t *testing.T) {
-		assignments, err := armauthorization.NewRoleAssignmentsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+		assignments, err := armauthorization.NewRoleAssignmentsClient(
+			r.Credentials.SubscriptionID,
+			owner,
+			armOptions(options),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,9 +148,15 @@ func TestProd(t *testing.T) {
 	})
 	t.Run("a second stack uses the cluster, and signs in with Entra ID", func(t *testing.T) {
 		p := newProgram(t, c, ".", map[string]string{
-			"resourceGroupName": "second", "existingVaultId": outputs.VaultID, "existingClusterId": outputs.ClusterID, "entra": `{"login":"spn"}`,
-			"secrets": "[]", "keys": "[]",
-			"workloads": secondWorkload(`"mount":[{"type":"secret","name":"my-secret"}],"access":"none"`), // the lock would keep a role
+			"resourceGroupName": "second",
+			"existingVaultId":   outputs.VaultID,
+			"existingClusterId": outputs.ClusterID,
+			"entra":             `{"login":"spn"}`,
+			"secrets":           "[]",
+			"keys":              "[]",
+			"workloads": secondWorkload(
+				`"mount":[{"type":"secret","name":"my-secret"}],"access":"none"`,
+			), // the lock would keep a role
 		})
 		p.up(t)
 		c.kubectl(t, "get", "secretproviderclass", "--namespace", "second", "second")

@@ -144,7 +144,9 @@ func (p *program) state(t *testing.T) []resource {
 	var file struct {
 		Checkpoint struct{ Latest checkpoint }
 	}
-	content, err := os.ReadFile(filepath.Join(p.home, localcloudtest.StacksDir, ".pulumi", "stacks", filepath.Base(p.dir), "test.json"))
+	content, err := os.ReadFile(
+		filepath.Join(p.home, localcloudtest.StacksDir, ".pulumi", "stacks", filepath.Base(p.dir), "test.json"),
+	)
 	if err == nil {
 		err = json.Unmarshal(content, &file)
 	}

@@ -54,7 +54,13 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 			p := newProgram(t, c, ".", config)
 			p.besides = previewer.environment(c.running(t).Credentials.TenantID)
 			p.pulumi(t, "preview")
-			if _, err := p.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "AuthorizationFailed") {
+			if _, err := p.tryPulumi(
+				t,
+				"up",
+				"--yes",
+				"--skip-preview",
+			); err == nil ||
+				!strings.Contains(err.Error(), "AuthorizationFailed") {
 				t.Errorf("the principal that previews brings the stack up: %v", err)
 			}
 			if now := c.resources(t); stack == "dev" && !slices.Equal(now, before) {
@@ -66,11 +72,18 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 			p.pulumi(t, "up", "--yes", "--skip-preview", "--expect-no-changes")
 			if stack == "prod" {
 				// What others attach to the subnets is sent again.
-				networks := slices.DeleteFunc(c.resources(t), func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" })
+				networks := slices.DeleteFunc(
+					c.resources(t),
+					func(id string) bool { return path.Base(path.Dir(id)) != "virtualnetworks" },
+				)
 				if len(networks) != 1 {
 					t.Fatalf("the networks are %v", networks)
 				}
-				c.attachToSubnets(t, "/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod", networks[0])
+				c.attachToSubnets(
+					t,
+					"/subscriptions/"+c.running(t).Credentials.SubscriptionID+"/resourceGroups/keyvault-prod",
+					networks[0],
+				)
 			}
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`})
 			p.up(t)
@@ -82,8 +95,13 @@ func TestRoles_AreEnoughAndNoMore(t *testing.T) {
 			p.pulumi(t, "preview", "--refresh")
 			workloads := config["keyvault-aks:workloads"]
 			p.configure(t, map[string]string{
-				"keyvault-aks:tags":      `{"team":"b"}`,
-				"keyvault-aks:workloads": strings.Replace(workloads, `"mount":`, `"labels":{"team":"b"},"mount":`, 1), // the first one's
+				"keyvault-aks:tags": `{"team":"b"}`,
+				"keyvault-aks:workloads": strings.Replace(
+					workloads,
+					`"mount":`,
+					`"labels":{"team":"b"},"mount":`,
+					1,
+				), // the first one's
 			})
 			p.pulumi(t, "preview")
 			p.configure(t, map[string]string{"keyvault-aks:tags": `{"team":"a"}`, "keyvault-aks:workloads": workloads})
@@ -161,7 +179,9 @@ func conditionRoles(t *testing.T) []string {
 // wantAssignedAsTheConditionSays checks that a principal has assigned no role but those that the condition lets assign.
 func (c *cloud) wantAssignedAsTheConditionSays(t *testing.T, by principal, assigned map[string]bool) {
 	t.Helper()
-	list := "/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleAssignments"
+	list := "/subscriptions/" + c.running(
+		t,
+	).Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleAssignments"
 	for _, one := range c.arm(t, http.MethodGet, list, "2022-04-01", "")["value"].([]any) {
 		properties := one.(map[string]any)["properties"].(map[string]any)
 		if properties["createdBy"] != by.ObjectID {
@@ -186,7 +206,10 @@ type principal struct {
 // environment is how the Azure provider and kubelogin find the principal.
 func (p principal) environment(tenant string) []string {
 	return []string{
-		"ARM_CLIENT_ID=" + p.ClientID, "ARM_CLIENT_SECRET=" + p.ClientSecret, "AZURE_CLIENT_ID=" + p.ClientID, "AZURE_CLIENT_SECRET=" + p.ClientSecret,
+		"ARM_CLIENT_ID=" + p.ClientID,
+		"ARM_CLIENT_SECRET=" + p.ClientSecret,
+		"AZURE_CLIENT_ID=" + p.ClientID,
+		"AZURE_CLIENT_SECRET=" + p.ClientSecret,
 		"AZURE_TENANT_ID=" + tenant,
 	}
 }
@@ -232,12 +255,24 @@ func (c *cloud) giveRoles(t *testing.T, made principal) {
 		type object = map[string]any
 		definition := subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + uuid.NewString()
 		c.arm(t, http.MethodPut, definition, "2022-04-01", asJSON(t, object{"properties": object{
-			"roleName": role.Name, "description": role.Description, "type": "CustomRole", "assignableScopes": []string{subscription},
-			"permissions": []object{{
-				"actions": role.Actions, "notActions": role.NotActions, "dataActions": role.DataActions, "notDataActions": role.NotDataActions,
-			}},
+			"roleName":         role.Name,
+			"description":      role.Description,
+			"type":             "CustomRole",
+			"assignableScopes": []string{subscription},
+			"permissions": []object{
+				{
+					"actions":        role.Actions,
+					"notActions":     role.NotActions,
+					"dataActions":    role.DataActions,
+					"notDataActions": role.NotDataActions,
+				},
+			},
 		}}))
-		assignment := object{"roleDefinitionId": definition, "principalId": made.ObjectID, "principalType": "ServicePrincipal"}
+		assignment := object{
+			"roleDefinitionId": definition,
+			"principalId":      made.ObjectID,
+			"principalType":    "ServicePrincipal",
+		}
 		if file == "assign.json" {
 			condition, err := os.ReadFile(filepath.Join(checkout, "docs", "roles", "assign-condition.txt"))
 			if err != nil {
@@ -245,7 +280,12 @@ func (c *cloud) giveRoles(t *testing.T, made principal) {
 			}
 			assignment["condition"], assignment["conditionVersion"] = string(condition), "2.0"
 		}
-		c.arm(t, http.MethodPut, subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01",
-			asJSON(t, object{"properties": assignment}))
+		c.arm(
+			t,
+			http.MethodPut,
+			subscription+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
+			"2022-04-01",
+			asJSON(t, object{"properties": assignment}),
+		)
 	}
 }

@@ -46,7 +46,11 @@ func wrongCredentials(c *cloud, random *mrand.Rand) func(t *testing.T) {
 		// What was right is wrong from when it is taken away, for a token that is out already as well.
 		i.canRead(t, right)
 		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-mount-role-secret-my-secret").ID, "2022-04-01", "")
-		i.wantNothingRead(t, "a role that was removed", refusal{token: right, status: http.StatusForbidden, code: "ForbiddenByRbac"})
+		i.wantNothingRead(
+			t,
+			"a role that was removed",
+			refusal{token: right, status: http.StatusForbidden, code: "ForbiddenByRbac"},
+		)
 		c.arm(t, http.MethodDelete, c.called(t, "keyvault-demo-credential-keyvault-ns_keyvault-sa").ID, "2023-01-31", "")
 		i.wantNoToken(t, "a credential that was removed", exchange{assertion: good, refused: "AADSTS700211:"})
 		t.Logf("%d tokens were refused by Entra ID, and %d by Key Vault", len(entra)+1, len(vault)+1)
@@ -95,7 +99,13 @@ func (i *intruder) token(t *testing.T, namespace, account, audience string) stri
 }
 
 // signed is a token with the claims of another, changed, and signed as told.
-func signed(t *testing.T, of string, method jwt.SigningMethod, key any, change func(claims jwt.MapClaims, header map[string]any)) string {
+func signed(
+	t *testing.T,
+	of string,
+	method jwt.SigningMethod,
+	key any,
+	change func(claims jwt.MapClaims, header map[string]any),
+) string {
 	t.Helper()
 	parsed, _, err := jwt.NewParser().ParseUnverified(of, jwt.MapClaims{})
 	if err != nil {
@@ -156,35 +166,95 @@ func (i *intruder) wrongAtEntra(t *testing.T, good string, random *mrand.Rand) m
 	i.arm(t, http.MethodDelete, gone.id, "2023-01-31", "")
 	issuer := i.outputs.IssuerURL
 	return map[string]exchange{
-		"the account of this name in another namespace":   {assertion: elsewhere, refused: "AADSTS700213:"},
-		"another account of the namespace":                {assertion: other, refused: "AADSTS700213:"},
-		"an account with a wildcard":                      {assertion: claim("sub", "system:serviceaccount:"+namespace+":*"), refused: "AADSTS700213:"},
-		"no account":                                      {assertion: claim("sub", nil), refused: "AADSTS700213:"},
-		"the API server's audience":                       {assertion: i.token(t, namespace, account, issuer), refused: "AADSTS700212:"},
-		"the audience in small letters":                   {assertion: i.token(t, namespace, account, strings.ToLower(tokenExchange)), refused: "AADSTS700212:"},
-		"no audience":                                     {assertion: claim("aud", nil), refused: "AADSTS700212:"},
-		"expired":                                         {assertion: claim("exp", time.Now().Add(-time.Minute).Unix()), refused: "AADSTS700024:"},
-		"without an end":                                  {assertion: claim("exp", nil), refused: "AADSTS700024:"},
-		"not valid yet":                                   {assertion: claim("nbf", time.Now().Add(time.Hour).Unix()), refused: "AADSTS700024:"},
-		"another issuer":                                  {assertion: claim("iss", "https://example.com/"), refused: "AADSTS700211:"},
-		"the issuer of another cluster":                   {assertion: claim("iss", strings.TrimSuffix(issuer, "/")+"0/"), refused: "AADSTS700211:"},
-		"signed with another key":                         {assertion: signed(t, good, jwt.SigningMethodRS256, stranger, nil), refused: "AADSTS700027:"},
-		"a signature that was changed":                    {assertion: parts[0] + "." + parts[1] + "." + string(flipped), refused: "AADSTS700027:"},
-		"the signature of another account's token":        {assertion: parts[0] + "." + parts[1] + "." + otherParts[2], refused: "AADSTS700027:"},
-		"the account's claims in another account's token": {assertion: otherParts[0] + "." + parts[1] + "." + otherParts[2], refused: "AADSTS700027:"},
+		"the account of this name in another namespace": {assertion: elsewhere, refused: "AADSTS700213:"},
+		"another account of the namespace":              {assertion: other, refused: "AADSTS700213:"},
+		"an account with a wildcard": {
+			assertion: claim("sub", "system:serviceaccount:"+namespace+":*"),
+			refused:   "AADSTS700213:",
+		},
+		"no account": {assertion: claim("sub", nil), refused: "AADSTS700213:"},
+		"the API server's audience": {
+			assertion: i.token(t, namespace, account, issuer),
+			refused:   "AADSTS700212:",
+		},
+		"the audience in small letters": {
+			assertion: i.token(t, namespace, account, strings.ToLower(tokenExchange)),
+			refused:   "AADSTS700212:",
+		},
+		"no audience": {assertion: claim("aud", nil), refused: "AADSTS700212:"},
+		"expired": {
+			assertion: claim("exp", time.Now().Add(-time.Minute).Unix()),
+			refused:   "AADSTS700024:",
+		},
+		"without an end": {assertion: claim("exp", nil), refused: "AADSTS700024:"},
+		"not valid yet": {
+			assertion: claim("nbf", time.Now().Add(time.Hour).Unix()),
+			refused:   "AADSTS700024:",
+		},
+		"another issuer": {
+			assertion: claim("iss", "https://example.com/"),
+			refused:   "AADSTS700211:",
+		},
+		"the issuer of another cluster": {
+			assertion: claim("iss", strings.TrimSuffix(issuer, "/")+"0/"),
+			refused:   "AADSTS700211:",
+		},
+		"signed with another key": {
+			assertion: signed(t, good, jwt.SigningMethodRS256, stranger, nil),
+			refused:   "AADSTS700027:",
+		},
+		"a signature that was changed": {
+			assertion: parts[0] + "." + parts[1] + "." + string(flipped),
+			refused:   "AADSTS700027:",
+		},
+		"the signature of another account's token": {
+			assertion: parts[0] + "." + parts[1] + "." + otherParts[2],
+			refused:   "AADSTS700027:",
+		},
+		"the account's claims in another account's token": {
+			assertion: otherParts[0] + "." + parts[1] + "." + otherParts[2],
+			refused:   "AADSTS700027:",
+		},
 		"a key that the issuer does not have": {
-			assertion: issued(func(_ jwt.MapClaims, header map[string]any) { header["kid"] = "unknown" }), refused: "AADSTS700027:"},
-		"no name of a key":                        {assertion: issued(func(_ jwt.MapClaims, header map[string]any) { delete(header, "kid") }), refused: "AADSTS700027:"},
-		"alg none":                                {assertion: signed(t, good, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil), refused: "AADSTS50027:"},
-		"the public key as a password":            {assertion: signed(t, good, jwt.SigningMethodHS256, public, nil), refused: "AADSTS50027:"},
-		"another algorithm":                       {assertion: signed(t, good, jwt.SigningMethodRS512, i.key, nil), refused: "AADSTS50027:"},
-		"a part of a token":                       {assertion: good[:random.IntN(len(parts[0])+len(parts[1]))+1], refused: "AADSTS50027:"},
-		"no token":                                {refused: "AADSTS7000218:"},
-		"an identity that trusts nobody":          {assertion: good, clientID: i.identity(t, "alone", "", "").clientID, refused: "AADSTS700211:"},
-		"an identity that trusts another account": {assertion: good, clientID: i.identity(t, "others", namespace, "another").clientID, refused: "AADSTS700213:"},
-		"an identity that was deleted":            {assertion: good, clientID: gone.clientID, refused: "AADSTS700016:"},
-		"an identity that never was":              {assertion: good, clientID: uuid.NewString(), refused: "AADSTS700016:"},
-		"another tenant":                          {assertion: good, tenant: uuid.NewString(), refused: "AADSTS90002:"},
+			assertion: issued(
+				func(_ jwt.MapClaims, header map[string]any) { header["kid"] = "unknown" },
+			),
+			refused: "AADSTS700027:",
+		},
+		"no name of a key": {
+			assertion: issued(func(_ jwt.MapClaims, header map[string]any) { delete(header, "kid") }),
+			refused:   "AADSTS700027:",
+		},
+		"alg none": {
+			assertion: signed(t, good, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+			refused:   "AADSTS50027:",
+		},
+		"the public key as a password": {
+			assertion: signed(t, good, jwt.SigningMethodHS256, public, nil),
+			refused:   "AADSTS50027:",
+		},
+		"another algorithm": {
+			assertion: signed(t, good, jwt.SigningMethodRS512, i.key, nil),
+			refused:   "AADSTS50027:",
+		},
+		"a part of a token": {
+			assertion: good[:random.IntN(len(parts[0])+len(parts[1]))+1],
+			refused:   "AADSTS50027:",
+		},
+		"no token": {refused: "AADSTS7000218:"},
+		"an identity that trusts nobody": {
+			assertion: good,
+			clientID:  i.identity(t, "alone", "", "").clientID,
+			refused:   "AADSTS700211:",
+		},
+		"an identity that trusts another account": {
+			assertion: good,
+			clientID:  i.identity(t, "others", namespace, "another").clientID,
+			refused:   "AADSTS700213:",
+		},
+		"an identity that was deleted": {assertion: good, clientID: gone.clientID, refused: "AADSTS700016:"},
+		"an identity that never was":   {assertion: good, clientID: uuid.NewString(), refused: "AADSTS700016:"},
+		"another tenant":               {assertion: good, tenant: uuid.NewString(), refused: "AADSTS90002:"},
 	}
 }
 
@@ -206,16 +276,26 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 	otherVault = vault[:strings.LastIndexByte(vault, '/')+1] + "kv2-" + otherVault
 	i.arm(t, http.MethodPut, otherVault, "2023-02-01", fmt.Sprintf(
 		`{"location": "eastus", "properties": {"tenantId": %q, "sku": {"family": "A", "name": "standard"}, "enableRbacAuthorization": true}}`,
-		i.running(t).Credentials.TenantID))
+		i.running(t).Credentials.TenantID,
+	))
 	for _, name := range []string{"other", "my-secret-2"} {
 		i.arm(t, http.MethodPut, vault+"/secrets/"+name, "2023-02-01", `{"properties": {"value": "another"}}`)
 	}
 	with := func(name, scope, role string) string { // the token of an identity that the account may be, with a role
 		identity := i.identity(t, name, namespace, account)
 		if scope != "" {
-			i.arm(t, http.MethodPut, scope+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(), "2022-04-01", fmt.Sprintf(
-				`{"properties": {"principalId": %q, "principalType": "ServicePrincipal", "roleDefinitionId": "/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`,
-				identity.principalID, i.running(t).Credentials.SubscriptionID, role))
+			i.arm(
+				t,
+				http.MethodPut,
+				scope+"/providers/Microsoft.Authorization/roleAssignments/"+uuid.NewString(),
+				"2022-04-01",
+				fmt.Sprintf(
+					`{"properties": {"principalId": %q, "principalType": "ServicePrincipal", "roleDefinitionId": "/subscriptions/%s/providers/Microsoft.Authorization/roleDefinitions/%s"}}`,
+					identity.principalID,
+					i.running(t).Credentials.SubscriptionID,
+					role,
+				),
+			)
 		}
 		return i.accessToken(t, good, identity.clientID)
 	}
@@ -229,14 +309,26 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 	late := with("late", vault, secretsUser)
 	i.fail(t, "{}")
 	parts := strings.Split(right, ".")
-	asAdmin := signed(t, right, jwt.SigningMethodRS256, i.key, func(claims jwt.MapClaims, _ map[string]any) { claims["oid"] = uuid.NewString() })
+	asAdmin := signed(
+		t,
+		right,
+		jwt.SigningMethodRS256,
+		i.key,
+		func(claims jwt.MapClaims, _ map[string]any) { claims["oid"] = uuid.NewString() },
+	)
 	return map[string]refusal{
-		"no token":                                unauthorized("", "Unauthorized"),
-		"the service account's token":             unauthorized(good, "Unauthorized"),
-		"a token for Resource Manager":            unauthorized(i.ownersToken(t), "AKV10022"),
-		"a token that the cluster has signed":     unauthorized(asAdmin, "Unauthorized"),
-		"a token with another's signature":        unauthorized(strings.Join([]string{parts[0], parts[1], strings.Split(good, ".")[2]}, "."), "Unauthorized"),
-		"a token without a signature":             unauthorized(signed(t, right, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil), "Unauthorized"),
+		"no token":                            unauthorized("", "Unauthorized"),
+		"the service account's token":         unauthorized(good, "Unauthorized"),
+		"a token for Resource Manager":        unauthorized(i.ownersToken(t), "AKV10022"),
+		"a token that the cluster has signed": unauthorized(asAdmin, "Unauthorized"),
+		"a token with another's signature": unauthorized(
+			strings.Join([]string{parts[0], parts[1], strings.Split(good, ".")[2]}, "."),
+			"Unauthorized",
+		),
+		"a token without a signature": unauthorized(
+			signed(t, right, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+			"Unauthorized",
+		),
 		"an identity without a role":              forbidden(with("roleless", "", "")),
 		"a role on another vault":                 forbidden(with("elsewhere", otherVault, secretsUser)),
 		"a role on another secret":                forbidden(with("neighbour", vault+"/secrets/other", secretsUser)),
@@ -244,7 +336,12 @@ func (i *intruder) wrongAtVault(t *testing.T, good, right string) map[string]ref
 		"a role that reads the vault's settings":  forbidden(with("reader", i.resourceGroup(), reader)),
 		"a role that is not honoured yet":         forbidden(late),
 		"a role on a secret that begins the same": forbidden(with("similar", vault+"/secrets/my-secret-2", secretsUser)),
-		"a role that reads no values":             {with("values", vault, vaultReader), http.StatusForbidden, "ForbiddenByRbac", true},
+		"a role that reads no values": {
+			with("values", vault, vaultReader),
+			http.StatusForbidden,
+			"ForbiddenByRbac",
+			true,
+		},
 	}
 }
 
@@ -254,14 +351,22 @@ func (i *intruder) resourceGroup() string {
 }
 
 // identity is a user-assigned one that trusts a service account, or nobody.
-func (i *intruder) identity(t *testing.T, name, namespace, account string) (made struct{ id, clientID, principalID string }) {
+func (i *intruder) identity(
+	t *testing.T,
+	name, namespace, account string,
+) (made struct{ id, clientID, principalID string }) {
 	t.Helper()
 	made.id = i.resourceGroup() + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/" + name
 	properties := i.arm(t, http.MethodPut, made.id, "2023-01-31", `{"location": "eastus"}`)["properties"].(map[string]any)
 	made.clientID, made.principalID = properties["clientId"].(string), properties["principalId"].(string)
 	if account != "" {
 		i.arm(t, http.MethodPut, made.id+"/federatedIdentityCredentials/theirs", "2023-01-31", fmt.Sprintf(
-			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`, i.outputs.IssuerURL, namespace, account, tokenExchange))
+			`{"properties": {"issuer": %q, "subject": "system:serviceaccount:%s:%s", "audiences": [%q]}}`,
+			i.outputs.IssuerURL,
+			namespace,
+			account,
+			tokenExchange,
+		))
 	}
 	return made
 }
@@ -289,10 +394,20 @@ func (i *intruder) exchange(t *testing.T, e exchange) answered {
 		e.tenant = i.running(t).Credentials.TenantID
 	}
 	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {e.clientID}, "scope": {"https://vault.azure.net/.default"},
-		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {e.assertion},
+		"grant_type": {"client_credentials"},
+		"client_id":  {e.clientID},
+		"scope":      {"https://vault.azure.net/.default"},
+		"client_assertion_type": {
+			"urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+		},
+		"client_assertion": {e.assertion},
 	}
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://login.microsoftonline.com/"+e.tenant+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	req, err := http.NewRequestWithContext(
+		t.Context(),
+		http.MethodPost,
+		"https://login.microsoftonline.com/"+e.tenant+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()),
+	)
 	if err == nil {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -321,7 +436,14 @@ func (i *intruder) wantNoToken(t *testing.T, name string, wrong exchange) {
 		}
 	}
 	if got.status != status || !strings.Contains(got.text, wrong.refused) || strings.Contains(got.text, "access_token") {
-		t.Errorf("%s: Entra ID answers %d, with %s: %t, want %d", name, got.status, wrong.refused, strings.Contains(got.text, wrong.refused), status)
+		t.Errorf(
+			"%s: Entra ID answers %d, with %s: %t, want %d",
+			name,
+			got.status,
+			wrong.refused,
+			strings.Contains(got.text, wrong.refused),
+			status,
+		)
 	}
 }
 
@@ -337,7 +459,12 @@ func (i *intruder) vaultRequests() map[string]string {
 func (i *intruder) vault(t *testing.T, request, body, token string) answered {
 	t.Helper()
 	method, path, _ := strings.Cut(request, " ")
-	req, err := http.NewRequestWithContext(t.Context(), method, i.outputs.VaultURI+path+"?api-version=7.4", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(
+		t.Context(),
+		method,
+		i.outputs.VaultURI+path+"?api-version=7.4",
+		strings.NewReader(body),
+	)
 	if err == nil && token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
@@ -364,7 +491,15 @@ func (i *intruder) wantNothingRead(t *testing.T, name string, wrong refusal) {
 		}
 		got := i.vault(t, request, body, wrong.token)
 		if got.status != wrong.status || !strings.Contains(got.text, wrong.code) || holds([]byte(got.text), i.secret) {
-			t.Errorf("%s: Key Vault answers %s with %d and %s: %t, want %d", name, request, got.status, wrong.code, strings.Contains(got.text, wrong.code), wrong.status)
+			t.Errorf(
+				"%s: Key Vault answers %s with %d and %s: %t, want %d",
+				name,
+				request,
+				got.status,
+				wrong.code,
+				strings.Contains(got.text, wrong.code),
+				wrong.status,
+			)
 		}
 	}
 }

@@ -63,8 +63,20 @@ func manyServiceAccounts(c *cloud) func(t *testing.T) {
 			go func() {
 				status := 0
 				defer func() { statuses <- status }()
-				body := fmt.Sprintf(`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`, i)
-				status, _ = c.request(t, http.MethodPut, fmt.Sprintf("https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31", identity, i), body)
+				body := fmt.Sprintf(
+					`{"properties": {"issuer": "https://elsewhere.example/", "subject": "s%d", "audiences": ["a"]}}`,
+					i,
+				)
+				status, _ = c.request(
+					t,
+					http.MethodPut,
+					fmt.Sprintf(
+						"https://management.azure.com%s/federatedIdentityCredentials/two-%d?api-version=2023-01-31",
+						identity,
+						i,
+					),
+					body,
+				)
 			}()
 		}
 		refused := 0

@@ -56,8 +56,10 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 
 		plan := c.plan(t, "--refresh")
 		drifted := map[string]string{ // and nothing else
-			"keyvault-demo-mount-role-secret-my-secret": "create", "keyvault-demo-mount-class": "update", "cluster-cluster": "update",
-			"keyvault-demo-mount-test-pod": "create",
+			"keyvault-demo-mount-role-secret-my-secret": "create",
+			"keyvault-demo-mount-class":                 "update",
+			"cluster-cluster":                           "update",
+			"keyvault-demo-mount-test-pod":              "create",
 		}
 		for urn, op := range plan {
 			name := urn[strings.LastIndexByte(urn, ':')+1:]
@@ -82,7 +84,13 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if now := c.pool(t, outputs)["count"]; now != count {
 			t.Errorf("the pool has %v nodes, want %v", now, count)
 		}
-		if now := c.kubectl(t, "get", "namespace", outputs.Namespace, "--output=jsonpath={.metadata.annotations.somebody}"); now != "else" {
+		if now := c.kubectl(
+			t,
+			"get",
+			"namespace",
+			outputs.Namespace,
+			"--output=jsonpath={.metadata.annotations.somebody}",
+		); now != "else" {
 			t.Error("an annotation that is somebody else's is gone")
 		}
 		if getSecret(t, secrets, "my-secret") != value {
@@ -98,7 +106,8 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		c.arm(t, http.MethodDelete, outputs.VaultID, "2023-02-01", "")
 		for _, command := range []string{"preview", "up --yes --skip-preview"} {
 			printed, err := c.run(t, "", "pulumi", append(strings.Fields(command), "--non-interactive")...)
-			if err == nil || !strings.Contains(printed+err.Error(), outputs.VaultName) || !strings.Contains(printed+err.Error(), "createMode to recover") {
+			if err == nil || !strings.Contains(printed+err.Error(), outputs.VaultName) ||
+				!strings.Contains(printed+err.Error(), "createMode to recover") {
 				t.Errorf("%s: %v", command, err)
 			}
 		}
@@ -115,7 +124,15 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		c.isWhole(t)
 	})
 	t.Run("who refreshes first is told so too, and recovers it with the state of before", func(t *testing.T) {
-		history := filepath.Join(c.home, localcloudtest.StacksDir, ".pulumi", "history", "keyvault-aks", "dev", "*.checkpoint.json")
+		history := filepath.Join(
+			c.home,
+			localcloudtest.StacksDir,
+			".pulumi",
+			"history",
+			"keyvault-aks",
+			"dev",
+			"*.checkpoint.json",
+		)
 		checkpoints, err := filepath.Glob(history)
 		if err != nil || len(checkpoints) == 0 {
 			t.Fatalf("there is no history: %v", err)
@@ -130,7 +147,12 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 			t.Errorf("up fails with %s", printed)
 		}
 		// The vault comes back with what is in it, which the state does not know any more.
-		if printed, _, err := c.tryUp(t, "--config", "vaultCreateMode=recover"); err == nil || !strings.Contains(printed, "already existing") {
+		if printed, _, err := c.tryUp(
+			t,
+			"--config",
+			"vaultCreateMode=recover",
+		); err == nil ||
+			!strings.Contains(printed, "already existing") {
 			t.Errorf("up with recover: %v", err)
 		}
 		var file struct {
@@ -143,7 +165,13 @@ func drift(t *testing.T, c *cloud, outputs stackOutputs, random *rand.Rand) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.run(t, fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest), "pulumi", "stack", "import"); err != nil {
+		if _, err := c.run(
+			t,
+			fmt.Sprintf(`{"version": 3, "deployment": %s}`, file.Checkpoint.Latest),
+			"pulumi",
+			"stack",
+			"import",
+		); err != nil {
 			t.Fatal(err)
 		}
 		c.pulumi(t, "config", "set", "vaultCreateMode", "default")
@@ -169,7 +197,16 @@ func destroyHeld(c *cloud, outputs stackOutputs, seed uint64) func(t *testing.T)
 		})
 		p.up(t)
 		hold := func(namespace, kind, name, finalizers string) {
-			c.kubectl(t, "patch", kind, name, "-n", namespace, "--type=merge", `--patch={"metadata": {"finalizers": `+finalizers+`}}`)
+			c.kubectl(
+				t,
+				"patch",
+				kind,
+				name,
+				"-n",
+				namespace,
+				"--type=merge",
+				`--patch={"metadata": {"finalizers": `+finalizers+`}}`,
+			)
 		}
 		one := []struct{ kind, resource string }{
 			{"ServiceAccount", "second-account-second_second"}, {"SecretProviderClass", "second-mount-class"},
@@ -231,7 +268,11 @@ func TestScenarioNoSecretLeaks(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, random *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")
-		markers := map[string]string{"plain": word(random), "quoted": word(random) + `"\<&> ` + word(random), "lines": word(random) + "\n" + word(random)}
+		markers := map[string]string{
+			"plain":  word(random),
+			"quoted": word(random) + `"\<&> ` + word(random),
+			"lines":  word(random) + "\n" + word(random),
+		}
 		var printed strings.Builder
 		run := func(stdin string, words ...string) error {
 			cmd, err := c.prepare(t, words[0], words[1:]...)
@@ -252,9 +293,17 @@ func TestScenarioNoSecretLeaks(t *testing.T) {
 		names := slices.Sorted(maps.Keys(markers))
 		set := []string{"pulumi", "config", "set-all", "--path"}
 		for i, name := range names {
-			set = append(set, "--plaintext", fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name), "--secret", fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
-				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
-				"--plaintext", fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name))
+			set = append(
+				set,
+				"--plaintext",
+				fmt.Sprintf("secrets[%d].name=marker-%s", i+1, name),
+				"--secret",
+				fmt.Sprintf("secrets[%d].value=%s", i+1, markers[name]),
+				"--plaintext",
+				fmt.Sprintf("workloads[0].mount[%d].type=secret", i+2),
+				"--plaintext",
+				fmt.Sprintf("workloads[0].mount[%d].name=marker-%s", i+2, name),
+			)
 		}
 		must("", set...)
 		for _, words := range []string{ // from level 9 on the engine logs all that it says to its plugins and they to it, secrets too
@@ -303,7 +352,11 @@ func TestScenarioNoSecretLeaks(t *testing.T) {
 			markers[name] += word(random)
 			must(markers[name], "pulumi", "config", "set", "--secret", "--path", fmt.Sprintf("secrets[%d].value", i+1))
 		}
-		if run("", strings.Fields("pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --logflow --verbose=8")...) == nil {
+		if run(
+			"",
+			strings.Fields(
+				"pulumi up --yes --skip-preview --non-interactive --diff --logtostderr --logflow --verbose=8",
+			)...) == nil {
 			t.Error("up succeeds where writing secrets fails")
 		}
 		nowhere("up that failed")

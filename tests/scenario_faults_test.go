@@ -46,13 +46,25 @@ type failure struct{ rule, name string }
 // azure-native tries, which is four times, and what up calls the resource.
 var failing = []failure{
 	{`{first: 4, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 503}`, "keyvault-demo-identity"},
-	{`{first: 4, method: PUT, path: '/managedClusters/[^/]+$', status: 409}`, "cluster-cluster"}, // AnotherOperationInProgress
-	{`{rate: 1, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 409, code: Conflict}`, "keyvault-demo-identity"},
-	{`{rate: 1, method: PUT, path: '/federatedIdentityCredentials/', status: 400}`, "keyvault-demo-credential-keyvault-ns_keyvault-sa"},
+	{
+		`{first: 4, method: PUT, path: '/managedClusters/[^/]+$', status: 409}`,
+		"cluster-cluster",
+	}, // AnotherOperationInProgress
+	{
+		`{rate: 1, method: PUT, path: '/userAssignedIdentities/[^/]+$', status: 409, code: Conflict}`,
+		"keyvault-demo-identity",
+	},
+	{
+		`{rate: 1, method: PUT, path: '/federatedIdentityCredentials/', status: 400}`,
+		"keyvault-demo-credential-keyvault-ns_keyvault-sa",
+	},
 	{`{rate: 1, method: PUT, path: '/vaults/[^/]+$', status: 403, code: AuthorizationFailed}`, "vault-vault"},
 	{`{rate: 1, method: PUT, path: '/vaults/[^/]+/secrets/[^/]+$', status: 400}`, "vault-secret-my-secret"},
 	{`{rate: 1, method: PUT, path: '/vaults/[^/]+/keys/[^/]+$', status: 403}`, "vault-key-my-key"},
-	{`{rate: 1, method: PUT, path: '/secrets/.+/roleAssignments/', status: 403}`, "keyvault-demo-mount-role-secret-my-secret"},
+	{
+		`{rate: 1, method: PUT, path: '/secrets/.+/roleAssignments/', status: 403}`,
+		"keyvault-demo-mount-role-secret-my-secret",
+	},
 	{`{rate: 1, method: PUT, path: '/managedClusters/[^/]+$', status: 409, code: OperationNotAllowed}`, "cluster-cluster"},
 	{`{rate: 1, method: POST, path: '/managedClusters/', status: 403}`, "aks-keyvault-cluster"},
 	{`{rate: 1, path: '/operations/', status: 400}`, "cluster-cluster"}, // it is being made, and nobody can see it

@@ -93,7 +93,11 @@ func fleetIdentities(t *testing.T, c *cloud) map[string]fleetIdentity {
 		identity := one.(object)
 		properties := identity["properties"].(object)
 		name, _, _ := strings.Cut(identity["name"].(string), "-identity")
-		identities[name] = fleetIdentity{identity["id"].(string), properties["clientId"].(string), grants[properties["principalId"].(string)]}
+		identities[name] = fleetIdentity{
+			identity["id"].(string),
+			properties["clientId"].(string),
+			grants[properties["principalId"].(string)],
+		}
 	}
 	return identities
 }
@@ -113,7 +117,15 @@ func wantGranted(t *testing.T, identity fleetIdentity, secrets []string, vaultID
 
 // wantApart has pods of some workloads ask for what is another's: as the other's identity, which their account is not
 // trusted to be, and as their own, which has no role on it.
-func wantApart(t *testing.T, c *cloud, first stackOutputs, names []string, secrets map[string][]string, identities map[string]fleetIdentity, random *rand.Rand) {
+func wantApart(
+	t *testing.T,
+	c *cloud,
+	first stackOutputs,
+	names []string,
+	secrets map[string][]string,
+	identities map[string]fleetIdentity,
+	random *rand.Rand,
+) {
 	t.Helper()
 	count := 5
 	if long() {

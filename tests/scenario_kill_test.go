@@ -208,7 +208,9 @@ func TestScenarioDestroyInAnyState(t *testing.T) {
 		}
 		c.down(t)
 		said := c.said.String()
-		if there := seed == 1 || strings.Contains(said, " resource-group created ("); there && !strings.Contains(said, " resource-group deleted (") {
+		if there := seed == 1 ||
+			strings.Contains(said, " resource-group created ("); there &&
+			!strings.Contains(said, " resource-group deleted (") {
 			t.Error("nothing was destroyed")
 		}
 		if strings.Contains(said, "could not be destroyed") {
@@ -250,7 +252,9 @@ func (c *cloud) killedBeforeItKnows(t *testing.T, name, id, version string) bool
 		}
 		killed = true
 		eventually(t, name+" is there", func() bool {
-			url := "https://management.azure.com/subscriptions/" + c.running(t).Credentials.SubscriptionID + "/" + id + "?api-version=" + version
+			url := "https://management.azure.com/subscriptions/" + c.running(
+				t,
+			).Credentials.SubscriptionID + "/" + id + "?api-version=" + version
 			status, _ := c.request(t, http.MethodGet, url, "")
 			return status == http.StatusOK
 		})

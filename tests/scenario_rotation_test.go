@@ -76,8 +76,11 @@ func TestScenarioRotation(t *testing.T) {
 			"--config", "secrets=[{name: rotating, generate: {length: 32}}]", "--config", "keys=[]",
 		}
 		mounted := func(more string) []string {
-			return append(slices.Clone(config), "--config", workloadsWith(t, "dev",
-				"{mount: [{type: secret, name: rotating}], syncSecrets: [{name: copy, data: [{key: value, file: rotating}]}], testPod: null"+more+"}"))
+			return append(slices.Clone(config), "--config", workloadsWith(
+				t,
+				"dev",
+				"{mount: [{type: secret, name: rotating}], syncSecrets: [{name: copy, data: [{key: value, file: rotating}]}], testPod: null"+more+"}",
+			))
 		}
 		c.up(t, mounted("")...)
 		outputs := c.outputs(t)
@@ -101,13 +104,21 @@ func TestScenarioRotation(t *testing.T) {
 			if polls := c.polls(t) - written; polls > 2 {
 				t.Errorf("the value was there after %d polls", polls)
 			}
-			if copied := <-followed; copied.err != nil || copied.polls-written > 3 { // the driver writes it after the file, and kubectl sees it later
+			if copied := <-followed; copied.err != nil ||
+				copied.polls-written > 3 { // the driver writes it after the file, and kubectl sees it later
 				t.Errorf("the Secret followed after %d polls: %v", copied.polls-written, copied.err)
 			}
 		}
 		took, polls := time.Since(begin), c.polls(t)-before
-		t.Logf("%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
-			r.reads, rotations+1, polls, took.Round(time.Millisecond), (took / time.Duration(max(1, polls))).Round(time.Millisecond), interval)
+		t.Logf(
+			"%d reads of %d values, %d polls in %s, which are %s apart, interval %s",
+			r.reads,
+			rotations+1,
+			polls,
+			took.Round(time.Millisecond),
+			(took / time.Duration(max(1, polls))).Round(time.Millisecond),
+			interval,
+		)
 		if took > 2*interval*time.Duration(polls+1) {
 			t.Errorf("there were %d polls in %s, fewer than one in two intervals of %s", polls, took, interval)
 		}
@@ -120,7 +131,16 @@ func TestScenarioRotation(t *testing.T) {
 
 		// A Deployment with the annotation restarts with a version that Pulumi comes to know, and without one it does not.
 		pod := func() string {
-			return c.kubectl(t, "get", "pod", "-n", namespace, "-l", "app.kubernetes.io/name=keyvault-probe", "--output=jsonpath={.items[*].metadata.name}")
+			return c.kubectl(
+				t,
+				"get",
+				"pod",
+				"-n",
+				namespace,
+				"-l",
+				"app.kubernetes.io/name=keyvault-probe",
+				"--output=jsonpath={.items[*].metadata.name}",
+			)
 		}
 		c.up(t, mounted(", probe: {}")...)
 		first := pod()

@@ -20,26 +20,38 @@ func TestScenarioDevToProdAndBack(t *testing.T) {
 
 		t.Run("prod replaces what holds data, and the plan says so", func(t *testing.T) {
 			c.useConfiguration(t, "prod", nil)
-			c.wantReplaced(t, "resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster", "identity")
+			c.wantReplaced(
+				t,
+				"resource-group",
+				"vault-vault",
+				"vault-secret-my-secret",
+				"vault-key-my-key",
+				"cluster-cluster",
+				"identity",
+			)
 			c.pulumi(t, "up", "--yes", "--skip-preview")
 		})
 		prod := c.holdings(t)
 		dev.wantOther(t, prod)
 		for _, refused := range [][]string{{"preview"}, {"up", "--yes", "--skip-preview"}} {
-			t.Run(refused[0]+" with dev's configuration is refused for what is protected, and nothing is lost", func(t *testing.T) {
-				c.useConfiguration(t, "dev", nil)
-				printed, err := c.run(t, "", "pulumi", append(refused, "--non-interactive")...)
-				if err == nil {
-					t.Fatal("it succeeds")
-				}
-				printed += err.Error()
-				if !strings.Contains(printed, "protect") || !strings.Contains(printed, "::vault-") && !strings.Contains(printed, "::cluster-cluster") {
-					t.Errorf("it does not name what is protected: %s", printed)
-				}
-				c.useConfiguration(t, "prod", nil)
-				prod.wantSame(t, c.holdings(t))
-				c.pulumi(t, "preview", "--expect-no-changes")
-			})
+			t.Run(
+				refused[0]+" with dev's configuration is refused for what is protected, and nothing is lost",
+				func(t *testing.T) {
+					c.useConfiguration(t, "dev", nil)
+					printed, err := c.run(t, "", "pulumi", append(refused, "--non-interactive")...)
+					if err == nil {
+						t.Fatal("it succeeds")
+					}
+					printed += err.Error()
+					if !strings.Contains(printed, "protect") ||
+						!strings.Contains(printed, "::vault-") && !strings.Contains(printed, "::cluster-cluster") {
+						t.Errorf("it does not name what is protected: %s", printed)
+					}
+					c.useConfiguration(t, "prod", nil)
+					prod.wantSame(t, c.holdings(t))
+					c.pulumi(t, "preview", "--expect-no-changes")
+				},
+			)
 		}
 		t.Run("the protection is taken off in an update of its own, which replaces nothing", func(t *testing.T) {
 			c.useConfiguration(t, "prod", map[string]any{"lock": false, "protect": false})
@@ -47,29 +59,32 @@ func TestScenarioDevToProdAndBack(t *testing.T) {
 			c.pulumi(t, "up", "--yes", "--skip-preview")
 			prod.wantSame(t, c.holdings(t))
 		})
-		t.Run("then dev's configuration replaces it all, with another name for the vault, and leaves the deleted vaults alone", func(t *testing.T) {
-			// Azure keeps the first vault's name with the deleted vault.
-			printed, _, err := c.tryUp(t)
-			if err == nil || !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
-				t.Errorf("up with the name of the deleted vault: %v\n%s", err, printed)
-			}
-			_, lastLine := c.up(t, "--config", "vaultNamePrefix=kv-back")
-			if !strings.Contains(lastLine, "my-secret = ") {
-				t.Error("the pod reads no secret")
-			}
-			c.pulumi(t, "preview", "--expect-no-changes")
-			again := c.holdings(t)
-			prod.wantOther(t, again)
-			dev.wantOther(t, again)
-			for _, of := range []holdings{dev, prod} {
-				vault := of["vault-vault"].id
-				if !slices.ContainsFunc(c.resources(t), func(id string) bool {
-					return strings.HasSuffix(id, "/deletedvaults/"+strings.ToLower(filepath.Base(vault)))
-				}) {
-					t.Errorf("%s cannot be recovered", vault)
+		t.Run(
+			"then dev's configuration replaces it all, with another name for the vault, and leaves the deleted vaults alone",
+			func(t *testing.T) {
+				// Azure keeps the first vault's name with the deleted vault.
+				printed, _, err := c.tryUp(t)
+				if err == nil || !strings.Contains(printed, "vault-vault") || !strings.Contains(printed, "recover") {
+					t.Errorf("up with the name of the deleted vault: %v\n%s", err, printed)
 				}
-			}
-		})
+				_, lastLine := c.up(t, "--config", "vaultNamePrefix=kv-back")
+				if !strings.Contains(lastLine, "my-secret = ") {
+					t.Error("the pod reads no secret")
+				}
+				c.pulumi(t, "preview", "--expect-no-changes")
+				again := c.holdings(t)
+				prod.wantOther(t, again)
+				dev.wantOther(t, again)
+				for _, of := range []holdings{dev, prod} {
+					vault := of["vault-vault"].id
+					if !slices.ContainsFunc(c.resources(t), func(id string) bool {
+						return strings.HasSuffix(id, "/deletedvaults/"+strings.ToLower(filepath.Base(vault)))
+					}) {
+						t.Errorf("%s cannot be recovered", vault)
+					}
+				}
+			},
+		)
 	})
 }
 
@@ -103,7 +118,14 @@ func (c *cloud) wantReplaced(t *testing.T, want ...string) {
 }
 
 // holding are the resources with which something would be lost.
-var holding = []string{"resource-group", "vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster", "identity"}
+var holding = []string{
+	"resource-group",
+	"vault-vault",
+	"vault-secret-my-secret",
+	"vault-key-my-key",
+	"cluster-cluster",
+	"identity",
+}
 
 // held is what holding calls a resource. The identity is that of the workload in keyvault-ns, which dev and prod call
 // differently.

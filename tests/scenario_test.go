@@ -23,8 +23,12 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("seeds", 1, "with how many `seeds` each scenario is tried that leaves something to chance; with more than one, scenarios are long as well")
-	seed  = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
+	seeds = flag.Uint64(
+		"seeds",
+		1,
+		"with how many `seeds` each scenario is tried that leaves something to chance; with more than one, scenarios are long as well",
+	)
+	seed = flag.Uint64("seed", 0, "the one `seed` to try scenarios with, as a failure has shown it; 0: from 1 on")
 )
 
 // once and twice are how many seeds are worth trying where little is left to chance: nothing, or one of two cases,
@@ -66,7 +70,10 @@ func long() bool { return *seeds > 1 }
 func (c *cloud) ownersToken(t *testing.T) string {
 	t.Helper()
 	owner, _, _ := c.azure(t)
-	token, err := owner.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}})
+	token, err := owner.GetToken(
+		t.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://management.azure.com/.default"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +103,12 @@ func (c *cloud) requestAs(t *testing.T, token, method, url, body string) (int, [
 func (c *cloud) control(t *testing.T, method, path, body string) (int, []byte) {
 	t.Helper()
 	_, options, r := c.azure(t)
-	req, err := http.NewRequestWithContext(t.Context(), method, "https://localcloud.internal"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(
+		t.Context(),
+		method,
+		"https://localcloud.internal"+path,
+		strings.NewReader(body),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,8 +168,11 @@ type late struct {
 
 var (
 	lateForTheCluster   = late{plan: "rolesAfter: 1h", printed: "ManagedCluster cluster-cluster .* retrying create"}
-	lateForTheNamespace = late{plan: "rolesAfter: 1h", printed: "Namespace keyvault-demo-namespace-keyvault-ns .* retrying create"}
-	lateRoleOfTheMount  = late{
+	lateForTheNamespace = late{
+		plan:    "rolesAfter: 1h",
+		printed: "Namespace keyvault-demo-namespace-keyvault-ns .* retrying create",
+	}
+	lateRoleOfTheMount = late{
 		plan: "rolesAfter: 1h", still: time.Minute,
 		printed: `Pod keyvault-demo-mount-test-pod .* FailedMount: .*GET https://\S+\.vault\.azure\.net/(secrets|keys)/`,
 		logged:  `\.vault\.azure\.net path=/(secrets|keys)/\S+ status=403`,
@@ -288,7 +303,10 @@ func (c *cloud) objects(t *testing.T) (made []string) {
 	}
 	c.get(t, &list, objectKinds, "--show-managed-fields")
 	for _, o := range list.Items {
-		if slices.ContainsFunc(o.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") }) {
+		if slices.ContainsFunc(
+			o.Metadata.ManagedFields,
+			func(by struct{ Manager string }) bool { return strings.HasPrefix(by.Manager, "pulumi-kubernetes") },
+		) {
 			made = append(made, o.Kind+" "+strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/"))
 		}
 	}
@@ -361,7 +379,11 @@ func (c *cloud) listed(t *testing.T) (listed []map[string]any) {
 
 // watchUp is watch of up. The last line, which shows the secret, is the caller's to keep; where up fails it does not
 // come to it.
-func (c *cloud) watchUp(t *testing.T, watch func(printed []byte, kill func()), args ...string) (printed, lastLine string, err error) {
+func (c *cloud) watchUp(
+	t *testing.T,
+	watch func(printed []byte, kill func()),
+	args ...string,
+) (printed, lastLine string, err error) {
 	t.Helper()
 	return c.watch(t, os.Kill, watch, "up", args...)
 }

@@ -56,7 +56,8 @@ func TestJudge_AzuresSDKMakesAndFindsInOldAndNewVersions(t *testing.T) {
 		must(err)
 		found, err := vaults.Get(t.Context(), "judges", of.name, nil)
 		must(err)
-		if *made.Properties.VaultURI != "https://"+of.name+".vault.azure.net/" || *found.Properties.VaultURI != *made.Properties.VaultURI ||
+		if *made.Properties.VaultURI != "https://"+of.name+".vault.azure.net/" ||
+			*found.Properties.VaultURI != *made.Properties.VaultURI ||
 			!*found.Properties.EnableRbacAuthorization {
 			t.Errorf("%s: made as %+v, found as %+v", of.name, made.Properties, found.Properties)
 		}
@@ -64,22 +65,37 @@ func TestJudge_AzuresSDKMakesAndFindsInOldAndNewVersions(t *testing.T) {
 		clusters, err := armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, in(of.clusters))
 		must(err)
 		building, err := clusters.BeginCreateOrUpdate(t.Context(), "judges", of.name, armcontainerservice.ManagedCluster{
-			Location: location, Identity: &armcontainerservice.ManagedClusterIdentity{Type: to.Ptr(armcontainerservice.ResourceIdentityTypeSystemAssigned)},
+			Location: location,
+			Identity: &armcontainerservice.ManagedClusterIdentity{
+				Type: to.Ptr(armcontainerservice.ResourceIdentityTypeSystemAssigned),
+			},
 			Properties: &armcontainerservice.ManagedClusterProperties{
 				DNSPrefix: &of.name, OidcIssuerProfile: &armcontainerservice.ManagedClusterOIDCIssuerProfile{Enabled: to.Ptr(true)},
-				AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{{
-					Name: to.Ptr("system"), Mode: to.Ptr(armcontainerservice.AgentPoolModeSystem), Count: to.Ptr[int32](1), VMSize: to.Ptr("Standard_D2s_v5"),
-				}},
+				AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{
+					{
+						Name: to.Ptr(
+							"system",
+						),
+						Mode:   to.Ptr(armcontainerservice.AgentPoolModeSystem),
+						Count:  to.Ptr[int32](1),
+						VMSize: to.Ptr("Standard_D2s_v5"),
+					},
+				},
 			},
 		}, nil)
 		must(err)
 		built, err := building.PollUntilDone(t.Context(), nil)
 		must(err)
-		clusters, err = armcontainerservice.NewManagedClustersClient(r.Credentials.SubscriptionID, owner, in(of.otherClusters))
+		clusters, err = armcontainerservice.NewManagedClustersClient(
+			r.Credentials.SubscriptionID,
+			owner,
+			in(of.otherClusters),
+		)
 		must(err)
 		seen, err := clusters.Get(t.Context(), "judges", of.name, nil)
 		must(err)
-		if *built.Properties.ProvisioningState != "Succeeded" || *seen.Properties.OidcIssuerProfile.IssuerURL != *built.Properties.OidcIssuerProfile.IssuerURL {
+		if *built.Properties.ProvisioningState != "Succeeded" ||
+			*seen.Properties.OidcIssuerProfile.IssuerURL != *built.Properties.OidcIssuerProfile.IssuerURL {
 			t.Errorf("%s: built as %+v, found as %+v", of.name, built.Properties, seen.Properties)
 		}
 	}

@@ -69,7 +69,8 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		}
 	})
 	t.Run("the last line of up shows the secret and the key as the pod reads them", func(t *testing.T) {
-		if !strings.Contains(lastLine, "my-secret = "+value) || !strings.Contains(lastLine, "my-key = -----BEGIN PUBLIC KEY-----") {
+		if !strings.Contains(lastLine, "my-secret = "+value) ||
+			!strings.Contains(lastLine, "my-key = -----BEGIN PUBLIC KEY-----") {
 			t.Error("the last line does not show both")
 		}
 	})
@@ -84,7 +85,9 @@ func TestASecretsWayToThePodAndBack(t *testing.T) {
 		sameKey(t, inPod, keys)
 	})
 	t.Run("a second up changes nothing", func(t *testing.T) {
-		program, err := os.Open(filepath.Join(checkout, "bin", "keyvault-aks")) // while it is open no other file can have its place
+		program, err := os.Open(
+			filepath.Join(checkout, "bin", "keyvault-aks"),
+		) // while it is open no other file can have its place
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,9 +164,11 @@ func grant(t *testing.T, c *cloud, scope string, roles ...string) {
 	for _, role := range roles {
 		if _, err := assignments.Create(t.Context(), scope, uuid.NewString(), armauthorization.RoleAssignmentCreateParameters{
 			Properties: &armauthorization.RoleAssignmentProperties{
-				PrincipalID:      to.Ptr(ownerObjectID(t, assignments, r)),
-				PrincipalType:    to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
-				RoleDefinitionID: to.Ptr("/subscriptions/" + r.Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/" + role),
+				PrincipalID:   to.Ptr(ownerObjectID(t, assignments, r)),
+				PrincipalType: to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+				RoleDefinitionID: to.Ptr(
+					"/subscriptions/" + r.Credentials.SubscriptionID + "/providers/Microsoft.Authorization/roleDefinitions/" + role,
+				),
 			},
 		}, nil); err != nil {
 			t.Fatal(err)
@@ -181,7 +186,8 @@ func ownerObjectID(t *testing.T, assignments *armauthorization.RoleAssignmentsCl
 			t.Fatal(err)
 		}
 		for _, a := range page.Value {
-			if strings.HasSuffix(*a.Properties.RoleDefinitionID, ownerRole) && *a.Properties.Scope == "/subscriptions/"+r.Credentials.SubscriptionID {
+			if strings.HasSuffix(*a.Properties.RoleDefinitionID, ownerRole) &&
+				*a.Properties.Scope == "/subscriptions/"+r.Credentials.SubscriptionID {
 				return *a.Properties.PrincipalID
 			}
 		}
@@ -305,11 +311,26 @@ spec:
 		t.Run(test.name, func(t *testing.T) {
 			pod := "refused-" + test.class
 			if test.account != outputs.ServiceAccounts[0] {
-				c.apply(t, fmt.Sprintf("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n", test.account, namespace))
+				c.apply(
+					t,
+					fmt.Sprintf(
+						"apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: %s, namespace: %s}\n",
+						test.account,
+						namespace,
+					),
+				)
 			}
 			c.apply(t, readerPod(pod, namespace, test.account, test.class))
 			c.wantRefusedMounts(t, namespace, map[string]string{pod: test.refusal})
-			if phase := c.kubectl(t, "get", "pod", "-n", namespace, pod, "--output=jsonpath={.status.phase}"); phase != "Pending" {
+			if phase := c.kubectl(
+				t,
+				"get",
+				"pod",
+				"-n",
+				namespace,
+				pod,
+				"--output=jsonpath={.status.phase}",
+			); phase != "Pending" {
 				t.Errorf("the pod is %s", phase)
 			}
 			c.kubectl(t, "delete", "pod", "-n", namespace, pod)
@@ -330,11 +351,12 @@ func identityWithoutRole(t *testing.T, c *cloud, issuer, namespace, account stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := factory.NewFederatedIdentityCredentialsClient().CreateOrUpdate(t.Context(), "keyvault-demo", account, account,
-		armmsi.FederatedIdentityCredential{Properties: &armmsi.FederatedIdentityCredentialProperties{
-			Issuer: &issuer, Subject: to.Ptr("system:serviceaccount:" + namespace + ":" + account),
-			Audiences: []*string{to.Ptr("api://AzureADTokenExchange")},
-		}}, nil); err != nil {
+	if _, err := factory.NewFederatedIdentityCredentialsClient().
+		CreateOrUpdate(t.Context(), "keyvault-demo", account, account,
+			armmsi.FederatedIdentityCredential{Properties: &armmsi.FederatedIdentityCredentialProperties{
+				Issuer: &issuer, Subject: to.Ptr("system:serviceaccount:" + namespace + ":" + account),
+				Audiences: []*string{to.Ptr("api://AzureADTokenExchange")},
+			}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	return *identity.Properties.ClientID

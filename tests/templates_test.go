@@ -70,7 +70,16 @@ func (p *program) wantGuide(t *testing.T, secret string) {
 	grant(t, p.cloud, outputs.VaultID, secretsOfficer)
 	secrets, _ := vaultClients(t, p.cloud, outputs.VaultURI)
 	in := p.inCluster(t, filepath.Join(p.dir, "kubeconfig"), outputs.Kubeconfig)
-	if read := strings.Fields(outputs.ReadSecretCommand); in.must(t, read[0], read[1:]...) != getSecret(t, secrets, secret) {
+	if read := strings.Fields(
+		outputs.ReadSecretCommand,
+	); in.must(
+		t,
+		read[0],
+		read[1:]...) != getSecret(
+		t,
+		secrets,
+		secret,
+	) {
 		t.Error("the pod has another value than the vault")
 	}
 	p.goneIn(t, groups)

@@ -56,11 +56,24 @@ func TestJudge_OpenTofuFindsWhatItMade(t *testing.T) {
 	// has lost.
 	quirk := change{Actions: []string{"delete", "create"}, ReplacePaths: [][]string{{"location"}}}
 	quirk.Before.Location = "westeurope"
-	wantChanges(t, run("show", "-json", "plan"), map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk})
+	wantChanges(
+		t,
+		run("show", "-json", "plan"),
+		map[string]change{"azapi_resource.secret": quirk, "azapi_resource.key": quirk},
+	)
 
 	// Resource Manager deletes no secrets and keys: they go with their vault.
 	run("state", "rm", "azapi_resource.secret", "azapi_resource.key")
-	if out := run("apply", "-auto-approve", "-no-color", "-var=team=others", "-target=azapi_resource.vault"); !strings.Contains(out, "0 added, 1 changed, 0 destroyed") {
+	if out := run(
+		"apply",
+		"-auto-approve",
+		"-no-color",
+		"-var=team=others",
+		"-target=azapi_resource.vault",
+	); !strings.Contains(
+		out,
+		"0 added, 1 changed, 0 destroyed",
+	) {
 		t.Errorf("another tag:\n%s", out)
 	}
 	if out := run("destroy", "-auto-approve", "-no-color", "-var=team=others"); !strings.Contains(out, "6 destroyed") {
@@ -71,7 +84,14 @@ func TestJudge_OpenTofuFindsWhatItMade(t *testing.T) {
 	if left := names(t, seen, azure+"/resources?api-version=2022-09-01"); len(left) > 0 {
 		t.Errorf("this is left: %q", left)
 	}
-	if deleted := names(t, seen, azure+"/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01"); !slices.Equal(deleted, []string{name}) {
+	if deleted := names(
+		t,
+		seen,
+		azure+"/providers/Microsoft.KeyVault/deletedVaults?api-version=2023-07-01",
+	); !slices.Equal(
+		deleted,
+		[]string{name},
+	) {
 		t.Errorf("the deleted vaults are %q", deleted)
 	}
 }
@@ -105,7 +125,9 @@ func wantChanges(t *testing.T, plan string, want map[string]change) {
 		}
 	}
 	if !maps.EqualFunc(got, want, func(a, b change) bool {
-		return slices.Equal(a.Actions, b.Actions) && slices.EqualFunc(a.ReplacePaths, b.ReplacePaths, slices.Equal[[]string]) && a.Before == b.Before
+		return slices.Equal(a.Actions, b.Actions) &&
+			slices.EqualFunc(a.ReplacePaths, b.ReplacePaths, slices.Equal[[]string]) &&
+			a.Before == b.Before
 	}) {
 		t.Errorf("the plan changes\n%v, want\n%v", got, want)
 	}

@@ -67,7 +67,8 @@ func (c *cloud) onlyNextVersion(t *testing.T) {
 	t.Helper()
 	found := 0
 	for _, r := range c.state(t) {
-		if !strings.Contains(r.Type, "keyvault") || strings.HasPrefix(r.Type, "pulumi:providers:") || strings.HasPrefix(r.Type, "keyvaultaks:") {
+		if !strings.Contains(r.Type, "keyvault") || strings.HasPrefix(r.Type, "pulumi:providers:") ||
+			strings.HasPrefix(r.Type, "keyvaultaks:") {
 			continue
 		}
 		found++

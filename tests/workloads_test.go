@@ -45,15 +45,30 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 	w.certificate, w.key = selfSigned(t)
 	w.bundle = w.pkcs12(t)
 	importCertificate(t, c, first.VaultURI, "issued", w.key+w.certificate, "application/x-pem-file")
-	importCertificate(t, c, first.VaultURI, "issued-bundle", base64.StdEncoding.EncodeToString([]byte(w.bundle)), "application/x-pkcs12")
+	importCertificate(
+		t,
+		c,
+		first.VaultURI,
+		"issued-bundle",
+		base64.StdEncoding.EncodeToString([]byte(w.bundle)),
+		"application/x-pkcs12",
+	)
 	before := theFirstTeams(t, c, first)
 
 	p := newProgram(t, c, "tests/programs/workloads", map[string]string{
-		"vaultId": first.VaultID, "clusterId": first.ClusterID, "namespace": first.Namespace,
-		"resourceGroupName": "keyvault-demo", "identityId": identityOf(t, c, first.ClientID),
-		"pinnedVersion": latest(t, secrets, "my-secret"), "givenVersion": "none", "rotate": "once",
-		"given!": w.given, "bytes!": base64.StdEncoding.EncodeToString([]byte(w.bytes)), "digits!": hex.EncodeToString([]byte(w.digits)),
-		"bundle!": base64.StdEncoding.EncodeToString([]byte(w.bundle)), "certificate!": w.key + w.certificate,
+		"vaultId":           first.VaultID,
+		"clusterId":         first.ClusterID,
+		"namespace":         first.Namespace,
+		"resourceGroupName": "keyvault-demo",
+		"identityId":        identityOf(t, c, first.ClientID),
+		"pinnedVersion":     latest(t, secrets, "my-secret"),
+		"givenVersion":      "none",
+		"rotate":            "once",
+		"given!":            w.given,
+		"bytes!":            base64.StdEncoding.EncodeToString([]byte(w.bytes)),
+		"digits!":           hex.EncodeToString([]byte(w.digits)),
+		"bundle!":           base64.StdEncoding.EncodeToString([]byte(w.bundle)),
+		"certificate!":      w.key + w.certificate,
 	})
 	p.up(t)
 	pinned := getSecret(t, secrets, "my-secret")
@@ -68,19 +83,55 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 		}
 	})
 	t.Run("files have their modes, and are links that rotation turns", func(t *testing.T) {
-		modes := w.inApp(t, c, "stat", "-L", "-c", "%a", "/mnt/secrets/given", "/mnt/secrets/folder/in folder/generated.txt", "/mnt/secrets/digits")
+		modes := w.inApp(
+			t,
+			c,
+			"stat",
+			"-L",
+			"-c",
+			"%a",
+			"/mnt/secrets/given",
+			"/mnt/secrets/folder/in folder/generated.txt",
+			"/mnt/secrets/digits",
+		)
 		if got := strings.Fields(modes); !slices.Equal(got, []string{"644", "444", "400"}) {
 			t.Errorf("the modes are %q", got)
 		}
 		if link := strings.TrimSpace(w.inApp(t, c, "readlink", "/mnt/secrets/given")); link != "..data/given" {
 			t.Errorf("the file is a link to %q", link)
 		}
-		if _, err := c.run(t, "", "kubectl", "exec", "-n", "team", "deploy/app", "-c", "app", "--", "touch", "/mnt/secrets/new"); err == nil {
+		if _, err := c.run(
+			t,
+			"",
+			"kubectl",
+			"exec",
+			"-n",
+			"team",
+			"deploy/app",
+			"-c",
+			"app",
+			"--",
+			"touch",
+			"/mnt/secrets/new",
+		); err == nil {
 			t.Error("the volume is not read-only")
 		}
 	})
 	t.Run("only the named containers have the mount", func(t *testing.T) {
-		if _, err := c.run(t, "", "kubectl", "exec", "-n", "team", "deploy/app", "-c", "without", "--", "ls", "/mnt/secrets"); err == nil {
+		if _, err := c.run(
+			t,
+			"",
+			"kubectl",
+			"exec",
+			"-n",
+			"team",
+			"deploy/app",
+			"-c",
+			"without",
+			"--",
+			"ls",
+			"/mnt/secrets",
+		); err == nil {
 			t.Error("another container has it")
 		}
 	})
@@ -89,11 +140,36 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 		w.wantEnv(t, c, w.given, generated)
 	})
 	t.Run("every kind of workload runs with its mounts", func(t *testing.T) {
-		w.want(t, "the pinned version in the StatefulSet", pinned, c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "cat", "/mnt/secrets/pinned"))
-		w.want(t, "the newest version in the Pod", w.given, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"))
-		w.want(t, "the second mount of the Pod", pinned, c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"))
-		w.want(t, "the Job's end", "1", c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"))
-		w.want(t, "the probe", "1", c.kubectl(t, "get", "deploy", "-n", first.Namespace, "granted", "--output=jsonpath={.status.readyReplicas}"))
+		w.want(
+			t,
+			"the pinned version in the StatefulSet",
+			pinned,
+			c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "cat", "/mnt/secrets/pinned"),
+		)
+		w.want(
+			t,
+			"the newest version in the Pod",
+			w.given,
+			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/history/versions/given/0"),
+		)
+		w.want(
+			t,
+			"the second mount of the Pod",
+			pinned,
+			c.kubectl(t, "exec", "-n", "team-own", "both", "--", "cat", "/mnt/second/my-secret"),
+		)
+		w.want(
+			t,
+			"the Job's end",
+			"1",
+			c.kubectl(t, "get", "job", "-n", "team", "task", "--output=jsonpath={.status.succeeded}"),
+		)
+		w.want(
+			t,
+			"the probe",
+			"1",
+			c.kubectl(t, "get", "deploy", "-n", first.Namespace, "granted", "--output=jsonpath={.status.readyReplicas}"),
+		)
 	})
 	t.Run("accounts and namespaces are as the program says", func(t *testing.T) { w.wantAccounts(t, c, first, p) })
 	rotated := "rotated-" + rand.Text()
@@ -104,9 +180,21 @@ func TestWorkloadsOfASecondTeam(t *testing.T) {
 		c.kubectl(t, "wait", "-n", "team", "secret/synced", "--timeout=60s",
 			"--for=jsonpath={.data.GIVEN}="+base64.StdEncoding.EncodeToString([]byte(rotated)))
 		w.wantEnv(t, c, w.given, generated)
-		c.kubectl(t, "exec", "-n", "team-own", "db-0", "--", "timeout", "60", "sh", "-c",
+		c.kubectl(
+			t,
+			"exec",
+			"-n",
+			"team-own",
+			"db-0",
+			"--",
+			"timeout",
+			"60",
+			"sh",
+			"-c",
 			`until [ "$(cat /mnt/secrets/versions/given/0)" = "$0" ] && [ "$(cat /mnt/secrets/versions/given/1)" = "$1" ]; do sleep 0.2; done`,
-			rotated, w.given)
+			rotated,
+			w.given,
+		)
 	})
 	t.Run("other Versions restart the Deployment, and another Rotate makes a value anew", func(t *testing.T) {
 		started := c.kubectl(t, "get", "pod", "-n", "team", "-l", "app.kubernetes.io/name=app", "--output=name")
@@ -240,7 +328,8 @@ func (w *workloads) wantInVault(t *testing.T, secrets *azsecrets.Client, keys *a
 		t.Fatal(err)
 	}
 	operations := fmt.Sprint(*signer.Key.KeyOps[0], *signer.Key.KeyOps[1], len(signer.Key.KeyOps))
-	if *signer.Key.Crv != azkeys.CurveNameP384 || operations != fmt.Sprint("sign", "verify", 2) || signer.Attributes.Expires == nil {
+	if *signer.Key.Crv != azkeys.CurveNameP384 || operations != fmt.Sprint("sign", "verify", 2) ||
+		signer.Attributes.Expires == nil {
 		t.Errorf("signer is %s for %s, expires %v", *signer.Key.Crv, operations, signer.Attributes.Expires)
 	}
 	for name, want := range map[string]string{"signer": "P30D", "wrapper": "P90D"} {
@@ -328,7 +417,8 @@ func (w *workloads) wantSecrets(t *testing.T, c *cloud, given, generated string)
 	synced, web := get("synced"), get("web")
 	w.want(t, "GIVEN of the Secret", given, string(synced.Data["GIVEN"]))
 	w.want(t, "generated of the Secret", generated, string(synced.Data["generated"]))
-	if synced.Type != "Opaque" || len(synced.Data) != 2 || synced.Metadata.Labels["owner"] != "team" || synced.Metadata.Annotations["example.com/note"] != "a copy" {
+	if synced.Type != "Opaque" || len(synced.Data) != 2 || synced.Metadata.Labels["owner"] != "team" ||
+		synced.Metadata.Annotations["example.com/note"] != "a copy" {
 		t.Errorf("the Secret is %s with %d keys, %v", synced.Type, len(synced.Data), synced.Metadata)
 	}
 	block, _ := pem.Decode(web.Data["tls.key"])
@@ -354,9 +444,21 @@ func (w *workloads) wantAccounts(t *testing.T, c *cloud, first stackOutputs, p *
 	}
 	w.want(t, "the namespace's labels", "restricted second", c.kubectl(t, "get", "namespace", "team",
 		`--output=jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce} {.metadata.labels.team}`))
-	w.want(t, "the account", "worker team "+first.ClientID, c.kubectl(t, "get", "serviceaccount", "-n", "team", "worker",
-		`--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} {.metadata.annotations.azure\.workload\.identity/client-id}`))
-	w.want(t, "the existing account", "", c.kubectl(t, "get", "serviceaccount", "-n", first.Namespace, "default", "--output=jsonpath={.metadata.annotations}"))
+	w.want(t, "the account", "worker team "+first.ClientID, c.kubectl(
+		t,
+		"get",
+		"serviceaccount",
+		"-n",
+		"team",
+		"worker",
+		`--output=jsonpath={.metadata.labels.role} {.metadata.annotations.example\.com/owner} {.metadata.annotations.azure\.workload\.identity/client-id}`,
+	))
+	w.want(
+		t,
+		"the existing account",
+		"",
+		c.kubectl(t, "get", "serviceaccount", "-n", first.Namespace, "default", "--output=jsonpath={.metadata.annotations}"),
+	)
 	credentials := credentialsOf(t, c, identityOf(t, c, first.ClientID))
 	for _, want := range []string{
 		first.IssuerURL + " system:serviceaccount:team:worker", "https://issuer.example/other/ system:serviceaccount:team:worker",
@@ -410,7 +512,14 @@ func theFirstTeams(t *testing.T, c *cloud, first stackOutputs) string {
 	all = append(all, credentialsOf(t, c, identityOf(t, c, first.ClientID))...)
 	slices.Sort(all)
 	return strings.Join(all, "\n") + "\n" + c.kubectl(t, "get", "namespaces", "--output=name") + podStart(t, c, first) +
-		c.kubectl(t, "get", "serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments", "-n", first.Namespace, "--output=name")
+		c.kubectl(
+			t,
+			"get",
+			"serviceaccounts,secretproviderclasses.secrets-store.csi.x-k8s.io,secrets,deployments",
+			"-n",
+			first.Namespace,
+			"--output=name",
+		)
 }
 
 // identityOf is the ARM id of the identity with this client id.
@@ -440,7 +549,11 @@ func identityOf(t *testing.T, c *cloud, clientID string) string {
 func credentialsOf(t *testing.T, c *cloud, id string) []string {
 	t.Helper()
 	owner, options, r := c.azure(t)
-	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(r.Credentials.SubscriptionID, owner, armOptions(options))
+	credentials, err := armmsi.NewFederatedIdentityCredentialsClient(
+		r.Credentials.SubscriptionID,
+		owner,
+		armOptions(options),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

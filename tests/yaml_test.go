@@ -73,11 +73,18 @@ func TestYAML_UsesThePluginsDirectly(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(strings.Replace(directProgram, "outputs:\n", `  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
+	write(
+		strings.Replace(
+			directProgram,
+			"outputs:\n",
+			`  hsm: {type: "azure-native:keyvault:ManagedHsm", options: {version: 2.92.0}}
   old: {type: "azure-native:keyvault/v20200101:Vault", options: {version: 2.92.0}}
   pet: {type: "random:RandomPet"}
 outputs:
-`, 1))
+`,
+			1,
+		),
+	)
 	printed, _, err := c.tryUp(t, "--node=stand-in")
 	if err == nil {
 		t.Error("unknown types come up")
@@ -105,7 +112,14 @@ outputs:
 
 	// A preview refuses what the types' descriptions do not allow, at any depth, before anything is asked of Azure.
 	write(strings.Replace(directProgram, "tenantId: ${me.tenantId}", "tenantId: short", 1))
-	if out, err := c.run(t, "", "pulumi", "preview", "--non-interactive"); err == nil || !strings.Contains(err.Error(), "properties.tenantId") {
+	if out, err := c.run(
+		t,
+		"",
+		"pulumi",
+		"preview",
+		"--non-interactive",
+	); err == nil ||
+		!strings.Contains(err.Error(), "properties.tenantId") {
 		t.Errorf("a preview does not refuse a value: %v\n%s", err, out)
 	}
 	write(directProgram)

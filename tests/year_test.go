@@ -67,7 +67,10 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 	y.startReader(t)
 	y.follows(t, "at first", web)
 
-	values := map[string]string{"monthly": getSecret(t, secrets, "monthly"), "quarterly": getSecret(t, secrets, "quarterly")}
+	values := map[string]string{
+		"monthly":   getSecret(t, secrets, "monthly"),
+		"quarterly": getSecret(t, secrets, "quarterly"),
+	}
 	made := map[string]int{"monthly": 1, "quarterly": 1}
 	for _, month := range []struct {
 		month     int
@@ -104,7 +107,13 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 		if month.refused {
 			lock := first.VaultID + "/providers/Microsoft.Authorization/locks/theirs"
 			y.arm(t, http.MethodPut, lock, "2020-05-01", `{"properties": {"level": "ReadOnly"}}`)
-			if said, err := y.tryPulumi(t, "up", "--yes", "--skip-preview"); err == nil || !strings.Contains(err.Error(), "ScopeLocked") {
+			if said, err := y.tryPulumi(
+				t,
+				"up",
+				"--yes",
+				"--skip-preview",
+			); err == nil ||
+				!strings.Contains(err.Error(), "ScopeLocked") {
 				t.Errorf("an update into a vault that is read-only ends with %v:\n%s", err, said)
 			}
 			if getSecret(t, secrets, "monthly") != values["monthly"] {
@@ -130,7 +139,15 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 		y.wantExpiry(t, due)
 	}
 	y.pulumi(t, "up", "--yes", "--skip-preview", "--refresh", "--expect-no-changes")
-	revision := y.kubectl(t, "get", "deployment", "-n", "year", "variable", `--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`)
+	revision := y.kubectl(
+		t,
+		"get",
+		"deployment",
+		"-n",
+		"year",
+		"variable",
+		`--output=jsonpath={.metadata.annotations.deployment\.kubernetes\.io/revision}`,
+	)
 	if revision != strconv.Itoa(made["quarterly"]) {
 		t.Errorf("the pods with the variable are of revision %s after %d values", revision, made["quarterly"])
 	}
@@ -141,7 +158,11 @@ func TestRotateEvery_AYearGoesBy(t *testing.T) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if len(y.read["monthly/0"]) != made["monthly"] || len(y.read["tls.pem"]) != web.versions {
-		t.Errorf("the pod has read %d values of the month and %d certificates", len(y.read["monthly/0"]), len(y.read["tls.pem"]))
+		t.Errorf(
+			"the pod has read %d values of the month and %d certificates",
+			len(y.read["monthly/0"]),
+			len(y.read["tls.pem"]),
+		)
 	}
 	for file, want := range y.want {
 		if !slices.Equal(y.read[file], want) {
@@ -190,7 +211,10 @@ func (y *year) follows(t *testing.T, when string, web *certificate) {
 	})
 	y.has(t, when, "tls.pem", digest(read))
 	secret := func(name string) (data map[string][]byte) {
-		if err := json.Unmarshal([]byte(y.kubectl(t, "get", "secret", "-n", "year", name, "--output=jsonpath={.data}")), &data); err != nil {
+		if err := json.Unmarshal(
+			[]byte(y.kubectl(t, "get", "secret", "-n", "year", name, "--output=jsonpath={.data}")),
+			&data,
+		); err != nil {
 			t.Fatal(err)
 		}
 		return data
@@ -287,7 +311,13 @@ func TestRotateEvery_ComesToAValueThatIsThere(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
-	v := newVaults(t, c, map[string]string{"secrets": `[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`})
+	v := newVaults(
+		t,
+		c,
+		map[string]string{
+			"secrets": `[{"name": "plain", "generate": {}}, {"name": "turned", "generate": {}, "rotate": "1"}]`,
+		},
+	)
 	v.up(t)
 	id, secrets, _ := v.vault(t)
 	grant(t, c, id, secretsOfficer)

@@ -22,20 +22,35 @@ func ExampleAnnotations() {
 		"properties": map[string]any{"secretUriWithVersion": "https://kv-payments.vault.azure.net/secrets/db-password/0"},
 	}}}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
+		aks, err := components.NewAksWithCsi(
+			ctx,
+			"cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
+		)
 		if err != nil {
 			return err
 		}
 		password := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-			ResourceGroupName: pulumi.String("payments"), VaultName: pulumi.String("kv-payments"), SecretName: pulumi.String("db-password"),
+			ResourceGroupName: pulumi.String(
+				"payments",
+			),
+			VaultName:  pulumi.String("kv-payments"),
+			SecretName: pulumi.String("db-password"),
 		})
 		mount, err := components.NewSecretMount(ctx, "api", &components.SecretMountArgs{
-			VaultName: pulumi.String("kv-payments"), TenantID: pulumi.String("tenant"), ClientID: pulumi.String("client"),
-			Access: components.AccessNone, Cluster: aks.Cluster, Namespace: "payments", ServiceAccountName: pulumi.String("api"),
-			Objects:     []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password"}},
-			SyncSecrets: []components.SyncSecretArgs{{Name: "db", Data: []components.SyncDataArgs{{Key: "password", File: "db-password"}}}},
-			Versions:    pulumi.StringMap{"db-password": password.Properties().SecretUriWithVersion()},
-			Probe:       &components.ProbeArgs{},
+			VaultName:          pulumi.String("kv-payments"),
+			TenantID:           pulumi.String("tenant"),
+			ClientID:           pulumi.String("client"),
+			Access:             components.AccessNone,
+			Cluster:            aks.Cluster,
+			Namespace:          "payments",
+			ServiceAccountName: pulumi.String("api"),
+			Objects:            []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password"}},
+			SyncSecrets: []components.SyncSecretArgs{
+				{Name: "db", Data: []components.SyncDataArgs{{Key: "password", File: "db-password"}}},
+			},
+			Versions: pulumi.StringMap{"db-password": password.Properties().SecretUriWithVersion()},
+			Probe:    &components.ProbeArgs{},
 		})
 		if err != nil {
 			return err
@@ -80,15 +95,26 @@ func ExampleAnnotations() {
 func ExampleAdd() {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
+		aks, err := components.NewAksWithCsi(
+			ctx,
+			"cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
+		)
 		if err != nil {
 			return err
 		}
 		mount, err := components.NewSecretMount(ctx, "api", &components.SecretMountArgs{
-			VaultName: pulumi.String("kv-payments"), TenantID: pulumi.String("tenant"), ClientID: pulumi.String("client"),
-			Access: components.AccessNone, Cluster: aks.Cluster, Namespace: "payments", ServiceAccountName: pulumi.String("api"),
-			Objects:     []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password"}},
-			SyncSecrets: []components.SyncSecretArgs{{Name: "db", Data: []components.SyncDataArgs{{Key: "password", File: "db-password"}}}},
+			VaultName:          pulumi.String("kv-payments"),
+			TenantID:           pulumi.String("tenant"),
+			ClientID:           pulumi.String("client"),
+			Access:             components.AccessNone,
+			Cluster:            aks.Cluster,
+			Namespace:          "payments",
+			ServiceAccountName: pulumi.String("api"),
+			Objects:            []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password"}},
+			SyncSecrets: []components.SyncSecretArgs{
+				{Name: "db", Data: []components.SyncDataArgs{{Key: "password", File: "db-password"}}},
+			},
 		})
 		if err != nil {
 			return err

@@ -116,10 +116,15 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 				t.Fatalf("%d credentials", len(credentials))
 			}
 			one := credentials[0]
-			if text(one, "issuer") != tt.issuer || text(one, "subject") != tt.subject || text(one, "audiences") != `["`+tt.audience+`"]` {
+			if text(one, "issuer") != tt.issuer || text(one, "subject") != tt.subject ||
+				text(one, "audiences") != `["`+tt.audience+`"]` {
 				t.Errorf("got %v", one.Inputs)
 			}
-			if got := text(one, "federatedIdentityCredentialResourceName"); !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).MatchString(got) {
+			if got := text(
+				one,
+				"federatedIdentityCredentialResourceName",
+			); !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).
+				MatchString(got) {
 				t.Errorf("the credential is called %s", got)
 			}
 		})
@@ -130,7 +135,10 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 func TestCredentials_ComeOneAfterAnother(t *testing.T) {
 	var subjects []string
 	for i := range 20 {
-		subjects = append(subjects, fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i))
+		subjects = append(
+			subjects,
+			fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i),
+		)
 	}
 	e := run(t, map[string]string{"identities": fmt.Sprintf(`[{"name":"a","may":"preview","github":[%s]},
 		{"name":"b","may":"preview","github":[{"repository":"acme/shop","pullRequests":true}]}]`, strings.Join(subjects, ","))})
@@ -169,7 +177,13 @@ func TestRoles_AreThoseOfTheFiles(t *testing.T) {
 	e := run(t, nil)
 	group := subscription + "/resourceGroups/keyvault-prod"
 	scopes := map[string][]string{
-		"preview": {subscription}, "deploy": {subscription}, "assign": {subscription}, "operations": {subscription}, "secrets-provider": {subscription},
+		"preview": {
+			subscription,
+		},
+		"deploy":           {subscription},
+		"assign":           {subscription},
+		"operations":       {subscription},
+		"secrets-provider": {subscription},
 	}
 	definitions := ofType(e, definitionType)
 	if len(definitions) != len(scopes) {
@@ -256,7 +270,11 @@ func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
 
 // The next person who brings the stack up does not take the key from the first.
 func TestKeyForDeployer_StaysWithTheFirst(t *testing.T) {
-	ignored := run(t, map[string]string{"keyForDeployer": "true"}).Get(t, "deployer_secrets-provider").RPC.GetIgnoreChanges()
+	ignored := run(
+		t,
+		map[string]string{"keyForDeployer": "true"},
+	).Get(t, "deployer_secrets-provider").
+		RPC.GetIgnoreChanges()
 	if !slices.Contains(ignored, "principalId") || !slices.Contains(ignored, "principalType") {
 		t.Errorf("ignored are %v", ignored)
 	}
@@ -286,7 +304,8 @@ func TestPreview_LetsChangeNothing(t *testing.T) {
 func TestVault_HoldsOneKeyThatIsHardToLose(t *testing.T) {
 	e := run(t, nil)
 	group, vault, key := e.Get(t, "resource-group"), ofType(e, vaultType)[0], ofType(e, keyType)
-	if len(key) != 1 || text(key[0], "properties.kty") != "RSA" || text(key[0], "properties.keyOps") != `["encrypt","decrypt"]` {
+	if len(key) != 1 || text(key[0], "properties.kty") != "RSA" ||
+		text(key[0], "properties.keyOps") != `["encrypt","decrypt"]` {
 		t.Errorf("the keys are %v", key)
 	}
 	if at := vault.At("properties.enablePurgeProtection"); at == nil || !at.BoolValue() {
@@ -434,7 +453,14 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantRefused(t, map[string]string{tt.key: tt.value}, tt.want) })
 	}
 	t.Run("a key that the program once had", func(t *testing.T) {
-		if said := wantRefused(t, map[string]string{"namespace": "payments"}, "namespace"); strings.Contains(said, "workloads") {
+		if said := wantRefused(
+			t,
+			map[string]string{"namespace": "payments"},
+			"namespace",
+		); strings.Contains(
+			said,
+			"workloads",
+		) {
 			t.Errorf("it points at another program: %s", said)
 		}
 	})
@@ -517,7 +543,11 @@ func TestExampleShowsEverything(t *testing.T) {
 			look(in.Elem())
 		case reflect.Struct:
 			for _, field := range reflect.VisibleFields(in) {
-				if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" && !shown[name] && in != reflect.TypeFor[components.VaultNetworkArgs]() {
+				if name, _, _ := strings.Cut(
+					field.Tag.Get("pulumi"),
+					",",
+				); name != "" && !shown[name] &&
+					in != reflect.TypeFor[components.VaultNetworkArgs]() {
 					t.Errorf("the example does not show %s", name)
 				}
 				look(field.Type)

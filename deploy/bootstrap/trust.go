@@ -107,7 +107,9 @@ func (one identityConfig) trusts(path, audience string) []trust {
 var (
 	repository = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$`)
 	// The name of an environment on GitHub may have any characters but these.
-	environment = regexp.MustCompile("^[^*?\\[\\]'\"`\\\\\\s]([^*?\\[\\]'\"`\\\\\\t\\r\\n]{0,253}[^*?\\[\\]'\"`\\\\\\s])?$")
+	environment = regexp.MustCompile(
+		"^[^*?\\[\\]'\"`\\\\\\s]([^*?\\[\\]'\"`\\\\\\t\\r\\n]{0,253}[^*?\\[\\]'\"`\\\\\\s])?$",
+	)
 	// https://git-scm.com/docs/git-check-ref-format
 	gitRef        = regexp.MustCompile(`^[^\s~^:?*\[\\/-][^\s~^:?*\[\\]*$`)
 	gitLabProject = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)+$`)

@@ -77,8 +77,14 @@ func TestDeployments_RunWhatTheStackSays(t *testing.T) {
 	} {
 		settings := get(t, e, "DeploymentSettings", stack)
 		maps.Copy(want, map[string]string{
-			"organization": "acme", "project": "keyvault-aks", "stack": stack, "vcs.repository": "acme/shop", "vcs.provider": "github",
-			"vcs.previewPullRequests": "false", "vcs.pullRequestTemplate": "false", "operationContext.oidc": "",
+			"organization":                          "acme",
+			"project":                               "keyvault-aks",
+			"stack":                                 stack,
+			"vcs.repository":                        "acme/shop",
+			"vcs.provider":                          "github",
+			"vcs.previewPullRequests":               "false",
+			"vcs.pullRequestTemplate":               "false",
+			"operationContext.oidc":                 "",
 			"operationContext.environmentVariables": "",
 		})
 		for at, value := range want {
@@ -95,17 +101,24 @@ func TestDeployments_RunWhatTheStackSays(t *testing.T) {
 func TestSchedules_LookForDriftAndRotate(t *testing.T) {
 	e := run(t)
 	drift, rotation := get(t, e, "DriftSchedule", "prod"), get(t, e, "DeploymentSchedule", "prod-rotation")
-	if text(t, drift, "scheduleCron") != "27 4 * * *" || text(t, drift, "autoRemediate") != "false" || text(t, drift, "stack") != "prod" {
+	if text(t, drift, "scheduleCron") != "27 4 * * *" || text(t, drift, "autoRemediate") != "false" ||
+		text(t, drift, "stack") != "prod" {
 		t.Errorf("drift is looked for by %v", drift.Inputs)
 	}
-	if text(t, rotation, "scheduleCron") != "57 2 * * *" || text(t, rotation, "pulumiOperation") != "update" || text(t, rotation, "stack") != "prod" {
+	if text(t, rotation, "scheduleCron") != "57 2 * * *" || text(t, rotation, "pulumiOperation") != "update" ||
+		text(t, rotation, "stack") != "prod" {
 		t.Errorf("secrets are rotated by %v", rotation.Inputs)
 	}
 	settings := get(t, e, "DeploymentSettings", "prod")
 	if !drift.WaitsFor(settings) || !rotation.WaitsFor(settings) {
 		t.Error("a schedule does not wait for the settings, which Pulumi Cloud wants first")
 	}
-	e, err := try(t, map[string]string{"stacks": `[{"name": "dev", "clientId": "bbbbbbbb-1111-2222-3333-444444444444", "branch": "main"}]`})
+	e, err := try(
+		t,
+		map[string]string{
+			"stacks": `[{"name": "dev", "clientId": "bbbbbbbb-1111-2222-3333-444444444444", "branch": "main"}]`,
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +135,19 @@ type azureLogin struct{ opened map[string]esc.Value }
 
 func (*azureLogin) Schema() (inputs, outputs *schema.Schema) {
 	inputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().Schema(), "tenantId": schema.String().Schema(), "subscriptionId": schema.String().Schema(), "oidc": schema.Boolean().Schema(),
+		"clientId": schema.String().
+			Schema(),
+		"tenantId":          schema.String().Schema(),
+		"subscriptionId":    schema.String().Schema(),
+		"oidc":              schema.Boolean().Schema(),
 		"subjectAttributes": schema.Array().Items(schema.String().Schema()).Schema(),
 	}).Schema()
 	outputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().Schema(), "tenantId": schema.String().Schema(), "subscriptionId": schema.String().Schema(),
-		"oidc": schema.Record(schema.SchemaMap{"token": schema.String().Schema()}).Schema(),
+		"clientId": schema.String().
+			Schema(),
+		"tenantId":       schema.String().Schema(),
+		"subscriptionId": schema.String().Schema(),
+		"oidc":           schema.Record(schema.SchemaMap{"token": schema.String().Schema()}).Schema(),
 	}).Schema()
 	return inputs, outputs
 }
@@ -176,7 +196,11 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 		if len(diagnostics) > 0 {
 			t.Fatalf("the environment of %s: %v", stack, diagnostics)
 		}
-		if attributes := login.opened["subjectAttributes"].ToJSON(false); fmt.Sprint(attributes) != "[pulumi.organization.login currentEnvironment.name]" {
+		if attributes := login.opened["subjectAttributes"].ToJSON(
+			false,
+		); fmt.Sprint(
+			attributes,
+		) != "[pulumi.organization.login currentEnvironment.name]" {
 			t.Errorf("the subject of %s has the attributes %v", stack, attributes)
 		}
 		if login.opened["oidc"].Value != true {
@@ -190,9 +214,15 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 			got[name] = value.Value.(string)
 		}
 		want := map[string]string{
-			"ARM_USE_OIDC": "true", "ARM_CLIENT_ID": clientID, "ARM_TENANT_ID": "11111111-2222-3333-4444-555555555555",
-			"ARM_SUBSCRIPTION_ID": "66666666-7777-8888-9999-aaaaaaaaaaaa", "ARM_OIDC_TOKEN": "the token", "AAD_LOGIN_METHOD": "workloadidentity",
-			"AZURE_CLIENT_ID": clientID, "AZURE_TENANT_ID": "11111111-2222-3333-4444-555555555555", "AZURE_FEDERATED_TOKEN_FILE": "the token",
+			"ARM_USE_OIDC":               "true",
+			"ARM_CLIENT_ID":              clientID,
+			"ARM_TENANT_ID":              "11111111-2222-3333-4444-555555555555",
+			"ARM_SUBSCRIPTION_ID":        "66666666-7777-8888-9999-aaaaaaaaaaaa",
+			"ARM_OIDC_TOKEN":             "the token",
+			"AAD_LOGIN_METHOD":           "workloadidentity",
+			"AZURE_CLIENT_ID":            clientID,
+			"AZURE_TENANT_ID":            "11111111-2222-3333-4444-555555555555",
+			"AZURE_FEDERATED_TOKEN_FILE": "the token",
 		}
 		if !maps.Equal(got, want) {
 			t.Errorf("%s runs with %v, want %v", stack, got, want)

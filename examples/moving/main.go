@@ -89,7 +89,13 @@ func readIDs(content []byte) (map[string]string, error) {
 // scoped are the types of azure-native whose ids begin with that of another resource. From the id, azure-native takes this
 // without the slash before it, as in scope: subscriptions/..., while programs write one: an up would replace the resource.
 // With a second slash before the id the first stays, and nothing else reads the id in another way.
-var scoped = []string{"DataCollectionRuleAssociation", "DiagnosticSetting", "ManagementLockByScope", "RoleAssignment", "RoleDefinition"}
+var scoped = []string{
+	"DataCollectionRuleAssociation",
+	"DiagnosticSetting",
+	"ManagementLockByScope",
+	"RoleAssignment",
+	"RoleDefinition",
+}
 
 // fill gives the resources their ids and leaves out those without. It returns the names of these, and of the ids that
 // no resource has taken.
@@ -103,7 +109,10 @@ func (f *importFile) fill(ids map[string]string) (without, unused []string) {
 		id, known := ids[name]
 		component, _ := r["component"].(bool)
 		switch {
-		case left[text("parent")], left[text("provider")], strings.HasPrefix(text("type"), "pulumi:providers:"), !component && !known:
+		case left[text("parent")],
+			left[text("provider")],
+			strings.HasPrefix(text("type"), "pulumi:providers:"),
+			!component && !known:
 			left[name] = true
 			without = append(without, name)
 		case component:

@@ -38,7 +38,10 @@ func runWith(t *testing.T, ids string) (out, said string, err error) {
 }
 
 func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
-	out, said, err := runWith(t, "# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace n\nmistyped m\n")
+	out, said, err := runWith(
+		t,
+		"# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace n\nmistyped m\n",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +56,12 @@ func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
 	for _, r := range file.Resources {
 		ids[r["name"].(string)] = r["id"]
 	}
-	want := map[string]any{"cluster": nil, "vault-vault": "/subscriptions/s", "role": "//subscriptions/s/r", "namespace": "n"}
+	want := map[string]any{
+		"cluster":     nil,
+		"vault-vault": "/subscriptions/s",
+		"role":        "//subscriptions/s/r",
+		"namespace":   "n",
+	}
 	if len(ids) != len(want) {
 		t.Errorf("it would import %v, want %v", ids, want)
 	}
@@ -62,7 +70,8 @@ func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
 			t.Errorf("%s has the id %v, want %v", name, got, id)
 		}
 	}
-	if file.NameTable["mount"] == "" || file.Resources[1]["version"] != "2.92.0" || file.Resources[1]["parent"] != "vault" {
+	if file.NameTable["mount"] == "" || file.Resources[1]["version"] != "2.92.0" ||
+		file.Resources[1]["parent"] != "vault" {
 		t.Errorf("something of the file is lost:\n%s", out)
 	}
 	for _, name := range []string{"vault-key-new", "zones", "cluster-kubernetes", "account", "mistyped"} {

@@ -105,7 +105,12 @@ func (p *page) podmount(dir string) error {
 }
 
 func (p *page) arguments(s structure) {
-	fmt.Fprintf(p, "\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n", s.name, p.markdown(s.doc))
+	fmt.Fprintf(
+		p,
+		"\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n",
+		s.name,
+		p.markdown(s.doc),
+	)
 	for _, f := range s.fields {
 		required := "yes"
 		if f.optional || f.name == "" {
@@ -179,8 +184,21 @@ func cell(markdown string) string {
 
 var (
 	pulumiType = regexp.MustCompile(`^(String|Int|Bool|Float64|ID|URN)?(Ptr|Map|Array)?(Input|Output)$`)
-	words      = map[string]string{"string": "string", "int": "integer", "bool": "boolean", "float64": "number", "id": "id", "urn": "URN"}
-	plurals    = map[string]string{"": "values", "boolean": "booleans", "integer": "integers", "string": "strings", "number": "numbers"}
+	words      = map[string]string{
+		"string":  "string",
+		"int":     "integer",
+		"bool":    "boolean",
+		"float64": "number",
+		"id":      "id",
+		"urn":     "URN",
+	}
+	plurals = map[string]string{
+		"":        "values",
+		"boolean": "booleans",
+		"integer": "integers",
+		"string":  "strings",
+		"number":  "numbers",
+	}
 )
 
 // typeText is a type in words; one that has none is as in the code.

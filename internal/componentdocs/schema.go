@@ -88,11 +88,19 @@ func generateSchema(dir, version string) ([]byte, error) {
 		DisplayName: "Key Vault on AKS",
 		Version:     version,
 		Description: strings.TrimPrefix(s.words.of(r.pkg.Synopsis(r.pkg.Doc), nil), "Package components "),
-		Keywords:    []string{"azure", "kubernetes", "aks", "keyvault", "secrets", "kind/component", "category/infrastructure"},
-		Homepage:    "https://github.com/keyvault-aks/keyvault-aks",
-		License:     "Apache-2.0",
-		Repository:  "https://github.com/keyvault-aks/keyvault-aks",
-		Publisher:   "keyvault-aks",
+		Keywords: []string{
+			"azure",
+			"kubernetes",
+			"aks",
+			"keyvault",
+			"secrets",
+			"kind/component",
+			"category/infrastructure",
+		},
+		Homepage:   "https://github.com/keyvault-aks/keyvault-aks",
+		License:    "Apache-2.0",
+		Repository: "https://github.com/keyvault-aks/keyvault-aks",
+		Publisher:  "keyvault-aks",
 		// Where Pulumi finds release archives of the plugin.
 		PluginDownloadURL: "github://api.github.com/keyvault-aks/keyvault-aks",
 		Language: map[string]any{
@@ -247,7 +255,10 @@ func (s *schemaWriter) typeOf(expr ast.Expr, argument bool) propertySpec {
 
 // enum is a closed set of strings, as its constants say.
 func (s *schemaWriter) enum(t *doc.Type) {
-	spec := typeSpec{Description: t.Name + s.words.paragraph(strings.TrimSuffix(strings.TrimPrefix(t.Doc, t.Name), "\n"), nil), Type: "string"}
+	spec := typeSpec{
+		Description: t.Name + s.words.paragraph(strings.TrimSuffix(strings.TrimPrefix(t.Doc, t.Name), "\n"), nil),
+		Type:        "string",
+	}
 	for _, group := range t.Consts {
 		for _, one := range group.Decl.Specs {
 			one := one.(*ast.ValueSpec)

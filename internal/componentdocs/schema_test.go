@@ -76,7 +76,8 @@ func TestSchemaDescribesEverythingWithoutGo(t *testing.T) {
 	// Names of Go's of more than one word; others are words of the language. Kinds of Kubernetes' and values stay.
 	own := map[string]bool{}
 	add := func(name string) {
-		if severalWords.MatchString(name) && !slices.Contains([]string{"ID", "URL", "FQDN", "CriticalAddonsOnly", "NetworkPolicy", "SecretProviderClass"}, name) {
+		if severalWords.MatchString(name) &&
+			!slices.Contains([]string{"ID", "URL", "FQDN", "CriticalAddonsOnly", "NetworkPolicy", "SecretProviderClass"}, name) {
 			own[name] = true
 		}
 	}
@@ -169,7 +170,13 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 			t.Errorf("%s.%s is %v; in the schema it is plain: %v", args.Name(), f.Name, f.Type, p.Plain)
 		}
 		if slices.Contains(required, name) == (options == "optional") {
-			t.Errorf("%s.%s is %s; in the schema it is required: %v", args.Name(), f.Name, options, slices.Contains(required, name))
+			t.Errorf(
+				"%s.%s is %s; in the schema it is required: %v",
+				args.Name(),
+				f.Name,
+				options,
+				slices.Contains(required, name),
+			)
 		}
 		typ, ref := f.Type, p.Ref
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
@@ -182,7 +189,8 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 			of := spec.Types[strings.TrimPrefix(ref, "#/types/")]
 			agree(t, spec, typ, of.Properties, of.Required)
 		}
-		if typ.PkgPath() != "" && typ.Kind() == reflect.String && !typ.Implements(input) && len(spec.Types[strings.TrimPrefix(ref, "#/types/")].Enum) < 2 {
+		if typ.PkgPath() != "" && typ.Kind() == reflect.String && !typ.Implements(input) &&
+			len(spec.Types[strings.TrimPrefix(ref, "#/types/")].Enum) < 2 {
 			t.Errorf("%s.%s has no values in the schema", args.Name(), f.Name)
 		}
 	}

@@ -42,9 +42,17 @@ func (m *monitor) transform(ctx context.Context, in *pulumirpc.RegisterResourceR
 		err := call(ctx, transform, &pulumirpc.TransformRequest{
 			Type: in.GetType(), Name: in.GetName(), Custom: in.GetCustom(), Parent: in.GetParent(), Properties: in.GetObject(),
 			Options: &pulumirpc.TransformResourceOptions{
-				Aliases: in.GetAliases(), DependsOn: in.GetDependencies(), Protect: in.Protect, IgnoreChanges: in.GetIgnoreChanges(),
-				ReplaceOnChanges: in.GetReplaceOnChanges(), RetainOnDelete: in.RetainOnDelete, DeletedWith: in.GetDeletedWith(),
-				Provider: in.GetProvider(), Import: in.GetImportId(), Hooks: in.GetHooks(), Version: in.GetVersion(),
+				Aliases:          in.GetAliases(),
+				DependsOn:        in.GetDependencies(),
+				Protect:          in.Protect,
+				IgnoreChanges:    in.GetIgnoreChanges(),
+				ReplaceOnChanges: in.GetReplaceOnChanges(),
+				RetainOnDelete:   in.RetainOnDelete,
+				DeletedWith:      in.GetDeletedWith(),
+				Provider:         in.GetProvider(),
+				Import:           in.GetImportId(),
+				Hooks:            in.GetHooks(),
+				Version:          in.GetVersion(),
 			},
 		}, &response)
 		if err != nil {

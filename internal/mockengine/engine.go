@@ -283,7 +283,10 @@ func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErr
 	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
 }
 
-func (m *monitor) RegisterResourceHook(_ context.Context, in *pulumirpc.RegisterResourceHookRequest) (*emptypb.Empty, error) {
+func (m *monitor) RegisterResourceHook(
+	_ context.Context,
+	in *pulumirpc.RegisterResourceHookRequest,
+) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
 }
 
@@ -318,7 +321,11 @@ func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequ
 	return nil
 }
 
-func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumirpc.ErrorHookRequest) (again bool, err error) {
+func (m *monitor) tryAgain(
+	ctx context.Context,
+	hooks []string,
+	failure *pulumirpc.ErrorHookRequest,
+) (again bool, err error) {
 	for _, name := range hooks {
 		m.engine.mu.Lock()
 		hook := m.engine.hooks[name]
@@ -335,7 +342,10 @@ func (m *monitor) tryAgain(ctx context.Context, hooks []string, failure *pulumir
 	return again, nil
 }
 
-func (m *monitor) RegisterResource(ctx context.Context, in *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+func (m *monitor) RegisterResource(
+	ctx context.Context,
+	in *pulumirpc.RegisterResourceRequest,
+) (*pulumirpc.RegisterResourceResponse, error) {
 	if err := m.transform(ctx, in); err != nil {
 		return nil, err
 	}
@@ -402,7 +412,10 @@ func (m *monitor) ignoreChanges(urn string, inputs resource.PropertyMap, paths [
 	return nil
 }
 
-func (m *monitor) RegisterResourceOutputs(_ context.Context, in *pulumirpc.RegisterResourceOutputsRequest) (*emptypb.Empty, error) {
+func (m *monitor) RegisterResourceOutputs(
+	_ context.Context,
+	in *pulumirpc.RegisterResourceOutputsRequest,
+) (*emptypb.Empty, error) {
 	outputs, err := unmarshal(in.GetOutputs())
 	if err != nil {
 		return nil, err
@@ -417,7 +430,10 @@ func (m *monitor) RegisterResourceOutputs(_ context.Context, in *pulumirpc.Regis
 	return &emptypb.Empty{}, nil
 }
 
-func (m *monitor) Invoke(_ context.Context, in *pulumirpc.ResourceInvokeRequest) (*pulumirpc.ResourceInvokeResponse, error) {
+func (m *monitor) Invoke(
+	_ context.Context,
+	in *pulumirpc.ResourceInvokeRequest,
+) (*pulumirpc.ResourceInvokeResponse, error) {
 	args, err := unmarshal(in.GetArgs())
 	if err != nil {
 		return nil, err
@@ -450,7 +466,10 @@ type logger struct {
 	engine *Engine
 }
 
-func (l *logger) RequirePulumiVersion(context.Context, *pulumirpc.RequirePulumiVersionRequest) (*pulumirpc.RequirePulumiVersionResponse, error) {
+func (l *logger) RequirePulumiVersion(
+	context.Context,
+	*pulumirpc.RequirePulumiVersionRequest,
+) (*pulumirpc.RequirePulumiVersionResponse, error) {
 	return &pulumirpc.RequirePulumiVersionResponse{}, nil
 }
 

@@ -58,7 +58,9 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 	case "azure-native:network/v20210201:PrivateEndpoint":
 		return named("privateEndpointName", "/providers/Microsoft.Network/privateEndpoints/", map[string]any{})
 	case "azure-native:keyvault/v20241101:Secret", "azure-native_keyvault_v20260201:keyvault:Secret":
-		outputs["properties"] = resource.NewPropertyValue(map[string]any{"secretUriWithVersion": "https://vault.example/secrets/s/" + Version})
+		outputs["properties"] = resource.NewPropertyValue(
+			map[string]any{"secretUriWithVersion": "https://vault.example/secrets/s/" + Version},
+		)
 	case "azure-native:managedidentity/v20230131:UserAssignedIdentity":
 		return named("resourceName", "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/", map[string]any{
 			"clientId": "client-id", "principalId": "principal-id", "tenantId": TenantID,
@@ -79,7 +81,13 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 	case "pulumi:pulumi:readStackResourceOutputs":
 		return resource.NewPropertyMapFromMap(map[string]any{"outputs": map[string]any{}}), nil
 	case "azure-native:authorization:getClientConfig":
-		return resource.NewPropertyMapFromMap(map[string]any{"tenantId": TenantID, "subscriptionId": path.Base(path.Dir(path.Dir(Group))), "objectId": "object-id"}), nil
+		return resource.NewPropertyMapFromMap(
+			map[string]any{
+				"tenantId":       TenantID,
+				"subscriptionId": path.Base(path.Dir(path.Dir(Group))),
+				"objectId":       "object-id",
+			},
+		), nil
 	case "azure-native:network/v20230601:getVirtualNetwork":
 		return resource.NewPropertyMapFromMap(map[string]any{"name": args["virtualNetworkName"].StringValue()}), nil
 	case "azure-native:resources/v20220901:getResourceGroup":
@@ -94,8 +102,13 @@ func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, erro
 	case "azure-native:keyvault/v20241101:getVault", "azure-native_keyvault_v20260201:keyvault:getVault":
 		group, name := args["resourceGroupName"].StringValue(), args["vaultName"].StringValue()
 		return resource.NewPropertyMapFromMap(map[string]any{
-			"id": path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name), "name": name,
-			"properties": map[string]any{"vaultUri": fmt.Sprintf("https://%s.%s.example/", name, group), "tenantId": TenantID, "enableRbacAuthorization": true},
+			"id":   path.Join(path.Dir(Group), group, "providers/Microsoft.KeyVault/vaults", name),
+			"name": name,
+			"properties": map[string]any{
+				"vaultUri":                fmt.Sprintf("https://%s.%s.example/", name, group),
+				"tenantId":                TenantID,
+				"enableRbacAuthorization": true,
+			},
 		}), nil
 	case "azure-native:keyvault/v20241101:getSecret", "azure-native_keyvault_v20260201:keyvault:getSecret",
 		"azure-native:keyvault/v20241101:getKey", "azure-native_keyvault_v20260201:keyvault:getKey":

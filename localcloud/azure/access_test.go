@@ -119,7 +119,10 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	w := newWorld(t)
 	w.grant(w.vaultID+"/secrets/my-secret", secretsUser)
 	good := w.token(nil, nil)
-	if got := w.read("Bearer " + w.accessToken(w.clientID)); got.status != http.StatusOK || !strings.Contains(got.text, "the value") {
+	if got := w.read(
+		"Bearer " + w.accessToken(w.clientID),
+	); got.status != http.StatusOK ||
+		!strings.Contains(got.text, "the value") {
 		t.Fatalf("the right credential reads nothing, so that nothing is proven: %d %s", got.status, got.text)
 	}
 	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -195,7 +198,12 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 		made := w.identity("g", identity)
 		w.must(w.federate("g", identity, "fic", w.issuer, subject))
 		for _, scope := range scopes {
-			_, err := w.assign(scope, secretsUser, *made.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+			_, err := w.assign(
+				scope,
+				secretsUser,
+				*made.Properties.PrincipalID,
+				to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+			)
 			w.must(err)
 		}
 		return "Bearer " + w.accessToken(*made.Properties.ClientID)
@@ -205,7 +213,12 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	elsewhere := strings.Replace(w.vaultID, "kv-data", "kv-other", 1)
 	reader := w.identity("g", "reader")
 	w.must(w.federate("g", "reader", "fic", w.issuer, subject))
-	_, err = w.assign(w.vaultID, vaultReader, *reader.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err = w.assign(
+		w.vaultID,
+		vaultReader,
+		*reader.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	w.must(err)
 	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
 	late := as("late", w.vaultID)
@@ -251,7 +264,11 @@ func TestNoWrongCredentialReadsASecret(t *testing.T) {
 	w.must(err)
 	_, err = credentials.Delete(t.Context(), "g", "uai", "fic", nil)
 	w.must(err)
-	if got := w.exchange(good, nil); got.status != http.StatusUnauthorized || !strings.Contains(got.text, "AADSTS700211:") {
+	if got := w.exchange(
+		good,
+		nil,
+	); got.status != http.StatusUnauthorized ||
+		!strings.Contains(got.text, "AADSTS700211:") {
 		t.Errorf("a credential that was removed: %d %s", got.status, got.text)
 	}
 }
@@ -296,7 +313,8 @@ func TestToken_ForGraphSaysWhoAsks(t *testing.T) {
 			TenantID string `json:"tid"`
 		}
 		f.must(signed.UnsafeClaimsWithoutVerification(&claims))
-		if claims.AppID != f.cloud.Credentials().ClientID || claims.TenantID != azure.TenantID || uuid.Validate(claims.ObjectID) != nil {
+		if claims.AppID != f.cloud.Credentials().ClientID || claims.TenantID != azure.TenantID ||
+			uuid.Validate(claims.ObjectID) != nil {
 			t.Errorf("%s: the token says %+v", scope, claims)
 		}
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,

@@ -37,10 +37,21 @@ func newAz(f *fixture) *az {
 		f.must(<-served)
 	})
 	home := f.TempDir()
-	return &az{f, []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "AZURE_CONFIG_DIR=" + home, "HTTPS_PROXY=http://" + l.Addr().String(), "REQUESTS_CA_BUNDLE=" + f.way.CAFile(),
-		"AZURE_CORE_COLLECT_TELEMETRY=0", "AZURE_CORE_NO_COLOR=1", "AZURE_CORE_ONLY_SHOW_ERRORS=1",
-	}}
+	return &az{
+		f,
+		[]string{
+			"PATH=" + os.Getenv(
+				"PATH",
+			),
+			"HOME=" + home,
+			"AZURE_CONFIG_DIR=" + home,
+			"HTTPS_PROXY=http://" + l.Addr().String(),
+			"REQUESTS_CA_BUNDLE=" + f.way.CAFile(),
+			"AZURE_CORE_COLLECT_TELEMETRY=0",
+			"AZURE_CORE_NO_COLOR=1",
+			"AZURE_CORE_ONLY_SHOW_ERRORS=1",
+		},
+	}
 }
 
 // try runs a command, and returns what it prints and what it complains of.
@@ -94,7 +105,16 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run(
+		"login",
+		"--service-principal",
+		"--username",
+		owner.ClientID,
+		"--password",
+		owner.ClientSecret,
+		"--tenant",
+		owner.TenantID,
+	)
 	a.run("group", "create", "--name", "rg", "--location", location)
 	vault := a.run("keyvault", "create", "--resource-group", "rg", "--name", "kv-of-az", "--location", location, "--enable-rbac-authorization")["id"].(string)
 	identity := a.run("identity", "create", "--resource-group", "rg", "--name", "workload", "--location", location)
@@ -105,8 +125,13 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 		t.Errorf("the identity is %v, want %s", shown, object)
 	}
 	assign := func(principal, role, name string) {
-		a.arm("put", vault+"/providers/Microsoft.Authorization/roleAssignments/"+name, "2022-04-01", `{"properties": {"principalId": "`+principal+`",
-			"principalType": "ServicePrincipal", "roleDefinitionId": "`+path("providers/Microsoft.Authorization/roleDefinitions/"+role)+`"}}`)
+		a.arm(
+			"put",
+			vault+"/providers/Microsoft.Authorization/roleAssignments/"+name,
+			"2022-04-01",
+			`{"properties": {"principalId": "`+principal+`",
+			"principalType": "ServicePrincipal", "roleDefinitionId": "`+path("providers/Microsoft.Authorization/roleDefinitions/"+role)+`"}}`,
+		)
 	}
 	a.ifWhole(func() { assign(object, "4633458b-17de-408a-b874-0445c86b69e6", "11111111-0000-4000-8000-000000000001") },
 		"role", "assignment", "create", "--role", "Key Vault Secrets User", "--assignee", client, "--scope", vault)
@@ -123,11 +148,36 @@ func TestAz_FollowsTheGuide(t *testing.T) {
 		t.Errorf("the secret is %v", secret)
 	}
 
-	a.run("identity", "federated-credential", "create", "--resource-group", "rg", "--identity-name", "workload", "--name", "job",
-		"--issuer", "https://token.actions.githubusercontent.com", "--subject", "repo:org/repo:ref:refs/heads/main", "--audience", "api://AzureADTokenExchange")
+	a.run(
+		"identity",
+		"federated-credential",
+		"create",
+		"--resource-group",
+		"rg",
+		"--identity-name",
+		"workload",
+		"--name",
+		"job",
+		"--issuer",
+		"https://token.actions.githubusercontent.com",
+		"--subject",
+		"repo:org/repo:ref:refs/heads/main",
+		"--audience",
+		"api://AzureADTokenExchange",
+	)
 	token := f.ciToken("github", "repo:org/repo:ref:refs/heads/main", "")
 	a.run("logout")
-	a.run("login", "--service-principal", "--username", client, "--federated-token", token, "--tenant", owner.TenantID, "--allow-no-subscriptions")
+	a.run(
+		"login",
+		"--service-principal",
+		"--username",
+		client,
+		"--federated-token",
+		token,
+		"--tenant",
+		owner.TenantID,
+		"--allow-no-subscriptions",
+	)
 	if secret := a.data("get", "secrets/example", ""); secret["value"] != "of az" {
 		t.Errorf("the workload reads %v", secret)
 	}
@@ -143,16 +193,40 @@ func TestAz_MakesACluster(t *testing.T) {
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run(
+		"login",
+		"--service-principal",
+		"--username",
+		owner.ClientID,
+		"--password",
+		owner.ClientSecret,
+		"--tenant",
+		owner.TenantID,
+	)
 	a.run("group", "create", "--name", "rg", "--location", location)
-	made := a.run("aks", "create", "--resource-group", "rg", "--name", "aks", "--node-count", "1", "--no-ssh-key", "--enable-managed-identity",
-		"--enable-addons", "azure-keyvault-secrets-provider", "--enable-oidc-issuer")
+	made := a.run(
+		"aks",
+		"create",
+		"--resource-group",
+		"rg",
+		"--name",
+		"aks",
+		"--node-count",
+		"1",
+		"--no-ssh-key",
+		"--enable-managed-identity",
+		"--enable-addons",
+		"azure-keyvault-secrets-provider",
+		"--enable-oidc-issuer",
+	)
 	if state := made["provisioningState"]; state != "Succeeded" {
 		t.Errorf("the cluster is %v", state)
 	}
 	cluster := path("resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks")
 	body := a.run("rest", "--method", "get", "--url", cluster+"?api-version=2024-09-01")
-	body["properties"].(map[string]any)["securityProfile"] = map[string]any{"workloadIdentity": map[string]any{"enabled": true}}
+	body["properties"].(map[string]any)["securityProfile"] = map[string]any{
+		"workloadIdentity": map[string]any{"enabled": true},
+	}
 	text, err := json.Marshal(body)
 	f.must(err)
 	a.arm("put", cluster, "2024-09-01", string(text))
@@ -166,7 +240,19 @@ func TestAz_MakesACluster(t *testing.T) {
 	if list, complaint := a.try("aks", "list"); complaint != "" || !strings.Contains(string(list), issuer) {
 		t.Errorf("all clusters: %s %s", list, complaint)
 	}
-	a.run("aks", "nodepool", "add", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more", "--node-count", "1")
+	a.run(
+		"aks",
+		"nodepool",
+		"add",
+		"--resource-group",
+		"rg",
+		"--cluster-name",
+		"aks",
+		"--name",
+		"more",
+		"--node-count",
+		"1",
+	)
 	a.run("aks", "nodepool", "delete", "--resource-group", "rg", "--cluster-name", "aks", "--name", "more")
 	config := filepath.Join(t.TempDir(), "kubeconfig")
 	a.run("aks", "get-credentials", "--resource-group", "rg", "--name", "aks", "--file", config)
@@ -182,13 +268,23 @@ func TestAz_DeletesAndRecoversAVault(t *testing.T) {
 	f := newFixture(t)
 	a := newAz(f)
 	owner := f.cloud.Credentials()
-	a.run("login", "--service-principal", "--username", owner.ClientID, "--password", owner.ClientSecret, "--tenant", owner.TenantID)
+	a.run(
+		"login",
+		"--service-principal",
+		"--username",
+		owner.ClientID,
+		"--password",
+		owner.ClientSecret,
+		"--tenant",
+		owner.TenantID,
+	)
 	a.run("group", "create", "--name", "rg", "--location", location)
 	const name = "kv-of-az"
 	// Without roles, az gives itself an access policy: it asks Microsoft Graph for its own object id.
 	made := a.run("keyvault", "create", "--resource-group", "rg", "--name", name, "--location", location)
 	policies, _ := made["properties"].(map[string]any)["accessPolicies"].([]any)
-	if self := a.run("ad", "sp", "show", "--id", owner.ClientID)["id"]; len(policies) != 1 || policies[0].(map[string]any)["objectId"] != self {
+	if self := a.run("ad", "sp", "show", "--id", owner.ClientID)["id"]; len(policies) != 1 ||
+		policies[0].(map[string]any)["objectId"] != self {
 		t.Errorf("the access policies are %v, want one of %v", policies, self)
 	}
 	if shown := a.run("keyvault", "show", "--name", name); shown["id"] != made["id"] {
@@ -201,7 +297,13 @@ func TestAz_DeletesAndRecoversAVault(t *testing.T) {
 	if list, complaint := a.try("keyvault", "list-deleted"); complaint != "" || strings.TrimSpace(string(list)) != "[]" {
 		t.Errorf("deleted: %s %s", list, complaint)
 	}
-	if list, complaint := a.try("resource", "list", "--resource-group", "rg"); complaint != "" || strings.TrimSpace(string(list)) != "[]" {
+	if list, complaint := a.try(
+		"resource",
+		"list",
+		"--resource-group",
+		"rg",
+	); complaint != "" ||
+		strings.TrimSpace(string(list)) != "[]" {
 		t.Errorf("resources: %s %s", list, complaint)
 	}
 }
@@ -212,8 +314,15 @@ func TestResources_AreFoundAsAzLooksForThem(t *testing.T) {
 	f := newFixture(t)
 	for _, group := range []string{"rg", "other"} {
 		f.group(group)
-		f.put(path("resourceGroups", group, "providers/Microsoft.ManagedIdentity/userAssignedIdentities", group+"-app?api-version=2022-01-31-preview"),
-			map[string]any{"location": location})
+		f.put(
+			path(
+				"resourceGroups",
+				group,
+				"providers/Microsoft.ManagedIdentity/userAssignedIdentities",
+				group+"-app?api-version=2022-01-31-preview",
+			),
+			map[string]any{"location": location},
+		)
 	}
 	for filter, want := range map[string]int{
 		"": 2, "resourceGroup eq 'rg'": 1, "resourceGroup eq 'none'": 0, "resourceType eq 'Microsoft.KeyVault/vaults'": 0,
@@ -221,13 +330,21 @@ func TestResources_AreFoundAsAzLooksForThem(t *testing.T) {
 		"resourceGroup eq 'other' and resourceType eq 'Microsoft.ManagedIdentity/userAssignedIdentities'": 1,
 		"resourceGroup eq 'other' and resourceGroup eq 'rg'":                                              -1, "name eq 'rg-app'": -1, "resourceGroup eq 'r' or 'g'": -1,
 	} {
-		status, answer := f.ask(http.MethodGet, path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)), nil)
+		status, answer := f.ask(
+			http.MethodGet,
+			path("resources?api-version=2015-11-01&$filter="+url.QueryEscape(filter)),
+			nil,
+		)
 		found, _ := answer["value"].([]any)
 		if want < 0 && status != http.StatusNotImplemented || want >= 0 && (status != http.StatusOK || len(found) != want) {
 			t.Errorf("%q: %d %v, want %d", filter, status, answer, want)
 		}
 	}
-	if status, answer := f.ask(http.MethodGet, path("providers/Microsoft.KeyVault/deletedManagedHSMs?api-version=2022-07-01"), nil); status != http.StatusOK {
+	if status, answer := f.ask(
+		http.MethodGet,
+		path("providers/Microsoft.KeyVault/deletedManagedHSMs?api-version=2022-07-01"),
+		nil,
+	); status != http.StatusOK {
 		t.Errorf("deleted HSMs: %d %v", status, answer)
 	}
 }
@@ -241,7 +358,15 @@ func (a *az) arm(method, path, version, body string) map[string]any {
 // data is a request to the vault that has to succeed.
 func (a *az) data(method, path, body string) map[string]any {
 	a.Helper()
-	args := []string{"rest", "--method", method, "--url", "https://kv-of-az.vault.azure.net/" + path + "?api-version=7.4", "--resource", "https://vault.azure.net"}
+	args := []string{
+		"rest",
+		"--method",
+		method,
+		"--url",
+		"https://kv-of-az.vault.azure.net/" + path + "?api-version=7.4",
+		"--resource",
+		"https://vault.azure.net",
+	}
 	if body != "" {
 		args = append(args, "--body", body)
 	}

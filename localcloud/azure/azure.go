@@ -198,8 +198,18 @@ func owner(tx *store.Tx) (Credentials, error) {
 	if ok {
 		return made, errors.Join(ownersGroup(tx), readDirectory(tx, made.ClientID))
 	}
-	app := entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: "localcloud-owner", Groups: []string{OwnersGroupID}}
-	made = Credentials{TenantID: TenantID, SubscriptionID: SubscriptionID, ClientID: app.ClientID, ClientSecret: rand.Text()}
+	app := entra.Application{
+		ClientID: uuid.NewString(),
+		ObjectID: uuid.NewString(),
+		Name:     "localcloud-owner",
+		Groups:   []string{OwnersGroupID},
+	}
+	made = Credentials{
+		TenantID:       TenantID,
+		SubscriptionID: SubscriptionID,
+		ClientID:       app.ClientID,
+		ClientSecret:   rand.Text(),
+	}
 	app.SetSecret(made.ClientSecret)
 	if err := errors.Join(ownersGroup(tx), entra.PutApplication(tx, app), readDirectory(tx, app.ClientID)); err != nil {
 		return made, err
@@ -254,10 +264,32 @@ func logged(log *slog.Logger, h http.Handler) http.Handler {
 			fault := recover()
 			switch {
 			case fault == http.ErrAbortHandler: //nolint:errorlint // a reset, which is this very value
-				log.Info("request", "method", r.Method, "host", r.Host, "path", r.URL.Path, "status", "reset", "took", time.Since(start).Round(time.Millisecond))
+				log.Info(
+					"request",
+					"method",
+					r.Method,
+					"host",
+					r.Host,
+					"path",
+					r.URL.Path,
+					"status",
+					"reset",
+					"took",
+					time.Since(start).Round(time.Millisecond),
+				)
 				panic(fault)
 			case fault != nil:
-				log.Error("fault of the local cloud", "method", r.Method, "path", r.URL.Path, "fault", fault, "stack", string(debug.Stack()))
+				log.Error(
+					"fault of the local cloud",
+					"method",
+					r.Method,
+					"path",
+					r.URL.Path,
+					"fault",
+					fault,
+					"stack",
+					string(debug.Stack()),
+				)
 				panic(http.ErrAbortHandler) // the client sees that there is no answer
 			}
 		}()

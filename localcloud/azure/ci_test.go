@@ -24,7 +24,12 @@ func (f *fixture) order(o ciissuer.Order, as ...string) (int, string) {
 	f.Helper()
 	body, err := json.Marshal(o)
 	f.must(err)
-	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, "https://"+faults.Host+"/ci-tokens", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(
+		f.Context(),
+		http.MethodPost,
+		"https://"+faults.Host+"/ci-tokens",
+		bytes.NewReader(body),
+	)
 	f.must(err)
 	if c := f.cloud.Credentials(); as == nil {
 		req.SetBasicAuth(c.ClientID, c.ClientSecret)
@@ -187,7 +192,9 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 		}
 		return resp.StatusCode, answer.Value
 	}
-	status, text := f.order(ciissuer.Order{Ask: ciissuer.Ask{CI: "github", Subject: "repo:o@1/r@2:environment:prod"}, Job: true})
+	status, text := f.order(
+		ciissuer.Order{Ask: ciissuer.Ask{CI: "github", Subject: "repo:o@1/r@2:environment:prod"}, Job: true},
+	)
 	var job ciissuer.Request
 	if status != http.StatusOK || json.Unmarshal([]byte(text), &job) != nil {
 		t.Fatalf("%d %s", status, text)
@@ -197,7 +204,11 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 		if status != http.StatusOK {
 			t.Fatalf("a job that asks with %q gets %d", query, status)
 		}
-		if got := f.verified(token, "https://token.actions.githubusercontent.com/.well-known/jwks"); got["aud"] != audience || got["sub"] != "repo:o@1/r@2:environment:prod" {
+		if got := f.verified(
+			token,
+			"https://token.actions.githubusercontent.com/.well-known/jwks",
+		); got["aud"] != audience ||
+			got["sub"] != "repo:o@1/r@2:environment:prod" {
 			t.Errorf("asked with %q: %v", query, got)
 		}
 	}
@@ -206,7 +217,9 @@ func TestCITokens_OfAJobThatAsks(t *testing.T) {
 			t.Errorf("a job with the token %q gets %d", token, status)
 		}
 	}
-	if status, text := f.order(ciissuer.Order{Ask: ciissuer.Ask{CI: "gitlab", Subject: "project_path:g/p:ref_type:branch:ref:main"}, Job: true}); status != http.StatusBadRequest {
+	if status, text := f.order(
+		ciissuer.Order{Ask: ciissuer.Ask{CI: "gitlab", Subject: "project_path:g/p:ref_type:branch:ref:main"}, Job: true},
+	); status != http.StatusBadRequest {
 		t.Errorf("a job of GitLab, which are given their tokens: %d %s", status, text)
 	}
 }
@@ -229,7 +242,12 @@ func TestCITokens_OfWhatTheCredentialDoesNotNameGetNothing(t *testing.T) {
 		"main":    federate("main", github, "repo:octo-org/octo-repo:ref:refs/heads/main", audience),
 		"preview": federate("preview", github, "repo:octo-org/octo-repo:pull_request", audience),
 		"gitlab":  federate("gitlab", gitlab, "project_path:g/p:ref_type:branch:ref:main", audience),
-		"pulumi":  federate("pulumi", pulumi, "pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write", "contoso"),
+		"pulumi": federate(
+			"pulumi",
+			pulumi,
+			"pulumi:deploy:org:contoso:project:core:stack:dev:operation:update:scope:write",
+			"contoso",
+		),
 	}
 	for name, test := range map[string]struct{ client, ci, subject, audience, code string }{
 		"the environment":                      {"prod", "github", "repo:octo-org/octo-repo:environment:prod", "", ""},
@@ -257,14 +275,22 @@ func TestCITokens_OfWhatTheCredentialDoesNotNameGetNothing(t *testing.T) {
 		"another organization":                 {"pulumi", "pulumi", "pulumi:deploy:org:mallory:project:core:stack:dev:operation:update:scope:write", "", "AADSTS700213:"},
 	} {
 		got := w.exchange(w.ciToken(test.ci, test.subject, test.audience), url.Values{"client_id": {clients[test.client]}})
-		if signedIn := strings.Contains(got.text, "access_token"); signedIn != (test.code == "") || !strings.Contains(got.text, test.code) {
+		if signedIn := strings.Contains(
+			got.text,
+			"access_token",
+		); signedIn != (test.code == "") ||
+			!strings.Contains(got.text, test.code) {
 			t.Errorf("%s: %d %s, want %q", name, got.status, got.text, test.code)
 		}
 	}
 	// What the token says beside its subject changes nothing.
-	if status, text := w.order(ciissuer.Order{Ask: ciissuer.Ask{CI: "github", Subject: "repo:mallory/octo-repo:pull_request", Claims: map[string]string{
-		"repository": "octo-org/octo-repo",
-	}}}); status != http.StatusBadRequest {
+	if status, text := w.order(
+		ciissuer.Order{
+			Ask: ciissuer.Ask{CI: "github", Subject: "repo:mallory/octo-repo:pull_request", Claims: map[string]string{
+				"repository": "octo-org/octo-repo",
+			}},
+		},
+	); status != http.StatusBadRequest {
 		t.Errorf("a claim that follows from the subject was chosen: %d %s", status, text)
 	}
 }

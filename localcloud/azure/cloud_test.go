@@ -129,7 +129,13 @@ func newFixture(t *testing.T) *fixture {
 
 func newFixtureWith(t *testing.T, federatedWriteTime time.Duration) *fixture {
 	t.Helper()
-	f := &fixture{T: t, slow: federatedWriteTime, dir: t.TempDir(), clusters: &fakeClusters{key: serviceAccountKey()}, log: &lockedBuffer{}}
+	f := &fixture{
+		T:        t,
+		slow:     federatedWriteTime,
+		dir:      t.TempDir(),
+		clusters: &fakeClusters{key: serviceAccountKey()},
+		log:      &lockedBuffer{},
+	}
 	f.start()
 	t.Cleanup(func() { f.stop() })
 	return f
@@ -176,7 +182,10 @@ func (f *fixture) transport(l net.Listener) *http.Transport {
 	f.must(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	return &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}), TLSClientConfig: &tls.Config{RootCAs: roots}}
+	return &http.Transport{
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}),
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+	}
 }
 
 // from is a client whose requests come from the nodes of a cluster, through a socket of its own.

@@ -30,7 +30,9 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 	)
 	body := func(role, principal string, more m) m {
 		properties := m{
-			"roleDefinitionId": subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role, "principalId": principal, "principalType": "ServicePrincipal",
+			"roleDefinitionId": subscription + "/providers/Microsoft.Authorization/roleDefinitions/" + role,
+			"principalId":      principal,
+			"principalType":    "ServicePrincipal",
 		}
 		for name, value := range more {
 			properties[name] = value
@@ -45,7 +47,11 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 		"another version":   {"condition": string(condition), "conditionVersion": "1.0"},
 		"without a version": {"condition": string(condition)},
 	} {
-		if status, code := f.call(http.MethodPut, own+version, body(assignRoles, deployerID, more)); status != http.StatusNotImplemented {
+		if status, code := f.call(
+			http.MethodPut,
+			own+version,
+			body(assignRoles, deployerID, more),
+		); status != http.StatusNotImplemented {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
@@ -58,7 +64,11 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 	}
 
 	allowed := group + roles + uuid.NewString()
-	if status, code := deployer.call(http.MethodPut, allowed+version, body(secretsUser, podID, nil)); status != http.StatusCreated {
+	if status, code := deployer.call(
+		http.MethodPut,
+		allowed+version,
+		body(secretsUser, podID, nil),
+	); status != http.StatusCreated {
 		t.Errorf("Key Vault Secrets User: %d %s", status, code)
 	}
 	theirs := group + roles + uuid.NewString()
@@ -84,11 +94,20 @@ func TestConditionOfAnAssignment_LetsAssignTheRolesThatItLists(t *testing.T) {
 		if test.body != nil {
 			content = test.body
 		}
-		if status, code := deployer.call(test.method, test.at+version, content); status != http.StatusForbidden || code != "AuthorizationFailed" {
+		if status, code := deployer.call(
+			test.method,
+			test.at+version,
+			content,
+		); status != http.StatusForbidden ||
+			code != "AuthorizationFailed" {
 			t.Errorf("%s: %d %s", name, status, code)
 		}
 	}
-	if status, code := deployer.call(http.MethodPut, group+roles+uuid.NewString()+version, body(keyVaultReader, podID, nil)); status != http.StatusCreated {
+	if status, code := deployer.call(
+		http.MethodPut,
+		group+roles+uuid.NewString()+version,
+		body(keyVaultReader, podID, nil),
+	); status != http.StatusCreated {
 		t.Errorf("Key Vault Reader: %d %s", status, code)
 	}
 	if status, code := deployer.call(http.MethodDelete, allowed+version, nil); status != http.StatusOK {

@@ -27,7 +27,12 @@ func (w *world) keysOf(name, role string) *azkeys.Client {
 	made := w.identity("g", name)
 	w.must(w.federate("g", name, "fic", w.issuer, subject))
 	if role != "" {
-		_, err := w.assign(w.vaultID, role, *made.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+		_, err := w.assign(
+			w.vaultID,
+			role,
+			*made.Properties.PrincipalID,
+			to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+		)
 		w.must(err)
 	}
 	token := filepath.Join(w.TempDir(), "token")
@@ -43,7 +48,12 @@ func (w *world) keysOf(name, role string) *azkeys.Client {
 
 func (w *world) rsaKey(name string, parameters azkeys.CreateKeyParameters) *azkeys.Client {
 	w.Helper()
-	_, err := w.assign(w.vaultID, "14b46e9e-c2b7-41b4-b07b-48a6ebf60603", w.ownerPrincipal(), to.Ptr(armauthorization.PrincipalTypeServicePrincipal)) // Key Vault Crypto Officer
+	_, err := w.assign(
+		w.vaultID,
+		"14b46e9e-c2b7-41b4-b07b-48a6ebf60603",
+		w.ownerPrincipal(),
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	) // Key Vault Crypto Officer
 	w.must(err)
 	parameters.Kty = to.Ptr(azkeys.KeyTypeRSA)
 	_, err = w.keys().CreateKey(w.Context(), name, parameters, nil)
@@ -55,19 +65,43 @@ func TestAKeyOpensWhatItSealed(t *testing.T) {
 	w := newWorld(t)
 	keys := w.rsaKey("rsa", azkeys.CreateKeyParameters{})
 	for _, algorithm := range []azkeys.EncryptionAlgorithm{azkeys.EncryptionAlgorithmRSAOAEP256, azkeys.EncryptionAlgorithmRSAOAEP, azkeys.EncryptionAlgorithmRSA15} {
-		sealed, err := keys.Encrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")}, nil)
+		sealed, err := keys.Encrypt(
+			t.Context(),
+			"rsa",
+			"",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")},
+			nil,
+		)
 		w.must(err)
 		if strings.Contains(string(sealed.Result), "a key") || sealed.KID.Version() == "" {
 			t.Errorf("%s: it is %q of %s", algorithm, sealed.Result, *sealed.KID)
 		}
-		opened, err := keys.Decrypt(t.Context(), "rsa", sealed.KID.Version(), azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: sealed.Result}, nil)
+		opened, err := keys.Decrypt(
+			t.Context(),
+			"rsa",
+			sealed.KID.Version(),
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: sealed.Result},
+			nil,
+		)
 		w.must(err)
 		if string(opened.Result) != "a key" {
 			t.Errorf("%s: opened, it is %q", algorithm, opened.Result)
 		}
-		wrapped, err := keys.WrapKey(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")}, nil)
+		wrapped, err := keys.WrapKey(
+			t.Context(),
+			"rsa",
+			"",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: []byte("a key")},
+			nil,
+		)
 		w.must(err)
-		unwrapped, err := keys.UnwrapKey(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: wrapped.Result}, nil)
+		unwrapped, err := keys.UnwrapKey(
+			t.Context(),
+			"rsa",
+			"",
+			azkeys.KeyOperationParameters{Algorithm: &algorithm, Value: wrapped.Result},
+			nil,
+		)
 		w.must(err)
 		if string(unwrapped.Result) != "a key" {
 			t.Errorf("%s: unwrapped, it is %q", algorithm, unwrapped.Result)
@@ -76,13 +110,31 @@ func TestAKeyOpensWhatItSealed(t *testing.T) {
 
 	// What a version sealed, the next does not open.
 	oaep := to.Ptr(azkeys.EncryptionAlgorithmRSAOAEP256)
-	sealed, err := keys.Encrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("a key")}, nil)
+	sealed, err := keys.Encrypt(
+		t.Context(),
+		"rsa",
+		"",
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("a key")},
+		nil,
+	)
 	w.must(err)
 	_, err = w.keys().RotateKey(t.Context(), "rsa", nil)
 	w.must(err)
-	_, err = keys.Decrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}, nil)
+	_, err = keys.Decrypt(
+		t.Context(),
+		"rsa",
+		"",
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
+		nil,
+	)
 	w.refused(err, http.StatusBadRequest, "BadParameter")
-	opened, err := keys.Decrypt(t.Context(), "rsa", sealed.KID.Version(), azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}, nil)
+	opened, err := keys.Decrypt(
+		t.Context(),
+		"rsa",
+		sealed.KID.Version(),
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
+		nil,
+	)
 	w.must(err)
 	if string(opened.Result) != "a key" {
 		t.Errorf("with its own version: %q", opened.Result)
@@ -146,7 +198,13 @@ func TestAKeyThatIsNotToBeUsed(t *testing.T) {
 	past, future := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
 	keys := w.rsaKey("rsa", azkeys.CreateKeyParameters{})
 	oaep := to.Ptr(azkeys.EncryptionAlgorithmRSAOAEP256)
-	sealed, err := keys.Encrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, nil)
+	sealed, err := keys.Encrypt(
+		t.Context(),
+		"rsa",
+		"",
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
+		nil,
+	)
 	w.must(err)
 	for name, test := range map[string]struct {
 		attributes azkeys.KeyAttributes
@@ -170,15 +228,30 @@ func TestAKeyThatIsNotToBeUsed(t *testing.T) {
 		if err != nil && !strings.Contains(err.Error(), test.inner) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if _, err := keys.Decrypt(t.Context(), "rsa", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result}, nil); (err == nil) != test.opens {
+		if _, err := keys.Decrypt(
+			t.Context(),
+			"rsa",
+			"",
+			azkeys.KeyOperationParameters{Algorithm: oaep, Value: sealed.Result},
+			nil,
+		); (err == nil) != test.opens {
 			t.Errorf("%s, it opens: %v", name, err)
 		}
 	}
 
 	_, err = w.keys().CreateKey(t.Context(), "signs", azkeys.CreateKeyParameters{
-		Kty: to.Ptr(azkeys.KeyTypeRSA), KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationDecrypt), to.Ptr(azkeys.KeyOperationSign)},
+		Kty: to.Ptr(
+			azkeys.KeyTypeRSA,
+		),
+		KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationDecrypt), to.Ptr(azkeys.KeyOperationSign)},
 	}, nil)
 	w.must(err)
-	_, err = keys.Encrypt(t.Context(), "signs", "", azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")}, nil)
+	_, err = keys.Encrypt(
+		t.Context(),
+		"signs",
+		"",
+		azkeys.KeyOperationParameters{Algorithm: oaep, Value: []byte("v")},
+		nil,
+	)
 	w.refused(err, http.StatusForbidden, "Forbidden")
 }

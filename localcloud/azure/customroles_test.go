@@ -50,8 +50,14 @@ func TestCustomRole_LetsDoWhatItSaysAndOnlyWhereItMayBeAssigned(t *testing.T) {
 	assignment := func(scope string) string {
 		return scope + "/providers/Microsoft.Authorization/roleAssignments/" + uuid.NewString() + roleVersion
 	}
-	assigned := map[string]any{"properties": map[string]any{"roleDefinitionId": role, "principalId": objectID, "principalType": "ServicePrincipal"}}
-	if _, code := f.call(http.MethodPut, assignment(subscription), assigned); code != "RoleAssignmentScopeNotAssignableToRoleDefinition" {
+	assigned := map[string]any{
+		"properties": map[string]any{"roleDefinitionId": role, "principalId": objectID, "principalType": "ServicePrincipal"},
+	}
+	if _, code := f.call(
+		http.MethodPut,
+		assignment(subscription),
+		assigned,
+	); code != "RoleAssignmentScopeNotAssignableToRoleDefinition" {
 		t.Errorf("assigned where it may not be: %q", code)
 	}
 	if status, code := f.call(http.MethodPut, assignment(group), assigned); status != http.StatusCreated {

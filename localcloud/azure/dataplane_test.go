@@ -51,15 +51,22 @@ func newWorld(t *testing.T) *world {
 	f.must(err)
 	uai := f.identity("g", "uai")
 	w := &world{
-		fixture: f, vaultID: group + "/providers/Microsoft.KeyVault/vaults/kv-data", uri: "https://kv-data.vault.azure.net/",
-		issuer: *cluster.Properties.OidcIssuerProfile.IssuerURL, clientID: *uai.Properties.ClientID, principalID: *uai.Properties.PrincipalID,
+		fixture:     f,
+		vaultID:     group + "/providers/Microsoft.KeyVault/vaults/kv-data",
+		uri:         "https://kv-data.vault.azure.net/",
+		issuer:      *cluster.Properties.OidcIssuerProfile.IssuerURL,
+		clientID:    *uai.Properties.ClientID,
+		principalID: *uai.Properties.PrincipalID,
 	}
 	f.must(f.federate("g", "uai", "fic", w.issuer, subject))
 	w.putSecret("my-secret", "the value")
 	keys, err := armkeyvault.NewKeysClient(azure.SubscriptionID, f.owner, f.arm())
 	f.must(err)
 	_, err = keys.CreateIfNotExist(f.Context(), "g", "kv-data", "my-key", armkeyvault.KeyCreateParameters{
-		Properties: &armkeyvault.KeyProperties{Kty: to.Ptr(armkeyvault.JSONWebKeyTypeEC), CurveName: to.Ptr(armkeyvault.JSONWebKeyCurveNameP256)},
+		Properties: &armkeyvault.KeyProperties{
+			Kty:       to.Ptr(armkeyvault.JSONWebKeyTypeEC),
+			CurveName: to.Ptr(armkeyvault.JSONWebKeyCurveNameP256),
+		},
 	}, nil)
 	f.must(err)
 	return w
@@ -91,8 +98,14 @@ func (w *world) token(change func(*jwt.Claims), with func(jose.SigningKey) jose.
 	w.Helper()
 	now := time.Now()
 	claims := jwt.Claims{
-		Issuer: w.issuer, Subject: subject, Audience: jwt.Audience{audience},
-		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)), Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
+		Issuer:   w.issuer,
+		Subject:  subject,
+		Audience: jwt.Audience{audience},
+		IssuedAt: jwt.NewNumericDate(
+			now,
+		),
+		NotBefore: jwt.NewNumericDate(now.Add(-time.Minute)),
+		Expiry:    jwt.NewNumericDate(now.Add(time.Hour)),
 	}
 	if change != nil {
 		change(&claims)
@@ -299,7 +312,8 @@ func TestAKeyIsARealPairOfWhichThePublicHalfIsShown(t *testing.T) {
 	w.must(err)
 	key, err := keys.GetKey(t.Context(), "my-key", "", nil)
 	w.must(err)
-	if *key.Key.Kty != azkeys.KeyTypeEC || *key.Key.Crv != azkeys.CurveNameP256 || len(key.Key.X) != 32 || key.Key.D != nil {
+	if *key.Key.Kty != azkeys.KeyTypeEC || *key.Key.Crv != azkeys.CurveNameP256 || len(key.Key.X) != 32 ||
+		key.Key.D != nil {
 		t.Errorf("got %v", *key.Key.Kty)
 	}
 }
@@ -307,15 +321,29 @@ func TestAKeyIsARealPairOfWhichThePublicHalfIsShown(t *testing.T) {
 func TestACertificateIsASecretToo(t *testing.T) {
 	w := newWorld(t)
 	secrets := w.officer()
-	_, err := w.assign(w.vaultID, certificatesOfficer, w.ownerPrincipal(), to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err := w.assign(
+		w.vaultID,
+		certificatesOfficer,
+		w.ownerPrincipal(),
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	w.must(err)
-	certificates, err := azcertificates.NewClient(w.uri, w.owner, &azcertificates.ClientOptions{ClientOptions: w.options()})
+	certificates, err := azcertificates.NewClient(
+		w.uri,
+		w.owner,
+		&azcertificates.ClientOptions{ClientOptions: w.options()},
+	)
 	w.must(err)
-	_, err = certificates.CreateCertificate(t.Context(), "tls", azcertificates.CreateCertificateParameters{CertificatePolicy: &azcertificates.CertificatePolicy{
-		IssuerParameters:          &azcertificates.IssuerParameters{Name: to.Ptr("Self")},
-		SecretProperties:          &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
-		X509CertificateProperties: &azcertificates.X509CertificateProperties{Subject: to.Ptr("CN=leaf")},
-	}}, nil)
+	_, err = certificates.CreateCertificate(
+		t.Context(),
+		"tls",
+		azcertificates.CreateCertificateParameters{CertificatePolicy: &azcertificates.CertificatePolicy{
+			IssuerParameters:          &azcertificates.IssuerParameters{Name: to.Ptr("Self")},
+			SecretProperties:          &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
+			X509CertificateProperties: &azcertificates.X509CertificateProperties{Subject: to.Ptr("CN=leaf")},
+		}},
+		nil,
+	)
 	w.must(err)
 	certificate, err := certificates.GetCertificate(t.Context(), "tls", "", nil)
 	w.must(err)
@@ -329,7 +357,11 @@ func TestACertificateIsASecretToo(t *testing.T) {
 	if status, _ := w.call(http.MethodGet, w.vaultID+"/secrets/tls"+objectVersion, nil); status != http.StatusOK {
 		t.Errorf("read: %d", status)
 	}
-	if status, code := w.call(http.MethodPut, w.vaultID+"/secrets/tls"+objectVersion, m{"properties": m{"value": "v"}}); code != "SecretManagedByKeyVault" {
+	if status, code := w.call(
+		http.MethodPut,
+		w.vaultID+"/secrets/tls"+objectVersion,
+		m{"properties": m{"value": "v"}},
+	); code != "SecretManagedByKeyVault" {
 		t.Errorf("written: %d %s", status, code)
 	}
 }
@@ -337,11 +369,21 @@ func TestACertificateIsASecretToo(t *testing.T) {
 func TestAVaultWithAccessPoliciesAsksForThem(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
-	w := &world{fixture: f, vaultID: group + "/providers/Microsoft.KeyVault/vaults/kv-policies", uri: "https://kv-policies.vault.azure.net/"}
+	w := &world{
+		fixture: f,
+		vaultID: group + "/providers/Microsoft.KeyVault/vaults/kv-policies",
+		uri:     "https://kv-policies.vault.azure.net/",
+	}
 	policy := func(change func(*armkeyvault.AccessPolicyEntry)) error {
 		entry := &armkeyvault.AccessPolicyEntry{
-			TenantID: to.Ptr(azure.TenantID), ObjectID: to.Ptr(w.ownerPrincipal()),
-			Permissions: &armkeyvault.Permissions{Secrets: []*armkeyvault.SecretPermissions{to.Ptr(armkeyvault.SecretPermissionsGet), to.Ptr(armkeyvault.SecretPermissionsSet)}},
+			TenantID: to.Ptr(azure.TenantID),
+			ObjectID: to.Ptr(w.ownerPrincipal()),
+			Permissions: &armkeyvault.Permissions{
+				Secrets: []*armkeyvault.SecretPermissions{
+					to.Ptr(armkeyvault.SecretPermissionsGet),
+					to.Ptr(armkeyvault.SecretPermissionsSet),
+				},
+			},
 		}
 		if change != nil {
 			change(entry)

@@ -27,16 +27,27 @@ func template(resources ...m) m {
 }
 
 func poolResource(name string, properties m) m {
-	return m{"type": "Microsoft.ContainerService/managedClusters/agentPools", "apiVersion": "2024-09-01", "name": "aks/" + name, "properties": properties}
+	return m{
+		"type":       "Microsoft.ContainerService/managedClusters/agentPools",
+		"apiVersion": "2024-09-01",
+		"name":       "aks/" + name,
+		"properties": properties,
+	}
 }
 
 func (f *fixture) deploy(template m) error {
 	f.Helper()
 	client, err := armresources.NewDeploymentsClient(azure.SubscriptionID, f.owner, f.arm())
 	f.must(err)
-	poller, err := client.BeginCreateOrUpdate(f.Context(), "g", "d", armresources.Deployment{Properties: &armresources.DeploymentProperties{
-		Mode: to.Ptr(armresources.DeploymentModeIncremental), Template: template,
-	}}, nil)
+	poller, err := client.BeginCreateOrUpdate(
+		f.Context(),
+		"g",
+		"d",
+		armresources.Deployment{Properties: &armresources.DeploymentProperties{
+			Mode: to.Ptr(armresources.DeploymentModeIncremental), Template: template,
+		}},
+		nil,
+	)
 	if err != nil {
 		return err
 	}
@@ -64,7 +75,11 @@ func TestADeploymentPutsWhatIsInItsTemplate(t *testing.T) {
 	if deployment["provisioningState"] != "Succeeded" || deployment["template"] != nil {
 		t.Errorf("the deployment is %v", deployment)
 	}
-	if status, code := f.call(http.MethodDelete, path(deploymentID)+deploymentVersion, nil); status != http.StatusAccepted {
+	if status, code := f.call(
+		http.MethodDelete,
+		path(deploymentID)+deploymentVersion,
+		nil,
+	); status != http.StatusAccepted {
 		t.Errorf("deleting it: %d %s", status, code)
 	}
 	f.must(f.cloud.Settle(t.Context()))
@@ -82,7 +97,8 @@ func TestADeploymentFailsWithWhatItsResourcesAreRefusedFor(t *testing.T) {
 	_, err := f.putCluster(nil)
 	f.must(err)
 	err = f.deploy(template(poolResource("apps", m{"vmSize": "Standard_B2s", "orchestratorVersion": "1.35"})))
-	if err == nil || !strings.Contains(err.Error(), "DeploymentFailed") || !strings.Contains(err.Error(), "NodePoolMcVersionIncompatible") {
+	if err == nil || !strings.Contains(err.Error(), "DeploymentFailed") ||
+		!strings.Contains(err.Error(), "NodePoolMcVersionIncompatible") {
 		t.Errorf("a pool that is refused: %v", err)
 	}
 	for _, given := range []m{
@@ -106,11 +122,18 @@ func TestADeploymentThatWasUnderWayIsFinished(t *testing.T) {
 	f.group("g")
 	_, err := f.putCluster(nil)
 	f.must(err)
-	body := m{"properties": m{"mode": "Incremental", "template": template(poolResource("apps", m{"vmSize": "Standard_B2s"}))}}
+	body := m{
+		"properties": m{"mode": "Incremental", "template": template(poolResource("apps", m{"vmSize": "Standard_B2s"}))},
+	}
 	if status, code := f.call(http.MethodPut, path(deploymentID)+deploymentVersion, body); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, code)
 	}
-	if status, code := f.call(http.MethodPut, path(deploymentID)+deploymentVersion, body); status != http.StatusConflict || code != "DeploymentActive" {
+	if status, code := f.call(
+		http.MethodPut,
+		path(deploymentID)+deploymentVersion,
+		body,
+	); status != http.StatusConflict ||
+		code != "DeploymentActive" {
 		t.Errorf("another one: %d %s", status, code)
 	}
 	f.slowPool = 0
@@ -130,7 +153,11 @@ func TestARegistryIsAPlaceForRoles(t *testing.T) {
 	identity := f.identity("g", "nodes")
 	_, err := f.assign(at, "7f951dda-4ed3-4680-a7ca-43fe172d538d", *identity.Properties.PrincipalID, nil)
 	f.must(err)
-	if status, code := f.call(http.MethodPut, at+"?api-version=2023-07-01", m{"location": location, "sku": m{"name": "Gold"}}); code != "InvalidParameter" {
+	if status, code := f.call(
+		http.MethodPut,
+		at+"?api-version=2023-07-01",
+		m{"location": location, "sku": m{"name": "Gold"}},
+	); code != "InvalidParameter" {
 		t.Errorf("an unknown sku: %d %s", status, code)
 	}
 }

@@ -50,8 +50,14 @@ func (f *fixture) waysOut() (network string) {
 	f.put(group+addresses+"out"+vnetVersion, publicAddress())
 	f.put(group+gateways+"out"+vnetVersion, gateway(group+addresses+"out"))
 	f.put(group+routeTables+"out"+vnetVersion, routes(route("VirtualAppliance", "10.0.16.4")))
-	f.put(network+"/subnets/nat"+vnetVersion, m{"properties": m{"addressPrefix": "10.0.32.0/20", "natGateway": m{"id": group + gateways + "out"}}})
-	f.put(network+"/subnets/routed"+vnetVersion, m{"properties": m{"addressPrefix": "10.0.48.0/20", "routeTable": m{"id": group + routeTables + "out"}}})
+	f.put(
+		network+"/subnets/nat"+vnetVersion,
+		m{"properties": m{"addressPrefix": "10.0.32.0/20", "natGateway": m{"id": group + gateways + "out"}}},
+	)
+	f.put(
+		network+"/subnets/routed"+vnetVersion,
+		m{"properties": m{"addressPrefix": "10.0.48.0/20", "routeTable": m{"id": group + routeTables + "out"}}},
+	)
 	return network
 }
 
@@ -74,7 +80,9 @@ func TestAWayOutStaysWhileASubnetTakesIt(t *testing.T) {
 		}
 	}
 	inUse(map[string]string{
-		routeTables: "InUseRouteTableCannotBeDeleted", gateways: "InUseNatGatewayCannotBeDeleted", addresses: "PublicIPAddressCannotBeDeleted",
+		routeTables: "InUseRouteTableCannotBeDeleted",
+		gateways:    "InUseNatGatewayCannotBeDeleted",
+		addresses:   "PublicIPAddressCannotBeDeleted",
 	})
 	f.put(network+vnetVersion, vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20")))
 	inUse(map[string]string{routeTables: "", gateways: ""})
@@ -132,7 +140,12 @@ func (f *fixture) clusterBody(subnet string, change m) m {
 	body := m{"location": location, "identity": m{"type": "SystemAssigned"}}
 	if subnet != "" {
 		uai := f.identity("g", "aks")
-		_, _ = f.assign(subnet, networkContributor, *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+		_, _ = f.assign(
+			subnet,
+			networkContributor,
+			*uai.Properties.PrincipalID,
+			to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+		)
 		body["identity"] = m{"type": "UserAssigned", "userAssignedIdentities": m{*uai.ID: m{}}}
 		pool["vnetSubnetID"] = subnet
 	}
@@ -157,7 +170,10 @@ func TestAClustersWayOutIsOneThatItsSubnetHas(t *testing.T) {
 		{"mute", "natGateway", gateways + "mute"}, {"nowhere", "routeTable", routeTables + "nowhere"}, {"internet", "routeTable", routeTables + "internet"},
 	} {
 		prefix := []string{"10.0.64.0/20", "10.0.80.0/20", "10.0.96.0/20"}[i]
-		f.put(network+"/subnets/"+part.name+vnetVersion, m{"properties": m{"addressPrefix": prefix, part.part: m{"id": group + part.id}}})
+		f.put(
+			network+"/subnets/"+part.name+vnetVersion,
+			m{"properties": m{"addressPrefix": prefix, part.part: m{"id": group + part.id}}},
+		)
 	}
 	at := path(aksID) + aksVersion
 	for _, test := range []struct{ outbound, subnet, code string }{
@@ -182,7 +198,11 @@ func TestAClustersWayOutIsOneThatItsSubnetHas(t *testing.T) {
 	f.put(at, f.clusterBody(network+"/subnets/routed", outbound("userDefinedRouting")))
 	pool := m{"properties": m{"vmSize": "Standard_D2s_v5", "vnetSubnetID": network + "/subnets/nodes"}}
 	f.clusterBody(network+"/subnets/nodes", nil) // for the role
-	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/more"+aksVersion, pool); code != "ExistingRouteTableNotAssociatedWithSubnet" {
+	if status, code := f.call(
+		http.MethodPut,
+		path(aksID)+"/agentPools/more"+aksVersion,
+		pool,
+	); code != "ExistingRouteTableNotAssociatedWithSubnet" {
 		t.Errorf("a pool in a subnet without a route table: %d %s", status, code)
 	}
 }
@@ -192,7 +212,9 @@ func TestTheWayOutOfAClusterChangesAsAKSAllows(t *testing.T) {
 	network := f.waysOut()
 	both := path("resourceGroups/g")
 	f.put(network+"/subnets/routed"+vnetVersion, m{"properties": m{
-		"addressPrefix": "10.0.48.0/20", "routeTable": m{"id": both + routeTables + "out"}, "natGateway": m{"id": both + gateways + "out"},
+		"addressPrefix": "10.0.48.0/20",
+		"routeTable":    m{"id": both + routeTables + "out"},
+		"natGateway":    m{"id": both + gateways + "out"},
 	}})
 	for subnet, changes := range map[string][]struct{ outbound, code string }{
 		"": {
@@ -231,7 +253,10 @@ func TestAFirewallSeesTheAddressOfASubnetsNATGateway(t *testing.T) {
 	address, _ := f.get(path("resourceGroups/g") + addresses + "out" + vnetVersion)["ipAddress"].(string)
 	balanced := f.clusterIn("balanced", "")
 	clients := map[string]*http.Client{
-		"nat": f.from(f.clusterIn("nat", network+"/subnets/nat")), "routed": f.from(f.clusterIn("routed", network+"/subnets/routed")),
+		"nat": f.from(
+			f.clusterIn("nat", network+"/subnets/nat"),
+		),
+		"routed":   f.from(f.clusterIn("routed", network+"/subnets/routed")),
 		"balanced": f.from(balanced),
 	}
 	own := f.addressesOf(balanced, "loadBalancerProfile")[0]

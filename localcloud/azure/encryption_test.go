@@ -94,7 +94,10 @@ func TestAClustersDisksAreEncryptedWhereEveryIdentityMayUseTheKey(t *testing.T) 
 	bypass := func(bypass armkeyvault.NetworkRuleBypassOptions) {
 		f.must(f.putVault("g", "kv-kept", func(p *armkeyvault.VaultProperties) {
 			p.EnablePurgeProtection = to.Ptr(true)
-			p.NetworkACLs = &armkeyvault.NetworkRuleSet{DefaultAction: to.Ptr(armkeyvault.NetworkRuleActionDeny), Bypass: &bypass}
+			p.NetworkACLs = &armkeyvault.NetworkRuleSet{
+				DefaultAction: to.Ptr(armkeyvault.NetworkRuleActionDeny),
+				Bypass:        &bypass,
+			}
 		}))
 	}
 	bypass(armkeyvault.NetworkRuleBypassOptionsAzureServices)
@@ -129,7 +132,12 @@ func TestAClustersDisksAreEncryptedWhereEveryIdentityMayUseTheKey(t *testing.T) 
 	f.put(id+"-other"+computeVersion, encryptionSet(url, nil))
 	_, err = f.assign(group, reader, *uai.Properties.PrincipalID, servicePrincipal)
 	f.must(err)
-	_, err = f.assign(keyID, encryptionUser, f.put(id+"-other"+computeVersion, encryptionSet(url, nil))["identity"].(m)["principalId"].(string), servicePrincipal)
+	_, err = f.assign(
+		keyID,
+		encryptionUser,
+		f.put(id+"-other"+computeVersion, encryptionSet(url, nil))["identity"].(m)["principalId"].(string),
+		servicePrincipal,
+	)
 	f.must(err)
 	refused("another set", body(id+"-other"), "PropertyChangeNotAllowed")
 	if status, code := f.call(http.MethodDelete, id+computeVersion, nil); code != "OperationNotAllowed" {

@@ -91,7 +91,10 @@ func (f *fixture) topic() (vault, topic string) {
 	f.must(f.putVault("g", "kv-one", nil))
 	vault = path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one")
 	topic = path("resourceGroups/g/providers/Microsoft.EventGrid/systemTopics/kv-topic")
-	f.put(topic+eventGrid, m{"location": location, "properties": m{"source": vault, "topicType": "Microsoft.KeyVault.vaults"}})
+	f.put(
+		topic+eventGrid,
+		m{"location": location, "properties": m{"source": vault, "topicType": "Microsoft.KeyVault.vaults"}},
+	)
 	return vault, topic
 }
 
@@ -119,7 +122,11 @@ func TestEvents_ComeOnceToAWebhookAlsoAfterARestart(t *testing.T) {
 	f := newFixture(t)
 	hook := f.webhook()
 	vault, topic := f.topic()
-	status, shown := f.ask(http.MethodPut, topic+"/eventSubscriptions/hook"+eventGrid, subscribe(toWebhook(hook.url), "SecretNearExpiry"))
+	status, shown := f.ask(
+		http.MethodPut,
+		topic+"/eventSubscriptions/hook"+eventGrid,
+		subscribe(toWebhook(hook.url), "SecretNearExpiry"),
+	)
 	if status != http.StatusCreated {
 		t.Fatalf("%d %v", status, shown)
 	}
@@ -140,8 +147,10 @@ func TestEvents_ComeOnceToAWebhookAlsoAfterARestart(t *testing.T) {
 	f.secret(vault, "late", 60*day)
 	event := f.received(hook, 1)[0]
 	data := event["data"].(m)
-	if event["topic"] != vault || event["subject"] != "soon" || event["eventType"] != "Microsoft.KeyVault.SecretNearExpiry" ||
-		data["ObjectType"] != "Secret" || !strings.HasPrefix(data["Id"].(string), "https://kv-one.vault.azure.net/secrets/soon/") {
+	if event["topic"] != vault || event["subject"] != "soon" ||
+		event["eventType"] != "Microsoft.KeyVault.SecretNearExpiry" ||
+		data["ObjectType"] != "Secret" ||
+		!strings.HasPrefix(data["Id"].(string), "https://kv-one.vault.azure.net/secrets/soon/") {
 		t.Errorf("the event is %v", event)
 	}
 	f.stop()
@@ -186,8 +195,16 @@ func TestAlert_SendsEMails(t *testing.T) {
 	f.put(group+"?api-version=2023-01-01", m{"location": "Global", "properties": m{
 		"groupShortName": "people", "enabled": true, "emailReceivers": []m{{"name": "a", "emailAddress": "a@example.com"}},
 	}})
-	body := subscribe(m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{group}}}, "SecretNearExpiry")
-	f.wantRefused(topic+"/eventSubscriptions/alert"+eventGrid, body, http.StatusBadRequest, "InvalidRequest") // for its schema
+	body := subscribe(
+		m{"endpointType": "MonitorAlert", "properties": m{"severity": "Sev2", "actionGroups": []string{group}}},
+		"SecretNearExpiry",
+	)
+	f.wantRefused(
+		topic+"/eventSubscriptions/alert"+eventGrid,
+		body,
+		http.StatusBadRequest,
+		"InvalidRequest",
+	) // for its schema
 	body["properties"].(m)["eventDeliverySchema"] = "CloudEventSchemaV1_0"
 	f.wantRefused(topic+"/eventSubscriptions/alert?api-version=2022-06-15", body, http.StatusBadRequest, "InvalidRequest")
 	f.put(topic+"/eventSubscriptions/alert"+eventGrid, body)
@@ -279,9 +296,17 @@ func toQueue(account string) m {
 // messages asks the data plane of the queue. It returns the status, or the code, and what is shown.
 func (f *fixture) messages(method, path string) (status string, shown []queueMessage) {
 	f.Helper()
-	token, err := f.owner.GetToken(f.Context(), policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}})
+	token, err := f.owner.GetToken(
+		f.Context(),
+		policy.TokenRequestOptions{Scopes: []string{"https://storage.azure.com/.default"}},
+	)
 	f.must(err)
-	req, err := http.NewRequestWithContext(f.Context(), method, "https://eventstore.queue.core.windows.net/expiry/messages"+path, nil)
+	req, err := http.NewRequestWithContext(
+		f.Context(),
+		method,
+		"https://eventstore.queue.core.windows.net/expiry/messages"+path,
+		nil,
+	)
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
 	req.Header.Set("x-ms-version", "2024-11-04")
@@ -340,13 +365,22 @@ func TestEvents_ComeIntoAQueue(t *testing.T) {
 	if _, again := reader.messages(http.MethodGet, ""); len(again) != 0 {
 		t.Errorf("what one has taken is given to another: %v", again)
 	}
-	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt=another"); status != "PopReceiptMismatch" {
+	if status, _ := reader.messages(
+		http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt=another",
+	); status != "PopReceiptMismatch" {
 		t.Errorf("a delete with another receipt is answered %s", status)
 	}
-	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "204 No Content" {
+	if status, _ := reader.messages(
+		http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt,
+	); status != "204 No Content" {
 		t.Errorf("a delete is answered %s", status)
 	}
-	if status, _ := reader.messages(http.MethodDelete, "/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt); status != "MessageNotFound" {
+	if status, _ := reader.messages(
+		http.MethodDelete,
+		"/"+taken[0].ID+"?popreceipt="+taken[0].PopReceipt,
+	); status != "MessageNotFound" {
 		t.Errorf("a second delete is answered %s", status)
 	}
 	f.delete(account + storageVersion)
@@ -363,10 +397,25 @@ func TestStorageAccountsThatAreRefused(t *testing.T) {
 	elsewhere := strings.Replace(account, "/g/", "/other/", 1)
 	body := m{"location": location, "kind": "StorageV2", "sku": m{"name": "Standard_LRS"}}
 	f.wantRefused(elsewhere+storageVersion, body, http.StatusConflict, "StorageAccountAlreadyTaken")
-	f.wantRefused(strings.Replace(elsewhere, "eventstore", "BlobOnly", 1)+storageVersion, body, http.StatusBadRequest, "InvalidResourceName")
+	f.wantRefused(
+		strings.Replace(elsewhere, "eventstore", "BlobOnly", 1)+storageVersion,
+		body,
+		http.StatusBadRequest,
+		"InvalidResourceName",
+	)
 	body["kind"] = "BlobStorage"
-	f.wantRefused(strings.Replace(elsewhere, "eventstore", "another", 1)+storageVersion, body, http.StatusNotImplemented, "NotImplemented")
-	f.wantRefused(strings.Replace(queue, "expiry", "a--b", 1)+storageVersion, m{}, http.StatusBadRequest, "InvalidResourceName")
+	f.wantRefused(
+		strings.Replace(elsewhere, "eventstore", "another", 1)+storageVersion,
+		body,
+		http.StatusNotImplemented,
+		"NotImplemented",
+	)
+	f.wantRefused(
+		strings.Replace(queue, "expiry", "a--b", 1)+storageVersion,
+		m{},
+		http.StatusBadRequest,
+		"InvalidResourceName",
+	)
 	sub := topic + "/eventSubscriptions/queue" + eventGrid
 	to := toQueue(account)
 	to["properties"].(m)["queueName"] = "none"
@@ -374,7 +423,12 @@ func TestStorageAccountsThatAreRefused(t *testing.T) {
 	f.wantRefused(sub, subscribe(toQueue(topic), "SecretNearExpiry"), http.StatusBadRequest, "InvalidRequest")
 	// Whoever subscribes must have rights on the queue too.
 	as, principal := f.principal()
-	_, err := f.assign(path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"), "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
+	_, err := f.assign(
+		path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"),
+		"b24988ac-6180-42a0-ab88-20f7382dd24c",
+		principal,
+		nil,
+	)
 	f.must(err)
 	_, err = f.assign(topic, "b24988ac-6180-42a0-ab88-20f7382dd24c", principal, nil)
 	f.must(err)

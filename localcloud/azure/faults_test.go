@@ -84,7 +84,12 @@ func TestRequestsFailAsPlanned(t *testing.T) {
 	read := func() (int, error) {
 		token, err := f.owner.GetToken(t.Context(), armScope)
 		f.must(err)
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://management.azure.com"+path("resourceGroups/g")+"?api-version=2022-09-01", nil)
+		req, err := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodGet,
+			"https://management.azure.com"+path("resourceGroups/g")+"?api-version=2022-09-01",
+			nil,
+		)
 		f.must(err)
 		req.Header.Set("Authorization", "Bearer "+token.Token)
 		resp, err := f.client.Do(req)
@@ -103,10 +108,17 @@ func TestRequestsFailAsPlanned(t *testing.T) {
 		t.Errorf("reset: %v", err)
 	}
 	f.fail(faults.Plan{Rules: []faults.Rule{{Rate: 1, Method: "PUT", Reset: "after"}}})
-	identity := path("resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/lost") + "?api-version=2023-01-31"
+	identity := path(
+		"resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/lost",
+	) + "?api-version=2023-01-31"
 	token, err := f.owner.GetToken(t.Context(), armScope)
 	f.must(err)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, "https://management.azure.com"+identity, strings.NewReader(`{"location":"eastus"}`))
+	req, err := http.NewRequestWithContext(
+		t.Context(),
+		http.MethodPut,
+		"https://management.azure.com"+identity,
+		strings.NewReader(`{"location":"eastus"}`),
+	)
 	f.must(err)
 	req.Header.Set("Authorization", "Bearer "+token.Token)
 	req.Header.Set("Content-Type", "application/json")
@@ -178,7 +190,12 @@ func TestGrantsAreNotHonouredAtOnce(t *testing.T) {
 
 	// Both are honoured when the plan ends.
 	w.fail(faults.Plan{RolesAfter: faults.Duration(time.Hour)})
-	_, err = w.assign(w.vaultID, secretsUser, *late2.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err = w.assign(
+		w.vaultID,
+		secretsUser,
+		*late2.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	w.must(err)
 	w.control(http.MethodDelete, nil)
 	_, err = w.secretsAs(*late2.Properties.ClientID, w.token(nil, nil)).GetSecret(t.Context(), "my-secret", "", nil)
@@ -243,7 +260,11 @@ func TestOperationsTakeTheirTimes(t *testing.T) {
 	f := newFixture(t)
 	f.stop()
 	f.times = localarm.Times{
-		vaults: {"Creating": time.Hour}, identities: {"Creating": 200 * time.Millisecond}, aksType: {"Creating": 200 * time.Millisecond},
+		vaults: {
+			"Creating": time.Hour,
+		},
+		identities: {"Creating": 200 * time.Millisecond},
+		aksType:    {"Creating": 200 * time.Millisecond},
 	}
 	f.start()
 	f.group("g")
@@ -258,7 +279,9 @@ func TestOperationsTakeTheirTimes(t *testing.T) {
 	}
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-slow") + "?api-version=2023-02-01"
 	status, answer := f.ask(http.MethodPut, vault, m{"location": location, "properties": m{
-		"tenantId": f.cloud.Credentials().TenantID, "sku": m{"family": "A", "name": "standard"}, "enableRbacAuthorization": true,
+		"tenantId":                f.cloud.Credentials().TenantID,
+		"sku":                     m{"family": "A", "name": "standard"},
+		"enableRbacAuthorization": true,
 	}})
 	if state := answer["properties"].(m)["provisioningState"]; status != http.StatusOK || state != "RegisteringDns" {
 		t.Errorf("a new vault: %d, %v", status, state)

@@ -72,7 +72,11 @@ func FuzzResourceManager(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	all := providers(containerservice.New(containerservice.Config{Store: st, Clusters: noClusters{key}}), 0, http.DefaultClient)
+	all := providers(
+		containerservice.New(containerservice.Config{Store: st, Clusters: noClusters{key}}),
+		0,
+		http.DefaultClient,
+	)
 	all = all[1:] // but for the groups, and roles, which are there anyway
 	all = append(all[:2:2], all[3:]...)
 	rm := armtest.NewWith(f, arm.Config{Store: st}, all...)
@@ -92,7 +96,12 @@ func FuzzResourceManager(f *testing.F) {
 			versions := append(specs.Versions(kind.Name), kind.Versions...)
 			query := "api-version=" + versions[len(versions)-1]
 			for _, method := range []string{"PUT", "GET", "PATCH", "DELETE"} {
-				f.Add(method, path, query, strings.ReplaceAll(body, "/x", group+"/providers/Microsoft.Network/virtualNetworks/named/subnets/named"))
+				f.Add(
+					method,
+					path,
+					query,
+					strings.ReplaceAll(body, "/x", group+"/providers/Microsoft.Network/virtualNetworks/named/subnets/named"),
+				)
 				f.Add(method, path, query, body)
 			}
 			for _, action := range kind.Actions {

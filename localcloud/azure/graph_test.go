@@ -16,7 +16,12 @@ import (
 // graph asks Microsoft Graph, with a token for an audience, or without one.
 func (f *fixture) graph(who azcore.TokenCredential, audience, method, path, body string) (int, map[string]any) {
 	f.Helper()
-	req, err := http.NewRequestWithContext(f.Context(), method, "https://graph.microsoft.com/v1.0"+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(
+		f.Context(),
+		method,
+		"https://graph.microsoft.com/v1.0"+path,
+		strings.NewReader(body),
+	)
 	f.must(err)
 	if who != nil {
 		token, err := who.GetToken(f.Context(), policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}})
@@ -146,7 +151,13 @@ func TestGraph_OwnerReadsAfterARestart(t *testing.T) {
 	f := newFixture(t)
 	f.stop()
 	f.start()
-	if status, answer := f.graph(f.owner, graphAudience, http.MethodGet, "/groups/"+azure.OwnersGroupID, ""); status != http.StatusOK {
+	if status, answer := f.graph(
+		f.owner,
+		graphAudience,
+		http.MethodGet,
+		"/groups/"+azure.OwnersGroupID,
+		"",
+	); status != http.StatusOK {
 		t.Errorf("%d %v", status, answer)
 	}
 }
@@ -168,8 +179,11 @@ func TestRoleAssignment_HasTheTypeOfItsPrincipal(t *testing.T) {
 		if test.given != "" {
 			properties["principalType"] = test.given
 		}
-		status, answer := f.ask(http.MethodPut, path("resourceGroups/rg/providers/Microsoft.Authorization/roleAssignments/"+name+"?api-version=2022-04-01"),
-			map[string]any{"properties": properties})
+		status, answer := f.ask(
+			http.MethodPut,
+			path("resourceGroups/rg/providers/Microsoft.Authorization/roleAssignments/"+name+"?api-version=2022-04-01"),
+			map[string]any{"properties": properties},
+		)
 		made, _ := answer["properties"].(map[string]any)
 		if test.want == "" && status != http.StatusBadRequest || test.want != "" && made["principalType"] != test.want {
 			t.Errorf("%s: %d %v, want %q", name, status, answer, test.want)

@@ -30,7 +30,10 @@ func (f *fixture) download(url string, into any) {
 
 func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
 	f := newFixture(t)
-	got, err := f.owner.GetToken(f.Context(), policy.TokenRequestOptions{Scopes: []string{entra.KubernetesServer + "/.default"}})
+	got, err := f.owner.GetToken(
+		f.Context(),
+		policy.TokenRequestOptions{Scopes: []string{entra.KubernetesServer + "/.default"}},
+	)
 	f.must(err)
 	token, err := jwt.ParseSigned(got.Token, []jose.SignatureAlgorithm{jose.RS256})
 	f.must(err)
@@ -59,7 +62,12 @@ func TestATokenForAnAPIServerIsVerifiedByWhatItsIssuerPublishes(t *testing.T) {
 
 func TestTheGuardIsBehindTheEdge(t *testing.T) {
 	f := newFixture(t)
-	req, err := http.NewRequestWithContext(f.Context(), http.MethodPost, guard.TokenReviewURL("/subscriptions/s"), http.NoBody)
+	req, err := http.NewRequestWithContext(
+		f.Context(),
+		http.MethodPost,
+		guard.TokenReviewURL("/subscriptions/s"),
+		http.NoBody,
+	)
 	f.must(err)
 	resp, err := f.client.Do(req)
 	f.must(err)

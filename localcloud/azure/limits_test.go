@@ -84,7 +84,12 @@ func TestTagsOfAPrivateZoneAreFifteen(t *testing.T) {
 			{path(aksID) + aksVersion, f.clusterBody("", m{"apiServerAccessProfile": m{"enablePrivateCluster": true}})},
 		} {
 			one.body["tags"] = tags(count)
-			if status, code := f.call(http.MethodPut, one.path, one.body); (status == http.StatusBadRequest) != (count == 16) && status != http.StatusNotFound {
+			if status, code := f.call(
+				http.MethodPut,
+				one.path,
+				one.body,
+			); (status == http.StatusBadRequest) != (count == 16) &&
+				status != http.StatusNotFound {
 				t.Errorf("%s with %d tags: %d %s", one.path, count, status, code)
 			}
 		}
@@ -109,7 +114,11 @@ func TestRangesThatAreReservedAreRefused(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	for _, space := range []string{"224.0.0.0/8", "127.1.0.0/16", "169.254.0.0/16", "168.63.0.0/16", "255.255.255.0/24"} {
-		if status, code := f.call(http.MethodPut, group+networks+"refused"+vnetVersion, vnet(space)); status != http.StatusBadRequest {
+		if status, code := f.call(
+			http.MethodPut,
+			group+networks+"refused"+vnetVersion,
+			vnet(space),
+		); status != http.StatusBadRequest {
 			t.Errorf("a network of %s: %d %s", space, status, code)
 		}
 	}
@@ -118,7 +127,11 @@ func TestRangesThatAreReservedAreRefused(t *testing.T) {
 			{"networkPlugin": "azure", "networkPluginMode": "overlay", "podCidr": r},
 			{"networkPlugin": "azure", "networkPluginMode": "overlay", "serviceCidr": r, "dnsServiceIP": strings.Replace(r, ".0/", ".10/", 1)[:len(r)-2]},
 		} {
-			if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, f.clusterBody("", m{"networkProfile": profile})); code != "InvalidParameter" {
+			if status, code := f.call(
+				http.MethodPut,
+				path(aksID)+aksVersion,
+				f.clusterBody("", m{"networkProfile": profile}),
+			); code != "InvalidParameter" {
 				t.Errorf("a cluster with %v: %d %s", profile, status, code)
 			}
 		}
@@ -133,7 +146,11 @@ func TestRangesThatAreReservedAreRefused(t *testing.T) {
 		f.put(group+networks+name+vnetVersion, body)
 	}
 	for _, id := range []string{"reserved/subnets/nodes", long + "/subnets/nodes", "named/subnets/" + long} {
-		if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, f.clusterBody(group+networks+id, nil)); code != "InvalidParameter" {
+		if status, code := f.call(
+			http.MethodPut,
+			path(aksID)+aksVersion,
+			f.clusterBody(group+networks+id, nil),
+		); code != "InvalidParameter" {
 			t.Errorf("a cluster in %s: %d %s", id, status, code)
 		}
 	}
@@ -146,7 +163,11 @@ func TestPoolsOfAClusterAreLimited(t *testing.T) {
 	for i := range 6 {
 		pools = append(pools, m{"name": fmt.Sprint("p", i), "mode": "System", "vmSize": "Standard_D2s_v5", "count": 1000})
 	}
-	if status, code := f.call(http.MethodPut, path(aksID)+aksVersion, f.clusterBody("", m{"agentPoolProfiles": pools})); code != "InvalidParameter" {
+	if status, code := f.call(
+		http.MethodPut,
+		path(aksID)+aksVersion,
+		f.clusterBody("", m{"agentPoolProfiles": pools}),
+	); code != "InvalidParameter" {
 		t.Errorf("6000 nodes: %d %s", status, code)
 	}
 	body := f.clusterBody("", m{"agentPoolProfiles": pools[:5]})
@@ -158,7 +179,11 @@ func TestPoolsOfAClusterAreLimited(t *testing.T) {
 	more := func(count int) m {
 		return m{"properties": m{"mode": "System", "vmSize": "Standard_D2s_v5", "count": count}}
 	}
-	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/more"+aksVersion, more(1)); code != "InvalidParameter" {
+	if status, code := f.call(
+		http.MethodPut,
+		path(aksID)+"/agentPools/more"+aksVersion,
+		more(1),
+	); code != "InvalidParameter" {
 		t.Errorf("a node more: %d %s", status, code)
 	}
 	f.put(path(aksID)+"/agentPools/p4"+aksVersion, more(999))

@@ -16,7 +16,13 @@ func (f *fixture) lock(scope string, level armlocks.LockLevel) error {
 	f.Helper()
 	client, err := armlocks.NewManagementLocksClient(azure.SubscriptionID, f.owner, f.arm())
 	f.must(err)
-	_, err = client.CreateOrUpdateByScope(f.Context(), scope, "lock", armlocks.ManagementLockObject{Properties: &armlocks.ManagementLockProperties{Level: &level}}, nil)
+	_, err = client.CreateOrUpdateByScope(
+		f.Context(),
+		scope,
+		"lock",
+		armlocks.ManagementLockObject{Properties: &armlocks.ManagementLockProperties{Level: &level}},
+		nil,
+	)
 	return err
 }
 
@@ -35,7 +41,12 @@ func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
 	f.must(f.putVault("g", "kv-free", nil))
 	uai := f.identity("g", "uai")
 	vault := group + "/providers/Microsoft.KeyVault/vaults/kv-lock"
-	role, err := f.assign(vault, secretsUser, *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	role, err := f.assign(
+		vault,
+		secretsUser,
+		*uai.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	f.must(err)
 	f.must(f.lock(vault, armlocks.LockLevelCanNotDelete))
 
@@ -48,12 +59,21 @@ func TestALockKeepsWhatIsAtItsScopeBelowItAndAroundIt(t *testing.T) {
 		}
 	}
 	f.put(vault+"/secrets/s?api-version=2023-02-01", m{"properties": m{"value": "v"}})
-	if status, code := f.call(http.MethodDelete, group+"/providers/Microsoft.KeyVault/vaults/kv-free?api-version=2023-02-01", nil); status != http.StatusOK {
+	if status, code := f.call(
+		http.MethodDelete,
+		group+"/providers/Microsoft.KeyVault/vaults/kv-free?api-version=2023-02-01",
+		nil,
+	); status != http.StatusOK {
 		t.Errorf("beside the lock: %d %s", status, code)
 	}
 
 	f.must(f.lock(vault, armlocks.LockLevelReadOnly))
-	if status, code := f.call(http.MethodPut, vault+"/secrets/s?api-version=2023-02-01", m{"properties": m{"value": "w"}}); status != http.StatusConflict || code != "ScopeLocked" {
+	if status, code := f.call(
+		http.MethodPut,
+		vault+"/secrets/s?api-version=2023-02-01",
+		m{"properties": m{"value": "w"}},
+	); status != http.StatusConflict ||
+		code != "ScopeLocked" {
 		t.Errorf("PUT below a lock that is ReadOnly: %d %s", status, code)
 	}
 	f.must(f.unlock(vault))
@@ -77,11 +97,20 @@ func TestAPathByWayOfAnotherResourceDoesNotGetAroundRolesAndLocks(t *testing.T) 
 		vault + "/providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01",
 		path("providers/Microsoft.Resources/subscriptions/s/resourceGroups/g?api-version=2022-09-01"),
 	} {
-		if status, code := f.call(http.MethodPut, foreign, tagged); status != http.StatusNotFound && status != http.StatusForbidden {
+		if status, code := f.call(
+			http.MethodPut,
+			foreign,
+			tagged,
+		); status != http.StatusNotFound &&
+			status != http.StatusForbidden {
 			t.Errorf("PUT %s: %d %s", foreign, status, code)
 		}
 	}
-	if status, code := f.call(http.MethodPost, vault+"/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/kv-way/purge?api-version=2023-02-01", nil); code != "InvalidResourceType" {
+	if status, code := f.call(
+		http.MethodPost,
+		vault+"/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/kv-way/purge?api-version=2023-02-01",
+		nil,
+	); code != "InvalidResourceType" {
 		t.Errorf("purge: %d %s", status, code)
 	}
 	_, victim := f.ask(http.MethodGet, group+identity+"victim?api-version=2023-01-31", nil)
@@ -110,7 +139,11 @@ func TestLocksThatAzureRefuses(t *testing.T) {
 	f := newFixture(t)
 	group := f.group("g")
 	f.refused(f.lock(group, "Sometimes"), http.StatusBadRequest, "InvalidLockLevel")
-	f.refused(f.lock(group+"/providers/Microsoft.KeyVault/vaults/none", armlocks.LockLevelCanNotDelete), http.StatusNotFound, "ResourceNotFound")
+	f.refused(
+		f.lock(group+"/providers/Microsoft.KeyVault/vaults/none", armlocks.LockLevelCanNotDelete),
+		http.StatusNotFound,
+		"ResourceNotFound",
+	)
 }
 
 const (
@@ -121,7 +154,10 @@ const (
 func (f *fixture) workspace(name string) string {
 	f.Helper()
 	id := path("resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/" + name)
-	f.put(id+workspaceVersion, m{"location": location, "properties": m{"sku": m{"name": "PerGB2018"}, "retentionInDays": 30}})
+	f.put(
+		id+workspaceVersion,
+		m{"location": location, "properties": m{"sku": m{"name": "PerGB2018"}, "retentionInDays": 30}},
+	)
 	return id
 }
 
@@ -133,7 +169,11 @@ func TestWorkspacesKeepTheirLogsBetweenThirtyDaysAndTwoYears(t *testing.T) {
 		t.Error("it has no customer id")
 	}
 	for _, days := range []int{29, 731} {
-		if _, code := f.call(http.MethodPut, id+workspaceVersion, m{"location": location, "properties": m{"retentionInDays": days}}); code != "InvalidParameter" {
+		if _, code := f.call(
+			http.MethodPut,
+			id+workspaceVersion,
+			m{"location": location, "properties": m{"retentionInDays": days}},
+		); code != "InvalidParameter" {
 			t.Errorf("%d days: %s", days, code)
 		}
 	}
@@ -153,7 +193,9 @@ func TestDiagnosticSettingsKnowTheCategoriesOfTheirResource(t *testing.T) {
 		for _, category := range categories {
 			logs = append(logs, m{"category": category, "enabled": true})
 		}
-		return m{"properties": m{"workspaceId": to, "logs": logs, "metrics": []m{{"category": "AllMetrics", "enabled": true}}}}
+		return m{
+			"properties": m{"workspaceId": to, "logs": logs, "metrics": []m{{"category": "AllMetrics", "enabled": true}}},
+		}
 	}
 	f.put(at("one"), send(workspace, "AuditEvent"))
 	f.put(at("one"), send(workspace, "AuditEvent"))

@@ -35,21 +35,29 @@ func subnet(name, prefix string, services ...string) m {
 }
 
 func vnet(space string, subnets ...m) m {
-	return m{"location": location, "properties": m{"addressSpace": m{"addressPrefixes": []string{space}}, "subnets": subnets}}
+	return m{
+		"location":   location,
+		"properties": m{"addressSpace": m{"addressPrefixes": []string{space}}, "subnets": subnets},
+	}
 }
 
 // network makes the group g with a network: a subnet for nodes, and one for endpoints.
 func (f *fixture) network() string {
 	f.Helper()
 	id := f.group("g") + networks + "vnet"
-	f.put(id+vnetVersion, vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20", "Microsoft.KeyVault"), subnet("endpoints", "10.0.16.0/24")))
+	f.put(
+		id+vnetVersion,
+		vnet("10.0.0.0/16", subnet("nodes", "10.0.0.0/20", "Microsoft.KeyVault"), subnet("endpoints", "10.0.16.0/24")),
+	)
 	return id
 }
 
 func endpointOf(subnetID, vaultID string) m {
 	return m{"location": location, "properties": m{
-		"subnet":                        m{"id": subnetID},
-		"privateLinkServiceConnections": []m{{"name": "vault", "properties": m{"privateLinkServiceId": vaultID, "groupIds": []string{"vault"}}}},
+		"subnet": m{"id": subnetID},
+		"privateLinkServiceConnections": []m{
+			{"name": "vault", "properties": m{"privateLinkServiceId": vaultID, "groupIds": []string{"vault"}}},
+		},
 	}}
 }
 
@@ -121,7 +129,8 @@ func TestAPrivateEndpointConnectsAVaultWithASubnet(t *testing.T) {
 	got, err := f.vaults().Get(t.Context(), "g", "kv-pe", nil)
 	f.must(err)
 	connections := got.Properties.PrivateEndpointConnections
-	if len(connections) != 1 || *connections[0].Properties.PrivateLinkServiceConnectionState.Status != armkeyvault.PrivateEndpointServiceConnectionStatusApproved {
+	if len(connections) != 1 ||
+		*connections[0].Properties.PrivateLinkServiceConnectionState.Status != armkeyvault.PrivateEndpointServiceConnectionStatusApproved {
 		t.Fatalf("connections: %v", connections)
 	}
 	for _, used := range []string{id + "/subnets/endpoints", id} {
@@ -147,13 +156,16 @@ func (f *fixture) zone(network string) string {
 	f.Helper()
 	factory, err := armprivatedns.NewClientFactory(azure.SubscriptionID, f.owner, f.arm())
 	f.must(err)
-	zone, err := factory.NewPrivateZonesClient().BeginCreateOrUpdate(f.Context(), "g", vaultZone, armprivatedns.PrivateZone{Location: to.Ptr("global")}, nil)
+	zone, err := factory.NewPrivateZonesClient().
+		BeginCreateOrUpdate(f.Context(), "g", vaultZone, armprivatedns.PrivateZone{Location: to.Ptr("global")}, nil)
 	f.must(err)
 	made, err := zone.PollUntilDone(f.Context(), nil)
 	f.must(err)
-	link, err := factory.NewVirtualNetworkLinksClient().BeginCreateOrUpdate(f.Context(), "g", vaultZone, "vnet", armprivatedns.VirtualNetworkLink{
-		Location: to.Ptr("global"), Properties: &armprivatedns.VirtualNetworkLinkProperties{VirtualNetwork: &armprivatedns.SubResource{ID: &network}},
-	}, nil)
+	link, err := factory.NewVirtualNetworkLinksClient().
+		BeginCreateOrUpdate(f.Context(), "g", vaultZone, "vnet", armprivatedns.VirtualNetworkLink{
+			Location:   to.Ptr("global"),
+			Properties: &armprivatedns.VirtualNetworkLinkProperties{VirtualNetwork: &armprivatedns.SubResource{ID: &network}},
+		}, nil)
 	f.must(err)
 	_, err = link.PollUntilDone(f.Context(), nil)
 	f.must(err)
@@ -165,7 +177,11 @@ func TestPrivateZonesAreGlobalAndLinkedOnceToANetwork(t *testing.T) {
 	id := f.network()
 	const version = "?api-version=2024-06-01"
 	zone := path("resourceGroups/g") + zones + vaultZone
-	if _, code := f.call(http.MethodPut, zone+version, m{"location": location}); code != "LocationNotAvailableForResourceType" {
+	if _, code := f.call(
+		http.MethodPut,
+		zone+version,
+		m{"location": location},
+	); code != "LocationNotAvailableForResourceType" {
 		t.Errorf("in a region: %s", code)
 	}
 	f.zone(id)
@@ -190,7 +206,9 @@ func (f *fixture) clusterIn(name, subnet string) string {
 	}
 	id := path("resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/" + name)
 	f.put(id+aksVersion, m{
-		"location": location, "identity": m{"type": "SystemAssigned"}, "properties": m{"dnsPrefix": name, "agentPoolProfiles": []m{pool}},
+		"location":   location,
+		"identity":   m{"type": "SystemAssigned"},
+		"properties": m{"dnsPrefix": name, "agentPoolProfiles": []m{pool}},
 	})
 	return id
 }
@@ -207,7 +225,12 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 	inside := f.clusterIn("inside", id+"/subnets/nodes")
 	beside := f.clusterIn("beside", id+"/subnets/other")
 	outside := f.clusterIn("outside", "")
-	clients := map[string]*http.Client{"machine": f.client, "inside": f.from(inside), "beside": f.from(beside), "outside": f.from(outside)}
+	clients := map[string]*http.Client{
+		"machine": f.client,
+		"inside":  f.from(inside),
+		"beside":  f.from(beside),
+		"outside": f.from(outside),
+	}
 	// read gives the inner code of what a client is told, or nothing.
 	read := func(client *http.Client) string {
 		options := f.options()
@@ -229,10 +252,19 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 		return refused.ErrorCode
 	}
 	rules := func(acls *armkeyvault.NetworkRuleSet, public string) {
-		f.must(f.putVault("g", "kv-fw", func(p *armkeyvault.VaultProperties) { p.NetworkACLs, p.PublicNetworkAccess = acls, &public }))
+		f.must(
+			f.putVault(
+				"g",
+				"kv-fw",
+				func(p *armkeyvault.VaultProperties) { p.NetworkACLs, p.PublicNetworkAccess = acls, &public },
+			),
+		)
 	}
 	deny := func(ips []string, subnets ...string) *armkeyvault.NetworkRuleSet {
-		acls := &armkeyvault.NetworkRuleSet{DefaultAction: to.Ptr(armkeyvault.NetworkRuleActionDeny), Bypass: to.Ptr(armkeyvault.NetworkRuleBypassOptionsAzureServices)}
+		acls := &armkeyvault.NetworkRuleSet{
+			DefaultAction: to.Ptr(armkeyvault.NetworkRuleActionDeny),
+			Bypass:        to.Ptr(armkeyvault.NetworkRuleBypassOptionsAzureServices),
+		}
 		for _, ip := range ips {
 			acls.IPRules = append(acls.IPRules, &armkeyvault.IPRule{Value: to.Ptr(ip)})
 		}
@@ -252,7 +284,10 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 
 	want("no rules", map[string]string{})
 	rules(deny(nil), "Enabled")
-	want("deny", map[string]string{"machine": "firewall", "inside": "firewall", "beside": "firewall", "outside": "firewall"})
+	want(
+		"deny",
+		map[string]string{"machine": "firewall", "inside": "firewall", "beside": "firewall", "outside": "firewall"},
+	)
 	rules(deny(nil, id+"/subnets/nodes"), "Enabled")
 	want("a subnet", map[string]string{"machine": "firewall", "beside": "firewall", "outside": "firewall"})
 	rules(deny([]string{"203.0.113.1"}), "Enabled")
@@ -261,12 +296,21 @@ func TestTheFirewallOfAVaultLetsInWhoItsRulesName(t *testing.T) {
 	rules(deny([]string{"203.0.113.0/24"}), "Enabled")
 	want("a range", map[string]string{"inside": "firewall"})
 	rules(deny(nil), "Disabled")
-	want("closed", map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"})
+	want(
+		"closed",
+		map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"},
+	)
 
 	pe := path("resourceGroups/g") + endpoints + "pe"
 	f.put(pe+peVersion, endpointOf(id+"/subnets/endpoints", vault))
-	want("an endpoint that no name leads to", map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"})
-	f.put(pe+"/privateDnsZoneGroups/default"+peVersion, m{"properties": m{"privateDnsZoneConfigs": []m{{"name": "vault", "properties": m{"privateDnsZoneId": f.zone(id)}}}}})
+	want(
+		"an endpoint that no name leads to",
+		map[string]string{"machine": "connection", "inside": "connection", "beside": "connection", "outside": "connection"},
+	)
+	f.put(
+		pe+"/privateDnsZoneGroups/default"+peVersion,
+		m{"properties": m{"privateDnsZoneConfigs": []m{{"name": "vault", "properties": m{"privateDnsZoneId": f.zone(id)}}}}},
+	)
 	want("an endpoint", map[string]string{"machine": "connection", "outside": "connection"})
 
 	if _, code := f.call(http.MethodDelete, id+"/subnets/nodes"+vnetVersion, nil); code != "InUseSubnetCannotBeDeleted" {

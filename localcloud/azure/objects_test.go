@@ -19,7 +19,11 @@ func withVault(t *testing.T, name string, sku armkeyvault.SKUName) (*world, *azs
 	f := newFixture(t)
 	group := f.group("g")
 	f.must(f.putVault("g", name, func(p *armkeyvault.VaultProperties) { p.SKU.Name = &sku }))
-	w := &world{fixture: f, vaultID: group + "/providers/Microsoft.KeyVault/vaults/" + name, uri: "https://" + name + ".vault.azure.net/"}
+	w := &world{
+		fixture: f,
+		vaultID: group + "/providers/Microsoft.KeyVault/vaults/" + name,
+		uri:     "https://" + name + ".vault.azure.net/",
+	}
 	return w, w.officer()
 }
 
@@ -36,7 +40,8 @@ func TestASecretIsGivenAsItWasDescribed(t *testing.T) {
 	write("dated", m{"enabled": true, "nbf": now - 10, "exp": now + 1000})
 	got, err := secrets.GetSecret(t.Context(), "dated", "", nil)
 	w.must(err)
-	if *got.ContentType != "text/plain" || *got.Tags["a"] != "b" || got.Attributes.NotBefore.Unix() != now-10 || got.Attributes.Expires.Unix() != now+1000 {
+	if *got.ContentType != "text/plain" || *got.Tags["a"] != "b" || got.Attributes.NotBefore.Unix() != now-10 ||
+		got.Attributes.Expires.Unix() != now+1000 {
 		t.Errorf("got %v", got.Attributes)
 	}
 	// The dates inform; they keep nobody from the value.
@@ -87,13 +92,22 @@ func TestAKeysRotationPolicyIsKeptShownAndFollowed(t *testing.T) {
 	w, _ := withVault(t, "kv-rotate", armkeyvault.SKUNamePremium)
 	_, err := w.assign(w.vaultID, "14b46e9e-c2b7-41b4-b07b-48a6ebf60603", w.ownerPrincipal(), nil)
 	w.must(err)
-	policy := rotation("P90D", lifetimeAction("rotate", "timeAfterCreate", "P60D"), lifetimeAction("notify", "timeBeforeExpiry", "P10D"))
+	policy := rotation(
+		"P90D",
+		lifetimeAction("rotate", "timeAfterCreate", "P60D"),
+		lifetimeAction("notify", "timeBeforeExpiry", "P10D"),
+	)
 	w.put(w.vaultID+"/keys/k"+objectVersion, m{"properties": m{
-		"kty": "EC-HSM", "curveName": "P-384", "keyOps": []string{"sign", "verify"}, "rotationPolicy": policy, "attributes": m{"enabled": true},
+		"kty":            "EC-HSM",
+		"curveName":      "P-384",
+		"keyOps":         []string{"sign", "verify"},
+		"rotationPolicy": policy,
+		"attributes":     m{"enabled": true},
 	}})
 	shown, err := w.keys().GetKeyRotationPolicy(t.Context(), "k", nil)
 	w.must(err)
-	if *shown.Attributes.ExpiryTime != "P90D" || len(shown.LifetimeActions) != 2 || *shown.LifetimeActions[0].Trigger.TimeAfterCreate != "P60D" ||
+	if *shown.Attributes.ExpiryTime != "P90D" || len(shown.LifetimeActions) != 2 ||
+		*shown.LifetimeActions[0].Trigger.TimeAfterCreate != "P60D" ||
 		*shown.LifetimeActions[0].Action.Type != azkeys.KeyRotationPolicyActionRotate {
 		t.Errorf("the data plane shows %v", shown.KeyRotationPolicy)
 	}
@@ -136,7 +150,11 @@ func TestAKeysRotationPolicyIsKeptShownAndFollowed(t *testing.T) {
 func TestKeysInHardwareNeedAPremiumVault(t *testing.T) {
 	w, _ := withVault(t, "kv-standard", armkeyvault.SKUNameStandard)
 	for _, kty := range []string{"RSA-HSM", "EC-HSM"} {
-		if status, code := w.call(http.MethodPut, w.vaultID+"/keys/k"+objectVersion, m{"properties": m{"kty": kty}}); code != "BadParameter" {
+		if status, code := w.call(
+			http.MethodPut,
+			w.vaultID+"/keys/k"+objectVersion,
+			m{"properties": m{"kty": kty}},
+		); code != "BadParameter" {
 			t.Errorf("%s: %d %s", kty, status, code)
 		}
 	}
@@ -160,7 +178,12 @@ func TestAKeyIsCreatedOnce(t *testing.T) {
 	w, _ := withVault(t, "kv-once", armkeyvault.SKUNameStandard)
 	id := w.vaultID + "/keys/signing" + objectVersion
 	key := func(change m) m {
-		properties := m{"kty": "EC", "curveName": "P-384", "keyOps": []string{"sign", "verify"}, "attributes": m{"exp": 1900000000}}
+		properties := m{
+			"kty":        "EC",
+			"curveName":  "P-384",
+			"keyOps":     []string{"sign", "verify"},
+			"attributes": m{"exp": 1900000000},
+		}
 		body := m{"properties": properties, "tags": m{"team": "a"}}
 		for name, value := range change {
 			if name == "tags" {

@@ -44,14 +44,22 @@ func TestPoolsComeAndGoBesideTheCluster(t *testing.T) {
 	f.group("g")
 	_, err := f.putCluster(nil)
 	f.must(err)
-	put, err := f.pools().BeginCreateOrUpdate(t.Context(), "g", "aks", "spot", armcontainerservice.AgentPool{Properties: &armcontainerservice.ManagedClusterAgentPoolProfileProperties{
-		VMSize: to.Ptr("Standard_D2s_v5"), Mode: to.Ptr(armcontainerservice.AgentPoolModeUser), EnableAutoScaling: to.Ptr(true),
-		MinCount: to.Ptr[int32](0), MaxCount: to.Ptr[int32](3), ScaleSetPriority: to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
-	}}, nil)
+	put, err := f.pools().
+		BeginCreateOrUpdate(t.Context(), "g", "aks", "spot", armcontainerservice.AgentPool{Properties: &armcontainerservice.ManagedClusterAgentPoolProfileProperties{
+			VMSize:            to.Ptr("Standard_D2s_v5"),
+			Mode:              to.Ptr(armcontainerservice.AgentPoolModeUser),
+			EnableAutoScaling: to.Ptr(true),
+			MinCount: to.Ptr[int32](
+				0,
+			),
+			MaxCount:         to.Ptr[int32](3),
+			ScaleSetPriority: to.Ptr(armcontainerservice.ScaleSetPrioritySpot),
+		}}, nil)
 	f.must(err)
 	made, err := put.PollUntilDone(t.Context(), &runtime.PollUntilDoneOptions{Frequency: 1})
 	f.must(err)
-	if *made.Properties.ProvisioningState != "Succeeded" || len(made.Properties.NodeTaints) != 1 || *made.Properties.Count != 0 {
+	if *made.Properties.ProvisioningState != "Succeeded" || len(made.Properties.NodeTaints) != 1 ||
+		*made.Properties.Count != 0 {
 		t.Errorf("made: %v", *made.Properties)
 	}
 	starts := f.clusters.starts()
@@ -96,7 +104,10 @@ func TestAClustersBodyHasTheVersionsOfAllPoolsOrOfNone(t *testing.T) {
 	}
 	f.must(put("1.34"))
 	f.must(put("1.34"))
-	f.put(path(aksID)+"/agentPools/apps"+aksVersion, m{"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"}})
+	f.put(
+		path(aksID)+"/agentPools/apps"+aksVersion,
+		m{"properties": m{"vmSize": "Standard_B2s", "mode": "System", "orchestratorVersion": "1.33"}},
+	)
 	f.must(f.cloud.Settle(t.Context()))
 	for _, refused := range [][]string{{"1.34"}, {"1.34", ""}, {"1.34", "1.32"}} {
 		f.refused(put(refused...), http.StatusBadRequest, "NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged")
@@ -118,7 +129,11 @@ func TestAnotherSystemPoolTakesOver(t *testing.T) {
 	}
 	_, err = f.putCluster(takeOver)
 	f.must(err)
-	if status, code := f.call(http.MethodDelete, path(aksID)+"/agentPools/system"+aksVersion, nil); status != http.StatusAccepted {
+	if status, code := f.call(
+		http.MethodDelete,
+		path(aksID)+"/agentPools/system"+aksVersion,
+		nil,
+	); status != http.StatusAccepted {
 		t.Errorf("the first one is not deleted: %d %s", status, code)
 	}
 	f.must(f.cloud.Settle(t.Context()))
@@ -168,7 +183,9 @@ func TestPoolsStayBehindTheControlPlaneUntilTheyAreUpgraded(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	cluster := func(version string) error {
-		_, err := f.putCluster(func(p *armcontainerservice.ManagedClusterProperties) { p.KubernetesVersion = to.Ptr(version) })
+		_, err := f.putCluster(
+			func(p *armcontainerservice.ManagedClusterProperties) { p.KubernetesVersion = to.Ptr(version) },
+		)
 		return err
 	}
 	pool := func(name string, properties m) string {
@@ -228,13 +245,22 @@ func TestAClusterDoesOneThingAtATime(t *testing.T) {
 	_, err := f.putCluster(nil)
 	f.must(err)
 	pool := m{"properties": m{"vmSize": "Standard_D2s_v5"}}
-	if status, code := f.call(http.MethodPut, path(aksID)+"/agentPools/one"+aksVersion, pool); status != http.StatusCreated {
+	if status, code := f.call(
+		http.MethodPut,
+		path(aksID)+"/agentPools/one"+aksVersion,
+		pool,
+	); status != http.StatusCreated {
 		t.Fatalf("%d %s", status, code)
 	}
 	for _, test := range []struct{ method, path string }{
 		{http.MethodPut, "/agentPools/two"}, {http.MethodPut, "/agentPools/one"}, {http.MethodDelete, "/agentPools/one"},
 	} {
-		if status, code := f.call(test.method, path(aksID)+test.path+aksVersion, pool); status != http.StatusConflict || code != "OperationNotAllowed" {
+		if status, code := f.call(
+			test.method,
+			path(aksID)+test.path+aksVersion,
+			pool,
+		); status != http.StatusConflict ||
+			code != "OperationNotAllowed" {
 			t.Errorf("%s %s: %d %s", test.method, test.path, status, code)
 		}
 	}
@@ -304,7 +330,17 @@ func TestMaintenanceConfigurations(t *testing.T) {
 	f.must(err)
 	at := path(aksID) + "/maintenanceConfigurations/"
 	window := func(schedule m) m {
-		return m{"properties": m{"maintenanceWindow": m{"schedule": schedule, "durationHours": 8, "startTime": "02:00", "utcOffset": "+01:00", "startDate": "2030-01-01"}}}
+		return m{
+			"properties": m{
+				"maintenanceWindow": m{
+					"schedule":      schedule,
+					"durationHours": 8,
+					"startTime":     "02:00",
+					"utcOffset":     "+01:00",
+					"startDate":     "2030-01-01",
+				},
+			},
+		}
 	}
 	weekly := m{"weekly": m{"intervalWeeks": 1, "dayOfWeek": "Sunday"}}
 	for _, name := range []string{"aksManagedAutoUpgradeSchedule", "aksManagedNodeOSUpgradeSchedule"} {
@@ -337,8 +373,16 @@ func production(workspace, identity, subnet string) m {
 		"location": location, "sku": m{"name": "Base", "tier": "Standard"},
 		"identity": m{"type": "UserAssigned", "userAssignedIdentities": m{identity: m{}}},
 		"properties": m{
-			"dnsPrefix": "aks", "kubernetesVersion": "1.34", "enableRBAC": true, "disableLocalAccounts": true,
-			"aadProfile":             m{"managed": true, "enableAzureRBAC": true, "tenantID": azure.TenantID, "adminGroupObjectIDs": []string{"11111111-1111-1111-1111-111111111111"}},
+			"dnsPrefix":            "aks",
+			"kubernetesVersion":    "1.34",
+			"enableRBAC":           true,
+			"disableLocalAccounts": true,
+			"aadProfile": m{
+				"managed":             true,
+				"enableAzureRBAC":     true,
+				"tenantID":            azure.TenantID,
+				"adminGroupObjectIDs": []string{"11111111-1111-1111-1111-111111111111"},
+			},
 			"apiServerAccessProfile": m{"authorizedIPRanges": []string{"203.0.113.0/24"}, "disableRunCommand": true},
 			"autoUpgradeProfile":     m{"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
 			"oidcIssuerProfile":      m{"enabled": true},
@@ -347,18 +391,47 @@ func production(workspace, identity, subnet string) m {
 				"defender": m{"logAnalyticsWorkspaceResourceId": workspace, "securityMonitoring": m{"enabled": true}},
 			},
 			"addonProfiles": m{
-				"azurepolicy": m{"enabled": true}, "omsagent": m{"enabled": true, "config": m{"logAnalyticsWorkspaceResourceID": workspace, "useAADAuth": "true"}},
-				"azureKeyvaultSecretsProvider": m{"enabled": true, "config": m{"enableSecretRotation": "true", "rotationPollInterval": "2m"}},
+				"azurepolicy": m{
+					"enabled": true,
+				},
+				"omsagent": m{"enabled": true, "config": m{"logAnalyticsWorkspaceResourceID": workspace, "useAADAuth": "true"}},
+				"azureKeyvaultSecretsProvider": m{
+					"enabled": true,
+					"config":  m{"enableSecretRotation": "true", "rotationPollInterval": "2m"},
+				},
 			},
 			"networkProfile": m{
-				"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "cilium", "networkDataplane": "cilium", "outboundType": "loadBalancer",
-				"podCidr": "10.244.0.0/16", "serviceCidr": "10.245.0.0/16", "dnsServiceIP": "10.245.0.10",
+				"networkPlugin":     "azure",
+				"networkPluginMode": "overlay",
+				"networkPolicy":     "cilium",
+				"networkDataplane":  "cilium",
+				"outboundType":      "loadBalancer",
+				"podCidr":           "10.244.0.0/16",
+				"serviceCidr":       "10.245.0.0/16",
+				"dnsServiceIP":      "10.245.0.10",
 			},
-			"agentPoolProfiles": []m{{
-				"name": "system", "mode": "System", "vmSize": "Standard_D4ds_v5", "count": 3, "enableAutoScaling": true, "minCount": 3, "maxCount": 5,
-				"availabilityZones": []string{"1", "2", "3"}, "nodeTaints": []string{"CriticalAddonsOnly=true:NoSchedule"}, "osDiskType": "Ephemeral",
-				"enableEncryptionAtHost": true, "vnetSubnetID": subnet, "type": "VirtualMachineScaleSets", "osType": "Linux",
-			}},
+			"agentPoolProfiles": []m{
+				{
+					"name":              "system",
+					"mode":              "System",
+					"vmSize":            "Standard_D4ds_v5",
+					"count":             3,
+					"enableAutoScaling": true,
+					"minCount":          3,
+					"maxCount":          5,
+					"availabilityZones": []string{
+						"1",
+						"2",
+						"3",
+					},
+					"nodeTaints":             []string{"CriticalAddonsOnly=true:NoSchedule"},
+					"osDiskType":             "Ephemeral",
+					"enableEncryptionAtHost": true,
+					"vnetSubnetID":           subnet,
+					"type":                   "VirtualMachineScaleSets",
+					"osType":                 "Linux",
+				},
+			},
 		},
 	}
 }
@@ -370,18 +443,35 @@ func TestAClusterForProduction(t *testing.T) {
 	uai := f.identity("g", "aks")
 	body := func() m { return production(workspace, *uai.ID, network+"/subnets/nodes") }
 	at := path(aksID) + aksVersion
-	if status, code := f.call(http.MethodPut, at, body()); status != http.StatusForbidden || code != "LinkedAuthorizationFailed" {
+	if status, code := f.call(
+		http.MethodPut,
+		at,
+		body(),
+	); status != http.StatusForbidden ||
+		code != "LinkedAuthorizationFailed" {
 		t.Errorf("an identity that may not join the subnet: %d %s", status, code)
 	}
-	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err := f.assign(
+		network+"/subnets/nodes",
+		"4d97b98b-1d4f-4787-a291-c67834d212e7",
+		*uai.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	f.must(err)
 	f.put(at, body())
 	f.put(at, body())
 	spec := f.clusters.started[0]
-	if !spec.Entra || !spec.AzureRBAC || spec.LocalAccounts || spec.AdminGroups != "11111111-1111-1111-1111-111111111111" || spec.PoolName != "system" {
+	if !spec.Entra || !spec.AzureRBAC || spec.LocalAccounts ||
+		spec.AdminGroups != "11111111-1111-1111-1111-111111111111" ||
+		spec.PoolName != "system" {
 		t.Errorf("the cluster was started as %+v", spec)
 	}
-	_, err = f.assign(path(aksID)+"/namespaces/default", "7f6c6a51-bcf8-42ba-9220-52d62157d7db", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err = f.assign(
+		path(aksID)+"/namespaces/default",
+		"7f6c6a51-bcf8-42ba-9220-52d62157d7db",
+		*uai.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	f.must(err)
 	_, err = f.managedClusters().ListClusterUserCredentials(t.Context(), "g", "aks", nil)
 	f.must(err)
@@ -435,7 +525,12 @@ func TestTheGroupOfTheNodesHasANameOfAtMost80Characters(t *testing.T) {
 		"dnsPrefix": "aks", "agentPoolProfiles": []m{{"name": "system", "mode": "System", "vmSize": "Standard_B2s"}},
 	}}
 	at := path("resourceGroups/" + group + "/providers/Microsoft.ContainerService/managedClusters/")
-	if status, code := f.call(http.MethodPut, at+long+aksVersion, body); status != http.StatusBadRequest || code != "InvalidParameter" {
+	if status, code := f.call(
+		http.MethodPut,
+		at+long+aksVersion,
+		body,
+	); status != http.StatusBadRequest ||
+		code != "InvalidParameter" {
 		t.Errorf("%d %s", status, code)
 	}
 	f.put(at+long[1:]+aksVersion, body)
@@ -447,7 +542,12 @@ func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 	f := newFixture(t)
 	network := f.network()
 	uai := f.identity("g", "aks")
-	_, err := f.assign(network+"/subnets/nodes", "4d97b98b-1d4f-4787-a291-c67834d212e7", *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err := f.assign(
+		network+"/subnets/nodes",
+		"4d97b98b-1d4f-4787-a291-c67834d212e7",
+		*uai.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	f.must(err)
 	body := production(f.workspace("logs"), *uai.ID, network+"/subnets/nodes")
 	at := path(aksID) + aksVersion
@@ -455,7 +555,9 @@ func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 	before := f.get(at)
 
 	properties := body["properties"].(m)
-	properties["addonProfiles"] = m{"AzureKeyvaultSecretsProvider": properties["addonProfiles"].(m)["azureKeyvaultSecretsProvider"]}
+	properties["addonProfiles"] = m{
+		"AzureKeyvaultSecretsProvider": properties["addonProfiles"].(m)["azureKeyvaultSecretsProvider"],
+	}
 	properties["securityProfile"] = m{"workloadIdentity": m{"enabled": true}}
 	delete(properties, "autoUpgradeProfile")
 	delete(properties, "apiServerAccessProfile")
@@ -476,7 +578,11 @@ func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 		t.Errorf("an add-on is there twice: %v", addons)
 	}
 
-	properties["addonProfiles"].(m)["azurepolicy"], properties["addonProfiles"].(m)["omsagent"] = m{"enabled": false}, m{"enabled": false}
+	properties["addonProfiles"].(m)["azurepolicy"], properties["addonProfiles"].(m)["omsagent"] = m{
+		"enabled": false,
+	}, m{
+		"enabled": false,
+	}
 	properties["securityProfile"].(m)["defender"] = m{"securityMonitoring": m{"enabled": false}}
 	properties["securityProfile"].(m)["imageCleaner"] = m{"enabled": false}
 	properties["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{}, "disableRunCommand": false}
@@ -487,7 +593,8 @@ func TestWhatABodyDoesNotMentionStaysOn(t *testing.T) {
 			t.Errorf("%s stays on", name)
 		}
 	}
-	if api := after["apiServerAccessProfile"].(m); len(api["authorizedIPRanges"].([]any)) != 0 || api["disableRunCommand"] != false {
+	if api := after["apiServerAccessProfile"].(m); len(api["authorizedIPRanges"].([]any)) != 0 ||
+		api["disableRunCommand"] != false {
 		t.Errorf("the API server is still restricted: %v", api)
 	}
 }

@@ -44,9 +44,14 @@ func (c *Cloud) control(failing *faults.Faults, ci *ciissuer.Service) http.Handl
 func (c *Cloud) forOwner(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, secret, _ := r.BasicAuth()
-		if id != c.credentials.ClientID || subtle.ConstantTimeCompare([]byte(secret), []byte(c.credentials.ClientSecret)) != 1 {
+		if id != c.credentials.ClientID ||
+			subtle.ConstantTimeCompare([]byte(secret), []byte(c.credentials.ClientSecret)) != 1 {
 			w.Header().Set("WWW-Authenticate", `Basic realm="the owner of the local cloud"`)
-			http.Error(w, "only the owner of the local cloud may ask here: with ARM_CLIENT_ID and ARM_CLIENT_SECRET", http.StatusUnauthorized)
+			http.Error(
+				w,
+				"only the owner of the local cloud may ask here: with ARM_CLIENT_ID and ARM_CLIENT_SECRET",
+				http.StatusUnauthorized,
+			)
 			return
 		}
 		h.ServeHTTP(w, r)

@@ -81,7 +81,8 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	p := f.get(at)
 	public, _ := p["fqdn"].(string)
 	name, _ := p["privateFQDN"].(string)
-	if !regexp.MustCompile(`^aks-[0-9a-f]{8}\.[0-9a-f-]{36}\.privatelink\.eastus\.azmk8s\.io$`).MatchString(name) || !strings.HasSuffix(public, ".hcp.eastus.azmk8s.io") {
+	if !regexp.MustCompile(`^aks-[0-9a-f]{8}\.[0-9a-f-]{36}\.privatelink\.eastus\.azmk8s\.io$`).MatchString(name) ||
+		!strings.HasSuffix(public, ".hcp.eastus.azmk8s.io") {
 		t.Errorf("the names are %q and %q", name, public)
 	}
 	spec := f.clusters.started[len(f.clusters.started)-1]
@@ -103,7 +104,9 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	if got := kubeconfig(nil); got != name {
 		t.Errorf("the kubeconfig's server is %s", got)
 	}
-	if got := kubeconfig(&armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{ServerFqdn: to.Ptr("public")}); got != public {
+	if got := kubeconfig(
+		&armcontainerservice.ManagedClustersClientListClusterUserCredentialsOptions{ServerFqdn: to.Ptr("public")},
+	); got != public {
 		t.Errorf("the kubeconfig's public server is %s", got)
 	}
 
@@ -134,7 +137,11 @@ func TestAPrivateAPIServerIsReachedFromItsNetwork(t *testing.T) {
 	if p := f.get(at); p["fqdn"] != public || p["privateFQDN"] != nil {
 		t.Errorf("without a zone the names are %v and %v", p["privateFQDN"], p["fqdn"])
 	}
-	if status, code := f.call(http.MethodPut, at, body(m{"privateDNSZone": "system"})); code != "PropertyChangeNotAllowed" {
+	if status, code := f.call(
+		http.MethodPut,
+		at,
+		body(m{"privateDNSZone": "system"}),
+	); code != "PropertyChangeNotAllowed" {
 		t.Errorf("back to a zone: %d %s", status, code)
 	}
 	public2 := f.clusterBody("", nil)
@@ -155,7 +162,10 @@ func TestAPrivateClusterWritesItsNameIntoAZoneThatItMayWrite(t *testing.T) {
 	}
 	at := path(aksID) + aksVersion
 	body := func(zone string) m {
-		return f.clusterBody(network+"/subnets/nodes", private(m{"privateDNSZone": zone, "enablePrivateClusterPublicFQDN": false}))
+		return f.clusterBody(
+			network+"/subnets/nodes",
+			private(m{"privateDNSZone": zone, "enablePrivateClusterPublicFQDN": false}),
+		)
 	}
 	refused := func(what string, body m, want string) {
 		t.Helper()

@@ -20,7 +20,11 @@ import (
 )
 
 // providers are the resource providers that Resource Manager serves.
-func providers(clusters *containerservice.Service, federatedWriteTime time.Duration, webhooks *http.Client) []arm.Provider {
+func providers(
+	clusters *containerservice.Service,
+	federatedWriteTime time.Duration,
+	webhooks *http.Client,
+) []arm.Provider {
 	return []arm.Provider{
 		resources.Provider(), keyvault.Provider(), managedidentity.Provider(federatedWriteTime), authorization.Provider(),
 		clusters.Provider(), network.Provider(), compute.Provider(), containerregistry.Provider(), monitor.Provider(),

@@ -16,7 +16,11 @@ func TestRecord_LeavesOutWhatIsSecret(t *testing.T) {
 		"a webhook's URL":   `{"properties": {"destination": {"endpointType": "kept", "properties": {"endpointUrl": "https://localhost/?code=marker"}}}}`,
 	} {
 		dir := t.TempDir()
-		if err := record(dir, httptest.NewRequest(http.MethodPut, "/subscriptions/s?api-version=1", nil), []byte(body)); err != nil {
+		if err := record(
+			dir,
+			httptest.NewRequest(http.MethodPut, "/subscriptions/s?api-version=1", nil),
+			[]byte(body),
+		); err != nil {
 			t.Fatal(err)
 		}
 		content, err := os.ReadFile(filepath.Join(dir, "subscriptions_s.json"))

@@ -24,7 +24,13 @@ import (
 
 func vaultParameters(change func(*armkeyvault.VaultProperties)) armkeyvault.VaultCreateOrUpdateParameters {
 	p := &armkeyvault.VaultProperties{
-		TenantID: to.Ptr(azure.TenantID), SKU: &armkeyvault.SKU{Family: to.Ptr(armkeyvault.SKUFamilyA), Name: to.Ptr(armkeyvault.SKUNameStandard)},
+		TenantID: to.Ptr(
+			azure.TenantID,
+		),
+		SKU: &armkeyvault.SKU{
+			Family: to.Ptr(armkeyvault.SKUFamilyA),
+			Name:   to.Ptr(armkeyvault.SKUNameStandard),
+		},
 		EnableRbacAuthorization: to.Ptr(true),
 	}
 	if change != nil {
@@ -67,7 +73,13 @@ func TestADeletedVaultKeepsItsNameUntilItIsPurgedOrRecovered(t *testing.T) {
 		t.Errorf("it is kept for %v days, want 90", days)
 	}
 
-	f.must(f.putVault("g", "kv-one", func(p *armkeyvault.VaultProperties) { p.CreateMode = to.Ptr(armkeyvault.CreateModeRecover) }))
+	f.must(
+		f.putVault(
+			"g",
+			"kv-one",
+			func(p *armkeyvault.VaultProperties) { p.CreateMode = to.Ptr(armkeyvault.CreateModeRecover) },
+		),
+	)
 	_, err = f.vaults().Get(f.Context(), "g", "kv-one", nil)
 	f.must(err)
 
@@ -83,7 +95,11 @@ func TestADeletedVaultKeepsItsNameUntilItIsPurgedOrRecovered(t *testing.T) {
 func TestPurgeProtectionIsNeverTakenBack(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
-	f.refused(f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(false) }), http.StatusBadRequest, "BadRequest")
+	f.refused(
+		f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(false) }),
+		http.StatusBadRequest,
+		"BadRequest",
+	)
 	f.must(f.putVault("g", "kv-two", func(p *armkeyvault.VaultProperties) { p.EnablePurgeProtection = to.Ptr(true) }))
 	f.must(f.putVault("g", "kv-two", nil))
 	got, err := f.vaults().Get(f.Context(), "g", "kv-two", nil)
@@ -154,7 +170,11 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 	type m = map[string]any
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-four")
 	identity := path("resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uai")
-	if status, code := f.call(http.MethodPut, identity+"?api-version=2023-01-31", m{"location": location}); status != http.StatusCreated {
+	if status, code := f.call(
+		http.MethodPut,
+		identity+"?api-version=2023-01-31",
+		m{"location": location},
+	); status != http.StatusCreated {
 		t.Fatal(status, code)
 	}
 	for name, test := range map[string]struct {
@@ -191,10 +211,18 @@ func TestWhatAzureDoesNotKnowIsRefused(t *testing.T) {
 			t.Errorf("%s: %d %s, want %s", name, status, code, test.code)
 		}
 	}
-	if status, _ := f.call(http.MethodDelete, vault+"/secrets/s?api-version=2023-02-01", nil); status != http.StatusMethodNotAllowed {
+	if status, _ := f.call(
+		http.MethodDelete,
+		vault+"/secrets/s?api-version=2023-02-01",
+		nil,
+	); status != http.StatusMethodNotAllowed {
 		t.Errorf("DELETE of a secret: %d, want 405", status)
 	}
-	if status, code := f.call(http.MethodPut, path("resourceGroups/g/providers/Microsoft.Sql/servers/s?api-version=2023-08-01"), m{}); status != http.StatusNotImplemented {
+	if status, code := f.call(
+		http.MethodPut,
+		path("resourceGroups/g/providers/Microsoft.Sql/servers/s?api-version=2023-08-01"),
+		m{},
+	); status != http.StatusNotImplemented {
 		t.Errorf("a service that is not here: %d %s, want 501", status, code)
 	}
 }
@@ -208,7 +236,9 @@ func (f *fixture) identities() *armmsi.ClientFactory {
 
 func (f *fixture) identity(group, name string) armmsi.Identity {
 	f.Helper()
-	made, err := f.identities().NewUserAssignedIdentitiesClient().CreateOrUpdate(f.Context(), group, name, armmsi.Identity{Location: to.Ptr(location)}, nil)
+	made, err := f.identities().
+		NewUserAssignedIdentitiesClient().
+		CreateOrUpdate(f.Context(), group, name, armmsi.Identity{Location: to.Ptr(location)}, nil)
 	f.must(err)
 	return made.Identity
 }
@@ -227,11 +257,21 @@ func TestAnIdentityHasTwentyFederatedCredentialsAndNoTwoAlike(t *testing.T) {
 	f.group("g")
 	f.identity("g", "uai")
 	for i := range 20 {
-		f.must(f.federate("g", "uai", fmt.Sprintf("fic-%02d", i), "https://i/", fmt.Sprintf("system:serviceaccount:ns:sa-%d", i)))
+		f.must(
+			f.federate("g", "uai", fmt.Sprintf("fic-%02d", i), "https://i/", fmt.Sprintf("system:serviceaccount:ns:sa-%d", i)),
+		)
 	}
-	f.refused(f.federate("g", "uai", "fic-20", "https://i/", "system:serviceaccount:ns:more"), http.StatusBadRequest, "BadRequest")
+	f.refused(
+		f.federate("g", "uai", "fic-20", "https://i/", "system:serviceaccount:ns:more"),
+		http.StatusBadRequest,
+		"BadRequest",
+	)
 	f.must(f.federate("g", "uai", "fic-00", "https://i/", "system:serviceaccount:ns:another"))
-	f.refused(f.federate("g", "uai", "fic-01", "https://i/", "system:serviceaccount:ns:another"), http.StatusConflict, "Conflict")
+	f.refused(
+		f.federate("g", "uai", "fic-01", "https://i/", "system:serviceaccount:ns:another"),
+		http.StatusConflict,
+		"Conflict",
+	)
 }
 
 func TestConcurrentWritesOfOneIdentitysCredentialsConflict(t *testing.T) {
@@ -244,7 +284,13 @@ func TestConcurrentWritesOfOneIdentitysCredentialsConflict(t *testing.T) {
 		var all sync.WaitGroup
 		for i, identity := range identities {
 			all.Go(func() {
-				errs[i] = f.federate("g", identity, fmt.Sprintf("fic-%d-%d", len(identities), i), "https://i/", fmt.Sprint(len(identities), i))
+				errs[i] = f.federate(
+					"g",
+					identity,
+					fmt.Sprintf("fic-%d-%d", len(identities), i),
+					"https://i/",
+					fmt.Sprint(len(identities), i),
+				)
 			})
 		}
 		all.Wait()
@@ -310,10 +356,20 @@ func TestRoleAssignmentsAreHeldAgainstDirectoryRolesAndScopes(t *testing.T) {
 	f.refused(err, http.StatusBadRequest, "UnmatchedPrincipalType")
 	_, err = f.assign(group, uuid.NewString(), *uai.Properties.PrincipalID, servicePrincipal)
 	f.refused(err, http.StatusNotFound, "RoleDefinitionDoesNotExist")
-	_, err = f.assign(group+"/providers/Microsoft.KeyVault/vaults/none", secretsUser, *uai.Properties.PrincipalID, servicePrincipal)
+	_, err = f.assign(
+		group+"/providers/Microsoft.KeyVault/vaults/none",
+		secretsUser,
+		*uai.Properties.PrincipalID,
+		servicePrincipal,
+	)
 	f.refused(err, http.StatusNotFound, "ResourceNotFound")
 	f.must(f.putVault("g", "kv-five", nil))
-	_, err = f.assign(group+"/providers/Microsoft.KeyVault/vaults/kv-five/secrets/none", secretsUser, *uai.Properties.PrincipalID, servicePrincipal)
+	_, err = f.assign(
+		group+"/providers/Microsoft.KeyVault/vaults/kv-five/secrets/none",
+		secretsUser,
+		*uai.Properties.PrincipalID,
+		servicePrincipal,
+	)
 	f.refused(err, http.StatusNotFound, "ResourceNotFound")
 }
 
@@ -325,7 +381,12 @@ func TestWithoutARoleNothingIsAllowed(t *testing.T) {
 	if *uai.Properties.PrincipalID == "" {
 		t.Fatal("the identity has no principal")
 	}
-	req, err := http.NewRequestWithContext(f.Context(), http.MethodGet, "https://management.azure.com"+path("resourceGroups/g?api-version=2022-09-01"), nil)
+	req, err := http.NewRequestWithContext(
+		f.Context(),
+		http.MethodGet,
+		"https://management.azure.com"+path("resourceGroups/g?api-version=2022-09-01"),
+		nil,
+	)
 	f.must(err)
 	for name, header := range map[string]string{"no token": "", "a forged token": "Bearer aaaa.bbbb.cccc"} {
 		req.Header.Set("Authorization", header)
@@ -341,20 +402,33 @@ func TestWithoutARoleNothingIsAllowed(t *testing.T) {
 func clusterParameters(change func(*armcontainerservice.ManagedClusterProperties)) armcontainerservice.ManagedCluster {
 	p := &armcontainerservice.ManagedClusterProperties{
 		DNSPrefix: to.Ptr("aks"),
-		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{{
-			Name: to.Ptr("system"), Mode: to.Ptr(armcontainerservice.AgentPoolModeSystem), Count: to.Ptr[int32](1), VMSize: to.Ptr("Standard_B2s"),
-		}},
+		AgentPoolProfiles: []*armcontainerservice.ManagedClusterAgentPoolProfile{
+			{
+				Name: to.Ptr(
+					"system",
+				),
+				Mode:   to.Ptr(armcontainerservice.AgentPoolModeSystem),
+				Count:  to.Ptr[int32](1),
+				VMSize: to.Ptr("Standard_B2s"),
+			},
+		},
 		OidcIssuerProfile: &armcontainerservice.ManagedClusterOIDCIssuerProfile{Enabled: to.Ptr(true)},
 		AddonProfiles: map[string]*armcontainerservice.ManagedClusterAddonProfile{"azureKeyvaultSecretsProvider": {
-			Enabled: to.Ptr(true), Config: map[string]*string{"enableSecretRotation": to.Ptr("true"), "rotationPollInterval": to.Ptr("30s")},
+			Enabled: to.Ptr(
+				true,
+			),
+			Config: map[string]*string{"enableSecretRotation": to.Ptr("true"), "rotationPollInterval": to.Ptr("30s")},
 		}},
 	}
 	if change != nil {
 		change(p)
 	}
 	return armcontainerservice.ManagedCluster{
-		Location: to.Ptr(location), Properties: p,
-		Identity: &armcontainerservice.ManagedClusterIdentity{Type: to.Ptr(armcontainerservice.ResourceIdentityTypeSystemAssigned)},
+		Location:   to.Ptr(location),
+		Properties: p,
+		Identity: &armcontainerservice.ManagedClusterIdentity{
+			Type: to.Ptr(armcontainerservice.ResourceIdentityTypeSystemAssigned),
+		},
 	}
 }
 
@@ -365,7 +439,9 @@ func (f *fixture) managedClusters() *armcontainerservice.ManagedClustersClient {
 	return client
 }
 
-func (f *fixture) putCluster(change func(*armcontainerservice.ManagedClusterProperties)) (armcontainerservice.ManagedCluster, error) {
+func (f *fixture) putCluster(
+	change func(*armcontainerservice.ManagedClusterProperties),
+) (armcontainerservice.ManagedCluster, error) {
 	f.Helper()
 	poller, err := f.managedClusters().BeginCreateOrUpdate(f.Context(), "g", "aks", clusterParameters(change), nil)
 	if err != nil {
@@ -385,7 +461,8 @@ func TestAClusterIsMadeAsynchronouslyAndGivesItsIssuerAndKubeconfig(t *testing.T
 		t.Errorf("the cluster was started as %+v", spec)
 	}
 	issuer := *made.Properties.OidcIssuerProfile.IssuerURL
-	if !strings.HasPrefix(issuer, "https://eastus.oic.prod-aks.azure.com/"+azure.TenantID+"/") || spec.IssuerURL != issuer {
+	if !strings.HasPrefix(issuer, "https://eastus.oic.prod-aks.azure.com/"+azure.TenantID+"/") ||
+		spec.IssuerURL != issuer {
 		t.Errorf("issuer %s, started with %s", issuer, spec.IssuerURL)
 	}
 	credentials, err := f.managedClusters().ListClusterUserCredentials(f.Context(), "g", "aks", nil)
@@ -396,7 +473,8 @@ func TestAClusterIsMadeAsynchronouslyAndGivesItsIssuerAndKubeconfig(t *testing.T
 
 	again, err := f.putCluster(nil)
 	f.must(err)
-	if *again.Properties.OidcIssuerProfile.IssuerURL != issuer || *again.Identity.PrincipalID != *made.Identity.PrincipalID {
+	if *again.Properties.OidcIssuerProfile.IssuerURL != issuer ||
+		*again.Identity.PrincipalID != *made.Identity.PrincipalID {
 		t.Error("an update made another issuer or identity")
 	}
 	poller, err := f.managedClusters().BeginDelete(f.Context(), "g", "aks", nil)
@@ -491,7 +569,12 @@ func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
 	group := f.group("g")
 	f.must(f.putVault("g", "kv-six", nil))
 	uai := f.identity("g", "uai")
-	_, err := f.assign(group+"/providers/Microsoft.KeyVault/vaults/kv-six", secretsUser, *uai.Properties.PrincipalID, to.Ptr(armauthorization.PrincipalTypeServicePrincipal))
+	_, err := f.assign(
+		group+"/providers/Microsoft.KeyVault/vaults/kv-six",
+		secretsUser,
+		*uai.Properties.PrincipalID,
+		to.Ptr(armauthorization.PrincipalTypeServicePrincipal),
+	)
 	f.must(err)
 	_, err = f.putCluster(nil)
 	f.must(err)
@@ -529,9 +612,10 @@ func TestARestartKeepsEverythingAndTakesUpWhatWasUnderWay(t *testing.T) {
 
 	// An update of the cluster is under way when the local cloud stops.
 	f.clusters.wait = make(chan struct{})
-	_, err = f.managedClusters().BeginCreateOrUpdate(f.Context(), "g", "aks", clusterParameters(func(p *armcontainerservice.ManagedClusterProperties) {
-		p.AgentPoolProfiles[0].Count = to.Ptr[int32](2)
-	}), nil)
+	_, err = f.managedClusters().
+		BeginCreateOrUpdate(f.Context(), "g", "aks", clusterParameters(func(p *armcontainerservice.ManagedClusterProperties) {
+			p.AgentPoolProfiles[0].Count = to.Ptr[int32](2)
+		}), nil)
 	f.must(err)
 	_, err = f.putCluster(nil)
 	f.refused(err, http.StatusConflict, "OperationNotAllowed")
@@ -579,7 +663,11 @@ func TestTheHubIsASubscriptionOfItsOwn(t *testing.T) {
 		t.Errorf("deleting it: %d", status)
 	}
 	for subscription, want := range map[string]int{azure.HubID: 1, azure.SubscriptionID: 0} {
-		_, deleted := f.ask(http.MethodGet, "/subscriptions/"+subscription+"/providers/Microsoft.KeyVault/deletedVaults"+objectVersion, nil)
+		_, deleted := f.ask(
+			http.MethodGet,
+			"/subscriptions/"+subscription+"/providers/Microsoft.KeyVault/deletedVaults"+objectVersion,
+			nil,
+		)
 		if found, _ := deleted["value"].([]any); len(found) != want {
 			t.Errorf("%s has the deleted vaults %v", subscription, deleted)
 		}

@@ -16,9 +16,18 @@ import (
 
 // hosts are one of each service.
 var hosts = []string{
-	"management.azure.com", "login.microsoftonline.com", "sts.windows.net", "kv.vault.azure.net", "account.queue.core.windows.net",
-	"eastus.oic.prod-aks.azure.com", "token.actions.githubusercontent.com", "gitlab.com", "api.pulumi.com",
-	"pipelines.actions.githubusercontent.com", guard.Host, faults.Host,
+	"management.azure.com",
+	"login.microsoftonline.com",
+	"sts.windows.net",
+	"kv.vault.azure.net",
+	"account.queue.core.windows.net",
+	"eastus.oic.prod-aks.azure.com",
+	"token.actions.githubusercontent.com",
+	"gitlab.com",
+	"api.pulumi.com",
+	"pipelines.actions.githubusercontent.com",
+	guard.Host,
+	faults.Host,
 }
 
 // raw sends a request with its path as it is, by the owner of the local cloud if his own host is asked.
@@ -65,9 +74,24 @@ func TestNobodyIsSentToAnotherPath(t *testing.T) {
 
 // asked are where a body is read without an owner's token, or by the owner.
 var asked = []struct{ method, host, path, contentType string }{
-	{http.MethodPost, "login.microsoftonline.com", "/" + azure.TenantID + "/oauth2/v2.0/token", "application/x-www-form-urlencoded"},
-	{http.MethodPost, guard.Host, strings.TrimPrefix(guard.TokenReviewURL("/subscriptions/s/c"), "https://"+guard.Host), "application/json"},
-	{http.MethodPost, guard.Host, strings.TrimPrefix(guard.AccessReviewURL("/subscriptions/s/c"), "https://"+guard.Host), "application/json"},
+	{
+		http.MethodPost,
+		"login.microsoftonline.com",
+		"/" + azure.TenantID + "/oauth2/v2.0/token",
+		"application/x-www-form-urlencoded",
+	},
+	{
+		http.MethodPost,
+		guard.Host,
+		strings.TrimPrefix(guard.TokenReviewURL("/subscriptions/s/c"), "https://"+guard.Host),
+		"application/json",
+	},
+	{
+		http.MethodPost,
+		guard.Host,
+		strings.TrimPrefix(guard.AccessReviewURL("/subscriptions/s/c"), "https://"+guard.Host),
+		"application/json",
+	},
 	{http.MethodPut, faults.Host, "/faults", "application/json"},
 	{http.MethodPost, faults.Host, "/ci-tokens", "application/json"},
 }
@@ -106,7 +130,9 @@ func TestABodyOfAnyKindIsAnswered(t *testing.T) {
 			resp := f.raw(at.method, at.host, at.path, at.contentType, test.body(), test.header...)
 			resp.Body.Close()
 			switch {
-			case test.status != 0 && resp.StatusCode != test.status, resp.StatusCode >= 500, resp.StatusCode < 400 && !(name == "nothing" && at.path == "/faults"):
+			case test.status != 0 && resp.StatusCode != test.status,
+				resp.StatusCode >= 500,
+				resp.StatusCode < 400 && !(name == "nothing" && at.path == "/faults"):
 				t.Errorf("%s: %s %s%s: %d", name, at.method, at.host, at.path, resp.StatusCode)
 			case time.Since(begin) > 5*time.Second:
 				t.Errorf("%s: %s %s%s took %s", name, at.method, at.host, at.path, time.Since(begin))

@@ -25,7 +25,14 @@ func TestVersionsAreThoseOfAzure(t *testing.T) {
 	f := newFixture(t)
 	f.group("g")
 	f.put(path(aksID)+"?api-version=2022-11-01", f.clusterBody("", nil))
-	yesterday, tomorrow := time.Now().UTC().AddDate(0, 0, -1).Format(time.DateOnly), time.Now().UTC().AddDate(0, 0, 2).Format(time.DateOnly)
+	yesterday, tomorrow := time.Now().
+		UTC().
+		AddDate(0, 0, -1).
+		Format(time.DateOnly),
+		time.Now().
+			UTC().
+			AddDate(0, 0, 2).
+			Format(time.DateOnly)
 	for at, want := range map[string]string{
 		path(aksID) + "?api-version=2022-11-01":                                     "",
 		path(aksID) + "?api-version=2017-08-31":                                     "",
@@ -118,7 +125,11 @@ func TestWhatWasReadCanBeSentBack(t *testing.T) {
 	if properties["provisioningState"] != "Succeeded" {
 		t.Fatalf("there is nothing read-only in %v", read)
 	}
-	properties["subnets"] = slices.Insert(properties["subnets"].([]any), 0, any(m{"name": "b", "properties": m{"addressPrefix": "10.0.1.0/24"}}))
+	properties["subnets"] = slices.Insert(
+		properties["subnets"].([]any),
+		0,
+		any(m{"name": "b", "properties": m{"addressPrefix": "10.0.1.0/24"}}),
+	)
 	if status, answer := f.ask(http.MethodPut, at, read); status >= 300 {
 		t.Fatalf("%d %v", status, answer)
 	}
@@ -133,7 +144,11 @@ func TestPatchNeedsNoMoreThanWhatItChanges(t *testing.T) {
 	f.group("g")
 	kv := path(vaultsPath + "kv-patch?api-version=2023-02-01")
 	f.put(kv, vaultWith(m{"accessPolicies": []m{}}))
-	if status, code := f.call(http.MethodPatch, kv, m{"properties": m{"enableSoftDelete": true}}); status != http.StatusOK {
+	if status, code := f.call(
+		http.MethodPatch,
+		kv,
+		m{"properties": m{"enableSoftDelete": true}},
+	); status != http.StatusOK {
 		t.Errorf("%d %s", status, code)
 	}
 	if status, code := f.call(http.MethodPatch, kv, m{"properties": m{"sku": m{"name": "free"}}}); code != "BadRequest" {

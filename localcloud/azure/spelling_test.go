@@ -34,7 +34,10 @@ func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 	}
 	const roles, version = "/providers/Microsoft.Authorization/roleAssignments/", "?api-version=2022-04-01"
 	body := m{"properties": m{
-		"roleDefinitionId": path("providers/Microsoft.Authorization/roleDefinitions/" + secretsUser), "principalId": w.principalID,
+		"roleDefinitionId": path(
+			"providers/Microsoft.Authorization/roleDefinitions/" + secretsUser,
+		),
+		"principalId":   w.principalID,
 		"principalType": "ServicePrincipal",
 	}}
 	scope := w.vaultID + "/secrets/other"
@@ -48,7 +51,11 @@ func TestRoleAssignment_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 			if !reads() {
 				t.Errorf("%s: the role at %s does not count", name, way[0])
 			}
-			if status, code := w.call(http.MethodPut, way[1]+roles+uuid.NewString()+version, body); code != "RoleAssignmentExists" {
+			if status, code := w.call(
+				http.MethodPut,
+				way[1]+roles+uuid.NewString()+version,
+				body,
+			); code != "RoleAssignmentExists" {
 				t.Errorf("%s: the same role at the same scope again: %d %s", name, status, code)
 			}
 			if status, code := w.call(http.MethodDelete, way[1]+roles+assignment+version, nil); status != http.StatusOK {
@@ -68,7 +75,11 @@ func TestLock_IsTheSameHoweverItsScopeIsWritten(t *testing.T) {
 	vault := path("resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-spelled")
 	const locks, version = "/providers/Microsoft.Authorization/locks/l?api-version=2020-05-01", "?api-version=2023-02-01"
 	for name, spelling := range spellings(vault) {
-		if status, code := f.call(http.MethodPut, spelling+locks, m{"properties": m{"level": "CanNotDelete"}}); status != http.StatusCreated {
+		if status, code := f.call(
+			http.MethodPut,
+			spelling+locks,
+			m{"properties": m{"level": "CanNotDelete"}},
+		); status != http.StatusCreated {
 			t.Errorf("%s: PUT: %d %s", name, status, code)
 			continue
 		}
@@ -103,7 +114,11 @@ func TestResource_HasOneIDHoweverItIsWritten(t *testing.T) {
 		f.put(spelling+"//federatedIdentityCredentials//fic"+version, m{"properties": m{
 			"issuer": "https://issuer.test", "subject": "s", "audiences": []string{"api://AzureADTokenExchange"},
 		}})
-		if status, code := f.call(http.MethodDelete, id+"/federatedIdentityCredentials/fic"+version, nil); status != http.StatusOK {
+		if status, code := f.call(
+			http.MethodDelete,
+			id+"/federatedIdentityCredentials/fic"+version,
+			nil,
+		); status != http.StatusOK {
 			t.Errorf("%s: the credential: %d %s", name, status, code)
 		}
 		if status, code := f.call(http.MethodDelete, id+version, nil); status != http.StatusOK {
@@ -120,7 +135,11 @@ func TestResource_HasOneIDHoweverItIsWritten(t *testing.T) {
 		}
 	}
 	const locks = "/providers/Microsoft.Authorization/locks/l?api-version=2020-05-01"
-	if status, code := f.call(http.MethodPut, strings.Replace(group, "resourceGroups", "re%C5%BFourceGroups", 1)+locks, m{"properties": m{"level": "CanNotDelete"}}); status < 400 {
+	if status, code := f.call(
+		http.MethodPut,
+		strings.Replace(group, "resourceGroups", "re%C5%BFourceGroups", 1)+locks,
+		m{"properties": m{"level": "CanNotDelete"}},
+	); status < 400 {
 		t.Errorf("a lock at a scope that is written with letters that only look the same: %d %s", status, code)
 	}
 }

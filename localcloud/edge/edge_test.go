@@ -123,7 +123,12 @@ func TestServe_RefusesWhatIsNotAConnect(t *testing.T) {
 		"nonsense\r\n\r\n": http.StatusBadRequest,
 		"CONNECT known.example:443 HTTP/1.1\r\nX: " + strings.Repeat("x", 2<<20) + "\r\n\r\n": http.StatusRequestHeaderFieldsTooLarge,
 	} {
-		if got := ask(t, proxy, text); got != want && (len(text) < 1<<20 || got != 0) { // 0: reset while it was still being sent
+		if got := ask(
+			t,
+			proxy,
+			text,
+		); got != want &&
+			(len(text) < 1<<20 || got != 0) { // 0: reset while it was still being sent
 			t.Errorf("%.80q: %d, want %d", text, got, want)
 		}
 	}
@@ -138,7 +143,11 @@ func connected(t *testing.T, e *Edge, proxy, host string) *tls.Conn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	fmt.Fprintf(conn, "CONNECT %s:443 HTTP/1.1\r\nHost: %[1]s:443\r\n\r\n", host)
-	if resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect}); err != nil || resp.StatusCode != http.StatusOK {
+	if resp, err := http.ReadResponse(
+		bufio.NewReader(conn),
+		&http.Request{Method: http.MethodConnect},
+	); err != nil ||
+		resp.StatusCode != http.StatusOK {
 		t.Fatal(resp, err)
 	}
 	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
@@ -299,7 +308,8 @@ func FuzzServe(f *testing.F) {
 		}
 		w := httptest.NewRecorder()
 		defer func() { // the recorder is no connection: that it is asked to be one says that the host is known
-			if fault := recover(); fault != nil && r.Host != "known.example:443" && !strings.EqualFold(r.Host, "known.example:443") {
+			if fault := recover(); fault != nil && r.Host != "known.example:443" &&
+				!strings.EqualFold(r.Host, "known.example:443") {
 				t.Errorf("%q: %v", request, fault)
 			}
 		}()

@@ -86,7 +86,9 @@ func (e *Edge) dispatch(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.ContentLength != 0 { // net/http ends the time at the end of the body: an operation may take longer
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.bodyTime)) // fails only where the connection is gone
+		_ = http.NewResponseController(w).
+			SetReadDeadline(time.Now().Add(e.bodyTime))
+		// fails only where the connection is gone
 	}
 	h.ServeHTTP(w, r)
 }

@@ -61,17 +61,30 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 	}
 	for _, manifest := range manifests {
 		// The API server may not be ready, and not have the namespace kube-system yet.
-		err := retry(ctx, time.Minute, "the add-on to be installed", func(ctx context.Context) error { return s.client.put(ctx, manifest) })
+		err := retry(
+			ctx,
+			time.Minute,
+			"the add-on to be installed",
+			func(ctx context.Context) error { return s.client.put(ctx, manifest) },
+		)
 		if err != nil {
 			return err
 		}
 	}
 	for _, kind := range addonKinds {
 		var conditions []metav1.Condition
-		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, func(definition *conditioned) error {
-			conditions = definition.Status.Conditions
-			return definition.is(established)
-		})
+		err := await(
+			ctx,
+			s.client,
+			30*time.Second,
+			"the API server to serve "+kind,
+			kindsOfKinds,
+			kind,
+			func(definition *conditioned) error {
+				conditions = definition.Status.Conditions
+				return definition.is(established)
+			},
+		)
 		if err == nil {
 			err = s.ageKind(ctx, kind, conditions)
 		}
@@ -101,7 +114,8 @@ func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []meta
 	if err != nil {
 		return err
 	}
-	_, err = s.client.objects.Resource(kindsOfKinds).Patch(ctx, kind, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = s.client.objects.Resource(kindsOfKinds).
+		Patch(ctx, kind, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
 	if err != nil {
 		return fmt.Errorf("ageing the kind %s: %w", kind, err)
 	}
@@ -109,9 +123,16 @@ func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []meta
 }
 
 // addonKinds are those of the driver's manifests.
-var addonKinds = []string{"secretproviderclasses.secrets-store.csi.x-k8s.io", "secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io"}
+var addonKinds = []string{
+	"secretproviderclasses.secrets-store.csi.x-k8s.io",
+	"secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io",
+}
 
-var kindsOfKinds = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
+var kindsOfKinds = schema.GroupVersionResource{
+	Group:    "apiextensions.k8s.io",
+	Version:  "v1",
+	Resource: "customresourcedefinitions",
+}
 
 // startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and makes
 // the driver known to the kubelet.
@@ -151,9 +172,20 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return err
 	}
-	if err := s.runOnNode(ctx, thirdparty.CSIDriver, nil, s.Programs[thirdparty.CSIDriver],
-		"--kubeconfig="+identity, "--endpoint=unix://"+socket, "--nodeid="+node, "--provider-volume="+s.path("providers"),
-		fmt.Sprintf("--enable-secret-rotation=%t", s.Spec.Rotation), "--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
+	if err := s.runOnNode(
+		ctx,
+		thirdparty.CSIDriver,
+		nil,
+		s.Programs[thirdparty.CSIDriver],
+		"--kubeconfig="+identity,
+		"--endpoint=unix://"+socket,
+		"--nodeid="+node,
+		"--provider-volume="+s.path("providers"),
+		fmt.Sprintf(
+			"--enable-secret-rotation=%t",
+			s.Spec.Rotation,
+		),
+		"--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
 		"--metrics-addr=127.0.0.1:8095",
 	); err != nil {
 		return err
@@ -207,10 +239,18 @@ type registrar struct {
 }
 
 func (r registrar) GetInfo(context.Context, *registration.InfoRequest) (*registration.PluginInfo, error) {
-	return &registration.PluginInfo{Type: registration.CSIPlugin, Name: csiDriverName, Endpoint: r.driver, SupportedVersions: []string{"1.0.0"}}, nil
+	return &registration.PluginInfo{
+		Type:              registration.CSIPlugin,
+		Name:              csiDriverName,
+		Endpoint:          r.driver,
+		SupportedVersions: []string{"1.0.0"},
+	}, nil
 }
 
-func (r registrar) NotifyRegistrationStatus(_ context.Context, status *registration.RegistrationStatus) (*registration.RegistrationStatusResponse, error) {
+func (r registrar) NotifyRegistrationStatus(
+	_ context.Context,
+	status *registration.RegistrationStatus,
+) (*registration.RegistrationStatusResponse, error) {
 	if !status.PluginRegistered {
 		fmt.Fprintf(os.Stderr, "the kubelet does not take the CSI driver: %s\n", status.Error)
 	}

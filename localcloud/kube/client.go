@@ -189,7 +189,15 @@ func merged(live, wanted *unstructured.Unstructured) *unstructured.Unstructured 
 
 // await watches an object until ready has no error for it. T has the fields that ready looks at. A watch that fails is tried again at
 // once, as watchtools.UntilWithSync does not: its informer waits for a second or more while the API server is not ready.
-func await[T any](ctx context.Context, c *Client, limit time.Duration, what string, of schema.GroupVersionResource, name string, ready func(*T) error) error {
+func await[T any](
+	ctx context.Context,
+	c *Client,
+	limit time.Duration,
+	what string,
+	of schema.GroupVersionResource,
+	name string,
+	ready func(*T) error,
+) error {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
 	return retry(ctx, limit, what, func(ctx context.Context) error {
 		changes, err := c.objects.Resource(of).Watch(ctx, only) // begins with what there is

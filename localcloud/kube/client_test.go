@@ -90,9 +90,16 @@ metadata: {name: %s, labels: {ours: "2"}}
 rules: [{verbs: [get]}]
 `
 	api := &roles{changed: 2, have: map[string]map[string]any{"old": {
-		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "status": "kept", "aggregationRule": map[string]any{},
+		"apiVersion":      "rbac.authorization.k8s.io/v1",
+		"kind":            "ClusterRole",
+		"status":          "kept",
+		"aggregationRule": map[string]any{},
 		"metadata": map[string]any{
-			"name": "old", "uid": "u", "resourceVersion": "1", "finalizers": []any{"f"}, "labels": map[string]any{"ours": "1", "theirs": "3"},
+			"name":            "old",
+			"uid":             "u",
+			"resourceVersion": "1",
+			"finalizers":      []any{"f"},
+			"labels":          map[string]any{"ours": "1", "theirs": "3"},
 		},
 	}}}
 	client := clientOf(t, api)
@@ -107,10 +114,15 @@ rules: [{verbs: [get]}]
 	metadata, _ := old["metadata"].(map[string]any)
 	want := map[string]any{"ours": "2", "theirs": "3"}
 	if labels, _ := metadata["labels"].(map[string]any); dropped || fmt.Sprint(old["rules"]) != "[map[verbs:[get]]]" || old["status"] != "kept" ||
-		metadata["uid"] != "u" || fmt.Sprint(metadata["finalizers"]) != "[f]" || !maps.Equal(labels, want) {
+		metadata["uid"] != "u" ||
+		fmt.Sprint(metadata["finalizers"]) != "[f]" ||
+		!maps.Equal(labels, want) {
 		t.Errorf("one that was there: %v", old)
 	}
-	if err := client.put(t.Context(), []byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: Other\nmetadata: {name: x}")); err == nil {
+	if err := client.put(
+		t.Context(),
+		[]byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: Other\nmetadata: {name: x}"),
+	); err == nil {
 		t.Error("a kind that the cluster does not have was put")
 	}
 }
@@ -222,14 +234,23 @@ func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 				at = long
 			}
 			for _, status := range []string{"False", "True"} {
-				fmt.Fprintf(w, `{"type": "MODIFIED", "object": {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": %q},
-					"status": {"conditions": [{"type": "Established", "status": %q, "lastTransitionTime": %q}]}}}`+"\n", name, status, at.Format(time.RFC3339))
+				fmt.Fprintf(
+					w,
+					`{"type": "MODIFIED", "object": {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": %q},
+					"status": {"conditions": [{"type": "Established", "status": %q, "lastTransitionTime": %q}]}}}`+"\n",
+					name,
+					status,
+					at.Format(time.RFC3339),
+				)
 			}
 			w.(http.Flusher).Flush()
 			<-req.Context().Done()
 		}
 	}))
-	s := &supervisor{settings: settings{Programs: thirdparty.Programs{thirdparty.CSIDriver: filepath.Join(dir, "driver")}}, client: client}
+	s := &supervisor{
+		settings: settings{Programs: thirdparty.Programs{thirdparty.CSIDriver: filepath.Join(dir, "driver")}},
+		client:   client,
+	}
 	if err := s.installAddon(t.Context()); err != nil || len(made) != 0 {
 		t.Errorf("without the add-on: %v, %q", err, made)
 	}

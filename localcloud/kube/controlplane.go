@@ -88,7 +88,13 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
-	toKubelet, err := s.certificate(certificate{name: "kube-apiserver-kubelet-client", user: "kube-apiserver-kubelet-client", groups: []string{"system:masters"}})
+	toKubelet, err := s.certificate(
+		certificate{
+			name:   "kube-apiserver-kubelet-client",
+			user:   "kube-apiserver-kubelet-client",
+			groups: []string{"system:masters"},
+		},
+	)
 	if err != nil {
 		return err
 	}
@@ -100,17 +106,31 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
-	return s.run(ctx, thirdparty.APIServer, s.Programs[thirdparty.APIServer], append(authorization,
-		"--etcd-servers="+etcdURL, "--etcd-cafile="+s.path("pki", "ca.crt"), "--etcd-certfile="+etcd.crt, "--etcd-keyfile="+etcd.key,
-		"--bind-address="+s.node.address(), fmt.Sprintf("--secure-port=%d", s.ports.api), "--advertise-address="+nodeAddress, "--endpoint-reconciler-type=none",
-		"--tls-cert-file="+serving.crt, "--tls-private-key-file="+serving.key, "--client-ca-file="+s.path("pki", "ca.crt"),
+	return s.run(ctx, thirdparty.APIServer, s.Programs[thirdparty.APIServer], append(
+		authorization,
+		"--etcd-servers="+etcdURL,
+		"--etcd-cafile="+s.path("pki", "ca.crt"),
+		"--etcd-certfile="+etcd.crt,
+		"--etcd-keyfile="+etcd.key,
+		"--bind-address="+s.node.address(),
+		fmt.Sprintf("--secure-port=%d", s.ports.api),
+		"--advertise-address="+nodeAddress,
+		"--endpoint-reconciler-type=none",
+		"--tls-cert-file="+serving.crt,
+		"--tls-private-key-file="+serving.key,
+		"--client-ca-file="+s.path("pki", "ca.crt"),
 		// The issuer is the URL at which Azure publishes the keys, as in AKS with the OIDC issuer on.
-		"--service-account-issuer="+s.Spec.IssuerURL, "--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",
-		"--service-account-key-file="+signingKey, "--service-account-signing-key-file="+signingKey,
+		"--service-account-issuer="+s.Spec.IssuerURL,
+		"--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",
+		"--service-account-key-file="+signingKey,
+		"--service-account-signing-key-file="+signingKey,
 		"--service-cluster-ip-range="+serviceRange,
-		"--enable-admission-plugins=NodeRestriction", "--allow-privileged",
-		"--kubelet-client-certificate="+toKubelet.crt, "--kubelet-client-key="+toKubelet.key,
-		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"), "--kubelet-preferred-address-types=InternalIP",
+		"--enable-admission-plugins=NodeRestriction",
+		"--allow-privileged",
+		"--kubelet-client-certificate="+toKubelet.crt,
+		"--kubelet-client-key="+toKubelet.key,
+		"--kubelet-certificate-authority="+s.path("pki", "ca.crt"),
+		"--kubelet-preferred-address-types=InternalIP",
 		"--profiling=false",
 	)...)
 }
@@ -120,7 +140,9 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	manager, err := s.kubeconfigFile(certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"})
+	manager, err := s.kubeconfigFile(
+		certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"},
+	)
 	if err != nil {
 		return err
 	}
@@ -128,13 +150,25 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.run(ctx, thirdparty.ControllerManager, s.Programs[thirdparty.ControllerManager],
-		"--kubeconfig="+manager, "--leader-elect=false", "--secure-port=0", "--profiling=false",
-		"--use-service-account-credentials", "--service-account-private-key-file="+signingKey, "--root-ca-file="+s.path("pki", "ca.crt"),
-		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"), "--cluster-signing-key-file="+s.path("pki", "ca.key"),
+	if err := s.run(
+		ctx,
+		thirdparty.ControllerManager,
+		s.Programs[thirdparty.ControllerManager],
+		"--kubeconfig="+manager,
+		"--leader-elect=false",
+		"--secure-port=0",
+		"--profiling=false",
+		"--use-service-account-credentials",
+		"--service-account-private-key-file="+signingKey,
+		"--root-ca-file="+s.path("pki", "ca.crt"),
+		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"),
+		"--cluster-signing-key-file="+s.path("pki", "ca.key"),
 		// Each of its controllers asks for a token of its own when it starts; by the usual limits they would wait for one another.
-		"--kube-api-qps=500", "--kube-api-burst=1000",
-		"--allocate-node-cidrs", "--cluster-cidr="+podRange, "--service-cluster-ip-range="+serviceRange,
+		"--kube-api-qps=500",
+		"--kube-api-burst=1000",
+		"--allocate-node-cidrs",
+		"--cluster-cidr="+podRange,
+		"--service-cluster-ip-range="+serviceRange,
 	); err != nil {
 		return err
 	}
@@ -146,7 +180,10 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int) bool) error {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.ca.cert)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}, Timeout: 2 * time.Second}
+	client := &http.Client{
+		Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}},
+		Timeout:   2 * time.Second,
+	}
 	defer client.CloseIdleConnections()
 	ctx, giveUp := context.WithCancel(ctx)
 	defer giveUp()
@@ -194,7 +231,8 @@ func (s *supervisor) makeSchema(ctx context.Context) error {
 func (s *supervisor) awaitSchedulable(ctx context.Context) error {
 	return await(ctx, s.client, time.Minute, "the node to take pods", nodes, nodeName(s.Spec), func(node *v1.Node) error {
 		for _, taint := range node.Spec.Taints {
-			if taint.Effect == v1.TaintEffectNoSchedule && (taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
+			if taint.Effect == v1.TaintEffectNoSchedule &&
+				(taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
 				return fmt.Errorf("it has the taint %s", taint.Key)
 			}
 		}
@@ -232,10 +270,19 @@ func kubeconfig(ca *authority, server, cluster, user string, credentials *client
 	if err != nil {
 		return nil, err
 	}
-	return writeKubeconfig(&clientcmdapi.Cluster{Server: server, CertificateAuthorityData: pem}, cluster, user, credentials)
+	return writeKubeconfig(
+		&clientcmdapi.Cluster{Server: server, CertificateAuthorityData: pem},
+		cluster,
+		user,
+		credentials,
+	)
 }
 
-func writeKubeconfig(cluster *clientcmdapi.Cluster, name, user string, credentials *clientcmdapi.AuthInfo) ([]byte, error) {
+func writeKubeconfig(
+	cluster *clientcmdapi.Cluster,
+	name, user string,
+	credentials *clientcmdapi.AuthInfo,
+) ([]byte, error) {
 	return clientcmd.Write(clientcmdapi.Config{
 		CurrentContext: name,
 		Clusters:       map[string]*clientcmdapi.Cluster{name: cluster},

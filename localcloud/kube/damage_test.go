@@ -100,7 +100,11 @@ func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	if err := s.awaitAPIServer(t.Context(), func(int) bool { return true }); err == nil || !strings.Contains(err.Error(), s.path("etcd")) || time.Since(begin) > 30*time.Second {
+	if err := s.awaitAPIServer(
+		t.Context(),
+		func(int) bool { return true },
+	); err == nil || !strings.Contains(err.Error(), s.path("etcd")) ||
+		time.Since(begin) > 30*time.Second {
 		t.Errorf("after %s: %v", time.Since(begin), err)
 	}
 }

@@ -22,15 +22,30 @@ const kubeloginClient = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 // entraKubeconfig is the one that AKS gives to users of a cluster with Entra ID integration. There is no credential in it: kubelogin
 // asks the user for his, or is told of another way to sign in (kubelogin convert-kubeconfig).
 func entraKubeconfig(ca *authority, spec azure.ClusterSpec) ([]byte, error) {
-	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
-		APIVersion: "client.authentication.k8s.io/v1beta1",
-		Command:    "kubelogin",
-		Args: []string{
-			"get-token", "--environment", "AzurePublicCloud", "--server-id", entra.KubernetesServer, "--client-id", kubeloginClient,
-			"--tenant-id", azure.TenantID, "--login", "devicecode",
-		},
-		InstallHint: "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
-	}})
+	return kubeconfig(
+		ca,
+		clusterURL(spec),
+		spec.Name,
+		clusterUser(spec),
+		&clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+			APIVersion: "client.authentication.k8s.io/v1beta1",
+			Command:    "kubelogin",
+			Args: []string{
+				"get-token",
+				"--environment",
+				"AzurePublicCloud",
+				"--server-id",
+				entra.KubernetesServer,
+				"--client-id",
+				kubeloginClient,
+				"--tenant-id",
+				azure.TenantID,
+				"--login",
+				"devicecode",
+			},
+			InstallHint: "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
+		}},
+	)
 }
 
 // authorizationFlags have the API server ask Azure whose the tokens of Entra ID are and, with Azure RBAC, what they allow, after
@@ -92,7 +107,10 @@ func adminBinding(groups string) rbac.ClusterRoleBinding {
 	}
 	for group := range strings.SplitSeq(groups, ",") {
 		if group != "" {
-			binding.Subjects = append(binding.Subjects, rbac.Subject{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: group})
+			binding.Subjects = append(
+				binding.Subjects,
+				rbac.Subject{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: group},
+			)
 		}
 	}
 	return binding

@@ -40,7 +40,8 @@ func TestTheKubeconfigOfAnEntraClusterHoldsNoCredentialAndLeadsToKubelogin(t *te
 		t.Errorf("server %s", server)
 	}
 	user := config.AuthInfos[now.AuthInfo]
-	if now.AuthInfo != "clusterUser_g_c" || user.Exec == nil || user.Exec.Command != "kubelogin" || user.Exec.Args[0] != "get-token" {
+	if now.AuthInfo != "clusterUser_g_c" || user.Exec == nil || user.Exec.Command != "kubelogin" ||
+		user.Exec.Args[0] != "get-token" {
 		t.Fatalf("user %s: %+v", now.AuthInfo, user)
 	}
 	for flag, want := range map[string]string{"--tenant-id": azure.TenantID, "--server-id": "6dae42f8-4368-4678-94ff-3960e28e3630"} {
@@ -108,7 +109,12 @@ func TestTheAPIServersWebhooksReachTheGuardThroughTheEdge(t *testing.T) {
 	}()
 
 	s := &supervisor{
-		settings: settings{Spec: entraSpec, Dir: t.TempDir(), CAFile: way.CAFile()}, ports: ports{edge: l.Addr().(*net.TCPAddr).Port},
+		settings: settings{
+			Spec:   entraSpec,
+			Dir:    t.TempDir(),
+			CAFile: way.CAFile(),
+		},
+		ports: ports{edge: l.Addr().(*net.TCPAddr).Port},
 	}
 	file, err := s.webhookFile("hook", guard.AccessReviewURL(entraSpec.ID))
 	if err != nil {

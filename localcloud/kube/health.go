@@ -179,7 +179,11 @@ func programParts(dir string) []Part {
 		case err != nil:
 			one.Problem = err.Error()
 		case !state.Running:
-			one.Problem = fmt.Sprintf("ended %s ago (%s) and is started again", time.Since(state.Since).Round(time.Second), state.Why)
+			one.Problem = fmt.Sprintf(
+				"ended %s ago (%s) and is started again",
+				time.Since(state.Since).Round(time.Second),
+				state.Why,
+			)
 		}
 		one.Restarts, one.LastEnd = state.Ends, state.Why
 		all = append(all, one)

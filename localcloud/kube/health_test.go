@@ -49,7 +49,10 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	spec := azure.ClusterSpec{ID: "/c", Name: "one", PoolName: "system"}
 	dir := clusterDir(f.dir, spec.ID)
 	f.supervisor = &supervisor{settings: settings{Dir: dir, Spec: spec}, node: standInNode{}, ends: map[string]int{}}
-	err := saveJSON(f.path(clusterFile), clusterIdentity{ID: spec.ID, Name: spec.Name, Node: StandInNode, NodeName: nodeName(spec)})
+	err := saveJSON(
+		f.path(clusterFile),
+		clusterIdentity{ID: spec.ID, Name: spec.Name, Node: StandInNode, NodeName: nodeName(spec)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +62,9 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	if _, err := f.certificate(admin); err != nil {
 		t.Fatal(err)
 	}
-	serving, err := f.certificate(certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: []string{"kubernetes"}})
+	serving, err := f.certificate(
+		certificate{name: "kube-apiserver", user: "kube-apiserver", hosts: []string{"kubernetes"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +279,10 @@ func TestLogs(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(dir, "c/node/logs/ns_another_uid"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(filepath.Join(dir, "a", "log"), filepath.Join(dir, "c/node/logs/ns_another_uid/app")); err != nil {
+	if err := os.Symlink(
+		filepath.Join(dir, "a", "log"),
+		filepath.Join(dir, "c/node/logs/ns_another_uid/app"),
+	); err != nil {
 		t.Fatal(err)
 	}
 	all, err := Logs(dir)

@@ -85,18 +85,27 @@ func busyboxLayer(busybox string) ([]byte, error) {
 		if name == "busybox" {
 			continue
 		}
-		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777}); err != nil {
+		if err := w.WriteHeader(
+			&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777},
+		); err != nil {
 			return nil, err
 		}
 	}
-	if err := addFile(w, "etc/passwd", 0o644, []byte("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n")); err != nil {
+	if err := addFile(
+		w,
+		"etc/passwd",
+		0o644,
+		[]byte("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
+	); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), w.Close()
 }
 
 func addFile(w *tar.Writer, name string, mode int64, content []byte) error {
-	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))}); err != nil {
+	if err := w.WriteHeader(
+		&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))},
+	); err != nil {
 		return err
 	}
 	_, err := w.Write(content)

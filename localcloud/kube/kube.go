@@ -293,7 +293,9 @@ func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte,
 	if spec.Entra {
 		return entraKubeconfig(ca, spec)
 	}
-	admin, err := ca.credentials(certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}})
+	admin, err := ca.credentials(
+		certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -393,7 +395,12 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 		return err
 	}
 	settings := settings{
-		Spec: c.spec, Dir: m.Node.kind().contain(cmd, c.dir), Programs: m.Programs, Node: m.Node, CAFile: m.Edge.CAFile(), CgroupRoot: cgroupRoot(c.dir),
+		Spec:       c.spec,
+		Dir:        m.Node.kind().contain(cmd, c.dir),
+		Programs:   m.Programs,
+		Node:       m.Node,
+		CAFile:     m.Edge.CAFile(),
+		CgroupRoot: cgroupRoot(c.dir),
 	}
 	done := make(chan struct{})
 	started := make(chan error)

@@ -36,7 +36,10 @@ func (s *supervisor) makeNode(ctx context.Context) (*namespaces, error) {
 	}
 	cmd.Env = nodeEnvironment()
 	cmd.Stderr = os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
+		Pdeathsig:  syscall.SIGKILL,
+	}
 	report, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -201,13 +204,22 @@ func (m *mounter) system(path string) {
 		return
 	}
 	m.lowers++
-	layers := filepath.Join(newRoot, fmt.Sprint(m.lowers)) // whose paths have no character that options of a mount end with
+	layers := filepath.Join(
+		newRoot,
+		fmt.Sprint(m.lowers),
+	) // whose paths have no character that options of a mount end with
 	for _, name := range []string{"lower", "upper", "work"} {
 		m.do(os.MkdirAll(filepath.Join(layers, name), 0o755))
 	}
 	m.folder(path)
 	m.mount(path, filepath.Join(layers, "lower"), "", unix.MS_BIND, "")
-	m.mount("overlay", m.at(path), "overlay", 0, strings.ReplaceAll("lowerdir=D/lower,upperdir=D/upper,workdir=D/work", "D", layers))
+	m.mount(
+		"overlay",
+		m.at(path),
+		"overlay",
+		0,
+		strings.ReplaceAll("lowerdir=D/lower,upperdir=D/upper,workdir=D/work", "D", layers),
+	)
 }
 
 // hide has a folder be empty that the node sees of the machine's.

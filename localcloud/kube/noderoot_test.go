@@ -52,8 +52,13 @@ func TestNode_FindsNoFileOfTheMachineAndChangesNone(t *testing.T) {
 		}
 	}
 	files := []string{
-		filepath.Join(t.TempDir(), "canary"), filepath.Join(dir, "pki", "canary"), filepath.Join(machineDir, "pki", "canary"),
-		"/usr/lib/keyvault-aks-canary", "/etc/ssl/certs/keyvault-aks-canary", "/var/lib/keyvault-aks-canary", "/root/keyvault-aks-canary",
+		filepath.Join(t.TempDir(), "canary"),
+		filepath.Join(dir, "pki", "canary"),
+		filepath.Join(machineDir, "pki", "canary"),
+		"/usr/lib/keyvault-aks-canary",
+		"/etc/ssl/certs/keyvault-aks-canary",
+		"/var/lib/keyvault-aks-canary",
+		"/root/keyvault-aks-canary",
 	}
 	for _, file := range files[:2] {
 		if err := os.WriteFile(file, []byte("of the machine"), 0o600); err != nil {

@@ -66,8 +66,11 @@ func wasReady(cluster string) bool {
 
 // lost says what to do about a file of a cluster that is damaged or gone.
 func lost(err error) error {
-	return fmt.Errorf("the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `localcloud down`, or `localcloud down "+
-		"--skip-destroy`, removes the local cloud", err)
+	return fmt.Errorf(
+		"the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `localcloud down`, or `localcloud down "+
+			"--skip-destroy`, removes the local cloud",
+		err,
+	)
 }
 
 // certificate names who a key pair speaks for.
@@ -104,7 +107,12 @@ func (a *authority) ensure(c certificate) (crt, key string, err error) {
 	return crt, key, err
 }
 
-func (a *authority) sign(name string, template *x509.Certificate, key crypto.Signer, parent *x509.Certificate) (*x509.Certificate, error) {
+func (a *authority) sign(
+	name string,
+	template *x509.Certificate,
+	key crypto.Signer,
+	parent *x509.Certificate,
+) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return nil, err

@@ -82,10 +82,13 @@ func TestAKubeconfigsCertificateIsItsUsers(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}); err != nil {
+	if _, err := cert.Verify(
+		x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
+	); err != nil {
 		t.Errorf("the certificate is not the authority's: %v", err)
 	}
-	if cert.Subject.CommonName != "masterclient" || len(cert.Subject.Organization) != 1 || cert.Subject.Organization[0] != "system:masters" {
+	if cert.Subject.CommonName != "masterclient" || len(cert.Subject.Organization) != 1 ||
+		cert.Subject.Organization[0] != "system:masters" {
 		t.Errorf("the certificate is of %s", cert.Subject)
 	}
 }
@@ -95,7 +98,9 @@ func TestServingCertificatesHoldForTheNamesTheyAreMadeFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	crt, _, err := ca.ensure(certificate{name: "server", user: "server", hosts: []string{"c.hcp.eastus.azmk8s.io", "10.0.0.1"}})
+	crt, _, err := ca.ensure(
+		certificate{name: "server", user: "server", hosts: []string{"c.hcp.eastus.azmk8s.io", "10.0.0.1"}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +155,10 @@ func TestManager_GivesItsSpareKeyToOneNewCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(os.MkdirAll(lost.dir, 0o700), os.WriteFile(filepath.Join(lost.dir, readyMark), nil, 0o600)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(lost.dir, 0o700),
+		os.WriteFile(filepath.Join(lost.dir, readyMark), nil, 0o600),
+	); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []*cluster{had, lost, first, second} {

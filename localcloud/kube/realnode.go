@@ -126,7 +126,11 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 		return err
 	}
 	config, socket := s.path("node", "containerd.toml"), s.containerdSocket()
-	if err := os.WriteFile(config, fmt.Appendf(nil, containerdConfig, s.path("node", "containerd"), socket, sandboxImage, cniPlugins, network), 0o644); err != nil {
+	if err := os.WriteFile(
+		config,
+		fmt.Appendf(nil, containerdConfig, s.path("node", "containerd"), socket, sandboxImage, cniPlugins, network),
+		0o644,
+	); err != nil {
 		return err
 	}
 	if err := s.runOnNode(ctx, "containerd", nil, "/usr/bin/containerd", "--config="+config); err != nil {
@@ -186,11 +190,20 @@ func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
 }
 
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
-	serving, err := s.certificate(certificate{name: "kubelet-server", user: "system:node:" + name, groups: []string{"system:nodes"}, hosts: []string{name, nodeAddress}})
+	serving, err := s.certificate(
+		certificate{
+			name:   "kubelet-server",
+			user:   "system:node:" + name,
+			groups: []string{"system:nodes"},
+			hosts:  []string{name, nodeAddress},
+		},
+	)
 	if err != nil {
 		return err
 	}
-	client, err := s.kubeconfigFile(certificate{name: thirdparty.Kubelet, user: "system:node:" + name, groups: []string{"system:nodes"}})
+	client, err := s.kubeconfigFile(
+		certificate{name: thirdparty.Kubelet, user: "system:node:" + name, groups: []string{"system:nodes"}},
+	)
 	if err != nil {
 		return err
 	}
@@ -202,11 +215,17 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	}
 	type object = map[string]any
 	config, err := yaml.Marshal(object{
-		"apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
+		"apiVersion":               "kubelet.config.k8s.io/v1beta1",
+		"kind":                     "KubeletConfiguration",
 		"containerRuntimeEndpoint": "unix://" + s.containerdSocket(),
-		"authentication":           object{"x509": object{"clientCAFile": given["ca"]}, "webhook": object{"enabled": true}, "anonymous": object{"enabled": false}},
-		"authorization":            object{"mode": "Webhook"},
-		"tlsCertFile":              given["crt"], "tlsPrivateKeyFile": given["key"],
+		"authentication": object{
+			"x509":      object{"clientCAFile": given["ca"]},
+			"webhook":   object{"enabled": true},
+			"anonymous": object{"enabled": false},
+		},
+		"authorization":          object{"mode": "Webhook"},
+		"tlsCertFile":            given["crt"],
+		"tlsPrivateKeyFile":      given["key"],
 		"port":                   s.ports.kubelet,
 		"cgroupDriver":           "cgroupfs",
 		"cgroupRoot":             s.CgroupRoot,
@@ -220,7 +239,12 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 		"volumePluginDir":        s.path("node", "volumeplugins"),
 		// The node's disk is the machine's, and what fills it is not the node's to remove.
 		"imageGCHighThresholdPercent": 100,
-		"evictionHard":                object{"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%", "nodefs.inodesFree": "1%"},
+		"evictionHard": object{
+			"memory.available":  "100Mi",
+			"nodefs.available":  "1%",
+			"imagefs.available": "1%",
+			"nodefs.inodesFree": "1%",
+		},
 		// The kubelet republishes volumes as often as it looks at their pods; the driver's poll interval is held by that.
 		"syncFrequency": min(time.Minute, max(time.Second, s.Spec.RotationPollInterval/2)).String(),
 	})
@@ -231,9 +255,19 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	if err := os.WriteFile(path, config, 0o644); err != nil {
 		return err
 	}
-	return s.runOnNode(ctx, thirdparty.Kubelet, nil, s.Programs[thirdparty.Kubelet],
-		"--config="+path, "--kubeconfig="+given["kubeconfig"], "--root-dir="+s.path("kubelet"), "--cert-dir="+s.path("node", "pki"),
-		"--hostname-override="+name, "--node-ip="+nodeAddress, "--node-labels="+nodeLabels(s.Spec))
+	return s.runOnNode(
+		ctx,
+		thirdparty.Kubelet,
+		nil,
+		s.Programs[thirdparty.Kubelet],
+		"--config="+path,
+		"--kubeconfig="+given["kubeconfig"],
+		"--root-dir="+s.path("kubelet"),
+		"--cert-dir="+s.path("node", "pki"),
+		"--hostname-override="+name,
+		"--node-ip="+nodeAddress,
+		"--node-labels="+nodeLabels(s.Spec),
+	)
 }
 
 // restrict_oom_score_adj: where the machine may not lower the score, runc fails without it.
@@ -260,10 +294,18 @@ var bridgeNetwork = func() string {
 	type object = map[string]any
 	conf, err := json.Marshal(object{
 		"cniVersion": "1.0.0", "name": "pods",
-		"plugins": []object{{
-			"type": "bridge", "bridge": "cni0", "isGateway": true,
-			"ipam": object{"type": "host-local", "ranges": [][]object{{{"subnet": podRange}}}, "routes": []object{{"dst": "0.0.0.0/0"}}},
-		}},
+		"plugins": []object{
+			{
+				"type":      "bridge",
+				"bridge":    "cni0",
+				"isGateway": true,
+				"ipam": object{
+					"type":   "host-local",
+					"ranges": [][]object{{{"subnet": podRange}}},
+					"routes": []object{{"dst": "0.0.0.0/0"}},
+				},
+			},
+		},
 	})
 	if err != nil {
 		panic(err) // of constants

@@ -83,7 +83,12 @@ func (standInNode) start(ctx context.Context, s *supervisor, p progress) error {
 
 // startStandInNode returns when the node is registered as ready. It goes on until ctx ends.
 func (s *supervisor) startStandInNode(ctx context.Context) error {
-	n := &standIn{name: nodeName(s.Spec), dir: s.path(podsFolder), started: metav1.Now(), pods: map[types.UID]*standInPod{}}
+	n := &standIn{
+		name:    nodeName(s.Spec),
+		dir:     s.path(podsFolder),
+		started: metav1.Now(),
+		pods:    map[types.UID]*standInPod{},
+	}
 	var err error
 	if n.labels, err = labels.ConvertSelectorToLabelsMap(nodeLabels(s.Spec)); err != nil {
 		return fmt.Errorf("reading the node's labels: %w", err)
@@ -94,7 +99,9 @@ func (s *supervisor) startStandInNode(ctx context.Context) error {
 			return err
 		}
 	}
-	config, err := s.clientConfig(certificate{name: thirdparty.Kubelet, user: "system:node:" + n.name, groups: []string{"system:nodes"}})
+	config, err := s.clientConfig(
+		certificate{name: thirdparty.Kubelet, user: "system:node:" + n.name, groups: []string{"system:nodes"}},
+	)
 	if err != nil {
 		return err
 	}
@@ -126,7 +133,10 @@ func (s *supervisor) connectProvider(ctx context.Context, n *standIn) error {
 	if n.classes, err = newClassClient(config); err != nil {
 		return fmt.Errorf("making the CSI driver's client: %w", err)
 	}
-	conn, err := grpc.NewClient("unix:"+s.path("providers", azureProvider+".sock"), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	conn, err := grpc.NewClient(
+		"unix:"+s.path("providers", azureProvider+".sock"),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+	)
 	if err != nil {
 		return fmt.Errorf("connecting to the Azure provider: %w", err)
 	}
@@ -180,9 +190,15 @@ func (n *standIn) heartbeat(ctx context.Context) error {
 		v1.ResourceEphemeralStorage: resource.MustParse("1Ti"), v1.ResourcePods: resource.MustParse("250"),
 	}
 	patch, err := json.Marshal(map[string]any{"status": v1.NodeStatus{
-		Capacity: resources, Allocatable: resources,
-		Addresses: []v1.NodeAddress{{Type: v1.NodeHostName, Address: n.name}},
-		NodeInfo:  v1.NodeSystemInfo{OperatingSystem: "linux", Architecture: runtime.GOARCH, KubeletVersion: "stand-in", OSImage: "none"},
+		Capacity:    resources,
+		Allocatable: resources,
+		Addresses:   []v1.NodeAddress{{Type: v1.NodeHostName, Address: n.name}},
+		NodeInfo: v1.NodeSystemInfo{
+			OperatingSystem: "linux",
+			Architecture:    runtime.GOARCH,
+			KubeletVersion:  "stand-in",
+			OSImage:         "none",
+		},
 		Conditions: []v1.NodeCondition{{
 			Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "StandIn", Message: standInMessage,
 			LastHeartbeatTime: metav1.Now(), LastTransitionTime: n.started,

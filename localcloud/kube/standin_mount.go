@@ -141,12 +141,13 @@ func (n *standIn) parameters(ctx context.Context, namespace, class string) (map[
 // tokens are of the pod's service account, for this pod and as long as it is there, in the form in which the kubelet gives them to
 // drivers: a JSON object by audience.
 func (n *standIn) tokens(ctx context.Context, pod *v1.Pod) (string, error) {
-	token, err := n.core.ServiceAccounts(pod.Namespace).CreateToken(ctx, pod.Spec.ServiceAccountName, &authentication.TokenRequest{
-		Spec: authentication.TokenRequestSpec{
-			Audiences:      []string{tokenAudience},
-			BoundObjectRef: &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
-		},
-	}, metav1.CreateOptions{})
+	token, err := n.core.ServiceAccounts(pod.Namespace).
+		CreateToken(ctx, pod.Spec.ServiceAccountName, &authentication.TokenRequest{
+			Spec: authentication.TokenRequestSpec{
+				Audiences:      []string{tokenAudience},
+				BoundObjectRef: &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
+			},
+		}, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("failed to get service account token for pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}

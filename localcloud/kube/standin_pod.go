@@ -49,7 +49,8 @@ func (n *standIn) followPods(ctx context.Context) error {
 			return err
 		}
 	}
-	changes, err := n.core.Pods("").Watch(ctx, metav1.ListOptions{FieldSelector: mine, ResourceVersion: list.ResourceVersion})
+	changes, err := n.core.Pods("").
+		Watch(ctx, metav1.ListOptions{FieldSelector: mine, ResourceVersion: list.ResourceVersion})
 	if err != nil {
 		return err
 	}
@@ -168,7 +169,10 @@ func (n *standIn) report(ctx context.Context, pod *v1.Pod, mounted bool) error {
 		ready.Type = kind
 		status.Conditions = append(status.Conditions, ready)
 	}
-	status.Conditions = append(status.Conditions, v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue, LastTransitionTime: now})
+	status.Conditions = append(
+		status.Conditions,
+		v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue, LastTransitionTime: now},
+	)
 	for _, c := range pod.Spec.Containers {
 		status.ContainerStatuses = append(status.ContainerStatuses,
 			v1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: mounted, Started: &mounted, State: state})
@@ -178,7 +182,8 @@ func (n *standIn) report(ctx context.Context, pod *v1.Pod, mounted bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = n.core.Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = n.core.Pods(pod.Namespace).
+		Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
 }
 
@@ -188,7 +193,12 @@ func (n *standIn) warn(ctx context.Context, pod *v1.Pod, cause error) error {
 	_, err := n.core.Events(pod.Namespace).Create(ctx, &v1.Event{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: pod.Name + ".", Namespace: pod.Namespace},
 		InvolvedObject: v1.ObjectReference{
-			APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			APIVersion:      "v1",
+			Kind:            "Pod",
+			Namespace:       pod.Namespace,
+			Name:            pod.Name,
+			UID:             pod.UID,
+			ResourceVersion: pod.ResourceVersion,
 		},
 		Type: v1.EventTypeWarning, Reason: "FailedMount", Message: cause.Error(),
 		Source: v1.EventSource{Component: "stand-in-node", Host: n.name}, FirstTimestamp: now, LastTimestamp: now, Count: 1,

@@ -136,7 +136,8 @@ func (n *testNode) apiServer() http.Handler {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if !r.URL.Query().Has("watch") {
-			_ = json.NewEncoder(w).Encode(v1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: n.listed})
+			_ = json.NewEncoder(w).
+				Encode(v1.PodList{TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "PodList"}, Items: n.listed})
 			return
 		}
 		w.(http.Flusher).Flush()
@@ -153,7 +154,11 @@ func (n *testNode) apiServer() http.Handler {
 	mux.HandleFunc("POST /api/v1/namespaces/ns/serviceaccounts/sa/token", func(w http.ResponseWriter, r *http.Request) {
 		n.keepRequest(r)
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","status":{"token":%q,"expirationTimestamp":"2030-01-02T03:04:05Z"}}`, testToken)
+		fmt.Fprintf(
+			w,
+			`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","status":{"token":%q,"expirationTimestamp":"2030-01-02T03:04:05Z"}}`,
+			testToken,
+		)
 	})
 	mux.HandleFunc("/api/v1/namespaces/ns/", func(w http.ResponseWriter, r *http.Request) {
 		n.keepRequest(r)
@@ -302,7 +307,8 @@ func TestStandInAsksTheProviderAsTheDriverDoes(t *testing.T) {
 	if got := asked.Spec.Audiences; len(got) != 1 || got[0] != "api://AzureADTokenExchange" {
 		t.Errorf("the token's audiences are %q", got)
 	}
-	if got := asked.Spec.BoundObjectRef; got == nil || *got != (authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "pod", UID: "uid"}) {
+	if got := asked.Spec.BoundObjectRef; got == nil ||
+		*got != (authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "pod", UID: "uid"}) {
 		t.Errorf("the token is bound to %+v", got)
 	}
 
@@ -338,7 +344,10 @@ func TestStandInReplacesFilesOnlyByAWholeNewVolume(t *testing.T) {
 		second map[string]string // nil: the provider fails
 		want   map[string]string // nil: as it was
 	}{
-		"changed, gone and new":      {second: map[string]string{"a": "2", "c": "2"}, want: map[string]string{"a": "2", "c": "2"}},
+		"changed, gone and new": {
+			second: map[string]string{"a": "2", "c": "2"},
+			want:   map[string]string{"a": "2", "c": "2"},
+		},
 		"provider fails":             {},
 		"nothing":                    {second: map[string]string{}},
 		"climbs":                     {second: map[string]string{"a": "2", "../escaped": "x"}},
@@ -425,7 +434,8 @@ func TestStandInPodWaitsForItsVolumeThenRunsAndEnds(t *testing.T) {
 
 	var event v1.Event
 	decode(t, n.next(t, "POST events"), &event)
-	if event.Reason != "FailedMount" || event.Type != v1.EventTypeWarning || event.InvolvedObject.UID != "uid" || !strings.Contains(event.Message, "AADSTS70025") {
+	if event.Reason != "FailedMount" || event.Type != v1.EventTypeWarning || event.InvolvedObject.UID != "uid" ||
+		!strings.Contains(event.Message, "AADSTS70025") {
 		t.Errorf("the event is %s %s of %s: %s", event.Type, event.Reason, event.InvolvedObject.UID, event.Message)
 	}
 	if status := n.nextStatus(t, v1.PodPending); status.ContainerStatuses[0].Ready {
@@ -446,7 +456,8 @@ func TestStandInPodWaitsForItsVolumeThenRunsAndEnds(t *testing.T) {
 	n.change(t, "MODIFIED", pod)
 	var options metav1.DeleteOptions
 	decode(t, n.next(t, "DELETE pods/pod"), &options)
-	if options.GracePeriodSeconds == nil || *options.GracePeriodSeconds != 0 || options.Preconditions == nil || *options.Preconditions.UID != "uid" {
+	if options.GracePeriodSeconds == nil || *options.GracePeriodSeconds != 0 || options.Preconditions == nil ||
+		*options.Preconditions.UID != "uid" {
 		t.Errorf("the pod is ended with %+v", options)
 	}
 	if _, err := os.Stat(n.podDir(pod)); !os.IsNotExist(err) {

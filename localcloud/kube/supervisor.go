@@ -238,7 +238,13 @@ func waitFor(ctx context.Context, closed <-chan struct{}) error {
 
 // run keeps a program running until ctx ends. Its output goes to a file of its own.
 func (s *supervisor) run(ctx context.Context, name, path string, args ...string) error {
-	return s.keep(ctx, func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil }, name, nil, path, args...)
+	return s.keep(
+		ctx,
+		func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil },
+		name,
+		nil,
+		path,
+		args...)
 }
 
 // runOnNode is run for a program of the node's.
@@ -247,7 +253,14 @@ func (s *supervisor) runOnNode(ctx context.Context, name string, env []string, p
 }
 
 // keep is run for a program that enter has start where it belongs.
-func (s *supervisor) keep(ctx context.Context, enter func(*exec.Cmd) error, name string, env []string, path string, args ...string) error {
+func (s *supervisor) keep(
+	ctx context.Context,
+	enter func(*exec.Cmd) error,
+	name string,
+	env []string,
+	path string,
+	args ...string,
+) error {
 	if err := os.MkdirAll(s.path("log"), 0o700); err != nil {
 		return err
 	}

@@ -41,7 +41,11 @@ func ExampleCloud_azure() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups, err := armresources.NewResourceGroupsClient(who.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
+	groups, err := armresources.NewResourceGroupsClient(
+		who.SubscriptionID,
+		owner,
+		&arm.ClientOptions{ClientOptions: options},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,15 @@ func TestImports_AreFew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.Fields(string(out)), []string{modulePath + "/internal/layout", modulePath + "/localcloudtest"}; !slices.Equal(got, want) {
+	if got, want := strings.Fields(
+		string(out),
+	), []string{
+		modulePath + "/internal/layout",
+		modulePath + "/localcloudtest",
+	}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("it imports %q, want %q", got, want)
 	}
 }
@@ -70,7 +78,9 @@ func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(program, "--help").CombinedOutput(); err != nil || !strings.Contains(string(out), "localcloud") {
+	if out, err := exec.Command(program, "--help").
+		CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "localcloud") {
 		t.Errorf("%v\n%s", err, out)
 	}
 	before, err := os.Stat(program)
@@ -135,7 +145,9 @@ esac
 	}
 	dir = os.Getenv("KEYVAULT_AKS_TEST_GUARDED")
 	project = filepath.Join(dir, "project")
-	c := &Cloud{Home: Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")}}
+	c := &Cloud{
+		Home: Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")},
+	}
 	alive, _, err := c.guard()
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +173,8 @@ func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://theirs")
 	c := &Cloud{Env: []string{"HTTPS_PROXY=http://127.0.0.1:7", "A=b=c"}}
 	all := c.Variables()
-	if value, ok := all["ARM_USE_OIDC"]; !ok || value != "" || all["HTTPS_PROXY"] != "http://127.0.0.1:7" || all["A"] != "b=c" {
+	if value, ok := all["ARM_USE_OIDC"]; !ok || value != "" || all["HTTPS_PROXY"] != "http://127.0.0.1:7" ||
+		all["A"] != "b=c" {
 		t.Errorf("they are %v", all)
 	}
 }

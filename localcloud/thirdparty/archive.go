@@ -146,8 +146,11 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 		}
 	}
 	if len(needed) > 0 {
-		return m, nil, fmt.Errorf("%s has no %s of these pins, which every up needs: `localcloud programs build` builds what is missing",
-			o.Cache, strings.Join(needed, ", "))
+		return m, nil, fmt.Errorf(
+			"%s has no %s of these pins, which every up needs: `localcloud programs build` builds what is missing",
+			o.Cache,
+			strings.Join(needed, ", "),
+		)
 	}
 	if len(m.Units) == 0 {
 		return m, nil, fmt.Errorf("%s has no program of these pins: `localcloud programs build` builds them", o.Cache)
@@ -285,7 +288,9 @@ func Import(ctx context.Context, o Options, from, sum string) error {
 	}
 	isURL := strings.Contains(from, "://")
 	if isURL && sum == "" {
-		return errors.New("an archive at a URL is taken only with the sum that it must have: give --sha256, which export printed")
+		return errors.New(
+			"an archive at a URL is taken only with the sum that it must have: give --sha256, which export printed",
+		)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -442,7 +447,11 @@ type isWhole func(dir string) bool
 // this program looks for, on this machine.
 func (m manifest) check(o Options) (map[string]isWhole, error) {
 	if m.Format != archiveFormat {
-		return nil, fmt.Errorf("it has format %d, and this localcloud reads format %d: export one from here", m.Format, archiveFormat)
+		return nil, fmt.Errorf(
+			"it has format %d, and this localcloud reads format %d: export one from here",
+			m.Format,
+			archiveFormat,
+		)
 	}
 	if m.OS != runtime.GOOS || m.Arch != runtime.GOARCH {
 		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q",

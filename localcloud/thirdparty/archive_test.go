@@ -229,7 +229,11 @@ func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
 			t.Errorf("with %v in the cache: %v", has, err)
 		}
 	}
-	if got := listing(t, folder); strings.Count(got, "\n") != 1 || !strings.Contains(got, hexSum([]byte("an earlier one"))) {
+	if got := listing(
+		t,
+		folder,
+	); strings.Count(got, "\n") != 1 ||
+		!strings.Contains(got, hexSum([]byte("an earlier one"))) {
 		t.Errorf("a failed export leaves\n%s", got)
 	}
 
@@ -279,7 +283,12 @@ func TestAPulumiOnPathNeedsNoneInTheArchive(t *testing.T) {
 	}
 	fill(t, o, "two")
 	if big, err := size(file, Export(t.Context(), o, file)); err != nil || big <= small {
-		t.Errorf("what the cache has of pulumi is not exported where there is one on PATH: %d and %d bytes, %v", small, big, err)
+		t.Errorf(
+			"what the cache has of pulumi is not exported where there is one on PATH: %d and %d bytes, %v",
+			small,
+			big,
+			err,
+		)
 	}
 }
 
@@ -459,9 +468,15 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 		change func(all []tarMember, m *manifest) []tarMember
 		says   []string
 	}{
-		"another processor": {func(all []tarMember, m *manifest) []tarMember { m.Arch = "z80"; return all }, []string{"/z80", "/" + runtime.GOARCH}},
-		"another system":    {func(all []tarMember, m *manifest) []tarMember { m.OS = "cp/m"; return all }, []string{"cp/m"}},
-		"another format":    {func(all []tarMember, m *manifest) []tarMember { m.Format = 7; return all }, []string{"7", "1"}},
+		"another processor": {
+			func(all []tarMember, m *manifest) []tarMember { m.Arch = "z80"; return all },
+			[]string{"/z80", "/" + runtime.GOARCH},
+		},
+		"another system": {func(all []tarMember, m *manifest) []tarMember { m.OS = "cp/m"; return all }, []string{"cp/m"}},
+		"another format": {
+			func(all []tarMember, m *manifest) []tarMember { m.Format = 7; return all },
+			[]string{"7", "1"},
+		},
 		"other pins": {func(all []tarMember, m *manifest) []tarMember {
 			m.Units[1].Folder, m.Compiler = "two-of-other-pins", "go0.1"
 			return all
@@ -471,10 +486,13 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 			m.Units = append(m.Units, m.Units[0])
 			return append(all, all[1:4]...)
 		}, nil},
-		"no units":            {func(all []tarMember, m *manifest) []tarMember { m.Units = nil; return all[:1] }, nil},
-		"no manifest":         {func(all []tarMember, m *manifest) []tarMember { return all[1:] }, nil},
-		"nothing":             {func(all []tarMember, m *manifest) []tarMember { return nil }, nil},
-		"a manifest not JSON": {func(all []tarMember, m *manifest) []tarMember { all[0].content = "x" + all[0].content[1:]; return all }, nil},
+		"no units":    {func(all []tarMember, m *manifest) []tarMember { m.Units = nil; return all[:1] }, nil},
+		"no manifest": {func(all []tarMember, m *manifest) []tarMember { return all[1:] }, nil},
+		"nothing":     {func(all []tarMember, m *manifest) []tarMember { return nil }, nil},
+		"a manifest not JSON": {
+			func(all []tarMember, m *manifest) []tarMember { all[0].content = "x" + all[0].content[1:]; return all },
+			nil,
+		},
 		"a link for a manifest": {func(all []tarMember, m *manifest) []tarMember {
 			all[0].header.Typeflag, all[0].header.Linkname, all[0].header.Size, all[0].content = tar.TypeSymlink, "/etc/passwd", 0, ""
 			return all
@@ -489,7 +507,10 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 		}, []string{`"x"`}},
 		"a member less":  {func(all []tarMember, m *manifest) []tarMember { return all[:len(all)-1] }, nil},
 		"a member twice": {func(all []tarMember, m *manifest) []tarMember { return append(all, all[len(all)-1]) }, nil},
-		"another order":  {func(all []tarMember, m *manifest) []tarMember { all[1], all[2] = all[2], all[1]; return all }, nil},
+		"another order": {
+			func(all []tarMember, m *manifest) []tarMember { all[1], all[2] = all[2], all[1]; return all },
+			nil,
+		},
 		"a program less": {func(all []tarMember, m *manifest) []tarMember {
 			m.Units[1].Files = nil
 			return append(all[:4], all[5:]...)
@@ -499,8 +520,14 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 			all[4].header.Size++
 			return all
 		}, nil},
-		"another content":    {func(all []tarMember, m *manifest) []tarMember { all[4].content = "X" + all[4].content[1:]; return all }, nil},
-		"a file with no sum": {func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].SHA256 = ""; return all }, nil},
+		"another content": {
+			func(all []tarMember, m *manifest) []tarMember { all[4].content = "X" + all[4].content[1:]; return all },
+			nil,
+		},
+		"a file with no sum": {
+			func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].SHA256 = ""; return all },
+			nil,
+		},
 		"a name with a way":  {func(all []tarMember, m *manifest) []tarMember { return renamed(all, m, "../../x") }, nil},
 		"an absolute name":   {func(all []tarMember, m *manifest) []tarMember { return renamed(all, m, "/tmp/x") }, nil},
 		"a name in a folder": {func(all []tarMember, m *manifest) []tarMember { return renamed(all, m, "x/third") }, nil},
@@ -512,13 +539,19 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 			m.Units = append(m.Units[:2:2], archivedUnit{Name: "two", Folder: m.Units[1].Folder})
 			return all[:5]
 		}, nil},
-		"no name":           {func(all []tarMember, m *manifest) []tarMember { return renamed(all, m, "") }, nil},
-		"a symbolic link":   {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeSymlink) }, nil},
-		"a hard link":       {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeLink) }, nil},
-		"a device":          {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeChar) }, nil},
-		"a folder":          {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeDir) }, nil},
-		"more than a disk":  {func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].Size = 1 << 60; return all }, nil},
-		"less than nothing": {func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].Size = -1; return all }, nil},
+		"no name":         {func(all []tarMember, m *manifest) []tarMember { return renamed(all, m, "") }, nil},
+		"a symbolic link": {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeSymlink) }, nil},
+		"a hard link":     {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeLink) }, nil},
+		"a device":        {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeChar) }, nil},
+		"a folder":        {func(all []tarMember, m *manifest) []tarMember { return typed(all, m, tar.TypeDir) }, nil},
+		"more than a disk": {
+			func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].Size = 1 << 60; return all },
+			nil,
+		},
+		"less than nothing": {
+			func(all []tarMember, m *manifest) []tarMember { m.Units[1].Files[0].Size = -1; return all },
+			nil,
+		},
 		"more than all disks": {func(all []tarMember, m *manifest) []tarMember {
 			m.Units[1].Files[0].Size = maxArchive
 			m.Units[0].Files[0].Size = 1
@@ -737,7 +770,14 @@ func TestADownloadTakesTheUsersProxyAndNotALocalClouds(t *testing.T) {
 	if users.Load() != 2 {
 		t.Errorf("the user's proxy was asked %d times, want 2", users.Load())
 	}
-	run("https://archives.invalid/x", HomeVariable+"=/home", "HTTPS_PROXY="+cloud, "https_proxy="+cloud, "HTTP_PROXY=", "NO_PROXY=")
+	run(
+		"https://archives.invalid/x",
+		HomeVariable+"=/home",
+		"HTTPS_PROXY="+cloud,
+		"https_proxy="+cloud,
+		"HTTP_PROXY=",
+		"NO_PROXY=",
+	)
 	if clouds.Load() != 0 {
 		t.Error("the local cloud was asked")
 	}
@@ -804,7 +844,11 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(t, found[name], string(program)+strings.Repeat("\x00", max(0, int(info.Size())-len(program)))) // of the size that it must have
+		write(
+			t,
+			found[name],
+			string(program)+strings.Repeat("\x00", max(0, int(info.Size())-len(program))),
+		) // of the size that it must have
 		cmd := exec.Command(found[name], "600")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -85,7 +85,8 @@ func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 	folders := strings.Split(with, "\n")[1:]
 	with += "\n" + ProgramFlags()
 	before, err := os.ReadFile(mark)
-	if target != "" && err == nil && string(before) == with && !slices.ContainsFunc(folders, isEmpty) && !changedSince(mark, dir, target) {
+	if target != "" && err == nil && string(before) == with && !slices.ContainsFunc(folders, isEmpty) &&
+		!changedSince(mark, dir, target) {
 		return nil
 	}
 	// The engine's language host asks for all modules, also for those that this system's build leaves out.
@@ -187,7 +188,16 @@ const HomeVariable = "KEYVAULT_AKS_HOME"
 
 // proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be
 // had.
-var proxyVariables = []string{"HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+var proxyVariables = []string{
+	"HTTPS_PROXY",
+	"https_proxy",
+	"NO_PROXY",
+	"no_proxy",
+	"SSL_CERT_FILE",
+	"REQUESTS_CA_BUNDLE",
+	"CURL_CA_BUNDLE",
+	"NODE_EXTRA_CA_CERTS",
+}
 
 // noStamp keeps version control out of what is built, which changes with each commit.
 const noStamp = "-buildvcs=false"

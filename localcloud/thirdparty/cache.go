@@ -46,7 +46,16 @@ func (u unit) cacheDir(pins fs.FS, cache string) (string, error) {
 		}
 	}
 	for _, part := range u.parts() {
-		fmt.Fprint(h, runtime.GOOS, runtime.GOARCH, runtime.Version(), part.buildArgs(), part.programs, part.filesOf, part.files)
+		fmt.Fprint(
+			h,
+			runtime.GOOS,
+			runtime.GOARCH,
+			runtime.Version(),
+			part.buildArgs(),
+			part.programs,
+			part.filesOf,
+			part.files,
+		)
 	}
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }

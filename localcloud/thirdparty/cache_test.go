@@ -26,7 +26,11 @@ func TestHolds_NoticesAProgramThatIsCutOff(t *testing.T) {
 			t.Errorf("with %d bytes of %d: %t", size, len(content), got)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "program"), append(append([]byte{}, content[:16]...), make([]byte, len(content)-16)...), 0o755); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(dir, "program"),
+		append(append([]byte{}, content[:16]...), make([]byte, len(content)-16)...),
+		0o755,
+	); err != nil {
 		t.Fatal(err)
 	}
 	if holds(dir, []string{"program"}) {

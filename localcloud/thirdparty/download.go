@@ -59,8 +59,12 @@ func newOutside() *network {
 
 func outsideTransport() *http.Transport {
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ForceAttemptHTTP2: true,
-		TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: 10 * time.Second,
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ForceAttemptHTTP2:     true,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ResponseHeaderTimeout: 30 * time.Second,
+		IdleConnTimeout:       10 * time.Second,
 	}
 	if os.Getenv(HomeVariable) != "" {
 		transport.Proxy = nil
@@ -105,8 +109,11 @@ func (n *network) ask(ctx context.Context, address string, header http.Header) (
 	if header != nil {
 		req.Header = header
 	}
-	req.Header.Set("Accept-Encoding", "identity") // or an archive would be unpacked on its way, and its checksum be another
-	resp, err := n.client.Do(req)                 //nolint:gosec // of the table of releases
+	req.Header.Set(
+		"Accept-Encoding",
+		"identity",
+	) // or an archive would be unpacked on its way, and its checksum be another
+	resp, err := n.client.Do(req) //nolint:gosec // of the table of releases
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, withoutURL(err))
 	}
@@ -237,8 +244,10 @@ func (n *network) download(ctx context.Context, url, file string, want checksum,
 		return err
 	}
 	if given := hex.EncodeToString(to.hash.Sum(nil)); given != want.sum {
-		return &refusal{fmt.Errorf("%s has the %s %s and not %s (%s): what came is not what was published, and is thrown away",
-			url, want.hash, given, want.sum, want.from)}
+		return &refusal{
+			fmt.Errorf("%s has the %s %s and not %s (%s): what came is not what was published, and is thrown away",
+				url, want.hash, given, want.sum, want.from),
+		}
 	}
 	return nil
 }
@@ -463,7 +472,9 @@ func tarMembers(file string, visit func(member) error) error {
 		case tar.TypeDir:
 			kind = os.ModeDir
 		}
-		if err := visit(member{header.Name, kind, func() (io.ReadCloser, error) { return io.NopCloser(archive), nil }}); err != nil {
+		if err := visit(
+			member{header.Name, kind, func() (io.ReadCloser, error) { return io.NopCloser(archive), nil }},
+		); err != nil {
 			return err
 		}
 	}

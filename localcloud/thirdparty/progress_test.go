@@ -21,7 +21,9 @@ func TestProgress_SaysHowMuchIsDoneWhatComesNextAndWhatIsLeft(t *testing.T) {
 	knows(t, map[string]float64{"a": 20, "b": 8, "c": 8})
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		p := planned(func(format string, args ...any) { told = append(told, strings.TrimSpace(fmt.Sprintf(format, args...))) })
+		p := planned(
+			func(format string, args ...any) { told = append(told, strings.TrimSpace(fmt.Sprintf(format, args...))) },
+		)
 		w, done := p.follow("first")
 		fmt.Fprint(w, "go: downloading x v1\ngo: down")
 		time.Sleep(11 * time.Second)

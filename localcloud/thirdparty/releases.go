@@ -96,31 +96,35 @@ var releases = map[string]release{
 	}}},
 	// SHA-256 as Nixpkgs pins them for the same archives (https://github.com/NixOS/nixpkgs,
 	// pkgs/by-name/pu/pulumi-bin/data.nix).
-	"pulumi-kubernetes": {version: KubernetesPluginVersion, on: []string{"linux", "darwin"}, assets: []asset{{
-		url: "https://get.pulumi.com/releases/plugins/" + KubernetesPlugin + "-v" + KubernetesPluginVersion + "-{os}-{arch}.tar.gz",
-		sums: "https://github.com/pulumi/pulumi-kubernetes/releases/download/v" + KubernetesPluginVersion +
-			"/pulumi-kubernetes_" + KubernetesPluginVersion + "_checksums.txt",
-		take: map[string]string{KubernetesPlugin: KubernetesPlugin}, // the vendor's has its schema in it
-		pinned: map[string]string{
-			"linux/amd64":  "6ea3d53c16a00c4d1017c4d109928d8f4801fd7cd978965cd43917561f3774b0",
-			"linux/arm64":  "e4260240ed14bff6ed1a5a25a362311380ea1c072544fc262532b8197ea0725c",
-			"darwin/amd64": "e5dffbef3525bb6f41c2b328afb471149c7396c263d2acd2ef2fab51d63d47f3",
-			"darwin/arm64": "566425b7767be7184d59c7ea151812c98426d7dab85f93c9c676c1dc9d488d91",
+	"pulumi-kubernetes": {version: KubernetesPluginVersion, on: []string{"linux", "darwin"}, assets: []asset{
+		{
+			url: "https://get.pulumi.com/releases/plugins/" + KubernetesPlugin + "-v" + KubernetesPluginVersion + "-{os}-{arch}.tar.gz",
+			sums: "https://github.com/pulumi/pulumi-kubernetes/releases/download/v" + KubernetesPluginVersion +
+				"/pulumi-kubernetes_" + KubernetesPluginVersion + "_checksums.txt",
+			take: map[string]string{KubernetesPlugin: KubernetesPlugin}, // the vendor's has its schema in it
+			pinned: map[string]string{
+				"linux/amd64":  "6ea3d53c16a00c4d1017c4d109928d8f4801fd7cd978965cd43917561f3774b0",
+				"linux/arm64":  "e4260240ed14bff6ed1a5a25a362311380ea1c072544fc262532b8197ea0725c",
+				"darwin/amd64": "e5dffbef3525bb6f41c2b328afb471149c7396c263d2acd2ef2fab51d63d47f3",
+				"darwin/arm64": "566425b7767be7184d59c7ea151812c98426d7dab85f93c9c676c1dc9d488d91",
+			},
 		},
-	}}},
+	}},
 	// SHA-256 as Microsoft's Homebrew tap pins them, which has none for arm64 on Linux
 	// (https://github.com/Azure/homebrew-kubelogin, Formula/kubelogin.rb); the checksum file is what sha256sum prints
 	// (https://github.com/Azure/kubelogin, .github/workflows/release.yml).
-	"kubelogin": {version: kubeloginVersion, on: []string{"linux", "darwin"}, assets: []asset{{
-		url:  "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip",
-		sums: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip.sha256",
-		take: map[string]string{"bin/{os}_{arch}/kubelogin": Kubelogin},
-		pinned: map[string]string{
-			"linux/amd64":  "d765147460b8719b34cb35e8bc6d9d7c3b8f53bd1a1b9f1e70069e22bd1b6c03",
-			"darwin/amd64": "66b848732b5d9236755267649150adfba56ea044babbd9d6113b7a0915071b7f",
-			"darwin/arm64": "5780860a5e2facd3928970bf166e18407d7a0d452daab095b421877521bcf968",
+	"kubelogin": {version: kubeloginVersion, on: []string{"linux", "darwin"}, assets: []asset{
+		{
+			url:  "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip",
+			sums: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip.sha256",
+			take: map[string]string{"bin/{os}_{arch}/kubelogin": Kubelogin},
+			pinned: map[string]string{
+				"linux/amd64":  "d765147460b8719b34cb35e8bc6d9d7c3b8f53bd1a1b9f1e70069e22bd1b6c03",
+				"darwin/amd64": "66b848732b5d9236755267649150adfba56ea044babbd9d6113b7a0915071b7f",
+				"darwin/arm64": "5780860a5e2facd3928970bf166e18407d7a0d452daab095b421877521bcf968",
+			},
 		},
-	}}},
+	}},
 }
 
 // kubernetesProgram is a program of Kubernetes as it is published beside its checksum, which alone is in that file
@@ -184,7 +188,8 @@ type platform struct{ os, arch string }
 func (p platform) String() string { return p.os + "/" + p.arch }
 
 func (p platform) in(s string) string {
-	return strings.NewReplacer("{os}", p.os, "{arch}", p.arch, "{x64}", strings.ReplaceAll(p.arch, "amd64", "x64")).Replace(s)
+	return strings.NewReplacer("{os}", p.os, "{arch}", p.arch, "{x64}", strings.ReplaceAll(p.arch, "amd64", "x64")).
+		Replace(s)
 }
 
 var here = platform{runtime.GOOS, runtime.GOARCH}
@@ -342,7 +347,9 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 
 // planBuilds has the progress know what is to be built.
 func (o Options) planBuilds(ctx context.Context, source string, missing []unit, built map[string]place) error {
-	defer Waiting(func(passed time.Duration) { o.Say("  fetching modules and looking what is to be compiled: %s", passed) })()
+	defer Waiting(
+		func(passed time.Duration) { o.Say("  fetching modules and looking what is to be compiled: %s", passed) },
+	)()
 	for _, u := range missing {
 		if _, ok := built[u.name]; !ok {
 			continue

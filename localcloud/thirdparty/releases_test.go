@@ -107,7 +107,12 @@ func (v *vendors) publish(t *testing.T) {
 	v.sums(pulumiArchive, pulumiSums)
 	v.files[pluginArchive] = tarball(t, file("LICENSE", "x"), file("pulumi-resource-kubernetes", "released plugin"))
 	v.files[loginArchive] = zipped(t, map[string]string{"bin/linux_amd64/kubelogin": "released kubelogin"})
-	v.files[objects+"/etcd"] = tarball(t, folder("etcd-v3.6.4-linux-amd64"), file("etcd-v3.6.4-linux-amd64/etcd", "released etcd"), file("etcd-v3.6.4-linux-amd64/etcdctl", "x"))
+	v.files[objects+"/etcd"] = tarball(
+		t,
+		folder("etcd-v3.6.4-linux-amd64"),
+		file("etcd-v3.6.4-linux-amd64/etcd", "released etcd"),
+		file("etcd-v3.6.4-linux-amd64/etcdctl", "x"),
+	)
 	v.special[etcdArchive] = http.RedirectHandler("https://"+objects+"/etcd", http.StatusFound).ServeHTTP // as GitHub does
 	v.files[etcdArchive] = v.files[objects+"/etcd"]
 	for _, name := range []string{APIServer, ControllerManager, Scheduler, Kubelet, Kubectl} {
@@ -132,7 +137,14 @@ func (v *vendors) publish(t *testing.T) {
 
 // sums publishes the checksum of a file among those of others.
 func (v *vendors) sums(file, at string) {
-	v.files[at] = fmt.Appendf(nil, "%064d  another.tar.gz\n%s  %s\n%064d  third.tar.gz\n", 1, sha(v.files[file]), path.Base(file), 2)
+	v.files[at] = fmt.Appendf(
+		nil,
+		"%064d  another.tar.gz\n%s  %s\n%064d  third.tar.gz\n",
+		1,
+		sha(v.files[file]),
+		path.Base(file),
+		2,
+	)
 }
 
 func sha(content []byte) string {
@@ -199,7 +211,10 @@ func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 	units = nil
 	write := func(name, content string) {
 		file := filepath.Join(source, "x", name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(file), 0o755),
+			os.WriteFile(file, []byte(content), 0o644),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -287,7 +302,11 @@ func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
 				t.Errorf("%s: %+v", name, a)
 			}
 			for p, sum := range a.pinned {
-				if system, _, _ := strings.Cut(p, "/"); !regexp.MustCompile("^[0-9a-f]{64}$").MatchString(sum) || !slices.Contains(r.on, system) {
+				if system, _, _ := strings.Cut(
+					p,
+					"/",
+				); !regexp.MustCompile("^[0-9a-f]{64}$").MatchString(sum) ||
+					!slices.Contains(r.on, system) {
 					t.Errorf("%s pins %q for %s", name, sum, p)
 				}
 			}
@@ -342,8 +361,14 @@ func TestLanguageHosts_AreTheOnesOfPulumi(t *testing.T) {
 		}
 	}
 	found, err := Ensure(t.Context(), o)
-	if err != nil || found[LanguageYAML] != filepath.Join(path, LanguageYAML) || filepath.Dir(found[LanguageNodejs]) == path {
-		t.Errorf("with a pulumi on PATH that has one host beside it, they are %s and %s, %v", found[LanguageYAML], found[LanguageNodejs], err)
+	if err != nil || found[LanguageYAML] != filepath.Join(path, LanguageYAML) ||
+		filepath.Dir(found[LanguageNodejs]) == path {
+		t.Errorf(
+			"with a pulumi on PATH that has one host beside it, they are %s and %s, %v",
+			found[LanguageYAML],
+			found[LanguageNodejs],
+			err,
+		)
 	}
 }
 
@@ -394,7 +419,15 @@ func TestReleasesAreTakenFromVendorsThatAnswer(t *testing.T) {
 	for _, f := range files {
 		beside = append(beside, filepath.Base(f))
 	}
-	if want := []string{"pulumi", "pulumi-language-go", "pulumi-language-nodejs", "pulumi-language-python-exec"}; !slices.Equal(beside, want) {
+	if want := []string{
+		"pulumi",
+		"pulumi-language-go",
+		"pulumi-language-nodejs",
+		"pulumi-language-python-exec",
+	}; !slices.Equal(
+		beside,
+		want,
+	) {
 		t.Errorf("of Pulumi's archive there is %v, want %v", beside, want)
 	}
 	before := v.asked()
@@ -414,7 +447,12 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		_, _ = w.Write(content[:len(content)/2])
 	}
-	long := tarball(t, file("pulumi/pulumi", "released pulumi"), file("pulumi/pulumi-language-go", "released go"), file("pulumi/x", strings.Repeat("x", 1<<20)))
+	long := tarball(
+		t,
+		file("pulumi/pulumi", "released pulumi"),
+		file("pulumi/pulumi-language-go", "released go"),
+		file("pulumi/x", strings.Repeat("x", 1<<20)),
+	)
 	for name, test := range map[string]struct {
 		change func(*vendors)
 		stops  bool
@@ -640,7 +678,11 @@ func TestReleasesFailWhereNobodyAnswers(t *testing.T) {
 	v.gone.Store(true)
 	o, _ := options(t, v, "kubernetes", "provider-azure")
 	o.Way = Releases
-	if _, err := Ensure(t.Context(), o); err == nil || !strings.Contains(err.Error(), "kubernetes: ") || !strings.Contains(err.Error(), "no such host") {
+	if _, err := Ensure(
+		t.Context(),
+		o,
+	); err == nil || !strings.Contains(err.Error(), "kubernetes: ") ||
+		!strings.Contains(err.Error(), "no such host") {
 		t.Errorf("it is %v", err)
 	}
 	if left := inCache(t, o); len(left) > 0 {
@@ -661,7 +703,8 @@ func TestAVendorThatDoesNotAnswerKeepsNoOtherFromBeingTaken(t *testing.T) {
 	if !isReleased(t, programs[Pulumi]) || isReleased(t, programs[Kubectl]) {
 		t.Errorf("pulumi is released: %t; kubectl: %t", isReleased(t, programs[Pulumi]), isReleased(t, programs[Kubectl]))
 	}
-	if !strings.Contains(told.String(), "kubectl is built here") || !strings.Contains(told.String(), kubectlFile+": no answer in time") {
+	if !strings.Contains(told.String(), "kubectl is built here") ||
+		!strings.Contains(told.String(), kubectlFile+": no answer in time") {
 		t.Errorf("it is not said:\n%s", told)
 	}
 }
@@ -706,11 +749,20 @@ func TestADownloadIsNeverSilent(t *testing.T) {
 				time.Sleep(9 * time.Second)
 				return copy(p, make([]byte, 1<<20)), nil
 			})
-			return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: 4 << 20, Body: io.NopCloser(body)}, nil
+			return &http.Response{
+				StatusCode:    http.StatusOK,
+				Header:        http.Header{},
+				ContentLength: 4 << 20,
+				Body:          io.NopCloser(body),
+			}, nil
 		})
 		n := &network{client: overTLS(slow), silence: 30 * time.Second}
 		var told said
-		a := asset{url: "https://x/kubectl", take: map[string]string{"kubectl": "kubectl"}, pinned: map[string]string{here.String(): "0"}}
+		a := asset{
+			url:    "https://x/kubectl",
+			take:   map[string]string{"kubectl": "kubectl"},
+			pinned: map[string]string{here.String(): "0"},
+		}
 		var stop *refusal
 		if err := a.get(t.Context(), n, t.TempDir(), "1/1 kubectl", told.say); !errors.As(err, &stop) {
 			t.Errorf("it is %v", err)
@@ -727,11 +779,23 @@ func TestWhatIsTooLargeIsNotDownloaded(t *testing.T) {
 			read := int64(0)
 			endless := tripper(func(*http.Request) (*http.Response, error) {
 				body := readerFunc(func(p []byte) (int, error) { read += int64(len(p)); return len(p), nil })
-				return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(body)}, nil
+				return &http.Response{
+					StatusCode:    http.StatusOK,
+					Header:        http.Header{},
+					ContentLength: length,
+					Body:          io.NopCloser(body),
+				}, nil
 			})
 			n := &network{client: overTLS(endless), silence: time.Minute}
 			var sums text
-			if err := n.read(t.Context(), "https://x/sums", &sums, maxSums, nil); err == nil || read > 2*maxSums || length > 0 && read > 0 {
+			if err := n.read(
+				t.Context(),
+				"https://x/sums",
+				&sums,
+				maxSums,
+				nil,
+			); err == nil || read > 2*maxSums ||
+				length > 0 && read > 0 {
 				t.Errorf("%v, %d bytes", err, read)
 			}
 		})
@@ -743,8 +807,18 @@ func TestAPluginIsTakenFromItsVendor(t *testing.T) {
 	v.publish(t)
 	const base = "github.com/pulumi/pulumi-azure-native/releases/download/v2.92.0/"
 	const name = "pulumi-resource-azure-native-v2.92.0-linux-amd64.tar.gz"
-	v.files[base+name] = tarball(t, folder("."), file("./pulumi-resource-azure-native", "released plugin"), file("README.md", "x"))
-	v.files[base+"pulumi-azure-native_2.92.0_checksums.txt"] = fmt.Appendf(nil, "%x  ./%s\n", sha1.Sum(v.files[base+name]), name)
+	v.files[base+name] = tarball(
+		t,
+		folder("."),
+		file("./pulumi-resource-azure-native", "released plugin"),
+		file("README.md", "x"),
+	)
+	v.files[base+"pulumi-azure-native_2.92.0_checksums.txt"] = fmt.Appendf(
+		nil,
+		"%x  ./%s\n",
+		sha1.Sum(v.files[base+name]),
+		name,
+	)
 	o, _ := options(t, v)
 	for range 2 {
 		program, err := Plugin(t.Context(), o, "azure-native", "2.92.0")
@@ -755,7 +829,13 @@ func TestAPluginIsTakenFromItsVendor(t *testing.T) {
 	if v.asked() != 3 { // whether it is there, for its checksum, and for itself
 		t.Errorf("asked for %q", v.requests)
 	}
-	if _, err := Plugin(t.Context(), o, "random", "4.21.2"); err == nil || !strings.Contains(err.Error(), "404") || len(inCache(t, o)) != 1 {
+	if _, err := Plugin(
+		t.Context(),
+		o,
+		"random",
+		"4.21.2",
+	); err == nil || !strings.Contains(err.Error(), "404") ||
+		len(inCache(t, o)) != 1 {
 		t.Errorf("what is not there: %v, %v", err, inCache(t, o))
 	}
 }
@@ -777,12 +857,23 @@ func TestVendorsAreReachedAsTheUserReachesThem(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	certificates := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(certificates, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}), 0o600); err != nil {
+	if err := os.WriteFile(
+		certificates,
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
+		0o600,
+	); err != nil {
 		t.Fatal(err)
 	}
 	for home, want := range map[string]string{"": "proxy http://127.0.0.1:1 <nil>\ntrusted true\n", t.TempDir(): "trusted false\n"} {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-		cmd.Env = append(os.Environ(), "THIRDPARTY_TEST_ASKS="+server.URL, "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=", "SSL_CERT_FILE="+certificates, HomeVariable+"="+home)
+		cmd.Env = append(
+			os.Environ(),
+			"THIRDPARTY_TEST_ASKS="+server.URL,
+			"HTTPS_PROXY=http://127.0.0.1:1",
+			"NO_PROXY=",
+			"SSL_CERT_FILE="+certificates,
+			HomeVariable+"="+home,
+		)
 		if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), want) {
 			t.Errorf("in the shell of a local cloud: %t: %v\n%s", home != "", err, out)
 		}

@@ -120,19 +120,25 @@ var units = []unit{
 		}},
 	},
 	{
-		name: "pulumi-kubernetes", dir: "thirdparty/pulumi-kubernetes",
+		name:     "pulumi-kubernetes",
+		dir:      "thirdparty/pulumi-kubernetes",
 		programs: map[string]string{"./" + KubernetesPlugin: KubernetesPlugin},
 		ldflags:  "-X github.com/pulumi/pulumi-kubernetes/provider/v4/pkg/version.Version=" + KubernetesPluginVersion,
-		files:    []string{"cmd/pulumi-resource-kubernetes/schema.json", "cmd/pulumi-resource-kubernetes/terraform-mapping.json"},
-		filesOf:  "github.com/pulumi/pulumi-kubernetes/provider/v4",
+		files: []string{
+			"cmd/pulumi-resource-kubernetes/schema.json",
+			"cmd/pulumi-resource-kubernetes/terraform-mapping.json",
+		},
+		filesOf: "github.com/pulumi/pulumi-kubernetes/provider/v4",
 	},
 	{
 		name: "secrets-store-csi-driver", dir: "thirdparty/secrets-store-csi-driver",
 		programs: map[string]string{"sigs.k8s.io/secrets-store-csi-driver/cmd/secrets-store-csi-driver": CSIDriver},
 		filesOf:  "sigs.k8s.io/secrets-store-csi-driver",
 		files: []string{
-			"deploy/rbac-secretproviderclass.yaml", "deploy/rbac-secretprovidersyncing.yaml",
-			"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml", "deploy/secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
+			"deploy/rbac-secretproviderclass.yaml",
+			"deploy/rbac-secretprovidersyncing.yaml",
+			"deploy/secrets-store.csi.x-k8s.io_secretproviderclasses.yaml",
+			"deploy/secrets-store.csi.x-k8s.io_secretproviderclasspodstatuses.yaml",
 		},
 	},
 	{

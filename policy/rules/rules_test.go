@@ -166,23 +166,47 @@ var bad = map[string][]change{
 	"vault-soft-delete vault": {
 		set("vault", "properties.enableSoftDelete", false), set("vault", "properties.softDeleteRetentionInDays", 7),
 	},
-	"vault-rbac vault":          {set("vault", "properties.enableRbacAuthorization", nil), set("vault", "properties.enableRbacAuthorization", false)},
-	"vault-firewall vault":      {set("vault", "properties.networkAcls", nil), set("vault", "properties.networkAcls.defaultAction", "Allow")},
-	"vault-public-access vault": {set("vault", "properties.publicNetworkAccess", nil), set("vault", "properties.publicNetworkAccess", "Enabled")},
+	"vault-rbac vault": {
+		set("vault", "properties.enableRbacAuthorization", nil),
+		set("vault", "properties.enableRbacAuthorization", false),
+	},
+	"vault-firewall vault": {
+		set("vault", "properties.networkAcls", nil),
+		set("vault", "properties.networkAcls.defaultAction", "Allow"),
+	},
+	"vault-public-access vault": {
+		set("vault", "properties.publicNetworkAccess", nil),
+		set("vault", "properties.publicNetworkAccess", "Enabled"),
+	},
 	"vault-private-endpoint vault": {
 		without("endpoint"), set("endpoint", "privateLinkServiceConnections[0].groupIds[0]", "blob"),
 		set("endpoint", "privateLinkServiceConnections[0].privateLinkServiceId", nil),
 		edit("endpoint", func(r *one) { r.From["privateLinkServiceConnections"] = "cluster" }),
 	},
 	"vault-logs vault": {
-		without("vault-diagnostics"), set("vault-diagnostics", "logs[0].enabled", false), set("vault-diagnostics", "workspaceId", nil),
-		set("vault-diagnostics", "logs[0].category", "AzurePolicyEvaluationDetails"), set("vault-diagnostics", "resourceUri", vaults+"kv-other"),
+		without(
+			"vault-diagnostics",
+		),
+		set("vault-diagnostics", "logs[0].enabled", false),
+		set("vault-diagnostics", "workspaceId", nil),
+		set(
+			"vault-diagnostics",
+			"logs[0].category",
+			"AzurePolicyEvaluationDetails",
+		),
+		set("vault-diagnostics", "resourceUri", vaults+"kv-other"),
 	},
-	"secret-expires secret":      {set("secret", "properties.attributes", nil)},
-	"secret-content-type secret": {set("secret", "properties.contentType", nil), set("secret", "properties.contentType", "")},
-	"key-expires key":            {set("key", "properties.attributes.expires", nil)},
-	"key-hsm key":                {set("key", "properties.kty", "RSA"), set("key", "properties.kty", nil)},
-	"key-rotation key":           {set("key", "properties.rotationPolicy", nil), set("key", "properties.rotationPolicy.lifetimeActions[1].action.type", "notify")},
+	"secret-expires secret": {set("secret", "properties.attributes", nil)},
+	"secret-content-type secret": {
+		set("secret", "properties.contentType", nil),
+		set("secret", "properties.contentType", ""),
+	},
+	"key-expires key": {set("key", "properties.attributes.expires", nil)},
+	"key-hsm key":     {set("key", "properties.kty", "RSA"), set("key", "properties.kty", nil)},
+	"key-rotation key": {
+		set("key", "properties.rotationPolicy", nil),
+		set("key", "properties.rotationPolicy.lifetimeActions[1].action.type", "notify"),
+	},
 
 	"cluster-secrets-store cluster":    {set("cluster", "addonProfiles.azureKeyvaultSecretsProvider.enabled", false)},
 	"cluster-secrets-rotation cluster": {set("cluster", "addonProfiles.azureKeyvaultSecretsProvider.config", nil)},
@@ -194,23 +218,47 @@ var bad = map[string][]change{
 	"cluster-azure-rbac cluster":     {set("cluster", "aadProfile.enableAzureRBAC", false)},
 	"cluster-local-accounts cluster": {set("cluster", "disableLocalAccounts", nil)},
 	"cluster-api-access cluster": {
-		set("cluster", "apiServerAccessProfile.authorizedIPRanges", nil), set("cluster", "apiServerAccessProfile.authorizedIPRanges", []any{}),
+		set(
+			"cluster",
+			"apiServerAccessProfile.authorizedIPRanges",
+			nil,
+		),
+		set("cluster", "apiServerAccessProfile.authorizedIPRanges", []any{}),
 		set("cluster", "apiServerAccessProfile.authorizedIPRanges[0]", "0.0.0.0/0"),
 	},
-	"cluster-run-command cluster":    {set("cluster", "apiServerAccessProfile.disableRunCommand", nil)},
-	"cluster-network-policy cluster": {set("cluster", "networkProfile.networkPolicy", nil), set("cluster", "networkProfile.networkPolicy", "none")},
-	"cluster-cni cluster":            {set("cluster", "networkProfile.networkPlugin", "kubenet"), set("cluster", "networkProfile.networkPluginMode", nil)},
-	"cluster-load-balancer cluster":  {set("cluster", "networkProfile.loadBalancerSku", "Basic")},
-	"cluster-policy-addon cluster":   {set("cluster", "addonProfiles.azurepolicy", nil)},
-	"cluster-audit-logs cluster":     {set("cluster-diagnostics", "logs[0].enabled", false), set("cluster-diagnostics", "logs[1].category", "kube-audit")},
-	"cluster-platform-logs cluster":  {set("cluster-diagnostics", "logs[2].enabled", false), set("cluster-diagnostics", "metrics", nil)},
-	"cluster-monitoring cluster":     {set("cluster", "addonProfiles.omsagent.enabled", false)},
-	"cluster-defender cluster":       {set("cluster", "securityProfile.defender", nil)},
-	"cluster-upgrades cluster":       {set("cluster", "autoUpgradeProfile.upgradeChannel", "none"), set("cluster", "autoUpgradeProfile.upgradeChannel", nil)},
-	"cluster-node-upgrades cluster":  {set("cluster", "autoUpgradeProfile.nodeOSUpgradeChannel", "Unmanaged")},
-	"cluster-maintenance cluster":    {without("upgrades"), without("node-os"), set("upgrades", "resourceName", "aks-other")},
-	"cluster-sla cluster":            {set("cluster", "sku.tier", "Free"), set("cluster", "sku", nil)},
-	"cluster-image-cleaner cluster":  {set("cluster", "securityProfile.imageCleaner", nil)},
+	"cluster-run-command cluster": {set("cluster", "apiServerAccessProfile.disableRunCommand", nil)},
+	"cluster-network-policy cluster": {
+		set("cluster", "networkProfile.networkPolicy", nil),
+		set("cluster", "networkProfile.networkPolicy", "none"),
+	},
+	"cluster-cni cluster": {
+		set("cluster", "networkProfile.networkPlugin", "kubenet"),
+		set("cluster", "networkProfile.networkPluginMode", nil),
+	},
+	"cluster-load-balancer cluster": {set("cluster", "networkProfile.loadBalancerSku", "Basic")},
+	"cluster-policy-addon cluster":  {set("cluster", "addonProfiles.azurepolicy", nil)},
+	"cluster-audit-logs cluster": {
+		set("cluster-diagnostics", "logs[0].enabled", false),
+		set("cluster-diagnostics", "logs[1].category", "kube-audit"),
+	},
+	"cluster-platform-logs cluster": {
+		set("cluster-diagnostics", "logs[2].enabled", false),
+		set("cluster-diagnostics", "metrics", nil),
+	},
+	"cluster-monitoring cluster": {set("cluster", "addonProfiles.omsagent.enabled", false)},
+	"cluster-defender cluster":   {set("cluster", "securityProfile.defender", nil)},
+	"cluster-upgrades cluster": {
+		set("cluster", "autoUpgradeProfile.upgradeChannel", "none"),
+		set("cluster", "autoUpgradeProfile.upgradeChannel", nil),
+	},
+	"cluster-node-upgrades cluster": {set("cluster", "autoUpgradeProfile.nodeOSUpgradeChannel", "Unmanaged")},
+	"cluster-maintenance cluster": {
+		without("upgrades"),
+		without("node-os"),
+		set("upgrades", "resourceName", "aks-other"),
+	},
+	"cluster-sla cluster":           {set("cluster", "sku.tier", "Free"), set("cluster", "sku", nil)},
+	"cluster-image-cleaner cluster": {set("cluster", "securityProfile.imageCleaner", nil)},
 	"cluster-managed-identity cluster": {
 		set("cluster", "identity", nil), set("cluster", "identity.type", "None"),
 	},
@@ -222,15 +270,26 @@ var bad = map[string][]change{
 	"pool-nodes cluster":            {set("cluster", pool+"minCount", 2)},
 	"pool-pods apps":                {set("apps", "maxPods", 30), set("apps", "maxPods", nil)},
 	"pool-scale-sets cluster":       {set("cluster", pool+"type", "AvailabilitySet")},
-	"pool-system cluster":           {set("cluster", pool+"nodeTaints", nil), set("cluster", pool+"nodeTaints[0]", "spot=true:NoSchedule")},
-	"pool-ephemeral-disks apps":     {set("apps", "osDiskType", "Managed")},
-	"pool-host-encryption cluster":  {set("cluster", pool+"enableEncryptionAtHost", false)},
-	"locked vault":                  {without("vault-lock"), edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" })},
-	"locked cluster":                {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
-	"protected secret":              {edit("secret", func(r *one) { r.Protect = false })},
-	"protected cluster":             {edit("cluster", func(r *one) { r.Protect = false })},
+	"pool-system cluster": {
+		set("cluster", pool+"nodeTaints", nil),
+		set("cluster", pool+"nodeTaints[0]", "spot=true:NoSchedule"),
+	},
+	"pool-ephemeral-disks apps":    {set("apps", "osDiskType", "Managed")},
+	"pool-host-encryption cluster": {set("cluster", pool+"enableEncryptionAtHost", false)},
+	"locked vault": {
+		without("vault-lock"),
+		edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" }),
+	},
+	"locked cluster":    {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
+	"protected secret":  {edit("secret", func(r *one) { r.Protect = false })},
+	"protected cluster": {edit("cluster", func(r *one) { r.Protect = false })},
 	"namespace-pod-security namespace": {
-		set("namespace", "metadata.labels", nil), set("namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "baseline"),
+		set(
+			"namespace",
+			"metadata.labels",
+			nil,
+		),
+		set("namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "baseline"),
 	},
 	"bare-pod pod": {with(one{Name: "pod", Type: "kubernetes:core/v1:Pod"})},
 
@@ -243,13 +302,23 @@ var bad = map[string][]change{
 		set("class", params+"tenantID", nil),
 	},
 	"class-objects class": {
-		set("class", params+"objects", nil), set("class", params+"objects", "array: []"), set("class", params+"objects", "- objectName: x"),
+		set(
+			"class",
+			params+"objects",
+			nil,
+		),
+		set("class", params+"objects", "array: []"),
+		set("class", params+"objects", "- objectName: x"),
 		set("class", params+"objects", "array:\n  - objectName: x\n    objectType: secret\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: Secret}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectType: secret, objectAlias: x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: ../x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: /x}'\n"),
-		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n"),
+		set(
+			"class",
+			params+"objects",
+			"array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n",
+		),
 	},
 	"role-too-wide role": {
 		set("role", "roleDefinitionId", role+"00482a5a-887f-4fb3-b363-3b7fe8e74483"),
@@ -278,18 +347,36 @@ var bad = map[string][]change{
 	},
 	"role-principal-type role": {set("role", "principalType", nil), set("role", "principalType", "User")},
 	"credential-audience credential": {
-		set("credential", "audiences", nil), set("credential", "audiences[0]", "https://vault.azure.net"),
-		set("credential", "audiences", []any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"}), set("credential", "audiences[0]", "api://azureadtokenexchange"),
+		set("credential", "audiences", nil),
+		set("credential", "audiences[0]", "https://vault.azure.net"),
+		set(
+			"credential",
+			"audiences",
+			[]any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"},
+		),
+		set("credential", "audiences[0]", "api://azureadtokenexchange"),
 		set("credential", "audiences[0]", "api://AzureADTokenExchangeChina"),
 	},
 	"credential-issuer credential": {
-		set("credential", "issuer", "https://eastus.oic.prod-aks.azure.com/tenant/cluster"), set("credential", "issuer", "https://other.example/"),
-		set("credential", "issuer", nil), set("credential", "issuer", "http://eastus.oic.prod-aks.azure.com/tenant/cluster/"),
+		set(
+			"credential",
+			"issuer",
+			"https://eastus.oic.prod-aks.azure.com/tenant/cluster",
+		),
+		set("credential", "issuer", "https://other.example/"),
+		set("credential", "issuer", nil),
+		set("credential", "issuer", "http://eastus.oic.prod-aks.azure.com/tenant/cluster/"),
 	},
 	"credential-issuer credential-2": {set("credential-2", "issuer", "http://token.actions.githubusercontent.com")},
 	"credential-subject credential": {
-		set("credential", "subject", "system:serviceaccount:payments:*"), set("credential", "subject", "system:serviceaccount:payments"),
-		set("credential", "subject", "system:serviceaccount:payments:api "), set("credential", "subject", nil),
+		set(
+			"credential",
+			"subject",
+			"system:serviceaccount:payments:*",
+		),
+		set("credential", "subject", "system:serviceaccount:payments"),
+		set("credential", "subject", "system:serviceaccount:payments:api "),
+		set("credential", "subject", nil),
 		set("credential", "subject", "system:serviceaccount::api"),
 	},
 	"credential-subject credential-2": {set("credential-2", "subject", "repo:owner/*:ref:refs/heads/main")},
@@ -298,9 +385,21 @@ var bad = map[string][]change{
 		func(stack *[]*one) {
 			for i, before := 0, "credential-2"; i < 19; i++ {
 				name := fmt.Sprintf("more-%d", i)
-				with(one{Name: name, Type: "azure-native:managedidentity:FederatedIdentityCredential", After: []string{before}, Properties: map[string]any{
-					"resourceName": "payments", "audiences": []any{"api://AzureADTokenExchange"}, "issuer": "https://other.example", "subject": name,
-				}})(stack)
+				with(
+					one{
+						Name:  name,
+						Type:  "azure-native:managedidentity:FederatedIdentityCredential",
+						After: []string{before},
+						Properties: map[string]any{
+							"resourceName": "payments",
+							"audiences":    []any{"api://AzureADTokenExchange"},
+							"issuer":       "https://other.example",
+							"subject":      name,
+						},
+					},
+				)(
+					stack,
+				)
 				before = name
 			}
 		},
@@ -316,25 +415,40 @@ var bad = map[string][]change{
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "DB_PASSWORD", "value": "hunter2"}),
 		set("app", pods+"containers[0].env[2].value", "secret!hunter2"),
 		set("app", pods+"containers[0].args", []any{"--verbose", "secret!hunter2"}),
-		set("app", pods+"initContainers", []any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}}),
+		set(
+			"app",
+			pods+"initContainers",
+			[]any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}},
+		),
 	},
 	"variable-in-plain jobs": {with(one{Name: "jobs", Type: "kubernetes:batch/v1:CronJob", Properties: map[string]any{
-		"spec": map[string]any{"jobTemplate": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
-			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "TOKEN", "value": "hunter2"}}}},
-		}}}}},
+		"spec": map[string]any{
+			"jobTemplate": map[string]any{"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"env": []any{map[string]any{"name": "TOKEN", "value": "hunter2"}}}},
+			}}}},
+		},
 	}})},
-	"variable-in-plain legacy": {with(one{Name: "legacy", Type: "kubernetes:core/v1:ReplicationController", Properties: map[string]any{
-		"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
-			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "PGPASSWORD", "value": "hunter2"}}}},
-		}}},
-	}})},
-	"variable-in-plain template": {with(one{Name: "template", Type: "kubernetes:core/v1:PodTemplate", Properties: map[string]any{
-		"template": map[string]any{"spec": map[string]any{
-			"containers": []any{map[string]any{"env": []any{map[string]any{"name": "apiKey", "value": "hunter2"}}}},
-		}},
-	}})},
+	"variable-in-plain legacy": {
+		with(one{Name: "legacy", Type: "kubernetes:core/v1:ReplicationController", Properties: map[string]any{
+			"spec": map[string]any{"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"env": []any{map[string]any{"name": "PGPASSWORD", "value": "hunter2"}}}},
+			}}},
+		}}),
+	},
+	"variable-in-plain template": {
+		with(one{Name: "template", Type: "kubernetes:core/v1:PodTemplate", Properties: map[string]any{
+			"template": map[string]any{"spec": map[string]any{
+				"containers": []any{map[string]any{"env": []any{map[string]any{"name": "apiKey", "value": "hunter2"}}}},
+			}},
+		}}),
+	},
 	"mount-sign-in app": {
-		set("app", pods+"volumes[0].csi.readOnly", nil), set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
+		set(
+			"app",
+			pods+"volumes[0].csi.readOnly",
+			nil,
+		),
+		set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
 	},
 	"mount-sub-path app": {set("app", pods+"containers[0].volumeMounts[0].subPath", "db/password")},
 }
@@ -433,8 +547,13 @@ func TestRules_FindWhatBreaksThem(t *testing.T) {
 // TestRules_FindNothingElse: a change breaks one rule, or those beside it.
 func TestRules_FindNothingElse(t *testing.T) {
 	beside := map[string][]string{
-		"vault-purge-protection-false": {"vault-purge-protection"}, "vault-purge-protection": {"vault-purge-protection-false"},
-		"locked": {"locked"}, "cluster-audit-logs": {"cluster-platform-logs"}, "vault-private-endpoint": {"locked"},
+		"vault-purge-protection-false": {
+			"vault-purge-protection",
+		},
+		"vault-purge-protection": {"vault-purge-protection-false"},
+		"locked":                 {"locked"},
+		"cluster-audit-logs":     {"cluster-platform-logs"},
+		"vault-private-endpoint": {"locked"},
 	}
 	for want, changes := range bad {
 		id, _, _ := strings.Cut(want, " ")
@@ -461,7 +580,12 @@ func TestRules_AreKeptByTheGoodStack(t *testing.T) {
 			}
 		})
 	}
-	if found := broken(changed(t, set("vault", "properties.enablePurgeProtection", nil))); slices.Contains(found, throwAway) {
+	if found := broken(
+		changed(t, set("vault", "properties.enablePurgeProtection", nil)),
+	); slices.Contains(
+		found,
+		throwAway,
+	) {
 		t.Errorf("broken are %q", found)
 	}
 }
@@ -531,7 +655,8 @@ func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 func TestRules_SayWhatTheyAre(t *testing.T) {
 	seen := map[string]bool{"all": true, "exemptions": true}
 	for _, rule := range rules.All() {
-		if seen[rule.ID] || rule.Title == "" || rule.Remedy == "" || strings.HasSuffix(rule.Remedy, ".") || len(rule.Kinds) == 0 {
+		if seen[rule.ID] || rule.Title == "" || rule.Remedy == "" || strings.HasSuffix(rule.Remedy, ".") ||
+			len(rule.Kinds) == 0 {
 			t.Errorf("%+v", rule)
 		}
 		seen[rule.ID] = true
@@ -563,7 +688,12 @@ func TestKind_IsThatOfAnyVersion(t *testing.T) {
 
 func TestExemptions(t *testing.T) {
 	day := time.Date(2026, 11, 28, 23, 59, 0, 0, time.UTC)
-	valid := rules.Exemption{Rule: "vault-firewall", Resource: "vault", Reason: "until the network is there", Until: "2026-11-28"}
+	valid := rules.Exemption{
+		Rule:     "vault-firewall",
+		Resource: "vault",
+		Reason:   "until the network is there",
+		Until:    "2026-11-28",
+	}
 	if err := valid.Check(day); err != nil {
 		t.Error(err)
 	}

@@ -8,7 +8,11 @@ import (
 	"slices"
 )
 
-var checkOnly = flag.Bool("check", false, "measure only what has a limit, small, and fail where one is passed; arguments choose among these: makespan, mounts, scale")
+var checkOnly = flag.Bool(
+	"check",
+	false,
+	"measure only what has a limit, small, and fail where one is passed; arguments choose among these: makespan, mounts, scale",
+)
 
 // ratio compares two things that were measured in one run. Its limit has room for the noise of a shared machine: what passes it has
 // become worse.

@@ -12,14 +12,31 @@ import (
 	"strings"
 )
 
-var writeCosts = flag.Bool("costs", false, "cold: also write what each package took to localcloud/thirdparty/costs.txt, by which builds tell how far they are")
+var writeCosts = flag.Bool(
+	"costs",
+	false,
+	"cold: also write what each package took to localcloud/thirdparty/costs.txt, by which builds tell how far they are",
+)
 
 // The graphs in the order of their builds: what the first `make up` builds, and what is built when it is first needed.
 var coldBuilds = []string{
-	"localcloud", "kubernetes", "pulumi", "pulumi-language-go", "pulumi-kubernetes", "secrets-store-csi-driver", "provider-azure", "the Pulumi program",
+	"localcloud",
+	"kubernetes",
+	"pulumi",
+	"pulumi-language-go",
+	"pulumi-kubernetes",
+	"secrets-store-csi-driver",
+	"provider-azure",
+	"the Pulumi program",
 }
 
-var laterBuilds = []string{"kubectl", "kubelogin", "pulumi-language-yaml", "pulumi-language-nodejs", "pulumi-language-python"}
+var laterBuilds = []string{
+	"kubectl",
+	"kubelogin",
+	"pulumi-language-yaml",
+	"pulumi-language-nodejs",
+	"pulumi-language-python",
+}
 
 // cold builds everything with empty caches, but for the modules' own, and sums up what go build -debug-actiongraph says
 // of each package. That is processor time, which hardly depends on what else runs.
@@ -28,7 +45,11 @@ func cold(ctx context.Context, checkout, dir string) error {
 	if err := os.MkdirAll(graphs, 0o755); err != nil {
 		return err
 	}
-	caches := []string{"GOCACHE=" + filepath.Join(dir, "go-build"), "XDG_CACHE_HOME=" + filepath.Join(dir, "cache"), "KEYVAULT_AKS_ACTION_GRAPHS=" + graphs}
+	caches := []string{
+		"GOCACHE=" + filepath.Join(dir, "go-build"),
+		"XDG_CACHE_HOME=" + filepath.Join(dir, "cache"),
+		"KEYVAULT_AKS_ACTION_GRAPHS=" + graphs,
+	}
 	flags := strings.TrimSpace(os.Getenv("GOFLAGS") + " -debug-actiongraph=" + filepath.Join(graphs, "localcloud.json"))
 	if _, err := output(ctx, checkout, append(caches, "GOFLAGS="+flags), "make", "build"); err != nil {
 		return err
@@ -56,7 +77,10 @@ func cold(ctx context.Context, checkout, dir string) error {
 		fmt.Printf("| together | %.1f s | %d | %.1f s |\n", sum.cpu, sum.packages, sum.linker)
 		return err
 	}
-	err := errors.Join(table("built by the first `make up`", coldBuilds), table("built when it is first needed", laterBuilds))
+	err := errors.Join(
+		table("built by the first `make up`", coldBuilds),
+		table("built when it is first needed", laterBuilds),
+	)
 	if err != nil || !*writeCosts {
 		return err
 	}

@@ -23,7 +23,15 @@ type language struct{ name, host string }
 var languagesOf = []language{{name: "Go"}, {"YAML", "pulumi-language-yaml"}, {"TypeScript", "pulumi-language-nodejs"}}
 
 // everything are all programs that the engine starts, and itself.
-var everything = []string{"program", "engine", "language host", "package", "azure-native", "Kubernetes provider", others}
+var everything = []string{
+	"program",
+	"engine",
+	"language host",
+	"package",
+	"azure-native",
+	"Kubernetes provider",
+	others,
+}
 
 // languages brings programs/fleet up in Go, which imports the components, and in YAML and TypeScript, which use the
 // Pulumi package. Without workloads a program takes what its language takes to start and to read the packages' schemas.
@@ -153,7 +161,16 @@ func buildLanguages(ctx context.Context, checkout, folder string) error {
 
 // write puts a program on the package into a folder of its own, and makes that the fleet's.
 func (l language) write(ctx context.Context, checkout, folder string, f *fleet, workloads int) error {
-	host, err := output(ctx, checkout, nil, filepath.Join(checkout, "bin", "localcloud"), "programs", "build", "--path", l.host)
+	host, err := output(
+		ctx,
+		checkout,
+		nil,
+		filepath.Join(checkout, "bin", "localcloud"),
+		"programs",
+		"build",
+		"--path",
+		l.host,
+	)
 	if err != nil {
 		return err
 	}
@@ -176,7 +193,10 @@ func (l language) write(ctx context.Context, checkout, folder string, f *fleet, 
 			return err
 		}
 	}
-	return errors.Join(os.MkdirAll(f.dir, 0o700), os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600))
+	return errors.Join(
+		os.MkdirAll(f.dir, 0o700),
+		os.WriteFile(filepath.Join(f.dir, "Pulumi.yaml"), []byte(project), 0o600),
+	)
 }
 
 // made are the type and name of each resource of a stack, without the component that in Go is a program's way to

@@ -16,7 +16,12 @@ import (
 
 // forced is the longest chain of resources that Azure itself forces on the dev stack: each needs what only the one
 // before it has.
-var forced = []string{"resource-group", "cluster-cluster", "keyvault-demo-credential-keyvault-ns_keyvault-sa", "keyvault-demo-mount-test-pod"}
+var forced = []string{
+	"resource-group",
+	"cluster-cluster",
+	"keyvault-demo-credential-keyvault-ns_keyvault-sa",
+	"keyvault-demo-mount-test-pod",
+}
 
 // step is a line of the engine that tells of the beginning or the end of a resource.
 var step = regexp.MustCompile(` \S+ (\S+) (creating|created) \(`)
@@ -99,7 +104,19 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 		return nil, 0, s, err
 	}
 	begin := time.Now()
-	spans, err = watch(c.program(ctx, env, "pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color=never", "--suppress-outputs"))
+	spans, err = watch(
+		c.program(
+			ctx,
+			env,
+			"pulumi",
+			"up",
+			"--yes",
+			"--skip-preview",
+			"--non-interactive",
+			"--color=never",
+			"--suppress-outputs",
+		),
+	)
 	took = time.Since(begin)
 	if err != nil {
 		return nil, 0, s, err
@@ -118,7 +135,10 @@ func (c cloud) again(ctx context.Context) (spans map[string]span, took time.Dura
 
 // besideTheCluster are resources that need nothing of the cluster, and so have to be begun while it is made.
 var besideTheCluster = []string{
-	"vault-vault", "keyvault-demo-identity", "keyvault-demo-mount-role-secret-my-secret", "keyvault-demo-mount-role-key-my-key",
+	"vault-vault",
+	"keyvault-demo-identity",
+	"keyvault-demo-mount-role-secret-my-secret",
+	"keyvault-demo-mount-role-key-my-key",
 }
 
 // checkMakespan measures the program alone, twice, of which the better counts.
@@ -161,7 +181,10 @@ func (w way) makespan() (all, chain time.Duration, err error) {
 
 // report prints the tables.
 func report(ways []way, s state, divisor int, took time.Duration) error {
-	fmt.Printf("\n| at 1/%d of Azure's times | resource group to pod | its forced chain | times the chain |\n|---|---:|---:|---:|\n", divisor)
+	fmt.Printf(
+		"\n| at 1/%d of Azure's times | resource group to pod | its forced chain | times the chain |\n|---|---:|---:|---:|\n",
+		divisor,
+	)
 	for _, w := range ways {
 		all, chain, err := w.makespan()
 		if err != nil {

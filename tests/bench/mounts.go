@@ -18,10 +18,19 @@ const mountedPods = 40
 // mounts makes pods at once that mount what the dev stack's pod mounts, a secret and a key, and counts what they ask of
 // Azure. The floor is one exchange of a token for each mount and one call for each object.
 func mounts(ctx context.Context, checkout, dir string) error {
-	fmt.Printf("\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
-		"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n", mountedPods)
+	fmt.Printf(
+		"\n| %d pods at once | until all have them | pods a minute | exchanges a mount | looks at Entra's metadata | refusals that say where to sign in | reads | Entra's looks at the issuer | others |\n"+
+			"|---|---:|---:|---:|---:|---:|---:|---:|---:|\n",
+		mountedPods,
+	)
 	nodes := []string{"stand-in"}
-	if _, err := output(ctx, checkout, nil, filepath.Join(checkout, "bin", "localcloud"), "can-run-real-node"); err == nil {
+	if _, err := output(
+		ctx,
+		checkout,
+		nil,
+		filepath.Join(checkout, "bin", "localcloud"),
+		"can-run-real-node",
+	); err == nil {
 		nodes = append(nodes, "real")
 	}
 	for i, node := range nodes {
@@ -114,7 +123,11 @@ func mountsOn(ctx context.Context, c cloud, node string) (all []mounted, err err
 }
 
 // pods makes pods with a volume and returns how long it takes until each has read a file in it.
-func (c cloud) pods(ctx context.Context, node, label, namespace, account string, volume map[string]any) (time.Duration, error) {
+func (c cloud) pods(
+	ctx context.Context,
+	node, label, namespace, account string,
+	volume map[string]any,
+) (time.Duration, error) {
 	type object = map[string]any
 	volume["name"] = "v"
 	// A stand-in node runs no container: a pod is ready there when its volume is mounted.
@@ -132,9 +145,16 @@ func (c cloud) pods(ctx context.Context, node, label, namespace, account string,
 			"apiVersion": "v1", "kind": "Pod",
 			"metadata": object{"name": fmt.Sprintf("%s-%d", label, i), "namespace": namespace, "labels": object{"bench": label}},
 			"spec": object{
-				"serviceAccountName": account, "automountServiceAccountToken": false, "restartPolicy": "Never", "terminationGracePeriodSeconds": 0,
-				"securityContext": object{"runAsNonRoot": true, "runAsUser": 65534, "seccompProfile": object{"type": "RuntimeDefault"}},
-				"volumes":         []object{volume},
+				"serviceAccountName":            account,
+				"automountServiceAccountToken":  false,
+				"restartPolicy":                 "Never",
+				"terminationGracePeriodSeconds": 0,
+				"securityContext": object{
+					"runAsNonRoot":   true,
+					"runAsUser":      65534,
+					"seccompProfile": object{"type": "RuntimeDefault"},
+				},
+				"volumes": []object{volume},
 				"containers": []object{{
 					"name": "read", "image": "busybox:1.35.0", "command": []string{"sh", "-c", script},
 					"volumeMounts":    []object{{"name": "v", "mountPath": "/mnt/v", "readOnly": true}},
@@ -151,7 +171,18 @@ func (c cloud) pods(ctx context.Context, node, label, namespace, account string,
 	if _, err := c.run(ctx, string(manifest), "kubectl", "create", "--filename=-"); err != nil {
 		return 0, err
 	}
-	if _, err := c.run(ctx, "", "kubectl", "wait", "--for="+until, "--timeout=5m", "--namespace", namespace, "pod", "--selector=bench="+label); err != nil {
+	if _, err := c.run(
+		ctx,
+		"",
+		"kubectl",
+		"wait",
+		"--for="+until,
+		"--timeout=5m",
+		"--namespace",
+		namespace,
+		"pod",
+		"--selector=bench="+label,
+	); err != nil {
 		return 0, err
 	}
 	took := time.Since(begin)

@@ -45,7 +45,8 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		return err
 	}
 	defer func() { err = errors.Join(err, c.down()) }()
-	if out, err := c.command(ctx, "start", "--node=stand-in", "--times", fmt.Sprintf("azure/%d", divisor)).CombinedOutput(); err != nil {
+	if out, err := c.command(ctx, "start", "--node=stand-in", "--times", fmt.Sprintf("azure/%d", divisor)).
+		CombinedOutput(); err != nil {
 		return fmt.Errorf("start: %w\n%s", err, out)
 	}
 	env, err := c.localcloud().Environ(ctx)
@@ -60,10 +61,24 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		return err
 	}
 	program := filepath.Join(dir, "peers")
-	if _, err := output(ctx, filepath.Join(checkout, "tests", "programs"), nil, "go", "build", "-o", program, "./peers"); err != nil {
+	if _, err := output(
+		ctx,
+		filepath.Join(checkout, "tests", "programs"),
+		nil,
+		"go",
+		"build",
+		"-o",
+		program,
+		"./peers",
+	); err != nil {
 		return err
 	}
-	project, err := json.Marshal(map[string]any{"name": "peers", "runtime": map[string]any{"name": "go", "options": map[string]any{"binary": program}}})
+	project, err := json.Marshal(
+		map[string]any{
+			"name":    "peers",
+			"runtime": map[string]any{"name": "go", "options": map[string]any{"binary": program}},
+		},
+	)
 	if err == nil {
 		err = os.MkdirAll(filepath.Join(dir, "pulumi"), 0o700)
 	}
@@ -95,7 +110,10 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		create: func(name string) []*exec.Cmd { return []*exec.Cmd{opentofu(name, "apply", "-auto-approve")} },
 		see:    func(name string) []*exec.Cmd { return []*exec.Cmd{opentofu(name, "plan")} },
 		destroy: func(name string) []*exec.Cmd { // Resource Manager deletes no secrets and keys
-			return []*exec.Cmd{opentofu(name, "state", "rm", "azapi_resource.secret", "azapi_resource.key"), opentofu(name, "destroy", "-auto-approve")}
+			return []*exec.Cmd{
+				opentofu(name, "state", "rm", "azapi_resource.secret", "azapi_resource.key"),
+				opentofu(name, "destroy", "-auto-approve"),
+			}
 		},
 	}, {
 		name:    "the components",
@@ -109,7 +127,14 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		}
 		for i, p := range both {
 			name := fmt.Sprintf("kv-peer-%d-%d", round, i)
-			if out, err := pulumi("config", "set-all", "--plaintext", "name="+name, "--plaintext", "tenantId="+running.Credentials.TenantID).CombinedOutput(); err != nil {
+			if out, err := pulumi(
+				"config",
+				"set-all",
+				"--plaintext",
+				"name="+name,
+				"--plaintext",
+				"tenantId="+running.Credentials.TenantID,
+			).CombinedOutput(); err != nil {
 				return fmt.Errorf("config: %w\n%s", err, out)
 			}
 			for step, commands := range [][]*exec.Cmd{p.create(name), p.see(name), p.destroy(name)} {
@@ -124,7 +149,12 @@ func peersAt(ctx context.Context, checkout, dir string, divisor int) (err error)
 		}
 	}
 	slices.SortFunc(both, func(a, b *peer) int { return len(b.name) - len(a.name) }) // OpenTofu first
-	fmt.Printf("\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n", divisor, both[0].name, both[1].name)
+	fmt.Printf(
+		"\n| at 1/%d of Azure's times | %s | %s | ratio |\n|---|---:|---:|---:|\n",
+		divisor,
+		both[0].name,
+		both[1].name,
+	)
 	for step, what := range []string{"creating the eight", "second plan or preview", "destroying"} {
 		a, b := median(both[0].took[step]), median(both[1].took[step])
 		fmt.Printf("| %s | %.1f s | %.1f s | %.2f |\n", what, a.Seconds(), b.Seconds(), b.Seconds()/a.Seconds())

@@ -17,11 +17,18 @@ import (
 
 // programs are what the processes of a run are called in tables, by the names of their files.
 var programs = map[string]string{
-	"fleet": "program", "pulumi": "engine", "pulumi-language-go": "language host", "pulumi-language-nodejs": "language host",
-	"pulumi-language-yaml": "program", // it runs the program itself
-	"node":                 "program", "pulumi-resource-keyvaultaks": "package",
-	"pulumi-resource-azure-native": "azure-native", "pulumi-resource-kubernetes": "Kubernetes provider",
-	"localcloud": "local cloud", "kube-apiserver": "kube-apiserver", "etcd": "etcd",
+	"fleet":                        "program",
+	"pulumi":                       "engine",
+	"pulumi-language-go":           "language host",
+	"pulumi-language-nodejs":       "language host",
+	"pulumi-language-yaml":         "program", // it runs the program itself
+	"node":                         "program",
+	"pulumi-resource-keyvaultaks":  "package",
+	"pulumi-resource-azure-native": "azure-native",
+	"pulumi-resource-kubernetes":   "Kubernetes provider",
+	"localcloud":                   "local cloud",
+	"kube-apiserver":               "kube-apiserver",
+	"etcd":                         "etcd",
 }
 
 // others are processes that are none of them.
@@ -92,7 +99,12 @@ func measure(ctx context.Context, cloud int, cmd *exec.Cmd) (measured, error) {
 	done.Wait()
 	if err != nil {
 		text := said.String()
-		return took, fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), errors.Join(err, ctx.Err()), text[max(0, len(text)-4000):])
+		return took, fmt.Errorf(
+			"%s: %w\n%s",
+			strings.Join(cmd.Args, " "),
+			errors.Join(err, ctx.Err()),
+			text[max(0, len(text)-4000):],
+		)
 	}
 	for pid, p := range w.used {
 		of := took.by[p.name]

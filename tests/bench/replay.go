@@ -184,7 +184,12 @@ func byModule(requests []request, i int) []string {
 type span struct{ begin, end time.Time }
 
 // send sends all requests in an order. The first that fails ends it.
-func send(ctx context.Context, requests []request, in order, do func(context.Context, request) error) (map[string]span, error) {
+func send(
+	ctx context.Context,
+	requests []request,
+	in order,
+	do func(context.Context, request) error,
+) (map[string]span, error) {
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
 	done := map[string]chan struct{}{}
@@ -241,7 +246,12 @@ func newReplay(ctx context.Context, c cloud, s state, ending string) (*replay, e
 	if err != nil {
 		return nil, err
 	}
-	r := &replay{cloud: c, kubeconfig: filepath.Join(c.home, "replay.kubeconfig"), was: map[string]string{}, of: map[string]map[string]any{}}
+	r := &replay{
+		cloud:      c,
+		kubeconfig: filepath.Join(c.home, "replay.kubeconfig"),
+		was:        map[string]string{},
+		of:         map[string]map[string]any{},
+	}
 	armOptions := &arm.ClientOptions{ClientOptions: options}
 	var errs [3]error
 	r.azure, errs[0] = armresources.NewClient(subscription, owner, armOptions)
@@ -291,7 +301,16 @@ func (r *replay) do(ctx context.Context, one request) error {
 		if err := r.kubectl(ctx, r.now(one.manifest), "apply", "--filename=-"); err != nil || one.object == "" {
 			return err
 		}
-		return r.kubectl(ctx, "", "wait", "--for=condition=Ready", "--timeout=5m", "--namespace", one.namespace, "pod/"+one.object)
+		return r.kubectl(
+			ctx,
+			"",
+			"wait",
+			"--for=condition=Ready",
+			"--timeout=5m",
+			"--namespace",
+			one.namespace,
+			"pod/"+one.object,
+		)
 	}
 	var body armresources.GenericResource
 	if err := json.Unmarshal([]byte(r.now(one.body)), &body); err != nil {
@@ -311,7 +330,10 @@ func (r *replay) do(ctx context.Context, one request) error {
 	}
 	switch one.kind {
 	case "UserAssignedIdentity":
-		return errors.Join(r.learn(before["principalId"], properties["principalId"]), r.learn(before["clientId"], properties["clientId"]))
+		return errors.Join(
+			r.learn(before["principalId"], properties["principalId"]),
+			r.learn(before["clientId"], properties["clientId"]),
+		)
 	case "ManagedCluster":
 		was, _ := before["oidcIssuerProfile"].(map[string]any)
 		is, _ := properties["oidcIssuerProfile"].(map[string]any)

@@ -15,8 +15,12 @@ import (
 
 var (
 	sizes = flag.String("sizes", "10,100,1000", "how many `workloads` scale is measured with, from few to many")
-	saved = flag.Int("saved", 100, "up to how many `workloads` scale is also measured with an engine that saves the whole state after each step, as "+
-		"it does by itself, and which takes the square of their number")
+	saved = flag.Int(
+		"saved",
+		100,
+		"up to how many `workloads` scale is also measured with an engine that saves the whole state after each step, as "+
+			"it does by itself, and which takes the square of their number",
+	)
 )
 
 // The goals of scale at the largest size.
@@ -44,7 +48,10 @@ func scale(ctx context.Context, checkout, dir string) error {
 	}
 	runs := map[int]*[2]fleetRun{} // by size: with components, bare
 	for i, count := range counts {
-		runs[count] = &[2]fleetRun{{preview: leastOf(previews[fleetStack{count, false}])}, {preview: leastOf(previews[fleetStack{count, true}])}}
+		runs[count] = &[2]fleetRun{
+			{preview: leastOf(previews[fleetStack{count, false}])},
+			{preview: leastOf(previews[fleetStack{count, true}])},
+		}
 		for j := range 4 {
 			bare := (i + j) % 2 // not always the same one first
 			run := &runs[count][bare]
@@ -108,7 +115,12 @@ func (s fleetStack) String() string {
 
 // previewFleets previews fleets in one local cloud, which previews leave as it is, with the components and bare in
 // turn, and returns what each took in each round.
-func previewFleets(ctx context.Context, checkout, dir string, counts []int, rounds int) (_ map[fleetStack][]measured, err error) {
+func previewFleets(
+	ctx context.Context,
+	checkout, dir string,
+	counts []int,
+	rounds int,
+) (_ map[fleetStack][]measured, err error) {
 	f, err := newFleet(ctx, checkout, dir)
 	if err != nil {
 		return nil, err
@@ -155,8 +167,16 @@ func checkScale(ctx context.Context, checkout, dir string) ([]ratio, error) {
 		return ratios[rounds/2]
 	}
 	return []ratio{
-		{"preview of 100 workloads: processor time of program and engine with components, by bare", by(fleetStack{many, false}, fleetStack{many, true}), 1.35},
-		{"preview: processor time of a workload in 100, by that in 20", by(fleetStack{many, false}, fleetStack{few, false}), 0.9},
+		{
+			"preview of 100 workloads: processor time of program and engine with components, by bare",
+			by(fleetStack{many, false}, fleetStack{many, true}),
+			1.35,
+		},
+		{
+			"preview: processor time of a workload in 100, by that in 20",
+			by(fleetStack{many, false}, fleetStack{few, false}),
+			0.9,
+		},
 	}, nil
 }
 
@@ -186,7 +206,16 @@ func newFleet(ctx context.Context, checkout, dir string) (_ *fleet, err error) {
 		return nil, err
 	}
 	program := filepath.Join(f.dir, "fleet")
-	if _, err := output(ctx, filepath.Join(checkout, "tests", "programs", "fleet"), nil, "go", "build", "-o", program, "."); err != nil {
+	if _, err := output(
+		ctx,
+		filepath.Join(checkout, "tests", "programs", "fleet"),
+		nil,
+		"go",
+		"build",
+		"-o",
+		program,
+		".",
+	); err != nil {
 		return nil, err
 	}
 	project := fmt.Sprintf("name: fleet\nruntime: {name: go, options: {binary: %q}}\n", program)
@@ -222,9 +251,14 @@ func (f *fleet) find(ctx context.Context) error {
 	}
 	f.pid = running.PID
 	f.config = map[string]string{
-		"tenantId": running.Credentials.TenantID, "resourceGroupName": "keyvault-demo", "value": "of the bench",
-		"vaultId": outputs.VaultID, "vaultName": outputs.VaultName, "issuerUrl": outputs.IssuerURL, "kubeconfig": outputs.Kubeconfig,
-		"namespace": outputs.Workloads[devWorkload].Namespace,
+		"tenantId":          running.Credentials.TenantID,
+		"resourceGroupName": "keyvault-demo",
+		"value":             "of the bench",
+		"vaultId":           outputs.VaultID,
+		"vaultName":         outputs.VaultName,
+		"issuerUrl":         outputs.IssuerURL,
+		"kubeconfig":        outputs.Kubeconfig,
+		"namespace":         outputs.Workloads[devWorkload].Namespace,
 	}
 	return nil
 }
@@ -239,7 +273,16 @@ func (f *fleet) configure(ctx context.Context, s fleetStack) error {
 	if _, err := output(ctx, f.dir, f.env, f.pulumi(), "stack", "init", s.name()); err != nil {
 		return err
 	}
-	args := []string{"config", "set-all", "--stack", s.name(), "--plaintext", "workloads=" + strconv.Itoa(s.workloads), "--plaintext", "bare=" + strconv.FormatBool(s.bare)}
+	args := []string{
+		"config",
+		"set-all",
+		"--stack",
+		s.name(),
+		"--plaintext",
+		"workloads=" + strconv.Itoa(s.workloads),
+		"--plaintext",
+		"bare=" + strconv.FormatBool(s.bare),
+	}
 	for key, value := range f.config {
 		kind := "--plaintext"
 		if key == "kubeconfig" || key == "value" {
@@ -253,7 +296,10 @@ func (f *fleet) configure(ctx context.Context, s fleetStack) error {
 
 // measure runs pulumi on a stack.
 func (f *fleet) measure(ctx context.Context, s fleetStack, args ...string) (measured, error) {
-	cmd := exec.CommandContext(ctx, f.pulumi(), append(args, "--stack", s.name(), "--non-interactive", "--color=never", "--suppress-outputs")...)
+	cmd := exec.CommandContext(
+		ctx,
+		f.pulumi(),
+		append(args, "--stack", s.name(), "--non-interactive", "--color=never", "--suppress-outputs")...)
 	cmd.Dir, cmd.Env = f.dir, f.env
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	return measure(ctx, f.pid, cmd)
@@ -272,7 +318,14 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 			if with.wall == 0 {
 				continue
 			}
-			fmt.Printf("| %d | %s | %.1f s | %.1f s | %.2f |\n", count, command.name, with.wall.Seconds(), bare.wall.Seconds(), with.wall.Seconds()/bare.wall.Seconds())
+			fmt.Printf(
+				"| %d | %s | %.1f s | %.1f s | %.2f |\n",
+				count,
+				command.name,
+				with.wall.Seconds(),
+				bare.wall.Seconds(),
+				with.wall.Seconds()/bare.wall.Seconds(),
+			)
 			a, b := with.of(ours...).cpu.Seconds(), bare.of(ours...).cpu.Seconds()
 			fmt.Printf("| | %s, processor time of program and engine | %.1f s | %.1f s | %.2f |\n", command.name, a, b, a/b)
 			for _, of := range []struct {
@@ -282,11 +335,22 @@ func printScale(counts []int, runs map[int]*[2]fleetRun) {
 				{"program", []string{"program"}}, {"engine", []string{"engine", "language host"}}, {"providers", []string{"azure-native", "Kubernetes provider"}},
 			} {
 				a, b := with.of(of.programs...), bare.of(of.programs...)
-				fmt.Printf("| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n", command.name, of.name, a.memory>>20, b.memory>>20, float64(a.memory)/float64(b.memory))
+				fmt.Printf(
+					"| | %s, memory of the %s | %d MiB | %d MiB | %.2f |\n",
+					command.name,
+					of.name,
+					a.memory>>20,
+					b.memory>>20,
+					float64(a.memory)/float64(b.memory),
+				)
 			}
 		}
 	}
-	fmt.Printf("\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n", goalAgainstBare, goalOfGrowth)
+	fmt.Printf(
+		"\nThe goals at the largest size: a ratio of %.2f, and a growth of %.2f below.\n",
+		goalAgainstBare,
+		goalOfGrowth,
+	)
 	fmt.Printf("\nWith components, for each workload, in ms:\n\n| |")
 	for _, count := range counts {
 		fmt.Printf(" %d |", count)

@@ -34,7 +34,18 @@ func TestSchema_IsWhatPulumiReads(t *testing.T) {
 		}
 	}
 	// What Azure and Kubernetes give is an Input; what decides what is created is plain.
-	if name, id := property(t, pkg, "KeyVaultStack", "namePrefix"), property(t, pkg, "KeyVaultStack", "tenantId"); !name.Plain || id.Plain {
+	if name, id := property(
+		t,
+		pkg,
+		"KeyVaultStack",
+		"namePrefix",
+	), property(
+		t,
+		pkg,
+		"KeyVaultStack",
+		"tenantId",
+	); !name.Plain ||
+		id.Plain {
 		t.Errorf("namePrefix is plain: %v; tenantId is: %v", name.Plain, id.Plain)
 	}
 	for _, r := range pkg.Resources {
@@ -116,7 +127,15 @@ func TestSDK_OfTypeScriptIsStrict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	install := exec.CommandContext(t.Context(), npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	install := exec.CommandContext(
+		t.Context(),
+		npm,
+		"install",
+		"--ignore-scripts",
+		"--no-audit",
+		"--no-fund",
+		"--prefer-offline",
+	)
 	install.Dir = dir
 	if out, err := install.CombinedOutput(); err != nil {
 		if exec.CommandContext(t.Context(), npm, "ping").Run() != nil {

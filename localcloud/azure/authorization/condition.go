@@ -131,7 +131,14 @@ func (p *conditionParser) one() Condition {
 
 // attribute compares an attribute of a role assignment. Of one that there is not, nothing is so.
 func (p *conditionParser) attribute() Condition {
-	request, name, operator := strings.EqualFold(p.match[4], "Request"), strings.ToLower(p.match[5]), strings.ToLower(p.match[6])
+	request, name, operator := strings.EqualFold(
+		p.match[4],
+		"Request",
+	), strings.ToLower(
+		p.match[5],
+	), strings.ToLower(
+		p.match[6],
+	)
 	var values []string
 	for value := range strings.SplitSeq(p.match[7], ",") {
 		value = strings.TrimSpace(value)

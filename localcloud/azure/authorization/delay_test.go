@@ -18,7 +18,16 @@ func TestAnAssignmentCountsFromItsTimeOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const scope = "/subscriptions/s"
 		if err := st.Update(func(tx *store.Tx) error {
-			return Put(tx, Assignment{ID: scope + "/a", Scope: scope, RoleID: OwnerID, PrincipalID: "p", EffectiveOn: time.Now().Add(time.Minute)})
+			return Put(
+				tx,
+				Assignment{
+					ID:          scope + "/a",
+					Scope:       scope,
+					RoleID:      OwnerID,
+					PrincipalID: "p",
+					EffectiveOn: time.Now().Add(time.Minute),
+				},
+			)
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,13 @@ func FuzzParseCondition(f *testing.F) {
 		condition, err := ParseCondition(text)
 		if err == nil {
 			condition(About{Action: "a"})
-			condition(About{Action: "Microsoft.Authorization/roleAssignments/write", Request: &Assignment{PrincipalType: "User"}, Resource: &Assignment{}})
+			condition(
+				About{
+					Action:   "Microsoft.Authorization/roleAssignments/write",
+					Request:  &Assignment{PrincipalType: "User"},
+					Resource: &Assignment{},
+				},
+			)
 		}
 	})
 }

@@ -168,7 +168,12 @@ func (a Ask) claims() (issuer, map[string]any, error) {
 			if i.property != "" {
 				allowed = append(allowed, i.property+"*")
 			}
-			return i, nil, fmt.Errorf("the claim %q cannot be chosen for the subject %q: those that can are %s", name, a.Subject, strings.Join(allowed, ", "))
+			return i, nil, fmt.Errorf(
+				"the claim %q cannot be chosen for the subject %q: those that can are %s",
+				name,
+				a.Subject,
+				strings.Join(allowed, ", "),
+			)
 		}
 		all[name] = a.Claims[name]
 	}

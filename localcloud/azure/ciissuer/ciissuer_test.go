@@ -52,7 +52,8 @@ func TestClaimsThatAreChosen(t *testing.T) {
 
 func TestAudienceOfPulumiIsFixed(t *testing.T) {
 	const subject = "pulumi:environments:org:contoso:env:core/prod"
-	if _, _, err := (Ask{CI: "pulumi", Subject: subject, Audience: azureAudience}).claims(); err == nil || !strings.Contains(err.Error(), "azure:contoso") {
+	if _, _, err := (Ask{CI: "pulumi", Subject: subject, Audience: azureAudience}).claims(); err == nil ||
+		!strings.Contains(err.Error(), "azure:contoso") {
 		t.Errorf("Pulumi's token for Azure has another audience: %v", err)
 	}
 	if _, _, err := (Ask{CI: "pulumi", Subject: subject, Audience: "azure:contoso"}).claims(); err != nil {

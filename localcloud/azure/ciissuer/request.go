@@ -44,15 +44,22 @@ func jobKey(token string) string {
 // Job makes what a job asks with for tokens like the one that is asked for, each time with an audience of its own.
 func (s *Service) Job(a Ask) (Request, error) {
 	if a.CI != "github" || a.Audience != "" {
-		return Request{}, errors.New("a request is for github, and names no audience: of gitlab and pulumi take the token that is printed without it")
+		return Request{}, errors.New(
+			"a request is for github, and names no audience: of gitlab and pulumi take the token that is printed without it",
+		)
 	}
 	if _, _, err := a.claims(); err != nil {
 		return Request{}, err
 	}
 	token := rand.Text()
-	return Request{URL: "https://" + runnerHost + "/idtoken?api-version=2.0", Token: token}, s.store.Update(func(tx *store.Tx) error {
-		return store.Put(tx, jobs, jobKey(token), job{a, time.Now().Add(jobLifetime)})
-	})
+	return Request{
+			URL:   "https://" + runnerHost + "/idtoken?api-version=2.0",
+			Token: token,
+		}, s.store.Update(
+			func(tx *store.Tx) error {
+				return store.Put(tx, jobs, jobKey(token), job{a, time.Now().Add(jobLifetime)})
+			},
+		)
 }
 
 // idToken answers as GitHub's runner service does (@actions/core, getIDToken). Without an audience it is the owner's URL.

@@ -33,15 +33,20 @@ var refName = regexp.MustCompile(`^[^\s~^:?*\[\\/.][^\s~^:?*\[\\]*$`)
 // githubSubject is a subject as GitHub forms it unless a repository has another template: with the ids of owner and
 // repository for repositories that were made or renamed after 2026-07-15, and those that opted in
 // (https://docs.github.com/actions/reference/security/oidc).
-var githubSubject = regexp.MustCompile(`^repo:([A-Za-z0-9][A-Za-z0-9_-]{0,38})(@[0-9]+)?/([A-Za-z0-9._-]{1,100})(@[0-9]+)?:` +
-	`(?:environment:([^:]{1,255})|ref:(refs/(heads|tags)/([^:]+))|(pull_request))$`)
+var githubSubject = regexp.MustCompile(
+	`^repo:([A-Za-z0-9][A-Za-z0-9_-]{0,38})(@[0-9]+)?/([A-Za-z0-9._-]{1,100})(@[0-9]+)?:` +
+		`(?:environment:([^:]{1,255})|ref:(refs/(heads|tags)/([^:]+))|(pull_request))$`,
+)
 
 func githubClaims(subject string) (derived, free map[string]any, err error) {
 	m := githubSubject.FindStringSubmatch(subject)
 	if m == nil || (m[2] == "") != (m[4] == "") || m[8] != "" && !refName.MatchString(m[8]) {
-		return nil, nil, fmt.Errorf("GitHub issues no token with the subject %q: it is repo:OWNER/REPOSITORY or, for newer ones, repo:OWNER@ID/REPOSITORY@ID, "+
-			"and :environment:NAME, :ref:refs/heads/BRANCH, :ref:refs/tags/TAG or :pull_request after it. A colon in a name is %%3A. "+
-			"A repository's own template is not implemented here", subject)
+		return nil, nil, fmt.Errorf(
+			"GitHub issues no token with the subject %q: it is repo:OWNER/REPOSITORY or, for newer ones, repo:OWNER@ID/REPOSITORY@ID, "+
+				"and :environment:NAME, :ref:refs/heads/BRANCH, :ref:refs/tags/TAG or :pull_request after it. A colon in a name is %%3A. "+
+				"A repository's own template is not implemented here",
+			subject,
+		)
 	}
 	owner, repository := m[1], m[1]+"/"+m[3]
 	ownerID, repositoryID := strings.TrimPrefix(m[2], "@"), strings.TrimPrefix(m[4], "@")
@@ -52,9 +57,21 @@ func githubClaims(subject string) (derived, free map[string]any, err error) {
 		"repository": repository, "repository_owner": owner, "repository_id": repositoryID, "repository_owner_id": ownerID,
 	}
 	free = map[string]any{
-		"actor": owner, "actor_id": number(owner), "base_ref": "", "head_ref": "", "event_name": "push", "ref_protected": "false",
-		"repository_visibility": "private", "run_id": "1", "run_number": "1", "run_attempt": "1", "runner_environment": "github-hosted",
-		"sha": commit, "workflow": "deploy", "workflow_sha": commit, "job_workflow_sha": commit,
+		"actor":                 owner,
+		"actor_id":              number(owner),
+		"base_ref":              "",
+		"head_ref":              "",
+		"event_name":            "push",
+		"ref_protected":         "false",
+		"repository_visibility": "private",
+		"run_id":                "1",
+		"run_number":            "1",
+		"run_attempt":           "1",
+		"runner_environment":    "github-hosted",
+		"sha":                   commit,
+		"workflow":              "deploy",
+		"workflow_sha":          commit,
+		"job_workflow_sha":      commit,
 	}
 	ref := "refs/heads/main"
 	switch {
@@ -79,20 +96,30 @@ func githubClaims(subject string) (derived, free map[string]any, err error) {
 // gitlabSubject is a subject as GitLab forms it unless a project has other components
 // (https://docs.gitlab.com/ci/secrets/id_token_authentication/). A pipeline of a merge request has the source branch in it, and, where
 // that is in a fork, the fork's path.
-var gitlabSubject = regexp.MustCompile(`^project_path:([A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)+):ref_type:(branch|tag):ref:(.+)$`)
+var gitlabSubject = regexp.MustCompile(
+	`^project_path:([A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)+):ref_type:(branch|tag):ref:(.+)$`,
+)
 
 func gitlabClaims(subject string) (derived, free map[string]any, err error) {
 	m := gitlabSubject.FindStringSubmatch(subject)
 	if m == nil || !refName.MatchString(m[3]) {
-		return nil, nil, fmt.Errorf("GitLab issues no token with the subject %q: it is project_path:GROUP/PROJECT:ref_type:branch:ref:BRANCH "+
-			"or project_path:GROUP/PROJECT:ref_type:tag:ref:TAG. Other components of a project are not implemented here", subject)
+		return nil, nil, fmt.Errorf(
+			"GitLab issues no token with the subject %q: it is project_path:GROUP/PROJECT:ref_type:branch:ref:BRANCH "+
+				"or project_path:GROUP/PROJECT:ref_type:tag:ref:TAG. Other components of a project are not implemented here",
+			subject,
+		)
 	}
 	project, kind, ref := m[1], m[2], m[3]
 	namespace := project[:strings.LastIndex(project, "/")]
 	path := map[string]string{"branch": "refs/heads/", "tag": "refs/tags/"}[kind] + ref
 	derived = map[string]any{
-		"project_path": project, "project_id": number(project), "namespace_path": namespace, "namespace_id": number(namespace),
-		"ref": ref, "ref_type": kind, "ref_path": path,
+		"project_path":   project,
+		"project_id":     number(project),
+		"namespace_path": namespace,
+		"namespace_id":   number(namespace),
+		"ref":            ref,
+		"ref_type":       kind,
+		"ref_path":       path,
 	}
 	user := "deployer"
 	return derived, map[string]any{
@@ -107,16 +134,25 @@ func gitlabClaims(subject string) (derived, free map[string]any, err error) {
 // ESC, without and with subjectAttributes (https://www.pulumi.com/docs/esc/guides/configuring-oidc/). An environment that is
 // imported into a stack's configuration is called <yaml>.
 var (
-	pulumiDeploy = regexp.MustCompile(`^pulumi:deploy:org:([^:/\s]+):project:([^:/\s]+):stack:([^:/\s]+):operation:(preview|update|refresh|destroy):scope:write$`)
-	pulumiESC    = regexp.MustCompile(`^pulumi:environments:org:([^:/\s]+):env:((?:[^:/\s]+/)?[^:/\s]+)$`)
-	pulumiESCBy  = regexp.MustCompile(`^pulumi:environments:pulumi\.organization\.login:([^:/\s]+)((?::(?:rootEnvironment\.name|currentEnvironment\.name|` +
-		`pulumi\.user\.login|pulumi\.organization\.login):[^:\s]+)+)$`)
+	pulumiDeploy = regexp.MustCompile(
+		`^pulumi:deploy:org:([^:/\s]+):project:([^:/\s]+):stack:([^:/\s]+):operation:(preview|update|refresh|destroy):scope:write$`,
+	)
+	pulumiESC   = regexp.MustCompile(`^pulumi:environments:org:([^:/\s]+):env:((?:[^:/\s]+/)?[^:/\s]+)$`)
+	pulumiESCBy = regexp.MustCompile(
+		`^pulumi:environments:pulumi\.organization\.login:([^:/\s]+)((?::(?:rootEnvironment\.name|currentEnvironment\.name|` +
+			`pulumi\.user\.login|pulumi\.organization\.login):[^:\s]+)+)$`,
+	)
 )
 
 func pulumiClaims(subject string) (derived, free map[string]any, err error) {
 	if m := pulumiDeploy.FindStringSubmatch(subject); m != nil {
 		return map[string]any{
-			"org": m[1], "project": m[2], "stack": m[3], "operation": m[4], "scope": "write", "stackId": strings.Join(m[1:4], "/"),
+			"org":       m[1],
+			"project":   m[2],
+			"stack":     m[3],
+			"operation": m[4],
+			"scope":     "write",
+			"stackId":   strings.Join(m[1:4], "/"),
 		}, map[string]any{"deployment": "1"}, nil
 	}
 	attributes := map[string]any{"current_env": "<yaml>", "root_env": "<yaml>", "trigger_user": "deployer"}
@@ -150,7 +186,8 @@ func pulumiClaims(subject string) (derived, free map[string]any, err error) {
 func pulumiAudience(derived map[string]any) (string, bool) {
 	org, _ := derived["org"].(string)
 	environment, _ := derived["current_env"].(string)
-	if _, deployment := derived["operation"]; deployment || environment != "" && environment != "<yaml>" && !strings.Contains(environment, "/") {
+	if _, deployment := derived["operation"]; deployment ||
+		environment != "" && environment != "<yaml>" && !strings.Contains(environment, "/") {
 		return org, true
 	}
 	return "azure:" + org, true

@@ -10,9 +10,17 @@ import (
 
 func TestACredentialIsUnknownUntilItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		credential := FederatedCredential{Issuer: "i", Subject: "s", Audiences: []string{"a"}, EffectiveOn: time.Now().Add(time.Minute)}
+		credential := FederatedCredential{
+			Issuer:      "i",
+			Subject:     "s",
+			Audiences:   []string{"a"},
+			EffectiveOn: time.Now().Add(time.Minute),
+		}
 		match := func() error {
-			return matchCredential([]FederatedCredential{credential}, jwt.Claims{Issuer: "i", Subject: "s", Audience: jwt.Audience{"a"}})
+			return matchCredential(
+				[]FederatedCredential{credential},
+				jwt.Claims{Issuer: "i", Subject: "s", Audience: jwt.Audience{"a"}},
+			)
 		}
 		time.Sleep(59 * time.Second)
 		if match() == nil {

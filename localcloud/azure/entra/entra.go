@@ -213,8 +213,12 @@ func (s *Service) exchange(r *http.Request) (string, error) {
 	switch {
 	case secret != "":
 		if !app.hasSecret(secret) {
-			return "", invalidClient(7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the "+
-				"client secret value, not the client secret ID, for a secret added to app '%s'.", app.ClientID)
+			return "", invalidClient(
+				7000215,
+				"Invalid client secret provided. Ensure the secret being sent in the request is the "+
+					"client secret value, not the client secret ID, for a secret added to app '%s'.",
+				app.ClientID,
+			)
 		}
 	case assertion != "":
 		if err := s.checkAssertion(r.Context(), app, form.Get("client_assertion_type"), assertion); err != nil {

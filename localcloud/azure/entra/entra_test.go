@@ -116,7 +116,8 @@ func TestToken_SaysWhoAndWhatFor(t *testing.T) {
 			t.Errorf("%s: %d %v, %v", test.scope, status, a, err)
 			continue
 		}
-		if who.ClientID != reader.ClientID || who.ObjectID != reader.ObjectID || !slices.Equal(who.Groups, reader.Groups) || !slices.Equal(who.Roles, test.roles) {
+		if who.ClientID != reader.ClientID || who.ObjectID != reader.ObjectID || !slices.Equal(who.Groups, reader.Groups) ||
+			!slices.Equal(who.Roles, test.roles) {
 			t.Errorf("%s: it is %+v", test.scope, who)
 		}
 		if _, err := s.Verify(a.Token, "https://another.example"); err == nil {
@@ -169,7 +170,10 @@ func TestConfiguration_OfAnyTenant(t *testing.T) {
 		"contoso":       {400, ""},
 	} {
 		w := httptest.NewRecorder()
-		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "https://"+Host+"/"+of+"/v2.0/.well-known/openid-configuration", nil))
+		s.ServeHTTP(
+			w,
+			httptest.NewRequest(http.MethodGet, "https://"+Host+"/"+of+"/v2.0/.well-known/openid-configuration", nil),
+		)
 		var got struct {
 			Issuer string `json:"issuer"`
 			Token  string `json:"token_endpoint"`
@@ -188,7 +192,9 @@ func TestVerify_TakesNoTokenOfAnotherTenant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	unsigned, err := jwt.Signed(hmacOf(t)).Claims(jwt.Claims{Issuer: s.issuer(), Audience: jwt.Audience{Graph}}).Serialize()
+	unsigned, err := jwt.Signed(hmacOf(t)).
+		Claims(jwt.Claims{Issuer: s.issuer(), Audience: jwt.Audience{Graph}}).
+		Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +229,10 @@ func TestDirectory_KnowsWhoIsInIt(t *testing.T) {
 				t.Errorf("%s: %q, %v, want %q", id, kind, err, want)
 			}
 		}
-		if all, err := Applications(tx); err != nil || len(all) != 2 || all[0].ManagedIdentity() || !all[1].ManagedIdentity() {
+		if all, err := Applications(
+			tx,
+		); err != nil || len(all) != 2 || all[0].ManagedIdentity() ||
+			!all[1].ManagedIdentity() {
 			t.Errorf("applications: %+v, %v", all, err)
 		}
 		if err := DeletePrincipal(tx, trusting.ObjectID); err != nil {
@@ -258,10 +267,14 @@ func FuzzToken(f *testing.F) {
 		given, err := url.ParseQuery(body)
 		switch {
 		case status == http.StatusOK:
-			if err != nil || given.Get("client_secret") != secret || !strings.EqualFold(given.Get("client_id"), reader.ClientID) {
+			if err != nil || given.Get("client_secret") != secret ||
+				!strings.EqualFold(given.Get("client_id"), reader.ClientID) {
 				t.Errorf("a token for %q", body)
 			}
-		case status != http.StatusBadRequest && status != http.StatusUnauthorized, a.Error == "", a.Description == "", len(a.Codes) != 1:
+		case status != http.StatusBadRequest && status != http.StatusUnauthorized,
+			a.Error == "",
+			a.Description == "",
+			len(a.Codes) != 1:
 			t.Errorf("%q is answered with %d %+v", body, status, a)
 		}
 	})
@@ -275,7 +288,9 @@ func assertionFor(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := jwt.Signed(signer).Claims(jwt.Claims{Issuer: "https://issuer.example", Subject: "s", Audience: jwt.Audience{"a"}}).Serialize()
+	token, err := jwt.Signed(signer).
+		Claims(jwt.Claims{Issuer: "https://issuer.example", Subject: "s", Audience: jwt.Audience{"a"}}).
+		Serialize()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +313,8 @@ func FuzzVerify(f *testing.F) {
 	f.Fuzz(func(t *testing.T, token string) {
 		who, err := s.Verify(token, Graph)
 		signed := strings.Split(token, ".")
-		if err == nil && (who.ObjectID != reader.ObjectID || len(signed) != 3 || signed[0] != parts[0] || signed[1] != parts[1]) {
+		if err == nil &&
+			(who.ObjectID != reader.ObjectID || len(signed) != 3 || signed[0] != parts[0] || signed[1] != parts[1]) {
 			t.Errorf("%q is taken: %+v", token, who)
 		}
 		if refused := new(TokenError); err != nil && !errors.As(err, &refused) {

@@ -76,10 +76,15 @@ func checkTime(c jwt.Claims) error {
 	if c.Expiry != nil && now.Before(c.Expiry.Time()) && (c.NotBefore == nil || !now.Before(c.NotBefore.Time())) {
 		return nil
 	}
-	return invalidClient(700024, "Client assertion is not within its valid time range. Current time: %s, assertion valid from "+
-		"%s, expiry time of assertion %s. Review the documentation at "+
-		"https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
-		now.UTC().Format(time.RFC3339), formatDate(c.NotBefore), formatDate(c.Expiry))
+	return invalidClient(
+		700024,
+		"Client assertion is not within its valid time range. Current time: %s, assertion valid from "+
+			"%s, expiry time of assertion %s. Review the documentation at "+
+			"https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+		now.UTC().Format(time.RFC3339),
+		formatDate(c.NotBefore),
+		formatDate(c.Expiry),
+	)
 }
 
 func formatDate(d *jwt.NumericDate) string {
@@ -97,7 +102,11 @@ func (s *Service) issuerKey(ctx context.Context, issuer, keyID string) (any, err
 		Issuer string `json:"issuer"`
 		JWKS   string `json:"jwks_uri"`
 	}
-	if err := s.fetch(ctx, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration", &configuration); err != nil {
+	if err := s.fetch(
+		ctx,
+		strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration",
+		&configuration,
+	); err != nil {
 		return nil, invalidClient(50166, "Request to External OIDC endpoint failed: %v", err)
 	}
 	if configuration.Issuer != issuer {

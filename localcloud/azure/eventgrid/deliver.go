@@ -30,15 +30,25 @@ const (
 
 // retries are the waits after failures, the last for all that follow: of the same page, without the randomization.
 var retries = []time.Duration{
-	10 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour,
-	6 * time.Hour, 12 * time.Hour,
+	10 * time.Second,
+	30 * time.Second,
+	time.Minute,
+	5 * time.Minute,
+	10 * time.Minute,
+	30 * time.Minute,
+	time.Hour,
+	3 * time.Hour,
+	6 * time.Hour,
+	12 * time.Hour,
 }
 
 // final are the answers of a webhook after which an event is dropped, and slow those after which is waited for so long at least.
 var (
 	final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge}
 	slow  = map[int]time.Duration{
-		http.StatusNotFound: 5 * time.Minute, http.StatusRequestTimeout: 2 * time.Minute, http.StatusServiceUnavailable: 30 * time.Second,
+		http.StatusNotFound:           5 * time.Minute,
+		http.StatusRequestTimeout:     2 * time.Minute,
+		http.StatusServiceUnavailable: 30 * time.Second,
 	}
 )
 
@@ -167,17 +177,40 @@ func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
 			outcome = "tried again later"
 		}
 	}
-	s.log.Info("event", "type", d.Event.Type, "vault", d.Event.Data.VaultName, "object", d.Event.Subject, "subscription", to.name(),
-		"attempt", d.Attempts, "status", status, "outcome", outcome)
-	_ = s.store.Update(func(tx *store.Tx) error { return put(tx, d) }) // fails only with the store itself, which every request then tells
+	s.log.Info(
+		"event",
+		"type",
+		d.Event.Type,
+		"vault",
+		d.Event.Data.VaultName,
+		"object",
+		d.Event.Subject,
+		"subscription",
+		to.name(),
+		"attempt",
+		d.Attempts,
+		"status",
+		status,
+		"outcome",
+		outcome,
+	)
+	_ = s.store.Update(
+		func(tx *store.Tx) error { return put(tx, d) },
+	) // fails only with the store itself, which every request then tells
 }
 
 // send returns the status of the webhook, or of the queue. What an alert sends, e-mails, is written to the log.
 func (s *Service) send(ctx context.Context, to Subscription, d delivery) (int, error) {
 	e := d.Event
 	body := map[string]any{
-		"id": e.ID, "topic": e.Vault, "subject": e.Subject, "eventType": e.Type, "eventTime": e.Time.Format(time.RFC3339Nano), "data": e.Data,
-		"dataVersion": "1", "metadataVersion": "1",
+		"id":              e.ID,
+		"topic":           e.Vault,
+		"subject":         e.Subject,
+		"eventType":       e.Type,
+		"eventTime":       e.Time.Format(time.RFC3339Nano),
+		"data":            e.Data,
+		"dataVersion":     "1",
+		"metadataVersion": "1",
 	}
 	switch {
 	case to.Queue != "":
@@ -222,14 +255,36 @@ func (s *Service) mail(to Subscription, e event) error {
 		return err
 	}
 	for _, address := range addresses {
-		s.log.Info("e-mail", "to", address, "severity", to.Severity, "alert", to.name(), "type", e.Type, "vault", e.Data.VaultName,
-			"object", e.Subject, "expires", time.Unix(*e.Data.Expires, 0).UTC().Format(time.RFC3339))
+		s.log.Info(
+			"e-mail",
+			"to",
+			address,
+			"severity",
+			to.Severity,
+			"alert",
+			to.name(),
+			"type",
+			e.Type,
+			"vault",
+			e.Data.VaultName,
+			"object",
+			e.Subject,
+			"expires",
+			time.Unix(*e.Data.Expires, 0).UTC().Format(time.RFC3339),
+		)
 	}
 	return nil
 }
 
 // post sends events to a webhook, as learn.microsoft.com/azure/event-grid/webhook-event-delivery says.
-func post(ctx context.Context, client *http.Client, to Subscription, kind string, retry int, events any) (int, []byte, error) {
+func post(
+	ctx context.Context,
+	client *http.Client,
+	to Subscription,
+	kind string,
+	retry int,
+	events any,
+) (int, []byte, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
 		return 0, nil, fmt.Errorf("encoding an event: %w", err)
@@ -262,11 +317,18 @@ func post(ctx context.Context, client *http.Client, to Subscription, kind string
 // for a person to open a URL that it sends along; none is sent here.
 func Validate(ctx context.Context, client *http.Client, to Subscription) error {
 	code := strings.ToUpper(uuid.NewString())
-	events := []map[string]any{{
-		"id": uuid.NewString(), "topic": to.Vault, "subject": "", "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",
-		"eventTime": time.Now().UTC().Format(time.RFC3339Nano), "data": map[string]string{"validationCode": code},
-		"dataVersion": "1", "metadataVersion": "1",
-	}}
+	events := []map[string]any{
+		{
+			"id":              uuid.NewString(),
+			"topic":           to.Vault,
+			"subject":         "",
+			"eventType":       "Microsoft.EventGrid.SubscriptionValidationEvent",
+			"eventTime":       time.Now().UTC().Format(time.RFC3339Nano),
+			"data":            map[string]string{"validationCode": code},
+			"dataVersion":     "1",
+			"metadataVersion": "1",
+		},
+	}
 	status, answer, err := post(ctx, client, to, "SubscriptionValidation", 0, events)
 	if err != nil {
 		return fmt.Errorf("Http POST request failed with response code Unknown") //nolint:staticcheck // Azure's own words
@@ -276,9 +338,14 @@ func Validate(ctx context.Context, client *http.Client, to Subscription) error {
 	}
 	switch {
 	case status < 200 || status > 299:
-		return fmt.Errorf("Http POST request failed with response code %s", http.StatusText(status)) //nolint:staticcheck // as above
+		return fmt.Errorf(
+			"Http POST request failed with response code %s",
+			http.StatusText(status),
+		) //nolint:staticcheck // as above
 	case json.Unmarshal(answer, &given) != nil || !strings.EqualFold(given.Code, code):
-		return fmt.Errorf("Http POST request returned 2XX response without the validation code in its body") //nolint:staticcheck // as above
+		return fmt.Errorf(
+			"Http POST request returned 2XX response without the validation code in its body",
+		) //nolint:staticcheck // as above
 	}
 	return nil
 }

@@ -135,8 +135,15 @@ func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 			sum := sha256.Sum256([]byte(strings.ToLower(v.ID) + " " + o.Name + " " + version.ID + " " + typ))
 			id, _ := uuid.FromBytes(sum[:16])
 			found = append(found, event{ID: id.String(), Type: typ, Vault: v.ID, Subject: o.Name, Time: now.UTC(), Data: data{
-				ID: v.URI() + string(kind) + "s/" + o.Name + "/" + version.ID, VaultName: v.Name, ObjectType: title, ObjectName: o.Name,
-				Version: version.ID, NotBefore: version.Attributes.NotBefore, Expires: &expires,
+				ID: v.URI() + string(
+					kind,
+				) + "s/" + o.Name + "/" + version.ID,
+				VaultName:  v.Name,
+				ObjectType: title,
+				ObjectName: o.Name,
+				Version:    version.ID,
+				NotBefore:  version.Attributes.NotBefore,
+				Expires:    &expires,
 			}})
 		}
 		if !near.After(now) && version.Created < expires {

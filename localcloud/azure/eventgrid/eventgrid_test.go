@@ -52,8 +52,14 @@ func newWorld(t *testing.T) *world {
 	w.Service = New(st, webhook.Client(), slog.New(slog.DiscardHandler))
 	w.now = func() time.Time { return w.at }
 	w.to = Subscription{
-		ID: vaultID + "/eventSubscriptions/to-me", Vault: vaultID, Types: Types, Ready: true, Created: w.at, Webhook: webhook.URL + "?code=t",
-		Attempts: 30, Life: day,
+		ID:       vaultID + "/eventSubscriptions/to-me",
+		Vault:    vaultID,
+		Types:    Types,
+		Ready:    true,
+		Created:  w.at,
+		Webhook:  webhook.URL + "?code=t",
+		Attempts: 30,
+		Life:     day,
 	}
 	w.update(func(tx *store.Tx) error {
 		return firstOf(keyvault.PutVault(tx, w.vault), PutSubscription(tx, w.to))
@@ -96,7 +102,16 @@ func (w *world) receive(answer http.ResponseWriter, r *http.Request) {
 		w.Errorf("%v: %s %v %v", err, r.URL, r.Header, events)
 		return
 	}
-	w.got = append(w.got, fmt.Sprint(strings.TrimPrefix(events[0].EventType, Namespace), " ", events[0].Subject, " ", r.Header.Get("aeg-delivery-count")))
+	w.got = append(
+		w.got,
+		fmt.Sprint(
+			strings.TrimPrefix(events[0].EventType, Namespace),
+			" ",
+			events[0].Subject,
+			" ",
+			r.Header.Get("aeg-delivery-count"),
+		),
+	)
 	answer.WriteHeader(w.status)
 }
 
@@ -119,7 +134,12 @@ func (w *world) secret(name string, after time.Duration) {
 	w.Helper()
 	expires := w.at.Add(after).Unix()
 	w.update(func(tx *store.Tx) error {
-		_, err := keyvault.SetSecret(tx, w.vault, name, keyvault.SecretValue{Value: "v", Attributes: keyvault.Attributes{Expires: &expires}})
+		_, err := keyvault.SetSecret(
+			tx,
+			w.vault,
+			name,
+			keyvault.SecretValue{Value: "v", Attributes: keyvault.Attributes{Expires: &expires}},
+		)
 		return err
 	})
 }
@@ -165,7 +185,12 @@ func TestService_TellsOfKeysWhenTheirPolicySays(t *testing.T) {
 	expires := w.at.Add(60 * day).Unix()
 	w.update(func(tx *store.Tx) error {
 		for _, name := range []string{"ten", "thirty"} {
-			if _, err := keyvault.CreateKey(tx, w.vault, name, keyvault.KeySpec{Type: "EC", Attributes: keyvault.Attributes{Expires: &expires}}); err != nil {
+			if _, err := keyvault.CreateKey(
+				tx,
+				w.vault,
+				name,
+				keyvault.KeySpec{Type: "EC", Attributes: keyvault.Attributes{Expires: &expires}},
+			); err != nil {
 				return err
 			}
 		}

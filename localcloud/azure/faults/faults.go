@@ -65,9 +65,18 @@ func (r *Retirement) UnmarshalJSON(data []byte) error {
 
 // Providers are the resource providers that Resource Manager serves here.
 var Providers = []string{
-	"Microsoft.Authorization", "Microsoft.Compute", "Microsoft.ContainerRegistry", "Microsoft.ContainerService", "Microsoft.EventGrid",
-	"Microsoft.Insights", "Microsoft.KeyVault", "Microsoft.ManagedIdentity", "Microsoft.Network", "Microsoft.OperationalInsights",
-	"Microsoft.Resources", "Microsoft.Storage",
+	"Microsoft.Authorization",
+	"Microsoft.Compute",
+	"Microsoft.ContainerRegistry",
+	"Microsoft.ContainerService",
+	"Microsoft.EventGrid",
+	"Microsoft.Insights",
+	"Microsoft.KeyVault",
+	"Microsoft.ManagedIdentity",
+	"Microsoft.Network",
+	"Microsoft.OperationalInsights",
+	"Microsoft.Resources",
+	"Microsoft.Storage",
 }
 
 // Rule has some of the requests that it is about fail in one way. Requests to a cluster's API server, which go through

@@ -124,7 +124,9 @@ func TestEachKindOfFault(t *testing.T) {
 		if answer.Code != test.status || s.done != test.done {
 			t.Errorf("%s: status %d and done %d times, want %d and %d", name, answer.Code, s.done, test.status, test.done)
 		}
-		if got := answer.Header().Get("Retry-After"); got != test.header || !strings.Contains(answer.Body.String(), test.body) {
+		if got := answer.Header().
+			Get("Retry-After"); got != test.header ||
+			!strings.Contains(answer.Body.String(), test.body) {
 			t.Errorf("%s: Retry-After %q, body %s", name, got, answer.Body)
 		}
 		if again := ask(h, http.MethodGet, url); again.Code != http.StatusOK {
@@ -132,7 +134,14 @@ func TestEachKindOfFault(t *testing.T) {
 		}
 	}
 	h, _, _ := handler(t, `rules: [{first: 1, status: 409}]`)
-	if answer := ask(h, http.MethodPut, "https://management.azure.com/x"); !strings.Contains(answer.Body.String(), `{"error":{"code":"AnotherOperationInProgress"`) {
+	if answer := ask(
+		h,
+		http.MethodPut,
+		"https://management.azure.com/x",
+	); !strings.Contains(
+		answer.Body.String(),
+		`{"error":{"code":"AnotherOperationInProgress"`,
+	) {
 		t.Errorf("a conflict is told as %s", answer.Body)
 	}
 }
@@ -141,7 +150,12 @@ func TestADelayIsBeforeTheRequestIsDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, s, _ := handler(t, `rules: [{first: 1, delay: 1m}]`)
 		begin := time.Now()
-		if answer := ask(h, http.MethodGet, "https://x/y"); answer.Code != http.StatusOK || time.Since(begin) != time.Minute || s.done != 1 {
+		if answer := ask(
+			h,
+			http.MethodGet,
+			"https://x/y",
+		); answer.Code != http.StatusOK || time.Since(begin) != time.Minute ||
+			s.done != 1 {
 			t.Errorf("status %d after %s, done %d times", answer.Code, time.Since(begin), s.done)
 		}
 	})
@@ -158,7 +172,9 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 		return nil
 	})
 	answer := ask(control, http.MethodGet, "https://"+Host+"/faults")
-	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1,"failed":1}`; strings.TrimSpace(answer.Body.String()) != want {
+	if want := `{"seed":3,"rules":[{"first":1,"status":500}],"rolesAfter":"20s","requests":1,"faults":1,"failed":1}`; strings.TrimSpace(
+		answer.Body.String(),
+	) != want {
 		t.Errorf("it says %s", answer.Body)
 	}
 	put := func(plan string) int {
@@ -172,14 +188,20 @@ func TestAPlanIsChangedAtRunTime(t *testing.T) {
 	if got := statuses(h, "https://x/y", 3); !slices.Equal(got, []int{503, 503, 200}) {
 		t.Errorf("afterwards: %v", got)
 	}
-	if put(`{"rules":[{"status":503}]}`) != http.StatusBadRequest || len(f.Plan().Rules) != 1 || f.Plan().Rules[0].First != 2 {
+	if put(`{"rules":[{"status":503}]}`) != http.StatusBadRequest || len(f.Plan().Rules) != 1 ||
+		f.Plan().Rules[0].First != 2 {
 		t.Error("a plan that is wrong was taken")
 	}
 	if honoured != 0 {
 		t.Error("another plan has those honoured that wait")
 	}
 	put(`{"rolesAfter":"1h","rules":[{"first":1,"status":503}]}`)
-	if answer := ask(control, http.MethodDelete, "https://"+Host+"/faults"); answer.Code != http.StatusNoContent || honoured != 1 || len(f.Plan().Rules) != 0 {
+	if answer := ask(
+		control,
+		http.MethodDelete,
+		"https://"+Host+"/faults",
+	); answer.Code != http.StatusNoContent || honoured != 1 ||
+		len(f.Plan().Rules) != 0 {
 		t.Errorf("the plan was not ended: %d", answer.Code)
 	}
 }

@@ -72,11 +72,13 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"date": time.Now().UTC().Format("2006-01-02T15:04:05"), "request-id": id, "client-request-id": id,
 		}}}
 		if status == http.StatusUnauthorized {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://`+entra.Host+`/common/oauth2/authorize", `+
-				`client_id="`+entra.GraphAppID+`"`)
+			w.Header().
+				Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://`+entra.Host+`/common/oauth2/authorize", `+
+					`client_id="`+entra.GraphAppID+`"`)
 		}
 	}
-	w.Header().Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+	w.Header().
+		Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
 }
@@ -108,7 +110,11 @@ func (s *Service) answer(r *http.Request) (object, error) {
 		return s.byIDs(r, q)
 	case r.Method != http.MethodGet:
 	case kind == "me" && !keyed: // an application is nobody's
-		return nil, &fault{http.StatusBadRequest, "BadRequest", "/me request is only valid with delegated authentication flow."}
+		return nil, &fault{
+			http.StatusBadRequest,
+			"BadRequest",
+			"/me request is only valid with delegated authentication flow.",
+		}
 	case sets[kind].list == nil:
 	case len(segments) == 1 && !keyed:
 		if err := allowed(who); err != nil {
@@ -157,7 +163,11 @@ func allowed(who entra.Principal) error {
 	if slices.Contains(who.Roles, DirectoryReadAll) {
 		return nil
 	}
-	return &fault{http.StatusForbidden, "Authorization_RequestDenied", "Insufficient privileges to complete the operation."}
+	return &fault{
+		http.StatusForbidden,
+		"Authorization_RequestDenied",
+		"Insufficient privileges to complete the operation.",
+	}
 }
 
 // maxIDs is how many ids one request may have (https://learn.microsoft.com/graph/api/directoryobject-getbyids).
@@ -184,7 +194,8 @@ func (s *Service) byIDs(r *http.Request, q query) (object, error) {
 	err := s.store.View(func(tx *store.Tx) error {
 		for _, kind := range []string{"servicePrincipals", "groups", "applications"} {
 			set := sets[kind]
-			if len(asked.Types) > 0 && !slices.Contains(asked.Types, set.entity) && !slices.Contains(asked.Types, "directoryObject") {
+			if len(asked.Types) > 0 && !slices.Contains(asked.Types, set.entity) &&
+				!slices.Contains(asked.Types, "directoryObject") {
 				continue
 			}
 			all, err := set.list(tx, s.tenant)

@@ -30,7 +30,9 @@ func parseQuery(raw string) (q query, err error) {
 	}
 	for name, given := range values {
 		if len(given) != 1 {
-			return q, badRequest("Query option '" + name + "' was specified more than once, but it must be specified at most once.")
+			return q, badRequest(
+				"Query option '" + name + "' was specified more than once, but it must be specified at most once.",
+			)
 		}
 		value := given[0]
 		switch "$" + strings.TrimPrefix(strings.ToLower(name), "$") {
@@ -46,7 +48,9 @@ func parseQuery(raw string) (q query, err error) {
 			}
 		case "$count":
 			if q.count, err = strconv.ParseBool(value); err != nil {
-				return q, badRequest("Invalid value '" + value + "' for $count query option found. Valid values are 'true' and 'false'.")
+				return q, badRequest(
+					"Invalid value '" + value + "' for $count query option found. Valid values are 'true' and 'false'.",
+				)
 			}
 		default:
 			return q, notImplemented("the query option " + name)

@@ -64,8 +64,13 @@ func applications(tx *store.Tx, _ string) ([]object, error) {
 // application is the object behind a service principal, which has an id of its own.
 func application(a entra.Application) object {
 	return object{
-		"id":    uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://"+Host+"/v1.0/applications/"+strings.ToLower(a.ClientID))).String(),
-		"appId": a.ClientID, "displayName": a.Name, "identifierUris": []string{}, "signInAudience": "AzureADMyOrg", "deletedDateTime": nil,
+		"id": uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://"+Host+"/v1.0/applications/"+strings.ToLower(a.ClientID))).
+			String(),
+		"appId":           a.ClientID,
+		"displayName":     a.Name,
+		"identifierUris":  []string{},
+		"signInAudience":  "AzureADMyOrg",
+		"deletedDateTime": nil,
 	}
 }
 
@@ -80,7 +85,11 @@ func groups(tx *store.Tx, _ string) ([]object, error) {
 
 func group(g entra.Group) object {
 	return object{
-		"id": g.ObjectID, "displayName": cmp.Or(g.Name, g.ObjectID), "securityEnabled": true, "mailEnabled": false, "groupTypes": []string{},
+		"id":              g.ObjectID,
+		"displayName":     cmp.Or(g.Name, g.ObjectID),
+		"securityEnabled": true,
+		"mailEnabled":     false,
+		"groupTypes":      []string{},
 		"deletedDateTime": nil,
 	}
 }

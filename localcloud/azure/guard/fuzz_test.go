@@ -37,7 +37,8 @@ func FuzzGuard(f *testing.F) {
 		r.URL.Path = cluster + path
 		w := httptest.NewRecorder()
 		g.ServeHTTP(w, r)
-		if w.Code >= 500 || bytes.Contains(w.Body.Bytes(), []byte(`"authenticated":true`)) || bytes.Contains(w.Body.Bytes(), []byte(`"allowed":true`)) {
+		if w.Code >= 500 || bytes.Contains(w.Body.Bytes(), []byte(`"authenticated":true`)) ||
+			bytes.Contains(w.Body.Bytes(), []byte(`"allowed":true`)) {
 			t.Errorf("%q %q: %d %s", path, body, w.Code, w.Body)
 		}
 	})

@@ -65,7 +65,11 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch what {
 	case tokenReviews:
 		var review authentication.TokenReview
-		if err := json.Unmarshal(body, &review); err != nil || review.APIVersion != authentication.SchemeGroupVersion.String() {
+		if err := json.Unmarshal(
+			body,
+			&review,
+		); err != nil ||
+			review.APIVersion != authentication.SchemeGroupVersion.String() {
 			http.Error(w, "a TokenReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
@@ -74,7 +78,11 @@ func (g *Guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, review)
 	case accessReviews:
 		var review authorizationv1.SubjectAccessReview
-		if err := json.Unmarshal(body, &review); err != nil || review.APIVersion != authorizationv1.SchemeGroupVersion.String() {
+		if err := json.Unmarshal(
+			body,
+			&review,
+		); err != nil ||
+			review.APIVersion != authorizationv1.SchemeGroupVersion.String() {
 			http.Error(w, "a SubjectAccessReview in version v1 is asked with", http.StatusBadRequest)
 			return
 		}
@@ -110,7 +118,10 @@ func (g *Guard) authenticate(token string) authentication.TokenReviewStatus {
 
 // authorize looks for a role assignment of the caller or of one of his groups. It has no opinion of who is not in Entra ID:
 // of those Kubernetes RBAC has decided before.
-func (g *Guard) authorize(cluster string, spec authorizationv1.SubjectAccessReviewSpec) (status authorizationv1.SubjectAccessReviewStatus, err error) {
+func (g *Guard) authorize(
+	cluster string,
+	spec authorizationv1.SubjectAccessReviewSpec,
+) (status authorizationv1.SubjectAccessReviewStatus, err error) {
 	id := spec.Extra[objectID]
 	if strings.HasPrefix(spec.User, "system:") || len(id) != 1 {
 		status.Reason = "Azure does not have opinion for this user."
@@ -154,7 +165,9 @@ func allowedAll(tx *store.Tx, principal, scope string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		if ok && a.Effective() && a.Condition == "" && authorization.Covers(a.Scope, scope) && slices.Contains(role.DataActions, managedClusters+"/*") && len(role.NotDataActions) == 0 {
+		if ok && a.Effective() && a.Condition == "" && authorization.Covers(a.Scope, scope) &&
+			slices.Contains(role.DataActions, managedClusters+"/*") &&
+			len(role.NotDataActions) == 0 {
 			return true, nil
 		}
 	}

@@ -78,7 +78,11 @@ func (f *fixture) token(resource string) string {
 		"grant_type": {"client_credentials"}, "client_id": {"client"}, "client_secret": {"secret"},
 		"scope": {resource + "/.default openid offline_access profile"},
 	}
-	r := httptest.NewRequest(http.MethodPost, "https://login.microsoftonline.com/"+tenant+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(
+		http.MethodPost,
+		"https://login.microsoftonline.com/"+tenant+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()),
+	)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	w := httptest.NewRecorder()
 	f.tokens.ServeHTTP(w, r)
@@ -130,7 +134,9 @@ func (f *fixture) post(url string, review any) {
 
 func (f *fixture) authenticate(token string) authentication.TokenReviewStatus {
 	f.Helper()
-	review := &authentication.TokenReview{TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"}}
+	review := &authentication.TokenReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: "authentication.k8s.io/v1", Kind: "TokenReview"},
+	}
 	review.Spec.Token = token
 	f.post(guard.TokenReviewURL(cluster), review)
 	return review.Status
@@ -160,7 +166,9 @@ func (f *fixture) assign(role, principal, scope string) func() {
 // by is a request by the caller, as the API server knows him from the review of his token.
 func by(resource *authorizationv1.ResourceAttributes) authorizationv1.SubjectAccessReviewSpec {
 	return authorizationv1.SubjectAccessReviewSpec{
-		User: caller, Groups: []string{group, "system:authenticated"}, Extra: map[string]authorizationv1.ExtraValue{"oid": {caller}},
+		User:               caller,
+		Groups:             []string{group, "system:authenticated"},
+		Extra:              map[string]authorizationv1.ExtraValue{"oid": {caller}},
 		ResourceAttributes: resource,
 	}
 }
@@ -168,7 +176,14 @@ func by(resource *authorizationv1.ResourceAttributes) authorizationv1.SubjectAcc
 // to is a request such as "list apps/deployments" or "create pods/exec" of the core group; ns is empty for all of the cluster.
 func to(verb, apiGroup, resource, ns string) *authorizationv1.ResourceAttributes {
 	resource, subresource, _ := strings.Cut(resource, "/")
-	return &authorizationv1.ResourceAttributes{Verb: verb, Group: apiGroup, Version: "v1", Resource: resource, Subresource: subresource, Namespace: ns}
+	return &authorizationv1.ResourceAttributes{
+		Verb:        verb,
+		Group:       apiGroup,
+		Version:     "v1",
+		Resource:    resource,
+		Subresource: subresource,
+		Namespace:   ns,
+	}
 }
 
 func TestATokensBearerIsItsObjectIDAndInItsGroups(t *testing.T) {

@@ -21,12 +21,44 @@ type AccessPolicy struct {
 var Permissions = map[Kind][]string{
 	Secret: {"get", "list", "set", "delete", "backup", "restore", "recover", "purge"},
 	Key: {
-		"encrypt", "decrypt", "wrapKey", "unwrapKey", "sign", "verify", "get", "list", "create", "update", "import", "delete", "backup", "restore",
-		"recover", "purge", "release", "rotate", "getrotationpolicy", "setrotationpolicy",
+		"encrypt",
+		"decrypt",
+		"wrapKey",
+		"unwrapKey",
+		"sign",
+		"verify",
+		"get",
+		"list",
+		"create",
+		"update",
+		"import",
+		"delete",
+		"backup",
+		"restore",
+		"recover",
+		"purge",
+		"release",
+		"rotate",
+		"getrotationpolicy",
+		"setrotationpolicy",
 	},
 	Certificate: {
-		"get", "list", "delete", "create", "import", "update", "managecontacts", "getissuers", "listissuers", "setissuers", "deleteissuers",
-		"manageissuers", "recover", "purge", "backup", "restore",
+		"get",
+		"list",
+		"delete",
+		"create",
+		"import",
+		"update",
+		"managecontacts",
+		"getissuers",
+		"listissuers",
+		"setissuers",
+		"deleteissuers",
+		"manageissuers",
+		"recover",
+		"purge",
+		"backup",
+		"restore",
 	},
 }
 
@@ -42,9 +74,19 @@ func (c *call) checkPolicies(p entra.Principal, r route) error {
 		}
 	}
 	return &Error{
-		Status: http.StatusForbidden, Code: "Forbidden", Inner: "AccessDenied",
-		Message: fmt.Sprintf("The user, group or application 'appid=%s;oid=%s;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. "+
-			"For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287", p.ClientID, p.ObjectID, p.Issuer,
-			r.kind.plural(), strings.ToLower(r.permission), c.vault.Name, c.vault.Location),
+		Status: http.StatusForbidden,
+		Code:   "Forbidden",
+		Inner:  "AccessDenied",
+		Message: fmt.Sprintf(
+			"The user, group or application 'appid=%s;oid=%s;iss=%s' does not have %s %s permission on key vault '%s;location=%s'. "+
+				"For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287",
+			p.ClientID,
+			p.ObjectID,
+			p.Issuer,
+			r.kind.plural(),
+			strings.ToLower(r.permission),
+			c.vault.Name,
+			c.vault.Location,
+		),
 	}
 }

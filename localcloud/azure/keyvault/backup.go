@@ -103,7 +103,12 @@ func (c *call) backup() (any, error) {
 	case len(o.Versions) == 0:
 		return nil, notImplemented("a backup of a certificate that is not there yet")
 	case len(o.Versions) > maxBackup:
-		return nil, badParameter("The %s has %d versions, more than the %d that a backup can have", c.kind, len(o.Versions), maxBackup)
+		return nil, badParameter(
+			"The %s has %d versions, more than the %d that a backup can have",
+			c.kind,
+			len(o.Versions),
+			maxBackup,
+		)
 	}
 	content, err := json.Marshal(backedUp{c.vault.subscription(), c.vault.geography(), o})
 	if err != nil {
@@ -176,9 +181,13 @@ func (c *call) restore() (any, error) {
 }
 
 func conflictRestoring(kind Kind, id string) *Error {
-	return &Error{Status: http.StatusConflict, Code: "Conflict", Message: fmt.Sprintf("There was a conflict restoring the %s '%s'. This can "+
-		"happen if either: a second %[1]s with the same name was created after the first %[1]s was deleted; thus trying to restore a %[1]s "+
-		"whose name is already in use. To fix this, rename the second %[1]s to something else so that the restore works. The second probable "+
-		"cause of this exception is when multiple operations are performed in parallel against the %[1]s. To avoid this error, perform "+
-		"operations against a %[1]s in a sequential manner.", kind, id)}
+	return &Error{
+		Status: http.StatusConflict,
+		Code:   "Conflict",
+		Message: fmt.Sprintf("There was a conflict restoring the %s '%s'. This can "+
+			"happen if either: a second %[1]s with the same name was created after the first %[1]s was deleted; thus trying to restore a %[1]s "+
+			"whose name is already in use. To fix this, rename the second %[1]s to something else so that the restore works. The second probable "+
+			"cause of this exception is when multiple operations are performed in parallel against the %[1]s. To avoid this error, perform "+
+			"operations against a %[1]s in a sequential manner.", kind, id),
+	}
 }

@@ -73,8 +73,12 @@ func certificateForWriting(tx *store.Tx, v Vault, name string) (Object, error) {
 		return o, err
 	}
 	if o.Pending != nil && o.Pending.Status == inProgress {
-		return o, &Error{Status: http.StatusConflict, Code: "Forbidden", Message: "A new key vault certificate can not be created or " +
-			"imported while a pending key vault certificate's status is inProgress."}
+		return o, &Error{
+			Status: http.StatusConflict,
+			Code:   "Forbidden",
+			Message: "A new key vault certificate can not be created or " +
+				"imported while a pending key vault certificate's status is inProgress.",
+		}
 	}
 	for _, kind := range []Kind{Secret, Key} {
 		other, ok, err := store.Get[Object](tx, objects, Object{Vault: v.Name, Kind: kind, Name: name}.key())
@@ -143,7 +147,13 @@ func (c *call) createCertificate() (any, error) {
 	}
 	policy.touch(o.Policy)
 	o.Policy = policy
-	o.Pending = &Pending{RequestID: newVersion(Attributes{}, nil).ID, Issuer: policy.Issuer.Name, Status: inProgress, CSR: csr, Version: version}
+	o.Pending = &Pending{
+		RequestID: newVersion(Attributes{}, nil).ID,
+		Issuer:    policy.Issuer.Name,
+		Status:    inProgress,
+		CSR:       csr,
+		Version:   version,
+	}
 	// Even a vault that signs by itself is first asked to, and then asked how it went.
 	answer := c.vault.pendingBundle(o)
 	if policy.Issuer.Name == selfIssuer {
@@ -189,8 +199,10 @@ func (v Version) certified(chain [][]byte, exportable bool) (Version, error) {
 	}
 	leaf := certificates[0]
 	if public, ok := leaf.PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(private.Public()) {
-		return v, badParameter("The public key of the end-entity certificate in the specified X.509 certificate content does not match the " +
-			"public part of the specified private key. Please check if certificate is valid.")
+		return v, badParameter(
+			"The public key of the end-entity certificate in the specified X.509 certificate content does not match the " +
+				"public part of the specified private key. Please check if certificate is valid.",
+		)
 	}
 	from, to, now := leaf.NotBefore.Unix(), leaf.NotAfter.Unix(), time.Now().Unix()
 	v.Attributes.NotBefore, v.Attributes.Expires, v.Chain = &from, &to, chain
@@ -308,8 +320,10 @@ func ImportCertificate(tx *store.Tx, v Vault, name string, body CertificateImpor
 
 // readPEM reads an unencrypted private key and certificates, of which the first is that of the key.
 func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
-	invalid := badParameter("The specified PEM X.509 certificate content is in an unexpected format. Please check if certificate is in " +
-		"valid PEM format.")
+	invalid := badParameter(
+		"The specified PEM X.509 certificate content is in an unexpected format. Please check if certificate is in " +
+			"valid PEM format.",
+	)
 	var private crypto.PrivateKey
 	var chain []*x509.Certificate
 	for rest := []byte(content); ; {
@@ -326,7 +340,9 @@ func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
 		case "PRIVATE KEY":
 			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 		case "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
-			return nil, nil, notImplemented("PEM with a " + strings.ToLower(block.Type) + ": a private key in PKCS #8, unencrypted, is read")
+			return nil, nil, notImplemented(
+				"PEM with a " + strings.ToLower(block.Type) + ": a private key in PKCS #8, unencrypted, is read",
+			)
 		}
 		if err != nil {
 			return nil, nil, invalid
@@ -351,8 +367,10 @@ func readPKCS12(content, password string) (crypto.PrivateKey, []*x509.Certificat
 			return private, leafFirst(private, append([]*x509.Certificate{leaf}, above...)), nil
 		}
 	}
-	return nil, nil, badParameter("The specified PKCS#12 X.509 certificate content can not be read. Please check if certificate is in valid " +
-		"PKCS#12 format.")
+	return nil, nil, badParameter(
+		"The specified PKCS#12 X.509 certificate content can not be read. Please check if certificate is in valid " +
+			"PKCS#12 format.",
+	)
 }
 
 // maxRounds is how often a password of PKCS #12 may be hashed, which takes seconds: others wait meanwhile.
@@ -383,7 +401,10 @@ func rounds(der []byte, depth int) int {
 }
 
 // decodePKCS12 has what the decoder panics for be an error.
-func decodePKCS12(der []byte, password string) (private any, leaf *x509.Certificate, above []*x509.Certificate, err error) {
+func decodePKCS12(
+	der []byte,
+	password string,
+) (private any, leaf *x509.Certificate, above []*x509.Certificate, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			err = fmt.Errorf("reading PKCS #12: %v", fault)
@@ -616,8 +637,14 @@ func (c *call) mergeCertificate() (any, error) {
 	if o, err = o.completed(chain); err != nil {
 		return nil, err
 	}
-	return reply{http.StatusCreated, c.vault.id(Certificate, o.Name, "") + "?api-version=" + c.request.URL.Query().Get("api-version"),
-		c.vault.certificateBundle(o, o.Latest())}, put(c.tx, o)
+	return reply{
+			http.StatusCreated,
+			c.vault.id(Certificate, o.Name, "") + "?api-version=" + c.request.URL.Query().Get("api-version"),
+			c.vault.certificateBundle(o, o.Latest()),
+		}, put(
+			c.tx,
+			o,
+		)
 }
 
 // chain puts the certificate of the version's key first. Clients send DER, or the PEM that a CA gave them.
@@ -648,8 +675,16 @@ func (v Version) chain(given [][]byte) ([][]byte, error) {
 func (v Vault) pendingBundle(o Object) bundle {
 	p := o.Pending
 	b := bundle{
-		"id": v.id(Certificate, o.Name, "pending"), "issuer": bundle{"name": p.Issuer}, "csr": base64.StdEncoding.EncodeToString(p.CSR),
-		"cancellation_requested": p.Cancelled, "status": p.Status, "request_id": p.RequestID,
+		"id": v.id(
+			Certificate,
+			o.Name,
+			"pending",
+		),
+		"issuer":                 bundle{"name": p.Issuer},
+		"csr":                    base64.StdEncoding.EncodeToString(p.CSR),
+		"cancellation_requested": p.Cancelled,
+		"status":                 p.Status,
+		"request_id":             p.RequestID,
 	}
 	switch {
 	case p.Status == completed:

@@ -27,13 +27,21 @@ import (
 )
 
 // ofIssuer is a policy with an EC key, which is made in no time.
-func ofIssuer(issuer string, change func(*azcertificates.CertificatePolicy)) azcertificates.CreateCertificateParameters {
+func ofIssuer(
+	issuer string,
+	change func(*azcertificates.CertificatePolicy),
+) azcertificates.CreateCertificateParameters {
 	p := &azcertificates.CertificatePolicy{
 		IssuerParameters: &azcertificates.IssuerParameters{Name: &issuer},
-		KeyProperties:    &azcertificates.KeyProperties{KeyType: to.Ptr(azcertificates.KeyTypeEC), Curve: to.Ptr(azcertificates.CurveNameP256)},
+		KeyProperties: &azcertificates.KeyProperties{
+			KeyType: to.Ptr(azcertificates.KeyTypeEC),
+			Curve:   to.Ptr(azcertificates.CurveNameP256),
+		},
 		X509CertificateProperties: &azcertificates.X509CertificateProperties{
-			Subject:                 to.Ptr(`CN=web.example, O="One, Two", C=US`),
-			SubjectAlternativeNames: &azcertificates.SubjectAlternativeNames{DNSNames: []*string{to.Ptr("web.example"), to.Ptr("*.web.example")}},
+			Subject: to.Ptr(`CN=web.example, O="One, Two", C=US`),
+			SubjectAlternativeNames: &azcertificates.SubjectAlternativeNames{
+				DNSNames: []*string{to.Ptr("web.example"), to.Ptr("*.web.example")},
+			},
 		},
 	}
 	if change != nil {
@@ -42,7 +50,10 @@ func ofIssuer(issuer string, change func(*azcertificates.CertificatePolicy)) azc
 	return azcertificates.CreateCertificateParameters{CertificatePolicy: p}
 }
 
-func (w *world) create(name, issuer string, change func(*azcertificates.CertificatePolicy)) azcertificates.CreateCertificateResponse {
+func (w *world) create(
+	name, issuer string,
+	change func(*azcertificates.CertificatePolicy),
+) azcertificates.CreateCertificateResponse {
 	w.Helper()
 	made, err := w.certificates(w.admin).CreateCertificate(w.Context(), name, ofIssuer(issuer, change), nil)
 	w.must(err)
@@ -82,7 +93,12 @@ func (w *world) signsAs(name string, leaf *x509.Certificate) {
 	signature, algorithm := signed.Result, x509.SHA256WithRSA
 	if leaf.PublicKeyAlgorithm != x509.RSA {
 		half := len(signature) / 2
-		if !ecdsa.Verify(leaf.PublicKey.(*ecdsa.PublicKey), digest, new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])) {
+		if !ecdsa.Verify(
+			leaf.PublicKey.(*ecdsa.PublicKey),
+			digest,
+			new(big.Int).SetBytes(signature[:half]),
+			new(big.Int).SetBytes(signature[half:]),
+		) {
 			w.Error("the certificate does not verify what its key has signed")
 		}
 	} else if err := leaf.CheckSignature(algorithm, []byte("text"), signature); err != nil {
@@ -103,7 +119,8 @@ func TestCertificate_SignsItself(t *testing.T) {
 					p.KeyProperties = nil // which is RSA with 2048 bits
 				}
 			})
-			if *made.Status != "inProgress" || *made.CancellationRequested || !strings.HasPrefix(*made.StatusDetails, "Pending certificate created.") {
+			if *made.Status != "inProgress" || *made.CancellationRequested ||
+				!strings.HasPrefix(*made.StatusDetails, "Pending certificate created.") {
 				t.Errorf("%s: %s", name, *made.Status)
 			}
 			request, err := x509.ParseCertificateRequest(made.CSR)
@@ -118,14 +135,21 @@ func TestCertificate_SignsItself(t *testing.T) {
 			got := w.certificate(name)
 			leaf, err := x509.ParseCertificate(got.CER)
 			w.must(err)
-			if err := leaf.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature); err != nil || leaf.Subject.CommonName != "web.example" ||
+			if err := leaf.CheckSignature(
+				leaf.SignatureAlgorithm,
+				leaf.RawTBSCertificate,
+				leaf.Signature,
+			); err != nil || leaf.Subject.CommonName != "web.example" ||
 				leaf.Subject.Organization[0] != "One, Two" || !slices.Equal(leaf.DNSNames, []string{"web.example", "*.web.example"}) ||
 				got.Attributes.Expires.Unix() != leaf.NotAfter.Unix() || leaf.NotAfter.Before(time.Now().AddDate(0, 11, 20)) || leaf.IsCA ||
-				leaf.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth || leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+				leaf.ExtKeyUsage[0] != x509.ExtKeyUsageServerAuth ||
+				leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
 				t.Errorf("%s: %v %v %v", name, err, leaf.Subject, leaf.DNSNames)
 			}
-			if got.KID.Version() != got.ID.Version() || got.SID.Version() != got.ID.Version() || *got.Policy.LifetimeActions[0].Action.ActionType != "AutoRenew" ||
-				*got.Policy.KeyProperties.KeyType != kty || !*got.Policy.KeyProperties.Exportable {
+			if got.KID.Version() != got.ID.Version() || got.SID.Version() != got.ID.Version() ||
+				*got.Policy.LifetimeActions[0].Action.ActionType != "AutoRenew" ||
+				*got.Policy.KeyProperties.KeyType != kty ||
+				!*got.Policy.KeyProperties.Exportable {
 				t.Errorf("%s: %v", name, got.Policy)
 			}
 			w.signsAs(name, leaf)
@@ -134,7 +158,12 @@ func TestCertificate_SignsItself(t *testing.T) {
 			if *secret.ContentType != contentType || !*secret.Managed || string(*secret.KID) != string(*got.KID) {
 				t.Errorf("%s: the secret is %s, managed %v", name, *secret.ContentType, *secret.Managed)
 			}
-			if private, of := open(t, *secret.Value, contentType); !of[0].Equal(leaf) || !private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(leaf.PublicKey) {
+			if private, of := open(
+				t,
+				*secret.Value,
+				contentType,
+			); !of[0].Equal(leaf) ||
+				!private.Public().(interface{ Equal(crypto.PublicKey) bool }).Equal(leaf.PublicKey) {
 				t.Errorf("%s: the secret has another certificate, or another key", name)
 			}
 		}
@@ -191,7 +220,13 @@ func newAuthority(t *testing.T) *authority {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "CA"}, NotAfter: time.Now().Add(9 * time.Hour), IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: big.NewInt(
+			1,
+		),
+		Subject:               pkix.Name{CommonName: "CA"},
+		NotAfter:              time.Now().Add(9 * time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -207,7 +242,12 @@ func newAuthority(t *testing.T) *authority {
 func (a *authority) issue(t *testing.T, public crypto.PublicKey) []byte {
 	t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "web.example"}, DNSNames: []string{"web.example"}, NotAfter: time.Now().Add(time.Hour),
+		SerialNumber: big.NewInt(
+			2,
+		),
+		Subject:  pkix.Name{CommonName: "web.example"},
+		DNSNames: []string{"web.example"},
+		NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, public, a.key)
@@ -233,7 +273,8 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	_, err = w.secrets(w.admin).GetSecret(t.Context(), "web", "", nil)
 	w.refused("its secret", err, http.StatusNotFound, "SecretNotFound")
 	listed := func(pending bool) int {
-		page, err := certificates.NewListCertificatePropertiesPager(&azcertificates.ListCertificatePropertiesOptions{IncludePending: &pending}).NextPage(t.Context())
+		page, err := certificates.NewListCertificatePropertiesPager(&azcertificates.ListCertificatePropertiesOptions{IncludePending: &pending}).
+			NextPage(t.Context())
 		w.must(err)
 		return len(page.Value)
 	}
@@ -245,7 +286,12 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	other, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	w.must(err)
 	merge := func(chain ...[]byte) (azcertificates.MergeCertificateResponse, error) {
-		return certificates.MergeCertificate(t.Context(), "web", azcertificates.MergeCertificateParameters{X509Certificates: chain}, nil)
+		return certificates.MergeCertificate(
+			t.Context(),
+			"web",
+			azcertificates.MergeCertificateParameters{X509Certificates: chain},
+			nil,
+		)
 	}
 	for name, chain := range map[string][][]byte{"nothing": {}, "a text": {[]byte("text")}, "another key's": {ca.issue(t, other.Public())}} {
 		_, err := merge(chain...)
@@ -261,7 +307,8 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 		t.Error("it has become another certificate")
 	}
 	private, chain := open(t, *w.secret("web", "").Value, "application/x-pkcs12")
-	if len(chain) != 2 || chain[0].CheckSignatureFrom(ca.cert) != nil || !private.Public().(*ecdsa.PublicKey).Equal(request.PublicKey) {
+	if len(chain) != 2 || chain[0].CheckSignatureFrom(ca.cert) != nil ||
+		!private.Public().(*ecdsa.PublicKey).Equal(request.PublicKey) {
 		t.Errorf("the secret has %d certificates", len(chain))
 	}
 	w.signsAs("web", chain[0])
@@ -274,10 +321,17 @@ func TestCertificate_OfAnUnknownIssuerIsMerged(t *testing.T) {
 	w.refused("a second time", err, http.StatusNotFound, "PendingCertificateNotFound")
 
 	// While the next version is on its way, the first one is there. It keeps the key where the policy says so.
-	again := w.create("web", "Unknown", func(p *azcertificates.CertificatePolicy) { p.KeyProperties.ReuseKey = to.Ptr(true) })
+	again := w.create(
+		"web",
+		"Unknown",
+		func(p *azcertificates.CertificatePolicy) { p.KeyProperties.ReuseKey = to.Ptr(true) },
+	)
 	next, err := x509.ParseCertificateRequest(again.CSR)
 	w.must(err)
-	if now := w.certificate("web"); string(now.CER) != string(der) || !private.Public().(*ecdsa.PublicKey).Equal(next.PublicKey) {
+	if now := w.certificate(
+		"web",
+	); string(now.CER) != string(der) ||
+		!private.Public().(*ecdsa.PublicKey).Equal(next.PublicKey) {
 		t.Error("the certificate is gone, or its key not kept")
 	}
 	if got := w.json(w.admin, http.MethodGet, "certificates/web/pending", ""); got != "200" {
@@ -310,7 +364,12 @@ func TestCertificate_CreationIsCancelledAndDeleted(t *testing.T) {
 	w.refused("its key", err, http.StatusNotFound, "KeyNotFound")
 
 	w.create("web", "Self", nil)
-	if _, err := certificates.DeleteCertificateOperation(t.Context(), "web", nil); err != nil || w.certificate("web").SID == nil {
+	if _, err := certificates.DeleteCertificateOperation(
+		t.Context(),
+		"web",
+		nil,
+	); err != nil ||
+		w.certificate("web").SID == nil {
 		t.Errorf("with the creation, the certificate: %v", err)
 	}
 }
@@ -390,7 +449,10 @@ func TestCertificate_IsUpdatedAndListed(t *testing.T) {
 		t.Error("the secret of the first version is another one's")
 	}
 	off, err := certificates.UpdateCertificate(t.Context(), "web", versions[0], azcertificates.UpdateCertificateParameters{
-		CertificateAttributes: &azcertificates.CertificateAttributes{Enabled: to.Ptr(false)}, Tags: map[string]*string{"a": to.Ptr("b")},
+		CertificateAttributes: &azcertificates.CertificateAttributes{
+			Enabled: to.Ptr(false),
+		},
+		Tags: map[string]*string{"a": to.Ptr("b")},
 	}, nil)
 	w.must(err)
 	if *off.Attributes.Enabled || *off.Tags["a"] != "b" {
@@ -410,7 +472,8 @@ func TestCertificate_IsUpdatedAndListed(t *testing.T) {
 	w.must(err)
 	shown, err := certificates.GetCertificatePolicy(t.Context(), "web", nil)
 	w.must(err)
-	if *policy.SecretProperties.ContentType != "application/x-pem-file" || *shown.X509CertificateProperties.Subject != `CN=web.example, O="One, Two", C=US` ||
+	if *policy.SecretProperties.ContentType != "application/x-pem-file" ||
+		*shown.X509CertificateProperties.Subject != `CN=web.example, O="One, Two", C=US` ||
 		*shown.SecretProperties.ContentType != "application/x-pem-file" {
 		t.Error("the policy is another one")
 	}
@@ -442,7 +505,9 @@ func TestCertificate_IsImported(t *testing.T) {
 		w.must(err)
 		return base64.StdEncoding.EncodeToString(der)
 	}
-	asPEM := &azcertificates.CertificatePolicy{SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")}}
+	asPEM := &azcertificates.CertificatePolicy{
+		SecretProperties: &azcertificates.SecretProperties{ContentType: to.Ptr("application/x-pem-file")},
+	}
 	kept := &azcertificates.CertificatePolicy{KeyProperties: &azcertificates.KeyProperties{Exportable: to.Ptr(false)}}
 	for name, given := range map[string]azcertificates.ImportCertificateParameters{
 		"pfx":      {Base64EncodedCertificate: to.Ptr(bundle(pkcs12.LegacyDES, "")), Tags: map[string]*string{"a": to.Ptr("b")}},
@@ -451,13 +516,20 @@ func TestCertificate_IsImported(t *testing.T) {
 	} {
 		made, err := certificates.ImportCertificate(t.Context(), name, given, nil)
 		w.must(err)
-		if string(made.CER) != string(leaf.Raw) || *made.Policy.IssuerParameters.Name != "Unknown" || *made.Policy.KeyProperties.KeyType != "EC" ||
-			made.Attributes.Expires.Unix() != leaf.NotAfter.Unix() || len(made.Tags) != len(given.Tags) {
+		if string(made.CER) != string(leaf.Raw) || *made.Policy.IssuerParameters.Name != "Unknown" ||
+			*made.Policy.KeyProperties.KeyType != "EC" ||
+			made.Attributes.Expires.Unix() != leaf.NotAfter.Unix() ||
+			len(made.Tags) != len(given.Tags) {
 			t.Errorf("%s: it is another certificate", name)
 		}
 		w.signsAs(name, leaf)
 		secret := w.secret(name, made.ID.Version())
-		if got, chain := open(t, *secret.Value, *secret.ContentType); !key.Equal(got) || len(chain) != 2 || !chain[0].Equal(leaf) {
+		if got, chain := open(
+			t,
+			*secret.Value,
+			*secret.ContentType,
+		); !key.Equal(got) || len(chain) != 2 ||
+			!chain[0].Equal(leaf) {
 			t.Errorf("%s: the secret has another key, or %d certificates", name, len(chain))
 		}
 	}
@@ -502,7 +574,8 @@ func TestCertificate_IsImported(t *testing.T) {
 	}, nil)
 	w.refused("many rounds", err, http.StatusNotImplemented, "NotImplemented")
 	// A secret that holds a certificate is none.
-	_, err = w.secrets(w.admin).SetSecret(t.Context(), "secret", azsecrets.SetSecretParameters{Value: &inPEM, ContentType: to.Ptr("application/x-pem-file")}, nil)
+	_, err = w.secrets(w.admin).
+		SetSecret(t.Context(), "secret", azsecrets.SetSecretParameters{Value: &inPEM, ContentType: to.Ptr("application/x-pem-file")}, nil)
 	w.must(err)
 	_, err = certificates.GetCertificate(t.Context(), "secret", "", nil)
 	w.refused("a secret", err, http.StatusNotFound, "CertificateNotFound")
@@ -541,7 +614,8 @@ func TestCertificate_IsNotTakenApart(t *testing.T) {
 	there("200 404")
 	gone, err := certificates.DeleteCertificate(t.Context(), "web", nil)
 	w.must(err)
-	if gone.RecoveryID == nil || *gone.RecoveryID != uri+"deletedcertificates/web" || gone.ScheduledPurgeDate == nil || gone.Policy == nil {
+	if gone.RecoveryID == nil || *gone.RecoveryID != uri+"deletedcertificates/web" || gone.ScheduledPurgeDate == nil ||
+		gone.Policy == nil {
 		t.Errorf("%v", gone.RecoveryID)
 	}
 	there("404 200")
@@ -612,7 +686,9 @@ func TestCertificate_PrivateKeyIsForWhoMayReadSecrets(t *testing.T) {
 		who := w.as(test.roles...)
 		for _, path := range []string{"/secrets/web", "/secrets/web/", "/secrets/web/" + version, "//secrets//web", "/SECRETS/web"} {
 			got := w.json(who, http.MethodGet, path, "")
-			if want := map[bool]string{true: "200", false: "403 ForbiddenByRbac"}[test.reads]; got != want && path != "/SECRETS/web" || got == "200" && !test.reads {
+			if want := map[bool]string{true: "200", false: "403 ForbiddenByRbac"}[test.reads]; got != want &&
+				path != "/SECRETS/web" ||
+				got == "200" && !test.reads {
 				t.Errorf("%s, %s: %s", name, path, got)
 			}
 		}

@@ -141,9 +141,17 @@ type signer struct {
 
 // signers are those of RSA and EC keys (https://learn.microsoft.com/azure/key-vault/keys/about-keys-details).
 var signers = map[string]signer{
-	"RS256": {hash: crypto.SHA256}, "RS384": {hash: crypto.SHA384}, "RS512": {hash: crypto.SHA512},
-	"PS256": {hash: crypto.SHA256, pss: true}, "PS384": {hash: crypto.SHA384, pss: true}, "PS512": {hash: crypto.SHA512, pss: true},
-	"ES256": {hash: crypto.SHA256, curve: elliptic.P256()}, "ES384": {hash: crypto.SHA384, curve: elliptic.P384()},
+	"RS256": {hash: crypto.SHA256},
+	"RS384": {hash: crypto.SHA384},
+	"RS512": {hash: crypto.SHA512},
+	"PS256": {
+		hash: crypto.SHA256,
+		pss:  true,
+	},
+	"PS384": {hash: crypto.SHA384, pss: true},
+	"PS512": {hash: crypto.SHA512, pss: true},
+	"ES256": {hash: crypto.SHA256, curve: elliptic.P256()},
+	"ES384": {hash: crypto.SHA384, curve: elliptic.P384()},
 	"ES512": {hash: crypto.SHA512, curve: elliptic.P521()},
 }
 
@@ -186,7 +194,13 @@ func (c *call) sign() (any, error) {
 	switch key := private.(type) {
 	case *rsa.PrivateKey:
 		if s.pss {
-			signature, err = rsa.SignPSS(rand.Reader, key, s.hash, digest, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+			signature, err = rsa.SignPSS(
+				rand.Reader,
+				key,
+				s.hash,
+				digest,
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+			)
 		} else {
 			signature, err = rsa.SignPKCS1v15(nil, key, s.hash, digest)
 		}
@@ -229,7 +243,13 @@ func (c *call) verify() (any, error) {
 	switch key := private.(type) {
 	case *rsa.PrivateKey:
 		if s.pss {
-			right = rsa.VerifyPSS(&key.PublicKey, s.hash, digest, signature, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+			right = rsa.VerifyPSS(
+				&key.PublicKey,
+				s.hash,
+				digest,
+				signature,
+				&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash},
+			) == nil
 		} else {
 			right = rsa.VerifyPKCS1v15(&key.PublicKey, s.hash, digest, signature) == nil
 		}
@@ -243,6 +263,9 @@ func (c *call) verify() (any, error) {
 
 func untimely(operation, when, inner string) *Error {
 	return &Error{
-		Status: http.StatusForbidden, Code: "Forbidden", Inner: inner, Message: fmt.Sprintf("Operation %s is not allowed on %s.", operation, when),
+		Status:  http.StatusForbidden,
+		Code:    "Forbidden",
+		Inner:   inner,
+		Message: fmt.Sprintf("Operation %s is not allowed on %s.", operation, when),
 	}
 }

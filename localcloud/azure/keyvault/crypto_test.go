@@ -72,14 +72,26 @@ func TestSign_IsWhatThePublicKeyVerifies(t *testing.T) {
 			t.Errorf("%s: Go's library has it otherwise", alg)
 		}
 		for want, given := range map[bool][]byte{true: digest, false: other} {
-			verified, err := keys.Verify(t.Context(), of.key, "", azkeys.VerifyParameters{Algorithm: &alg, Digest: given, Signature: signed.Result}, nil)
+			verified, err := keys.Verify(
+				t.Context(),
+				of.key,
+				"",
+				azkeys.VerifyParameters{Algorithm: &alg, Digest: given, Signature: signed.Result},
+				nil,
+			)
 			w.must(err)
 			if *verified.Value != want {
 				t.Errorf("%s: the vault verifies %v", alg, *verified.Value)
 			}
 		}
 		for name, given := range map[string][]byte{"cut": signed.Result[1:], "cut short": signed.Result[:10], "long": append([]byte{0}, signed.Result...)} {
-			verified, err := keys.Verify(t.Context(), of.key, "", azkeys.VerifyParameters{Algorithm: &alg, Digest: digest, Signature: given}, nil)
+			verified, err := keys.Verify(
+				t.Context(),
+				of.key,
+				"",
+				azkeys.VerifyParameters{Algorithm: &alg, Digest: digest, Signature: given},
+				nil,
+			)
 			w.must(err)
 			if *verified.Value {
 				t.Errorf("%s: a signature that is %s is verified", alg, name)
@@ -141,9 +153,21 @@ func TestSign_IsRefused(t *testing.T) {
 		}
 	}
 	// Its operations can be changed.
-	_, err := keys.UpdateKey(t.Context(), "verifies", "", azkeys.UpdateKeyParameters{KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign)}}, nil)
+	_, err := keys.UpdateKey(
+		t.Context(),
+		"verifies",
+		"",
+		azkeys.UpdateKeyParameters{KeyOps: []*azkeys.KeyOperation{to.Ptr(azkeys.KeyOperationSign)}},
+		nil,
+	)
 	w.must(err)
-	_, err = keys.Sign(t.Context(), "verifies", "", azkeys.SignParameters{Algorithm: to.Ptr(azkeys.SignatureAlgorithmES256), Value: digest}, nil)
+	_, err = keys.Sign(
+		t.Context(),
+		"verifies",
+		"",
+		azkeys.SignParameters{Algorithm: to.Ptr(azkeys.SignatureAlgorithmES256), Value: digest},
+		nil,
+	)
 	w.must(err)
 }
 
@@ -152,15 +176,30 @@ func jwk(private any) *azkeys.JSONWebKey {
 	case *rsa.PrivateKey:
 		key.Precompute()
 		return &azkeys.JSONWebKey{
-			Kty: to.Ptr(azkeys.KeyTypeRSA), N: key.N.Bytes(), E: big.NewInt(int64(key.E)).Bytes(), D: key.D.Bytes(), P: key.Primes[0].Bytes(),
-			Q: key.Primes[1].Bytes(), DP: key.Precomputed.Dp.Bytes(), DQ: key.Precomputed.Dq.Bytes(), QI: key.Precomputed.Qinv.Bytes(),
+			Kty: to.Ptr(
+				azkeys.KeyTypeRSA,
+			),
+			N:  key.N.Bytes(),
+			E:  big.NewInt(int64(key.E)).Bytes(),
+			D:  key.D.Bytes(),
+			P:  key.Primes[0].Bytes(),
+			Q:  key.Primes[1].Bytes(),
+			DP: key.Precomputed.Dp.Bytes(),
+			DQ: key.Precomputed.Dq.Bytes(),
+			QI: key.Precomputed.Qinv.Bytes(),
 		}
 	case *ecdsa.PrivateKey:
 		d, _ := key.Bytes()
 		point, _ := key.PublicKey.Bytes()
 		half := len(point) / 2
 		return &azkeys.JSONWebKey{
-			Kty: to.Ptr(azkeys.KeyTypeEC), Crv: to.Ptr(azkeys.CurveName(key.Params().Name)), X: point[1 : 1+half], Y: point[1+half:], D: d,
+			Kty: to.Ptr(
+				azkeys.KeyTypeEC,
+			),
+			Crv: to.Ptr(azkeys.CurveName(key.Params().Name)),
+			X:   point[1 : 1+half],
+			Y:   point[1+half:],
+			D:   d,
 		}
 	}
 	return nil
@@ -178,7 +217,9 @@ func TestImportKey_RefusesNumbersLargerThanTheKey(t *testing.T) {
 		given := jwk(one)
 		change(given)
 		began := time.Now()
-		if _, err := w.keys(w.admin).ImportKey(t.Context(), "huge", azkeys.ImportKeyParameters{Key: given}, nil); err == nil || time.Since(began) > 10*time.Second {
+		if _, err := w.keys(w.admin).
+			ImportKey(t.Context(), "huge", azkeys.ImportKeyParameters{Key: given}, nil); err == nil ||
+			time.Since(began) > 10*time.Second {
 			t.Errorf("%s: %v after %s", name, err, time.Since(began))
 		}
 	}
@@ -196,7 +237,12 @@ func TestImportKey_SignsAsTheKeyDid(t *testing.T) {
 		private crypto.Signer
 		hash    crypto.Hash
 	}{"PS256": {one, crypto.SHA256}, "ES384": {two, crypto.SHA384}} {
-		made, err := keys.ImportKey(t.Context(), "given", azkeys.ImportKeyParameters{Key: jwk(of.private), Tags: map[string]*string{"a": to.Ptr("b")}}, nil)
+		made, err := keys.ImportKey(
+			t.Context(),
+			"given",
+			azkeys.ImportKeyParameters{Key: jwk(of.private), Tags: map[string]*string{"a": to.Ptr("b")}},
+			nil,
+		)
 		w.must(err)
 		if made.Key.D != nil || made.Key.P != nil || *made.Tags["a"] != "b" {
 			t.Error("the private half is shown, or the tag not")

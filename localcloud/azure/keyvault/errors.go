@@ -32,10 +32,15 @@ func notFound(kind Kind, name, version string) *Error {
 		name += "/" + version
 	}
 	return &Error{
-		Status: http.StatusNotFound, Code: kind.title() + "NotFound",
-		Message: fmt.Sprintf("A %s with (name/id) %s was not found in this key vault. If you recently deleted this %[1]s you may "+
-			"be able to recover it using the correct recovery command. For help resolving this issue, please see "+
-			"https://go.microsoft.com/fwlink/?linkid=2125182", kind, name),
+		Status: http.StatusNotFound,
+		Code:   kind.title() + "NotFound",
+		Message: fmt.Sprintf(
+			"A %s with (name/id) %s was not found in this key vault. If you recently deleted this %[1]s you may "+
+				"be able to recover it using the correct recovery command. For help resolving this issue, please see "+
+				"https://go.microsoft.com/fwlink/?linkid=2125182",
+			kind,
+			name,
+		),
 	}
 }
 
@@ -50,10 +55,16 @@ func isDeleted(kind Kind, name string) *Error {
 // managed is the refusal of what is done to the secret or key of a certificate and not to the certificate.
 func managed(kind Kind, operation string) *Error {
 	return &Error{
-		Status: http.StatusForbidden, Code: "Forbidden", Inner: kind.title() + "ManagedByKeyVault",
-		Message: fmt.Sprintf("Operation %q is not allowed on this %s, since it is associated with a certificate. Perform the operation on "+
-			"the corresponding certificate. For more information refer to "+
-			"https://docs.microsoft.com/en-us/azure/key-vault/certificates/about-certificates#composition-of-a-certificate", operation, kind),
+		Status: http.StatusForbidden,
+		Code:   "Forbidden",
+		Inner:  kind.title() + "ManagedByKeyVault",
+		Message: fmt.Sprintf(
+			"Operation %q is not allowed on this %s, since it is associated with a certificate. Perform the operation on "+
+				"the corresponding certificate. For more information refer to "+
+				"https://docs.microsoft.com/en-us/azure/key-vault/certificates/about-certificates#composition-of-a-certificate",
+			operation,
+			kind,
+		),
 	}
 }
 

@@ -107,7 +107,12 @@ func RotateKey(tx *store.Tx, v Vault, name string) (Object, error) {
 		}
 	}
 	return CreateKey(tx, v, name, KeySpec{
-		Attributes: attributes, Type: latest.Key.Type, Size: latest.Key.Size, Curve: latest.Key.Curve, Operations: latest.Key.Operations, Tags: latest.Tags,
+		Attributes: attributes,
+		Type:       latest.Key.Type,
+		Size:       latest.Key.Size,
+		Curve:      latest.Key.Curve,
+		Operations: latest.Key.Operations,
+		Tags:       latest.Tags,
 	})
 }
 
@@ -207,7 +212,11 @@ func (g givenKey) private() (crypto.Signer, error) {
 	case "RSA":
 		e := number("e", g.E)
 		key := &rsa.PrivateKey{
-			PublicKey: rsa.PublicKey{N: number("n", g.N)}, D: number("d", g.D), Primes: []*big.Int{number("p", g.P), number("q", g.Q)},
+			PublicKey: rsa.PublicKey{
+				N: number("n", g.N),
+			},
+			D:      number("d", g.D),
+			Primes: []*big.Int{number("p", g.P), number("q", g.Q)},
 		}
 		if err != nil {
 			return nil, err

@@ -92,8 +92,13 @@ func (w *world) update(f func(*store.Tx) error) {
 func (w *world) vault(name string, change func(*keyvault.Vault)) {
 	w.Helper()
 	v := keyvault.Vault{
-		ID: subscription + "/resourceGroups/g/providers/Microsoft.KeyVault/vaults/" + name, Name: name, Location: "eastus", TenantID: tenantID,
-		RBAC: true, Public: true, RetentionDays: 90,
+		ID:            subscription + "/resourceGroups/g/providers/Microsoft.KeyVault/vaults/" + name,
+		Name:          name,
+		Location:      "eastus",
+		TenantID:      tenantID,
+		RBAC:          true,
+		Public:        true,
+		RetentionDays: 90,
 	}
 	if change != nil {
 		change(&v)
@@ -113,16 +118,28 @@ func (w *world) application(app entra.Application, roles ...string) caller {
 	w.update(func(tx *store.Tx) error {
 		for _, role := range roles {
 			id := uuid.NewString()
-			if err := authorization.Put(tx, authorization.Assignment{ID: "/" + id, Name: id, Scope: "/", RoleID: role, PrincipalID: app.ObjectID}); err != nil {
+			if err := authorization.Put(
+				tx,
+				authorization.Assignment{ID: "/" + id, Name: id, Scope: "/", RoleID: role, PrincipalID: app.ObjectID},
+			); err != nil {
 				return err
 			}
 		}
 		return entra.PutApplication(tx, app)
 	})
 	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {app.ClientID}, "client_secret": {"secret"}, "scope": {"https://vault.azure.net/.default"},
+		"grant_type": {
+			"client_credentials",
+		},
+		"client_id":     {app.ClientID},
+		"client_secret": {"secret"},
+		"scope":         {"https://vault.azure.net/.default"},
 	}
-	r := httptest.NewRequest(http.MethodPost, "https://login.microsoftonline.com/"+tenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
+	r := httptest.NewRequest(
+		http.MethodPost,
+		"https://login.microsoftonline.com/"+tenantID+"/oauth2/v2.0/token",
+		strings.NewReader(form.Encode()),
+	)
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	answer := httptest.NewRecorder()
 	w.tokens.ServeHTTP(answer, r)
@@ -136,7 +153,13 @@ func (w *world) application(app entra.Application, roles ...string) caller {
 // role makes one with data actions.
 func (w *world) role(actions, notActions []string) string {
 	w.Helper()
-	role := authorization.Role{ID: uuid.NewString(), Name: "custom", DataActions: actions, NotDataActions: notActions, AssignableScopes: []string{"/"}}
+	role := authorization.Role{
+		ID:               uuid.NewString(),
+		Name:             "custom",
+		DataActions:      actions,
+		NotDataActions:   notActions,
+		AssignableScopes: []string{"/"},
+	}
 	w.update(func(tx *store.Tx) error { return authorization.PutRole(tx, role) })
 	return role.ID
 }
@@ -189,8 +212,9 @@ func (w *world) certificatesOf(uri string, c caller) *azcertificates.Client {
 func (w *world) refused(name string, err error, status int, code string) {
 	w.Helper()
 	var refused *azcore.ResponseError
-	if !errors.As(err, &refused) || refused.StatusCode != status || refused.ErrorCode != code && !strings.Contains(err.Error(), `"code": "`+code+`"`) &&
-		!strings.Contains(err.Error(), code) {
+	if !errors.As(err, &refused) || refused.StatusCode != status ||
+		refused.ErrorCode != code && !strings.Contains(err.Error(), `"code": "`+code+`"`) &&
+			!strings.Contains(err.Error(), code) {
 		w.Errorf("%s: %v, want %d %s", name, err, status, code)
 	}
 }

@@ -41,9 +41,17 @@ func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 		return err
 	}
 	if !v.Public {
-		return &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByConnection",
-			Message: fmt.Sprintf("Public network access is disabled and request is not from a trusted service nor via an approved private "+
-				"link.\r\nVault: %s;location=%s", v.Name, v.Location)}
+		return &Error{
+			Status: http.StatusForbidden,
+			Code:   "Forbidden",
+			Inner:  "ForbiddenByConnection",
+			Message: fmt.Sprintf(
+				"Public network access is disabled and request is not from a trusted service nor via an approved private "+
+					"link.\r\nVault: %s;location=%s",
+				v.Name,
+				v.Location,
+			),
+		}
 	}
 	// Through a service endpoint a request comes from its subnet, and no longer from an address on the internet.
 	through := false
@@ -61,7 +69,15 @@ func (s *Server) checkNetwork(tx *store.Tx, v Vault, cluster string) error {
 	case slices.ContainsFunc(v.Addresses, func(p netip.Prefix) bool { return p.Contains(from.Address) }):
 		return nil
 	}
-	return &Error{Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByFirewall",
-		Message: fmt.Sprintf("Client address is not authorized and caller is not a trusted service.\r\n%s\r\nVault: %s;location=%s",
-			where, v.Name, v.Location)}
+	return &Error{
+		Status: http.StatusForbidden,
+		Code:   "Forbidden",
+		Inner:  "ForbiddenByFirewall",
+		Message: fmt.Sprintf(
+			"Client address is not authorized and caller is not a trusted service.\r\n%s\r\nVault: %s;location=%s",
+			where,
+			v.Name,
+			v.Location,
+		),
+	}
 }

@@ -331,9 +331,13 @@ func purgeDeleted(tx *store.Tx, v Vault, kind Kind, name string) error {
 		return managed(kind, "purge")
 	}
 	if v.NoPurge {
-		return &Error{Status: http.StatusForbidden, Code: "Forbidden", Message: "Operation \"purge\" is not allowed because " +
-			"purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention " +
-			"period has passed."}
+		return &Error{
+			Status: http.StatusForbidden,
+			Code:   "Forbidden",
+			Message: "Operation \"purge\" is not allowed because " +
+				"purge protection is enabled for this vault. Key Vault service will automatically purge it after the retention " +
+				"period has passed.",
+		}
 	}
 	return store.Delete(tx, objects, o.key())
 }

@@ -81,7 +81,12 @@ func (c *call) createKey() (any, error) {
 		return nil, notImplemented("keys with a public exponent of their own")
 	}
 	o, err := CreateKey(c.tx, c.vault, c.name, KeySpec{
-		Type: body.Type, Size: body.Size, Curve: body.Curve, Operations: body.Operations, Attributes: body.Attributes, Tags: body.Tags,
+		Type:       body.Type,
+		Size:       body.Size,
+		Curve:      body.Curve,
+		Operations: body.Operations,
+		Attributes: body.Attributes,
+		Tags:       body.Tags,
 	})
 	if err != nil {
 		return nil, err

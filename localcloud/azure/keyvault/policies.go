@@ -106,7 +106,12 @@ var usages = map[string]struct {
 }
 
 func badContentType(given string) *Error {
-	return badParameter("The content type %.60q of a certificate's secret is not valid: %s or %s.", given, pkcs12Type, pemType)
+	return badParameter(
+		"The content type %.60q of a certificate's secret is not valid: %s or %s.",
+		given,
+		pkcs12Type,
+		pemType,
+	)
 }
 
 // complete is the policy with what Key Vault fills in. It is checked as a policy from which a certificate is made.
@@ -272,7 +277,11 @@ func (p *CertificatePolicy) touch(before *CertificatePolicy) {
 }
 
 // of is the policy of a certificate that was made elsewhere.
-func (p CertificatePolicy) of(leaf *x509.Certificate, private crypto.PrivateKey, contentType string) (*CertificatePolicy, error) {
+func (p CertificatePolicy) of(
+	leaf *x509.Certificate,
+	private crypto.PrivateKey,
+	contentType string,
+) (*CertificatePolicy, error) {
 	key := policyKey{Type: "RSA"}
 	if p.Key != nil {
 		key.Exportable, key.ReuseKey = p.Key.Exportable, p.Key.ReuseKey
@@ -292,9 +301,12 @@ func (p CertificatePolicy) of(leaf *x509.Certificate, private crypto.PrivateKey,
 	default:
 		return nil, badParameter("The private key of the certificate is neither RSA nor EC.")
 	}
-	if key.Type == "RSA" && !slices.Contains([]int{2048, 3072, 4096}, key.Size) || key.Type == "EC" && curves[key.Curve] == nil {
-		return nil, badParameter("The private key of the certificate has a size that is not supported: RSA of 2048, 3072 or 4096 bits, or EC " +
-			"on P-256, P-384 or P-521.")
+	if key.Type == "RSA" && !slices.Contains([]int{2048, 3072, 4096}, key.Size) ||
+		key.Type == "EC" && curves[key.Curve] == nil {
+		return nil, badParameter(
+			"The private key of the certificate has a size that is not supported: RSA of 2048, 3072 or 4096 bits, or EC " +
+				"on P-256, P-384 or P-521.",
+		)
 	}
 	x := policyX509{Subject: leaf.Subject.String(), ExtendedUsages: extendedUsages(leaf), Usages: []string{}}
 	for name, known := range usages {
@@ -331,7 +343,13 @@ func (p CertificatePolicy) of(leaf *x509.Certificate, private crypto.PrivateKey,
 	if !slices.Contains([]string{selfIssuer, unknownIssuer}, issuer.Name) {
 		return nil, notImplemented("the certificate issuer " + printable(issuer.Name) + ": Self and Unknown are known")
 	}
-	return &CertificatePolicy{Key: &key, Secret: &policySecret{contentType}, X509: &x, LifetimeActions: actions, Issuer: &issuer}, nil
+	return &CertificatePolicy{
+		Key:             &key,
+		Secret:          &policySecret{contentType},
+		X509:            &x,
+		LifetimeActions: actions,
+		Issuer:          &issuer,
+	}, nil
 }
 
 func (p *CertificatePolicy) exportable() bool { return p.Key.Exportable == nil || *p.Key.Exportable }
@@ -355,7 +373,10 @@ func (p *CertificatePolicy) operations() []string {
 	}
 	found := []string{}
 	for _, operation := range all {
-		if slices.ContainsFunc(p.X509.Usages, func(usage string) bool { return slices.Contains(usages[usage].operations, operation) }) {
+		if slices.ContainsFunc(
+			p.X509.Usages,
+			func(usage string) bool { return slices.Contains(usages[usage].operations, operation) },
+		) {
 			found = append(found, operation)
 		}
 	}
@@ -390,7 +411,11 @@ func (p *CertificatePolicy) template() (*x509.Certificate, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &x509.Certificate{RawSubject: subject, BasicConstraintsValid: true, IsCA: x.BasicConstraints != nil && x.BasicConstraints.CA}
+	t := &x509.Certificate{
+		RawSubject:            subject,
+		BasicConstraintsValid: true,
+		IsCA:                  x.BasicConstraints != nil && x.BasicConstraints.CA,
+	}
 	for _, name := range x.Usages {
 		known, ok := usages[name]
 		if !ok {
@@ -438,11 +463,18 @@ func (p *CertificatePolicy) request() (*x509.CertificateRequest, error) {
 		return nil, err
 	}
 	r := &x509.CertificateRequest{
-		RawSubject: t.RawSubject, DNSNames: t.DNSNames, EmailAddresses: t.EmailAddresses, IPAddresses: t.IPAddresses, URIs: t.URIs,
+		RawSubject:     t.RawSubject,
+		DNSNames:       t.DNSNames,
+		EmailAddresses: t.EmailAddresses,
+		IPAddresses:    t.IPAddresses,
+		URIs:           t.URIs,
 	}
 	add := func(id int, critical bool, value any) {
 		if der, wrong := asn1.Marshal(value); wrong == nil {
-			r.ExtraExtensions = append(r.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, id}, Critical: critical, Value: der})
+			r.ExtraExtensions = append(
+				r.ExtraExtensions,
+				pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, id}, Critical: critical, Value: der},
+			)
 		} else {
 			err = badParameter("The policy has no certificate request: %v", wrong)
 		}
@@ -488,10 +520,35 @@ func objectIdentifier(text string) (asn1.ObjectIdentifier, bool) {
 
 // attributeTypes are those of distinguished names.
 var attributeTypes = map[string]asn1.ObjectIdentifier{
-	"CN": {2, 5, 4, 3}, "SN": {2, 5, 4, 4}, "SERIALNUMBER": {2, 5, 4, 5}, "C": {2, 5, 4, 6}, "L": {2, 5, 4, 7}, "S": {2, 5, 4, 8}, "ST": {2, 5, 4, 8},
-	"STREET": {2, 5, 4, 9}, "O": {2, 5, 4, 10}, "OU": {2, 5, 4, 11}, "T": {2, 5, 4, 12}, "TITLE": {2, 5, 4, 12}, "G": {2, 5, 4, 42},
-	"GN": {2, 5, 4, 42}, "I": {2, 5, 4, 43}, "DC": {0, 9, 2342, 19200300, 100, 1, 25}, "E": {1, 2, 840, 113549, 1, 9, 1},
-	"EMAIL": {1, 2, 840, 113549, 1, 9, 1}, "POSTALCODE": {2, 5, 4, 17},
+	"CN": {
+		2,
+		5,
+		4,
+		3,
+	},
+	"SN":           {2, 5, 4, 4},
+	"SERIALNUMBER": {2, 5, 4, 5},
+	"C":            {2, 5, 4, 6},
+	"L":            {2, 5, 4, 7},
+	"S":            {2, 5, 4, 8},
+	"ST":           {2, 5, 4, 8},
+	"STREET": {
+		2,
+		5,
+		4,
+		9,
+	},
+	"O":          {2, 5, 4, 10},
+	"OU":         {2, 5, 4, 11},
+	"T":          {2, 5, 4, 12},
+	"TITLE":      {2, 5, 4, 12},
+	"G":          {2, 5, 4, 42},
+	"GN":         {2, 5, 4, 42},
+	"I":          {2, 5, 4, 43},
+	"DC":         {0, 9, 2342, 19200300, 100, 1, 25},
+	"E":          {1, 2, 840, 113549, 1, 9, 1},
+	"EMAIL":      {1, 2, 840, 113549, 1, 9, 1},
+	"POSTALCODE": {2, 5, 4, 17},
 }
 
 // distinguishedName reads a subject such as CN=example.com, O="One, Two", in the order in which it is written.

@@ -53,14 +53,20 @@ func (p *RotationPolicy) check() error {
 	if hasEnd {
 		var ok bool
 		if end, ok = after(start, p.Attributes.ExpiryTime); !ok || end.Sub(start) < 28*day {
-			return badParameter("The expiryTime %q of the rotation policy is not a duration of at least 28 days, such as P90D.", p.Attributes.ExpiryTime)
+			return badParameter(
+				"The expiryTime %q of the rotation policy is not a duration of at least 28 days, such as P90D.",
+				p.Attributes.ExpiryTime,
+			)
 		}
 	}
 	types := map[string]bool{}
 	for i, action := range p.LifetimeActions {
 		kind := strings.ToLower(action.Action.Type)
 		if kind != "rotate" && kind != "notify" || types[kind] {
-			return badParameter("The lifetime actions of a rotation policy are one of each type: rotate and notify, not %q.", action.Action.Type)
+			return badParameter(
+				"The lifetime actions of a rotation policy are one of each type: rotate and notify, not %q.",
+				action.Action.Type,
+			)
 		}
 		types[kind] = true
 		trigger := action.Trigger
@@ -76,8 +82,11 @@ func (p *RotationPolicy) check() error {
 		at, ok := after(start, fromStart+fromEnd)
 		rest := end.Sub(at)
 		if !ok || at.Sub(start) < 7*day || hasEnd && (rest <= 0 || kind == "rotate" && rest < 7*day) {
-			return badParameter("The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.",
-				fromStart+fromEnd, kind)
+			return badParameter(
+				"The trigger %q of the lifetime action %s is too near to the creation of a version, or to its expiry.",
+				fromStart+fromEnd,
+				kind,
+			)
 		}
 		p.LifetimeActions[i].Action.Type = kind
 	}
@@ -162,13 +171,20 @@ func (c *call) setRotationPolicy() (any, error) {
 func (v Vault) rotationBundle(o Object) bundle {
 	actions, attributes := []bundle{}, bundle{"expiryTime": nil}
 	if o.Rotation != nil {
-		attributes = bundle{"created": o.Rotation.Attributes.Created, "updated": o.Rotation.Attributes.Updated, "expiryTime": nil}
+		attributes = bundle{
+			"created":    o.Rotation.Attributes.Created,
+			"updated":    o.Rotation.Attributes.Updated,
+			"expiryTime": nil,
+		}
 		if expiry := o.Rotation.Attributes.ExpiryTime; expiry != "" {
 			attributes["expiryTime"] = expiry
 		}
 		for _, action := range o.Rotation.LifetimeActions {
 			kind := action.Action.Type
-			actions = append(actions, bundle{"trigger": action.Trigger, "action": bundle{"type": strings.ToUpper(kind[:1]) + kind[1:]}})
+			actions = append(
+				actions,
+				bundle{"trigger": action.Trigger, "action": bundle{"type": strings.ToUpper(kind[:1]) + kind[1:]}},
+			)
 		}
 	}
 	if o.Rotation == nil || !o.Rotation.has("notify") {

@@ -118,13 +118,25 @@ var routes = []route{
 	{"GET /certificates/{name}/{version}", Certificate, "get", "certificates/read", (*call).getCertificate},
 	{"POST /certificates/{name}/create", Certificate, "create", "certificates/create/action", (*call).createCertificate},
 	{"POST /certificates/{name}/import", Certificate, "import", "certificates/import/action", (*call).importCertificate},
-	{"PATCH /certificates/{name}/{version}", Certificate, "update", "certificates/update/action", (*call).updateCertificate},
+	{
+		"PATCH /certificates/{name}/{version}",
+		Certificate,
+		"update",
+		"certificates/update/action",
+		(*call).updateCertificate,
+	},
 	{"GET /certificates/{name}/policy", Certificate, "get", "certificates/read", (*call).getPolicy},
 	{"PATCH /certificates/{name}/policy", Certificate, "update", "certificates/update/action", (*call).updatePolicy},
 	{"GET /certificates/{name}/pending", Certificate, "get", "certificates/read", (*call).getPending},
 	{"PATCH /certificates/{name}/pending", Certificate, "update", "certificates/update/action", (*call).cancelPending},
 	{"DELETE /certificates/{name}/pending", Certificate, "update", "certificates/update/action", (*call).deletePending},
-	{"POST /certificates/{name}/pending/merge", Certificate, "create", "certificates/create/action", (*call).mergeCertificate},
+	{
+		"POST /certificates/{name}/pending/merge",
+		Certificate,
+		"create",
+		"certificates/create/action",
+		(*call).mergeCertificate,
+	},
 	{"POST /certificates/{name}/backup", Certificate, "backup", "certificates/backup/action", (*call).backup},
 	{"POST /certificates/restore", Certificate, "restore", "certificates/restore/action", (*call).restore},
 	{"DELETE /certificates/{name}", Certificate, "delete", "certificates/delete", (*call).delete},
@@ -175,8 +187,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, route route) {
 		return
 	}
 	if version := r.URL.Query().Get("api-version"); !apiVersions.MatchString(version) {
-		writeError(w, badParameter("The specified version (%s) is not recognized. Consider using the latest supported version "+
-			"(7.6).", version))
+		writeError(
+			w,
+			badParameter("The specified version (%s) is not recognized. Consider using the latest supported version "+
+				"(7.6).", version),
+		)
 		return
 	}
 	body, err := readBody(w, r)
@@ -228,7 +243,11 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Pri
 	refuse := func(format string, args ...any) (entra.Principal, error) {
 		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer authorization="https://%s/%s", resource="%s"`,
 			entra.Host, s.tenantID, audience))
-		return entra.Principal{}, &Error{Status: http.StatusUnauthorized, Code: "Unauthorized", Message: fmt.Sprintf(format, args...)}
+		return entra.Principal{}, &Error{
+			Status:  http.StatusUnauthorized,
+			Code:    "Unauthorized",
+			Message: fmt.Sprintf(format, args...),
+		}
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
@@ -278,12 +297,22 @@ func (c *call) authorize(p entra.Principal, r route) error {
 		return err
 	}
 	return &Error{
-		Status: http.StatusForbidden, Code: "Forbidden", Inner: "ForbiddenByRbac",
-		Message: fmt.Sprintf("Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or "+
-			"role definitions were changed recently, please observe propagation time.\r\nCaller: appid=%s;oid=%s;iss=%s\r\n"+
-			"Action: '%s'\r\nResource: '%s'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\n"+
-			"DecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: %s;location=%s\r\n",
-			p.ClientID, p.ObjectID, p.Issuer, action, strings.ToLower(scope), c.vault.Name, c.vault.Location),
+		Status: http.StatusForbidden,
+		Code:   "Forbidden",
+		Inner:  "ForbiddenByRbac",
+		Message: fmt.Sprintf(
+			"Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments or "+
+				"role definitions were changed recently, please observe propagation time.\r\nCaller: appid=%s;oid=%s;iss=%s\r\n"+
+				"Action: '%s'\r\nResource: '%s'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\n"+
+				"DecisionReason: 'DeniedWithNoValidRBAC' \r\nVault: %s;location=%s\r\n",
+			p.ClientID,
+			p.ObjectID,
+			p.Issuer,
+			action,
+			strings.ToLower(scope),
+			c.vault.Name,
+			c.vault.Location,
+		),
 	}
 }
 

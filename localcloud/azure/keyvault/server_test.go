@@ -72,7 +72,14 @@ func TestServer_TakesJSONAlone(t *testing.T) {
 		"application/json": 200, "application/json; charset=utf-8": 200, "Application/JSON;charset=\"UTF-8\"": 200, "application/json; odata=verbose": 200,
 		"": 415, "text/plain": 415, "application/x-www-form-urlencoded": 415, "application/json; charset=utf-16": 415, "application/xml": 415, "application": 415, "\xff": 415,
 	} {
-		if status, code := w.send(w.admin, http.MethodPut, "/secrets/s", given, []byte(`{"value": "v"}`)); status != want || want == 415 && code != "UnsupportedMediaType" {
+		if status, code := w.send(
+			w.admin,
+			http.MethodPut,
+			"/secrets/s",
+			given,
+			[]byte(`{"value": "v"}`),
+		); status != want ||
+			want == 415 && code != "UnsupportedMediaType" {
 			t.Errorf("%q: %d %s, want %d", given, status, code, want)
 		}
 	}
@@ -80,7 +87,13 @@ func TestServer_TakesJSONAlone(t *testing.T) {
 	if status, code := w.send(w.admin, http.MethodPost, "/secrets/s/backup", "", nil); status != http.StatusOK {
 		t.Errorf("without a body: %d %s", status, code)
 	}
-	if status, _ := w.send("nobody", http.MethodPut, "/secrets/s", "text/plain", []byte("text")); status != http.StatusUnauthorized {
+	if status, _ := w.send(
+		"nobody",
+		http.MethodPut,
+		"/secrets/s",
+		"text/plain",
+		[]byte("text"),
+	); status != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", status)
 	}
 }
@@ -96,9 +109,16 @@ func TestServer_AsksForTheRoleOfEachOperation(t *testing.T) {
 		certs    = "reader certificatesOfficer certificateUser "
 	)
 	callers := map[string]caller{
-		"administrator": w.admin, "nobody": w.as(), "reader": w.as(reader), "secretsOfficer": w.as(secretsOfficer), "secretsUser": w.as(secretsUser),
-		"cryptoOfficer": w.as(cryptoOfficer), "cryptoUser": w.as(cryptoUser), "encryptionUser": w.as(encryptionUser),
-		"certificatesOfficer": w.as(certificatesOfficer), "certificateUser": w.as(certificateUser),
+		"administrator":       w.admin,
+		"nobody":              w.as(),
+		"reader":              w.as(reader),
+		"secretsOfficer":      w.as(secretsOfficer),
+		"secretsUser":         w.as(secretsUser),
+		"cryptoOfficer":       w.as(cryptoOfficer),
+		"cryptoUser":          w.as(cryptoUser),
+		"encryptionUser":      w.as(encryptionUser),
+		"certificatesOfficer": w.as(certificatesOfficer),
+		"certificateUser":     w.as(certificateUser),
 	}
 	for request, allowed := range map[string]string{
 		"GET /secrets": sees, "GET /secrets/x/versions": sees, "GET /deletedsecrets": sees, "GET /deletedsecrets/x": sees,
@@ -135,33 +155,121 @@ func TestServer_AsksForTheRoleOfEachOperation(t *testing.T) {
 // operations are those of the data plane: what each needs as an action of a role, after Microsoft.KeyVault/vaults/, and as a permission of
 // an access policy (learn.microsoft.com/rest/api/keyvault, and its section on permissions of each).
 var operations = map[string]struct{ action, permission string }{
-	"GET /secrets": {"secrets/readMetadata/action", "list"}, "GET /secrets/x/versions": {"secrets/readMetadata/action", "list"},
-	"GET /secrets/x": {"secrets/getSecret/action", "get"}, "GET /secrets/x/1": {"secrets/getSecret/action", "get"},
-	"PUT /secrets/x": {"secrets/setSecret/action", "set"}, "PATCH /secrets/x/1": {"secrets/update/action", "set"}, "DELETE /secrets/x": {"secrets/delete", "delete"},
-	"POST /secrets/x/backup": {"secrets/backup/action", "backup"}, "POST /secrets/restore": {"secrets/restore/action", "restore"},
-	"GET /deletedsecrets": {"secrets/readMetadata/action", "list"}, "GET /deletedsecrets/x": {"secrets/readMetadata/action", "get"},
-	"POST /deletedsecrets/x/recover": {"secrets/recover/action", "recover"}, "DELETE /deletedsecrets/x": {"secrets/purge/action", "purge"},
+	"GET /secrets": {
+		"secrets/readMetadata/action",
+		"list",
+	},
+	"GET /secrets/x/versions": {"secrets/readMetadata/action", "list"},
+	"GET /secrets/x":          {"secrets/getSecret/action", "get"},
+	"GET /secrets/x/1":        {"secrets/getSecret/action", "get"},
+	"PUT /secrets/x": {
+		"secrets/setSecret/action",
+		"set",
+	},
+	"PATCH /secrets/x/1": {"secrets/update/action", "set"},
+	"DELETE /secrets/x":  {"secrets/delete", "delete"},
+	"POST /secrets/x/backup": {
+		"secrets/backup/action",
+		"backup",
+	},
+	"POST /secrets/restore": {"secrets/restore/action", "restore"},
+	"GET /deletedsecrets": {
+		"secrets/readMetadata/action",
+		"list",
+	},
+	"GET /deletedsecrets/x": {"secrets/readMetadata/action", "get"},
+	"POST /deletedsecrets/x/recover": {
+		"secrets/recover/action",
+		"recover",
+	},
+	"DELETE /deletedsecrets/x": {"secrets/purge/action", "purge"},
 
-	"GET /keys": {"keys/read", "list"}, "GET /keys/x/versions": {"keys/read", "list"}, "GET /keys/x": {"keys/read", "get"}, "GET /keys/x/1": {"keys/read", "get"},
-	"POST /keys/x/create": {"keys/create/action", "create"}, "PUT /keys/x": {"keys/import/action", "import"}, "PATCH /keys/x/1": {"keys/update/action", "update"},
-	"DELETE /keys/x": {"keys/delete", "delete"}, "POST /keys/x/rotate": {"keys/rotate/action", "rotate"},
-	"GET /keys/x/rotationpolicy": {"keyrotationpolicies/read", "getrotationpolicy"}, "PUT /keys/x/rotationpolicy": {"keyrotationpolicies/write", "setrotationpolicy"},
-	"POST /keys/x/backup": {"keys/backup/action", "backup"}, "POST /keys/restore": {"keys/restore/action", "restore"},
-	"POST /keys/x/1/encrypt": {"keys/encrypt/action", "encrypt"}, "POST /keys/x/1/decrypt": {"keys/decrypt/action", "decrypt"},
-	"POST /keys/x/1/sign": {"keys/sign/action", "sign"}, "POST /keys/x/1/verify": {"keys/verify/action", "verify"},
-	"POST /keys/x/1/wrapkey": {"keys/wrap/action", "wrapKey"}, "POST /keys/x/1/unwrapkey": {"keys/unwrap/action", "unwrapKey"},
-	"GET /deletedkeys": {"keys/read", "list"}, "GET /deletedkeys/x": {"keys/read", "get"}, "POST /deletedkeys/x/recover": {"keys/recover/action", "recover"},
-	"DELETE /deletedkeys/x": {"keys/purge/action", "purge"},
+	"GET /keys": {
+		"keys/read",
+		"list",
+	},
+	"GET /keys/x/versions": {"keys/read", "list"},
+	"GET /keys/x":          {"keys/read", "get"},
+	"GET /keys/x/1":        {"keys/read", "get"},
+	"POST /keys/x/create": {
+		"keys/create/action",
+		"create",
+	},
+	"PUT /keys/x":         {"keys/import/action", "import"},
+	"PATCH /keys/x/1":     {"keys/update/action", "update"},
+	"DELETE /keys/x":      {"keys/delete", "delete"},
+	"POST /keys/x/rotate": {"keys/rotate/action", "rotate"},
+	"GET /keys/x/rotationpolicy": {
+		"keyrotationpolicies/read",
+		"getrotationpolicy",
+	},
+	"PUT /keys/x/rotationpolicy": {"keyrotationpolicies/write", "setrotationpolicy"},
+	"POST /keys/x/backup":        {"keys/backup/action", "backup"},
+	"POST /keys/restore":         {"keys/restore/action", "restore"},
+	"POST /keys/x/1/encrypt": {
+		"keys/encrypt/action",
+		"encrypt",
+	},
+	"POST /keys/x/1/decrypt": {"keys/decrypt/action", "decrypt"},
+	"POST /keys/x/1/sign":    {"keys/sign/action", "sign"},
+	"POST /keys/x/1/verify":  {"keys/verify/action", "verify"},
+	"POST /keys/x/1/wrapkey": {
+		"keys/wrap/action",
+		"wrapKey",
+	},
+	"POST /keys/x/1/unwrapkey": {"keys/unwrap/action", "unwrapKey"},
+	"GET /deletedkeys": {
+		"keys/read",
+		"list",
+	},
+	"GET /deletedkeys/x":          {"keys/read", "get"},
+	"POST /deletedkeys/x/recover": {"keys/recover/action", "recover"},
+	"DELETE /deletedkeys/x":       {"keys/purge/action", "purge"},
 
-	"GET /certificates": {"certificates/read", "list"}, "GET /certificates/x/versions": {"certificates/read", "list"}, "GET /certificates/x": {"certificates/read", "get"},
-	"GET /certificates/x/1": {"certificates/read", "get"}, "GET /certificates/x/policy": {"certificates/read", "get"}, "GET /certificates/x/pending": {"certificates/read", "get"},
-	"POST /certificates/x/create": {"certificates/create/action", "create"}, "POST /certificates/x/import": {"certificates/import/action", "import"},
-	"POST /certificates/x/pending/merge": {"certificates/create/action", "create"}, "PATCH /certificates/x/1": {"certificates/update/action", "update"},
-	"PATCH /certificates/x/policy": {"certificates/update/action", "update"}, "PATCH /certificates/x/pending": {"certificates/update/action", "update"},
-	"DELETE /certificates/x/pending": {"certificates/update/action", "update"}, "DELETE /certificates/x": {"certificates/delete", "delete"},
-	"POST /certificates/x/backup": {"certificates/backup/action", "backup"}, "POST /certificates/restore": {"certificates/restore/action", "restore"},
-	"GET /deletedcertificates": {"certificates/read", "list"}, "GET /deletedcertificates/x": {"certificates/read", "get"},
-	"POST /deletedcertificates/x/recover": {"certificates/recover/action", "recover"}, "DELETE /deletedcertificates/x": {"certificates/purge/action", "purge"},
+	"GET /certificates": {
+		"certificates/read",
+		"list",
+	},
+	"GET /certificates/x/versions": {"certificates/read", "list"},
+	"GET /certificates/x":          {"certificates/read", "get"},
+	"GET /certificates/x/1": {
+		"certificates/read",
+		"get",
+	},
+	"GET /certificates/x/policy":  {"certificates/read", "get"},
+	"GET /certificates/x/pending": {"certificates/read", "get"},
+	"POST /certificates/x/create": {
+		"certificates/create/action",
+		"create",
+	},
+	"POST /certificates/x/import": {"certificates/import/action", "import"},
+	"POST /certificates/x/pending/merge": {
+		"certificates/create/action",
+		"create",
+	},
+	"PATCH /certificates/x/1": {"certificates/update/action", "update"},
+	"PATCH /certificates/x/policy": {
+		"certificates/update/action",
+		"update",
+	},
+	"PATCH /certificates/x/pending": {"certificates/update/action", "update"},
+	"DELETE /certificates/x/pending": {
+		"certificates/update/action",
+		"update",
+	},
+	"DELETE /certificates/x": {"certificates/delete", "delete"},
+	"POST /certificates/x/backup": {
+		"certificates/backup/action",
+		"backup",
+	},
+	"POST /certificates/restore": {"certificates/restore/action", "restore"},
+	"GET /deletedcertificates":   {"certificates/read", "list"},
+	"GET /deletedcertificates/x": {"certificates/read", "get"},
+	"POST /deletedcertificates/x/recover": {
+		"certificates/recover/action",
+		"recover",
+	},
+	"DELETE /deletedcertificates/x": {"certificates/purge/action", "purge"},
 }
 
 // TestServer_AsksForOneActionAlone has somebody with that right alone, and somebody with all others.
@@ -190,13 +298,18 @@ func TestServer_AsksForOnePermissionAlone(t *testing.T) {
 	give := func(objectID string, kind keyvault.Kind, permissions ...string) {
 		w.vault("kv-one", func(v *keyvault.Vault) {
 			v.RBAC = false
-			v.Policies = []keyvault.AccessPolicy{{ObjectID: objectID, Permissions: map[keyvault.Kind][]string{kind: permissions}}}
+			v.Policies = []keyvault.AccessPolicy{
+				{ObjectID: objectID, Permissions: map[keyvault.Kind][]string{kind: permissions}},
+			}
 		})
 	}
 	for request, needs := range operations {
 		method, path, _ := cut(request)
 		kind := map[string]keyvault.Kind{"sec": keyvault.Secret, "key": keyvault.Key, "cer": keyvault.Certificate}[needs.action[:3]]
-		others := slices.DeleteFunc(slices.Clone(keyvault.Permissions[kind]), func(p string) bool { return p == needs.permission })
+		others := slices.DeleteFunc(
+			slices.Clone(keyvault.Permissions[kind]),
+			func(p string) bool { return p == needs.permission },
+		)
 		if len(others) == len(keyvault.Permissions[kind]) {
 			t.Errorf("%s is no permission", needs.permission)
 		}
@@ -246,7 +359,12 @@ func TestServer_KeepsWhatIsWrittenAtOnce(t *testing.T) {
 				if _, err := secrets.GetSecret(t.Context(), "s", one.ID.Version(), nil); err != nil {
 					t.Error(err)
 				}
-				if _, err := keys.CreateKey(t.Context(), fmt.Sprint("k", i), azkeys.CreateKeyParameters{Kty: to.Ptr(azkeys.KeyTypeEC)}, nil); err != nil {
+				if _, err := keys.CreateKey(
+					t.Context(),
+					fmt.Sprint("k", i),
+					azkeys.CreateKeyParameters{Kty: to.Ptr(azkeys.KeyTypeEC)},
+					nil,
+				); err != nil {
 					t.Error(err)
 				}
 			}
@@ -295,7 +413,9 @@ func TestServer_ReadsWhatEarlierVersionsWrote(t *testing.T) {
 			`"Tags":{"a":"b"},"ContentType":"text/plain","Value":"v","Key":null,"Created":1,"Updated":2}],"Rotation":null,"Deleted":null}`,
 		"kv-one/keys/old": `{"Vault":"kv-one","Kind":"key","Name":"old","Versions":[{"ID":"0123456789abcdef0123456789abcdef","Attributes":{},"Tags":null,` +
 			`"ContentType":"","Value":"","Key":{"Type":"EC","Size":0,"Curve":"P-256","Operations":["sign","verify"],"PKCS8":"` +
-			base64.StdEncoding.EncodeToString(pkcs8) + `"},"Created":1,"Updated":1}],"Rotation":null,"Deleted":null}`,
+			base64.StdEncoding.EncodeToString(
+				pkcs8,
+			) + `"},"Created":1,"Updated":1}],"Rotation":null,"Deleted":null}`,
 	}
 	w.update(func(tx *store.Tx) error {
 		for key, value := range stored {
@@ -306,7 +426,8 @@ func TestServer_ReadsWhatEarlierVersionsWrote(t *testing.T) {
 		return nil
 	})
 	got := w.secret("old", "0123456789abcdef0123456789abcdef")
-	if *got.Value != "v" || *got.ContentType != "text/plain" || *got.Tags["a"] != "b" || got.Managed != nil || got.Attributes.Updated.Unix() != 2 {
+	if *got.Value != "v" || *got.ContentType != "text/plain" || *got.Tags["a"] != "b" || got.Managed != nil ||
+		got.Attributes.Updated.Unix() != 2 {
 		t.Errorf("the secret is another one: %v", got)
 	}
 	if got := w.json(w.admin, http.MethodGet, "/secrets/old/versions", ""); got != "200" {
@@ -409,13 +530,23 @@ func TestBackup_IsRestoredWhereAzureDoes(t *testing.T) {
 			t.Errorf("%s: %s\n%s", path, a, b)
 		}
 	}
-	if got := w.to("kv-two", http.MethodPost, "/secrets/restore", `{"value": "`+w.backup("secrets", "s")+`"}`); got != "409 Conflict" {
+	if got := w.to(
+		"kv-two",
+		http.MethodPost,
+		"/secrets/restore",
+		`{"value": "`+w.backup("secrets", "s")+`"}`,
+	); got != "409 Conflict" {
 		t.Error(got)
 	}
 	// The name of a certificate is taken for its secret too.
 	w.must(w.set("taken", "v"))
 	blob := w.backup("secrets", "taken")
-	w.to("kv-two", http.MethodPost, "/certificates/taken/create", `{"policy": {"issuer": {"name": "Self"}, "key_props": {"kty": "EC"}, "x509_props": {"subject": "CN=a"}}}`)
+	w.to(
+		"kv-two",
+		http.MethodPost,
+		"/certificates/taken/create",
+		`{"policy": {"issuer": {"name": "Self"}, "key_props": {"kty": "EC"}, "x509_props": {"subject": "CN=a"}}}`,
+	)
 	if got := w.to("kv-two", http.MethodPost, "/secrets/restore", `{"value": "`+blob+`"}`); got != "409 Conflict" {
 		t.Error(got)
 	}
@@ -458,13 +589,19 @@ func FuzzServer(f *testing.F) {
 			t.Skip("which takes long to make")
 		}
 		r := &http.Request{
-			Method: method, URL: &url.URL{Path: path, RawQuery: query}, Host: host, Body: io.NopCloser(bytes.NewReader(body)), ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Authorization": {"Bearer " + string(w.admin)}, "Content-Type": {contentType}},
+			Method:     method,
+			URL:        &url.URL{Path: path, RawQuery: query},
+			Host:       host,
+			Body:       io.NopCloser(bytes.NewReader(body)),
+			ProtoMajor: 1,
+			ProtoMinor: 1,
+			Header:     http.Header{"Authorization": {"Bearer " + string(w.admin)}, "Content-Type": {contentType}},
 		}
 		answer := httptest.NewRecorder()
 		w.server.ServeHTTP(answer, r.WithContext(t.Context()))
 		text := answer.Body.Bytes()
-		if answer.Code == http.StatusInternalServerError || answer.Code < 200 || answer.Code >= 300 && answer.Code < 400 || len(text) > 0 && !json.Valid(text) ||
+		if answer.Code == http.StatusInternalServerError || answer.Code < 200 || answer.Code >= 300 && answer.Code < 400 ||
+			len(text) > 0 && !json.Valid(text) ||
 			len(text) == 0 && answer.Code != http.StatusNoContent {
 			t.Errorf("%s %q?%q %q: %d %s", method, path, query, body, answer.Code, text)
 		}

@@ -30,7 +30,11 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, method, path string) {
 		first := arm.Parse(method, path)
-		if again := arm.Parse(method, first.Path); again.Path != first.Path || again.Kind != first.Kind || len(again.Names) != len(first.Names) {
+		if again := arm.Parse(
+			method,
+			first.Path,
+		); again.Path != first.Path || again.Kind != first.Kind ||
+			len(again.Names) != len(first.Names) {
 			t.Errorf("%q is %+v, and its path %+v", path, first, again)
 		}
 	})
@@ -49,7 +53,14 @@ func FuzzServeHTTP(f *testing.F) {
 		armtest.ID("resourceGroups/g/exportTemplate"), "/tenants",
 	} {
 		for _, method := range []string{"GET", "PUT", "PATCH", "DELETE", "POST", "HEAD"} {
-			f.Add(method, path, "api-version=2020-01-01", "Content-Type", "application/json", `{"location":"eastus","properties":{"level":"ReadOnly"}}`)
+			f.Add(
+				method,
+				path,
+				"api-version=2020-01-01",
+				"Content-Type",
+				"application/json",
+				`{"location":"eastus","properties":{"level":"ReadOnly"}}`,
+			)
 			f.Add(method, path, "api-version=2022-09-01&$filter=x", "If-Match", "*", `{"tags":{"a":null}}`)
 		}
 	}
@@ -63,7 +74,8 @@ func FuzzServeHTTP(f *testing.F) {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set(header, value)
 		answer := rm.Send(rm.Owner(), req)
-		if answer.Code == http.StatusInternalServerError || answer.Code >= http.StatusBadRequest && method != http.MethodHead && codeOf(answer) == "" {
+		if answer.Code == http.StatusInternalServerError ||
+			answer.Code >= http.StatusBadRequest && method != http.MethodHead && codeOf(answer) == "" {
 			t.Errorf("%s %s?%s with %s: %s and %q: %d %s", method, path, query, header, value, body, answer.Code, answer.Body)
 		}
 	})

@@ -71,9 +71,11 @@ func distinctTags(tags Object) error {
 
 // reservedName matches what a resource with a name on the internet cannot be called
 // (learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name).
-var reservedName = regexp.MustCompile(`(?i)microsoft|windows|^login|^(access|azure|bing|bizspark|biztalk|cortana|directx|dotnet|` +
-	`dynamics|excel|exchange|forefront|groove|hololens|hyperv|kinect|lync|msdn|o365|office|office365|onedrive|onenote|outlook|` +
-	`powerpoint|sharepoint|skype|visio|visualstudio|xbox)$`)
+var reservedName = regexp.MustCompile(
+	`(?i)microsoft|windows|^login|^(access|azure|bing|bizspark|biztalk|cortana|directx|dotnet|` +
+		`dynamics|excel|exchange|forefront|groove|hololens|hyperv|kinect|lync|msdn|o365|office|office365|onedrive|onenote|outlook|` +
+		`powerpoint|sharepoint|skype|visio|visualstudio|xbox)$`,
+)
 
 // checkReserved refuses a new resource's name that is reserved.
 func (r *Type) checkReserved(name string) error {

@@ -6,13 +6,15 @@ import (
 )
 
 // Locations are the regions of the public cloud.
-var Locations = strings.Fields(`australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral
+var Locations = strings.Fields(
+	`australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral
 	brazilsouth brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2 francecentral
 	francesouth germanynorth germanywestcentral indonesiacentral israelcentral italynorth japaneast japanwest jioindiacentral
 	jioindiawest koreacentral koreasouth malaysiawest mexicocentral newzealandnorth northcentralus northeurope norwayeast norwaywest
 	polandcentral qatarcentral southafricanorth southafricawest southcentralus southindia southeastasia spaincentral swedencentral
 	swedensouth switzerlandnorth switzerlandwest uaecentral uaenorth uksouth ukwest westcentralus westeurope westindia westus westus2
-	westus3`)
+	westus3`,
+)
 
 // ParseLocation reads a location as Azure does: "East US" is eastus.
 func ParseLocation(given string) (string, error) {

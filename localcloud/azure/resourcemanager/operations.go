@@ -190,7 +190,12 @@ func (s *Service) RemoveStored(_ context.Context, op Operation) error {
 }
 
 // PutAs puts a resource on behalf of somebody. It returns the operation that goes on with it, or nil.
-func (s *Service) PutAs(ctx context.Context, by entra.Principal, path, version string, body Object) (*Operation, error) {
+func (s *Service) PutAs(
+	ctx context.Context,
+	by entra.Principal,
+	path, version string,
+	body Object,
+) (*Operation, error) {
 	at := (&url.URL{Path: path, RawQuery: url.Values{"api-version": {version}}.Encode()}).String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, bytes.NewReader(Encode(body)))
 	if err != nil {

@@ -74,8 +74,13 @@ func made(finish func(ctx context.Context) error) arm.Provider {
 				},
 			},
 			{
-				Name: "Contoso.Storage", Versions: []string{"2020-01-01"}, Place: arm.InSubscription, Valid: regexp.MustCompile("^x$"),
-				Actions: []arm.Action{{Name: "count", ReadOnly: true, Do: func(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }}},
+				Name:     "Contoso.Storage",
+				Versions: []string{"2020-01-01"},
+				Place:    arm.InSubscription,
+				Valid:    regexp.MustCompile("^x$"),
+				Actions: []arm.Action{
+					{Name: "count", ReadOnly: true, Do: func(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }},
+				},
 			},
 			{
 				Name: lids, Versions: []string{"2020-01-01"}, CreateOnly: true,
@@ -96,7 +101,8 @@ func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
 	rm.Put(boxAt("Red")+version, m{"location": "East US", "tags": m{"a": "b"}, "properties": m{"size": 3}})
 	rm.Put(boxAt("Red")+"/lids/top"+version, m{"properties": m{}})
 	red := rm.Get(strings.ToUpper(boxAt("red")) + version)
-	if red["id"] != boxAt("Red") || red["location"] != "eastus" || red["type"] != boxes || arm.Text(arm.Child(red, "properties"), "provisioningState") != "Succeeded" {
+	if red["id"] != boxAt("Red") || red["location"] != "eastus" || red["type"] != boxes ||
+		arm.Text(arm.Child(red, "properties"), "provisioningState") != "Succeeded" {
 		t.Errorf("the box is %v", red)
 	}
 	if listed := rm.Get(armtest.ID("providers", boxes) + version)["value"].([]any); len(listed) != 1 {
@@ -182,15 +188,41 @@ func TestRolesCountAtTheirScopeAndBelow(t *testing.T) {
 	if status, _ := rm.AskAs(reads, http.MethodGet, boxAt("one")+version, nil); status != http.StatusOK {
 		t.Errorf("the group's reader reads: %d", status)
 	}
-	if status, _ := rm.AskAs(writes, http.MethodPut, boxAt("one")+version, m{"location": "eastus"}); status != http.StatusOK {
+	if status, _ := rm.AskAs(
+		writes,
+		http.MethodPut,
+		boxAt("one")+version,
+		m{"location": "eastus"},
+	); status != http.StatusOK {
 		t.Errorf("the box's contributor writes: %d", status)
 	}
 	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		rm.RefusedTo(reads, method, boxAt("one")+version, m{"location": "eastus"}, http.StatusForbidden, "AuthorizationFailed")
+		rm.RefusedTo(
+			reads,
+			method,
+			boxAt("one")+version,
+			m{"location": "eastus"},
+			http.StatusForbidden,
+			"AuthorizationFailed",
+		)
 	}
 	rm.RefusedTo(reads, http.MethodPost, boxAt("one")+"/open"+version, nil, http.StatusForbidden, "AuthorizationFailed")
-	rm.RefusedTo(writes, http.MethodPut, boxAt("two")+version, m{"location": "eastus"}, http.StatusForbidden, "AuthorizationFailed")
-	rm.RefusedTo(writes, http.MethodGet, armtest.ID("resourceGroups/g/providers", boxes)+version, nil, http.StatusForbidden, "AuthorizationFailed")
+	rm.RefusedTo(
+		writes,
+		http.MethodPut,
+		boxAt("two")+version,
+		m{"location": "eastus"},
+		http.StatusForbidden,
+		"AuthorizationFailed",
+	)
+	rm.RefusedTo(
+		writes,
+		http.MethodGet,
+		armtest.ID("resourceGroups/g/providers", boxes)+version,
+		nil,
+		http.StatusForbidden,
+		"AuthorizationFailed",
+	)
 	rm.RefusedTo(nobody, http.MethodGet, boxAt("one")+version, nil, http.StatusForbidden, "AuthorizationFailed")
 	rm.RefusedTo(nil, http.MethodGet, boxAt("one")+version, nil, http.StatusUnauthorized, "AuthenticationFailed")
 }
@@ -229,9 +261,12 @@ func TestLocksOfBothLevels(t *testing.T) {
 			rm.Put(boxAt("one")+version, m{"location": "eastus"})
 			rm.Put(boxAt("one")+"/lids/top"+version, m{"properties": m{}})
 			scope := map[string]string{"subscription": "/subscriptions/" + armtest.SubscriptionID, "group": group, "box": boxAt("one")}[at]
-			role := boxAt("one") + "/lids/top/providers/Microsoft.Authorization/roleAssignments/11111111-2222-4333-8444-555555555555?api-version=2022-04-01"
+			role := boxAt(
+				"one",
+			) + "/lids/top/providers/Microsoft.Authorization/roleAssignments/11111111-2222-4333-8444-555555555555?api-version=2022-04-01"
 			grant := m{"properties": m{
-				"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + reader, "principalId": rm.Principal("", "").ObjectID,
+				"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + reader,
+				"principalId":      rm.Principal("", "").ObjectID,
 			}}
 
 			rm.Put(scope+lock, m{"properties": m{"level": "CanNotDelete"}})
@@ -280,7 +315,11 @@ func TestAnOperationGoesOnAfterARestart(t *testing.T) {
 		return nil
 	}))
 	rm.Group("g")
-	if status, answer := rm.Ask(http.MethodPut, boxAt("one")+version, m{"location": "eastus"}); status != http.StatusCreated {
+	if status, answer := rm.Ask(
+		http.MethodPut,
+		boxAt("one")+version,
+		m{"location": "eastus"},
+	); status != http.StatusCreated {
 		t.Fatalf("PUT: %d %v", status, answer)
 	}
 	state := func() string { return arm.ProvisioningState(rm.Get(boxAt("one") + version)) }
@@ -406,7 +445,15 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 		"more":                     {good + strings.Repeat(" ", 4<<20-len(good)+1), "application/json", 413, "RequestContentTooLarge"},
 	} {
 		at := boxAt("b-" + strings.NewReplacer(" ", "", ",", "").Replace(name))
-		if status, code, answer := send(rm, http.MethodPut, at+version, test.body, "Content-Type", test.contentType); status != test.status || code != test.code {
+		if status, code, answer := send(
+			rm,
+			http.MethodPut,
+			at+version,
+			test.body,
+			"Content-Type",
+			test.contentType,
+		); status != test.status ||
+			code != test.code {
 			t.Errorf("%s: %d %.300s, want %d %s", name, status, answer, test.status, test.code)
 		}
 	}
@@ -421,16 +468,30 @@ func TestPathsThatDoNotSayWhatTheyNameAreRefused(t *testing.T) {
 		"/x/.." + boxAt("one"), boxAt("one") + "/.", boxAt("one") + "/%2e%2E/two", boxAt(".."), boxAt("one%2F.."),
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
-			if status, code, answer := send(rm, method, path+version, `{"location":"eastus"}`); status != 501 || code != "NotImplemented" {
+			if status, code, answer := send(
+				rm,
+				method,
+				path+version,
+				`{"location":"eastus"}`,
+			); status != 501 ||
+				code != "NotImplemented" {
 				t.Errorf("%s %s: %d %s", method, path, status, answer)
 			}
 		}
-		if answer := rm.Send(nil, httptest.NewRequest(http.MethodGet, "https://"+arm.Host+path+version, nil)); answer.Code != http.StatusUnauthorized {
+		if answer := rm.Send(
+			nil,
+			httptest.NewRequest(http.MethodGet, "https://"+arm.Host+path+version, nil),
+		); answer.Code != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d", path, answer.Code)
 		}
 	}
 	for _, path := range []string{boxAt("a%00b"), boxAt("a%ffb"), boxAt("a%0ab"), boxAt("a%E2%84%AAb")} {
-		if status, code, answer := send(rm, http.MethodPut, path+version, `{"location":"eastus"}`); code != "InvalidRequestUri" {
+		if status, code, answer := send(
+			rm,
+			http.MethodPut,
+			path+version,
+			`{"location":"eastus"}`,
+		); code != "InvalidRequestUri" {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
@@ -456,8 +517,25 @@ func TestPreconditionsAreHonouredOrRefused(t *testing.T) {
 		{"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 201, ""}, {"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 412, "PreconditionFailed"},
 		{"PUT", boxAt("one/lids/top"), "If-None-Match", "x", 200, ""}, {"PUT", boxAt("one/lids/top"), "If-Match", "*", 501, "NotImplemented"},
 	} {
-		if status, code, answer := send(rm, test.method, test.at+version, `{"location":"eastus"}`, test.header, test.value); status != test.status || code != test.code {
-			t.Errorf("%s %s with %s %s: %d %s, want %d", test.method, test.at, test.header, test.value, status, answer, test.status)
+		if status, code, answer := send(
+			rm,
+			test.method,
+			test.at+version,
+			`{"location":"eastus"}`,
+			test.header,
+			test.value,
+		); status != test.status ||
+			code != test.code {
+			t.Errorf(
+				"%s %s with %s %s: %d %s, want %d",
+				test.method,
+				test.at,
+				test.header,
+				test.value,
+				status,
+				answer,
+				test.status,
+			)
 		}
 	}
 }
@@ -472,7 +550,11 @@ func TestConcurrentWritesLoseNothing(t *testing.T) {
 		writing.Go(func() {
 			rm.Put(boxAt(fmt.Sprintf("box%d", i))+version, m{"location": "eastus"})
 			rm.Put(boxAt("one/lids/")+fmt.Sprint("lid", i)+version, m{"properties": m{}})
-			if status, answer := rm.Ask(http.MethodPatch, boxAt("one")+version, m{"tags": m{"by": fmt.Sprint(i), "too": fmt.Sprint(i)}}); status != http.StatusOK {
+			if status, answer := rm.Ask(
+				http.MethodPatch,
+				boxAt("one")+version,
+				m{"tags": m{"by": fmt.Sprint(i), "too": fmt.Sprint(i)}},
+			); status != http.StatusOK {
 				t.Errorf("PATCH: %d %v", status, answer)
 			}
 			if tags := arm.Child(rm.Get(boxAt("one")+version), "tags"); tags["by"] != tags["too"] {

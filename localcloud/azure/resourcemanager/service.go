@@ -178,7 +178,14 @@ func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *
 	var answer Reply
 	err = run(func(tx *store.Tx) (err error) {
 		c := &Call{
-			Service: s, Target: t, kindOf: kind, Tx: tx, Method: r.Method, Query: r.URL.Query(), Body: body, Principal: principal,
+			Service:   s,
+			Target:    t,
+			kindOf:    kind,
+			Tx:        tx,
+			Method:    r.Method,
+			Query:     r.URL.Query(),
+			Body:      body,
+			Principal: principal,
 		}
 		if err := c.authorize(op.permission); err != nil {
 			return err
@@ -288,7 +295,12 @@ func (c *Call) allowedAbout(objectID, scope string, about authorization.About) (
 // checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
 func (c *Call) checkPlace(kind *Type) error {
 	if c.Subscription != "" && !strings.EqualFold(c.Subscription, c.CanonicalSubscription()) {
-		return Refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.", c.Subscription)
+		return Refuse(
+			http.StatusNotFound,
+			"SubscriptionNotFound",
+			"The subscription '%s' could not be found.",
+			c.Subscription,
+		)
 	}
 	if !kind.belongsAt(c.Target) {
 		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope "+

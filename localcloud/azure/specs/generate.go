@@ -65,7 +65,9 @@ var described = []string{
 }
 
 // renamed are types that Resource Manager has by another name.
-var renamed = map[string]string{"microsoft.resources/resourcegroups": "Microsoft.Resources/subscriptions/resourceGroups"}
+var renamed = map[string]string{
+	"microsoft.resources/resourcegroups": "Microsoft.Resources/subscriptions/resourceGroups",
+}
 
 // reference points at a type: of another file from the index, else of the same file.
 type reference struct {
@@ -185,10 +187,19 @@ func main() {
 		}
 	}
 	write(map[string]any{
-		"source": module, "license": "what is in the module's internal/azure/generated comes from github.com/Azure/bicep-types-az: MIT, (c) Microsoft Corporation",
-		"types": types, "others": slices.Sorted(maps.Values(others)), "nodes": merged,
+		"source":  module,
+		"license": "what is in the module's internal/azure/generated comes from github.com/Azure/bicep-types-az: MIT, (c) Microsoft Corporation",
+		"types":   types,
+		"others":  slices.Sorted(maps.Values(others)),
+		"nodes":   merged,
 	})
-	fmt.Printf("%d types of %d merged to %d; patterns that Go cannot read: %q\n", len(types), len(g.nodes), len(merged), slices.Sorted(maps.Keys(g.lost)))
+	fmt.Printf(
+		"%d types of %d merged to %d; patterns that Go cannot read: %q\n",
+		len(types),
+		len(g.nodes),
+		len(merged),
+		slices.Sorted(maps.Keys(g.lost)),
+	)
 }
 
 // download gets the module, and returns where its descriptions are.

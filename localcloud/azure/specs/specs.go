@@ -292,7 +292,14 @@ func (c *checker) object(path string, n *node, value map[string]any) {
 }
 
 // envelope is what every resource has beside what its specification says, and not in its body alone.
-var envelope = map[string]bool{"id": true, "name": true, "type": true, "apiVersion": true, "systemData": true, "etag": true}
+var envelope = map[string]bool{
+	"id":         true,
+	"name":       true,
+	"type":       true,
+	"apiVersion": true,
+	"systemData": true,
+	"etag":       true,
+}
 
 // chosen finds the object that the discriminator chooses.
 func (c *checker) chosen(path string, n *node, value map[string]any) (*node, bool) {

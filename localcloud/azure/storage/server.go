@@ -77,7 +77,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error)
 		return 0, nil, err
 	}
 	if version := r.Header.Get("x-ms-version"); !datedVersion.MatchString(version) || version < "2017-11-09" {
-		return 0, nil, refuse(http.StatusBadRequest, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format: x-ms-version.")
+		return 0, nil, refuse(
+			http.StatusBadRequest,
+			"InvalidHeaderValue",
+			"The value for one of the HTTP headers is not in the correct format: x-ms-version.",
+		)
 	}
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	peek := r.URL.Query().Get("peekonly") == "true"
@@ -91,7 +95,13 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error)
 	case len(path) == 3 && path[1] == "messages" && r.Method == http.MethodDelete:
 		c.queue, c.id, c.actions, c.do = path[0], path[2], []string{"process/action", "delete"}, (*call).delete
 	default:
-		return 0, nil, refuse(http.StatusNotImplemented, "NotImplemented", "not implemented here: %s %s of a queue", r.Method, r.URL.Path)
+		return 0, nil, refuse(
+			http.StatusNotImplemented,
+			"NotImplemented",
+			"not implemented here: %s %s of a queue",
+			r.Method,
+			r.URL.Path,
+		)
 	}
 	status := 0
 	var answer any
@@ -111,16 +121,25 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Pri
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case strings.HasPrefix(scheme, "SharedKey") || r.URL.Query().Get("sig") != "":
-		return entra.Principal{}, refuse(http.StatusNotImplemented, "NotImplemented", "not implemented here: keys and signatures of accounts")
+		return entra.Principal{}, refuse(
+			http.StatusNotImplemented,
+			"NotImplemented",
+			"not implemented here: keys and signatures of accounts",
+		)
 	case strings.EqualFold(scheme, "Bearer"):
 		if principal, err := s.tokens.Verify(token, audience); err == nil {
 			return principal, nil
 		}
 	}
-	w.Header().Set("WWW-Authenticate", fmt.Sprintf("Bearer authorization_uri=https://%s/%s/oauth2/authorize resource_id=%s",
-		entra.Host, s.tenantID, audience))
-	return entra.Principal{}, refuse(http.StatusUnauthorized, "InvalidAuthenticationInfo", "Server failed to authenticate the request. Please refer "+
-		"to the information in the www-authenticate header.")
+	w.Header().
+		Set("WWW-Authenticate", fmt.Sprintf("Bearer authorization_uri=https://%s/%s/oauth2/authorize resource_id=%s",
+			entra.Host, s.tenantID, audience))
+	return entra.Principal{}, refuse(
+		http.StatusUnauthorized,
+		"InvalidAuthenticationInfo",
+		"Server failed to authenticate the request. Please refer "+
+			"to the information in the www-authenticate header.",
+	)
 }
 
 // call is one authenticated request.
@@ -140,19 +159,33 @@ func (c *call) check() error {
 		return err
 	}
 	if !ok {
-		return refuse(http.StatusNotFound, "ResourceNotFound", "There is no storage account %s: on Azure, its name would not resolve.", c.account)
+		return refuse(
+			http.StatusNotFound,
+			"ResourceNotFound",
+			"There is no storage account %s: on Azure, its name would not resolve.",
+			c.account,
+		)
 	}
 	allowed := false
 	for _, action := range c.actions {
-		one, err := authorization.Allowed(c.tx, c.principal.ObjectID, "Microsoft.Storage/storageAccounts/queueServices/queues/messages/"+action,
-			id+"/queueServices/default/queues/"+c.queue, authorization.Data)
+		one, err := authorization.Allowed(
+			c.tx,
+			c.principal.ObjectID,
+			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/"+action,
+			id+"/queueServices/default/queues/"+c.queue,
+			authorization.Data,
+		)
 		if err != nil {
 			return err
 		}
 		allowed = allowed || one
 	}
 	if !allowed {
-		return refuse(http.StatusForbidden, "AuthorizationPermissionMismatch", "This request is not authorized to perform this operation using this permission.")
+		return refuse(
+			http.StatusForbidden,
+			"AuthorizationPermissionMismatch",
+			"This request is not authorized to perform this operation using this permission.",
+		)
 	}
 	there, err := hasQueue(c.tx, c.account, c.queue)
 	if err == nil && !there {
@@ -185,7 +218,14 @@ func (c *call) number(name string, otherwise, least, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(given)
 	if err != nil || n < least || n > most {
-		return 0, refuse(http.StatusBadRequest, "OutOfRangeQueryParameterValue", "The query parameter %s has to be between %d and %d.", name, least, most)
+		return 0, refuse(
+			http.StatusBadRequest,
+			"OutOfRangeQueryParameterValue",
+			"The query parameter %s has to be between %d and %d.",
+			name,
+			least,
+			most,
+		)
 	}
 	return n, nil
 }
@@ -229,8 +269,11 @@ func (c *call) peek() (int, any, error) {
 
 func show(m message) shownMessage {
 	return shownMessage{
-		MessageID: m.ID, InsertionTime: m.Inserted.Format(http.TimeFormat), ExpirationTime: m.Inserted.Add(life).Format(http.TimeFormat),
-		DequeueCount: m.Taken, MessageText: m.Text,
+		MessageID:      m.ID,
+		InsertionTime:  m.Inserted.Format(http.TimeFormat),
+		ExpirationTime: m.Inserted.Add(life).Format(http.TimeFormat),
+		DequeueCount:   m.Taken,
+		MessageText:    m.Text,
 	}
 }
 
@@ -266,7 +309,11 @@ func (c *call) delete() (int, any, error) {
 	case !ok:
 		return 0, nil, refuse(http.StatusNotFound, "MessageNotFound", "The specified message does not exist.")
 	case m.Receipt != c.request.URL.Query().Get("popreceipt"):
-		return 0, nil, refuse(http.StatusBadRequest, "PopReceiptMismatch", "The specified pop receipt did not match the pop receipt for a dequeued message.")
+		return 0, nil, refuse(
+			http.StatusBadRequest,
+			"PopReceiptMismatch",
+			"The specified pop receipt did not match the pop receipt for a dequeued message.",
+		)
 	}
 	return http.StatusNoContent, nil, store.Delete(c.tx, messages, c.key(c.id))
 }

@@ -55,7 +55,9 @@ func open(file string) (db *bbolt.DB, err error) {
 	// NoSync: a crash of the machine may lose the store of a throw-away cloud; one of the process does not.
 	db, err = bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTime, NoSync: true, NoGrowSync: true})
 	switch {
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+	case errors.Is(err, berrors.ErrInvalid),
+		errors.Is(err, berrors.ErrVersionMismatch),
+		errors.Is(err, berrors.ErrChecksum):
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
 	case err != nil:
 		return nil, err

@@ -43,7 +43,9 @@ func runningHome(t *testing.T) *home.Home {
 	t.Cleanup(func() { _ = lock.Unlock() })
 	err := errors.Join(
 		os.WriteFile(h.Path(home.LockFile), []byte(strconv.Itoa(os.Getpid())), 0o600),
-		h.SaveRunning(home.Running{PID: os.Getpid(), Proxy: "127.0.0.1:7", CAFile: "/ca.pem", Build: daemon.Build(), Settled: true}),
+		h.SaveRunning(
+			home.Running{PID: os.Getpid(), Proxy: "127.0.0.1:7", CAFile: "/ca.pem", Build: daemon.Build(), Settled: true},
+		),
 		os.MkdirAll(h.BinDir(), 0o755),
 		os.WriteFile(filepath.Join(h.BinDir(), "pulumi"), []byte("#!/bin/sh\necho \"pulumi $*\"\n"), 0o755),
 	)
@@ -74,7 +76,8 @@ func TestRun_IsTheCommand(t *testing.T) {
 	if err := shell.Run(); !errors.As(err, &exit) || exit.ExitCode() != 7 {
 		t.Errorf("it ended with %v", err)
 	}
-	if want := "in\npulumi up --yes\nhttp://127.0.0.1:7 /ca.pem [] [] 0027\n"; out.String() != want || errs.String() != "err\n" {
+	if want := "in\npulumi up --yes\nhttp://127.0.0.1:7 /ca.pem [] [] 0027\n"; out.String() != want ||
+		errs.String() != "err\n" {
 		t.Errorf("got %q and %q, want %q", out.String(), errs.String(), want)
 	}
 	if said, err := os.ReadFile(fifth.Name()); string(said) != "five\n" {
@@ -82,7 +85,10 @@ func TestRun_IsTheCommand(t *testing.T) {
 	}
 
 	// A stack that `up` has configured is the one that pulumi finds selected.
-	if err := errors.Join(os.MkdirAll(h.Path(home.ConfigDir), 0o700), os.WriteFile(h.Path(home.ConfigDir, "Pulumi.dev.json"), []byte("{}"), 0o600)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(h.Path(home.ConfigDir), 0o700),
+		os.WriteFile(h.Path(home.ConfigDir, "Pulumi.dev.json"), []byte("{}"), 0o600),
+	); err != nil {
 		t.Fatal(err)
 	}
 	if out, err := runIn(t, h, "sh", "-c", `echo "$PULUMI_STACK"`).Output(); err != nil || string(out) != "dev\n" {
@@ -93,14 +99,25 @@ func TestRun_IsTheCommand(t *testing.T) {
 	if out, err := bare.CombinedOutput(); err != nil {
 		t.Errorf("without --: %v\n%s", err, out)
 	}
-	if out, err := runIn(t, h, "no-such-command").CombinedOutput(); err == nil || !strings.Contains(string(out), "no-such-command") {
+	if out, err := runIn(
+		t,
+		h,
+		"no-such-command",
+	).CombinedOutput(); err == nil ||
+		!strings.Contains(string(out), "no-such-command") {
 		t.Errorf("a command that there is not: %s, %v", out, err)
 	}
 }
 
 // TestRun_IsInterruptedOnce interrupts it as a terminal does, with its whole process group.
 func TestRun_IsInterruptedOnce(t *testing.T) {
-	cmd := runIn(t, runningHome(t), "sh", "-c", `trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.1; done; echo end`)
+	cmd := runIn(
+		t,
+		runningHome(t),
+		"sh",
+		"-c",
+		`trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.1; done; echo end`,
+	)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err == nil {

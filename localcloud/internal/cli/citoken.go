@@ -29,8 +29,13 @@ func (c *cloud) ciTokenCommand() *cobra.Command {
 	var claims []string
 	names := ciissuer.Names()
 	cmd := &cobra.Command{
-		Use: "ci-token " + strings.Join(names, "|"), Args: cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs), ValidArgs: names,
-		Short: "Print an ID token as GitHub Actions, GitLab CI/CD or Pulumi Cloud issues it, for what signs in to Azure with it",
+		Use: "ci-token " + strings.Join(
+			names,
+			"|",
+		),
+		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: names,
+		Short:     "Print an ID token as GitHub Actions, GitLab CI/CD or Pulumi Cloud issues it, for what signs in to Azure with it",
 		Example: "  localcloud ci-token github --subject repo:octo-org/octo-repo:environment:prod\n" +
 			"  eval \"$(localcloud ci-token github --subject repo:octo-org/octo-repo:pull_request --request)\"",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -43,11 +48,24 @@ func (c *cloud) ciTokenCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.Ask.Subject, "subject", "", "`subject` of the token, one that the issuer forms")
-	flags.StringVar(&o.Ask.Audience, "audience", "",
-		"`audience` of the token (default: what the issuer gives Azure: api://AzureADTokenExchange, and of Pulumi the organization, with azure: before it in ESC)")
-	flags.StringArrayVar(&claims, "claim", nil, "`NAME=VALUE` of a claim that does not follow from the subject; Entra ID looks at none of them")
-	flags.BoolVar(&o.Request, "request", false,
-		"print what to export instead, for a job of github that asks for tokens by ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+	flags.StringVar(
+		&o.Ask.Audience,
+		"audience",
+		"",
+		"`audience` of the token (default: what the issuer gives Azure: api://AzureADTokenExchange, and of Pulumi the organization, with azure: before it in ESC)",
+	)
+	flags.StringArrayVar(
+		&claims,
+		"claim",
+		nil,
+		"`NAME=VALUE` of a claim that does not follow from the subject; Entra ID looks at none of them",
+	)
+	flags.BoolVar(
+		&o.Request,
+		"request",
+		false,
+		"print what to export instead, for a job of github that asks for tokens by ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+	)
 	_ = cmd.MarkFlagRequired("subject") // which is a flag
 	cmd.MarkFlagsMutuallyExclusive("request", "audience")
 	return cmd
@@ -80,7 +98,12 @@ func (c *cloud) ciToken(ctx context.Context, o CITokenOptions) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+faults.Host+"/ci-tokens", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(
+		ctx,
+		http.MethodPost,
+		"https://"+faults.Host+"/ci-tokens",
+		bytes.NewReader(body),
+	)
 	if err != nil {
 		return err
 	}
@@ -102,7 +125,12 @@ func (c *cloud) ciToken(ctx context.Context, o CITokenOptions) error {
 		if err := json.Unmarshal(text, &job); err != nil {
 			return fmt.Errorf("reading the local cloud's answer: %w", err)
 		}
-		fmt.Fprintf(c.stdout, "export ACTIONS_ID_TOKEN_REQUEST_URL='%s'\nexport ACTIONS_ID_TOKEN_REQUEST_TOKEN='%s'\n", job.URL, job.Token)
+		fmt.Fprintf(
+			c.stdout,
+			"export ACTIONS_ID_TOKEN_REQUEST_URL='%s'\nexport ACTIONS_ID_TOKEN_REQUEST_TOKEN='%s'\n",
+			job.URL,
+			job.Token,
+		)
 		return nil
 	}
 	var issued ciissuer.Issued

@@ -49,8 +49,12 @@ func serveAzure(t *testing.T) (dir string) {
 	t.Cleanup(func() { must(lock.Unlock()) })
 	must(os.WriteFile(h.Path(home.LockFile), []byte(strconv.Itoa(os.Getpid())), 0o600))
 	must(h.SaveRunning(home.Running{
-		PID: os.Getpid(), Proxy: listener.Addr().String(), CAFile: way.CAFile(), Credentials: layout.Credentials(cloud.Credentials()),
-		Started: time.Now(), Settled: true,
+		PID:         os.Getpid(),
+		Proxy:       listener.Addr().String(),
+		CAFile:      way.CAFile(),
+		Credentials: layout.Credentials(cloud.Credentials()),
+		Started:     time.Now(),
+		Settled:     true,
 	}))
 	return dir
 }
@@ -62,7 +66,15 @@ func TestCIToken_IsPrintedAlone(t *testing.T) {
 		err := Run(t.Context(), append([]string{"ci-token", checkout, "--home=" + dir}, args...), &out, io.Discard)
 		return out.String(), err
 	}
-	out, err := run("github", "--subject=repo:octo-org/octo-repo:environment:prod", "--audience=api://somebody", "--claim", "actor=ann", "--claim", "ref=refs/tags/v1")
+	out, err := run(
+		"github",
+		"--subject=repo:octo-org/octo-repo:environment:prod",
+		"--audience=api://somebody",
+		"--claim",
+		"actor=ann",
+		"--claim",
+		"ref=refs/tags/v1",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,8 +98,11 @@ func TestCIToken_IsPrintedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err := exec.Command("sh", "-c", out+`printf '%s %s' "$ACTIONS_ID_TOKEN_REQUEST_URL" "${#ACTIONS_ID_TOKEN_REQUEST_TOKEN}"`).Output()
-	if err != nil || !strings.HasPrefix(string(said), "https://pipelines.actions.githubusercontent.com/") || !strings.Contains(string(said), "?") || strings.HasSuffix(string(said), " 0") {
+	said, err := exec.Command("sh", "-c", out+`printf '%s %s' "$ACTIONS_ID_TOKEN_REQUEST_URL" "${#ACTIONS_ID_TOKEN_REQUEST_TOKEN}"`).
+		Output()
+	if err != nil || !strings.HasPrefix(string(said), "https://pipelines.actions.githubusercontent.com/") ||
+		!strings.Contains(string(said), "?") ||
+		strings.HasSuffix(string(said), " 0") {
 		t.Errorf("a shell makes of it %q, %v", said, err)
 	}
 

@@ -107,8 +107,10 @@ func (c *cloud) command() *cobra.Command {
 		located(c.upCommand()),
 		located(c.startCommand()),
 		located(&cobra.Command{
-			Use: "stop", Short: "End the local cloud and its clusters, and keep their state for the next start", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return c.stop(cmd.Context()) },
+			Use:   "stop",
+			Short: "End the local cloud and its clusters, and keep their state for the next start",
+			Args:  cobra.NoArgs,
+			RunE:  func(cmd *cobra.Command, _ []string) error { return c.stop(cmd.Context()) },
 		}),
 		located(c.runCommand()),
 		located(c.prepareCommand()),
@@ -120,14 +122,19 @@ func (c *cloud) command() *cobra.Command {
 		}),
 		located(c.logsCommand()),
 		&cobra.Command{
-			Use: "types", Short: "List the types of resources that the stand-in plugins know, with their API versions", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return c.types() },
+			Use:   "types",
+			Short: "List the types of resources that the stand-in plugins know, with their API versions",
+			Args:  cobra.NoArgs,
+			RunE:  func(*cobra.Command, []string) error { return c.types() },
 		},
 		located(c.envCommand()),
 		located(c.ciTokenCommand()),
 		&cobra.Command{ // for tests, which skip what cannot be
-			Use: "can-run-real-node", Short: "Say why this machine cannot run a real node, or nothing", Hidden: true, Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
+			Use:    "can-run-real-node",
+			Short:  "Say why this machine cannot run a real node, or nothing",
+			Hidden: true,
+			Args:   cobra.NoArgs,
+			RunE:   func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
 		},
 		located(&cobra.Command{
 			Use: daemon.Command, Hidden: true, Args: cobra.NoArgs,
@@ -144,10 +151,13 @@ func (c *cloud) command() *cobra.Command {
 func (c *cloud) envCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "env", Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.env(asJSON) },
+		Use:   "env",
+		Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"",
+		Args:  cobra.NoArgs,
+		RunE:  func(*cobra.Command, []string) error { return c.env(asJSON) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the whole environment of a command instead, as a list of NAME=value, for programs that start others")
+	cmd.Flags().
+		BoolVar(&asJSON, "json", false, "print the whole environment of a command instead, as a list of NAME=value, for programs that start others")
 	return cmd
 }
 

@@ -27,14 +27,16 @@ type LogsOptions struct {
 func (c *cloud) logsCommand() *cobra.Command {
 	var o LogsOptions
 	cmd := &cobra.Command{
-		Use: "logs [what]", Short: "Show what the local cloud or a part of a cluster has said; without an argument, list what there is",
-		Args: cobra.MaximumNArgs(1),
+		Use:   "logs [what]",
+		Short: "Show what the local cloud or a part of a cluster has said; without an argument, list what there is",
+		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.What = strings.Join(args, "")
 			return c.logs(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted or the log is removed")
+	cmd.Flags().
+		BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted or the log is removed")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // which finds the home
 			return nil, cobra.ShellCompDirectiveNoFileComp

@@ -61,7 +61,12 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got.String(), err)
 		}
 		var list output
-		if err := show(t.Context(), &list, LogsOptions{}); err != nil || !strings.Contains(list.String(), name+" "+file+"\n") {
+		if err := show(
+			t.Context(),
+			&list,
+			LogsOptions{},
+		); err != nil ||
+			!strings.Contains(list.String(), name+" "+file+"\n") {
 			t.Errorf("the list: %q, %v", list.String(), err)
 		}
 	}

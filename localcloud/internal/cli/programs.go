@@ -61,7 +61,10 @@ func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
 
 // programsCommand returns the commands about third-party programs, which need no local cloud.
 func (c *cloud) programsCommand(located func(*cobra.Command) *cobra.Command) *cobra.Command {
-	programs := &cobra.Command{Use: "programs", Short: "Get, keep and move the third-party programs that the local cloud runs"}
+	programs := &cobra.Command{
+		Use:   "programs",
+		Short: "Get, keep and move the third-party programs that the local cloud runs",
+	}
 	programs.AddCommand(located(c.buildCommand()), located(&cobra.Command{
 		Use: "export FILE", Args: cobra.ExactArgs(1),
 		Short: "Write the programs that there are into an archive, for other machines of this kind",
@@ -83,8 +86,10 @@ func (c *cloud) buildCommand() *cobra.Command {
 	var o BuildOptions
 	var get ways
 	cmd := &cobra.Command{
-		Use: "build [NAME]...", Short: "Download or build what up needs, and the programs named: " + strings.Join(thirdparty.Later(), ", "),
-		ValidArgs: thirdparty.Later(), Args: cobra.OnlyValidArgs,
+		Use:       "build [NAME]...",
+		Short:     "Download or build what up needs, and the programs named: " + strings.Join(thirdparty.Later(), ", "),
+		ValidArgs: thirdparty.Later(),
+		Args:      cobra.OnlyValidArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Names, o.Way = names, get.way()
 			return c.build(cmd.Context(), o)

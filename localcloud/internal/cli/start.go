@@ -32,13 +32,34 @@ func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 	var get ways
 	var failing string
 	flags := cmd.Flags()
-	flags.Var(&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode}, "node",
-		"what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)")
-	flags.Var(&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins}, "plugins",
-		"which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)")
-	flags.StringVar(&failing, "faults", "", "`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults")
-	flags.StringVar(&o.Serving.Times, "times", "", "`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)")
-	flags.StringVar(&o.Serving.Record, "record", "", "`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts")
+	flags.Var(
+		&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode},
+		"node",
+		"what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)",
+	)
+	flags.Var(
+		&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins},
+		"plugins",
+		"which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)",
+	)
+	flags.StringVar(
+		&failing,
+		"faults",
+		"",
+		"`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults",
+	)
+	flags.StringVar(
+		&o.Serving.Times,
+		"times",
+		"",
+		"`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)",
+	)
+	flags.StringVar(
+		&o.Serving.Record,
+		"record",
+		"",
+		"`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts",
+	)
 	get.flags(cmd)
 	return func() (err error) {
 		o.Way = get.way()
@@ -55,7 +76,9 @@ func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 func (c *cloud) startCommand() *cobra.Command {
 	var o StartOptions
 	cmd := &cobra.Command{
-		Use: "start", Short: "Start the local cloud without a stack in it, for programs that `run` or a shell with `env` runs", Args: cobra.NoArgs,
+		Use:   "start",
+		Short: "Start the local cloud without a stack in it, for programs that `run` or a shell with `env` runs",
+		Args:  cobra.NoArgs,
 	}
 	read := o.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -89,8 +112,11 @@ func (c *cloud) start(ctx context.Context, o StartOptions) error {
 		return err
 	}
 	c.say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, c.Path(home.LogFile))
-	c.say("started in %s; `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, lets pulumi, kubectl and clients of Azure use it",
-		time.Since(begin).Round(100*time.Millisecond), c.self)
+	c.say(
+		"started in %s; `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, lets pulumi, kubectl and clients of Azure use it",
+		time.Since(begin).Round(100*time.Millisecond),
+		c.self,
+	)
 	c.say("`%[1]s stop` ends it and keeps what it has, `%[1]s down` removes it", c.self)
 	return nil
 }
@@ -98,7 +124,9 @@ func (c *cloud) start(ctx context.Context, o StartOptions) error {
 // sayWhatIsKept tells that options for a local cloud that starts are not for one that runs.
 func (c *cloud) sayWhatIsKept(o StartOptions) {
 	if r, err := c.Running(); err == nil && r.Build == daemon.Build() && !reflect.DeepEqual(o.Serving, home.Serving{}) {
-		c.say("the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it")
+		c.say(
+			"the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it",
+		)
 	}
 }
 

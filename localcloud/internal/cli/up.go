@@ -31,7 +31,9 @@ type UpOptions struct {
 func (c *cloud) upCommand() *cobra.Command {
 	var o UpOptions
 	cmd := &cobra.Command{
-		Use: "up", Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod", Args: cobra.NoArgs,
+		Use:   "up",
+		Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod",
+		Args:  cobra.NoArgs,
 		Long: "Start the local cloud, bring the stack up in it and read the secret from inside the pod.\n\n" +
 			"With --project it brings up any other Pulumi program in Go, YAML or TypeScript, of the types that\n" +
 			"`" + command + " types` lists. One in YAML that uses azure-native directly names its version, with\n" +
@@ -68,7 +70,11 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if err := engine.CheckProgram(c.Home); err != nil {
 		return err
 	}
-	if _, _, err := engine.GivenConfiguration(c.Home, o.Stack, o.Config); err != nil { // before anything is downloaded or built for it
+	if _, _, err := engine.GivenConfiguration(
+		c.Home,
+		o.Stack,
+		o.Config,
+	); err != nil { // before anything is downloaded or built for it
 		return err
 	}
 	get := c.thirdParty(o.Way)
@@ -117,7 +123,12 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if c.Program.IsOurs() && c.self == command { // in the checkout, as `make up` has it
 		down, env = "make down", "bin/localcloud env"
 	}
-	c.say("up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it", time.Since(begin).Round(100*time.Millisecond), down, env)
+	c.say(
+		"up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it",
+		time.Since(begin).Round(100*time.Millisecond),
+		down,
+		env,
+	)
 	if read != "" {
 		c.say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
 	}
@@ -151,7 +162,12 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 
 // setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where
 // real plugins are asked for, azure-native v3 if that is needed, too.
-func (c *cloud) setUp(ctx context.Context, o StartOptions, get thirdparty.Options, needsVersion3 bool) (have home.Setup, err error) {
+func (c *cloud) setUp(
+	ctx context.Context,
+	o StartOptions,
+	get thirdparty.Options,
+	needsVersion3 bool,
+) (have home.Setup, err error) {
 	have.Serving = o.Serving
 	var download func(name, version string) (string, error)
 	if o.Way == thirdparty.Releases {

@@ -75,14 +75,24 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, home.WayOut)
 	}
-	clusters := kube.New(kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log})
+	clusters := kube.New(
+		kube.Options{Dir: h.Path(home.KubeDir), Programs: have.Programs, Node: have.Node, Edge: way, Log: log},
+	)
 	defer clusters.Close()
 	times, err := azure.ParseTimes(have.Times)
 	if err != nil {
 		return err
 	}
 	cloud, err := azure.New(azure.Options{
-		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Log: log, Record: have.Record, Faults: have.Faults, Times: times,
+		Dir: h.Path(
+			home.AzureDir,
+		),
+		Edge:     way,
+		Clusters: clusters,
+		Log:      log,
+		Record:   have.Record,
+		Faults:   have.Faults,
+		Times:    times,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return fmt.Errorf("%w: %s", err, home.WayOut)
@@ -180,7 +190,9 @@ func Start(ctx context.Context, h *home.Home, say func(format string, args ...an
 	go func() { _ = cmd.Wait() }()
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
-	quiet := thirdparty.Waiting(func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) })
+	quiet := thirdparty.Waiting(
+		func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) },
+	)
 	words, err := io.ReadAll(said)
 	quiet()
 	if len(words) == 0 {

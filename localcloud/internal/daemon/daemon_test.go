@@ -74,7 +74,11 @@ func TestServerCommand_PassesNothingOn(t *testing.T) {
 		t.Errorf("it keeps the folder %q in use", cmd.Dir)
 	}
 	for _, v := range cmd.Env {
-		if name, value, _ := strings.Cut(v, "="); !slices.Contains([]string{"PATH", "HOME", "USER", "LOGNAME", "GOMAXPROCS"}, name) || value == "/nowhere" {
+		if name, value, _ := strings.Cut(
+			v,
+			"=",
+		); !slices.Contains([]string{"PATH", "HOME", "USER", "LOGNAME", "GOMAXPROCS"}, name) ||
+			value == "/nowhere" {
 			t.Errorf("it is given %s", v)
 		}
 	}

@@ -19,8 +19,12 @@ func azureClients(r *home.Running) (*armresources.ClientFactory, error) {
 		return nil, err
 	}
 	options := azcore.ClientOptions{Transport: client}
-	owner, err := azidentity.NewClientSecretCredential(r.Credentials.TenantID, r.Credentials.ClientID, r.Credentials.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
+	owner, err := azidentity.NewClientSecretCredential(
+		r.Credentials.TenantID,
+		r.Credentials.ClientID,
+		r.Credentials.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options},
+	)
 	if err != nil {
 		return nil, err
 	}

@@ -21,11 +21,24 @@ import (
 func asked(t *testing.T, script string) (*Stack, string) {
 	t.Helper()
 	s := &Stack{
-		Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, Terminal: Terminal{Say: t.Logf}, name: "dev", envs: os.Environ(),
+		Home: &home.Home{
+			Dir:     t.TempDir(),
+			Project: t.TempDir(),
+		},
+		Terminal: Terminal{Say: t.Logf},
+		name:     "dev",
+		envs:     os.Environ(),
 	}
 	notes := s.Path("asked")
-	err := errors.Join(os.MkdirAll(s.BinDir(), 0o755), os.MkdirAll(filepath.Dir(s.StackFile("dev")), 0o755),
-		os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte("#!/bin/sh\necho \"$@\" >> "+notes+"\n"+script+"\n"), 0o755))
+	err := errors.Join(
+		os.MkdirAll(s.BinDir(), 0o755),
+		os.MkdirAll(filepath.Dir(s.StackFile("dev")), 0o755),
+		os.WriteFile(
+			filepath.Join(s.BinDir(), thirdparty.Pulumi),
+			[]byte("#!/bin/sh\necho \"$@\" >> "+notes+"\n"+script+"\n"),
+			0o755,
+		),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +59,8 @@ func TestUp_RunsTheEngineOnce(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	did, err := os.ReadFile(notes)
-	if err != nil || strings.Count(string(did), "\n") != 1 || !strings.HasPrefix(string(did), "up --yes --skip-preview ") ||
+	if err != nil || strings.Count(string(did), "\n") != 1 ||
+		!strings.HasPrefix(string(did), "up --yes --skip-preview ") ||
 		!strings.Contains(string(did), " --config-file="+s.Path(home.ConfigDir, "Pulumi.dev.json")+" ") {
 		t.Errorf("the engine was asked for %q, %v", did, err)
 	}
@@ -68,7 +82,10 @@ func TestBecause_IsWhatTheEngineSaidAndWasNotShown(t *testing.T) {
 
 // TestCommand_EndsAtOneInterrupt lets the engine end what it is doing, in a process group that no terminal interrupts.
 func TestCommand_EndsAtOneInterrupt(t *testing.T) {
-	s, notes := asked(t, "trap 'echo interrupted >> $notes' INT; echo $$ > $notes.pid; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; echo ended >> $notes")
+	s, notes := asked(
+		t,
+		"trap 'echo interrupted >> $notes' INT; echo $$ > $notes.pid; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; echo ended >> $notes",
+	)
 	s.envs = append(s.envs, "notes="+notes)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -97,7 +114,8 @@ func TestCommand_EndsAtOneInterrupt(t *testing.T) {
 		t.Fatal("it ended before it was interrupted")
 	}
 	did, err := os.ReadFile(notes)
-	if err != nil || !strings.HasSuffix(string(did), "\ninterrupted\nended\n") || strings.Count(string(did), "interrupted") != 1 {
+	if err != nil || !strings.HasSuffix(string(did), "\ninterrupted\nended\n") ||
+		strings.Count(string(did), "interrupted") != 1 {
 		t.Errorf("it did %q, %v", did, err)
 	}
 }

@@ -53,8 +53,11 @@ func CheckProgram(h *home.Home) error {
 	case h.Program.Name == "":
 		return fmt.Errorf("%s has no Pulumi.yaml: go to the folder of a Pulumi program, or name it with --project", h.Project)
 	case host == "":
-		return fmt.Errorf("the runtime of %s is %s, which the local cloud cannot run: it runs programs in Go, YAML, TypeScript, JavaScript and Python",
-			filepath.Join(h.Project, "Pulumi.yaml"), runtime)
+		return fmt.Errorf(
+			"the runtime of %s is %s, which the local cloud cannot run: it runs programs in Go, YAML, TypeScript, JavaScript and Python",
+			filepath.Join(h.Project, "Pulumi.yaml"),
+			runtime,
+		)
 	}
 	if err := checkPackages(h); err != nil {
 		return err
@@ -68,14 +71,19 @@ func CheckProgram(h *home.Home) error {
 // checkNode returns an error where a program for Node finds no Node, or no SDK of Pulumi's in its folder or one above.
 func checkNode(dir string) error {
 	if _, err := exec.LookPath("node"); err != nil {
-		return errors.New("node is not on PATH, which runs programs in TypeScript and JavaScript: install Node (https://nodejs.org)")
+		return errors.New(
+			"node is not on PATH, which runs programs in TypeScript and JavaScript: install Node (https://nodejs.org)",
+		)
 	}
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Stat(filepath.Join(at, "node_modules", "@pulumi", "pulumi")); err == nil {
 			return nil
 		}
 		if at == filepath.Dir(at) {
-			return fmt.Errorf("%s has no node_modules with @pulumi/pulumi: run `npm install` there, or what else installs its packages", dir)
+			return fmt.Errorf(
+				"%s has no node_modules with @pulumi/pulumi: run `npm install` there, or what else installs its packages",
+				dir,
+			)
 		}
 	}
 }

@@ -24,7 +24,8 @@ func TestCheckProgram_SaysWhatIsMissing(t *testing.T) {
 			h.Program = home.Program{Name: "x", Runtime: home.Runtime{Name: runtime}}
 		}
 		err := CheckProgram(h)
-		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
+		if (err == nil) != (want == "") ||
+			err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n")) {
 			t.Errorf("with %s: %v, want %q", runtime, err, want)
 		}
 	}

@@ -67,7 +67,11 @@ func GivenConfiguration(h *home.Home, name string, over []string) (file string, 
 			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
 		}
 		if len(have) > 0 || !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, fmt.Errorf("there is no stack %q: the stacks with a configuration are %s", name, strings.Join(have, ", "))
+			return "", nil, fmt.Errorf(
+				"there is no stack %q: the stacks with a configuration are %s",
+				name,
+				strings.Join(have, ", "),
+			)
 		}
 		content = nil // a program whose stacks have no configuration
 	}
@@ -89,7 +93,14 @@ func Configured(h *home.Home, stack string, over []string, key string) any {
 		return nil
 	}
 	var read struct{ Config map[string]any }
-	if content, err = configuration(project, file, content, over, ""); err != nil || json.Unmarshal(content, &read) != nil {
+	if content, err = configuration(
+		project,
+		file,
+		content,
+		over,
+		"",
+	); err != nil ||
+		json.Unmarshal(content, &read) != nil {
 		return nil
 	}
 	return read.Config[project+":"+key]

@@ -16,10 +16,67 @@ import (
 // oddValues are what formats read as something else, or change on the way.
 func oddValues() []string {
 	odd := []string{
-		"", " ", "  a  ", "\n", "\n\n a\n", "a\n", "a\n\n", "a\r\nb", "\r", "a\tb ", "\ta", " \n ", "a \nb", "yes", "on", "y", "No", "null", "~", "true",
-		"0x10", "010", "0o7", "1_000", "1e3", "12345678901234567890", "0.1e400", ".inf", ".nan", "1:30:00", "2026-01-01",
-		"2026-01-01T00:00:00Z", "!tag a", "&anchor a", "*alias", "<<", "- a", "a: b", "# a", "a # b", "{a}", "[a]", "---", "...", "%YAML 1.1",
-		`"a"`, `'a'`, `\N`, `a\`, "`", "@a", "|", ">", "?", "${a}", "$(a)", "a\u0085b  \u0085  c", "\u0085", "\U0001f600", "\ufffd", "é\u0301",
+		"",
+		" ",
+		"  a  ",
+		"\n",
+		"\n\n a\n",
+		"a\n",
+		"a\n\n",
+		"a\r\nb",
+		"\r",
+		"a\tb ",
+		"\ta",
+		" \n ",
+		"a \nb",
+		"yes",
+		"on",
+		"y",
+		"No",
+		"null",
+		"~",
+		"true",
+		"0x10",
+		"010",
+		"0o7",
+		"1_000",
+		"1e3",
+		"12345678901234567890",
+		"0.1e400",
+		".inf",
+		".nan",
+		"1:30:00",
+		"2026-01-01",
+		"2026-01-01T00:00:00Z",
+		"!tag a",
+		"&anchor a",
+		"*alias",
+		"<<",
+		"- a",
+		"a: b",
+		"# a",
+		"a # b",
+		"{a}",
+		"[a]",
+		"---",
+		"...",
+		"%YAML 1.1",
+		`"a"`,
+		`'a'`,
+		`\N`,
+		`a\`,
+		"`",
+		"@a",
+		"|",
+		">",
+		"?",
+		"${a}",
+		"$(a)",
+		"a\u0085b  \u0085  c",
+		"\u0085",
+		"\U0001f600",
+		"\ufffd",
+		"é\u0301",
 	}
 	for c := rune(0); c < 0xa1; c++ {
 		odd = append(odd, string(c), "a"+string(c)+"b", "a "+string(c)+" b", "\n"+string(c))
@@ -76,7 +133,13 @@ func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
 	const file = "secretsprovider: passphrase\nencryptionsalt: theirs\nconfig:\n  keyvault-aks:a: &a [yes, 12, {1: x}, true, null, 0x10]\n" +
 		"  keyvault-aks:b: *a\n  keyvault-aks:c: off\n  keyvault-aks:e: 12345678901234567890\n  keyvault-aks:f: 010\n" +
 		"  keyvault-aks:g: true\n  keyvault-aks:h: 1.50\n  keyvault-aks:i: 2026-02-01\n  keyvault-aks:j: {secure: v1}\n"
-	content, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte(file), []string{"a=2026-02-01", "d=off", "k=[2026-02-01]"}, "ours")
+	content, err := configuration(
+		"keyvault-aks",
+		"Pulumi.dev.yaml",
+		[]byte(file),
+		[]string{"a=2026-02-01", "d=off", "k=[2026-02-01]"},
+		"ours",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,9 +148,17 @@ func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]any{"encryptionsalt": "ours", "config": map[string]any{
-		"keyvault-aks:a": "2026-02-01", "keyvault-aks:b": []any{"yes", 12.0, map[string]any{"1": "x"}, true, nil, 16.0}, "keyvault-aks:c": "off",
-		"keyvault-aks:d": "off", "keyvault-aks:e": "12345678901234567890", "keyvault-aks:f": "8", "keyvault-aks:g": "true", "keyvault-aks:h": "1.5",
-		"keyvault-aks:i": "2026-02-01 00:00:00 +0000 UTC", "keyvault-aks:j": map[string]any{"secure": "v1"}, "keyvault-aks:k": []any{"2026-02-01"},
+		"keyvault-aks:a": "2026-02-01",
+		"keyvault-aks:b": []any{"yes", 12.0, map[string]any{"1": "x"}, true, nil, 16.0},
+		"keyvault-aks:c": "off",
+		"keyvault-aks:d": "off",
+		"keyvault-aks:e": "12345678901234567890",
+		"keyvault-aks:f": "8",
+		"keyvault-aks:g": "true",
+		"keyvault-aks:h": "1.5",
+		"keyvault-aks:i": "2026-02-01 00:00:00 +0000 UTC",
+		"keyvault-aks:j": map[string]any{"secure": "v1"},
+		"keyvault-aks:k": []any{"2026-02-01"},
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %#v\nwant %#v", got, want)
@@ -153,7 +224,11 @@ func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
 
 func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
 	values := map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}
-	if err := override("keyvault-aks", values, []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}); err != nil {
+	if err := override(
+		"keyvault-aks",
+		values,
+		[]string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if values["keyvault-aks:nodeCount"] != 3 || values["azure-native:location"] != "westus" {
@@ -171,14 +246,27 @@ func TestGivenConfiguration_MayBeNone(t *testing.T) {
 	if err != nil || len(content) != 0 {
 		t.Fatalf("without any configuration: %q, %v", content, err)
 	}
-	if content, err = configuration(h.Program.ProjectName(), file, content, []string{"a=b"}, "salt"); err != nil || !strings.Contains(string(content), `"theirs:a": "b"`) {
+	if content, err = configuration(
+		h.Program.ProjectName(),
+		file,
+		content,
+		[]string{"a=b"},
+		"salt",
+	); err != nil ||
+		!strings.Contains(string(content), `"theirs:a": "b"`) {
 		t.Errorf("the engine is given %s, %v", content, err)
 	}
 	if got := Configured(h, "dev", []string{"a=b"}, "a"); got != "b" {
 		t.Errorf("what is set over none is %v", got)
 	}
-	if err := errors.Join(os.Mkdir(filepath.Join(h.Project, "config"), 0o755),
-		os.WriteFile(filepath.Join(h.Project, "config", "Pulumi.prod.yaml"), []byte("config: {theirs:a: c}"), 0o600)); err != nil {
+	if err := errors.Join(
+		os.Mkdir(filepath.Join(h.Project, "config"), 0o755),
+		os.WriteFile(
+			filepath.Join(h.Project, "config", "Pulumi.prod.yaml"),
+			[]byte("config: {theirs:a: c}"),
+			0o600,
+		),
+	); err != nil {
 		t.Fatal(err)
 	}
 	if _, content, err := GivenConfiguration(h, "prod", nil); err != nil || len(content) == 0 {

@@ -31,18 +31,52 @@ func variables(h *home.Home, r *home.Running, stackName string) []variable {
 	}
 	all := []variable{
 		{thirdparty.HomeVariable, h.Dir},
-		{"HTTPS_PROXY", proxy}, {"https_proxy", proxy}, {"NO_PROXY", "localhost,127.0.0.1,::1"}, {"no_proxy", "localhost,127.0.0.1,::1"},
+		{
+			"HTTPS_PROXY",
+			proxy,
+		},
+		{"https_proxy", proxy},
+		{"NO_PROXY", "localhost,127.0.0.1,::1"},
+		{"no_proxy", "localhost,127.0.0.1,::1"},
 		// Go and OpenSSL, Python, curl, Node
-		{"SSL_CERT_FILE", r.CAFile}, {"REQUESTS_CA_BUNDLE", r.CAFile}, {"CURL_CA_BUNDLE", r.CAFile}, {"NODE_EXTRA_CA_CERTS", r.CAFile},
+		{
+			"SSL_CERT_FILE",
+			r.CAFile,
+		},
+		{"REQUESTS_CA_BUNDLE", r.CAFile},
+		{"CURL_CA_BUNDLE", r.CAFile},
+		{"NODE_EXTRA_CA_CERTS", r.CAFile},
 		// azure-native, and Azure's SDKs and tools, each with their own names for the same
-		{"ARM_TENANT_ID", c.TenantID}, {"ARM_SUBSCRIPTION_ID", c.SubscriptionID}, {"ARM_CLIENT_ID", c.ClientID}, {"ARM_CLIENT_SECRET", c.ClientSecret},
-		{"AZURE_TENANT_ID", c.TenantID}, {"AZURE_SUBSCRIPTION_ID", c.SubscriptionID}, {"AZURE_CLIENT_ID", c.ClientID}, {"AZURE_CLIENT_SECRET", c.ClientSecret},
+		{
+			"ARM_TENANT_ID",
+			c.TenantID,
+		},
+		{"ARM_SUBSCRIPTION_ID", c.SubscriptionID},
+		{"ARM_CLIENT_ID", c.ClientID},
+		{"ARM_CLIENT_SECRET", c.ClientSecret},
+		{
+			"AZURE_TENANT_ID",
+			c.TenantID,
+		},
+		{"AZURE_SUBSCRIPTION_ID", c.SubscriptionID},
+		{"AZURE_CLIENT_ID", c.ClientID},
+		{"AZURE_CLIENT_SECRET", c.ClientSecret},
 		{layout.WaitsVariable, waits(r.Times)},
-		{"PULUMI_HOME", h.Path(home.PulumiDir)}, {"PULUMI_BACKEND_URL", "file://" + h.Path(home.StacksDir) + "?metadata=skip"}, // without files of attributes, which a kill leaves half-written
+		{
+			"PULUMI_HOME",
+			h.Path(home.PulumiDir),
+		},
+		{
+			"PULUMI_BACKEND_URL",
+			"file://" + h.Path(home.StacksDir) + "?metadata=skip",
+		}, // without files of attributes, which a kill leaves half-written
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", h.Path(home.PassphraseFile)},
-		{"PULUMI_SKIP_UPDATE_CHECK", "true"}, {"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
+		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // those on PATH, which the engine prefers whatever their version is
-		{"KUBECONFIG", h.Path(home.KubeconfigFile)}, {"KUBECACHEDIR", h.Path(home.CacheDir)}, {"PATH", path},
+		{"KUBECONFIG", h.Path(home.KubeconfigFile)},
+		{"KUBECACHEDIR", h.Path(home.CacheDir)},
+		{"PATH", path},
 		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
 	}
 	if stackName != "" {
@@ -110,7 +144,10 @@ func ownEnvironment(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
-			slices.ContainsFunc([]string{"ARM_", "AZURE_", "AAD_", "ACTIONS_ID_TOKEN_REQUEST_"}, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+			slices.ContainsFunc(
+				[]string{"ARM_", "AZURE_", "AAD_", "ACTIONS_ID_TOKEN_REQUEST_"},
+				func(prefix string) bool { return strings.HasPrefix(name, prefix) },
+			)
 	})
 }
 

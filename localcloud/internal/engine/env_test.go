@@ -79,7 +79,8 @@ func TestEnvironment_IsThatOfTheShell(t *testing.T) {
 				continue
 			}
 			is := func(other string) bool { return strings.HasPrefix(other, name+"=") }
-			if slices.Contains(want, v) != slices.Contains(got, v) || slices.ContainsFunc(got[slices.IndexFunc(got, is)+1:], is) {
+			if slices.Contains(want, v) != slices.Contains(got, v) ||
+				slices.ContainsFunc(got[slices.IndexFunc(got, is)+1:], is) {
 				t.Errorf("with the stack %q it has another %s, or several", stack, name) // no value: a person's own may be secret
 			}
 		}
@@ -106,7 +107,14 @@ func TestVariables_HaveTheProgramsOnceOnPath(t *testing.T) {
 func TestVariables_HaveTheWaitsOfTheTimes(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	for profile, want := range map[string]string{"": "0.01", "instant": "0.01", "azure": "1", "azure/10": "0.1", "azure/400": "0.0025"} {
-		if all := variables(h, &home.Running{Times: profile}, ""); !slices.Contains(all, variable{layout.WaitsVariable, want}) {
+		if all := variables(
+			h,
+			&home.Running{Times: profile},
+			"",
+		); !slices.Contains(
+			all,
+			variable{layout.WaitsVariable, want},
+		) {
 			t.Errorf("with %q they have not %s", profile, want)
 		}
 	}

@@ -30,7 +30,12 @@ import (
 // podOf is a stack whose pod is this machine, as nobody where the test is root, with files in the folder /<mount>.
 func podOf(t *testing.T, config string, files map[string]string) (*Stack, Outputs) {
 	t.Helper()
-	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", have: home.Setup{Node: kube.RealNode}, envs: os.Environ()}
+	s := &Stack{
+		Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()},
+		name: "dev",
+		have: home.Setup{Node: kube.RealNode},
+		envs: os.Environ(),
+	}
 	api := &apiServer{as: []string{}}
 	if os.Geteuid() == 0 {
 		api.as = []string{"setpriv", "--reuid=65534", "--clear-groups"}
@@ -72,9 +77,14 @@ func (a *apiServer) serve(t *testing.T, s *Stack) Outputs {
 	t.Cleanup(proxy.Close)
 	s.cloud = &home.Running{Proxy: proxy.Listener.Addr().String()}
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
-	return Outputs{Kubeconfig: fmt.Sprintf(`{"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
+	return Outputs{
+		Kubeconfig: fmt.Sprintf(
+			`{"apiVersion": "v1", "kind": "Config", "current-context": "c", "users": [{"name": "u", "user": {}}],
 		"clusters": [{"name": "c", "cluster": {"server": "https://example.com", "certificate-authority-data": "%s"}}],
-		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}`, base64.StdEncoding.EncodeToString(authority))}
+		"contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}]}`,
+			base64.StdEncoding.EncodeToString(authority),
+		),
+	}
 }
 
 // leadsTo is a proxy that leads to one address, whatever it is asked for.
@@ -101,7 +111,8 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse := func(code int, message string) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Message: message, Code: int32(code)})
+		_ = json.NewEncoder(w).
+			Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Message: message, Code: int32(code)})
 	}
 	switch {
 	case req.URL.Path == "/api/v1/pods":
@@ -147,14 +158,24 @@ func (a *apiServer) exec(w http.ResponseWriter, req *http.Request) {
 			_ = conn.WriteMessage(websocket.BinaryMessage, append([]byte{byte(i + 1)}, content...))
 		}
 	}
-	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+	_ = conn.WriteControl(
+		websocket.CloseMessage,
+		websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
+		time.Now().Add(time.Second),
+	)
 }
 
 const guide = `{"config": {"keyvault-aks:secrets": [{"name": "my-secret", "generate": {"length": 32}}],
 	"keyvault-aks:workloads": [{"mount": [{"type": "secret", "name": "my-secret"}, {"type": "key", "name": "my-key"}]}]}}`
 
 func TestReadMounted_ShowsValuesOnlyOfTheGuideOrWhenAsked(t *testing.T) {
-	files := map[string]string{"my-secret": "generated", "my-key": "-----BEGIN\nPEM\n", "other": "hidden\n\n", "db/password": "hidden\x00\x1b[2J", ".env": "hidden"}
+	files := map[string]string{
+		"my-secret":   "generated",
+		"my-key":      "-----BEGIN\nPEM\n",
+		"other":       "hidden\n\n",
+		"db/password": "hidden\x00\x1b[2J",
+		".env":        "hidden",
+	}
 	if os.Geteuid() == 0 {
 		files["..data/my-secret"] = "not to be seen"
 	}
@@ -200,7 +221,8 @@ func TestReadMounted_FailsForWhatThePodCannotRead(t *testing.T) {
 		s, of := podOf(t, guide, map[string]string{"a": "x", "b/secret": "x", "c": "x"})
 		mount := filepath.Dir(strings.Fields(of.ReadSecretCommand)[7])
 		err := change(mount)
-		if os.Geteuid() != 0 && err == nil && name != "a link to nowhere" && name != "a mount that is no" && name != "no file" {
+		if os.Geteuid() != 0 && err == nil && name != "a link to nowhere" && name != "a mount that is no" &&
+			name != "no file" {
 			continue // the owner's own mode says nothing here
 		}
 		if err != nil {
@@ -217,7 +239,12 @@ func TestReadMounted_WaitsForANodeThatComesBack(t *testing.T) {
 	s, of := podOf(t, guide, map[string]string{"my-secret": "generated"})
 	api := &apiServer{as: []string{"env"}, away: 1}
 	of.Kubeconfig = api.serve(t, s).Kubeconfig
-	if read, err := s.ReadMounted(t.Context(), of, false); err != nil || !strings.Contains(read, "generated") || api.away != 0 {
+	if read, err := s.ReadMounted(
+		t.Context(),
+		of,
+		false,
+	); err != nil || !strings.Contains(read, "generated") ||
+		api.away != 0 {
 		t.Errorf("got %q, %v", read, err)
 	}
 }
@@ -231,18 +258,29 @@ func TestCluster_SignsInAsTheEngineDoes(t *testing.T) {
 	s.envs = append(ownEnvironment(os.Environ()), "PATH="+s.BinDir()+":"+os.Getenv("PATH"), "AZURE_CLIENT_ID=the cloud's")
 	api := &apiServer{pods: []string{"ns/pod"}}
 	of := api.serve(t, s)
-	of.Kubeconfig = strings.Replace(of.Kubeconfig, `"user": {}`, `"user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token"]}}`, 1)
+	of.Kubeconfig = strings.Replace(
+		of.Kubeconfig,
+		`"user": {}`,
+		`"user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token"]}}`,
+		1,
+	)
 	script := `#!/bin/sh
 echo '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "status": {"token": "'"$1, $AZURE_CLIENT_ID$AAD_LOGIN_METHOD"'"}}'
 `
-	if err := errors.Join(os.MkdirAll(s.BinDir(), 0o755), os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Kubelogin), []byte(script), 0o755)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(s.BinDir(), 0o755),
+		os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Kubelogin), []byte(script), 0o755),
+	); err != nil {
 		t.Fatal(err)
 	}
 	client, err := s.cluster(of.Kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pods, err := client.Pods(t.Context()); err != nil || !slices.Equal(pods, api.pods) || api.token != "Bearer get-token, the cloud's" {
+	if pods, err := client.Pods(
+		t.Context(),
+	); err != nil || !slices.Equal(pods, api.pods) ||
+		api.token != "Bearer get-token, the cloud's" {
 		t.Errorf("%v, %v, signed in with %q", pods, err, api.token)
 	}
 }
@@ -262,8 +300,14 @@ func TestForgetPods_LeavesAllElse(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		script := "echo \"$@\" >> " + asked + "; case \"$1 $2\" in 'stack export') echo '" + state + "';; 'stack output') printf %s '" + string(shown) + "';; esac"
-		if err := os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+		script := "echo \"$@\" >> " + asked + "; case \"$1 $2\" in 'stack export') echo '" + state + "';; 'stack output') printf %s '" + string(
+			shown,
+		) + "';; esac"
+		if err := os.WriteFile(
+			filepath.Join(s.BinDir(), thirdparty.Pulumi),
+			[]byte("#!/bin/sh\n"+script+"\n"),
+			0o755,
+		); err != nil {
 			t.Fatal(err)
 		}
 		if gone, err := s.ForgetPods(t.Context()); err != nil || gone != want {
@@ -274,7 +318,10 @@ func TestForgetPods_LeavesAllElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := string(did); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 || !strings.Contains(all, "--target=urn:gone ") {
+	if all := string(
+		did,
+	); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 ||
+		!strings.Contains(all, "--target=urn:gone ") {
 		t.Errorf("the engine was asked for %q", did)
 	}
 }

@@ -120,7 +120,12 @@ var errUnnamed = errors.New("the local cloud cannot look for it")
 
 // created returns a resource that was being created when the engine was killed and is there all the same, or one
 // without an id. What was still under way is waited for. Random values are nowhere but in the state.
-func (op pendingOperation) created(ctx context.Context, azure *armresources.Client, subscriptionID string, in objects) (created, error) {
+func (op pendingOperation) created(
+	ctx context.Context,
+	azure *armresources.Client,
+	subscriptionID string,
+	in objects,
+) (created, error) {
 	if op.Type == "creating" && strings.HasPrefix(op.Resource.Type, "kubernetes:") {
 		return op.createdObject(ctx, in)
 	}
@@ -194,7 +199,10 @@ func (op pendingOperation) createdObject(ctx context.Context, in objects) (creat
 	if err := errors.Join(json.Unmarshal(found, &live), json.Unmarshal(found, &made)); err != nil {
 		return created{}, fmt.Errorf("reading %s: %w", op.Resource.URN, err)
 	}
-	ours := slices.ContainsFunc(made.Metadata.ManagedFields, func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" })
+	ours := slices.ContainsFunc(
+		made.Metadata.ManagedFields,
+		func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" },
+	)
 	if !ours || !covers(live, op.Resource.Inputs) {
 		return created{}, nil
 	}

@@ -102,9 +102,11 @@ func TestHalfMadeVault(t *testing.T) {
 // TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that
 // Azure chose.
 func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
-	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(`{"resources": [{"urn": "a"}], "pending_operations": [
+	s, err := parseState(
+		apitype.UntypedDeployment{Deployment: []byte(`{"resources": [{"urn": "a"}], "pending_operations": [
 		{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}}, {"type": "creating", "resource": {"urn": "c"}}, {"type": "updating", "resource": {"urn": "d"}}
-	]}`)})
+	]}`)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,7 +132,8 @@ func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := got.Deployment
-	if len(d.Resources) != 2 || d.Resources[1].ID != "/b" || d.Resources[1].Inputs["x"] != 1.0 || d.Resources[1].Outputs["nodeResourceGroup"] != "MC_chosen" {
+	if len(d.Resources) != 2 || d.Resources[1].ID != "/b" || d.Resources[1].Inputs["x"] != 1.0 ||
+		d.Resources[1].Outputs["nodeResourceGroup"] != "MC_chosen" {
 		t.Errorf("resources: %v", d.Resources)
 	}
 	if len(d.Pending) != 1 || d.Pending[0].Type != "updating" {
@@ -139,7 +142,11 @@ func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 }
 
 func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
-	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(`{"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}`)})
+	s, err := parseState(
+		apitype.UntypedDeployment{
+			Deployment: []byte(`{"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}`),
+		},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,12 @@ func placeKubernetesPlugin(h *home.Home, program string) error {
 	if _, err := os.Stat(program); err != nil {
 		return err
 	}
-	place := h.Path(home.PulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
+	place := h.Path(
+		home.PulumiDir,
+		"plugins",
+		"resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
+		thirdparty.KubernetesPlugin,
+	)
 	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 		return err
 	}
@@ -35,7 +40,12 @@ func placePrograms(h *home.Home, have home.Setup) error {
 	}
 	err := errors.Join(
 		placeScript(filepath.Join(h.BinDir(), thirdparty.Pulumi), "TMPDIR="+quoted(h.Path(home.TempDir)), engine),
-		placeLater(h, thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(h.Path(home.CacheDir)), have.Programs[thirdparty.Kubelogin]),
+		placeLater(
+			h,
+			thirdparty.Kubelogin,
+			"XDG_CACHE_HOME="+quoted(h.Path(home.CacheDir)),
+			have.Programs[thirdparty.Kubelogin],
+		),
 		placeLater(h, thirdparty.Kubectl, "", have.Programs[thirdparty.Kubectl]),
 	)
 	if err != nil {

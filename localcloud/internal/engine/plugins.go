@@ -33,7 +33,11 @@ const (
 type pluginOf struct{ name, version string }
 
 // plugins have the versions of the program's SDK, and azure-native besides that of its parameterized package.
-var plugins = []pluginOf{{"azure-native", plugin.Version2}, {"azure-native", plugin.Version3}, {"random", random.Version}}
+var plugins = []pluginOf{
+	{"azure-native", plugin.Version2},
+	{"azure-native", plugin.Version3},
+	{"random", random.Version},
+}
 
 func (p pluginOf) String() string { return p.name + " " + p.version }
 

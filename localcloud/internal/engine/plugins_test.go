@@ -286,8 +286,14 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 // TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides as programs and from source, as it is now, and nothing in
 // place of what is in the home.
 func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
-	theirs := userPlugins(t, pluginOf{"keyvaultaks", "0.1.0"}, pluginOf{"by-half", "1.0.0"}, pluginOf{"kubernetes", "1.0.0"},
-		pluginOf{"random", "1.0.0"}, pluginOf{"here", "1.0.0"})
+	theirs := userPlugins(
+		t,
+		pluginOf{"keyvaultaks", "0.1.0"},
+		pluginOf{"by-half", "1.0.0"},
+		pluginOf{"kubernetes", "1.0.0"},
+		pluginOf{"random", "1.0.0"},
+		pluginOf{"here", "1.0.0"},
+	)
 	installed := filepath.Join(theirs, "plugins", "resource-keyvaultaks-v0.1.0")
 	const source = "resource-github.com_owner_name.git_provider-v1.0.0" // of git://github.com/owner/name/provider
 	writeFile(t, filepath.Join(theirs, "plugins", source, "provider", "PulumiPlugin.yaml"), "runtime: go\n", 0o644)

@@ -104,7 +104,11 @@ func (s *Stack) initialise(ctx context.Context) (string, error) {
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.ProgramPath(home.ConfigDir), 0o700)); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), fmt.Appendf(nil, "name: %q\nruntime: go\n", s.Program.ProjectName()), 0o600); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(dir, "Pulumi.yaml"),
+		fmt.Appendf(nil, "name: %q\nruntime: go\n", s.Program.ProjectName()),
+		0o600,
+	); err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")

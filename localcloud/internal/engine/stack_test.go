@@ -76,8 +76,12 @@ func TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns(t *testing.T
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: "/a project"}
 	program := filepath.Join(t.TempDir(), "a cache", thirdparty.LanguagePython)
 	host := h.Path(home.EngineDir, thirdparty.LanguagePython)
-	if err := errors.Join(os.MkdirAll(h.Path(home.EngineDir), 0o755), os.MkdirAll(filepath.Dir(program), 0o755), placeHost(h, thirdparty.LanguagePython, program),
-		os.WriteFile(program+"-exec", []byte("beside it"), 0o644)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(h.Path(home.EngineDir), 0o755),
+		os.MkdirAll(filepath.Dir(program), 0o755),
+		placeHost(h, thirdparty.LanguagePython, program),
+		os.WriteFile(program+"-exec", []byte("beside it"), 0o644),
+	); err != nil {
 		t.Fatal(err)
 	}
 	run := func(env string) string {
@@ -131,8 +135,17 @@ func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: t.TempDir()}
 	program := filepath.Join(t.TempDir(), "a program")
 	const content = "#!/bin/sh\necho \"$TMPDIR|$*\"\n"
-	place := h.Path(home.PulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion, thirdparty.KubernetesPlugin)
-	if err := errors.Join(os.WriteFile(program, []byte(content), 0o755), os.MkdirAll(filepath.Dir(place), 0o755), os.Symlink(program, place)); err != nil {
+	place := h.Path(
+		home.PulumiDir,
+		"plugins",
+		"resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
+		thirdparty.KubernetesPlugin,
+	)
+	if err := errors.Join(
+		os.WriteFile(program, []byte(content), 0o755),
+		os.MkdirAll(filepath.Dir(place), 0o755),
+		os.Symlink(program, place),
+	); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -152,8 +165,15 @@ func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
 func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
 	kept := []string{"PATH=/bin", "HOME=/home/me", "GOPROXY=https://proxy.test", "CHARM_X=1"}
 	given := append([]string{
-		"AZURE_CLIENT_ID=a", "ARM_CLIENT_SECRET=b", "AAD_LOGIN_METHOD=c", "HTTPS_PROXY=d", "https_proxy=e", "NO_PROXY=f", "no_proxy=.azure.net",
-		"http_proxy=g", "ALL_PROXY=h",
+		"AZURE_CLIENT_ID=a",
+		"ARM_CLIENT_SECRET=b",
+		"AAD_LOGIN_METHOD=c",
+		"HTTPS_PROXY=d",
+		"https_proxy=e",
+		"NO_PROXY=f",
+		"no_proxy=.azure.net",
+		"http_proxy=g",
+		"ALL_PROXY=h",
 	}, kept...)
 	if got := ownEnvironment(given); !slices.Equal(got, kept) {
 		t.Errorf("got %v, want %v", got, kept)
@@ -187,7 +207,10 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 				continue
 			}
 			file = s.Path(home.StacksDir, ".pulumi", file)
-			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+			if err := errors.Join(
+				os.MkdirAll(filepath.Dir(file), 0o700),
+				os.WriteFile(file, []byte(content), 0o600),
+			); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -201,9 +224,20 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 func TestUp_WaitsForTheProgram(t *testing.T) {
 	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", envs: os.Environ()}
 	asked := s.Path("asked")
-	script := "#!/bin/sh\necho \"$1 $2\" >> " + asked + "\n[ \"$1 $2\" = 'stack init' ] && echo encryptionsalt: v1:c2FsdA==:x > " + s.Path("init", "Pulumi.dev.yaml") + "\nexit 0\n"
-	err := errors.Join(os.MkdirAll(s.BinDir(), 0o755), os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte(script), 0o755),
-		os.WriteFile(s.Path(home.PassphraseFile), nil, 0o600), os.WriteFile(filepath.Join(s.Project, "Pulumi.dev.yaml"), []byte("config: {}"), 0o600))
+	script := "#!/bin/sh\necho \"$1 $2\" >> " + asked + "\n[ \"$1 $2\" = 'stack init' ] && echo encryptionsalt: v1:c2FsdA==:x > " + s.Path(
+		"init",
+		"Pulumi.dev.yaml",
+	) + "\nexit 0\n"
+	err := errors.Join(
+		os.MkdirAll(s.BinDir(), 0o755),
+		os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte(script), 0o755),
+		os.WriteFile(
+			s.Path(home.PassphraseFile),
+			nil,
+			0o600,
+		),
+		os.WriteFile(filepath.Join(s.Project, "Pulumi.dev.yaml"), []byte("config: {}"), 0o600),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +257,8 @@ func TestUp_WaitsForTheProgram(t *testing.T) {
 // state's.
 func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 	const salt, kubeconfig = "v1:c2FsdHNhbHQ=:v1:x:y", "a kubeconfig\nof two lines"
-	hidden, err := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt")).EncryptValue(t.Context(), strconv.Quote(kubeconfig))
+	hidden, err := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt")).
+		EncryptValue(t.Context(), strconv.Quote(kubeconfig))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -246,8 +281,16 @@ func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 	} {
 		s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", envs: os.Environ()}
 		s.secrets = func() secret.Decrypter { return s.decrypter(test.salt) }
-		err := errors.Join(os.MkdirAll(s.BinDir(), 0o755), os.MkdirAll(filepath.Dir(s.StackFile(s.name)), 0o755), os.WriteFile(s.Path(home.PassphraseFile), []byte("PASSPHRASE"), 0o600),
-			os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte("#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"), 0o755))
+		err := errors.Join(
+			os.MkdirAll(s.BinDir(), 0o755),
+			os.MkdirAll(filepath.Dir(s.StackFile(s.name)), 0o755),
+			os.WriteFile(s.Path(home.PassphraseFile), []byte("PASSPHRASE"), 0o600),
+			os.WriteFile(
+				filepath.Join(s.BinDir(), thirdparty.Pulumi),
+				[]byte("#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"),
+				0o755,
+			),
+		)
 		if test.state != "" {
 			err = errors.Join(err, os.WriteFile(s.StackFile(s.name), []byte(test.state), 0o600))
 		}
@@ -257,7 +300,10 @@ func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 		if got, err := s.Outputs(t.Context()); err != nil || got != test.want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if file, err := os.ReadFile(s.Path(home.KubeconfigFile)); test.want.Kubeconfig != "" && string(file) != test.want.Kubeconfig+"\n" {
+		if file, err := os.ReadFile(
+			s.Path(home.KubeconfigFile),
+		); test.want.Kubeconfig != "" &&
+			string(file) != test.want.Kubeconfig+"\n" {
 			t.Errorf("%s: kubectl's is %q, %v", name, file, err)
 		}
 	}

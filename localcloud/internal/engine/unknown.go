@@ -32,8 +32,10 @@ func (s *Stack) checkTypes(ctx context.Context) error {
 		return fmt.Errorf("reading which types are unknown: %w", err)
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf("nothing was created, since the program has what the local cloud does not know (`localcloud types` lists what it does):\n  %s",
-			strings.Join(unknown, "\n  "))
+		return fmt.Errorf(
+			"nothing was created, since the program has what the local cloud does not know (`localcloud types` lists what it does):\n  %s",
+			strings.Join(unknown, "\n  "),
+		)
 	}
 	if failed != nil {
 		return fmt.Errorf("%w\n%s", s.because(failed), said)

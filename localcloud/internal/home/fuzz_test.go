@@ -18,7 +18,14 @@ func FuzzFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		h := &Home{Project: program, Dir: home, Cache: home, Program: Program{Name: "p"}}
 		files := []string{
-			h.Path(StateFile), h.Path(SetupFile), h.Path(LockFile), h.Path(PassphraseFile), h.StackFile("dev"), filepath.Join(program, "Pulumi.yaml"),
+			h.Path(
+				StateFile,
+			),
+			h.Path(SetupFile),
+			h.Path(LockFile),
+			h.Path(PassphraseFile),
+			h.StackFile("dev"),
+			filepath.Join(program, "Pulumi.yaml"),
 		}
 		for _, file := range files {
 			if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {

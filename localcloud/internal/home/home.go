@@ -69,14 +69,29 @@ func Locate(project, dir string) (*Home, error) {
 		return nil, err
 	}
 	if i := strings.IndexAny(dir, notInHome); i >= 0 {
-		return nil, fmt.Errorf("the folder %s has a %q in its path, which may have none of %s: choose another with --home", dir, dir[i], notInHome)
+		return nil, fmt.Errorf(
+			"the folder %s has a %q in its path, which may have none of %s: choose another with --home",
+			dir,
+			dir[i],
+			notInHome,
+		)
 	}
 	// Paths of sockets have at most 107 bytes (unix(7)); this is the longest in the home.
 	const longest = "//c/01234567/providers/azure.sock"
 	if over := len(dir) + len(longest) - 107; over > 0 {
-		return nil, fmt.Errorf("the folder %s is %d bytes too long for the sockets in it: choose another with --home", dir, over)
+		return nil, fmt.Errorf(
+			"the folder %s is %d bytes too long for the sockets in it: choose another with --home",
+			dir,
+			over,
+		)
 	}
-	return &Home{Project: project, Program: program, Dir: dir, Cache: filepath.Join(cache, "keyvault-aks"), ProgramErr: programErr}, nil
+	return &Home{
+		Project:    project,
+		Program:    program,
+		Dir:        dir,
+		Cache:      filepath.Join(cache, "keyvault-aks"),
+		ProgramErr: programErr,
+	}, nil
 }
 
 // Path returns one in the home.
@@ -160,8 +175,11 @@ func (h *Home) Make(say func(format string, args ...any)) error {
 		return err
 	}
 	if info.Mode().Perm()&0o022 != 0 && len(within) > 0 {
-		return fmt.Errorf("others can write into %s (%v), and may have: look what is in it, then `chmod 700` it, or choose another folder with --home",
-			h.Dir, info.Mode())
+		return fmt.Errorf(
+			"others can write into %s (%v), and may have: look what is in it, then `chmod 700` it, or choose another folder with --home",
+			h.Dir,
+			info.Mode(),
+		)
 	}
 	say("%s was open to others (%v): it is not any more", h.Dir, info.Mode())
 	return os.Chmod(h.Dir, 0o700)
@@ -214,7 +232,9 @@ type Serving struct {
 type Running = layout.Running
 
 // ErrNotRunning is where nobody serves.
-var ErrNotRunning = errors.New("the local cloud does not run: `localcloud start`, or `localcloud up` with a program, starts it")
+var ErrNotRunning = errors.New(
+	"the local cloud does not run: `localcloud start`, or `localcloud up` with a program, starts it",
+)
 
 // ErrStarting is while the clusters of the last run are not back, too.
 var ErrStarting = errors.New("the local cloud is just starting")
@@ -277,8 +297,14 @@ func (h *Home) Setup() (Setup, error) {
 	var s Setup
 	err := readJSON(h.Path(SetupFile), &s)
 	if err == nil && s.Format > format {
-		err = fmt.Errorf("what is in %s %w, in format %d, of which this one knows those up to %d: use that localcloud, or another --home; "+
-			"`localcloud down --skip-destroy` removes what there is", h.Dir, ErrNewer, s.Format, format)
+		err = fmt.Errorf(
+			"what is in %s %w, in format %d, of which this one knows those up to %d: use that localcloud, or another --home; "+
+				"`localcloud down --skip-destroy` removes what there is",
+			h.Dir,
+			ErrNewer,
+			s.Format,
+			format,
+		)
 	}
 	return s, err
 }

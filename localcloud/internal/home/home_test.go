@@ -16,7 +16,11 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("name: keyvault-aks\nruntime: go\n"), 0o644); err != nil {
+	if err := os.WriteFile(
+		filepath.Join(dir, "Pulumi.yaml"),
+		[]byte("name: keyvault-aks\nruntime: go\n"),
+		0o644,
+	); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -97,7 +101,10 @@ func TestPrograms_HaveFilesOfTheirOwn(t *testing.T) {
 	if got, want := ours.ConfigFile("dev"), filepath.Join(dir, "config", "Pulumi.dev.json"); got != want {
 		t.Errorf("the configuration is %s, want %s", got, want)
 	}
-	if err := errors.Join(os.MkdirAll(filepath.Dir(a.StackFile("dev")), 0o700), os.WriteFile(a.StackFile("dev"), []byte("{}"), 0o600)); err != nil {
+	if err := errors.Join(
+		os.MkdirAll(filepath.Dir(a.StackFile("dev")), 0o700),
+		os.WriteFile(a.StackFile("dev"), []byte("{}"), 0o600),
+	); err != nil {
 		t.Fatal(err)
 	}
 	if len(a.Stacks()) != 1 || len(b.Stacks()) != 0 || !b.HasServed() {
@@ -221,7 +228,8 @@ func TestStacks_AreTheProgramsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if own, others := h.Stacks(), h.OtherStacks(); !slices.Equal(own, []string{"dev"}) || !slices.Equal(others, []string{"b/dev"}) {
+	if own, others := h.Stacks(), h.OtherStacks(); !slices.Equal(own, []string{"dev"}) ||
+		!slices.Equal(others, []string{"b/dev"}) {
 		t.Errorf("%q, others %q", own, others)
 	}
 	h.Program, h.ProgramErr = Program{}, errors.New("it is not known")

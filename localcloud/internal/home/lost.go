@@ -83,8 +83,14 @@ func (h *Home) HasStack(stack string) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("the state of the stack %s is lost: %s: %w; the engine keeps the one of before beside it, with .bak at the end: "+
-		"put it there, or %s", stack, file, err, WayOut)
+	return false, fmt.Errorf(
+		"the state of the stack %s is lost: %s: %w; the engine keeps the one of before beside it, with .bak at the end: "+
+			"put it there, or %s",
+		stack,
+		file,
+		err,
+		WayOut,
+	)
 }
 
 // SetupBefore returns what an earlier `up` has left, and whether one has. What is lost is an error.

@@ -18,7 +18,10 @@ func served(t *testing.T) *Home {
 		h.Path(StacksDir, ".pulumi", "stacks", "keyvault-aks", "dev.json"):         "{}",
 		h.Path(StacksDir, ".pulumi", "history", "keyvault-aks", "dev", "dev.json"): "{}",
 	} {
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(content), 0o600)); err != nil {
+		if err := errors.Join(
+			os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(content), 0o600),
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +58,8 @@ func TestLostState_IsAnErrorThatNamesTheFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := h.checkAll(); err == nil || !strings.Contains(err.Error(), lost) || !strings.Contains(err.Error(), WayOut) {
+			if err := h.checkAll(); err == nil || !strings.Contains(err.Error(), lost) ||
+				!strings.Contains(err.Error(), WayOut) {
 				t.Errorf("%s, %s: %v", file, how, err)
 			}
 			if now, _ := os.ReadFile(lost); string(now) != content {

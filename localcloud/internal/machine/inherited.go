@@ -59,8 +59,13 @@ func CheckLimits() error {
 			have.Cur = have.Max
 		}
 		if have.Cur < of.need {
-			return fmt.Errorf("the limit of %s (`ulimit %s`) is %d, and the local cloud needs %d or more: raise it, and try again",
-				of.what, of.flag, have.Cur/of.unit, of.need/of.unit)
+			return fmt.Errorf(
+				"the limit of %s (`ulimit %s`) is %d, and the local cloud needs %d or more: raise it, and try again",
+				of.what,
+				of.flag,
+				have.Cur/of.unit,
+				of.need/of.unit,
+			)
 		}
 	}
 	if dir := os.TempDir(); !isFolder(dir) {

@@ -36,7 +36,11 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	cmd := exec.Command("/bin/sh", "-c", `umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed; [ $(ulimit -S -n) = $(ulimit -H -n) ] && echo raised; exec grep SigBlk /proc/self/status`)
+	cmd := exec.Command(
+		"/bin/sh",
+		"-c",
+		`umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed; [ $(ulimit -S -n) = $(ulimit -H -n) ] && echo raised; exec grep SigBlk /proc/self/status`,
+	)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		os.Exit(1)
@@ -48,7 +52,12 @@ func TestDropInherited(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
 	}
-	cmd := exec.Command("/bin/sh", "-c", `umask 0777; ulimit -c unlimited 2>/dev/null; ulimit -S -n 256; exec 9</dev/null; exec "$0"`, os.Args[0])
+	cmd := exec.Command(
+		"/bin/sh",
+		"-c",
+		`umask 0777; ulimit -c unlimited 2>/dev/null; ulimit -S -n 256; exec 9</dev/null; exec "$0"`,
+		os.Args[0],
+	)
 	if python, err := exec.LookPath("python3"); err == nil { // a shell cannot block signals
 		cmd.Args[3] = python
 		cmd.Args[2] += ` -c "$1" "$2"`
@@ -61,7 +70,14 @@ func TestDropInherited(t *testing.T) {
 	for s := bufio.NewScanner(strings.NewReader(string(out))); s.Scan(); {
 		lines = append(lines, s.Text())
 	}
-	if want := []string{"0022", "0", "closed", "raised", "SigBlk:\t0000000000000000"}; err != nil || !slices.Equal(lines, want) {
+	if want := []string{
+		"0022",
+		"0",
+		"closed",
+		"raised",
+		"SigBlk:\t0000000000000000",
+	}; err != nil ||
+		!slices.Equal(lines, want) {
 		t.Errorf("got %q, %v; want %q", lines, err, want)
 	}
 }

@@ -19,7 +19,10 @@ import (
 func CheckCompilers() error {
 	for _, program := range []string{"go", "cc"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf("%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)", program)
+			return fmt.Errorf(
+				"%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)",
+				program,
+			)
 		}
 	}
 	return nil
@@ -32,7 +35,12 @@ func EnoughDisk(dir string, need uint64) error {
 		return fmt.Errorf("looking for disk space: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
-		return fmt.Errorf("%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home", dir, free>>20, need>>20)
+		return fmt.Errorf(
+			"%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home",
+			dir,
+			free>>20,
+			need>>20,
+		)
 	}
 	return nil
 }
@@ -44,7 +52,10 @@ func InstallPackages(ctx context.Context, names []string, say func(format string
 	}
 	slices.Sort(names)
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf("the node needs %s, and there is no apt-get to install them: install them by hand", strings.Join(names, ", "))
+		return fmt.Errorf(
+			"the node needs %s, and there is no apt-get to install them: install them by hand",
+			strings.Join(names, ", "),
+		)
 	}
 	say("installing Debian's %s", strings.Join(names, ", "))
 	for _, args := range [][]string{{"update"}, append([]string{"install", "--yes", "--no-install-recommends"}, names...)} {

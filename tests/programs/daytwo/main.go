@@ -68,7 +68,11 @@ func program(ctx *pulumi.Context) error {
 }
 
 // mount is of both secrets. The program knows the version of its own, and looks up the other's, without its value.
-func mount(ctx *pulumi.Context, cfg *config.Config, identity *components.WorkloadIdentity) (*components.SecretMount, error) {
+func mount(
+	ctx *pulumi.Context,
+	cfg *config.Config,
+	identity *components.WorkloadIdentity,
+) (*components.SecretMount, error) {
 	vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 		ExistingVaultID: pulumi.String(cfg.Require("vaultId")),
 		Secrets:         []components.SecretArgs{{Name: "own", Generate: &components.GenerateArgs{NoSpecial: true}}},
@@ -77,7 +81,11 @@ func mount(ctx *pulumi.Context, cfg *config.Config, identity *components.Workloa
 		return nil, err
 	}
 	theirs := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")), VaultName: vault.VaultName, SecretName: pulumi.String("theirs"),
+		ResourceGroupName: pulumi.String(
+			cfg.Require("resourceGroupName"),
+		),
+		VaultName:  vault.VaultName,
+		SecretName: pulumi.String("theirs"),
 	})
 	return components.NewSecretMount(ctx, "daytwo", &components.SecretMountArgs{
 		VaultID: vault.VaultID, VaultName: vault.VaultName, TenantID: vault.TenantID,
@@ -100,7 +108,11 @@ func mount(ctx *pulumi.Context, cfg *config.Config, identity *components.Workloa
 
 // deploy makes a Deployment, whose pods have the labels of the mount if there is one.
 func deploy(
-	ctx *pulumi.Context, name string, mount *components.SecretMount, annotations pulumi.StringMapInput, spec corev1.PodSpecArgs,
+	ctx *pulumi.Context,
+	name string,
+	mount *components.SecretMount,
+	annotations pulumi.StringMapInput,
+	spec corev1.PodSpecArgs,
 	in pulumi.ResourceOption,
 ) error {
 	selector := pulumi.StringMap{"app": pulumi.String(name)}
@@ -112,7 +124,10 @@ func deploy(
 		Metadata: metav1.ObjectMetaArgs{Name: pulumi.String(name), Namespace: pulumi.String(namespace)},
 		Spec: appsv1.DeploymentSpecArgs{
 			Selector: metav1.LabelSelectorArgs{MatchLabels: selector},
-			Template: corev1.PodTemplateSpecArgs{Metadata: metav1.ObjectMetaArgs{Labels: labels, Annotations: annotations}, Spec: spec},
+			Template: corev1.PodTemplateSpecArgs{
+				Metadata: metav1.ObjectMetaArgs{Labels: labels, Annotations: annotations},
+				Spec:     spec,
+			},
 		},
 	}, in, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "2m", Update: "2m"}))
 	if err != nil {

@@ -60,7 +60,12 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 		return err
 	}
 	for i := range f.workloads {
-		if err := f.bareWorkload(ctx, i, vault{filled(f.vaultID), filled(f.vaultName), filled(f.tenantID)}, pulumi.Provider(provider)); err != nil {
+		if err := f.bareWorkload(
+			ctx,
+			i,
+			vault{filled(f.vaultID), filled(f.vaultName), filled(f.tenantID)},
+			pulumi.Provider(provider),
+		); err != nil {
 			return err
 		}
 	}
@@ -70,20 +75,28 @@ func (f fleet) bare(ctx *pulumi.Context) error {
 func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulumi.ResourceOption) error {
 	name := workloadName(i)
 	account := f.namespace + "_" + name
-	identity, err := managedidentity.NewUserAssignedIdentity(ctx, name+"-identity", &managedidentity.UserAssignedIdentityArgs{
-		ResourceGroupName: pulumi.String(f.resourceGroup),
-	})
+	identity, err := managedidentity.NewUserAssignedIdentity(
+		ctx,
+		name+"-identity",
+		&managedidentity.UserAssignedIdentityArgs{
+			ResourceGroupName: pulumi.String(f.resourceGroup),
+		},
+	)
 	if err != nil {
 		return err
 	}
-	if _, err := managedidentity.NewFederatedIdentityCredential(ctx, name+"-credential-"+account, &managedidentity.FederatedIdentityCredentialArgs{
-		ResourceGroupName:                       pulumi.String(f.resourceGroup),
-		ResourceName:                            identity.Name,
-		FederatedIdentityCredentialResourceName: pulumi.String(account),
-		Issuer:                                  pulumi.String(f.issuerURL),
-		Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", f.namespace, name),
-		Audiences:                               pulumi.ToStringArray([]string{"api://AzureADTokenExchange"}),
-	}); err != nil {
+	if _, err := managedidentity.NewFederatedIdentityCredential(
+		ctx,
+		name+"-credential-"+account,
+		&managedidentity.FederatedIdentityCredentialArgs{
+			ResourceGroupName:                       pulumi.String(f.resourceGroup),
+			ResourceName:                            identity.Name,
+			FederatedIdentityCredentialResourceName: pulumi.String(account),
+			Issuer:                                  pulumi.String(f.issuerURL),
+			Subject:                                 pulumi.Sprintf("system:serviceaccount:%s:%s", f.namespace, name),
+			Audiences:                               pulumi.ToStringArray([]string{"api://AzureADTokenExchange"}),
+		},
+	); err != nil {
 		return err
 	}
 	if _, err := corev1.NewServiceAccount(ctx, name+"-account-"+account, &corev1.ServiceAccountArgs{
@@ -119,7 +132,10 @@ func (f fleet) bareWorkload(ctx *pulumi.Context, i int, v vault, inCluster pulum
 		OtherFields: kubernetes.UntypedArgs{"spec": pulumi.Map{
 			"provider": pulumi.String("azure"),
 			"parameters": pulumi.StringMap{
-				"clientID": identity.ClientId, "keyvaultName": v.name, "tenantID": v.tenantID, "objects": pulumi.String(objects.String()),
+				"clientID":     identity.ClientId,
+				"keyvaultName": v.name,
+				"tenantID":     v.tenantID,
+				"objects":      pulumi.String(objects.String()),
 			},
 		}},
 	}, utilities.PkgResourceDefaultOpts([]pulumi.ResourceOption{inCluster, deletedSoon})...) // which the SDK has for its own types only

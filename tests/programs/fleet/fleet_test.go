@@ -21,7 +21,11 @@ const testWorkloads = 7
 // are.
 func registered(t *testing.T, preview, bare bool) (resources map[string]mockengine.Registered, components int) {
 	t.Helper()
-	e := &mockengine.Engine{DryRun: preview, Config: map[string]string{}, SecretKeys: []string{"keyvault-aks:kubeconfig", "keyvault-aks:value"}}
+	e := &mockengine.Engine{
+		DryRun:     preview,
+		Config:     map[string]string{},
+		SecretKeys: []string{"keyvault-aks:kubeconfig", "keyvault-aks:value"},
+	}
 	for key, value := range map[string]string{
 		"workloads": strconv.Itoa(testWorkloads), "bare": strconv.FormatBool(bare), "vaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/vault",
 		"vaultName": "vault", "tenantId": mockengine.TenantID, "issuerUrl": mockengine.IssuerURL, "resourceGroupName": "group",
@@ -109,7 +113,13 @@ func TestBareRegistersTheSameResources(t *testing.T) {
 				}
 			}
 			if a, b := request(t, one), request(t, other); !proto.Equal(a, b) {
-				t.Errorf("preview %t: %s is registered with\n%s\nand without components with\n%s", preview, name, prototext.Format(a), prototext.Format(b))
+				t.Errorf(
+					"preview %t: %s is registered with\n%s\nand without components with\n%s",
+					preview,
+					name,
+					prototext.Format(a),
+					prototext.Format(b),
+				)
 			}
 		}
 	}

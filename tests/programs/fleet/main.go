@@ -48,10 +48,18 @@ type fleet struct {
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
 	f := fleet{
-		workloads: cfg.RequireInt("workloads"), pods: cfg.GetBool("pods"),
-		vaultID: cfg.Require("vaultId"), vaultName: cfg.Require("vaultName"), tenantID: cfg.Require("tenantId"),
-		issuerURL: cfg.Require("issuerUrl"), resourceGroup: cfg.Require("resourceGroupName"), namespace: cfg.Require("namespace"),
-		kubeconfig: cfg.RequireSecret("kubeconfig"), value: cfg.RequireSecret("value"),
+		workloads: cfg.RequireInt("workloads"),
+		pods:      cfg.GetBool("pods"),
+		vaultID:   cfg.Require("vaultId"),
+		vaultName: cfg.Require("vaultName"),
+		tenantID:  cfg.Require("tenantId"),
+		issuerURL: cfg.Require(
+			"issuerUrl",
+		),
+		resourceGroup: cfg.Require("resourceGroupName"),
+		namespace:     cfg.Require("namespace"),
+		kubeconfig:    cfg.RequireSecret("kubeconfig"),
+		value:         cfg.RequireSecret("value"),
 	}
 	if f.workloads > maxCount {
 		return fmt.Errorf("%d workloads: there are %d sets of three secrets", f.workloads, maxCount)
@@ -115,7 +123,12 @@ func (f fleet) components(ctx *pulumi.Context) error {
 	return nil
 }
 
-func (f fleet) workload(ctx *pulumi.Context, i int, vault *components.KeyVaultStack, cluster *components.AksWithCsi) error {
+func (f fleet) workload(
+	ctx *pulumi.Context,
+	i int,
+	vault *components.KeyVaultStack,
+	cluster *components.AksWithCsi,
+) error {
 	name := workloadName(i)
 	identity, err := components.NewWorkloadIdentity(ctx, name, &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(f.resourceGroup),

@@ -47,8 +47,29 @@ func drawMount(t *rapid.T, vault pool) *components.SecretMountArgs {
 var element = rapid.OneOf(
 	rapid.SampledFrom([]string{"a", "b", "0", "1", "tls.crt"}),
 	rapid.SampledFrom([]string{
-		"null", "yes", "0x1", "1e3", "- a", "a: b", "#", "|", "&a", "*", "'\"", "\\", "~", "%Y", "{}", "..", ".", " a", "é", "\u00a0", "$(A)",
-		".hidden", "a..b",
+		"null",
+		"yes",
+		"0x1",
+		"1e3",
+		"- a",
+		"a: b",
+		"#",
+		"|",
+		"&a",
+		"*",
+		"'\"",
+		"\\",
+		"~",
+		"%Y",
+		"{}",
+		"..",
+		".",
+		" a",
+		"é",
+		"\u00a0",
+		"$(A)",
+		".hidden",
+		"a..b",
 	}),
 	rapid.StringN(1, 12, 300),
 	rapid.StringMatching(`[a-z ._-]{1,40}`),
@@ -81,9 +102,12 @@ func drawObject(t *rapid.T, vault pool) components.ObjectArgs {
 	if rapid.IntRange(0, 3).Draw(t, "pinned") == 0 {
 		o.Version = rapid.SampledFrom(vault[o.Type][strings.ToLower(o.Name)]).Draw(t, "version")
 	}
-	o.Format = rapid.SampledFrom([]components.ObjectFormat{"", components.FormatPEM, components.FormatPFX}).Draw(t, "format")
-	if o.Type != components.ObjectSecret || !strings.HasPrefix(strings.ToLower(o.Name), "web") { // what is in PEM is not encoded
-		o.Encoding = rapid.SampledFrom([]components.ObjectEncoding{"", "", components.EncodingUTF8, components.EncodingHex, components.EncodingBase64}).Draw(t, "encoding")
+	o.Format = rapid.SampledFrom([]components.ObjectFormat{"", components.FormatPEM, components.FormatPFX}).
+		Draw(t, "format")
+	if o.Type != components.ObjectSecret ||
+		!strings.HasPrefix(strings.ToLower(o.Name), "web") { // what is in PEM is not encoded
+		o.Encoding = rapid.SampledFrom([]components.ObjectEncoding{"", "", components.EncodingUTF8, components.EncodingHex, components.EncodingBase64}).
+			Draw(t, "encoding")
 	}
 	return o
 }

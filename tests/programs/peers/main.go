@@ -26,9 +26,13 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 	vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
-		ResourceGroupName: group.Name, Location: location, TenantID: pulumi.String(config.Require(ctx, "tenantId")), VaultName: name, SoftDeleteRetentionDays: 7,
-		Secrets: []components.SecretArgs{{Name: "my-secret", Value: pulumi.String("not a secret")}},
-		Keys:    []components.KeyArgs{{Name: "my-key", Size: 2048}},
+		ResourceGroupName:       group.Name,
+		Location:                location,
+		TenantID:                pulumi.String(config.Require(ctx, "tenantId")),
+		VaultName:               name,
+		SoftDeleteRetentionDays: 7,
+		Secrets:                 []components.SecretArgs{{Name: "my-secret", Value: pulumi.String("not a secret")}},
+		Keys:                    []components.KeyArgs{{Name: "my-key", Size: 2048}},
 	})
 	if err != nil {
 		return err
@@ -40,9 +44,13 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 	_, err = components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
-		ResourceGroupName: group.Name, Location: location, IdentityName: name, IssuerURL: cluster.IssuerURL, Cluster: cluster.Cluster,
-		Namespace:       "default",
-		ServiceAccounts: []components.ServiceAccountArgs{{Name: "default", Existing: true}},
+		ResourceGroupName: group.Name,
+		Location:          location,
+		IdentityName:      name,
+		IssuerURL:         cluster.IssuerURL,
+		Cluster:           cluster.Cluster,
+		Namespace:         "default",
+		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "default", Existing: true}},
 		RoleAssignments: []components.RoleAssignmentArgs{{
 			Name: "secrets", RoleDefinitionID: "4633458b-17de-408a-b874-0445c86b69e6", Scope: vault.VaultID,
 		}},

@@ -64,7 +64,10 @@ func vaults(add adder) {
 	add("azure-native:keyvault/v20241101:Vault", "open", in(m{
 		"resourceGroupName": "group", "location": "eastus", "vaultName": "kv-open",
 		"properties": m{
-			"tenantId": tenant, "sku": m{"family": "A", "name": "standard"}, "enableSoftDelete": false, "enablePurgeProtection": false,
+			"tenantId":              tenant,
+			"sku":                   m{"family": "A", "name": "standard"},
+			"enableSoftDelete":      false,
+			"enablePurgeProtection": false,
 		},
 	}))
 	add("azure-native:keyvault:Vault", "kept", in(m{
@@ -75,7 +78,10 @@ func vaults(add adder) {
 		"resourceGroupName": "group", "vaultName": "kv-open", "secretName": "secret", "properties": m{"value": "hunter2"},
 	}))
 	add("azure-native:keyvault/v20241101:Key", "key", in(m{
-		"resourceGroupName": "group", "vaultName": "kv-open", "keyName": "key", "properties": m{"kty": "RSA", "keySize": 2048},
+		"resourceGroupName": "group",
+		"vaultName":         "kv-open",
+		"keyName":           "key",
+		"properties":        m{"kty": "RSA", "keySize": 2048},
 	}))
 }
 
@@ -105,7 +111,12 @@ func identities(add adder) {
 // inCluster has a provider whose cluster nobody reaches, which a preview takes.
 func inCluster(ctx *pulumi.Context, add adder) error {
 	provider := &struct{ pulumi.ProviderResourceState }{}
-	if err := ctx.RegisterResource("pulumi:providers:kubernetes", "kubernetes", in(m{"kubeconfig": kubeconfig}), provider); err != nil {
+	if err := ctx.RegisterResource(
+		"pulumi:providers:kubernetes",
+		"kubernetes",
+		in(m{"kubeconfig": kubeconfig}),
+		provider,
+	); err != nil {
 		return err
 	}
 	by := pulumi.Provider(provider)
@@ -116,12 +127,18 @@ func inCluster(ctx *pulumi.Context, add adder) error {
 	}
 	object("kubernetes:core/v1:Namespace", "v1", "Namespace", "apps", m{})
 	object("kubernetes:core/v1:ConfigMap", "v1", "ConfigMap", "settings", m{"data": m{"password": "hunter2"}})
-	object("kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass", "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", "class", m{
-		"spec": m{"provider": "azure", "parameters": m{
-			"useVMManagedIdentity": "true", "keyvaultName": "kv-open", "tenantID": tenant,
-			"objects": "array:\n  - objectName: secret\n    objectType: secret\n",
-		}},
-	})
+	object(
+		"kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass",
+		"secrets-store.csi.x-k8s.io/v1",
+		"SecretProviderClass",
+		"class",
+		m{
+			"spec": m{"provider": "azure", "parameters": m{
+				"useVMManagedIdentity": "true", "keyvaultName": "kv-open", "tenantID": tenant,
+				"objects": "array:\n  - objectName: secret\n    objectType: secret\n",
+			}},
+		},
+	)
 	object("kubernetes:core/v1:Pod", "v1", "Pod", "pod", m{"spec": m{
 		"volumes": l{m{"name": "secrets", "csi": m{
 			"driver": "secrets-store.csi.k8s.io", "readOnly": true, "nodePublishSecretRef": m{"name": "credential"},

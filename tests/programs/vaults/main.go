@@ -36,7 +36,11 @@ func program(ctx *pulumi.Context) error {
 		args.ExistingVaultID = pulumi.String(id)
 	} else {
 		args.ResourceGroupName, args.Location = pulumi.String(cfg.Require("resourceGroupName")), pulumi.String("eastus")
-		args.TenantID, args.NamePrefix, args.SoftDeleteRetentionDays = pulumi.String(cfg.Require("tenantId")), cfg.Require("prefix"), 7
+		args.TenantID, args.NamePrefix, args.SoftDeleteRetentionDays = pulumi.String(
+			cfg.Require("tenantId"),
+		), cfg.Require(
+			"prefix",
+		), 7
 	}
 	vault, err := components.NewKeyVaultStack(ctx, "vault", args)
 	if err != nil {

@@ -51,12 +51,22 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 	return &components.KeyVaultStackArgs{
 		ExistingVaultID: pulumi.String(cfg.Require("vaultId")),
 		Secrets: []components.SecretArgs{
-			{Name: "given", Value: cfg.RequireSecret("given"), ContentType: "text/plain", Tags: map[string]string{"owner": "team"}},
+			{
+				Name:        "given",
+				Value:       cfg.RequireSecret("given"),
+				ContentType: "text/plain",
+				Tags:        map[string]string{"owner": "team"},
+			},
 			{
 				Name: "generated", Rotate: rotate, Enabled: &yes, NotBefore: "2026-01-01", Expires: "P90D",
 				Generate: &components.GenerateArgs{Length: 48, NoLower: true, NoNumeric: true, SpecialCharacters: "-_"},
 			},
-			{Name: "disabled", Generate: &components.GenerateArgs{NoSpecial: true}, Enabled: &no, NotBefore: "2026-01-01T12:00:00Z"},
+			{
+				Name:      "disabled",
+				Generate:  &components.GenerateArgs{NoSpecial: true},
+				Enabled:   &no,
+				NotBefore: "2026-01-01T12:00:00Z",
+			},
 			{Name: "bytes", Value: cfg.RequireSecret("bytes")},
 			{Name: "digits", Value: cfg.RequireSecret("digits")},
 			{Name: "web", Value: cfg.RequireSecret("certificate"), ContentType: "application/x-pem-file"},
@@ -77,7 +87,11 @@ func contents(cfg *config.Config) *components.KeyVaultStackArgs {
 
 // identities are one that exists, for accounts in a namespace that is created and in one that exists, and one that is
 // created. The latter finds the cluster's provider in its options, as a component does that knows no AksWithCsi.
-func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.AksWithCsi) (shared, own *components.WorkloadIdentity, err error) {
+func identities(
+	ctx *pulumi.Context,
+	cfg *config.Config,
+	cluster *components.AksWithCsi,
+) (shared, own *components.WorkloadIdentity, err error) {
 	existing := cfg.Require("namespace")
 	shared, err = components.NewWorkloadIdentity(ctx, "shared", &components.WorkloadIdentityArgs{
 		ExistingIdentityID: pulumi.String(cfg.Require("identityId")),
@@ -90,7 +104,11 @@ func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.Aks
 		PodSecurity:        components.PodSecurityRestricted,
 		NamespaceLabels:    map[string]string{"team": "second"},
 		ServiceAccounts: []components.ServiceAccountArgs{
-			{Name: "worker", Labels: map[string]string{"role": "worker"}, Annotations: map[string]string{"example.com/owner": "team"}},
+			{
+				Name:        "worker",
+				Labels:      map[string]string{"role": "worker"},
+				Annotations: map[string]string{"example.com/owner": "team"},
+			},
 			{Name: "default", Namespace: existing, Existing: true},
 		},
 	})
@@ -106,15 +124,25 @@ func identities(ctx *pulumi.Context, cfg *config.Config, cluster *components.Aks
 		CreateNamespace:   true,
 		PodSecurity:       components.PodSecurityBaseline,
 		ServiceAccounts:   []components.ServiceAccountArgs{{Name: "own"}},
-		RoleAssignments: []components.RoleAssignmentArgs{{
-			Name: "reader", RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7", Scope: pulumi.String(cfg.Require("vaultId")),
-		}},
+		RoleAssignments: []components.RoleAssignmentArgs{
+			{
+				Name:             "reader",
+				RoleDefinitionID: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+				Scope:            pulumi.String(cfg.Require("vaultId")),
+			},
+		},
 	}, pulumi.Provider(cluster.Cluster.Provider))
 	return shared, own, err
 }
 
 // mounts are three, of the three kinds of access, and a fourth for a pod that has two.
-func mounts(ctx *pulumi.Context, cfg *config.Config, cluster components.Cluster, vault *components.KeyVaultStack, shared, own *components.WorkloadIdentity) error {
+func mounts(
+	ctx *pulumi.Context,
+	cfg *config.Config,
+	cluster components.Cluster,
+	vault *components.KeyVaultStack,
+	shared, own *components.WorkloadIdentity,
+) error {
 	ofOwn := pulumi.Provider(cluster.Provider)
 	of := func(identity *components.WorkloadIdentity, account int, namespace string, more components.SecretMountArgs) *components.SecretMountArgs {
 		more.VaultID, more.VaultName, more.TenantID = vault.VaultID, vault.VaultName, vault.TenantID
@@ -138,8 +166,13 @@ func mounts(ctx *pulumi.Context, cfg *config.Config, cluster components.Cluster,
 		},
 		SyncSecrets: []components.SyncSecretArgs{
 			{
-				Name: "synced", Labels: map[string]string{"owner": "team"}, Annotations: map[string]string{"example.com/note": "a copy"},
-				Data: []components.SyncDataArgs{{Key: "GIVEN", File: "given"}, {Key: "generated", File: "folder/in folder/generated.txt"}},
+				Name:        "synced",
+				Labels:      map[string]string{"owner": "team"},
+				Annotations: map[string]string{"example.com/note": "a copy"},
+				Data: []components.SyncDataArgs{
+					{Key: "GIVEN", File: "given"},
+					{Key: "generated", File: "folder/in folder/generated.txt"},
+				},
 			},
 			{
 				Name: "web", Type: "kubernetes.io/tls",
@@ -170,11 +203,18 @@ func mounts(ctx *pulumi.Context, cfg *config.Config, cluster components.Cluster,
 		return fmt.Errorf("mounting second: %w", err)
 	}
 	// The first team has granted its identity what this mounts.
-	if _, err = components.NewSecretMount(ctx, "granted", of(shared, 1, cfg.Require("namespace"), components.SecretMountArgs{
-		Access:  "none",
-		Objects: []components.ObjectArgs{{Type: "secret", Name: "my-secret"}, {Type: "key", Name: "my-key", Alias: "keys/public"}},
-		Probe:   &components.ProbeArgs{Name: "granted"},
-	})); err != nil {
+	if _, err = components.NewSecretMount(
+		ctx,
+		"granted",
+		of(shared, 1, cfg.Require("namespace"), components.SecretMountArgs{
+			Access: "none",
+			Objects: []components.ObjectArgs{
+				{Type: "secret", Name: "my-secret"},
+				{Type: "key", Name: "my-key", Alias: "keys/public"},
+			},
+			Probe: &components.ProbeArgs{Name: "granted"},
+		}),
+	); err != nil {
 		return fmt.Errorf("mounting granted: %w", err)
 	}
 	return workloads(ctx, cluster.Option(), files, history, second)

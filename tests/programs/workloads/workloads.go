@@ -19,7 +19,11 @@ const (
 )
 
 // workloads are one of each kind, with mounts in their pods.
-func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, history, second *components.SecretMount) error {
+func workloads(
+	ctx *pulumi.Context,
+	inCluster pulumi.ResourceOption,
+	files, history, second *components.SecretMount,
+) error {
 	env, err := podmount.Env(files, map[string]podmount.Ref{
 		"GIVEN":     {Secret: "synced", Key: "GIVEN"},
 		"GENERATED": {Secret: "synced", Key: "generated"},
@@ -86,7 +90,11 @@ func workloads(ctx *pulumi.Context, inCluster pulumi.ResourceOption, files, hist
 	}, options...); err != nil {
 		return fmt.Errorf("creating the Job: %w", err)
 	}
-	if _, err := corev1.NewPod(ctx, "both", &corev1.PodArgs{Metadata: metadata(ownNamespace, "both"), Spec: both}, options...); err != nil {
+	if _, err := corev1.NewPod(
+		ctx,
+		"both",
+		&corev1.PodArgs{Metadata: metadata(ownNamespace, "both"), Spec: both},
+		options...); err != nil {
 		return fmt.Errorf("creating the Pod: %w", err)
 	}
 	return nil

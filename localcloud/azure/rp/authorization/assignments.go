@@ -21,7 +21,9 @@ const (
 var (
 	// GUID matches the ids of principals and the names of role assignments.
 	GUID           = regexp.MustCompile(`^(?i)[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$`)
-	roleDefinition = regexp.MustCompile(`^(?i)(/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})$`)
+	roleDefinition = regexp.MustCompile(
+		`^(?i)(/subscriptions/[^/]+)?/providers/Microsoft\.Authorization/roleDefinitions/([0-9a-f-]{36})$`,
+	)
 	principalTypes = []string{"User", "Group", "ServicePrincipal", "ForeignGroup", "Device"}
 )
 
@@ -56,7 +58,10 @@ func about(c *arm.Call, action string) (authorization.About, error) {
 	if err := arm.Decode(arm.Child(c.Body, "properties"), &given); err != nil {
 		return about, err
 	}
-	about.Request = &authorization.Assignment{PrincipalID: given.PrincipalID, PrincipalType: cmp.Or(given.PrincipalType, "ServicePrincipal")}
+	about.Request = &authorization.Assignment{
+		PrincipalID:   given.PrincipalID,
+		PrincipalType: cmp.Or(given.PrincipalType, "ServicePrincipal"),
+	}
 	if match := roleDefinition.FindStringSubmatch(given.RoleDefinitionID); match != nil {
 		about.Request.RoleID = match[2]
 	}
@@ -75,9 +80,17 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 	created := time.Now().UTC()
 	now := created.Format(time.RFC3339Nano)
 	a := authorization.Assignment{
-		ID: c.Scope + "/providers/" + roleAssignmentsType + "/" + c.Name(), Name: c.Name(), Scope: c.Scope, RoleID: role.ID,
-		PrincipalID: given.PrincipalID, PrincipalType: given.PrincipalType, Description: given.Description, Condition: given.Condition,
-		CreatedOn: now, UpdatedOn: now, CreatedBy: c.Principal.ObjectID,
+		ID:            c.Scope + "/providers/" + roleAssignmentsType + "/" + c.Name(),
+		Name:          c.Name(),
+		Scope:         c.Scope,
+		RoleID:        role.ID,
+		PrincipalID:   given.PrincipalID,
+		PrincipalType: given.PrincipalType,
+		Description:   given.Description,
+		Condition:     given.Condition,
+		CreatedOn:     now,
+		UpdatedOn:     now,
+		CreatedBy:     c.Principal.ObjectID,
 	}
 	if wait := c.Faults.RolesAfter(); wait > 0 {
 		a.EffectiveOn = created.Add(wait)
@@ -185,8 +198,13 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 func assignmentBody(c *arm.Call, a authorization.Assignment) arm.Object {
 	properties := arm.Object{
 		"roleDefinitionId": "/subscriptions/" + c.CanonicalSubscription() + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
-		"principalId":      a.PrincipalID, "principalType": a.PrincipalType, "scope": a.Scope,
-		"createdOn": a.CreatedOn, "updatedOn": a.UpdatedOn, "createdBy": a.CreatedBy, "updatedBy": a.CreatedBy,
+		"principalId":      a.PrincipalID,
+		"principalType":    a.PrincipalType,
+		"scope":            a.Scope,
+		"createdOn":        a.CreatedOn,
+		"updatedOn":        a.UpdatedOn,
+		"createdBy":        a.CreatedBy,
+		"updatedBy":        a.CreatedBy,
 	}
 	if a.Description != "" {
 		properties["description"] = a.Description

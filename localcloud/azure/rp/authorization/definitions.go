@@ -75,8 +75,16 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 		}
 	}
 	role := authorization.Role{
-		ID: strings.ToLower(c.Name()), Name: given.RoleName, Description: given.Description, AssignableScopes: given.AssignableScopes,
-		Actions: permission.Actions, NotActions: permission.NotActions, DataActions: permission.DataActions, NotDataActions: permission.NotDataActions,
+		ID: strings.ToLower(
+			c.Name(),
+		),
+		Name:             given.RoleName,
+		Description:      given.Description,
+		AssignableScopes: given.AssignableScopes,
+		Actions:          permission.Actions,
+		NotActions:       permission.NotActions,
+		DataActions:      permission.DataActions,
+		NotDataActions:   permission.NotDataActions,
 	}
 	return arm.Reply{Status: http.StatusCreated, Body: definitionBody(c, role)}, authorization.PutRole(c.Tx, role)
 }

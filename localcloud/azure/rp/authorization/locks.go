@@ -31,7 +31,13 @@ func locksOf(tx *store.Tx) ([]arm.Lock, error) {
 	all, err := arm.Under(tx, "/subscriptions", locksType)
 	var found []arm.Lock
 	for _, one := range all {
-		found = append(found, arm.Lock{Scope: arm.ScopeOf(arm.Text(one, "id")), ReadOnly: arm.Text(arm.Child(one, "properties"), "level") == readOnly})
+		found = append(
+			found,
+			arm.Lock{
+				Scope:    arm.ScopeOf(arm.Text(one, "id")),
+				ReadOnly: arm.Text(arm.Child(one, "properties"), "level") == readOnly,
+			},
+		)
 	}
 	return found, err
 }

@@ -38,10 +38,16 @@ func Provider() arm.Provider {
 				Delete: deleteDefinition,
 			},
 			{
-				Name: locksType, Place: arm.AtAnyScope, Unlocked: true, Valid: regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`), Rule: `1 to 90 characters, and none of <>%&:\?/`,
-				Get: (*arm.Call).GetStored, List: (*arm.Call).ListAtScope,
-				Put: putLock, PutModel: func() any { return new(armlocks.ManagementLockObject) },
-				Delete: (*arm.Call).DeleteStored,
+				Name:     locksType,
+				Place:    arm.AtAnyScope,
+				Unlocked: true,
+				Valid:    regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`),
+				Rule:     `1 to 90 characters, and none of <>%&:\?/`,
+				Get:      (*arm.Call).GetStored,
+				List:     (*arm.Call).ListAtScope,
+				Put:      putLock,
+				PutModel: func() any { return new(armlocks.ManagementLockObject) },
+				Delete:   (*arm.Call).DeleteStored,
 			},
 		}}
 }

@@ -22,14 +22,21 @@ func TestEncryptionSet_NeedsAKeyOfAVaultThatKeepsIt(t *testing.T) {
 	keys := map[string]string{}
 	for name, protected := range map[string]any{"kv-keeps": true, "kv-loses": nil} {
 		rm.Put(vaultAt(name, ""), m{"location": armtest.Location, "properties": m{
-			"tenantId": armtest.TenantID, "sku": m{"family": "A", "name": "standard"}, "enableRbacAuthorization": true, "enablePurgeProtection": protected,
+			"tenantId":                armtest.TenantID,
+			"sku":                     m{"family": "A", "name": "standard"},
+			"enableRbacAuthorization": true,
+			"enablePurgeProtection":   protected,
 		}})
 		made := rm.Put(vaultAt(name, "/keys/disk"), m{"properties": m{"kty": "RSA", "keySize": 2048}})
 		keys[name] = arm.Text(arm.Child(made, "properties"), "keyUriWithVersion")
 	}
 	at := armtest.ID("resourceGroups/g/providers", compute.EncryptionSetsType, "set") + "?api-version=2023-04-02"
 	set := func(url string) m {
-		return m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": m{"activeKey": m{"keyUrl": url}}}
+		return m{
+			"location":   armtest.Location,
+			"identity":   m{"type": "SystemAssigned"},
+			"properties": m{"activeKey": m{"keyUrl": url}},
+		}
 	}
 	principal := func() string { return arm.Text(arm.Child(rm.Get(at), "identity"), "principalId") }
 	rm.Put(at, set(keys["kv-keeps"]))

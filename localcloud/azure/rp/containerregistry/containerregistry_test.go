@@ -16,14 +16,35 @@ func TestRegistry_HasASKUAndAName(t *testing.T) {
 	rm := armtest.New(t, containerregistry.Provider())
 	rm.Group("g")
 	at := func(name string) string {
-		return armtest.ID("resourceGroups/g/providers/Microsoft.ContainerRegistry/registries", name) + "?api-version=2023-07-01"
+		return armtest.ID(
+			"resourceGroups/g/providers/Microsoft.ContainerRegistry/registries",
+			name,
+		) + "?api-version=2023-07-01"
 	}
 	rm.Put(at("images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}})
 	if got := arm.Text(arm.Child(rm.Get(at("images")), "properties"), "loginServer"); got != "images.azurecr.io" {
 		t.Errorf("its server is %q", got)
 	}
 	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location}, 400, "InvalidRequestContent")
-	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location, "sku": m{"name": "Gold"}}, 400, "InvalidParameter")
-	rm.Refused(http.MethodPut, at("my-images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}}, 400, "InvalidResourceName")
-	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}, "properties": m{"policies": m{}}}, 501, "NotImplemented")
+	rm.Refused(
+		http.MethodPut,
+		at("images"),
+		m{"location": armtest.Location, "sku": m{"name": "Gold"}},
+		400,
+		"InvalidParameter",
+	)
+	rm.Refused(
+		http.MethodPut,
+		at("my-images"),
+		m{"location": armtest.Location, "sku": m{"name": "Basic"}},
+		400,
+		"InvalidResourceName",
+	)
+	rm.Refused(
+		http.MethodPut,
+		at("images"),
+		m{"location": armtest.Location, "sku": m{"name": "Basic"}, "properties": m{"policies": m{}}},
+		501,
+		"NotImplemented",
+	)
 }

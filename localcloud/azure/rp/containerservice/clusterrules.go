@@ -203,7 +203,13 @@ const workspaceSetting = "logAnalyticsWorkspaceResourceID"
 func (p clusterProperties) checkAddons() error {
 	known := []string{"azurekeyvaultsecretsprovider", "azurepolicy", "omsagent"}
 	elsewhere := []string{
-		"httpapplicationrouting", "ingressapplicationgateway", "aciconnectorlinux", "kubedashboard", "openservicemesh", "gitops", "extensionmanager",
+		"httpapplicationrouting",
+		"ingressapplicationgateway",
+		"aciconnectorlinux",
+		"kubedashboard",
+		"openservicemesh",
+		"gitops",
+		"extensionmanager",
 	}
 	for name, addon := range p.Addons {
 		switch {
@@ -402,7 +408,10 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 		if err := c.CheckLinked("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", id); err != nil {
 			return err
 		}
-		given[id] = arm.Object{"clientId": arm.Child(uai, "properties")["clientId"], "principalId": arm.Child(uai, "properties")["principalId"]}
+		given[id] = arm.Object{
+			"clientId":    arm.Child(uai, "properties")["clientId"],
+			"principalId": arm.Child(uai, "properties")["principalId"],
+		}
 	}
 	return nil
 }
@@ -413,7 +422,12 @@ func checkClusterMay(c *arm.Call, cluster arm.Object, permission, scope string) 
 	identities, _ := arm.Child(cluster, "identity")["userAssignedIdentities"].(arm.Object)
 	for _, identity := range identities {
 		identity, _ := identity.(arm.Object)
-		if err := c.CheckLinkedOf(arm.Text(identity, "clientId"), arm.Text(identity, "principalId"), permission, scope); err != nil {
+		if err := c.CheckLinkedOf(
+			arm.Text(identity, "clientId"),
+			arm.Text(identity, "principalId"),
+			permission,
+			scope,
+		); err != nil {
 			return err
 		}
 	}

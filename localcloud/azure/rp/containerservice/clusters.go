@@ -390,10 +390,16 @@ func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 		return ClusterSpec{}, p, err
 	}
 	spec := ClusterSpec{
-		ID: arm.Text(res, "id"), Name: arm.Text(res, "name"), Location: arm.Text(res, "location"), FQDN: p.FQDN,
-		IssuerURL: p.OIDC.IssuerURL, Version: p.KubernetesVersion,
-		LocalAccounts:   !p.DisableLocal,
-		SecretsProvider: addon.Enabled, Rotation: addon.setting("enableSecretRotation") == "true", RotationPollInterval: interval,
+		ID:                   arm.Text(res, "id"),
+		Name:                 arm.Text(res, "name"),
+		Location:             arm.Text(res, "location"),
+		FQDN:                 p.FQDN,
+		IssuerURL:            p.OIDC.IssuerURL,
+		Version:              p.KubernetesVersion,
+		LocalAccounts:        !p.DisableLocal,
+		SecretsProvider:      addon.Enabled,
+		Rotation:             addon.setting("enableSecretRotation") == "true",
+		RotationPollInterval: interval,
 	}
 	if p.PrivateFQDN != "" {
 		spec.FQDN, spec.AlsoFQDN = p.PrivateFQDN, p.FQDN
@@ -402,7 +408,10 @@ func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 		spec.IssuerURL = "https://" + spec.FQDN + "/"
 	}
 	if p.Entra != nil {
-		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(p.Entra.AdminGroups, ",")
+		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(
+			p.Entra.AdminGroups,
+			",",
+		)
 	}
 	for _, pool := range p.Pools {
 		if pool.system() && spec.PoolName == "" {
@@ -519,7 +528,9 @@ func (p *Service) credential(c *arm.Call, name string) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	return arm.Reply{Body: arm.Object{"kubeconfigs": []arm.Object{{"name": name, "value": base64.StdEncoding.EncodeToString(config)}}}}, nil
+	return arm.Reply{
+		Body: arm.Object{"kubeconfigs": []arm.Object{{"name": name, "value": base64.StdEncoding.EncodeToString(config)}}},
+	}, nil
 }
 
 func (p *Service) userCredential(c *arm.Call) (arm.Reply, error) {

@@ -40,7 +40,12 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 		"a taint that is none":    func(_, pool m) { pool["nodeTaints"] = []string{"x"} },
 		"a property that is none": func(p, _ m) { p["nope"] = 1 },
 	} {
-		if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status != http.StatusBadRequest || armtest.Code(answer) == "" {
+		if status, answer := rm.Ask(
+			http.MethodPut,
+			at("aks"),
+			cluster(change),
+		); status != http.StatusBadRequest ||
+			armtest.Code(answer) == "" {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
 	}
@@ -49,7 +54,12 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 			func(_, pool m) { pool["vnetSubnetID"] = id }, func(p, _ m) { p["diskEncryptionSetID"] = id },
 			func(p, _ m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "privateDNSZone": id} },
 		} {
-			if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status < 400 || status == 500 || armtest.Code(answer) == "" {
+			if status, answer := rm.Ask(
+				http.MethodPut,
+				at("aks"),
+				cluster(change),
+			); status < 400 || status == 500 ||
+				armtest.Code(answer) == "" {
 				t.Errorf("%q: %d %v", id, status, answer)
 			}
 		}
@@ -65,11 +75,18 @@ func TestCluster_IsMadeByAnOldClient(t *testing.T) {
 	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
 	at := rm.Group("g") + "/providers/Microsoft.ContainerService/managedClusters/aks?api-version=2022-11-01"
 	rm.Put(at, m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": m{
-		"dnsPrefix": "aks", "kubernetesVersion": "", "networkProfile": m{"dockerBridgeCidr": "172.17.0.1/16"},
-		"agentPoolProfiles": []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s", "orchestratorVersion": ""}},
+		"dnsPrefix":         "aks",
+		"kubernetesVersion": "",
+		"networkProfile":    m{"dockerBridgeCidr": "172.17.0.1/16"},
+		"agentPoolProfiles": []m{
+			{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s", "orchestratorVersion": ""},
+		},
 	}})
 	rm.Settle()
-	if got := arm.Text(arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile"), "clientId"); got != "msi" {
+	if got := arm.Text(
+		arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile"),
+		"clientId",
+	); got != "msi" {
 		t.Errorf("its service principal is %q", got)
 	}
 }

@@ -125,7 +125,13 @@ func fillNodeIdentities(s *arm.Service, tx *store.Tx, cluster arm.Object, before
 
 // nodeIdentity returns an identity in the group of a cluster's nodes as the cluster shows it. It makes one that is
 // missing, with the ids that the cluster showed before.
-func nodeIdentity(s *arm.Service, tx *store.Tx, cluster arm.Object, name string, before shownIdentity) (arm.Object, error) {
+func nodeIdentity(
+	s *arm.Service,
+	tx *store.Tx,
+	cluster arm.Object,
+	name string,
+	before shownIdentity,
+) (arm.Object, error) {
 	id := nodeIdentityID(cluster, name)
 	identity, ok, err := arm.Load(tx, id)
 	if err != nil {

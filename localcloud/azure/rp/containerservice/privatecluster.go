@@ -134,7 +134,11 @@ func (p clusterProperties) fillNames(properties arm.Object, before clusterProper
 	}
 	properties["azurePortalFQDN"] = before.PortalFQDN
 	if before.PortalFQDN == "" {
-		properties["azurePortalFQDN"] = strings.ReplaceAll(uuid.NewString(), "-", "") + "-priv.portal.hcp." + location + ".azmk8s.io"
+		properties["azurePortalFQDN"] = strings.ReplaceAll(
+			uuid.NewString(),
+			"-",
+			"",
+		) + "-priv.portal.hcp." + location + ".azmk8s.io"
 	}
 }
 

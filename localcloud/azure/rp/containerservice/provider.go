@@ -76,8 +76,10 @@ func (p *Service) Provider() arm.Provider {
 				Delete: (*arm.Call).DeleteStored,
 			},
 			{
-				Name: "Microsoft.ContainerService/locations/operations", Versions: append(specs.Versions(clustersType), clusterVersions...), Place: arm.InSubscription,
-				Get: (*arm.Call).GetOperation,
+				Name:     "Microsoft.ContainerService/locations/operations",
+				Versions: append(specs.Versions(clustersType), clusterVersions...),
+				Place:    arm.InSubscription,
+				Get:      (*arm.Call).GetOperation,
 			},
 		}}
 }
@@ -90,8 +92,11 @@ var (
 
 // pollOperation is where clients are told to ask for an operation.
 func pollOperation(s *arm.Service, op arm.Operation) http.Header {
-	return arm.Polling("Azure-AsyncOperation", "https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/providers/Microsoft.ContainerService/locations/"+
-		op.Location+"/operations/"+op.ID+"?api-version=2024-09-01")
+	return arm.Polling(
+		"Azure-AsyncOperation",
+		"https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/providers/Microsoft.ContainerService/locations/"+
+			op.Location+"/operations/"+op.ID+"?api-version=2024-09-01",
+	)
 }
 
 // namespaceExists reports whether roles can be assigned at a namespace of a cluster. What is in a cluster is unknown to

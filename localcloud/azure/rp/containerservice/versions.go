@@ -69,9 +69,18 @@ func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 	var reason string
 	switch {
 	case v.newerThan(controlPlane):
-		reason = fmt.Sprintf("Minor version of node pool version %d is bigger than control plane version %d", v.minor, controlPlane.minor)
+		reason = fmt.Sprintf(
+			"Minor version of node pool version %d is bigger than control plane version %d",
+			v.minor,
+			controlPlane.minor,
+		)
 	case controlPlane.minor > v.minor+skew:
-		reason = fmt.Sprintf("Minor version of node pool version %d is more than %d less than control plane version %d", v.minor, skew, controlPlane.minor)
+		reason = fmt.Sprintf(
+			"Minor version of node pool version %d is more than %d less than control plane version %d",
+			v.minor,
+			skew,
+			controlPlane.minor,
+		)
 	default:
 		return nil
 	}
@@ -99,7 +108,9 @@ func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 		}
 	}
 	for _, pool := range pools {
-		if err := readVersion(arm.Text(arm.Child(pool, "properties"), "currentOrchestratorVersion")).mayRun(asked); err != nil {
+		if err := readVersion(
+			arm.Text(arm.Child(pool, "properties"), "currentOrchestratorVersion"),
+		).mayRun(asked); err != nil {
 			return err
 		}
 	}

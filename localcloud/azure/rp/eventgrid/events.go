@@ -171,7 +171,10 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	arm.SetDefault(properties, "eventDeliverySchema", eventgrid.EventGridSchema)
-	properties["retryPolicy"] = arm.Object{"maxDeliveryAttempts": to.Attempts, "eventTimeToLiveInMinutes": int(to.Life / time.Minute)}
+	properties["retryPolicy"] = arm.Object{
+		"maxDeliveryAttempts":      to.Attempts,
+		"eventTimeToLiveInMinutes": int(to.Life / time.Minute),
+	}
 	properties["topic"] = arm.Text(topic, "id")
 	doing := arm.Creating
 	if old != nil {
@@ -181,7 +184,11 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Save(c.Tx, res); err != nil {
 		return arm.Reply{}, err
 	}
-	return c.Start(arm.Reply{Status: http.StatusCreated, Body: res}, arm.Object{"id": res["id"], "location": topic["location"]}, doing)
+	return c.Start(
+		arm.Reply{Status: http.StatusCreated, Body: res},
+		arm.Object{"id": res["id"], "location": topic["location"]},
+		doing,
+	)
 }
 
 // checkEventSubscription holds what is common to all destinations against Event Grid's rules.
@@ -318,7 +325,10 @@ func deleteEventSubscription(c *arm.Call) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	if err := c.CheckLinked("Microsoft.KeyVault/vaults/eventGridFilters/delete", arm.Text(arm.Child(topic, "properties"), "source")); err != nil {
+	if err := c.CheckLinked(
+		"Microsoft.KeyVault/vaults/eventGridFilters/delete",
+		arm.Text(arm.Child(topic, "properties"), "source"),
+	); err != nil {
 		return arm.Reply{}, err
 	}
 	return c.DeleteStored()

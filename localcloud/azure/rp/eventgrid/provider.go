@@ -36,20 +36,37 @@ func Provider(webhooks *http.Client) arm.Provider {
 			Delete: (*arm.Call).DeleteStored,
 		},
 		{
-			Name: eventSubscriptionsType, Versions: eventGridVersions, InvalidValue: "InvalidRequest", Partial: true,
-			Valid: regexp.MustCompile(`^[a-zA-Z0-9-]{3,64}$`), Rule: "3 to 64 letters, digits and hyphens",
-			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
-			Put: putEventSubscription, PutModel: func() any { return new(arm.NestedResource[eventSubscriptionProperties]) },
-			Delete: deleteEventSubscription, Finish: handshake{webhooks}.validate, Poll: pollSubscription, Deleted: deleteSubscription,
+			Name:         eventSubscriptionsType,
+			Versions:     eventGridVersions,
+			InvalidValue: "InvalidRequest",
+			Partial:      true,
+			Valid:        regexp.MustCompile(`^[a-zA-Z0-9-]{3,64}$`),
+			Rule:         "3 to 64 letters, digits and hyphens",
+			Get:          (*arm.Call).GetStored,
+			List:         (*arm.Call).ListStored,
+			Put:          putEventSubscription,
+			PutModel:     func() any { return new(arm.NestedResource[eventSubscriptionProperties]) },
+			Delete:       deleteEventSubscription,
+			Finish:       handshake{webhooks}.validate,
+			Poll:         pollSubscription,
+			Deleted:      deleteSubscription,
 		},
-		{Name: "Microsoft.EventGrid/locations/operationsStatus", Versions: append(specs.Versions(topicsType), alertVersion), Place: arm.InSubscription, Get: (*arm.Call).GetOperation},
+		{
+			Name:     "Microsoft.EventGrid/locations/operationsStatus",
+			Versions: append(specs.Versions(topicsType), alertVersion),
+			Place:    arm.InSubscription,
+			Get:      (*arm.Call).GetOperation,
+		},
 	}}
 }
 
 // pollSubscription is where clients are told to ask for an operation on an event subscription.
 func pollSubscription(s *arm.Service, op arm.Operation) http.Header {
-	return arm.Polling("Azure-AsyncOperation", "https://"+arm.Host+"/subscriptions/"+arm.Parse(http.MethodGet, op.Resource).Subscription+
-		"/providers/Microsoft.EventGrid/locations/"+op.Location+"/operationsStatus/"+op.ID+"?api-version="+alertVersion)
+	return arm.Polling(
+		"Azure-AsyncOperation",
+		"https://"+arm.Host+"/subscriptions/"+arm.Parse(http.MethodGet, op.Resource).Subscription+
+			"/providers/Microsoft.EventGrid/locations/"+op.Location+"/operationsStatus/"+op.ID+"?api-version="+alertVersion,
+	)
 }
 
 // deleteSubscription ends the delivery of events to a subscription that is deleted.

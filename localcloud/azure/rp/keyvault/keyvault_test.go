@@ -28,7 +28,10 @@ func vaultAt(name string) string {
 
 func vault(rbac bool) m {
 	return m{"location": armtest.Location, "properties": m{
-		"tenantId": armtest.TenantID, "sku": m{"family": "A", "name": "standard"}, "enableRbacAuthorization": rbac, "accessPolicies": []any{},
+		"tenantId":                armtest.TenantID,
+		"sku":                     m{"family": "A", "name": "standard"},
+		"enableRbacAuthorization": rbac,
+		"accessPolicies":          []any{},
 	}}
 }
 
@@ -39,7 +42,12 @@ func TestVault_ChangesItsPermissionModelOnlyForWhoMayAssignRoles(t *testing.T) {
 	at := vaultAt("kv-model") + version
 	for _, role := range []string{contributor, keyVaultContributor} {
 		p := rm.Principal(role, group)
-		if status, answer := rm.AskAs(p, http.MethodPut, vaultAt("kv-own-"+role[:4])+version, vault(true)); status != http.StatusOK {
+		if status, answer := rm.AskAs(
+			p,
+			http.MethodPut,
+			vaultAt("kv-own-"+role[:4])+version,
+			vault(true),
+		); status != http.StatusOK {
 			t.Errorf("a vault of their own: %d %v", status, answer)
 		}
 	}
@@ -62,7 +70,12 @@ func TestVault_ChangesItsPermissionModelOnlyForWhoMayAssignRoles(t *testing.T) {
 	delete(arm.Child(leftOut, "properties"), "enableRbacAuthorization")
 	rm.RefusedTo(p, http.MethodPut, at, leftOut, http.StatusForbidden, "InsufficientPermissions")
 	rm.Grant(p, accessAdministrator, vaultAt("kv-model"))
-	if status, answer := rm.AskAs(p, http.MethodPatch, at, m{"properties": m{"enableRbacAuthorization": false}}); status != http.StatusOK {
+	if status, answer := rm.AskAs(
+		p,
+		http.MethodPatch,
+		at,
+		m{"properties": m{"enableRbacAuthorization": false}},
+	); status != http.StatusOK {
 		t.Errorf("with the right to assign roles: %d %v", status, answer)
 	}
 }
@@ -95,7 +108,13 @@ func TestVault_IsGoneWhenItsRetentionHasEnded(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
 	rm.Group("g")
-	at, deleted := vaultAt("kv-past")+version, armtest.ID("providers/Microsoft.KeyVault/locations", armtest.Location, "deletedVaults/kv-past")+version
+	at, deleted := vaultAt(
+		"kv-past",
+	)+version, armtest.ID(
+		"providers/Microsoft.KeyVault/locations",
+		armtest.Location,
+		"deletedVaults/kv-past",
+	)+version
 	body := vault(true)
 	arm.Child(body, "properties")["enablePurgeProtection"] = true
 	rm.Put(at, body)
@@ -115,7 +134,9 @@ func TestVault_IsGoneWhenItsRetentionHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	rm.Refused(http.MethodGet, deleted, nil, http.StatusNotFound, "DeletedVaultNotFound")
-	if listed := rm.Get(armtest.ID("providers/Microsoft.KeyVault/deletedVaults") + version)["value"].([]any); len(listed) != 0 {
+	if listed := rm.Get(armtest.ID("providers/Microsoft.KeyVault/deletedVaults") + version)["value"].([]any); len(
+		listed,
+	) != 0 {
 		t.Errorf("it is listed: %v", listed)
 	}
 	_, free := rm.Ask(http.MethodPost, armtest.ID("providers/Microsoft.KeyVault/checkNameAvailability")+version,

@@ -148,7 +148,11 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 func objectBody(vault keyvault.Vault, o keyvault.Object, v keyvault.Version) arm.Object {
 	kind := string(o.Kind) + "s"
 	uri := vault.URI() + kind + "/" + o.Name
-	attributes := arm.Object{"enabled": v.Attributes.Enabled == nil || *v.Attributes.Enabled, "created": v.Created, "updated": v.Updated}
+	attributes := arm.Object{
+		"enabled": v.Attributes.Enabled == nil || *v.Attributes.Enabled,
+		"created": v.Created,
+		"updated": v.Updated,
+	}
 	if v.Attributes.NotBefore != nil {
 		attributes["nbf"] = *v.Attributes.NotBefore
 	}
@@ -157,7 +161,10 @@ func objectBody(vault keyvault.Vault, o keyvault.Object, v keyvault.Version) arm
 	}
 	properties := arm.Object{"attributes": attributes}
 	body := arm.Object{
-		"id": vault.ID + "/" + kind + "/" + o.Name, "name": o.Name, "type": VaultsType + "/" + kind, "location": vault.Location,
+		"id":         vault.ID + "/" + kind + "/" + o.Name,
+		"name":       o.Name,
+		"type":       VaultsType + "/" + kind,
+		"location":   vault.Location,
 		"properties": properties,
 	}
 	if v.Tags != nil {

@@ -332,7 +332,10 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := c.CheckLinked("Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action", rule.ID); err != nil {
+		if err := c.CheckLinked(
+			"Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action",
+			rule.ID,
+		); err != nil {
 			return nil, nil, err
 		}
 		var p network.SubnetProperties
@@ -365,7 +368,10 @@ func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 		var left []any
 		for _, connection := range connections {
 			connection, _ := connection.(arm.Object)
-			if _, ok, err := arm.Load(c.Tx, arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id")); err != nil {
+			if _, ok, err := arm.Load(
+				c.Tx,
+				arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"),
+			); err != nil {
 				return arm.Reply{}, err
 			} else if ok {
 				left = append(left, connection)
@@ -385,7 +391,9 @@ func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	name := arm.Text(c.Body, "name")
 	if !validVaultName(name) {
-		return arm.Reply{Body: arm.Object{"nameAvailable": false, "reason": "AccountNameInvalid", "message": vaultNameRule}}, nil
+		return arm.Reply{
+			Body: arm.Object{"nameAvailable": false, "reason": "AccountNameInvalid", "message": vaultNameRule},
+		}, nil
 	}
 	vault, taken, err := keyvault.GetVault(c.Tx, name)
 	if taken && !gone(vault) {
@@ -413,8 +421,10 @@ func deletedVault(subscription string, v keyvault.Vault) arm.Object {
 		properties["purgeProtectionEnabled"] = true
 	}
 	return arm.Object{
-		"id":   "/subscriptions/" + subscription + "/providers/Microsoft.KeyVault/locations/" + v.Location + "/deletedVaults/" + v.Name,
-		"name": v.Name, "type": "Microsoft.KeyVault/deletedVaults", "properties": properties,
+		"id":         "/subscriptions/" + subscription + "/providers/Microsoft.KeyVault/locations/" + v.Location + "/deletedVaults/" + v.Name,
+		"name":       v.Name,
+		"type":       "Microsoft.KeyVault/deletedVaults",
+		"properties": properties,
 	}
 }
 

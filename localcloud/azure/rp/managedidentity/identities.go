@@ -175,7 +175,12 @@ func publishFederated(c *arm.Call) error {
 		if err := arm.Decode(arm.Child(res, "properties"), &p); err != nil {
 			return err
 		}
-		credential := entra.FederatedCredential{Name: arm.Text(res, "name"), Issuer: p.Issuer, Subject: p.Subject, Audiences: p.Audiences}
+		credential := entra.FederatedCredential{
+			Name:      arm.Text(res, "name"),
+			Issuer:    p.Issuer,
+			Subject:   p.Subject,
+			Audiences: p.Audiences,
+		}
 		same := slices.IndexFunc(before, func(b entra.FederatedCredential) bool {
 			return b.Name == credential.Name && b.Issuer == p.Issuer && b.Subject == p.Subject &&
 				slices.Equal(b.Audiences, p.Audiences)

@@ -95,7 +95,12 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 	for _, s := range sent {
 		subnet, _ := s.(arm.Object)
 		name := arm.Text(subnet, "name")
-		res := arm.Object{"id": network + "/subnets/" + name, "name": name, "type": SubnetsType, "properties": arm.Child(subnet, "properties")}
+		res := arm.Object{
+			"id":         network + "/subnets/" + name,
+			"name":       name,
+			"type":       SubnetsType,
+			"properties": arm.Child(subnet, "properties"),
+		}
 		old, _, err := arm.Load(c.Tx, arm.Text(res, "id"))
 		if err != nil {
 			return err
@@ -318,9 +323,13 @@ func deleteNetwork(c *arm.Call) (arm.Reply, error) {
 // FindSubnet looks up a subnet that another resource refers to.
 func FindSubnet(c *arm.Call, id string) (arm.Object, error) {
 	if _, ok := arm.ParseID(id, SubnetsType); !ok {
-		return nil, arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a subnet: "+
-			"'%s'.", id,
-			"/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/"+networksType+"/{name}/subnets/{name}")
+		return nil, arm.BadRequest(
+			"LinkedInvalidPropertyId",
+			"Property id '%s' is invalid. Expect the id of a subnet: "+
+				"'%s'.",
+			id,
+			"/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/"+networksType+"/{name}/subnets/{name}",
+		)
 	}
 	res, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {

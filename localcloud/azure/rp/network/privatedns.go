@@ -11,7 +11,9 @@ import (
 )
 
 // zoneName is the rule of private zones but for how many labels there can be, 34.
-var zoneName = regexp.MustCompile(`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)+[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`)
+var zoneName = regexp.MustCompile(
+	`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)+[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`,
+)
 
 // global checks the location of what is in no region.
 func global(res arm.Object) error {
@@ -33,8 +35,11 @@ func putZone(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	res["properties"] = arm.Object{
-		"maxNumberOfRecordSets": 25000, "maxNumberOfVirtualNetworkLinks": 1000, "maxNumberOfVirtualNetworkLinksWithRegistration": 100,
-		"provisioningState": arm.Succeeded, "internalId": uuid.NewString(),
+		"maxNumberOfRecordSets":                          25000,
+		"maxNumberOfVirtualNetworkLinks":                 1000,
+		"maxNumberOfVirtualNetworkLinksWithRegistration": 100,
+		"provisioningState":                              arm.Succeeded,
+		"internalId":                                     uuid.NewString(),
 	}
 	if old != nil {
 		res["properties"] = old["properties"]
@@ -65,7 +70,9 @@ func countLinks(c *arm.Call, zone arm.Object) error {
 		}
 	}
 	properties := arm.Child(zone, "properties")
-	properties["numberOfVirtualNetworkLinks"], properties["numberOfVirtualNetworkLinksWithRegistration"] = len(links), registering
+	properties["numberOfVirtualNetworkLinks"], properties["numberOfVirtualNetworkLinksWithRegistration"] = len(
+		links,
+	), registering
 	return err
 }
 

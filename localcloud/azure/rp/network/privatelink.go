@@ -58,8 +58,12 @@ func putEndpoint(c *arm.Call) (arm.Reply, error) {
 		if err != nil {
 			return arm.Reply{}, err
 		}
-		properties["networkInterfaces"] = []any{arm.Object{"id": arm.Cut(id, 2) + "/networkInterfaces/" + c.Name() + ".nic." + uuid.NewString()}}
-		properties["customDnsConfigs"] = []any{arm.Object{"fqdn": strings.ToLower(vault.Name) + ".vault.azure.net", "ipAddresses": []any{address}}}
+		properties["networkInterfaces"] = []any{
+			arm.Object{"id": arm.Cut(id, 2) + "/networkInterfaces/" + c.Name() + ".nic." + uuid.NewString()},
+		}
+		properties["customDnsConfigs"] = []any{
+			arm.Object{"fqdn": strings.ToLower(vault.Name) + ".vault.azure.net", "ipAddresses": []any{address}},
+		}
 		properties["resourceGuid"] = uuid.NewString()
 	} else {
 		for _, key := range []string{"networkInterfaces", "customDnsConfigs", "resourceGuid"} {
@@ -181,15 +185,22 @@ func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) er
 	connections, _ := properties["privateEndpointConnections"].([]any)
 	of := func(c any) bool {
 		connection, _ := c.(arm.Object)
-		return strings.EqualFold(arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"), endpointID)
+		return strings.EqualFold(
+			arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"),
+			endpointID,
+		)
 	}
 	switch i := slices.IndexFunc(connections, of); {
 	case state == nil:
 		connections = slices.DeleteFunc(connections, of)
 	case i < 0:
 		connections = append(connections, arm.Object{
-			"id":         vaultID + "/privateEndpointConnections/" + endpointID[strings.LastIndexByte(endpointID, '/')+1:] + "." + uuid.NewString(),
-			"properties": arm.Object{"privateEndpoint": arm.Object{"id": endpointID}, "privateLinkServiceConnectionState": state, "provisioningState": arm.Succeeded},
+			"id": vaultID + "/privateEndpointConnections/" + endpointID[strings.LastIndexByte(endpointID, '/')+1:] + "." + uuid.NewString(),
+			"properties": arm.Object{
+				"privateEndpoint":                   arm.Object{"id": endpointID},
+				"privateLinkServiceConnectionState": state,
+				"provisioningState":                 arm.Succeeded,
+			},
 		})
 	}
 	if len(connections) == 0 {
@@ -268,10 +279,16 @@ func fillZoneGroup(c *arm.Call, res arm.Object) error {
 	configs, _ := arm.Child(res, "properties")["privateDnsZoneConfigs"].([]any)
 	for _, config := range configs {
 		if config, ok := config.(arm.Object); ok {
-			arm.Child(config, "properties")["recordSets"] = []any{arm.Object{
-				"recordType": "A", "recordSetName": vault, "fqdn": vault + "." + vaultZone, "ttl": 10, "provisioningState": arm.Succeeded,
-				"ipAddresses": []any{endpointAddress(endpoint)},
-			}}
+			arm.Child(config, "properties")["recordSets"] = []any{
+				arm.Object{
+					"recordType":        "A",
+					"recordSetName":     vault,
+					"fqdn":              vault + "." + vaultZone,
+					"ttl":               10,
+					"provisioningState": arm.Succeeded,
+					"ipAddresses":       []any{endpointAddress(endpoint)},
+				},
+			}
 		}
 	}
 	arm.SetState(res, arm.Succeeded)

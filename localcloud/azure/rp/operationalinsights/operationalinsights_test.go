@@ -15,7 +15,9 @@ func TestWorkspace_KeepsItsIDAndItsLogsForItsTime(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, operationalinsights.Provider())
 	rm.Group("g")
-	at := armtest.ID("resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/logs-one") + "?api-version=2020-10-01"
+	at := armtest.ID(
+		"resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/logs-one",
+	) + "?api-version=2020-10-01"
 	with := func(sku string, days int) m {
 		return m{"location": armtest.Location, "properties": m{"sku": m{"name": sku}, "retentionInDays": days}}
 	}

@@ -49,7 +49,17 @@ func putWorkspace(c *arm.Call) (arm.Reply, error) {
 	if given.RetentionInDays != nil {
 		days = *given.RetentionInDays
 	}
-	skus := []string{"", "pergb2018", "pernode", "standalone", "capacityreservation", "lacluster", "free", "standard", "premium"}
+	skus := []string{
+		"",
+		"pergb2018",
+		"pernode",
+		"standalone",
+		"capacityreservation",
+		"lacluster",
+		"free",
+		"standard",
+		"premium",
+	}
 	switch sku := strings.ToLower(given.SKU.Name); {
 	case !slices.Contains(skus, sku):
 		return arm.Reply{}, arm.BadRequest("InvalidParameter", "The sku '%s' is not valid.", given.SKU.Name)

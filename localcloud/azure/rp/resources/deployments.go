@@ -91,11 +91,21 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 		}
 		res, _ := literal.(arm.Object)
 		for key := range res {
-			if !slices.Contains([]string{"type", "apiVersion", "name", "location", "tags", "identity", "sku", "properties"}, key) {
+			if !slices.Contains(
+				[]string{"type", "apiVersion", "name", "location", "tags", "identity", "sku", "properties"},
+				key,
+			) {
 				return read, arm.NotImplemented("%s of a template's resources", key)
 			}
 		}
-		if types, names := strings.Split(arm.Text(res, "type"), "/"), strings.Split(arm.Text(res, "name"), "/"); len(types) != len(names)+1 || arm.Text(res, "apiVersion") == "" {
+		if types, names := strings.Split(
+			arm.Text(res, "type"),
+			"/",
+		), strings.Split(
+			arm.Text(res, "name"),
+			"/",
+		); len(types) != len(names)+1 ||
+			arm.Text(res, "apiVersion") == "" {
 			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template resource '%s' "+
 				"of type '%s' is not valid.'",
 				arm.Text(res, "name"), arm.Text(res, "type"))
@@ -214,5 +224,8 @@ func pollDeployment(s *arm.Service, op arm.Operation) http.Header {
 	if op.Doing == arm.Deleting {
 		return resultOf(s, op)
 	}
-	return arm.Polling("Azure-AsyncOperation", "https://"+arm.Host+op.Resource+"/operationStatuses/"+op.ID+"?api-version=2022-09-01")
+	return arm.Polling(
+		"Azure-AsyncOperation",
+		"https://"+arm.Host+op.Resource+"/operationStatuses/"+op.ID+"?api-version=2022-09-01",
+	)
 }

@@ -20,7 +20,13 @@ func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
 	rm := armtest.New(t)
 	at := rm.Group("g") + version
 	rm.Refused(http.MethodPut, at, m{"location": "westus"}, 409, "InvalidResourceGroupLocation")
-	rm.Refused(http.MethodPut, armtest.ID("resourceGroups/g.")+version, m{"location": armtest.Location}, 400, "InvalidResourceName")
+	rm.Refused(
+		http.MethodPut,
+		armtest.ID("resourceGroups/g.")+version,
+		m{"location": armtest.Location},
+		400,
+		"InvalidResourceName",
+	)
 	if status, _ := rm.Ask(http.MethodHead, at, nil); status != http.StatusNoContent {
 		t.Errorf("HEAD: %d", status)
 	}
@@ -60,7 +66,12 @@ func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
 	rm := armtest.New(t)
 	at := rm.Group("g") + "/providers/Microsoft.Resources/deployments/d?api-version=2022-09-01"
 	with := func(resources any) m {
-		return m{"properties": m{"mode": "Incremental", "template": m{"$schema": "s", "contentVersion": "1.0.0.0", "resources": resources}}}
+		return m{
+			"properties": m{
+				"mode":     "Incremental",
+				"template": m{"$schema": "s", "contentVersion": "1.0.0.0", "resources": resources},
+			},
+		}
 	}
 	for name, test := range map[string]struct {
 		body m

@@ -78,7 +78,9 @@ func putAccount(c *arm.Call) (arm.Reply, error) {
 	case arm.Text(arm.Child(res, "sku"), "name") == "":
 		return arm.Reply{}, arm.BadRequest("InvalidRequestContent", "The property 'sku' of a storage account is required.")
 	}
-	arm.Child(res, "properties")["primaryEndpoints"] = arm.Object{"queue": "https://" + c.Name() + ".queue.core.windows.net/"}
+	arm.Child(res, "properties")["primaryEndpoints"] = arm.Object{
+		"queue": "https://" + c.Name() + ".queue.core.windows.net/",
+	}
 	arm.SetState(res, arm.Succeeded)
 	if err := storage.PutAccount(c.Tx, c.Name(), arm.Text(res, "id")); err != nil {
 		return arm.Reply{}, err

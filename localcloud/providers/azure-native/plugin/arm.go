@@ -114,7 +114,13 @@ func (c *armClient) send(ctx context.Context, method, id string, query url.Value
 }
 
 // do is send that fails on any status that is not among the accepted ones.
-func (c *armClient) do(ctx context.Context, method, id string, query url.Values, body any, accepted ...int) (*http.Response, error) {
+func (c *armClient) do(
+	ctx context.Context,
+	method, id string,
+	query url.Values,
+	body any,
+	accepted ...int,
+) (*http.Response, error) {
 	resp, err := c.send(ctx, method, id, query, body)
 	if err != nil {
 		return nil, err
@@ -170,7 +176,16 @@ func (c *armClient) canCreate(ctx context.Context, id, apiVersion string) error 
 func (c *armClient) put(ctx context.Context, id, apiVersion string, body map[string]any, long bool) (
 	answer map[string]any, accepted bool, err error,
 ) {
-	resp, err := c.do(ctx, http.MethodPut, id, versioned(apiVersion), body, http.StatusOK, http.StatusCreated, http.StatusAccepted)
+	resp, err := c.do(
+		ctx,
+		http.MethodPut,
+		id,
+		versioned(apiVersion),
+		body,
+		http.StatusOK,
+		http.StatusCreated,
+		http.StatusAccepted,
+	)
 	if err != nil {
 		return nil, false, err
 	}
@@ -205,7 +220,16 @@ func (c *armClient) completeLocation(resp *http.Response, apiVersion string) {
 // delete removes a resource and, if that may be long-running, waits until it is gone; one that is not there counts as
 // removed.
 func (c *armClient) delete(ctx context.Context, id, apiVersion string, long bool) error {
-	resp, err := c.do(ctx, http.MethodDelete, id, versioned(apiVersion), nil, http.StatusOK, http.StatusAccepted, http.StatusNoContent)
+	resp, err := c.do(
+		ctx,
+		http.MethodDelete,
+		id,
+		versioned(apiVersion),
+		nil,
+		http.StatusOK,
+		http.StatusAccepted,
+		http.StatusNoContent,
+	)
 	if err == nil && long {
 		_, err = c.await(ctx, resp, c.pollDelete)
 	}
@@ -217,7 +241,11 @@ func (c *armClient) delete(ctx context.Context, id, apiVersion string, long bool
 
 // await polls an asynchronous operation until it has succeeded or failed, as the Azure SDK's PollUntilDone does, which asks
 // no more often than once a second. It returns what the operation has come to.
-func (c *armClient) await(ctx context.Context, resp *http.Response, every time.Duration) (result map[string]any, err error) {
+func (c *armClient) await(
+	ctx context.Context,
+	resp *http.Response,
+	every time.Duration,
+) (result map[string]any, err error) {
 	poller, err := runtime.NewPoller[map[string]any](resp, c.pipeline, nil)
 	if err != nil {
 		return nil, explain(err)

@@ -56,7 +56,10 @@ func operationStatus(status string, header ...string) http.HandlerFunc {
 }
 
 func createCluster(ctx context.Context, engine plugin.Provider) (plugin.CreateResponse, error) {
-	return engine.Create(ctx, plugin.CreateRequest{URN: urn("containerservice/v20240901:ManagedCluster", "aks"), Properties: clusterInputs})
+	return engine.Create(
+		ctx,
+		plugin.CreateRequest{URN: urn("containerservice/v20240901:ManagedCluster", "aks"), Properties: clusterInputs},
+	)
 }
 
 func TestCreateWaitsForTheOperation(t *testing.T) {
@@ -117,10 +120,15 @@ func TestFailedOperationKeepsTheResourceAndTheNextUpdateConverges(t *testing.T) 
 	if !errors.As(err, &initError) {
 		t.Fatalf("got %v, want an InitError", err)
 	}
-	if reason := strings.Join(initError.Reasons, "\n"); !strings.Contains(reason, "QuotaExceeded") || !strings.Contains(reason, "no cores left") {
+	if reason := strings.Join(
+		initError.Reasons,
+		"\n",
+	); !strings.Contains(reason, "QuotaExceeded") ||
+		!strings.Contains(reason, "no cores left") {
 		t.Errorf("reasons do not say what ARM said: %s", reason)
 	}
-	if resp.Status != resource.StatusPartialFailure || string(resp.ID) != clusterID || resp.Properties["dnsPrefix"].V != "d" {
+	if resp.Status != resource.StatusPartialFailure || string(resp.ID) != clusterID ||
+		resp.Properties["dnsPrefix"].V != "d" {
 		t.Errorf("state is lost: %v %q %v", resp.Status, resp.ID, values(t, resp.Properties))
 	}
 
@@ -174,7 +182,8 @@ func TestCustomTimeoutEndsTheWait(t *testing.T) {
 	resp, err := engine.Create(t.Context(), plugin.CreateRequest{
 		URN: urn("containerservice:ManagedCluster", "aks"), Properties: clusterInputs, Timeout: 0.3,
 	})
-	if err == nil || resp.Status != resource.StatusPartialFailure || !strings.Contains(err.Error(), "operation timed out") {
+	if err == nil || resp.Status != resource.StatusPartialFailure ||
+		!strings.Contains(err.Error(), "operation timed out") {
 		t.Errorf("got %v %v", err, resp.Status)
 	}
 	wantNothingButInputs(t, resp, err)
@@ -228,9 +237,12 @@ func TestCreate_WaitsForLongRunningTypesOnly(t *testing.T) {
 				}
 				return nil
 			})
-			if _, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(test.token, "x"), Properties: resource.PropertyMap{
-				"resourceGroupName": str("rg"), resource.PropertyKey(test.parameter): str("x"), "location": str("eastus"),
-			}}); err != nil {
+			if _, err := engine.Create(
+				t.Context(),
+				plugin.CreateRequest{URN: urn(test.token, "x"), Properties: resource.PropertyMap{
+					"resourceGroupName": str("rg"), resource.PropertyKey(test.parameter): str("x"), "location": str("eastus"),
+				}},
+			); err != nil {
 				t.Fatal(err)
 			}
 			if polls := gets - 2; polls != test.polls { // the last reads what it is now
@@ -521,7 +533,13 @@ func TestDelete(t *testing.T) {
 				return nil
 			})
 			_, err := engine.Delete(t.Context(), plugin.DeleteRequest{
-				URN: urn(test.token, "x"), ID: resource.ID(test.id), Inputs: resource.PropertyMap{}, Outputs: resource.PropertyMap{},
+				URN: urn(
+					test.token,
+					"x",
+				),
+				ID:      resource.ID(test.id),
+				Inputs:  resource.PropertyMap{},
+				Outputs: resource.PropertyMap{},
 			})
 			if (err != nil) != test.fails {
 				t.Errorf("got %v", err)

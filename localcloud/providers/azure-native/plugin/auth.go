@@ -25,12 +25,23 @@ func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 		{"clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH", "a Client Certificate"},
 	} {
 		if value := p.setting(way.name, way.env); value != "" && value != "false" {
-			return nil, fmt.Errorf("azure-native:%s or %s: authenticating with %s is not implemented here", way.name, way.env, way.what)
+			return nil, fmt.Errorf(
+				"azure-native:%s or %s: authenticating with %s is not implemented here",
+				way.name,
+				way.env,
+				way.what,
+			)
 		}
 	}
 	tenant, client := p.setting("tenantId", "ARM_TENANT_ID"), p.setting("clientId", "ARM_CLIENT_ID")
 	required := []set{
-		{"clientId", "ARM_CLIENT_ID", client}, {"tenantId", "ARM_TENANT_ID", tenant}, {"subscriptionId", "ARM_SUBSCRIPTION_ID", p.subscriptionID()},
+		{
+			"clientId",
+			"ARM_CLIENT_ID",
+			client,
+		},
+		{"tenantId", "ARM_TENANT_ID", tenant},
+		{"subscriptionId", "ARM_SUBSCRIPTION_ID", p.subscriptionID()},
 	}
 	secret := p.setting("clientSecret", "ARM_CLIENT_SECRET")
 	if secret == "" && p.setting("useOidc", "ARM_USE_OIDC") == "true" {
@@ -46,7 +57,12 @@ func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 	if err := errors.Join(missing(required, otherwise)...); err != nil {
 		return nil, err
 	}
-	return azidentity.NewClientSecretCredential(tenant, client, secret, &azidentity.ClientSecretCredentialOptions{ClientOptions: p.sdkOptions()})
+	return azidentity.NewClientSecretCredential(
+		tenant,
+		client,
+		secret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: p.sdkOptions()},
+	)
 }
 
 func missing(required []set, when string) (all []error) {
@@ -87,9 +103,11 @@ func (p *azureNative) assertion() (func(context.Context) (string, error), error)
 			return func(ctx context.Context) (string, error) { return p.requestToken(ctx, url, token, audience) }, nil
 		}
 	}
-	return nil, errors.New("azure-native:oidcToken or ARM_OIDC_TOKEN, azure-native:oidcTokenFilePath or ARM_OIDC_TOKEN_FILE_PATH, or both " +
-		"azure-native:oidcRequestUrl and azure-native:oidcRequestToken or ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must " +
-		"be set when authenticating with OIDC")
+	return nil, errors.New(
+		"azure-native:oidcToken or ARM_OIDC_TOKEN, azure-native:oidcTokenFilePath or ARM_OIDC_TOKEN_FILE_PATH, or both " +
+			"azure-native:oidcRequestUrl and azure-native:oidcRequestToken or ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must " +
+			"be set when authenticating with OIDC",
+	)
 }
 
 // requestToken asks for a token as a job of GitHub Actions does.

@@ -37,18 +37,29 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 	engine := configured(t, Version2, client, owner)
 	create := func(token, name string, inputs object) resource.PropertyMap {
 		t.Helper()
-		resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(token, name), Properties: resource.NewPropertyMapFromMap(inputs)})
+		resp, err := engine.Create(
+			t.Context(),
+			plugin.CreateRequest{URN: urn(token, name), Properties: resource.NewPropertyMapFromMap(inputs)},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return resp.Properties
 	}
 	create("resources/v20220901:ResourceGroup", "rg", object{"resourceGroupName": "rg", "location": "eastus"})
-	identity := create("managedidentity/v20230131:UserAssignedIdentity", "ci", object{"resourceGroupName": "rg", "resourceName": "ci-prod", "location": "eastus"})
+	identity := create(
+		"managedidentity/v20230131:UserAssignedIdentity",
+		"ci",
+		object{"resourceGroupName": "rg", "resourceName": "ci-prod", "location": "eastus"},
+	)
 	const prod, change = "repo:octo-org/octo-repo:environment:prod", "repo:octo-org/octo-repo:pull_request"
 	create("managedidentity/v20230131:FederatedIdentityCredential", "github", object{
-		"resourceGroupName": "rg", "resourceName": "ci-prod", "federatedIdentityCredentialResourceName": "github",
-		"issuer": "https://token.actions.githubusercontent.com", "subject": prod, "audiences": []any{"api://AzureADTokenExchange"},
+		"resourceGroupName": "rg",
+		"resourceName":      "ci-prod",
+		"federatedIdentityCredentialResourceName": "github",
+		"issuer":    "https://token.actions.githubusercontent.com",
+		"subject":   prod,
+		"audiences": []any{"api://AzureADTokenExchange"},
 	})
 
 	order := func(subject string, job bool, into any) {
@@ -57,7 +68,12 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+faults.Host+"/ci-tokens", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(
+			t.Context(),
+			http.MethodPost,
+			"https://"+faults.Host+"/ci-tokens",
+			bytes.NewReader(body),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +158,8 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 			}
 			if err == nil {
 				token, err = served.Invoke(t.Context(), plugin.InvokeRequest{
-					Tok: "azure-native:authorization:getClientToken", Args: resource.PropertyMap{"endpoint": str("https://vault.azure.net")},
+					Tok:  "azure-native:authorization:getClientToken",
+					Args: resource.PropertyMap{"endpoint": str("https://vault.azure.net")},
 				})
 			}
 			switch {

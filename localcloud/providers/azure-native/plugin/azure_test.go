@@ -121,7 +121,8 @@ func (a *azure) serveARM(w http.ResponseWriter, r *http.Request, body []byte) {
 func serveVault(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") == "":
-		w.Header().Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/`+tenant+`", resource="https://vault.azure.net"`)
+		w.Header().
+			Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/`+tenant+`", resource="https://vault.azure.net"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	case audience(r) != "https://vault.azure.net/.default":
 		fail(w, http.StatusUnauthorized, "Unauthorized", "wrong audience "+audience(r))
@@ -241,7 +242,12 @@ func configured(
 	return configure(t, newAzureNative(version), transport, inputs)
 }
 
-func configure(t *testing.T, p *azureNative, transport policy.Transporter, inputs resource.PropertyMap) plugin.Provider {
+func configure(
+	t *testing.T,
+	p *azureNative,
+	transport policy.Transporter,
+	inputs resource.PropertyMap,
+) plugin.Provider {
 	t.Helper()
 	p.options.Transport = transport
 	p.scale = 0.00005 // a millisecond for twenty seconds

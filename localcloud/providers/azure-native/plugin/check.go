@@ -106,7 +106,10 @@ func (rt *resourceType) autoname(req *pulumirpc.CheckRequest, olds, news resourc
 }
 
 // defaultLocation is where the resource was before, else the provider's location, else that of the resource group.
-func (p *azureNative) defaultLocation(ctx context.Context, olds, news resource.PropertyMap) (resource.PropertyValue, bool) {
+func (p *azureNative) defaultLocation(
+	ctx context.Context,
+	olds, news resource.PropertyMap,
+) (resource.PropertyValue, bool) {
 	if v, ok := olds["location"]; ok {
 		return v, true
 	}
@@ -191,7 +194,13 @@ func reasonOf(path string, v specs.Violation) string {
 		if !checked {
 			return ""
 		}
-		return fmt.Sprintf("'%s' should be of type '%s' but got %s %s", path, strings.Replace(v.Want, "number", "integer", 1), article, v.Given)
+		return fmt.Sprintf(
+			"'%s' should be of type '%s' but got %s %s",
+			path,
+			strings.Replace(v.Want, "number", "integer", 1),
+			article,
+			v.Given,
+		)
 	case specs.Pattern:
 		return fmt.Sprintf("'%s' does not match expression '%s'", path, v.Want)
 	case specs.MinLength:
@@ -229,7 +238,8 @@ func (rt *resourceType) sdkPath(path string) string {
 	for name := range strings.SplitSeq(path, ".") {
 		within := at
 		at = strings.TrimPrefix(at+"."+listIndex.ReplaceAllString(name, ""), ".")
-		if name == "properties" && (within == "" && !slices.Contains(rt.top, "properties") || slices.Contains(rt.nested, within)) {
+		if name == "properties" &&
+			(within == "" && !slices.Contains(rt.top, "properties") || slices.Contains(rt.nested, within)) {
 			continue
 		}
 		for _, s := range rt.spellings {

@@ -42,19 +42,76 @@ func TestCheckNamesWhatTheProgramLeavesUnnamed(t *testing.T) {
 	}{
 		{name: "random", token: "keyvault:Vault", property: "vaultName", want: `^kv[0-9a-f]{8}$`, unique: true},
 		{name: "copy", token: "keyvault:Secret", property: "secretName", want: `^kv$`},
-		{name: "random for a lock", token: "authorization:ManagementLockByScope", property: "lockName", want: `^kv[0-9a-f]{8}$`, unique: true},
-		{name: "random for an association", token: "insights:DataCollectionRuleAssociation", property: "associationName", want: `^kv[0-9a-f]{8}$`, unique: true},
-		{name: "uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", want: `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, unique: true},
-		{name: "given", token: "keyvault:Vault", property: "vaultName", news: map[string]any{"vaultName": "mine"}, want: `^mine$`},
+		{
+			name:     "random for a lock",
+			token:    "authorization:ManagementLockByScope",
+			property: "lockName",
+			want:     `^kv[0-9a-f]{8}$`,
+			unique:   true,
+		},
+		{
+			name:     "random for an association",
+			token:    "insights:DataCollectionRuleAssociation",
+			property: "associationName",
+			want:     `^kv[0-9a-f]{8}$`,
+			unique:   true,
+		},
+		{
+			name:     "uuid",
+			token:    "authorization:RoleAssignment",
+			property: "roleAssignmentName",
+			want:     `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`,
+			unique:   true,
+		},
+		{
+			name:     "given",
+			token:    "keyvault:Vault",
+			property: "vaultName",
+			news:     map[string]any{"vaultName": "mine"},
+			want:     `^mine$`,
+		},
 		{
 			name: "the name it had", token: "keyvault:Vault", property: "vaultName",
 			olds: map[string]any{"vaultName": "kv12345678", "__createBeforeDelete": true}, want: `^kv12345678$`, unique: true,
 		},
-		{name: "the name it had, given then", token: "keyvault:Vault", property: "vaultName", olds: map[string]any{"vaultName": "mine"}, want: `^mine$`},
-		{name: "proposed", token: "keyvault:Secret", property: "secretName", autonaming: proposed(plugin.AutonamingModePropose), want: `^proposed$`, unique: true},
-		{name: "proposed for a uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", autonaming: proposed(plugin.AutonamingModePropose), want: `^[0-9a-f-]{36}$`, unique: true},
-		{name: "enforced for a uuid", token: "authorization:RoleAssignment", property: "roleAssignmentName", autonaming: proposed(plugin.AutonamingModeEnforce), want: `^proposed$`, unique: true},
-		{name: "disabled", token: "keyvault:Vault", property: "vaultName", autonaming: proposed(plugin.AutonamingModeDisabled), want: `^$`},
+		{
+			name:     "the name it had, given then",
+			token:    "keyvault:Vault",
+			property: "vaultName",
+			olds:     map[string]any{"vaultName": "mine"},
+			want:     `^mine$`,
+		},
+		{
+			name:       "proposed",
+			token:      "keyvault:Secret",
+			property:   "secretName",
+			autonaming: proposed(plugin.AutonamingModePropose),
+			want:       `^proposed$`,
+			unique:     true,
+		},
+		{
+			name:       "proposed for a uuid",
+			token:      "authorization:RoleAssignment",
+			property:   "roleAssignmentName",
+			autonaming: proposed(plugin.AutonamingModePropose),
+			want:       `^[0-9a-f-]{36}$`,
+			unique:     true,
+		},
+		{
+			name:       "enforced for a uuid",
+			token:      "authorization:RoleAssignment",
+			property:   "roleAssignmentName",
+			autonaming: proposed(plugin.AutonamingModeEnforce),
+			want:       `^proposed$`,
+			unique:     true,
+		},
+		{
+			name:       "disabled",
+			token:      "keyvault:Vault",
+			property:   "vaultName",
+			autonaming: proposed(plugin.AutonamingModeDisabled),
+			want:       `^$`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -91,12 +148,40 @@ func TestCheckPlacesWhatTheProgramLeavesUnplaced(t *testing.T) {
 		olds, news  resource.PropertyMap
 		want        resource.PropertyValue
 	}{
-		{name: "given", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, news: resource.PropertyMap{"location": str("eastus")}, want: str("eastus")},
-		{name: "where it was", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, olds: resource.PropertyMap{"location": str("eastus")}, want: str("eastus")},
-		{name: "configured", token: "keyvault:Vault", config: resource.PropertyMap{"location": str("westus")}, news: inGroup, want: str("westus")},
+		{
+			name:   "given",
+			token:  "keyvault:Vault",
+			config: resource.PropertyMap{"location": str("westus")},
+			news:   resource.PropertyMap{"location": str("eastus")},
+			want:   str("eastus"),
+		},
+		{
+			name:   "where it was",
+			token:  "keyvault:Vault",
+			config: resource.PropertyMap{"location": str("westus")},
+			olds:   resource.PropertyMap{"location": str("eastus")},
+			want:   str("eastus"),
+		},
+		{
+			name:   "configured",
+			token:  "keyvault:Vault",
+			config: resource.PropertyMap{"location": str("westus")},
+			news:   inGroup,
+			want:   str("westus"),
+		},
 		{name: "the group's", token: "keyvault:Vault", news: inGroup, want: str("northeurope")},
-		{name: "a group not known yet", token: "keyvault:Vault", news: resource.PropertyMap{"resourceGroupName": unknown()}, want: unknown()},
-		{name: "no place at all", token: "keyvault:Secret", config: resource.PropertyMap{"location": str("westus")}, news: inGroup},
+		{
+			name:  "a group not known yet",
+			token: "keyvault:Vault",
+			news:  resource.PropertyMap{"resourceGroupName": unknown()},
+			want:  unknown(),
+		},
+		{
+			name:   "no place at all",
+			token:  "keyvault:Secret",
+			config: resource.PropertyMap{"location": str("westus")},
+			news:   inGroup,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,8 +204,11 @@ func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
 		return failWith(http.StatusNotFound, "ResourceGroupNotFound", "no")
 	})
 	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
-		"vaultName": str("not_a_vault_name"), "resourceGroupName": str("rg"),
-		"properties": resource.NewObjectProperty(resource.PropertyMap{"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown()}),
+		"vaultName":         str("not_a_vault_name"),
+		"resourceGroupName": str("rg"),
+		"properties": resource.NewObjectProperty(
+			resource.PropertyMap{"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown()},
+		),
 	}})
 	want := []string{
 		"'vaultName' does not match expression '^[a-zA-Z0-9-]{3,24}$'",
@@ -226,7 +314,11 @@ func TestCheckValidatesAtEveryDepth(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine, _ := start(t, nil)
-			resp := check(t, engine, plugin.CheckRequest{URN: urn(test.token, "kv"), News: resource.NewPropertyMapFromMap(test.inputs)})
+			resp := check(
+				t,
+				engine,
+				plugin.CheckRequest{URN: urn(test.token, "kv"), News: resource.NewPropertyMapFromMap(test.inputs)},
+			)
 			got := reasons(resp)
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
@@ -243,7 +335,10 @@ func TestCheckTakesWhatIsNotKnownYet(t *testing.T) {
 	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
 		"resourceGroupName": str("rg"), "location": str("westeurope"),
 		"properties": resource.NewObjectProperty(resource.PropertyMap{
-			"tenantId": unknown(), "sku": unknown(), "networkAcls": unknown(), "accessPolicies": resource.NewArrayProperty([]resource.PropertyValue{unknown()}),
+			"tenantId":       unknown(),
+			"sku":            unknown(),
+			"networkAcls":    unknown(),
+			"accessPolicies": resource.NewArrayProperty([]resource.PropertyValue{unknown()}),
 		}),
 	}})
 	if len(resp.Failures) > 0 {
@@ -274,13 +369,22 @@ func TestEveryTypeIsDescribed(t *testing.T) {
 func TestWhatIsNotInTheCatalogIsRefusedByName(t *testing.T) {
 	engine, _ := start(t, nil)
 	for _, token := range []string{"storage:StorageAccount", "network/v20230201:RouteTable"} {
-		_, err := engine.Check(t.Context(), plugin.CheckRequest{URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{}})
+		_, err := engine.Check(
+			t.Context(),
+			plugin.CheckRequest{URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{}},
+		)
 		if err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
 			t.Errorf("%s: got %v", token, err)
 		}
 	}
 	for _, token := range []string{"storage:getStorageAccount", "containerservice:listManagedClusterMonitoringUserCredentials"} {
-		if _, err := invoke(t, engine, token, nil); err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
+		if _, err := invoke(
+			t,
+			engine,
+			token,
+			nil,
+		); err == nil ||
+			!strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
 			t.Errorf("%s: got %v", token, err)
 		}
 	}
@@ -320,7 +424,11 @@ func TestCatalog_NamesAsTheProviderDoes(t *testing.T) {
 func TestCheck_LeavesADeploymentWithoutALocation(t *testing.T) {
 	engine, _ := start(t, resource.PropertyMap{"location": str("eastus")})
 	for token, want := range map[string]bool{"resources:Deployment": false, "managedidentity:UserAssignedIdentity": true} {
-		resp := check(t, engine, plugin.CheckRequest{URN: urn(token, "x"), News: resource.PropertyMap{"resourceGroupName": str("rg")}})
+		resp := check(
+			t,
+			engine,
+			plugin.CheckRequest{URN: urn(token, "x"), News: resource.PropertyMap{"resourceGroupName": str("rg")}},
+		)
 		if got := resp.Properties.HasValue("location"); got != want {
 			t.Errorf("%s has a location: %t", token, got)
 		}

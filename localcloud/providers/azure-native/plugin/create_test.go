@@ -47,8 +47,13 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			id:      vaultID,
 			version: "2024-11-01",
 			body: map[string]any{
-				"location": "eastus", "tags": map[string]any{"a": "b"},
-				"properties": map[string]any{"accessPolicies": []any{}, "tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"}},
+				"location": "eastus",
+				"tags":     map[string]any{"a": "b"},
+				"properties": map[string]any{
+					"accessPolicies": []any{},
+					"tenantId":       tenant,
+					"sku":            map[string]any{"family": "A", "name": "standard"},
+				},
 			},
 			adds: map[string]any{"vaultUri": "https://kv.vault.azure.net/"},
 			outputs: map[string]any{
@@ -62,14 +67,20 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 		{
 			token: "eventgrid/v20250215:SystemTopicEventSubscription",
 			inputs: map[string]any{
-				"resourceGroupName": "rg", "systemTopicName": "topic", "eventSubscriptionName": "webhook", "eventDeliverySchema": "EventGridSchema",
-				"destination": map[string]any{"endpointType": "WebHook", "endpointUrl": "https://localhost/"},
+				"resourceGroupName":     "rg",
+				"systemTopicName":       "topic",
+				"eventSubscriptionName": "webhook",
+				"eventDeliverySchema":   "EventGridSchema",
+				"destination":           map[string]any{"endpointType": "WebHook", "endpointUrl": "https://localhost/"},
 			},
 			id:      groupID + "/providers/Microsoft.EventGrid/systemTopics/topic/eventSubscriptions/webhook",
 			version: "2025-02-15",
 			body: map[string]any{"properties": map[string]any{
 				"eventDeliverySchema": "EventGridSchema",
-				"destination":         map[string]any{"endpointType": "WebHook", "properties": map[string]any{"endpointUrl": "https://localhost/"}},
+				"destination": map[string]any{
+					"endpointType": "WebHook",
+					"properties":   map[string]any{"endpointUrl": "https://localhost/"},
+				},
 			}},
 			adds: map[string]any{"topic": "topic"},
 			outputs: map[string]any{
@@ -80,8 +91,14 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 		{
 			token: "keyvault/v20241101:Key",
 			inputs: map[string]any{
-				"resourceGroupName": "rg", "vaultName": "kv", "keyName": "k",
-				"properties": map[string]any{"kty": "RSA", "keySize": 2048.0, "attributes": map[string]any{"expires": 2.0, "notBefore": 1.0}},
+				"resourceGroupName": "rg",
+				"vaultName":         "kv",
+				"keyName":           "k",
+				"properties": map[string]any{
+					"kty":        "RSA",
+					"keySize":    2048.0,
+					"attributes": map[string]any{"expires": 2.0, "notBefore": 1.0},
+				},
 			},
 			id:      vaultID + "/keys/k",
 			version: "2024-11-01",
@@ -111,7 +128,9 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			},
 			id:      identity + "/federatedIdentityCredentials/fic",
 			version: "2023-01-31",
-			body:    map[string]any{"properties": map[string]any{"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s"}},
+			body: map[string]any{
+				"properties": map[string]any{"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s"},
+			},
 			outputs: map[string]any{"audiences": []any{"a"}, "issuer": "https://i/", "subject": "s"},
 		},
 		{
@@ -122,17 +141,30 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			},
 			id:      vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/11111111-1111-1111-1111-111111111111",
 			version: "2022-04-01",
-			body:    map[string]any{"properties": map[string]any{"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r"}},
-			adds:    map[string]any{"scope": vaultID + "/secrets/s"},
+			body: map[string]any{
+				"properties": map[string]any{
+					"principalId":      principal,
+					"principalType":    "ServicePrincipal",
+					"roleDefinitionId": "/r",
+				},
+			},
+			adds: map[string]any{"scope": vaultID + "/secrets/s"},
 			outputs: map[string]any{
-				"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r", "scope": vaultID + "/secrets/s",
+				"principalId":      principal,
+				"principalType":    "ServicePrincipal",
+				"roleDefinitionId": "/r",
+				"scope":            vaultID + "/secrets/s",
 			},
 		},
 		{
 			token: "authorization/v20220501preview:RoleDefinition",
 			inputs: map[string]any{
-				"scope": "/subscriptions/s", "roleDefinitionId": "11111111-1111-1111-1111-111111111111", "roleName": "n", "roleType": "CustomRole",
-				"assignableScopes": []any{"/subscriptions/s"}, "permissions": []any{map[string]any{"actions": []any{"a/read"}}},
+				"scope":            "/subscriptions/s",
+				"roleDefinitionId": "11111111-1111-1111-1111-111111111111",
+				"roleName":         "n",
+				"roleType":         "CustomRole",
+				"assignableScopes": []any{"/subscriptions/s"},
+				"permissions":      []any{map[string]any{"actions": []any{"a/read"}}},
 			},
 			id:      "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/11111111-1111-1111-1111-111111111111",
 			version: "2022-05-01-preview",
@@ -157,7 +189,10 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			version: "2024-09-01",
 			body: map[string]any{
 				"location": "eastus",
-				"identity": map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{identity: map[string]any{}}},
+				"identity": map[string]any{
+					"type":                   "UserAssigned",
+					"userAssignedIdentities": map[string]any{identity: map[string]any{}},
+				},
 				"properties": map[string]any{
 					"dnsPrefix": "d", "oidcIssuerProfile": map[string]any{"enabled": true},
 					"autoScalerProfile": map[string]any{"scale-down-unneeded-time": "10m", "expander": "random"},
@@ -165,14 +200,26 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			},
 			adds: map[string]any{"fqdn": "d.hcp.eastus.azmk8s.io"},
 			outputs: map[string]any{
-				"location": "eastus", "dnsPrefix": "d", "fqdn": "d.hcp.eastus.azmk8s.io", "oidcIssuerProfile": map[string]any{"enabled": true},
-				"identity":          map[string]any{"type": "UserAssigned", "userAssignedIdentities": map[string]any{identity: map[string]any{}}},
+				"location":          "eastus",
+				"dnsPrefix":         "d",
+				"fqdn":              "d.hcp.eastus.azmk8s.io",
+				"oidcIssuerProfile": map[string]any{"enabled": true},
+				"identity": map[string]any{
+					"type":                   "UserAssigned",
+					"userAssignedIdentities": map[string]any{identity: map[string]any{}},
+				},
 				"autoScalerProfile": map[string]any{"scaleDownUnneededTime": "10m", "expander": "random"},
 			},
 		},
 		{
-			token:   "containerservice:AgentPool",
-			inputs:  map[string]any{"resourceGroupName": "rg", "resourceName": "aks", "agentPoolName": "p", "count": 1.0, "type": "VirtualMachineScaleSets"},
+			token: "containerservice:AgentPool",
+			inputs: map[string]any{
+				"resourceGroupName": "rg",
+				"resourceName":      "aks",
+				"agentPoolName":     "p",
+				"count":             1.0,
+				"type":              "VirtualMachineScaleSets",
+			},
 			id:      clusterID + "/agentPools/p",
 			version: "2023-04-01",
 			body:    map[string]any{"properties": map[string]any{"count": 1.0, "type": "VirtualMachineScaleSets"}},
@@ -183,9 +230,13 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 			inputs: map[string]any{
 				"resourceGroupName": "rg", "virtualNetworkName": "vnet", "location": "eastus",
 				"addressSpace": map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}},
-				"subnets": []any{map[string]any{
-					"name": "nodes", "addressPrefix": "10.0.0.0/20", "serviceEndpoints": []any{map[string]any{"service": "Microsoft.KeyVault"}},
-				}},
+				"subnets": []any{
+					map[string]any{
+						"name":             "nodes",
+						"addressPrefix":    "10.0.0.0/20",
+						"serviceEndpoints": []any{map[string]any{"service": "Microsoft.KeyVault"}},
+					},
+				},
 			},
 			id:      groupID + "/providers/Microsoft.Network/virtualNetworks/vnet",
 			version: "2023-06-01",
@@ -195,17 +246,28 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 					"addressPrefix": "10.0.0.0/20", "serviceEndpoints": []any{map[string]any{"service": "Microsoft.KeyVault"}},
 				}}},
 			}},
-			adds: map[string]any{"subnets": []any{map[string]any{"id": "/s", "name": "nodes", "properties": map[string]any{"addressPrefix": "10.0.0.0/20"}}}},
+			adds: map[string]any{
+				"subnets": []any{
+					map[string]any{"id": "/s", "name": "nodes", "properties": map[string]any{"addressPrefix": "10.0.0.0/20"}},
+				},
+			},
 			outputs: map[string]any{
-				"location": "eastus", "addressSpace": map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}}, "virtualNetworkPeerings": []any{},
-				"subnets": []any{map[string]any{"id": "/s", "name": "nodes", "addressPrefix": "10.0.0.0/20"}},
+				"location":               "eastus",
+				"addressSpace":           map[string]any{"addressPrefixes": []any{"10.0.0.0/16"}},
+				"virtualNetworkPeerings": []any{},
+				"subnets":                []any{map[string]any{"id": "/s", "name": "nodes", "addressPrefix": "10.0.0.0/20"}},
 			},
 		},
 		{
 			token: "network/v20210201:PrivateEndpoint",
 			inputs: map[string]any{
-				"resourceGroupName": "rg", "privateEndpointName": "pe", "location": "eastus", "subnet": map[string]any{"id": "/s"},
-				"privateLinkServiceConnections": []any{map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}}},
+				"resourceGroupName":   "rg",
+				"privateEndpointName": "pe",
+				"location":            "eastus",
+				"subnet":              map[string]any{"id": "/s"},
+				"privateLinkServiceConnections": []any{
+					map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}},
+				},
 			},
 			id:      groupID + "/providers/Microsoft.Network/privateEndpoints/pe",
 			version: "2021-02-01",
@@ -216,17 +278,33 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 				}},
 			}},
 			outputs: map[string]any{
-				"location": "eastus", "subnet": map[string]any{"id": "/s"},
-				"privateLinkServiceConnections": []any{map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}}},
+				"location": "eastus",
+				"subnet":   map[string]any{"id": "/s"},
+				"privateLinkServiceConnections": []any{
+					map[string]any{"name": "vault", "privateLinkServiceId": vaultID, "groupIds": []any{"vault"}},
+				},
 			},
 		},
 		{
-			token:   "insights/v20210501preview:DiagnosticSetting",
-			inputs:  map[string]any{"resourceUri": vaultID, "name": "logs", "workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}},
+			token: "insights/v20210501preview:DiagnosticSetting",
+			inputs: map[string]any{
+				"resourceUri": vaultID,
+				"name":        "logs",
+				"workspaceId": "/w",
+				"logs":        []any{map[string]any{"category": "AuditEvent", "enabled": true}},
+			},
 			id:      vaultID + "/providers/Microsoft.Insights/diagnosticSettings/logs",
 			version: "2021-05-01-preview",
-			body:    map[string]any{"properties": map[string]any{"workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}}},
-			outputs: map[string]any{"workspaceId": "/w", "logs": []any{map[string]any{"category": "AuditEvent", "enabled": true}}},
+			body: map[string]any{
+				"properties": map[string]any{
+					"workspaceId": "/w",
+					"logs":        []any{map[string]any{"category": "AuditEvent", "enabled": true}},
+				},
+			},
+			outputs: map[string]any{
+				"workspaceId": "/w",
+				"logs":        []any{map[string]any{"category": "AuditEvent", "enabled": true}},
+			},
 		},
 		{
 			token:   "authorization/v20200501:ManagementLockByScope",
@@ -288,12 +366,15 @@ func TestCreateKeepsSecretInputsSecret(t *testing.T) {
 	a.decorate = func(_ string, object map[string]any) { // ARM never returns the value
 		object["properties"] = map[string]any{"secretUri": "https://kv.vault.azure.net/secrets/s", "contentType": "password"}
 	}
-	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
-		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
-		"properties": resource.NewObjectProperty(resource.PropertyMap{
-			"value": resource.MakeSecret(str("hunter2")), "contentType": resource.MakeSecret(str("password")),
-		}),
-	}})
+	resp, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
+			"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+			"properties": resource.NewObjectProperty(resource.PropertyMap{
+				"value": resource.MakeSecret(str("hunter2")), "contentType": resource.MakeSecret(str("password")),
+			}),
+		}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,23 +440,40 @@ func TestCreate_WarnsOfWhatItCannotReadBack(t *testing.T) {
 		case r.Method == http.MethodPut:
 			written = true
 			return func(w http.ResponseWriter, _ *http.Request) {
-				answer(w, http.StatusCreated, map[string]any{"id": "/canonical", "location": "eastus", "properties": map[string]any{"principalId": principal}, "unknown": "kept"})
+				answer(
+					w,
+					http.StatusCreated,
+					map[string]any{
+						"id":         "/canonical",
+						"location":   "eastus",
+						"properties": map[string]any{"principalId": principal},
+						"unknown":    "kept",
+					},
+				)
 			}
 		case written:
 			return failWith(http.StatusForbidden, "AuthorizationFailed", "no role")
 		}
 		return nil
 	})
-	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("managedidentity:UserAssignedIdentity", "id"), Properties: resource.PropertyMap{
-		"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"),
-	}})
+	resp, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("managedidentity:UserAssignedIdentity", "id"), Properties: resource.PropertyMap{
+			"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"),
+		}},
+	)
 	if err != nil || resp.ID != "/canonical" {
 		t.Fatalf("got %q, %v", resp.ID, err)
 	}
 	wantJSON(t, "outputs", values(t, resp.Properties), map[string]any{
-		"id": "/canonical", "location": "eastus", "properties": map[string]any{"principalId": principal}, "unknown": "kept", "azureApiVersion": "2023-01-31",
+		"id":              "/canonical",
+		"location":        "eastus",
+		"properties":      map[string]any{"principalId": principal},
+		"unknown":         "kept",
+		"azureApiVersion": "2023-01-31",
 	})
-	if len(log.messages) != 1 || log.messages[0].Severity != pulumirpc.LogSeverity_WARNING || !strings.Contains(log.messages[0].Message, "no role") {
+	if len(log.messages) != 1 || log.messages[0].Severity != pulumirpc.LogSeverity_WARNING ||
+		!strings.Contains(log.messages[0].Message, "no role") {
 		t.Errorf("it says %v", log.messages)
 	}
 }
@@ -415,13 +513,24 @@ func TestOutputs_AreThoseOfTheSchemaAlone(t *testing.T) {
 	a.decorate = func(_ string, object map[string]any) {
 		object["etag"], object["systemData"] = "e", map[string]any{"createdBy": "me", "new": 1.0}
 		properties := object["properties"].(map[string]any)
-		properties["new"], properties["sku"], properties["vaultUri"] = 1.0, map[string]any{"name": "standard", "new": 1.0}, nil
+		properties["new"], properties["sku"], properties["vaultUri"] = 1.0, map[string]any{
+			"name": "standard",
+			"new":  1.0,
+		}, nil
 		properties["networkAcls"] = map[string]any{"ipRules": []any{map[string]any{"value": "10.0.0.1", "new": 1.0}}}
 		object["tags"] = map[string]any{"any": "tag"}
 	}
-	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: resource.PropertyMap{
-		"resourceGroupName": str("rg"), "vaultName": str("kv"), "location": str("eastus"), "properties": obj(map[string]any{"tenantId": tenant}),
-	}})
+	resp, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: resource.PropertyMap{
+			"resourceGroupName": str(
+				"rg",
+			),
+			"vaultName":  str("kv"),
+			"location":   str("eastus"),
+			"properties": obj(map[string]any{"tenantId": tenant}),
+		}},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -455,18 +564,28 @@ func TestRefusedCreate_ReportsWhatARMSaid(t *testing.T) {
 		}
 		return func(w http.ResponseWriter, _ *http.Request) {
 			answer(w, http.StatusBadRequest, map[string]any{
-				"error": map[string]any{"code": "BadRequest", "message": "the value 'hunter2!' is too short"}, "request": "hunter2!",
+				"error": map[string]any{
+					"code":    "BadRequest",
+					"message": "the value 'hunter2!' is too short",
+				},
+				"request": "hunter2!",
 			})
 		}
 	})
-	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
-		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
-		"properties": obj(map[string]any{"value": "hunter2!"}),
-	}})
+	resp, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
+			"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+			"properties": obj(map[string]any{"value": "hunter2!"}),
+		}},
+	)
 	if err == nil {
 		t.Fatal("no error")
 	}
-	if got, want := err.Error(), `Status=400 Code="BadRequest" Message="the value 'hunter2!' is too short"`; !strings.HasSuffix(got, want) {
+	if got, want := err.Error(), `Status=400 Code="BadRequest" Message="the value 'hunter2!' is too short"`; !strings.HasSuffix(
+		got,
+		want,
+	) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if resp.Status != resource.StatusUnknown && resp.Status != resource.StatusOK || resp.ID != "" {
@@ -480,10 +599,17 @@ func TestPreview_HasEveryAbsentOutputUnknown(t *testing.T) {
 	inputs := resource.PropertyMap{
 		"resourceGroupName": unknown(), "vaultName": str("kv"), "location": str("eastus"),
 		"properties": resource.NewObjectProperty(resource.PropertyMap{
-			"tenantId": str(tenant), "sku": unknown(), "networkAcls": obj(map[string]any{"bypass": "None", "ipRules": []any{map[string]any{}}}),
+			"tenantId": str(
+				tenant,
+			),
+			"sku":         unknown(),
+			"networkAcls": obj(map[string]any{"bypass": "None", "ipRules": []any{map[string]any{}}}),
 		}),
 	}
-	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: inputs, Preview: true})
+	resp, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: inputs, Preview: true},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

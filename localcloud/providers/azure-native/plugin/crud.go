@@ -56,7 +56,15 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 			setAt(body, path, []any{})
 		}
 	}
-	w := write{rt: rt, urn: req.GetUrn(), did: "Create", id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetProperties()}
+	w := write{
+		rt:         rt,
+		urn:        req.GetUrn(),
+		did:        "Create",
+		id:         id,
+		apiVersion: apiVersion,
+		inputs:     inputs,
+		sent:       req.GetProperties(),
+	}
 	if w.recover, err = p.recovery(rt, id); err != nil {
 		return nil, err
 	}
@@ -116,7 +124,15 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 			}
 		}
 	}
-	w := write{rt: rt, urn: req.GetUrn(), did: "Update", id: id, apiVersion: apiVersion, inputs: inputs, sent: req.GetNews()}
+	w := write{
+		rt:         rt,
+		urn:        req.GetUrn(),
+		did:        "Update",
+		id:         id,
+		apiVersion: apiVersion,
+		inputs:     inputs,
+		sent:       req.GetNews(),
+	}
 	_, state, err := p.write(ctx, w, body)
 	if err != nil {
 		return nil, err

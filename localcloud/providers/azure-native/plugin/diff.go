@@ -36,9 +36,17 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 		return nil, fmt.Errorf("reading the inputs: %w", err)
 	}
 
-	d := differ{replace: append(rt.parameters(), rt.replace...), keyed: rt.keyed, found: map[string]*pulumirpc.PropertyDiff{}}
+	d := differ{
+		replace: append(rt.parameters(), rt.replace...),
+		keyed:   rt.keyed,
+		found:   map[string]*pulumirpc.PropertyDiff{},
+	}
 	d.objects(nil, "", false, olds, news)
-	resp := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, HasDetailedDiff: true, DetailedDiff: d.found}
+	resp := &pulumirpc.DiffResponse{
+		Changes:         pulumirpc.DiffResponse_DIFF_NONE,
+		HasDetailedDiff: true,
+		DetailedDiff:    d.found,
+	}
 	changed := map[string]bool{}
 	for _, path := range slices.Sorted(maps.Keys(d.found)) {
 		kind := d.found[path].Kind

@@ -21,8 +21,13 @@ func TestDiff(t *testing.T) {
 		wantNoDifference bool
 	}{
 		{
-			name: "nothing changed", token: "keyvault:Vault", wantNoDifference: true,
-			olds: resource.PropertyMap{"tags": obj(map[string]any{"a": "b"})}, news: resource.PropertyMap{"tags": obj(map[string]any{"a": "b"})},
+			name:             "nothing changed",
+			token:            "keyvault:Vault",
+			wantNoDifference: true,
+			olds: resource.PropertyMap{
+				"tags": obj(map[string]any{"a": "b"}),
+			},
+			news: resource.PropertyMap{"tags": obj(map[string]any{"a": "b"})},
 		},
 		{
 			name: "only the marks of secrets differ", token: "keyvault:Secret", wantNoDifference: true,
@@ -34,8 +39,13 @@ func TestDiff(t *testing.T) {
 			olds: resource.PropertyMap{"location": str("East US")}, news: resource.PropertyMap{"location": str("eastus")},
 		},
 		{
-			name: "group in another case", token: "keyvault:Vault", wantNoDifference: true,
-			olds: resource.PropertyMap{"resourceGroupName": str("RG")}, news: resource.PropertyMap{"resourceGroupName": str("rg")},
+			name:             "group in another case",
+			token:            "keyvault:Vault",
+			wantNoDifference: true,
+			olds: resource.PropertyMap{
+				"resourceGroupName": str("RG"),
+			},
+			news: resource.PropertyMap{"resourceGroupName": str("rg")},
 		},
 		{
 			name: "the plugin's own notes", token: "keyvault:Vault", wantNoDifference: true,
@@ -53,9 +63,13 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdate},
 		},
 		{
-			name: "a group is replaced to move", token: "resources:ResourceGroup", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
-			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
-			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+			name:         "a group is replaced to move",
+			token:        "resources:ResourceGroup",
+			changed:      []resource.PropertyKey{"location"},
+			deleteBefore: true,
+			olds:         resource.PropertyMap{"location": str("eastus")},
+			news:         resource.PropertyMap{"location": str("westus")},
+			want:         map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
 		},
 		{
 			name: "a unique name lets the replacement come first", token: "resources:ResourceGroup", createdUniquely: true,
@@ -64,9 +78,13 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "a name, to be known later", token: "keyvault:Secret", changed: []resource.PropertyKey{"vaultName"}, deleteBefore: true,
-			olds: resource.PropertyMap{"vaultName": str("a")}, news: resource.PropertyMap{"vaultName": unknown()},
-			want: map[string]plugin.DiffKind{"vaultName": plugin.DiffUpdateReplace},
+			name:         "a name, to be known later",
+			token:        "keyvault:Secret",
+			changed:      []resource.PropertyKey{"vaultName"},
+			deleteBefore: true,
+			olds:         resource.PropertyMap{"vaultName": str("a")},
+			news:         resource.PropertyMap{"vaultName": unknown()},
+			want:         map[string]plugin.DiffKind{"vaultName": plugin.DiffUpdateReplace},
 		},
 		{
 			name: "an assignment", token: "authorization:RoleAssignment", deleteBefore: true,
@@ -85,67 +103,128 @@ func TestDiff(t *testing.T) {
 			want:    map[string]plugin.DiffKind{"networkProfile.networkPlugin": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "an endpoint moves to another subnet", token: "network:PrivateEndpoint", changed: []resource.PropertyKey{"subnet"}, deleteBefore: true,
-			olds: resource.PropertyMap{"subnet": obj(map[string]any{"id": "/a"})}, news: resource.PropertyMap{"subnet": obj(map[string]any{"id": "/b"})},
+			name:         "an endpoint moves to another subnet",
+			token:        "network:PrivateEndpoint",
+			changed:      []resource.PropertyKey{"subnet"},
+			deleteBefore: true,
+			olds: resource.PropertyMap{
+				"subnet": obj(map[string]any{"id": "/a"}),
+			},
+			news: resource.PropertyMap{"subnet": obj(map[string]any{"id": "/b"})},
 			want: map[string]plugin.DiffKind{"subnet.id": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "a setting of another resource", token: "insights:DiagnosticSetting", changed: []resource.PropertyKey{"resourceUri", "workspaceId"}, deleteBefore: true,
-			olds: resource.PropertyMap{"resourceUri": str("/a"), "workspaceId": str("/w")}, news: resource.PropertyMap{"resourceUri": str("/b"), "workspaceId": str("/x")},
+			name:         "a setting of another resource",
+			token:        "insights:DiagnosticSetting",
+			changed:      []resource.PropertyKey{"resourceUri", "workspaceId"},
+			deleteBefore: true,
+			olds: resource.PropertyMap{
+				"resourceUri": str("/a"),
+				"workspaceId": str("/w"),
+			},
+			news: resource.PropertyMap{"resourceUri": str("/b"), "workspaceId": str("/x")},
 			want: map[string]plugin.DiffKind{"resourceUri": plugin.DiffUpdateReplace, "workspaceId": plugin.DiffUpdate},
 		},
 		{
-			name: "a pool's disk", token: "containerservice:AgentPool", changed: []resource.PropertyKey{"osDiskType", "vmSize"}, deleteBefore: true,
-			olds: resource.PropertyMap{"osDiskType": str("Managed"), "vmSize": str("a")}, news: resource.PropertyMap{"osDiskType": str("Ephemeral"), "vmSize": str("b")},
+			name:         "a pool's disk",
+			token:        "containerservice:AgentPool",
+			changed:      []resource.PropertyKey{"osDiskType", "vmSize"},
+			deleteBefore: true,
+			olds: resource.PropertyMap{
+				"osDiskType": str("Managed"),
+				"vmSize":     str("a"),
+			},
+			news: resource.PropertyMap{"osDiskType": str("Ephemeral"), "vmSize": str("b")},
 			want: map[string]plugin.DiffKind{"osDiskType": plugin.DiffUpdate, "vmSize": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "pools go by index", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"agentPoolProfiles"},
-			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "a"}})},
-			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "b"}, map[string]any{"name": "a"}})},
-			want: map[string]plugin.DiffKind{"agentPoolProfiles[0].name": plugin.DiffUpdate, "agentPoolProfiles[1]": plugin.DiffAdd},
-		},
-		{
-			name: "added and removed", token: "keyvault:Vault", changed: []resource.PropertyKey{"tags"},
-			olds: resource.PropertyMap{"tags": obj(map[string]any{"gone": "1"})}, news: resource.PropertyMap{"tags": obj(map[string]any{"a.b": "2"})},
-			want: map[string]plugin.DiffKind{"tags.gone": plugin.DiffDelete, `tags["a.b"]`: plugin.DiffAdd},
-		},
-		{
-			name: "saying what Azure chose", token: "containerservice:ManagedCluster", changed: []resource.PropertyKey{"nodeResourceGroup"},
-			state: resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
-			olds:  resource.PropertyMap{}, news: resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
-			want: map[string]plugin.DiffKind{"nodeResourceGroup": plugin.DiffAdd},
-		},
-		{
-			name: "an identity is replaced to move", token: "managedidentity:UserAssignedIdentity", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
-			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
-			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
-		},
-		{
-			name: "a zone is replaced to move", token: "network:PrivateZone", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
-			olds: resource.PropertyMap{"location": str("global")}, news: resource.PropertyMap{"location": str("westus")},
-			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
-		},
-		{
-			name: "a zone's link is replaced to move", token: "network:VirtualNetworkLink", changed: []resource.PropertyKey{"location"}, deleteBefore: true,
-			olds: resource.PropertyMap{"location": str("global")}, news: resource.PropertyMap{"location": str("westus")},
-			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
-		},
-		{
-			name: "profiles inside a pool replace the cluster", token: "containerservice/v20240901:ManagedCluster", changed: []resource.PropertyKey{"agentPoolProfiles"}, deleteBefore: true,
-			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{
-				"name": "a", "networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "a"}}},
-			}})},
-			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{
-				"name": "a", "networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "b"}}}, "windowsProfile": map[string]any{"disableOutboundNat": true},
-			}})},
+			name:    "pools go by index",
+			token:   "containerservice:ManagedCluster",
+			changed: []resource.PropertyKey{"agentPoolProfiles"},
+			olds:    resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "a"}})},
+			news: resource.PropertyMap{
+				"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "b"}, map[string]any{"name": "a"}}),
+			},
 			want: map[string]plugin.DiffKind{
-				"agentPoolProfiles[0].networkProfile.nodePublicIPTags[0].tag": plugin.DiffUpdateReplace, "agentPoolProfiles[0].windowsProfile": plugin.DiffAddReplace,
+				"agentPoolProfiles[0].name": plugin.DiffUpdate,
+				"agentPoolProfiles[1]":      plugin.DiffAdd,
 			},
 		},
 		{
-			name: "an address gets another SKU", token: "network:PublicIPAddress", changed: []resource.PropertyKey{"sku"}, deleteBefore: true,
-			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic"})}, news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Standard"})},
+			name:    "added and removed",
+			token:   "keyvault:Vault",
+			changed: []resource.PropertyKey{"tags"},
+			olds: resource.PropertyMap{
+				"tags": obj(map[string]any{"gone": "1"}),
+			},
+			news: resource.PropertyMap{"tags": obj(map[string]any{"a.b": "2"})},
+			want: map[string]plugin.DiffKind{"tags.gone": plugin.DiffDelete, `tags["a.b"]`: plugin.DiffAdd},
+		},
+		{
+			name:    "saying what Azure chose",
+			token:   "containerservice:ManagedCluster",
+			changed: []resource.PropertyKey{"nodeResourceGroup"},
+			state:   resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
+			olds:    resource.PropertyMap{},
+			news:    resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
+			want:    map[string]plugin.DiffKind{"nodeResourceGroup": plugin.DiffAdd},
+		},
+		{
+			name:         "an identity is replaced to move",
+			token:        "managedidentity:UserAssignedIdentity",
+			changed:      []resource.PropertyKey{"location"},
+			deleteBefore: true,
+			olds:         resource.PropertyMap{"location": str("eastus")},
+			news:         resource.PropertyMap{"location": str("westus")},
+			want:         map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name:         "a zone is replaced to move",
+			token:        "network:PrivateZone",
+			changed:      []resource.PropertyKey{"location"},
+			deleteBefore: true,
+			olds:         resource.PropertyMap{"location": str("global")},
+			news:         resource.PropertyMap{"location": str("westus")},
+			want:         map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name:         "a zone's link is replaced to move",
+			token:        "network:VirtualNetworkLink",
+			changed:      []resource.PropertyKey{"location"},
+			deleteBefore: true,
+			olds:         resource.PropertyMap{"location": str("global")},
+			news:         resource.PropertyMap{"location": str("westus")},
+			want:         map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
+		},
+		{
+			name:         "profiles inside a pool replace the cluster",
+			token:        "containerservice/v20240901:ManagedCluster",
+			changed:      []resource.PropertyKey{"agentPoolProfiles"},
+			deleteBefore: true,
+			olds: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{
+				"name": "a", "networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "a"}}},
+			}})},
+			news: resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{
+				map[string]any{
+					"name":           "a",
+					"networkProfile": map[string]any{"nodePublicIPTags": []any{map[string]any{"tag": "b"}}},
+					"windowsProfile": map[string]any{"disableOutboundNat": true},
+				},
+			})},
+			want: map[string]plugin.DiffKind{
+				"agentPoolProfiles[0].networkProfile.nodePublicIPTags[0].tag": plugin.DiffUpdateReplace,
+				"agentPoolProfiles[0].windowsProfile":                         plugin.DiffAddReplace,
+			},
+		},
+		{
+			name:         "an address gets another SKU",
+			token:        "network:PublicIPAddress",
+			changed:      []resource.PropertyKey{"sku"},
+			deleteBefore: true,
+			olds: resource.PropertyMap{
+				"sku": obj(map[string]any{"name": "Basic"}),
+			},
+			news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Standard"})},
 			want: map[string]plugin.DiffKind{"sku.name": plugin.DiffUpdateReplace},
 		},
 		{
@@ -165,28 +244,45 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
 		},
 		{
-			name: "saying what does not hold by default", token: "network:Subnet", changed: []resource.PropertyKey{"privateEndpointNetworkPolicies"},
-			olds: resource.PropertyMap{}, news: resource.PropertyMap{"privateEndpointNetworkPolicies": str("Enabled")},
-			want: map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
+			name:    "saying what does not hold by default",
+			token:   "network:Subnet",
+			changed: []resource.PropertyKey{"privateEndpointNetworkPolicies"},
+			olds:    resource.PropertyMap{},
+			news:    resource.PropertyMap{"privateEndpointNetworkPolicies": str("Enabled")},
+			want:    map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
 		},
 		{
 			name: "access policies in another order", token: "keyvault:Vault", wantNoDifference: true,
 			olds: policies("a", "b"), news: policies("b", "a"),
 		},
 		{
-			name: "a vault's networks in another order, one without its service endpoint", token: "keyvault:Vault", changed: []resource.PropertyKey{"properties"},
-			olds: resource.PropertyMap{"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
-				map[string]any{"id": "/a"}, map[string]any{"id": "/b"},
-			}}})},
-			news: resource.PropertyMap{"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
-				map[string]any{"id": "/b"}, map[string]any{"id": "/a", "ignoreMissingVnetServiceEndpoint": true},
-			}}})},
-			want: map[string]plugin.DiffKind{"properties.networkAcls.virtualNetworkRules[1].ignoreMissingVnetServiceEndpoint": plugin.DiffAdd},
+			name:    "a vault's networks in another order, one without its service endpoint",
+			token:   "keyvault:Vault",
+			changed: []resource.PropertyKey{"properties"},
+			olds: resource.PropertyMap{
+				"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
+					map[string]any{"id": "/a"}, map[string]any{"id": "/b"},
+				}}}),
+			},
+			news: resource.PropertyMap{
+				"properties": obj(map[string]any{"networkAcls": map[string]any{"virtualNetworkRules": []any{
+					map[string]any{"id": "/b"}, map[string]any{"id": "/a", "ignoreMissingVnetServiceEndpoint": true},
+				}}}),
+			},
+			want: map[string]plugin.DiffKind{
+				"properties.networkAcls.virtualNetworkRules[1].ignoreMissingVnetServiceEndpoint": plugin.DiffAdd,
+			},
 		},
 		{
-			name: "another access policy", token: "keyvault:Vault", changed: []resource.PropertyKey{"properties"},
-			olds: policies("a", "b"), news: policies("c", "a"),
-			want: map[string]plugin.DiffKind{"properties.accessPolicies[0]": plugin.DiffAdd, "properties.accessPolicies[1]": plugin.DiffDelete},
+			name:    "another access policy",
+			token:   "keyvault:Vault",
+			changed: []resource.PropertyKey{"properties"},
+			olds:    policies("a", "b"),
+			news:    policies("c", "a"),
+			want: map[string]plugin.DiffKind{
+				"properties.accessPolicies[0]": plugin.DiffAdd,
+				"properties.accessPolicies[1]": plugin.DiffDelete,
+			},
 		},
 	}
 	engine, _ := start(t, nil)
@@ -200,7 +296,15 @@ func TestDiff(t *testing.T) {
 				state = resource.PropertyMap{}
 			}
 			got, err := engine.Diff(t.Context(), plugin.DiffRequest{
-				URN: urn(test.token, "x"), ID: "/id", OldInputs: test.olds, OldOutputs: state, NewInputs: test.news, AllowUnknowns: true,
+				URN: urn(
+					test.token,
+					"x",
+				),
+				ID:            "/id",
+				OldInputs:     test.olds,
+				OldOutputs:    state,
+				NewInputs:     test.news,
+				AllowUnknowns: true,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -235,7 +339,10 @@ func or(m map[string]plugin.DiffKind) map[string]plugin.DiffKind {
 func policies(readers ...string) resource.PropertyMap {
 	var all []any
 	for _, reader := range readers {
-		all = append(all, map[string]any{"tenantId": tenant, "objectId": reader, "permissions": map[string]any{"secrets": []any{"get"}}})
+		all = append(
+			all,
+			map[string]any{"tenantId": tenant, "objectId": reader, "permissions": map[string]any{"secrets": []any{"get"}}},
+		)
 	}
 	return resource.PropertyMap{"properties": obj(map[string]any{"accessPolicies": all})}
 }

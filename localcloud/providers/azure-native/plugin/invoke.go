@@ -23,8 +23,16 @@ type action struct {
 }
 
 var actions = map[string]action{
-	"containerservice:listManagedClusterUserCredentials":  {on: "ManagedCluster", name: "listClusterUserCredential", query: []string{"format", "server-fqdn"}},
-	"containerservice:listManagedClusterAdminCredentials": {on: "ManagedCluster", name: "listClusterAdminCredential", query: []string{"server-fqdn"}},
+	"containerservice:listManagedClusterUserCredentials": {
+		on:    "ManagedCluster",
+		name:  "listClusterUserCredential",
+		query: []string{"format", "server-fqdn"},
+	},
+	"containerservice:listManagedClusterAdminCredentials": {
+		on:    "ManagedCluster",
+		name:  "listClusterAdminCredential",
+		query: []string{"server-fqdn"},
+	},
 }
 
 // sdkNames are the query parameters whose names in the SDK differ.
@@ -90,7 +98,12 @@ func unknownFunction(err error) error {
 	return err
 }
 
-func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion, function string, args map[string]any) (map[string]any, error) {
+func (p *azureNative) getter(
+	ctx context.Context,
+	rt *resourceType,
+	apiVersion, function string,
+	args map[string]any,
+) (map[string]any, error) {
 	id, err := rt.id(args, p.subscriptionID())
 	if err != nil {
 		return nil, err
@@ -106,7 +119,13 @@ func (p *azureNative) getter(ctx context.Context, rt *resourceType, apiVersion, 
 	return shown, err
 }
 
-func (p *azureNative) act(ctx context.Context, rt *resourceType, apiVersion, function string, a action, args map[string]any) (map[string]any, error) {
+func (p *azureNative) act(
+	ctx context.Context,
+	rt *resourceType,
+	apiVersion, function string,
+	a action,
+	args map[string]any,
+) (map[string]any, error) {
 	id, err := rt.id(args, p.subscriptionID())
 	if err != nil {
 		return nil, err

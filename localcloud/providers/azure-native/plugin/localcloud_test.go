@@ -51,7 +51,14 @@ func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
 	dir := t.TempDir()
 	way, err := edge.New(filepath.Join(dir, "edge"))
 	must(err)
-	c, err := cloud.New(cloud.Options{Dir: filepath.Join(dir, "azure"), Edge: way, Clusters: noKubernetes{}, Log: slog.New(slog.DiscardHandler)})
+	c, err := cloud.New(
+		cloud.Options{
+			Dir:      filepath.Join(dir, "azure"),
+			Edge:     way,
+			Clusters: noKubernetes{},
+			Log:      slog.New(slog.DiscardHandler),
+		},
+	)
 	must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
@@ -62,7 +69,10 @@ func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
 	must(err)
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
-	transport := &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}), TLSClientConfig: &tls.Config{RootCAs: roots}}
+	transport := &http.Transport{
+		Proxy:           http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()}),
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+	}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()
 		cancel()
@@ -92,7 +102,11 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	var all []made
 	create := func(token, name string, inputs object) made {
 		t.Helper()
-		checked := check(t, engine, plugin.CheckRequest{URN: urn(token, name), News: resource.NewPropertyMapFromMap(inputs), RandomSeed: []byte(name)})
+		checked := check(
+			t,
+			engine,
+			plugin.CheckRequest{URN: urn(token, name), News: resource.NewPropertyMapFromMap(inputs), RandomSeed: []byte(name)},
+		)
 		if len(checked.Failures) > 0 {
 			t.Fatalf("%s: %v", token, checked.Failures)
 		}
@@ -100,7 +114,10 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", token, err)
 		}
-		read, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn(token, name), ID: resp.ID, Inputs: checked.Properties, State: resp.Properties})
+		read, err := engine.Read(
+			t.Context(),
+			plugin.ReadRequest{URN: urn(token, name), ID: resp.ID, Inputs: checked.Properties, State: resp.Properties},
+		)
 		if err != nil {
 			t.Fatalf("%s: %v", token, err)
 		}
@@ -131,7 +148,11 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	network := create("network/v20230601:VirtualNetwork", "network", object{
 		"resourceGroupName": "rg", "location": "eastus", "addressSpace": object{"addressPrefixes": []any{"10.0.0.0/16"}},
 		"subnets": []any{
-			object{"name": "nodes", "addressPrefix": "10.0.0.0/20", "serviceEndpoints": []any{object{"service": "Microsoft.KeyVault"}}},
+			object{
+				"name":             "nodes",
+				"addressPrefix":    "10.0.0.0/20",
+				"serviceEndpoints": []any{object{"service": "Microsoft.KeyVault"}},
+			},
 			object{"name": "endpoints", "addressPrefix": "10.0.16.0/24", "privateEndpointNetworkPolicies": "Disabled"},
 		},
 	})
@@ -139,15 +160,26 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		t.Errorf("the subnet's range is %s", got)
 	}
 	nodes := output(network, "subnets[0].id")
-	zone := create("network/v20240601:PrivateZone", "zone", object{"resourceGroupName": "rg", "privateZoneName": "privatelink.vaultcore.azure.net", "location": "global"})
+	zone := create(
+		"network/v20240601:PrivateZone",
+		"zone",
+		object{"resourceGroupName": "rg", "privateZoneName": "privatelink.vaultcore.azure.net", "location": "global"},
+	)
 	create("network/v20240601:VirtualNetworkLink", "link", object{
-		"resourceGroupName": "rg", "privateZoneName": output(zone, "name"), "virtualNetworkLinkName": "network", "location": "global",
-		"registrationEnabled": false, "virtualNetwork": object{"id": string(network.id)},
+		"resourceGroupName":      "rg",
+		"privateZoneName":        output(zone, "name"),
+		"virtualNetworkLinkName": "network",
+		"location":               "global",
+		"registrationEnabled":    false,
+		"virtualNetwork":         object{"id": string(network.id)},
 	})
 	vault := create("keyvault/v20241101:Vault", "kv", object{
 		"resourceGroupName": "rg", "vaultName": "kv-plugin", "location": "eastus",
 		"properties": object{
-			"tenantId": cloud.TenantID, "sku": object{"family": "A", "name": "premium"}, "enableRbacAuthorization": true, "publicNetworkAccess": "Enabled",
+			"tenantId":                cloud.TenantID,
+			"sku":                     object{"family": "A", "name": "premium"},
+			"enableRbacAuthorization": true,
+			"publicNetworkAccess":     "Enabled",
 			"networkAcls": object{
 				"bypass": "AzureServices", "defaultAction": "Deny", "ipRules": []any{object{"value": "203.0.113.0/24"}},
 				"virtualNetworkRules": []any{object{"id": nodes}},
@@ -155,13 +187,24 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		},
 	})
 	endpoint := create("network/v20210201:PrivateEndpoint", "endpoint", object{
-		"resourceGroupName": "rg", "location": "eastus",
+		"resourceGroupName": "rg",
+		"location":          "eastus",
 		"subnet": object{ // with the SDK's defaults
-			"id": output(network, "subnets[1].id"), "privateEndpointNetworkPolicies": "Enabled", "privateLinkServiceNetworkPolicies": "Enabled",
+			"id": output(
+				network,
+				"subnets[1].id",
+			),
+			"privateEndpointNetworkPolicies":    "Enabled",
+			"privateLinkServiceNetworkPolicies": "Enabled",
 		},
-		"privateLinkServiceConnections": []any{object{"name": "vault", "groupIds": []any{"vault"}, "privateLinkServiceId": string(vault.id)}},
+		"privateLinkServiceConnections": []any{
+			object{"name": "vault", "groupIds": []any{"vault"}, "privateLinkServiceId": string(vault.id)},
+		},
 	})
-	if got := output(endpoint, "privateLinkServiceConnections[0].privateLinkServiceConnectionState.status"); got != "Approved" {
+	if got := output(
+		endpoint,
+		"privateLinkServiceConnections[0].privateLinkServiceConnectionState.status",
+	); got != "Approved" {
 		t.Errorf("the connection is %s", got)
 	}
 	create("network/v20210201:PrivateDnsZoneGroup", "default", object{
@@ -169,11 +212,23 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"privateDnsZoneConfigs": []any{object{"name": "vault", "privateDnsZoneId": string(zone.id)}},
 	})
 	create("insights/v20210501preview:DiagnosticSetting", "vault-logs", object{
-		"resourceUri": string(vault.id), "workspaceId": string(workspace.id), "logs": []any{object{"category": "AuditEvent", "enabled": true}},
-		"metrics": []any{object{"category": "AllMetrics", "enabled": true}},
+		"resourceUri": string(
+			vault.id,
+		),
+		"workspaceId": string(workspace.id),
+		"logs":        []any{object{"category": "AuditEvent", "enabled": true}},
+		"metrics":     []any{object{"category": "AllMetrics", "enabled": true}},
 	})
-	create("authorization/v20200501:ManagementLockByScope", "vault-lock", object{"scope": string(vault.id), "lockName": "vault-lock", "level": "CanNotDelete", "notes": "n"})
-	identity := create("managedidentity/v20230131:UserAssignedIdentity", "aks", object{"resourceGroupName": "rg", "location": "eastus"})
+	create(
+		"authorization/v20200501:ManagementLockByScope",
+		"vault-lock",
+		object{"scope": string(vault.id), "lockName": "vault-lock", "level": "CanNotDelete", "notes": "n"},
+	)
+	identity := create(
+		"managedidentity/v20230131:UserAssignedIdentity",
+		"aks",
+		object{"resourceGroupName": "rg", "location": "eastus"},
+	)
 	create("authorization/v20220401:RoleAssignment", "join", object{
 		"scope": nodes, "principalId": output(identity, "principalId"), "principalType": "ServicePrincipal",
 		"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
@@ -184,39 +239,74 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"condition":        "!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})", "conditionVersion": "2.0",
 	})
 	aks := create("containerservice/v20240901:ManagedCluster", "aks", object{
-		"resourceGroupName": "rg", "location": "eastus", "dnsPrefix": "aks", "enableRBAC": true, "disableLocalAccounts": true,
-		"sku":        object{"name": "Base", "tier": "Standard"},
-		"identity":   object{"type": "UserAssigned", "userAssignedIdentities": []any{string(identity.id)}},
-		"aadProfile": object{"managed": true, "enableAzureRBAC": true, "tenantID": cloud.TenantID},
-		"agentPoolProfiles": []any{object{
-			"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D2s_v5", "vnetSubnetID": nodes, "type": "VirtualMachineScaleSets",
-		}},
+		"resourceGroupName":    "rg",
+		"location":             "eastus",
+		"dnsPrefix":            "aks",
+		"enableRBAC":           true,
+		"disableLocalAccounts": true,
+		"sku":                  object{"name": "Base", "tier": "Standard"},
+		"identity":             object{"type": "UserAssigned", "userAssignedIdentities": []any{string(identity.id)}},
+		"aadProfile":           object{"managed": true, "enableAzureRBAC": true, "tenantID": cloud.TenantID},
+		"agentPoolProfiles": []any{
+			object{
+				"name":         "system",
+				"mode":         "System",
+				"count":        1,
+				"vmSize":       "Standard_D2s_v5",
+				"vnetSubnetID": nodes,
+				"type":         "VirtualMachineScaleSets",
+			},
+		},
 		"autoUpgradeProfile": object{"upgradeChannel": "patch", "nodeOSUpgradeChannel": "NodeImage"},
-		"addonProfiles":      object{"omsagent": object{"enabled": true, "config": object{"logAnalyticsWorkspaceResourceID": string(workspace.id)}}},
+		"addonProfiles": object{
+			"omsagent": object{"enabled": true, "config": object{"logAnalyticsWorkspaceResourceID": string(workspace.id)}},
+		},
 		"networkProfile": object{
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "networkPolicy": "azure", "outboundType": "loadBalancer",
 			"podCidr": "10.244.0.0/16", "serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
 		},
 	})
 	pool := create("containerservice/v20240901:AgentPool", "work", object{
-		"resourceGroupName": "rg", "resourceName": output(aks, "name"), "vmSize": "Standard_D2s_v5", "mode": "User", "enableAutoScaling": true,
-		"minCount": 1, "maxCount": 3, "availabilityZones": []any{"1"}, "vnetSubnetID": nodes, "nodeLabels": object{"a": "b"},
+		"resourceGroupName": "rg",
+		"resourceName":      output(aks, "name"),
+		"vmSize":            "Standard_D2s_v5",
+		"mode":              "User",
+		"enableAutoScaling": true,
+		"minCount":          1,
+		"maxCount":          3,
+		"availabilityZones": []any{"1"},
+		"vnetSubnetID":      nodes,
+		"nodeLabels":        object{"a": "b"},
 	})
 	create("resources/v20220901:Deployment", "upgrade", object{
 		"resourceGroupName": "rg", "properties": object{"mode": "Incremental", "template": object{
-			"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#", "contentVersion": "1.0.0.0",
-			"resources": []any{object{
-				"type": "Microsoft.ContainerService/managedClusters/agentPools", "apiVersion": "2024-09-01", "name": output(aks, "name") + "/other",
-				"properties": object{"vmSize": "Standard_D2s_v5", "mode": "User", "count": 1, "vnetSubnetID": nodes},
-			}},
+			"$schema":        "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+			"contentVersion": "1.0.0.0",
+			"resources": []any{
+				object{
+					"type":       "Microsoft.ContainerService/managedClusters/agentPools",
+					"apiVersion": "2024-09-01",
+					"name":       output(aks, "name") + "/other",
+					"properties": object{"vmSize": "Standard_D2s_v5", "mode": "User", "count": 1, "vnetSubnetID": nodes},
+				},
+			},
 		}},
 	})
 	create("containerservice/v20240901:MaintenanceConfiguration", "aksManagedAutoUpgradeSchedule", object{
-		"resourceGroupName": "rg", "resourceName": output(aks, "name"),
-		"maintenanceWindow": object{"durationHours": 4, "startTime": "02:00", "schedule": object{"weekly": object{"intervalWeeks": 1, "dayOfWeek": "Sunday"}}},
+		"resourceGroupName": "rg",
+		"resourceName":      output(aks, "name"),
+		"maintenanceWindow": object{
+			"durationHours": 4,
+			"startTime":     "02:00",
+			"schedule":      object{"weekly": object{"intervalWeeks": 1, "dayOfWeek": "Sunday"}},
+		},
 	})
 	create("insights/v20210501preview:DiagnosticSetting", "aks-logs", object{
-		"resourceUri": string(aks.id), "workspaceId": string(workspace.id), "logs": []any{object{"category": "kube-audit-admin", "enabled": true}},
+		"resourceUri": string(
+			aks.id,
+		),
+		"workspaceId": string(workspace.id),
+		"logs":        []any{object{"category": "kube-audit-admin", "enabled": true}},
 	})
 
 	// An update of the cluster keeps the pool beside it; one of the network keeps its subnets.
@@ -243,18 +333,25 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		if token == "keyvault/v20241101:getVault" && !got.HasValue("properties") {
 			t.Errorf("%s has no properties", token)
 		}
-		if token == "containerservice/v20240901:getManagedCluster" && (!got.HasValue("oidcIssuerProfile") || got.HasValue("properties")) {
+		if token == "containerservice/v20240901:getManagedCluster" &&
+			(!got.HasValue("oidcIssuerProfile") || got.HasValue("properties")) {
 			t.Errorf("%s is not flat: %v", token, got)
 		}
 	}
 
 	// The lock keeps the vault, until it is gone itself.
-	if _, err := engine.Delete(t.Context(), plugin.DeleteRequest{URN: vault.urn, ID: vault.id, Inputs: vault.inputs, Outputs: vault.state}); err == nil ||
+	if _, err := engine.Delete(
+		t.Context(),
+		plugin.DeleteRequest{URN: vault.urn, ID: vault.id, Inputs: vault.inputs, Outputs: vault.state},
+	); err == nil ||
 		!strings.Contains(err.Error(), "ScopeLocked") {
 		t.Errorf("deleting the vault: %v", err)
 	}
 	for _, one := range slices.Backward(all) {
-		if _, err := engine.Delete(t.Context(), plugin.DeleteRequest{URN: one.urn, ID: one.id, Inputs: one.inputs, Outputs: one.state}); err != nil {
+		if _, err := engine.Delete(
+			t.Context(),
+			plugin.DeleteRequest{URN: one.urn, ID: one.id, Inputs: one.inputs, Outputs: one.state},
+		); err != nil {
 			t.Errorf("deleting %s: %v", one.urn.Type(), err)
 		}
 	}
@@ -266,7 +363,10 @@ func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
 	const marker = "correct-horse-battery-staple"
 	create := func(token string, inputs object) error {
-		_, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(token, "x"), Properties: resource.NewPropertyMapFromMap(inputs)})
+		_, err := engine.Create(
+			t.Context(),
+			plugin.CreateRequest{URN: urn(token, "x"), Properties: resource.NewPropertyMapFromMap(inputs)},
+		)
 		return err
 	}
 	secret := func(name string, properties object) object {
@@ -274,7 +374,11 @@ func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
 	}
 	cluster := func(name string, properties object) object {
 		inputs := object{
-			"resourceGroupName": "rg", "resourceName": name, "location": "eastus", "dnsPrefix": "aks", "identity": object{"type": "SystemAssigned"},
+			"resourceGroupName": "rg",
+			"resourceName":      name,
+			"location":          "eastus",
+			"dnsPrefix":         "aks",
+			"identity":          object{"type": "SystemAssigned"},
 			"agentPoolProfiles": []any{object{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_D2s_v5"}},
 		}
 		maps.Copy(inputs, properties)

@@ -81,7 +81,10 @@ func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 // Configure authenticates as a service principal with a client secret or an OIDC token, from azure-native:clientId,
 // clientSecret, tenantId and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
 // ARM_SUBSCRIPTION_ID, and those that signIn reads.
-func (p *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
+func (p *azureNative) Configure(
+	_ context.Context,
+	req *pulumirpc.ConfigureRequest,
+) (*pulumirpc.ConfigureResponse, error) {
 	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native reads, and the engine sends
 		p.config[strings.TrimPrefix(k, p.pkg+":config:")] = v
 	}

@@ -14,7 +14,13 @@ import (
 func TestReadOfWhatIsGoneEmptiesTheState(t *testing.T) {
 	engine, _ := start(t, nil)
 	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
-		URN: urn("keyvault:Vault", "kv"), ID: resource.ID(vaultID), Inputs: resource.PropertyMap{}, State: resource.PropertyMap{"name": str("kv")},
+		URN: urn(
+			"keyvault:Vault",
+			"kv",
+		),
+		ID:     resource.ID(vaultID),
+		Inputs: resource.PropertyMap{},
+		State:  resource.PropertyMap{"name": str("kv")},
 	})
 	if err != nil || resp.ID != "" || resp.Outputs != nil {
 		t.Errorf("got %v, %q, %v", err, resp.ID, resp.Outputs)
@@ -24,19 +30,27 @@ func TestReadOfWhatIsGoneEmptiesTheState(t *testing.T) {
 func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 	engine, a := start(t, nil)
 	inputs := resource.PropertyMap{
-		"resourceGroupName": str("rg"), "resourceName": str("aks"), "location": str("East US"),
+		"resourceGroupName": str("rg"),
+		"resourceName":      str("aks"),
+		"location":          str("East US"),
 		"tags":              obj(map[string]any{"kept": "1", "changed": "1", "gone": "1"}),
 		"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "p", "count": 1.0}}),
-		"addonProfiles": resource.NewObjectProperty(resource.PropertyMap{"kv": resource.NewObjectProperty(resource.PropertyMap{
-			"enabled": resource.NewBoolProperty(true), "config": resource.MakeSecret(obj(map[string]any{"a": "b"})),
-		})}),
+		"addonProfiles": resource.NewObjectProperty(
+			resource.PropertyMap{"kv": resource.NewObjectProperty(resource.PropertyMap{
+				"enabled": resource.NewBoolProperty(true), "config": resource.MakeSecret(obj(map[string]any{"a": "b"})),
+			})},
+		),
 	}
 	azureHas := func(count float64, version string, tags map[string]any, accounts bool) map[string]any {
 		return map[string]any{
 			"id": clusterID, "name": "aks", "type": "T/t", "location": "eastus", "tags": tags,
 			"properties": map[string]any{
-				"currentKubernetesVersion": version, "disableLocalAccounts": accounts, "enableRBAC": true,
-				"agentPoolProfiles": []any{map[string]any{"name": "p", "count": count, "nodeImageVersion": version, "osType": "Linux"}},
+				"currentKubernetesVersion": version,
+				"disableLocalAccounts":     accounts,
+				"enableRBAC":               true,
+				"agentPoolProfiles": []any{
+					map[string]any{"name": "p", "count": count, "nodeImageVersion": version, "osType": "Linux"},
+				},
 				"addonProfiles": map[string]any{"kv": map[string]any{
 					"enabled": true, "config": map[string]any{"a": "b"}, "identity": map[string]any{"clientId": version},
 				}},
@@ -49,11 +63,19 @@ func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 			object[k] = v
 		}
 	}
-	created, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("containerservice:ManagedCluster", "aks"), Properties: inputs})
+	created, err := engine.Create(
+		t.Context(),
+		plugin.CreateRequest{URN: urn("containerservice:ManagedCluster", "aks"), Properties: inputs},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.resources[strings.ToLower(clusterID)] = azureHas(3, "1.34.2", map[string]any{"kept": "1", "changed": "2", "new": "1"}, true)
+	a.resources[strings.ToLower(clusterID)] = azureHas(
+		3,
+		"1.34.2",
+		map[string]any{"kept": "1", "changed": "2", "new": "1"},
+		true,
+	)
 
 	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
 		URN: urn("containerservice:ManagedCluster", "aks"), ID: created.ID, Inputs: inputs, State: created.Properties,
@@ -97,7 +119,10 @@ func TestRefreshKeepsASecretsValueWhichARMNeverReturns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn("keyvault:Secret", "s"), ID: created.ID, Inputs: inputs, State: created.Properties})
+	resp, err := engine.Read(
+		t.Context(),
+		plugin.ReadRequest{URN: urn("keyvault:Secret", "s"), ID: created.ID, Inputs: inputs, State: created.Properties},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,32 +138,73 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 		want      map[string]any
 	}{
 		{
-			token: "keyvault:Vault", id: vaultID,
-			body: map[string]any{"location": "eastus", "properties": map[string]any{"tenantId": tenant, "vaultUri": "u", "provisioningState": "Succeeded"}},
-			want: map[string]any{"resourceGroupName": "rg", "vaultName": "kv", "location": "eastus", "properties": map[string]any{"tenantId": tenant}},
+			token: "keyvault:Vault",
+			id:    vaultID,
+			body: map[string]any{
+				"location":   "eastus",
+				"properties": map[string]any{"tenantId": tenant, "vaultUri": "u", "provisioningState": "Succeeded"},
+			},
+			want: map[string]any{
+				"resourceGroupName": "rg",
+				"vaultName":         "kv",
+				"location":          "eastus",
+				"properties":        map[string]any{"tenantId": tenant},
+			},
 		},
 		{
-			token: "keyvault:Key", id: vaultID + "/keys/k",
-			body: map[string]any{"location": "eastus", "properties": map[string]any{"kty": "RSA", "keyUri": "u", "attributes": map[string]any{"enabled": true, "created": 1.0}}},
+			token: "keyvault:Key",
+			id:    vaultID + "/keys/k",
+			body: map[string]any{
+				"location": "eastus",
+				"properties": map[string]any{
+					"kty":        "RSA",
+					"keyUri":     "u",
+					"attributes": map[string]any{"enabled": true, "created": 1.0},
+				},
+			},
 			want: map[string]any{
 				"resourceGroupName": "rg", "vaultName": "kv", "keyName": "k",
 				"properties": map[string]any{"kty": "RSA", "attributes": map[string]any{"enabled": true}},
 			},
 		},
 		{
-			token: "authorization:RoleAssignment", id: vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/n",
-			body: map[string]any{"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID + "/secrets/s", "createdOn": "now"}},
-			want: map[string]any{"scope": vaultID[1:] + "/secrets/s", "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
+			token: "authorization:RoleAssignment",
+			id:    vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/n",
+			body: map[string]any{
+				"properties": map[string]any{
+					"principalId":      principal,
+					"roleDefinitionId": "/r",
+					"scope":            vaultID + "/secrets/s",
+					"createdOn":        "now",
+				},
+			},
+			want: map[string]any{
+				"scope":              vaultID[1:] + "/secrets/s",
+				"roleAssignmentName": "n",
+				"principalId":        principal,
+				"roleDefinitionId":   "/r",
+			},
 		},
 		{ // with a second slash the scope keeps the first
-			token: "authorization:RoleAssignment", id: "/" + vaultID + "/providers/Microsoft.Authorization/roleAssignments/n",
-			body: map[string]any{"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID}},
-			want: map[string]any{"scope": vaultID, "roleAssignmentName": "n", "principalId": principal, "roleDefinitionId": "/r"},
+			token: "authorization:RoleAssignment",
+			id:    "/" + vaultID + "/providers/Microsoft.Authorization/roleAssignments/n",
+			body: map[string]any{
+				"properties": map[string]any{"principalId": principal, "roleDefinitionId": "/r", "scope": vaultID},
+			},
+			want: map[string]any{
+				"scope":              vaultID,
+				"roleAssignmentName": "n",
+				"principalId":        principal,
+				"roleDefinitionId":   "/r",
+			},
 		},
 		{
 			token: "authorization:RoleDefinition", id: "/subscriptions/s/providers/Microsoft.Authorization/roleDefinitions/n",
 			body: map[string]any{"name": "n", "type": "Microsoft.Authorization/roleDefinitions", "properties": map[string]any{
-				"roleName": "r", "type": "CustomRole", "createdOn": "now", "permissions": []any{map[string]any{"actions": []any{"a"}, "condition": nil}},
+				"roleName":    "r",
+				"type":        "CustomRole",
+				"createdOn":   "now",
+				"permissions": []any{map[string]any{"actions": []any{"a"}, "condition": nil}},
 			}},
 			want: map[string]any{
 				"scope": "subscriptions/s", "roleDefinitionId": "n", "roleName": "r", "roleType": "CustomRole",
@@ -148,7 +214,12 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 		{
 			token: "containerservice:ManagedCluster", id: clusterID,
 			body: map[string]any{
-				"location": "eastus", "identity": map[string]any{"type": "UserAssigned", "principalId": "p", "userAssignedIdentities": map[string]any{"/a": map[string]any{"clientId": "c"}}},
+				"location": "eastus",
+				"identity": map[string]any{
+					"type":                   "UserAssigned",
+					"principalId":            "p",
+					"userAssignedIdentities": map[string]any{"/a": map[string]any{"clientId": "c"}},
+				},
 				"properties": map[string]any{"dnsPrefix": "d", "fqdn": "f", "provisioningState": "Succeeded"},
 			},
 			want: map[string]any{
@@ -159,12 +230,25 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 		{
 			token: "network:VirtualNetwork", id: groupID + "/providers/Microsoft.Network/virtualNetworks/vnet",
 			body: map[string]any{"location": "eastus", "properties": map[string]any{
-				"provisioningState": "Succeeded", "resourceGuid": "g",
-				"subnets": []any{map[string]any{"id": "/s", "name": "n", "etag": "e", "type": "t", "properties": map[string]any{"addressPrefix": "10.0.0.0/24", "provisioningState": "Succeeded"}}},
+				"provisioningState": "Succeeded",
+				"resourceGuid":      "g",
+				"subnets": []any{
+					map[string]any{
+						"id":         "/s",
+						"name":       "n",
+						"etag":       "e",
+						"type":       "t",
+						"properties": map[string]any{"addressPrefix": "10.0.0.0/24", "provisioningState": "Succeeded"},
+					},
+				},
 			}},
 			want: map[string]any{
-				"resourceGroupName": "rg", "virtualNetworkName": "vnet", "location": "eastus",
-				"subnets": []any{map[string]any{"id": "/s", "type": "t", "name": "n", "addressPrefix": "10.0.0.0/24"}}, // which inputs may have
+				"resourceGroupName":  "rg",
+				"virtualNetworkName": "vnet",
+				"location":           "eastus",
+				"subnets": []any{
+					map[string]any{"id": "/s", "type": "t", "name": "n", "addressPrefix": "10.0.0.0/24"},
+				}, // which inputs may have
 			},
 		},
 		{
@@ -196,7 +280,10 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 	engine, a := start(t, nil)
 	policies := []any{map[string]any{"objectId": principal}}
-	a.resources[strings.ToLower(vaultID)] = map[string]any{"id": vaultID, "properties": map[string]any{"accessPolicies": policies}}
+	a.resources[strings.ToLower(vaultID)] = map[string]any{
+		"id":         vaultID,
+		"properties": map[string]any{"accessPolicies": policies},
+	}
 	var sent map[string]any
 	a.on(func(r *http.Request, body []byte) http.HandlerFunc {
 		if r.Method == http.MethodPut {
@@ -207,10 +294,22 @@ func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 		return nil
 	})
 	inputs := resource.PropertyMap{
-		"resourceGroupName": str("rg"), "vaultName": str("kv"), "location": str("eastus"), "properties": obj(map[string]any{"tenantId": tenant}),
+		"resourceGroupName": str(
+			"rg",
+		),
+		"vaultName":  str("kv"),
+		"location":   str("eastus"),
+		"properties": obj(map[string]any{"tenantId": tenant}),
 	}
 	_, err := engine.Update(t.Context(), plugin.UpdateRequest{
-		URN: urn("keyvault:Vault", "kv"), ID: resource.ID(vaultID), OldInputs: inputs, OldOutputs: resource.PropertyMap{}, NewInputs: inputs,
+		URN: urn(
+			"keyvault:Vault",
+			"kv",
+		),
+		ID:         resource.ID(vaultID),
+		OldInputs:  inputs,
+		OldOutputs: resource.PropertyMap{},
+		NewInputs:  inputs,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -222,16 +321,30 @@ func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 func TestUpdate_FailsWhereWhatItKeepsIsGone(t *testing.T) {
 	inputs := map[string]resource.PropertyMap{
 		"keyvault:Vault": {
-			"resourceGroupName": str("rg"), "vaultName": str("kv"), "location": str("eastus"), "properties": obj(map[string]any{"tenantId": tenant}),
+			"resourceGroupName": str(
+				"rg",
+			),
+			"vaultName":  str("kv"),
+			"location":   str("eastus"),
+			"properties": obj(map[string]any{"tenantId": tenant}),
 		},
-		"network:VirtualNetwork": {"resourceGroupName": str("rg"), "virtualNetworkName": str("net"), "location": str("eastus"), "subnets": resource.NewPropertyValue([]any{})},
+		"network:VirtualNetwork": {
+			"resourceGroupName":  str("rg"),
+			"virtualNetworkName": str("net"),
+			"location":           str("eastus"),
+			"subnets":            resource.NewPropertyValue([]any{}),
+		},
 	}
 	for token, given := range inputs {
 		engine, a := start(t, nil)
 		_, err := engine.Update(t.Context(), plugin.UpdateRequest{
 			URN: urn(token, "x"), ID: "/x", OldInputs: given, OldOutputs: resource.PropertyMap{}, NewInputs: given,
 		})
-		if err == nil || !strings.Contains(err.Error(), "failed maintaining unset sub-resource properties: reading cloud state: Status=404 ") {
+		if err == nil ||
+			!strings.Contains(
+				err.Error(),
+				"failed maintaining unset sub-resource properties: reading cloud state: Status=404 ",
+			) {
 			t.Errorf("%s: %v", token, err)
 		}
 		if requests := a.takeRequests(); len(requests) != 1 {
@@ -246,19 +359,37 @@ func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
 	id := clusterID + "/agentPools/p"
 	a.resources[strings.ToLower(id)] = map[string]any{
 		"id": id, "name": "p", "type": "Microsoft.ContainerService/managedClusters/agentPools", "properties": map[string]any{
-			"type": "VirtualMachineScaleSets", "count": 0.0, "nodeTaints": []any{}, "nodeLabels": map[string]any{}, "enableFIPS": false,
-			"kubeletConfig": map[string]any{"allowedUnsafeSysctls": []any{}}, "provisioningState": "Succeeded", "unknown": "x",
+			"type":              "VirtualMachineScaleSets",
+			"count":             0.0,
+			"nodeTaints":        []any{},
+			"nodeLabels":        map[string]any{},
+			"enableFIPS":        false,
+			"kubeletConfig":     map[string]any{"allowedUnsafeSysctls": []any{}},
+			"provisioningState": "Succeeded",
+			"unknown":           "x",
 		},
 	}
-	resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)})
+	resp, err := engine.Read(
+		t.Context(),
+		plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	wantJSON(t, "inputs", values(t, resp.Inputs), map[string]any{
-		"resourceGroupName": "rg", "resourceName": "aks", "agentPoolName": "p", "type": "VirtualMachineScaleSets", "count": 0.0, "enableFIPS": false,
+		"resourceGroupName": "rg",
+		"resourceName":      "aks",
+		"agentPoolName":     "p",
+		"type":              "VirtualMachineScaleSets",
+		"count":             0.0,
+		"enableFIPS":        false,
 	})
 	delete(a.resources[strings.ToLower(id)]["properties"].(map[string]any), "type")
-	if resp, err := engine.Read(t.Context(), plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)}); err != nil || resp.Inputs.HasValue("type") {
+	if resp, err := engine.Read(
+		t.Context(),
+		plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)},
+	); err != nil ||
+		resp.Inputs.HasValue("type") {
 		t.Errorf("the pool without a type has one: %v, %v", resp.Inputs, err)
 	}
 	if got := resp.Outputs["type"].V; got != "Microsoft.ContainerService/managedClusters/agentPools" {
@@ -268,32 +399,57 @@ func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
 
 func TestPreviewOfAnUpdateKnowsWhatAnUpdateDoesNotChange(t *testing.T) {
 	engine, a := start(t, nil)
-	inputs := resource.PropertyMap{"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"), "tags": obj(map[string]any{"a": "b"})}
+	inputs := resource.PropertyMap{
+		"resourceGroupName": str("rg"),
+		"resourceName":      str("id"),
+		"location":          str("eastus"),
+		"tags":              obj(map[string]any{"a": "b"}),
+	}
 	resp, err := engine.Update(t.Context(), plugin.UpdateRequest{
-		URN: urn("managedidentity:UserAssignedIdentity", "id"), ID: "/id", OldInputs: inputs, NewInputs: inputs, Preview: true,
+		URN: urn(
+			"managedidentity:UserAssignedIdentity",
+			"id",
+		),
+		ID:         "/id",
+		OldInputs:  inputs,
+		NewInputs:  inputs,
+		Preview:    true,
 		OldOutputs: resource.PropertyMap{"name": str("id"), "location": str("eastus"), "clientId": str(client)},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if resp.Properties["name"].V != "id" || resp.Properties["location"].V != "eastus" || !resp.Properties.HasValue("tags") {
+	if resp.Properties["name"].V != "id" || resp.Properties["location"].V != "eastus" ||
+		!resp.Properties.HasValue("tags") {
 		t.Errorf("got %v", resp.Properties)
 	}
 	wantRequests(t, a)
 }
 
-func invoke(t *testing.T, engine plugin.Provider, token string, args resource.PropertyMap) (resource.PropertyMap, error) {
+func invoke(
+	t *testing.T,
+	engine plugin.Provider,
+	token string,
+	args resource.PropertyMap,
+) (resource.PropertyMap, error) {
 	t.Helper()
 	if args == nil {
 		args = resource.PropertyMap{}
 	}
-	resp, err := engine.Invoke(t.Context(), plugin.InvokeRequest{Tok: tokens.ModuleMember("azure-native:" + token), Args: args})
+	resp, err := engine.Invoke(
+		t.Context(),
+		plugin.InvokeRequest{Tok: tokens.ModuleMember("azure-native:" + token), Args: args},
+	)
 	return resp.Properties, err
 }
 
 func TestInvoke(t *testing.T) {
 	engine, a := start(t, nil)
-	a.resources[strings.ToLower(clusterID)] = map[string]any{"id": clusterID, "location": "eastus", "properties": map[string]any{"fqdn": "f"}}
+	a.resources[strings.ToLower(clusterID)] = map[string]any{
+		"id":         clusterID,
+		"location":   "eastus",
+		"properties": map[string]any{"fqdn": "f"},
+	}
 	a.resources[strings.ToLower(vaultID)] = map[string]any{"id": vaultID, "properties": map[string]any{"vaultUri": "u"}}
 	credentials := map[string]any{"kubeconfigs": []any{map[string]any{"name": "clusterUser", "value": "YQ=="}}}
 	a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
@@ -323,7 +479,8 @@ func TestInvoke(t *testing.T) {
 			requests: []string{"GET management.azure.com" + clusterID + "?2024-09-01"},
 		},
 		{
-			token: "keyvault/v20241101:getVault", args: resource.PropertyMap{"resourceGroupName": str("rg"), "vaultName": str("kv")},
+			token:    "keyvault/v20241101:getVault",
+			args:     resource.PropertyMap{"resourceGroupName": str("rg"), "vaultName": str("kv")},
 			want:     map[string]any{"id": vaultID, "properties": map[string]any{"vaultUri": "u"}},
 			requests: []string{"GET management.azure.com" + vaultID + "?2024-11-01"},
 		},
@@ -344,7 +501,12 @@ func TestInvoke(t *testing.T) {
 	}
 
 	t.Run("authorization:getClientToken", func(t *testing.T) {
-		got, err := invoke(t, engine, "authorization:getClientToken", resource.PropertyMap{"endpoint": str("https://vault.azure.net")})
+		got, err := invoke(
+			t,
+			engine,
+			"authorization:getClientToken",
+			resource.PropertyMap{"endpoint": str("https://vault.azure.net")},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,18 +524,30 @@ func TestReadLeavesPartsToTheirOwnResources(t *testing.T) {
 	for name, given := range map[string]bool{"resources of their own": false, "inline": true} {
 		t.Run(name, func(t *testing.T) {
 			engine, a := start(t, nil)
-			inputs := resource.PropertyMap{"resourceGroupName": str("rg"), "virtualNetworkName": str("net"), "location": str("eastus")}
-			if given {
-				inputs["subnets"] = resource.NewPropertyValue([]any{map[string]any{"name": "nodes", "addressPrefix": "10.0.0.0/24"}})
+			inputs := resource.PropertyMap{
+				"resourceGroupName":  str("rg"),
+				"virtualNetworkName": str("net"),
+				"location":           str("eastus"),
 			}
-			created, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("network:VirtualNetwork", "net"), Properties: inputs})
+			if given {
+				inputs["subnets"] = resource.NewPropertyValue(
+					[]any{map[string]any{"name": "nodes", "addressPrefix": "10.0.0.0/24"}},
+				)
+			}
+			created, err := engine.Create(
+				t.Context(),
+				plugin.CreateRequest{URN: urn("network:VirtualNetwork", "net"), Properties: inputs},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
 			there := a.resources[strings.ToLower(string(created.ID))]
-			there["properties"].(map[string]any)["subnets"] = []any{map[string]any{
-				"name": "nodes", "properties": map[string]any{"addressPrefix": "10.0.0.0/24", "routeTable": map[string]any{"id": "/table"}},
-			}}
+			there["properties"].(map[string]any)["subnets"] = []any{
+				map[string]any{
+					"name":       "nodes",
+					"properties": map[string]any{"addressPrefix": "10.0.0.0/24", "routeTable": map[string]any{"id": "/table"}},
+				},
+			}
 			resp, err := engine.Read(t.Context(), plugin.ReadRequest{
 				URN: urn("network:VirtualNetwork", "net"), ID: created.ID, Inputs: inputs, State: created.Properties,
 			})

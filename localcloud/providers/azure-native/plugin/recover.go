@@ -31,7 +31,11 @@ func (p *azureNative) recovery(rt *resourceType, id string) (recovery, error) {
 }
 
 // put sends a body, again after each conflict that w.recover may resolve. The results are those of armClient.put.
-func (p *azureNative) put(ctx context.Context, w write, body map[string]any) (answer map[string]any, accepted bool, err error) {
+func (p *azureNative) put(
+	ctx context.Context,
+	w write,
+	body map[string]any,
+) (answer map[string]any, accepted bool, err error) {
 	start, misses := time.Now(), 0
 	for delay := firstRecovery; ; delay = min(delay*3/2, lastRecovery) {
 		answer, accepted, err = p.arm.put(ctx, w.id, w.apiVersion, body, w.rt.waits&waitPut != 0)

@@ -21,10 +21,16 @@ import (
 
 // sdks are the Go modules of azure-native's SDK that the schemas are read from, by azure-native's modules.
 var sdks = map[string]string{
-	"": "v2@v2.92.0", "authorization": "authorization/v2@v2.92.0", "containerservice": "containerservice/v2@v2.82.0",
-	"eventgrid": "eventgrid/v2@v2.92.0", "insights": "insights/v2@v2.90.0", "keyvault": "keyvault/v2@v2.92.0", "managedidentity": "managedidentity/v2@v2.81.0",
-	"network": "network/v2@v2.92.0", "operationalinsights": "operationalinsights/v2@v2.90.0",
-	"resources": "resources/v2@v2.92.0",
+	"":                    "v2@v2.92.0",
+	"authorization":       "authorization/v2@v2.92.0",
+	"containerservice":    "containerservice/v2@v2.82.0",
+	"eventgrid":           "eventgrid/v2@v2.92.0",
+	"insights":            "insights/v2@v2.90.0",
+	"keyvault":            "keyvault/v2@v2.92.0",
+	"managedidentity":     "managedidentity/v2@v2.81.0",
+	"network":             "network/v2@v2.92.0",
+	"operationalinsights": "operationalinsights/v2@v2.90.0",
+	"resources":           "resources/v2@v2.92.0",
 }
 
 // vaultModel is the API version whose models stand for those of vaultPackage's, which no Go SDK has: their bodies are

@@ -33,7 +33,8 @@ func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string
 // parseID takes an ID of this type apart into the inputs that make it up, as they stand in it: a scope has no slash
 // before it.
 func (rt *resourceType) parseID(id string) (map[string]string, error) {
-	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{resourceUri\}`, `(?P<resourceUri>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).Replace(regexp.QuoteMeta(rt.path))
+	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{resourceUri\}`, `(?P<resourceUri>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).
+		Replace(regexp.QuoteMeta(rt.path))
 	re, err := regexp.Compile(`(?i)^` + pattern + `$`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the path of %s: %w", rt.token, err)

@@ -46,11 +46,17 @@ func TestAPreviewNamesEveryUnknownType(t *testing.T) {
 	inputs := resource.PropertyMap{"resourceGroupName": str("rg")}
 	unknown := []string{"network:NatGateway", "keyvault/v20200101:Vault"}
 	for _, token := range append(slices.Clone(unknown), "keyvault:Vault") {
-		checked, err := engine.Check(t.Context(), plugin.CheckRequest{URN: urn(token, "x"), News: inputs, RandomSeed: []byte(token)})
+		checked, err := engine.Check(
+			t.Context(),
+			plugin.CheckRequest{URN: urn(token, "x"), News: inputs, RandomSeed: []byte(token)},
+		)
 		if err != nil {
 			t.Errorf("%s: %v", token, err)
 		}
-		made, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn(token, "x"), Properties: checked.Properties, Preview: true})
+		made, err := engine.Create(
+			t.Context(),
+			plugin.CreateRequest{URN: urn(token, "x"), Properties: checked.Properties, Preview: true},
+		)
 		if err != nil {
 			t.Errorf("%s: %v", token, err)
 		}

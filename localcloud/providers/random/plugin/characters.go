@@ -37,7 +37,14 @@ func validateCharacters(inputs resource.PropertyMap) []string {
 		inUse = inUse || inputs[c.use].BoolValue()
 	}
 	if length < 1 || length < least {
-		wrong = append(wrong, fmt.Sprintf("length: want at least 1 and at least the sum of minLower, minUpper, minNumeric and minSpecial (%v), got %v", least, length))
+		wrong = append(
+			wrong,
+			fmt.Sprintf(
+				"length: want at least 1 and at least the sum of minLower, minUpper, minNumeric and minSpecial (%v), got %v",
+				least,
+				length,
+			),
+		)
 	}
 	if !inUse {
 		wrong = append(wrong, "lower, upper, numeric, special: want at least one of them true")

@@ -67,7 +67,11 @@ func TestStringHasTheLengthAndCharactersAskedFor(t *testing.T) {
 		{"no special", map[string]any{"length": 40, "special": false}, `^[a-zA-Z0-9]{40}$`},
 		{"lower only", map[string]any{"length": 40, "special": false, "upper": false, "numeric": false}, `^[a-z]{40}$`},
 		{"number is numeric", map[string]any{"length": 40, "special": false, "upper": false, "number": false}, `^[a-z]{40}$`},
-		{"own special", map[string]any{"length": 40, "lower": false, "upper": false, "numeric": false, "overrideSpecial": "~"}, `^~{40}$`},
+		{
+			"own special",
+			map[string]any{"length": 40, "lower": false, "upper": false, "numeric": false, "overrideSpecial": "~"},
+			`^~{40}$`,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -83,7 +87,11 @@ func TestStringHasTheLengthAndCharactersAskedFor(t *testing.T) {
 func TestStringHasAtLeastAsManyOfEachClassAsAskedFor(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
-		_, outputs := create(t, stringToken, map[string]any{"length": 10, "minLower": 3, "minUpper": 2, "minNumeric": 2, "minSpecial": 3})
+		_, outputs := create(
+			t,
+			stringToken,
+			map[string]any{"length": 10, "minLower": 3, "minUpper": 2, "minNumeric": 2, "minSpecial": 3},
+		)
 		s := outputs["result"].StringValue()
 		for _, c := range []struct {
 			alphabet string
@@ -173,9 +181,19 @@ func TestCheckReportsWhatCannotBeMade(t *testing.T) {
 		{"fine", stringToken, map[string]any{"length": 1}, 0},
 		{"no length", stringToken, nil, 1},
 		{"too short for its classes", stringToken, map[string]any{"length": 3, "minLower": 2, "minUpper": 2}, 1},
-		{"no characters and no length", stringToken, map[string]any{"length": 0, "lower": false, "upper": false, "numeric": false, "special": false}, 2},
+		{
+			"no characters and no length",
+			stringToken,
+			map[string]any{"length": 0, "lower": false, "upper": false, "numeric": false, "special": false},
+			2,
+		},
 		{"length is no number", stringToken, map[string]any{"length": "8"}, 1},
-		{"length to be known later", stringToken, map[string]any{"length": resource.Computed{Element: resource.NewStringProperty("")}}, 0},
+		{
+			"length to be known later",
+			stringToken,
+			map[string]any{"length": resource.Computed{Element: resource.NewStringProperty("")}},
+			0,
+		},
 		{"no bytes", idToken, map[string]any{"byteLength": 0}, 1},
 	}
 	for _, test := range tests {
@@ -202,18 +220,37 @@ func TestAnyChangeReplaces(t *testing.T) {
 		replaces   []string
 	}{
 		{"nothing", map[string]any{"length": 8}, map[string]any{"length": 8}, nil},
-		{"a default spelled out", map[string]any{"length": 8}, map[string]any{"length": 8, "special": true, "minLower": 0}, nil},
+		{
+			"a default spelled out",
+			map[string]any{"length": 8},
+			map[string]any{"length": 8, "special": true, "minLower": 0},
+			nil,
+		},
 		{"length", map[string]any{"length": 8}, map[string]any{"length": 9}, []string{"length"}},
-		{"keepers", map[string]any{"length": 8}, map[string]any{"length": 8, "keepers": map[string]any{"a": "b"}}, []string{"keepers"}},
-		{"number and numeric", map[string]any{"length": 8, "number": false}, map[string]any{"length": 8, "numeric": false}, nil},
+		{
+			"keepers",
+			map[string]any{"length": 8},
+			map[string]any{"length": 8, "keepers": map[string]any{"a": "b"}},
+			[]string{"keepers"},
+		},
+		{
+			"number and numeric",
+			map[string]any{"length": 8, "number": false},
+			map[string]any{"length": 8, "numeric": false},
+			nil,
+		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			resp, err := (&random{}).Diff(t.Context(), &pulumirpc.DiffRequest{Urn: urn(passwordToken), OldInputs: bag(t, test.olds), News: bag(t, test.news)})
+			resp, err := (&random{}).Diff(
+				t.Context(),
+				&pulumirpc.DiffRequest{Urn: urn(passwordToken), OldInputs: bag(t, test.olds), News: bag(t, test.news)},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !slices.Equal(resp.GetReplaces(), test.replaces) || (resp.GetChanges() == pulumirpc.DiffResponse_DIFF_SOME) != (test.replaces != nil) {
+			if !slices.Equal(resp.GetReplaces(), test.replaces) ||
+				(resp.GetChanges() == pulumirpc.DiffResponse_DIFF_SOME) != (test.replaces != nil) {
 				t.Errorf("got %v, want %v", resp, test.replaces)
 			}
 		})
@@ -221,7 +258,10 @@ func TestAnyChangeReplaces(t *testing.T) {
 }
 
 func TestPreviewKnowsNoValue(t *testing.T) {
-	resp, err := (&random{}).Create(t.Context(), &pulumirpc.CreateRequest{Urn: urn(passwordToken), Properties: bag(t, map[string]any{"length": 8}), Preview: true})
+	resp, err := (&random{}).Create(
+		t.Context(),
+		&pulumirpc.CreateRequest{Urn: urn(passwordToken), Properties: bag(t, map[string]any{"length": 8}), Preview: true},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,13 +274,19 @@ func TestPreviewKnowsNoValue(t *testing.T) {
 func TestRefreshChangesNothingAndKeepsSecretsSecret(t *testing.T) {
 	inputs := bag(t, map[string]any{"length": 8})
 	resp, err := (&random{}).Read(t.Context(), &pulumirpc.ReadRequest{
-		Urn: urn(passwordToken), Id: "none", Inputs: inputs, Properties: bag(t, map[string]any{"length": 8, "result": "abcdefgh"}),
+		Urn: urn(
+			passwordToken,
+		),
+		Id:         "none",
+		Inputs:     inputs,
+		Properties: bag(t, map[string]any{"length": 8, "result": "abcdefgh"}),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	outputs := unbag(t, resp.GetProperties())
-	if resp.GetId() != "none" || resp.GetInputs() != inputs || !outputs["result"].IsSecret() || outputs["result"].SecretValue().Element.V != "abcdefgh" {
+	if resp.GetId() != "none" || resp.GetInputs() != inputs || !outputs["result"].IsSecret() ||
+		outputs["result"].SecretValue().Element.V != "abcdefgh" {
 		t.Errorf("got %v", resp)
 	}
 }
@@ -261,7 +307,10 @@ func TestImport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := resource.NewPropertyMapFromMap(test.inputs); resp.GetId() != test.id || !unbag(t, resp.GetInputs()).DeepEquals(want) {
+			if want := resource.NewPropertyMapFromMap(
+				test.inputs,
+			); resp.GetId() != test.id ||
+				!unbag(t, resp.GetInputs()).DeepEquals(want) {
 				t.Errorf("got %q %v, want %q %v", resp.GetId(), resp.GetInputs(), test.id, want)
 			}
 			if secret := unbag(t, resp.GetProperties())["result"].IsSecret(); secret != (test.token == passwordToken) {
@@ -320,7 +369,10 @@ func TestSchemaHasWhatThePluginKnows(t *testing.T) {
 				t.Errorf("%s does not give back %s", token, name)
 			}
 		}
-		if !slices.Equal(resource.RequiredInputs, slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" })) {
+		if !slices.Equal(
+			resource.RequiredInputs,
+			slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" }),
+		) {
 			t.Errorf("%s requires %v", token, resource.RequiredInputs)
 		}
 	}
@@ -339,7 +391,10 @@ func TestUnknownTypes(t *testing.T) {
 	t.Setenv(unknowntypes.FileVariable, file)
 	err := check()
 	if err == nil {
-		_, err = (&random{}).Create(t.Context(), &pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true})
+		_, err = (&random{}).Create(
+			t.Context(),
+			&pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true},
+		)
 	}
 	if err != nil {
 		t.Errorf("in a preview that goes on: %v", err)

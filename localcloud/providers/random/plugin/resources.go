@@ -81,7 +81,9 @@ var kinds = map[string]kind{
 		},
 		adopt: func(s string) (string, resource.PropertyMap, resource.PropertyMap, error) {
 			u, err := uuid.Parse(s)
-			return u.String(), resource.PropertyMap{}, resource.PropertyMap{"result": resource.NewStringProperty(u.String())}, err
+			return u.String(), resource.PropertyMap{}, resource.PropertyMap{
+				"result": resource.NewStringProperty(u.String()),
+			}, err
 		},
 	},
 	"random:index/randomId:RandomId": {
