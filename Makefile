@@ -84,7 +84,7 @@ bench-small: build ## the ratios that must not get worse, measured small; fails 
 
 v3: ## build a copy of the program on azure-native v3, and run its unit tests; ten minutes and 6 GB of memory the first time
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
-	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' components deploy docs internal policy provider ':!localcloud' ':!tests' ':!examples' ':!templates' ':!deploy/deployments' | xargs -0 cp --parents -t "$$copy"; \
+	git ls-files -z -- '*.go' go.mod go.sum 'Pulumi*.yaml' Pulumi.README.md components deploy docs internal policy provider ':!localcloud' ':!tests' ':!examples' ':!templates' ':!deploy/deployments' | xargs -0 cp --parents -t "$$copy"; \
 	go run ./internal/azurenative3 "$$copy"; cd "$$copy"; \
 	echo "go mod tidy"; GONOSUMDB=github.com/pulumi/pulumi-azure-native-sdk go mod tidy; \
 	echo "go build, which is silent for minutes the first time"; nice -n 10 go build -p 1 ./...; \

@@ -2,11 +2,19 @@
 package main
 
 import (
+	_ "embed"
+
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"github.com/keyvault-aks/keyvault-aks/components"
 	"github.com/keyvault-aks/keyvault-aks/infra"
 )
+
+// readme is the stack's page in Pulumi Cloud, which puts the stack's outputs in the place of ${outputs.NAME}
+// (https://www.pulumi.com/docs/pulumi-cloud/projects-and-stacks/#stack-readme).
+//
+//go:embed Pulumi.README.md
+var readme string
 
 func main() {
 	var config map[string]string
@@ -63,5 +71,6 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		outputs.Add(w, identity, mount)
 	}
 	outputs.Export(ctx, vault, aks)
+	ctx.Export("readme", pulumi.String(readme))
 	return nil
 }

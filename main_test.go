@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -79,8 +80,24 @@ func TestStackOutputs_DescribeVaultAndCluster(t *testing.T) {
 	if got := outputs["outboundIps"].ArrayValue(); len(got) != 1 || got[0] != resource.NewProperty(mockengine.OutboundIP) {
 		t.Errorf("outboundIps is %v", got)
 	}
-	if len(outputs) != 13 {
-		t.Errorf("there are %d outputs, want 13", len(outputs))
+	if len(outputs) != 14 {
+		t.Errorf("there are %d outputs, want 14", len(outputs))
+	}
+}
+
+func TestStackReadme_NamesOutputsThatMayBeShown(t *testing.T) {
+	for _, stack := range []string{"dev", "prod"} {
+		outputs := runStack(t, stack, false, nil).StackOutputs()
+		page := outputs["readme"].StringValue()
+		names := regexp.MustCompile(`\$\{outputs\.(\w+)\}`).FindAllStringSubmatch(page, -1)
+		if len(names) == 0 || strings.Count(page, "${") != len(names) {
+			t.Errorf("%d of %d placeholders name an output", len(names), strings.Count(page, "${"))
+		}
+		for _, name := range names {
+			if value, ok := outputs[resource.PropertyKey(name[1])]; !ok || !value.IsString() {
+				t.Errorf("in %s, the output %s is no plain text", stack, name[1])
+			}
+		}
 	}
 }
 
