@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
@@ -198,7 +199,35 @@ func TestVerify_TakesNoTokenOfAnotherTenant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, token := range map[string]string{"nothing": "", "text": "a.b.c", "another key": theirs, "another algorithm": unsigned} {
+	ours := func(change func(*claims)) string {
+		now := time.Now()
+		c := claims{Claims: jwt.Claims{
+			Issuer: s.issuer(), Audience: jwt.Audience{Graph}, Expiry: jwt.NewNumericDate(now.Add(time.Hour)),
+		}, ObjectID: reader.ObjectID}
+		change(&c)
+		signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: s.key}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := jwt.Signed(signer).Claims(c).Serialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	if _, err := s.Verify(ours(func(*claims) {}), Graph); err != nil {
+		t.Errorf("a token of this tenant: %v", err)
+	}
+	past := jwt.NewNumericDate(time.Now().Add(-time.Minute))
+	future := jwt.NewNumericDate(time.Now().Add(time.Minute))
+	for name, token := range map[string]string{
+		"nothing": "", "text": "a.b.c", "another key": theirs, "another algorithm": unsigned,
+		"another issuer":   ours(func(c *claims) { c.Issuer = "https://" + IssuerHost + "/other/" }),
+		"another audience": ours(func(c *claims) { c.Audience = jwt.Audience{"https://vault.azure.net"} }),
+		"no expiry":        ours(func(c *claims) { c.Expiry = nil }),
+		"a past expiry":    ours(func(c *claims) { c.Expiry = past }),
+		"not valid yet":    ours(func(c *claims) { c.NotBefore = future }),
+	} {
 		if who, err := s.Verify(token, Graph); err == nil {
 			t.Errorf("%s: it is %+v", name, who)
 		}

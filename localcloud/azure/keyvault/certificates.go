@@ -338,6 +338,9 @@ func readPEM(content string) (crypto.PrivateKey, []*x509.Certificate, error) {
 			certificate, err = x509.ParseCertificate(block.Bytes)
 			chain = append(chain, certificate)
 		case "PRIVATE KEY":
+			if len(block.Bytes) > maxKeyLength {
+				return nil, nil, notImplemented(fmt.Sprintf("PEM with a private key of more than %d bytes", maxKeyLength))
+			}
 			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 		case "RSA PRIVATE KEY", "EC PRIVATE KEY", "ENCRYPTED PRIVATE KEY":
 			return nil, nil, notImplemented(
@@ -372,6 +375,10 @@ func readPKCS12(content, password string) (crypto.PrivateKey, []*x509.Certificat
 			"PKCS#12 format.",
 	)
 }
+
+// maxKeyLength is the most that a private key may take in DER. An RSA key of 4096 bits takes 2,400 bytes; the time to
+// check a key grows with the cube of its length, and other requests wait meanwhile.
+const maxKeyLength = 8 << 10
 
 // maxRounds is how often a password of PKCS #12 may be hashed, which takes seconds: others wait meanwhile.
 const maxRounds = 1_000_000

@@ -573,6 +573,11 @@ func TestCertificate_IsImported(t *testing.T) {
 		Base64EncodedCertificate: to.Ptr(base64.StdEncoding.EncodeToString(within)),
 	}, nil)
 	w.refused("many rounds", err, http.StatusNotImplemented, "NotImplemented")
+	huge := block("PRIVATE KEY", make([]byte, 9<<10)) + block("CERTIFICATE", leaf.Raw)
+	_, err = certificates.ImportCertificate(t.Context(), "refused", azcertificates.ImportCertificateParameters{
+		Base64EncodedCertificate: &huge, CertificatePolicy: asPEM,
+	}, nil)
+	w.refused("a huge key", err, http.StatusNotImplemented, "NotImplemented")
 	// A secret that holds a certificate is none.
 	_, err = w.secrets(w.admin).
 		SetSecret(t.Context(), "secret", azsecrets.SetSecretParameters{Value: &inPEM, ContentType: to.Ptr("application/x-pem-file")}, nil)
