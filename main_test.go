@@ -125,7 +125,7 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 
 // What a workload was called before keeps all that it has: by its former name, and the first one by the names of before
 // the list.
-func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
+func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[1]["formerName"] = "invoices" }))
 	for name, want := range map[string][]string{
 		"api": {"workload"}, "api-mount": {"mount"}, "billing": {"invoices"}, "billing-mount": {"invoices-mount"},

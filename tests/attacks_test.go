@@ -30,9 +30,9 @@ spec:
   volumes: [{name: root, hostPath: {path: /}}]
 `
 
-// TestAttack_PodThatIsRootOnTheNodeIsNotOnTheMachine looks from a pod for a file of the machine, for the local cloud's state and for the
+// TestAttack_PrivilegedPodCannotReachTheMachine looks from a pod for a file of the machine, for the local cloud's state and for the
 // keys of the control plane, by the node's root and by that of each process that it sees, and writes where the machine has files.
-func TestAttack_PodThatIsRootOnTheNodeIsNotOnTheMachine(t *testing.T) {
+func TestAttack_PrivilegedPodCannotReachTheMachine(t *testing.T) {
 	t.Parallel()
 	needsRealNode(t)
 	c := newCloud(t)
@@ -120,9 +120,9 @@ var escapes = []string{
 	"..2026/escaped",
 }
 
-// TestAttack_OnAStandInNode has pods ask for files outside of theirs, which the stand-in node would write as whoever runs the local
+// TestAttack_StandInNodeConfinesPods has pods ask for files outside of theirs, which the stand-in node would write as whoever runs the local
 // cloud, and for the machine's.
-func TestAttack_OnAStandInNode(t *testing.T) {
+func TestAttack_StandInNodeConfinesPods(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
@@ -223,9 +223,9 @@ spec:
 `, name, outputs.Namespace, outputs.ServiceAccounts[0], class)
 }
 
-// TestAttack_WhoHasNoAzureRoleInTheCluster has principals do with kubectl what their roles of Azure RBAC let them, at the cluster and at a
+// TestAttack_AzureRBACDeniesWithoutRole has principals do with kubectl what their roles of Azure RBAC let them, at the cluster and at a
 // namespace, and nothing else. The cluster has no local accounts.
-func TestAttack_WhoHasNoAzureRoleInTheCluster(t *testing.T) {
+func TestAttack_AzureRBACDeniesWithoutRole(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(

@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// TestKubernetesPlugin_BringsUpManifestsAndCharts by the components that the plugin makes by itself, which are what it
+// TestKubernetesPlugin_DeploysManifestsAndCharts by the components that the plugin makes by itself, which are what it
 // is built with a stand-in of its SDK for.
-func TestKubernetesPlugin_BringsUpManifestsAndCharts(t *testing.T) {
+func TestKubernetesPlugin_DeploysManifestsAndCharts(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in", "--config", "workloads=[]")

@@ -112,9 +112,9 @@ func (c *cloud) withoutSecret(t *testing.T, identity principal) []string {
 	}
 }
 
-// TestCI_DeploysWithoutASecret has a job of GitHub bring a stack up as CI does it: azure-native and kubelogin both sign in with
+// TestCI_DeploysWithoutSecret has a job of GitHub bring a stack up as CI does it: azure-native and kubelogin both sign in with
 // tokens of the job. Then one that has a token alone looks at it, and a pull request's job gets nothing.
-func TestCI_DeploysWithoutASecret(t *testing.T) {
+func TestCI_DeploysWithoutSecret(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.start(t)
@@ -196,9 +196,9 @@ func TestCI_DeploysWithoutASecret(t *testing.T) {
 	}
 }
 
-// TestSecretsProvider_IsAKeyOfAVault has the engine keep a stack's secrets with a key of a vault, for who has a role on it, and
+// TestSecretsProvider_UsesVaultKey has the engine keep a stack's secrets with a key of a vault, for who has a role on it, and
 // shows what becomes of them when the key is rotated.
-func TestSecretsProvider_IsAKeyOfAVault(t *testing.T) {
+func TestSecretsProvider_UsesVaultKey(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.start(t)

@@ -22,9 +22,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestConfigurationThatNoStackHas brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml
+// TestProgram_RunsUncommonConfiguration brings the program up with what neither Pulumi.dev.yaml nor Pulumi.prod.yaml
 // configures.
-func TestConfigurationThatNoStackHas(t *testing.T) {
+func TestProgram_RunsUncommonConfiguration(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	base := []string{"--node=stand-in"}
@@ -260,8 +260,8 @@ const wrongWorkloads = `workloads=[
 // givenAt finds the path of a mistake that is reported.
 var givenAt = regexp.MustCompile(`(?m)^\s*(\S+): given `)
 
-// TestEveryMistakeIsReportedAndNothingIsCreated gives a wrong value to several keys at once.
-func TestEveryMistakeIsReportedAndNothingIsCreated(t *testing.T) {
+// TestProgram_ReportsAllMistakesBeforeCreating gives a wrong value to several keys at once.
+func TestProgram_ReportsAllMistakesBeforeCreating(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	var mistakes []string

@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestCluster_KeepsWhatIsInItThroughItsLife upgrades a cluster, gives it another system pool and another way out, and
+// TestCluster_KeepsObjectsThroughUpgrades upgrades a cluster, gives it another system pool and another way out, and
 // has somebody else change it too. Nothing in the cluster is made again.
-func TestCluster_KeepsWhatIsInItThroughItsLife(t *testing.T) {
+func TestCluster_KeepsObjectsThroughUpgrades(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in", "--config", "kubernetesVersion=1.33", "--config", `nodePools=[{"name":"apps"}]`)

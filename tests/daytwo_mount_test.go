@@ -10,10 +10,10 @@ import (
 // refreshed is the command of README's "When it does not work" for pods that have an old value.
 var refreshed = []string{"up", "--yes", "--skip-preview", "--refresh"}
 
-// TestDayTwo_PodsHaveWhatTheVaultHas brings up programs/daytwo, whose Deployments have variables from a mount's Secrets
+// TestDayTwo_PodsFollowTheVault brings up programs/daytwo, whose Deployments have variables from a mount's Secrets
 // and mostly mount nothing. The driver looks for new values so rarely that they come with a pod that starts, or not at
 // all.
-func TestDayTwo_PodsHaveWhatTheVaultHas(t *testing.T) {
+func TestDayTwo_PodsFollowTheVault(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)

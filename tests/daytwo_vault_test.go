@@ -84,8 +84,8 @@ func (v *vaults) vault(t *testing.T) (id string, secrets *azsecrets.Client, keys
 
 func nameOf(urn string) string { return urn[strings.LastIndex(urn, "::")+2:] }
 
-// TestKeys_AreNeverReplacedUnderATakenName changes what the program says of a key, and has others change the key.
-func TestKeys_AreNeverReplacedUnderATakenName(t *testing.T) {
+// TestKeys_AreNeverReplaced changes what the program says of a key, and has others change the key.
+func TestKeys_AreNeverReplaced(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
@@ -155,9 +155,9 @@ func TestKeys_AreNeverReplacedUnderATakenName(t *testing.T) {
 	v.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// TestSecrets_GoOutOfTheListAndComeBack takes a secret and a key out of the lists of a new and of an existing vault and puts them in
+// TestSecrets_CanBeRemovedAndAdoptedAgain takes a secret and a key out of the lists of a new and of an existing vault and puts them in
 // again, as somebody without rights on the vault's data.
-func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
+func TestSecrets_CanBeRemovedAndAdoptedAgain(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
@@ -216,9 +216,9 @@ func TestSecrets_GoOutOfTheListAndComeBack(t *testing.T) {
 	}
 }
 
-// TestSecret_MadeOnceIsOthersToWrite has somebody rotate a secret that the program made once, and then changes all that the program
+// TestSecretOnce_KeepsValuesOfOthers has somebody rotate a secret that the program made once, and then changes all that the program
 // says of it.
-func TestSecret_MadeOnceIsOthersToWrite(t *testing.T) {
+func TestSecretOnce_KeepsValuesOfOthers(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
@@ -252,9 +252,9 @@ func TestSecret_MadeOnceIsOthersToWrite(t *testing.T) {
 	}
 }
 
-// TestVault_OfAnotherSubscription mounts from a vault of a hub, which is in another subscription of the deployer's and takes roles, or
+// TestVault_MountsFromAnotherSubscription mounts from a vault of a hub, which is in another subscription of the deployer's and takes roles, or
 // has access policies.
-func TestVault_OfAnotherSubscription(t *testing.T) {
+func TestVault_MountsFromAnotherSubscription(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")

@@ -149,8 +149,8 @@ func queued(t *testing.T, c *cloud) (texts []string) {
 	return texts
 }
 
-// TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate brings a stack up whose secrets expire in 20 days and in 60.
-func TestExpiryEvents_ComeOnceAndNotOfWhatExpiresLate(t *testing.T) {
+// TestExpiryEvents_ArriveOnceWhenDue brings a stack up whose secrets expire in 20 days and in 60.
+func TestExpiryEvents_ArriveOnceWhenDue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	if out, err := c.command(t, "start", "--node=stand-in").CombinedOutput(); err != nil {

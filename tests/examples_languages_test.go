@@ -242,7 +242,7 @@ func TestMistakes_InGo(t *testing.T) {
 	p.gone(t)
 }
 
-func TestMistakes_InGoAreSeenByTheCompiler(t *testing.T) {
+func TestMistakes_FailToCompileInGo(t *testing.T) {
 	t.Parallel()
 	source := filepath.Join(checkout, "tests", "programs", "mistakes")
 	for name, one := range map[string]struct{ argument, want string }{
@@ -288,9 +288,9 @@ func main() {}
 	}
 }
 
-// TestLanguages_TakeTheComponentsOfThisCheckout looks at which version of the package the examples and templates ask
+// TestLanguages_UseThisVersion looks at which version of the package the examples and templates ask
 // for.
-func TestLanguages_TakeTheComponentsOfThisCheckout(t *testing.T) {
+func TestLanguages_UseThisVersion(t *testing.T) {
 	version := packageVersion(t)
 	asked := 0
 	for _, in := range []string{"examples", "templates"} {

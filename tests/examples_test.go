@@ -19,9 +19,9 @@ import (
 	"testing"
 )
 
-// TestExamples_InWhatExists brings up the examples for which a vault or a cluster exist, one after another: those of
+// TestExamples_UseExistingVaultAndCluster brings up the examples for which a vault or a cluster exist, one after another: those of
 // the dev stack, of which nothing else is then than before.
-func TestExamples_InWhatExists(t *testing.T) {
+func TestExamples_UseExistingVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
@@ -218,9 +218,9 @@ func wantEveryValue(t *testing.T, p *program) {
 	}
 }
 
-// TestExamples_TeamsReadTheirOwn brings up the example go-platform. The pod of each team reads the team's secrets, and
+// TestExamples_IsolateTeams brings up the example go-platform. The pod of each team reads the team's secrets, and
 // none reads those of a team of the same cluster, or of the other one.
-func TestExamples_TeamsReadTheirOwn(t *testing.T) {
+func TestExamples_IsolateTeams(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)

@@ -48,9 +48,9 @@ spec:
     spec: {containers: [{name: theirs, image: "busybox:1.35.0"}]}
 `
 
-// TestSomebodysObjects_AreNeitherTakenOverNorDeleted has workloads meet objects that are there already, first when they
+// TestForeignObjects_AreLeftAlone has workloads meet objects that are there already, first when they
 // are created and then when they move or get another name, and destroys what there is.
-func TestSomebodysObjects_AreNeitherTakenOverNorDeleted(t *testing.T) {
+func TestForeignObjects_AreLeftAlone(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")

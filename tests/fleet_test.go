@@ -77,10 +77,10 @@ func (c *cloud) writeFleet(t *testing.T, fleet []fleetWorkload) {
 	}
 }
 
-// TestWorkloads_FiftyFromOneFile brings fifty workloads up at once, each with a namespace of its own, and then takes
+// TestWorkloads_RemovesOneOfFifty brings fifty workloads up at once, each with a namespace of its own, and then takes
 // one out of the middle of the list: what it had goes, in Azure, in the cluster and in the state, and all else stays as
 // it is, also what comes after it in the list.
-func TestWorkloads_FiftyFromOneFile(t *testing.T) {
+func TestWorkloads_RemovesOneOfFifty(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	fleet := fleetOf(fleetSize)

@@ -17,9 +17,9 @@ import (
 // wasInterrupted finds what a command says that was.
 var wasInterrupted = regexp.MustCompile(`signal: |interrupt|context canceled`)
 
-// TestScenarioTestsAreInterrupted runs a test of this package in a process of its own and has it interrupted as a terminal does, at any
+// TestScenario_InterruptedTestsLeaveNothing runs a test of this package in a process of its own and has it interrupted as a terminal does, at any
 // moment from when its local cloud answers, while its stack comes up. It has to fail and to leave nothing.
-func TestScenarioTestsAreInterrupted(t *testing.T) {
+func TestScenario_InterruptedTestsLeaveNothing(t *testing.T) {
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		self, err := os.Executable()
 		if err != nil {
@@ -30,7 +30,7 @@ func TestScenarioTestsAreInterrupted(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { os.RemoveAll(dir) })
-		cmd := exec.CommandContext(untilEnding(t), self, "-test.run", "^TestScenarioDrift$", "-test.parallel", "1")
+		cmd := exec.CommandContext(untilEnding(t), self, "-test.run", "^TestScenario_Drift$", "-test.parallel", "1")
 		cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		interrupt := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestExistingResourceGroup_StaysAsItWas puts a stack with everything that it can have around it into a group of
+// TestExistingResourceGroup_IsNotChanged puts a stack with everything that it can have around it into a group of
 // somebody else's, who has a tag on it, and in it a resource with a lock, and takes it down again.
-func TestExistingResourceGroup_StaysAsItWas(t *testing.T) {
+func TestExistingResourceGroup_IsNotChanged(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	config := []string{

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestLanguages has `up --project` run programs that are not this repository's, without a stack's configuration.
-func TestLanguages(t *testing.T) {
+// TestLanguages_RunOtherPrograms has `up --project` run programs that are not this repository's, without a stack's configuration.
+func TestLanguages_RunOtherPrograms(t *testing.T) {
 	for language, install := range map[string][]string{
 		"yaml": nil, "go": nil, "typescript": {"npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"},
 	} {
@@ -66,8 +66,8 @@ func TestLanguages(t *testing.T) {
 	}
 }
 
-// TestLanguages_MistakesAreToldByTheEngine: what is wrong in another program, and where.
-func TestLanguages_MistakesAreToldByTheEngine(t *testing.T) {
+// TestLanguages_ReportMistakes: what is wrong in another program, and where.
+func TestLanguages_ReportMistakes(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.project = t.TempDir()

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestSecretMount_WaitsForItsKindInTheCluster has the cluster's add-on bring the kind SecretProviderClass after the
+// TestSecretMount_WaitsForItsKind has the cluster's add-on bring the kind SecretProviderClass after the
 // class is first tried, and later than the Kubernetes provider waits for a kind by itself.
-func TestSecretMount_WaitsForItsKindInTheCluster(t *testing.T) {
+func TestSecretMount_WaitsForItsKind(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in", "--config", "workloads=[]")

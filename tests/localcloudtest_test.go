@@ -15,9 +15,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestStop_KeepsWhatThereIs starts a local cloud in a folder without a program, makes something in it, and has it again
+// TestStop_KeepsState starts a local cloud in a folder without a program, makes something in it, and has it again
 // after a stop, by `start` and by `run`, at the address of before.
-func TestStop_KeepsWhatThereIs(t *testing.T) {
+func TestStop_KeepsState(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.project = t.TempDir()
@@ -72,8 +72,8 @@ func TestStop_KeepsWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestLocalcloudtest_LeavesNothingOfAKilledTest kills the process of the next test while its stacks come up.
-func TestLocalcloudtest_LeavesNothingOfAKilledTest(t *testing.T) {
+// TestLocalcloudtest_CleansUpAfterKilledTest kills the process of the next test while its stacks come up.
+func TestLocalcloudtest_CleansUpAfterKilledTest(t *testing.T) {
 	t.Parallel()
 	self, err := os.Executable()
 	if err != nil {
@@ -171,9 +171,9 @@ func TestLocalcloudtest_RunsCloudsSideBySide(t *testing.T) {
 	}
 }
 
-// TestLocalcloudtest_TakesUpWhatAnEarlierTestLeft makes a stack of the same name in two clouds, one after the other: the engine
+// TestLocalcloudtest_AcceptsLeftStackFile makes a stack of the same name in two clouds, one after the other: the engine
 // leaves Pulumi.test.yaml in the program's folder.
-func TestLocalcloudtest_TakesUpWhatAnEarlierTestLeft(t *testing.T) {
+func TestLocalcloudtest_AcceptsLeftStackFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte("{name: left, runtime: yaml}"), 0o600); err != nil {

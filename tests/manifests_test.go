@@ -12,9 +12,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestManifestsAreWhatKubernetesKnows holds the golden manifests of the components against Kubernetes' own schema and that of the
+// TestManifests_MatchKubernetesSchemas holds the golden manifests of the components against Kubernetes' own schema and that of the
 // SecretProviderClass. A field that they do not have is a mistake, too.
-func TestManifestsAreWhatKubernetesKnows(t *testing.T) {
+func TestManifests_MatchKubernetesSchemas(t *testing.T) {
 	t.Parallel()
 	manifests, err := filepath.Glob(filepath.Join(checkout, "components", "testdata", "golden", "*.yaml"))
 	if err != nil || len(manifests) == 0 {

@@ -27,10 +27,10 @@ type mountedObject struct {
 	VersionHistory                                      int
 }
 
-// TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider makes up mounts that the component accepts and holds the
+// TestSecretMount_MatchesFilesOfRealProvider makes up mounts that the component accepts and holds the
 // folders that the Azure provider fills for them against what they say, and against the vault. MOUNTS_SEED repeats a
 // run.
-func TestAcceptedMountsAreExactlyTheirFilesInTheRealProvider(t *testing.T) {
+func TestSecretMount_MatchesFilesOfRealProvider(t *testing.T) {
 	t.Parallel()
 	seed := int(time.Now().UnixNano() % 1_000_000)
 	if given := os.Getenv("MOUNTS_SEED"); given != "" {

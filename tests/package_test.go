@@ -171,7 +171,7 @@ func (p *program) refuses(t *testing.T) {
 	}
 }
 
-func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
+func TestPackage_DeploysComponentsFromYAML(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")
@@ -237,9 +237,9 @@ func TestPackage_BringsTheComponentsUpFromYAML(t *testing.T) {
 	p.pulumi(t, "destroy", "--yes", "--skip-preview")
 }
 
-// TestPackage_RecoversFromItsPluginsKill kills the plugin while the components come up that give each other what is not
+// TestPackage_RecoversFromKilledPlugin kills the plugin while the components come up that give each other what is not
 // known before, and has the next update make the rest. A second component of one name is refused in the engine's words.
-func TestPackage_RecoversFromItsPluginsKill(t *testing.T) {
+func TestPackage_RecoversFromKilledPlugin(t *testing.T) {
 	t.Parallel()
 	project := t.TempDir() // before the cloud, whose end needs it
 	c := newCloud(t)

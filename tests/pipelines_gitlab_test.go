@@ -209,9 +209,9 @@ func (r *ci) runGitLabJob(t *testing.T, of gitlabJob, variables map[string]strin
 	return outcome
 }
 
-// TestGitLabFile_IsSound has gitlab-ci-local read .gitlab-ci.yml, which holds it against GitLab's schema, and says which
+// TestGitLabFile_IsValid has gitlab-ci-local read .gitlab-ci.yml, which holds it against GitLab's schema, and says which
 // jobs there are for what.
-func TestGitLabFile_IsSound(t *testing.T) {
+func TestGitLabFile_IsValid(t *testing.T) {
 	t.Parallel()
 	needsNPM(t)
 	dir := t.TempDir()

@@ -10,9 +10,9 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// TestLocalCloudWorkflow_RestoresProgramsFromACache runs the workflow that docs/workflows has for other repositories, twice: the first
+// TestLocalCloudWorkflow_RestoresCachedPrograms runs the workflow that docs/workflows has for other repositories, twice: the first
 // run finds nothing in GitHub's cache, and the second, on a machine that has nothing else, what the first has left there.
-func TestLocalCloudWorkflow_RestoresProgramsFromACache(t *testing.T) {
+func TestLocalCloudWorkflow_RestoresCachedPrograms(t *testing.T) {
 	t.Parallel()
 	var w workflow
 	content, err := os.ReadFile(filepath.Join(checkout, "docs", "workflows", "localcloud.yml"))

@@ -73,8 +73,8 @@ func TestScripts_LeaveNoToken(t *testing.T) {
 	}
 }
 
-// TestScripts_TakeTheCommitThatAStackIsAt: the newest update's, or none, whatever else the history has.
-func TestScripts_TakeTheCommitThatAStackIsAt(t *testing.T) {
+// TestScripts_FindDeployedCommit: the newest update's, or none, whatever else the history has.
+func TestScripts_FindDeployedCommit(t *testing.T) {
 	t.Parallel()
 	update := func(kind, head, more string) string {
 		return fmt.Sprintf(`  {
@@ -158,9 +158,9 @@ esac`)
 	})
 }
 
-// TestScripts_QuoteWhatIsSaid: nothing that a program prints ends the block that it is quoted in, and a comment is not
+// TestScripts_QuoteOutput: nothing that a program prints ends the block that it is quoted in, and a comment is not
 // longer than GitHub takes.
-func TestScripts_QuoteWhatIsSaid(t *testing.T) {
+func TestScripts_QuoteOutput(t *testing.T) {
 	t.Parallel()
 	out, dir, left, err := script(
 		t,

@@ -19,9 +19,9 @@ import (
 	"github.com/pulumi/esc/schema"
 )
 
-// TestPipelines_SecretsComeInUnseen has secret values come into a stack in each way that docs/pipelines.md tells, and
+// TestPipelines_KeepSecretInputsHidden has secret values come into a stack in each way that docs/pipelines.md tells, and
 // looks for them wherever somebody could have left them.
-func TestPipelines_SecretsComeInUnseen(t *testing.T) {
+func TestPipelines_KeepSecretInputsHidden(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(19, 0))
 	markers := map[string]string{"from-store": word(random), "from-esc": word(random), "by-others": word(random)}

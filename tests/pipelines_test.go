@@ -845,8 +845,8 @@ func value(t *testing.T, text string, context map[string]any) any {
 
 func truth(v any) bool { return v != nil && v != "" && v != false }
 
-// TestWorkflows_AreSound lints the workflows, and holds them to rules that no linter has.
-func TestWorkflows_AreSound(t *testing.T) {
+// TestWorkflows_AreValid lints the workflows, and holds them to rules that no linter has.
+func TestWorkflows_AreValid(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(checkout, workflowsDir, "*"))
 	if err != nil || len(files) < 7 {
@@ -1187,9 +1187,9 @@ func (r *ci) passes(t *testing.T, stack string, days int) {
 	r.asOwner(t, "pulumi", "stack", "import", "--stack", stack, "--file", file)
 }
 
-// TestPipelines_TwoAtOnceAndKilled has a job of one pipeline come upon another's, and one be killed at a moment at which the
+// TestPipelines_SurviveConflictAndKill has a job of one pipeline come upon another's, and one be killed at a moment at which the
 // engine does not know what there is.
-func TestPipelines_TwoAtOnceAndKilled(t *testing.T) {
+func TestPipelines_SurviveConflictAndKill(t *testing.T) {
 	t.Parallel()
 	r := newCI(t)
 	push := event{name: "push", ref: "refs/heads/main"}

@@ -87,9 +87,9 @@ func (c *cloud) upOf(t *testing.T, i installed, args ...string) (string, error) 
 	return printed, err
 }
 
-// TestPlugins_RealAreThoseInstalled from a stack that comes up with installed plugins to one that has gone back to
+// TestPlugins_RealUsesInstalled from a stack that comes up with installed plugins to one that has gone back to
 // stand-ins, and what is missing is said before anything is started.
-func TestPlugins_RealAreThoseInstalled(t *testing.T) {
+func TestPlugins_RealUsesInstalled(t *testing.T) {
 	t.Parallel()
 	const azureNative, random = "resource-azure-native-v2.92.0", "resource-random-v4.21.2"
 	c := newCloud(t)
@@ -144,9 +144,9 @@ func TestPlugins_RealAreThoseInstalled(t *testing.T) {
 	}
 }
 
-// TestPlugins_OfOtherPackagesAreTheUsers brings up a program that uses the package keyvaultaks, from where it is not
+// TestPlugins_OtherPackagesUseInstalled brings up a program that uses the package keyvaultaks, from where it is not
 // installed, which is an error that says so, to a pod whose files are read.
-func TestPlugins_OfOtherPackagesAreTheUsers(t *testing.T) {
+func TestPlugins_OtherPackagesUseInstalled(t *testing.T) {
 	t.Parallel()
 	built, err := packagePlugin()
 	if err != nil {

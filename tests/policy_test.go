@@ -78,9 +78,9 @@ func inStack(c *cloud, name string) *program {
 	}}
 }
 
-// TestPolicy_IsKeptByBothStacks, before they are brought up and after: prod keeps every rule, and dev those that are
+// TestPolicy_HoldsForBothStacks, before they are brought up and after: prod keeps every rule, and dev those that are
 // not for production.
-func TestPolicy_IsKeptByBothStacks(t *testing.T) {
+func TestPolicy_HoldsForBothStacks(t *testing.T) {
 	t.Parallel()
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
@@ -244,8 +244,8 @@ func (p *program) wantExemptions(t *testing.T) {
 	}
 }
 
-// TestPolicy_IsKeptByTheExamples: none of them makes a mistake.
-func TestPolicy_IsKeptByTheExamples(t *testing.T) {
+// TestPolicy_HoldsForExamples: none of them makes a mistake.
+func TestPolicy_HoldsForExamples(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")

@@ -10,9 +10,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/containerservice/armcontainerservice/v6"
 )
 
-// TestProd brings the prod stack up, with the Deployments that show that mounts work, in a cloud that honours roles
+// TestProd_MountsWithLateRoles brings the prod stack up, with the Deployments that show that mounts work, in a cloud that honours roles
 // late: its cluster waits for the role of its own identity.
-func TestProd(t *testing.T) {
+func TestProd_MountsWithLateRoles(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)

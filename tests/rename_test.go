@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// TestWorkloads_KeepWhatTheyHaveUnderAnotherName renames a workload, and with it an identity and a mount, whose parts are named
+// TestWorkloads_KeepResourcesWhenRenamed renames a workload, and with it an identity and a mount, whose parts are named
 // after it. Without its former name Pulumi would create all of it again and delete what its pod uses.
-func TestWorkloads_KeepWhatTheyHaveUnderAnotherName(t *testing.T) {
+func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	_, first := c.up(t, "--node=stand-in")

@@ -18,9 +18,9 @@ import (
 // azureAlone are actions of the role files that Azure asks for and the local cloud does not, each with who says so.
 var azureAlone []string
 
-// TestRoles_AreEnoughAndNoMore brings stacks up and down as principals that have exactly the roles of docs/roles, and
+// TestRoles_AreLeastPrivilege brings stacks up and down as principals that have exactly the roles of docs/roles, and
 // compares what Azure Resource Manager asked of them with the files, both ways.
-func TestRoles_AreEnoughAndNoMore(t *testing.T) {
+func TestRoles_AreLeastPrivilege(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	record := t.TempDir()

@@ -18,10 +18,10 @@ import (
 
 const upRefreshed = "pulumi up --yes --skip-preview --refresh --non-interactive --color=never"
 
-// TestScenarioDrift has somebody change by hand what the stack has made, and hold what it destroys; with even seeds
+// TestScenario_Drift has somebody change by hand what the stack has made, and hold what it destroys; with even seeds
 // only the latter. The stack comes up although Entra ID does not know the credential at first, and Azure is sent then
 // what the golden file says.
-func TestScenarioDrift(t *testing.T) {
+func TestScenario_Drift(t *testing.T) {
 	scenario(t, twice, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
@@ -263,8 +263,8 @@ func word(random *rand.Rand) string {
 	return string(letters)
 }
 
-// TestScenarioNoSecretLeaks has values that cannot be anywhere by chance.
-func TestScenarioNoSecretLeaks(t *testing.T) {
+// TestScenario_NoSecretLeaks has values that cannot be anywhere by chance.
+func TestScenario_NoSecretLeaks(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, random *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// TestScenarioRolesAreHonouredLate has Key Vault refuse the pod's reads for a minute, as Azure does after an
+// TestScenario_LateRoles has Key Vault refuse the pod's reads for a minute, as Azure does after an
 // assignment. Azure is sent then what the golden file says and nothing else. That a cluster is refused for want of its
 // own identity's role is tried where prod is brought up, objects in one in the scenario of the neighbours, and a
 // credential that is late in that of drift.
-func TestScenarioRolesAreHonouredLate(t *testing.T) {
+func TestScenario_LateRoles(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		record := t.TempDir()
@@ -106,10 +106,10 @@ func (c *cloud) failsAt(t *testing.T, one failure) {
 	}
 }
 
-// TestScenarioUpAmongFailingRequests has a fifth of all requests to Azure fail, with odd seeds after an up that one
+// TestScenario_UpAmongFailingRequests has a fifth of all requests to Azure fail, with odd seeds after an up that one
 // resource made fail, and with even ones from the beginning. With many seeds the first one also tries each other
 // resource in a local cloud of its own.
-func TestScenarioUpAmongFailingRequests(t *testing.T) {
+func TestScenario_UpAmongFailingRequests(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		first := []string{"--node=stand-in", "--faults", anywhere(seed)}

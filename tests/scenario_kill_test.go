@@ -24,11 +24,11 @@ func chance(seed uint64, place string) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, h.Sum64()))
 }
 
-// TestScenarioUpIsKilled kills up again and again, where it begins or ends with a resource that it was not killed at before, or soon
+// TestScenario_UpKilled kills up again and again, where it begins or ends with a resource that it was not killed at before, or soon
 // after, and brings the stack up at the end. With many seeds the first is killed at every such place, and the others about ten times
 // each, at any moment in the half second after one, and each third time at any moment of its first seconds, in which it puts right what
 // the kill before has left: with `make test-faults` about fifty times in all.
-func TestScenarioUpIsKilled(t *testing.T) {
+func TestScenario_UpKilled(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		share, late := 0.08, 500
 		switch {
@@ -105,10 +105,10 @@ func TestScenarioUpIsKilled(t *testing.T) {
 	})
 }
 
-// TestScenarioUpIsInterrupted interrupts up while the cluster is being made, of which azure-native then keeps the inputs and no
+// TestScenario_UpInterrupted interrupts up while the cluster is being made, of which azure-native then keeps the inputs and no
 // outputs. The next up makes it whole: with odd seeds after a refresh, which has what Azure has chosen for inputs, too, that
 // the program would take away; with even ones at once. Nothing is replaced.
-func TestScenarioUpIsInterrupted(t *testing.T) {
+func TestScenario_UpInterrupted(t *testing.T) {
 	scenario(t, twice, func(t *testing.T, seed uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		interrupted := false
@@ -180,10 +180,10 @@ func (c *cloud) keepsSecrets(t *testing.T, known map[string]string) {
 	}
 }
 
-// TestScenarioDestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources - the first
+// TestScenario_DestroyInAnyState takes down what an up has left that was killed at the beginning or the end of any of its resources - the first
 // seed: when the resource group was there and the engine did not know it yet -, what a destroy has left that was killed in the same way, and what
 // an up has left that failed: each third seed one of them.
-func TestScenarioDestroyInAnyState(t *testing.T) {
+func TestScenario_DestroyInAnyState(t *testing.T) {
 	scenario(t, every, func(t *testing.T, seed uint64, random *rand.Rand) {
 		c := newCloud(t)
 		switch seed % 3 {

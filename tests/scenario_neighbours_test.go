@@ -5,11 +5,11 @@ import (
 	"testing"
 )
 
-// TestScenarioNeighbours has others on the cluster of the dev stack, and in its vault's subscription: twenty accounts with one identity, fifty
+// TestScenario_Neighbours has others on the cluster of the dev stack, and in its vault's subscription: twenty accounts with one identity, fifty
 // workloads, and those who try to read what is not theirs. They are there one after another, in one cloud, since making it is most of the
 // work. With many seeds those who try have each a cloud of their own. The cluster takes its users' roles from Azure, which at first honours
 // that of whoever makes it late.
-func TestScenarioNeighbours(t *testing.T) {
+func TestScenario_Neighbours(t *testing.T) {
 	scenario(t, every, func(t *testing.T, s uint64, random *rand.Rand) {
 		c := newCloud(t)
 		c.upLate(t, lateForTheNamespace, "--node=stand-in", "--times", "azure/100", "--config", "entra={login: spn}")

@@ -55,14 +55,14 @@ while :; do
 	last=$sum
 done`
 
-// TestScenarioRotation rotates a secret by hand many times, while a pod reads its file without a pause.
+// TestScenario_Rotation rotates a secret by hand many times, while a pod reads its file without a pause.
 //
 // A value has to be in the pod within two poll intervals. The clock is not the machine's, which other tests keep busy,
 // but the polls themselves: each looks for the newest value, so that one that was written is there after the poll that
 // is next, or the one after that if the next was under way. That polls come as often as was configured is held against
 // the time of all of them together. The interval is what the driver waits at least; the kubelet asks it when it looks
 // at the pod, as often as the local cloud has told it: on a node of AKS that is every minute or more.
-func TestScenarioRotation(t *testing.T) {
+func TestScenario_Rotation(t *testing.T) {
 	needsRealNode(t)
 	scenario(t, every, func(t *testing.T, _ uint64, random *rand.Rand) {
 		rotations := 5

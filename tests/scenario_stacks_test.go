@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// TestScenarioDevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with
+// TestScenario_DevToProdAndBack brings one stack up with the configuration of dev, then with that of prod, and then with
 // dev's again.
-func TestScenarioDevToProdAndBack(t *testing.T) {
+func TestScenario_DevToProdAndBack(t *testing.T) {
 	scenario(t, once, func(t *testing.T, _ uint64, _ *rand.Rand) {
 		c := newCloud(t)
 		c.up(t, "--node=stand-in")

@@ -14,9 +14,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestJudge_AzuresSDKMakesAndFindsInOldAndNewVersions has Azure's SDK for Go make vaults and clusters in API versions
+// TestJudge_AzureSDKReadsAcrossVersions has Azure's SDK for Go make vaults and clusters in API versions
 // other than its own, and find them by the other version.
-func TestJudge_AzuresSDKMakesAndFindsInOldAndNewVersions(t *testing.T) {
+func TestJudge_AzureSDKReadsAcrossVersions(t *testing.T) {
 	t.Parallel()
 	local := localcloudtest.Start(t, localcloudtest.Options{
 		Command: filepath.Join(checkout, "bin", "localcloud"), Flags: []string{"--node=stand-in"},

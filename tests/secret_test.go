@@ -39,10 +39,10 @@ const (
 	certificatesOfficer = "a4417e6f-fecd-4de8-b567-7b0420556985" // Key Vault Certificates Officer
 )
 
-// TestASecretsWayToThePodAndBack goes through the life of the dev stack, from an `up` that is killed while the node
+// TestDev_MountsSecretsAndCleansUp goes through the life of the dev stack, from an `up` that is killed while the node
 // starts the pod, and the one that goes on with it, to `destroy`. Kills at other resources are a scenario's. Beside it
 // run the local clouds of other tests.
-func TestASecretsWayToThePodAndBack(t *testing.T) {
+func TestDev_MountsSecretsAndCleansUp(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)

@@ -34,8 +34,8 @@ func (c *cloud) killProgram(t *testing.T, name string, with ...string) {
 	t.Fatalf("there is no %s to kill", name)
 }
 
-// TestStatus_SeesWhatIsKilledAndThatItIsBack of the API server, and of the kubelet where there is one.
-func TestStatus_SeesWhatIsKilledAndThatItIsBack(t *testing.T) {
+// TestStatus_ReportsKilledPrograms of the API server, and of the kubelet where there is one.
+func TestStatus_ReportsKilledPrograms(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t)

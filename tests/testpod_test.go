@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestTestPod_ShowsWhatIsConfigured changes the mount list under a running pod, and deletes the pod as somebody would.
-func TestTestPod_ShowsWhatIsConfigured(t *testing.T) {
+// TestTestPod_FollowsConfiguration changes the mount list under a running pod, and deletes the pod as somebody would.
+func TestTestPod_FollowsConfiguration(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")

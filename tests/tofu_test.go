@@ -15,10 +15,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/tests/judges"
 )
 
-// TestJudge_OpenTofuFindsWhatItMade has OpenTofu with azapi, which read the same specifications as Azure and nothing of
+// TestJudge_OpenTofuPlansNoChange has OpenTofu with azapi, which read the same specifications as Azure and nothing of
 // ours, make testdata/tofu in a local cloud, look at it, change it and take it down. It runs beside no other test,
 // since the first time it compiles for minutes.
-func TestJudge_OpenTofuFindsWhatItMade(t *testing.T) {
+func TestJudge_OpenTofuPlansNoChange(t *testing.T) {
 	ctx := untilEnding(t)
 	tofu, err := judges.OpenTofu(ctx, filepath.Join(checkout, "tests"))
 	switch {

@@ -11,9 +11,9 @@ const retired = "retire: [{provider: Microsoft.KeyVault, before: 2026-02-01}]"
 // nextVersion is the configuration of a stack whose vault outlives that day.
 const nextVersion = `vaultApiVersion="2026-02-01"`
 
-// TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches begins with a recorded stack, since the program itself
+// TestVaultAPIVersion_MovesStackPastRetirement begins with a recorded stack, since the program itself
 // refuses the old version once Azure does.
-func TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches(t *testing.T) {
+func TestVaultAPIVersion_MovesStackPastRetirement(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.project = replayProject(t, "24f44cf", "dev")
@@ -43,7 +43,7 @@ func TestVaultAPIVersion_MovesAStackThatTheOldOneNoLongerReaches(t *testing.T) {
 	c.pulumi(t, "preview", "--expect-no-changes")
 }
 
-func TestVaultAPIVersion_IsEnoughForANewStack(t *testing.T) {
+func TestVaultAPIVersion_CreatesStackPastRetirement(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	printed, lastLine := c.up(t, "--node=stand-in", "--faults", retired, "--config", nextVersion)

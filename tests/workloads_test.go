@@ -31,9 +31,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-// TestWorkloadsOfASecondTeam brings the dev stack up, and in its vault and its cluster the program programs/workloads,
+// TestWorkloads_SecondTeamSharesVaultAndCluster brings the dev stack up, and in its vault and its cluster the program programs/workloads,
 // which uses what the program of the repository does not.
-func TestWorkloadsOfASecondTeam(t *testing.T) {
+func TestWorkloads_SecondTeamSharesVaultAndCluster(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)

@@ -62,8 +62,8 @@ outputs:
   value: ${value.result}
 `
 
-// TestYAML_UsesThePluginsDirectly from an update to one that changes nothing, with what is unknown named beforehand.
-func TestYAML_UsesThePluginsDirectly(t *testing.T) {
+// TestYAML_UsesStandInPlugins from an update to one that changes nothing, with what is unknown named beforehand.
+func TestYAML_UsesStandInPlugins(t *testing.T) {
 	t.Parallel()
 	project := t.TempDir() // before the cloud, whose end needs it
 	c := newCloud(t)
@@ -126,9 +126,9 @@ outputs:
 	c.down(t)
 }
 
-// TestUp_GoesOnWhereNobodyCanTellWhatWasCreated has the state of a run that was killed while it created what the local
+// TestUp_ContinuesPastUnknownCreation has the state of a run that was killed while it created what the local
 // cloud does not know: it is named, and hinders neither up nor down.
-func TestUp_GoesOnWhereNobodyCanTellWhatWasCreated(t *testing.T) {
+func TestUp_ContinuesPastUnknownCreation(t *testing.T) {
 	t.Parallel()
 	project := t.TempDir() // before the cloud, whose end needs it
 	c := newCloud(t)

@@ -42,10 +42,10 @@ type year struct {
 	want map[string][]string
 }
 
-// TestRotateEvery_AYearGoesBy moves the components' clock through a year, in which values rotate when they are due,
+// TestRotateEvery_RotatesThroughAYear moves the components' clock through a year, in which values rotate when they are due,
 // others write another and renew a certificate, and a pod reads all of them without a pause. The clock is of the program
 // alone: it decides what is due, and neither engine nor vault nor driver go by it.
-func TestRotateEvery_AYearGoesBy(t *testing.T) {
+func TestRotateEvery_RotatesThroughAYear(t *testing.T) {
 	needsRealNode(t)
 	t.Parallel()
 	c := newCloud(t)
@@ -306,8 +306,8 @@ func (y *year) wantExpiry(t *testing.T, due time.Time) {
 	}
 }
 
-// TestRotateEvery_ComesToAValueThatIsThere gives a secret RotateEvery, and takes it away again, before a value is due.
-func TestRotateEvery_ComesToAValueThatIsThere(t *testing.T) {
+// TestRotateEvery_KeepsExistingValue gives a secret RotateEvery, and takes it away again, before a value is due.
+func TestRotateEvery_KeepsExistingValue(t *testing.T) {
 	t.Parallel()
 	c := newCloud(t)
 	c.up(t, "--node=stand-in")

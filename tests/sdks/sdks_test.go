@@ -15,7 +15,7 @@ import (
 
 const ofPackage = "../../provider/schema.json"
 
-func TestSchema_IsWhatPulumiReads(t *testing.T) {
+func TestSchema_IsReadByPulumi(t *testing.T) {
 	pkg, err := bind(ofPackage)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func generated(t *testing.T, language string) string {
 	return dir
 }
 
-func TestSDK_IsTheSameEachTime(t *testing.T) {
+func TestSDK_IsReproducible(t *testing.T) {
 	for _, language := range []string{"nodejs", "python", "go"} {
 		var first map[string][]byte
 		for range 2 {
@@ -102,7 +102,7 @@ func TestSDK_IsTheSameEachTime(t *testing.T) {
 	}
 }
 
-func TestSDK_OfPythonCompiles(t *testing.T) {
+func TestSDK_PythonCompiles(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
 		t.Skip("there is no python3")
@@ -114,7 +114,7 @@ func TestSDK_OfPythonCompiles(t *testing.T) {
 }
 
 // It takes npm, and what it downloads: TypeScript and Pulumi's SDK.
-func TestSDK_OfTypeScriptIsStrict(t *testing.T) {
+func TestSDK_TypeScriptIsStrict(t *testing.T) {
 	npm, err := exec.LookPath("npm")
 	if err != nil {
 		t.Skip("there is no npm")

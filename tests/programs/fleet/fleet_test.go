@@ -85,10 +85,10 @@ func outside(urn string) string {
 	return strings.Join(parts, "::")
 }
 
-// TestBareRegistersTheSameResources holds every registration with components against the one without: type, name,
+// TestBare_RegistersSameResources holds every registration with components against the one without: type, name,
 // inputs, dependencies, provider and options, but for further aliases. Without that, to compare their times would mean
 // nothing.
-func TestBareRegistersTheSameResources(t *testing.T) {
+func TestBare_RegistersSameResources(t *testing.T) {
 	for _, preview := range []bool{true, false} {
 		with, components := registered(t, preview, false)
 		without, none := registered(t, preview, true)
@@ -125,7 +125,7 @@ func TestBareRegistersTheSameResources(t *testing.T) {
 	}
 }
 
-func TestNoTwoWorkloadsMountTheSameSecrets(t *testing.T) {
+func TestFleet_MountsDistinctSecrets(t *testing.T) {
 	taken := map[[3]string]bool{}
 	for i := range maxCount {
 		set := mounted(i)

@@ -10,10 +10,10 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// TestYAMLProgram_IsTheOneInGo holds the arguments of each workload in YAML against what the program in Go registers
+// TestYAMLProgram_MatchesGo holds the arguments of each workload in YAML against what the program in Go registers
 // with the components: the same identities, accounts, roles and classes. That both make the same, and TypeScript too,
 // the bench sees by the stacks' states.
-func TestYAMLProgram_IsTheOneInGo(t *testing.T) {
+func TestYAMLProgram_MatchesGo(t *testing.T) {
 	var read struct {
 		Resources map[string]struct {
 			Type, Name string

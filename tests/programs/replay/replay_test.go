@@ -308,7 +308,7 @@ func secretsIn(value any) (found []string) {
 	return found
 }
 
-func TestReplay_RegistersWhatWasRecordedWithOutputsOfItsOwn(t *testing.T) {
+func TestReplay_RegistersRecordedResources(t *testing.T) {
 	e := replayed(t, exported)
 	for name, want := range map[string]struct{ of, parent string }{
 		"group":       {"azure-native:resources/v20220901:ResourceGroup", "keyvault-aks-test"},
@@ -371,7 +371,7 @@ func TestReplay_KeepsOptionsAndDependencies(t *testing.T) {
 	}
 }
 
-func TestReplay_FailsWhereAnOutputIsMissing(t *testing.T) {
+func TestReplay_FailsOnMissingOutput(t *testing.T) {
 	lost := strings.NewReplacer(
 		`"outputs": {"name": "s"}`, `"outputs": {"name": "s", "lost": "lost-output"}`,
 		`"outputs": {"vaultName"`, `"outputs": {"lost": "lost-output", "vaultName"`,
