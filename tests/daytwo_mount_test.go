@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// refreshed is the command of README's "When it does not work" for pods that have an old value.
+// refreshed is the command of docs/rotation.md for pods that have an old value.
 var refreshed = []string{"up", "--yes", "--skip-preview", "--refresh"}
 
 // TestDayTwo_PodsFollowTheVault brings up programs/daytwo, whose Deployments have variables from a mount's Secrets
