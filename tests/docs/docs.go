@@ -28,6 +28,7 @@ type page struct {
 	path    string
 	links   []link
 	anchors map[string]bool
+	titles  int      // headings of the first level
 	code    []string // spans, not blocks
 	rows    []row
 }
@@ -107,6 +108,9 @@ func parse(name string, source []byte) *page {
 		}
 		switch node := node.(type) {
 		case *ast.Heading:
+			if node.Level == 1 {
+				p.titles++
+			}
 			p.anchors[unused(p.anchors, slug(content(node, source)))] = true
 		case *ast.Link:
 			p.links = append(p.links, link{string(node.Destination), line})
