@@ -1,4 +1,5 @@
-// Package docs checks the Markdown of this repository: links, names of tests, and the messages in docs/troubleshooting.md.
+// Package docs checks the Markdown of this repository: its links, the tests that it names, and the messages that
+// docs/troubleshooting.md quotes.
 package docs
 
 import (
@@ -183,7 +184,8 @@ func withoutFrontMatter(source []byte) []byte {
 	return []byte(strings.Repeat("\n", strings.Count(front, "\n")+3) + body)
 }
 
-// slug returns the anchor that GitHub gives a heading: lower case, letters, digits, dashes and underscores, and a dash for a space.
+// slug returns the anchor that GitHub gives a heading: its letters in lower case, digits, dashes and underscores, and a
+// dash for each space.
 func slug(heading string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -208,8 +210,8 @@ func unused(taken map[string]bool, anchor string) string {
 	}
 }
 
-// target returns the file or folder that a link of p leads to within the repository, and the anchor in it. It returns "" for a link that
-// leads elsewhere, and an error for one that is no URL, or that leads out of the repository.
+// target returns the file or folder that a link of p leads to within the repository, and the anchor in it. The name is
+// empty for a link that leads elsewhere. A link that is no URL, or that leads out of the repository, is an error.
 func (p *page) target(to string) (name, anchor string, err error) {
 	parsed, err := url.Parse(to)
 	if err != nil {

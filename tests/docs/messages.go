@@ -17,8 +17,8 @@ import (
 // said is what separates two texts in the result of messages: no piece of a message contains it.
 const said = "\x00"
 
-// messages returns the texts that the programs of this repository can print: string literals of Go code that is not a test, joined where the
-// code concatenates them, and the lines of scripts.
+// messages returns the texts that the programs of this repository can print: string literals of Go code outside tests,
+// joined where the code concatenates them, and scripts.
 func messages(root string) (string, error) {
 	var b strings.Builder
 	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
@@ -85,10 +85,13 @@ func literals(file string, b *strings.Builder) error {
 	return nil
 }
 
-// placeholder is what stands in a page for what differs from message to message.
-var placeholder = regexp.MustCompile(`…|\.\.\.|\b[A-Z]{2,}(?:_[A-Z]+)*\b|"|: given |, allowed: |not implemented here: `)
+// placeholder matches what stands in a page for what differs from message to message, and what the code puts between the
+// parts of a message by itself.
+var placeholder = regexp.MustCompile(
+	`…|\.\.\.|\b[A-Z]{2,}(?:_[A-Z]+)*\b|"|: given |, allowed: |not implemented here: `)
 
-// pieces returns the parts of a message between its placeholders: `the key … is lost: FILE` has two. A part without a word is left out.
+// pieces returns the parts of a message between its placeholders: `the key … is lost: FILE` has two. It leaves out parts
+// of less than four letters.
 func pieces(message string) []string {
 	var parts []string
 	for _, part := range placeholder.Split(message, -1) {

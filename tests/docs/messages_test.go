@@ -6,18 +6,21 @@ import (
 	"testing"
 )
 
-// others are the messages in docs/troubleshooting.md that Azure, Kubernetes, Pulumi and other programs print, and this code never.
+// others are the messages in docs/troubleshooting.md that only Azure, Kubernetes, Pulumi and other programs print.
 var others = []string{
 	// Azure
-	"AADSTS700024", "AADSTS700212", "AADSTS700213", "KeyManagedByKeyVault", "KeyNotFound", "SecretManagedByKeyVault", "SecretNotFound",
+	"AADSTS700024", "AADSTS700211", "AADSTS700212", "AADSTS700213",
+	"KeyManagedByKeyVault", "KeyNotFound", "SecretManagedByKeyVault", "SecretNotFound",
 	// Kubernetes, containers, the loader
 	"GLIBC_… not found", "Permission denied", "no such file or directory",
 	// Pulumi and azure-native
 	"Failed to read resource after Create", "Status=503", "[mandatory]", "cannot parse invalid wire-format data",
-	"failed to load checkpoint: EOF", "grpc: the client connection is closing", "linking package", "no resource plugin '…' found",
+	"failed to load checkpoint: EOF", "grpc: the client connection is closing", "linking package",
+	"no resource plugin '…' found",
 	"no stack selected", "the stack is currently locked by 1 lock(s)", "vault-value-…",
 	// the SDKs that Pulumi's secrets providers and az use
-	"DefaultAzureCredential: failed to acquire a token", "No module named 'azure.keyvault.v7_0'", "has no attribute 'config'",
+	"DefaultAzureCredential: failed to acquire a token", "No module named 'azure.keyvault.v7_0'",
+	"has no attribute 'config'",
 }
 
 func TestMessages_AreThoseOfTheCode(t *testing.T) {
