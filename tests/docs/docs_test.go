@@ -59,8 +59,8 @@ title: no heading
 
 ## Twice
 
-[1](missing.md) [2](b.md#missing) [3](#no-heading) [4](../../outside.md) [5](/absolute.md) [6](https://) [7](http://a%zz/)
-![8](missing.svg) <img src="missing.png" alt="">
+[1](missing.md) [2](b.md#missing) [3](#no-heading) [4](../../outside.md) [5](/absolute.md) [6](https://)
+[7](http://a%zz/) ![8](missing.svg) <img src="missing.png" alt="">
 [9](../code.go#L3)
 
 | table |
@@ -73,8 +73,8 @@ title: no heading
 [ref]: reference.md
 [13](https://github.com/keyvault-aks/keyvault-aks/blob/main/nothing.md)
 
-[fine](#a-code-and-more-100-) [fine](#twice-1) [fine](b.md#b) [fine](../folder#readme) [fine](../folder/) [fine](b.md?plain=1)
-[fine](https://example.com/nowhere#anything) <mailto:a@example.com> https://example.com [fine](b.md#here)
+[fine](#a-code-and-more-100-) [fine](#twice-1) [fine](b.md#b) [fine](../folder#readme) [fine](../folder/)
+[fine](b.md?plain=1) [fine](https://example.com/nowhere#anything) <mailto:a@example.com> https://example.com [fine](b.md#here)
 [fine](https://github.com/keyvault-aks/keyvault-aks/blob/main/docs/b.md#b) `+"`[code](none.md)`"+`
 `)
 	write("docs/b.md", "# B\n\n<a id=\"here\"></a>\n")
@@ -93,7 +93,7 @@ title: no heading
 		`docs/a.md:11: ../../outside.md: "../../outside.md" leads out of the repository`,
 		`docs/a.md:11: /absolute.md: "/absolute.md" is absolute: make it relative to the page`,
 		`docs/a.md:11: https://: "https://" is not a complete URL`,
-		"docs/a.md:11: http://a%zz/: parse \"http://a%zz/\": invalid URL escape \"%zz\"",
+		"docs/a.md:12: http://a%zz/: parse \"http://a%zz/\": invalid URL escape \"%zz\"",
 		"docs/a.md:12: missing.svg: there is no docs/missing.svg",
 		"docs/a.md:12: missing.png: there is no docs/missing.png",
 		"docs/a.md:13: ../code.go#L3: code.go is no page, and has no anchors",
