@@ -19,6 +19,7 @@ require (
 	github.com/pulumi/esc v0.22.0
 	github.com/rhysd/actionlint v1.7.12
 	github.com/yannh/kubeconform v0.8.0
+	github.com/yuin/goldmark v1.7.17
 	golang.org/x/mod v0.41.0
 	sigs.k8s.io/yaml v1.6.0
 	software.sslmate.com/src/go-pkcs12 v0.6.0
