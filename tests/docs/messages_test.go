@@ -18,6 +18,7 @@ var others = []string{
 	"failed to load checkpoint: EOF", "grpc: the client connection is closing", "linking package",
 	"no resource plugin '…' found",
 	"no stack selected", "the stack is currently locked by 1 lock(s)", "vault-value-…",
+	"unable to find resource type … in resource provider …",
 	// the SDKs that Pulumi's secrets providers and az use
 	"DefaultAzureCredential: failed to acquire a token", "No module named 'azure.keyvault.v7_0'",
 	"has no attribute 'config'",
