@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
@@ -29,7 +30,7 @@ var envelope = []string{"id", "name", "type", "systemData", "etag"}
 // is one of our own, and Azure may know more.
 func (c *Call) checkBody(model func() any, version string) error {
 	kind, described := specs.Lookup(c.kindOf.Name, version)
-	exact := described && strings.EqualFold(kind.Version, version)
+	exact := described && fold.Equal(kind.Version, version)
 	if model == nil || c.action != "" {
 		described, exact = false, false
 	}

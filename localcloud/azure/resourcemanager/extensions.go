@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // Resources that belong to any other one, at whose path they are.
@@ -32,7 +34,7 @@ func (c *Call) ListAtScope() (Reply, error) {
 	found, err := Under(c.Tx, c.Scope, c.Kind)
 	if c.Query.Get("$filter") == "atScope()" {
 		found = slices.DeleteFunc(found, func(res Object) bool {
-			return !strings.EqualFold(ScopeOf(Text(res, "id")), c.Scope)
+			return !fold.Equal(ScopeOf(Text(res, "id")), c.Scope)
 		})
 	} else if filter := c.Query.Get("$filter"); filter != "" {
 		return Reply{}, NotImplemented("the filter %q", filter)
@@ -73,7 +75,7 @@ func (c *Call) CheckScope() error {
 	}
 	for _, provider := range c.providers {
 		for kind, exists := range provider.Scopes {
-			if !strings.EqualFold(kind, t.Kind) {
+			if !fold.Equal(kind, t.Kind) {
 				continue
 			}
 			ok, err := exists(c.Tx, t)

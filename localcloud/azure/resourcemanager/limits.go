@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // What Resource Manager holds the tags and names of every resource against. Of the codes of its refusals only
@@ -61,10 +63,10 @@ func CheckTags(tags Object, most int) error {
 func distinctTags(tags Object) error {
 	seen := map[string]bool{}
 	for name := range tags {
-		if seen[strings.ToLower(name)] {
+		if seen[fold.Lower(name)] {
 			return BadRequest("DuplicateTagName", "The tag name '%s' is there more than once; case does not count.", name)
 		}
-		seen[strings.ToLower(name)] = true
+		seen[fold.Lower(name)] = true
 	}
 	return nil
 }

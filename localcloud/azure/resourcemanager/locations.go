@@ -3,6 +3,8 @@ package resourcemanager
 import (
 	"slices"
 	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // Locations are the regions of the public cloud.
@@ -21,7 +23,7 @@ func ParseLocation(given string) (string, error) {
 	if given == "" {
 		return "", BadRequest("LocationRequired", "The location property is required for this definition.")
 	}
-	location := strings.ToLower(strings.ReplaceAll(given, " ", ""))
+	location := fold.Lower(strings.ReplaceAll(given, " ", ""))
 	if !slices.Contains(Locations, location) {
 		return "", BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available. List of "+
 			"available regions is '%s'.", given, strings.Join(Locations, ","))
@@ -31,7 +33,7 @@ func ParseLocation(given string) (string, error) {
 
 // CanonicalSubscription is that of the path, as Azure spells it; the first one's where the path has none that is known.
 func (c *Call) CanonicalSubscription() string {
-	if c.HubID != "" && strings.EqualFold(c.Subscription, c.HubID) {
+	if c.HubID != "" && fold.Equal(c.Subscription, c.HubID) {
 		return c.HubID
 	}
 	return c.SubscriptionID

@@ -8,12 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -130,11 +130,11 @@ func (s *Service) resume() error {
 			if op.Status != inProgress {
 				continue
 			}
-			interrupted[strings.ToLower(op.Resource)] = true
+			interrupted[fold.Lower(op.Resource)] = true
 			op.Resumed = true
 			s.run(op)
 		}
-		underWay := func(id string) bool { return interrupted[strings.ToLower(id)] }
+		underWay := func(id string) bool { return interrupted[fold.Lower(id)] }
 		for _, provider := range s.providers {
 			if provider.Resume == nil {
 				continue

@@ -1,8 +1,9 @@
 package resourcemanager
 
 import (
-	"strings"
 	"sync"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // order has reads of a resource wait for the writes to it that have arrived before. Without it, one who asks whether
@@ -15,7 +16,7 @@ type order struct {
 
 // write says that a write to a path has arrived. The returned function says that it is done.
 func (o *order) write(path string) (done func()) {
-	path = strings.ToLower(path)
+	path = fold.Lower(path)
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if o.writes == nil {
@@ -42,7 +43,7 @@ func (o *order) write(path string) (done func()) {
 // read waits for the writes to a path that have arrived so far.
 func (o *order) read(path string) {
 	o.mutex.Lock()
-	before := o.writes[strings.ToLower(path)]
+	before := o.writes[fold.Lower(path)]
 	o.mutex.Unlock()
 	for _, write := range before {
 		<-write

@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // What Resource Manager holds every request against before it looks at what the request asks for.
@@ -72,7 +74,7 @@ func checkContent(contentType string, data []byte) error {
 		}
 		return Refuse(http.StatusUnsupportedMediaType, "UnsupportedMediaType",
 			"The content media type '%s' is not supported. Only 'application/json' is supported.", given)
-	} else if charset := parameters["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+	} else if charset := parameters["charset"]; charset != "" && !fold.Equal(charset, "utf-8") {
 		return NotImplemented("a body in %s", charset)
 	}
 	if !utf8.Valid(data) {
@@ -133,7 +135,7 @@ var properties = append([]string{
 // To Azure they are one; here the other would be ignored.
 func checkSpelling(body Object) error {
 	for _, name := range slices.Sorted(maps.Keys(body)) {
-		i := slices.IndexFunc(properties, func(known string) bool { return strings.EqualFold(known, name) })
+		i := slices.IndexFunc(properties, func(known string) bool { return fold.Equal(known, name) })
 		if i >= 0 && properties[i] != name {
 			return NotImplemented("the property '%s', which is spelled '%s' here", name, properties[i])
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -23,23 +24,23 @@ const (
 
 // Load reads the resource at a path. Case does not count.
 func Load(tx *store.Tx, path string) (Object, bool, error) {
-	return store.Get[Object](tx, resources, strings.ToLower(path))
+	return store.Get[Object](tx, resources, fold.Lower(path))
 }
 
 // Save writes a resource by its id.
 func Save(tx *store.Tx, res Object) error {
-	return store.Put(tx, resources, strings.ToLower(Text(res, "id")), res)
+	return store.Put(tx, resources, fold.Lower(Text(res, "id")), res)
 }
 
 // Under lists the resources of a type below a path; an empty type stands for all.
 func Under(tx *store.Tx, path, kind string) ([]Object, error) {
 	within := "" // each path has the last part of its type before its name
 	if i := strings.LastIndexByte(kind, '/'); i >= 0 {
-		within = strings.ToLower(kind[i:]) + "/"
+		within = fold.Lower(kind[i:]) + "/"
 	}
-	all, err := store.ListWith[Object](tx, resources, strings.ToLower(path)+"/", within)
+	all, err := store.ListWith[Object](tx, resources, fold.Lower(path)+"/", within)
 	return slices.DeleteFunc(all, func(res Object) bool {
-		return kind != "" && !strings.EqualFold(Text(res, "type"), kind)
+		return kind != "" && !fold.Equal(Text(res, "type"), kind)
 	}), err
 }
 
@@ -56,7 +57,7 @@ func (s *Service) Destroy(tx *store.Tx, res Object) error {
 				return err
 			}
 		}
-		if err := store.Delete(tx, resources, strings.ToLower(Text(one, "id"))); err != nil {
+		if err := store.Delete(tx, resources, fold.Lower(Text(one, "id"))); err != nil {
 			return err
 		}
 	}
@@ -75,7 +76,7 @@ func (s *Service) UserOf(tx *store.Tx, id string) (string, error) {
 			return "", err
 		}
 		for _, res := range all {
-			if slices.ContainsFunc(kind.Uses(res), func(used string) bool { return strings.EqualFold(used, id) }) {
+			if slices.ContainsFunc(kind.Uses(res), func(used string) bool { return fold.Equal(used, id) }) {
 				return Text(res, "id"), nil
 			}
 		}
@@ -228,7 +229,7 @@ func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Obje
 	place := func(nested Object) int {
 		i := slices.IndexFunc(before, func(one any) bool {
 			was, _ := one.(Object)
-			return strings.EqualFold(Text(was, "name"), Text(nested, "name"))
+			return fold.Equal(Text(was, "name"), Text(nested, "name"))
 		})
 		if i < 0 {
 			return len(before)

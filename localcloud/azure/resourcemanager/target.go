@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 // Target is what a request's path names.
@@ -25,15 +27,15 @@ func Parse(method, path string) Target {
 	segments := slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool { return segment == "" })
 	t := Target{Path: "/" + strings.Join(segments, "/")}
 	segments = strings.Split(t.Path[1:], "/") // of no path, too, there is one
-	if len(segments) > 1 && strings.EqualFold(segments[0], "subscriptions") {
+	if len(segments) > 1 && fold.Equal(segments[0], "subscriptions") {
 		t.Subscription = segments[1]
 	}
-	if len(segments) > 3 && t.Subscription != "" && strings.EqualFold(segments[2], "resourceGroups") {
+	if len(segments) > 3 && t.Subscription != "" && fold.Equal(segments[2], "resourceGroups") {
 		t.Group = segments[3]
 	}
 	provider := -1
 	for i := len(segments) - 2; i >= 0; i-- {
-		if strings.EqualFold(segments[i], "providers") {
+		if fold.Equal(segments[i], "providers") {
 			provider = i
 			break
 		}
@@ -65,7 +67,7 @@ func Parse(method, path string) Target {
 	}
 	t.Collection = len(rest)%2 == 1
 	t.Kind = strings.Join(types, "/")
-	if strings.EqualFold(t.action, "register") && len(t.Names) == 0 {
+	if fold.Equal(t.action, "register") && len(t.Names) == 0 {
 		t.Kind, t.Names = "Microsoft.Resources/providers", types
 	}
 	if provider == -2 && len(t.Names) > 0 {

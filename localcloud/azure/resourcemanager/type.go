@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
@@ -150,19 +151,19 @@ func (r *Type) nested() bool { return r.Place == InGroup && strings.Count(r.Name
 // the path as it was sent, and most resources are kept by their group and names: a path by way of another resource
 // would get around both.
 func (r *Type) belongsAt(t Target) bool {
-	inSubscription := t.Subscription != "" && strings.EqualFold(t.Scope, "/subscriptions/"+t.Subscription)
+	inSubscription := t.Subscription != "" && fold.Equal(t.Scope, "/subscriptions/"+t.Subscription)
 	switch r.Place {
 	case AtAnyScope:
 		return true
 	case Itself:
-		return !strings.Contains(strings.ToLower(t.Path), "/providers/")
+		return !strings.Contains(fold.Lower(t.Path), "/providers/")
 	case InSubscription:
 		return inSubscription
 	}
 	if t.Collection && len(t.Names) == 0 && inSubscription {
 		return true // those of all groups
 	}
-	return t.Group != "" && strings.EqualFold(t.Scope, t.GroupPath())
+	return t.Group != "" && fold.Equal(t.Scope, t.GroupPath())
 }
 
 // operation finds what a request does, and refuses a name that the type does not allow.
@@ -171,7 +172,7 @@ func (r *Type) operation(t Target, method string) (operation, error) {
 	switch {
 	case t.action != "":
 		for _, a := range r.Actions {
-			if strings.EqualFold(a.Name, t.action) {
+			if fold.Equal(a.Name, t.action) {
 				op = operation{do: a.Do, permission: a.Permission, readOnly: a.ReadOnly, model: a.Model}
 				if op.permission == "" {
 					op.permission = r.Name + "/" + a.Name + "/action"

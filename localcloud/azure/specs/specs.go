@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"unicode/utf8"
+
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
 //go:generate go run generate.go
@@ -79,10 +81,10 @@ func read(compressed []byte) (data, error) {
 		return all, fmt.Errorf("reading the descriptions of types: %w", err)
 	}
 	for name, versions := range all.Types {
-		all.types[strings.ToLower(name)] = versions
+		all.types[fold.Lower(name)] = versions
 	}
 	for _, name := range all.Others {
-		all.others[strings.ToLower(name)] = true
+		all.others[fold.Lower(name)] = true
 	}
 	return all, nil
 }
@@ -90,14 +92,14 @@ func read(compressed []byte) (data, error) {
 // Exists reports whether Azure has a resource type, described here or not, of the namespaces that are described. Case does
 // not count.
 func Exists(resourceType string) bool {
-	resourceType = strings.ToLower(resourceType)
+	resourceType = fold.Lower(resourceType)
 	return load().types[resourceType] != nil || load().others[resourceType]
 }
 
 // Versions returns the API versions of a type that are described, oldest first, and nil for a type that is not. Case does
 // not count.
 func Versions(resourceType string) []string {
-	return slices.Sorted(maps.Keys(load().types[strings.ToLower(resourceType)]))
+	return slices.Sorted(maps.Keys(load().types[fold.Lower(resourceType)]))
 }
 
 // Type is a resource type in one API version.
@@ -110,8 +112,8 @@ type Type struct {
 // Lookup returns the description of a type in an API version. A version that is newer than all that are described is
 // described by the newest of them that is no preview; ok is false where there is no description. Case does not count.
 func Lookup(resourceType, apiVersion string) (t *Type, ok bool) {
-	versions := load().types[strings.ToLower(resourceType)]
-	apiVersion = strings.ToLower(apiVersion)
+	versions := load().types[fold.Lower(resourceType)]
+	apiVersion = fold.Lower(apiVersion)
 	if root, ok := versions[apiVersion]; ok {
 		return &Type{apiVersion, root}, true
 	}
@@ -245,7 +247,7 @@ func (c *checker) value(path string, at int, value any) {
 	case "n":
 		c.number(path, n, value)
 	case "e":
-		if !slices.ContainsFunc(n.Values, func(v string) bool { return strings.EqualFold(v, value.(string)) }) {
+		if !slices.ContainsFunc(n.Values, func(v string) bool { return fold.Equal(v, value.(string)) }) {
 			c.report(path, Enum, given, strings.Join(n.Values, ", "))
 		}
 	case "u":
@@ -309,7 +311,7 @@ func (c *checker) chosen(path string, n *node, value map[string]any) (*node, boo
 		c.report(at, Required, "", "")
 	case string:
 		for name, i := range n.Cases {
-			if strings.EqualFold(name, given) {
+			if fold.Equal(name, given) {
 				return &c.Nodes[i], true
 			}
 		}

@@ -133,10 +133,14 @@ func TestCheck(t *testing.T) {
 	}{
 		"nothing":         {vaults, "2023-02-01", vault + `, "enableRbacAuthorization": null}}`, nil},
 		"case of an enum": {vaults, "2023-02-01", strings.Replace(vault, "standard", "Standard", 1) + `}}`, nil},
-		"an open enum":    {vaults, "2023-02-01", strings.Replace(vault, `"A"`, `"B"`, 1) + `}}`, nil},
-		"any tag":         {vaults, "2023-02-01", vault + `}, "tags": {"a": "b"}}`, nil},
-		"the envelope":    {vaults, "2023-02-01", vault + `}, "id": "/x", "name": 1, "type": "x", "systemData": {}}`, nil},
-		"a tag's type":    {vaults, "2023-02-01", vault + `}, "tags": {"a": 1}}`, []Violation{{"tags.a", Kind, "number", "string", true}}},
+		"a lookalike of an enum's": {
+			vaults, "2023-02-01", strings.Replace(vault, "standard", "\u017ftandard", 1) + `}}`,
+			[]Violation{{"properties.sku.name", Enum, "string", "standard, premium", false}},
+		},
+		"an open enum": {vaults, "2023-02-01", strings.Replace(vault, `"A"`, `"B"`, 1) + `}}`, nil},
+		"any tag":      {vaults, "2023-02-01", vault + `}, "tags": {"a": "b"}}`, nil},
+		"the envelope": {vaults, "2023-02-01", vault + `}, "id": "/x", "name": 1, "type": "x", "systemData": {}}`, nil},
+		"a tag's type": {vaults, "2023-02-01", vault + `}, "tags": {"a": 1}}`, []Violation{{"tags.a", Kind, "number", "string", true}}},
 		"required at last": {
 			vaults, "2023-02-01", vault + `, "accessPolicies": [{"objectId": "x", "tenantId": "` + tenant + `"}]}}`,
 			[]Violation{{"properties.accessPolicies[0].permissions", Required, "", "", false}},

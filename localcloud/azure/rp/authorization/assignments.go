@@ -10,6 +10,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
@@ -100,7 +101,7 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if exists {
-		if !strings.EqualFold(old.PrincipalID, a.PrincipalID) || old.RoleID != a.RoleID {
+		if !fold.Equal(old.PrincipalID, a.PrincipalID) || old.RoleID != a.RoleID {
 			return arm.Reply{}, updateNotPermitted()
 		}
 		a.CreatedOn, a.CreatedBy, a.EffectiveOn = old.CreatedOn, old.CreatedBy, old.EffectiveOn
@@ -114,7 +115,7 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	for _, other := range theirs {
-		if other.RoleID == a.RoleID && strings.EqualFold(other.Scope, a.Scope) {
+		if other.RoleID == a.RoleID && fold.Equal(other.Scope, a.Scope) {
 			return arm.Reply{}, arm.Conflict("RoleAssignmentExists", "The role assignment already exists. The ID of the "+
 				"existing role assignment is %s.", strings.ReplaceAll(other.Name, "-", ""))
 		}
@@ -129,7 +130,7 @@ func checkUniqueName(c *arm.Call) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(all, func(a authorization.Assignment) bool { return strings.EqualFold(a.Name, c.Name()) }) {
+	if slices.ContainsFunc(all, func(a authorization.Assignment) bool { return fold.Equal(a.Name, c.Name()) }) {
 		return updateNotPermitted()
 	}
 	return nil
@@ -245,7 +246,7 @@ func listAssignments(c *arm.Call) (arm.Reply, error) {
 		wanted = func(a authorization.Assignment) bool { return authorization.Covers(a.Scope, c.Scope) }
 	case byPrincipal:
 		all := wanted
-		wanted = func(a authorization.Assignment) bool { return all(a) && strings.EqualFold(a.PrincipalID, principal) }
+		wanted = func(a authorization.Assignment) bool { return all(a) && fold.Equal(a.PrincipalID, principal) }
 	default:
 		return arm.Reply{}, arm.NotImplemented("the filter %q", filter)
 	}

@@ -3,9 +3,9 @@ package authorization
 import (
 	"net/http"
 	"regexp"
-	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
@@ -69,13 +69,13 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	for _, other := range roles {
-		if strings.EqualFold(other.Name, given.RoleName) && !strings.EqualFold(other.ID, c.Name()) {
+		if fold.Equal(other.Name, given.RoleName) && !fold.Equal(other.ID, c.Name()) {
 			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists", "A custom role with the same name already "+
 				"exists in this directory. Use a different name")
 		}
 	}
 	role := authorization.Role{
-		ID: strings.ToLower(
+		ID: fold.Lower(
 			c.Name(),
 		),
 		Name:             given.RoleName,
@@ -98,7 +98,7 @@ func checkAssignableScope(c *arm.Call, scope string) error {
 	}
 	if _, there, err := arm.Load(c.Tx, scope); err != nil {
 		return err
-	} else if !strings.EqualFold(t.Subscription, c.SubscriptionID) || t.Group != "" && !there {
+	} else if !fold.Equal(t.Subscription, c.SubscriptionID) || t.Group != "" && !there {
 		return arm.BadRequest("LinkedInvalidPropertyId", "The assignable scope '%s' is not there.", scope)
 	}
 	return c.CheckLinked(roleDefinitionsType+"/write", scope)
@@ -118,7 +118,7 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	for _, a := range assignments {
-		if strings.EqualFold(a.RoleID, role.ID) {
+		if fold.Equal(a.RoleID, role.ID) {
 			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments", "There are existing role assignments "+
 				"referencing role (code: RoleDefinitionHasAssignments)")
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	keyvaultrp "github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/keyvault"
@@ -106,7 +107,7 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 		return err
 	}
 	switch {
-	case !ok || vault.Deleted != nil || key.Vault.ID != "" && !strings.EqualFold(key.Vault.ID, vault.ID):
+	case !ok || vault.Deleted != nil || key.Vault.ID != "" && !fold.Equal(key.Vault.ID, vault.ID):
 		return arm.InvalidParameter("activeKey.sourceVault", "there is no vault %s, or it is another one than %s",
 			at[1], key.Vault.ID)
 	case vault.Location != set.Location:
@@ -121,7 +122,7 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	}
 	i := len(found.Versions) - 1
 	if at[3] != "" {
-		i = slices.IndexFunc(found.Versions, func(v keyvault.Version) bool { return strings.EqualFold(v.ID, at[3]) })
+		i = slices.IndexFunc(found.Versions, func(v keyvault.Version) bool { return fold.Equal(v.ID, at[3]) })
 	}
 	if !ok || i < 0 {
 		return arm.InvalidParameter("activeKey.keyUrl", "the key is not there")
@@ -164,7 +165,7 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	}
 	closed := vault.DefaultDeny || !vault.Public
 	if closed && res != nil &&
-		strings.EqualFold(arm.Text(arm.Child(arm.Child(res, "properties"), "networkAcls"), "bypass"), "None") {
+		fold.Equal(arm.Text(arm.Child(arm.Child(res, "properties"), "networkAcls"), "bypass"), "None") {
 		allowed = false
 	}
 	if allowed {

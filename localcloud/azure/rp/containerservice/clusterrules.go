@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/managedidentity"
@@ -149,10 +149,10 @@ func (p clusterProperties) checkAPIServer() error {
 		return arm.InvalidParameter(at+"privateDNSZone", "only a private cluster can have it")
 	case !api.Private && api.PublicFQDN != nil:
 		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "only a private cluster can have it")
-	case api.Private && strings.EqualFold(p.Network.LoadBalancer, "basic"):
+	case api.Private && fold.Equal(p.Network.LoadBalancer, "basic"):
 		return arm.BadRequest("PrivateClusterNotSupportedWithBasicLoadBalancer", "A private cluster needs loadBalancerSku "+
 			"standard.")
-	case api.Private && strings.EqualFold(api.PrivateZone, zoneNone) && !api.publicName():
+	case api.Private && fold.Equal(api.PrivateZone, zoneNone) && !api.publicName():
 		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "without a private DNS zone there is no other name")
 	case len(api.Ranges) > 200:
 		return arm.InvalidParameter(at+"authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
@@ -166,7 +166,7 @@ func (p clusterProperties) checkAPIServer() error {
 }
 
 func (p clusterProperties) checkUpgrades() error {
-	cluster, nodes := strings.ToLower(p.Upgrades.Cluster), strings.ToLower(p.Upgrades.Nodes)
+	cluster, nodes := fold.Lower(p.Upgrades.Cluster), fold.Lower(p.Upgrades.Nodes)
 	switch {
 	case !slices.Contains([]string{"", "none", "patch", "stable", "rapid", "node-image"}, cluster):
 		return arm.BadNotOneOf("autoUpgradeProfile.upgradeChannel", p.Upgrades.Cluster, "none, patch, stable, rapid or "+
@@ -213,14 +213,14 @@ func (p clusterProperties) checkAddons() error {
 	}
 	for name, addon := range p.Addons {
 		switch {
-		case slices.Contains(known, strings.ToLower(name)) ||
-			!addon.Enabled && slices.Contains(elsewhere, strings.ToLower(name)):
-		case slices.Contains(elsewhere, strings.ToLower(name)):
+		case slices.Contains(known, fold.Lower(name)) ||
+			!addon.Enabled && slices.Contains(elsewhere, fold.Lower(name)):
+		case slices.Contains(elsewhere, fold.Lower(name)):
 			return arm.NotImplemented("the add-on %s", name)
 		default:
 			return arm.InvalidParameter("addonProfiles", "there is no add-on %q", name)
 		}
-		if strings.EqualFold(name, "omsagent") && addon.Enabled && addon.setting(workspaceSetting) == "" {
+		if fold.Equal(name, "omsagent") && addon.Enabled && addon.setting(workspaceSetting) == "" {
 			return arm.InvalidParameter("addonProfiles.omsagent.config."+workspaceSetting, "it is required")
 		}
 	}
@@ -229,7 +229,7 @@ func (p clusterProperties) checkAddons() error {
 
 func (n networkProfile) check() error {
 	at := func(of string) string { return "networkProfile." + of }
-	overlay := strings.EqualFold(n.PluginMode, "overlay")
+	overlay := fold.Equal(n.PluginMode, "overlay")
 	switch {
 	case !slices.Contains([]string{"", "azure", "kubenet", "none"}, n.Plugin):
 		return arm.BadNotOneOf(at("networkPlugin"), n.Plugin, "azure, kubenet or none")
@@ -249,8 +249,8 @@ func (n networkProfile) check() error {
 		return arm.InvalidParameter(at("networkDataplane"), "cilium needs networkPlugin azure")
 	case n.Dataplane == "cilium" && n.Policy != "" && n.Policy != "cilium" && n.Policy != "none":
 		return arm.InvalidParameter(at("networkPolicy"), "with networkDataplane cilium it is cilium or none")
-	case n.LoadBalancer != "" && !strings.EqualFold(n.LoadBalancer, "standard") &&
-		!strings.EqualFold(n.LoadBalancer, "basic"):
+	case n.LoadBalancer != "" && !fold.Equal(n.LoadBalancer, "standard") &&
+		!fold.Equal(n.LoadBalancer, "basic"):
 		return arm.BadNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
 	case n.Outbound != "" && !slices.Contains(outboundTypes, n.Outbound):
 		return arm.BadNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, "+
@@ -338,12 +338,12 @@ func checkSKU(res arm.Object, p clusterProperties) error {
 
 // checkClusterRefs finds the resources that a cluster's body refers to.
 func checkClusterRefs(c *arm.Call, res arm.Object, p clusterProperties) error {
-	if p.Entra != nil && p.Entra.TenantID != "" && !strings.EqualFold(p.Entra.TenantID, c.TenantID) {
+	if p.Entra != nil && p.Entra.TenantID != "" && !fold.Equal(p.Entra.TenantID, c.TenantID) {
 		return arm.InvalidParameter("aadProfile.tenantID", "%q is not the subscription's tenant", p.Entra.TenantID)
 	}
 	workspaces := []string{p.Security.Defender.WorkspaceID}
 	for name, addon := range p.Addons {
-		if strings.EqualFold(name, "omsagent") && addon.Enabled {
+		if fold.Equal(name, "omsagent") && addon.Enabled {
 			workspaces = append(workspaces, addon.setting(workspaceSetting))
 		}
 	}
@@ -400,7 +400,7 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 		if err != nil {
 			return err
 		}
-		if !ok || !strings.EqualFold(arm.Text(uai, "type"), managedidentity.IdentitiesType) {
+		if !ok || !fold.Equal(arm.Text(uai, "type"), managedidentity.IdentitiesType) {
 			return arm.BadRequest("FailedIdentityOperation", "Identity operation for resource '%s' failed with error 'Failed "+
 				"to perform resource identity operation. Status: 'BadRequest'. Response: the identity '%s' was not "+
 				"found.'", c.Path, id)

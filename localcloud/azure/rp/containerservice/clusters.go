@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/oidcissuer"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/managedidentity"
@@ -93,7 +94,7 @@ type addonProfile struct {
 // setting reads one of an add-on's; AKS compares their names without case.
 func (a addonProfile) setting(name string) string {
 	for key, value := range a.Config {
-		if strings.EqualFold(key, name) {
+		if fold.Equal(key, name) {
 			return value
 		}
 	}
@@ -103,7 +104,7 @@ func (a addonProfile) setting(name string) string {
 // secretsProvider finds the add-on; AKS compares its name without case.
 func (p clusterProperties) secretsProvider() addonProfile {
 	for name, addon := range p.Addons {
-		if strings.EqualFold(name, "azureKeyvaultSecretsProvider") {
+		if fold.Equal(name, "azureKeyvaultSecretsProvider") {
 			return addon
 		}
 	}
@@ -207,7 +208,7 @@ func keepUnmentioned(old, properties arm.Object) {
 	addons := arm.Child(properties, "addonProfiles")
 	for name, addon := range arm.Child(old, "addonProfiles") {
 		mentioned := slices.ContainsFunc(slices.Collect(maps.Keys(addons)), func(given string) bool {
-			return strings.EqualFold(given, name)
+			return fold.Equal(given, name)
 		})
 		if addon, ok := addon.(arm.Object); ok && !mentioned {
 			addons[name] = arm.Clone(addon)
@@ -288,7 +289,7 @@ func checkClusterChange(given, before clusterProperties) error {
 		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.dnsPrefix' is not allowed.")
 	case given.NodeResourceGroup != "" && given.NodeResourceGroup != before.NodeResourceGroup:
 		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.nodeResourceGroup' is not allowed.")
-	case !strings.EqualFold(given.DiskEncryptionSetID, before.DiskEncryptionSetID):
+	case !fold.Equal(given.DiskEncryptionSetID, before.DiskEncryptionSetID):
 		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.diskEncryptionSetID' is not "+
 			"allowed.")
 	case given.APIServer.Private != before.APIServer.Private:
@@ -311,7 +312,7 @@ func checkClusterChange(given, before clusterProperties) error {
 		{"networkPlugin", before.Network.Plugin, given.Network.Plugin}, {"serviceCidr", before.Network.ServiceCIDR, given.Network.ServiceCIDR},
 		{"dnsServiceIP", before.Network.DNS, given.Network.DNS}, {"loadBalancerSku", before.Network.LoadBalancer, given.Network.LoadBalancer},
 	} {
-		if property.is != "" && property.was != "" && !strings.EqualFold(property.is, property.was) {
+		if property.is != "" && property.was != "" && !fold.Equal(property.is, property.was) {
 			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.%s' is not "+
 				"allowed.", property.name)
 		}
@@ -450,7 +451,7 @@ type clusterNode struct{ PoolName, VMSize string }
 
 // keepNode has a cluster keep the node that it was made with: the pools that come and go after it have none.
 func (spec *ClusterSpec) keepNode(tx *store.Tx) error {
-	id := strings.ToLower(spec.ID)
+	id := fold.Lower(spec.ID)
 	made, ok, err := store.Get[clusterNode](tx, clusterNodes, id)
 	if err != nil {
 		return err
@@ -494,7 +495,7 @@ func (p *Service) removeCluster(ctx context.Context, s *arm.Service, op arm.Oper
 		if err := unlinkZone(s, tx, cluster); err != nil {
 			return err
 		}
-		if err := store.Delete(tx, clusterNodes, strings.ToLower(id)); err != nil {
+		if err := store.Delete(tx, clusterNodes, fold.Lower(id)); err != nil {
 			return err
 		}
 		return s.Destroy(tx, cluster)

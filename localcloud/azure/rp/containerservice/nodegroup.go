@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/managedidentity"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/resources"
@@ -61,11 +62,11 @@ func checkNodeGroup(c *arm.Call, old, cluster arm.Object, p clusterProperties) e
 		return arm.InvalidParameter("nodeResourceGroup", "%q is longer than 80 characters", name)
 	case arm.Parse(http.MethodGet, id).Kind != resources.GroupsType:
 		return arm.InvalidParameter("nodeResourceGroup", "%q is no name of a resource group", name)
-	case kubelet != "" && !strings.EqualFold(kubelet, nodeIdentityID(cluster, kubeletName(cluster))):
+	case kubelet != "" && !fold.Equal(kubelet, nodeIdentityID(cluster, kubeletName(cluster))):
 		return arm.NotImplemented("a kubelet identity of one's own")
 	case old != nil:
 		return nil
-	case strings.EqualFold(name, c.Group):
+	case fold.Equal(name, c.Group):
 		return arm.BadRequest("NodeResourceGroupSameAsResourceGroup", "Node resource group '%s' is the same as "+
 			"ResourceGroup '%s', which is not allowed, please provide a different node resource group.", name, c.Group)
 	}
@@ -115,7 +116,7 @@ func fillNodeIdentities(s *arm.Service, tx *store.Tx, cluster arm.Object, before
 		if !ok || addon["enabled"] != true {
 			continue
 		}
-		identity := strings.ToLower(name) + "-" + arm.Text(cluster, "name")
+		identity := fold.Lower(name) + "-" + arm.Text(cluster, "name")
 		if addon["identity"], err = nodeIdentity(s, tx, cluster, identity, before.Addons[name].Identity); err != nil {
 			return err
 		}
@@ -185,7 +186,7 @@ func removeNodeGroup(ctx context.Context, s *arm.Service, cluster arm.Object) er
 	if err := s.Store.View(func(tx *store.Tx) (err error) {
 		group, _, err = arm.Load(tx, id)
 		return err
-	}); err != nil || !strings.EqualFold(arm.Text(group, "managedBy"), arm.Text(cluster, "id")) {
+	}); err != nil || !fold.Equal(arm.Text(group, "managedBy"), arm.Text(cluster, "id")) {
 		return err
 	}
 	return s.Remove(ctx, id)

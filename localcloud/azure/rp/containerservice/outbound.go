@@ -2,10 +2,10 @@ package containerservice
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -71,7 +71,7 @@ func (n networkProfile) wantedAddresses() (managed int, own []arm.SubResource) {
 	switch {
 	case n.Outbound == gatewayOutbound:
 		return count(n.NAT.Managed.Count), nil
-	case n.Outbound == balancedOutbound && !strings.EqualFold(n.LoadBalancer, "basic"):
+	case n.Outbound == balancedOutbound && !fold.Equal(n.LoadBalancer, "basic"):
 		return count(n.Balancer.Managed.Count), n.Balancer.Own.Addresses
 	}
 	return 0, nil
@@ -79,7 +79,7 @@ func (n networkProfile) wantedAddresses() (managed int, own []arm.SubResource) {
 
 // contains reports whether a resource is among others.
 func contains(list []arm.SubResource, id string) bool {
-	return slices.ContainsFunc(list, func(one arm.SubResource) bool { return strings.EqualFold(one.ID, id) })
+	return slices.ContainsFunc(list, func(one arm.SubResource) bool { return fold.Equal(one.ID, id) })
 }
 
 func (n networkProfile) checkAddresses() error {
@@ -121,7 +121,7 @@ func (n networkProfile) fillOutbound(network arm.Object) {
 		arm.SetDefault(gateway, "idleTimeoutInMinutes", 4)
 		arm.SetDefault(arm.Child(gateway, "managedOutboundIPProfile"), "count", 1)
 	case balancedOutbound:
-		if strings.EqualFold(n.LoadBalancer, "basic") {
+		if fold.Equal(n.LoadBalancer, "basic") {
 			return
 		}
 		balancer := arm.Child(network, "loadBalancerProfile")

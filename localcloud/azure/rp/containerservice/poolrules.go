@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
@@ -186,8 +187,8 @@ func (p poolProperties) checkChange(before poolProperties) error {
 		{name: "maxPods", was: before.MaxPods, is: p.MaxPods, isLeftOut: p.MaxPods == nil},
 		{name: "availabilityZones", was: before.Zones, is: p.Zones, isLeftOut: p.Zones == nil},
 		{name: "scaleSetPriority", was: before.Priority, is: p.Priority, isLeftOut: p.Priority == ""},
-		{name: "vnetSubnetID", was: strings.ToLower(before.SubnetID), is: strings.ToLower(p.SubnetID), isLeftOut: p.SubnetID == ""},
-		{name: "podSubnetID", was: strings.ToLower(before.PodSubnetID), is: strings.ToLower(p.PodSubnetID), isLeftOut: p.PodSubnetID == ""},
+		{name: "vnetSubnetID", was: fold.Lower(before.SubnetID), is: fold.Lower(p.SubnetID), isLeftOut: p.SubnetID == ""},
+		{name: "podSubnetID", was: fold.Lower(before.PodSubnetID), is: fold.Lower(p.PodSubnetID), isLeftOut: p.PodSubnetID == ""},
 	} {
 		if !property.isLeftOut && !reflect.DeepEqual(property.was, property.is) {
 			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.%s' is not allowed.", property.name)

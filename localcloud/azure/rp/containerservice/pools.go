@@ -5,9 +5,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -132,7 +132,7 @@ func putPool(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	others := slices.DeleteFunc(slices.Clone(parent.Pools), func(p poolProperties) bool {
-		return strings.EqualFold(p.Name, c.Name())
+		return fold.Equal(p.Name, c.Name())
 	})
 	if err := checkPoolTotals(append(others, given)); err != nil {
 		return arm.Reply{}, err
@@ -258,7 +258,7 @@ func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) e
 			if err := checkClusterNetwork(c, id); err != nil {
 				return err
 			}
-			own := strings.ToLower(arm.Cut(id, 2))
+			own := fold.Lower(arm.Cut(id, 2))
 			if vnet != "" && vnet != own {
 				return arm.BadRequest("InvalidParameter", "All node pools of a cluster must be in the same virtual network, "+
 					"not in %s and %s.", vnet, own)

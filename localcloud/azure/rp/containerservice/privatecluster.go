@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -24,8 +25,8 @@ var clusterZone = regexp.MustCompile(`^(?i)(?:[a-z0-9-]{1,32}\.)?privatelink\.([
 
 // ownZone is the ARM id of a private cluster's zone that AKS did not make, or empty.
 func (a apiServerProfile) ownZone() string {
-	if !a.Private || a.PrivateZone == "" || strings.EqualFold(a.PrivateZone, zoneSystem) ||
-		strings.EqualFold(a.PrivateZone, zoneNone) {
+	if !a.Private || a.PrivateZone == "" || fold.Equal(a.PrivateZone, zoneSystem) ||
+		fold.Equal(a.PrivateZone, zoneNone) {
 		return ""
 	}
 	return a.PrivateZone
@@ -33,10 +34,10 @@ func (a apiServerProfile) ownZone() string {
 
 // zoneMayFollow reports whether an update may change the private DNS zone to what is given: to none only.
 func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
-	if !p.APIServer.Private || strings.EqualFold(p.APIServer.PrivateZone, zoneNone) {
+	if !p.APIServer.Private || fold.Equal(p.APIServer.PrivateZone, zoneNone) {
 		return true
 	}
-	return strings.EqualFold(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
+	return fold.Equal(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
 }
 
 // outboundMayFollow reports whether an update may change the way out to what is given
@@ -64,7 +65,7 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 		return arm.InvalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
 	}
 	if match := clusterZone.FindStringSubmatch(named.Name); match == nil ||
-		!strings.EqualFold(match[1], arm.Text(cluster, "location")) {
+		!fold.Equal(match[1], arm.Text(cluster, "location")) {
 		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it",
 			named.Name, arm.Text(cluster, "location"))
 	}
@@ -126,7 +127,7 @@ func (p clusterProperties) fillNames(properties arm.Object, before clusterProper
 	switch zone := p.APIServer.ownZone(); {
 	case zone != "":
 		properties["privateFQDN"] = label + "." + zone[strings.LastIndexByte(zone, '/')+1:]
-	case strings.EqualFold(p.APIServer.PrivateZone, zoneNone):
+	case fold.Equal(p.APIServer.PrivateZone, zoneNone):
 	case before.PrivateFQDN != "":
 		properties["privateFQDN"] = before.PrivateFQDN
 	default:

@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
@@ -86,15 +86,15 @@ func (p *Service) Admit(host, origin string) error {
 			if err != nil {
 				return err
 			}
-			if !strings.EqualFold(host, has.FQDN) && !strings.EqualFold(host, has.PrivateFQDN) ||
-				strings.EqualFold(origin, arm.Text(cluster, "id")) {
+			if !fold.Equal(host, has.FQDN) && !fold.Equal(host, has.PrivateFQDN) ||
+				fold.Equal(origin, arm.Text(cluster, "id")) {
 				continue
 			}
 			from, err := p.Origin(tx, origin)
 			if err != nil {
 				return err
 			}
-			return has.admit(tx, strings.EqualFold(host, has.PrivateFQDN), from)
+			return has.admit(tx, fold.Equal(host, has.PrivateFQDN), from)
 		}
 		return nil
 	})
@@ -114,7 +114,7 @@ func (p clusterProperties) admit(tx *store.Tx, privateName bool, from keyvault.O
 		return fmt.Errorf("the API server does not answer %s, which is in none of its authorized ranges", from.Address)
 	}
 	vnet := p.network()
-	inside := vnet != "" && from.Subnet != "" && strings.EqualFold(vnet, arm.Cut(from.Subnet, 2))
+	inside := vnet != "" && from.Subnet != "" && fold.Equal(vnet, arm.Cut(from.Subnet, 2))
 	if zone := api.ownZone(); inside && privateName && zone != "" {
 		var err error
 		if inside, err = network.IsLinked(tx, zone, vnet); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	keyvaultrp "github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/keyvault"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/monitor"
@@ -87,7 +88,7 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 	properties["source"], properties["topicType"] = arm.Text(vault, "id"), "microsoft.keyvault.vaults"
 	properties["metricResourceId"] = uuid.NewString()
 	if old != nil {
-		if !strings.EqualFold(arm.Text(arm.Child(old, "properties"), "source"), source) {
+		if !fold.Equal(arm.Text(arm.Child(old, "properties"), "source"), source) {
 			return arm.Reply{}, invalidRequest("System topic source cannot be modified.")
 		}
 		properties["metricResourceId"] = arm.Child(old, "properties")["metricResourceId"]
@@ -97,7 +98,7 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 		for _, other := range topics {
-			if strings.EqualFold(arm.Text(arm.Child(other, "properties"), "source"), source) {
+			if fold.Equal(arm.Text(arm.Child(other, "properties"), "source"), source) {
 				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. Only one "+
 					"system topic is allowed per source.", source)
 			}
@@ -111,9 +112,9 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
 	source, isVault := arm.ParseID(id, keyvaultrp.VaultsType)
 	switch {
-	case !strings.EqualFold(topicType, "Microsoft.KeyVault.vaults") || !isVault:
+	case !fold.Equal(topicType, "Microsoft.KeyVault.vaults") || !isVault:
 		return nil, arm.NotImplemented("system topics of the type '%s' for '%s', which is no vault", topicType, id)
-	case !strings.EqualFold(source.SubscriptionID, c.Subscription):
+	case !fold.Equal(source.SubscriptionID, c.Subscription):
 		return nil, invalidRequest("The source %s is not in the subscription of the system topic.", id)
 	}
 	vault, ok, err := arm.Load(c.Tx, id)
@@ -223,7 +224,7 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 	schema := arm.Text(arm.Child(c.Body, "properties"), "eventDeliverySchema")
 	properties := arm.Child(shown, "properties")
 	switch p := given.Properties; {
-	case strings.EqualFold(given.Type, "WebHook"):
+	case fold.Equal(given.Type, "WebHook"):
 		at, err := url.Parse(p.URL)
 		switch {
 		case err != nil || at.Scheme != "https" || at.Hostname() == "":

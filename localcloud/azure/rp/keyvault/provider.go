@@ -3,11 +3,11 @@
 package keyvault
 
 import (
-	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/keyvault/armkeyvault"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
@@ -98,7 +98,7 @@ func Provider() arm.Provider {
 func objectExists(kind keyvault.Kind) func(*store.Tx, arm.Target) (bool, error) {
 	return func(tx *store.Tx, at arm.Target) (bool, error) {
 		vault, ok, err := keyvault.GetVault(tx, at.Names[0])
-		if err != nil || !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, at.Top()) {
+		if err != nil || !ok || vault.Deleted != nil || !fold.Equal(vault.ID, at.Top()) {
 			return false, err
 		}
 		_, ok, err = keyvault.Get(tx, vault, kind, at.Names[1])

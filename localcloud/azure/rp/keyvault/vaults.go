@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
@@ -78,7 +79,7 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 	read := []keyvault.AccessPolicy{}
 	for _, one := range given {
 		switch {
-		case !strings.EqualFold(one.TenantID, c.TenantID):
+		case !fold.Equal(one.TenantID, c.TenantID):
 			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId must "+
 				"be the vault's.")
 		case one.ObjectID == "":
@@ -89,14 +90,14 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 		}
 		policy := keyvault.AccessPolicy{ObjectID: one.ObjectID, Permissions: map[keyvault.Kind][]string{}}
 		for name, permissions := range one.Permissions {
-			kind := keyvault.Kind(strings.TrimSuffix(strings.ToLower(name), "s"))
+			kind := keyvault.Kind(strings.TrimSuffix(fold.Lower(name), "s"))
 			known, ok := keyvault.Permissions[kind]
-			if !ok && !strings.EqualFold(name, "storage") {
+			if !ok && !fold.Equal(name, "storage") {
 				return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions': '%s'.", name)
 			}
 			for _, permission := range permissions {
-				if ok && !strings.EqualFold(permission, "all") && !slices.ContainsFunc(known, func(k string) bool {
-					return strings.EqualFold(k, permission)
+				if ok && !fold.Equal(permission, "all") && !slices.ContainsFunc(known, func(k string) bool {
+					return fold.Equal(k, permission)
 				}) {
 					return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions.%s': '%s'.",
 						name, permission)
@@ -228,9 +229,9 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	arm.SetDefault(properties, "enabledForDeployment", false)
 	vault := keyvault.Vault{
 		ID: arm.Text(res, "id"), Name: arm.Text(res, "name"), Location: arm.Text(res, "location"), TenantID: given.TenantID,
-		Premium: strings.EqualFold(given.SKU.Name, "premium"), RBAC: given.RBAC, Policies: policies,
-		Public:      !strings.EqualFold(given.PublicNetworkAccess, "Disabled"),
-		DefaultDeny: given.NetworkACLs != nil && strings.EqualFold(given.NetworkACLs.DefaultAction, "Deny"),
+		Premium: fold.Equal(given.SKU.Name, "premium"), RBAC: given.RBAC, Policies: policies,
+		Public:      !fold.Equal(given.PublicNetworkAccess, "Disabled"),
+		DefaultDeny: given.NetworkACLs != nil && fold.Equal(given.NetworkACLs.DefaultAction, "Deny"),
 		Addresses:   addresses, Subnets: subnets,
 		RetentionDays: retention, NoPurge: properties["enablePurgeProtection"] == true,
 	}
@@ -271,10 +272,10 @@ const registeringDNS = "RegisteringDns"
 func checkVault(c *arm.Call, given, before vaultProperties) error {
 	days := given.RetentionDays
 	switch {
-	case !strings.EqualFold(given.TenantID, c.TenantID):
+	case !fold.Equal(given.TenantID, c.TenantID):
 		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it must be the subscription's "+
 			"tenant.")
-	case given.SKU.Family != "A" || !slices.Contains([]string{"standard", "premium"}, strings.ToLower(given.SKU.Name)):
+	case given.SKU.Family != "A" || !slices.Contains([]string{"standard", "premium"}, fold.Lower(given.SKU.Name)):
 		return arm.BadRequest("BadRequest", "An invalid value was provided for 'sku': the family is A, the name standard or "+
 			"premium.")
 	case given.CreateMode != "" && given.CreateMode != "default" && given.CreateMode != "recover":
@@ -300,7 +301,7 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 // checkNetworkRules holds the firewall's rules against those of
 // learn.microsoft.com/azure/key-vault/general/network-security.
 func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Prefix, subnets []string, err error) {
-	if !slices.Contains([]string{"", "enabled", "disabled"}, strings.ToLower(given.PublicNetworkAccess)) {
+	if !slices.Contains([]string{"", "enabled", "disabled"}, fold.Lower(given.PublicNetworkAccess)) {
 		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or "+
 			"disabled.")
 	}
@@ -309,10 +310,10 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 		return nil, nil, nil
 	}
 	switch {
-	case !slices.Contains([]string{"", "none", "azureservices"}, strings.ToLower(rules.Bypass)):
+	case !slices.Contains([]string{"", "none", "azureservices"}, fold.Lower(rules.Bypass)):
 		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.bypass': "+
 			"AzureServices or None.")
-	case !slices.Contains([]string{"", "allow", "deny"}, strings.ToLower(rules.DefaultAction)):
+	case !slices.Contains([]string{"", "allow", "deny"}, fold.Lower(rules.DefaultAction)):
 		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.defaultAction': Allow "+
 			"or Deny.")
 	case len(rules.IPRules) > 1000 || len(rules.Subnets) > 200:
@@ -355,7 +356,7 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 
 // recoverVault brings a vault back as it was, whatever else the request says.
 func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
-	if !strings.EqualFold(vault.ID, c.Path) {
+	if !fold.Equal(vault.ID, c.Path) {
 		return arm.Reply{}, arm.Conflict("ConflictError", "The deleted vault '%s' can be recovered only where it was: %s.",
 			vault.Name, vault.ID)
 	}
@@ -441,7 +442,7 @@ func listDeletedVaults(c *arm.Call) (arm.Reply, error) {
 
 func findDeletedVault(c *arm.Call) (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.Tx, c.Names[1])
-	if err == nil && (!ok || vault.Deleted == nil || gone(vault) || !strings.EqualFold(vault.Location, c.Names[0]) ||
+	if err == nil && (!ok || vault.Deleted == nil || gone(vault) || !fold.Equal(vault.Location, c.Names[0]) ||
 		!authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), vault.ID)) {
 		err = arm.Refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.",
 			c.Names[1])

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -64,7 +65,7 @@ type identities struct {
 
 // lock refuses a write while another of the same identity's credentials is under way: Entra takes them one by one.
 func (i *identities) lock(t arm.Target) (arm.Release, error) {
-	identity := strings.ToLower(t.Top())
+	identity := fold.Lower(t.Top())
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.busy[identity] {

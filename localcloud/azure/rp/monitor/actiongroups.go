@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/eventgrid"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -15,7 +16,7 @@ func putActionGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	location := arm.Text(c.Body, "location")
-	if !strings.EqualFold(location, "global") {
+	if !fold.Equal(location, "global") {
 		return arm.Reply{}, arm.NotImplemented("action groups in the location '%s', which is not Global", location)
 	}
 	res["location"] = "Global"

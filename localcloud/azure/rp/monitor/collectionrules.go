@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/operationalinsights"
 )
@@ -72,7 +73,7 @@ func deleteRule(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	for _, one := range associations {
-		if strings.EqualFold(arm.Text(arm.Child(one, "properties"), "dataCollectionRuleId"), c.Path) {
+		if fold.Equal(arm.Text(arm.Child(one, "properties"), "dataCollectionRuleId"), c.Path) {
 			return arm.Reply{}, arm.Conflict("Conflict", "The data collection rule '%s' has associations, such as '%s': delete "+
 				"them first.", c.Name(), arm.Text(one, "id"))
 		}

@@ -2,8 +2,8 @@ package monitor
 
 import (
 	"slices"
-	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/operationalinsights"
 )
@@ -106,8 +106,8 @@ func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingPropertie
 		return err
 	}
 	others = slices.DeleteFunc(others, func(other arm.Object) bool {
-		return !strings.EqualFold(arm.ScopeOf(arm.Text(other, "id")), c.Scope) ||
-			strings.EqualFold(arm.Text(other, "id"), arm.Text(res, "id"))
+		return !fold.Equal(arm.ScopeOf(arm.Text(other, "id")), c.Scope) ||
+			fold.Equal(arm.Text(other, "id"), arm.Text(res, "id"))
 	})
 	if old == nil && len(others) >= maxSettings {
 		return arm.BadRequest("BadRequest", "The limit of %d diagnostic settings was reached.", maxSettings)
@@ -117,7 +117,7 @@ func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingPropertie
 		if err := arm.Decode(arm.Child(other, "properties"), &has); err != nil {
 			return err
 		}
-		if !strings.EqualFold(has.WorkspaceID, given.WorkspaceID) {
+		if !fold.Equal(has.WorkspaceID, given.WorkspaceID) {
 			continue
 		}
 		for _, theirs := range append(has.Logs, has.Metrics...) {

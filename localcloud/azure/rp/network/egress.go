@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -39,7 +40,7 @@ func putRouteTable(c *arm.Call) (arm.Reply, error) {
 		if err := route.Properties.check(route.Name); err != nil {
 			return arm.Reply{}, err
 		}
-		if name := strings.ToLower(route.Name); route.Name == "" || names[name] {
+		if name := fold.Lower(route.Name); route.Name == "" || names[name] {
 			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The routes of a route table need names of their own.")
 		} else {
 			names[name] = true
@@ -225,7 +226,7 @@ func CheckAddress(c *arm.Call, res arm.Object, id string) error {
 		return err
 	}
 	user, err := c.UserOf(c.Tx, id)
-	if err == nil && user != "" && !strings.EqualFold(user, arm.Text(res, "id")) {
+	if err == nil && user != "" && !fold.Equal(user, arm.Text(res, "id")) {
 		err = arm.BadRequest("PublicIPAddressInUse", "Resource %s is referencing public IP address %s that is already "+
 			"allocated to resource %s.", arm.Text(res, "id"), id, user)
 	}
@@ -237,7 +238,7 @@ func subnetsWith(c *arm.Call, property string) ([]arm.Object, error) {
 	subnets, err := arm.Under(c.Tx, "/subscriptions", SubnetsType)
 	return slices.DeleteFunc(subnets, func(subnet arm.Object) bool {
 		part, _ := arm.Child(subnet, "properties")[property].(arm.Object)
-		return !strings.EqualFold(arm.Text(part, "id"), c.Path)
+		return !fold.Equal(arm.Text(part, "id"), c.Path)
 	}), err
 }
 

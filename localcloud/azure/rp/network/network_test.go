@@ -97,6 +97,19 @@ func TestNetwork_RefusesReferencesThatAreNoIDs(t *testing.T) {
 	}
 }
 
+// TestNetwork_RefusesLookalikeIDs refers to a route table by an id with the Kelvin sign, which package strings takes for k.
+func TestNetwork_RefusesLookalikeIDs(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, network.Provider())
+	rm.Group("g")
+	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
+	rm.Put(at("routeTables/kilo"), m{"location": armtest.Location, "properties": m{}})
+	one := at("virtualNetworks/vnet/subnets/one")
+	rm.Put(one, subnet("10.0.0.0/24", m{"routeTable": m{"id": id("routeTables/KILO")}}))
+	lookalike := m{"routeTable": m{"id": id("routeTables/\u212ailo")}}
+	rm.Refused(http.MethodPut, one, subnet("10.0.0.0/24", lookalike), http.StatusBadRequest, "InvalidResourceReference")
+}
+
 func TestPrivateDNS_IsCreatedOnlyOnceWhereTheClientSaysSo(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())

@@ -4,10 +4,10 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -76,17 +76,17 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 	for _, s := range sent {
 		subnet, _ := s.(arm.Object)
 		name := arm.Text(subnet, "name")
-		if name == "" || wanted[strings.ToLower(name)] {
+		if name == "" || wanted[fold.Lower(name)] {
 			return arm.BadRequest("InvalidRequestFormat", "The subnets of a virtual network need names of their own.")
 		}
-		wanted[strings.ToLower(name)] = true
+		wanted[fold.Lower(name)] = true
 	}
 	existing, err := arm.Under(c.Tx, network, SubnetsType)
 	if err != nil {
 		return err
 	}
 	for _, subnet := range existing {
-		if !wanted[strings.ToLower(arm.Text(subnet, "name"))] {
+		if !wanted[fold.Lower(arm.Text(subnet, "name"))] {
 			if err := removeSubnet(c, subnet); err != nil {
 				return err
 			}
@@ -164,7 +164,7 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 			if err != nil {
 				return err
 			}
-			if !strings.EqualFold(arm.Text(sibling, "id"), arm.Text(res, "id")) && slices.ContainsFunc(theirs, prefix.Overlaps) {
+			if !fold.Equal(arm.Text(sibling, "id"), arm.Text(res, "id")) && slices.ContainsFunc(theirs, prefix.Overlaps) {
 				return arm.BadRequest("NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range "+
 					"overlaps with that of an existing subnet in virtual network "+
 					"'%s'.", arm.Text(res, "name"), arm.Text(parent, "name"))
@@ -213,7 +213,7 @@ func checkServiceEndpoints(p SubnetProperties) error {
 		if endpoint.Service == "" {
 			return arm.BadRequest("InvalidServiceEndpoint", "A service endpoint needs the name of its service.")
 		}
-		if !strings.EqualFold(endpoint.Service, KeyVaultService) {
+		if !fold.Equal(endpoint.Service, KeyVaultService) {
 			return arm.NotImplemented("the service endpoint %s", endpoint.Service)
 		}
 	}

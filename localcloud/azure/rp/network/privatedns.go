@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
@@ -17,7 +18,7 @@ var zoneName = regexp.MustCompile(
 
 // global checks the location of what is in no region.
 func global(res arm.Object) error {
-	if !strings.EqualFold(arm.Text(res, "location"), "global") {
+	if !fold.Equal(arm.Text(res, "location"), "global") {
 		return arm.BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available for "+
 			"resource type '%s'. List of available regions for the resource type is "+
 			"'global'.", arm.Text(res, "location"), arm.Text(res, "type"))
@@ -122,9 +123,9 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a "+
 			"virtual network.",
 			given.VirtualNetwork.ID, c.Name())
-	case old != nil && !strings.EqualFold(given.VirtualNetwork.ID, before.VirtualNetwork.ID):
+	case old != nil && !fold.Equal(given.VirtualNetwork.ID, before.VirtualNetwork.ID):
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network of a link cannot be changed.")
-	case strings.HasPrefix(strings.ToLower(c.Names[0]), "privatelink.") && given.RegistrationEnabled:
+	case strings.HasPrefix(fold.Lower(c.Names[0]), "privatelink.") && given.RegistrationEnabled:
 		return arm.Reply{}, arm.BadRequest("BadRequest", "Auto registration of virtual machines is not possible in the zone "+
 			"'%s'.", c.Names[0])
 	}
@@ -139,7 +140,7 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 	}
 	if other, err := linkOf(c, c.Names[0], given.VirtualNetwork.ID); err != nil {
 		return arm.Reply{}, err
-	} else if other != nil && !strings.EqualFold(arm.Text(other, "id"), arm.Text(res, "id")) {
+	} else if other != nil && !fold.Equal(arm.Text(other, "id"), arm.Text(res, "id")) {
 		return arm.Reply{}, arm.BadRequest("BadRequest", "A virtual network cannot be linked to multiple zones with "+
 			"overlapping namespaces. You tried to link virtual network with '%s' and '%[1]s' zones.", c.Names[0])
 	}
@@ -154,8 +155,8 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 func linkOf(c *arm.Call, zone, network string) (arm.Object, error) {
 	links, err := arm.Under(c.Tx, "/subscriptions", LinksType)
 	for _, link := range links {
-		if strings.EqualFold(arm.Parse(http.MethodGet, arm.Text(link, "id")).Names[0], zone) &&
-			strings.EqualFold(arm.Text(arm.Child(arm.Child(link, "properties"), "virtualNetwork"), "id"), network) {
+		if fold.Equal(arm.Parse(http.MethodGet, arm.Text(link, "id")).Names[0], zone) &&
+			fold.Equal(arm.Text(arm.Child(arm.Child(link, "properties"), "virtualNetwork"), "id"), network) {
 			return link, err
 		}
 	}

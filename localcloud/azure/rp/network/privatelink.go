@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -62,7 +63,7 @@ func putEndpoint(c *arm.Call) (arm.Reply, error) {
 			arm.Object{"id": arm.Cut(id, 2) + "/networkInterfaces/" + c.Name() + ".nic." + uuid.NewString()},
 		}
 		properties["customDnsConfigs"] = []any{
-			arm.Object{"fqdn": strings.ToLower(vault.Name) + ".vault.azure.net", "ipAddresses": []any{address}},
+			arm.Object{"fqdn": fold.Lower(vault.Name) + ".vault.azure.net", "ipAddresses": []any{address}},
 		}
 		properties["resourceGuid"] = uuid.NewString()
 	} else {
@@ -90,7 +91,7 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' must have one "+
 			"connection, not %d.",
 			c.Name(), len(given.Connections))
-	case before.Subnet.ID != "" && !strings.EqualFold(before.Subnet.ID, given.Subnet.ID):
+	case before.Subnet.ID != "" && !fold.Equal(before.Subnet.ID, given.Subnet.ID):
 		return nil, none, arm.BadRequest("PrivateEndpointSubnetCannotBeChanged", "The subnet of the private endpoint '%s' "+
 			"cannot be changed.", c.Name())
 	}
@@ -114,14 +115,14 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	switch {
 	case err != nil:
 		return nil, none, err
-	case !ok || vault.Deleted != nil || !strings.EqualFold(vault.ID, to.ServiceID):
+	case !ok || vault.Deleted != nil || !fold.Equal(vault.ID, to.ServiceID):
 		return nil, none, arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. "+
 			"Please make sure that the referenced resource exists, and that both resources are in the same "+
 			"region.", to.ServiceID, c.Path)
 	case !slices.Equal(to.GroupIDs, kind.PrivateLinkGroups):
 		return nil, none, arm.BadRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' "+
 			"are not valid: a vault has one, \"vault\".", to.GroupIDs, c.Name())
-	case len(before.Connections) == 1 && !strings.EqualFold(before.Connections[0].Properties.ServiceID, to.ServiceID):
+	case len(before.Connections) == 1 && !fold.Equal(before.Connections[0].Properties.ServiceID, to.ServiceID):
 		return nil, none, arm.BadRequest("PrivateLinkServiceIdCannotBeChanged", "What the private endpoint '%s' connects to "+
 			"cannot be changed.", c.Name())
 	}
@@ -141,7 +142,7 @@ func freeAddress(c *arm.Call, subnet arm.Object) (string, error) {
 	taken := map[string]bool{}
 	for _, endpoint := range endpoints {
 		properties := arm.Child(endpoint, "properties")
-		if strings.EqualFold(arm.Text(arm.Child(properties, "subnet"), "id"), arm.Text(subnet, "id")) {
+		if fold.Equal(arm.Text(arm.Child(properties, "subnet"), "id"), arm.Text(subnet, "id")) {
 			taken[endpointAddress(endpoint)] = true
 		}
 	}
@@ -185,7 +186,7 @@ func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) er
 	connections, _ := properties["privateEndpointConnections"].([]any)
 	of := func(c any) bool {
 		connection, _ := c.(arm.Object)
-		return strings.EqualFold(
+		return fold.Equal(
 			arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"),
 			endpointID,
 		)
@@ -254,7 +255,7 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 			}
 			return arm.Reply{}, err
 		}
-		if !strings.EqualFold(zone.Name, vaultZone) {
+		if !fold.Equal(zone.Name, vaultZone) {
 			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s",
 				zone.Name, vaultZone)
 		}
@@ -275,7 +276,7 @@ func fillZoneGroup(c *arm.Call, res arm.Object) error {
 		return err
 	}
 	service := p.Connections[0].Properties.ServiceID
-	vault := strings.ToLower(service[strings.LastIndexByte(service, '/')+1:])
+	vault := fold.Lower(service[strings.LastIndexByte(service, '/')+1:])
 	configs, _ := arm.Child(res, "properties")["privateDnsZoneConfigs"].([]any)
 	for _, config := range configs {
 		if config, ok := config.(arm.Object); ok {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/keyvault"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -27,7 +28,7 @@ func (Ways) ServiceEndpoint(tx *store.Tx, subnet string) (bool, error) {
 // ReachesKeyVault reports whether the subnet has the service endpoint of Key Vault.
 func (p SubnetProperties) ReachesKeyVault() bool {
 	for _, endpoint := range p.ServiceEndpoints {
-		if strings.EqualFold(endpoint.Service, KeyVaultService) {
+		if fold.Equal(endpoint.Service, KeyVaultService) {
 			return true
 		}
 	}
@@ -51,7 +52,7 @@ func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool
 			return false, err
 		}
 		if !authorization.Covers(network, p.Subnet.ID) || len(p.Connections) == 0 ||
-			!strings.EqualFold(p.Connections[0].Properties.ServiceID, vault.ID) {
+			!fold.Equal(p.Connections[0].Properties.ServiceID, vault.ID) {
 			continue
 		}
 		groups, err := arm.Under(tx, arm.Text(endpoint, "id"), zoneGroupsType)
@@ -84,7 +85,7 @@ func IsLinked(tx *store.Tx, zone, network string) (bool, error) {
 		if err := arm.Decode(arm.Child(link, "properties"), &to); err != nil {
 			return false, err
 		}
-		if authorization.Covers(zone, arm.Text(link, "id")) && strings.EqualFold(to.VirtualNetwork.ID, network) {
+		if authorization.Covers(zone, arm.Text(link, "id")) && fold.Equal(to.VirtualNetwork.ID, network) {
 			return true, nil
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/entra"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
@@ -60,7 +61,7 @@ func putDeployment(c *arm.Call) (arm.Reply, error) {
 		doing = arm.Updating
 	}
 	arm.SetState(res, "Running")
-	if err := store.Put(c.Tx, deployedTemplates, strings.ToLower(arm.Text(res, "id")), template); err != nil {
+	if err := store.Put(c.Tx, deployedTemplates, fold.Lower(arm.Text(res, "id")), template); err != nil {
 		return arm.Reply{}, err
 	}
 	answer, err := c.Written(old, res)
@@ -159,14 +160,14 @@ func deploy(ctx context.Context, s *arm.Service, op arm.Operation) error {
 		return err
 	}
 	return errors.Join(err, s.Store.Update(func(tx *store.Tx) error {
-		return store.Delete(tx, deployedTemplates, strings.ToLower(op.Resource))
+		return store.Delete(tx, deployedTemplates, fold.Lower(op.Resource))
 	}))
 }
 
 func deployAll(ctx context.Context, s *arm.Service, id string) error {
 	var template deployedTemplate
 	if err := s.Store.View(func(tx *store.Tx) (err error) {
-		template, _, err = store.Get[deployedTemplate](tx, deployedTemplates, strings.ToLower(id))
+		template, _, err = store.Get[deployedTemplate](tx, deployedTemplates, fold.Lower(id))
 		return err
 	}); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
@@ -66,7 +67,7 @@ func getProvider(c *arm.Call) (arm.Reply, error) {
 	var types []any
 	for _, kind := range c.Types() {
 		owner, short, ok := strings.Cut(kind.Name, "/")
-		if !ok || !strings.EqualFold(owner, namespace) {
+		if !ok || !fold.Equal(owner, namespace) {
 			continue
 		}
 		namespace = owner

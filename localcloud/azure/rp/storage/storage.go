@@ -4,8 +4,8 @@ package storage
 import (
 	"net/http"
 	"regexp"
-	"strings"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/storage"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
@@ -70,7 +70,7 @@ func putAccount(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	switch {
-	case ok && !strings.EqualFold(taken, arm.Text(res, "id")):
+	case ok && !fold.Equal(taken, arm.Text(res, "id")):
 		return arm.Reply{}, arm.Conflict("StorageAccountAlreadyTaken", "The storage account named %s is already taken.",
 			c.Name())
 	case arm.Text(res, "kind") != "StorageV2":
