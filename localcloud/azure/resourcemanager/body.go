@@ -43,7 +43,9 @@ func (c *Call) checkBody(model func() any, version string) error {
 	}
 	c.Body = Clone(c.Body)
 	for _, path := range c.kindOf.Ignored {
-		takeOut(c.Body, nil, strings.Split(path, "."))
+		if described && !slices.Contains(unknown, path) {
+			takeOut(c.Body, nil, strings.Split(path, "."))
+		}
 	}
 	if model == nil {
 		return nil

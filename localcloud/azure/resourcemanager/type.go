@@ -59,7 +59,8 @@ type Type struct {
 	// InvalidValue is the code of refusals of what the description of the type does not allow, but for values of another
 	// JSON type. Defaults to InvalidRequestContent, as those have.
 	InvalidValue string
-	// Ignored are properties of older API versions, by their paths, which Azure takes and does nothing with.
+	// Ignored lists the paths of properties of older API versions that Azure accepts and does not act on. Versions whose
+	// description does not have the property refuse it.
 	Ignored []string
 	// ListForAll has List answer everybody, each with what he has a role in.
 	ListForAll bool

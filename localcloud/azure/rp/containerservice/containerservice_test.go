@@ -91,6 +91,24 @@ func TestCluster_IsMadeByAnOldClient(t *testing.T) {
 	}
 }
 
+// TestCluster_KnowsDockerBridgeCidrInOldVersionsOnly sets a property that newer API versions do not have. 2024-05-01 is
+// described; the versions after it are checked against the newest description.
+func TestCluster_KnowsDockerBridgeCidrInOldVersionsOnly(t *testing.T) {
+	t.Parallel()
+	service := containerservice.New(containerservice.Config{Clusters: noClusters{}})
+	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
+	at := rm.Group("g") + "/providers/Microsoft.ContainerService/managedClusters/aks?api-version="
+	body := m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": m{
+		"dnsPrefix":         "aks",
+		"networkProfile":    m{"dockerBridgeCidr": "172.17.0.1/16"},
+		"agentPoolProfiles": []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s"}},
+	}}
+	for _, version := range []string{"2024-05-01", "2024-09-01", "2025-02-01"} {
+		rm.Refused(http.MethodPut, at+version, body, http.StatusBadRequest, "InvalidRequestContent")
+	}
+	rm.Put(at+"2022-11-01", body)
+}
+
 // noClusters runs nothing.
 type noClusters struct{ containerservice.Clusters }
 
