@@ -149,9 +149,8 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 	if err := given.check(); err != nil {
 		return arm.Reply{}, err
 	}
-	if arm.Text(arm.Child(res, "identity"), "type") == "" && properties["servicePrincipalProfile"] == nil {
-		return arm.Reply{}, arm.BadRequest("ServicePrincipalProfileRequired", "The cluster needs an identity or a service "+
-			"principal.")
+	if err := checkPrincipal(res); err != nil {
+		return arm.Reply{}, err
 	}
 	doing := arm.Creating
 	if old != nil {
@@ -199,6 +198,25 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	return c.Start(answer, res, doing)
+}
+
+// managedPrincipal is the client id of the service principal that AKS shows of a cluster with a managed identity.
+const managedPrincipal = "msi"
+
+// checkPrincipal refuses a cluster with neither a managed identity nor a service principal
+// (github.com/Azure/AKS/issues/4528 has AKS's answer).
+func checkPrincipal(res arm.Object) error {
+	if kind := arm.Text(arm.Child(res, "identity"), "type"); kind != "" && !fold.Equal(kind, "None") {
+		return nil
+	}
+	principal, ok := arm.Child(res, "properties")["servicePrincipalProfile"].(arm.Object)
+	switch {
+	case !ok:
+		return arm.BadRequest("InvalidParameter", "Required parameter servicePrincipalProfile is missing (null).")
+	case fold.Equal(arm.Text(principal, "clientId"), managedPrincipal):
+		return arm.InvalidParameter("servicePrincipalProfile.clientId", "msi needs a managed identity")
+	}
+	return nil
 }
 
 // keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares
@@ -348,7 +366,7 @@ func fillCluster(c *arm.Call, old, res arm.Object, given, before clusterProperti
 	}
 	arm.SetDefault(properties, "enableRBAC", true)
 	// As AKS has it of clusters with a managed identity; az reads on below it.
-	arm.SetDefault(properties, "servicePrincipalProfile", arm.Object{"clientId": "msi"})
+	arm.SetDefault(properties, "servicePrincipalProfile", arm.Object{"clientId": managedPrincipal})
 	arm.SetDefault(properties, "maxAgentPools", 100)
 	arm.SetDefault(properties, "supportPlan", "KubernetesOfficial")
 	properties["powerState"] = arm.Object{"code": "Running"}

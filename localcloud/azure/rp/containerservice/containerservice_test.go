@@ -91,6 +91,33 @@ func TestCluster_IsMadeByAnOldClient(t *testing.T) {
 	}
 }
 
+func TestCluster_NeedsAnIdentityOrAPrincipal(t *testing.T) {
+	t.Parallel()
+	service := containerservice.New(containerservice.Config{Clusters: noClusters{}})
+	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
+	group := rm.Group("g") + "/providers/Microsoft.ContainerService/managedClusters/"
+	const version = "?api-version=2024-09-01"
+	cluster := func(identity, principal any) m {
+		return m{"location": armtest.Location, "identity": identity, "properties": m{
+			"dnsPrefix":               "aks",
+			"servicePrincipalProfile": principal,
+			"agentPoolProfiles":       []m{{"name": "system", "mode": "System", "count": 1, "vmSize": "Standard_B2s"}},
+		}}
+	}
+	for name, body := range map[string]m{
+		"neither":                 cluster(nil, nil),
+		"type None":               cluster(m{"type": "None"}, nil),
+		"msi without an identity": cluster(nil, m{"clientId": "msi"}),
+		"msi with type None":      cluster(m{"type": "None"}, m{"clientId": "MSI"}),
+	} {
+		if status, answer := rm.Ask(http.MethodPut, group+"aks"+version, body); status != http.StatusBadRequest {
+			t.Errorf("%s: %d %v", name, status, answer)
+		}
+	}
+	// Clients send back what they have read.
+	rm.Put(group+"aks"+version, cluster(m{"type": "SystemAssigned"}, m{"clientId": "msi"}))
+}
+
 // TestCluster_KnowsDockerBridgeCidrInOldVersionsOnly sets a property that newer API versions do not have. 2024-05-01 is
 // described; the versions after it are checked against the newest description.
 func TestCluster_KnowsDockerBridgeCidrInOldVersionsOnly(t *testing.T) {
