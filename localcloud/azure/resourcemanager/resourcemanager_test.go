@@ -459,6 +459,24 @@ func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
 	}
 }
 
+func TestBody_NullIsNoObject(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, made(nil))
+	rm.Group("g")
+	rm.Put(boxAt("one")+version, m{"location": "eastus", "tags": m{"a": "b"}})
+	for _, body := range []string{"null", " null\n", "[null]", `"null"`} {
+		for _, method := range []string{http.MethodPut, http.MethodPatch} {
+			status, code, answer := send(rm, method, boxAt("one")+version, body)
+			if status != http.StatusBadRequest || code != "InvalidRequestContent" {
+				t.Errorf("%s %q: %d %s", method, body, status, answer)
+			}
+		}
+	}
+	if tags := arm.Child(rm.Get(boxAt("one")+version), "tags"); tags["a"] != "b" {
+		t.Errorf("the tags are %v", tags)
+	}
+}
+
 func TestPathsThatDoNotSayWhatTheyNameAreRefused(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, made(nil))

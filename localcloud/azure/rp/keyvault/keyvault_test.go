@@ -80,6 +80,34 @@ func TestVault_ChangesItsPermissionModelOnlyForWhoMayAssignRoles(t *testing.T) {
 	}
 }
 
+// TestVault_KeepsItsPermissionModelOnNull sends null for the model, which says nothing about it.
+func TestVault_KeepsItsPermissionModelOnNull(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, keyvaultrp.Provider())
+	p := rm.Principal(contributor, rm.Group("g"))
+	for _, is := range []bool{true, false} {
+		for _, version := range []string{"2023-02-01", "2024-11-01", "2026-02-01"} {
+			at := vaultAt("kv-null") + "?api-version=" + version
+			rm.Put(at, vault(is))
+			for _, body := range []m{{"properties": m{"enableRbacAuthorization": nil}}, {"properties": nil}, {}} {
+				if status, answer := rm.AskAs(p, http.MethodPatch, at, body); status != http.StatusOK {
+					t.Errorf("PATCH %v: %d %v", body, status, answer)
+				}
+			}
+			if got := arm.Child(rm.Get(at), "properties")["enableRbacAuthorization"]; got != is {
+				t.Errorf("%s: the model is %v, was %t", version, got, is)
+			}
+			stored := keyvault.Vault{}
+			if err := rm.Store.View(func(tx *store.Tx) (err error) {
+				stored, _, err = keyvault.GetVault(tx, "kv-null")
+				return err
+			}); err != nil || stored.RBAC != is {
+				t.Errorf("%s: the stored model is %v, was %t: %v", version, stored.RBAC, is, err)
+			}
+		}
+	}
+}
+
 func TestVault_WithPurgeProtectionIsNotPurged(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
