@@ -16,25 +16,25 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/specs"
 )
 
-// Object is a JSON object: a resource as Resource Manager shows it, or a part of one.
+// Object is a JSON object: a resource as in Resource Manager's responses, or a part of one.
 type Object = map[string]any
 
-// envelope is what every resource has and a client may send back; Resource Manager ignores it.
+// envelope lists properties that every resource has and that Resource Manager ignores in requests.
 var envelope = []string{"id", "name", "type", "systemData", "etag"}
 
-// checkBody holds the body against the description of its type in an API version and against the model of the
-// operation, and drops what stands for nothing sent: nulls, and what is read-only.
+// checkBody checks the body against the description of its type in an API version and against the model of the
+// operation. It removes nulls and read-only properties, which count as not sent.
 //
-// A property that neither has is refused as Azure refuses it. One that only the description has is not implemented
-// here. Where the version is not described, what the official model does not keep Azure does not know; a partial model
-// is one of our own, and Azure may know more.
+// A property that neither the description nor the model has is refused as in Azure. A property that only the
+// description has is not implemented. If the version is not described, the official model decides what Azure has; a
+// partial model may lack properties, which are then not implemented.
 func (c *Call) checkBody(model func() any, version string) error {
 	kind, described := specs.Lookup(c.kindOf.Name, version)
 	exact := described && fold.Equal(kind.Version, version)
 	if model == nil || c.action != "" {
 		described, exact = false, false
 	}
-	var unknown []string // to the description
+	var unknown []string // properties that the description does not have
 	if described {
 		var err error
 		if unknown, err = c.checkDescription(kind, exact); err != nil {
@@ -54,24 +54,24 @@ func (c *Call) checkBody(model func() any, version string) error {
 	if err != nil {
 		return err
 	}
-	nonsense := missing
+	invalid := missing
 	if exact {
-		nonsense = unknown
+		invalid = unknown
 	}
 	switch {
-	case (exact || !c.kindOf.Partial) && len(nonsense) > 0:
-		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(nonsense, "', '"))
+	case (exact || !c.kindOf.Partial) && len(invalid) > 0:
+		return invalidContent("could not find member '%s' on the type of this resource", strings.Join(invalid, "', '"))
 	case len(missing) > 0:
 		return NotImplemented("the properties '%s'", strings.Join(missing, "', '"))
 	}
 	return nil
 }
 
-// checkDescription refuses what a description does not allow, and returns the properties that it does not have.
-// Read-only properties are dropped: a client that changes a resource may send back what it has read. Outside of lists,
-// one that differs from what the resource has is refused. A PATCH needs no more than what it changes. Resource Manager
-// itself asks for the location. Where the description is not exact but of an older version, values may have been added
-// to its enumerations.
+// checkDescription refuses a body that violates a description. It returns the properties that the description does not
+// have. It removes read-only properties, because a client that changes a resource may send back what it has read;
+// outside of lists, a read-only property must have the value of the resource. A PATCH may leave out required
+// properties. Begin checks the location. If the description is not exact but of an older version, enumerations are not
+// checked, because the newer version may have more values.
 func (c *Call) checkDescription(kind *specs.Type, exact bool) (unknown []string, err error) {
 	var wrong []string
 	code := cmp.Or(c.kindOf.InvalidValue, invalidRequestContent)
@@ -112,7 +112,7 @@ func (c *Call) checkDescription(kind *specs.Type, exact bool) (unknown []string,
 	return unknown, nil
 }
 
-// missingFrom returns what a model does not keep of a body, in order.
+// missingFrom returns the sorted paths of the properties of a body that a model does not have.
 func missingFrom(model any, body Object) ([]string, error) {
 	sent := make(Object, len(body))
 	for key, value := range body {
@@ -141,7 +141,7 @@ func missingFrom(model any, body Object) ([]string, error) {
 	return unknown, nil
 }
 
-// takeOut removes what is at a path, and reports whether it was in a list or the same in old.
+// takeOut removes the property at a path. It reports whether the property was in a list or had the same value in old.
 func takeOut(from, old Object, path []string) bool {
 	key, rest := path[0], path[1:]
 	name, list, _ := strings.Cut(key, "[")
@@ -171,7 +171,7 @@ func invalidContent(format string, args ...any) *Error {
 		fmt.Sprintf(format, args...))
 }
 
-// compare collects the paths of sent that are not in known. A null stands for nothing sent.
+// compare collects the paths of sent that are not in known. Nulls count as not sent.
 func compare(path string, sent, known any, unknown *[]string) {
 	switch sent := sent.(type) {
 	case Object:
@@ -196,7 +196,7 @@ func compare(path string, sent, known any, unknown *[]string) {
 
 var structField = regexp.MustCompile(`struct field (\w+)`)
 
-// faultyField names where decoding failed, without the value: it may be a secret.
+// faultyField returns the path at which decoding failed, without the value, which may be a secret.
 func faultyField(err error) string {
 	var path []string
 	for _, match := range structField.FindAllStringSubmatch(err.Error(), -1) {
@@ -209,7 +209,7 @@ func faultyField(err error) string {
 	return strings.Join(path, ".")
 }
 
-// Decode gives a body, or a part of one, the shape of into. The body was checked before.
+// Decode decodes a body or a part of one, which checkBody has checked, into the value that into points to.
 func Decode(body, into any) error {
 	data, err := json.Marshal(body)
 	if err != nil {
@@ -221,7 +221,7 @@ func Decode(body, into any) error {
 	return nil
 }
 
-// Child is the object under key, made where there is none.
+// Child returns the object under key. If there is none, Child adds an empty one.
 func Child(o Object, key string) Object {
 	if c, ok := o[key].(Object); ok {
 		return c
@@ -231,20 +231,20 @@ func Child(o Object, key string) Object {
 	return c
 }
 
-// Text is the string under key, or empty.
+// Text returns the string under key, or "" if there is none.
 func Text(o Object, key string) string {
 	s, _ := o[key].(string)
 	return s
 }
 
-// SetDefault writes a value where there is none.
+// SetDefault sets the value under key if there is none.
 func SetDefault(o Object, key string, value any) {
 	if o[key] == nil {
 		o[key] = value
 	}
 }
 
-// Clone copies deeply, and drops nulls: a null in a body stands for nothing sent.
+// Clone returns a deep copy without nulls, which count as not sent.
 func Clone(o Object) Object {
 	c := make(Object, len(o))
 	for key, value := range o {

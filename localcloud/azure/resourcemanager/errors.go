@@ -7,7 +7,7 @@ import (
 	"net/http"
 )
 
-// Error is a refusal as Resource Manager gives it.
+// Error is an error response of Resource Manager.
 type Error struct {
 	Status  int    `json:"-"`
 	Code    string `json:"code"`
@@ -16,37 +16,37 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Refuse returns a refusal with an HTTP status and a code of Azure's.
+// Refuse returns an error with an HTTP status and one of Azure's error codes.
 func Refuse(status int, code, format string, args ...any) *Error {
 	return &Error{status, code, fmt.Sprintf(format, args...)}
 }
 
-// BadRequest returns a refusal with status 400.
+// BadRequest returns an error with status 400.
 func BadRequest(code, format string, args ...any) *Error {
 	return Refuse(http.StatusBadRequest, code, format, args...)
 }
 
-// Conflict returns a refusal with status 409.
+// Conflict returns an error with status 409.
 func Conflict(code, format string, args ...any) *Error {
 	return Refuse(http.StatusConflict, code, format, args...)
 }
 
-// NotImplemented is the answer where Azure might have another: nothing is guessed.
+// NotImplemented returns an error with status 501, for requests that Azure may answer and the local cloud does not.
 func NotImplemented(format string, args ...any) *Error {
 	return Refuse(http.StatusNotImplemented, "NotImplemented", "not implemented here: "+format, args...)
 }
 
-// AsError finds the refusal in an error. What is none is the local cloud's own fault.
+// AsError returns the Error in err. An error that contains none is a fault of the local cloud and gets status 500.
 func AsError(err error) *Error {
 	var own *Error
-	var other interface {
+	var dataPlane interface {
 		Refusal() (status int, code, message string)
-	} // a data plane's
+	}
 	switch {
 	case errors.As(err, &own):
 		return own
-	case errors.As(err, &other):
-		status, code, message := other.Refusal()
+	case errors.As(err, &dataPlane):
+		status, code, message := dataPlane.Refusal()
 		return Refuse(status, code, "%s", message)
 	}
 	return Refuse(http.StatusInternalServerError, "InternalServerError", "%v", err)
@@ -61,16 +61,16 @@ func writeError(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }
 
-// InvalidParameter returns a refusal of a parameter's value, in AKS's words.
+// InvalidParameter returns an error for a parameter's value, with the text of AKS.
 func InvalidParameter(parameter, format string, args ...any) error {
 	return BadRequest("InvalidParameter", "The value of parameter %s is invalid: %s.", parameter,
 		fmt.Sprintf(format, args...))
 }
 
-// BadNotOneOf returns a refusal of a parameter's value that is none of those allowed.
+// BadNotOneOf returns an error for a parameter whose value is not one of the allowed ones.
 func BadNotOneOf(parameter, given, allowed string) error {
 	return InvalidParameter(parameter, "%q is not %s", given, allowed)
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// Resources that belong to any other one, at whose path they are.
+// Extension resources: their paths start with the path of any other resource, their scope.
 
-// BeginExtension is Begin for a resource at a scope, which must be there.
+// BeginExtension is Begin for an extension resource. It returns an error if the scope does not exist.
 func (c *Call) BeginExtension(kind string) (old, res Object, err error) {
 	if err := c.CheckScope(); err != nil {
 		return nil, nil, err
@@ -29,7 +29,7 @@ func (c *Call) BeginExtension(kind string) (old, res Object, err error) {
 	return nil, res, nil
 }
 
-// ListAtScope shows those at the scope, and below it.
+// ListAtScope lists the resources at the scope and below it. The filter atScope() leaves out those below.
 func (c *Call) ListAtScope() (Reply, error) {
 	found, err := Under(c.Tx, c.Scope, c.Kind)
 	if c.Query.Get("$filter") == "atScope()" {
@@ -42,10 +42,10 @@ func (c *Call) ListAtScope() (Reply, error) {
 	return Values(found), err
 }
 
-// ScopeOf is the scope of the extension resource with an id.
+// ScopeOf returns the scope of the extension resource with an id.
 func ScopeOf(id string) string { return Parse(http.MethodGet, id).Scope }
 
-// CheckLinked asks for the caller's permission at a resource that the one he writes refers to.
+// CheckLinked checks that the caller has a permission at a resource that the written one refers to.
 func (c *Call) CheckLinked(permission, scope string) error {
 	return c.CheckLinkedOf(c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
@@ -56,20 +56,22 @@ func (c *Call) CheckLinkedOf(clientID, objectID, permission, scope string) error
 	if err != nil || allowed {
 		return err
 	}
-	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has permission "+
-		"to perform action '%s/write' on scope '%s'; however, it does not have permission to perform action(s) '%s' on the "+
-		"linked scope(s) '%s' (respectively) or the linked scope(s) are invalid.",
+	return Refuse(http.StatusForbidden, "LinkedAuthorizationFailed", "The client '%s' with object id '%s' has "+
+		"permission to perform action '%s/write' on scope '%s'; however, it does not have permission to perform "+
+		"action(s) '%s' on the linked scope(s) '%s' (respectively) or the linked scope(s) are invalid.",
 		clientID, objectID, c.Kind, c.Path, permission, scope)
 }
 
-// CheckScope refuses a scope that is not there: a group, a resource, or what a provider knows otherwise.
+// CheckScope returns an error if the scope does not exist. A scope is a subscription, a resource group, a resource or
+// one of Provider.Scopes.
 func (c *Call) CheckScope() error {
 	t := Parse(http.MethodGet, c.Scope)
 	if kind := c.typeNamed(t.Kind); kind != nil && kind.Place == Itself {
-		return nil // looked up before
+		return nil // checkPlace has looked it up
 	}
 	missing := Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
-		"found. For more details please go to https://aka.ms/ARMResourceNotFoundFix", t.Kind, strings.Join(t.Names, "/"), t.Group)
+		"found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+		t.Kind, strings.Join(t.Names, "/"), t.Group)
 	if t.Collection || len(t.Names) == 0 {
 		return BadRequest("InvalidScope", "The scope '%s' is not valid.", c.Scope)
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// ParseID takes apart an id by which a body refers to a resource of a type. It reports false for what is no id, for one
-// of another type, and for one of a resource that is in no resource group or belongs to another resource's.
+// ParseID parses the id with which a body refers to a resource of type kind. It reports false for anything that is not
+// an id, for an id of another type, and for a resource that is outside a resource group or an extension of another
+// resource.
 func ParseID(id, kind string) (*arm.ResourceID, bool) {
 	parsed, err := arm.ParseResourceID(id)
 	if err != nil || parsed.Name == "" || !fold.Equal(parsed.ResourceType.String(), kind) {

@@ -6,16 +6,29 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-func TestParseID_KnowsTheIDsOfResourcesInGroups(t *testing.T) {
+func TestParseID_AcceptsResourcesInGroups(t *testing.T) {
 	t.Parallel()
 	const group = "/subscriptions/s/resourceGroups/g"
 	for id, good := range map[string]bool{
-		group + "/providers/A.B/boxes/one/lids/top": true, group + "/providers/a.b/BOXES/one/Lids/top": true,
+		group + "/providers/A.B/boxes/one/lids/top":                          true,
+		group + "/providers/a.b/BOXES/one/Lids/top":                          true,
 		"/SUBSCRIPTIONS/s/resourcegroups/g/providers/A.B/boxes/one/lids/top": true,
-		"": false, "/": false, "x": false, "//": false, "lids/top": false, group: false, group + "/": false, group + "/providers": false,
-		group + "/providers/A.B": false, group + "/providers/A.B/boxes/one": false, group + "/providers/A.B/boxes/one/lids": false,
-		group + "/providers/A.B/boxes/one/lids/": false, group + "/providers/A.B/boxes/one/lids/top/corners/c": false,
-		"/subscriptions/s/providers/A.B/boxes/one/lids/top": false, "/providers/A.B/boxes/one/lids/top": false,
+
+		"":                                       false,
+		"/":                                      false,
+		"x":                                      false,
+		"//":                                     false,
+		"lids/top":                               false,
+		group:                                    false,
+		group + "/":                              false,
+		group + "/providers":                     false,
+		group + "/providers/A.B":                 false,
+		group + "/providers/A.B/boxes/one":       false,
+		group + "/providers/A.B/boxes/one/lids":  false,
+		group + "/providers/A.B/boxes/one/lids/": false,
+		group + "/providers/A.B/boxes/one/lids/top/corners/c":         false,
+		"/subscriptions/s/providers/A.B/boxes/one/lids/top":           false,
+		"/providers/A.B/boxes/one/lids/top":                           false,
 		group + "/providers/C.D/e/f/providers/A.B/boxes/one/lids/top": false,
 	} {
 		parsed, ok := arm.ParseID(id, "A.B/boxes/lids")
@@ -26,7 +39,13 @@ func TestParseID_KnowsTheIDsOfResourcesInGroups(t *testing.T) {
 }
 
 func FuzzParseID(f *testing.F) {
-	for _, id := range []string{"", "/", "/subscriptions/s/resourceGroups/g/providers/A.B/c/d", "/providers/A.B/c", "/subscriptions/s/providers"} {
+	for _, id := range []string{
+		"",
+		"/",
+		"/subscriptions/s/resourceGroups/g/providers/A.B/c/d",
+		"/providers/A.B/c",
+		"/subscriptions/s/providers",
+	} {
 		f.Add(id, "A.B/c")
 	}
 	f.Fuzz(func(t *testing.T, id, kind string) {

@@ -7,18 +7,18 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// Locations are the regions of the public cloud.
+// Locations lists the regions of the public cloud.
 var Locations = strings.Fields(
 	`australiacentral australiacentral2 australiaeast australiasoutheast austriaeast belgiumcentral
-	brazilsouth brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2 francecentral
-	francesouth germanynorth germanywestcentral indonesiacentral israelcentral italynorth japaneast japanwest jioindiacentral
-	jioindiawest koreacentral koreasouth malaysiawest mexicocentral newzealandnorth northcentralus northeurope norwayeast norwaywest
-	polandcentral qatarcentral southafricanorth southafricawest southcentralus southindia southeastasia spaincentral swedencentral
-	swedensouth switzerlandnorth switzerlandwest uaecentral uaenorth uksouth ukwest westcentralus westeurope westindia westus westus2
-	westus3`,
+	brazilsouth brazilsoutheast canadacentral canadaeast centralindia centralus chilecentral eastasia eastus eastus2
+	francecentral francesouth germanynorth germanywestcentral indonesiacentral israelcentral italynorth japaneast
+	japanwest jioindiacentral jioindiawest koreacentral koreasouth malaysiawest mexicocentral newzealandnorth
+	northcentralus northeurope norwayeast norwaywest polandcentral qatarcentral southafricanorth southafricawest
+	southcentralus southindia southeastasia spaincentral swedencentral swedensouth switzerlandnorth switzerlandwest
+	uaecentral uaenorth uksouth ukwest westcentralus westeurope westindia westus westus2 westus3`,
 )
 
-// ParseLocation reads a location as Azure does: "East US" is eastus.
+// ParseLocation returns the name of a location. Like Azure, it ignores case and spaces: "East US" is eastus.
 func ParseLocation(given string) (string, error) {
 	if given == "" {
 		return "", BadRequest("LocationRequired", "The location property is required for this definition.")
@@ -31,7 +31,8 @@ func ParseLocation(given string) (string, error) {
 	return location, nil
 }
 
-// CanonicalSubscription is that of the path, as Azure spells it; the first one's where the path has none that is known.
+// CanonicalSubscription returns the id of the path's subscription as Azure spells it. It returns the first subscription
+// if the path has none or an unknown one.
 func (c *Call) CanonicalSubscription() string {
 	if c.HubID != "" && fold.Equal(c.Subscription, c.HubID) {
 		return c.HubID

@@ -7,9 +7,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 )
 
-// checkLocks refuses what a lock forbids (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources):
-// each of them to delete what is at its scope or below it, and what its scope is in; one of level ReadOnly also to
-// change and to call actions. Locks themselves are free to go.
+// checkLocks refuses what a lock forbids (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources).
+// Every lock prevents the deletion of the resources at its scope, below it and above it. A lock of level ReadOnly also
+// prevents changes and actions. Locks themselves can always be deleted.
 func (c *Call) checkLocks(kind *Type) error {
 	if c.Method == http.MethodGet || c.Method == http.MethodHead || kind.Unlocked || len(c.Names) == 0 {
 		return nil

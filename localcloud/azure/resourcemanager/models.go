@@ -5,7 +5,7 @@ type SubResource struct {
 	ID string `json:"id"`
 }
 
-// NestedResource is a resource that is written inside another one's body.
+// NestedResource is a resource in the body of its parent.
 type NestedResource[P any] struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
@@ -21,7 +21,7 @@ type TrackedResource[P any] struct {
 	Properties P                 `json:"properties"`
 }
 
-// PlacedResource has a sku, and may be in zones.
+// PlacedResource is a tracked resource with a SKU and optional availability zones.
 type PlacedResource[P any] struct {
 	Location string            `json:"location"`
 	Tags     map[string]string `json:"tags"`

@@ -17,19 +17,19 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Operation is one that outlives its request.
+// Operation is an asynchronous operation, which outlives its request.
 type Operation struct {
 	ID       string
-	Resource string // the resource's id
+	Resource string // the id of the resource
 	Location string
-	Doing    string // creating, updating or deleting
+	Doing    string // Creating, Updating or Deleting
 	Status   string // InProgress, Succeeded or Failed
 	Start    time.Time
-	Takes    time.Duration `json:",omitzero"` // not done before Start and this
+	Takes    time.Duration `json:",omitzero"` // the least duration
 	End      *time.Time
 	Error    *Error
 
-	// Resumed is set of one that the last run has left.
+	// Resumed is set if a previous run started the operation.
 	Resumed bool `json:"-"`
 }
 
@@ -38,31 +38,38 @@ const (
 	inProgress = "InProgress"
 )
 
-// Encode writes what came out of JSON as JSON again.
+// Encode encodes a value that was decoded from JSON. It panics for values that JSON does not have.
 func Encode(v any) json.RawMessage {
 	data, err := json.Marshal(v)
 	if err != nil {
-		panic(err) // of what did not come out of JSON
+		panic(err)
 	}
 	return data
 }
 
-// Start answers a request by an operation on a resource, which begins once the request's transaction is kept.
+// Start adds an operation on a resource to the answer of a request. The operation starts after the commit of the
+// request's transaction.
 func (c *Call) Start(answer Reply, res Object, doing string) (Reply, error) {
+	id := Text(res, "id")
 	op := Operation{
-		ID: uuid.NewString(), Resource: Text(res, "id"), Location: Text(res, "location"), Doing: doing,
-		Status: inProgress, Start: time.Now().UTC(), Takes: c.Times.Of(Parse(http.MethodGet, Text(res, "id")).Kind, doing),
+		ID:       uuid.NewString(),
+		Resource: id,
+		Location: Text(res, "location"),
+		Doing:    doing,
+		Status:   inProgress,
+		Start:    time.Now().UTC(),
+		Takes:    c.Times.Of(Parse(http.MethodGet, id).Kind, doing),
 	}
 	answer.operation = &op
 	return answer, store.Put(c.Tx, operations, op.ID, op)
 }
 
-// Rerun does the work of an update of a resource again, without a trace in its state.
+// Rerun repeats the work of an update of a resource. The state of the resource does not show it.
 func (s *Service) Rerun(id string) {
 	s.run(Operation{ID: uuid.NewString(), Resource: id, Doing: Updating, Status: inProgress, Start: time.Now().UTC()})
 }
 
-// work is what an operation's type does for it.
+// work does the work of an operation, as its type defines it.
 func (s *Service) work(op Operation) error {
 	kind := s.TypeOf(op.Resource)
 	switch {
@@ -75,12 +82,12 @@ func (s *Service) work(op Operation) error {
 	return nil
 }
 
-// run does the work of an operation in the background and writes down how it ended. Interrupted by Close it stays in
-// progress, and the next run takes it up again.
+// run does the work of an operation in the background and saves the result. An operation that Close interrupts stays in
+// progress, and the next run resumes it.
 func (s *Service) run(op Operation) {
 	s.running.Go(func() {
 		takeTime := func() { Wait(s.background, time.Until(op.Start.Add(op.Takes))) }
-		if op.Doing == Deleting { // it is there to the end
+		if op.Doing == Deleting { // the resource exists until the end
 			takeTime()
 		}
 		err := s.work(op)
@@ -93,7 +100,7 @@ func (s *Service) run(op Operation) {
 		if err != nil {
 			op.Status, op.Error = Failed, AsError(err)
 		}
-		_ = s.Store.Update(func(tx *store.Tx) error { // fails only with the store itself, which every request then tells
+		_ = s.Store.Update(func(tx *store.Tx) error { // if the store fails, every request fails too
 			if err := store.Put(tx, operations, op.ID, op); err != nil {
 				return err
 			}
@@ -102,9 +109,9 @@ func (s *Service) run(op Operation) {
 				return err
 			}
 			switch {
-			case op.Doing == Deleting && op.Error == nil: // somebody has made it anew
+			case op.Doing == Deleting && op.Error == nil: // the resource was created again
 				return nil
-			case op.Doing == Deleting || ProvisioningState(res) != Deleting: // else it is being deleted, which goes on
+			case op.Doing == Deleting || ProvisioningState(res) != Deleting: // a deletion keeps its state
 				SetState(res, op.Status)
 				if err := Save(tx, res); err != nil {
 					return err
@@ -118,7 +125,7 @@ func (s *Service) run(op Operation) {
 	})
 }
 
-// resume takes up what the last run left.
+// resume restarts the operations that the last run left, and calls Provider.Resume.
 func (s *Service) resume() error {
 	return s.Store.Update(func(tx *store.Tx) error {
 		all, err := store.List[Operation](tx, operations, "")
@@ -147,7 +154,7 @@ func (s *Service) resume() error {
 	})
 }
 
-// RemoveAll removes what takes its time of what is below a path, one after another.
+// RemoveAll removes the resources below a path whose types have Remove, one after another.
 func (s *Service) RemoveAll(ctx context.Context, path string) error {
 	for i := range s.types {
 		kind := &s.types[i]
@@ -170,7 +177,7 @@ func (s *Service) RemoveAll(ctx context.Context, path string) error {
 	return nil
 }
 
-// Remove deletes a resource as an operation of its own would, such as one that another one has made.
+// Remove deletes a resource, such as one that belongs to another resource, as its own operation would.
 func (s *Service) Remove(ctx context.Context, id string) error {
 	if kind := s.TypeOf(id); kind != nil && kind.Remove != nil {
 		return kind.Remove(ctx, s, Operation{Resource: id, Doing: Deleting})
@@ -178,7 +185,7 @@ func (s *Service) Remove(ctx context.Context, id string) error {
 	return s.RemoveStored(ctx, Operation{Resource: id})
 }
 
-// RemoveStored deletes the resource of an operation, which needs no time for it.
+// RemoveStored deletes the resource of an operation from the store.
 func (s *Service) RemoveStored(_ context.Context, op Operation) error {
 	return s.Store.Update(func(tx *store.Tx) error {
 		res, ok, err := Load(tx, op.Resource)
@@ -189,12 +196,9 @@ func (s *Service) RemoveStored(_ context.Context, op Operation) error {
 	})
 }
 
-// PutAs puts a resource on behalf of somebody. It returns the operation that goes on with it, or nil.
+// PutAs sends a PUT on behalf of a principal. It returns the operation that the PUT started, or nil.
 func (s *Service) PutAs(
-	ctx context.Context,
-	by entra.Principal,
-	path, version string,
-	body Object,
+	ctx context.Context, by entra.Principal, path, version string, body Object,
 ) (*Operation, error) {
 	at := (&url.URL{Path: path, RawQuery: url.Values{"api-version": {version}}.Encode()}).String()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, at, bytes.NewReader(Encode(body)))
@@ -206,7 +210,7 @@ func (s *Service) PutAs(
 	return answer.operation, err
 }
 
-// WaitFor returns when an operation has ended, with its error, or when ctx ends.
+// WaitFor waits until an operation has ended, and returns its error. It returns early when ctx ends.
 func (s *Service) WaitFor(ctx context.Context, id string) error {
 	for {
 		var op Operation
@@ -229,12 +233,13 @@ func (s *Service) WaitFor(ctx context.Context, id string) error {
 	}
 }
 
-// findOperation returns an operation by its id.
+// findOperation returns the operation with an id, and whether it exists.
 func findOperation(tx *store.Tx, id string) (Operation, bool, error) {
 	return store.Get[Operation](tx, operations, id)
 }
 
-// Polling is the header that tells a client where to ask, and how soon: 100 ms for those who can read it.
+// Polling returns the headers that tell a client which URL to poll, and when: after 100 ms if the client understands
+// Retry-After-Ms, after a second otherwise.
 func Polling(name, url string) http.Header {
 	h := http.Header{}
 	h.Set(name, url)
@@ -243,7 +248,7 @@ func Polling(name, url string) http.Header {
 	return h
 }
 
-// askedOperation is the one that the path names.
+// askedOperation returns the operation that the path names.
 func (c *Call) askedOperation() (Operation, error) {
 	op, ok, err := findOperation(c.Tx, c.Name())
 	if err == nil && !ok {
@@ -252,7 +257,7 @@ func (c *Call) askedOperation() (Operation, error) {
 	return op, err
 }
 
-// GetOperation answers for Azure-AsyncOperation.
+// GetOperation answers polls of the URL in the header Azure-AsyncOperation.
 func (c *Call) GetOperation() (Reply, error) {
 	op, err := c.askedOperation()
 	if err != nil {
@@ -272,7 +277,7 @@ func (c *Call) GetOperation() (Reply, error) {
 	return answer, nil
 }
 
-// GetOperationResult answers for Location: 202 as long as it takes.
+// GetOperationResult answers polls of the URL in the header Location: with 202 until the operation has ended.
 func (c *Call) GetOperationResult() (Reply, error) {
 	op, err := c.askedOperation()
 	switch {
@@ -287,7 +292,7 @@ func (c *Call) GetOperationResult() (Reply, error) {
 	return Reply{}, nil
 }
 
-// Settle returns when no operation is under way, or ctx ends.
+// Settle waits until no operation is under way. It returns the error of ctx if that ends first.
 func (s *Service) Settle(ctx context.Context) error {
 	settled := make(chan struct{})
 	go func() {

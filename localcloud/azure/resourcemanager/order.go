@@ -6,15 +6,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// order has reads of a resource wait for the writes to it that have arrived before. Without it, one who asks whether
-// the write of a client that was killed has been done is told no while it waits for its turn, and it is done
-// afterwards.
+// order makes reads of a resource wait for the writes to it that arrived earlier. Otherwise a client that was killed
+// during a write could read the resource, learn that nothing was written, and see the write happen afterwards.
 type order struct {
 	mutex  sync.Mutex
-	writes map[string][]chan struct{} // by path: each is closed when its write is done
+	writes map[string][]chan struct{} // by path; each channel is closed when its write is done
 }
 
-// write says that a write to a path has arrived. The returned function says that it is done.
+// write records that a write to a path has arrived. The caller calls done after the write.
 func (o *order) write(path string) (done func()) {
 	path = fold.Lower(path)
 	o.mutex.Lock()
@@ -40,7 +39,7 @@ func (o *order) write(path string) (done func()) {
 	}
 }
 
-// read waits for the writes to a path that have arrived so far.
+// read waits for all writes to a path that have arrived so far.
 func (o *order) read(path string) {
 	o.mutex.Lock()
 	before := o.writes[fold.Lower(path)]

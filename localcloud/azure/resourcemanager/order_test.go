@@ -5,11 +5,11 @@ import (
 	"testing/synctest"
 )
 
-func TestAReadWaitsForTheWritesThatArrivedBefore(t *testing.T) {
+func TestOrder_MakesReadsWaitForEarlierWrites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var o order
 		first, second := o.write("/a/B"), o.write("/a/b")
-		o.read("/a/c") // another resource is not waited for
+		o.read("/a/c") // another resource: does not block
 		read := make(chan struct{})
 		go func() { o.read("/A/b"); close(read) }()
 		waiting := func() bool {

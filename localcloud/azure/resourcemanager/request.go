@@ -16,13 +16,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// What Resource Manager holds every request against before it looks at what the request asks for.
+// Checks of the path, the headers and the body that every request must pass.
 
-// maxBody is how long a body can be: 4 MB (github.com/Azure/azure-resource-manager-rpc/pull/138).
+// maxBody is the maximum length of a body in bytes (github.com/Azure/azure-resource-manager-rpc/pull/138).
 const maxBody = 4 << 20
 
-// checkPath refuses a path that does not say by itself what it names. Azure's front end may tidy such a path up; what
-// it then names is not known here. An encoded slash is a slash: clients encode scopes.
+// checkPath refuses a path that may name something else in Azure, whose front end may normalize it. An encoded slash
+// counts as a slash because clients encode scopes.
 func checkPath(at *url.URL) error {
 	for segment := range strings.SplitSeq(at.Path, "/") {
 		if segment == "." || segment == ".." {
@@ -35,8 +35,8 @@ func checkPath(at *url.URL) error {
 	return nil
 }
 
-// checkPreconditions refuses the headers that make a write depend on what is there, where they are not implemented.
-// Reads do not count: a client that gets more than it needs loses nothing.
+// checkPreconditions refuses conditional headers of a write, where they are not implemented. Reads ignore them: the
+// client gets the full response.
 func (r *Type) checkPreconditions(req *http.Request) error {
 	if req.Method == http.MethodGet || req.Method == http.MethodHead {
 		return nil
@@ -50,20 +50,20 @@ func (r *Type) checkPreconditions(req *http.Request) error {
 	return nil
 }
 
-// checkNew refuses to write what is there, where the header If-None-Match asks for that.
+// checkNew refuses a PUT with "If-None-Match: *" of a resource that exists.
 func (c *Call) checkNew(ifNoneMatch string) error {
 	if ifNoneMatch != "*" || c.Method != http.MethodPut {
 		return nil // "Other values will be ignored."
 	}
 	_, there, err := Load(c.Tx, c.Path)
 	if err == nil && there {
-		err = Refuse(http.StatusPreconditionFailed, "PreconditionFailed", "The resource '%s' exists already and hence "+
-			"cannot be created again.", c.Name())
+		err = Refuse(http.StatusPreconditionFailed, "PreconditionFailed",
+			"The resource '%s' exists already and hence cannot be created again.", c.Name())
 	}
 	return err
 }
 
-// checkContent refuses a body that is no JSON, by what its sender says or by what is in it.
+// checkContent refuses a body whose media type is not JSON or whose text is not UTF-8.
 func checkContent(contentType string, data []byte) error {
 	if kind, parameters, err := mime.ParseMediaType(contentType); err != nil || kind != "application/json" {
 		given := kind
@@ -83,12 +83,12 @@ func checkContent(contentType string, data []byte) error {
 	return nil
 }
 
-// checkDuplicates refuses an object that has a property twice: which of them counts, and where, is not known here. The
-// rest of what makes data JSON was checked.
+// checkDuplicates refuses an object that has a property twice, because it is unknown which of them Azure uses. The
+// caller has checked that data is valid JSON.
 func checkDuplicates(data []byte) error {
 	type level struct {
-		seen  map[string]bool // nil: a list
-		value bool            // the next token is the value of a property
+		seen  map[string]bool // nil for a list
+		value bool            // whether the next token is the value of a property
 	}
 	var levels []level
 	decoder := json.NewDecoder(bytes.NewReader(data))
@@ -126,13 +126,13 @@ func checkDuplicates(data []byte) error {
 	}
 }
 
-// properties are those at the top of a body.
+// properties are the top-level properties of a body.
 var properties = append([]string{
 	"properties", "location", "tags", "identity", "sku", "kind", "zones", "plan", "managedBy",
 }, envelope...)
 
-// checkSpelling refuses a property at the top of a body that differs in case only from one that Resource Manager knows.
-// To Azure they are one; here the other would be ignored.
+// checkSpelling refuses a top-level property that differs from one of Resource Manager's only in case. Azure accepts
+// both spellings; the local cloud would ignore this one.
 func checkSpelling(body Object) error {
 	for _, name := range slices.Sorted(maps.Keys(body)) {
 		i := slices.IndexFunc(properties, func(known string) bool { return fold.Equal(known, name) })

@@ -28,7 +28,7 @@ const (
 	reader      = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 )
 
-// box is the model of what no provider of Azure has.
+// box is the model of a type that Azure does not have.
 type box = arm.TrackedResource[struct {
 	Size              int      `json:"size"`
 	Within            string   `json:"within"`
@@ -36,8 +36,9 @@ type box = arm.TrackedResource[struct {
 	ProvisioningState string   `json:"provisioningState"`
 }]
 
-// made is a provider of boxes, which take their time, and of their lids. finish does the work of an operation.
-func made(finish func(ctx context.Context) error) arm.Provider {
+// boxProvider returns a provider of boxes and their lids. With finish, which does the work of an operation, boxes are
+// created asynchronously.
+func boxProvider(finish func(ctx context.Context) error) arm.Provider {
 	put := func(kind string, tracked bool) func(c *arm.Call) (arm.Reply, error) {
 		return func(c *arm.Call) (arm.Reply, error) {
 			old, res, err := c.Begin(kind, tracked)
@@ -64,8 +65,10 @@ func made(finish func(ctx context.Context) error) arm.Provider {
 				Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored, Delete: (*arm.Call).DeleteStored,
 				Put: put(boxes, true), PutModel: func() any { return new(box) },
 				Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(arm.TrackedResource[struct{}]) },
-				Uses:    func(res arm.Object) []string { return []string{arm.Text(arm.Child(res, "properties"), "within")} },
-				Actions: []arm.Action{{Name: "open", Do: func(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }}},
+				Uses: func(res arm.Object) []string {
+					return []string{arm.Text(arm.Child(res, "properties"), "within")}
+				},
+				Actions: []arm.Action{{Name: "open", Do: answerNothing}},
 				Finish: func(ctx context.Context, _ *arm.Service, _ arm.Operation) error {
 					if finish == nil {
 						return nil
@@ -78,9 +81,7 @@ func made(finish func(ctx context.Context) error) arm.Provider {
 				Versions: []string{"2020-01-01"},
 				Place:    arm.InSubscription,
 				Valid:    regexp.MustCompile("^x$"),
-				Actions: []arm.Action{
-					{Name: "count", ReadOnly: true, Do: func(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }},
-				},
+				Actions:  []arm.Action{{Name: "count", ReadOnly: true, Do: answerNothing}},
 			},
 			{
 				Name: lids, Versions: []string{"2020-01-01"}, CreateOnly: true,
@@ -90,13 +91,16 @@ func made(finish func(ctx context.Context) error) arm.Provider {
 	}
 }
 
+func answerNothing(*arm.Call) (arm.Reply, error) { return arm.Reply{Body: m{}}, nil }
+
+// boxAt returns the path of a box.
 func boxAt(name string) string {
 	return armtest.ID("resourceGroups/g/providers", boxes, name)
 }
 
-func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
+func TestService_ServesAnyProvider(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	rm.Put(boxAt("Red")+version, m{"location": "East US", "tags": m{"a": "b"}, "properties": m{"size": 3}})
 	rm.Put(boxAt("Red")+"/lids/top"+version, m{"properties": m{}})
@@ -108,6 +112,10 @@ func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
 	if listed := rm.Get(armtest.ID("providers", boxes) + version)["value"].([]any); len(listed) != 1 {
 		t.Errorf("the subscription's boxes: %v", listed)
 	}
+	namespace := armtest.ID("resourceGroups/g/providers/Contoso.Storage") + version
+	elsewhere := strings.Replace(boxAt("Blue"), "/g/", "/none/", 1) + version
+	tagged := func(tags m) m { return m{"location": "eastus", "tags": tags} }
+	sized := func(properties m) m { return m{"location": "eastus", "properties": properties} }
 	for _, test := range []struct {
 		method, path string
 		body         any
@@ -118,25 +126,25 @@ func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
 		{"GET", boxAt("Red") + "?api-version=2019-01-01", nil, 400, "NoRegisteredProviderFound"},
 		{"GET", boxAt("Blue") + version, nil, 404, "ResourceNotFound"},
 		{"PUT", boxAt("Blue") + "/lids/top" + version, m{}, 404, "ParentResourceNotFound"},
-		{"PUT", strings.Replace(boxAt("Blue"), "/g/", "/none/", 1) + version, m{"location": "eastus"}, 404, "ResourceGroupNotFound"},
+		{"PUT", elsewhere, m{"location": "eastus"}, 404, "ResourceGroupNotFound"},
 		{"GET", "/subscriptions/none/providers/" + boxes + version, nil, 403, "AuthorizationFailed"},
 		{"GET", boxAt("Red") + "/corners/one" + version, nil, 404, "InvalidResourceType"},
 		{"GET", strings.Replace(boxAt("Red"), "boxes", "shelves", 1) + version, nil, 501, "NotImplemented"},
 		{"GET", strings.Replace(boxAt("Red"), "Contoso", "Fabrikam", 1) + version, nil, 404, "InvalidResourceNamespace"},
 		{"HEAD", boxAt("Red") + version, nil, 405, "HttpMethodNotSupported"},
-		{"PUT", armtest.ID("resourceGroups/g/providers/Contoso.Storage") + version, m{}, 405, "HttpMethodNotSupported"}, // a namespace is none
+		{"PUT", namespace, m{}, 405, "HttpMethodNotSupported"}, // a namespace is not a resource
 		{"POST", boxAt("Red") + "/shut" + version, nil, 501, "NotImplemented"},
 		{"PUT", boxAt("MyMicrosoftBox") + version, m{"location": "eastus"}, 400, "ReservedResourceName"},
 		{"PUT", boxAt("Blue") + version, nil, 400, "MissingRequestBody"},
 		{"PUT", boxAt("Blue") + version, m{}, 400, "LocationRequired"},
 		{"PUT", boxAt("Blue") + version, m{"location": "atlantis"}, 400, "LocationNotAvailableForResourceType"},
 		{"PUT", boxAt("Red") + version, m{"location": "westus"}, 409, "InvalidResourceLocation"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "properties": m{"size": "3"}}, 400, "InvalidRequestContent"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "properties": m{"height": 3}}, 400, "InvalidRequestContent"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "tags": m{"a": "1", "A": "2"}}, 400, "DuplicateTagName"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "tags": m{"azure-x": ""}}, 400, "ReservedTagName"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "tags": m{"a": strings.Repeat("x", 257)}}, 400, "InvalidTagValueLength"},
-		{"PUT", boxAt("Blue") + version, m{"location": "eastus", "tags": m{strings.Repeat("x", 513): ""}}, 400, "InvalidTagNameLength"},
+		{"PUT", boxAt("Blue") + version, sized(m{"size": "3"}), 400, "InvalidRequestContent"},
+		{"PUT", boxAt("Blue") + version, sized(m{"height": 3}), 400, "InvalidRequestContent"},
+		{"PUT", boxAt("Blue") + version, tagged(m{"a": "1", "A": "2"}), 400, "DuplicateTagName"},
+		{"PUT", boxAt("Blue") + version, tagged(m{"azure-x": ""}), 400, "ReservedTagName"},
+		{"PUT", boxAt("Blue") + version, tagged(m{"a": strings.Repeat("x", 257)}), 400, "InvalidTagValueLength"},
+		{"PUT", boxAt("Blue") + version, tagged(m{strings.Repeat("x", 513): ""}), 400, "InvalidTagNameLength"},
 		{"PATCH", boxAt("Red") + version, m{"location": "westus"}, 501, "NotImplemented"},
 	} {
 		rm.Refused(test.method, test.path, test.body, test.status, test.code)
@@ -153,11 +161,14 @@ func TestAProviderThatNobodyKnowsIsServed(t *testing.T) {
 	rm.Refused(http.MethodGet, boxAt("Red")+"/lids/top"+version, nil, http.StatusNotFound, "ParentResourceNotFound")
 }
 
-func TestParseReadsWhatAPathNames(t *testing.T) {
+func TestParse_ReadsPaths(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]arm.Target{
-		"":                 {Path: "/", Kind: "Microsoft.Resources/", Collection: true},
-		"/subscriptions/s": {Path: "/subscriptions/s", Subscription: "s", Scope: "/subscriptions/s", Kind: "Microsoft.Resources/subscriptions", Names: []string{"s"}},
+		"": {Path: "/", Kind: "Microsoft.Resources/", Collection: true},
+		"/subscriptions/s": {
+			Path: "/subscriptions/s", Subscription: "s", Scope: "/subscriptions/s",
+			Kind: "Microsoft.Resources/subscriptions", Names: []string{"s"},
+		},
 		"//Subscriptions/s//resourcegroups/g/": {
 			Path: "/Subscriptions/s/resourcegroups/g", Subscription: "s", Group: "g", Scope: "/subscriptions/s",
 			Kind: "Microsoft.Resources/Subscriptions/resourcegroups", Names: []string{"s", "g"},
@@ -178,9 +189,9 @@ func TestParseReadsWhatAPathNames(t *testing.T) {
 	}
 }
 
-func TestRolesCountAtTheirScopeAndBelow(t *testing.T) {
+func TestRole_CountsAtItsScopeAndBelow(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	group := rm.Group("g")
 	rm.Group("other")
 	rm.Put(boxAt("one")+version, m{"location": "eastus"})
@@ -188,48 +199,26 @@ func TestRolesCountAtTheirScopeAndBelow(t *testing.T) {
 	if status, _ := rm.AskAs(reads, http.MethodGet, boxAt("one")+version, nil); status != http.StatusOK {
 		t.Errorf("the group's reader reads: %d", status)
 	}
-	if status, _ := rm.AskAs(
-		writes,
-		http.MethodPut,
-		boxAt("one")+version,
-		m{"location": "eastus"},
-	); status != http.StatusOK {
+	status, _ := rm.AskAs(writes, http.MethodPut, boxAt("one")+version, m{"location": "eastus"})
+	if status != http.StatusOK {
 		t.Errorf("the box's contributor writes: %d", status)
 	}
 	for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
-		rm.RefusedTo(
-			reads,
-			method,
-			boxAt("one")+version,
-			m{"location": "eastus"},
-			http.StatusForbidden,
-			"AuthorizationFailed",
-		)
+		rm.RefusedTo(reads, method, boxAt("one")+version, m{"location": "eastus"}, http.StatusForbidden,
+			"AuthorizationFailed")
 	}
 	rm.RefusedTo(reads, http.MethodPost, boxAt("one")+"/open"+version, nil, http.StatusForbidden, "AuthorizationFailed")
-	rm.RefusedTo(
-		writes,
-		http.MethodPut,
-		boxAt("two")+version,
-		m{"location": "eastus"},
-		http.StatusForbidden,
-		"AuthorizationFailed",
-	)
-	rm.RefusedTo(
-		writes,
-		http.MethodGet,
-		armtest.ID("resourceGroups/g/providers", boxes)+version,
-		nil,
-		http.StatusForbidden,
-		"AuthorizationFailed",
-	)
+	rm.RefusedTo(writes, http.MethodPut, boxAt("two")+version, m{"location": "eastus"}, http.StatusForbidden,
+		"AuthorizationFailed")
+	rm.RefusedTo(writes, http.MethodGet, armtest.ID("resourceGroups/g/providers", boxes)+version, nil,
+		http.StatusForbidden, "AuthorizationFailed")
 	rm.RefusedTo(nobody, http.MethodGet, boxAt("one")+version, nil, http.StatusForbidden, "AuthorizationFailed")
 	rm.RefusedTo(nil, http.MethodGet, boxAt("one")+version, nil, http.StatusUnauthorized, "AuthenticationFailed")
 }
 
-func TestARoleCountsFromWhenItIsEffective(t *testing.T) {
+func TestRole_CountsOnceEffective(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	group := rm.Group("g")
 	late := rm.Principal("", "")
 	assign := func(effective time.Time) {
@@ -250,27 +239,31 @@ func TestARoleCountsFromWhenItIsEffective(t *testing.T) {
 	}
 }
 
-func TestLocksOfBothLevels(t *testing.T) {
+func TestLock_PreventsWhatItsLevelSays(t *testing.T) {
 	t.Parallel()
 	const lock = "/providers/Microsoft.Authorization/locks/l?api-version=2020-05-01"
 	for _, at := range []string{"subscription", "group", "box"} {
 		t.Run(at, func(t *testing.T) {
 			t.Parallel()
-			rm := armtest.New(t, made(nil))
+			rm := armtest.New(t, boxProvider(nil))
 			group := rm.Group("g")
 			rm.Put(boxAt("one")+version, m{"location": "eastus"})
 			rm.Put(boxAt("one")+"/lids/top"+version, m{"properties": m{}})
-			scope := map[string]string{"subscription": "/subscriptions/" + armtest.SubscriptionID, "group": group, "box": boxAt("one")}[at]
-			role := boxAt(
-				"one",
-			) + "/lids/top/providers/Microsoft.Authorization/roleAssignments/11111111-2222-4333-8444-555555555555?api-version=2022-04-01"
+			scope := map[string]string{
+				"subscription": "/subscriptions/" + armtest.SubscriptionID,
+				"group":        group,
+				"box":          boxAt("one"),
+			}[at]
+			top := boxAt("one") + "/lids/top"
+			role := top + "/providers/Microsoft.Authorization/roleAssignments/11111111-2222-4333-8444-555555555555" +
+				"?api-version=2022-04-01"
 			grant := m{"properties": m{
 				"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + reader,
 				"principalId":      rm.Principal("", "").ObjectID,
 			}}
 
 			rm.Put(scope+lock, m{"properties": m{"level": "CanNotDelete"}})
-			for _, path := range []string{boxAt("one") + version, boxAt("one") + "/lids/top" + version, group + "?api-version=2022-09-01"} {
+			for _, path := range []string{boxAt("one") + version, top + version, group + "?api-version=2022-09-01"} {
 				rm.Refused(http.MethodDelete, path, nil, http.StatusConflict, "ScopeLocked")
 			}
 			rm.Put(boxAt("one")+version, m{"location": "eastus", "tags": m{"a": "b"}})
@@ -282,28 +275,33 @@ func TestLocksOfBothLevels(t *testing.T) {
 				method, path string
 				body         any
 			}{
-				{"PUT", boxAt("one") + version, m{"location": "eastus"}}, {"PATCH", boxAt("one") + version, m{"tags": m{}}},
-				{"DELETE", boxAt("one") + version, nil}, {"POST", boxAt("one") + "/open" + version, nil},
-				{"PUT", boxAt("one") + "/lids/top" + version, m{"properties": m{}}}, {"PUT", boxAt("one") + "/lids/new" + version, m{"properties": m{}}},
-				{"DELETE", boxAt("one") + "/lids/top" + version, nil}, {"PUT", role, grant}, {"DELETE", role, nil},
+				{"PUT", boxAt("one") + version, m{"location": "eastus"}},
+				{"PATCH", boxAt("one") + version, m{"tags": m{}}},
+				{"DELETE", boxAt("one") + version, nil},
+				{"POST", boxAt("one") + "/open" + version, nil},
+				{"PUT", top + version, m{"properties": m{}}},
+				{"PUT", boxAt("one") + "/lids/new" + version, m{"properties": m{}}},
+				{"DELETE", top + version, nil},
+				{"PUT", role, grant},
+				{"DELETE", role, nil},
 				{"DELETE", group + "?api-version=2022-09-01", nil},
 			} {
 				rm.Refused(write.method, write.path, write.body, http.StatusConflict, "ScopeLocked")
 			}
 			rm.Get(boxAt("one") + version)
 			if status, answer := rm.Ask(http.MethodDelete, scope+lock, nil); status != http.StatusOK {
-				t.Errorf("a lock keeps itself: %d %v", status, answer)
+				t.Errorf("DELETE of the lock: %d %v", status, answer)
 			}
 			rm.Put(boxAt("one")+version, m{"location": "eastus"})
 		})
 	}
 }
 
-func TestAnOperationGoesOnAfterARestart(t *testing.T) {
+func TestOperation_ResumesAfterARestart(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	starts, hold := 0, true
-	rm := armtest.New(t, made(func(ctx context.Context) error {
+	rm := armtest.New(t, boxProvider(func(ctx context.Context) error {
 		mu.Lock()
 		starts++
 		waits := hold
@@ -315,11 +313,8 @@ func TestAnOperationGoesOnAfterARestart(t *testing.T) {
 		return nil
 	}))
 	rm.Group("g")
-	if status, answer := rm.Ask(
-		http.MethodPut,
-		boxAt("one")+version,
-		m{"location": "eastus"},
-	); status != http.StatusCreated {
+	status, answer := rm.Ask(http.MethodPut, boxAt("one")+version, m{"location": "eastus"})
+	if status != http.StatusCreated {
 		t.Fatalf("PUT: %d %v", status, answer)
 	}
 	state := func() string { return arm.ProvisioningState(rm.Get(boxAt("one") + version)) }
@@ -336,9 +331,9 @@ func TestAnOperationGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
-func TestAnOperationThatFailsSaysSo(t *testing.T) {
+func TestOperation_FailureSetsTheState(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(func(context.Context) error { return errors.New("no room") }))
+	rm := armtest.New(t, boxProvider(func(context.Context) error { return errors.New("no room") }))
 	rm.Group("g")
 	rm.Put(boxAt("one")+version, m{"location": "eastus"})
 	if state := arm.ProvisioningState(rm.Get(boxAt("one") + version)); state != arm.Failed {
@@ -346,8 +341,8 @@ func TestAnOperationThatFailsSaysSo(t *testing.T) {
 	}
 }
 
-// TestAnOperationLeavesADeletionAlone has what a deletion has cut short end while the deletion is under way.
-func TestAnOperationLeavesADeletionAlone(t *testing.T) {
+// TestOperation_KeepsTheStateOfADeletion ends a creation while the deletion of the same resource is under way.
+func TestOperation_KeepsTheStateOfADeletion(t *testing.T) {
 	t.Parallel()
 	created, deleted := make(chan struct{}), make(chan struct{})
 	until := func(ctx context.Context, done <-chan struct{}) error {
@@ -358,7 +353,7 @@ func TestAnOperationLeavesADeletionAlone(t *testing.T) {
 			return ctx.Err()
 		}
 	}
-	provider := made(func(ctx context.Context) error { return until(ctx, created) })
+	provider := boxProvider(func(ctx context.Context) error { return until(ctx, created) })
 	provider.Types[0].Delete = func(c *arm.Call) (arm.Reply, error) {
 		res, _, err := arm.Load(c.Tx, c.Path)
 		if err != nil {
@@ -381,7 +376,8 @@ func TestAnOperationLeavesADeletionAlone(t *testing.T) {
 	rm := armtest.New(t, provider)
 	rm.Group("g")
 	for _, method := range []string{http.MethodPut, http.MethodDelete} {
-		if status, answer := rm.Ask(method, boxAt("one")+version, m{"location": "eastus"}); status >= http.StatusBadRequest {
+		status, answer := rm.Ask(method, boxAt("one")+version, m{"location": "eastus"})
+		if status >= http.StatusBadRequest {
 			t.Fatalf("%s: %d %v", method, status, answer)
 		}
 	}
@@ -395,7 +391,7 @@ func TestAnOperationLeavesADeletionAlone(t *testing.T) {
 	rm.Refused(http.MethodGet, boxAt("one")+version, nil, http.StatusNotFound, "ResourceNotFound")
 }
 
-// send makes a request as the owner, by hand.
+// send sends a request as the owner, with a path and a body that Manager.Ask cannot send.
 func send(rm *armtest.Manager, method, path, body string, headers ...string) (status int, code, answer string) {
 	req := httptest.NewRequest(method, "https://"+arm.Host+"/", strings.NewReader(body))
 	at, query, _ := strings.Cut(path, "?")
@@ -415,53 +411,52 @@ func send(rm *armtest.Manager, method, path, body string, headers ...string) (st
 	return got.Code, codeOf(got), got.Body.String()
 }
 
-func TestBodiesThatAreNotWhatTheySay(t *testing.T) {
+func TestBody_MustBeJSONInUTF8(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	const good = `{"location":"eastus","properties":{"notes":[]}}`
+	const kind, invalid = "application/json", "InvalidRequestContent"
+	lists := func(n int) string { return `{"location":` + strings.Repeat("[", n) + strings.Repeat("]", n) + "}" }
+	objects := func(n int) string { return strings.Repeat(`{"a":`, n) + "1" + strings.Repeat("}", n) }
+	sized := func(n int) string { return good + strings.Repeat(" ", n-len(good)) }
 	for name, test := range map[string]struct {
 		body, contentType string
 		status            int
 		code              string
 	}{
-		"good":                     {good, "application/json; charset=UTF-8", 201, ""},
-		"text":                     {good, "text/plain", 415, "UnsupportedMediaType"},
-		"no type":                  {good, "", 415, "UnsupportedMediaType"},
-		"no such type":             {good, ";;", 415, "UnsupportedMediaType"},
-		"UTF-16":                   {good, "application/json; charset=utf-16", 501, "NotImplemented"},
-		"bytes after it":           {good + "x", "application/json", 400, "InvalidRequestContent"},
-		"another after it":         {good + good, "application/json", 400, "InvalidRequestContent"},
-		"invalid UTF-8":            {strings.Replace(good, "[]", "[\"\xff\"]", 1), "application/json", 400, "InvalidRequestContent"},
-		"null":                     {"null", "application/json", 400, "InvalidRequestContent"},
-		"a list":                   {"[]", "application/json", 400, "InvalidRequestContent"},
-		"a property twice":         {`{"location":"eastus","properties":{"size":1,"size":2}}`, "application/json", 501, "NotImplemented"},
-		"and in another case":      {`{"location":"eastus","properties":{},"Properties":{"size":2}}`, "application/json", 501, "NotImplemented"},
-		"in another case":          {`{"Location":"eastus"}`, "application/json", 501, "NotImplemented"},
-		"100,000 lists in another": {`{"location":` + strings.Repeat("[", 100_000) + strings.Repeat("]", 100_000) + "}", "application/json", 400, "InvalidRequestContent"},
-		"100,000 objects":          {strings.Repeat(`{"a":`, 100_000) + "1" + strings.Repeat("}", 100_000), "application/json", 400, "InvalidRequestContent"},
-		"9,000 lists":              {`{"location":` + strings.Repeat("[", 9_000) + strings.Repeat("]", 9_000) + "}", "application/json", 400, "InvalidRequestContent"},
-		"4 MB":                     {good + strings.Repeat(" ", 4<<20-len(good)), "application/json", 201, ""},
-		"more":                     {good + strings.Repeat(" ", 4<<20-len(good)+1), "application/json", 413, "RequestContentTooLarge"},
+		"good":               {good, kind + "; charset=UTF-8", 201, ""},
+		"text":               {good, "text/plain", 415, "UnsupportedMediaType"},
+		"no media type":      {good, "", 415, "UnsupportedMediaType"},
+		"invalid media type": {good, ";;", 415, "UnsupportedMediaType"},
+		"UTF-16":             {good, kind + "; charset=utf-16", 501, "NotImplemented"},
+		"bytes after it":     {good + "x", kind, 400, invalid},
+		"object after it":    {good + good, kind, 400, invalid},
+		"invalid UTF-8":      {strings.Replace(good, "[]", "[\"\xff\"]", 1), kind, 400, invalid},
+		"null":               {"null", kind, 400, invalid},
+		"list":               {"[]", kind, 400, invalid},
+		"property twice":     {`{"location":"eastus","properties":{"size":1,"size":2}}`, kind, 501, "NotImplemented"},
+		"property in two cases": {
+			`{"location":"eastus","properties":{},"Properties":{"size":2}}`, kind, 501, "NotImplemented",
+		},
+		"property in another case": {`{"Location":"eastus"}`, kind, 501, "NotImplemented"},
+		"100,000 nested lists":     {lists(100_000), kind, 400, invalid},
+		"100,000 nested objects":   {objects(100_000), kind, 400, invalid},
+		"9,000 nested lists":       {lists(9_000), kind, 400, invalid},
+		"4 MB":                     {sized(4 << 20), kind, 201, ""},
+		"more than 4 MB":           {sized(4<<20 + 1), kind, 413, "RequestContentTooLarge"},
 	} {
 		at := boxAt("b-" + strings.NewReplacer(" ", "", ",", "").Replace(name))
-		if status, code, answer := send(
-			rm,
-			http.MethodPut,
-			at+version,
-			test.body,
-			"Content-Type",
-			test.contentType,
-		); status != test.status ||
-			code != test.code {
+		status, code, answer := send(rm, http.MethodPut, at+version, test.body, "Content-Type", test.contentType)
+		if status != test.status || code != test.code {
 			t.Errorf("%s: %d %.300s, want %d %s", name, status, answer, test.status, test.code)
 		}
 	}
 }
 
-func TestBody_NullIsNoObject(t *testing.T) {
+func TestBody_NullIsRefused(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	rm.Put(boxAt("one")+version, m{"location": "eastus", "tags": m{"a": "b"}})
 	for _, body := range []string{"null", " null\n", "[null]", `"null"`} {
@@ -477,90 +472,72 @@ func TestBody_NullIsNoObject(t *testing.T) {
 	}
 }
 
-func TestPathsThatDoNotSayWhatTheyNameAreRefused(t *testing.T) {
+func TestPath_MustNameOneResource(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	rm.Put(boxAt("one")+version, m{"location": "eastus"})
 	for _, path := range []string{
 		"/x/.." + boxAt("one"), boxAt("one") + "/.", boxAt("one") + "/%2e%2E/two", boxAt(".."), boxAt("one%2F.."),
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodPut, http.MethodDelete} {
-			if status, code, answer := send(
-				rm,
-				method,
-				path+version,
-				`{"location":"eastus"}`,
-			); status != 501 ||
-				code != "NotImplemented" {
+			status, code, answer := send(rm, method, path+version, `{"location":"eastus"}`)
+			if status != http.StatusNotImplemented || code != "NotImplemented" {
 				t.Errorf("%s %s: %d %s", method, path, status, answer)
 			}
 		}
-		if answer := rm.Send(
-			nil,
-			httptest.NewRequest(http.MethodGet, "https://"+arm.Host+path+version, nil),
-		); answer.Code != http.StatusUnauthorized {
+		answer := rm.Send(nil, httptest.NewRequest(http.MethodGet, "https://"+arm.Host+path+version, nil))
+		if answer.Code != http.StatusUnauthorized {
 			t.Errorf("%s without a token: %d", path, answer.Code)
 		}
 	}
 	for _, path := range []string{boxAt("a%00b"), boxAt("a%ffb"), boxAt("a%0ab"), boxAt("a%E2%84%AAb")} {
-		if status, code, answer := send(
-			rm,
-			http.MethodPut,
-			path+version,
-			`{"location":"eastus"}`,
-		); code != "InvalidRequestUri" {
+		status, code, answer := send(rm, http.MethodPut, path+version, `{"location":"eastus"}`)
+		if code != "InvalidRequestUri" {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
-	for _, path := range []string{strings.ReplaceAll(boxAt("one"), "/", "//") + "/", strings.ReplaceAll(boxAt("one"), "/", "%2F")} {
+	for _, path := range []string{
+		strings.ReplaceAll(boxAt("one"), "/", "//") + "/",
+		strings.ReplaceAll(boxAt("one"), "/", "%2F"),
+	} {
 		if status, _, answer := send(rm, http.MethodGet, path+version, ""); status != http.StatusOK {
 			t.Errorf("%s: %d %s", path, status, answer)
 		}
 	}
 }
 
-func TestPreconditionsAreHonouredOrRefused(t *testing.T) {
+func TestPrecondition_IsHonouredOrRefused(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	for _, test := range []struct {
 		method, at, header, value string
 		status                    int
 		code                      string
 	}{
-		{"PUT", boxAt("one"), "If-Match", "*", 501, "NotImplemented"}, {"PUT", boxAt("one"), "If-None-Match", "*", 501, "NotImplemented"},
-		{"DELETE", boxAt("one"), "If-Match", `"x"`, 501, "NotImplemented"}, {"PUT", boxAt("one"), "X-Other", "*", 201, ""},
-		{"GET", boxAt("one"), "If-None-Match", `"x"`, 200, ""}, {"PATCH", boxAt("one"), "If-Match", `"x"`, 501, "NotImplemented"},
-		{"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 201, ""}, {"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 412, "PreconditionFailed"},
-		{"PUT", boxAt("one/lids/top"), "If-None-Match", "x", 200, ""}, {"PUT", boxAt("one/lids/top"), "If-Match", "*", 501, "NotImplemented"},
+		{"PUT", boxAt("one"), "If-Match", "*", 501, "NotImplemented"},
+		{"PUT", boxAt("one"), "If-None-Match", "*", 501, "NotImplemented"},
+		{"DELETE", boxAt("one"), "If-Match", `"x"`, 501, "NotImplemented"},
+		{"PUT", boxAt("one"), "X-Other", "*", 201, ""},
+		{"GET", boxAt("one"), "If-None-Match", `"x"`, 200, ""},
+		{"PATCH", boxAt("one"), "If-Match", `"x"`, 501, "NotImplemented"},
+		{"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 201, ""},
+		{"PUT", boxAt("one/lids/top"), "If-None-Match", "*", 412, "PreconditionFailed"},
+		{"PUT", boxAt("one/lids/top"), "If-None-Match", "x", 200, ""},
+		{"PUT", boxAt("one/lids/top"), "If-Match", "*", 501, "NotImplemented"},
 	} {
-		if status, code, answer := send(
-			rm,
-			test.method,
-			test.at+version,
-			`{"location":"eastus"}`,
-			test.header,
-			test.value,
-		); status != test.status ||
-			code != test.code {
-			t.Errorf(
-				"%s %s with %s %s: %d %s, want %d",
-				test.method,
-				test.at,
-				test.header,
-				test.value,
-				status,
-				answer,
-				test.status,
-			)
+		status, code, answer := send(rm, test.method, test.at+version, `{"location":"eastus"}`, test.header, test.value)
+		if status != test.status || code != test.code {
+			t.Errorf("%s %s with %s %s: %d %s, want %d %s",
+				test.method, test.at, test.header, test.value, status, answer, test.status, test.code)
 		}
 	}
 }
 
-func TestConcurrentWritesLoseNothing(t *testing.T) {
+func TestWrites_AreAtomic(t *testing.T) {
 	t.Parallel()
-	rm := armtest.New(t, made(nil))
+	rm := armtest.New(t, boxProvider(nil))
 	rm.Group("g")
 	rm.Put(boxAt("one")+version, m{"location": "eastus"})
 	var writing sync.WaitGroup
@@ -576,14 +553,14 @@ func TestConcurrentWritesLoseNothing(t *testing.T) {
 				t.Errorf("PATCH: %d %v", status, answer)
 			}
 			if tags := arm.Child(rm.Get(boxAt("one")+version), "tags"); tags["by"] != tags["too"] {
-				t.Errorf("a half of one write and a half of another: %v", tags)
+				t.Errorf("the tags of two writes are mixed: %v", tags)
 			}
 		})
 	}
 	writing.Wait()
 	for path, want := range map[string]int{armtest.ID("providers", boxes): 21, boxAt("one/lids"): 20} {
 		if found := rm.Get(path + version)["value"].([]any); len(found) != want {
-			t.Errorf("%s: %d are left of %d", path, len(found), want)
+			t.Errorf("%s: %d resources, want %d", path, len(found), want)
 		}
 	}
 }

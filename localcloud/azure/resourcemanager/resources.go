@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// resources holds what Resource Manager shows, by path without case.
+// resources is the store's bucket of resources, by path in lower case.
 const resources = "resources"
 
 // Provisioning states.
@@ -22,19 +22,19 @@ const (
 	Deleting  = "Deleting"
 )
 
-// Load reads the resource at a path. Case does not count.
+// Load reads the resource at a path, ignoring case, and reports whether it exists.
 func Load(tx *store.Tx, path string) (Object, bool, error) {
 	return store.Get[Object](tx, resources, fold.Lower(path))
 }
 
-// Save writes a resource by its id.
+// Save writes a resource under its id.
 func Save(tx *store.Tx, res Object) error {
 	return store.Put(tx, resources, fold.Lower(Text(res, "id")), res)
 }
 
-// Under lists the resources of a type below a path; an empty type stands for all.
+// Under lists the resources of a type below a path. An empty type matches all.
 func Under(tx *store.Tx, path, kind string) ([]Object, error) {
-	within := "" // each path has the last part of its type before its name
+	within := "" // in each path, the last part of the type stands before the name
 	if i := strings.LastIndexByte(kind, '/'); i >= 0 {
 		within = fold.Lower(kind[i:]) + "/"
 	}
@@ -44,7 +44,7 @@ func Under(tx *store.Tx, path, kind string) ([]Object, error) {
 	}), err
 }
 
-// Destroy removes a resource, what is nested in it, and the role assignments there.
+// Destroy removes a resource, its nested resources, and the role assignments at all of them.
 func (s *Service) Destroy(tx *store.Tx, res Object) error {
 	id := Text(res, "id")
 	nested, err := Under(tx, id, "")
@@ -64,7 +64,8 @@ func (s *Service) Destroy(tx *store.Tx, res Object) error {
 	return authorization.DeleteUnder(tx, id)
 }
 
-// UserOf returns the id of a resource because of which one cannot be deleted, or nothing.
+// UserOf returns the id of a resource that uses another one, which therefore cannot be deleted. It returns "" if there
+// is none.
 func (s *Service) UserOf(tx *store.Tx, id string) (string, error) {
 	for i := range s.types {
 		kind := &s.types[i]
@@ -84,17 +85,17 @@ func (s *Service) UserOf(tx *store.Tx, id string) (string, error) {
 	return "", nil
 }
 
-// ProvisioningState returns a resource's provisioning state, or nothing where it has none.
+// ProvisioningState returns the provisioning state of a resource, or "" if it has none.
 func ProvisioningState(res Object) string {
 	properties, _ := res["properties"].(Object)
 	return Text(properties, "provisioningState")
 }
 
-// SetState writes a resource's provisioning state.
+// SetState sets the provisioning state of a resource.
 func SetState(res Object, state string) { Child(res, "properties")["provisioningState"] = state }
 
-// Begin makes the resource that a PUT asks for: the body, with the envelope of the resource that is there or of a new
-// one. A tracked type needs a location, which never changes.
+// Begin returns the existing resource, or nil, and the resource that a PUT writes: its body with the existing or a new
+// envelope. A tracked resource needs a location, which cannot change.
 func (c *Call) Begin(kind string, tracked bool) (old, res Object, err error) {
 	old, exists, err := Load(c.Tx, c.Path)
 	if err != nil {
@@ -116,15 +117,15 @@ func (c *Call) Begin(kind string, tracked bool) (old, res Object, err error) {
 		return nil, nil, err
 	}
 	if exists && Text(old, "location") != location {
-		return nil, nil, Conflict("InvalidResourceLocation", "The resource '%s' already exists in location '%s' in resource "+
-			"group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
-			c.Name(), Text(old, "location"), c.Group, location)
+		return nil, nil, Conflict("InvalidResourceLocation", "The resource '%s' already exists in location '%s' in "+
+			"resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new "+
+			"resource name.", c.Name(), Text(old, "location"), c.Group, location)
 	}
 	res["location"] = location
 	return old, res, nil
 }
 
-// newID writes a path with the names as they were given, and the rest as Azure spells it.
+// newID returns the id of a new resource: names as given, types as Azure spells them.
 func (c *Call) newID(kind string) string {
 	id := "/subscriptions/" + c.CanonicalSubscription() + "/resourceGroups/" + c.Group
 	if c.kindOf.Place == Itself {
@@ -138,7 +139,7 @@ func (c *Call) newID(kind string) string {
 	return id
 }
 
-// Written answers a PUT: 201 for a new resource, 200 for one that was there.
+// Written saves a resource and answers the PUT: with 201 if the resource is new, else with 200.
 func (c *Call) Written(old, res Object) (Reply, error) {
 	if err := Save(c.Tx, res); err != nil {
 		return Reply{}, err
@@ -149,16 +150,17 @@ func (c *Call) Written(old, res Object) (Reply, error) {
 	return Reply{Body: res}, nil
 }
 
-// NotFound returns the refusal where the resource that the path names is not there.
+// NotFound returns the error for a path whose resource does not exist.
 func (c *Call) NotFound() *Error {
 	if c.kindOf.Place == Itself {
 		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
 	}
-	return Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s' under resource group '%s' was not found. "+
-		"For more details please go to https://aka.ms/ARMResourceNotFoundFix", c.Kind+"/"+strings.Join(c.Names, "/"), c.Group)
+	return Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
+		"found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+		c.Kind, strings.Join(c.Names, "/"), c.Group)
 }
 
-// GetStored answers with the resource.
+// GetStored answers a GET with the stored resource.
 func (c *Call) GetStored() (Reply, error) {
 	res, ok, err := Load(c.Tx, c.Path)
 	if err == nil && !ok {
@@ -167,7 +169,7 @@ func (c *Call) GetStored() (Reply, error) {
 	return Reply{Body: res}, err
 }
 
-// ListStored answers with the resources of the type at the scope, or in the resource above.
+// ListStored answers a GET with the stored resources of the type at the scope or in the parent resource.
 func (c *Call) ListStored() (Reply, error) {
 	path := c.Scope
 	if len(c.Names) > 0 {
@@ -177,7 +179,7 @@ func (c *Call) ListStored() (Reply, error) {
 	return Values(found), err
 }
 
-// PatchTags replaces the tags, which is all that a PATCH of the simpler types may do.
+// PatchTags answers a PATCH that can only replace the tags.
 func (c *Call) PatchTags() (Reply, error) {
 	res, ok, err := Load(c.Tx, c.Path)
 	if err != nil {
@@ -197,7 +199,7 @@ func (c *Call) PatchTags() (Reply, error) {
 	return Reply{Body: res}, Save(c.Tx, res)
 }
 
-// Values is the answer of a list.
+// Values returns the answer of a list.
 func Values[T any](list []T) Reply {
 	if list == nil {
 		list = []T{}
@@ -205,7 +207,7 @@ func Values[T any](list []T) Reply {
 	return Reply{Body: Object{"value": list}}
 }
 
-// Quoted reads the 'value' of a simple filter.
+// Quoted returns the value in a filter of the form prefix'value', and whether the filter has that form.
 func Quoted(filter, prefix string) (string, bool) {
 	rest, ok := strings.CutPrefix(filter, prefix)
 	if !ok || len(rest) < 2 || rest[0] != '\'' || rest[len(rest)-1] != '\'' {
@@ -214,8 +216,8 @@ func Quoted(filter, prefix string) (string, bool) {
 	return rest[1 : len(rest)-1], !strings.Contains(rest[1:len(rest)-1], "'")
 }
 
-// Mirror shows the nested resources of a type in the resource that they are in, those that it showed before in the same
-// order.
+// Mirror writes the nested resources of type kind, as shown returns them, into a property of their parent. It keeps the
+// order of those that the property already has.
 func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Object) error {
 	res, ok, err := Load(tx, parent)
 	if err != nil || !ok {
@@ -245,7 +247,7 @@ func Mirror(tx *store.Tx, parent, kind, property string, shown func(Object) Obje
 	return Save(tx, res)
 }
 
-// DeleteStored removes the resource, or answers 204 where it is not there.
+// DeleteStored removes the stored resource. It answers 204 if there is none.
 func (c *Call) DeleteStored() (Reply, error) {
 	res, ok, err := Load(c.Tx, c.Path)
 	if err != nil || !ok {

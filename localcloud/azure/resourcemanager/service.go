@@ -1,6 +1,6 @@
-// Package resourcemanager is Azure Resource Manager for one tenant: who may call, what the path means, what the body
-// may hold, what roles and locks allow, in which order, and operations that outlive their request. It knows no resource
-// type: resource providers register theirs.
+// Package resourcemanager implements Azure Resource Manager for one tenant. It authenticates and authorizes requests,
+// resolves paths, checks bodies and locks, orders reads after writes, and runs asynchronous operations. It has no
+// resource types of its own: resource providers register theirs.
 package resourcemanager
 
 import (
@@ -25,43 +25,42 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Host is where the service answers.
+// Host is the host name of Resource Manager.
 const Host = "management.azure.com"
 
-// audiences are what tokens for Resource Manager are for.
+// audiences lists the accepted audiences of tokens.
 var audiences = []string{"https://management.azure.com", "https://management.core.windows.net"}
 
-// Config is what the service stands on.
+// Config configures a Service.
 type Config struct {
 	Store          *store.Store
 	Tokens         *entra.Service
 	TenantID       string
-	SubscriptionID string // of which clients are told
-	HubID          string // another subscription of the tenant, for what stacks find there; empty: none
-	// Times is how long operations take beyond what they need.
+	SubscriptionID string // the subscription that clients use
+	HubID          string // another subscription of the tenant, for shared resources; empty if there is none
+	// Times is the least duration of operations. Defaults to Instant.
 	Times Times
-	// Asked is told of each action on Resource Manager that somebody is asked a right for, by object id. Default:
-	// nobody is.
+	// Asked is called for each permission check, with the principal's object id and the action. May be nil.
 	Asked func(objectID, action string)
-	// Faults says how long grants are not honoured, and which API versions are retired.
+	// Faults delays grants and retires API versions.
 	Faults *faults.Faults
 }
 
-// Service answers for the subscriptions of one tenant.
+// Service serves the subscriptions of one tenant.
 type Service struct {
 	Config
 	types     []Type
 	providers []Provider
 
-	background context.Context // of operations that outlive their request
+	background context.Context // ends with the service; operations run in it
 	stop       context.CancelFunc
 	running    sync.WaitGroup
 
 	order order
 }
 
-// New makes a service of resource providers and goes on with what the last run left: operations under way are finished,
-// and providers resume what ran.
+// New returns a service of resource providers. It resumes operations that the last run left, and the providers resume
+// what they had running.
 func New(config Config, providers ...Provider) (*Service, error) {
 	s := &Service{Config: config, providers: providers}
 	for _, provider := range providers {
@@ -80,13 +79,13 @@ func New(config Config, providers ...Provider) (*Service, error) {
 	return s, nil
 }
 
-// Close interrupts the operations under way and waits for them. They stay in the store, for the next run.
+// Close interrupts the operations under way and waits for them to return. They stay in the store, and New resumes them.
 func (s *Service) Close() {
 	s.stop()
 	s.running.Wait()
 }
 
-// Call is one request, authenticated, authorised, and in a transaction.
+// Call is an authenticated and authorized request in a transaction.
 type Call struct {
 	*Service
 	Target
@@ -100,11 +99,10 @@ type Call struct {
 
 // Reply is the answer to a call.
 type Reply struct {
-	Status int // Defaults to 200.
-	Body   any
-	header http.Header
-	// operation is one that outlives the request; it begins once the transaction is kept.
-	operation *Operation
+	Status    int // Defaults to 200.
+	Body      any
+	header    http.Header
+	operation *Operation // starts after the commit of the transaction
 }
 
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -140,7 +138,7 @@ func (s *Service) handle(w http.ResponseWriter, r *http.Request) (Reply, error) 
 	return s.handleAs(principal, w, r)
 }
 
-// handleAs answers a request of somebody who is known.
+// handleAs answers a request of an authenticated principal.
 func (s *Service) handleAs(principal entra.Principal, w http.ResponseWriter, r *http.Request) (Reply, error) {
 	t := Parse(r.Method, r.URL.Path)
 	// Packages that compare with package strings would take these letters for s and k.
@@ -246,14 +244,15 @@ func (s *Service) authenticate(w http.ResponseWriter, r *http.Request) (entra.Pr
 	case errors.As(err, &fault) && fault.Fault == entra.Expired:
 		return unauthorized("ExpiredAuthenticationToken", "The access token has expired.")
 	case errors.As(err, &fault) && fault.Fault == entra.WrongAudience:
-		return unauthorized("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience or "+
-			"resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
+		return unauthorized("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong "+
+			"audience or resource '%s'. It should exactly match with one of the allowed audiences '%s'.",
 			fault.Audience, strings.Join(audiences, "','"))
 	}
 	return unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
 }
 
-// authorize asks for a role with the permission at the resource, or above it.
+// authorize checks that the caller has a permission at the resource. A collection or action is checked at the resource
+// that it belongs to.
 func (c *Call) authorize(permission string) error {
 	if permission == "" {
 		return nil
@@ -281,7 +280,7 @@ func (c *Call) authorize(permission string) error {
 		"please refresh your credentials.", c.Principal.ClientID, c.Principal.ObjectID, permission, scope)
 }
 
-// Allowed reports whether somebody may do an action at a scope.
+// Allowed reports whether a principal has a role at a scope that allows an action.
 func (c *Call) Allowed(objectID, action, scope string) (bool, error) {
 	return c.allowedAbout(objectID, scope, authorization.About{Action: action})
 }
@@ -293,15 +292,11 @@ func (c *Call) allowedAbout(objectID, scope string, about authorization.About) (
 	return authorization.AllowedAbout(c.Tx, objectID, scope, authorization.Control, about)
 }
 
-// checkPlace finds the subscription, the resource group and, of a nested resource, the parent.
+// checkPlace checks that the subscription, the resource group and the parent of a nested resource exist.
 func (c *Call) checkPlace(kind *Type) error {
 	if c.Subscription != "" && !fold.Equal(c.Subscription, c.CanonicalSubscription()) {
-		return Refuse(
-			http.StatusNotFound,
-			"SubscriptionNotFound",
-			"The subscription '%s' could not be found.",
-			c.Subscription,
-		)
+		return Refuse(http.StatusNotFound, "SubscriptionNotFound", "The subscription '%s' could not be found.",
+			c.Subscription)
 	}
 	if !kind.belongsAt(c.Target) {
 		return Refuse(http.StatusNotFound, "InvalidResourceType", "The resource type '%s' could not be found at the scope "+
@@ -318,8 +313,8 @@ func (c *Call) checkPlace(kind *Type) error {
 		return Refuse(http.StatusNotFound, "ResourceGroupNotFound", "Resource group '%s' could not be found.", c.Group)
 	}
 	if c.Method == http.MethodPut && ProvisioningState(group) == Deleting {
-		return Conflict("ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform "+
-			"this operation.", c.Group)
+		return Conflict("ResourceGroupBeingDeleted",
+			"The resource group '%s' is in deprovisioning state and cannot perform this operation.", c.Group)
 	}
 	if !kind.nested() {
 		return nil
@@ -332,7 +327,7 @@ func (c *Call) checkPlace(kind *Type) error {
 		strings.ToLower(c.Method), kind.short(), strings.TrimPrefix(c.Top(), "/"))
 }
 
-// readBody reads the request's body, which must be there where a PUT or PATCH needs one.
+// readBody reads the body of a request. A PUT or PATCH that needs a body must have one.
 func readBody(w http.ResponseWriter, r *http.Request, needed bool) (Object, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
@@ -362,7 +357,7 @@ func readBody(w http.ResponseWriter, r *http.Request, needed bool) (Object, erro
 	return body, nil
 }
 
-// find looks up the type that a path names, and its API version.
+// find returns the type that a path names. It returns an error if the type or its API version is not served.
 func (s *Service) find(t Target, version string) (*Type, error) {
 	kind := s.typeNamed(t.Kind)
 	if kind == nil {
@@ -388,11 +383,11 @@ func (s *Service) find(t Target, version string) (*Type, error) {
 		"type '%s'. The supported api-versions are '%s'.", version, kind.short(), supported)
 }
 
-// apiVersion is what API versions look like.
+// apiVersion matches API versions.
 var apiVersion = regexp.MustCompile(`^(\d{4}-\d{2}-\d{2})(-preview)?$`)
 
-// mayExist reports whether Azure may have an API version of a type that is not understood here: those up to the newest
-// one that is described are known, as are those that have been retired, and there are none of the future.
+// mayExist reports whether Azure may have an API version of a type that is not served here. All versions up to the
+// newest described one are known, and so are retired ones. Dates in the future do not exist.
 func mayExist(kind *Type, version string) bool {
 	described := specs.Versions(kind.Name)
 	date := apiVersion.FindStringSubmatch(fold.Lower(version))
@@ -400,14 +395,14 @@ func mayExist(kind *Type, version string) bool {
 		date[0] > described[len(described)-1] && date[1] <= time.Now().UTC().Format(time.DateOnly)
 }
 
-// supported are the API versions of a type, without those that the plan of faults has retired.
+// supported returns the API versions of a type without those that the fault plan retires.
 func (s *Service) supported(kind *Type) []string {
 	return slices.DeleteFunc(slices.Clone(kind.Versions), func(version string) bool {
 		return s.Faults.Retired(kind.namespace(), version)
 	})
 }
 
-// unknownType refuses a type as Azure does where Azure does not have it either, and says so where Azure might.
+// unknownType returns Azure's error for a type that Azure does not have, and NotImplemented for one that it may have.
 func (s *Service) unknownType(t Target, version string) error {
 	namespace, short, _ := strings.Cut(t.Kind, "/")
 	within := func(name string) bool {
@@ -426,7 +421,7 @@ func (s *Service) unknownType(t Target, version string) error {
 	return NotImplemented("%s %s", t.Kind, t.Path)
 }
 
-// typeNamed returns a type by its name, or nil. Case does not count.
+// typeNamed returns the type with a name, ignoring case, or nil.
 func (s *Service) typeNamed(name string) *Type {
 	i := slices.IndexFunc(s.types, func(r Type) bool { return fold.Equal(r.Name, name) })
 	if i < 0 {
@@ -435,14 +430,14 @@ func (s *Service) typeNamed(name string) *Type {
 	return &s.types[i]
 }
 
-// TypeOf returns the type of the resource with an id, or nil where none serves it.
+// TypeOf returns the type of the resource with an id, or nil if no provider serves it.
 func (s *Service) TypeOf(id string) *Type { return s.typeNamed(Parse(http.MethodGet, id).Kind) }
 
-// Types returns the types that are served.
+// Types returns the served types.
 func (s *Service) Types() []Type { return s.types }
 
-// APIVersions returns the API versions of a type that are served.
+// APIVersions returns the served API versions of a type.
 func (s *Service) APIVersions(kind *Type) []string { return s.supported(kind) }
 
-// Context ends when the service is closed.
+// Context returns a context that ends when the service is closed.
 func (s *Service) Context() context.Context { return s.background }

@@ -8,25 +8,25 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 )
 
-// Target is what a request's path names.
+// Target is what the path of a request names.
 type Target struct {
-	Path         string   // as it was given, but for slashes at the end and doubled ones
-	Subscription string   // empty: none
-	Group        string   // empty: none
-	Scope        string   // what is before the last /providers/, or the subscription of a resource group
-	Kind         string   // Microsoft.KeyVault/vaults/secrets
-	Names        []string // one for each type, the last missing where it is a collection
-	Collection   bool     // the resources of a kind, and not one of them
+	Path         string   // as given, without doubled slashes and slashes at the end
+	Subscription string   // empty if the path has none
+	Group        string   // empty if the path has none
+	Scope        string   // the path before the last /providers/; of a resource group, its subscription
+	Kind         string   // such as Microsoft.KeyVault/vaults/secrets
+	Names        []string // one for each type in Kind; a collection has no last name
+	Collection   bool     // the path names all resources of a type
 	action       string   // of a POST
 }
 
-// Parse reads a path: /subscriptions/{s}[/resourceGroups/{g}][/providers/{namespace}/{type}/{name}...], where what
-// follows the last /providers/ is the resource, and what is before it the resource's scope. Doubled slashes are one, so
-// that an id stays one.
+// Parse parses a path: /subscriptions/{s}[/resourceGroups/{g}][/providers/{namespace}/{type}/{name}...]. The part after
+// the last /providers/ is the resource, the part before it is the resource's scope. Doubled slashes count as one, so
+// that a resource has one id.
 func Parse(method, path string) Target {
 	segments := slices.DeleteFunc(strings.Split(path, "/"), func(segment string) bool { return segment == "" })
 	t := Target{Path: "/" + strings.Join(segments, "/")}
-	segments = strings.Split(t.Path[1:], "/") // of no path, too, there is one
+	segments = strings.Split(t.Path[1:], "/") // at least one, even of an empty path
 	if len(segments) > 1 && fold.Equal(segments[0], "subscriptions") {
 		t.Subscription = segments[1]
 	}
@@ -42,14 +42,14 @@ func Parse(method, path string) Target {
 	}
 	var types []string
 	if provider < 0 {
-		// The types of Resource Manager itself are not written with their namespace.
+		// Paths of Resource Manager's own types do not have their namespace.
 		types = []string{"Microsoft.Resources"}
 		provider = -2
 	} else {
 		t.Scope = "/" + strings.Join(segments[:provider], "/")
 		types = []string{segments[provider+1]}
 		if provider+2 == len(segments) && t.Group == "" {
-			// The provider itself: what it has, and whether it is registered.
+			// The provider itself: its types and its registration.
 			t.Kind, t.Names = "Microsoft.Resources/providers", []string{segments[provider+1]}
 			return t
 		}
@@ -76,21 +76,21 @@ func Parse(method, path string) Target {
 	return t
 }
 
-// Name is that of the resource itself.
+// Name returns the last name, the name of the resource itself.
 func (t Target) Name() string { return t.Names[len(t.Names)-1] }
 
-// Top is the path of the resource that a nested one is in.
+// Top returns the path of the outermost resource, which contains a nested one.
 func (t Target) Top() string {
 	types := strings.Split(t.Kind, "/")
 	return t.Scope + "/providers/" + types[0] + "/" + types[1] + "/" + t.Names[0]
 }
 
-// GroupPath is the resource group's path.
+// GroupPath returns the path of the resource group.
 func (t Target) GroupPath() string {
 	return "/subscriptions/" + t.Subscription + "/resourceGroups/" + t.Group
 }
 
-// Cut drops n segments from the end of a path.
+// Cut returns a path without its last n segments.
 func Cut(path string, n int) string {
 	for range n {
 		path = path[:max(strings.LastIndexByte(path, '/'), 0)]

@@ -9,22 +9,25 @@ import (
 	"time"
 )
 
-// Times is how long operations take, by type and by what is done: creating, updating or deleting. What is not in it
-// takes the time it needs. Nil is Instant.
+// Times is the duration of operations, by resource type and by what they do: Creating, Updating or Deleting. Operations
+// that it does not have take no longer than their work. Nil is Instant.
 type Times map[string]map[string]time.Duration
 
-// Instant has nothing take longer than it needs.
+// Instant delays no operation.
 var Instant Times
 
-// ParseTimes reads "instant", "azure", or "azure/" and a number that Azure's times are divided by, which the types
-// know.
+// ParseTimes parses a profile: "instant", "azure", or "azure/" and a number of at least 1. The durations are those of
+// the types, divided by the number.
 func ParseTimes(profile string, types []Type) (Times, error) {
 	name, by, divided := strings.Cut(profile, "/")
 	divisor := 1.0
+	unknown := fmt.Errorf("invalid profile of times %q: must be instant, azure, or azure/ and a number of at least 1, "+
+		"such as azure/100 for a hundredth of Azure's times", profile)
 	if divided {
 		var err error
-		if divisor, err = strconv.ParseFloat(by, 64); err != nil || divisor < 1 || name != "azure" {
-			return nil, fmt.Errorf("%q is no profile of times: instant, azure, or azure/100 for a hundredth of it", profile)
+		divisor, err = strconv.ParseFloat(by, 64)
+		if atLeastOne := divisor >= 1; err != nil || !atLeastOne || name != "azure" { // NaN is not
+			return nil, unknown
 		}
 	}
 	switch name {
@@ -32,7 +35,7 @@ func ParseTimes(profile string, types []Type) (Times, error) {
 		return Instant, nil
 	case "azure":
 	default:
-		return nil, fmt.Errorf("%q is no profile of times: instant, azure, or azure/100 for a hundredth of it", profile)
+		return nil, unknown
 	}
 	times := Times{}
 	for _, kind := range types {
@@ -44,10 +47,10 @@ func ParseTimes(profile string, types []Type) (Times, error) {
 	return times, nil
 }
 
-// Of is how long an operation takes.
+// Of returns the duration of an operation.
 func (t Times) Of(kind, doing string) time.Duration { return t[kind][doing] }
 
-// doingOf is what a request that was answered at once has done.
+// doingOf returns what a request that was answered at once has done, or "" if it changed nothing.
 func doingOf(method string, status int) string {
 	switch {
 	case method == http.MethodPut && status == http.StatusCreated:
@@ -60,7 +63,7 @@ func doingOf(method string, status int) string {
 	return ""
 }
 
-// Wait returns after a time, or when ctx ends.
+// Wait returns after d or when ctx ends, whichever comes first.
 func Wait(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

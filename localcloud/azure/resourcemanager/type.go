@@ -12,87 +12,90 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Provider is a resource provider: the types of a namespace, and what else Resource Manager has to ask it.
+// Provider is a resource provider: it serves the types of a namespace.
 type Provider struct {
-	// Types are those that it serves.
+	// Types are the resource types that the provider serves.
 	Types []Type
-	// Elsewhere are the types that Azure has, package specs does not know and the provider has not, or the namespace where
-	// it may have any: they are not implemented here, as those that package specs knows. Of others Azure's own refusal is
-	// given.
+	// Elsewhere lists types of Azure that neither the provider nor package specs has, or a namespace that may have more
+	// types. Requests for them are not implemented, as are requests for types of package specs that no provider serves.
+	// Other types are refused as Azure refuses unknown ones.
 	Elsewhere []string
-	// Scopes find what roles can be assigned at although it is no resource, by type.
+	// Scopes reports, by type, whether a scope exists that is not a resource of Resource Manager. Roles can be assigned
+	// at these scopes.
 	Scopes map[string]func(tx *store.Tx, at Target) (bool, error)
-	// Locks returns all locks. Nil: the provider knows of none.
+	// Locks returns all locks. Nil if the provider has none.
 	Locks func(tx *store.Tx) ([]Lock, error)
-	// Resume takes up what was running when the store was closed, apart from operations. underWay reports whether an
-	// operation on the resource with an id is taken up. Nil: nothing was.
+	// Resume restarts what was running when the store was closed, except operations. underWay reports whether an
+	// operation on the resource with an id resumes. Nil if there is nothing to restart.
 	Resume func(s *Service, tx *store.Tx, underWay func(id string) bool) error
 }
 
-// Type is a resource type, with what it does. An operation that is nil is answered with 405.
+// Type is a resource type. Methods that are nil are answered with status 405.
 type Type struct {
-	// Name is Azure's, such as Microsoft.KeyVault/vaults/secrets.
+	// Name is Azure's name, such as Microsoft.KeyVault/vaults/secrets.
 	Name string
-	// Versions are the API versions that are understood besides those that package specs has of the type.
+	// Versions lists API versions that are served besides those that package specs describes.
 	Versions []string
-	// Valid matches the names that the type allows, and Rule says the same in words. Defaults to any.
+	// Valid matches the names that the type allows, and Rule describes them. Defaults to any name.
 	Valid *regexp.Regexp
 	Rule  string
 	// Place is where resources of the type are. Defaults to InGroup.
 	Place Place
-	// CreateOnly has a PUT with the header "If-None-Match: *" write only what is not there. Elsewhere the header is not
-	// implemented.
+	// CreateOnly implements "If-None-Match: *", with which a PUT fails if the resource exists. The header is not
+	// implemented for other types.
 	CreateOnly bool
-	// Public is set of resources with a name on the internet, which cannot have reserved words in it.
+	// Public resources have a public endpoint. Their names cannot have reserved words.
 	Public bool
-	// MaxTags is how many tags a resource can have; -1 leaves that to the provider. Defaults to 50.
+	// MaxTags is the maximum number of tags; with -1, the provider checks the tags. Defaults to 50.
 	MaxTags int
 
-	// Get, List, Head, Put, Patch and Delete answer the methods of HTTP; List answers GET without a name.
+	// Get, List, Head, Put, Patch and Delete answer the HTTP methods; List answers GET of a collection.
 	Get, List, Head, Put, Patch, Delete func(*Call) (Reply, error)
-	// Actions are what can be POSTed.
+	// Actions answer POST.
 	Actions []Action
-	// PutModel and PatchModel make the models of the bodies. Partial says that they are not the official ones, and know
-	// less.
+	// PutModel and PatchModel return new models of the bodies. Partial models are not Azure's official ones and lack
+	// properties that Azure has.
 	PutModel, PatchModel func() any
 	Partial              bool
-	// InvalidValue is the code of refusals of what the description of the type does not allow, but for values of another
-	// JSON type. Defaults to InvalidRequestContent, as those have.
+	// InvalidValue is the error code for bodies that violate the description of the type. Defaults to
+	// InvalidRequestContent, which values of a wrong JSON type always get.
 	InvalidValue string
 	// Ignored lists the paths of properties of older API versions that Azure accepts and does not act on. Versions whose
 	// description does not have the property refuse it.
 	Ignored []string
-	// ListForAll has List answer everybody, each with what he has a role in.
+	// ListForAll lets List answer callers without a role at the scope. List shows only what they have a role in.
 	ListForAll bool
-	// Unlocked is set where locks do not count.
+	// Unlocked types ignore locks.
 	Unlocked bool
-	// About says more than the action to the conditions of role assignments. Nil: there is nothing more to say.
+	// About returns the attributes of a request that conditions of role assignments test. Nil if there is only the
+	// action.
 	About func(c *Call, action string) (authorization.About, error)
-	// Exclusive keeps others out while a PUT or DELETE is under way. Nil: nobody is.
+	// Exclusive locks the resource during a PUT or DELETE, or returns an error if it is locked. Nil if there is no need.
 	Exclusive func(t Target) (Release, error)
 
-	// Finish does the work of an operation that creates or updates, and Remove that of one that deletes, which is also
-	// asked where a resource's group is deleted. Nil: there is none to do, but for the time that it takes.
+	// Finish does the work of an operation that creates or updates a resource. Remove does the work of an operation that
+	// deletes one, and is also called when the resource group is deleted. Nil if there is no work, only time to pass.
 	Finish, Remove func(ctx context.Context, s *Service, op Operation) error
-	// Ended is told that an operation on a resource has ended. Nil: nobody is.
+	// Ended is called after an operation on a resource. May be nil.
 	Ended func(tx *store.Tx, res Object) error
-	// Poll is where clients are told to ask for an operation. Nil: they ask for the resource.
+	// Poll returns the headers with which clients poll an operation. Nil if they poll the resource.
 	Poll func(s *Service, op Operation) http.Header
-	// Deleted cleans up after a resource that is deleted. Nil: nothing is left of it.
+	// Deleted cleans up after the deletion of a resource. May be nil.
 	Deleted func(s *Service, tx *store.Tx, res Object) error
-	// Uses returns the ids of resources that cannot be deleted because of this one. Nil: there are none.
+	// Uses returns the ids of resources that this one uses and that cannot be deleted because of that. May be nil.
 	Uses func(res Object) []string
-	// LogCategories are the logs that Azure Monitor has of the type. Nil: diagnostic settings are not implemented for it.
+	// LogCategories lists the type's log categories in Azure Monitor. Nil if diagnostic settings of the type are not
+	// implemented.
 	LogCategories []string
-	// PrivateLinkGroups are the group ids that private endpoints connect to. Nil: there are none.
+	// PrivateLinkGroups lists the group ids for private endpoints. Nil if the type has none.
 	PrivateLinkGroups []string
-	// Times are how long operations take in the public cloud, by what they do: Creating, Updating or Deleting. They are
-	// round numbers between measurements that differ by region and day, and good for comparing orders of the same
-	// operations with each other; they promise nothing.
+	// Times is the duration of operations in the public cloud, by what they do: Creating, Updating or Deleting. These
+	// are round numbers between measurements that differ by region and day. They serve to compare orders of the same
+	// operations and promise nothing.
 	Times map[string]time.Duration
 }
 
-// Action is a POST.
+// Action is a POST action of a resource.
 type Action struct {
 	Name       string
 	Permission string // Defaults to <type>/<name>/action.
@@ -101,30 +104,30 @@ type Action struct {
 	Do         func(*Call) (Reply, error)
 }
 
-// Release lets others in again, not before the write has taken its time.
+// Release unlocks a resource after the write has taken its time.
 type Release func(ctx context.Context)
 
 // Place is where resources of a type are.
 type Place int
 
 const (
-	// InGroup is in a resource group.
+	// InGroup means in a resource group.
 	InGroup Place = iota
-	// InSubscription is in a subscription, and in none of its groups.
+	// InSubscription means in a subscription, outside its resource groups.
 	InSubscription
-	// AtAnyScope is at any scope.
+	// AtAnyScope means at any scope.
 	AtAnyScope
-	// Itself is what other resources are in: the tenant, subscriptions and resource groups.
+	// Itself means a scope that contains other resources: the tenant, a subscription or a resource group.
 	Itself
 )
 
-// Lock is what forbids to delete, or to change, what is at its scope or below it.
+// Lock is a management lock. It prevents deletion at its scope and below, and changes too if ReadOnly.
 type Lock struct {
 	Scope    string
 	ReadOnly bool
 }
 
-// operation is what a method does to a type.
+// operation is what a request does to a resource of a type.
 type operation struct {
 	do         func(*Call) (Reply, error)
 	permission string
@@ -133,24 +136,24 @@ type operation struct {
 	exclusive  func(Target) (Release, error)
 }
 
-// short is the type without its namespace.
+// short returns the name of the type without its namespace.
 func (r *Type) short() string {
 	_, short, _ := strings.Cut(r.Name, "/")
 	return short
 }
 
-// namespace is the type's.
+// namespace returns the namespace of the type.
 func (r *Type) namespace() string {
 	namespace, _, _ := strings.Cut(r.Name, "/")
 	return namespace
 }
 
-// nested reports whether the type's resources are inside one of another type.
+// nested reports whether resources of the type have a parent resource.
 func (r *Type) nested() bool { return r.Place == InGroup && strings.Count(r.Name, "/") > 1 }
 
-// belongsAt reports whether resources of the type are at the scope that a path has. Roles and locks are asked for at
-// the path as it was sent, and most resources are kept by their group and names: a path by way of another resource
-// would get around both.
+// belongsAt reports whether resources of the type can be at the scope of a path. Roles and locks are checked at the
+// path as sent, while most resources are stored by their group and names. A path through another resource would bypass
+// both.
 func (r *Type) belongsAt(t Target) bool {
 	inSubscription := t.Subscription != "" && fold.Equal(t.Scope, "/subscriptions/"+t.Subscription)
 	switch r.Place {
@@ -162,12 +165,12 @@ func (r *Type) belongsAt(t Target) bool {
 		return inSubscription
 	}
 	if t.Collection && len(t.Names) == 0 && inSubscription {
-		return true // those of all groups
+		return true // the resources of all groups
 	}
 	return t.Group != "" && fold.Equal(t.Scope, t.GroupPath())
 }
 
-// operation finds what a request does, and refuses a name that the type does not allow.
+// operation returns what a request does. It refuses a name that the type does not allow.
 func (r *Type) operation(t Target, method string) (operation, error) {
 	var op operation
 	switch {
@@ -188,7 +191,7 @@ func (r *Type) operation(t Target, method string) (operation, error) {
 		if r.ListForAll {
 			op.permission = ""
 		}
-	case t.Collection, len(t.Names) == 0: // no resource, such as a namespace in a group
+	case t.Collection, len(t.Names) == 0: // not a resource, such as a namespace in a group
 	case method == http.MethodGet:
 		op = operation{do: r.Get, permission: r.Name + "/read", readOnly: true}
 	case method == http.MethodHead:
@@ -196,7 +199,8 @@ func (r *Type) operation(t Target, method string) (operation, error) {
 	case method == http.MethodPut:
 		op = operation{do: r.Put, permission: r.Name + "/write", model: r.PutModel, exclusive: r.Exclusive}
 		if r.Put != nil && r.Valid != nil && !r.Valid.MatchString(t.Name()) {
-			return op, BadRequest("InvalidResourceName", "Resource name %s is invalid. The name must be %s.", t.Name(), r.Rule)
+			return op, BadRequest("InvalidResourceName",
+				"Resource name %s is invalid. The name must be %s.", t.Name(), r.Rule)
 		}
 		if err := r.checkReserved(t.Name()); err != nil {
 			return op, err

@@ -193,13 +193,8 @@ func main() {
 		"others":  slices.Sorted(maps.Values(others)),
 		"nodes":   merged,
 	})
-	fmt.Printf(
-		"%d types of %d merged to %d; patterns that Go cannot read: %q\n",
-		len(types),
-		len(g.nodes),
-		len(merged),
-		slices.Sorted(maps.Keys(g.lost)),
-	)
+	fmt.Printf("%d types of %d merged to %d; patterns that Go cannot read: %q\n", len(types), len(g.nodes), len(merged),
+		slices.Sorted(maps.Keys(g.lost)))
 }
 
 // download gets the module, and returns where its descriptions are.

@@ -27,20 +27,20 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The tenant of every manager, and its subscriptions.
+// The tenant and the subscriptions of every Manager.
 const (
 	TenantID       = "11111111-0000-4000-8000-000000000001"
 	SubscriptionID = "11111111-0000-4000-8000-000000000002"
 	HubID          = "11111111-0000-4000-8000-000000000003"
 )
 
-// Location is where Group makes groups.
+// Location is the location of the groups that Group creates.
 const Location = "eastus"
 
 // Object is a JSON object.
 type Object = arm.Object
 
-// Manager is Resource Manager with a store of its own. Its test fails where a helper cannot do what it says.
+// Manager is Resource Manager with its own store. Its methods fail the test if they cannot do their work.
 type Manager struct {
 	testing.TB
 	Store *store.Store
@@ -59,15 +59,15 @@ type Principal struct {
 	token            func() string
 }
 
-// New serves providers, and besides them the resource groups, roles and locks that every one needs, until the test
-// ends. The owner of the subscriptions is there.
+// New serves providers, resource groups, roles and locks until the test ends. Owner returns the owner of the
+// subscriptions.
 func New(t testing.TB, providers ...arm.Provider) *Manager {
 	t.Helper()
 	return NewWith(t, arm.Config{}, providers...)
 }
 
-// NewWith is New with times and faults, and with a store where a provider has it too. What else is in the configuration
-// is overwritten.
+// NewWith is New with the Times, Faults and Store of a configuration. It overwrites the other fields. Store defaults to
+// a new one.
 func NewWith(t testing.TB, config arm.Config, providers ...arm.Provider) *Manager {
 	t.Helper()
 	always := []arm.Provider{resources.Provider(), authorizationrp.Provider()}
@@ -110,14 +110,14 @@ func (m *Manager) start() {
 	m.service = service
 }
 
-// Restart interrupts what is under way, and goes on with what the store holds.
+// Restart closes the service and starts another one with the same store.
 func (m *Manager) Restart() {
 	m.Helper()
 	m.service.Close()
 	m.start()
 }
 
-// Settle returns when no operation is under way.
+// Settle waits until no operation is under way.
 func (m *Manager) Settle() {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(m.Context(), time.Minute)
@@ -125,7 +125,8 @@ func (m *Manager) Settle() {
 	m.must(m.service.Settle(ctx))
 }
 
-// Principal makes a principal with a role at a scope, which is its id; an empty role is none.
+// Principal creates a principal and assigns a role at a scope to it. role is the id of the role; if it is empty, the
+// principal has none.
 func (m *Manager) Principal(role, scope string) *Principal {
 	m.Helper()
 	p := &Principal{ObjectID: uuid.NewString(), clientID: uuid.NewString(), secret: rand.Text()}
@@ -139,7 +140,7 @@ func (m *Manager) Principal(role, scope string) *Principal {
 	return p
 }
 
-// Grant assigns a role, as an id, at a scope.
+// Grant assigns the role with an id at a scope.
 func (m *Manager) Grant(p *Principal, role, scope string) {
 	m.Helper()
 	name := uuid.NewString()
@@ -172,10 +173,10 @@ func (m *Manager) tokenOf(p *Principal) string {
 	return given.Token
 }
 
-// Owner is the subscriptions' owner.
+// Owner returns the owner of the subscriptions.
 func (m *Manager) Owner() *Principal { return m.owner }
 
-// Send has a principal make a request, and nobody where that is nil.
+// Send sends a request as a principal, or without a token if p is nil.
 func (m *Manager) Send(p *Principal, req *http.Request) *httptest.ResponseRecorder {
 	if p != nil {
 		req.Header.Set("Authorization", "Bearer "+p.token())
@@ -185,13 +186,13 @@ func (m *Manager) Send(p *Principal, req *http.Request) *httptest.ResponseRecord
 	return answer
 }
 
-// AskAs makes a request as a principal, with a body where there is one. It returns the status and the answer.
+// AskAs sends a request as a principal. body may be nil. It returns the status and the body of the answer.
 func (m *Manager) AskAs(p *Principal, method, path string, body any) (int, Object) {
 	m.Helper()
 	return m.ask(p, method, path, body)
 }
 
-// AskWith is Ask with headers, each a name and a value.
+// AskWith is Ask with headers: names and values in turn.
 func (m *Manager) AskWith(method, path string, body any, headers ...string) (int, Object) {
 	m.Helper()
 	return m.ask(m.owner, method, path, body, headers...)
@@ -212,17 +213,17 @@ func (m *Manager) ask(p *Principal, method, path string, body any, headers ...st
 	}
 	answer := m.Send(p, req)
 	var decoded Object
-	_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // some answers have no body
+	_ = json.Unmarshal(answer.Body.Bytes(), &decoded) // fails if the answer has no body
 	return answer.Code, decoded
 }
 
-// Ask is AskAs for the owner.
+// Ask is AskAs as the owner.
 func (m *Manager) Ask(method, path string, body any) (int, Object) {
 	m.Helper()
 	return m.AskAs(m.owner, method, path, body)
 }
 
-// Put is an Ask that must succeed. It waits for operations under way and returns the answer.
+// Put sends a PUT as the owner, which must succeed. It waits for operations under way and returns the answer.
 func (m *Manager) Put(path string, body any) Object {
 	m.Helper()
 	status, answer := m.Ask(http.MethodPut, path, body)
@@ -233,7 +234,7 @@ func (m *Manager) Put(path string, body any) Object {
 	return answer
 }
 
-// Get is an Ask for a resource that must be there.
+// Get returns a resource, which must exist.
 func (m *Manager) Get(path string) Object {
 	m.Helper()
 	status, answer := m.Ask(http.MethodGet, path, nil)
@@ -243,13 +244,13 @@ func (m *Manager) Get(path string) Object {
 	return answer
 }
 
-// Refused has the test fail where the owner's request is not refused with a status and a code.
+// Refused reports an error if the owner's request is not answered with a status and an error code.
 func (m *Manager) Refused(method, path string, body any, status int, code string) {
 	m.Helper()
 	m.RefusedTo(m.owner, method, path, body, status, code)
 }
 
-// RefusedTo is Refused for another principal.
+// RefusedTo is Refused as another principal.
 func (m *Manager) RefusedTo(p *Principal, method, path string, body any, status int, code string) {
 	m.Helper()
 	if got, answer := m.AskAs(p, method, path, body); got != status || Code(answer) != code {
@@ -257,19 +258,19 @@ func (m *Manager) RefusedTo(p *Principal, method, path string, body any, status 
 	}
 }
 
-// Code is that of an answer's error, or empty.
+// Code returns the code of the error in an answer, or "".
 func Code(answer Object) string {
 	fault, _ := answer["error"].(Object)
 	return arm.Text(fault, "code")
 }
 
-// Group makes a resource group and returns its id.
+// Group creates a resource group and returns its id.
 func (m *Manager) Group(name string) string {
 	m.Helper()
 	return arm.Text(m.Put(ID("resourceGroups", name)+"?api-version=2022-09-01", Object{"location": Location}), "id")
 }
 
-// ID is one in the subscription, of segments.
+// ID returns the id in the subscription that consists of segments.
 func ID(segments ...string) string {
 	return "/subscriptions/" + SubscriptionID + "/" + strings.Join(segments, "/")
 }

@@ -37,13 +37,8 @@ func TestRoleAssignment_HasANameOfItsOwnInTheTenant(t *testing.T) {
 	for _, scope := range []string{other, "/subscriptions/" + armtest.SubscriptionID, "/subscriptions/" + armtest.HubID} {
 		rm.Refused(http.MethodPut, at(scope, name), grant(to), http.StatusBadRequest, "RoleAssignmentUpdateNotPermitted")
 	}
-	rm.Refused(
-		http.MethodPut,
-		at(other, name),
-		grant(rm.Principal("", "")),
-		http.StatusBadRequest,
-		"RoleAssignmentUpdateNotPermitted",
-	)
+	rm.Refused(http.MethodPut, at(other, name), grant(rm.Principal("", "")), http.StatusBadRequest,
+		"RoleAssignmentUpdateNotPermitted")
 	rm.Refused(http.MethodPut, at(one, another), grant(to), http.StatusConflict, "RoleAssignmentExists")
 	if status, answer := rm.Ask(http.MethodDelete, at(one, name), nil); status != http.StatusOK {
 		t.Fatalf("DELETE: %d %v", status, answer)

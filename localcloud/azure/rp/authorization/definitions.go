@@ -75,9 +75,7 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 		}
 	}
 	role := authorization.Role{
-		ID: fold.Lower(
-			c.Name(),
-		),
+		ID:               fold.Lower(c.Name()),
 		Name:             given.RoleName,
 		Description:      given.Description,
 		AssignableScopes: given.AssignableScopes,

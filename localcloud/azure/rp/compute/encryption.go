@@ -147,13 +147,8 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	}
 	allowed := vault.Deleted == nil
 	for _, action := range []string{"read", "wrap/action", "unwrap/action"} {
-		may, err := authorization.Allowed(
-			c.Tx,
-			set.Identity.PrincipalID,
-			keyvaultrp.VaultsType+"/keys/"+action,
-			vault.ID+"/keys/"+at[2],
-			authorization.Data,
-		)
+		may, err := authorization.Allowed(c.Tx, set.Identity.PrincipalID, keyvaultrp.VaultsType+"/keys/"+action,
+			vault.ID+"/keys/"+at[2], authorization.Data)
 		if err != nil {
 			return err
 		}

@@ -26,25 +26,10 @@ func TestRegistry_HasASKUAndAName(t *testing.T) {
 		t.Errorf("its server is %q", got)
 	}
 	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location}, 400, "InvalidRequestContent")
-	rm.Refused(
-		http.MethodPut,
-		at("images"),
-		m{"location": armtest.Location, "sku": m{"name": "Gold"}},
-		400,
-		"InvalidParameter",
-	)
-	rm.Refused(
-		http.MethodPut,
-		at("my-images"),
-		m{"location": armtest.Location, "sku": m{"name": "Basic"}},
-		400,
-		"InvalidResourceName",
-	)
-	rm.Refused(
-		http.MethodPut,
-		at("images"),
-		m{"location": armtest.Location, "sku": m{"name": "Basic"}, "properties": m{"policies": m{}}},
-		501,
-		"NotImplemented",
-	)
+	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location, "sku": m{"name": "Gold"}}, 400,
+		"InvalidParameter")
+	rm.Refused(http.MethodPut, at("my-images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}}, 400,
+		"InvalidResourceName")
+	rm.Refused(http.MethodPut, at("images"),
+		m{"location": armtest.Location, "sku": m{"name": "Basic"}, "properties": m{"policies": m{}}}, 501, "NotImplemented")
 }

@@ -427,10 +427,8 @@ func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 		spec.IssuerURL = "https://" + spec.FQDN + "/"
 	}
 	if p.Entra != nil {
-		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(
-			p.Entra.AdminGroups,
-			",",
-		)
+		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(p.Entra.AdminGroups,
+			",")
 	}
 	for _, pool := range p.Pools {
 		if pool.system() && spec.PoolName == "" {

@@ -40,11 +40,7 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 		"a taint that is none":    func(_, pool m) { pool["nodeTaints"] = []string{"x"} },
 		"a property that is none": func(p, _ m) { p["nope"] = 1 },
 	} {
-		if status, answer := rm.Ask(
-			http.MethodPut,
-			at("aks"),
-			cluster(change),
-		); status != http.StatusBadRequest ||
+		if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status != http.StatusBadRequest ||
 			armtest.Code(answer) == "" {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
@@ -54,11 +50,7 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 			func(_, pool m) { pool["vnetSubnetID"] = id }, func(p, _ m) { p["diskEncryptionSetID"] = id },
 			func(p, _ m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "privateDNSZone": id} },
 		} {
-			if status, answer := rm.Ask(
-				http.MethodPut,
-				at("aks"),
-				cluster(change),
-			); status < 400 || status == 500 ||
+			if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status < 400 || status == 500 ||
 				armtest.Code(answer) == "" {
 				t.Errorf("%q: %d %v", id, status, answer)
 			}

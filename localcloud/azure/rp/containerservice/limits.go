@@ -11,9 +11,7 @@ import (
 // reservedByAKS are the ranges that neither pods, services nor the network of a cluster have
 // (learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites).
 var reservedByAKS = []netip.Prefix{
-	netip.MustParsePrefix(
-		"169.254.0.0/16",
-	),
+	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("172.30.0.0/16"),
 	netip.MustParsePrefix("172.31.0.0/16"),
 	netip.MustParsePrefix("192.0.2.0/24"),

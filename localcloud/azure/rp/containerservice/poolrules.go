@@ -54,9 +54,7 @@ const (
 var (
 	poolName = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
 
-	taint = regexp.MustCompile(
-		`^` + labelPart + `(=(` + namePart + `)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`,
-	)
+	taint         = regexp.MustCompile(`^` + labelPart + `(=(` + namePart + `)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`)
 	labelName     = regexp.MustCompile(`^` + labelPart + `$`)
 	labelValue    = regexp.MustCompile(`^(` + namePart + `)?$`)
 	reservedLabel = regexp.MustCompile(`^([^/]*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)

@@ -45,13 +45,7 @@ func adoptPools(tx *store.Tx, cluster arm.Object) error {
 			return err
 		}
 		res := arm.Object{
-			"id": arm.Text(
-				cluster,
-				"id",
-			) + "/agentPools/" + arm.Text(
-				profile,
-				"name",
-			),
+			"id":         arm.Text(cluster, "id") + "/agentPools/" + arm.Text(profile, "name"),
 			"name":       profile["name"],
 			"type":       poolsType,
 			"properties": properties,
@@ -196,11 +190,8 @@ func deletePool(c *arm.Call) (arm.Reply, error) {
 	if err := mirrorPools(c.Tx, arm.Text(cluster, "id")); err != nil {
 		return arm.Reply{}, err
 	}
-	return c.Start(
-		arm.Reply{Status: http.StatusAccepted},
-		arm.Object{"id": res["id"], "location": cluster["location"]},
-		arm.Deleting,
-	)
+	return c.Start(arm.Reply{Status: http.StatusAccepted}, arm.Object{"id": res["id"], "location": cluster["location"]},
+		arm.Deleting)
 }
 
 // lastSystemPool refuses to leave a cluster without a pool for its own pods.

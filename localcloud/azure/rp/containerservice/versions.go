@@ -69,18 +69,11 @@ func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 	var reason string
 	switch {
 	case v.newerThan(controlPlane):
-		reason = fmt.Sprintf(
-			"Minor version of node pool version %d is bigger than control plane version %d",
-			v.minor,
-			controlPlane.minor,
-		)
+		reason = fmt.Sprintf("Minor version of node pool version %d is bigger than control plane version %d", v.minor,
+			controlPlane.minor)
 	case controlPlane.minor > v.minor+skew:
-		reason = fmt.Sprintf(
-			"Minor version of node pool version %d is more than %d less than control plane version %d",
-			v.minor,
-			skew,
-			controlPlane.minor,
-		)
+		reason = fmt.Sprintf("Minor version of node pool version %d is more than %d less than control plane version %d",
+			v.minor, skew, controlPlane.minor)
 	default:
 		return nil
 	}

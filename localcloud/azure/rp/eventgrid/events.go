@@ -185,11 +185,8 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Save(c.Tx, res); err != nil {
 		return arm.Reply{}, err
 	}
-	return c.Start(
-		arm.Reply{Status: http.StatusCreated, Body: res},
-		arm.Object{"id": res["id"], "location": topic["location"]},
-		doing,
-	)
+	return c.Start(arm.Reply{Status: http.StatusCreated, Body: res},
+		arm.Object{"id": res["id"], "location": topic["location"]}, doing)
 }
 
 // checkEventSubscription holds what is common to all destinations against Event Grid's rules.

@@ -136,9 +136,7 @@ func TestVault_IsGoneWhenItsRetentionHasEnded(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
 	rm.Group("g")
-	at, deleted := vaultAt(
-		"kv-past",
-	)+version, armtest.ID(
+	at, deleted := vaultAt("kv-past")+version, armtest.ID(
 		"providers/Microsoft.KeyVault/locations",
 		armtest.Location,
 		"deletedVaults/kv-past",

@@ -58,11 +58,6 @@ func TestFederatedCredentials_AreTwentyThatDiffer(t *testing.T) {
 	rm.Refused(http.MethodPut, fic("fic-0"), credential("s0", "a", "b"), 400, "BadRequest")
 	rm.Refused(http.MethodPut, fic("fic-0"), credential("s0"), 400, "InvalidRequestContent")
 	rm.Refused(http.MethodPut, fic("no"), credential("s0", "a"), 400, "InvalidResourceName")
-	rm.Refused(
-		http.MethodPut,
-		at("none/federatedIdentityCredentials/fic"),
-		credential("s0", "a"),
-		404,
-		"ParentResourceNotFound",
-	)
+	rm.Refused(http.MethodPut, at("none/federatedIdentityCredentials/fic"), credential("s0", "a"), 404,
+		"ParentResourceNotFound")
 }

@@ -27,13 +27,8 @@ func TestActionGroup_HasAShortNameAndReceivers(t *testing.T) {
 	rm.Refused(http.MethodPut, at, with("team", one, one), 400, "ReceiverNameInvalid")
 	rm.Refused(http.MethodPut, at, with("team", nil), 400, "ReceiverNameInvalid")
 	rm.Refused(http.MethodPut, at, with("team", m{"name": "one", "emailAddress": "@"}), 400, "EmailAddressInvalid")
-	rm.Refused(
-		http.MethodPut,
-		at,
-		m{"location": armtest.Location, "properties": m{"groupShortName": "team", "enabled": true}},
-		501,
-		"NotImplemented",
-	)
+	rm.Refused(http.MethodPut, at,
+		m{"location": armtest.Location, "properties": m{"groupShortName": "team", "enabled": true}}, 501, "NotImplemented")
 }
 
 func TestMonitor_RefusesReferencesThatAreNoIDs(t *testing.T) {
@@ -45,11 +40,7 @@ func TestMonitor_RefusesReferencesThatAreNoIDs(t *testing.T) {
 			"/providers/Microsoft.Insights/dataCollectionRuleAssociations/a?api-version=2022-06-01": {"properties": m{"dataCollectionRuleId": id}},
 			"/providers/Microsoft.Insights/diagnosticSettings/a?api-version=2021-05-01-preview":     {"properties": m{"workspaceId": id}},
 		} {
-			if status, answer := rm.Ask(
-				http.MethodPut,
-				group+path,
-				body,
-			); status < 400 || status == 500 ||
+			if status, answer := rm.Ask(http.MethodPut, group+path, body); status < 400 || status == 500 ||
 				armtest.Code(answer) == "" {
 				t.Errorf("%s with %q: %d %v", path, id, status, answer)
 			}

@@ -67,10 +67,8 @@ func TestNetwork_RefusesReferencesThatAreNoIDs(t *testing.T) {
 	rm := armtest.New(t, network.Provider())
 	rm.Group("g")
 	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
-	rm.Put(
-		at("privateDnsZones/example.com")[:len(id("privateDnsZones/example.com"))]+"?api-version=2020-06-01",
-		m{"location": "global"},
-	)
+	rm.Put(at("privateDnsZones/example.com")[:len(id("privateDnsZones/example.com"))]+"?api-version=2020-06-01",
+		m{"location": "global"})
 	for _, given := range []string{
 		"/", "//", "x", "/subscriptions", "/subscriptions/s", "/providers", id("virtualNetworks"), id("virtualNetworks/vnet/subnets"),
 		id("virtualNetworks/vnet/subnets/"), "/subscriptions/s/resourceGroups/g/providers", "\u017f",
@@ -85,11 +83,7 @@ func TestNetwork_RefusesReferencesThatAreNoIDs(t *testing.T) {
 				"location": "global", "properties": m{"virtualNetwork": m{"id": given}},
 			},
 		} {
-			if status, answer := rm.Ask(
-				http.MethodPut,
-				path,
-				body,
-			); status < 400 || status == 500 ||
+			if status, answer := rm.Ask(http.MethodPut, path, body); status < 400 || status == 500 ||
 				armtest.Code(answer) == "" {
 				t.Errorf("%s with %q: %d %v", path, given, status, answer)
 			}

@@ -186,10 +186,7 @@ func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) er
 	connections, _ := properties["privateEndpointConnections"].([]any)
 	of := func(c any) bool {
 		connection, _ := c.(arm.Object)
-		return fold.Equal(
-			arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"),
-			endpointID,
-		)
+		return fold.Equal(arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"), endpointID)
 	}
 	switch i := slices.IndexFunc(connections, of); {
 	case state == nil:

@@ -107,9 +107,7 @@ func ParseIPv4Range(given string) (netip.Prefix, error) {
 // reservedByNetworks are the ranges that no virtual network has
 // (learn.microsoft.com/azure/virtual-network/virtual-networks-faq).
 var reservedByNetworks = []netip.Prefix{
-	netip.MustParsePrefix(
-		"224.0.0.0/4",
-	),
+	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"),

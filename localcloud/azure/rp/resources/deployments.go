@@ -225,8 +225,6 @@ func pollDeployment(s *arm.Service, op arm.Operation) http.Header {
 	if op.Doing == arm.Deleting {
 		return resultOf(s, op)
 	}
-	return arm.Polling(
-		"Azure-AsyncOperation",
-		"https://"+arm.Host+op.Resource+"/operationStatuses/"+op.ID+"?api-version=2022-09-01",
-	)
+	return arm.Polling("Azure-AsyncOperation",
+		"https://"+arm.Host+op.Resource+"/operationStatuses/"+op.ID+"?api-version=2022-09-01")
 }

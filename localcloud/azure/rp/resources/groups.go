@@ -61,10 +61,8 @@ func deleteGroup(c *arm.Call) (arm.Reply, error) {
 
 // resultOf is where clients are told to ask for the deletion of a group, or of what has no operations of its own.
 func resultOf(s *arm.Service, op arm.Operation) http.Header {
-	return arm.Polling(
-		"Location",
-		"https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/operationresults/"+op.ID+"?api-version=2021-04-01",
-	)
+	return arm.Polling("Location",
+		"https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/operationresults/"+op.ID+"?api-version=2021-04-01")
 }
 
 // removeGroup deletes what is in a group, then the group. What takes its time comes first, one by one.

@@ -21,15 +21,8 @@ const (
 // Provider returns Microsoft.Resources.
 func Provider() arm.Provider {
 	// Those of all types, and what only some of them have or have since.
-	resourceVersions := append(
-		specs.Versions(GroupsType),
-		"2016-06-01",
-		"2019-11-01",
-		"2020-01-01",
-		"2022-12-01",
-		"2024-11-01",
-		"2025-04-01",
-	)
+	resourceVersions := append(specs.Versions(GroupsType), "2016-06-01", "2019-11-01", "2020-01-01", "2022-12-01",
+		"2024-11-01", "2025-04-01")
 	return arm.Provider{Elsewhere: []string{"Microsoft.Resources"}, Types: []arm.Type{
 		{
 			Name: "Microsoft.Resources/tenants", Versions: resourceVersions, Place: arm.Itself, ListForAll: true,

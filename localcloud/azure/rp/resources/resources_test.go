@@ -20,13 +20,8 @@ func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
 	rm := armtest.New(t)
 	at := rm.Group("g") + version
 	rm.Refused(http.MethodPut, at, m{"location": "westus"}, 409, "InvalidResourceGroupLocation")
-	rm.Refused(
-		http.MethodPut,
-		armtest.ID("resourceGroups/g.")+version,
-		m{"location": armtest.Location},
-		400,
-		"InvalidResourceName",
-	)
+	rm.Refused(http.MethodPut, armtest.ID("resourceGroups/g.")+version, m{"location": armtest.Location}, 400,
+		"InvalidResourceName")
 	if status, _ := rm.Ask(http.MethodHead, at, nil); status != http.StatusNoContent {
 		t.Errorf("HEAD: %d", status)
 	}

@@ -71,10 +71,8 @@ func getProvider(c *arm.Call) (arm.Reply, error) {
 			continue
 		}
 		namespace = owner
-		types = append(
-			types,
-			arm.Object{"resourceType": short, "apiVersions": c.APIVersions(&kind), "locations": arm.Locations},
-		)
+		types = append(types,
+			arm.Object{"resourceType": short, "apiVersions": c.APIVersions(&kind), "locations": arm.Locations})
 	}
 	if types == nil {
 		return arm.Reply{}, arm.NotImplemented("resource provider %s", namespace)
