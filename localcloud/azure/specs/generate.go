@@ -1,6 +1,6 @@
 //go:build ignore
 
-// Generate writes specs.json.gz from the descriptions of Azure's types in the pinned module.
+// Command generate writes specs.json.gz from the descriptions of Azure's types in a pinned module.
 package main
 
 import (
@@ -19,13 +19,13 @@ import (
 	"strings"
 )
 
-// The module, with its sum in go.sum's form: what is generated does not depend on when.
+// The pinned module and its checksum as in go.sum, so that the output is reproducible.
 const (
 	module = "github.com/Azure/terraform-provider-azapi@v1.15.0"
 	sum    = "h1:A963Vm8nOaOTu9uUKvI6fr3Q69TFOdqwSqSp8Y0/p7M="
 )
 
-// described are the types whose bodies are described. Of the others in their namespaces there are only the names.
+// described lists the types whose bodies are described. Other types in their namespaces are listed by name only.
 var described = []string{
 	"Microsoft.Authorization/locks",
 	"Microsoft.Authorization/roleAssignments",
@@ -64,17 +64,17 @@ var described = []string{
 	"Microsoft.Storage/storageAccounts/queueServices/queues",
 }
 
-// renamed are types that Resource Manager has by another name.
+// renamed maps names of the module to Resource Manager's names.
 var renamed = map[string]string{
 	"microsoft.resources/resourcegroups": "Microsoft.Resources/subscriptions/resourceGroups",
 }
 
-// reference points at a type: of another file from the index, else of the same file.
+// reference refers to a type, in the same file if it names no other.
 type reference struct {
 	Ref string `json:"$ref"`
 }
 
-// source is a type as the module has it.
+// source is a type in the module's format.
 type source struct {
 	Kind                 string `json:"$type"`
 	Body                 reference
@@ -87,7 +87,7 @@ type source struct {
 	Pattern              string
 	MinLength, MaxLength *float64
 	MinValue, MaxValue   *float64
-	Elements             json.RawMessage // a list of a union, and a map of an object with a discriminator
+	Elements             json.RawMessage // a list for a union, a map for an object with a discriminator
 }
 
 type sourceProperty struct {
@@ -98,7 +98,7 @@ type sourceProperty struct {
 // readOnly and required are flags of a property.
 const required, readOnly = 1, 2
 
-// node is a type as it is written, see specs.go. Its references are places in generator.nodes.
+// node is a type in the format of specs.json.gz, see specs.go. References are indexes of generator.nodes.
 type node struct {
 	Kind       string            `json:"k"`
 	Properties map[string][2]int `json:"p,omitempty"`
@@ -113,7 +113,7 @@ type node struct {
 	Max        *float64          `json:"n,omitempty"`
 }
 
-// renumber returns the node with its references changed.
+// renumber returns a copy of the node whose references are mapped by to.
 func (n node) renumber(to func(int) int) node {
 	n.Properties, n.Cases, n.Any = maps.Clone(n.Properties), maps.Clone(n.Cases), slices.Clone(n.Any)
 	for name, p := range n.Properties {
@@ -137,14 +137,14 @@ func (n node) renumber(to func(int) int) node {
 type generator struct {
 	dir   string
 	files map[string][]source
-	seen  map[string]int // by file and number
+	seen  map[string]int // indexes of nodes, by file and number
 	nodes []node
-	lost  map[string]bool // patterns that Go cannot read
+	lost  map[string]bool // patterns that package regexp cannot compile
 }
 
 func main() {
 	g := generator{dir: download(), files: map[string][]source{}, seen: map[string]int{}, lost: map[string]bool{}}
-	g.nodes = append(g.nodes, node{Kind: "*"}) // what read-only properties are
+	g.nodes = append(g.nodes, node{Kind: "*"}) // for read-only properties
 	var index struct{ Resources map[string]reference }
 	g.read("index.json", &index)
 
@@ -187,17 +187,18 @@ func main() {
 		}
 	}
 	write(map[string]any{
-		"source":  module,
-		"license": "what is in the module's internal/azure/generated comes from github.com/Azure/bicep-types-az: MIT, (c) Microsoft Corporation",
-		"types":   types,
-		"others":  slices.Sorted(maps.Values(others)),
-		"nodes":   merged,
+		"source": module,
+		"license": "what is in the module's internal/azure/generated comes from github.com/Azure/bicep-types-az: MIT, " +
+			"(c) Microsoft Corporation",
+		"types":  types,
+		"others": slices.Sorted(maps.Values(others)),
+		"nodes":  merged,
 	})
-	fmt.Printf("%d types of %d merged to %d; patterns that Go cannot read: %q\n", len(types), len(g.nodes), len(merged),
-		slices.Sorted(maps.Keys(g.lost)))
+	fmt.Printf("%d types; %d nodes merged to %d; dropped patterns: %q\n",
+		len(types), len(g.nodes), len(merged), slices.Sorted(maps.Keys(g.lost)))
 }
 
-// download gets the module, and returns where its descriptions are.
+// download downloads the module and returns the directory of its descriptions.
 func download() string {
 	cmd := exec.Command("go", "mod", "download", "-json", module)
 	cmd.Dir, cmd.Stderr = os.TempDir(), os.Stderr
@@ -211,7 +212,7 @@ func download() string {
 		log.Fatal(err)
 	}
 	if got.Sum != sum {
-		log.Fatalf("%s has the sum %s", module, got.Sum)
+		log.Fatalf("%s has the checksum %s, want %s", module, got.Sum, sum)
 	}
 	return filepath.Join(got.Dir, "internal", "azure", "generated")
 }
@@ -235,7 +236,7 @@ func (g *generator) load(file string) []source {
 	return g.files[file]
 }
 
-// locate takes a reference apart.
+// locate returns the file and the number that a reference in a file refers to.
 func locate(file, ref string) (string, int) {
 	other, number, _ := strings.Cut(ref, "#/")
 	if other != "" {
@@ -248,7 +249,7 @@ func locate(file, ref string) (string, int) {
 	return file, i
 }
 
-// add adds a type and all that it needs, and returns its place.
+// add adds a type and the types that it refers to, and returns its index.
 func (g *generator) add(file string, number int) int {
 	key := fmt.Sprint(file, "#", number)
 	if i, ok := g.seen[key]; ok {
@@ -317,7 +318,7 @@ func (g *generator) convert(file string, s source) node {
 	return node{}
 }
 
-// union is an enumeration where it has only literals, and any string where it has a string beside them.
+// union converts a union. Literals alone become an enumeration. Literals and a string become a string.
 func (g *generator) union(file string, s source) node {
 	var elements []reference
 	if err := json.Unmarshal(s.Elements, &elements); err != nil {
@@ -344,7 +345,8 @@ func (g *generator) union(file string, s source) node {
 	return union
 }
 
-// merge makes one node of those that cannot be told apart, whatever they refer to, and returns the place of each.
+// merge merges nodes that are structurally equal, including all that they refer to. It returns the new index of each
+// node.
 func merge(nodes []node) (merged []node, classes []int) {
 	classes = make([]int, len(nodes))
 	for count := 0; ; {

@@ -1,9 +1,9 @@
 // Package specs describes Azure's resource types as their official specifications do: the API versions of each type,
-// and of each version what a body may hold.
+// and the allowed bodies in each version.
 //
-// The descriptions are those of github.com/Azure/bicep-types-az (MIT, (c) Microsoft Corporation), which Azure generates
-// from github.com/Azure/azure-rest-api-specs, as the module github.com/Azure/terraform-provider-azapi v1.15.0 has them:
-// of August 2024. Versions that Azure has added since are not in them. generate.go writes specs.json.gz.
+// The descriptions come from github.com/Azure/bicep-types-az (MIT, (c) Microsoft Corporation), which Azure generates
+// from github.com/Azure/azure-rest-api-specs. The module github.com/Azure/terraform-provider-azapi v1.15.0 contains
+// them as of August 2024. Later API versions are missing. generate.go writes specs.json.gz.
 package specs
 
 import (
@@ -27,36 +27,36 @@ import (
 //go:embed specs.json.gz
 var compressed []byte
 
-// document is specs.json. A node is a type of a value; nodes refer to each other by their places in the list.
+// document is the content of specs.json.gz. A node is the type of a value. Nodes refer to each other by index.
 type document struct {
-	Types  map[string]map[string]int `json:"types"` // nodes by types' names and versions
+	Types  map[string]map[string]int `json:"types"` // nodes by resource type and API version
 	Others []string                  `json:"others"`
 	Nodes  []node                    `json:"nodes"`
 }
 
 type node struct {
-	// Kind is a letter: object, object with a discriminator (d), array, string, number, boolean, enumeration, union, or *
-	// for anything.
+	// Kind is o for an object, d for an object with a discriminator, a for an array, s for a string, n for a number,
+	// b for a boolean, e for an enumeration, u for a union, or * for any value.
 	Kind       string              `json:"k"`
 	Properties map[string]property `json:"p"` // of an object
-	Additional *int                `json:"x"` // of an object: what other properties are; nil: there are none
-	Key        string              `json:"d"` // the discriminator
-	Cases      map[string]int      `json:"c"` // objects by its values
+	Additional *int                `json:"x"` // type of an object's other properties; nil if it cannot have any
+	Key        string              `json:"d"` // name of the discriminator
+	Cases      map[string]int      `json:"c"` // objects by value of the discriminator
 	Item       int                 `json:"t"` // of an array
 	Values     []string            `json:"v"` // of an enumeration
 	Any        []int               `json:"u"` // of a union
 	Pattern    string              `json:"r"` // of a string
-	Min        *float64            `json:"m"` // of a string or array its length
+	Min        *float64            `json:"m"` // least number, or least length of a string or array
 	Max        *float64            `json:"n"`
 }
 
-// property has flags and a node.
+// property has flags and the index of a node.
 type property [2]int
 
 func (p property) required() bool { return p[0]&1 != 0 }
 func (p property) readOnly() bool { return p[0]&2 != 0 }
 
-// data is the document by names in lower case.
+// data is the document with indexes by names in lower case.
 type data struct {
 	document
 	types  map[string]map[string]int
@@ -66,7 +66,7 @@ type data struct {
 var load = sync.OnceValue(func() data {
 	all, err := read(compressed)
 	if err != nil {
-		panic(err) // it is part of the program
+		panic(err) // the data is embedded
 	}
 	return all
 })
@@ -89,28 +89,29 @@ func read(compressed []byte) (data, error) {
 	return all, nil
 }
 
-// Exists reports whether Azure has a resource type, described here or not, of the namespaces that are described. Case does
-// not count.
+// Exists reports whether Azure has a resource type. It knows the types of the described namespaces, including types
+// without a description. It ignores case.
 func Exists(resourceType string) bool {
 	resourceType = fold.Lower(resourceType)
 	return load().types[resourceType] != nil || load().others[resourceType]
 }
 
-// Versions returns the API versions of a type that are described, oldest first, and nil for a type that is not. Case does
-// not count.
+// Versions returns the described API versions of a type, oldest first, or nil if the type is not described. It ignores
+// case.
 func Versions(resourceType string) []string {
 	return slices.Sorted(maps.Keys(load().types[fold.Lower(resourceType)]))
 }
 
 // Type is a resource type in one API version.
 type Type struct {
-	// Version is the one that is described: the one asked for, or the last before it.
+	// Version is the described API version: the requested one or, if that is newer, the one used in its place.
 	Version string
 	root    int
 }
 
-// Lookup returns the description of a type in an API version. A version that is newer than all that are described is
-// described by the newest of them that is no preview; ok is false where there is no description. Case does not count.
+// Lookup returns the description of a type in an API version. For a version that is newer than all described ones, it
+// returns the newest described version that is not a preview. ok is false if there is no description. Lookup ignores
+// case.
 func Lookup(resourceType, apiVersion string) (t *Type, ok bool) {
 	versions := load().types[fold.Lower(resourceType)]
 	apiVersion = fold.Lower(apiVersion)
@@ -129,48 +130,48 @@ func Lookup(resourceType, apiVersion string) (t *Type, ok bool) {
 	return &Type{described[len(described)-1], versions[described[len(described)-1]]}, true
 }
 
-// Rule is what a body does not keep to.
+// Rule is a rule that a body violates.
 type Rule int
 
 const (
-	// Required is a property that must be there.
+	// Required means that a required property is missing.
 	Required Rule = iota
-	// Kind is a value of another JSON type.
+	// Kind means that a value has the wrong JSON type.
 	Kind
-	// Enum is a value that is none of those allowed.
+	// Enum means that a value is not in its enumeration.
 	Enum
-	// Pattern is a string that does not match a regular expression.
+	// Pattern means that a string does not match its regular expression.
 	Pattern
-	// MinLength and MaxLength are the length of a string in characters.
+	// MinLength and MaxLength limit the length of a string in characters.
 	MinLength
 	MaxLength
-	// MinItems and MaxItems are the length of an array.
+	// MinItems and MaxItems limit the length of an array.
 	MinItems
 	MaxItems
-	// MinValue and MaxValue are the value of a number.
+	// MinValue and MaxValue limit a number.
 	MinValue
 	MaxValue
-	// ReadOnly is a property that the service writes.
+	// ReadOnly means that only the service sets a property.
 	ReadOnly
-	// Unknown is a property that the type does not have in its version.
+	// Unknown means that the type does not have a property in its API version.
 	Unknown
 )
 
-// Violation is one thing in a body that a type does not allow.
+// Violation is a violation of a rule in a body.
 type Violation struct {
-	// Path is where, as in properties.accessPolicies[0].tenantId.
+	// Path is the path of the value, such as properties.accessPolicies[0].tenantId.
 	Path string
 	Rule Rule
-	// Given is the JSON type of the value, or of a length the number. It is never the value, which may be a secret.
+	// Given is the JSON type of the value, or a length. It is never the value, which may be a secret.
 	Given string
-	// Want is what is allowed: a JSON type, the values of an enumeration, a regular expression or a number. It is empty for
+	// Want is the allowed JSON type, the values of an enumeration, a regular expression or a number. It is empty for
 	// Required, ReadOnly and Unknown.
 	Want string
-	// Within is set inside an object whose properties have any names, or depend on a discriminator.
+	// Within is set if an object around the value has properties of any name or depends on a discriminator.
 	Within bool
 }
 
-// String says what is wrong.
+// String describes the violation.
 func (v Violation) String() string {
 	switch v.Rule {
 	case Required:
@@ -196,12 +197,12 @@ func (v Violation) String() string {
 	}
 }
 
-// Check returns everything in a body that the type does not allow, by paths. A body is what encoding/json decodes into a
-// map. A value of any other Go type is one that is not known yet, and allowed everywhere; a null stands for nothing given.
-// Values of enumerations are compared without case, as Azure compares most.
+// Check returns all violations in a body, sorted by path. The body is a map as encoding/json decodes it. A value of any
+// other Go type counts as not yet known and is allowed everywhere. Nulls count as not sent. Values of enumerations are
+// compared without case, as in most of Azure.
 //
-// Read-only properties are reported as ReadOnly, whatever their values. What that means is for the caller to say: a client
-// that changes a resource may send back what it has read.
+// Check reports read-only properties as ReadOnly, whatever their values. The caller decides what that means, because a
+// client that changes a resource may send back what it has read.
 func (t *Type) Check(body map[string]any) []Violation {
 	c := checker{data: load()}
 	c.value("", t.root, body)
@@ -255,7 +256,7 @@ func (c *checker) value(path string, at int, value any) {
 	}
 }
 
-// object checks a value against an object, and where it has a discriminator against what that says.
+// object checks an object, including the properties that its discriminator selects.
 func (c *checker) object(path string, n *node, value map[string]any) {
 	properties, additional, known := n.Properties, n.Additional, true
 	defer func(within bool) { c.within = within }(c.within)
@@ -293,7 +294,7 @@ func (c *checker) object(path string, n *node, value map[string]any) {
 	}
 }
 
-// envelope is what every resource has beside what its specification says, and not in its body alone.
+// envelope lists top-level properties that every resource may have, whatever its specification says.
 var envelope = map[string]bool{
 	"id":         true,
 	"name":       true,
@@ -303,7 +304,7 @@ var envelope = map[string]bool{
 	"etag":       true,
 }
 
-// chosen finds the object that the discriminator chooses.
+// chosen returns the object that the discriminator selects.
 func (c *checker) chosen(path string, n *node, value map[string]any) (*node, bool) {
 	at := join(path, n.Key)
 	switch given := value[n.Key].(type) {
@@ -333,7 +334,7 @@ func (c *checker) length(path string, n *node, length int, least, most Rule) {
 	}
 }
 
-// number checks a range alone: the descriptions call numbers with fractions integers too
+// number checks the range of a number. It accepts fractions, because the descriptions call all numbers integers
 // (github.com/Azure/bicep-types-az/issues/1404).
 func (c *checker) number(path string, n *node, value any) {
 	number, ok := value.(float64)
@@ -351,8 +352,8 @@ func (c *checker) number(path string, n *node, value any) {
 	}
 }
 
-// union checks a value against several nodes, of which one must fit. What is wrong is told as the first of its JSON type
-// says it.
+// union checks that a value satisfies one of several nodes. Otherwise it reports the violations of the first node with
+// the JSON type of the value.
 func (c *checker) union(path string, n *node, value any) {
 	var first []Violation
 	var wanted []string
@@ -376,12 +377,24 @@ func (c *checker) union(path string, n *node, value any) {
 	c.found = append(c.found, first...)
 }
 
-// want is the JSON type of the node's values; empty: there is no single one.
+// want returns the JSON type of the node's values, or "" if there is more than one.
 func (n *node) want() string {
-	return map[string]string{"o": "object", "d": "object", "a": "array", "s": "string", "e": "string", "n": "number", "b": "boolean"}[n.Kind]
+	switch n.Kind {
+	case "o", "d":
+		return "object"
+	case "a":
+		return "array"
+	case "s", "e":
+		return "string"
+	case "n":
+		return "number"
+	case "b":
+		return "boolean"
+	}
+	return ""
 }
 
-// kindOf is the JSON type of a value; empty for null and for what is not JSON.
+// kindOf returns the JSON type of a value, or "" for null and for values that JSON does not have.
 func kindOf(value any) string {
 	switch value.(type) {
 	case map[string]any:
@@ -411,7 +424,7 @@ func compile(pattern string) *regexp.Regexp {
 	if re, ok := patterns.Load(pattern); ok {
 		return re.(*regexp.Regexp)
 	}
-	re := regexp.MustCompile(pattern) // generate.go leaves out what Go cannot read
+	re := regexp.MustCompile(pattern) // generate.go drops patterns that do not compile
 	patterns.Store(pattern, re)
 	return re
 }

@@ -15,8 +15,8 @@ const (
 	tenant   = "11111111-1111-1111-1111-111111111111"
 )
 
-// of decodes a body.
-func of(t testing.TB, text string) map[string]any {
+// decode decodes a body.
+func decode(t testing.TB, text string) map[string]any {
 	t.Helper()
 	var body map[string]any
 	if err := json.Unmarshal([]byte(text), &body); err != nil {
@@ -25,12 +25,13 @@ func of(t testing.TB, text string) map[string]any {
 	return body
 }
 
-func TestVersionsAreAzures(t *testing.T) {
+func TestVersions_ReturnsAzuresVersions(t *testing.T) {
 	for name, versions := range map[string][]string{
 		clusters:                    {"2017-08-31", "2022-11-01", "2024-05-01", "2024-06-02-preview"},
 		"microsoft.KEYVAULT/vaults": {"2015-06-01", "2023-02-01", "2024-04-01-preview"},
 		"Microsoft.Resources/subscriptions/resourceGroups": {"2015-11-01", "2022-09-01"},
-		"Microsoft.Insights/diagnosticSettings":            {"2016-09-01", "2021-05-01-preview"}, // which Azure writes in two ways
+		// Azure spells the name in two ways.
+		"Microsoft.Insights/diagnosticSettings": {"2016-09-01", "2021-05-01-preview"},
 	} {
 		got := Versions(name)
 		for _, version := range versions {
@@ -43,15 +44,15 @@ func TestVersionsAreAzures(t *testing.T) {
 		}
 	}
 	if got := Versions("Microsoft.KeyVault/managedHSMs"); got != nil {
-		t.Errorf("a type that is not described has %v", got)
+		t.Errorf("a type without a description has the versions %v", got)
 	}
 	if !Exists("microsoft.keyvault/MANAGEDHSMS") || !Exists(vaults) || Exists("Microsoft.KeyVault/safes") {
-		t.Error("what exists is not what Azure has")
+		t.Error("Exists does not report Azure's types")
 	}
 }
 
-// TestEveryVersionIsWhole walks through all that a type refers to, in every version.
-func TestEveryVersionIsWhole(t *testing.T) {
+// TestDocument_IsComplete follows all references, in every type and version.
+func TestDocument_IsComplete(t *testing.T) {
 	all := load()
 	for i := range all.Nodes {
 		n := all.Nodes[i]
@@ -69,7 +70,7 @@ func TestEveryVersionIsWhole(t *testing.T) {
 		}
 		for _, at := range n.Cases {
 			if all.Nodes[at].Kind != "o" {
-				t.Errorf("a case of node %d is no object", i)
+				t.Errorf("a case of node %d is not an object", i)
 			}
 		}
 		if _, err := regexp.Compile(n.Pattern); err != nil {
@@ -86,7 +87,7 @@ func TestEveryVersionIsWhole(t *testing.T) {
 	}
 }
 
-func TestNewerVersionsAreDescribedByTheNewestOne(t *testing.T) {
+func TestLookup_UsesTheNewestVersionForLaterOnes(t *testing.T) {
 	for version, want := range map[string]string{
 		"2023-02-01": "2023-02-01", "2024-04-01-PREVIEW": "2024-04-01-preview", "2026-02-01": "2023-07-01",
 		"2023-03-01": "", "1999-01-01": "",
@@ -97,12 +98,12 @@ func TestNewerVersionsAreDescribedByTheNewestOne(t *testing.T) {
 		}
 	}
 	if _, ok := Lookup("Microsoft.KeyVault/managedHSMs", "2023-02-01"); ok {
-		t.Error("a type that is not described is")
+		t.Error("Lookup returns a type without a description")
 	}
 }
 
-// TestStructureIsShared holds the number of nodes against that of types: what does not change between versions is there once.
-func TestStructureIsShared(t *testing.T) {
+// TestDocument_SharesNodes checks that versions of a type share the nodes that they have in common.
+func TestDocument_SharesNodes(t *testing.T) {
 	all, seen := load(), map[string]bool{}
 	for _, n := range all.Nodes {
 		text, err := json.Marshal(n)
@@ -110,17 +111,20 @@ func TestStructureIsShared(t *testing.T) {
 			t.Fatal(err)
 		}
 		if seen[string(text)] {
-			t.Fatalf("twice: %s", text)
+			t.Fatalf("two nodes are equal: %s", text)
 		}
 		seen[string(text)] = true
 	}
 	if len(compressed) > 1<<20 {
-		t.Errorf("%d bytes", len(compressed))
+		t.Errorf("specs.json.gz has %d bytes", len(compressed))
 	}
 }
 
-func TestCheck(t *testing.T) {
-	const vault = `{"location": "westeurope", "properties": {"tenantId": "` + tenant + `", "sku": {"family": "A", "name": "standard"}`
+func TestCheck_ReturnsAllViolations(t *testing.T) {
+	const vault = `{"location": "westeurope", ` +
+		`"properties": {"tenantId": "` + tenant + `", "sku": {"family": "A", "name": "standard"}`
+	const subscriptions = "Microsoft.EventGrid/systemTopics/eventSubscriptions"
+	const secondPool = "properties.agentPoolProfiles[1]."
 	cluster := func(properties string) string {
 		return `{"location": "westeurope", "properties": {` + properties + `}}`
 	}
@@ -133,60 +137,74 @@ func TestCheck(t *testing.T) {
 	}{
 		"nothing":         {vaults, "2023-02-01", vault + `, "enableRbacAuthorization": null}}`, nil},
 		"case of an enum": {vaults, "2023-02-01", strings.Replace(vault, "standard", "Standard", 1) + `}}`, nil},
-		"a lookalike of an enum's": {
+		"lookalike of an enum": {
 			vaults, "2023-02-01", strings.Replace(vault, "standard", "\u017ftandard", 1) + `}}`,
 			[]Violation{{"properties.sku.name", Enum, "string", "standard, premium", false}},
 		},
-		"an open enum": {vaults, "2023-02-01", strings.Replace(vault, `"A"`, `"B"`, 1) + `}}`, nil},
-		"any tag":      {vaults, "2023-02-01", vault + `}, "tags": {"a": "b"}}`, nil},
-		"the envelope": {vaults, "2023-02-01", vault + `}, "id": "/x", "name": 1, "type": "x", "systemData": {}}`, nil},
-		"a tag's type": {vaults, "2023-02-01", vault + `}, "tags": {"a": 1}}`, []Violation{{"tags.a", Kind, "number", "string", true}}},
-		"required at last": {
+		"open enum": {vaults, "2023-02-01", strings.Replace(vault, `"A"`, `"B"`, 1) + `}}`, nil},
+		"any tag":   {vaults, "2023-02-01", vault + `}, "tags": {"a": "b"}}`, nil},
+		"envelope":  {vaults, "2023-02-01", vault + `}, "id": "/x", "name": 1, "type": "x", "systemData": {}}`, nil},
+		"type of a tag": {
+			vaults, "2023-02-01", vault + `}, "tags": {"a": 1}}`,
+			[]Violation{{"tags.a", Kind, "number", "string", true}},
+		},
+		"required in a list": {
 			vaults, "2023-02-01", vault + `, "accessPolicies": [{"objectId": "x", "tenantId": "` + tenant + `"}]}}`,
 			[]Violation{{"properties.accessPolicies[0].permissions", Required, "", "", false}},
 		},
-		"null is missing": {vaults, "2023-02-01", `{"location": "x", "properties": null}`, []Violation{{"properties", Required, "", "", false}}},
-		"all at once": {vaults, "2023-02-01", `{"properties": {"tenantId": "secret", "sku": {"name": "secret"}, "networkAcls": []}}`, []Violation{
-			{"location", Required, "", "", false},
-			{"properties.networkAcls", Kind, "array", "object", false},
-			{"properties.sku.family", Required, "", "", false},
-			{"properties.sku.name", Enum, "string", "standard, premium", false},
-			{"properties.tenantId", MinLength, "6", "36", false},
-			{"properties.tenantId", Pattern, "string", "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", false},
-		}},
-		"ranges": {
-			clusters, "2023-10-01", pool(`"osDiskSizeGB": 2049, "linuxOSConfig": {"sysctls": {"netIpv4TcpkeepaliveIntvl": 9.5}}`),
+		"null counts as missing": {
+			vaults, "2023-02-01", `{"location": "x", "properties": null}`,
+			[]Violation{{"properties", Required, "", "", false}},
+		},
+		"several": {
+			vaults, "2023-02-01", `{"properties": {"tenantId": "secret", "sku": {"name": "secret"}, "networkAcls": []}}`,
 			[]Violation{
-				{"properties.agentPoolProfiles[1].linuxOSConfig.sysctls.netIpv4TcpkeepaliveIntvl", MinValue, "number", "10", false},
-				{"properties.agentPoolProfiles[1].osDiskSizeGB", MaxValue, "number", "2048", false},
+				{"location", Required, "", "", false},
+				{"properties.networkAcls", Kind, "array", "object", false},
+				{"properties.sku.family", Required, "", "", false},
+				{"properties.sku.name", Enum, "string", "standard, premium", false},
+				{"properties.tenantId", MinLength, "6", "36", false},
+				{"properties.tenantId", Pattern, "string", "^[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}$", false},
 			},
 		},
-		"an array's length": {
+		"ranges": {
+			clusters, "2023-10-01",
+			pool(`"osDiskSizeGB": 2049, "linuxOSConfig": {"sysctls": {"netIpv4TcpkeepaliveIntvl": 9.5}}`),
+			[]Violation{
+				{secondPool + "linuxOSConfig.sysctls.netIpv4TcpkeepaliveIntvl", MinValue, "number", "10", false},
+				{secondPool + "osDiskSizeGB", MaxValue, "number", "2048", false},
+			},
+		},
+		"length of an array": {
 			clusters, "2023-10-01", cluster(`"serviceMeshProfile": {"mode": "Istio", "istio": {"revisions": ["a", "b", "c"]}}`),
 			[]Violation{{"properties.serviceMeshProfile.istio.revisions", MaxItems, "3", "2", false}},
 		},
 		"read-only": {
 			clusters, "2023-10-01", pool(`"provisioningState": {"any": "thing"}`),
-			[]Violation{{"properties.agentPoolProfiles[1].provisioningState", ReadOnly, "", "", false}},
+			[]Violation{{secondPool + "provisioningState", ReadOnly, "", "", false}},
 		},
 		"unknown in this version": {
 			clusters, "2022-11-01", cluster(`"serviceMeshProfile": {"mode": "Istio"}, "nonsense": 1`),
-			[]Violation{{"properties.nonsense", Unknown, "", "", false}, {"properties.serviceMeshProfile", Unknown, "", "", false}},
+			[]Violation{
+				{"properties.nonsense", Unknown, "", "", false},
+				{"properties.serviceMeshProfile", Unknown, "", "", false},
+			},
 		},
-		"a discriminator": {
-			"Microsoft.EventGrid/systemTopics/eventSubscriptions", "2022-06-15",
-			`{"properties": {"destination": {"endpointType": "storageQueue", "properties": {"queueName": 1, "endpointUrl": "x"}}}}`,
+		"discriminator": {
+			subscriptions, "2022-06-15",
+			`{"properties": {"destination": {"endpointType": "storageQueue", "properties": ` +
+				`{"queueName": 1, "endpointUrl": "x"}}}}`,
 			[]Violation{
 				{"properties.destination.properties.endpointUrl", Unknown, "", "", true},
 				{"properties.destination.properties.queueName", Kind, "number", "string", true},
 			},
 		},
-		"a discriminator that is missing": {
-			"Microsoft.EventGrid/systemTopics/eventSubscriptions", "2022-06-15", `{"properties": {"destination": {"properties": {}}}}`,
+		"missing discriminator": {
+			subscriptions, "2022-06-15", `{"properties": {"destination": {"properties": {}}}}`,
 			[]Violation{{"properties.destination.endpointType", Required, "", "", true}},
 		},
-		"a discriminator that is wrong": {
-			"Microsoft.EventGrid/systemTopics/eventSubscriptions", "2022-06-15", `{"properties": {"destination": {"endpointType": "secret"}}}`,
+		"wrong discriminator": {
+			subscriptions, "2022-06-15", `{"properties": {"destination": {"endpointType": "secret"}}}`,
 			[]Violation{{
 				"properties.destination.endpointType", Enum, "string",
 				"AzureFunction, EventHub, HybridConnection, ServiceBusQueue, ServiceBusTopic, StorageQueue, WebHook", true,
@@ -196,9 +214,9 @@ func TestCheck(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			kind, ok := Lookup(test.kind, test.version)
 			if !ok {
-				t.Fatal("it is not described")
+				t.Fatal("there is no description")
 			}
-			got := kind.Check(of(t, test.body))
+			got := kind.Check(decode(t, test.body))
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got  %v\nwant %v", got, test.want)
 			}
@@ -211,12 +229,13 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownYetIsAllowed(t *testing.T) {
+func TestCheck_AllowsUnknownValues(t *testing.T) {
 	kind, _ := Lookup(vaults, "2023-02-01")
 	type unknown struct{}
-	body := of(t, `{"location": "x", "properties": {"sku": {"family": "A"}}}`)
+	body := decode(t, `{"location": "x", "properties": {"sku": {"family": "A"}}}`)
 	properties := body["properties"].(map[string]any)
-	properties["tenantId"], properties["networkAcls"], properties["sku"].(map[string]any)["name"] = unknown{}, unknown{}, unknown{}
+	properties["tenantId"], properties["networkAcls"] = unknown{}, unknown{}
+	properties["sku"].(map[string]any)["name"] = unknown{}
 	if got := kind.Check(body); len(got) > 0 {
 		t.Errorf("got %v", got)
 	}
@@ -233,7 +252,8 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		for name, versions := range load().Types {
-			for _, version := range []string{slices.Min(slices.Collect(maps.Keys(versions))), slices.Max(slices.Collect(maps.Keys(versions)))} {
+			all := slices.Sorted(maps.Keys(versions))
+			for _, version := range []string{all[0], all[len(all)-1]} {
 				kind, _ := Lookup(name, version)
 				for _, v := range kind.Check(body) {
 					_ = v.String()
