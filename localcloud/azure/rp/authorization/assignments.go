@@ -28,7 +28,7 @@ var (
 	principalTypes = []string{"User", "Group", "ServicePrincipal", "ForeignGroup", "Device"}
 )
 
-// assignmentProperties are those of a role assignment.
+// assignmentProperties are the properties of a role assignment.
 type assignmentProperties struct {
 	RoleDefinitionID string `json:"roleDefinitionId"`
 	PrincipalID      string `json:"principalId"`
@@ -38,19 +38,19 @@ type assignmentProperties struct {
 	ConditionVersion string `json:"conditionVersion"`
 }
 
-// conditionVersion is that of the language of conditions, the only one that is assigned with.
+// conditionVersion is the version of the language of conditions. Other versions are not implemented.
 const conditionVersion = "2.0"
 
-// about is what conditions of role assignments know of an action: of a role assignment, which one is asked for and
-// which is there.
+// about returns the attributes that conditions of role assignments test: the action, the existing role assignment and
+// the requested one.
 func about(c *arm.Call, action string) (authorization.About, error) {
 	about := authorization.About{Action: action}
 	if c.Collection {
 		return about, nil
 	}
-	there, ok, err := authorization.Get(c.Tx, c.Path)
+	existing, ok, err := authorization.Get(c.Tx, c.Path)
 	if ok {
-		about.Resource = &there
+		about.Resource = &existing
 	}
 	if err != nil || c.Method != http.MethodPut {
 		return about, err
@@ -123,8 +123,8 @@ func putAssignment(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Status: http.StatusCreated, Body: assignmentBody(c, a)}, authorization.Put(c.Tx, a)
 }
 
-// checkUniqueName refuses a name that an assignment at another scope has: names are unique in the tenant, and such a
-// request is an update (learn.microsoft.com/azure/role-based-access-control/troubleshooting).
+// checkUniqueName refuses the name of an assignment at another scope. Names are unique in the tenant, so Azure treats
+// such a request as an update (learn.microsoft.com/azure/role-based-access-control/troubleshooting).
 func checkUniqueName(c *arm.Call) error {
 	all, err := authorization.List(c.Tx)
 	if err != nil {
@@ -141,7 +141,8 @@ func updateNotPermitted() error {
 		"Tenant ID, application ID, principal ID, and scope are not allowed to be updated.")
 }
 
-// checkAssignment finds the role, the principal and the scope that an assignment joins.
+// checkAssignment checks that the role, the principal and the scope of an assignment exist. It sets the principal type
+// if the request has none.
 func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Role, error) {
 	none := authorization.Role{}
 	if given.Condition != "" {
@@ -162,13 +163,13 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 		return none, err
 	}
 	if known && !role.AssignableAt(c.Scope) {
-		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition", "The role "+
-			"definition '%[2]s' cannot be assigned at the scope '%[1]s', but at %[3]s.", c.Scope, role.Name, strings.Join(role.AssignableScopes, ", "))
+		return none, arm.BadRequest("RoleAssignmentScopeNotAssignableToRoleDefinition",
+			"The role definition '%s' cannot be assigned at the scope '%s'. Its assignable scopes are: %s.",
+			role.Name, c.Scope, strings.Join(role.AssignableScopes, ", "))
 	}
 	if !known {
-		return none, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist", "The specified role definition with ID "+
-			"'%s' does not exist.",
-			strings.ReplaceAll(match[2], "-", ""))
+		return none, arm.Refuse(http.StatusNotFound, "RoleDefinitionDoesNotExist",
+			"The specified role definition with ID '%s' does not exist.", strings.ReplaceAll(match[2], "-", ""))
 	}
 	if !GUID.MatchString(given.PrincipalID) {
 		return none, arm.BadRequest("InvalidPrincipalId", "A valid principal ID must be provided for role assignment.")
@@ -179,13 +180,13 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 	}
 	switch {
 	case given.PrincipalType != "" && !slices.Contains(principalTypes, given.PrincipalType):
-		return none, arm.BadRequest("InvalidPrincipalType", "The principal type '%s' is not valid: it is one of %s.",
+		return none, arm.BadRequest("InvalidPrincipalType", "The principal type '%s' is not valid: it must be one of %s.",
 			given.PrincipalType, strings.Join(principalTypes, ", "))
 	case kind == "" && given.PrincipalType == "":
-		return none, arm.BadRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that you "+
-			"have the correct principal ID. If you are creating this principal and then immediately assigning a role, this "+
-			"error might be related to a replication delay. In this case, set the role assignment principalType property to a "+
-			"value, such as ServicePrincipal, User, or Group. See "+
+		return none, arm.BadRequest("PrincipalNotFound", "Principal %s does not exist in the directory %s. Check that "+
+			"you have the correct principal ID. If you are creating this principal and then immediately assigning a "+
+			"role, this error might be related to a replication delay. In this case, set the role assignment "+
+			"principalType property to a value, such as ServicePrincipal, User, or Group. See "+
 			"https://aka.ms/docs-principaltype", strings.ReplaceAll(given.PrincipalID, "-", ""), c.TenantID)
 	case kind != "" && given.PrincipalType != "" && given.PrincipalType != kind:
 		return none, arm.BadRequest("UnmatchedPrincipalType", "The PrincipalId '%s' has type '%s', which is different from "+
@@ -197,8 +198,9 @@ func checkAssignment(c *arm.Call, given *assignmentProperties) (authorization.Ro
 }
 
 func assignmentBody(c *arm.Call, a authorization.Assignment) arm.Object {
+	roles := "/subscriptions/" + c.CanonicalSubscription() + "/providers/" + roleDefinitionsType
 	properties := arm.Object{
-		"roleDefinitionId": "/subscriptions/" + c.CanonicalSubscription() + "/providers/" + roleDefinitionsType + "/" + a.RoleID,
+		"roleDefinitionId": roles + "/" + a.RoleID,
 		"principalId":      a.PrincipalID,
 		"principalType":    a.PrincipalType,
 		"scope":            a.Scope,
@@ -224,7 +226,7 @@ func getAssignment(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Body: assignmentBody(c, a)}, err
 }
 
-// deleteAssignment answers with what was deleted.
+// deleteAssignment answers with the deleted role assignment.
 func deleteAssignment(c *arm.Call) (arm.Reply, error) {
 	a, ok, err := authorization.Get(c.Tx, c.Path)
 	if err != nil || !ok {
@@ -233,7 +235,7 @@ func deleteAssignment(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Body: assignmentBody(c, a)}, authorization.Delete(c.Tx, a.ID)
 }
 
-// listAssignments shows those at the scope, above and below it, as far as the filter wants them.
+// listAssignments lists the role assignments at, above and below the scope that match the filter.
 func listAssignments(c *arm.Call) (arm.Reply, error) {
 	wanted := func(a authorization.Assignment) bool {
 		return authorization.Covers(a.Scope, c.Scope) || authorization.Covers(c.Scope, a.Scope)

@@ -16,18 +16,19 @@ const (
 	another = "11111111-2222-4333-8444-666666666666"
 )
 
-// at is the path of a role assignment, grant its body.
+// at returns the path of a role assignment.
 func at(scope, name string) string {
 	return scope + "/providers/Microsoft.Authorization/roleAssignments/" + name + "?api-version=2022-04-01"
 }
 
+// grant returns the body of a role assignment.
 func grant(p *armtest.Principal) m {
 	return m{"properties": m{
 		"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/" + reader, "principalId": p.ObjectID,
 	}}
 }
 
-func TestRoleAssignment_HasANameOfItsOwnInTheTenant(t *testing.T) {
+func TestRoleAssignment_NameIsUniqueInTheTenant(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t)
 	one, other := rm.Group("one"), rm.Group("other")
@@ -46,7 +47,7 @@ func TestRoleAssignment_HasANameOfItsOwnInTheTenant(t *testing.T) {
 	rm.Put(at(other, name), grant(to)) // the name is free again
 }
 
-func TestRoleAssignment_NeedsItsRoleItsPrincipalAndItsScope(t *testing.T) {
+func TestRoleAssignment_NeedsRolePrincipalAndScope(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t)
 	group := rm.Group("g")
@@ -56,6 +57,7 @@ func TestRoleAssignment_NeedsItsRoleItsPrincipalAndItsScope(t *testing.T) {
 		arm.Child(body, "properties")[key] = value
 		return body
 	}
+	const unknownRole = "/providers/Microsoft.Authorization/roleDefinitions/" + name
 	for _, test := range []struct {
 		path   string
 		body   m
@@ -63,7 +65,7 @@ func TestRoleAssignment_NeedsItsRoleItsPrincipalAndItsScope(t *testing.T) {
 		code   string
 	}{
 		{at(group, name), with("roleDefinitionId", "reader"), 400, "InvalidRoleDefinitionId"},
-		{at(group, name), with("roleDefinitionId", "/providers/Microsoft.Authorization/roleDefinitions/"+name), 404, "RoleDefinitionDoesNotExist"},
+		{at(group, name), with("roleDefinitionId", unknownRole), 404, "RoleDefinitionDoesNotExist"},
 		{at(group, name), with("principalId", "me"), 400, "InvalidPrincipalId"},
 		{at(group, name), with("principalId", name), 400, "PrincipalNotFound"},
 		{at(group, name), with("principalType", "Robot"), 400, "InvalidPrincipalType"},

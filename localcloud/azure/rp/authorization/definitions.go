@@ -3,13 +3,14 @@ package authorization
 import (
 	"net/http"
 	"regexp"
+	"slices"
 
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/fold"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// definitionProperties are those of a custom role.
+// definitionProperties are the properties of a custom role.
 type definitionProperties struct {
 	RoleName         string   `json:"roleName"`
 	Description      string   `json:"description"`
@@ -23,11 +24,11 @@ type definitionProperties struct {
 	} `json:"permissions"`
 }
 
-// roleAction is an action of a role, or a pattern of some.
+// roleAction matches the actions of a role, which may have wildcards.
 var roleAction = regexp.MustCompile(`^\*$|^(\*|[A-Za-z][A-Za-z0-9.]*)(/[A-Za-z0-9.*_-]+)+$`)
 
-// putDefinition makes a custom role (learn.microsoft.com/azure/role-based-access-control/custom-roles), for which one
-// needs the right in each scope that it may be assigned at.
+// putDefinition writes a custom role. The caller needs the permission at each assignable scope
+// (learn.microsoft.com/azure/role-based-access-control/custom-roles).
 func putDefinition(c *arm.Call) (arm.Reply, error) {
 	var given definitionProperties
 	if err := arm.Decode(arm.Child(c.Body, "properties"), &given); err != nil {
@@ -39,14 +40,14 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	switch {
 	case given.Type != "" && given.Type != "CustomRole", exists && !old.Custom():
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid", "The role definition '%s' is not a custom "+
-			"role.", c.Name())
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionTypeInvalid",
+			"The role definition '%s' is not a custom role.", c.Name())
 	case given.RoleName == "" || len(given.RoleName) > 512:
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty", "A custom role needs a name of up to 512 "+
-			"characters.")
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionNameNullOrEmpty",
+			"A custom role needs a name of up to 512 characters.")
 	case len(given.AssignableScopes) == 0:
-		return arm.Reply{}, arm.BadRequest("MissingAssignableScopes", "A custom role needs a scope that it can be assigned "+
-			"at.")
+		return arm.Reply{}, arm.BadRequest("MissingAssignableScopes",
+			"A custom role needs at least one assignable scope.")
 	case len(given.Permissions) != 1:
 		return arm.Reply{}, arm.NotImplemented("a custom role with %d permissions", len(given.Permissions))
 	}
@@ -56,12 +57,12 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 		}
 	}
 	permission := given.Permissions[0]
-	for _, list := range [][]string{permission.Actions, permission.NotActions, permission.DataActions, permission.NotDataActions} {
-		for _, action := range list {
-			if !roleAction.MatchString(action) {
-				return arm.Reply{}, arm.BadRequest("InvalidActionOrNotAction", "'%s' does not match any of the actions supported "+
-					"by the providers.", action)
-			}
+	actions := slices.Concat(
+		permission.Actions, permission.NotActions, permission.DataActions, permission.NotDataActions)
+	for _, action := range actions {
+		if !roleAction.MatchString(action) {
+			return arm.Reply{}, arm.BadRequest("InvalidActionOrNotAction",
+				"'%s' does not match any of the actions supported by the providers.", action)
 		}
 	}
 	roles, err := authorization.ListRoles(c.Tx)
@@ -70,8 +71,8 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, other := range roles {
 		if fold.Equal(other.Name, given.RoleName) && !fold.Equal(other.ID, c.Name()) {
-			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists", "A custom role with the same name already "+
-				"exists in this directory. Use a different name")
+			return arm.Reply{}, arm.Conflict("RoleDefinitionWithSameNameExists",
+				"A custom role with the same name already exists in this directory. Use a different name")
 		}
 	}
 	role := authorization.Role{
@@ -87,7 +88,7 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Status: http.StatusCreated, Body: definitionBody(c, role)}, authorization.PutRole(c.Tx, role)
 }
 
-// checkAssignableScope refuses a scope that is not the subscription or one of its groups, and who may not define
+// checkAssignableScope checks that a scope is the subscription or one of its groups, and that the caller may define
 // roles there.
 func checkAssignableScope(c *arm.Call, scope string) error {
 	t := arm.Parse(http.MethodGet, scope)
@@ -97,7 +98,7 @@ func checkAssignableScope(c *arm.Call, scope string) error {
 	if _, there, err := arm.Load(c.Tx, scope); err != nil {
 		return err
 	} else if !fold.Equal(t.Subscription, c.SubscriptionID) || t.Group != "" && !there {
-		return arm.BadRequest("LinkedInvalidPropertyId", "The assignable scope '%s' is not there.", scope)
+		return arm.BadRequest("LinkedInvalidPropertyId", "The assignable scope '%s' was not found.", scope)
 	}
 	return c.CheckLinked(roleDefinitionsType+"/write", scope)
 }
@@ -108,8 +109,8 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
 	if !role.Custom() {
-		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted", "The role definition '%s' is not a custom "+
-			"role.", c.Name())
+		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted",
+			"The role definition '%s' is not a custom role.", c.Name())
 	}
 	assignments, err := authorization.List(c.Tx)
 	if err != nil {
@@ -117,8 +118,8 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, a := range assignments {
 		if fold.Equal(a.RoleID, role.ID) {
-			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments", "There are existing role assignments "+
-				"referencing role (code: RoleDefinitionHasAssignments)")
+			return arm.Reply{}, arm.BadRequest("RoleDefinitionHasAssignments",
+				"There are existing role assignments referencing role (code: RoleDefinitionHasAssignments)")
 		}
 	}
 	return arm.Reply{Body: definitionBody(c, role)}, authorization.DeleteRole(c.Tx, role.ID)

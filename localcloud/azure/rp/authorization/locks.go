@@ -8,7 +8,6 @@ import (
 
 const locksType = "Microsoft.Authorization/locks"
 
-// Levels of locks.
 const (
 	canNotDelete = "CanNotDelete"
 	readOnly     = "ReadOnly"
@@ -20,8 +19,8 @@ func putLock(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if level := arm.Text(arm.Child(res, "properties"), "level"); level != canNotDelete && level != readOnly {
-		return arm.Reply{}, arm.BadRequest("InvalidLockLevel", "The lock level '%s' is not valid: CanNotDelete or "+
-			"ReadOnly.", level)
+		return arm.Reply{}, arm.BadRequest("InvalidLockLevel",
+			"The lock level '%s' is not valid: it must be CanNotDelete or ReadOnly.", level)
 	}
 	return c.Written(old, res)
 }
@@ -31,13 +30,10 @@ func locksOf(tx *store.Tx) ([]arm.Lock, error) {
 	all, err := arm.Under(tx, "/subscriptions", locksType)
 	var found []arm.Lock
 	for _, one := range all {
-		found = append(
-			found,
-			arm.Lock{
-				Scope:    arm.ScopeOf(arm.Text(one, "id")),
-				ReadOnly: arm.Text(arm.Child(one, "properties"), "level") == readOnly,
-			},
-		)
+		found = append(found, arm.Lock{
+			Scope:    arm.ScopeOf(arm.Text(one, "id")),
+			ReadOnly: arm.Text(arm.Child(one, "properties"), "level") == readOnly,
+		})
 	}
 	return found, err
 }

@@ -1,5 +1,5 @@
-// Package authorization is Microsoft.Authorization: role assignments, role definitions and locks. What roles allow is
-// in azure/authorization.
+// Package authorization implements Microsoft.Authorization: role assignments, role definitions and locks. Package
+// azure/authorization evaluates roles.
 package authorization
 
 import (
@@ -12,7 +12,7 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// Provider returns Microsoft.Authorization.
+// Provider returns the provider Microsoft.Authorization.
 func Provider() arm.Provider {
 	return arm.Provider{
 		Elsewhere: []string{
@@ -42,7 +42,7 @@ func Provider() arm.Provider {
 				Place:    arm.AtAnyScope,
 				Unlocked: true,
 				Valid:    regexp.MustCompile(`^[^<>%&:\\?/]{1,90}$`),
-				Rule:     `1 to 90 characters, and none of <>%&:\?/`,
+				Rule:     `1 to 90 characters except <>%&:\?/`,
 				Get:      (*arm.Call).GetStored,
 				List:     (*arm.Call).ListAtScope,
 				Put:      putLock,

@@ -12,7 +12,7 @@ import (
 
 type m = arm.Object
 
-func TestEncryptionSet_NeedsAKeyOfAVaultThatKeepsIt(t *testing.T) {
+func TestEncryptionSet_NeedsAKeyWithPurgeProtection(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, compute.Provider(), keyvault.Provider())
 	rm.Group("g")
@@ -45,7 +45,13 @@ func TestEncryptionSet_NeedsAKeyOfAVaultThatKeepsIt(t *testing.T) {
 	if first == "" || principal() != first {
 		t.Errorf("its principal was %q and is %q", first, principal())
 	}
-	for _, url := range []string{"", "x", keys["kv-loses"], "https://kv-none.vault.azure.net/keys/disk", "https://kv-keeps.vault.azure.net/keys/none"} {
+	for _, url := range []string{
+		"",
+		"x",
+		keys["kv-loses"],
+		"https://kv-none.vault.azure.net/keys/disk",
+		"https://kv-keeps.vault.azure.net/keys/none",
+	} {
 		rm.Refused(http.MethodPut, at, set(url), 400, "InvalidParameter")
 	}
 	rm.Refused(http.MethodPut, at, m{"location": armtest.Location}, 501, "NotImplemented")

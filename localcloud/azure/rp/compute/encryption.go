@@ -1,4 +1,4 @@
-// Package compute is Microsoft.Compute: disk encryption sets.
+// Package compute implements Microsoft.Compute: disk encryption sets.
 package compute
 
 import (
@@ -16,10 +16,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// EncryptionSetsType is how disks, which are not here, name the key that they are encrypted with.
+// EncryptionSetsType is the type of disk encryption sets, which select the key that encrypts disks. There are no disks
+// here.
 const EncryptionSetsType = "Microsoft.Compute/diskEncryptionSets"
 
-// Provider returns Microsoft.Compute.
+// Provider returns the provider Microsoft.Compute.
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Compute"}, Types: []arm.Type{
 		{
@@ -32,8 +33,8 @@ func Provider() arm.Provider {
 	}}
 }
 
-// EncryptionSet is a body. The official package is many times as big; this has what is acted on, or only kept and
-// shown.
+// EncryptionSet is the body of a disk encryption set. Other properties are not implemented. It replaces the model of
+// Azure's package armcompute, which is large.
 type EncryptionSet struct {
 	Location string            `json:"location"`
 	Tags     map[string]string `json:"tags"`
@@ -53,10 +54,11 @@ type EncryptionSet struct {
 	} `json:"properties"`
 }
 
-// keyURL is a key's identifier; a set that follows the latest version may leave the version out.
+// keyURL matches the identifier of a key. A set that follows the latest version may omit the version.
 var keyURL = regexp.MustCompile(`^(?i)https://([a-z0-9-]+)\.vault\.azure\.net/keys/([a-z0-9-]+)(?:/([0-9a-f]{32}))?$`)
 
-// putEncryptionSet holds a set against the rules of learn.microsoft.com/azure/virtual-machines/disk-encryption.
+// putEncryptionSet writes a disk encryption set. The rules are those of
+// learn.microsoft.com/azure/virtual-machines/disk-encryption.
 func putEncryptionSet(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(EncryptionSetsType, true)
 	if err != nil {
@@ -66,14 +68,14 @@ func putEncryptionSet(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Decode(res, &given); err != nil {
 		return arm.Reply{}, err
 	}
+	const customerKey, bothKeys = "EncryptionAtRestWithCustomerKey", "EncryptionAtRestWithPlatformAndCustomerKeys"
 	switch kind := given.Properties.Type; {
 	case given.Identity.Type != "SystemAssigned":
 		return arm.Reply{}, arm.NotImplemented("disk encryption sets with another identity than SystemAssigned")
 	case kind == "ConfidentialVmEncryptedWithCustomerKey":
 		return arm.Reply{}, arm.NotImplemented("disk encryption sets for confidential virtual machines")
-	case !slices.Contains([]string{"", "EncryptionAtRestWithCustomerKey", "EncryptionAtRestWithPlatformAndCustomerKeys"}, kind):
-		return arm.Reply{}, arm.BadNotOneOf("encryptionType", kind, "EncryptionAtRestWithCustomerKey or "+
-			"EncryptionAtRestWithPlatformAndCustomerKeys")
+	case !slices.Contains([]string{"", customerKey, bothKeys}, kind):
+		return arm.Reply{}, arm.BadNotOneOf("encryptionType", kind, customerKey+" or "+bothKeys)
 	}
 	if err := checkDiskKey(c, given); err != nil {
 		return arm.Reply{}, err
@@ -89,13 +91,13 @@ func putEncryptionSet(c *arm.Call) (arm.Reply, error) {
 		identity["principalId"] = app.ObjectID
 	}
 	identity["tenantId"] = c.TenantID
-	arm.SetDefault(arm.Child(res, "properties"), "encryptionType", "EncryptionAtRestWithCustomerKey")
+	arm.SetDefault(arm.Child(res, "properties"), "encryptionType", customerKey)
 	arm.SetDefault(arm.Child(res, "properties"), "rotationToLatestKeyVersionEnabled", false)
 	arm.SetState(res, arm.Succeeded)
 	return c.Written(old, res)
 }
 
-// checkDiskKey finds the key of a set, in a vault that does not lose it.
+// checkDiskKey checks that the key of a set exists, in a vault with purge protection.
 func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	key := set.Properties.Key
 	at := keyURL.FindStringSubmatch(key.URL)
@@ -108,10 +110,10 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 	}
 	switch {
 	case !ok || vault.Deleted != nil || key.Vault.ID != "" && !fold.Equal(key.Vault.ID, vault.ID):
-		return arm.InvalidParameter("activeKey.sourceVault", "there is no vault %s, or it is another one than %s",
+		return arm.InvalidParameter("activeKey.sourceVault", "there is no vault %s, or its id is not %s",
 			at[1], key.Vault.ID)
 	case vault.Location != set.Location:
-		return arm.InvalidParameter("activeKey", "the vault is in %s, and the disk encryption set in %s",
+		return arm.InvalidParameter("activeKey", "the vault is in %s, but the disk encryption set is in %s",
 			vault.Location, set.Location)
 	case !vault.NoPurge:
 		return arm.InvalidParameter("activeKey", "the vault %s must have soft delete and purge protection", vault.Name)
@@ -125,17 +127,17 @@ func checkDiskKey(c *arm.Call, set EncryptionSet) error {
 		i = slices.IndexFunc(found.Versions, func(v keyvault.Version) bool { return fold.Equal(v.ID, at[3]) })
 	}
 	if !ok || i < 0 {
-		return arm.InvalidParameter("activeKey.keyUrl", "the key is not there")
+		return arm.InvalidParameter("activeKey.keyUrl", "the key was not found")
 	}
 	version := found.Versions[i]
 	if !strings.HasPrefix(version.Key.Type, "RSA") || version.Attributes.Enabled != nil && !*version.Attributes.Enabled {
-		return arm.InvalidParameter("activeKey.keyUrl", "it must be an RSA key that is enabled")
+		return arm.InvalidParameter("activeKey.keyUrl", "it must be an enabled RSA key")
 	}
 	return nil
 }
 
-// CheckKeyAccess asks whether a set's identity may use its key. The vault's firewall lets Azure's disks pass where it
-// lets trusted services.
+// CheckKeyAccess checks that the identity of the set with a name may use its key. The firewall of the vault admits
+// Azure's disks if it admits trusted services.
 func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	at := keyURL.FindStringSubmatch(set.Properties.Key.URL)
 	vault, _, err := keyvault.GetVault(c.Tx, at[1])
@@ -143,7 +145,7 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 		return err
 	}
 	if !vault.RBAC {
-		return arm.NotImplemented("a vault with access policies: set enableRbacAuthorization")
+		return arm.NotImplemented("disk encryption with a vault with access policies: set enableRbacAuthorization")
 	}
 	allowed := vault.Deleted == nil
 	for _, action := range []string{"read", "wrap/action", "unwrap/action"} {
@@ -158,34 +160,32 @@ func CheckKeyAccess(c *arm.Call, set EncryptionSet, name string) error {
 	if err != nil {
 		return err
 	}
-	closed := vault.DefaultDeny || !vault.Public
-	if closed && res != nil &&
-		fold.Equal(arm.Text(arm.Child(arm.Child(res, "properties"), "networkAcls"), "bypass"), "None") {
-		allowed = false
+	if closed := vault.DefaultDeny || !vault.Public; closed && res != nil {
+		rules := arm.Child(arm.Child(res, "properties"), "networkAcls")
+		allowed = allowed && !fold.Equal(arm.Text(rules, "bypass"), "None")
 	}
 	if allowed {
 		return nil
 	}
 	return arm.BadRequest("KeyVaultAccessForbidden", "Unable to access key vault resource '%s' to enable encryption at "+
 		"rest. Please grant get, wrap and unwrap key permissions to disk encryption set '%s'. Please visit "+
-		"https://aka.ms/keyvaultaccessssecmk for more information.",
-		set.Properties.Key.URL, name)
+		"https://aka.ms/keyvaultaccessssecmk for more information.", set.Properties.Key.URL, name)
 }
 
-// deleteEncryptionSet refuses while there are disks, which are those of clusters.
+// deleteEncryptionSet refuses to delete a set that a cluster uses for its disks.
 func deleteEncryptionSet(c *arm.Call) (arm.Reply, error) {
 	user, err := c.UserOf(c.Tx, c.Path)
 	if err != nil {
 		return arm.Reply{}, err
 	}
 	if user != "" {
-		return arm.Reply{}, arm.Conflict("OperationNotAllowed", "The disk encryption set '%s' is in use by the disks of "+
-			"%s.", c.Name(), user)
+		return arm.Reply{}, arm.Conflict("OperationNotAllowed",
+			"The disk encryption set '%s' is in use by the disks of %s.", c.Name(), user)
 	}
 	return c.DeleteStored()
 }
 
-// deletePrincipal takes the identity of a set that is deleted out of the directory.
+// deletePrincipal deletes the identity of a deleted set from the directory.
 func deletePrincipal(_ *arm.Service, tx *store.Tx, res arm.Object) error {
 	return entra.DeletePrincipal(tx, arm.Text(arm.Child(res, "identity"), "principalId"))
 }

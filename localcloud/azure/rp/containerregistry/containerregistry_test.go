@@ -11,15 +11,13 @@ import (
 
 type m = arm.Object
 
-func TestRegistry_HasASKUAndAName(t *testing.T) {
+func TestRegistry_NeedsASKUAndAValidName(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, containerregistry.Provider())
 	rm.Group("g")
 	at := func(name string) string {
-		return armtest.ID(
-			"resourceGroups/g/providers/Microsoft.ContainerRegistry/registries",
-			name,
-		) + "?api-version=2023-07-01"
+		const registries = "resourceGroups/g/providers/Microsoft.ContainerRegistry/registries"
+		return armtest.ID(registries, name) + "?api-version=2023-07-01"
 	}
 	rm.Put(at("images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}})
 	if got := arm.Text(arm.Child(rm.Get(at("images")), "properties"), "loginServer"); got != "images.azurecr.io" {

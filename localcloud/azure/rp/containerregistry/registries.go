@@ -1,4 +1,4 @@
-// Package containerregistry is Microsoft.ContainerRegistry: registries, as places for roles.
+// Package containerregistry implements Microsoft.ContainerRegistry: registries as scopes of roles. They serve no images.
 package containerregistry
 
 import (
@@ -7,10 +7,9 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// registriesType is what nodes pull images from. Here it is only a place for roles.
 const registriesType = "Microsoft.ContainerRegistry/registries"
 
-// Provider returns Microsoft.ContainerRegistry.
+// Provider returns the provider Microsoft.ContainerRegistry.
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.ContainerRegistry"}, Types: []arm.Type{
 		{

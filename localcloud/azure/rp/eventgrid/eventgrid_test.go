@@ -12,7 +12,7 @@ import (
 
 type m = arm.Object
 
-func TestTopic_IsTheOneOfAVault(t *testing.T) {
+func TestTopic_IsUniquePerVault(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, eventgrid.Provider(http.DefaultClient), keyvault.Provider())
 	group := rm.Group("g")

@@ -19,9 +19,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Event Grid's topics of vaults, their subscriptions, and the action groups that alerts of Azure Monitor go to.
-
-// Models of the bodies; what else Azure knows is not implemented here.
+// Models of the bodies. Other properties are not implemented.
 type (
 	topicProperties struct {
 		Source            string `json:"source"`
@@ -64,12 +62,13 @@ type (
 	}
 )
 
-// invalidRequest is how Event Grid refuses.
+// invalidRequest returns an error with Event Grid's code for invalid requests.
 func invalidRequest(format string, args ...any) *arm.Error {
 	return arm.BadRequest("InvalidRequest", format, args...)
 }
 
-// putTopic makes the one topic that a vault can have (learn.microsoft.com/azure/event-grid/system-topics).
+// putTopic writes the system topic of a vault, which can have only one
+// (learn.microsoft.com/azure/event-grid/system-topics).
 func putTopic(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(topicsType, true)
 	if err != nil {
@@ -99,8 +98,8 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 		}
 		for _, other := range topics {
 			if fold.Equal(arm.Text(arm.Child(other, "properties"), "source"), source) {
-				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. Only one "+
-					"system topic is allowed per source.", source)
+				return arm.Reply{}, invalidRequest("There is an existing tracked system topic for the given source %s. "+
+					"Only one system topic is allowed per source.", source)
 			}
 		}
 	}
@@ -108,12 +107,12 @@ func putTopic(c *arm.Call) (arm.Reply, error) {
 	return c.Written(old, res)
 }
 
-// findSource looks up the vault that a topic is to tell of.
+// findSource returns the vault that is the source of a topic.
 func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
 	source, isVault := arm.ParseID(id, keyvaultrp.VaultsType)
 	switch {
 	case !fold.Equal(topicType, "Microsoft.KeyVault.vaults") || !isVault:
-		return nil, arm.NotImplemented("system topics of the type '%s' for '%s', which is no vault", topicType, id)
+		return nil, arm.NotImplemented("system topics of the type '%s' for '%s', which is not a vault", topicType, id)
 	case !fold.Equal(source.SubscriptionID, c.Subscription):
 		return nil, invalidRequest("The source %s is not in the subscription of the system topic.", id)
 	}
@@ -124,8 +123,8 @@ func findSource(c *arm.Call, id, topicType string) (arm.Object, error) {
 	return vault, err
 }
 
-// putEventSubscription keeps where events of the topic's vault go. It is ready once a webhook has answered the
-// handshake. The webhook's URL, which may hold a token, is shown to nobody but for its part before the query.
+// putEventSubscription writes a subscription to events of the topic's vault. The subscription is ready once its webhook
+// has answered the handshake. Responses never contain the query of the webhook's URL, which may be a token.
 func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(eventSubscriptionsType, false)
 	if err != nil {
@@ -136,10 +135,13 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	source := arm.Text(arm.Child(topic, "properties"), "source")
-	// Who subscribes to a resource must have this right at it
-	// (learn.microsoft.com/azure/event-grid/security-authorization), and Event Grid tells Key Vault of it
-	// (learn.microsoft.com/azure/role-based-access-control/permissions/security).
-	for _, permission := range []string{"Microsoft.EventGrid/eventSubscriptions/write", "Microsoft.KeyVault/vaults/eventGridFilters/write"} {
+	// Subscribing to a resource requires the first permission at the resource
+	// (learn.microsoft.com/azure/event-grid/security-authorization). Event Grid then notifies Key Vault, which requires
+	// the second one (learn.microsoft.com/azure/role-based-access-control/permissions/security).
+	for _, permission := range []string{
+		"Microsoft.EventGrid/eventSubscriptions/write",
+		"Microsoft.KeyVault/vaults/eventGridFilters/write",
+	} {
 		if err := c.CheckLinked(permission, source); err != nil {
 			return arm.Reply{}, err
 		}
@@ -189,7 +191,7 @@ func putEventSubscription(c *arm.Call) (arm.Reply, error) {
 		arm.Object{"id": res["id"], "location": topic["location"]}, doing)
 }
 
-// checkEventSubscription holds what is common to all destinations against Event Grid's rules.
+// checkEventSubscription checks the properties that all destinations have in common.
 func checkEventSubscription(given eventSubscriptionProperties) error {
 	filter := given.Filter
 	switch attempts, minutes := given.Retry.Attempts, given.Retry.Minutes; {
@@ -199,7 +201,7 @@ func checkEventSubscription(given eventSubscriptionProperties) error {
 		return invalidRequest("The eventTimeToLiveInMinutes of the retry policy must be between 1 and 1440, not %d.",
 			*minutes)
 	case filter.BeginsWith != "" || filter.EndsWith != "" || len(filter.Advanced) > 0 || filter.AdvancedOnArrays:
-		return arm.NotImplemented("filters of events by anything but includedEventTypes")
+		return arm.NotImplemented("filters of events other than includedEventTypes")
 	case len(filter.Types) == 0:
 		return arm.NotImplemented("subscriptions of all events of a vault, without includedEventTypes")
 	}
@@ -215,7 +217,8 @@ func checkEventSubscription(given eventSubscriptionProperties) error {
 	return nil
 }
 
-// destination reads where events go, and takes out of what is shown what is secret.
+// destination returns a subscription with the destination of events. It removes secrets from shown, the destination in
+// responses.
 func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgrid.Subscription, error) {
 	var to eventgrid.Subscription
 	schema := arm.Text(arm.Child(c.Body, "properties"), "eventDeliverySchema")
@@ -227,8 +230,8 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		case err != nil || at.Scheme != "https" || at.Hostname() == "":
 			return to, invalidRequest("The endpoint URL of the webhook is not an absolute URL that begins with https.")
 		case !eventgrid.OnThisMachine(at.Hostname()):
-			return to, arm.NotImplemented("a webhook at %s, which is not on this machine: localhost, a name below it, or an "+
-				"address of loopback", at.Hostname())
+			return to, arm.NotImplemented("a webhook at %s. It must be on this machine: localhost, a name below it, or a "+
+				"loopback address", at.Hostname())
 		case schema != "" && schema != eventgrid.EventGridSchema:
 			return to, arm.NotImplemented("webhooks with the schema %s", schema)
 		case p.Batch != nil && *p.Batch != 1 || p.BatchSize != nil && *p.BatchSize != 64:
@@ -245,7 +248,7 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		}
 		account, ok := arm.ParseID(p.ResourceID, storage.AccountsType)
 		if !ok {
-			return to, invalidRequest("The resource '%s' of the destination is no storage account.", p.ResourceID)
+			return to, invalidRequest("The resource '%s' of the destination is not a storage account.", p.ResourceID)
 		}
 		id := p.ResourceID + "/queueServices/default/queues/" + p.QueueName
 		if _, ok, err := arm.Load(c.Tx, id); err != nil {
@@ -253,7 +256,7 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		} else if !ok {
 			return to, invalidRequest("The queue '%s' was not found.", id)
 		}
-		// Whoever has events sent to a queue needs write access to it
+		// Sending events to a queue requires write access to it
 		// (learn.microsoft.com/azure/event-grid/security-authorization).
 		if err := c.CheckLinked(storage.QueuesType+"/write", id); err != nil {
 			return to, err
@@ -261,15 +264,15 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 		to.Account, to.Queue = account.Name, p.QueueName
 	case given.Type == "MonitorAlert":
 		if version := c.Query.Get("api-version"); version < alertVersion {
-			return to, invalidRequest("The endpoint type MonitorAlert is not known to the api-version %s.", version)
+			return to, invalidRequest("The api-version %s does not have the endpoint type MonitorAlert.", version)
 		}
 		// learn.microsoft.com/azure/event-grid/handle-key-vault-events-using-azure-monitor-alerts
 		if schema != eventgrid.CloudEventSchema {
-			return to, invalidRequest("The destination MonitorAlert supports the delivery schema %s alone.",
+			return to, invalidRequest("The destination MonitorAlert supports only the delivery schema %s.",
 				eventgrid.CloudEventSchema)
 		}
 		if !slices.Contains([]string{"Sev0", "Sev1", "Sev2", "Sev3", "Sev4"}, p.Severity) {
-			return to, invalidRequest("The severity '%s' of the alert is not valid: Sev0 to Sev4.", p.Severity)
+			return to, invalidRequest("The severity '%s' of the alert is not valid: it must be Sev0 to Sev4.", p.Severity)
 		}
 		for _, group := range p.Groups {
 			_, isGroup := arm.ParseID(group, monitor.ActionGroupsType)
@@ -286,7 +289,7 @@ func destination(c *arm.Call, given eventDestination, shown arm.Object) (eventgr
 	return to, nil
 }
 
-// handshake has webhooks answer before there are events.
+// handshake validates webhooks before they receive events.
 type handshake struct{ webhooks *http.Client }
 
 func (h handshake) validate(ctx context.Context, s *arm.Service, op arm.Operation) error {
@@ -301,14 +304,14 @@ func (h handshake) validate(ctx context.Context, s *arm.Service, op arm.Operatio
 	if to.Webhook != "" {
 		if err := eventgrid.Validate(ctx, h.webhooks, to); err != nil {
 			base, _, _ := strings.Cut(to.Webhook, "?")
-			return arm.BadRequest("Url validation", "Webhook validation handshake failed for %s. %v. For troublehooting, visit "+
-				"https://aka.ms/esvalidation. Activity id:%s, timestamp: %s (UTC).", base, err, uuid.NewString(),
-				time.Now().UTC().Format("1/2/2006 3:04:05 PM"))
+			return arm.BadRequest("Url validation", "Webhook validation handshake failed for %s. %v. For troublehooting, "+
+				"visit https://aka.ms/esvalidation. Activity id:%s, timestamp: %s (UTC).",
+				base, err, uuid.NewString(), time.Now().UTC().Format("1/2/2006 3:04:05 PM"))
 		}
 	}
 	return s.Store.Update(func(tx *store.Tx) error {
-		now, there, err := eventgrid.GetSubscription(tx, id)
-		if err != nil || !there || now.Webhook != to.Webhook { // another is being validated
+		now, exists, err := eventgrid.GetSubscription(tx, id)
+		if err != nil || !exists || now.Webhook != to.Webhook { // another validation is under way
 			return err
 		}
 		if now.Ready = true; now.Created.IsZero() {
@@ -323,10 +326,8 @@ func deleteEventSubscription(c *arm.Call) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	if err := c.CheckLinked(
-		"Microsoft.KeyVault/vaults/eventGridFilters/delete",
-		arm.Text(arm.Child(topic, "properties"), "source"),
-	); err != nil {
+	source := arm.Text(arm.Child(topic, "properties"), "source")
+	if err := c.CheckLinked("Microsoft.KeyVault/vaults/eventGridFilters/delete", source); err != nil {
 		return arm.Reply{}, err
 	}
 	return c.DeleteStored()

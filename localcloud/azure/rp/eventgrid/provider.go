@@ -1,5 +1,5 @@
-// Package eventgrid is Microsoft.EventGrid: system topics of vaults and their subscriptions. Events are delivered by
-// azure/eventgrid.
+// Package eventgrid implements Microsoft.EventGrid: system topics of vaults and their event subscriptions. Package
+// azure/eventgrid delivers events.
 package eventgrid
 
 import (
@@ -19,10 +19,10 @@ const (
 
 var eventGridVersions = []string{alertVersion}
 
-// alertVersion is the first one that is not a preview whose subscriptions may raise alerts.
+// alertVersion is the first stable API version whose subscriptions can raise alerts.
 const alertVersion = "2025-02-15"
 
-// Provider returns Microsoft.EventGrid. Webhooks reaches those that events are delivered to, for the handshake before.
+// Provider returns the provider Microsoft.EventGrid. webhooks sends the validation handshake to webhooks.
 //
 // Names: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsofteventgrid
 func Provider(webhooks *http.Client) arm.Provider {
@@ -60,16 +60,15 @@ func Provider(webhooks *http.Client) arm.Provider {
 	}}
 }
 
-// pollSubscription is where clients are told to ask for an operation on an event subscription.
+// pollSubscription returns the headers with which clients poll an operation on an event subscription.
 func pollSubscription(s *arm.Service, op arm.Operation) http.Header {
-	return arm.Polling(
-		"Azure-AsyncOperation",
-		"https://"+arm.Host+"/subscriptions/"+arm.Parse(http.MethodGet, op.Resource).Subscription+
-			"/providers/Microsoft.EventGrid/locations/"+op.Location+"/operationsStatus/"+op.ID+"?api-version="+alertVersion,
-	)
+	subscription := "/subscriptions/" + arm.Parse(http.MethodGet, op.Resource).Subscription
+	operation := "/providers/Microsoft.EventGrid/locations/" + op.Location + "/operationsStatus/" + op.ID
+	return arm.Polling("Azure-AsyncOperation",
+		"https://"+arm.Host+subscription+operation+"?api-version="+alertVersion)
 }
 
-// deleteSubscription ends the delivery of events to a subscription that is deleted.
+// deleteSubscription ends the delivery of events to a deleted subscription.
 func deleteSubscription(_ *arm.Service, tx *store.Tx, res arm.Object) error {
 	return eventgrid.DeleteSubscription(tx, arm.Text(res, "id"))
 }

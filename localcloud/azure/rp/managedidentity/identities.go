@@ -40,22 +40,22 @@ func putIdentity(c *arm.Call) (arm.Reply, error) {
 	return c.Written(old, res)
 }
 
-// FillIdentity puts the service principal of an identity into the directory, and shows it in the identity.
+// FillIdentity adds the service principal of an identity to the directory, and its ids to the identity.
 func FillIdentity(tx *store.Tx, identity arm.Object, app entra.Application, tenantID string) error {
 	identity["properties"] = arm.Object{"tenantId": tenantID, "clientId": app.ClientID, "principalId": app.ObjectID}
 	return entra.PutApplication(tx, app)
 }
 
-// NewApplication returns the service principal of an identity that is not in the directory yet.
+// NewApplication returns a new service principal for an identity. It is not in the directory yet.
 func NewApplication(name string) entra.Application {
 	return entra.Application{ClientID: uuid.NewString(), ObjectID: uuid.NewString(), Name: name}
 }
 
-// maxFederated is how many credentials an identity can have
+// maxFederated is the maximum number of credentials of an identity
 // (learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations).
 const maxFederated = 20
 
-// identities are those with a credential that is being written.
+// identities locks identities while a credential is written.
 type identities struct {
 	writeTime time.Duration
 
@@ -63,16 +63,16 @@ type identities struct {
 	busy map[string]bool
 }
 
-// lock refuses a write while another of the same identity's credentials is under way: Entra takes them one by one.
+// lock locks the identity of a credential. It returns an error if another write to the same identity is under way,
+// because Entra ID does not support concurrent ones.
 func (i *identities) lock(t arm.Target) (arm.Release, error) {
 	identity := fold.Lower(t.Top())
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.busy[identity] {
 		return nil, arm.Conflict("ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
-			"Too many Federated Identity "+
-				"Credentials are written concurrently for the managed identity '%s'. Concurrent Federated Identity Credentials "+
-				"writes under the same managed identity are not supported.", t.Names[0])
+			"Too many Federated Identity Credentials are written concurrently for the managed identity '%s'. Concurrent "+
+				"Federated Identity Credentials writes under the same managed identity are not supported.", t.Names[0])
 	}
 	i.busy[identity] = true
 	return func(ctx context.Context) {
@@ -83,7 +83,7 @@ func (i *identities) lock(t arm.Target) (arm.Release, error) {
 	}, nil
 }
 
-// federatedProperties are those of a credential.
+// federatedProperties are the properties of a federated credential.
 type federatedProperties struct {
 	Issuer    string   `json:"issuer"`
 	Subject   string   `json:"subject"`
@@ -107,8 +107,8 @@ func putFederated(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if old == nil && len(siblings) >= maxFederated {
-		return arm.Reply{}, arm.BadRequest("BadRequest", "Too many Federated Identity Credentials: a managed identity can "+
-			"have at most %d.", maxFederated)
+		return arm.Reply{}, arm.BadRequest("BadRequest",
+			"Too many Federated Identity Credentials: a managed identity can have at most %d.", maxFederated)
 	}
 	for _, sibling := range siblings {
 		var has federatedProperties
@@ -128,7 +128,11 @@ func putFederated(c *arm.Call) (arm.Reply, error) {
 }
 
 func (p federatedProperties) check() error {
-	for _, required := range []struct{ name, value string }{{"issuer", p.Issuer}, {"subject", p.Subject}, {"audiences", strings.Join(p.Audiences, "")}} {
+	for _, required := range []struct{ name, value string }{
+		{"issuer", p.Issuer},
+		{"subject", p.Subject},
+		{"audiences", strings.Join(p.Audiences, "")},
+	} {
 		if required.value == "" {
 			return arm.BadRequest("BadRequest", "The property '%s' of a Federated Identity Credential is required.",
 				required.name)
@@ -138,8 +142,8 @@ func (p federatedProperties) check() error {
 	case !strings.HasPrefix(p.Issuer, "https://"):
 		return arm.BadRequest("BadRequest", "The issuer '%s' is not valid: it must be an https URL.", p.Issuer)
 	case len(p.Audiences) != 1:
-		return arm.BadRequest("BadRequest", "The audiences of a Federated Identity Credential must be one value, not "+
-			"%d.", len(p.Audiences))
+		return arm.BadRequest("BadRequest",
+			"The audiences of a Federated Identity Credential must be one value, not %d.", len(p.Audiences))
 	}
 	return nil
 }
@@ -155,7 +159,7 @@ func deleteFederated(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{}, publishFederated(c)
 }
 
-// publishFederated tells Entra the credentials that the identity has now.
+// publishFederated copies the credentials of the identity to the directory.
 func publishFederated(c *arm.Call) error {
 	identity, _, err := arm.Load(c.Tx, c.Top())
 	if err != nil {
@@ -196,13 +200,13 @@ func publishFederated(c *arm.Call) error {
 	return entra.PutApplication(c.Tx, app)
 }
 
-// NewPrincipal puts an identity that Azure makes by itself, such as a cluster's, into the directory.
+// NewPrincipal adds a service principal to the directory for a system-assigned identity, such as a cluster's.
 func NewPrincipal(tx *store.Tx, name string) (entra.Application, error) {
 	app := NewApplication(name)
 	return app, entra.PutApplication(tx, app)
 }
 
-// deleteApplication takes the service principal of an identity that is deleted out of the directory.
+// deleteApplication deletes the service principal of a deleted identity from the directory.
 func deleteApplication(_ *arm.Service, tx *store.Tx, res arm.Object) error {
 	return entra.DeleteApplication(tx, arm.Text(arm.Child(res, "properties"), "clientId"))
 }

@@ -39,11 +39,11 @@ func TestIdentity_KeepsItsIDs(t *testing.T) {
 	rm.Ask(http.MethodDelete, at("one"), nil)
 	rm.Put(at("one"), m{"location": armtest.Location})
 	if ids() == first {
-		t.Error("an identity made anew has the ids of the old one")
+		t.Error("an identity that was deleted and created again has the old ids")
 	}
 }
 
-func TestFederatedCredentials_AreTwentyThatDiffer(t *testing.T) {
+func TestFederatedCredentials_AreLimitedAndDistinct(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, managedidentity.Provider(0))
 	rm.Group("g")

@@ -17,11 +17,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Deployments of a template into a resource group. The record of one says what was deployed; to delete it deletes
-// nothing else (learn.microsoft.com/azure/azure-resource-manager/templates/deployment-history).
+// deploymentsType is the type of deployments of a template into a resource group. Deleting a deployment deletes only
+// its record, not the resources (learn.microsoft.com/azure/azure-resource-manager/templates/deployment-history).
 const deploymentsType = "Microsoft.Resources/deployments"
 
-// deployedTemplates holds what deployments under way have to do, by their ids in lower case.
+// deployedTemplates is the store's bucket of the templates of deployments under way, by their ids in lower case.
 const deployedTemplates = "deployedTemplates"
 
 type deployedTemplate struct {
@@ -29,7 +29,8 @@ type deployedTemplate struct {
 	Resources []arm.Object
 }
 
-// putDeployment takes a template of literal resources, which it puts one after another on behalf of the caller.
+// putDeployment starts the deployment of a template of literal resources. The operation puts them one after another on
+// behalf of the caller.
 func putDeployment(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(deploymentsType, false)
 	if err != nil {
@@ -37,15 +38,16 @@ func putDeployment(c *arm.Call) (arm.Reply, error) {
 	}
 	properties := arm.Child(res, "properties")
 	if old != nil && !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(old)) {
-		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to edit or replace deployment '%s': previous "+
-			"deployment is still active.", c.Name())
+		return arm.Reply{}, arm.Conflict("DeploymentActive",
+			"Unable to edit or replace deployment '%s': previous deployment is still active.", c.Name())
 	}
 	if mode := arm.Text(properties, "mode"); mode != "Incremental" {
 		return arm.Reply{}, arm.NotImplemented("deployments in the mode %q", mode)
 	}
 	for key, value := range properties {
 		empty, isObject := value.(arm.Object)
-		if !slices.Contains([]string{"mode", "template"}, key) && !(key == "parameters" && isObject && len(empty) == 0) {
+		noParameters := key == "parameters" && isObject && len(empty) == 0
+		if !slices.Contains([]string{"mode", "template"}, key) && !noParameters {
 			return arm.Reply{}, arm.NotImplemented("%s of deployments", key)
 		}
 	}
@@ -71,7 +73,7 @@ func putDeployment(c *arm.Call) (arm.Reply, error) {
 	return c.Start(answer, res, doing)
 }
 
-// readTemplate reads a template's resources.
+// readTemplate returns the resources of a template.
 func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 	read := deployedTemplate{Principal: c.Principal}
 	for key, value := range template {
@@ -92,31 +94,25 @@ func readTemplate(c *arm.Call, template arm.Object) (deployedTemplate, error) {
 		}
 		res, _ := literal.(arm.Object)
 		for key := range res {
-			if !slices.Contains(
-				[]string{"type", "apiVersion", "name", "location", "tags", "identity", "sku", "properties"},
-				key,
-			) {
+			if !slices.Contains(templateKeys, key) {
 				return read, arm.NotImplemented("%s of a template's resources", key)
 			}
 		}
-		if types, names := strings.Split(
-			arm.Text(res, "type"),
-			"/",
-		), strings.Split(
-			arm.Text(res, "name"),
-			"/",
-		); len(types) != len(names)+1 ||
-			arm.Text(res, "apiVersion") == "" {
-			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template resource '%s' "+
-				"of type '%s' is not valid.'",
-				arm.Text(res, "name"), arm.Text(res, "type"))
+		kind, name := arm.Text(res, "type"), arm.Text(res, "name")
+		if strings.Count(kind, "/") != strings.Count(name, "/")+1 || arm.Text(res, "apiVersion") == "" {
+			return read, arm.BadRequest("InvalidTemplate", "Deployment template validation failed: 'The template "+
+				"resource '%s' of type '%s' is not valid.'", name, kind)
 		}
 		read.Resources = append(read.Resources, res)
 	}
 	return read, nil
 }
 
-// literals reads the strings of a template at a path. Those in brackets are expressions, unless the brackets are two.
+// templateKeys lists the implemented keys of a template's resources.
+var templateKeys = []string{"type", "apiVersion", "name", "location", "tags", "identity", "sku", "properties"}
+
+// literals returns a value of a template at a path with its strings unescaped: a string that starts with two brackets
+// loses one. It refuses expressions, which are strings in single brackets.
 func literals(path string, value any) (any, error) {
 	var err error
 	switch value := value.(type) {
@@ -148,8 +144,8 @@ func literals(path string, value any) (any, error) {
 	return value, nil
 }
 
-// deploy puts the resources of a deployment's template, and forgets it unless it is interrupted. After a restart,
-// operations of resources of the template have been taken up too.
+// deploy puts the resources of a deployment's template. It deletes the template unless it is interrupted. After a
+// restart, it retries while resumed operations on resources of the template are under way.
 func deploy(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	err := deployAll(ctx, s, op.Resource)
 	for op.Resumed && err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "OperationNotAllowed: ") {
@@ -178,15 +174,15 @@ func deployAll(ctx context.Context, s *arm.Service, id string) error {
 				return ctx.Err()
 			}
 			refused := arm.AsError(err)
-			return arm.Conflict("DeploymentFailed", "At least one resource deployment operation failed. Please list deployment "+
-				"operations for details. Please see https://aka.ms/arm-deployment-operations for usage details. %s: "+
-				"%s", refused.Code, refused.Message)
+			return arm.Conflict("DeploymentFailed", "At least one resource deployment operation failed. Please list "+
+				"deployment operations for details. Please see https://aka.ms/arm-deployment-operations for usage "+
+				"details. %s: %s", refused.Code, refused.Message)
 		}
 	}
 	return nil
 }
 
-// deployOne puts a resource under a path that ends in /providers, and waits until that is done.
+// deployOne puts a resource below a path that ends in /providers, and waits for its operation.
 func deployOne(ctx context.Context, s *arm.Service, providers string, by entra.Principal, res arm.Object) error {
 	types, names := strings.Split(arm.Text(res, "type"), "/"), strings.Split(arm.Text(res, "name"), "/")
 	path := providers + "/" + types[0]
@@ -210,8 +206,8 @@ func deleteDeployment(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{Status: http.StatusNoContent}, err
 	}
 	if !slices.Contains([]string{arm.Succeeded, arm.Failed}, arm.ProvisioningState(res)) {
-		return arm.Reply{}, arm.Conflict("DeploymentActive", "Unable to delete deployment '%s': it is still active.",
-			c.Name())
+		return arm.Reply{}, arm.Conflict("DeploymentActive",
+			"Unable to delete deployment '%s': it is still active.", c.Name())
 	}
 	arm.SetState(res, arm.Deleting)
 	if err := arm.Save(c.Tx, res); err != nil {
@@ -220,7 +216,7 @@ func deleteDeployment(c *arm.Call) (arm.Reply, error) {
 	return c.Start(arm.Reply{Status: http.StatusAccepted}, res, arm.Deleting)
 }
 
-// pollDeployment is where clients are told to ask for a deployment.
+// pollDeployment returns the headers with which clients poll a deployment.
 func pollDeployment(s *arm.Service, op arm.Operation) http.Header {
 	if op.Doing == arm.Deleting {
 		return resultOf(s, op)

@@ -10,14 +10,14 @@ import (
 )
 
 func putGroup(c *arm.Call) (arm.Reply, error) {
-	there, ok, err := arm.Load(c.Tx, c.Path)
+	existing, ok, err := arm.Load(c.Tx, c.Path)
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	if location, err := arm.ParseLocation(arm.Text(c.Body, "location")); err == nil && ok &&
-		arm.Text(there, "location") != location {
+	location, err := arm.ParseLocation(arm.Text(c.Body, "location"))
+	if has := arm.Text(existing, "location"); err == nil && ok && has != location {
 		return arm.Reply{}, arm.Conflict("InvalidResourceGroupLocation", "Invalid resource group location '%s'. The "+
-			"Resource group already exists in location '%s'.", location, arm.Text(there, "location"))
+			"Resource group already exists in location '%s'.", location, has)
 	}
 	old, res, err := c.Begin(GroupsType, true)
 	if err != nil {
@@ -59,13 +59,15 @@ func deleteGroup(c *arm.Call) (arm.Reply, error) {
 	return c.Start(arm.Reply{Status: http.StatusAccepted}, group, arm.Deleting)
 }
 
-// resultOf is where clients are told to ask for the deletion of a group, or of what has no operations of its own.
+// resultOf returns the headers with which clients poll the deletion of a group or of another resource whose type has no
+// operations of its own.
 func resultOf(s *arm.Service, op arm.Operation) http.Header {
 	return arm.Polling("Location",
 		"https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/operationresults/"+op.ID+"?api-version=2021-04-01")
 }
 
-// removeGroup deletes what is in a group, then the group. What takes its time comes first, one by one.
+// removeGroup deletes the resources in a group, then the group. Resources whose types have Remove come first, one after
+// another.
 func removeGroup(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	if err := s.RemoveAll(ctx, op.Resource); err != nil {
 		return err
@@ -73,7 +75,7 @@ func removeGroup(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	return s.RemoveStored(ctx, op)
 }
 
-// listResources is the list of everything that has a location, where the filter asks for it of one type.
+// listResources lists the resources that have a location. The filter can select a type and a resource group.
 func listResources(c *arm.Call) (arm.Reply, error) {
 	kind, within := "", arm.Cut(c.Path, 1)
 	if filter := c.Query.Get("$filter"); filter != "" {

@@ -1,4 +1,4 @@
-// Package resources is Microsoft.Resources: tenants, subscriptions, resource groups, resource providers and
+// Package resources implements Microsoft.Resources: tenants, subscriptions, resource groups, resource providers and
 // deployments.
 package resources
 
@@ -18,9 +18,9 @@ const (
 	GroupsType        = subscriptionsType + "/resourceGroups"
 )
 
-// Provider returns Microsoft.Resources.
+// Provider returns the provider Microsoft.Resources.
 func Provider() arm.Provider {
-	// Those of all types, and what only some of them have or have since.
+	// All types get all versions, including versions that only some of them have.
 	resourceVersions := append(specs.Versions(GroupsType), "2016-06-01", "2019-11-01", "2020-01-01", "2022-12-01",
 		"2024-11-01", "2025-04-01")
 	return arm.Provider{Elsewhere: []string{"Microsoft.Resources"}, Types: []arm.Type{
@@ -39,13 +39,13 @@ func Provider() arm.Provider {
 		{
 			Name: GroupsType, Versions: resourceVersions, Place: arm.Itself,
 			Valid: regexp.MustCompile(`^[-\w._()]{0,89}[-\w_()]$`),
-			Rule:  "up to 90 letters, digits, underscores, hyphens, parentheses and periods, and no period at the end",
+			Rule:  "up to 90 letters, digits, underscores, hyphens, parentheses and periods, without a period at the end",
 			Get:   (*arm.Call).GetStored, List: listGroups,
 			Put: putGroup, PutModel: func() any { return new(armresources.ResourceGroup) },
 			Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armresources.ResourceGroupPatchable) },
 			Delete: deleteGroup, Head: headGroup, Remove: removeGroup, Poll: resultOf,
-			// 2 s and 4 s to create: github.com/turbot/steampipe-plugin-azure/pull/76 and /83. Deletion: no measurement of an
-			// empty one.
+			// Creation took 2 s and 4 s in github.com/turbot/steampipe-plugin-azure/pull/76 and /83. There is no measurement
+			// of the deletion of an empty group.
 			Times: map[string]time.Duration{arm.Creating: 3 * time.Second, arm.Updating: 3 * time.Second,
 				arm.Deleting: 15 * time.Second},
 		},

@@ -15,7 +15,7 @@ type m = arm.Object
 
 const version = "?api-version=2022-09-01"
 
-func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
+func TestGroup_KeepsItsLocation(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t)
 	at := rm.Group("g") + version
@@ -33,7 +33,7 @@ func TestGroup_IsWhereItIsAndGoesWithWhatIsInIt(t *testing.T) {
 	rm.Refused(http.MethodDelete, at, nil, 404, "ResourceGroupNotFound")
 }
 
-// TestDeployment_ForgetsItsTemplate also where it fails: it may have secrets.
+// TestDeployment_ForgetsItsTemplate checks that a failed deployment deletes its template, which may contain secrets.
 func TestDeployment_ForgetsItsTemplate(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t)
@@ -48,7 +48,7 @@ func TestDeployment_ForgetsItsTemplate(t *testing.T) {
 	if err := rm.Store.View(func(tx *store.Tx) error {
 		left, err := store.List[m](tx, "deployedTemplates", "")
 		if len(left) > 0 {
-			t.Errorf("left are %v", left)
+			t.Errorf("the store still has %v", left)
 		}
 		return err
 	}); err != nil {
@@ -56,7 +56,7 @@ func TestDeployment_ForgetsItsTemplate(t *testing.T) {
 	}
 }
 
-func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
+func TestDeployment_RefusesInvalidTemplates(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t)
 	at := rm.Group("g") + "/providers/Microsoft.Resources/deployments/d?api-version=2022-09-01"
@@ -72,11 +72,18 @@ func TestDeployment_RefusesTemplatesThatItCannotRead(t *testing.T) {
 		body m
 		code string
 	}{
-		"no resources":  {with(nil), "InvalidTemplate"},
-		"no type":       {with([]m{{"name": "n", "apiVersion": "2020-01-01"}}), "InvalidTemplate"},
-		"a number":      {with([]any{1}), "InvalidTemplate"},
-		"an expression": {with([]m{{"type": "A.B/c", "name": "[variables('n')]", "apiVersion": "2020-01-01"}}), "NotImplemented"},
-		"a loop":        {with([]m{{"type": "A.B/c", "name": "n", "apiVersion": "2020-01-01", "copy": m{}}}), "NotImplemented"},
+		"no resources": {with(nil), "InvalidTemplate"},
+		"no type":      {with([]m{{"name": "n", "apiVersion": "2020-01-01"}}), "InvalidTemplate"},
+		"number":       {with([]any{1}), "InvalidTemplate"},
+		"more names than types": {
+			with([]m{{"type": "A.B/c", "name": "n/o", "apiVersion": "2020-01-01"}}), "InvalidTemplate",
+		},
+		"expression": {
+			with([]m{{"type": "A.B/c", "name": "[variables('n')]", "apiVersion": "2020-01-01"}}), "NotImplemented",
+		},
+		"loop": {
+			with([]m{{"type": "A.B/c", "name": "n", "apiVersion": "2020-01-01", "copy": m{}}}), "NotImplemented",
+		},
 	} {
 		if status, answer := rm.Ask(http.MethodPut, at, test.body); status < 400 || armtest.Code(answer) != test.code {
 			t.Errorf("%s: %d %v, want %s", name, status, answer, test.code)

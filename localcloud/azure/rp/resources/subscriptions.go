@@ -19,7 +19,7 @@ func subscriptionBody(c *arm.Call, id, name string) arm.Object {
 	}
 }
 
-// subscriptions are those of the tenant.
+// subscriptions returns the subscriptions of the tenant.
 func subscriptions(c *arm.Call) []arm.Object {
 	all := []arm.Object{subscriptionBody(c, c.SubscriptionID, "Local cloud")}
 	if c.HubID != "" {
@@ -37,7 +37,7 @@ func getSubscription(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{}, c.NotFound()
 }
 
-// listSubscriptions shows each subscription to whom has any role in it.
+// listSubscriptions lists the subscriptions in which the caller has a role.
 func listSubscriptions(c *arm.Call) (arm.Reply, error) {
 	assignments, err := authorization.Of(c.Tx, c.Principal.ObjectID)
 	seen := slices.DeleteFunc(subscriptions(c), func(one arm.Object) bool {
@@ -61,7 +61,7 @@ func listTenants(c *arm.Call) (arm.Reply, error) {
 	}}), nil
 }
 
-// getProvider describes a namespace. All of them are registered.
+// getProvider describes a resource provider. All providers are registered.
 func getProvider(c *arm.Call) (arm.Reply, error) {
 	namespace := c.Name()
 	var types []any
