@@ -9,7 +9,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// putActionGroup keeps whom alerts are sent to (learn.microsoft.com/rest/api/monitor/action-groups/create-or-update).
+// putActionGroup writes the receivers of alerts (learn.microsoft.com/rest/api/monitor/action-groups/create-or-update).
 func putActionGroup(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(ActionGroupsType, false)
 	if err != nil {
@@ -26,20 +26,20 @@ func putActionGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if n := len(given.ShortName); n < 1 || n > 12 {
-		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid", "The short name '%s' of the action group must have 1 "+
-			"to 12 characters.", given.ShortName)
+		return arm.Reply{}, arm.BadRequest("GroupShortNameInvalid",
+			"The short name '%s' of the action group must have 1 to 12 characters.", given.ShortName)
 	}
 	names := map[string]bool{}
 	var addresses []string
 	for i, one := range given.Emails {
 		if one.Name == "" || names[one.Name] {
-			return arm.Reply{}, arm.BadRequest("ReceiverNameInvalid", "The name '%s' of a receiver is empty, or another "+
-				"one's.", one.Name)
+			return arm.Reply{}, arm.BadRequest("ReceiverNameInvalid",
+				"The name '%s' of a receiver is empty or not unique.", one.Name)
 		}
 		names[one.Name] = true
 		if local, domain, ok := strings.Cut(one.Address, "@"); !ok || local == "" || domain == "" {
-			return arm.Reply{}, arm.BadRequest("EmailAddressInvalid", "The e-mail address of the receiver '%s' is not valid.",
-				one.Name)
+			return arm.Reply{}, arm.BadRequest("EmailAddressInvalid",
+				"The e-mail address of the receiver '%s' is not valid.", one.Name)
 		}
 		addresses = append(addresses, one.Address)
 		shown, _ := properties["emailReceivers"].([]any)[i].(arm.Object)
@@ -67,7 +67,7 @@ type actionGroupProperties struct {
 	} `json:"emailReceivers"`
 }
 
-// deleteEmails forgets whom alerts of a group that is deleted are sent to.
+// deleteEmails deletes the receivers of a deleted group.
 func deleteEmails(_ *arm.Service, tx *store.Tx, res arm.Object) error {
 	return eventgrid.DeleteEmails(tx, arm.Text(res, "id"))
 }

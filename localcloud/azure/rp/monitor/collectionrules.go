@@ -27,7 +27,7 @@ type ruleProperties struct {
 	} `json:"destinations"`
 }
 
-// putRule keeps a data collection rule, which sends to workspaces.
+// putRule writes a data collection rule whose destinations are workspaces.
 func putRule(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(rulesType, true)
 	if err != nil {
@@ -53,8 +53,8 @@ func putRule(c *arm.Call) (arm.Reply, error) {
 	for _, flow := range given.Flows {
 		for _, name := range flow.Destinations {
 			if !slices.Contains(destinations, name) {
-				return arm.Reply{}, arm.BadRequest("InvalidPayload", "Data collection rule is invalid: the destination '%s' of a "+
-					"data flow is not defined.", name)
+				return arm.Reply{}, arm.BadRequest("InvalidPayload",
+					"Data collection rule is invalid: the destination '%s' of a data flow is not defined.", name)
 			}
 		}
 	}
@@ -66,7 +66,7 @@ func putRule(c *arm.Call) (arm.Reply, error) {
 	return c.Written(old, res)
 }
 
-// deleteRule refuses to delete a rule that resources follow.
+// deleteRule refuses to delete a rule that is associated with resources.
 func deleteRule(c *arm.Call) (arm.Reply, error) {
 	associations, err := arm.Under(c.Tx, "/subscriptions", associationsType)
 	if err != nil {
@@ -74,14 +74,14 @@ func deleteRule(c *arm.Call) (arm.Reply, error) {
 	}
 	for _, one := range associations {
 		if fold.Equal(arm.Text(arm.Child(one, "properties"), "dataCollectionRuleId"), c.Path) {
-			return arm.Reply{}, arm.Conflict("Conflict", "The data collection rule '%s' has associations, such as '%s': delete "+
-				"them first.", c.Name(), arm.Text(one, "id"))
+			return arm.Reply{}, arm.Conflict("Conflict", "The data collection rule '%s' has associations, such as '%s'. "+
+				"Delete them first.", c.Name(), arm.Text(one, "id"))
 		}
 	}
 	return c.DeleteStored()
 }
 
-// putAssociation has a resource follow a data collection rule.
+// putAssociation associates a resource with a data collection rule.
 func putAssociation(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.BeginExtension(associationsType)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 const settingsType = "Microsoft.Insights/diagnosticSettings"
 
-// settingProperties are those of a diagnostic setting.
+// settingProperties are the properties of a diagnostic setting.
 type settingProperties struct {
 	WorkspaceID      string         `json:"workspaceId"`
 	StorageAccountID string         `json:"storageAccountId"`
@@ -31,10 +31,10 @@ type dataCategory struct {
 	} `json:"retentionPolicy"`
 }
 
-// name is what a category is told apart by.
+// name identifies a category or a category group.
 func (d dataCategory) name() string { return d.Category + d.Group }
 
-// maxSettings is how many diagnostic settings a resource can have.
+// maxSettings is the maximum number of diagnostic settings of a resource.
 const maxSettings = 5
 
 func putSetting(c *arm.Call) (arm.Reply, error) {
@@ -64,11 +64,11 @@ func checkSetting(c *arm.Call, given settingProperties) error {
 	case kind == nil || kind.LogCategories == nil:
 		return arm.NotImplemented("diagnostic settings of %s", c.Scope)
 	case given.StorageAccountID+given.EventHubRuleID+given.ServiceBusRuleID+given.PartnerID != "":
-		return arm.NotImplemented("diagnostic settings that send to anything but a workspace")
+		return arm.NotImplemented("diagnostic settings with another destination than a workspace")
 	case given.WorkspaceID == "":
 		return arm.BadRequest("BadRequest", "At least one data sink needs to be specified.")
 	case !slices.Contains([]string{"", "Dedicated", "AzureDiagnostics"}, given.DestinationType):
-		return arm.BadRequest("BadRequest", "The logAnalyticsDestinationType '%s' is not valid: Dedicated or "+
+		return arm.BadRequest("BadRequest", "The logAnalyticsDestinationType '%s' is not valid: it must be Dedicated or "+
 			"AzureDiagnostics.", given.DestinationType)
 	case len(given.Logs)+len(given.Metrics) == 0:
 		return arm.BadRequest("BadRequest", "At least one log or metric category needs to be specified.")
@@ -99,7 +99,8 @@ func checkSetting(c *arm.Call, given settingProperties) error {
 	return nil
 }
 
-// checkOtherSettings refuses a sixth setting, and one that sends what another sends to the same place.
+// checkOtherSettings refuses more than maxSettings settings, and a category that another setting sends to the same
+// workspace.
 func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingProperties) error {
 	others, err := arm.Under(c.Tx, c.Scope, settingsType)
 	if err != nil {
@@ -123,9 +124,9 @@ func checkOtherSettings(c *arm.Call, old, res arm.Object, given settingPropertie
 		for _, theirs := range append(has.Logs, has.Metrics...) {
 			for _, ours := range append(slices.Clone(given.Logs), given.Metrics...) {
 				if theirs.name() == ours.name() && theirs.Enabled && ours.Enabled {
-					return arm.Conflict("Conflict", "Data sink '%s' is already used in diagnostic setting '%s' for category '%s'. "+
-						"Data sinks can't be reused in different settings on the same category for the same "+
-						"resource.", given.WorkspaceID, arm.Text(other, "name"), ours.name())
+					return arm.Conflict("Conflict", "Data sink '%s' is already used in diagnostic setting '%s' for category "+
+						"'%s'. Data sinks can't be reused in different settings on the same category for the same resource.",
+						given.WorkspaceID, arm.Text(other, "name"), ours.name())
 				}
 			}
 		}

@@ -12,7 +12,7 @@ import (
 
 type m = arm.Object
 
-func TestActionGroup_HasAShortNameAndReceivers(t *testing.T) {
+func TestActionGroup_ChecksShortNameAndReceivers(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, monitor.Provider())
 	rm.Group("g")
@@ -31,17 +31,22 @@ func TestActionGroup_HasAShortNameAndReceivers(t *testing.T) {
 		m{"location": armtest.Location, "properties": m{"groupShortName": "team", "enabled": true}}, 501, "NotImplemented")
 }
 
-func TestMonitor_RefusesReferencesThatAreNoIDs(t *testing.T) {
+func TestMonitor_RefusesInvalidIDs(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, monitor.Provider(), operationalinsights.Provider())
 	group := rm.Group("g")
-	for _, id := range []string{"", "/", "x", "/subscriptions", group, group + "/providers/Microsoft.OperationalInsights/workspaces"} {
-		for path, body := range map[string]m{
-			"/providers/Microsoft.Insights/dataCollectionRuleAssociations/a?api-version=2022-06-01": {"properties": m{"dataCollectionRuleId": id}},
-			"/providers/Microsoft.Insights/diagnosticSettings/a?api-version=2021-05-01-preview":     {"properties": m{"workspaceId": id}},
+	const (
+		association = "/providers/Microsoft.Insights/dataCollectionRuleAssociations/a?api-version=2022-06-01"
+		setting     = "/providers/Microsoft.Insights/diagnosticSettings/a?api-version=2021-05-01-preview"
+		workspaces  = "/providers/Microsoft.OperationalInsights/workspaces"
+	)
+	for _, id := range []string{"", "/", "x", "/subscriptions", group, group + workspaces} {
+		for path, properties := range map[string]m{
+			association: {"dataCollectionRuleId": id},
+			setting:     {"workspaceId": id},
 		} {
-			if status, answer := rm.Ask(http.MethodPut, group+path, body); status < 400 || status == 500 ||
-				armtest.Code(answer) == "" {
+			status, answer := rm.Ask(http.MethodPut, group+path, m{"properties": properties})
+			if status < 400 || status == 500 || armtest.Code(answer) == "" {
 				t.Errorf("%s with %q: %d %v", path, id, status, answer)
 			}
 		}

@@ -12,17 +12,18 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The ways out of a subnet.
+// Resource types for the outbound connections of subnets.
 const (
 	routeTablesType = "Microsoft.Network/routeTables"
 	gatewaysType    = "Microsoft.Network/natGateways"
 	AddressesType   = "Microsoft.Network/publicIPAddresses"
 	securityType    = "Microsoft.Network/networkSecurityGroups"
-
-	JoinAddress = AddressesType + "/join/action"
 )
 
-// hops are where routes lead (learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview).
+// JoinAddress is the permission to use a public address.
+const JoinAddress = AddressesType + "/join/action"
+
+// hops lists the types of next hops (learn.microsoft.com/azure/virtual-network/virtual-networks-udr-overview).
 var hops = []string{"VirtualNetworkGateway", "VnetLocal", "Internet", "VirtualAppliance", "None"}
 
 func putRouteTable(c *arm.Call) (arm.Reply, error) {
@@ -40,14 +41,14 @@ func putRouteTable(c *arm.Call) (arm.Reply, error) {
 		if err := route.Properties.check(route.Name); err != nil {
 			return arm.Reply{}, err
 		}
-		if name := fold.Lower(route.Name); route.Name == "" || names[name] {
-			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The routes of a route table need names of their own.")
-		} else {
-			names[name] = true
+		name := fold.Lower(route.Name)
+		if name == "" || names[name] {
+			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The routes of a route table need unique names.")
 		}
+		names[name] = true
 		if prefixes[route.Properties.Prefix] {
-			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table %s: "+
-				"both have the address prefix %s.", route.Name, c.Name(), route.Properties.Prefix)
+			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table "+
+				"%s: both have the address prefix %s.", route.Name, c.Name(), route.Properties.Prefix)
 		}
 		prefixes[route.Properties.Prefix] = true
 	}
@@ -63,7 +64,7 @@ func putRouteTable(c *arm.Call) (arm.Reply, error) {
 	return putEgress(c, old, res)
 }
 
-// putSecurityGroup makes a network security group, with Azure's own rules alone.
+// putSecurityGroup writes a network security group, which can only have Azure's default rules.
 func putSecurityGroup(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(securityType, true)
 	if err != nil {
@@ -81,25 +82,24 @@ func putSecurityGroup(c *arm.Call) (arm.Reply, error) {
 }
 
 func (p routeProperties) check(name string) error {
-	if _, err := ParsePrefixes([]string{p.Prefix}); err != nil { // service tags are not known here
+	if _, err := ParsePrefixes([]string{p.Prefix}); err != nil { // there are no service tags
 		return err
 	}
 	switch address, err := netip.ParseAddr(p.HopAddress); {
 	case !slices.Contains(hops, p.Hop):
-		return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: '%s' of the route %s is no type of a next "+
-			"hop: %s.", p.Hop, name,
-			strings.Join(hops, ", "))
+		return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: the next hop type '%s' of the route %s "+
+			"must be one of %s.", p.Hop, name, strings.Join(hops, ", "))
 	case p.Hop == "VirtualAppliance" && (err != nil || !address.Is4()):
-		return arm.BadRequest("InvalidNextHopIpAddress", "The next hop of the route %s is a virtual appliance, so it needs "+
-			"its IPv4 address.", name)
+		return arm.BadRequest("InvalidNextHopIpAddress",
+			"The next hop of the route %s is a virtual appliance and needs an IPv4 address.", name)
 	case p.Hop != "VirtualAppliance" && p.HopAddress != "":
-		return arm.BadRequest("InvalidNextHopIpAddress", "The route %s can only have a next hop's address with the type "+
-			"VirtualAppliance.", name)
+		return arm.BadRequest("InvalidNextHopIpAddress",
+			"The route %s can have a next hop address only with the next hop type VirtualAppliance.", name)
 	}
 	return nil
 }
 
-// putGateway makes a NAT gateway, which goes out from its public addresses.
+// putGateway writes a NAT gateway.
 func putGateway(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(gatewaysType, true)
 	if err != nil {
@@ -116,8 +116,8 @@ func putGateway(c *arm.Call) (arm.Reply, error) {
 	case len(given.Prefixes) > 0:
 		return arm.Reply{}, arm.NotImplemented("public IP prefixes")
 	case minutes != nil && (*minutes < 4 || *minutes > 120):
-		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes", "The idle timeout of the NAT gateway %s must be "+
-			"between 4 and 120 minutes.", c.Name())
+		return arm.Reply{}, arm.BadRequest("InvalidIdleTimeoutInMinutes",
+			"The idle timeout of the NAT gateway %s must be between 4 and 120 minutes.", c.Name())
 	}
 	for _, address := range given.Addresses {
 		if err := CheckAddress(c, res, address.ID); err != nil {
@@ -128,13 +128,14 @@ func putGateway(c *arm.Call) (arm.Reply, error) {
 	return putEgress(c, old, res)
 }
 
-// The first public addresses that resources get, of ranges for documentation (RFC 5737), since nobody has them.
+// The first public addresses, in ranges for documentation (RFC 5737), which nobody uses.
 var (
-	firstPublicAddress  = netip.MustParseAddr("198.51.100.1")
-	FirstClusterAddress = netip.MustParseAddr("203.0.113.2") // of those that AKS makes
+	firstPublicAddress = netip.MustParseAddr("198.51.100.1")
+	// FirstClusterAddress is the first public address that AKS creates for clusters.
+	FirstClusterAddress = netip.MustParseAddr("203.0.113.2")
 )
 
-// putAddress makes a public address.
+// putAddress writes a public address.
 func putAddress(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(AddressesType, true)
 	if err != nil {
@@ -145,9 +146,9 @@ func putAddress(c *arm.Call) (arm.Reply, error) {
 	if err := arm.Decode(properties, &given); err != nil {
 		return arm.Reply{}, err
 	}
-	if arm.Text(arm.Child(res, "sku"), "name") != "Standard" || given.Method != "Static" ||
-		given.Version != "" && given.Version != "IPv4" {
-		return arm.Reply{}, arm.NotImplemented("public addresses that are not of the sku Standard, Static and IPv4")
+	ipv4 := given.Version == "" || given.Version == "IPv4"
+	if arm.Text(arm.Child(res, "sku"), "name") != "Standard" || given.Method != "Static" || !ipv4 {
+		return arm.Reply{}, arm.NotImplemented("public addresses other than static IPv4 addresses of the sku Standard")
 	}
 	var address string
 	if old != nil {
@@ -159,7 +160,7 @@ func putAddress(c *arm.Call) (arm.Reply, error) {
 	return putEgress(c, old, res)
 }
 
-// FillAddress writes what Azure adds to a public address.
+// FillAddress sets the properties that Azure adds to a public address.
 func FillAddress(res arm.Object, address string) {
 	arm.SetDefault(arm.Child(res, "sku"), "tier", "Regional")
 	properties := arm.Child(res, "properties")
@@ -168,21 +169,21 @@ func FillAddress(res arm.Object, address string) {
 	arm.SetDefault(properties, "idleTimeoutInMinutes", 4)
 }
 
-// FreePublicAddress returns the first address that no resource has, from one on to the end of its 256.
+// FreePublicAddress returns the first address from first on that no resource has. The address is in the same /24 range.
 func FreePublicAddress(tx *store.Tx, first netip.Addr) (string, error) {
 	all, err := arm.Under(tx, "/subscriptions", AddressesType)
 	taken := map[any]bool{}
 	for _, one := range all {
 		taken[arm.Child(one, "properties")["ipAddress"]] = true
 	}
-	of := netip.PrefixFrom(first, 24)
-	for address := first; of.Contains(address); address = address.Next() {
+	within := netip.PrefixFrom(first, 24)
+	for address := first; within.Contains(address); address = address.Next() {
 		if !taken[address.String()] {
 			return address.String(), err
 		}
 	}
-	return "", arm.BadRequest("PublicIPCountLimitReached", "Cannot create more than 255 public IP addresses for this "+
-		"subscription in this region.")
+	return "", arm.BadRequest("PublicIPCountLimitReached",
+		"Cannot create more than 255 public IP addresses for this subscription in this region.")
 }
 
 func putEgress(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
@@ -190,11 +191,12 @@ func putEgress(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	return c.Written(old, res)
 }
 
-// FillEgress writes what the ways out all have.
+// FillEgress sets the properties that Azure adds to all resources for outbound connections.
 func FillEgress(old, res arm.Object) {
 	properties := arm.Child(res, "properties")
-	for _, shown := range []string{"subnets", "natGateway"} { // by what refers to it
-		delete(properties, shown)
+	// Azure sets these when another resource refers to this one.
+	for _, reference := range []string{"subnets", "natGateway"} {
+		delete(properties, reference)
 	}
 	properties["resourceGuid"] = uuid.NewString()
 	if old != nil {
@@ -203,24 +205,25 @@ func FillEgress(old, res arm.Object) {
 	arm.SetState(res, arm.Succeeded)
 }
 
-// checkPart finds a resource that is a part of another one, in its region.
+// checkPart checks that a resource that another one refers to exists, in the same region, and that the caller may join
+// it.
 func checkPart(c *arm.Call, id, kind, location string) error {
 	if _, ok := arm.ParseID(id, kind); !ok {
-		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a resource of type "+
-			"%s.", id, kind)
+		return arm.BadRequest("LinkedInvalidPropertyId",
+			"Property id '%s' is invalid. Expect the id of a resource of type %s.", id, kind)
 	}
 	res, ok, err := arm.Load(c.Tx, id)
 	if err != nil {
 		return err
 	}
 	if !ok || arm.Text(res, "location") != location {
-		return arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make "+
-			"sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
+		return arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please "+
+			"make sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
 	}
 	return c.CheckLinked(kind+"/join/action", id)
 }
 
-// CheckAddress finds a public address that a resource is to go out from. No other resource may have it.
+// CheckAddress checks that a public address that a resource refers to exists and that no other resource uses it.
 func CheckAddress(c *arm.Call, res arm.Object, id string) error {
 	if err := checkPart(c, id, AddressesType, arm.Text(res, "location")); err != nil {
 		return err
@@ -233,7 +236,7 @@ func CheckAddress(c *arm.Call, res arm.Object, id string) error {
 	return err
 }
 
-// subnetsWith are the subnets that have a route table or a NAT gateway.
+// subnetsWith returns the subnets whose property refers to the resource of the call.
 func subnetsWith(c *arm.Call, property string) ([]arm.Object, error) {
 	subnets, err := arm.Under(c.Tx, "/subscriptions", SubnetsType)
 	return slices.DeleteFunc(subnets, func(subnet arm.Object) bool {
@@ -242,7 +245,7 @@ func subnetsWith(c *arm.Call, property string) ([]arm.Object, error) {
 	}), err
 }
 
-// getOfSubnets shows the subnets that have it.
+// getOfSubnets returns a Get that adds the subnets whose property refers to the resource.
 func getOfSubnets(property string) func(*arm.Call) (arm.Reply, error) {
 	return func(c *arm.Call) (arm.Reply, error) {
 		answer, err := c.GetStored()
@@ -262,7 +265,7 @@ func getOfSubnets(property string) func(*arm.Call) (arm.Reply, error) {
 	}
 }
 
-// deleteOfSubnets refuses while a subnet has it.
+// deleteOfSubnets returns a Delete that refuses with a code while the property of a subnet refers to the resource.
 func deleteOfSubnets(property, code string) func(*arm.Call) (arm.Reply, error) {
 	return func(c *arm.Call) (arm.Reply, error) {
 		subnets, err := subnetsWith(c, property)
@@ -283,13 +286,13 @@ func deleteAddress(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if user != "" {
-		return arm.Reply{}, arm.BadRequest("PublicIPAddressCannotBeDeleted", "Public IP address %s can not be deleted since "+
-			"it is still allocated to resource %s.", c.Path, user)
+		return arm.Reply{}, arm.BadRequest("PublicIPAddressCannotBeDeleted",
+			"Public IP address %s can not be deleted since it is still allocated to resource %s.", c.Path, user)
 	}
 	return c.DeleteStored()
 }
 
-// checkWaysOut finds a subnet's route table, NAT gateway and network security group.
+// checkWaysOut checks that the route table, the NAT gateway and the network security group of a subnet exist.
 func checkWaysOut(c *arm.Call, p SubnetProperties, location string) error {
 	if p.RouteTable.ID != "" {
 		if err := checkPart(c, p.RouteTable.ID, routeTablesType, location); err != nil {
@@ -307,7 +310,7 @@ func checkWaysOut(c *arm.Call, p SubnetProperties, location string) error {
 	return nil
 }
 
-// WaysOut are the NAT gateway and the route table of a subnet; nil where it has none.
+// WaysOut returns the NAT gateway and the route table of a subnet, each nil if it has none.
 func WaysOut(tx *store.Tx, subnetID string) (gateway, table arm.Object, err error) {
 	subnet, ok, err := arm.Load(tx, subnetID)
 	if err != nil || !ok {
@@ -324,7 +327,7 @@ func WaysOut(tx *store.Tx, subnetID string) (gateway, table arm.Object, err erro
 	return gateway, table, err
 }
 
-// CheckGateway refuses a subnet without a NAT gateway, and one whose gateway has no public address.
+// CheckGateway returns an error if a subnet has no NAT gateway or the gateway has no public address.
 func CheckGateway(gateway arm.Object, subnet string) error {
 	if gateway == nil {
 		return arm.BadRequest("SubnetNotAssociatedWithNATGateway", "The subnet %s is not associated with a NAT gateway.",
@@ -335,18 +338,18 @@ func CheckGateway(gateway arm.Object, subnet string) error {
 		return err
 	}
 	if len(p.Addresses) == 0 {
-		return arm.BadRequest("NATGatewayNotAssociatedWithPublicIPOrIPPrefix", "The NAT gateway %s is not associated with "+
-			"any public IP or IP prefix.",
-			arm.Text(gateway, "id"))
+		return arm.BadRequest("NATGatewayNotAssociatedWithPublicIPOrIPPrefix",
+			"The NAT gateway %s is not associated with any public IP or IP prefix.", arm.Text(gateway, "id"))
 	}
 	return nil
 }
 
-// CheckDefaultRoute refuses a subnet without a route table, and one whose table has no default route.
+// CheckDefaultRoute returns an error if a subnet has no route table or the table has no default route to a virtual
+// appliance or a gateway.
 func CheckDefaultRoute(table arm.Object, subnet string) error {
 	if table == nil {
-		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been associated "+
-			"with subnet %s. Please update the route table association", subnet)
+		return arm.BadRequest("ExistingRouteTableNotAssociatedWithSubnet", "An existing route table has not been "+
+			"associated with subnet %s. Please update the route table association", subnet)
 	}
 	hop, err := DefaultHop(table)
 	switch {
@@ -356,14 +359,14 @@ func CheckDefaultRoute(table arm.Object, subnet string) error {
 		return arm.BadRequest("RouteTableMissingDefaultRouteError", "The route table %s has no default route 0.0.0.0/0.",
 			arm.Text(table, "id"))
 	case hop != "VirtualAppliance" && hop != "VirtualNetworkGateway":
-		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next hops "+
-			"of VirtualAppliance or VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype for more "+
-			"details", hop)
+		return arm.BadRequest("RouteTableInvalidNextHop", "Default route 0.0.0.0/0 has a next hop of %s but only next "+
+			"hops of VirtualAppliance or VirtualNetworkGateway are allowed. Please see http://aka.ms/aks/outboundtype "+
+			"for more details", hop)
 	}
 	return nil
 }
 
-// DefaultHop is where a route table leads what goes to the internet; empty: it does not say.
+// DefaultHop returns the next hop of the default route of a route table, or "" if it has none.
 func DefaultHop(table arm.Object) (string, error) {
 	var p routeTableProperties
 	err := arm.Decode(arm.Child(table, "properties"), &p)

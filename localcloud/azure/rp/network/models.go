@@ -4,8 +4,8 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// Models of the bodies of Microsoft.Network. The official package is as big as all others together; these have what is
-// acted on, or only kept and shown. What else Azure knows is not implemented here.
+// Models of the bodies of Microsoft.Network. Other properties are not implemented. The models replace Azure's package
+// armnetwork, which is as large as all other Azure packages together.
 
 type routeTableProperties struct {
 	Routes                []arm.NestedResource[routeProperties] `json:"routes"`
@@ -29,7 +29,7 @@ type securityGroupProperties struct {
 	ResourceGUID      string     `json:"resourceGuid"`
 }
 
-// GatewayProperties are those of a NAT gateway.
+// GatewayProperties are the properties of a NAT gateway.
 type GatewayProperties struct {
 	Addresses         []arm.SubResource `json:"publicIpAddresses"`
 	Prefixes          []arm.SubResource `json:"publicIpPrefixes"`
@@ -48,7 +48,7 @@ type addressProperties struct {
 	ResourceGUID      string `json:"resourceGuid"`
 }
 
-// NetworkProperties are those of a virtual network.
+// NetworkProperties are the properties of a virtual network.
 type NetworkProperties struct {
 	AddressSpace struct {
 		AddressPrefixes []string `json:"addressPrefixes"`
@@ -65,7 +65,7 @@ type NetworkProperties struct {
 	ResourceGUID         string                                 `json:"resourceGuid"`
 }
 
-// SubnetProperties are those of a subnet.
+// SubnetProperties are the properties of a subnet.
 type SubnetProperties struct {
 	AddressPrefix    string   `json:"addressPrefix"`
 	AddressPrefixes  []string `json:"addressPrefixes"`
@@ -95,8 +95,7 @@ type endpointProperties struct {
 	ResourceGUID      string                                     `json:"resourceGuid"`
 }
 
-// endpointSubnet is a reference to a subnet, with which clients send the subnet's defaults; they change nothing about
-// it.
+// endpointSubnet is a reference to a subnet. Clients send defaults of the subnet with it, which have no effect.
 type endpointSubnet struct {
 	ID         string `json:"id"`
 	Properties struct {

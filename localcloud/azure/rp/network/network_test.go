@@ -11,12 +11,12 @@ import (
 
 type m = arm.Object
 
-// at is the path of a resource of a type of the namespace.
+// at returns the path of a resource of the namespace.
 func at(kindAndName string) string {
 	return armtest.ID("resourceGroups/g/providers/Microsoft.Network", kindAndName) + "?api-version=2023-02-01"
 }
 
-// id is that of a resource of the namespace.
+// id returns the id of a resource of the namespace.
 func id(kindAndName string) string {
 	return armtest.ID("resourceGroups/g/providers/Microsoft.Network", kindAndName)
 }
@@ -33,25 +33,27 @@ func subnet(prefix string, more m) m {
 	return m{"properties": properties}
 }
 
-func TestNetwork_HasAnAddressSpaceThatItsSubnetsShare(t *testing.T) {
+func TestNetwork_ChecksAddressRanges(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())
 	rm.Group("g")
 	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
 	rm.Put(at("virtualNetworks/vnet/subnets/one"), subnet("10.0.0.0/24", nil))
+	two := at("virtualNetworks/vnet/subnets/two")
+	sql := m{"serviceEndpoints": []m{{"service": "Microsoft.Sql"}}}
 	for name, test := range map[string]struct {
 		path string
 		body m
 		code string
 	}{
-		"no space":        {at("virtualNetworks/other"), space(), "InvalidAddressSpace"},
-		"a reserved one":  {at("virtualNetworks/other"), space("127.0.0.0/8"), "InvalidAddressSpace"},
-		"no CIDR":         {at("virtualNetworks/other"), space("10.0.0.0"), "InvalidAddressPrefixFormat"},
-		"bits of hosts":   {at("virtualNetworks/other"), space("10.0.0.1/16"), "InvalidCIDRNotation"},
-		"an overlap":      {at("virtualNetworks/vnet/subnets/two"), subnet("10.0.0.128/25", nil), "NetcfgSubnetRangesOverlap"},
-		"out of space":    {at("virtualNetworks/vnet/subnets/two"), subnet("10.1.0.0/24", nil), "NetcfgInvalidSubnet"},
-		"a bad name":      {at("virtualNetworks/-vnet"), space("10.0.0.0/16"), "InvalidResourceName"},
-		"no such service": {at("virtualNetworks/vnet/subnets/two"), subnet("10.0.2.0/24", m{"serviceEndpoints": []m{{"service": "Microsoft.Sql"}}}), "NotImplemented"},
+		"no space":      {at("virtualNetworks/other"), space(), "InvalidAddressSpace"},
+		"reserved":      {at("virtualNetworks/other"), space("127.0.0.0/8"), "InvalidAddressSpace"},
+		"no length":     {at("virtualNetworks/other"), space("10.0.0.0"), "InvalidAddressPrefixFormat"},
+		"host bits":     {at("virtualNetworks/other"), space("10.0.0.1/16"), "InvalidCIDRNotation"},
+		"overlap":       {two, subnet("10.0.0.128/25", nil), "NetcfgSubnetRangesOverlap"},
+		"outside":       {two, subnet("10.1.0.0/24", nil), "NetcfgInvalidSubnet"},
+		"invalid name":  {at("virtualNetworks/-vnet"), space("10.0.0.0/16"), "InvalidResourceName"},
+		"other service": {two, subnet("10.0.2.0/24", sql), "NotImplemented"},
 	} {
 		if status, answer := rm.Ask(http.MethodPut, test.path, test.body); status < 400 || armtest.Code(answer) != test.code {
 			t.Errorf("%s: %d %v, want %s", name, status, answer, test.code)
@@ -62,36 +64,52 @@ func TestNetwork_HasAnAddressSpaceThatItsSubnetsShare(t *testing.T) {
 	}
 }
 
-func TestNetwork_RefusesReferencesThatAreNoIDs(t *testing.T) {
+func TestNetwork_RefusesInvalidIDs(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())
 	rm.Group("g")
 	rm.Put(at("virtualNetworks/vnet"), space("10.0.0.0/16"))
-	rm.Put(at("privateDnsZones/example.com")[:len(id("privateDnsZones/example.com"))]+"?api-version=2020-06-01",
-		m{"location": "global"})
+	rm.Put(id("privateDnsZones/example.com")+"?api-version=2020-06-01", m{"location": "global"})
 	for _, given := range []string{
-		"/", "//", "x", "/subscriptions", "/subscriptions/s", "/providers", id("virtualNetworks"), id("virtualNetworks/vnet/subnets"),
-		id("virtualNetworks/vnet/subnets/"), "/subscriptions/s/resourceGroups/g/providers", "\u017f",
+		"/",
+		"//",
+		"x",
+		"/subscriptions",
+		"/subscriptions/s",
+		"/providers",
+		id("virtualNetworks"),
+		id("virtualNetworks/vnet/subnets"),
+		id("virtualNetworks/vnet/subnets/"),
+		"/subscriptions/s/resourceGroups/g/providers",
+		"\u017f",
 	} {
+		connection := m{"privateLinkServiceId": given, "groupIds": []string{"vault"}}
 		for path, body := range map[string]m{
 			at("virtualNetworks/vnet/subnets/two"): subnet("10.0.2.0/24", m{"routeTable": m{"id": given}}),
-			at("natGateways/nat"):                  {"location": armtest.Location, "sku": m{"name": "Standard"}, "properties": m{"publicIpAddresses": []m{{"id": given}}}},
+			at("natGateways/nat"): {
+				"location":   armtest.Location,
+				"sku":        m{"name": "Standard"},
+				"properties": m{"publicIpAddresses": []m{{"id": given}}},
+			},
 			at("privateEndpoints/pe"): {"location": armtest.Location, "properties": m{
-				"subnet": m{"id": given}, "privateLinkServiceConnections": []m{{"name": "c", "properties": m{"privateLinkServiceId": given, "groupIds": []string{"vault"}}}},
+				"subnet":                        m{"id": given},
+				"privateLinkServiceConnections": []m{{"name": "c", "properties": connection}},
 			}},
 			id("privateDnsZones/example.com/virtualNetworkLinks/link") + "?api-version=2020-06-01": {
-				"location": "global", "properties": m{"virtualNetwork": m{"id": given}},
+				"location":   "global",
+				"properties": m{"virtualNetwork": m{"id": given}},
 			},
 		} {
-			if status, answer := rm.Ask(http.MethodPut, path, body); status < 400 || status == 500 ||
-				armtest.Code(answer) == "" {
+			status, answer := rm.Ask(http.MethodPut, path, body)
+			if status < 400 || status == 500 || armtest.Code(answer) == "" {
 				t.Errorf("%s with %q: %d %v", path, given, status, answer)
 			}
 		}
 	}
 }
 
-// TestNetwork_RefusesLookalikeIDs refers to a route table by an id with the Kelvin sign, which package strings takes for k.
+// TestNetwork_RefusesLookalikeIDs refers to a route table by an id with the Kelvin sign, which package strings takes
+// for k.
 func TestNetwork_RefusesLookalikeIDs(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())
@@ -104,7 +122,7 @@ func TestNetwork_RefusesLookalikeIDs(t *testing.T) {
 	rm.Refused(http.MethodPut, one, subnet("10.0.0.0/24", lookalike), http.StatusBadRequest, "InvalidResourceReference")
 }
 
-func TestPrivateDNS_IsCreatedOnlyOnceWhereTheClientSaysSo(t *testing.T) {
+func TestPrivateDNS_HonoursIfNoneMatch(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())
 	rm.Group("g")

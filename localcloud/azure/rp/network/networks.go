@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -14,17 +15,18 @@ import (
 
 const (
 	networksType = "Microsoft.Network/virtualNetworks"
-	SubnetsType  = networksType + "/subnets"
+	// SubnetsType is the resource type of subnets.
+	SubnetsType = networksType + "/subnets"
 )
 
-// JoinSubnet is the permission to put something into a subnet.
+// JoinSubnet is the permission to put a resource into a subnet.
 const JoinSubnet = "Microsoft.Network/virtualNetworks/subnets/join/action"
 
-// KeyVaultService is the service endpoint of Key Vault.
+// KeyVaultService is the name of Key Vault's service endpoint.
 const KeyVaultService = "Microsoft.KeyVault"
 
-// putNetwork writes a network with its subnets, in the body's order. Subnets that the body leaves out are deleted, as
-// Azure does it.
+// putNetwork writes a network with its subnets, in the order of the body. Like Azure, it deletes subnets that the body
+// does not have.
 func putNetwork(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(networksType, true)
 	if err != nil {
@@ -40,13 +42,13 @@ func putNetwork(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if len(space) == 0 {
-		return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space of the virtual network '%s' is empty.",
-			c.Name())
+		return arm.Reply{}, arm.BadRequest("InvalidAddressSpace",
+			"The address space of the virtual network '%s' is empty.", c.Name())
 	}
 	for _, r := range space {
 		if slices.ContainsFunc(reservedByNetworks, r.Overlaps) {
-			return arm.Reply{}, arm.BadRequest("InvalidAddressSpace", "The address space %s of the virtual network '%s' "+
-				"overlaps with a reserved range.", r, c.Name())
+			return arm.Reply{}, arm.BadRequest("InvalidAddressSpace",
+				"The address space %s of the virtual network '%s' overlaps with a reserved range.", r, c.Name())
 		}
 	}
 	if len(given.Peerings) > 0 {
@@ -77,7 +79,7 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 		subnet, _ := s.(arm.Object)
 		name := arm.Text(subnet, "name")
 		if name == "" || wanted[fold.Lower(name)] {
-			return arm.BadRequest("InvalidRequestFormat", "The subnets of a virtual network need names of their own.")
+			return arm.BadRequest("InvalidRequestFormat", "The subnets of a virtual network need unique names.")
 		}
 		wanted[fold.Lower(name)] = true
 	}
@@ -127,8 +129,8 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 		return err
 	}
 	if len(own) == 0 {
-		return arm.BadRequest("AddressPrefixStringCannotBeNullOrEmpty", "Address prefix string for resource %s cannot be "+
-			"null or empty.", arm.Text(res, "id"))
+		return arm.BadRequest("AddressPrefixStringCannotBeNullOrEmpty",
+			"Address prefix string for resource %s cannot be null or empty.", arm.Text(res, "id"))
 	}
 	parent, _, err := arm.Load(c.Tx, network)
 	if err != nil {
@@ -148,15 +150,14 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 	}
 	for _, prefix := range own {
 		if prefix.Bits() > 29 {
-			return arm.BadRequest("NetcfgSubnetRangeTooSmall", "Subnet '%s' is not valid: its range %s must have at least 8 "+
-				"addresses.",
-				arm.Text(res, "name"), prefix)
+			return arm.BadRequest("NetcfgSubnetRangeTooSmall",
+				"Subnet '%s' is not valid: its range %s must have at least 8 addresses.", arm.Text(res, "name"), prefix)
 		}
 		if !slices.ContainsFunc(space, func(all netip.Prefix) bool {
 			return all.Bits() <= prefix.Bits() && all.Contains(prefix.Addr())
 		}) {
-			return arm.BadRequest("NetcfgInvalidSubnet", "Subnet '%s' is not valid in virtual network '%s': its range %s is "+
-				"not in the address space.",
+			return arm.BadRequest("NetcfgInvalidSubnet",
+				"Subnet '%s' is not valid in virtual network '%s': its range %s is not in the address space.",
 				arm.Text(res, "name"), arm.Text(parent, "name"), prefix)
 		}
 		for _, sibling := range siblings {
@@ -164,10 +165,11 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 			if err != nil {
 				return err
 			}
-			if !fold.Equal(arm.Text(sibling, "id"), arm.Text(res, "id")) && slices.ContainsFunc(theirs, prefix.Overlaps) {
+			another := !fold.Equal(arm.Text(sibling, "id"), arm.Text(res, "id"))
+			if another && slices.ContainsFunc(theirs, prefix.Overlaps) {
 				return arm.BadRequest("NetcfgSubnetRangesOverlap", "Subnet '%s' is not valid because its IP address range "+
-					"overlaps with that of an existing subnet in virtual network "+
-					"'%s'.", arm.Text(res, "name"), arm.Text(parent, "name"))
+					"overlaps with that of an existing subnet in virtual network '%s'.",
+					arm.Text(res, "name"), arm.Text(parent, "name"))
 			}
 		}
 	}
@@ -181,9 +183,8 @@ func writeSubnet(c *arm.Call, network string, old, res arm.Object) error {
 			return err
 		}
 		if user != "" && !slices.Equal(before, own) {
-			return arm.BadRequest("InUsePrefixCannotBeDeleted", "IpPrefix %v on Subnet %s has active allocations and cannot be "+
-				"deleted.",
-				before[0], arm.Text(old, "name"))
+			return arm.BadRequest("InUsePrefixCannotBeDeleted",
+				"IpPrefix %v on Subnet %s has active allocations and cannot be deleted.", before[0], arm.Text(old, "name"))
 		}
 	}
 	if err := checkServiceEndpoints(given); err != nil {
@@ -217,26 +218,29 @@ func checkServiceEndpoints(p SubnetProperties) error {
 			return arm.NotImplemented("the service endpoint %s", endpoint.Service)
 		}
 	}
+	policies := []string{"", "Enabled", "Disabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled"}
 	for _, policy := range []string{p.PrivateEndpointNetworkPolicies, p.PrivateLinkServiceNetworkPolicies} {
-		if !slices.Contains([]string{"", "Enabled", "Disabled", "NetworkSecurityGroupEnabled", "RouteTableEnabled"}, policy) {
-			return arm.BadRequest("InvalidRequestFormat", "Cannot parse the request: '%s' is no network policy.", policy)
+		if !slices.Contains(policies, policy) {
+			return arm.BadRequest("InvalidRequestFormat",
+				"Cannot parse the request: the network policy '%s' must be one of %s.",
+				policy, strings.Join(policies[1:], ", "))
 		}
 	}
 	return nil
 }
 
-// ParsePrefixes reads address ranges in CIDR notation.
+// ParsePrefixes parses address ranges in CIDR notation. Host bits must be zero.
 func ParsePrefixes(given []string) ([]netip.Prefix, error) {
 	var prefixes []netip.Prefix
 	for _, s := range given {
 		prefix, err := netip.ParsePrefix(s)
 		switch {
 		case err != nil:
-			return nil, arm.BadRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It should "+
-				"follow CIDR notation, for example 10.0.0.0/24.", s)
+			return nil, arm.BadRequest("InvalidAddressPrefixFormat", "Address prefix %s is not formatted correctly. It "+
+				"should follow CIDR notation, for example 10.0.0.0/24.", s)
 		case prefix != prefix.Masked():
-			return nil, arm.BadRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For the "+
-				"given prefix length, the address prefix should be %s.", s, prefix.Masked())
+			return nil, arm.BadRequest("InvalidCIDRNotation", "The address prefix %s has an invalid CIDR notation. For "+
+				"the given prefix length, the address prefix should be %s.", s, prefix.Masked())
 		}
 		prefixes = append(prefixes, prefix)
 	}
@@ -254,7 +258,7 @@ func subnetPrefixes(res arm.Object) ([]netip.Prefix, error) {
 	return ParsePrefixes(p.AddressPrefixes)
 }
 
-// mirrorSubnets shows a network's subnets in it.
+// mirrorSubnets copies the subnets of a network into its body.
 func mirrorSubnets(tx *store.Tx, network string) error {
 	return arm.Mirror(tx, network, SubnetsType, "subnets", func(subnet arm.Object) arm.Object { return subnet })
 }
@@ -292,15 +296,15 @@ func removeSubnet(c *arm.Call, subnet arm.Object) error {
 	return c.Destroy(c.Tx, subnet)
 }
 
-// subnetIsFree refuses to take away a subnet that something is in.
+// subnetIsFree returns an error if a resource uses a subnet.
 func subnetIsFree(c *arm.Call, subnet arm.Object) error {
 	user, err := c.UserOf(c.Tx, arm.Text(subnet, "id"))
 	if err != nil || user == "" {
 		return err
 	}
 	return arm.BadRequest("InUseSubnetCannotBeDeleted", "Subnet %s is in use by %s and cannot be deleted. In order to "+
-		"delete the subnet, delete all the resources within the subnet. See "+
-		"aka.ms/deletesubnet.", arm.Text(subnet, "name"), user)
+		"delete the subnet, delete all the resources within the subnet. See aka.ms/deletesubnet.",
+		arm.Text(subnet, "name"), user)
 }
 
 func deleteNetwork(c *arm.Call) (arm.Reply, error) {
@@ -320,21 +324,17 @@ func deleteNetwork(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{}, c.Destroy(c.Tx, res)
 }
 
-// FindSubnet looks up a subnet that another resource refers to.
+// FindSubnet returns a subnet that another resource refers to, or an error if it does not exist.
 func FindSubnet(c *arm.Call, id string) (arm.Object, error) {
 	if _, ok := arm.ParseID(id, SubnetsType); !ok {
-		return nil, arm.BadRequest(
-			"LinkedInvalidPropertyId",
-			"Property id '%s' is invalid. Expect the id of a subnet: "+
-				"'%s'.",
-			id,
-			"/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/"+networksType+"/{name}/subnets/{name}",
-		)
+		return nil, arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' is invalid. Expect the id of a subnet: "+
+			"'/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/%s/{name}/subnets/{name}'.",
+			id, networksType)
 	}
 	res, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {
-		err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please make "+
-			"sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
+		err = arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. Please "+
+			"make sure that the referenced resource exists, and that both resources are in the same region.", id, c.Path)
 	}
 	return res, err
 }

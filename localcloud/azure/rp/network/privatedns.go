@@ -11,17 +11,17 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// zoneName is the rule of private zones but for how many labels there can be, 34.
+// zoneName matches the names of private zones. It does not check the limit of 34 labels.
 var zoneName = regexp.MustCompile(
 	`^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)+[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?$`,
 )
 
-// global checks the location of what is in no region.
+// global checks that the location of a resource is global.
 func global(res arm.Object) error {
 	if !fold.Equal(arm.Text(res, "location"), "global") {
 		return arm.BadRequest("LocationNotAvailableForResourceType", "The provided location '%s' is not available for "+
-			"resource type '%s'. List of available regions for the resource type is "+
-			"'global'.", arm.Text(res, "location"), arm.Text(res, "type"))
+			"resource type '%s'. List of available regions for the resource type is 'global'.",
+			arm.Text(res, "location"), arm.Text(res, "type"))
 	}
 	res["location"] = "global"
 	return nil
@@ -61,7 +61,7 @@ func getZone(c *arm.Call) (arm.Reply, error) {
 	return answer, countLinks(c, res)
 }
 
-// countLinks fills in what a zone says of the networks that it is linked to.
+// countLinks sets the numbers of virtual network links of a zone.
 func countLinks(c *arm.Call, zone arm.Object) error {
 	links, err := arm.Under(c.Tx, arm.Text(zone, "id"), LinksType)
 	registering := 0
@@ -71,9 +71,8 @@ func countLinks(c *arm.Call, zone arm.Object) error {
 		}
 	}
 	properties := arm.Child(zone, "properties")
-	properties["numberOfVirtualNetworkLinks"], properties["numberOfVirtualNetworkLinksWithRegistration"] = len(
-		links,
-	), registering
+	properties["numberOfVirtualNetworkLinks"] = len(links)
+	properties["numberOfVirtualNetworkLinksWithRegistration"] = registering
 	return err
 }
 
@@ -87,8 +86,8 @@ func deleteZone(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if len(links) > 0 {
-		return arm.Reply{}, arm.Conflict("CannotDeleteResource", "Can not delete resource before nested resources are "+
-			"deleted.")
+		return arm.Reply{}, arm.Conflict("CannotDeleteResource",
+			"Can not delete resource before nested resources are deleted.")
 	}
 	return arm.Reply{}, c.Destroy(c.Tx, res)
 }
@@ -121,13 +120,12 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 	switch {
 	case !isNetwork:
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network '%s' of the link '%s' is not the id of a "+
-			"virtual network.",
-			given.VirtualNetwork.ID, c.Name())
+			"virtual network.", given.VirtualNetwork.ID, c.Name())
 	case old != nil && !fold.Equal(given.VirtualNetwork.ID, before.VirtualNetwork.ID):
 		return arm.Reply{}, arm.BadRequest("BadRequest", "The virtual network of a link cannot be changed.")
 	case strings.HasPrefix(fold.Lower(c.Names[0]), "privatelink.") && given.RegistrationEnabled:
-		return arm.Reply{}, arm.BadRequest("BadRequest", "Auto registration of virtual machines is not possible in the zone "+
-			"'%s'.", c.Names[0])
+		return arm.Reply{}, arm.BadRequest("BadRequest",
+			"Auto registration of virtual machines is not possible in the zone '%s'.", c.Names[0])
 	}
 	if _, ok, err := arm.Load(c.Tx, given.VirtualNetwork.ID); err != nil || !ok {
 		if err == nil {
@@ -151,12 +149,13 @@ func putLink(c *arm.Call) (arm.Reply, error) {
 	return c.Written(old, res)
 }
 
-// linkOf finds the link of a network to a zone of that name, in any group.
+// linkOf returns the link of a network to a zone with a name in any group, or nil.
 func linkOf(c *arm.Call, zone, network string) (arm.Object, error) {
 	links, err := arm.Under(c.Tx, "/subscriptions", LinksType)
 	for _, link := range links {
-		if fold.Equal(arm.Parse(http.MethodGet, arm.Text(link, "id")).Names[0], zone) &&
-			fold.Equal(arm.Text(arm.Child(arm.Child(link, "properties"), "virtualNetwork"), "id"), network) {
+		name := arm.Parse(http.MethodGet, arm.Text(link, "id")).Names[0]
+		linked := arm.Text(arm.Child(arm.Child(link, "properties"), "virtualNetwork"), "id")
+		if fold.Equal(name, zone) && fold.Equal(linked, network) {
 			return link, err
 		}
 	}

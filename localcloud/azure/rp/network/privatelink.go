@@ -13,6 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
+// Resource types of private endpoints and private DNS zones.
 const (
 	endpointsType  = "Microsoft.Network/privateEndpoints"
 	zoneGroupsType = endpointsType + "/privateDnsZoneGroups"
@@ -20,10 +21,11 @@ const (
 	LinksType      = ZonesType + "/virtualNetworkLinks"
 )
 
-// vaultZone is where a vault's private name is (learn.microsoft.com/azure/private-link/private-endpoint-dns).
+// vaultZone is the zone of the private names of vaults (learn.microsoft.com/azure/private-link/private-endpoint-dns).
 const vaultZone = "privatelink.vaultcore.azure.net"
 
-// putEndpoint makes a private endpoint of a vault; its connection is approved at once, since the caller may approve it.
+// putEndpoint writes a private endpoint of a vault. The connection is approved at once, because the caller must have
+// the permission to approve it.
 func putEndpoint(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(endpointsType, true)
 	if err != nil {
@@ -79,7 +81,7 @@ func putEndpoint(c *arm.Call) (arm.Reply, error) {
 	return answer, connectVault(c.Tx, vault.ID, id, approved)
 }
 
-// checkEndpoint finds what an endpoint joins: a subnet and a vault.
+// checkEndpoint returns the subnet and the vault that an endpoint connects.
 func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, keyvault.Vault, error) {
 	none := keyvault.Vault{}
 	switch {
@@ -88,12 +90,11 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	case len(given.ManualConnections) > 0:
 		return nil, none, arm.NotImplemented("private endpoints that wait for approval")
 	case len(given.Connections) != 1:
-		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection", "The private endpoint '%s' must have one "+
-			"connection, not %d.",
-			c.Name(), len(given.Connections))
+		return nil, none, arm.BadRequest("PrivateEndpointMustHaveOneConnection",
+			"The private endpoint '%s' must have one connection, not %d.", c.Name(), len(given.Connections))
 	case before.Subnet.ID != "" && !fold.Equal(before.Subnet.ID, given.Subnet.ID):
-		return nil, none, arm.BadRequest("PrivateEndpointSubnetCannotBeChanged", "The subnet of the private endpoint '%s' "+
-			"cannot be changed.", c.Name())
+		return nil, none, arm.BadRequest("PrivateEndpointSubnetCannotBeChanged",
+			"The subnet of the private endpoint '%s' cannot be changed.", c.Name())
 	}
 	subnet, err := FindSubnet(c, given.Subnet.ID)
 	if err != nil {
@@ -105,31 +106,31 @@ func checkEndpoint(c *arm.Call, given, before endpointProperties) (arm.Object, k
 	to := given.Connections[0].Properties
 	kind := c.TypeOf(to.ServiceID)
 	if kind == nil || kind.PrivateLinkGroups == nil {
-		return nil, none, arm.NotImplemented("private endpoints of '%s', which is no vault", to.ServiceID)
+		return nil, none, arm.NotImplemented("private endpoints of '%s', which is not a vault", to.ServiceID)
 	}
 	service, ok := arm.ParseID(to.ServiceID, kind.Name)
 	if !ok {
-		return nil, none, arm.NotImplemented("private endpoints of '%s', which is no vault", to.ServiceID)
+		return nil, none, arm.NotImplemented("private endpoints of '%s', which is not a vault", to.ServiceID)
 	}
 	vault, ok, err := keyvault.GetVault(c.Tx, service.Name)
 	switch {
 	case err != nil:
 		return nil, none, err
 	case !ok || vault.Deleted != nil || !fold.Equal(vault.ID, to.ServiceID):
-		return nil, none, arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not found. "+
-			"Please make sure that the referenced resource exists, and that both resources are in the same "+
-			"region.", to.ServiceID, c.Path)
+		return nil, none, arm.BadRequest("InvalidResourceReference", "Resource %s referenced by resource %s was not "+
+			"found. Please make sure that the referenced resource exists, and that both resources are in the same region.",
+			to.ServiceID, c.Path)
 	case !slices.Equal(to.GroupIDs, kind.PrivateLinkGroups):
-		return nil, none, arm.BadRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint '%s' "+
-			"are not valid: a vault has one, \"vault\".", to.GroupIDs, c.Name())
+		return nil, none, arm.BadRequest("PrivateEndpointGroupIdsInvalid", "The group ids %q of the private endpoint "+
+			"'%s' are not valid: the only group id of a vault is \"vault\".", to.GroupIDs, c.Name())
 	case len(before.Connections) == 1 && !fold.Equal(before.Connections[0].Properties.ServiceID, to.ServiceID):
-		return nil, none, arm.BadRequest("PrivateLinkServiceIdCannotBeChanged", "What the private endpoint '%s' connects to "+
-			"cannot be changed.", c.Name())
+		return nil, none, arm.BadRequest("PrivateLinkServiceIdCannotBeChanged",
+			"The service of the private endpoint '%s' cannot be changed.", c.Name())
 	}
 	return subnet, vault, c.CheckLinked(kind.Name+"/PrivateEndpointConnectionsApproval/action", to.ServiceID)
 }
 
-// freeAddress is the first of a subnet that no endpoint has. Azure keeps the first four and the last.
+// freeAddress returns the first free address of a subnet. Azure reserves the first four addresses and the last one.
 func freeAddress(c *arm.Call, subnet arm.Object) (string, error) {
 	prefixes, err := subnetPrefixes(subnet)
 	if err != nil {
@@ -176,7 +177,7 @@ func endpointAddress(endpoint arm.Object) string {
 	return ""
 }
 
-// connectVault shows an endpoint's connection on its vault; a nil state takes it away.
+// connectVault adds the connection of an endpoint to the body of its vault. If state is nil, it removes the connection.
 func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) error {
 	res, ok, err := arm.Load(tx, vaultID)
 	if err != nil || !ok {
@@ -192,8 +193,9 @@ func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) er
 	case state == nil:
 		connections = slices.DeleteFunc(connections, of)
 	case i < 0:
+		name := endpointID[strings.LastIndexByte(endpointID, '/')+1:] + "." + uuid.NewString()
 		connections = append(connections, arm.Object{
-			"id": vaultID + "/privateEndpointConnections/" + endpointID[strings.LastIndexByte(endpointID, '/')+1:] + "." + uuid.NewString(),
+			"id": vaultID + "/privateEndpointConnections/" + name,
 			"properties": arm.Object{
 				"privateEndpoint":                   arm.Object{"id": endpointID},
 				"privateLinkServiceConnectionState": state,
@@ -209,7 +211,7 @@ func connectVault(tx *store.Tx, vaultID, endpointID string, state arm.Object) er
 	return arm.Save(tx, res)
 }
 
-// disconnect takes an endpoint that is deleted off its vault.
+// disconnect removes the connection of a deleted endpoint from its vault.
 func disconnect(_ *arm.Service, tx *store.Tx, endpoint arm.Object) error {
 	var p endpointProperties
 	if err := arm.Decode(arm.Child(endpoint, "properties"), &p); err != nil || len(p.Connections) == 0 {
@@ -218,7 +220,7 @@ func disconnect(_ *arm.Service, tx *store.Tx, endpoint arm.Object) error {
 	return connectVault(tx, p.Connections[0].Properties.ServiceID, arm.Text(endpoint, "id"), nil)
 }
 
-// putZoneGroup writes an endpoint's address into private zones: "<vault>" in privatelink.vaultcore.azure.net.
+// putZoneGroup adds the address of an endpoint to private zones, under the name of the vault in vaultZone.
 func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 	old, res, err := c.Begin(zoneGroupsType, false)
 	if err != nil {
@@ -229,8 +231,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if old == nil && len(siblings) > 0 {
-		return arm.Reply{}, arm.BadRequest("PrivateDnsZoneGroupExists", "The private endpoint '%s' has a DNS zone group "+
-			"already.", c.Names[0])
+		return arm.Reply{}, arm.BadRequest("PrivateDnsZoneGroupExists",
+			"The private endpoint '%s' already has a DNS zone group.", c.Names[0])
 	}
 	var given zoneGroupProperties
 	if err := arm.Decode(arm.Child(res, "properties"), &given); err != nil {
@@ -242,8 +244,8 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 	for i, config := range given.Configs {
 		zone, ok := arm.ParseID(config.Properties.ZoneID, ZonesType)
 		if config.Name == "" || !ok {
-			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "privateDnsZoneConfigs[%d] needs a name and the id of a "+
-				"private DNS zone.", i)
+			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat",
+				"privateDnsZoneConfigs[%d] needs a name and the id of a private DNS zone.", i)
 		}
 		if _, ok, err := arm.Load(c.Tx, config.Properties.ZoneID); err != nil || !ok {
 			if err == nil {
@@ -253,7 +255,7 @@ func putZoneGroup(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 		if !fold.Equal(zone.Name, vaultZone) {
-			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault, whose names are in %s",
+			return arm.Reply{}, arm.NotImplemented("the private DNS zone %s for a vault. It must be %s",
 				zone.Name, vaultZone)
 		}
 	}
@@ -277,16 +279,14 @@ func fillZoneGroup(c *arm.Call, res arm.Object) error {
 	configs, _ := arm.Child(res, "properties")["privateDnsZoneConfigs"].([]any)
 	for _, config := range configs {
 		if config, ok := config.(arm.Object); ok {
-			arm.Child(config, "properties")["recordSets"] = []any{
-				arm.Object{
-					"recordType":        "A",
-					"recordSetName":     vault,
-					"fqdn":              vault + "." + vaultZone,
-					"ttl":               10,
-					"provisioningState": arm.Succeeded,
-					"ipAddresses":       []any{endpointAddress(endpoint)},
-				},
-			}
+			arm.Child(config, "properties")["recordSets"] = []any{arm.Object{
+				"recordType":        "A",
+				"recordSetName":     vault,
+				"fqdn":              vault + "." + vaultZone,
+				"ttl":               10,
+				"provisioningState": arm.Succeeded,
+				"ipAddresses":       []any{endpointAddress(endpoint)},
+			}}
 		}
 	}
 	arm.SetState(res, arm.Succeeded)

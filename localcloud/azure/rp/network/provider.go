@@ -1,5 +1,5 @@
-// Package network is Microsoft.Network: virtual networks, the ways out of their subnets, private endpoints and private
-// DNS zones.
+// Package network implements Microsoft.Network: virtual networks, the outbound connections of their subnets, private
+// endpoints and private DNS zones.
 package network
 
 import (
@@ -12,7 +12,7 @@ import (
 
 var networkVersions = []string{"2024-03-01", "2024-05-01"}
 
-// Provider returns Microsoft.Network.
+// Provider returns the provider Microsoft.Network.
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Network"}, Types: []arm.Type{
 		{
@@ -31,8 +31,8 @@ func Provider() arm.Provider {
 		{
 			Name: endpointsType, Versions: networkVersions, Partial: true,
 			Valid: regexp.MustCompile(`^[a-zA-Z0-9]([-\w.]{0,62}\w)?$`),
-			Rule: "1 to 64 letters, digits, underscores, periods and hyphens, a letter or digit first, and no period or " +
-				"hyphen last",
+			Rule: "1 to 64 letters, digits, underscores, periods and hyphens, starting with a letter or digit and not " +
+				"ending with a period or hyphen",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putEndpoint, PutModel: func() any { return new(arm.TrackedResource[endpointProperties]) },
 			Delete: (*arm.Call).DeleteStored, Deleted: disconnect, Uses: usedByEndpoint,
@@ -72,9 +72,9 @@ func Provider() arm.Provider {
 			Delete: deleteAddress,
 		},
 		{
-			Name: ZonesType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName, Rule: "two labels or more of up to 63 " +
-				"letters, digits, underscores and hyphens",
-			Get: getZone, List: (*arm.Call).ListStored,
+			Name: ZonesType, CreateOnly: true, MaxTags: MaxZoneTags, Valid: zoneName,
+			Rule: "two or more labels of up to 63 letters, digits, underscores and hyphens",
+			Get:  getZone, List: (*arm.Call).ListStored,
 			Put: putZone, PutModel: func() any { return new(armprivatedns.PrivateZone) },
 			Delete: deleteZone,
 		},
@@ -89,10 +89,10 @@ func Provider() arm.Provider {
 
 var networkName = regexp.MustCompile(`^[a-zA-Z0-9]([-\w.]{0,78}\w)?$`)
 
-const networkNameRule = "1 to 80 letters, digits, underscores, periods and hyphens, a letter or digit first, and " +
-	"no period or hyphen last"
+const networkNameRule = "1 to 80 letters, digits, underscores, periods and hyphens, starting with a letter or digit " +
+	"and not ending with a period or hyphen"
 
-// MaxZoneTags is how many tags a private DNS zone or a link of it can have
+// MaxZoneTags is the maximum number of tags of a private DNS zone or its virtual network link
 // (learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).
 const MaxZoneTags = 15
 
@@ -105,7 +105,7 @@ func usedByEndpoint(res arm.Object) []string {
 func usedByGateway(res arm.Object) []string {
 	var p GatewayProperties
 	if err := arm.Decode(arm.Child(res, "properties"), &p); err != nil {
-		return nil // it was checked when it was written
+		return nil // putGateway has decoded it
 	}
 	var used []string
 	for _, address := range p.Addresses {

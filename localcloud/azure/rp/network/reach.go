@@ -12,7 +12,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// ServiceEndpoint reports whether requests from a subnet to Key Vault carry the subnet with them.
+// ServiceEndpoint reports whether Key Vault knows the subnet of requests from a subnet, because the subnet has its
+// service endpoint.
 func (Ways) ServiceEndpoint(tx *store.Tx, subnet string) (bool, error) {
 	res, ok, err := arm.Load(tx, subnet)
 	if err != nil || !ok {
@@ -35,8 +36,9 @@ func (p SubnetProperties) ReachesKeyVault() bool {
 	return false
 }
 
-// PrivateLink reports whether a vault's name leads a subnet to a private endpoint of the vault: the endpoint is in the
-// subnet's network, and its address in a zone that is linked to that network. Networks are not peered here.
+// PrivateLink reports whether the name of a vault resolves, in a subnet, to a private endpoint of the vault. The
+// endpoint must be in the network of the subnet, and its address in a DNS zone that is linked to the network. Peerings
+// are not implemented.
 func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool, error) {
 	if subnet == "" {
 		return false, nil
@@ -74,7 +76,7 @@ func (Ways) PrivateLink(tx *store.Tx, vault keyvault.Vault, subnet string) (bool
 	return false, nil
 }
 
-// IsLinked reports whether names in a zone are known in a network.
+// IsLinked reports whether a DNS zone is linked to a network.
 func IsLinked(tx *store.Tx, zone, network string) (bool, error) {
 	links, err := arm.Under(tx, "/subscriptions", LinksType)
 	if err != nil {
@@ -92,7 +94,7 @@ func IsLinked(tx *store.Tx, zone, network string) (bool, error) {
 	return false, nil
 }
 
-// ParseIPv4Range reads an address, or a range in CIDR notation.
+// ParseIPv4Range parses an IPv4 address or a range in CIDR notation.
 func ParseIPv4Range(given string) (netip.Prefix, error) {
 	if !strings.Contains(given, "/") {
 		given += "/32"
@@ -104,7 +106,7 @@ func ParseIPv4Range(given string) (netip.Prefix, error) {
 	return prefix, err
 }
 
-// reservedByNetworks are the ranges that no virtual network has
+// reservedByNetworks lists ranges that virtual networks cannot have
 // (learn.microsoft.com/azure/virtual-network/virtual-networks-faq).
 var reservedByNetworks = []netip.Prefix{
 	netip.MustParsePrefix("224.0.0.0/4"),
@@ -114,5 +116,5 @@ var reservedByNetworks = []netip.Prefix{
 	netip.MustParsePrefix("168.63.129.16/32"),
 }
 
-// Ways knows the ways from subnets to vaults.
+// Ways reports how subnets reach vaults.
 type Ways struct{}

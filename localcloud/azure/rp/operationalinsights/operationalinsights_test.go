@@ -11,13 +11,12 @@ import (
 
 type m = arm.Object
 
-func TestWorkspace_KeepsItsIDAndItsLogsForItsTime(t *testing.T) {
+func TestWorkspace_KeepsItsIDAndChecksRetention(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, operationalinsights.Provider())
 	rm.Group("g")
-	at := armtest.ID(
-		"resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/logs-one",
-	) + "?api-version=2020-10-01"
+	const workspace = "resourceGroups/g/providers/Microsoft.OperationalInsights/workspaces/logs-one"
+	at := armtest.ID(workspace) + "?api-version=2020-10-01"
 	with := func(sku string, days int) m {
 		return m{"location": armtest.Location, "properties": m{"sku": m{"name": sku}, "retentionInDays": days}}
 	}

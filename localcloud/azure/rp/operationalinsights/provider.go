@@ -1,4 +1,4 @@
-// Package operationalinsights is Microsoft.OperationalInsights: workspaces.
+// Package operationalinsights implements Microsoft.OperationalInsights: Log Analytics workspaces.
 package operationalinsights
 
 import (
@@ -9,13 +9,13 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// Provider returns Microsoft.OperationalInsights.
+// Provider returns the provider Microsoft.OperationalInsights.
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.OperationalInsights"}, Types: []arm.Type{
 		{
 			Name:  workspacesType,
 			Valid: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{2,61}[A-Za-z0-9]$`),
-			Rule:  "4 to 63 letters, digits and hyphens, and a letter or digit first and last",
+			Rule:  "4 to 63 letters, digits and hyphens, with a letter or digit first and last",
 			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putWorkspace, PutModel: func() any { return new(armoperationalinsights.Workspace) },
 			Delete: (*arm.Call).DeleteStored,

@@ -13,7 +13,7 @@ import (
 
 const workspacesType = "Microsoft.OperationalInsights/workspaces"
 
-// CheckWorkspace looks up a workspace that another resource sends to.
+// CheckWorkspace checks that a workspace that another resource refers to exists.
 func CheckWorkspace(c *arm.Call, id string) error {
 	workspace, ok := arm.ParseID(id, workspacesType)
 	if !ok {
@@ -21,9 +21,9 @@ func CheckWorkspace(c *arm.Call, id string) error {
 	}
 	_, ok, err := arm.Load(c.Tx, id)
 	if err == nil && !ok {
-		err = arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
-			"found. For more details please go to "+
-			"https://aka.ms/ARMResourceNotFoundFix", workspacesType, workspace.Name, workspace.ResourceGroupName)
+		err = arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was "+
+			"not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+			workspacesType, workspace.Name, workspace.ResourceGroupName)
 	}
 	return err
 }
@@ -66,13 +66,14 @@ func putWorkspace(c *arm.Call) (arm.Reply, error) {
 	case sku != "" && sku != "pergb2018":
 		return arm.Reply{}, arm.NotImplemented("workspaces of the sku %s", given.SKU.Name)
 	case days < 30 || days > 730:
-		return arm.Reply{}, arm.BadRequest("InvalidParameter", "'RetentionInDays' property doesn't match the SKU limits: 30 "+
-			"to 730 days, not %d.", days)
+		return arm.Reply{}, arm.BadRequest("InvalidParameter",
+			"'RetentionInDays' property doesn't match the SKU limits: 30 to 730 days, not %d.", days)
 	}
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	properties["customerId"], properties["createdDate"] = uuid.NewString(), now
 	if old != nil {
-		properties["customerId"], properties["createdDate"] = arm.Child(old, "properties")["customerId"], arm.Child(old, "properties")["createdDate"]
+		had := arm.Child(old, "properties")
+		properties["customerId"], properties["createdDate"] = had["customerId"], had["createdDate"]
 	}
 	properties["modifiedDate"], properties["retentionInDays"] = now, days
 	properties["sku"] = arm.Object{"name": "PerGB2018", "lastSkuUpdate": properties["createdDate"]}

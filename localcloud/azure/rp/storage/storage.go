@@ -1,4 +1,4 @@
-// Package storage is Microsoft.Storage: accounts and their queues. What is in queues is in azure/storage.
+// Package storage implements Microsoft.Storage: accounts and their queues. Package azure/storage serves the messages.
 package storage
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The resource types of accounts and of their queues.
+// Resource types.
 const (
 	AccountsType = "Microsoft.Storage/storageAccounts"
 	QueuesType   = AccountsType + "/queueServices/queues"
@@ -19,14 +19,14 @@ const (
 
 var storageVersions = []string{"2024-01-01"}
 
-// Provider returns Microsoft.Storage.
+// Provider returns the provider Microsoft.Storage.
 //
 // Names: learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftstorage
 func Provider() arm.Provider {
 	return arm.Provider{Elsewhere: []string{"Microsoft.Storage"}, Types: []arm.Type{
 		{
 			Name: AccountsType, Versions: storageVersions, Partial: true,
-			Valid: regexp.MustCompile(`^[a-z0-9]{3,24}$`), Rule: "3 to 24 lower-case letters and digits",
+			Valid: regexp.MustCompile(`^[a-z0-9]{3,24}$`), Rule: "3 to 24 lowercase letters and digits",
 			Get: (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putAccount, PutModel: func() any { return new(accountModel) },
 			Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(arm.TrackedResource[struct{}]) },
@@ -35,7 +35,7 @@ func Provider() arm.Provider {
 		{
 			Name: QueuesType, Versions: storageVersions, Partial: true,
 			Valid: regexp.MustCompile(`^[a-z0-9](-?[a-z0-9]){2,62}$`),
-			Rule:  "3 to 63 lower-case letters, digits and single hyphens, and a letter or digit first and last",
+			Rule:  "3 to 63 lowercase letters, digits and single hyphens, with a letter or digit first and last",
 			Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 			Put: putQueue, PutModel: func() any { return new(arm.NestedResource[struct{}]) },
 			Delete: (*arm.Call).DeleteStored, Deleted: deleteQueue,
@@ -43,7 +43,7 @@ func Provider() arm.Provider {
 	}}
 }
 
-// accountModel is a storage account; what is said of its other services is kept and shown.
+// accountModel is the body of a storage account. The properties of its other services are only stored.
 type accountModel struct {
 	Location string            `json:"location"`
 	Tags     map[string]string `json:"tags"`

@@ -11,7 +11,7 @@ import (
 
 type m = arm.Object
 
-func TestAccount_HasANameOfItsOwnAndQueues(t *testing.T) {
+func TestAccount_NameIsUnique(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, storage.Provider())
 	rm.Group("g")
@@ -21,6 +21,7 @@ func TestAccount_HasANameOfItsOwnAndQueues(t *testing.T) {
 		return armtest.ID("resourceGroups", group, "providers", storage.AccountsType, path) + version
 	}
 	account := m{"location": armtest.Location, "kind": "StorageV2", "sku": m{"name": "Standard_LRS"}}
+	blobs := m{"location": armtest.Location, "kind": "BlobStorage", "sku": m{"name": "Standard_LRS"}}
 	rm.Put(at("g", "queues1"), account)
 	rm.Put(at("g", "queues1"), account)
 	rm.Put(at("g", "queues1/queueServices/default/queues/one"), m{})
@@ -32,7 +33,7 @@ func TestAccount_HasANameOfItsOwnAndQueues(t *testing.T) {
 	}{
 		{at("other", "queues1"), account, 409, "StorageAccountAlreadyTaken"},
 		{at("g", "Queues"), account, 400, "InvalidResourceName"},
-		{at("g", "queues2"), m{"location": armtest.Location, "kind": "BlobStorage", "sku": m{"name": "Standard_LRS"}}, 501, "NotImplemented"},
+		{at("g", "queues2"), blobs, 501, "NotImplemented"},
 		{at("g", "queues2"), m{"location": armtest.Location, "kind": "StorageV2"}, 400, "InvalidRequestContent"},
 		{at("g", "queues1/queueServices/mine/queues/one"), m{}, 400, "InvalidResourceName"},
 		{at("g", "queues1/queueServices/default/queues/a--b"), m{}, 400, "InvalidResourceName"},
