@@ -13,7 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/operationalinsights"
 )
 
-// The rules that AKS holds a cluster's body against (learn.microsoft.com/azure/aks).
+// AKS's rules for the body of a cluster (learn.microsoft.com/azure/aks).
 
 type entraProfile struct {
 	Managed      bool     `json:"managed"`
@@ -32,7 +32,7 @@ type apiServerProfile struct {
 	PublicFQDN  *bool    `json:"enablePrivateClusterPublicFQDN"`
 }
 
-// publicName reports whether everybody is told the API server's address, which is Azure's default.
+// publicName reports whether the API server has a public name, which is Azure's default.
 func (a apiServerProfile) publicName() bool { return a.PublicFQDN == nil || *a.PublicFQDN }
 
 type upgradeProfile struct {
@@ -73,7 +73,7 @@ type networkProfile struct {
 	NAT          natProfile      `json:"natGatewayProfile"`
 }
 
-// check holds the properties against the rules that need nothing but them.
+// check checks the rules that depend only on the properties.
 func (p clusterProperties) check() error {
 	if p.DNSPrefix == "" {
 		return arm.InvalidParameter("dnsPrefix", "it is required")
@@ -81,7 +81,9 @@ func (p clusterProperties) check() error {
 	if err := p.checkPools(); err != nil {
 		return err
 	}
-	for _, check := range []func() error{p.checkAccess, p.checkUpgrades, p.checkSecurity, p.checkAddons, p.Network.check} {
+	for _, check := range []func() error{
+		p.checkAccess, p.checkUpgrades, p.checkSecurity, p.checkAddons, p.Network.check,
+	} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -113,13 +115,13 @@ func (p clusterProperties) checkPools() error {
 	return nil
 }
 
-// checkAccess is who may come in, and from where.
+// checkAccess checks who has access to the cluster, and from where.
 func (p clusterProperties) checkAccess() error {
 	if p.Entra != nil {
 		switch {
 		case !p.Entra.Managed && p.Entra.ClientAppID+p.Entra.ServerAppID+p.Entra.ServerSecret != "":
-			return arm.BadRequest("AADLegacyNotSupported", "The legacy integration with Azure AD is retired: set "+
-				"aadProfile.managed.")
+			return arm.BadRequest("AADLegacyNotSupported",
+				"The legacy integration with Azure AD is retired: set aadProfile.managed.")
 		case !p.Entra.Managed:
 			return arm.InvalidParameter("aadProfile.managed", "it must be true")
 		case p.Entra.AzureRBAC && p.RBAC != nil && !*p.RBAC:
@@ -127,12 +129,12 @@ func (p clusterProperties) checkAccess() error {
 		}
 		for _, id := range p.Entra.AdminGroups {
 			if !authorization.GUID.MatchString(id) {
-				return arm.InvalidParameter("aadProfile.adminGroupObjectIDs", "%q is no object id", id)
+				return arm.InvalidParameter("aadProfile.adminGroupObjectIDs", "%q is not an object id", id)
 			}
 		}
 	}
 	if p.DisableLocal && p.Entra == nil {
-		return arm.InvalidParameter("disableLocalAccounts", "only clusters with aadProfile can do without local accounts")
+		return arm.InvalidParameter("disableLocalAccounts", "it needs aadProfile")
 	}
 	return p.checkAPIServer()
 }
@@ -150,16 +152,17 @@ func (p clusterProperties) checkAPIServer() error {
 	case !api.Private && api.PublicFQDN != nil:
 		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "only a private cluster can have it")
 	case api.Private && fold.Equal(p.Network.LoadBalancer, "basic"):
-		return arm.BadRequest("PrivateClusterNotSupportedWithBasicLoadBalancer", "A private cluster needs loadBalancerSku "+
-			"standard.")
+		return arm.BadRequest("PrivateClusterNotSupportedWithBasicLoadBalancer",
+			"A private cluster needs loadBalancerSku standard.")
 	case api.Private && fold.Equal(api.PrivateZone, zoneNone) && !api.publicName():
-		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN", "without a private DNS zone there is no other name")
+		return arm.InvalidParameter(at+"enablePrivateClusterPublicFQDN",
+			"it must be true without a private DNS zone, because the API server needs a name")
 	case len(api.Ranges) > 200:
 		return arm.InvalidParameter(at+"authorizedIPRanges", "%d ranges are more than 200", len(api.Ranges))
 	}
 	for _, given := range api.Ranges {
 		if prefix, err := network.ParseIPv4Range(given); err != nil || prefix.Addr().IsPrivate() {
-			return arm.InvalidParameter(at+"authorizedIPRanges", "%q is no public IPv4 address or range", given)
+			return arm.InvalidParameter(at+"authorizedIPRanges", "%q is not a public IPv4 address or range", given)
 		}
 	}
 	return nil
@@ -169,14 +172,14 @@ func (p clusterProperties) checkUpgrades() error {
 	cluster, nodes := fold.Lower(p.Upgrades.Cluster), fold.Lower(p.Upgrades.Nodes)
 	switch {
 	case !slices.Contains([]string{"", "none", "patch", "stable", "rapid", "node-image"}, cluster):
-		return arm.BadNotOneOf("autoUpgradeProfile.upgradeChannel", p.Upgrades.Cluster, "none, patch, stable, rapid or "+
-			"node-image")
+		return arm.BadNotOneOf("autoUpgradeProfile.upgradeChannel", p.Upgrades.Cluster,
+			"none, patch, stable, rapid or node-image")
 	case !slices.Contains([]string{"", "none", "unmanaged", "nodeimage", "securitypatch"}, nodes):
-		return arm.BadNotOneOf("autoUpgradeProfile.nodeOSUpgradeChannel", p.Upgrades.Nodes, "None, Unmanaged, NodeImage or "+
-			"SecurityPatch")
+		return arm.BadNotOneOf("autoUpgradeProfile.nodeOSUpgradeChannel", p.Upgrades.Nodes,
+			"None, Unmanaged, NodeImage or SecurityPatch")
 	case cluster == "node-image" && nodes != "" && nodes != "nodeimage":
-		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel", "with upgradeChannel node-image it must be "+
-			"NodeImage")
+		return arm.InvalidParameter("autoUpgradeProfile.nodeOSUpgradeChannel",
+			"it must be NodeImage with upgradeChannel node-image")
 	}
 	return nil
 }
@@ -192,17 +195,17 @@ func (p clusterProperties) checkSecurity() error {
 	case s.Defender.Monitoring.Enabled && s.Defender.WorkspaceID == "":
 		return arm.InvalidParameter("securityProfile.defender.logAnalyticsWorkspaceResourceId", "it is required")
 	case s.KMS.Enabled:
-		return arm.NotImplemented("the encryption of etcd with a key of a vault")
+		return arm.NotImplemented("the encryption of etcd with a key in a vault")
 	}
 	return nil
 }
 
-// workspaceSetting is the setting of the add-on omsagent that names its workspace.
+// workspaceSetting is the setting of the add-on omsagent with the id of its workspace.
 const workspaceSetting = "logAnalyticsWorkspaceResourceID"
 
 func (p clusterProperties) checkAddons() error {
 	known := []string{"azurekeyvaultsecretsprovider", "azurepolicy", "omsagent"}
-	elsewhere := []string{
+	unimplemented := []string{
 		"httpapplicationrouting",
 		"ingressapplicationgateway",
 		"aciconnectorlinux",
@@ -213,10 +216,11 @@ func (p clusterProperties) checkAddons() error {
 	}
 	for name, addon := range p.Addons {
 		switch {
-		case slices.Contains(known, fold.Lower(name)) ||
-			!addon.Enabled && slices.Contains(elsewhere, fold.Lower(name)):
-		case slices.Contains(elsewhere, fold.Lower(name)):
-			return arm.NotImplemented("the add-on %s", name)
+		case slices.Contains(known, fold.Lower(name)):
+		case slices.Contains(unimplemented, fold.Lower(name)):
+			if addon.Enabled {
+				return arm.NotImplemented("the add-on %s", name)
+			}
 		default:
 			return arm.InvalidParameter("addonProfiles", "there is no add-on %q", name)
 		}
@@ -248,13 +252,12 @@ func (n networkProfile) check() error {
 	case n.Dataplane == "cilium" && n.Plugin != "azure":
 		return arm.InvalidParameter(at("networkDataplane"), "cilium needs networkPlugin azure")
 	case n.Dataplane == "cilium" && n.Policy != "" && n.Policy != "cilium" && n.Policy != "none":
-		return arm.InvalidParameter(at("networkPolicy"), "with networkDataplane cilium it is cilium or none")
-	case n.LoadBalancer != "" && !fold.Equal(n.LoadBalancer, "standard") &&
-		!fold.Equal(n.LoadBalancer, "basic"):
+		return arm.InvalidParameter(at("networkPolicy"), "it must be cilium or none with networkDataplane cilium")
+	case !slices.Contains([]string{"", "standard", "basic"}, fold.Lower(n.LoadBalancer)):
 		return arm.BadNotOneOf(at("loadBalancerSku"), n.LoadBalancer, "standard or basic")
 	case n.Outbound != "" && !slices.Contains(outboundTypes, n.Outbound):
-		return arm.BadNotOneOf(at("outboundType"), n.Outbound, "loadBalancer, managedNATGateway, userAssignedNATGateway, "+
-			"userDefinedRouting or none")
+		return arm.BadNotOneOf(at("outboundType"), n.Outbound,
+			"loadBalancer, managedNATGateway, userAssignedNATGateway, userDefinedRouting or none")
 	}
 	if err := n.checkAddresses(); err != nil {
 		return err
@@ -273,7 +276,7 @@ func (n networkProfile) checkRanges() error {
 		}
 		prefix, err := netip.ParsePrefix(r.given)
 		if err != nil {
-			return arm.InvalidParameter("networkProfile."+r.name, "%q is no range in CIDR notation", r.given)
+			return arm.InvalidParameter("networkProfile."+r.name, "%q is not a range in CIDR notation", r.given)
 		}
 		if slices.ContainsFunc(reservedByAKS, prefix.Overlaps) {
 			return arm.InvalidParameter("networkProfile."+r.name, "%s overlaps with a range that AKS reserves", prefix)
@@ -292,8 +295,8 @@ func (n networkProfile) checkRanges() error {
 	}
 	dns, err := netip.ParseAddr(n.DNS)
 	if err != nil || !services.Contains(dns) || dns == services.Addr() || dns == services.Addr().Next() {
-		return arm.InvalidParameter("networkProfile.dnsServiceIP", "%q is no address in %s after the first two",
-			n.DNS, services)
+		return arm.InvalidParameter("networkProfile.dnsServiceIP",
+			"%q is not an address in %s other than the first two", n.DNS, services)
 	}
 	return nil
 }
@@ -317,7 +320,7 @@ func (n networkProfile) fill(properties arm.Object) {
 	arm.SetDefault(network, "dnsServiceIP", "10.0.0.10")
 }
 
-// checkSKU holds a cluster's tier against its support plan.
+// checkSKU sets defaults of the SKU and checks it against the nodes and the support plan.
 func checkSKU(res arm.Object, p clusterProperties) error {
 	sku := arm.Child(res, "sku")
 	arm.SetDefault(sku, "name", "Base")
@@ -329,14 +332,14 @@ func checkSKU(res arm.Object, p clusterProperties) error {
 	case !slices.Contains([]string{"Free", "Standard", "Premium"}, tier):
 		return arm.BadNotOneOf("sku.tier", tier, "Free, Standard or Premium")
 	case tier == "Free" && nodesOf(p.Pools) > maxFreeNodes:
-		return arm.InvalidParameter("sku.tier", "Free is for up to %d nodes, not %d", maxFreeNodes, nodesOf(p.Pools))
+		return arm.InvalidParameter("sku.tier", "Free allows at most %d nodes, not %d", maxFreeNodes, nodesOf(p.Pools))
 	case (tier == "Premium") != (p.SupportPlan == "AKSLongTermSupport"):
 		return arm.InvalidParameter("sku.tier", "Premium and supportPlan AKSLongTermSupport need each other")
 	}
 	return nil
 }
 
-// checkClusterRefs finds the resources that a cluster's body refers to.
+// checkClusterRefs checks that the resources that a cluster refers to exist.
 func checkClusterRefs(c *arm.Call, res arm.Object, p clusterProperties) error {
 	if p.Entra != nil && p.Entra.TenantID != "" && !fold.Equal(p.Entra.TenantID, c.TenantID) {
 		return arm.InvalidParameter("aadProfile.tenantID", "%q is not the subscription's tenant", p.Entra.TenantID)
@@ -354,9 +357,9 @@ func checkClusterRefs(c *arm.Call, res arm.Object, p clusterProperties) error {
 			}
 		}
 	}
-	if tags, _ := res["tags"].(arm.Object); p.APIServer.Private &&
-		(p.APIServer.PrivateZone == "" || p.APIServer.PrivateZone == "system") {
-		if err := arm.CheckTags(tags, network.MaxZoneTags); err != nil { // the zone that AKS makes has them too
+	if p.APIServer.Private && (p.APIServer.PrivateZone == "" || p.APIServer.PrivateZone == zoneSystem) {
+		tags, _ := res["tags"].(arm.Object)
+		if err := arm.CheckTags(tags, network.MaxZoneTags); err != nil { // AKS copies the tags to the zone
 			return err
 		}
 	}
@@ -378,14 +381,14 @@ func checkClusterRefs(c *arm.Call, res arm.Object, p clusterProperties) error {
 	return checkClusterZone(c, res, p)
 }
 
-// checkClusterIdentity finds the identity that a cluster is to have, and shows who it is.
+// checkClusterIdentity checks the identity of a cluster, and adds the ids of a user-assigned one.
 func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 	identity := arm.Child(res, "identity")
 	given, _ := identity["userAssignedIdentities"].(arm.Object)
 	switch arm.Text(identity, "type") {
 	case "", "None", "SystemAssigned":
 		if len(given) > 0 {
-			return arm.InvalidParameter("identity.userAssignedIdentities", "they need type UserAssigned")
+			return arm.InvalidParameter("identity.userAssignedIdentities", "it needs identity.type UserAssigned")
 		}
 		return nil
 	case "UserAssigned":
@@ -393,7 +396,7 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 		return arm.BadNotOneOf("identity.type", arm.Text(identity, "type"), "SystemAssigned, UserAssigned or None")
 	}
 	if len(given) != 1 {
-		return arm.InvalidParameter("identity.userAssignedIdentities", "there must be one, not %d", len(given))
+		return arm.InvalidParameter("identity.userAssignedIdentities", "there must be one identity, not %d", len(given))
 	}
 	for id := range given {
 		uai, ok, err := arm.Load(c.Tx, id)
@@ -401,8 +404,8 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 			return err
 		}
 		if !ok || !fold.Equal(arm.Text(uai, "type"), managedidentity.IdentitiesType) {
-			return arm.BadRequest("FailedIdentityOperation", "Identity operation for resource '%s' failed with error 'Failed "+
-				"to perform resource identity operation. Status: 'BadRequest'. Response: the identity '%s' was not "+
+			return arm.BadRequest("FailedIdentityOperation", "Identity operation for resource '%s' failed with error "+
+				"'Failed to perform resource identity operation. Status: 'BadRequest'. Response: the identity '%s' was not "+
 				"found.'", c.Path, id)
 		}
 		if err := c.CheckLinked("Microsoft.ManagedIdentity/userAssignedIdentities/assign/action", id); err != nil {
@@ -416,18 +419,15 @@ func checkClusterIdentity(c *arm.Call, res arm.Object) error {
 	return nil
 }
 
-// checkClusterMay asks whether a cluster's own identity may do something at what the cluster refers to, such as to put
-// nodes into a subnet. A system-assigned one cannot yet: AKS then acts for the caller.
+// checkClusterMay checks that the user-assigned identity of a cluster has a permission at a resource that the cluster
+// refers to, such as a subnet. A system-assigned identity needs none, because it has no roles yet and AKS acts for the
+// caller.
 func checkClusterMay(c *arm.Call, cluster arm.Object, permission, scope string) error {
 	identities, _ := arm.Child(cluster, "identity")["userAssignedIdentities"].(arm.Object)
 	for _, identity := range identities {
 		identity, _ := identity.(arm.Object)
-		if err := c.CheckLinkedOf(
-			arm.Text(identity, "clientId"),
-			arm.Text(identity, "principalId"),
-			permission,
-			scope,
-		); err != nil {
+		clientID, objectID := arm.Text(identity, "clientId"), arm.Text(identity, "principalId")
+		if err := c.CheckLinkedOf(clientID, objectID, permission, scope); err != nil {
 			return err
 		}
 	}

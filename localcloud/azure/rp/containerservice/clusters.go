@@ -23,42 +23,44 @@ const clustersType = "Microsoft.ContainerService/managedClusters"
 
 // Clusters runs Kubernetes behind Microsoft.ContainerService/managedClusters.
 type Clusters interface {
-	// Start brings the cluster to where it is ready. It is called when a cluster is created, when an update changes what
-	// it is to be, and after a restart; a cluster that runs as spec says is left alone.
+	// Start starts or updates a cluster and returns when it is ready. It is called when a cluster is created or updated,
+	// and after a restart. It leaves a cluster alone that already runs as spec says.
 	Start(ctx context.Context, spec ClusterSpec) error
-	// Delete stops a cluster and removes it. One that is not there is no error.
+	// Delete stops and removes a cluster. It returns no error if the cluster does not exist.
 	Delete(ctx context.Context, id string) error
-	// Kubeconfig is for clients outside the cluster: that of whoever signs in with Entra ID where spec says so, else the
-	// administrator's.
+	// Kubeconfig returns a kubeconfig for clients outside the cluster: one that signs in with Entra ID if spec.Entra is
+	// set, else the administrator's.
 	Kubeconfig(ctx context.Context, spec ClusterSpec) ([]byte, error)
-	// PublicKeys are those of the cluster's service-account tokens, known from the moment that Start is called.
+	// PublicKeys returns the keys that verify the cluster's service account tokens. They are known as soon as Start is
+	// called.
 	PublicKeys(id string) ([]crypto.PublicKey, error)
 }
 
-// ClusterSpec is what a cluster is to be.
+// ClusterSpec specifies a cluster.
 type ClusterSpec struct {
 	ID        string // the ARM id
 	Name      string
 	Location  string
-	FQDN      string // of the API server, in the kubeconfig
-	AlsoFQDN  string // its public name, of a private one that has both; empty: none
-	IssuerURL string // of the service-account tokens; it ends in a slash
-	Version   string // of Kubernetes, as asked for; empty: the default
-	PoolName  string // of the pool that its one node is of, the first system pool
+	FQDN      string // name of the API server in the kubeconfig
+	AlsoFQDN  string // public name of a private API server with two names; empty if there is none
+	IssuerURL string // issuer of service account tokens; ends in a slash
+	Version   string // requested version of Kubernetes; empty for the default
+	PoolName  string // pool of the only node: the first system pool
 	VMSize    string
-	// Entra is the integration with Entra ID, AzureRBAC that Azure's roles count in the cluster, LocalAccounts that there
-	// is a certificate of an administrator, and AdminGroups the object ids of administrators' groups, joined with commas.
+	// Entra enables the integration with Entra ID. AzureRBAC makes Azure's roles count in the cluster. LocalAccounts
+	// enables the administrator's certificate. AdminGroups are the object ids of administrators' groups, joined with
+	// commas.
 	Entra         bool
 	AzureRBAC     bool
 	LocalAccounts bool
 	AdminGroups   string
-	// SecretsProvider is the Key Vault Secrets Provider add-on.
+	// SecretsProvider enables the Key Vault Secrets Provider add-on. Rotation and RotationPollInterval are its settings.
 	SecretsProvider      bool
 	Rotation             bool
 	RotationPollInterval time.Duration
 }
 
-// clusterProperties are what the service acts on. Everything else is kept and shown.
+// clusterProperties are the properties that have an effect. Other properties are only stored.
 type clusterProperties struct {
 	DNSPrefix           string                   `json:"dnsPrefix"`
 	FQDN                string                   `json:"fqdn"`
@@ -91,7 +93,7 @@ type addonProfile struct {
 	Identity shownIdentity     `json:"identity"`
 }
 
-// setting reads one of an add-on's; AKS compares their names without case.
+// setting returns a setting of the add-on, or "". Like AKS, it ignores the case of names.
 func (a addonProfile) setting(name string) string {
 	for key, value := range a.Config {
 		if fold.Equal(key, name) {
@@ -101,7 +103,7 @@ func (a addonProfile) setting(name string) string {
 	return ""
 }
 
-// secretsProvider finds the add-on; AKS compares its name without case.
+// secretsProvider returns the Key Vault Secrets Provider add-on. Like AKS, it ignores the case of the name.
 func (p clusterProperties) secretsProvider() addonProfile {
 	for name, addon := range p.Addons {
 		if fold.Equal(name, "azureKeyvaultSecretsProvider") {
@@ -111,19 +113,19 @@ func (p clusterProperties) secretsProvider() addonProfile {
 	return addonProfile{}
 }
 
-// defaultPollInterval is the add-on's (learn.microsoft.com/azure/aks/csi-secrets-store-configuration-options).
+// defaultPollInterval is the add-on's default (learn.microsoft.com/azure/aks/csi-secrets-store-configuration-options).
 const defaultPollInterval = 2 * time.Minute
 
 func (a addonProfile) pollInterval() (time.Duration, error) {
-	given := a.setting("rotationPollInterval")
+	const setting = "rotationPollInterval"
+	given := a.setting(setting)
 	if given == "" {
 		return defaultPollInterval, nil
 	}
 	interval, err := time.ParseDuration(given)
 	if err != nil || interval <= 0 {
-		return 0, arm.BadRequest("InvalidParameter", "The value of parameter "+
-			"addonProfiles.azureKeyvaultSecretsProvider.config.rotationPollInterval is invalid: %q is not a duration such as "+
-			"2m.", given)
+		return 0, arm.InvalidParameter("addonProfiles.azureKeyvaultSecretsProvider.config."+setting,
+			"%q is not a duration such as 2m", given)
 	}
 	return interval, nil
 }
@@ -200,7 +202,7 @@ func putCluster(c *arm.Call) (arm.Reply, error) {
 	return c.Start(answer, res, doing)
 }
 
-// managedPrincipal is the client id of the service principal that AKS shows of a cluster with a managed identity.
+// managedPrincipal is the client id in the servicePrincipalProfile of clusters with a managed identity.
 const managedPrincipal = "msi"
 
 // checkPrincipal refuses a cluster with neither a managed identity nor a service principal
@@ -219,9 +221,9 @@ func checkPrincipal(res arm.Object) error {
 	return nil
 }
 
-// keepUnmentioned keeps what AKS keeps as it was where a body does not mention it: add-ons, whose names it compares
-// without case, what looks after the nodes, the group of the nodes and the key of their disks, what restricts the API
-// server, what enforces network policies, and the way out.
+// keepUnmentioned copies properties that an update does not have from the cluster, as AKS does: add-ons (ignoring the
+// case of their names), settings for security and upgrades, the restrictions of the API server, network policies,
+// outbound connections, the node resource group and the disk encryption set.
 func keepUnmentioned(old, properties arm.Object) {
 	addons := arm.Child(properties, "addonProfiles")
 	for name, addon := range arm.Child(old, "addonProfiles") {
@@ -232,15 +234,22 @@ func keepUnmentioned(old, properties arm.Object) {
 			addons[name] = arm.Clone(addon)
 		}
 	}
-	for _, of := range []struct{ profile, property string }{
-		{"securityProfile", "defender"}, {"securityProfile", "imageCleaner"}, {"autoUpgradeProfile", "upgradeChannel"},
-		{"autoUpgradeProfile", "nodeOSUpgradeChannel"}, {"apiServerAccessProfile", "authorizedIPRanges"},
-		{"apiServerAccessProfile", "disableRunCommand"}, {"apiServerAccessProfile", "enablePrivateCluster"},
-		{"apiServerAccessProfile", "privateDNSZone"}, {"apiServerAccessProfile", "enablePrivateClusterPublicFQDN"},
-		{"networkProfile", "outboundType"}, {"networkProfile", "networkPolicy"}, {"networkProfile", "networkDataplane"},
+	for _, kept := range []struct{ profile, property string }{
+		{"securityProfile", "defender"},
+		{"securityProfile", "imageCleaner"},
+		{"autoUpgradeProfile", "upgradeChannel"},
+		{"autoUpgradeProfile", "nodeOSUpgradeChannel"},
+		{"apiServerAccessProfile", "authorizedIPRanges"},
+		{"apiServerAccessProfile", "disableRunCommand"},
+		{"apiServerAccessProfile", "enablePrivateCluster"},
+		{"apiServerAccessProfile", "privateDNSZone"},
+		{"apiServerAccessProfile", "enablePrivateClusterPublicFQDN"},
+		{"networkProfile", "outboundType"},
+		{"networkProfile", "networkPolicy"},
+		{"networkProfile", "networkDataplane"},
 	} {
-		if had := arm.Child(old, of.profile)[of.property]; had != nil {
-			arm.SetDefault(arm.Child(properties, of.profile), of.property, had)
+		if had := arm.Child(old, kept.profile)[kept.property]; had != nil {
+			arm.SetDefault(arm.Child(properties, kept.profile), kept.property, had)
 		}
 	}
 	keepOutbound(arm.Child(old, "networkProfile"), arm.Child(properties, "networkProfile"))
@@ -251,7 +260,7 @@ func keepUnmentioned(old, properties arm.Object) {
 	}
 }
 
-// poolVersions are those of the pools that a cluster has, by their names.
+// poolVersions returns the Kubernetes versions of the cluster's pools by name.
 func poolVersions(c *arm.Call) (map[string]string, error) {
 	pools, err := arm.Under(c.Tx, c.Path, poolsType)
 	versions := map[string]string{}
@@ -261,7 +270,7 @@ func poolVersions(c *arm.Call) (map[string]string, error) {
 	return versions, err
 }
 
-// writePools makes resources of the pools in a cluster's body. Those that it does not have stay.
+// writePools creates and updates the pools in a cluster's body. Pools that the body does not have stay.
 func writePools(c *arm.Call, cluster arm.Object) error {
 	profiles, _ := arm.Child(cluster, "properties")["agentPoolProfiles"].([]any)
 	for _, profile := range profiles {
@@ -300,45 +309,48 @@ func writePools(c *arm.Call, cluster arm.Object) error {
 	return mirrorPools(c.Tx, arm.Text(cluster, "id"))
 }
 
-// checkClusterChange refuses what an update cannot do.
+// changeNotAllowed returns the error for a change of a property that cannot change. more may explain it.
+func changeNotAllowed(property, more string) error {
+	return arm.BadRequest("PropertyChangeNotAllowed",
+		"Changing property 'properties.%s' is not allowed%s.", property, more)
+}
+
+// checkClusterChange refuses changes that AKS does not support.
 func checkClusterChange(given, before clusterProperties) error {
 	switch {
 	case given.DNSPrefix != before.DNSPrefix:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.dnsPrefix' is not allowed.")
+		return changeNotAllowed("dnsPrefix", "")
 	case given.NodeResourceGroup != "" && given.NodeResourceGroup != before.NodeResourceGroup:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.nodeResourceGroup' is not allowed.")
+		return changeNotAllowed("nodeResourceGroup", "")
 	case !fold.Equal(given.DiskEncryptionSetID, before.DiskEncryptionSetID):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.diskEncryptionSetID' is not "+
-			"allowed.")
+		return changeNotAllowed("diskEncryptionSetID", "")
 	case given.APIServer.Private != before.APIServer.Private:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property "+
-			"'properties.apiServerAccessProfile.enablePrivateCluster' is not allowed.")
+		return changeNotAllowed("apiServerAccessProfile.enablePrivateCluster", "")
 	case !given.zoneMayFollow(before):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property "+
-			"'properties.apiServerAccessProfile.privateDNSZone' is not allowed, but to none.")
+		return changeNotAllowed("apiServerAccessProfile.privateDNSZone", ", except to none")
 	case !given.outboundMayFollow(before):
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.outboundType' from "+
-			"%s to %s is not allowed.",
+		return arm.BadRequest("PropertyChangeNotAllowed",
+			"Changing property 'properties.networkProfile.outboundType' from %s to %s is not allowed.",
 			before.Network.Outbound, given.Network.Outbound)
 	case before.OIDC.Enabled && !given.OIDC.Enabled:
 		return arm.BadRequest("OIDCIssuerFeatureCannotBeDisabled", "OIDC issuer feature cannot be disabled.")
 	case before.Entra != nil && given.Entra == nil:
-		return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.aadProfile' is not allowed: the "+
-			"integration with Microsoft Entra ID cannot be disabled.")
+		return changeNotAllowed("aadProfile", ": the integration with Microsoft Entra ID cannot be disabled")
 	}
 	for _, property := range []struct{ name, was, is string }{
-		{"networkPlugin", before.Network.Plugin, given.Network.Plugin}, {"serviceCidr", before.Network.ServiceCIDR, given.Network.ServiceCIDR},
-		{"dnsServiceIP", before.Network.DNS, given.Network.DNS}, {"loadBalancerSku", before.Network.LoadBalancer, given.Network.LoadBalancer},
+		{"networkPlugin", before.Network.Plugin, given.Network.Plugin},
+		{"serviceCidr", before.Network.ServiceCIDR, given.Network.ServiceCIDR},
+		{"dnsServiceIP", before.Network.DNS, given.Network.DNS},
+		{"loadBalancerSku", before.Network.LoadBalancer, given.Network.LoadBalancer},
 	} {
 		if property.is != "" && property.was != "" && !fold.Equal(property.is, property.was) {
-			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.networkProfile.%s' is not "+
-				"allowed.", property.name)
+			return changeNotAllowed("networkProfile."+property.name, "")
 		}
 	}
 	return nil
 }
 
-// fillCluster writes what Azure adds: names, the issuer, identities and defaults.
+// fillCluster sets what Azure adds to a cluster: names, the issuer, identities and defaults.
 func fillCluster(c *arm.Call, old, res arm.Object, given, before clusterProperties) error {
 	properties := arm.Child(res, "properties")
 	location := arm.Text(res, "location")
@@ -365,7 +377,7 @@ func fillCluster(c *arm.Call, old, res arm.Object, given, before clusterProperti
 		return err
 	}
 	arm.SetDefault(properties, "enableRBAC", true)
-	// As AKS has it of clusters with a managed identity; az reads on below it.
+	// az reads properties of the profile, so it must not be missing.
 	arm.SetDefault(properties, "servicePrincipalProfile", arm.Object{"clientId": managedPrincipal})
 	arm.SetDefault(properties, "maxAgentPools", 100)
 	arm.SetDefault(properties, "supportPlan", "KubernetesOfficial")
@@ -382,7 +394,7 @@ func fillCluster(c *arm.Call, old, res arm.Object, given, before clusterProperti
 	return fillClusterIdentity(c, old, res)
 }
 
-// fillClusterIdentity gives a cluster an identity of its own where it is to have one; an update keeps it.
+// fillClusterIdentity creates the system-assigned identity of a cluster, if it is to have one. An update keeps it.
 func fillClusterIdentity(c *arm.Call, old, res arm.Object) error {
 	identity := arm.Child(res, "identity")
 	if arm.Text(identity, "type") != "SystemAssigned" {
@@ -397,7 +409,7 @@ func fillClusterIdentity(c *arm.Call, old, res arm.Object) error {
 	return err
 }
 
-// specOf is what a cluster's resource says that it is to be.
+// specOf returns the spec and the properties of a cluster.
 func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 	var p clusterProperties
 	if err := arm.Decode(arm.Child(res, "properties"), &p); err != nil {
@@ -423,12 +435,12 @@ func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 	if p.PrivateFQDN != "" {
 		spec.FQDN, spec.AlsoFQDN = p.PrivateFQDN, p.FQDN
 	}
-	if spec.IssuerURL == "" { // as AKS has it without the OIDC issuer: the tokens are of use in the cluster only
+	if spec.IssuerURL == "" { // as in AKS without the OIDC issuer: tokens are valid only in the cluster
 		spec.IssuerURL = "https://" + spec.FQDN + "/"
 	}
 	if p.Entra != nil {
-		spec.Entra, spec.AzureRBAC, spec.AdminGroups = p.Entra.Managed, p.Entra.AzureRBAC, strings.Join(p.Entra.AdminGroups,
-			",")
+		spec.Entra, spec.AzureRBAC = p.Entra.Managed, p.Entra.AzureRBAC
+		spec.AdminGroups = strings.Join(p.Entra.AdminGroups, ",")
 	}
 	for _, pool := range p.Pools {
 		if pool.system() && spec.PoolName == "" {
@@ -438,7 +450,7 @@ func specOf(res arm.Object) (ClusterSpec, clusterProperties, error) {
 	return spec, p, nil
 }
 
-// startCluster brings a cluster to where it is ready.
+// startCluster starts or updates a cluster.
 func (p *Service) startCluster(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	var res arm.Object
 	if err := s.Store.View(func(tx *store.Tx) (err error) {
@@ -460,20 +472,21 @@ func (p *Service) startCluster(ctx context.Context, s *arm.Service, op arm.Opera
 	return nil
 }
 
-// clusterNodes holds which pool the one node of each cluster is of, by the clusters' ids in lower case.
+// clusterNodes is the store's bucket of the pools of clusters' nodes, by the clusters' ids in lower case.
 const clusterNodes = "clusterNodes"
 
 type clusterNode struct{ PoolName, VMSize string }
 
-// keepNode has a cluster keep the node that it was made with: the pools that come and go after it have none.
+// keepNode sets the pool and size of the cluster's only node to those of the first start. Later changes of pools do not
+// change the node.
 func (spec *ClusterSpec) keepNode(tx *store.Tx) error {
 	id := fold.Lower(spec.ID)
-	made, ok, err := store.Get[clusterNode](tx, clusterNodes, id)
+	first, ok, err := store.Get[clusterNode](tx, clusterNodes, id)
 	if err != nil {
 		return err
 	}
 	if ok {
-		spec.PoolName, spec.VMSize = made.PoolName, made.VMSize
+		spec.PoolName, spec.VMSize = first.PoolName, first.VMSize
 		return nil
 	}
 	return store.Put(tx, clusterNodes, id, clusterNode{spec.PoolName, spec.VMSize})
@@ -491,7 +504,7 @@ func deleteCluster(c *arm.Call) (arm.Reply, error) {
 	return c.Start(arm.Reply{Status: http.StatusAccepted}, res, arm.Deleting)
 }
 
-// removeCluster ends a cluster and what AKS has made for it.
+// removeCluster removes a cluster and everything that AKS has created for it.
 func (p *Service) removeCluster(ctx context.Context, s *arm.Service, op arm.Operation) error {
 	id := op.Resource
 	if err := p.Clusters.Delete(ctx, id); err != nil {
@@ -518,7 +531,7 @@ func (p *Service) removeCluster(ctx context.Context, s *arm.Service, op arm.Oper
 	})
 }
 
-// credential answers with a kubeconfig. The one of an administrator is not to be had without local accounts.
+// credential answers with a kubeconfig. It refuses the administrator's if local accounts are disabled.
 func (p *Service) credential(c *arm.Call, name string) (arm.Reply, error) {
 	res, ok, err := arm.Load(c.Tx, arm.Cut(c.Path, 1)) // without the action
 	if err != nil {
@@ -533,8 +546,8 @@ func (p *Service) credential(c *arm.Call, name string) (arm.Reply, error) {
 	}
 	if name == "clusterAdmin" {
 		if properties.DisableLocal {
-			return arm.Reply{}, arm.BadRequest("BadRequest", "Getting static credential is not allowed because this cluster is "+
-				"set to disable local accounts.")
+			return arm.Reply{}, arm.BadRequest("BadRequest",
+				"Getting static credential is not allowed because this cluster is set to disable local accounts.")
 		}
 		spec.Entra = false // the administrator signs in with a certificate
 	}
@@ -545,9 +558,8 @@ func (p *Service) credential(c *arm.Call, name string) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	return arm.Reply{
-		Body: arm.Object{"kubeconfigs": []arm.Object{{"name": name, "value": base64.StdEncoding.EncodeToString(config)}}},
-	}, nil
+	encoded := base64.StdEncoding.EncodeToString(config)
+	return arm.Reply{Body: arm.Object{"kubeconfigs": []arm.Object{{"name": name, "value": encoded}}}}, nil
 }
 
 func (p *Service) userCredential(c *arm.Call) (arm.Reply, error) {
@@ -557,7 +569,7 @@ func (p *Service) adminCredential(c *arm.Call) (arm.Reply, error) {
 	return p.credential(c, "clusterAdmin")
 }
 
-// IssuerKeys are those of the cluster with an issuer URL, or none where there is no such cluster.
+// IssuerKeys returns the public keys of the cluster with an issuer URL, or nil if there is no such cluster.
 func (p *Service) IssuerKeys(issuer string) ([]crypto.PublicKey, error) {
 	var id string
 	err := p.Store.View(func(tx *store.Tx) error {

@@ -15,8 +15,8 @@ import (
 
 type m = arm.Object
 
-// TestCluster_RefusesWhatAKSDoes asks for clusters that are right but for one thing, none of which is made.
-func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
+// TestCluster_RefusesInvalidProperties sends clusters with one invalid property each.
+func TestCluster_RefusesInvalidProperties(t *testing.T) {
 	t.Parallel()
 	service := containerservice.New(containerservice.Config{})
 	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
@@ -31,27 +31,35 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 		return m{"location": armtest.Location, "identity": m{"type": "SystemAssigned"}, "properties": properties}
 	}
 	for name, change := range map[string]func(properties, pool m){
-		"no pool":                 func(p, _ m) { p["agentPoolProfiles"] = []m{} },
-		"no system pool":          func(_, pool m) { pool["mode"] = "User" },
-		"a pool's long name":      func(_, pool m) { pool["name"] = strings.Repeat("a", 13) },
-		"a negative count":        func(_, pool m) { pool["count"] = -1 },
-		"no such version":         func(p, _ m) { p["kubernetesVersion"] = "0.1" },
-		"a range that is none":    func(p, _ m) { p["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{"x"}} },
-		"a taint that is none":    func(_, pool m) { pool["nodeTaints"] = []string{"x"} },
-		"a property that is none": func(p, _ m) { p["nope"] = 1 },
+		"no pool":          func(p, _ m) { p["agentPoolProfiles"] = []m{} },
+		"no system pool":   func(_, pool m) { pool["mode"] = "User" },
+		"long pool name":   func(_, pool m) { pool["name"] = strings.Repeat("a", 13) },
+		"negative count":   func(_, pool m) { pool["count"] = -1 },
+		"unknown version":  func(p, _ m) { p["kubernetesVersion"] = "0.1" },
+		"invalid range":    func(p, _ m) { p["apiServerAccessProfile"] = m{"authorizedIPRanges": []string{"x"}} },
+		"invalid taint":    func(_, pool m) { pool["nodeTaints"] = []string{"x"} },
+		"unknown property": func(p, _ m) { p["nope"] = 1 },
 	} {
-		if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status != http.StatusBadRequest ||
-			armtest.Code(answer) == "" {
+		status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change))
+		if status != http.StatusBadRequest || armtest.Code(answer) == "" {
 			t.Errorf("%s: %d %v", name, status, answer)
 		}
 	}
-	for _, id := range []string{"/", "x", "//", "/subscriptions/s", group, group + "/providers/Microsoft.Network/virtualNetworks/v/subnets", "/a/b/c/d/e/f/g/h/i/j/k"} {
+	for _, id := range []string{
+		"/",
+		"x",
+		"//",
+		"/subscriptions/s",
+		group,
+		group + "/providers/Microsoft.Network/virtualNetworks/v/subnets",
+		"/a/b/c/d/e/f/g/h/i/j/k",
+	} {
 		for _, change := range []func(properties, pool m){
 			func(_, pool m) { pool["vnetSubnetID"] = id }, func(p, _ m) { p["diskEncryptionSetID"] = id },
 			func(p, _ m) { p["apiServerAccessProfile"] = m{"enablePrivateCluster": true, "privateDNSZone": id} },
 		} {
-			if status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change)); status < 400 || status == 500 ||
-				armtest.Code(answer) == "" {
+			status, answer := rm.Ask(http.MethodPut, at("aks"), cluster(change))
+			if status < 400 || status == 500 || armtest.Code(answer) == "" {
 				t.Errorf("%q: %d %v", id, status, answer)
 			}
 		}
@@ -60,8 +68,8 @@ func TestCluster_RefusesWhatAKSDoes(t *testing.T) {
 	rm.Refused(http.MethodGet, at("aks"), nil, 404, "ResourceNotFound")
 }
 
-// TestCluster_IsMadeByAnOldClient as az 2.45 sends and reads one.
-func TestCluster_IsMadeByAnOldClient(t *testing.T) {
+// TestCluster_ServesOldClients creates a cluster as az 2.45 does.
+func TestCluster_ServesOldClients(t *testing.T) {
 	t.Parallel()
 	service := containerservice.New(containerservice.Config{Clusters: noClusters{}})
 	rm := armtest.New(t, service.Provider(), network.Provider(), managedidentity.Provider(0))
@@ -75,11 +83,9 @@ func TestCluster_IsMadeByAnOldClient(t *testing.T) {
 		},
 	}})
 	rm.Settle()
-	if got := arm.Text(
-		arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile"),
-		"clientId",
-	); got != "msi" {
-		t.Errorf("its service principal is %q", got)
+	principal := arm.Child(arm.Child(rm.Get(at), "properties"), "servicePrincipalProfile")
+	if got := arm.Text(principal, "clientId"); got != "msi" {
+		t.Errorf("the service principal is %q", got)
 	}
 }
 

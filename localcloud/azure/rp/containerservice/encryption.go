@@ -7,8 +7,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/compute"
 )
 
-// checkEncryptionSet finds the set that a cluster's disks are to be encrypted with: the cluster's identity reads the
-// set (learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys), and the set's own identity uses the key.
+// checkEncryptionSet checks the disk encryption set of a cluster. The cluster's identity must be able to read the set
+// (learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys), and the set's identity must be able to use the key.
 func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
 	if id == "" {
 		return nil
@@ -19,14 +19,14 @@ func checkEncryptionSet(c *arm.Call, cluster arm.Object, id string) error {
 	case err != nil:
 		return err
 	case !isSet:
-		return arm.BadRequest("LinkedInvalidPropertyId", "Property id '%s' at path 'properties.diskEncryptionSetID' is "+
-			"invalid.", id)
+		return arm.BadRequest("LinkedInvalidPropertyId",
+			"Property id '%s' at path 'properties.diskEncryptionSetID' is invalid.", id)
 	case !ok:
-		return arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was not "+
-			"found. For more details please go to "+
-			"https://aka.ms/ARMResourceNotFoundFix", compute.EncryptionSetsType, named.Name, named.ResourceGroupName)
+		return arm.Refuse(http.StatusNotFound, "ResourceNotFound", "The Resource '%s/%s' under resource group '%s' was "+
+			"not found. For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+			compute.EncryptionSetsType, named.Name, named.ResourceGroupName)
 	case arm.Text(res, "location") != arm.Text(cluster, "location"):
-		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, the cluster in %s",
+		return arm.InvalidParameter("diskEncryptionSetID", "the disk encryption set is in %s, but the cluster is in %s",
 			arm.Text(res, "location"), arm.Text(cluster, "location"))
 	}
 	const read = compute.EncryptionSetsType + "/read"

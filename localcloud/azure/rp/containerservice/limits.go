@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/rp/network"
 )
 
-// reservedByAKS are the ranges that neither pods, services nor the network of a cluster have
+// reservedByAKS lists ranges that the pods, services and network of a cluster cannot have
 // (learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites).
 var reservedByAKS = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"),
@@ -34,18 +34,20 @@ func nodesOf(pools []poolProperties) int {
 	return nodes
 }
 
-// checkPoolTotals holds the pools of a cluster against the limits for all of them.
+// checkPoolTotals checks the limits for all pools of a cluster.
 func checkPoolTotals(pools []poolProperties) error {
 	nodes := nodesOf(pools)
 	if len(pools) > maxPools || nodes > maxNodes {
-		return arm.InvalidParameter("agentPoolProfiles", "%d pools with %d nodes are more than %d with %d",
-			len(pools), nodes, maxPools, maxNodes)
+		return arm.InvalidParameter("agentPoolProfiles",
+			"a cluster can have at most %d pools and %d nodes, not %d pools and %d nodes",
+			maxPools, maxNodes, len(pools), nodes)
 	}
 	return nil
 }
 
-// checkClusterNetwork holds the network that pools are in against what AKS keeps for itself, and its names, of which
-// AKS makes labels (learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay).
+// checkClusterNetwork checks the network of a pool's subnet. It must not overlap with ranges that AKS reserves. Names
+// have a maximum length because AKS uses them in labels
+// (learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay).
 func checkClusterNetwork(c *arm.Call, id string) error {
 	res, ok, err := arm.Load(c.Tx, arm.Cut(id, 2))
 	if err != nil || !ok {
@@ -61,8 +63,8 @@ func checkClusterNetwork(c *arm.Call, id string) error {
 	}
 	for _, r := range space {
 		if slices.ContainsFunc(reservedByAKS, r.Overlaps) {
-			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID", "the virtual network's range %s overlaps with those "+
-				"that AKS reserves", r)
+			return arm.InvalidParameter("agentPoolProfile.vnetSubnetID",
+				"the range %s of the virtual network overlaps with a range that AKS reserves", r)
 		}
 	}
 	subnet, ok := arm.ParseID(id, network.SubnetsType)

@@ -10,7 +10,7 @@ import (
 
 const maintenanceType = clustersType + "/maintenanceConfigurations"
 
-// maintenanceProperties are what the service acts on. Everything else is kept and shown.
+// maintenanceProperties are the checked properties. Other properties are only stored.
 type maintenanceProperties struct {
 	TimeInWeek []struct {
 		Day   string `json:"day"`
@@ -37,8 +37,8 @@ var (
 	days   = []string{"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"}
 )
 
-// The names of maintenance configurations: AKS's weekly releases, and the upgrades of cluster and node images
-// (learn.microsoft.com/azure/aks/planned-maintenance).
+// maintenanceNames lists the names of maintenance configurations: for AKS's weekly releases, and for upgrades of the
+// cluster and of node images (learn.microsoft.com/azure/aks/planned-maintenance).
 var maintenanceNames = []string{"default", "aksManagedAutoUpgradeSchedule", "aksManagedNodeOSUpgradeSchedule"}
 
 func putMaintenance(c *arm.Call) (arm.Reply, error) {
@@ -52,20 +52,20 @@ func putMaintenance(c *arm.Call) (arm.Reply, error) {
 	}
 	if !slices.Contains(maintenanceNames, c.Name()) {
 		return arm.Reply{}, arm.BadRequest("InvalidParameter", "The maintenance configuration's name '%s' is not one of "+
-			"%s.", c.Name(),
-			strings.Join(maintenanceNames, ", "))
+			"%s.", c.Name(), strings.Join(maintenanceNames, ", "))
 	}
 	if p.Window == nil {
 		if c.Name() != "default" {
 			return arm.Reply{}, arm.InvalidParameter("maintenanceWindow", "the configuration %s needs it", c.Name())
 		}
 		if len(p.TimeInWeek) == 0 {
-			return arm.Reply{}, arm.InvalidParameter("timeInWeek", "it is required where there is no maintenanceWindow")
+			return arm.Reply{}, arm.InvalidParameter("timeInWeek", "it is required without maintenanceWindow")
 		}
+		noHour := func(h int) bool { return h < 0 || h > 23 }
 		for _, slot := range p.TimeInWeek {
-			if !slices.Contains(days, slot.Day) || slices.ContainsFunc(slot.Hours, func(h int) bool { return h < 0 || h > 23 }) {
-				return arm.Reply{}, arm.InvalidParameter("timeInWeek", "%s %v is no day of the week with hours from 0 to 23",
-					slot.Day, slot.Hours)
+			if !slices.Contains(days, slot.Day) || slices.ContainsFunc(slot.Hours, noHour) {
+				return arm.Reply{}, arm.InvalidParameter("timeInWeek",
+					"%s %v must be a day of the week with hours between 0 and 23", slot.Day, slot.Hours)
 			}
 		}
 	} else if err := p.checkWindow(); err != nil {
@@ -81,7 +81,7 @@ func (p maintenanceProperties) checkWindow() error {
 	w := p.Window
 	switch {
 	case len(p.TimeInWeek) > 0:
-		return arm.InvalidParameter("timeInWeek", "it cannot go with maintenanceWindow")
+		return arm.InvalidParameter("timeInWeek", "it cannot be set with maintenanceWindow")
 	case w.Hours < 4 || w.Hours > 24:
 		return arm.InvalidParameter("maintenanceWindow.durationHours", "%d is not between 4 and 24", w.Hours)
 	case !clock.MatchString(w.Start):
@@ -89,18 +89,19 @@ func (p maintenanceProperties) checkWindow() error {
 	case w.Offset != "" && !offset.MatchString(w.Offset):
 		return arm.InvalidParameter("maintenanceWindow.utcOffset", "%q is not an offset such as +05:30", w.Offset)
 	case len(w.Schedule) != 1:
-		return arm.InvalidParameter("maintenanceWindow.schedule", "it needs one of daily, weekly, absoluteMonthly and "+
-			"relativeMonthly")
+		return arm.InvalidParameter("maintenanceWindow.schedule",
+			"it must have exactly one of daily, weekly, absoluteMonthly and relativeMonthly")
 	}
 	for kind, s := range w.Schedule {
+		at := "maintenanceWindow.schedule." + kind + "."
 		within := func(name string, n, most int) error {
 			if n < 1 || n > most {
-				return arm.InvalidParameter("maintenanceWindow.schedule."+kind+"."+name, "%d is not between 1 and %d", n, most)
+				return arm.InvalidParameter(at+name, "%d is not between 1 and %d", n, most)
 			}
 			return nil
 		}
 		if (kind == "weekly" || kind == "relativeMonthly") && !slices.Contains(days, s.Day) {
-			return arm.InvalidParameter("maintenanceWindow.schedule."+kind+".dayOfWeek", "%q is no day of the week", s.Day)
+			return arm.InvalidParameter(at+"dayOfWeek", "%q is not a day of the week", s.Day)
 		}
 		switch kind {
 		case "daily":
@@ -114,8 +115,7 @@ func (p maintenanceProperties) checkWindow() error {
 			return within("intervalMonths", s.Months, 6)
 		case "relativeMonthly":
 			if !slices.Contains([]string{"First", "Second", "Third", "Fourth", "Last"}, s.Index) {
-				return arm.InvalidParameter("maintenanceWindow.schedule.relativeMonthly.weekIndex", "%q is not First, Second, "+
-					"Third, Fourth or Last", s.Index)
+				return arm.BadNotOneOf(at+"weekIndex", s.Index, "First, Second, Third, Fourth or Last")
 			}
 			return within("intervalMonths", s.Months, 6)
 		}

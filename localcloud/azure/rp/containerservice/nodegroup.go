@@ -14,37 +14,38 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// AKS makes a resource group for a cluster's nodes. It holds the identities of the nodes and of add-ons, and the nodes'
-// public addresses, and is deleted with the cluster. Machines, load balancers and NAT gateways are not shown here.
+// AKS creates a node resource group for each cluster and deletes it with the cluster. Here, the group has the
+// identities of the nodes and of add-ons, and the outbound public addresses. There are no machines, load balancers or
+// NAT gateways.
 
-// kubeletIdentity names the identity of a cluster's nodes in identityProfile.
+// kubeletIdentity is the name of the nodes' identity in identityProfile.
 const kubeletIdentity = "kubeletidentity"
 
-// shownIdentity is a user-assigned identity as a cluster shows it.
+// shownIdentity is a user-assigned identity in the body of a cluster.
 type shownIdentity struct {
 	ResourceID string `json:"resourceId"`
 	ClientID   string `json:"clientId"`
 	ObjectID   string `json:"objectId"`
 }
 
-// nodeGroupID returns the ARM id of the resource group of a cluster's nodes.
+// nodeGroupID returns the ARM id of a cluster's node resource group.
 func nodeGroupID(cluster arm.Object) string {
 	t := arm.Parse(http.MethodGet, arm.Text(cluster, "id"))
 	t.Group = arm.Text(arm.Child(cluster, "properties"), "nodeResourceGroup")
 	return t.GroupPath()
 }
 
-// nodeIdentityID returns the ARM id of an identity in the group of a cluster's nodes. Microsoft.ManagedIdentity spells
-// resourcegroups in small letters.
+// nodeIdentityID returns the ARM id of an identity in a cluster's node resource group. Microsoft.ManagedIdentity spells
+// resourcegroups in lower case.
 func nodeIdentityID(cluster arm.Object, name string) string {
 	group := strings.Replace(nodeGroupID(cluster), "/resourceGroups/", "/resourcegroups/", 1)
 	return group + "/providers/" + managedidentity.IdentitiesType + "/" + name
 }
 
-// kubeletName returns the name of the identity that AKS makes for a cluster's nodes.
+// kubeletName returns the name of the identity that AKS creates for a cluster's nodes.
 func kubeletName(cluster arm.Object) string { return arm.Text(cluster, "name") + "-agentpool" }
 
-// managedTags returns the tags by which AKS marks what it makes for a cluster.
+// managedTags returns the tags of resources that AKS creates for a cluster.
 func managedTags(cluster arm.Object) arm.Object {
 	return arm.Object{
 		"aks-managed-cluster-name": cluster["name"],
@@ -52,8 +53,8 @@ func managedTags(cluster arm.Object) arm.Object {
 	}
 }
 
-// checkNodeGroup refuses a resource group that a cluster's nodes cannot have, and an identity for them that is not
-// AKS's.
+// checkNodeGroup checks the name of a new cluster's node resource group. It refuses a kubelet identity that AKS did not
+// create.
 func checkNodeGroup(c *arm.Call, old, cluster arm.Object, p clusterProperties) error {
 	id, name := nodeGroupID(cluster), arm.Text(arm.Child(cluster, "properties"), "nodeResourceGroup")
 	kubelet := p.Identities[kubeletIdentity].ResourceID
@@ -61,9 +62,9 @@ func checkNodeGroup(c *arm.Call, old, cluster arm.Object, p clusterProperties) e
 	case utf8.RuneCountInString(name) > 80:
 		return arm.InvalidParameter("nodeResourceGroup", "%q is longer than 80 characters", name)
 	case arm.Parse(http.MethodGet, id).Kind != resources.GroupsType:
-		return arm.InvalidParameter("nodeResourceGroup", "%q is no name of a resource group", name)
+		return arm.InvalidParameter("nodeResourceGroup", "%q is not a valid name of a resource group", name)
 	case kubelet != "" && !fold.Equal(kubelet, nodeIdentityID(cluster, kubeletName(cluster))):
-		return arm.NotImplemented("a kubelet identity of one's own")
+		return arm.NotImplemented("a user-assigned kubelet identity")
 	case old != nil:
 		return nil
 	case fold.Equal(name, c.Group):
@@ -78,8 +79,8 @@ func checkNodeGroup(c *arm.Call, old, cluster arm.Object, p clusterProperties) e
 	return err
 }
 
-// fillNodeGroup makes the group of a cluster's nodes and what AKS makes in it, and shows that in the cluster. What the
-// cluster had before stays.
+// fillNodeGroup creates the node resource group of a cluster and its resources, and adds them to the cluster. It keeps
+// existing resources.
 func fillNodeGroup(s *arm.Service, tx *store.Tx, cluster arm.Object, before clusterProperties) error {
 	if err := makeNodeGroup(tx, cluster); err != nil {
 		return err
@@ -103,7 +104,7 @@ func makeNodeGroup(tx *store.Tx, cluster arm.Object) error {
 	return arm.Save(tx, group)
 }
 
-// fillNodeIdentities shows the identities of a cluster's nodes and add-ons.
+// fillNodeIdentities creates the identities of a cluster's nodes and add-ons and adds them to the cluster.
 func fillNodeIdentities(s *arm.Service, tx *store.Tx, cluster arm.Object, before clusterProperties) error {
 	properties := arm.Child(cluster, "properties")
 	kubelet, err := nodeIdentity(s, tx, cluster, kubeletName(cluster), before.Identities[kubeletIdentity])
@@ -124,14 +125,10 @@ func fillNodeIdentities(s *arm.Service, tx *store.Tx, cluster arm.Object, before
 	return nil
 }
 
-// nodeIdentity returns an identity in the group of a cluster's nodes as the cluster shows it. It makes one that is
-// missing, with the ids that the cluster showed before.
+// nodeIdentity returns an identity in a cluster's node resource group, in the form of the cluster's body. It creates a
+// missing identity, with the ids in before if there are any.
 func nodeIdentity(
-	s *arm.Service,
-	tx *store.Tx,
-	cluster arm.Object,
-	name string,
-	before shownIdentity,
+	s *arm.Service, tx *store.Tx, cluster arm.Object, name string, before shownIdentity,
 ) (arm.Object, error) {
 	id := nodeIdentityID(cluster, name)
 	identity, ok, err := arm.Load(tx, id)
@@ -158,19 +155,19 @@ func nodeIdentity(
 	return arm.Object{"resourceId": id, "clientId": properties["clientId"], "objectId": properties["principalId"]}, nil
 }
 
-// adoptNodeGroup makes the group of the nodes of a cluster that an older local cloud wrote, which had the identities in
-// the directory only, and no addresses.
+// adoptNodeGroup creates the node resource group of a cluster from an older local cloud, which stored identities only
+// in the directory and had no addresses.
 func adoptNodeGroup(s *arm.Service, tx *store.Tx, cluster arm.Object) error {
 	var p clusterProperties
 	if err := arm.Decode(arm.Child(cluster, "properties"), &p); err != nil {
 		return err
 	}
 	kubelet := p.Identities[kubeletIdentity]
-	if _, there, err := arm.Load(tx, kubelet.ResourceID); err != nil || there {
+	if _, exists, err := arm.Load(tx, kubelet.ResourceID); err != nil || exists {
 		return err
 	}
 	if _, known, err := entra.GetApplication(tx, kubelet.ClientID); err != nil || !known && kubelet.ClientID != "" {
-		return err // somebody has deleted it
+		return err // the identity was deleted on purpose
 	}
 	p.Network.fillOutbound(arm.Child(arm.Child(cluster, "properties"), "networkProfile"))
 	if err := fillNodeGroup(s, tx, cluster, p); err != nil {
@@ -179,7 +176,7 @@ func adoptNodeGroup(s *arm.Service, tx *store.Tx, cluster arm.Object) error {
 	return arm.Save(tx, cluster)
 }
 
-// removeNodeGroup deletes the group of a cluster's nodes with all that is in it, unless AKS did not make it.
+// removeNodeGroup deletes the node resource group of a cluster with its resources, if AKS created it.
 func removeNodeGroup(ctx context.Context, s *arm.Service, cluster arm.Object) error {
 	id := nodeGroupID(cluster)
 	var group arm.Object

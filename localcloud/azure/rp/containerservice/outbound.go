@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The ways out of a cluster for which AKS makes public addresses (learn.microsoft.com/azure/aks/egress-outboundtype).
+// Outbound types for which AKS creates public addresses (learn.microsoft.com/azure/aks/egress-outboundtype).
 const (
 	balancedOutbound = "loadBalancer"
 	gatewayOutbound  = "managedNATGateway"
@@ -21,7 +21,7 @@ var outboundTypes = []string{
 	balancedOutbound, gatewayOutbound, "userAssignedNATGateway", "userDefinedRouting", "none", "block",
 }
 
-// outboundProfiles names the parts of networkProfile that show the addresses of a way out.
+// outboundProfiles maps outbound types to the profiles in networkProfile that have their addresses.
 var outboundProfiles = map[string]string{balancedOutbound: "loadBalancerProfile", gatewayOutbound: "natGatewayProfile"}
 
 type balancerProfile struct {
@@ -48,19 +48,19 @@ type natProfile struct {
 	IdleMinutes *int              `json:"idleTimeoutInMinutes"`
 }
 
-// outboundAddresses returns the addresses that the nodes of a cluster go out from.
+// outboundAddresses returns the outbound public addresses of a cluster.
 func (n networkProfile) outboundAddresses() []arm.SubResource {
 	return slices.Concat(n.Balancer.Effective, n.NAT.Effective)
 }
 
-// managedAddresses returns those of a cluster's outbound addresses that AKS has made.
+// managedAddresses returns the outbound addresses of a cluster that AKS has created.
 func (n networkProfile) managedAddresses() []arm.SubResource {
 	return slices.DeleteFunc(n.outboundAddresses(), func(address arm.SubResource) bool {
 		return contains(n.Balancer.Own.Addresses, address.ID)
 	})
 }
 
-// wantedAddresses returns how many addresses AKS is to make, and those that it is given.
+// wantedAddresses returns the number of addresses that AKS must create, and the addresses that the user provides.
 func (n networkProfile) wantedAddresses() (managed int, own []arm.SubResource) {
 	count := func(given *int) int {
 		if given == nil {
@@ -77,7 +77,7 @@ func (n networkProfile) wantedAddresses() (managed int, own []arm.SubResource) {
 	return 0, nil
 }
 
-// contains reports whether a resource is among others.
+// contains reports whether a list has a resource.
 func contains(list []arm.SubResource, id string) bool {
 	return slices.ContainsFunc(list, func(one arm.SubResource) bool { return fold.Equal(one.ID, id) })
 }
@@ -95,25 +95,29 @@ func (n networkProfile) checkAddresses() error {
 			return arm.InvalidParameter("networkProfile."+of.at, "%d is not between 1 and %d", *of.count, of.most)
 		}
 	}
-	for at, minutes := range map[string]*int{"loadBalancerProfile": n.Balancer.IdleMinutes, "natGatewayProfile": n.NAT.IdleMinutes} {
+	for profile, minutes := range map[string]*int{
+		"loadBalancerProfile": n.Balancer.IdleMinutes,
+		"natGatewayProfile":   n.NAT.IdleMinutes,
+	} {
 		if minutes != nil && (*minutes < 4 || *minutes > 120) {
-			return arm.InvalidParameter("networkProfile."+at+".idleTimeoutInMinutes", "%d is not between 4 and 120", *minutes)
+			return arm.InvalidParameter("networkProfile."+profile+".idleTimeoutInMinutes",
+				"%d is not between 4 and 120", *minutes)
 		}
 	}
 	if ports := n.Balancer.Ports; ports != nil && (*ports < 0 || *ports > 64000 || *ports%8 != 0) {
-		return arm.InvalidParameter("networkProfile.loadBalancerProfile.allocatedOutboundPorts", "%d is no multiple of 8 up "+
-			"to 64000", *ports)
+		return arm.InvalidParameter("networkProfile.loadBalancerProfile.allocatedOutboundPorts",
+			"%d is not a multiple of 8 between 0 and 64000", *ports)
 	}
 	switch {
 	case n.Balancer.Managed.IPv6 > 0:
-		return arm.NotImplemented("outbound addresses of IPv6")
+		return arm.NotImplemented("IPv6 outbound addresses")
 	case len(n.Balancer.OwnPrefixes.Prefixes) > 0:
 		return arm.NotImplemented("public IP prefixes")
 	}
 	return nil
 }
 
-// fillOutbound writes the defaults of the profile of a cluster's way out.
+// fillOutbound sets the defaults of the profile of a cluster's outbound type.
 func (n networkProfile) fillOutbound(network arm.Object) {
 	switch network["outboundType"] {
 	case gatewayOutbound:
@@ -132,8 +136,8 @@ func (n networkProfile) fillOutbound(network arm.Object) {
 	}
 }
 
-// keepOutbound keeps the profile of a cluster's way out that a body does not mention, unless the body changes the way
-// out.
+// keepOutbound copies outbound profiles that an update does not have from the cluster, unless the update changes the
+// outbound type.
 func keepOutbound(old, network arm.Object) {
 	if network["outboundType"] != old["outboundType"] {
 		return
@@ -145,7 +149,7 @@ func keepOutbound(old, network arm.Object) {
 	}
 }
 
-// checkOwnAddresses finds the public addresses that a cluster is to go out from instead of AKS's.
+// checkOwnAddresses checks the outbound public addresses that the user provides.
 func checkOwnAddresses(c *arm.Call, cluster arm.Object, n networkProfile) error {
 	for _, address := range n.Balancer.Own.Addresses {
 		if err := network.CheckAddress(c, cluster, address.ID); err != nil {
@@ -158,8 +162,8 @@ func checkOwnAddresses(c *arm.Call, cluster arm.Object, n networkProfile) error 
 	return nil
 }
 
-// fillOutboundAddresses makes and removes public addresses until a cluster has those that it wants, and shows them in
-// it. Another way out has other addresses.
+// fillOutboundAddresses creates and removes public addresses until a cluster has the addresses that it wants, and adds
+// them to the cluster. A change of the outbound type replaces all of them.
 func fillOutboundAddresses(s *arm.Service, tx *store.Tx, cluster arm.Object, before networkProfile) error {
 	var p clusterProperties
 	if err := arm.Decode(arm.Child(cluster, "properties"), &p); err != nil {
@@ -196,7 +200,7 @@ func fillOutboundAddresses(s *arm.Service, tx *store.Tx, cluster arm.Object, bef
 	return nil
 }
 
-// makeOutboundAddress makes a public address in the group of a cluster's nodes.
+// makeOutboundAddress creates a public address in a cluster's node resource group.
 func makeOutboundAddress(tx *store.Tx, cluster arm.Object) (arm.SubResource, error) {
 	address, err := network.FreePublicAddress(tx, network.FirstClusterAddress)
 	if err != nil {
@@ -205,21 +209,26 @@ func makeOutboundAddress(tx *store.Tx, cluster arm.Object) (arm.SubResource, err
 	name := uuid.NewString()
 	id := nodeGroupID(cluster) + "/providers/" + network.AddressesType + "/" + name
 	res := arm.Object{
-		"id": id, "name": name, "type": network.AddressesType, "location": cluster["location"], "tags": managedTags(cluster),
-		"sku": arm.Object{"name": "Standard"}, "properties": arm.Object{"publicIPAllocationMethod": "Static"},
+		"id":         id,
+		"name":       name,
+		"type":       network.AddressesType,
+		"location":   cluster["location"],
+		"tags":       managedTags(cluster),
+		"sku":        arm.Object{"name": "Standard"},
+		"properties": arm.Object{"publicIPAllocationMethod": "Static"},
 	}
 	network.FillAddress(res, address)
 	network.FillEgress(nil, res)
 	return arm.SubResource{ID: id}, arm.Save(tx, res)
 }
 
-// checkOutbound asks whether the pools' subnets have the way out that a cluster is to take
+// checkOutbound checks that the pools' subnets have what the outbound type of the cluster needs
 // (learn.microsoft.com/azure/aks/egress-outboundtype).
 func checkOutbound(c *arm.Call, outbound string, pools []poolProperties) error {
 	for _, pool := range pools {
 		if outbound == gatewayOutbound && pool.SubnetID != "" {
-			return arm.BadRequest("InvalidParameter", "Outbound type is managedNATGateway but agent pool '%s' is using custom "+
-				"VNet, which is not allowed.", pool.Name)
+			return arm.BadRequest("InvalidParameter", "Outbound type is managedNATGateway but agent pool '%s' is using "+
+				"custom VNet, which is not allowed.", pool.Name)
 		}
 		if outbound != "userDefinedRouting" && outbound != "userAssignedNATGateway" {
 			continue

@@ -12,9 +12,9 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// poolProperties are what the service acts on. Everything else is kept and shown.
+// poolProperties are the properties that have an effect or are checked. Other properties are only stored.
 type poolProperties struct {
-	Name             string            `json:"name"` // of a pool in a cluster's body
+	Name             string            `json:"name"` // only in the body of a cluster
 	Mode             string            `json:"mode"`
 	Type             string            `json:"type"`
 	Count            *int              `json:"count"`
@@ -45,7 +45,7 @@ type poolProperties struct {
 func (p poolProperties) system() bool { return p.Mode == "System" }
 func (p poolProperties) spot() bool   { return p.Priority == "Spot" }
 
-// Parts of Kubernetes' names of labels and taints.
+// Patterns for the keys and values of Kubernetes' labels and taints.
 const (
 	namePart  = `[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?`
 	labelPart = `([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?` + namePart
@@ -54,16 +54,18 @@ const (
 var (
 	poolName = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
 
-	taint         = regexp.MustCompile(`^` + labelPart + `(=(` + namePart + `)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`)
+	taint = regexp.MustCompile(
+		`^` + labelPart + `(=(` + namePart + `)?)?:(NoSchedule|PreferNoSchedule|NoExecute)$`,
+	)
 	labelName     = regexp.MustCompile(`^` + labelPart + `$`)
 	labelValue    = regexp.MustCompile(`^(` + namePart + `)?$`)
 	reservedLabel = regexp.MustCompile(`^([^/]*\.)?(kubernetes\.azure\.com|kubernetes\.io|k8s\.io)/`)
 )
 
-// systemTaint is the only hard taint that system pools may have (learn.microsoft.com/azure/aks/use-system-pools).
+// systemTaint is the only hard taint that system pools can have (learn.microsoft.com/azure/aks/use-system-pools).
 const systemTaint = "CriticalAddonsOnly=true:NoSchedule"
 
-// check holds a pool against AKS's rules. The parameter is the path of the pool in the request, with a dot at its end.
+// check checks a pool against AKS's rules. parameter is the path of the pool in the request and ends in a dot.
 func (p poolProperties) check(parameter, name string) error {
 	invalid := func(of, format string, args ...any) error { return arm.InvalidParameter(parameter+of, format, args...) }
 	count := 1
@@ -72,7 +74,7 @@ func (p poolProperties) check(parameter, name string) error {
 	}
 	switch {
 	case !poolName.MatchString(name):
-		return invalid("name", "%q must be 1 to 12 lowercase letters and digits, and a letter first", name)
+		return invalid("name", "%q must be 1 to 12 lowercase letters and digits, starting with a letter", name)
 	case p.Mode == "Gateway":
 		return arm.NotImplemented("gateway pools")
 	case !slices.Contains([]string{"", "System", "User"}, p.Mode):
@@ -82,25 +84,25 @@ func (p poolProperties) check(parameter, name string) error {
 	case count < 0 || count > 1000:
 		return invalid("count", "%d is not between 0 and 1000", count)
 	case p.system() && count < 1:
-		return invalid("count", "a pool of mode System has at least one node")
+		return invalid("count", "a pool of mode System needs at least one node")
 	case p.OSType != "" && p.OSType != "Linux" && p.OSType != "Windows":
 		return arm.BadNotOneOf(parameter+"osType", p.OSType, "Linux or Windows")
 	case !slices.Contains([]string{"", "Ubuntu", "AzureLinux", "CBLMariner", "Windows2019", "Windows2022"}, p.OSSKU):
 		return arm.BadNotOneOf(parameter+"osSKU", p.OSSKU, "Ubuntu, AzureLinux, CBLMariner, Windows2019 or Windows2022")
 	case p.OSSKU != "" && (p.OSType == "Windows") != strings.HasPrefix(p.OSSKU, "Windows"):
-		return invalid("osSKU", "%q is not of osType %s", p.OSSKU, cmp.Or(p.OSType, "Linux"))
+		return invalid("osSKU", "%q does not have osType %s", p.OSSKU, cmp.Or(p.OSType, "Linux"))
 	case p.OSType == "Windows" && p.system():
-		return invalid("osType", "a pool of mode System has Linux nodes")
+		return invalid("osType", "a pool of mode System must have Linux nodes")
 	case p.OSType == "Windows" && len(name) > 6: // learn.microsoft.com/azure/aks/windows-vs-linux-containers
 		return invalid("name", "%q must be at most 6 characters for Windows nodes", name)
 	case p.DiskType != "" && p.DiskType != "Managed" && p.DiskType != "Ephemeral":
 		return arm.BadNotOneOf(parameter+"osDiskType", p.DiskType, "Managed or Ephemeral")
 	case p.DiskSize != nil && (*p.DiskSize < 0 || *p.DiskSize > 2048):
-		return invalid("osDiskSizeGB", "%d is not between 0, the size's default, and 2048", *p.DiskSize)
+		return invalid("osDiskSizeGB", "%d is not between 0 (the default of the VM size) and 2048", *p.DiskSize)
 	case p.MaxPods != nil && (*p.MaxPods < 10 || *p.MaxPods > 250):
 		return invalid("maxPods", "%d is not between 10 and 250", *p.MaxPods)
 	case p.system() && p.MaxPods != nil && *p.MaxPods < 30:
-		return invalid("maxPods", "the nodes of a pool of mode System take at least 30 pods, not %d", *p.MaxPods)
+		return invalid("maxPods", "a pool of mode System needs at least 30, not %d", *p.MaxPods)
 	case p.Priority != "" && p.Priority != "Regular" && p.Priority != "Spot":
 		return arm.BadNotOneOf(parameter+"scaleSetPriority", p.Priority, "Regular or Spot")
 	case p.spot() && p.system():
@@ -136,7 +138,7 @@ func (p poolProperties) checkScaling(invalid func(of, format string, args ...any
 	case p.Min == nil || p.Max == nil:
 		return invalid("minCount", "enableAutoScaling needs minCount and maxCount")
 	case *p.Min < least || *p.Max > 1000 || *p.Min > *p.Max:
-		return invalid("minCount", "%d to %d is no range within %d to 1000", *p.Min, *p.Max, least)
+		return invalid("minCount", "%d to %d is not a range within %d to 1000", *p.Min, *p.Max, least)
 	case p.Count != nil && (count < *p.Min || count > *p.Max):
 		return invalid("count", "%d is not between minCount %d and maxCount %d", count, *p.Min, *p.Max)
 	}
@@ -146,7 +148,8 @@ func (p poolProperties) checkScaling(invalid func(of, format string, args ...any
 func (p poolProperties) checkPlacing(invalid func(of, format string, args ...any) error) error {
 	for _, zone := range p.Zones {
 		if !slices.Contains([]string{"1", "2", "3"}, zone) {
-			return arm.BadRequest("AvailabilityZoneNotSupported", "The zone '%s' is not supported: 1, 2 or 3.", zone)
+			return arm.BadRequest("AvailabilityZoneNotSupported",
+				"The zone '%s' is not supported: it must be 1, 2 or 3.", zone)
 		}
 	}
 	for _, t := range p.Taints {
@@ -154,15 +157,15 @@ func (p poolProperties) checkPlacing(invalid func(of, format string, args ...any
 		case !taint.MatchString(t):
 			return invalid("nodeTaints", "%q is not key=value:NoSchedule, :PreferNoSchedule or :NoExecute", t)
 		case p.system() && t != systemTaint && !strings.HasSuffix(t, ":PreferNoSchedule"):
-			return invalid("nodeTaints", "a pool of mode System may have no hard taint but %s, not %q", systemTaint, t)
+			return invalid("nodeTaints", "a pool of mode System can have only the hard taint %s, not %q", systemTaint, t)
 		}
 	}
 	for name, value := range p.Labels {
 		switch {
 		case !labelName.MatchString(name):
-			return invalid("nodeLabels", "%q is no name of a label", name)
+			return invalid("nodeLabels", "%q is not a valid name of a label", name)
 		case !labelValue.MatchString(value):
-			return invalid("nodeLabels", "%q is no value of a label", value)
+			return invalid("nodeLabels", "%q is not a valid value of a label", value)
 		case reservedLabel.MatchString(name) && !(p.spot() && name == spotLabel):
 			return invalid("nodeLabels", "the prefix of %q is reserved", name)
 		}
@@ -170,8 +173,10 @@ func (p poolProperties) checkPlacing(invalid func(of, format string, args ...any
 	return nil
 }
 
-// checkChange refuses what cannot change of a pool that is there.
+// checkChange refuses changes that AKS does not support.
 func (p poolProperties) checkChange(before poolProperties) error {
+	subnetWas, subnetIs := fold.Lower(before.SubnetID), fold.Lower(p.SubnetID)
+	podsWas, podsAre := fold.Lower(before.PodSubnetID), fold.Lower(p.PodSubnetID)
 	for _, property := range []struct {
 		name      string
 		was, is   any
@@ -185,31 +190,32 @@ func (p poolProperties) checkChange(before poolProperties) error {
 		{name: "maxPods", was: before.MaxPods, is: p.MaxPods, isLeftOut: p.MaxPods == nil},
 		{name: "availabilityZones", was: before.Zones, is: p.Zones, isLeftOut: p.Zones == nil},
 		{name: "scaleSetPriority", was: before.Priority, is: p.Priority, isLeftOut: p.Priority == ""},
-		{name: "vnetSubnetID", was: fold.Lower(before.SubnetID), is: fold.Lower(p.SubnetID), isLeftOut: p.SubnetID == ""},
-		{name: "podSubnetID", was: fold.Lower(before.PodSubnetID), is: fold.Lower(p.PodSubnetID), isLeftOut: p.PodSubnetID == ""},
+		{name: "vnetSubnetID", was: subnetWas, is: subnetIs, isLeftOut: subnetIs == ""},
+		{name: "podSubnetID", was: podsWas, is: podsAre, isLeftOut: podsAre == ""},
 	} {
 		if !property.isLeftOut && !reflect.DeepEqual(property.was, property.is) {
-			return arm.BadRequest("PropertyChangeNotAllowed", "Changing property 'properties.%s' is not allowed.", property.name)
+			return changeNotAllowed(property.name, "")
 		}
 	}
 	return nil
 }
 
-// checkPoolNames refuses pools in a cluster's body that the cluster does not have (known, by name). A cluster whose
-// pools nobody knows is one of an older local cloud.
+// checkPoolNames refuses new pools in the body of an update. known has the cluster's pools by name. It is empty for a
+// cluster of an older local cloud.
 func (p clusterProperties) checkPoolNames(known map[string]string) error {
 	for _, pool := range p.Pools {
 		if _, ok := known[pool.Name]; !ok && len(known) > 0 {
-			return arm.BadRequest("InvalidParameter", "The value of parameter agentPoolProfiles has an error: A new agent pool "+
-				"was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster operations. For "+
-				"agent pool specific change, please use per agent pool operations: https://aka.ms/agent-pool-rest-api.")
+			return arm.BadRequest("InvalidParameter", "The value of parameter agentPoolProfiles has an error: A new agent "+
+				"pool was introduced. Adding agent pools to an existing cluster is not allowed through managed cluster "+
+				"operations. For agent pool specific change, please use per agent pool operations: "+
+				"https://aka.ms/agent-pool-rest-api.")
 		}
 	}
 	return nil
 }
 
-// checkPoolVersions holds the versions of the pools in a cluster's body against those that the cluster has (known, by
-// name).
+// checkPoolVersions checks the versions of the pools in the body of an update. known has the versions of the cluster's
+// pools by name.
 func (p clusterProperties) checkPoolVersions(known map[string]string) error {
 	unspecified := maps.Clone(known)
 	specified, changed := false, false
@@ -225,23 +231,32 @@ func (p clusterProperties) checkPoolVersions(known map[string]string) error {
 	}
 	if specified && (len(unspecified) > 0 || changed) {
 		return arm.BadRequest("NotAllAgentPoolOrchestratorVersionSpecifiedAndUnchanged", "Using managed cluster api, all "+
-			"Agent pools' OrchestratorVersion must be all specified or all unspecified. If all specified, they must be stay "+
-			"unchanged or the same with control plane. For agent pool specific change, please use per agent pool operations: "+
-			"https://aka.ms/agent-pool-rest-api")
+			"Agent pools' OrchestratorVersion must be all specified or all unspecified. If all specified, they must be "+
+			"stay unchanged or the same with control plane. For agent pool specific change, please use per agent pool "+
+			"operations: https://aka.ms/agent-pool-rest-api")
 	}
 	return nil
 }
 
-// What AKS puts on the nodes of spot pools (learn.microsoft.com/azure/aks/spot-node-pool).
+// The label and the taint of the nodes of spot pools (learn.microsoft.com/azure/aks/spot-node-pool).
 const (
 	spotLabel = "kubernetes.azure.com/scalesetpriority"
 	spotTaint = spotLabel + "=spot:NoSchedule"
 )
 
-// fillPool writes what Azure adds to a pool, and keeps what an update has left out but cannot change.
+// fillPool sets the defaults of a pool. It copies properties that cannot change and that an update does not have from
+// the existing pool.
 func fillPool(old, properties arm.Object, p poolProperties) {
 	for _, key := range []string{
-		"osType", "osSKU", "osDiskType", "osDiskSizeGB", "maxPods", "availabilityZones", "scaleSetPriority", "vnetSubnetID", "podSubnetID",
+		"osType",
+		"osSKU",
+		"osDiskType",
+		"osDiskSizeGB",
+		"maxPods",
+		"availabilityZones",
+		"scaleSetPriority",
+		"vnetSubnetID",
+		"podSubnetID",
 	} {
 		if old != nil && old[key] != nil {
 			arm.SetDefault(properties, key, old[key])

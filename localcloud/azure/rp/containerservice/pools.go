@@ -15,7 +15,7 @@ import (
 
 const poolsType = clustersType + "/agentPools"
 
-// mirrorPools shows a cluster's pools in it.
+// mirrorPools copies the pools of a cluster into its body.
 func mirrorPools(tx *store.Tx, cluster string) error {
 	return arm.Mirror(tx, cluster, poolsType, "agentPoolProfiles", func(pool arm.Object) arm.Object {
 		profile := maps.Clone(arm.Child(pool, "properties"))
@@ -24,8 +24,7 @@ func mirrorPools(tx *store.Tx, cluster string) error {
 	})
 }
 
-// adoptPools makes resources of the pools of a cluster that an older local cloud wrote, which had them in the cluster
-// only.
+// adoptPools creates the pools of a cluster from an older local cloud, which stored them only in the cluster.
 func adoptPools(tx *store.Tx, cluster arm.Object) error {
 	known, err := arm.Under(tx, arm.Text(cluster, "id"), poolsType)
 	if err != nil || len(known) > 0 {
@@ -58,7 +57,7 @@ func adoptPools(tx *store.Tx, cluster arm.Object) error {
 	return nil
 }
 
-// clusterOf is the cluster that a pool or maintenance configuration is in.
+// clusterOf returns the cluster of a pool.
 func clusterOf(c *arm.Call) (arm.Object, clusterProperties, error) {
 	var p clusterProperties
 	cluster, ok, err := arm.Load(c.Tx, c.Top())
@@ -71,7 +70,7 @@ func clusterOf(c *arm.Call) (arm.Object, clusterProperties, error) {
 	return cluster, p, arm.Decode(arm.Child(cluster, "properties"), &p)
 }
 
-// clusterIsIdle refuses an operation while another one is under way in the cluster.
+// clusterIsIdle returns an error if an operation on the cluster or its pools is under way.
 func clusterIsIdle(c *arm.Call, cluster arm.Object) error {
 	const format = "Operation is not allowed: Another %s is in progress, please wait for it to finish before starting " +
 		"a new operation. See https://aka.ms/aks-pending-operation for more details"
@@ -85,7 +84,8 @@ func clusterIsIdle(c *arm.Call, cluster arm.Object) error {
 	}
 	for _, pool := range pools {
 		if state := arm.ProvisioningState(pool); !idle(state) {
-			return arm.Conflict("OperationNotAllowed", format, "agentpool operation ("+arm.Text(pool, "name")+" - "+state+")")
+			operation := "agentpool operation (" + arm.Text(pool, "name") + " - " + state + ")"
+			return arm.Conflict("OperationNotAllowed", format, operation)
 		}
 	}
 	return nil
@@ -157,7 +157,8 @@ func putPool(c *arm.Call) (arm.Reply, error) {
 	return c.Start(answer, arm.Object{"id": res["id"], "location": cluster["location"]}, doing)
 }
 
-// settlePool takes the time of an operation on a pool. It changes no node: there is one, whatever the counts.
+// settlePool waits for the duration of an operation on a pool. It changes no node, because a cluster has one node
+// whatever the counts.
 func (p *Service) settlePool(ctx context.Context, _ *arm.Service, _ arm.Operation) error {
 	select {
 	case <-ctx.Done():
@@ -190,11 +191,11 @@ func deletePool(c *arm.Call) (arm.Reply, error) {
 	if err := mirrorPools(c.Tx, arm.Text(cluster, "id")); err != nil {
 		return arm.Reply{}, err
 	}
-	return c.Start(arm.Reply{Status: http.StatusAccepted}, arm.Object{"id": res["id"], "location": cluster["location"]},
-		arm.Deleting)
+	pool := arm.Object{"id": res["id"], "location": cluster["location"]}
+	return c.Start(arm.Reply{Status: http.StatusAccepted}, pool, arm.Deleting)
 }
 
-// lastSystemPool refuses to leave a cluster without a pool for its own pods.
+// lastSystemPool returns an error if a cluster has only one system pool.
 func lastSystemPool(c *arm.Call, cluster arm.Object) error {
 	pools, err := arm.Under(c.Tx, arm.Text(cluster, "id"), poolsType)
 	if err != nil {
@@ -230,12 +231,12 @@ func (p *Service) removePool(ctx context.Context, s *arm.Service, op arm.Operati
 	})
 }
 
-// poolEnded shows how an operation on a pool ended in its cluster.
+// poolEnded copies the result of an operation on a pool into its cluster.
 func poolEnded(tx *store.Tx, pool arm.Object) error {
 	return mirrorPools(tx, arm.Cut(arm.Text(pool, "id"), 2))
 }
 
-// checkPoolSubnets finds the subnets of a cluster's pools, which must all be in one network, where the cluster is.
+// checkPoolSubnets checks the subnets of a cluster's pools. All must be in one network, in the location of the cluster.
 func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) error {
 	vnet := ""
 	for _, pool := range pools {
@@ -268,7 +269,7 @@ func checkPoolSubnets(c *arm.Call, cluster arm.Object, pools []poolProperties) e
 	}
 	res, _, err := arm.Load(c.Tx, vnet)
 	if err == nil && arm.Text(res, "location") != arm.Text(cluster, "location") {
-		err = arm.BadRequest("InvalidParameter", "The virtual network %s is in %s, the cluster in %s.",
+		err = arm.BadRequest("InvalidParameter", "The virtual network %s is in %s, but the cluster is in %s.",
 			vnet, arm.Text(res, "location"), arm.Text(cluster, "location"))
 	}
 	return err

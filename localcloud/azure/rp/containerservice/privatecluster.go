@@ -2,6 +2,7 @@ package containerservice
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -12,27 +13,25 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The private DNS zones of private clusters that are not the id of one
-// (learn.microsoft.com/azure/aks/private-clusters): AKS makes one in the group of the nodes, which is not shown here,
-// or there is none.
+// Values of privateDNSZone that are not ids (learn.microsoft.com/azure/aks/private-clusters). With system, AKS creates
+// a zone in the node resource group; here, the zone is not a resource. With none, there is no zone.
 const (
 	zoneSystem = "system"
 	zoneNone   = "none"
 )
 
-// clusterZone is the name of a zone of one's own, but for its region.
+// clusterZone matches the names of private DNS zones that the user provides. The group is the region.
 var clusterZone = regexp.MustCompile(`^(?i)(?:[a-z0-9-]{1,32}\.)?privatelink\.([a-z0-9]+)\.azmk8s\.io$`)
 
-// ownZone is the ARM id of a private cluster's zone that AKS did not make, or empty.
+// ownZone returns the ARM id of the zone that the user provides, or "".
 func (a apiServerProfile) ownZone() string {
-	if !a.Private || a.PrivateZone == "" || fold.Equal(a.PrivateZone, zoneSystem) ||
-		fold.Equal(a.PrivateZone, zoneNone) {
+	if !a.Private || slices.Contains([]string{"", zoneSystem, zoneNone}, fold.Lower(a.PrivateZone)) {
 		return ""
 	}
 	return a.PrivateZone
 }
 
-// zoneMayFollow reports whether an update may change the private DNS zone to what is given: to none only.
+// zoneMayFollow reports whether an update may change the private DNS zone, which is only possible to none.
 func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
 	if !p.APIServer.Private || fold.Equal(p.APIServer.PrivateZone, zoneNone) {
 		return true
@@ -40,7 +39,7 @@ func (p clusterProperties) zoneMayFollow(before clusterProperties) bool {
 	return fold.Equal(p.APIServer.PrivateZone, before.APIServer.PrivateZone)
 }
 
-// outboundMayFollow reports whether an update may change the way out to what is given
+// outboundMayFollow reports whether an update may change the outbound type
 // (learn.microsoft.com/azure/aks/egress-outboundtype#updating-outboundtype-after-cluster-creation).
 func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
 	was, is := before.Network.Outbound, p.Network.Outbound
@@ -53,7 +52,7 @@ func (p clusterProperties) outboundMayFollow(before clusterProperties) bool {
 	return was == is || either(was) && either(is)
 }
 
-// checkClusterZone finds the private DNS zone of one's own in which a private cluster's name is to be.
+// checkClusterZone checks the private DNS zone that the user provides for a private cluster.
 func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) error {
 	zone := p.APIServer.ownZone()
 	if zone == "" {
@@ -64,13 +63,12 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 	if !ok {
 		return arm.InvalidParameter(at, "%q is not system, none or the id of a private DNS zone", zone)
 	}
-	if match := clusterZone.FindStringSubmatch(named.Name); match == nil ||
-		!fold.Equal(match[1], arm.Text(cluster, "location")) {
-		return arm.InvalidParameter(at, "%q is not named privatelink.%s.azmk8s.io or a subzone of it",
-			named.Name, arm.Text(cluster, "location"))
+	location := arm.Text(cluster, "location")
+	if match := clusterZone.FindStringSubmatch(named.Name); match == nil || !fold.Equal(match[1], location) {
+		return arm.InvalidParameter(at, "%q is not privatelink.%s.azmk8s.io or a subzone of it", named.Name, location)
 	}
 	if arm.Text(arm.Child(cluster, "identity"), "type") != "UserAssigned" {
-		return arm.InvalidParameter(at, "a private DNS zone of one's own needs a user-assigned identity")
+		return arm.InvalidParameter(at, "a custom private DNS zone needs a user-assigned identity")
 	}
 	if _, ok, err := arm.Load(c.Tx, zone); err != nil || !ok {
 		if err == nil {
@@ -81,19 +79,19 @@ func checkClusterZone(c *arm.Call, cluster arm.Object, p clusterProperties) erro
 	}
 	vnet := p.network()
 	if vnet == "" {
-		return arm.NotImplemented("a private DNS zone of one's own for a cluster in a network of AKS's")
+		return arm.NotImplemented("a custom private DNS zone for a cluster in a network that AKS creates")
 	}
 	for _, action := range []string{"read", "write"} {
 		if err := checkClusterMay(c, cluster, network.ZonesType+"/"+action, zone); err != nil {
-			return arm.BadRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned identity "+
-				"must be given permission to read and write to custom private dns zone %s. Check access result not allowed for "+
-				"action %s/%s.", zone, network.ZonesType, action)
+			return arm.BadRequest("CustomPrivateDNSZoneMissingPermissionError", "Service principal or user assigned "+
+				"identity must be given permission to read and write to custom private dns zone %s. Check access result not "+
+				"allowed for action %s/%s.", zone, network.ZonesType, action)
 		}
 	}
 	return checkClusterMay(c, cluster, "Microsoft.Network/virtualNetworks/join/action", vnet)
 }
 
-// network is the ARM id of the virtual network that a cluster's nodes are in; empty: one that AKS made for them.
+// network returns the ARM id of the virtual network of a cluster's nodes, or "" for a network that AKS creates.
 func (p clusterProperties) network() string {
 	for _, pool := range p.Pools {
 		if pool.SubnetID != "" {
@@ -103,7 +101,7 @@ func (p clusterProperties) network() string {
 	return ""
 }
 
-// fillNames writes the API server's names. All of them begin with the same label.
+// fillNames sets the names of the API server. They all start with the same label.
 func (p clusterProperties) fillNames(properties arm.Object, before clusterProperties, location string) {
 	name := before.PrivateFQDN
 	if name == "" {
@@ -135,15 +133,13 @@ func (p clusterProperties) fillNames(properties arm.Object, before clusterProper
 	}
 	properties["azurePortalFQDN"] = before.PortalFQDN
 	if before.PortalFQDN == "" {
-		properties["azurePortalFQDN"] = strings.ReplaceAll(
-			uuid.NewString(),
-			"-",
-			"",
-		) + "-priv.portal.hcp." + location + ".azmk8s.io"
+		id := strings.ReplaceAll(uuid.NewString(), "-", "")
+		properties["azurePortalFQDN"] = id + "-priv.portal.hcp." + location + ".azmk8s.io"
 	}
 }
 
-// zoneLink is the link of a cluster's own zone to its network, which AKS makes.
+// zoneLink returns the ids of the link that AKS creates between a user's zone and the cluster's network, and of the
+// network. The id of the link is "" if the cluster has no such zone.
 func zoneLink(cluster arm.Object) (id, vnet string, err error) {
 	var p clusterProperties
 	if err := arm.Decode(arm.Child(cluster, "properties"), &p); err != nil || p.APIServer.ownZone() == "" {
@@ -153,7 +149,7 @@ func zoneLink(cluster arm.Object) (id, vnet string, err error) {
 	return p.APIServer.ownZone() + "/virtualNetworkLinks/" + label, p.network(), nil
 }
 
-// linkZone shows a cluster's own zone to its network, unless it is already.
+// linkZone links a user's zone to the network of the cluster, unless they are linked already.
 func linkZone(tx *store.Tx, cluster arm.Object) error {
 	id, vnet, err := zoneLink(cluster)
 	if err != nil || id == "" {

@@ -1,5 +1,5 @@
-// Package containerservice is Microsoft.ContainerService: managed clusters, their node pools and maintenance. It asks
-// who implements [Clusters] to run Kubernetes.
+// Package containerservice implements Microsoft.ContainerService: managed clusters, their node pools and maintenance
+// configurations. An implementation of [Clusters] runs Kubernetes.
 package containerservice
 
 import (
@@ -14,21 +14,21 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Config is what Microsoft.ContainerService stands on.
+// Config configures a Service.
 type Config struct {
 	Store    *store.Store
 	Clusters Clusters
-	// PoolTime is how long an operation on a node pool takes; Azure takes minutes.
+	// PoolTime is the duration of operations on node pools, which take minutes in Azure. Defaults to none.
 	PoolTime time.Duration
 }
 
-// Service is Microsoft.ContainerService.
+// Service implements Microsoft.ContainerService.
 type Service struct{ Config }
 
-// New returns the service.
+// New returns a new Service.
 func New(config Config) *Service { return &Service{config} }
 
-// Provider returns what Resource Manager needs to know of the service.
+// Provider returns the provider Microsoft.ContainerService.
 func (p *Service) Provider() arm.Provider {
 	return arm.Provider{
 		Elsewhere: []string{
@@ -41,17 +41,17 @@ func (p *Service) Provider() arm.Provider {
 			{
 				Name: clustersType, Versions: clusterVersions, InvalidValue: "InvalidParameter",
 				Valid: regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9])?$`),
-				Rule:  "1 to 63 letters, digits, underscores and hyphens, and a letter or digit first and last",
+				Rule:  "1 to 63 letters, digits, underscores and hyphens, with a letter or digit first and last",
 				Get:   (*arm.Call).GetStored, List: (*arm.Call).ListStored,
 				Put: putCluster, PutModel: func() any { return new(armcontainerservice.ManagedCluster) },
 				Patch: (*arm.Call).PatchTags, PatchModel: func() any { return new(armcontainerservice.TagsObject) },
 				Delete: deleteCluster, Public: true,
-				Ignored: []string{"properties.networkProfile.dockerBridgeCidr"}, // of Docker, which nodes no longer have
+				Ignored: []string{"properties.networkProfile.dockerBridgeCidr"}, // nodes no longer have Docker
 				Finish:  p.startCluster, Remove: p.removeCluster, Poll: pollOperation, Uses: usedByCluster,
 				LogCategories: logCategories,
-				// More than 3m10s: github.com/Azure/terraform-azurerm-aks/pull/74.
-				// learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli says "a few minutes". Updates and deletion: no
-				// measurement; clusters are seen to take minutes for both.
+				// Creation takes more than 3m10s in github.com/Azure/terraform-azurerm-aks/pull/74 and "a few minutes" in
+				// learn.microsoft.com/azure/aks/learn/quick-kubernetes-deploy-cli. Updates and deletions take minutes; there is
+				// no measurement of them.
 				Times: map[string]time.Duration{arm.Creating: 5 * time.Minute, arm.Updating: 2 * time.Minute,
 					arm.Deleting: 4 * time.Minute},
 				Actions: []arm.Action{
@@ -65,7 +65,7 @@ func (p *Service) Provider() arm.Provider {
 				Put: putPool, PutModel: func() any { return new(armcontainerservice.AgentPool) },
 				Delete: deletePool,
 				Finish: p.settlePool, Remove: p.removePool, Ended: poolEnded, Poll: pollOperation, Uses: usedByPool,
-				// No measurement that tells a pool from its machines, which come up in minutes.
+				// There is no measurement of pools without their machines, which start within minutes.
 				Times: map[string]time.Duration{arm.Creating: 3 * time.Minute, arm.Updating: time.Minute,
 					arm.Deleting: 2 * time.Minute},
 			},
@@ -84,30 +84,26 @@ func (p *Service) Provider() arm.Provider {
 		}}
 }
 
-var (
-	clusterVersions = []string{
-		"2024-07-01", "2024-08-01", "2024-09-01", "2024-10-01", "2025-01-01", "2025-02-01",
-	}
-)
-
-// pollOperation is where clients are told to ask for an operation.
-func pollOperation(s *arm.Service, op arm.Operation) http.Header {
-	return arm.Polling(
-		"Azure-AsyncOperation",
-		"https://"+arm.Host+"/subscriptions/"+s.SubscriptionID+"/providers/Microsoft.ContainerService/locations/"+
-			op.Location+"/operations/"+op.ID+"?api-version=2024-09-01",
-	)
+var clusterVersions = []string{
+	"2024-07-01", "2024-08-01", "2024-09-01", "2024-10-01", "2025-01-01", "2025-02-01",
 }
 
-// namespaceExists reports whether roles can be assigned at a namespace of a cluster. What is in a cluster is unknown to
-// Resource Manager.
+// pollOperation returns the headers with which clients poll an operation.
+func pollOperation(s *arm.Service, op arm.Operation) http.Header {
+	locations := "/subscriptions/" + s.SubscriptionID + "/providers/Microsoft.ContainerService/locations/"
+	return arm.Polling("Azure-AsyncOperation",
+		"https://"+arm.Host+locations+op.Location+"/operations/"+op.ID+"?api-version=2024-09-01")
+}
+
+// namespaceExists reports whether roles can be assigned at a namespace of a cluster. Resource Manager does not know the
+// namespaces of a cluster, so it only checks the cluster.
 func namespaceExists(tx *store.Tx, at arm.Target) (bool, error) {
 	_, ok, err := arm.Load(tx, at.Top())
 	return ok, err
 }
 
-// resume starts the clusters that ran again, and makes of those that older local clouds wrote what is kept of them now.
-// One that Failed is given another try, as what kept it from starting may have been the machine.
+// resume restarts clusters after a restart of the local cloud. It also retries failed clusters, because the cause may
+// have been this machine. It migrates clusters from older local clouds.
 func resume(s *arm.Service, tx *store.Tx, underWay func(id string) bool) error {
 	clusters, err := arm.Under(tx, "/subscriptions", clustersType)
 	if err != nil {
@@ -127,11 +123,11 @@ func resume(s *arm.Service, tx *store.Tx, underWay func(id string) bool) error {
 	return nil
 }
 
-// usedByCluster returns what a cluster's disks and outbound connections need.
+// usedByCluster returns the disk encryption set and the outbound public addresses of a cluster.
 func usedByCluster(res arm.Object) []string {
 	var p clusterProperties
 	if err := arm.Decode(arm.Child(res, "properties"), &p); err != nil {
-		return nil // it was checked when it was written
+		return nil // putCluster has decoded it
 	}
 	used := []string{p.DiskEncryptionSetID}
 	for _, address := range p.Network.outboundAddresses() {
@@ -140,13 +136,13 @@ func usedByCluster(res arm.Object) []string {
 	return used
 }
 
-// usedByPool returns the subnets that a pool is in.
+// usedByPool returns the subnets of a pool.
 func usedByPool(res arm.Object) []string {
 	properties := arm.Child(res, "properties")
 	return []string{arm.Text(properties, "vnetSubnetID"), arm.Text(properties, "podSubnetID")}
 }
 
-// logCategories: learn.microsoft.com/azure/azure-monitor/reference/logs-index
+// logCategories lists the log categories of clusters (learn.microsoft.com/azure/azure-monitor/reference/logs-index).
 var logCategories = []string{
 	"kube-apiserver", "kube-audit", "kube-audit-admin", "kube-controller-manager", "kube-scheduler", "cluster-autoscaler",
 	"cloud-controller-manager", "guard", "csi-azuredisk-controller", "csi-azurefile-controller", "csi-snapshot-controller",

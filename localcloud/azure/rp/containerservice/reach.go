@@ -13,10 +13,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// machineAddress is the address of the clients on this machine, of a range for documentation (RFC 5737).
+// machineAddress is the address of clients on this machine, in a range for documentation (RFC 5737).
 var machineAddress = netip.MustParseAddr("203.0.113.1")
 
-// Origin says where the nodes of a cluster are; an empty id stands for this machine.
+// Origin returns the network origin of requests from a cluster's nodes. An empty id stands for this machine.
 func (p *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) {
 	if cluster == "" {
 		return keyvault.Origin{Address: machineAddress}, nil
@@ -39,9 +39,9 @@ func (p *Service) Origin(tx *store.Tx, cluster string) (keyvault.Origin, error) 
 	return origin, err
 }
 
-// addressFrom returns what the nodes of a cluster in a subnet have on the internet: the first address of the subnet's
-// own NAT gateway, or else of those that the cluster shows. There is none where a default route leads to an appliance,
-// which is nowhere here.
+// addressFrom returns the public address of requests from a cluster's nodes in a subnet: the first address of the
+// subnet's NAT gateway or else of the cluster. It returns no address if a default route leads to an appliance, because
+// there are no appliances here.
 func (n networkProfile) addressFrom(tx *store.Tx, subnet string) (netip.Addr, error) {
 	gateway, table, err := network.WaysOut(tx, subnet)
 	if err != nil {
@@ -72,9 +72,10 @@ func (n networkProfile) addressFrom(tx *store.Tx, subnet string) (netip.Addr, er
 	return netip.ParseAddr(arm.Text(arm.Child(address, "properties"), "ipAddress"))
 }
 
-// Admit refuses who does not reach the API server of that name: where he is, a range of its authorized ones or the
-// cluster's network must be. On Azure nothing answers then, and clients wait until they give up; here they are told
-// at once. The cluster's own nodes always reach it: AKS lets in the address that they go out from.
+// Admit returns an error if clients at an origin cannot reach the API server with a host name: their address must be in
+// an authorized range, or they must be in the network of a private cluster. In Azure, such clients wait until they time
+// out; here, they get an error at once. The cluster's own nodes always reach the API server, because AKS admits their
+// outbound address.
 func (p *Service) Admit(host, origin string) error {
 	return p.Store.View(func(tx *store.Tx) error {
 		clusters, err := arm.Under(tx, "/subscriptions", clustersType)
@@ -86,8 +87,8 @@ func (p *Service) Admit(host, origin string) error {
 			if err != nil {
 				return err
 			}
-			if !fold.Equal(host, has.FQDN) && !fold.Equal(host, has.PrivateFQDN) ||
-				fold.Equal(origin, arm.Text(cluster, "id")) {
+			named := fold.Equal(host, has.FQDN) || fold.Equal(host, has.PrivateFQDN)
+			if !named || fold.Equal(origin, arm.Text(cluster, "id")) {
 				continue
 			}
 			from, err := p.Origin(tx, origin)
@@ -100,7 +101,8 @@ func (p *Service) Admit(host, origin string) error {
 	})
 }
 
-// admit is for those outside the cluster, who come by one of the API server's names. Networks are not peered here.
+// admit checks whether clients outside the cluster reach the API server by its private or public name. Peerings are not
+// implemented.
 func (p clusterProperties) admit(tx *store.Tx, privateName bool, from keyvault.Origin) error {
 	api := p.APIServer
 	if !api.Private {
@@ -111,7 +113,7 @@ func (p clusterProperties) admit(tx *store.Tx, privateName bool, from keyvault.O
 		if len(api.Ranges) == 0 || slices.ContainsFunc(api.Ranges, in) {
 			return nil
 		}
-		return fmt.Errorf("the API server does not answer %s, which is in none of its authorized ranges", from.Address)
+		return fmt.Errorf("the API server does not answer %s, which is not in its authorized ranges", from.Address)
 	}
 	vnet := p.network()
 	inside := vnet != "" && from.Subnet != "" && fold.Equal(vnet, arm.Cut(from.Subnet, 2))
@@ -125,7 +127,7 @@ func (p clusterProperties) admit(tx *store.Tx, privateName bool, from keyvault.O
 	case inside:
 		return nil
 	case privateName:
-		return errors.New("the name of the private API server is not known outside of its network")
+		return errors.New("the name of the private API server is unknown outside its network")
 	}
-	return errors.New("the private API server does not answer outside of its network")
+	return errors.New("the private API server does not answer outside its network")
 }

@@ -7,14 +7,14 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// KubernetesVersion is the one that clusters run, whatever they show.
+// KubernetesVersion is the version that all clusters run, whatever version they report.
 const KubernetesVersion = "1.34.10"
 
-// The versions of Kubernetes that can be asked for: the patches 0-10 of these minor versions, of which the last is the
-// one that a minor version stands for.
+// The supported versions of Kubernetes are the patches 0 to lastPatch of the minor versions from oldestMinor to
+// newestMinor. A minor version alone selects the last patch.
 const oldestMinor, newestMinor, lastPatch = 30, 36, 10
 
-// kubernetesVersion is what a control plane or a pool runs.
+// kubernetesVersion is the version of a control plane or a pool.
 type kubernetesVersion struct{ minor, patch int }
 
 func (v kubernetesVersion) String() string { return fmt.Sprintf("1.%d.%d", v.minor, v.patch) }
@@ -23,7 +23,7 @@ func (v kubernetesVersion) newerThan(other kubernetesVersion) bool {
 	return v.minor > other.minor || v.minor == other.minor && v.patch > other.patch
 }
 
-// readVersion reads a version that is kept; what older local clouds wrote is theirs.
+// readVersion parses a stored version. It returns KubernetesVersion for other texts, which older local clouds wrote.
 func readVersion(text string) kubernetesVersion {
 	var v kubernetesVersion
 	if _, err := fmt.Sscanf(text, "1.%d.%d", &v.minor, &v.patch); err != nil {
@@ -32,8 +32,8 @@ func readVersion(text string) kubernetesVersion {
 	return v
 }
 
-// askedVersion is the version that a body asks for. A minor version stands for its last patch, and for the patch that
-// is there where only that of another minor version would change anything
+// askedVersion returns the version that a body requests. A minor version alone selects its last patch, or the current
+// patch if the minor version does not change
 // (learn.microsoft.com/azure/aks/supported-kubernetes-versions#alias-minor-version).
 func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error) {
 	asked := kubernetesVersion{patch: -1}
@@ -46,14 +46,15 @@ func askedVersion(text string, now kubernetesVersion) (kubernetesVersion, error)
 	}
 	if asked.String() != text && !strings.HasPrefix(asked.String(), text+".") ||
 		asked.minor < oldestMinor || asked.minor > newestMinor || asked.patch < 0 || asked.patch > lastPatch {
-		return asked, arm.BadRequest("K8sVersionNotSupported", "Version %s is not supported in this region. Please use [az "+
-			"aks get-versions] command to get the supported version list in this region. For more information, please check "+
-			"https://aka.ms/supported-version-list", text)
+		return asked, arm.BadRequest("K8sVersionNotSupported", "Version %s is not supported in this region. Please use "+
+			"[az aks get-versions] command to get the supported version list in this region. For more information, please "+
+			"check https://aka.ms/supported-version-list", text)
 	}
 	return asked, nil
 }
 
-// upgrade refuses to take what is there to an older version, or past a minor one. What it is called is in the refusal.
+// upgrade returns an error with a code if a change of version is a downgrade or skips a minor version. what is the name
+// of the upgraded part in the message.
 func (v kubernetesVersion) upgrade(to kubernetesVersion, code, what string) error {
 	if v.newerThan(to) || to.minor > v.minor+1 {
 		return arm.BadRequest(code, "Upgrade %s version from %s to %s is not allowed, you can only upgrade one minor "+
@@ -63,14 +64,14 @@ func (v kubernetesVersion) upgrade(to kubernetesVersion, code, what string) erro
 	return nil
 }
 
-// mayRun refuses a pool with a version that a control plane does not work with.
+// mayRun returns an error if a pool of the version does not work with a control plane.
 func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 	const skew = 3 // kubernetes.io/releases/version-skew-policy
 	var reason string
 	switch {
 	case v.newerThan(controlPlane):
-		reason = fmt.Sprintf("Minor version of node pool version %d is bigger than control plane version %d", v.minor,
-			controlPlane.minor)
+		reason = fmt.Sprintf("Minor version of node pool version %d is bigger than control plane version %d",
+			v.minor, controlPlane.minor)
 	case controlPlane.minor > v.minor+skew:
 		reason = fmt.Sprintf("Minor version of node pool version %d is more than %d less than control plane version %d",
 			v.minor, skew, controlPlane.minor)
@@ -81,8 +82,8 @@ func (v kubernetesVersion) mayRun(controlPlane kubernetesVersion) error {
 		"incompatible. %s. For more information, please check https://aka.ms/version-skew-policy", v, controlPlane, reason)
 }
 
-// fillClusterVersion writes the version of a cluster's control plane: the one that is asked for, else the one of
-// before, else the default. Pools stay where they are, as long as it works with them.
+// fillClusterVersion sets the version of a cluster's control plane: the requested version, else the current one, else
+// the default. The pools keep their versions, which must work with it.
 func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 	was := old["currentKubernetesVersion"]
 	now := readVersion(arm.Text(old, "currentKubernetesVersion"))
@@ -101,9 +102,8 @@ func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 		}
 	}
 	for _, pool := range pools {
-		if err := readVersion(
-			arm.Text(arm.Child(pool, "properties"), "currentOrchestratorVersion"),
-		).mayRun(asked); err != nil {
+		version := readVersion(arm.Text(arm.Child(pool, "properties"), "currentOrchestratorVersion"))
+		if err := version.mayRun(asked); err != nil {
 			return err
 		}
 	}
@@ -111,7 +111,7 @@ func fillClusterVersion(old, properties arm.Object, pools []arm.Object) error {
 	return nil
 }
 
-// fillPoolVersion writes the version of a pool: the one that is asked for, else the one of before, else the cluster's.
+// fillPoolVersion sets the version of a pool: the requested version, else the current one, else the cluster's.
 func fillPoolVersion(old, properties, cluster arm.Object) error {
 	controlPlane := readVersion(arm.Text(cluster, "currentKubernetesVersion"))
 	now := controlPlane
@@ -125,9 +125,9 @@ func fillPoolVersion(old, properties, cluster arm.Object) error {
 	if err != nil {
 		return err
 	}
-	if asked.minor == controlPlane.minor && strings.Count(arm.Text(properties, "orchestratorVersion"), ".") == 1 &&
-		asked.newerThan(controlPlane) {
-		asked = controlPlane // the patch that a minor version stands for in this cluster
+	minorOnly := strings.Count(arm.Text(properties, "orchestratorVersion"), ".") == 1
+	if minorOnly && asked.minor == controlPlane.minor && asked.newerThan(controlPlane) {
+		asked = controlPlane // a pool cannot have a newer patch than its cluster
 	}
 	if old != nil {
 		if err := now.upgrade(asked, "AgentPoolUpgradeVersionNotAllowed", "agent pool"); err != nil {
@@ -138,7 +138,7 @@ func fillPoolVersion(old, properties, cluster arm.Object) error {
 	return asked.mayRun(controlPlane)
 }
 
-// dropEmpty has an empty text, which az sends for a version that it was not given, stand for none.
+// dropEmpty deletes an empty property. az sends an empty version if the user gave none.
 func dropEmpty(properties arm.Object, key string) {
 	if properties[key] == "" {
 		delete(properties, key)
