@@ -21,11 +21,12 @@ const (
 	accessAdministrator = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 )
 
-// vaultAt is the path of a vault, vault its body: with roles, or with access policies.
+// vaultAt returns the path of a vault.
 func vaultAt(name string) string {
 	return armtest.ID("resourceGroups/g/providers", keyvaultrp.VaultsType, name)
 }
 
+// vault returns the body of a vault with Azure RBAC or with access policies.
 func vault(rbac bool) m {
 	return m{"location": armtest.Location, "properties": m{
 		"tenantId":                armtest.TenantID,
@@ -35,19 +36,15 @@ func vault(rbac bool) m {
 	}}
 }
 
-func TestVault_ChangesItsPermissionModelOnlyForWhoMayAssignRoles(t *testing.T) {
+func TestVault_PermissionModelNeedsRoleAssignmentRight(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
 	group := rm.Group("g")
 	at := vaultAt("kv-model") + version
 	for _, role := range []string{contributor, keyVaultContributor} {
-		p := rm.Principal(role, group)
-		if status, answer := rm.AskAs(
-			p,
-			http.MethodPut,
-			vaultAt("kv-own-"+role[:4])+version,
-			vault(true),
-		); status != http.StatusOK {
+		own := vaultAt("kv-own-"+role[:4]) + version
+		status, answer := rm.AskAs(rm.Principal(role, group), http.MethodPut, own, vault(true))
+		if status != http.StatusOK {
 			t.Errorf("a vault of their own: %d %v", status, answer)
 		}
 	}
@@ -58,29 +55,25 @@ func TestVault_ChangesItsPermissionModelOnlyForWhoMayAssignRoles(t *testing.T) {
 		change := m{"properties": m{"enableRbacAuthorization": !is}}
 		rm.RefusedTo(p, http.MethodPatch, at, change, http.StatusForbidden, "InsufficientPermissions")
 		if got := arm.Child(rm.Get(at), "properties")["enableRbacAuthorization"]; got != is {
-			t.Errorf("it is %v, although that was refused", got)
+			t.Errorf("enableRbacAuthorization is %v after a refused change", got)
 		}
 		if status, answer := rm.AskAs(p, http.MethodPut, at, vault(is)); status != http.StatusOK {
 			t.Errorf("another PUT of the same: %d %v", status, answer)
 		}
 	}
-	// An old API version takes what is left out for false, which is a change as well.
+	// In old API versions, a missing property means false, which is also a change.
 	rm.Put(at, vault(true))
 	leftOut := vault(true)
 	delete(arm.Child(leftOut, "properties"), "enableRbacAuthorization")
 	rm.RefusedTo(p, http.MethodPut, at, leftOut, http.StatusForbidden, "InsufficientPermissions")
 	rm.Grant(p, accessAdministrator, vaultAt("kv-model"))
-	if status, answer := rm.AskAs(
-		p,
-		http.MethodPatch,
-		at,
-		m{"properties": m{"enableRbacAuthorization": false}},
-	); status != http.StatusOK {
+	policies := m{"properties": m{"enableRbacAuthorization": false}}
+	if status, answer := rm.AskAs(p, http.MethodPatch, at, policies); status != http.StatusOK {
 		t.Errorf("with the right to assign roles: %d %v", status, answer)
 	}
 }
 
-// TestVault_KeepsItsPermissionModelOnNull sends null for the model, which says nothing about it.
+// TestVault_KeepsItsPermissionModelOnNull sends null, which counts as not sent.
 func TestVault_KeepsItsPermissionModelOnNull(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
@@ -108,7 +101,7 @@ func TestVault_KeepsItsPermissionModelOnNull(t *testing.T) {
 	}
 }
 
-func TestVault_WithPurgeProtectionIsNotPurged(t *testing.T) {
+func TestVault_PurgeProtectionPreventsPurge(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
 	rm.Group("g")
@@ -132,15 +125,13 @@ func TestVault_WithPurgeProtectionIsNotPurged(t *testing.T) {
 	}
 }
 
-func TestVault_IsGoneWhenItsRetentionHasEnded(t *testing.T) {
+func TestVault_IsGoneAfterItsRetention(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, keyvaultrp.Provider())
 	rm.Group("g")
-	at, deleted := vaultAt("kv-past")+version, armtest.ID(
-		"providers/Microsoft.KeyVault/locations",
-		armtest.Location,
-		"deletedVaults/kv-past",
-	)+version
+	const locations = "providers/Microsoft.KeyVault/locations"
+	at := vaultAt("kv-past") + version
+	deleted := armtest.ID(locations, armtest.Location, "deletedVaults/kv-past") + version
 	body := vault(true)
 	arm.Child(body, "properties")["enablePurgeProtection"] = true
 	rm.Put(at, body)
@@ -160,10 +151,9 @@ func TestVault_IsGoneWhenItsRetentionHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	rm.Refused(http.MethodGet, deleted, nil, http.StatusNotFound, "DeletedVaultNotFound")
-	if listed := rm.Get(armtest.ID("providers/Microsoft.KeyVault/deletedVaults") + version)["value"].([]any); len(
-		listed,
-	) != 0 {
-		t.Errorf("it is listed: %v", listed)
+	listed := rm.Get(armtest.ID("providers/Microsoft.KeyVault/deletedVaults") + version)
+	if vaults := listed["value"].([]any); len(vaults) != 0 {
+		t.Errorf("the deleted vaults are %v", vaults)
 	}
 	_, free := rm.Ask(http.MethodPost, armtest.ID("providers/Microsoft.KeyVault/checkNameAvailability")+version,
 		m{"name": "kv-past", "type": keyvaultrp.VaultsType})

@@ -1,5 +1,5 @@
-// Package keyvault is Microsoft.KeyVault: vaults, and the control plane of their secrets and keys. What is in vaults is
-// in azure/keyvault.
+// Package keyvault implements Microsoft.KeyVault: vaults, and the control plane of their secrets and keys. Package
+// azure/keyvault stores the contents of vaults and serves the data plane.
 package keyvault
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Provider returns Microsoft.KeyVault.
+// Provider returns the provider Microsoft.KeyVault.
 func Provider() arm.Provider {
 	newer := []string{"2024-11-01", vaultRBACVersion}
 	all := append(specs.Versions(VaultsType), newer...)
@@ -25,8 +25,9 @@ func Provider() arm.Provider {
 			"Microsoft.KeyVault/checkMhsmNameAvailability",
 		},
 		Scopes: map[string]func(*store.Tx, arm.Target) (bool, error){
-			VaultsType + "/secrets": objectExists(keyvault.Secret), VaultsType + "/keys": objectExists(keyvault.Key),
-			VaultsType + "/certificates": objectExists(keyvault.Secret), // a certificate is the secret that holds it
+			VaultsType + "/secrets":      objectExists(keyvault.Secret),
+			VaultsType + "/keys":         objectExists(keyvault.Key),
+			VaultsType + "/certificates": objectExists(keyvault.Secret), // a certificate is stored as a secret
 		}, Types: []arm.Type{
 			{
 				Name: VaultsType, Versions: newer, InvalidValue: "BadRequest",
@@ -36,11 +37,15 @@ func Provider() arm.Provider {
 				Delete: (*arm.Call).DeleteStored, Deleted: softDelete, Public: true, PrivateLinkGroups: []string{"vault"},
 				// learn.microsoft.com/azure/azure-monitor/reference/logs-index
 				LogCategories: []string{"AuditEvent", "AzurePolicyEvaluationDetails"},
-				// More than 1m20s and 3m6s with Terraform, which waits for the name to resolve as well:
-				// steampipe-plugin-azure/pull/76 and github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79. Resource
-				// Manager's own part: no measurement.
-				Times: map[string]time.Duration{arm.Creating: 45 * time.Second, arm.Updating: 5 * time.Second,
-					arm.Deleting: 10 * time.Second},
+				// With Terraform, which also waits for the name to resolve, creation takes more than 1m20s and 3m6s:
+				// github.com/turbot/steampipe-plugin-azure/pull/76 and
+				// github.com/Azure/terraform-azurerm-avm-res-keyvault-vault/pull/79. There is no measurement of Resource Manager
+				// alone.
+				Times: map[string]time.Duration{
+					arm.Creating: 45 * time.Second,
+					arm.Updating: 5 * time.Second,
+					arm.Deleting: 10 * time.Second,
+				},
 			},
 			{
 				Name: "Microsoft.KeyVault", Versions: all, Place: arm.InSubscription,
@@ -50,7 +55,7 @@ func Provider() arm.Provider {
 				}},
 			},
 			{Name: "Microsoft.KeyVault/deletedVaults", Versions: all, Place: arm.InSubscription, List: listDeletedVaults},
-			{ // which az looks into for what it is to recover: nothing makes managed HSMs here
+			{ // az lists them to recover one; there are no managed HSMs here
 				Name: "Microsoft.KeyVault/deletedManagedHSMs", Versions: all, Place: arm.InSubscription,
 				List: func(*arm.Call) (arm.Reply, error) { return arm.Values[arm.Object](nil), nil },
 			},
@@ -71,7 +76,7 @@ func Provider() arm.Provider {
 				PutModel:     func() any { return new(armkeyvault.SecretCreateOrUpdateParameters) },
 				Patch:        patchSecret,
 				PatchModel:   func() any { return new(armkeyvault.SecretPatchParameters) },
-				// No measurement: requests that Resource Manager passes on to the vault. The same of keys.
+				// There are no measurements for secrets and keys. Resource Manager forwards the requests to the vault.
 				Times: map[string]time.Duration{arm.Creating: time.Second, arm.Updating: time.Second},
 			},
 			{
@@ -94,7 +99,7 @@ func Provider() arm.Provider {
 		}}
 }
 
-// objectExists returns what reports whether an object of a kind is in its vault.
+// objectExists returns a function that reports whether an object of a kind exists in its vault.
 func objectExists(kind keyvault.Kind) func(*store.Tx, arm.Target) (bool, error) {
 	return func(tx *store.Tx, at arm.Target) (bool, error) {
 		vault, ok, err := keyvault.GetVault(tx, at.Names[0])

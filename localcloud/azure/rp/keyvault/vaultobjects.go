@@ -9,13 +9,14 @@ import (
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 )
 
-// The control plane of secrets and keys: it makes them, and never shows a secret's value. There is no DELETE.
+// The control plane of secrets and keys. It creates and lists them and never returns the value of a secret. There is no
+// DELETE.
 
 var vaultObjectName = regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 
 const vaultObjectRule = "1 to 127 letters, digits and hyphens"
 
-// vaultOf is the vault that an object is in. That it exists was checked.
+// vaultOf returns the vault of an object.
 func vaultOf(c *arm.Call) (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.Tx, c.Names[0])
 	if err == nil && !ok {
@@ -72,7 +73,7 @@ func putSecret(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Status: status, Body: objectBody(vault, secret, secret.Latest())}, nil
 }
 
-// patchSecret changes the latest version's attributes, or sets a value like a PUT.
+// patchSecret changes the attributes of the latest version. With a value, it works like a PUT.
 func patchSecret(c *arm.Call) (arm.Reply, error) {
 	vault, err := vaultOf(c)
 	if err != nil {
@@ -104,9 +105,9 @@ type keyProperties struct {
 	ReleasePolicy  any                      `json:"release_policy"`
 }
 
-// putKey makes the first version of a key. Of a key that is there it changes nothing: "This operation will not update
-// the key if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). It answers
-// such a key where it is as the request says, and refuses the request otherwise.
+// putKey creates the first version of a key. It never changes an existing key: "This operation will not update the key
+// if it already exists" (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). It answers with an
+// existing key if that matches the request, and refuses the request otherwise.
 func putKey(c *arm.Call) (arm.Reply, error) {
 	vault, err := vaultOf(c)
 	if err != nil {
@@ -128,9 +129,11 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 		Attributes: given.Attributes, Tags: tagsOf(c.Body),
 	}
 	if exists {
-		if !key.Is(spec) || given.RotationPolicy != nil && !reflect.DeepEqual(key.Rotation, given.RotationPolicy) {
-			return arm.Reply{}, arm.BadRequest("KeyCreationParametersDidNotMatchExistingKey", "The parameters in the request "+
-				"do not match the existing key '%s'. A key that exists cannot be changed by creating it.", key.Name)
+		sameRotation := given.RotationPolicy == nil || reflect.DeepEqual(key.Rotation, given.RotationPolicy)
+		if !key.Is(spec) || !sameRotation {
+			return arm.Reply{}, arm.BadRequest("KeyCreationParametersDidNotMatchExistingKey",
+				"The parameters in the request do not match the existing key '%s', which this operation cannot change.",
+				key.Name)
 		}
 		return arm.Reply{Body: objectBody(vault, key, key.Latest())}, nil
 	}
@@ -144,7 +147,7 @@ func putKey(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Body: objectBody(vault, key, key.Latest())}, nil
 }
 
-// objectBody is how Resource Manager shows a version of a secret or key.
+// objectBody returns a version of a secret or key as a resource.
 func objectBody(vault keyvault.Vault, o keyvault.Object, v keyvault.Version) arm.Object {
 	kind := string(o.Kind) + "s"
 	uri := vault.URI() + kind + "/" + o.Name
@@ -224,7 +227,7 @@ func listSecrets(c *arm.Call) (arm.Reply, error) { return listObjects(c, keyvaul
 func getKey(c *arm.Call) (arm.Reply, error)      { return getObject(c, keyvault.Key) }
 func listKeys(c *arm.Call) (arm.Reply, error)    { return listObjects(c, keyvault.Key) }
 
-// keyVersions are the versions of a key, as resources.
+// keyVersions returns the versions of a key as resources.
 func keyVersions(c *arm.Call) ([]arm.Object, error) {
 	vault, err := vaultOf(c)
 	if err != nil {
@@ -240,7 +243,8 @@ func keyVersions(c *arm.Call) ([]arm.Object, error) {
 	var found []arm.Object
 	for _, v := range key.Versions {
 		body := objectBody(vault, key, v)
-		body["id"], body["name"], body["type"] = body["id"].(string)+"/versions/"+v.ID, v.ID, VaultsType+"/keys/versions"
+		body["id"] = arm.Text(body, "id") + "/versions/" + v.ID
+		body["name"], body["type"] = v.ID, VaultsType+"/keys/versions"
 		found = append(found, body)
 	}
 	return found, nil

@@ -20,11 +20,11 @@ import (
 // VaultsType is the resource type of vaults.
 const VaultsType = "Microsoft.KeyVault/vaults"
 
-// vaultRBACVersion is the first API version whose enableRbacAuthorization defaults to true for a new vault, and to what
-// it was for an update: learn.microsoft.com/azure/key-vault/general/access-control-default.
+// vaultRBACVersion is the first API version in which enableRbacAuthorization defaults to true for new vaults and to the
+// current value for updates (learn.microsoft.com/azure/key-vault/general/access-control-default).
 const vaultRBACVersion = "2026-02-01"
 
-// vaultName is the rule but for the hyphens in a row.
+// vaultName matches the names of vaults. It does not check for consecutive hyphens.
 var vaultName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$`)
 
 func validVaultName(name string) bool {
@@ -35,7 +35,7 @@ const vaultNameRule = "A vault's name must be between 3-24 alphanumeric characte
 	"letter, end with a letter or digit, and not contain consecutive hyphens. Follow this link for more information: " +
 	"https://go.microsoft.com/fwlink/?linkid=2147742"
 
-// vaultProperties are what the service acts on. Everything else is kept and shown.
+// vaultProperties are the properties that have an effect. Other properties are only stored.
 type vaultProperties struct {
 	TenantID string `json:"tenantId"`
 	SKU      struct {
@@ -69,24 +69,24 @@ type accessPolicy struct {
 	Permissions   map[string][]string `json:"permissions"`
 }
 
-// readAccessPolicies holds a vault's access policies against the rules of
-// learn.microsoft.com/azure/key-vault/general/assign-access-policy. They are kept also where the vault asks for roles.
+// readAccessPolicies checks and converts a vault's access policies. The rules are those of
+// learn.microsoft.com/azure/key-vault/general/assign-access-policy. A vault with Azure RBAC stores them too.
 func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPolicy, error) {
 	const most = 1024
 	if len(given) > most {
-		return nil, arm.BadRequest("BadRequest", "A vault can have %d access policies at most.", most)
+		return nil, arm.BadRequest("BadRequest", "A vault can have at most %d access policies, not %d.", most, len(given))
 	}
 	read := []keyvault.AccessPolicy{}
 	for _, one := range given {
 		switch {
 		case !fold.Equal(one.TenantID, c.TenantID):
-			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': its tenantId must "+
-				"be the vault's.")
+			return nil, arm.BadRequest("BadRequest",
+				"An invalid value was provided for 'accessPolicies': the tenantId must be the vault's.")
 		case one.ObjectID == "":
-			return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'accessPolicies': the objectId is "+
-				"required.")
+			return nil, arm.BadRequest("BadRequest",
+				"An invalid value was provided for 'accessPolicies': the objectId is required.")
 		case one.ApplicationID != "":
-			return nil, arm.NotImplemented("access policies of applications on behalf of somebody (applicationId)")
+			return nil, arm.NotImplemented("access policies with an applicationId")
 		}
 		policy := keyvault.AccessPolicy{ObjectID: one.ObjectID, Permissions: map[keyvault.Kind][]string{}}
 		for name, permissions := range one.Permissions {
@@ -96,9 +96,8 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 				return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions': '%s'.", name)
 			}
 			for _, permission := range permissions {
-				if ok && !fold.Equal(permission, "all") && !slices.ContainsFunc(known, func(k string) bool {
-					return fold.Equal(k, permission)
-				}) {
+				is := func(k string) bool { return fold.Equal(k, permission) }
+				if ok && !is("all") && !slices.ContainsFunc(known, is) {
 					return nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'permissions.%s': '%s'.",
 						name, permission)
 				}
@@ -114,7 +113,8 @@ func readAccessPolicies(c *arm.Call, given []accessPolicy) ([]keyvault.AccessPol
 
 func putVault(c *arm.Call) (arm.Reply, error) {
 	if !validVaultName(c.Name()) {
-		return arm.Reply{}, arm.BadRequest("VaultNameNotValid", "The vault name '%s' is invalid. %s", c.Name(), vaultNameRule)
+		return arm.Reply{}, arm.BadRequest("VaultNameNotValid",
+			"The vault name '%s' is invalid. %s", c.Name(), vaultNameRule)
 	}
 	old, res, err := c.Begin(VaultsType, true)
 	if err != nil {
@@ -138,11 +138,11 @@ func putVault(c *arm.Call) (arm.Reply, error) {
 			"https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft delete.")
 	case exists:
 		return arm.Reply{}, arm.Conflict("VaultAlreadyExists", "The vault name '%s' is already in use. Vault names are "+
-			"globally unique so it is possible that the name is already taken. If you are sure that the vault name was not "+
-			"taken then it is possible that a vault with the same name was recently deleted but not purged after being placed "+
-			"in a recoverable state. If the vault is in a recoverable state then the vault will need to be purged before "+
-			"reusing the name. For more information about VaultAlreadyExists, soft delete and purging a vault follow this link "+
-			"https://go.microsoft.com/fwlink/?linkid=2147740.", c.Name())
+			"globally unique so it is possible that the name is already taken. If you are sure that the vault name was "+
+			"not taken then it is possible that a vault with the same name was recently deleted but not purged after "+
+			"being placed in a recoverable state. If the vault is in a recoverable state then the vault will need to be "+
+			"purged before reusing the name. For more information about VaultAlreadyExists, soft delete and purging a "+
+			"vault follow this link https://go.microsoft.com/fwlink/?linkid=2147740.", c.Name())
 	case mode == "recover":
 		return arm.Reply{}, arm.BadRequest("SoftDeletedVaultDoesNotExist", "A soft deleted vault with the given name does "+
 			"not exist. Make sure that the name for the vault you are attempting to recover is in a recoverable state.")
@@ -171,7 +171,7 @@ func patchVault(c *arm.Call) (arm.Reply, error) {
 	return writeVault(c, old, res)
 }
 
-// writeVault checks a vault's properties, fills in what is left out, and writes it.
+// writeVault checks a vault's properties, sets defaults and saves the vault.
 func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	properties := arm.Child(res, "properties")
 	var given, before vaultProperties
@@ -201,7 +201,7 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	if err != nil {
 		return arm.Reply{}, err
 	}
-	// What is left out of an update stays, where it could not be changed back anyway.
+	// An update that leaves out retention or purge protection keeps them, because they cannot change.
 	retention := 90
 	for _, days := range []*int{before.RetentionDays, given.RetentionDays} {
 		if days != nil {
@@ -212,7 +212,7 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 		properties["enablePurgeProtection"] = true
 	}
 	delete(properties, "createMode")
-	delete(properties, "privateEndpointConnections") // the endpoints' doing
+	delete(properties, "privateEndpointConnections") // only endpoints change them
 	if old != nil && arm.Child(old, "properties")["privateEndpointConnections"] != nil {
 		properties["privateEndpointConnections"] = arm.Child(old, "properties")["privateEndpointConnections"]
 	}
@@ -228,12 +228,19 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	arm.SetDefault(properties, "accessPolicies", []any{})
 	arm.SetDefault(properties, "enabledForDeployment", false)
 	vault := keyvault.Vault{
-		ID: arm.Text(res, "id"), Name: arm.Text(res, "name"), Location: arm.Text(res, "location"), TenantID: given.TenantID,
-		Premium: fold.Equal(given.SKU.Name, "premium"), RBAC: given.RBAC, Policies: policies,
-		Public:      !fold.Equal(given.PublicNetworkAccess, "Disabled"),
-		DefaultDeny: given.NetworkACLs != nil && fold.Equal(given.NetworkACLs.DefaultAction, "Deny"),
-		Addresses:   addresses, Subnets: subnets,
-		RetentionDays: retention, NoPurge: properties["enablePurgeProtection"] == true,
+		ID:            arm.Text(res, "id"),
+		Name:          arm.Text(res, "name"),
+		Location:      arm.Text(res, "location"),
+		TenantID:      given.TenantID,
+		Premium:       fold.Equal(given.SKU.Name, "premium"),
+		RBAC:          given.RBAC,
+		Policies:      policies,
+		Public:        !fold.Equal(given.PublicNetworkAccess, "Disabled"),
+		DefaultDeny:   given.NetworkACLs != nil && fold.Equal(given.NetworkACLs.DefaultAction, "Deny"),
+		Addresses:     addresses,
+		Subnets:       subnets,
+		RetentionDays: retention,
+		NoPurge:       properties["enablePurgeProtection"] == true,
 	}
 	properties["vaultUri"] = vault.URI()
 	if err := keyvault.PutVault(c.Tx, vault); err != nil {
@@ -242,7 +249,7 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	if old != nil || c.Times.Of(VaultsType, arm.Creating) == 0 {
 		return arm.Reply{Body: res}, arm.Save(c.Tx, res)
 	}
-	// A new vault is there at once, and clients poll it until its name resolves.
+	// A new vault exists at once. Clients poll it until its name resolves.
 	arm.SetState(res, registeringDNS)
 	if err := arm.Save(c.Tx, res); err != nil {
 		return arm.Reply{}, err
@@ -250,8 +257,8 @@ func writeVault(c *arm.Call, old, res arm.Object) (arm.Reply, error) {
 	return c.Start(arm.Reply{Body: res}, res, arm.Creating)
 }
 
-// mayChangeModel asks for the permission to change whether a vault asks for roles or for access policies. A role
-// assignment with a condition does not give it (learn.microsoft.com/azure/key-vault/general/rbac-guide).
+// mayChangeModel checks that the caller may change the permission model of a vault. A role assignment with a condition
+// does not give the permission (learn.microsoft.com/azure/key-vault/general/rbac-guide).
 func mayChangeModel(c *arm.Call) error {
 	const action = "Microsoft.Authorization/roleAssignments/write"
 	allowed, err := c.Allowed(c.Principal.ObjectID, action, c.Path)
@@ -264,22 +271,23 @@ func mayChangeModel(c *arm.Call) error {
 		"decision=NotAllowed;", c.Principal.ObjectID, action, c.Path)
 }
 
-// registeringDNS is the state of a vault whose name does not resolve everywhere yet.
+// registeringDNS is the provisioning state of a vault whose name does not resolve yet.
 const registeringDNS = "RegisteringDns"
 
-// checkVault holds the properties against the rules of
+// checkVault checks the properties of a vault. The rules are those of
 // learn.microsoft.com/rest/api/keyvault/keyvault/vaults/create-or-update.
 func checkVault(c *arm.Call, given, before vaultProperties) error {
 	days := given.RetentionDays
 	switch {
 	case !fold.Equal(given.TenantID, c.TenantID):
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'tenantId': it must be the subscription's "+
-			"tenant.")
+		return arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'tenantId': it must be the subscription's tenant.")
 	case given.SKU.Family != "A" || !slices.Contains([]string{"standard", "premium"}, fold.Lower(given.SKU.Name)):
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'sku': the family is A, the name standard or "+
-			"premium.")
+		return arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'sku': the family must be A, and the name standard or premium.")
 	case given.CreateMode != "" && given.CreateMode != "default" && given.CreateMode != "recover":
-		return arm.BadRequest("BadRequest", "An invalid value was provided for 'createMode': default or recover.")
+		return arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'createMode': it must be default or recover.")
 	case given.PurgeProtection != nil && !*given.PurgeProtection:
 		return arm.BadRequest("BadRequest", "The property \"enablePurgeProtection\" cannot be set to false. Enabling the "+
 			"purge protection for a vault is an irreversible action.")
@@ -287,8 +295,8 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 		return arm.BadRequest("BadRequest", "The property \"enableSoftDelete\" cannot be set to false. Enabling soft delete "+
 			"for a vault is an irreversible action, and every vault has it.")
 	case days != nil && (*days < 7 || *days > 90):
-		return arm.BadRequest("BadRequest", "The property \"softDeleteRetentionInDays\" must be between 7 and 90, not "+
-			"%d.", *days)
+		return arm.BadRequest("BadRequest",
+			"The property \"softDeleteRetentionInDays\" must be between 7 and 90, not %d.", *days)
 	case days != nil && before.RetentionDays != nil && *days != *before.RetentionDays:
 		return arm.BadRequest("BadRequest",
 			"The property \"softDeleteRetentionInDays\" has been set already and it can't be modified.")
@@ -298,12 +306,12 @@ func checkVault(c *arm.Call, given, before vaultProperties) error {
 	return nil
 }
 
-// checkNetworkRules holds the firewall's rules against those of
-// learn.microsoft.com/azure/key-vault/general/network-security.
+// checkNetworkRules checks the rules of the firewall, and returns the addresses and subnets that they admit
+// (learn.microsoft.com/azure/key-vault/general/network-security).
 func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Prefix, subnets []string, err error) {
 	if !slices.Contains([]string{"", "enabled", "disabled"}, fold.Lower(given.PublicNetworkAccess)) {
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'publicNetworkAccess': enabled or "+
-			"disabled.")
+		return nil, nil, arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'publicNetworkAccess': it must be enabled or disabled.")
 	}
 	rules := given.NetworkACLs
 	if rules == nil {
@@ -311,20 +319,23 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 	}
 	switch {
 	case !slices.Contains([]string{"", "none", "azureservices"}, fold.Lower(rules.Bypass)):
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.bypass': "+
-			"AzureServices or None.")
+		return nil, nil, arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'networkAcls.bypass': it must be AzureServices or None.")
 	case !slices.Contains([]string{"", "allow", "deny"}, fold.Lower(rules.DefaultAction)):
-		return nil, nil, arm.BadRequest("BadRequest", "An invalid value was provided for 'networkAcls.defaultAction': Allow "+
-			"or Deny.")
+		return nil, nil, arm.BadRequest("BadRequest",
+			"An invalid value was provided for 'networkAcls.defaultAction': it must be Allow or Deny.")
 	case len(rules.IPRules) > 1000 || len(rules.Subnets) > 200:
-		return nil, nil, arm.BadRequest("BadRequest", "A vault can have 1000 IP rules and 200 virtual network rules at most.")
+		return nil, nil, arm.BadRequest("BadRequest",
+			"A vault can have at most 1000 IP rules and 200 virtual network rules, not %d and %d.",
+			len(rules.IPRules), len(rules.Subnets))
 	}
 	for _, rule := range rules.IPRules {
 		prefix, err := network.ParseIPv4Range(rule.Value)
-		if err != nil || prefix.Addr().IsPrivate() || prefix.Addr().IsLoopback() || prefix.Addr().IsLinkLocalUnicast() ||
-			prefix.Addr().IsMulticast() {
-			return nil, nil, arm.BadRequest("BadRequest", "The IP rule '%s' is not valid: it must be a public IPv4 address, "+
-				"or a range in CIDR notation.", rule.Value)
+		address := prefix.Addr()
+		special := address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast() || address.IsMulticast()
+		if err != nil || special {
+			return nil, nil, arm.BadRequest("BadRequest",
+				"The IP rule '%s' is not valid: it must be a public IPv4 address or range in CIDR notation.", rule.Value)
 		}
 		addresses = append(addresses, prefix.Masked())
 	}
@@ -333,10 +344,8 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := c.CheckLinked(
-			"Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action",
-			rule.ID,
-		); err != nil {
+		const join = "Microsoft.Network/virtualNetworks/subnets/joinViaServiceEndpoint/action"
+		if err := c.CheckLinked(join, rule.ID); err != nil {
 			return nil, nil, err
 		}
 		var p network.SubnetProperties
@@ -344,35 +353,33 @@ func checkNetworkRules(c *arm.Call, given vaultProperties) (addresses []netip.Pr
 			return nil, nil, err
 		}
 		if !p.ReachesKeyVault() && !rule.IgnoreMissing {
-			return nil, nil, arm.BadRequest("SubnetsHaveNoServiceEndpointsConfigured", "Subnets %s of virtual network %s do "+
-				"not have ServiceEndpoints for %s resources configured. Add %[3]s to subnet's ServiceEndpoints collection before "+
-				"trying to ACL %[3]s resources to these "+
-				"subnets.", arm.Text(subnet, "name"), arm.Cut(rule.ID, 2), network.KeyVaultService)
+			return nil, nil, arm.BadRequest("SubnetsHaveNoServiceEndpointsConfigured", "Subnets %s of virtual network %s "+
+				"do not have ServiceEndpoints for %s resources configured. Add %[3]s to subnet's ServiceEndpoints "+
+				"collection before trying to ACL %[3]s resources to these subnets.",
+				arm.Text(subnet, "name"), arm.Cut(rule.ID, 2), network.KeyVaultService)
 		}
 		subnets = append(subnets, arm.Text(subnet, "id"))
 	}
 	return addresses, subnets, nil
 }
 
-// recoverVault brings a vault back as it was, whatever else the request says.
+// recoverVault restores a deleted vault. It ignores the other properties of the request.
 func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 	if !fold.Equal(vault.ID, c.Path) {
-		return arm.Reply{}, arm.Conflict("ConflictError", "The deleted vault '%s' can be recovered only where it was: %s.",
-			vault.Name, vault.ID)
+		return arm.Reply{}, arm.Conflict("ConflictError",
+			"The deleted vault '%s' can be recovered only with its id %s.", vault.Name, vault.ID)
 	}
 	var res arm.Object
 	if err := json.Unmarshal(vault.Deleted.Resource, &res); err != nil {
 		return arm.Reply{}, err
 	}
 	properties := arm.Child(res, "properties")
-	if connections, ok := properties["privateEndpointConnections"].([]any); ok { // those whose endpoints are still there
+	if connections, ok := properties["privateEndpointConnections"].([]any); ok { // without those of deleted endpoints
 		var left []any
 		for _, connection := range connections {
 			connection, _ := connection.(arm.Object)
-			if _, ok, err := arm.Load(
-				c.Tx,
-				arm.Text(arm.Child(arm.Child(connection, "properties"), "privateEndpoint"), "id"),
-			); err != nil {
+			endpoint := arm.Child(arm.Child(connection, "properties"), "privateEndpoint")
+			if _, ok, err := arm.Load(c.Tx, arm.Text(endpoint, "id")); err != nil {
 				return arm.Reply{}, err
 			} else if ok {
 				left = append(left, connection)
@@ -391,29 +398,28 @@ func recoverVault(c *arm.Call, vault keyvault.Vault) (arm.Reply, error) {
 
 func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	name := arm.Text(c.Body, "name")
+	unavailable := func(reason, message string) arm.Reply {
+		return arm.Reply{Body: arm.Object{"nameAvailable": false, "reason": reason, "message": message}}
+	}
 	if !validVaultName(name) {
-		return arm.Reply{
-			Body: arm.Object{"nameAvailable": false, "reason": "AccountNameInvalid", "message": vaultNameRule},
-		}, nil
+		return unavailable("AccountNameInvalid", vaultNameRule), nil
 	}
 	vault, taken, err := keyvault.GetVault(c.Tx, name)
 	if taken && !gone(vault) {
-		return arm.Reply{Body: arm.Object{
-			"nameAvailable": false, "reason": "AlreadyExists", "message": "The vault name '" + name + "' is already in use.",
-		}}, err
+		return unavailable("AlreadyExists", "The vault name '"+name+"' is already in use."), err
 	}
 	return arm.Reply{Body: arm.Object{"nameAvailable": true}}, err
 }
 
-// gone reports whether the retention of a deleted vault has ended: it is as if it were purged, whether or not it is in
-// the store.
+// gone reports whether the retention period of a deleted vault has ended. The vault then counts as purged, even if it is
+// still in the store.
 func gone(vault keyvault.Vault) bool {
 	return vault.Deleted != nil && !time.Now().Before(vault.Deleted.PurgeOn)
 }
 
 func deletedVault(subscription string, v keyvault.Vault) arm.Object {
 	var res arm.Object
-	_ = json.Unmarshal(v.Deleted.Resource, &res) // written by arm.Encode
+	_ = json.Unmarshal(v.Deleted.Resource, &res) // arm.Encode has written it
 	properties := arm.Object{
 		"vaultId": v.ID, "location": v.Location, "tags": res["tags"],
 		"deletionDate": v.Deleted.On.Format(time.RFC3339), "scheduledPurgeDate": v.Deleted.PurgeOn.Format(time.RFC3339),
@@ -421,8 +427,9 @@ func deletedVault(subscription string, v keyvault.Vault) arm.Object {
 	if v.NoPurge {
 		properties["purgeProtectionEnabled"] = true
 	}
+	locations := "/subscriptions/" + subscription + "/providers/Microsoft.KeyVault/locations/"
 	return arm.Object{
-		"id":         "/subscriptions/" + subscription + "/providers/Microsoft.KeyVault/locations/" + v.Location + "/deletedVaults/" + v.Name,
+		"id":         locations + v.Location + "/deletedVaults/" + v.Name,
 		"name":       v.Name,
 		"type":       "Microsoft.KeyVault/deletedVaults",
 		"properties": properties,
@@ -442,8 +449,10 @@ func listDeletedVaults(c *arm.Call) (arm.Reply, error) {
 
 func findDeletedVault(c *arm.Call) (keyvault.Vault, error) {
 	vault, ok, err := keyvault.GetVault(c.Tx, c.Names[1])
-	if err == nil && (!ok || vault.Deleted == nil || gone(vault) || !fold.Equal(vault.Location, c.Names[0]) ||
-		!authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), vault.ID)) {
+	deleted := ok && vault.Deleted != nil && !gone(vault)
+	here := fold.Equal(vault.Location, c.Names[0]) &&
+		authorization.Covers("/subscriptions/"+c.CanonicalSubscription(), vault.ID)
+	if err == nil && !(deleted && here) {
 		err = arm.Refuse(http.StatusNotFound, "DeletedVaultNotFound", "The specified deleted vault '%s' does not exist.",
 			c.Names[1])
 	}
@@ -464,13 +473,13 @@ func purgeVault(c *arm.Call) (arm.Reply, error) {
 		return arm.Reply{}, err
 	}
 	if vault.NoPurge {
-		return arm.Reply{}, arm.Refuse(http.StatusMethodNotAllowed, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is "+
-			"not allowed.")
+		return arm.Reply{}, arm.Refuse(http.StatusMethodNotAllowed, "MethodNotAllowed",
+			"Operation 'DeletedVaultPurge' is not allowed.")
 	}
 	return arm.Reply{}, keyvault.Purge(c.Tx, vault)
 }
 
-// softDelete keeps a vault that is deleted until it is purged or recovered.
+// softDelete stores a deleted vault until it is purged or recovered.
 func softDelete(_ *arm.Service, tx *store.Tx, res arm.Object) error {
 	vault, ok, err := keyvault.GetVault(tx, arm.Text(res, "name"))
 	if err != nil || !ok {
