@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"testing"
 
+	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/authorization"
 	arm "github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager"
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/resourcemanager/armtest"
 )
@@ -74,5 +75,33 @@ func TestRoleAssignment_NeedsRolePrincipalAndScope(t *testing.T) {
 		{at(group+"x", name), grant(to), 404, "ResourceGroupNotFound"},
 	} {
 		rm.Refused(http.MethodPut, test.path, test.body, test.status, test.code)
+	}
+}
+
+// TestRoleDefinition_NeedsTheRightAtAllItsScopes lets the owner of a group change and delete a role of another group.
+func TestRoleDefinition_NeedsTheRightAtAllItsScopes(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t)
+	mine, other := rm.Group("mine"), rm.Group("other")
+	role := func(scope string) string {
+		return scope + "/providers/Microsoft.Authorization/roleDefinitions/" + name + "?api-version=2022-04-01"
+	}
+	body := func(scopes ...string) m {
+		return m{"properties": m{
+			"roleName":         "tagger",
+			"type":             "CustomRole",
+			"assignableScopes": scopes,
+			"permissions":      []m{{"actions": []string{"*/read"}}},
+		}}
+	}
+	rm.Put(role(other), body(other))
+	owner := rm.Principal(authorization.OwnerID, mine)
+	const refused = "LinkedAuthorizationFailed"
+	rm.RefusedTo(owner, http.MethodPut, role(mine), body(mine), http.StatusForbidden, refused)
+	rm.RefusedTo(owner, http.MethodPut, role(mine), body(mine, other), http.StatusForbidden, refused)
+	rm.RefusedTo(owner, http.MethodDelete, role(mine), nil, http.StatusForbidden, refused)
+	rm.Put(role(other), body(mine))
+	if status, answer := rm.AskAs(owner, http.MethodDelete, role(mine), nil); status != http.StatusOK {
+		t.Errorf("DELETE of a role of their group: %d %v", status, answer)
 	}
 }

@@ -56,6 +56,9 @@ func putDefinition(c *arm.Call) (arm.Reply, error) {
 			return arm.Reply{}, err
 		}
 	}
+	if err := checkOldScopes(c, old, "write"); err != nil {
+		return arm.Reply{}, err
+	}
 	permission := given.Permissions[0]
 	actions := slices.Concat(
 		permission.Actions, permission.NotActions, permission.DataActions, permission.NotDataActions)
@@ -103,6 +106,17 @@ func checkAssignableScope(c *arm.Call, scope string) error {
 	return c.CheckLinked(roleDefinitionsType+"/write", scope)
 }
 
+// checkOldScopes checks that the caller has a permission at all assignable scopes of an existing role. See
+// learn.microsoft.com/azure/role-based-access-control/custom-roles#who-can-create-delete-update-or-view-a-custom-role.
+func checkOldScopes(c *arm.Call, role authorization.Role, action string) error {
+	for _, scope := range role.AssignableScopes {
+		if err := c.CheckLinked(roleDefinitionsType+"/"+action, scope); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 	role, ok, err := authorization.FindRole(c.Tx, c.Name())
 	if err != nil || !ok {
@@ -111,6 +125,9 @@ func deleteDefinition(c *arm.Call) (arm.Reply, error) {
 	if !role.Custom() {
 		return arm.Reply{}, arm.BadRequest("RoleDefinitionCannotBeDeleted",
 			"The role definition '%s' is not a custom role.", c.Name())
+	}
+	if err := checkOldScopes(c, role, "delete"); err != nil {
+		return arm.Reply{}, err
 	}
 	assignments, err := authorization.List(c.Tx)
 	if err != nil {

@@ -411,8 +411,8 @@ func checkVaultName(c *arm.Call) (arm.Reply, error) {
 	return arm.Reply{Body: arm.Object{"nameAvailable": true}}, err
 }
 
-// gone reports whether the retention period of a deleted vault has ended. The vault then counts as purged, even if it is
-// still in the store.
+// gone reports whether the retention period of a deleted vault has ended. The vault then counts as purged, even if it
+// is still in the store.
 func gone(vault keyvault.Vault) bool {
 	return vault.Deleted != nil && !time.Now().Before(vault.Deleted.PurgeOn)
 }
