@@ -45,6 +45,9 @@ func putRouteTable(c *arm.Call) (arm.Reply, error) {
 		if name == "" || names[name] {
 			return arm.Reply{}, arm.BadRequest("InvalidRequestFormat", "The routes of a route table need unique names.")
 		}
+		if err := checkName(route.Name); err != nil {
+			return arm.Reply{}, err
+		}
 		names[name] = true
 		if prefixes[route.Properties.Prefix] {
 			return arm.Reply{}, arm.BadRequest("RouteConflict", "Route %s conflicts with another one in the route table "+

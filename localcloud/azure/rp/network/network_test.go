@@ -64,6 +64,22 @@ func TestNetwork_ChecksAddressRanges(t *testing.T) {
 	}
 }
 
+func TestNetwork_ChecksNamesInBodies(t *testing.T) {
+	t.Parallel()
+	rm := armtest.New(t, network.Provider())
+	rm.Group("g")
+	for _, name := range []string{"a/b", "-a", "a-", "\u212a", "..", "a/providers/Microsoft.Authorization/locks/l"} {
+		vnet := space("10.0.0.0/16")
+		inner := subnet("10.0.0.0/24", nil)
+		inner["name"] = name
+		arm.Child(vnet, "properties")["subnets"] = []m{inner}
+		rm.Refused(http.MethodPut, at("virtualNetworks/vnet"), vnet, http.StatusBadRequest, "InvalidResourceName")
+		route := m{"name": name, "properties": m{"addressPrefix": "0.0.0.0/0", "nextHopType": "None"}}
+		table := m{"location": armtest.Location, "properties": m{"routes": []m{route}}}
+		rm.Refused(http.MethodPut, at("routeTables/table"), table, http.StatusBadRequest, "InvalidResourceName")
+	}
+}
+
 func TestNetwork_RefusesInvalidIDs(t *testing.T) {
 	t.Parallel()
 	rm := armtest.New(t, network.Provider())

@@ -81,6 +81,9 @@ func writeSubnets(c *arm.Call, network string, sent []any) error {
 		if name == "" || wanted[fold.Lower(name)] {
 			return arm.BadRequest("InvalidRequestFormat", "The subnets of a virtual network need unique names.")
 		}
+		if err := checkName(name); err != nil {
+			return err
+		}
 		wanted[fold.Lower(name)] = true
 	}
 	existing, err := arm.Under(c.Tx, network, SubnetsType)

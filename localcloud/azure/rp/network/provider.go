@@ -92,6 +92,15 @@ var networkName = regexp.MustCompile(`^[a-zA-Z0-9]([-\w.]{0,78}\w)?$`)
 const networkNameRule = "1 to 80 letters, digits, underscores, periods and hyphens, starting with a letter or digit " +
 	"and not ending with a period or hyphen"
 
+// checkName checks the name of a nested resource in the body of its parent.
+func checkName(name string) error {
+	if networkName.MatchString(name) {
+		return nil
+	}
+	return arm.BadRequest("InvalidResourceName",
+		"Resource name %s is invalid. The name must be %s.", name, networkNameRule)
+}
+
 // MaxZoneTags is the maximum number of tags of a private DNS zone or its virtual network link
 // (learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations).
 const MaxZoneTags = 15
