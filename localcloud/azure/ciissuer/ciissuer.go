@@ -1,6 +1,5 @@
-// Package ciissuer issues the ID tokens of CI services, as GitHub Actions, GitLab CI/CD and Pulumi Cloud do, under their
-// names: what federated credentials trust. Who may have which token is what those services know; here it is whoever owns
-// the local cloud.
+// Package ciissuer issues ID tokens, which federated credentials trust, in the names of GitHub Actions, GitLab CI/CD
+// and Pulumi Cloud. These services decide who gets which token. Here, the owner of the local cloud gets any token.
 package ciissuer
 
 import (
@@ -24,40 +23,40 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Service issues tokens, and publishes the keys that verify them.
+// Service issues tokens and publishes the keys that verify them.
 type Service struct{ store *store.Store }
 
-// New makes the service. Each issuer's key is made when it is first needed, and kept in the store.
+// New returns a new Service. It creates the key of an issuer on first use and keeps it in the store.
 func New(st *store.Store) *Service { return &Service{st} }
 
-// Ask says which token is asked for.
+// Ask describes the token that a client asks for.
 type Ask struct {
-	// CI is the service: one of [Names].
+	// CI is the name of the service, one of [Names].
 	CI string `json:"ci"`
-	// Subject is the token's "sub". It has to be one that the service forms.
+	// Subject is the claim "sub". It must have the form of the service's subjects.
 	Subject string `json:"subject"`
-	// Audience is the token's "aud". Defaults to what the service gives Azure.
+	// Audience is the claim "aud". Defaults to the audience of the service's tokens for Azure.
 	Audience string `json:"audience,omitempty"`
-	// Claims replace those claims that do not follow from the subject.
+	// Claims sets claims that do not follow from the subject.
 	Claims map[string]string `json:"claims,omitempty"`
 }
 
-// azureAudience is what Azure recommends as the audience of federated credentials
+// azureAudience is the audience that Azure recommends for federated credentials
 // (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust).
 const azureAudience = "api://AzureADTokenExchange"
 
-// issuer is one service.
+// issuer is a CI service.
 type issuer struct {
-	url  string // "iss"
-	keys string // the path of its keys, below the host
-	// lifetime is how long a token is valid, and early how long before it was issued.
+	url  string // the claim "iss"
+	keys string // path of the key set
+	// A token is valid for lifetime from its issue on, and for early before.
 	lifetime, early time.Duration
-	// claims are those of a token with a subject: those that follow from it, and what is taken for the rest. Its error says
-	// which subjects there are.
+	// claims returns the claims that follow from a subject, and defaults of the other claims. Its error describes the
+	// valid subjects.
 	claims func(subject string) (derived, free map[string]any, err error)
-	// property is the prefix of claims that the service's users name. Empty: there are none.
+	// property is the prefix of claims with names that users choose. Empty if there are none.
 	property string
-	// audience is the one that tokens for Azure have; fixed says that there is no other.
+	// audience returns the audience of tokens for Azure. fixed reports whether there is no other.
 	audience func(derived map[string]any) (audience string, fixed bool)
 }
 
@@ -68,7 +67,7 @@ var issuers = map[string]issuer{
 		url: githubURL, keys: "/.well-known/jwks", lifetime: 5 * time.Minute, early: 10 * time.Minute,
 		claims: githubClaims, property: "repo_property_", audience: azureOrAny,
 	},
-	"gitlab": { // whose tokens live as long as a job may run: an hour by default
+	"gitlab": { // tokens are valid for the timeout of a job, an hour by default
 		url: gitlabURL, keys: "/oauth/discovery/keys", lifetime: time.Hour, early: 5 * time.Second,
 		claims: gitlabClaims, audience: azureOrAny,
 	},
@@ -78,10 +77,10 @@ var issuers = map[string]issuer{
 	},
 }
 
-// Names are those of the services.
+// Names returns the names of the services.
 func Names() []string { return slices.Sorted(maps.Keys(issuers)) }
 
-// Hosts are what answers for the issuers, and for GitHub's runners.
+// Hosts returns the handlers of the issuers' hosts and of the host for GitHub's runners.
 func (s *Service) Hosts() map[string]http.Handler {
 	hosts := map[string]http.Handler{runnerHost: http.HandlerFunc(s.idToken)}
 	for name, i := range issuers {
@@ -120,10 +119,10 @@ func (s *Service) Hosts() map[string]http.Handler {
 
 func writeJSON(w http.ResponseWriter, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }
 
-// key is the key of an issuer, made once a store.
+// key returns the key of an issuer. It creates the key if the store has none.
 func (s *Service) key(name string) (key *rsa.PrivateKey, err error) {
 	const bucket = "ciKeys"
 	err = s.store.Update(func(tx *store.Tx) error {
@@ -136,18 +135,18 @@ func (s *Service) key(name string) (key *rsa.PrivateKey, err error) {
 			return err
 		}
 		if key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
-			return fmt.Errorf("making the signing key of %s: %w", name, err)
+			return fmt.Errorf("creating the signing key of %s: %w", name, err)
 		}
 		return store.Put(tx, bucket, name, x509.MarshalPKCS1PrivateKey(key))
 	})
 	return key, err
 }
 
-// claims checks what is asked for.
+// claims returns the issuer and the claims of the token, or an error if the service issues no such token.
 func (a Ask) claims() (issuer, map[string]any, error) {
 	i, ok := issuers[a.CI]
 	if !ok {
-		return i, nil, fmt.Errorf("there is no issuer %q: it is one of %s", a.CI, strings.Join(Names(), ", "))
+		return i, nil, fmt.Errorf("there is no issuer %q: it must be one of %s", a.CI, strings.Join(Names(), ", "))
 	}
 	derived, all, err := i.claims(a.Subject)
 	if err != nil {
@@ -157,7 +156,8 @@ func (a Ask) claims() (issuer, map[string]any, error) {
 	switch {
 	case a.Audience == "":
 	case fixed && a.Audience != audience:
-		return i, nil, fmt.Errorf("a token with the subject %q has no audience but %q", a.Subject, audience)
+		return i, nil, fmt.Errorf("invalid audience %q: a token with the subject %q has the audience %q",
+			a.Audience, a.Subject, audience)
 	default:
 		audience = a.Audience
 	}
@@ -168,12 +168,8 @@ func (a Ask) claims() (issuer, map[string]any, error) {
 			if i.property != "" {
 				allowed = append(allowed, i.property+"*")
 			}
-			return i, nil, fmt.Errorf(
-				"the claim %q cannot be chosen for the subject %q: those that can are %s",
-				name,
-				a.Subject,
-				strings.Join(allowed, ", "),
-			)
+			return i, nil, fmt.Errorf("the claim %q cannot be set for the subject %q: only %s can",
+				name, a.Subject, strings.Join(allowed, ", "))
 		}
 		all[name] = a.Claims[name]
 	}

@@ -5,12 +5,15 @@ import (
 	"testing"
 )
 
-// FuzzAsk has every token that is issued be for the subject that was asked for, of the service that was asked for.
+// FuzzAsk checks that every issued token has the requested subject, service and audience.
 func FuzzAsk(f *testing.F) {
 	for _, seed := range []string{
-		`{"ci":"github","subject":"repo:octo-org/octo-repo:environment:prod"}`, `{"ci":"github","subject":"repo:o@1/r@2:ref:refs/heads/a"}`,
-		`{"ci":"gitlab","subject":"project_path:a/b:ref_type:branch:ref:main"}`, `{"ci":"pulumi","subject":"pulumi:deploy:org:o:project:p:stack:s:operation:up:scope:write"}`,
-		`{"ci":"github","subject":"repo:o/r:pull_request","claims":{"sub":"x","iss":"y","actor":"z"}}`, `{"ci":"gitlab","subject":"","audience":"a"}`,
+		`{"ci":"github","subject":"repo:octo-org/octo-repo:environment:prod"}`,
+		`{"ci":"github","subject":"repo:o@1/r@2:ref:refs/heads/a"}`,
+		`{"ci":"gitlab","subject":"project_path:a/b:ref_type:branch:ref:main"}`,
+		`{"ci":"pulumi","subject":"pulumi:deploy:org:o:project:p:stack:s:operation:up:scope:write"}`,
+		`{"ci":"github","subject":"repo:o/r:pull_request","claims":{"sub":"x","iss":"y","actor":"z"}}`,
+		`{"ci":"gitlab","subject":"","audience":"a"}`,
 	} {
 		f.Add([]byte(seed))
 	}

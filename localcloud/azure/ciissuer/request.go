@@ -14,21 +14,21 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// runnerHost is where GitHub's runners have their jobs ask for tokens. The real ones are told a host of GitHub's in this
-// domain, with a region in its name.
+// runnerHost is the host from which jobs of GitHub Actions request tokens. GitHub's runners use a host in this domain
+// with a region in its name.
 const runnerHost = "pipelines.actions.githubusercontent.com"
 
-// jobLifetime is how long a job may run on GitHub's runners, and ask for tokens.
+// jobLifetime is the maximum run time of a job on GitHub's runners, during which it can request tokens.
 const jobLifetime = 6 * time.Hour
 
-// Request is what a job of GitHub Actions finds in its environment if it may ask for tokens: in
-// ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN.
+// Request lets a job of GitHub Actions request tokens. The job finds it in the variables ACTIONS_ID_TOKEN_REQUEST_URL
+// and ACTIONS_ID_TOKEN_REQUEST_TOKEN.
 type Request struct {
 	URL   string `json:"url"`
 	Token string `json:"token"`
 }
 
-// job is one that may ask.
+// job is a job that can request tokens.
 type job struct {
 	Ask   Ask
 	Until time.Time
@@ -41,28 +41,23 @@ func jobKey(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Job makes what a job asks with for tokens like the one that is asked for, each time with an audience of its own.
+// Job returns a Request for tokens with the subject and claims of a. Each request for a token sets its own audience.
 func (s *Service) Job(a Ask) (Request, error) {
 	if a.CI != "github" || a.Audience != "" {
-		return Request{}, errors.New(
-			"a request is for github, and names no audience: of gitlab and pulumi take the token that is printed without it",
-		)
+		return Request{}, errors.New("a token request works only with github and without an audience: for gitlab and " +
+			"pulumi, use the token that is printed without a request")
 	}
 	if _, _, err := a.claims(); err != nil {
 		return Request{}, err
 	}
-	token := rand.Text()
-	return Request{
-			URL:   "https://" + runnerHost + "/idtoken?api-version=2.0",
-			Token: token,
-		}, s.store.Update(
-			func(tx *store.Tx) error {
-				return store.Put(tx, jobs, jobKey(token), job{a, time.Now().Add(jobLifetime)})
-			},
-		)
+	request := Request{URL: "https://" + runnerHost + "/idtoken?api-version=2.0", Token: rand.Text()}
+	return request, s.store.Update(func(tx *store.Tx) error {
+		return store.Put(tx, jobs, jobKey(request.Token), job{a, time.Now().Add(jobLifetime)})
+	})
 }
 
-// idToken answers as GitHub's runner service does (@actions/core, getIDToken). Without an audience it is the owner's URL.
+// idToken answers as GitHub's runner service does (@actions/core, getIDToken). The audience defaults to the URL of the
+// repository's owner.
 func (s *Service) idToken(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet || r.URL.Path != "/idtoken" {
 		http.Error(w, "not implemented here: "+r.Method+" "+r.Host+r.URL.Path, http.StatusNotImplemented)
@@ -80,7 +75,7 @@ func (s *Service) idToken(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	case !ok || !strings.EqualFold(scheme, "Bearer") || time.Now().After(found.Until):
-		http.Error(w, "the token is not one of a job that runs", http.StatusUnauthorized)
+		http.Error(w, "the token does not belong to a running job", http.StatusUnauthorized)
 		return
 	}
 	if found.Ask.Audience = r.URL.Query().Get("audience"); found.Ask.Audience == "" {
@@ -96,7 +91,7 @@ func (s *Service) idToken(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, map[string]any{"count": len(issued), "value": issued})
 }
 
-// Control answers POST /ci-tokens with a Request or an Issued. The local cloud's own host asks it for who owns the cloud.
+// Control answers POST /ci-tokens with a Request or an Issued. The local cloud's control host calls it for the owner.
 func (s *Service) Control(w http.ResponseWriter, r *http.Request) {
 	var order Order
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
@@ -126,13 +121,13 @@ func (s *Service) Control(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, answer)
 }
 
-// Order is what Control takes: which token, and whether a job is to ask for it.
+// Order is the body of POST /ci-tokens. With Job, the answer is a Request, otherwise an Issued.
 type Order struct {
 	Ask
 	Job bool `json:"job,omitempty"`
 }
 
-// Issued is a token.
+// Issued has an issued token.
 type Issued struct {
 	Token string `json:"token"`
 }

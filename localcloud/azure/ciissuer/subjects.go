@@ -16,22 +16,22 @@ const (
 	pulumiURL = "https://api.pulumi.com/oidc"
 )
 
-// number is an id for a name, always the same.
+// number returns an id for a name. It depends only on the name.
 func number(name string) string {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(name)) // never fails
 	return strconv.Itoa(int(h.Sum32()%900_000_000) + 100_000_000)
 }
 
-// commit is one, always the same.
+// commit is the commit in all tokens.
 const commit = "714a629c0b401fdce83e847fc9589983fc6f46bc"
 
-// refName is the name of a branch or a tag as git has it (git-check-ref-format), without the rules that nobody meets by accident.
-// A colon is not in it, and nothing that is taken for a wildcard.
+// refName matches the names of branches and tags. It checks the main rules of git-check-ref-format: names have no
+// colons or wildcards.
 var refName = regexp.MustCompile(`^[^\s~^:?*\[\\/.][^\s~^:?*\[\\]*$`)
 
-// githubSubject is a subject as GitHub forms it unless a repository has another template: with the ids of owner and
-// repository for repositories that were made or renamed after 2026-07-15, and those that opted in
+// githubSubject matches GitHub's subjects, except those of repositories with their own template. Repositories that were
+// created or renamed after 2026-07-15 or that opted in have the ids of owner and repository in their subjects
 // (https://docs.github.com/actions/reference/security/oidc).
 var githubSubject = regexp.MustCompile(
 	`^repo:([A-Za-z0-9][A-Za-z0-9_-]{0,38})(@[0-9]+)?/([A-Za-z0-9._-]{1,100})(@[0-9]+)?:` +
@@ -41,12 +41,10 @@ var githubSubject = regexp.MustCompile(
 func githubClaims(subject string) (derived, free map[string]any, err error) {
 	m := githubSubject.FindStringSubmatch(subject)
 	if m == nil || (m[2] == "") != (m[4] == "") || m[8] != "" && !refName.MatchString(m[8]) {
-		return nil, nil, fmt.Errorf(
-			"GitHub issues no token with the subject %q: it is repo:OWNER/REPOSITORY or, for newer ones, repo:OWNER@ID/REPOSITORY@ID, "+
-				"and :environment:NAME, :ref:refs/heads/BRANCH, :ref:refs/tags/TAG or :pull_request after it. A colon in a name is %%3A. "+
-				"A repository's own template is not implemented here",
-			subject,
-		)
+		return nil, nil, fmt.Errorf("GitHub issues no token with the subject %q: it must be repo:OWNER/REPOSITORY or, for "+
+			"newer repositories, repo:OWNER@ID/REPOSITORY@ID, followed by :environment:NAME, :ref:refs/heads/BRANCH, "+
+			":ref:refs/tags/TAG or :pull_request. Write a colon in a name as %%3A. Templates of repositories are not "+
+			"implemented here", subject)
 	}
 	owner, repository := m[1], m[1]+"/"+m[3]
 	ownerID, repositoryID := strings.TrimPrefix(m[2], "@"), strings.TrimPrefix(m[4], "@")
@@ -93,9 +91,9 @@ func githubClaims(subject string) (derived, free map[string]any, err error) {
 	return derived, free, nil
 }
 
-// gitlabSubject is a subject as GitLab forms it unless a project has other components
-// (https://docs.gitlab.com/ci/secrets/id_token_authentication/). A pipeline of a merge request has the source branch in it, and, where
-// that is in a fork, the fork's path.
+// gitlabSubject matches GitLab's subjects, except those of projects with other components
+// (https://docs.gitlab.com/ci/secrets/id_token_authentication/). The subject of a merge request's pipeline has the
+// source branch, and the path of the fork if the branch is in one.
 var gitlabSubject = regexp.MustCompile(
 	`^project_path:([A-Za-z0-9_.][A-Za-z0-9_.-]*(?:/[A-Za-z0-9_.][A-Za-z0-9_.-]*)+):ref_type:(branch|tag):ref:(.+)$`,
 )
@@ -103,11 +101,9 @@ var gitlabSubject = regexp.MustCompile(
 func gitlabClaims(subject string) (derived, free map[string]any, err error) {
 	m := gitlabSubject.FindStringSubmatch(subject)
 	if m == nil || !refName.MatchString(m[3]) {
-		return nil, nil, fmt.Errorf(
-			"GitLab issues no token with the subject %q: it is project_path:GROUP/PROJECT:ref_type:branch:ref:BRANCH "+
-				"or project_path:GROUP/PROJECT:ref_type:tag:ref:TAG. Other components of a project are not implemented here",
-			subject,
-		)
+		return nil, nil, fmt.Errorf("GitLab issues no token with the subject %q: it must be "+
+			"project_path:GROUP/PROJECT:ref_type:branch:ref:BRANCH or project_path:GROUP/PROJECT:ref_type:tag:ref:TAG. "+
+			"Other components of subjects are not implemented here", subject)
 	}
 	project, kind, ref := m[1], m[2], m[3]
 	namespace := project[:strings.LastIndex(project, "/")]
@@ -123,19 +119,30 @@ func gitlabClaims(subject string) (derived, free map[string]any, err error) {
 	}
 	user := "deployer"
 	return derived, map[string]any{
-		"user_id": number(user), "user_login": user, "user_email": user + "@example.com", "user_access_level": "developer",
-		"pipeline_id": "1", "pipeline_source": "push", "job_id": "1", "ref_protected": strconv.FormatBool(ref == "main"),
-		"runner_id": 1, "runner_environment": "gitlab-hosted", "sha": commit, "project_visibility": "private",
-		"ci_config_ref_uri": "gitlab.com/" + project + "//.gitlab-ci.yml@" + path, "ci_config_sha": commit,
+		"user_id":            number(user),
+		"user_login":         user,
+		"user_email":         user + "@example.com",
+		"user_access_level":  "developer",
+		"pipeline_id":        "1",
+		"pipeline_source":    "push",
+		"job_id":             "1",
+		"ref_protected":      strconv.FormatBool(ref == "main"),
+		"runner_id":          1,
+		"runner_environment": "gitlab-hosted",
+		"sha":                commit,
+		"project_visibility": "private",
+		"ci_config_ref_uri":  "gitlab.com/" + project + "//.gitlab-ci.yml@" + path,
+		"ci_config_sha":      commit,
 	}, nil
 }
 
-// The subjects of Pulumi Deployments (https://www.pulumi.com/docs/deployments/guides/oidc/), and those of azure-login in Pulumi
-// ESC, without and with subjectAttributes (https://www.pulumi.com/docs/esc/guides/configuring-oidc/). An environment that is
-// imported into a stack's configuration is called <yaml>.
+// The subjects of Pulumi Deployments (https://www.pulumi.com/docs/deployments/guides/oidc/), and of azure-login in
+// Pulumi ESC without and with subjectAttributes (https://www.pulumi.com/docs/esc/guides/configuring-oidc/). The name of
+// an environment that a stack's configuration imports is <yaml>.
 var (
 	pulumiDeploy = regexp.MustCompile(
-		`^pulumi:deploy:org:([^:/\s]+):project:([^:/\s]+):stack:([^:/\s]+):operation:(preview|update|refresh|destroy):scope:write$`,
+		`^pulumi:deploy:org:([^:/\s]+):project:([^:/\s]+):stack:([^:/\s]+)` +
+			`:operation:(preview|update|refresh|destroy):scope:write$`,
 	)
 	pulumiESC   = regexp.MustCompile(`^pulumi:environments:org:([^:/\s]+):env:((?:[^:/\s]+/)?[^:/\s]+)$`)
 	pulumiESCBy = regexp.MustCompile(
@@ -175,19 +182,22 @@ func pulumiClaims(subject string) (derived, free map[string]any, err error) {
 		maps.DeleteFunc(attributes, func(name string, _ any) bool { _, ok := derived[name]; return ok })
 		return derived, attributes, nil
 	}
-	return nil, nil, fmt.Errorf("Pulumi Cloud issues no token with the subject %q: it is "+ //nolint:staticcheck // a name
-		"pulumi:deploy:org:ORG:project:PROJECT:stack:STACK:operation:OPERATION:scope:write, with preview, update, refresh or destroy, "+
-		"pulumi:environments:org:ORG:env:PROJECT/ENVIRONMENT, or pulumi:environments:pulumi.organization.login:ORG and attributes after it", subject)
+	//nolint:staticcheck // the message starts with a name
+	return nil, nil, fmt.Errorf("Pulumi Cloud issues no token with the subject %q: it must be "+
+		"pulumi:deploy:org:ORG:project:PROJECT:stack:STACK:operation:OPERATION:scope:write with the operation preview, "+
+		"update, refresh or destroy, pulumi:environments:org:ORG:env:PROJECT/ENVIRONMENT, or "+
+		"pulumi:environments:pulumi.organization.login:ORG followed by attributes", subject)
 }
 
-// pulumiAudience is the only one that Pulumi's tokens for Azure have: the organization, and in ESC azure: before it, but for
-// environments in the project "default", which are those without one
+// pulumiAudience returns the only audience of Pulumi's tokens for Azure: the organization, with the prefix azure: in
+// ESC. Environments without a project, which are in the project default, have no prefix
 // (https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/).
 func pulumiAudience(derived map[string]any) (string, bool) {
 	org, _ := derived["org"].(string)
 	environment, _ := derived["current_env"].(string)
-	if _, deployment := derived["operation"]; deployment ||
-		environment != "" && environment != "<yaml>" && !strings.Contains(environment, "/") {
+	_, deployment := derived["operation"]
+	noProject := environment != "" && environment != "<yaml>" && !strings.Contains(environment, "/")
+	if deployment || noProject {
 		return org, true
 	}
 	return "azure:" + org, true

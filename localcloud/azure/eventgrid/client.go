@@ -12,7 +12,8 @@ import (
 	"strings"
 )
 
-// OnThisMachine says whether a host of a webhook's URL is on loopback by its name: nothing else is reached from here.
+// OnThisMachine reports whether the host of a webhook is a loopback address, localhost or a name below localhost.
+// Events are delivered to no other host.
 func OnThisMachine(host string) bool {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.Unmap().IsLoopback()
@@ -21,8 +22,8 @@ func OnThisMachine(host string) bool {
 	return host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
-// Client reaches webhooks on loopback, whose certificates are of the authority in a file or of one that the machine trusts. It follows
-// no redirect, as Event Grid does not.
+// Client returns a client for webhooks on this machine. It trusts the authority in a file and the authorities that the
+// machine trusts. Like Event Grid, it follows no redirects.
 func Client(caFile string) (*http.Client, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
@@ -30,7 +31,7 @@ func Client(caFile string) (*http.Client, error) {
 	}
 	ca, err := os.ReadFile(caFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the authority of webhooks: %w", err)
+		return nil, fmt.Errorf("reading the certificate authority of webhooks: %w", err)
 	}
 	roots.AppendCertsFromPEM(ca)
 	return &http.Client{
@@ -45,7 +46,7 @@ func Client(caFile string) (*http.Client, error) {
 					return nil, fmt.Errorf("%s is not on this machine", host)
 				}
 				if _, err := netip.ParseAddr(host); err != nil {
-					host = "localhost" // a name below it may be unknown to the resolver
+					host = "localhost" // the resolver may not know names below it
 				}
 				return new(net.Dialer).DialContext(ctx, network, net.JoinHostPort(host, port))
 			},

@@ -22,13 +22,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// How often is looked for events, and how long a webhook may take (learn.microsoft.com/azure/event-grid/delivery-and-retry).
 const (
-	interval    = 500 * time.Millisecond
-	webhookTime = 30 * time.Second
+	interval    = 500 * time.Millisecond // between checks for due events
+	webhookTime = 30 * time.Second       // timeout (learn.microsoft.com/azure/event-grid/delivery-and-retry)
 )
 
-// retries are the waits after failures, the last for all that follow: of the same page, without the randomization.
+// retries lists the waits between attempts, without Azure's randomization. The last one repeats
+// (learn.microsoft.com/azure/event-grid/delivery-and-retry).
 var retries = []time.Duration{
 	10 * time.Second,
 	30 * time.Second,
@@ -42,17 +42,18 @@ var retries = []time.Duration{
 	12 * time.Hour,
 }
 
-// final are the answers of a webhook after which an event is dropped, and slow those after which is waited for so long at least.
 var (
+	// final lists the answers of a webhook after which an event is dropped.
 	final = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestEntityTooLarge}
-	slow  = map[int]time.Duration{
+	// slow has the least waits after some answers of a webhook.
+	slow = map[int]time.Duration{
 		http.StatusNotFound:           5 * time.Minute,
 		http.StatusRequestTimeout:     2 * time.Minute,
 		http.StatusServiceUnavailable: 30 * time.Second,
 	}
 )
 
-// Service raises and delivers.
+// Service raises and delivers events.
 type Service struct {
 	store  *store.Store
 	client *http.Client
@@ -61,10 +62,11 @@ type Service struct {
 
 	sending sync.WaitGroup
 	mu      sync.Mutex
-	busy    map[string]bool // subscriptions that are being sent to, by their ids
+	busy    map[string]bool // subscriptions with a delivery under way, by id
 }
 
-// New makes the service. The client reaches webhooks; the log is told of every event, and is where e-mails are seen.
+// New returns a new Service. client sends events to webhooks. log receives a line for each event and each e-mail, which
+// are not sent.
 func New(st *store.Store, client *http.Client, log *slog.Logger) *Service {
 	return &Service{store: st, client: client, log: log, now: time.Now, busy: map[string]bool{}}
 }
@@ -86,8 +88,8 @@ func (s *Service) Run(ctx context.Context) {
 	}
 }
 
-// look raises what is due, and begins to deliver what is not delivered, to all subscriptions at once. One that is still
-// being sent to is left alone: a webhook that does not answer delays no other's events.
+// look raises due events and starts the deliveries, to all subscriptions in parallel. It skips subscriptions with a
+// delivery under way, so that a slow webhook does not delay events of others.
 func (s *Service) look(ctx context.Context) error {
 	now := s.now()
 	s.mu.Lock()
@@ -113,7 +115,7 @@ func (s *Service) look(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	if len(raised) > 0 { // a write each second would be for nothing
+	if len(raised) > 0 { // saves a write if there is nothing to raise
 		if err := s.store.Update(func(tx *store.Tx) error {
 			for _, d := range raised {
 				if err := put(tx, d); err != nil {
@@ -149,15 +151,15 @@ func (s *Service) setBusy(id string, busy bool) {
 	s.busy[id] = busy
 }
 
-// put notes a delivery, unless its subscription has been deleted.
+// put saves a delivery, unless its subscription has been deleted.
 func put(tx *store.Tx, d delivery) error {
-	if _, there, err := GetSubscription(tx, d.Subscription); err != nil || !there {
+	if _, exists, err := GetSubscription(tx, d.Subscription); err != nil || !exists {
 		return err
 	}
 	return store.Put(tx, deliveries, d.key(), d)
 }
 
-// deliver tries once, and notes what came of it.
+// deliver tries once to deliver an event, and saves the result.
 func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
 	end := d.Event.Time.Add(to.Life)
 	status, outcome := 0, "dropped"
@@ -177,29 +179,15 @@ func (s *Service) deliver(ctx context.Context, to Subscription, d delivery) {
 			outcome = "tried again later"
 		}
 	}
-	s.log.Info(
-		"event",
-		"type",
-		d.Event.Type,
-		"vault",
-		d.Event.Data.VaultName,
-		"object",
-		d.Event.Subject,
-		"subscription",
-		to.name(),
-		"attempt",
-		d.Attempts,
-		"status",
-		status,
-		"outcome",
-		outcome,
-	)
-	_ = s.store.Update(
-		func(tx *store.Tx) error { return put(tx, d) },
-	) // fails only with the store itself, which every request then tells
+	s.log.Info("event",
+		"type", d.Event.Type, "vault", d.Event.Data.VaultName, "object", d.Event.Subject, "subscription", to.name(),
+		"attempt", d.Attempts, "status", status, "outcome", outcome)
+	// If the store fails, every request fails too.
+	_ = s.store.Update(func(tx *store.Tx) error { return put(tx, d) })
 }
 
-// send returns the status of the webhook, or of the queue. What an alert sends, e-mails, is written to the log.
+// send sends an event and returns the HTTP status of the webhook or queue. It writes the e-mails of an alert to the
+// log.
 func (s *Service) send(ctx context.Context, to Subscription, d delivery) (int, error) {
 	e := d.Event
 	body := map[string]any{
@@ -222,7 +210,7 @@ func (s *Service) send(ctx context.Context, to Subscription, d delivery) (int, e
 	return status, err
 }
 
-// enqueue puts one event into a storage queue, in base64 (learn.microsoft.com/azure/event-grid/handler-storage-queues).
+// enqueue puts an event into a storage queue, in base64 (learn.microsoft.com/azure/event-grid/handler-storage-queues).
 func (s *Service) enqueue(to Subscription, event any) (int, error) {
 	text, err := json.Marshal(event)
 	if err != nil {
@@ -230,8 +218,8 @@ func (s *Service) enqueue(to Subscription, event any) (int, error) {
 	}
 	status := http.StatusCreated
 	err = s.store.Update(func(tx *store.Tx) error {
-		there, err := storage.PutMessage(tx, to.Account, to.Queue, base64.StdEncoding.EncodeToString(text))
-		if !there {
+		exists, err := storage.PutMessage(tx, to.Account, to.Queue, base64.StdEncoding.EncodeToString(text))
+		if !exists {
 			status = http.StatusNotFound
 		}
 		return err
@@ -239,7 +227,7 @@ func (s *Service) enqueue(to Subscription, event any) (int, error) {
 	return status, err
 }
 
-// mail writes what an action group sends, by lines that localcloud logs shows.
+// mail writes the e-mails of an alert's action groups to the log, which localcloud logs shows.
 func (s *Service) mail(to Subscription, e event) error {
 	var addresses []string
 	if err := s.store.View(func(tx *store.Tx) error {
@@ -255,35 +243,17 @@ func (s *Service) mail(to Subscription, e event) error {
 		return err
 	}
 	for _, address := range addresses {
-		s.log.Info(
-			"e-mail",
-			"to",
-			address,
-			"severity",
-			to.Severity,
-			"alert",
-			to.name(),
-			"type",
-			e.Type,
-			"vault",
-			e.Data.VaultName,
-			"object",
-			e.Subject,
-			"expires",
-			time.Unix(*e.Data.Expires, 0).UTC().Format(time.RFC3339),
-		)
+		s.log.Info("e-mail",
+			"to", address, "severity", to.Severity, "alert", to.name(), "type", e.Type, "vault", e.Data.VaultName,
+			"object", e.Subject, "expires", time.Unix(*e.Data.Expires, 0).UTC().Format(time.RFC3339))
 	}
 	return nil
 }
 
-// post sends events to a webhook, as learn.microsoft.com/azure/event-grid/webhook-event-delivery says.
+// post sends events to a webhook as described in learn.microsoft.com/azure/event-grid/webhook-event-delivery. It
+// returns the status and the body of the answer.
 func post(
-	ctx context.Context,
-	client *http.Client,
-	to Subscription,
-	kind string,
-	retry int,
-	events any,
+	ctx context.Context, client *http.Client, to Subscription, kind string, retry int, events any,
 ) (int, []byte, error) {
 	body, err := json.Marshal(events)
 	if err != nil {
@@ -313,8 +283,8 @@ func post(
 	return resp.StatusCode, answer, nil
 }
 
-// Validate has a webhook show that it wants the events: it must give back the code that it is sent. Azure would also wait ten minutes
-// for a person to open a URL that it sends along; none is sent here.
+// Validate sends a validation code to a webhook, which must answer with the code. Azure also sends a URL that a person
+// can open within ten minutes instead; Validate sends none.
 func Validate(ctx context.Context, client *http.Client, to Subscription) error {
 	code := strings.ToUpper(uuid.NewString())
 	events := []map[string]any{
@@ -338,14 +308,11 @@ func Validate(ctx context.Context, client *http.Client, to Subscription) error {
 	}
 	switch {
 	case status < 200 || status > 299:
-		return fmt.Errorf(
-			"Http POST request failed with response code %s",
-			http.StatusText(status),
-		) //nolint:staticcheck // as above
+		//nolint:staticcheck // as above
+		return fmt.Errorf("Http POST request failed with response code %s", http.StatusText(status))
 	case json.Unmarshal(answer, &given) != nil || !strings.EqualFold(given.Code, code):
-		return fmt.Errorf(
-			"Http POST request returned 2XX response without the validation code in its body",
-		) //nolint:staticcheck // as above
+		//nolint:staticcheck // as above
+		return fmt.Errorf("Http POST request returned 2XX response without the validation code in its body")
 	}
 	return nil
 }

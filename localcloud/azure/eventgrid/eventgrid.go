@@ -1,6 +1,6 @@
-// Package eventgrid is Azure Event Grid as far as vaults tell of what expires in them: it raises events of secrets, keys and
-// certificates, and delivers them to the subscriptions of the vaults' system topics. Resource Manager's half of the service is
-// package arm's.
+// Package eventgrid implements the part of Azure Event Grid that reports the expiry of secrets, keys and certificates.
+// It raises events and delivers them to the subscriptions of the vaults' system topics. Package rp/eventgrid implements
+// the resource provider.
 package eventgrid
 
 import (
@@ -15,39 +15,39 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// The schemas in which events are delivered.
+// Schemas of events.
 const (
 	EventGridSchema  = "EventGridSchema"
 	CloudEventSchema = "CloudEventSchemaV1_0"
 )
 
-// Namespace starts the type of every event of a vault.
+// Namespace is the prefix of the types of a vault's events.
 const Namespace = "Microsoft.KeyVault."
 
-// Types are the events that are raised here. Of a vault Azure has more: NewVersionCreated of each kind, and VaultAccessPolicyChanged
-// (learn.microsoft.com/azure/event-grid/event-schema-key-vault).
+// Types lists the implemented types of events. Azure also has NewVersionCreated for each kind of object, and
+// VaultAccessPolicyChanged (learn.microsoft.com/azure/event-grid/event-schema-key-vault).
 var Types = []string{
 	Namespace + "SecretNearExpiry", Namespace + "SecretExpired", Namespace + "KeyNearExpiry", Namespace + "KeyExpired",
 	Namespace + "CertificateNearExpiry", Namespace + "CertificateExpired",
 }
 
-// Subscription is where events of a vault go.
+// Subscription is a subscription to events of a vault.
 type Subscription struct {
 	ID       string // the ARM id
-	Vault    string // the vault's ARM id
+	Vault    string // ARM id of the vault
 	Types    []string
-	Ready    bool      // the webhook has shown that it wants the events
-	Created  time.Time // when it first was ready: only of versions that are made later there are events
-	Webhook  string    // the whole URL; empty: it is a queue's or an alert's
-	Account  string    // of a queue: the storage account's name
-	Queue    string
-	Groups   []string      // of an alert: ARM ids of action groups
+	Ready    bool          // whether the webhook has answered the handshake
+	Created  time.Time     // when it became ready; older versions of objects raise no events
+	Webhook  string        // the whole URL; empty for a queue or an alert
+	Account  string        // name of the storage account of a queue
+	Queue    string        // empty for a webhook or an alert
+	Groups   []string      // ARM ids of the action groups of an alert
 	Severity string        // of an alert
-	Attempts int           // how often an event is tried
-	Life     time.Duration // how long
+	Attempts int           // maximum number of attempts to deliver an event
+	Life     time.Duration // maximum time to deliver an event
 }
 
-// name is the subscription's own.
+// name returns the name of the subscription.
 func (s Subscription) name() string { return s.ID[strings.LastIndexByte(s.ID, '/')+1:] }
 
 const (
@@ -61,12 +61,12 @@ func PutSubscription(tx *store.Tx, s Subscription) error {
 	return store.Put(tx, subscriptions, strings.ToLower(s.ID), s)
 }
 
-// GetSubscription finds a subscription by its id.
+// GetSubscription returns the subscription with an id, and whether it exists.
 func GetSubscription(tx *store.Tx, id string) (Subscription, bool, error) {
 	return store.Get[Subscription](tx, subscriptions, strings.ToLower(id))
 }
 
-// DeleteSubscription forgets a subscription, and what was or is still to be delivered to it.
+// DeleteSubscription deletes a subscription and its deliveries.
 func DeleteSubscription(tx *store.Tx, id string) error {
 	all, err := store.List[delivery](tx, deliveries, strings.ToLower(id)+"/")
 	if err != nil {
@@ -85,12 +85,12 @@ func PutEmails(tx *store.Tx, group string, addresses []string) error {
 	return store.Put(tx, actionGroups, strings.ToLower(group), addresses)
 }
 
-// DeleteEmails forgets those of an action group.
+// DeleteEmails deletes the addresses of an action group's receivers.
 func DeleteEmails(tx *store.Tx, group string) error {
 	return store.Delete(tx, actionGroups, strings.ToLower(group))
 }
 
-// event is one of a vault.
+// event is an event of a vault.
 type event struct {
 	ID      string
 	Type    string
@@ -100,7 +100,7 @@ type event struct {
 	Data    data
 }
 
-// data is the same in both schemas.
+// data is the data of an event. It is the same in both schemas.
 type data struct {
 	ID         string `json:"Id"`
 	VaultName  string
@@ -111,9 +111,10 @@ type data struct {
 	Expires    *int64 `json:"EXP"`
 }
 
-// delivery is an event on its way to a subscription, or one that has arrived, so that it never is raised again.
+// delivery is the delivery of an event to a subscription. It stays in the store afterwards, so that the event is not
+// raised again.
 type delivery struct {
-	Subscription string // its id
+	Subscription string // the ARM id
 	Event        event
 	Attempts     int
 	Next         time.Time
@@ -122,7 +123,7 @@ type delivery struct {
 
 func (d delivery) key() string { return strings.ToLower(d.Subscription) + "/" + d.Event.ID }
 
-// due lists the events that the latest version of a vault's object has had reason for, up to now.
+// due returns the events of the latest version of an object that are due now.
 func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 	version := o.Latest()
 	var found []event
@@ -131,20 +132,19 @@ func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 		end := time.Unix(expires, 0)
 		add := func(what string) {
 			typ := Namespace + title + what
-			// The same at every look, so that each is raised once.
+			// The id is the same each time, so that an event is raised once.
 			sum := sha256.Sum256([]byte(strings.ToLower(v.ID) + " " + o.Name + " " + version.ID + " " + typ))
 			id, _ := uuid.FromBytes(sum[:16])
-			found = append(found, event{ID: id.String(), Type: typ, Vault: v.ID, Subject: o.Name, Time: now.UTC(), Data: data{
-				ID: v.URI() + string(
-					kind,
-				) + "s/" + o.Name + "/" + version.ID,
+			e := event{ID: id.String(), Type: typ, Vault: v.ID, Subject: o.Name, Time: now.UTC(), Data: data{
+				ID:         v.URI() + string(kind) + "s/" + o.Name + "/" + version.ID,
 				VaultName:  v.Name,
 				ObjectType: title,
 				ObjectName: o.Name,
 				Version:    version.ID,
 				NotBefore:  version.Attributes.NotBefore,
 				Expires:    &expires,
-			}})
+			}}
+			found = append(found, e)
 		}
 		if !near.After(now) && version.Created < expires {
 			add("NearExpiry")
@@ -159,7 +159,7 @@ func due(v keyvault.Vault, o keyvault.Object, now time.Time) []event {
 	return found
 }
 
-// unraised lists the deliveries of events that are due and that nobody was told of.
+// unraised returns deliveries of due events that have not been raised yet.
 func unraised(tx *store.Tx, all []Subscription, now time.Time) ([]delivery, error) {
 	var found []delivery
 	for _, s := range all {
@@ -176,9 +176,9 @@ func unraised(tx *store.Tx, all []Subscription, now time.Time) ([]delivery, erro
 				return nil, err
 			}
 			for _, o := range objects {
-				// "Notification events are triggered only on new versions of secrets, keys and certificates, and you must first subscribe":
-				// learn.microsoft.com/azure/key-vault/general/event-grid-overview
-				// What a certificate brings along is told of as the certificate.
+				// "Notification events are triggered only on new versions of secrets, keys and certificates, and you must
+				// first subscribe": learn.microsoft.com/azure/key-vault/general/event-grid-overview
+				// The secret and the key of a certificate raise no events of their own.
 				if o.Managed || o.Latest().Created < s.Created.Unix() {
 					continue
 				}

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
-	"fmt"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -28,7 +27,7 @@ const (
 	vaultID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/kv-one"
 )
 
-// world is a vault with a subscription whose webhook answers with a status, and a time that a test moves.
+// world has a vault and a subscription whose webhook answers with a status. Tests move its time.
 type world struct {
 	*testing.T
 	*Service
@@ -102,20 +101,12 @@ func (w *world) receive(answer http.ResponseWriter, r *http.Request) {
 		w.Errorf("%v: %s %v %v", err, r.URL, r.Header, events)
 		return
 	}
-	w.got = append(
-		w.got,
-		fmt.Sprint(
-			strings.TrimPrefix(events[0].EventType, Namespace),
-			" ",
-			events[0].Subject,
-			" ",
-			r.Header.Get("aeg-delivery-count"),
-		),
-	)
+	kind := strings.TrimPrefix(events[0].EventType, Namespace)
+	w.got = append(w.got, kind+" "+events[0].Subject+" "+r.Header.Get("aeg-delivery-count"))
 	answer.WriteHeader(w.status)
 }
 
-// want looks once, after a time, and checks what has come at that look.
+// want moves the time, delivers due events and checks which events the webhook got.
 func (w *world) want(after time.Duration, events ...string) {
 	w.Helper()
 	w.at = w.at.Add(after)
@@ -129,17 +120,13 @@ func (w *world) want(after time.Duration, events ...string) {
 	w.got = nil
 }
 
-// secret makes a version that expires after a time from now on.
+// secret creates a version of a secret that expires after a time.
 func (w *world) secret(name string, after time.Duration) {
 	w.Helper()
 	expires := w.at.Add(after).Unix()
 	w.update(func(tx *store.Tx) error {
-		_, err := keyvault.SetSecret(
-			tx,
-			w.vault,
-			name,
-			keyvault.SecretValue{Value: "v", Attributes: keyvault.Attributes{Expires: &expires}},
-		)
+		_, err := keyvault.SetSecret(tx, w.vault, name,
+			keyvault.SecretValue{Value: "v", Attributes: keyvault.Attributes{Expires: &expires}})
 		return err
 	})
 }
@@ -163,7 +150,7 @@ func TestService_RaisesEachEventOnce(t *testing.T) {
 	w.want(time.Second, "SecretNearExpiry late 0")
 }
 
-func TestService_TellsOfWhatCameAfterTheSubscription(t *testing.T) {
+func TestService_IgnoresVersionsBeforeTheSubscription(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.secret("before", 20*day)
@@ -179,7 +166,7 @@ func TestService_TellsOfWhatCameAfterTheSubscription(t *testing.T) {
 	w.want(20*day, "SecretExpired before 0")
 }
 
-func TestService_TellsOfKeysWhenTheirPolicySays(t *testing.T) {
+func TestService_FollowsRotationPoliciesOfKeys(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	expires := w.at.Add(60 * day).Unix()
@@ -195,7 +182,8 @@ func TestService_TellsOfKeysWhenTheirPolicySays(t *testing.T) {
 			}
 		}
 		var policy keyvault.RotationPolicy
-		text := `{"attributes": {"expiryTime": "P60D"}, "lifetimeActions": [{"trigger": {"timeBeforeExpiry": "P10D"}, "action": {"type": "notify"}}]}`
+		text := `{"attributes": {"expiryTime": "P60D"}, "lifetimeActions": [
+			{"trigger": {"timeBeforeExpiry": "P10D"}, "action": {"type": "notify"}}]}`
 		if err := json.Unmarshal([]byte(text), &policy); err != nil {
 			return err
 		}
@@ -209,7 +197,7 @@ func TestService_TellsOfKeysWhenTheirPolicySays(t *testing.T) {
 	w.want(10*day, "KeyExpired ten 0", "KeyExpired thirty 0")
 }
 
-func TestService_TellsOfCertificatesByTheirOwnEnd(t *testing.T) {
+func TestService_ReportsExpiryOfCertificates(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -232,7 +220,7 @@ func TestService_TellsOfCertificatesByTheirOwnEnd(t *testing.T) {
 	w.want(30*day, "CertificateExpired tls 0")
 }
 
-func TestService_TriesAgainAndGivesUp(t *testing.T) {
+func TestService_RetriesAndGivesUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.to.Attempts = 4
@@ -262,8 +250,8 @@ func TestService_TriesAgainAndGivesUp(t *testing.T) {
 	w.want(time.Hour) // too old
 }
 
-// TestService_WaitsForNoWebhook: one that does not answer keeps nobody else from being told, and is told once.
-func TestService_WaitsForNoWebhook(t *testing.T) {
+// TestService_SlowWebhookDelaysNoOther checks that a webhook that does not answer gets one request and delays no other.
+func TestService_SlowWebhookDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	asked, answer := make(chan struct{}, 9), make(chan struct{})
@@ -310,7 +298,7 @@ func TestService_WaitsForNoWebhook(t *testing.T) {
 	w.sending.Wait()
 }
 
-func TestService_ForgetsWithTheSubscription(t *testing.T) {
+func TestService_DeletesDeliveriesWithTheSubscription(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.secret("one", 20*day)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FuzzValidate has no webhook be taken that does not give back the code.
+// FuzzValidate checks that no answer of a webhook without the code is accepted.
 func FuzzValidate(f *testing.F) {
 	f.Add(200, `{"validationResponse":""}`)
 	f.Add(200, `{"validationResponse":null}`)
@@ -27,7 +27,7 @@ func FuzzValidate(f *testing.F) {
 			return w.Result(), nil
 		}), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 		if Validate(t.Context(), client, Subscription{ID: "/s", Webhook: "https://hook.example/"}) == nil {
-			t.Errorf("%d %q is taken", status, answer)
+			t.Errorf("%d %q is accepted", status, answer)
 		}
 	})
 }

@@ -1,5 +1,5 @@
-// Package graph is as much of Microsoft Graph as clients of the tenant ask: who is behind an application id or an object id.
-// It only reads. What Graph has and this package has not is refused as not implemented.
+// Package graph implements the part of Microsoft Graph that finds principals by application id or object id. It is
+// read-only. Other requests are not implemented.
 package graph
 
 import (
@@ -16,29 +16,29 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Host is where the service answers.
+// Host is the host name of Microsoft Graph.
 const Host = "graph.microsoft.com"
 
-// DirectoryReadAll is the permission that reading the directory takes. An application has none of Graph's permissions unless an
-// administrator has granted them (https://learn.microsoft.com/graph/permissions-reference#directoryreadall).
+// DirectoryReadAll is the permission to read the directory. An application has a permission of Graph only if an
+// administrator has granted it (https://learn.microsoft.com/graph/permissions-reference#directoryreadall).
 const DirectoryReadAll = "Directory.Read.All"
 
-// Service answers for one tenant.
+// Service serves one tenant.
 type Service struct {
 	store  *store.Store
 	tokens *entra.Service
 	tenant string
 }
 
-// New makes the service. It takes the tokens that tokens has issued for Microsoft Graph.
+// New returns a Service that accepts the tokens for Microsoft Graph that tokens issues.
 func New(st *store.Store, tokens *entra.Service, tenantID string) *Service {
 	return &Service{st, tokens, tenantID}
 }
 
-// object is an entity as Graph shows it.
+// object is an entity in Graph's JSON.
 type object = map[string]any
 
-// fault is a refusal (https://learn.microsoft.com/graph/errors).
+// fault is an error response (https://learn.microsoft.com/graph/errors).
 type fault struct {
 	status        int
 	code, message string
@@ -65,25 +65,24 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	if err != nil {
 		refused := &fault{http.StatusInternalServerError, "generalException", err.Error()}
-		_ = errors.As(err, &refused) // else it is a fault of ours
+		_ = errors.As(err, &refused) // other errors are internal
 		status = refused.status
 		id := uuid.NewString()
 		body = object{"error": object{"code": refused.code, "message": refused.message, "innerError": object{
 			"date": time.Now().UTC().Format("2006-01-02T15:04:05"), "request-id": id, "client-request-id": id,
 		}}}
 		if status == http.StatusUnauthorized {
-			w.Header().
-				Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://`+entra.Host+`/common/oauth2/authorize", `+
-					`client_id="`+entra.GraphAppID+`"`)
+			w.Header().Set("WWW-Authenticate", `Bearer realm="", authorization_uri="https://`+entra.Host+
+				`/common/oauth2/authorize", client_id="`+entra.GraphAppID+`"`)
 		}
 	}
-	w.Header().
-		Set("Content-Type", "application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
+	w.Header().Set("Content-Type",
+		"application/json;odata.metadata=minimal;odata.streaming=true;IEEE754Compatible=false;charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 }
 
-// answer is what a request is answered with.
+// answer returns the body of the answer to a request.
 func (s *Service) answer(r *http.Request) (object, error) {
 	who, err := s.authenticate(r)
 	if err != nil {
@@ -109,12 +108,9 @@ func (s *Service) answer(r *http.Request) (object, error) {
 		}
 		return s.byIDs(r, q)
 	case r.Method != http.MethodGet:
-	case kind == "me" && !keyed: // an application is nobody's
-		return nil, &fault{
-			http.StatusBadRequest,
-			"BadRequest",
-			"/me request is only valid with delegated authentication flow.",
-		}
+	case kind == "me" && !keyed: // there are no users
+		return nil, &fault{http.StatusBadRequest, "BadRequest",
+			"/me request is only valid with delegated authentication flow."}
 	case sets[kind].list == nil:
 	case len(segments) == 1 && !keyed:
 		if err := allowed(who); err != nil {
@@ -133,7 +129,7 @@ func (s *Service) answer(r *http.Request) (object, error) {
 	return nil, notImplemented(r.Method + " " + r.URL.Path)
 }
 
-// authenticate returns who asks.
+// authenticate returns the principal that sends a request.
 func (s *Service) authenticate(r *http.Request) (entra.Principal, error) {
 	unauthorized := func(message string) error {
 		return &fault{http.StatusUnauthorized, "InvalidAuthenticationToken", message}
@@ -158,22 +154,19 @@ func (s *Service) authenticate(r *http.Request) (entra.Principal, error) {
 	}
 }
 
-// allowed refuses who may not read the directory. There is no permission here but one, and it is enough for all that is here.
+// allowed returns an error if a principal may not read the directory. The one permission is enough for all requests.
 func allowed(who entra.Principal) error {
 	if slices.Contains(who.Roles, DirectoryReadAll) {
 		return nil
 	}
-	return &fault{
-		http.StatusForbidden,
-		"Authorization_RequestDenied",
-		"Insufficient privileges to complete the operation.",
-	}
+	return &fault{http.StatusForbidden, "Authorization_RequestDenied",
+		"Insufficient privileges to complete the operation."}
 }
 
-// maxIDs is how many ids one request may have (https://learn.microsoft.com/graph/api/directoryobject-getbyids).
+// maxIDs is the maximum number of ids in a request (https://learn.microsoft.com/graph/api/directoryobject-getbyids).
 const maxIDs = 1000
 
-// byIDs finds objects of any kind. Those that are not there are left out.
+// byIDs returns the objects of any type with the requested ids. It leaves out ids without an object.
 func (s *Service) byIDs(r *http.Request, q query) (object, error) {
 	var asked struct {
 		IDs   []string `json:"ids"`
@@ -237,7 +230,7 @@ func (s *Service) list(kind string, q query) (object, error) {
 				found = append(found, o)
 			}
 		}
-		if len(found) == 0 { // with nothing to look at, a filter has not been read
+		if len(found) == 0 { // without objects, the filter has not been checked
 			_, err = q.matches(sets[kind].sample)
 		}
 		return err
@@ -261,7 +254,7 @@ func (s *Service) list(kind string, q query) (object, error) {
 	return answer, nil
 }
 
-// one is the entity that has a key.
+// one returns the entity with a key.
 func (s *Service) one(kind string, key filterTerm, q query) (object, error) {
 	if len(q.any) > 0 || q.top > 0 || q.count {
 		return nil, notImplemented("a filter, $top or $count of one object")

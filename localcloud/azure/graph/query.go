@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// query is what OData's parameters ask for (https://learn.microsoft.com/graph/query-parameters).
+// query has the OData parameters of a request (https://learn.microsoft.com/graph/query-parameters).
 type query struct {
-	any    [][]filterTerm // $filter: all terms of one of them hold; empty: no filter
-	fields []string       // $select; empty: all
-	top    int            // 0: no limit
-	count  bool
+	any    [][]filterTerm // $filter: alternatives, each with terms that must all hold; empty for no filter
+	fields []string       // $select; empty for all
+	top    int            // $top; 0 for no limit
+	count  bool           // $count
 }
 
-// filterTerm compares a property, without regard to case as Graph does.
+// filterTerm compares a property with a value. Like Graph, it ignores case.
 type filterTerm struct {
 	property, value string
-	starts          bool // with the value; else it is the value
-	within          bool // a collection, that has the value
+	starts          bool // the property starts with the value
+	within          bool // the property is a collection that contains the value
 }
 
 func parseQuery(raw string) (q query, err error) {
@@ -30,9 +30,8 @@ func parseQuery(raw string) (q query, err error) {
 	}
 	for name, given := range values {
 		if len(given) != 1 {
-			return q, badRequest(
-				"Query option '" + name + "' was specified more than once, but it must be specified at most once.",
-			)
+			return q, badRequest("Query option '" + name +
+				"' was specified more than once, but it must be specified at most once.")
 		}
 		value := given[0]
 		switch "$" + strings.TrimPrefix(strings.ToLower(name), "$") {
@@ -48,9 +47,8 @@ func parseQuery(raw string) (q query, err error) {
 			}
 		case "$count":
 			if q.count, err = strconv.ParseBool(value); err != nil {
-				return q, badRequest(
-					"Invalid value '" + value + "' for $count query option found. Valid values are 'true' and 'false'.",
-				)
+				return q, badRequest("Invalid value '" + value +
+					"' for $count query option found. Valid values are 'true' and 'false'.")
 			}
 		default:
 			return q, notImplemented("the query option " + name)
@@ -76,7 +74,8 @@ var (
 
 func unquoted(value string) string { return strings.ReplaceAll(value, "''", "'") }
 
-// parseFilter reads what clients ask for: comparisons with texts, joined by and, and those by or.
+// parseFilter parses a filter and returns its alternatives, joined by or. Each has comparisons with strings, joined by
+// and. Other filters are not implemented.
 func parseFilter(filter string) ([][]filterTerm, error) {
 	unknown := notImplemented("the filter " + strconv.Quote(filter))
 	alternatives := [][]filterTerm{nil}
@@ -90,7 +89,7 @@ func parseFilter(filter string) ([][]filterTerm, error) {
 			terms = []filterTerm{{property: match[1], value: unquoted(match[2]), starts: true}}
 		} else if match = contains.FindStringSubmatch(rest); match != nil && match[2] == match[3] {
 			terms = []filterTerm{{property: match[1], value: unquoted(match[4]), within: true}}
-		} else if match = one.FindStringSubmatch(rest); match != nil && match[0] == filter { // alone
+		} else if match = one.FindStringSubmatch(rest); match != nil && match[0] == filter { // only as the whole filter
 			for _, value := range literal.FindAllStringSubmatch(rest, -1) {
 				terms = append(terms, filterTerm{property: match[1], value: unquoted(value[1])})
 			}
@@ -116,7 +115,7 @@ func parseFilter(filter string) ([][]filterTerm, error) {
 	}
 }
 
-// cutKey splits a segment such as servicePrincipals(appId='…').
+// cutKey splits a segment such as servicePrincipals(appId='…') into a name and a key.
 func cutKey(segment string) (name string, key filterTerm, ok bool) {
 	match := keyed.FindStringSubmatch(segment)
 	if match == nil {
@@ -129,8 +128,8 @@ func cutKey(segment string) (name string, key filterTerm, ok bool) {
 	return match[1], key, true
 }
 
-// microsofts are the application ids of Microsoft's own services, whose service principals every tenant has and this directory has
-// not: of them nothing is said, instead of that they are not there.
+// microsofts lists the application ids of Microsoft's services. Every tenant has their service principals, but this
+// directory does not. Requests for them are not implemented, so that they are never reported as missing.
 var microsofts = []string{
 	"00000003-0000-0000-c000-000000000000", // Microsoft Graph
 	"6dae42f8-4368-4678-94ff-3960e28e3630", // Azure Kubernetes Service AAD Server
@@ -140,15 +139,15 @@ var microsofts = []string{
 	"e406a681-f3d4-42a8-90b6-c2b029497af1", // Azure Storage
 }
 
-// honest refuses what the directory would answer wrongly.
+// honest returns an error for values that the directory would answer wrongly.
 func (t filterTerm) honest() error {
 	if slices.Contains(microsofts, strings.ToLower(t.value)) {
-		return notImplemented("the service principal " + t.value + ", which is Microsoft's own")
+		return notImplemented("the service principal " + t.value + " of a Microsoft service")
 	}
 	return nil
 }
 
-// matches reports whether the filter wants an object.
+// matches reports whether an object matches the filter.
 func (q query) matches(o object) (bool, error) {
 	wanted := len(q.any) == 0
 	for _, all := range q.any {
@@ -164,7 +163,8 @@ func (q query) matches(o object) (bool, error) {
 			case !ok || isList != term.within || value != nil && !isText && !isList:
 				return false, notImplemented("a filter by " + term.property)
 			case term.within:
-				holds = holds && slices.ContainsFunc(list, func(one string) bool { return strings.EqualFold(one, term.value) })
+				is := func(one string) bool { return strings.EqualFold(one, term.value) }
+				holds = holds && slices.ContainsFunc(list, is)
 			case term.starts:
 				holds = holds && isText && strings.HasPrefix(strings.ToLower(text), strings.ToLower(term.value))
 			default:
@@ -176,7 +176,7 @@ func (q query) matches(o object) (bool, error) {
 	return wanted, nil
 }
 
-// shown is the part of an object that is asked for.
+// shown returns the selected properties of an object.
 func (q query) shown(o object) (object, error) {
 	part := object{}
 	if len(q.fields) == 0 {

@@ -12,13 +12,13 @@ import (
 
 // set is an entity set.
 type set struct {
-	entity string // its entities' type
+	entity string // type of the entities
 	list   func(tx *store.Tx, tenant string) ([]object, error)
-	sample object // what entities have
+	sample object // an entity with all properties
 }
 
-// sets are the entity sets that are here. All principals of the tenant are applications, managed identities or groups: nobody has a
-// password, so there are no users.
+// sets has the entity sets. All principals of the tenant are applications, managed identities or groups. There are no
+// users, because nobody signs in with a password.
 var sets = map[string]set{
 	"servicePrincipals": {"servicePrincipal", servicePrincipals, servicePrincipal(entra.Application{}, "")},
 	"applications":      {"application", applications, application(entra.Application{})},
@@ -36,7 +36,7 @@ func servicePrincipals(tx *store.Tx, tenant string) ([]object, error) {
 	return found, err
 }
 
-// servicePrincipal shows an application in the tenant. A managed identity has no application object, and no secrets
+// servicePrincipal returns the service principal of an application. A managed identity has no application or secrets
 // (https://learn.microsoft.com/graph/api/resources/serviceprincipal).
 func servicePrincipal(a entra.Application, tenant string) object {
 	o := object{
@@ -61,11 +61,11 @@ func applications(tx *store.Tx, _ string) ([]object, error) {
 	return found, err
 }
 
-// application is the object behind a service principal, which has an id of its own.
+// application returns the application of a service principal. It has an object id of its own.
 func application(a entra.Application) object {
+	url := "https://" + Host + "/v1.0/applications/" + strings.ToLower(a.ClientID)
 	return object{
-		"id": uuid.NewSHA1(uuid.NameSpaceURL, []byte("https://"+Host+"/v1.0/applications/"+strings.ToLower(a.ClientID))).
-			String(),
+		"id":              uuid.NewSHA1(uuid.NameSpaceURL, []byte(url)).String(),
 		"appId":           a.ClientID,
 		"displayName":     a.Name,
 		"identifierUris":  []string{},

@@ -1,4 +1,4 @@
-// Package oidcissuer publishes the service-account keys of clusters, as AKS does under their OIDC issuer URL.
+// Package oidcissuer publishes the service account keys of clusters under their OIDC issuer URLs, as AKS does.
 package oidcissuer
 
 import (
@@ -15,18 +15,18 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// Hosts is where issuers are, the location in place of the star.
+// Hosts is the host name of issuers, with a star in place of the location.
 const Hosts = "*.oic.prod-aks.azure.com"
 
-// URL is the issuer of a cluster, as AKS forms it. It ends in a slash, and so does "iss" in the cluster's tokens.
+// URL returns the issuer URL of a cluster in the form of AKS. It ends in a slash, as "iss" in the cluster's tokens.
 func URL(location, tenantID, id string) string {
 	return "https://" + strings.Replace(Hosts, "*", location, 1) + "/" + tenantID + "/" + id + "/"
 }
 
-// Keys finds the public keys behind an issuer URL. No keys and no error: there is no such issuer.
+// Keys returns the public keys of an issuer. It returns nil without an error if there is no such issuer.
 type Keys func(issuerURL string) ([]crypto.PublicKey, error)
 
-// Handler answers for every issuer.
+// Handler serves the discovery documents and key sets of all issuers.
 func Handler(keys Keys) http.Handler {
 	mux := http.NewServeMux()
 	serve := func(path string, answer func(issuer string, keys []crypto.PublicKey) (any, error)) {
@@ -45,7 +45,7 @@ func Handler(keys Keys) http.Handler {
 				http.NotFound(w, r)
 			default:
 				w.Header().Set("Content-Type", "application/json")
-				_ = json.NewEncoder(w).Encode(body) // the client has gone: nobody to tell
+				_ = json.NewEncoder(w).Encode(body) // fails only if the client is gone
 			}
 		})
 	}
@@ -62,7 +62,7 @@ func Handler(keys Keys) http.Handler {
 	return mux
 }
 
-// KeySet is how an issuer publishes keys.
+// KeySet returns the key set with which an issuer publishes keys.
 func KeySet(keys []crypto.PublicKey) (jose.JSONWebKeySet, error) {
 	var set jose.JSONWebKeySet
 	for _, key := range keys {
@@ -82,11 +82,11 @@ func algorithm(key crypto.PublicKey) jose.SignatureAlgorithm {
 	return jose.RS256
 }
 
-// KeyID is the "kid" that kube-apiserver puts into its tokens (keyIDFromPublicKey in k8s.io/kubernetes/pkg/serviceaccount).
+// KeyID returns the "kid" in kube-apiserver's tokens (keyIDFromPublicKey in k8s.io/kubernetes/pkg/serviceaccount).
 func KeyID(key crypto.PublicKey) (string, error) {
 	der, err := x509.MarshalPKIXPublicKey(key)
 	if err != nil {
-		return "", fmt.Errorf("encoding a service-account key: %w", err)
+		return "", fmt.Errorf("encoding a service account key: %w", err)
 	}
 	sum := sha256.Sum256(der)
 	return base64.RawURLEncoding.EncodeToString(sum[:]), nil

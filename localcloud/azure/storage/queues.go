@@ -1,6 +1,6 @@
-// Package storage is the queues of Azure Storage, as far as Event Grid needs them: it puts messages into them, and whoever has a role takes
-// them out. The keys of accounts are not here, and neither are blobs, files and tables. Resource Manager's half of the service is package
-// arm's.
+// Package storage implements the queues of Azure Storage as far as Event Grid needs them. Event Grid puts messages into
+// them, and principals with a role take them out. There are no account keys, blobs, files or tables. Package rp/storage
+// implements the resource provider.
 package storage
 
 import (
@@ -12,10 +12,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// Hosts is where queues answer, the account's name in place of the star.
+// Hosts is the host name of queues, with a star in place of the account's name.
 const Hosts = "*.queue.core.windows.net"
 
-// life is how long a message is kept that nobody takes (learn.microsoft.com/rest/api/storageservices/put-message).
+// life is the time to live of a message (learn.microsoft.com/rest/api/storageservices/put-message).
 const life = 7 * 24 * time.Hour
 
 const (
@@ -24,17 +24,17 @@ const (
 	messages = "queueMessages"
 )
 
-// Account finds the ARM id of an account by its name, which is one in all of Azure.
+// Account returns the ARM id of the account with a name, which is unique in Azure, and whether it exists.
 func Account(tx *store.Tx, name string) (id string, ok bool, err error) {
 	return store.Get[string](tx, accounts, strings.ToLower(name))
 }
 
-// PutAccount notes an account.
+// PutAccount adds an account.
 func PutAccount(tx *store.Tx, name, id string) error {
 	return store.Put(tx, accounts, strings.ToLower(name), id)
 }
 
-// DeleteAccount forgets an account with its queues.
+// DeleteAccount deletes an account with its queues.
 func DeleteAccount(tx *store.Tx, name string) error {
 	all, err := store.List[string](tx, queues, strings.ToLower(name)+"/")
 	if err != nil {
@@ -50,7 +50,7 @@ func DeleteAccount(tx *store.Tx, name string) error {
 
 func queueKey(account, queue string) string { return strings.ToLower(account + "/" + queue) }
 
-// PutQueue notes a queue.
+// PutQueue adds a queue.
 func PutQueue(tx *store.Tx, account, queue string) error {
 	return store.Put(tx, queues, queueKey(account, queue), queue)
 }
@@ -60,7 +60,7 @@ func hasQueue(tx *store.Tx, account, queue string) (bool, error) {
 	return ok, err
 }
 
-// DeleteQueue forgets a queue with its messages.
+// DeleteQueue deletes a queue with its messages.
 func DeleteQueue(tx *store.Tx, account, queue string) error {
 	all, err := store.List[message](tx, messages, queueKey(account, queue)+"/")
 	if err != nil {
@@ -74,7 +74,7 @@ func DeleteQueue(tx *store.Tx, account, queue string) error {
 	return store.Delete(tx, queues, queueKey(account, queue))
 }
 
-// message is one in a queue, its ids in the order in which they came.
+// message is a message in a queue. The order of ids is the order of insertion.
 type message struct {
 	ID, Receipt, Text string
 	Inserted          time.Time
@@ -82,7 +82,7 @@ type message struct {
 	Taken             int64
 }
 
-// PutMessage adds a message to a queue; ok is false where there is no such queue.
+// PutMessage adds a message to a queue. ok is false if the queue does not exist.
 func PutMessage(tx *store.Tx, account, queue, text string) (ok bool, err error) {
 	if ok, err := hasQueue(tx, account, queue); err != nil || !ok {
 		return false, err

@@ -17,10 +17,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/store"
 )
 
-// audience is what tokens for the data plane are for.
+// audience is the audience of tokens for the data plane.
 const audience = "https://storage.azure.com"
 
-// Error is a refusal as Azure Storage gives it.
+// Error is an error response of Azure Storage.
 type Error struct {
 	XMLName xml.Name `xml:"Error"`
 	Status  int      `xml:"-"`
@@ -34,7 +34,7 @@ func refuse(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Server is the data plane of every queue: messages are looked at, taken and deleted
+// Server serves the data plane of all queues: clients peek, get and delete messages
 // (learn.microsoft.com/rest/api/storageservices/operations-on-messages).
 type Server struct {
 	store    *store.Store
@@ -42,12 +42,12 @@ type Server struct {
 	tenantID string
 }
 
-// NewServer makes the data plane.
+// NewServer returns a new Server.
 func NewServer(st *store.Store, tokens *entra.Service, tenantID string) *Server {
 	return &Server{st, tokens, tenantID}
 }
 
-// datedVersion is an x-ms-version that knows tokens of Entra ID.
+// datedVersion matches x-ms-version.
 var datedVersion = regexp.MustCompile(`^20\d\d-\d\d-\d\d$`)
 
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,11 +77,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error)
 		return 0, nil, err
 	}
 	if version := r.Header.Get("x-ms-version"); !datedVersion.MatchString(version) || version < "2017-11-09" {
-		return 0, nil, refuse(
-			http.StatusBadRequest,
-			"InvalidHeaderValue",
-			"The value for one of the HTTP headers is not in the correct format: x-ms-version.",
-		)
+		return 0, nil, refuse(http.StatusBadRequest, "InvalidHeaderValue",
+			"The value for one of the HTTP headers is not in the correct format: x-ms-version.")
 	}
 	path := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	peek := r.URL.Query().Get("peekonly") == "true"
@@ -95,13 +92,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error)
 	case len(path) == 3 && path[1] == "messages" && r.Method == http.MethodDelete:
 		c.queue, c.id, c.actions, c.do = path[0], path[2], []string{"process/action", "delete"}, (*call).delete
 	default:
-		return 0, nil, refuse(
-			http.StatusNotImplemented,
-			"NotImplemented",
-			"not implemented here: %s %s of a queue",
-			r.Method,
-			r.URL.Path,
-		)
+		return 0, nil, refuse(http.StatusNotImplemented, "NotImplemented",
+			"not implemented here: %s %s of a queue", r.Method, r.URL.Path)
 	}
 	status := 0
 	var answer any
@@ -116,76 +108,57 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error)
 	return status, answer, err
 }
 
-// authenticate reads the bearer token, or answers with the challenge that tells clients where to get one.
+// authenticate verifies the bearer token. Otherwise, it adds the challenge that tells clients where to get one.
 func (s *Server) authenticate(w http.ResponseWriter, r *http.Request) (entra.Principal, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	switch {
 	case strings.HasPrefix(scheme, "SharedKey") || r.URL.Query().Get("sig") != "":
-		return entra.Principal{}, refuse(
-			http.StatusNotImplemented,
-			"NotImplemented",
-			"not implemented here: keys and signatures of accounts",
-		)
+		return entra.Principal{}, refuse(http.StatusNotImplemented, "NotImplemented",
+			"not implemented here: account keys and shared access signatures")
 	case strings.EqualFold(scheme, "Bearer"):
 		if principal, err := s.tokens.Verify(token, audience); err == nil {
 			return principal, nil
 		}
 	}
-	w.Header().
-		Set("WWW-Authenticate", fmt.Sprintf("Bearer authorization_uri=https://%s/%s/oauth2/authorize resource_id=%s",
-			entra.Host, s.tenantID, audience))
-	return entra.Principal{}, refuse(
-		http.StatusUnauthorized,
-		"InvalidAuthenticationInfo",
-		"Server failed to authenticate the request. Please refer "+
-			"to the information in the www-authenticate header.",
-	)
+	w.Header().Set("WWW-Authenticate", fmt.Sprintf(
+		"Bearer authorization_uri=https://%s/%s/oauth2/authorize resource_id=%s", entra.Host, s.tenantID, audience))
+	return entra.Principal{}, refuse(http.StatusUnauthorized, "InvalidAuthenticationInfo",
+		"Server failed to authenticate the request. Please refer to the information in the www-authenticate header.")
 }
 
-// call is one authenticated request.
+// call is an authenticated request.
 type call struct {
 	tx                 *store.Tx
 	request            *http.Request
 	principal          entra.Principal
 	account, queue, id string
-	actions            []string // one of them, after .../queues/messages/
+	actions            []string // the caller needs one of them; without the prefix .../queues/messages/
 	do                 func(*call) (int, any, error)
 }
 
-// check finds the queue, and asks for a role at it.
+// check checks that the queue exists and that the caller has a role at it.
 func (c *call) check() error {
 	id, ok, err := Account(c.tx, c.account)
 	if err != nil {
 		return err
 	}
 	if !ok {
-		return refuse(
-			http.StatusNotFound,
-			"ResourceNotFound",
-			"There is no storage account %s: on Azure, its name would not resolve.",
-			c.account,
-		)
+		return refuse(http.StatusNotFound, "ResourceNotFound",
+			"There is no storage account %s. In Azure, its name would not resolve.", c.account)
 	}
 	allowed := false
 	for _, action := range c.actions {
-		one, err := authorization.Allowed(
-			c.tx,
-			c.principal.ObjectID,
+		one, err := authorization.Allowed(c.tx, c.principal.ObjectID,
 			"Microsoft.Storage/storageAccounts/queueServices/queues/messages/"+action,
-			id+"/queueServices/default/queues/"+c.queue,
-			authorization.Data,
-		)
+			id+"/queueServices/default/queues/"+c.queue, authorization.Data)
 		if err != nil {
 			return err
 		}
 		allowed = allowed || one
 	}
 	if !allowed {
-		return refuse(
-			http.StatusForbidden,
-			"AuthorizationPermissionMismatch",
-			"This request is not authorized to perform this operation using this permission.",
-		)
+		return refuse(http.StatusForbidden, "AuthorizationPermissionMismatch",
+			"This request is not authorized to perform this operation using this permission.")
 	}
 	there, err := hasQueue(c.tx, c.account, c.queue)
 	if err == nil && !there {
@@ -194,7 +167,7 @@ func (c *call) check() error {
 	return err
 }
 
-// shownMessage is one in an answer.
+// shownMessage is a message in an answer.
 type shownMessage struct {
 	MessageID       string `xml:"MessageId"`
 	InsertionTime   string
@@ -210,7 +183,7 @@ type shownMessages struct {
 	Messages []shownMessage `xml:"QueueMessage"`
 }
 
-// number reads a parameter.
+// number returns a number in the query, or otherwise if the query does not have it.
 func (c *call) number(name string, otherwise, least, most int) (int, error) {
 	given := c.request.URL.Query().Get(name)
 	if given == "" {
@@ -218,19 +191,13 @@ func (c *call) number(name string, otherwise, least, most int) (int, error) {
 	}
 	n, err := strconv.Atoi(given)
 	if err != nil || n < least || n > most {
-		return 0, refuse(
-			http.StatusBadRequest,
-			"OutOfRangeQueryParameterValue",
-			"The query parameter %s has to be between %d and %d.",
-			name,
-			least,
-			most,
-		)
+		return 0, refuse(http.StatusBadRequest, "OutOfRangeQueryParameterValue",
+			"The query parameter %s must be between %d and %d.", name, least, most)
 	}
 	return n, nil
 }
 
-// visible are the first messages that nobody has taken and not deleted. Those that are too old go.
+// visible returns the first visible messages, as many as the query asks for. It deletes expired messages.
 func (c *call) visible() ([]message, error) {
 	most, err := c.number("numofmessages", 1, 1, 32)
 	if err != nil {
@@ -277,7 +244,7 @@ func show(m message) shownMessage {
 	}
 }
 
-// take gives messages out and hides them for a time, in which whoever has them deletes them.
+// take returns messages and hides them for a time, in which the client must delete them.
 func (c *call) take() (int, any, error) {
 	hidden, err := c.number("visibilitytimeout", 30, 1, 7*24*3600)
 	if err != nil {
@@ -309,11 +276,8 @@ func (c *call) delete() (int, any, error) {
 	case !ok:
 		return 0, nil, refuse(http.StatusNotFound, "MessageNotFound", "The specified message does not exist.")
 	case m.Receipt != c.request.URL.Query().Get("popreceipt"):
-		return 0, nil, refuse(
-			http.StatusBadRequest,
-			"PopReceiptMismatch",
-			"The specified pop receipt did not match the pop receipt for a dequeued message.",
-		)
+		return 0, nil, refuse(http.StatusBadRequest, "PopReceiptMismatch",
+			"The specified pop receipt did not match the pop receipt for a dequeued message.")
 	}
 	return http.StatusNoContent, nil, store.Delete(c.tx, messages, c.key(c.id))
 }

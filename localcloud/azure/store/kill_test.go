@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// writerVariable has this test program be one that writes into the store that it names until it is killed.
+// writerVariable names a store. If it is set, this test program writes to the store until it is killed.
 const writerVariable = "KEYVAULT_AKS_TEST_STORE"
 
 func TestMain(m *testing.M) {
@@ -28,10 +28,10 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// value is large enough for a transaction to touch more than one page.
+// value returns a value that is large enough to touch more than one page.
 func value(n int) string { return strings.Repeat(strconv.Itoa(n)+" ", 500) }
 
-// write writes numbers, and says of each that it is written once it is. Every third deletes one that was there: both or neither.
+// write writes numbers and prints each after its transaction. Every third transaction also deletes the previous number.
 func write(file string) error {
 	s, err := Open(file)
 	if err != nil {
@@ -58,7 +58,7 @@ func write(file string) error {
 	}
 }
 
-// check says whether the store has all numbers below next that are not deleted, and nothing else.
+// check checks that the store has all numbers below next that are not deleted, and nothing else.
 func check(t *testing.T, file string) (next int) {
 	t.Helper()
 	s, err := Open(file)
@@ -92,8 +92,8 @@ func check(t *testing.T, file string) (next int) {
 	return next
 }
 
-// TestOpen_HasAllThatWasWrittenBeforeAKill kills a process that writes, at any moment.
-func TestOpen_HasAllThatWasWrittenBeforeAKill(t *testing.T) {
+// TestOpen_FindsAllWritesAfterAKill kills a writing process at random moments.
+func TestOpen_FindsAllWritesAfterAKill(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "azure.db")
 	for round := range 25 {
@@ -111,23 +111,24 @@ func TestOpen_HasAllThatWasWrittenBeforeAKill(t *testing.T) {
 		for {
 			line, err := lines.ReadString('\n')
 			if err != nil {
-				break // half a line was not told
+				break // ignores an incomplete line
 			}
 			told, _ = strconv.Atoi(strings.TrimSpace(line))
 		}
 		_ = cmd.Wait() // killed
 		kill.Stop()
 		if next := check(t, file); next <= told {
-			t.Fatalf("round %d: %d was told to be written, and the next is %d", round, told, next)
+			t.Fatalf("round %d: %d was written, but the next is %d", round, told, next)
 		}
 	}
 	if check(t, file) < 25 {
-		t.Error("nothing was written that a kill could have lost")
+		t.Error("too little was written for a kill to lose anything")
 	}
 }
 
-// TestUpdate_SaysThatTheDiskIsFull writes until the disk is full. What was there stays, and writing goes on when there is room.
-func TestUpdate_SaysThatTheDiskIsFull(t *testing.T) {
+// TestUpdate_SurvivesAFullDisk writes until the disk is full. The store keeps its contents, and writes succeed again
+// when there is room.
+func TestUpdate_SurvivesAFullDisk(t *testing.T) {
 	disk := t.TempDir()
 	if err := syscall.Mount("none", disk, "tmpfs", 0, "size=1m"); err != nil {
 		t.Skipf("a small disk cannot be mounted here: %v", err)

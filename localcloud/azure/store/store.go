@@ -1,5 +1,5 @@
-// Package store keeps what the local cloud knows, as JSON in buckets of one bbolt file, so that a restart goes on where the
-// last run ended.
+// Package store stores the state of the local cloud as JSON, in buckets of one bbolt file, so that it survives a
+// restart.
 package store
 
 import (
@@ -16,23 +16,23 @@ import (
 	berrors "go.etcd.io/bbolt/errors"
 )
 
-// lockTime is how long Open waits for another process to let go of the file.
+// lockTime is the time that Open waits for another process to close the file.
 const lockTime = 2 * time.Second
 
-// ErrDamaged is that a file is there and is no store, or not a whole one.
+// ErrDamaged is returned if a file is not a store or is incomplete.
 var ErrDamaged = errors.New("the file is damaged")
 
-// Store is one file. Its transactions are serialised: a read sees either all of a write or nothing.
+// Store is an open file. Its transactions are serialized: a read sees either all of a write or nothing.
 type Store struct{ db *bbolt.DB }
 
-// Tx is a transaction; it must not be used after the function it was given to has returned.
+// Tx is a transaction. It must not be used after the function that received it has returned.
 type Tx struct{ tx *bbolt.Tx }
 
-// Open opens the file, with mode 0600, or makes it. It reads all of it, and returns ErrDamaged where that cannot be done: what is
-// found later would be found in the middle of a transaction.
+// Open opens the file, or creates it with mode 0600. It reads the whole file and returns ErrDamaged if that fails, so
+// that damage is not found later, during a transaction.
 func Open(file string) (*Store, error) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		return nil, fmt.Errorf("making the store's directory: %w", err)
+		return nil, fmt.Errorf("creating the directory of the store: %w", err)
 	}
 	db, err := open(file)
 	switch {
@@ -44,7 +44,7 @@ func Open(file string) (*Store, error) {
 	return &Store{db}, nil
 }
 
-// open has what bbolt panics for, and what it reads beyond the end of its mapped file, be errors.
+// open converts panics of bbolt, and faults from reading past the end of the mapped file, to errors.
 func open(file string) (db *bbolt.DB, err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -52,7 +52,7 @@ func open(file string) (db *bbolt.DB, err error) {
 			err = fmt.Errorf("%w: %v", ErrDamaged, fault)
 		}
 	}()
-	// NoSync: a crash of the machine may lose the store of a throw-away cloud; one of the process does not.
+	// With NoSync, a crash of the machine may lose the store; a crash of the process does not.
 	db, err = bbolt.Open(file, 0o600, &bbolt.Options{Timeout: lockTime, NoSync: true, NoGrowSync: true})
 	switch {
 	case errors.Is(err, berrors.ErrInvalid),
@@ -75,19 +75,19 @@ func readAll(tx *bbolt.Tx) error {
 		return err
 	}
 	if info.Size() < tx.Size() {
-		return fmt.Errorf("it has %d bytes of %d", info.Size(), tx.Size())
+		return fmt.Errorf("the file has %d bytes, want %d", info.Size(), tx.Size())
 	}
 	return tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
 		return bucket.ForEach(func(key, value []byte) error {
 			if !json.Valid(value) {
-				return fmt.Errorf("%q in %q is no JSON", key, name)
+				return fmt.Errorf("%q in %q is not JSON", key, name)
 			}
 			return nil
 		})
 	})
 }
 
-// Close ends the store after the transactions under way.
+// Close closes the store after the transactions under way.
 func (s *Store) Close() error { return s.db.Close() }
 
 // View runs f in a read-only transaction.
@@ -95,12 +95,12 @@ func (s *Store) View(f func(*Tx) error) error {
 	return s.db.View(func(tx *bbolt.Tx) error { return f(&Tx{tx}) })
 }
 
-// Update runs f in a transaction that is kept where f returns nil, and leaves no trace otherwise.
+// Update runs f in a transaction. It commits the transaction if f returns nil, and rolls it back otherwise.
 func (s *Store) Update(f func(*Tx) error) error {
 	return s.db.Update(func(tx *bbolt.Tx) error { return f(&Tx{tx}) })
 }
 
-// Get reads the value under key; ok is false where there is none.
+// Get reads the value under key. ok is false if there is none.
 func Get[T any](tx *Tx, bucket, key string) (value T, ok bool, err error) {
 	b := tx.tx.Bucket([]byte(bucket))
 	if b == nil {
@@ -124,12 +124,12 @@ func Put(tx *Tx, bucket, key string, value any) error {
 	}
 	b, err := tx.tx.CreateBucketIfNotExists([]byte(bucket))
 	if err != nil {
-		return fmt.Errorf("making bucket %s: %w", bucket, err)
+		return fmt.Errorf("creating bucket %s: %w", bucket, err)
 	}
 	return b.Put([]byte(key), data)
 }
 
-// Delete removes key; that it was not there is no error.
+// Delete removes key. It returns no error if key does not exist.
 func Delete(tx *Tx, bucket, key string) error {
 	b := tx.tx.Bucket([]byte(bucket))
 	if b == nil {
@@ -138,12 +138,13 @@ func Delete(tx *Tx, bucket, key string) error {
 	return b.Delete([]byte(key))
 }
 
-// List reads every value whose key starts with prefix, in the order of the keys.
+// List reads the values whose keys start with prefix, in the order of the keys.
 func List[T any](tx *Tx, bucket, prefix string) ([]T, error) {
 	return ListWith[T](tx, bucket, prefix, "")
 }
 
-// ListWith is List of the values whose key also contains a text. The others are not decoded, which is what takes time.
+// ListWith is List for keys that also contain within. It does not decode other values, because that takes most of the
+// time.
 func ListWith[T any](tx *Tx, bucket, prefix, within string) ([]T, error) {
 	b := tx.tx.Bucket([]byte(bucket))
 	if b == nil {

@@ -10,9 +10,8 @@ import (
 	"testing"
 )
 
-// TestOpen_NamesADamagedFile damages a store in every way that a disk or a person does. Where Open takes it all the same, what is in
-// it is whole.
-func TestOpen_NamesADamagedFile(t *testing.T) {
+// TestOpen_DetectsDamage damages a store in many ways. If Open succeeds all the same, the contents must be readable.
+func TestOpen_DetectsDamage(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "azure.db")
 	s, err := Open(file)
 	if err != nil {
@@ -44,15 +43,22 @@ func TestOpen_NamesADamagedFile(t *testing.T) {
 		return damaged
 	}
 	for name, content := range map[string][]byte{
-		"text": []byte("not a database"), "noise": noise(0, len(whole)), "zeros": make([]byte, len(whole)), "cut in the first page": whole[:1000],
-		"cut in the middle": whole[:len(whole)/2&^4095], "cut oddly": whole[:len(whole)/3+17],
+		"text":              []byte("not a database"),
+		"noise":             noise(0, len(whole)),
+		"zeros":             make([]byte, len(whole)),
+		"cut in first page": whole[:1000],
+		"cut between pages": whole[:len(whole)/2&^4095],
+		"cut within a page": whole[:len(whole)/3+17],
 	} {
 		if err := reopen(t, content); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for page := 0; page < len(whole); page += 4096 {
-		for _, content := range [][]byte{noise(page, page+4096), noise(page, page+64), noise(page+16, page+80), append(bytes.Clone(whole[:page]), make([]byte, len(whole)-page)...)} {
+		zeros := append(bytes.Clone(whole[:page]), make([]byte, len(whole)-page)...)
+		for _, content := range [][]byte{
+			noise(page, page+4096), noise(page, page+64), noise(page+16, page+80), zeros,
+		} {
 			if err := reopen(t, content); err != nil && !errors.Is(err, ErrDamaged) {
 				t.Errorf("page at %d: %v", page, err)
 			}
@@ -60,7 +66,7 @@ func TestOpen_NamesADamagedFile(t *testing.T) {
 	}
 }
 
-// reopen opens a file with a content, and reads and writes it.
+// reopen opens a file with a content and reads it.
 func reopen(t *testing.T, content []byte) error {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "azure.db")
