@@ -1,4 +1,4 @@
-// Package containerregistry implements Microsoft.ContainerRegistry: registries as scopes of roles. They serve no images.
+// Package containerregistry implements Microsoft.ContainerRegistry: registries as scopes of roles. They have no images.
 package containerregistry
 
 import (
