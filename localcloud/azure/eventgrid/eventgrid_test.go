@@ -142,7 +142,7 @@ func TestService_RaisesEachEventOnce(t *testing.T) {
 	w.want(day, "SecretExpired soon 0")
 	w.want(10*day, "SecretNearExpiry late 0")
 	w.want(day)
-	// A new version with a later date has none of its own yet, and the old one none any more.
+	// A new version with a later date raises no event yet, and the old version raises none any more.
 	w.secret("late", 90*day)
 	w.want(30 * day)
 	w.want(30*day, "SecretNearExpiry late 0")
@@ -172,12 +172,8 @@ func TestService_FollowsRotationPoliciesOfKeys(t *testing.T) {
 	expires := w.at.Add(60 * day).Unix()
 	w.update(func(tx *store.Tx) error {
 		for _, name := range []string{"ten", "thirty"} {
-			if _, err := keyvault.CreateKey(
-				tx,
-				w.vault,
-				name,
-				keyvault.KeySpec{Type: "EC", Attributes: keyvault.Attributes{Expires: &expires}},
-			); err != nil {
+			spec := keyvault.KeySpec{Type: "EC", Attributes: keyvault.Attributes{Expires: &expires}}
+			if _, err := keyvault.CreateKey(tx, w.vault, name, spec); err != nil {
 				return err
 			}
 		}
@@ -236,11 +232,11 @@ func TestService_RetriesAndGivesUp(t *testing.T) {
 	w.want(4 * time.Minute) // longer after a 404
 	w.status = http.StatusInternalServerError
 	w.want(time.Minute, "SecretNearExpiry one 3")
-	w.want(time.Hour) // no attempt is left
+	w.want(time.Hour) // no attempts are left
 	w.status = http.StatusUnauthorized
 	w.secret("two", 20*day)
 	w.want(0, "SecretNearExpiry two 0")
-	w.want(time.Hour) // which no retry would mend
+	w.want(time.Hour) // Event Grid does not retry after 401
 	w.status = http.StatusServiceUnavailable
 	w.to.Life = time.Minute
 	w.update(func(tx *store.Tx) error { return PutSubscription(tx, w.to) })
@@ -275,7 +271,7 @@ func TestService_SlowWebhookDelaysNoOther(t *testing.T) {
 			}
 			w.must(w.look(w.Context()))
 		}
-		t.Errorf("nobody is told of %s", event)
+		t.Errorf("the webhook did not get %s", event)
 	}
 	looked := make(chan struct{})
 	go func() {
@@ -289,10 +285,10 @@ func TestService_SlowWebhookDelaysNoOther(t *testing.T) {
 	select {
 	case <-looked:
 	case <-time.After(20 * time.Second):
-		t.Error("a webhook that does not answer keeps others from being told")
+		t.Error("a webhook that does not answer delays another one")
 	}
 	if len(asked) > 0 {
-		t.Errorf("it is asked %d times more before it answers", len(asked))
+		t.Errorf("the webhook that does not answer got %d more requests", len(asked))
 	}
 	close(answer)
 	w.sending.Wait()

@@ -1,6 +1,6 @@
 // Package fold compares names and ids without case, as Azure does.
 //
-// The functions of package strings take the Kelvin sign (U+212A) for k, and some of them take the long s (U+017F) for s.
+// The functions of package strings take the Kelvin sign (U+212A) for k, and some take the long s (U+017F) for s.
 // Azure compares ordinally: a letter outside ASCII never equals one inside it
 // (learn.microsoft.com/dotnet/standard/base-types/best-practices-strings#ordinal-string-operations). With package
 // strings, an id in a body could name a resource here that it does not name in Azure.

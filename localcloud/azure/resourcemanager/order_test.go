@@ -31,11 +31,11 @@ func TestOrder_MakesReadsWaitForEarlierWrites(t *testing.T) {
 		}
 		first()
 		if waiting() {
-			t.Error("a read waits for nothing, or for a write that arrived after it")
+			t.Error("a read still waits after the earlier writes")
 		}
 		later()
 		if len(o.writes) > 0 {
-			t.Errorf("writes are left: %v", o.writes)
+			t.Errorf("the order still has the writes %v", o.writes)
 		}
 	})
 }

@@ -150,7 +150,7 @@ func TestService_ServesAnyProvider(t *testing.T) {
 		rm.Refused(test.method, test.path, test.body, test.status, test.code)
 	}
 	if status, answer := rm.Ask(http.MethodPost, boxAt("Red")+"/open"+version, nil); status != http.StatusOK {
-		t.Errorf("its action: %d %v", status, answer)
+		t.Errorf("POST open: %d %v", status, answer)
 	}
 	if status, _ := rm.Ask(http.MethodDelete, boxAt("Red")+version, nil); status != http.StatusOK {
 		t.Errorf("DELETE: %d", status)
@@ -319,7 +319,7 @@ func TestOperation_ResumesAfterARestart(t *testing.T) {
 	}
 	state := func() string { return arm.ProvisioningState(rm.Get(boxAt("one") + version)) }
 	if state() != arm.Creating {
-		t.Errorf("before the restart it is %s", state())
+		t.Errorf("the state before the restart is %s", state())
 	}
 	mu.Lock()
 	hold = false
@@ -327,7 +327,7 @@ func TestOperation_ResumesAfterARestart(t *testing.T) {
 	rm.Restart()
 	rm.Settle()
 	if state() != arm.Succeeded {
-		t.Errorf("after the restart it is %s", state())
+		t.Errorf("the state after the restart is %s", state())
 	}
 }
 
@@ -337,7 +337,7 @@ func TestOperation_FailureSetsTheState(t *testing.T) {
 	rm.Group("g")
 	rm.Put(boxAt("one")+version, m{"location": "eastus"})
 	if state := arm.ProvisioningState(rm.Get(boxAt("one") + version)); state != arm.Failed {
-		t.Errorf("it is %s", state)
+		t.Errorf("the state is %s, want Failed", state)
 	}
 }
 
@@ -384,7 +384,7 @@ func TestOperation_KeepsTheStateOfADeletion(t *testing.T) {
 	close(created)
 	<-ended
 	if state := arm.ProvisioningState(rm.Get(boxAt("one") + version)); state != arm.Deleting {
-		t.Errorf("while it is deleted it is %s", state)
+		t.Errorf("the state during the deletion is %s", state)
 	}
 	close(deleted)
 	rm.Settle()

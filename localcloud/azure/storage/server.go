@@ -68,7 +68,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	_ = xml.NewEncoder(w).Encode(answer) // the client has gone: nobody to tell
+	_ = xml.NewEncoder(w).Encode(answer) // fails only if the client is gone
 }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) (int, any, error) {

@@ -82,7 +82,7 @@ func check(t *testing.T, file string) (next int) {
 			got, ok, err := Get[string](tx, "numbers", strconv.Itoa(n))
 			gone := n%3 == 1 && n+1 < next
 			if err != nil || ok == gone || ok && got != value(n) {
-				return fmt.Errorf("%d of %d is there: %t, %w", n, next, ok, err)
+				return fmt.Errorf("%d of %d exists: %t, %w", n, next, ok, err)
 			}
 		}
 		return nil
@@ -184,7 +184,7 @@ func TestUpdate_SurvivesAFullDisk(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	if s, err = Open(file); err != nil { // a restart while it is full
+	if s, err = Open(file); err != nil { // restart with a full disk
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
@@ -199,8 +199,8 @@ func TestUpdate_SurvivesAFullDisk(t *testing.T) {
 	read()
 }
 
-// TestUpdate_ManyAtOnce has none of the writes be lost that others interrupt.
-func TestUpdate_ManyAtOnce(t *testing.T) {
+// TestUpdate_ConcurrentWritesAreKept interleaves writes with transactions that are rolled back.
+func TestUpdate_ConcurrentWritesAreKept(t *testing.T) {
 	t.Parallel()
 	s, err := Open(filepath.Join(t.TempDir(), "azure.db"))
 	if err != nil {
@@ -224,7 +224,7 @@ func TestUpdate_ManyAtOnce(t *testing.T) {
 	all.Wait()
 	if err := s.View(func(tx *Tx) error {
 		if n, _, err := Get[int](tx, "count", "count"); n != 400 || err != nil {
-			t.Errorf("%d of 400 are counted: %v", n, err)
+			t.Errorf("the count is %d, want 400: %v", n, err)
 		}
 		return nil
 	}); err != nil {

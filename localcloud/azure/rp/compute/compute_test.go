@@ -43,7 +43,7 @@ func TestEncryptionSet_NeedsAKeyWithPurgeProtection(t *testing.T) {
 	first := principal()
 	rm.Put(at, set(keys["kv-keeps"]))
 	if first == "" || principal() != first {
-		t.Errorf("its principal was %q and is %q", first, principal())
+		t.Errorf("the principal was %q and is %q", first, principal())
 	}
 	for _, url := range []string{
 		"",

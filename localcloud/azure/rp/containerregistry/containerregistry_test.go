@@ -21,7 +21,7 @@ func TestRegistry_NeedsASKUAndAValidName(t *testing.T) {
 	}
 	rm.Put(at("images"), m{"location": armtest.Location, "sku": m{"name": "Basic"}})
 	if got := arm.Text(arm.Child(rm.Get(at("images")), "properties"), "loginServer"); got != "images.azurecr.io" {
-		t.Errorf("its server is %q", got)
+		t.Errorf("the login server is %q", got)
 	}
 	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location}, 400, "InvalidRequestContent")
 	rm.Refused(http.MethodPut, at("images"), m{"location": armtest.Location, "sku": m{"name": "Gold"}}, 400,

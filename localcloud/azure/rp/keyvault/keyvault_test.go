@@ -158,7 +158,7 @@ func TestVault_IsGoneAfterItsRetention(t *testing.T) {
 	_, free := rm.Ask(http.MethodPost, armtest.ID("providers/Microsoft.KeyVault/checkNameAvailability")+version,
 		m{"name": "kv-past", "type": keyvaultrp.VaultsType})
 	if free["nameAvailable"] != true {
-		t.Errorf("its name: %v", free)
+		t.Errorf("checkNameAvailability: %v", free)
 	}
 	recovery := vault(true)
 	arm.Child(recovery, "properties")["createMode"] = "recover"
