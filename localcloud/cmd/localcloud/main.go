@@ -1,8 +1,8 @@
-// Command localcloud stands in for Azure on this machine and runs Kubernetes for real, so that Pulumi programs can be
-// seen at work, from the engine to a pod that reads its secret, without a subscription.
+// Command localcloud simulates Azure on one machine and runs Kubernetes for real. It shows Pulumi programs at work,
+// from the engine to a pod that reads its secret, without a subscription.
 //
-// Under the name of a plugin, such as pulumi-resource-random, it is the one that stands in for that, whose binary
-// cannot be built from a Go module.
+// When called by the name of a plugin, such as pulumi-resource-random, it serves the stand-in for that plugin. The real
+// plugin's binary cannot be built from a Go module.
 package main
 
 import (

@@ -12,10 +12,10 @@ import (
 	azurenative "github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
-// asCommand has this test's program be the command.
+// asCommand names the variable that makes the test binary run as the command.
 const asCommand = "KEYVAULT_AKS_TEST_COMMAND"
 
-// TestMain has this test's program be the command where it is called by a plugin's name, or asked to.
+// TestMain runs the command instead of the tests if asCommand is set or the binary is called by a plugin's name.
 func TestMain(m *testing.M) {
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "pulumi-resource-") || os.Getenv(asCommand) != "" {
 		main()
@@ -24,9 +24,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestPlugins_AreThisProgramUnderTheirNames has each say the port that it serves on, which is all that the engine waits
-// for, and know its version by its folder.
-func TestPlugins_AreThisProgramUnderTheirNames(t *testing.T) {
+// TestMain_ServesPluginsByName starts each plugin and reads the port that it prints, which is all that the engine waits
+// for. The plugins know their version by their folder.
+func TestMain_ServesPluginsByName(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestPlugins_AreThisProgramUnderTheirNames(t *testing.T) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		if _, err := strconv.Atoi(strings.TrimSpace(line)); err != nil {
-			t.Errorf("%s says %q, and no port", place, line)
+			t.Errorf("%s prints %q instead of a port", place, line)
 		}
 	}
 }

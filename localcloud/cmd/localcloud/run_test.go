@@ -20,7 +20,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// runIn is `localcloud run` of a command, for a local cloud that says that it runs: this test holds its lock.
+// runIn returns `localcloud run -- command` for the local cloud h.
 func runIn(t *testing.T, h *home.Home, command ...string) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -33,6 +33,7 @@ func runIn(t *testing.T, h *home.Home, command ...string) *exec.Cmd {
 	return cmd
 }
 
+// runningHome returns the home of a local cloud that seems to be running: the test holds its lock.
 func runningHome(t *testing.T) *home.Home {
 	t.Helper()
 	h := &home.Home{Dir: t.TempDir()}
@@ -55,12 +56,13 @@ func runningHome(t *testing.T) *home.Home {
 	return h
 }
 
-// TestRun_IsTheCommand has standard files, the exit code, what is inherited and the environment be as a shell would
-// have them that evaluates what env prints.
-func TestRun_IsTheCommand(t *testing.T) {
+// TestRun_ReplacesItselfByTheCommand compares standard files, the exit code, what is inherited and the environment with
+// those of a shell that evaluates what env prints.
+func TestRun_ReplacesItselfByTheCommand(t *testing.T) {
 	t.Setenv("ARM_CLIENT_ID", "theirs")
 	h := runningHome(t)
-	const script = `cat; pulumi up --yes; echo "$HTTPS_PROXY $SSL_CERT_FILE [$ARM_CLIENT_ID] [$PULUMI_STACK] $(umask)"; echo five >&5; echo err >&2; exit 7`
+	const script = `cat; pulumi up --yes; echo "$HTTPS_PROXY $SSL_CERT_FILE [$ARM_CLIENT_ID] [$PULUMI_STACK] $(umask)"
+echo five >&5; echo err >&2; exit 7`
 	cmd := runIn(t, h, "sh", "-c", script)
 	shell := exec.Command("/bin/sh", append([]string{"-c", `umask 027; exec "$0" "$@"`}, cmd.Args...)...)
 	shell.Dir, shell.Env = cmd.Dir, cmd.Env
@@ -84,7 +86,7 @@ func TestRun_IsTheCommand(t *testing.T) {
 		t.Errorf("the fifth file has %q, %v", said, err)
 	}
 
-	// A stack that `up` has configured is the one that pulumi finds selected.
+	// Pulumi finds the stack selected that `up` has configured.
 	if err := errors.Join(
 		os.MkdirAll(h.Path(home.ConfigDir), 0o700),
 		os.WriteFile(h.Path(home.ConfigDir, "Pulumi.dev.json"), []byte("{}"), 0o600),
@@ -99,25 +101,16 @@ func TestRun_IsTheCommand(t *testing.T) {
 	if out, err := bare.CombinedOutput(); err != nil {
 		t.Errorf("without --: %v\n%s", err, out)
 	}
-	if out, err := runIn(
-		t,
-		h,
-		"no-such-command",
-	).CombinedOutput(); err == nil ||
-		!strings.Contains(string(out), "no-such-command") {
-		t.Errorf("a command that there is not: %s, %v", out, err)
+	said, err := runIn(t, h, "no-such-command").CombinedOutput()
+	if err == nil || !strings.Contains(string(said), "no-such-command") {
+		t.Errorf("a command that does not exist: %s, %v", said, err)
 	}
 }
 
-// TestRun_IsInterruptedOnce interrupts it as a terminal does, with its whole process group.
-func TestRun_IsInterruptedOnce(t *testing.T) {
-	cmd := runIn(
-		t,
-		runningHome(t),
-		"sh",
-		"-c",
-		`trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.1; done; echo end`,
-	)
+// TestRun_PassesOneInterrupt interrupts the whole process group, as a terminal does.
+func TestRun_PassesOneInterrupt(t *testing.T) {
+	const script = `trap 'echo interrupted' INT; echo ready; for i in 1 2 3 4 5; do sleep 0.1; done; echo end`
+	cmd := runIn(t, runningHome(t), "sh", "-c", script)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -133,7 +126,7 @@ func TestRun_IsInterruptedOnce(t *testing.T) {
 			break
 		}
 		if said = append(said, word); word == "ready" {
-			time.Sleep(50 * time.Millisecond) // until the shell sleeps, too
+			time.Sleep(50 * time.Millisecond) // let the shell begin to sleep
 			if err := syscall.Kill(-cmd.Process.Pid, syscall.SIGINT); err != nil {
 				t.Error(err)
 			}

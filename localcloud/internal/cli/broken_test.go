@@ -9,12 +9,13 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// TestBrokenProgram has a Pulumi.yaml that cannot be read, and a stack from when it could: the cloud can be
-// looked at and removed.
-func TestBrokenProgram(t *testing.T) {
+// TestBrokenProgram_CloudCanBeRemoved breaks the Pulumi.yaml of a program whose stack exists.
+func TestBrokenProgram_CloudCanBeRemoved(t *testing.T) {
 	project, dir := t.TempDir(), filepath.Join(t.TempDir(), "h")
 	stack := filepath.Join(dir, "stacks", ".pulumi", "stacks", "shop", "dev.json")
-	for file, content := range map[string]string{filepath.Join(project, "Pulumi.yaml"): "name: shop\nruntime: [go", stack: "{}"} {
+	for file, content := range map[string]string{
+		filepath.Join(project, "Pulumi.yaml"): "name: shop\nruntime: [go", stack: "{}",
+	} {
 		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			t.Fatal(err)
 		}

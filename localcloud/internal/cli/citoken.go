@@ -16,11 +16,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 )
 
-// CITokenOptions are those of `ci-token`.
+// CITokenOptions are the options of `ci-token`.
 type CITokenOptions struct {
-	// Ask says which token.
+	// Ask describes the token.
 	Ask ciissuer.Ask
-	// Request prints what a job asks for tokens with, instead of a token.
+	// Request prints the variables with which a job requests tokens, instead of a token.
 	Request bool
 }
 
@@ -29,13 +29,10 @@ func (c *cloud) ciTokenCommand() *cobra.Command {
 	var claims []string
 	names := ciissuer.Names()
 	cmd := &cobra.Command{
-		Use: "ci-token " + strings.Join(
-			names,
-			"|",
-		),
+		Use:       "ci-token " + strings.Join(names, "|"),
 		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
 		ValidArgs: names,
-		Short:     "Print an ID token as GitHub Actions, GitLab CI/CD or Pulumi Cloud issues it, for what signs in to Azure with it",
+		Short:     "Print an ID token like those of GitHub Actions, GitLab CI/CD or Pulumi Cloud, to sign in to Azure with",
 		Example: "  localcloud ci-token github --subject repo:octo-org/octo-repo:environment:prod\n" +
 			"  eval \"$(localcloud ci-token github --subject repo:octo-org/octo-repo:pull_request --request)\"",
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -47,44 +44,34 @@ func (c *cloud) ciTokenCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Ask.Subject, "subject", "", "`subject` of the token, one that the issuer forms")
-	flags.StringVar(
-		&o.Ask.Audience,
-		"audience",
-		"",
-		"`audience` of the token (default: what the issuer gives Azure: api://AzureADTokenExchange, and of Pulumi the organization, with azure: before it in ESC)",
-	)
-	flags.StringArrayVar(
-		&claims,
-		"claim",
-		nil,
-		"`NAME=VALUE` of a claim that does not follow from the subject; Entra ID looks at none of them",
-	)
-	flags.BoolVar(
-		&o.Request,
-		"request",
-		false,
-		"print what to export instead, for a job of github that asks for tokens by ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN",
-	)
-	_ = cmd.MarkFlagRequired("subject") // which is a flag
+	flags.StringVar(&o.Ask.Subject, "subject", "", "`subject` of the token, in a form that the issuer uses")
+	flags.StringVar(&o.Ask.Audience, "audience", "",
+		"`audience` of the token (default: the issuer's audience for Azure: api://AzureADTokenExchange; for Pulumi, the "+
+			"organization, in ESC prefixed with azure:)")
+	flags.StringArrayVar(&claims, "claim", nil,
+		"`NAME=VALUE` of a claim that does not follow from the subject; Entra ID ignores these claims")
+	flags.BoolVar(&o.Request, "request", false,
+		"print exports of ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN instead, with which a GitHub "+
+			"Actions job requests its tokens (github only)")
+	_ = cmd.MarkFlagRequired("subject") // fails only for an unknown flag
 	cmd.MarkFlagsMutuallyExclusive("request", "audience")
 	return cmd
 }
 
-// pairs are names and values.
+// pairs parses NAME=VALUE arguments.
 func pairs(given []string) (map[string]string, error) {
 	all := map[string]string{}
 	for _, pair := range given {
 		name, value, ok := strings.Cut(pair, "=")
 		if _, twice := all[name]; !ok || name == "" || twice {
-			return nil, fmt.Errorf("%q is not NAME=VALUE, or not the only one with this name", pair)
+			return nil, fmt.Errorf("%q is not of the form NAME=VALUE, or its name is given twice", pair)
 		}
 		all[name] = value
 	}
 	return all, nil
 }
 
-// ciToken prints a token alone, or the exports of what asks for it.
+// ciToken prints only a token, or the exports with which a job requests one.
 func (c *cloud) ciToken(ctx context.Context, o CITokenOptions) error {
 	r, err := c.Running()
 	if err != nil {
@@ -98,24 +85,20 @@ func (c *cloud) ciToken(ctx context.Context, o CITokenOptions) error {
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(
-		ctx,
-		http.MethodPost,
-		"https://"+faults.Host+"/ci-tokens",
-		bytes.NewReader(body),
-	)
+	url := "https://" + faults.Host + "/ci-tokens"
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	req.SetBasicAuth(r.Credentials.ClientID, r.Credentials.ClientSecret)
 	resp, err := client.Do(req)
 	if err != nil {
-		return fmt.Errorf("asking the local cloud for a token: %w", err)
+		return fmt.Errorf("requesting a token from the local cloud: %w", err)
 	}
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil {
-		return fmt.Errorf("asking the local cloud for a token: %w", err)
+		return fmt.Errorf("requesting a token from the local cloud: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return errors.New(strings.TrimSpace(string(text)))
@@ -125,12 +108,8 @@ func (c *cloud) ciToken(ctx context.Context, o CITokenOptions) error {
 		if err := json.Unmarshal(text, &job); err != nil {
 			return fmt.Errorf("reading the local cloud's answer: %w", err)
 		}
-		fmt.Fprintf(
-			c.stdout,
-			"export ACTIONS_ID_TOKEN_REQUEST_URL='%s'\nexport ACTIONS_ID_TOKEN_REQUEST_TOKEN='%s'\n",
-			job.URL,
-			job.Token,
-		)
+		fmt.Fprintf(c.stdout, "export ACTIONS_ID_TOKEN_REQUEST_URL='%s'\n", job.URL)
+		fmt.Fprintf(c.stdout, "export ACTIONS_ID_TOKEN_REQUEST_TOKEN='%s'\n", job.Token)
 		return nil
 	}
 	var issued ciissuer.Issued

@@ -22,7 +22,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
-// serveAzure serves Azure without clusters in a home, for as long as the test runs.
+// serveAzure serves Azure without clusters from a new home until the test ends.
 func serveAzure(t *testing.T) (dir string) {
 	t.Helper()
 	must := func(err error) {
@@ -59,22 +59,15 @@ func serveAzure(t *testing.T) (dir string) {
 	return dir
 }
 
-func TestCIToken_IsPrintedAlone(t *testing.T) {
+func TestCIToken_PrintsOnlyTheToken(t *testing.T) {
 	dir := serveAzure(t)
 	run := func(args ...string) (string, error) {
 		var out bytes.Buffer
 		err := Run(t.Context(), append([]string{"ci-token", checkout, "--home=" + dir}, args...), &out, io.Discard)
 		return out.String(), err
 	}
-	out, err := run(
-		"github",
-		"--subject=repo:octo-org/octo-repo:environment:prod",
-		"--audience=api://somebody",
-		"--claim",
-		"actor=ann",
-		"--claim",
-		"ref=refs/tags/v1",
-	)
+	out, err := run("github", "--subject=repo:octo-org/octo-repo:environment:prod", "--audience=api://somebody",
+		"--claim", "actor=ann", "--claim", "ref=refs/tags/v1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +80,8 @@ func TestCIToken_IsPrintedAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]string{
-		"iss": "https://token.actions.githubusercontent.com", "sub": "repo:octo-org/octo-repo:environment:prod", "aud": "api://somebody", "actor": "ann", "ref": "refs/tags/v1",
+		"iss": "https://token.actions.githubusercontent.com", "sub": "repo:octo-org/octo-repo:environment:prod",
+		"aud": "api://somebody", "actor": "ann", "ref": "refs/tags/v1",
 	} {
 		if claims[name] != want {
 			t.Errorf("%s: %v, want %s", name, claims[name], want)
@@ -98,25 +92,25 @@ func TestCIToken_IsPrintedAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	said, err := exec.Command("sh", "-c", out+`printf '%s %s' "$ACTIONS_ID_TOKEN_REQUEST_URL" "${#ACTIONS_ID_TOKEN_REQUEST_TOKEN}"`).
-		Output()
+	script := out + `printf '%s %s' "$ACTIONS_ID_TOKEN_REQUEST_URL" "${#ACTIONS_ID_TOKEN_REQUEST_TOKEN}"`
+	said, err := exec.Command("sh", "-c", script).Output()
 	if err != nil || !strings.HasPrefix(string(said), "https://pipelines.actions.githubusercontent.com/") ||
-		!strings.Contains(string(said), "?") ||
-		strings.HasSuffix(string(said), " 0") {
-		t.Errorf("a shell makes of it %q, %v", said, err)
+		!strings.Contains(string(said), "?") || strings.HasSuffix(string(said), " 0") {
+		t.Errorf("a shell exports %q, %v", said, err)
 	}
 
+	const subject = "--subject=repo:o/r:pull_request"
 	for name, args := range map[string][]string{
-		"no subject":                   {"github"},
-		"no issuer":                    {"--subject=repo:o/r:pull_request"},
-		"an issuer that is not here":   {"travis", "--subject=repo:o/r:pull_request"},
-		"another's subject":            {"gitlab", "--subject=repo:o/r:pull_request"},
-		"a job of GitLab":              {"gitlab", "--subject=project_path:g/p:ref_type:branch:ref:main", "--request"},
-		"a job with an audience":       {"github", "--subject=repo:o/r:pull_request", "--request", "--audience=a"},
-		"a claim without a value":      {"github", "--subject=repo:o/r:pull_request", "--claim=actor"},
-		"a claim twice":                {"github", "--subject=repo:o/r:pull_request", "--claim=actor=a", "--claim=actor=b"},
-		"a claim that Entra ID reads":  {"github", "--subject=repo:o/r:pull_request", "--claim=sub=repo:o/r:environment:prod"},
-		"a claim of the subject's own": {"github", "--subject=repo:o/r:pull_request", "--claim=repository=x/y"},
+		"no subject":                  {"github"},
+		"no issuer":                   {subject},
+		"unknown issuer":              {"travis", subject},
+		"another issuer's subject":    {"gitlab", subject},
+		"a GitLab job":                {"gitlab", "--subject=project_path:g/p:ref_type:branch:ref:main", "--request"},
+		"a job with an audience":      {"github", subject, "--request", "--audience=a"},
+		"a claim without a value":     {"github", subject, "--claim=actor"},
+		"a claim twice":               {"github", subject, "--claim=actor=a", "--claim=actor=b"},
+		"a claim that Entra ID reads": {"github", subject, "--claim=sub=repo:o/r:environment:prod"},
+		"a claim the subject implies": {"github", subject, "--claim=repository=x/y"},
 	} {
 		if out, err := run(args...); err == nil || strings.Contains(out, "ey") {
 			t.Errorf("%s: %q, %v", name, out, err)

@@ -1,4 +1,4 @@
-// Package cli has the commands of localcloud: their flags, and what they say.
+// Package cli implements the commands of localcloud: their flags and their output.
 package cli
 
 import (
@@ -19,8 +19,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Run runs the command that the arguments name, until ctx is done at the latest. What it tells goes to stdout, and what
-// the one that serves logs, to stderr.
+// Run runs the command that args name and stops when ctx is done. Output goes to stdout, the log of the serving process
+// to stderr.
 func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	c := &cloud{screen: &screen{out: stdout}, stdout: stdout, stderr: stderr, self: command}
 	root := c.command()
@@ -33,7 +33,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	c.clear()
 	if ctx.Err() != nil {
-		return fmt.Errorf("interrupted: the same command goes on from here, and `%s down` removes what there is", c.self)
+		return fmt.Errorf("interrupted: run the same command again to continue, or `%s down` to remove everything", c.self)
 	}
 	return err
 }
@@ -41,20 +41,20 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 // command is the name of the command.
 const command = "localcloud"
 
-// cloud is the local cloud that a command is for, and where it tells what happens.
+// cloud is the local cloud that a command works on, with the command's output.
 type cloud struct {
 	*home.Home
-	*screen        // for the one who waits
+	*screen
 	stdout, stderr io.Writer
-	self           string // how to call this command for the same local cloud
+	self           string // the command line that reaches the same local cloud, for hints
 }
 
-// terminal is where the engine tells what happens.
+// terminal returns where the engine reports to.
 func (c *cloud) terminal() engine.Terminal {
 	return engine.Terminal{Say: c.say, Stdout: c.stdout, Stderr: c.stderr}
 }
 
-// callFor is how to call this command, where it was called, for the same local cloud.
+// callFor returns the command line that reaches h from the working directory.
 func callFor(h *home.Home) string {
 	self := command
 	if here, err := filepath.Abs("."); err != nil || here != h.Project {
@@ -66,7 +66,7 @@ func callFor(h *home.Home) string {
 	return self
 }
 
-// word is a path as somebody writes it in a shell.
+// word quotes a path for a shell, if necessary.
 func word(path string) string {
 	plain := func(c rune) bool {
 		return unicode.IsLetter(c) || unicode.IsDigit(c) || strings.ContainsRune("/._+@-", c)
@@ -83,17 +83,16 @@ func (c *cloud) command() *cobra.Command {
 		Short:         "Azure on one machine, for Pulumi programs",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		// For what the commands start.
+		// The programs that the commands start inherit these settings.
 		PersistentPreRunE: func(*cobra.Command, []string) error { return machine.DropInherited() },
 	}
 	var project, dir string
 	flags := root.PersistentFlags()
 	flags.StringVar(&project, "project", ".",
-		"`folder` of the Pulumi program, if there is one: each folder has a local cloud of its own")
+		"`folder` of the Pulumi program, if any; each folder has its own local cloud")
 	flags.StringVar(&dir, "home", "",
-		"`folder` of the local cloud's state (default: one for each project folder, below $XDG_STATE_HOME or "+
-			"~/.local/state)")
-	// located is a command for a local cloud that is found, or could be there.
+		"`folder` for the local cloud's state (default: one for each project, in $XDG_STATE_HOME or ~/.local/state)")
+	// located adds the local cloud that the flags select, which need not exist yet.
 	located := func(cmd *cobra.Command) *cobra.Command {
 		cmd.PreRunE = func(*cobra.Command, []string) (err error) {
 			if c.Home, err = home.Locate(project, dir); err == nil {
@@ -108,7 +107,7 @@ func (c *cloud) command() *cobra.Command {
 		located(c.startCommand()),
 		located(&cobra.Command{
 			Use:   "stop",
-			Short: "End the local cloud and its clusters, and keep their state for the next start",
+			Short: "Stop the local cloud and its clusters, and keep their state for the next start",
 			Args:  cobra.NoArgs,
 			RunE:  func(cmd *cobra.Command, _ []string) error { return c.stop(cmd.Context()) },
 		}),
@@ -117,21 +116,23 @@ func (c *cloud) command() *cobra.Command {
 		located(c.downCommand()),
 		c.programsCommand(located),
 		located(&cobra.Command{
-			Use: "status", Short: "Say what runs, how the clusters are, and which stacks there are", Args: cobra.NoArgs,
-			RunE: func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
+			Use:   "status",
+			Short: "Show what is running, the health of the clusters and the stacks",
+			Args:  cobra.NoArgs,
+			RunE:  func(cmd *cobra.Command, _ []string) error { return c.status(cmd.Context()) },
 		}),
 		located(c.logsCommand()),
 		&cobra.Command{
 			Use:   "types",
-			Short: "List the types of resources that the stand-in plugins know, with their API versions",
+			Short: "List the resource types that the stand-in plugins support, with their API versions",
 			Args:  cobra.NoArgs,
 			RunE:  func(*cobra.Command, []string) error { return c.types() },
 		},
 		located(c.envCommand()),
 		located(c.ciTokenCommand()),
-		&cobra.Command{ // for tests, which skip what cannot be
+		&cobra.Command{ // for tests, which skip what needs a real node
 			Use:    "can-run-real-node",
-			Short:  "Say why this machine cannot run a real node, or nothing",
+			Short:  "Fail with the reason if this machine cannot run a real node",
 			Hidden: true,
 			Args:   cobra.NoArgs,
 			RunE:   func(*cobra.Command, []string) error { return kube.CanRunRealNode() },
@@ -152,25 +153,25 @@ func (c *cloud) envCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "env",
-		Short: "Print what to export to use pulumi, kubectl and clients of Azure by hand: eval \"$(localcloud env)\"",
+		Short: "Print the exports that pulumi, kubectl and Azure clients need in a shell: eval \"$(localcloud env)\"",
 		Args:  cobra.NoArgs,
 		RunE:  func(*cobra.Command, []string) error { return c.env(asJSON) },
 	}
-	cmd.Flags().
-		BoolVar(&asJSON, "json", false, "print the whole environment of a command instead, as a list of NAME=value, for programs that start others")
+	cmd.Flags().BoolVar(&asJSON, "json", false,
+		"print a command's whole environment instead, as a JSON list of NAME=value, for programs that start others")
 	return cmd
 }
 
-// ways are the flags of a command that gets third-party programs, the one way or the other.
+// ways holds the flags that choose between building third-party programs and downloading their releases.
 type ways struct{ build, releases bool }
 
 func (w *ways) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.build, "build", false,
-		"build all third-party programs, and ask no vendor (default: release where the vendor answers within two "+
-			"seconds)")
+		"build all third-party programs from source (default: download the vendor's release, or build the program if "+
+			"the vendor does not answer within two seconds)")
 	cmd.Flags().BoolVar(&w.releases, "releases", false,
-		"take the vendors' releases of third-party programs, and fail where one cannot be had; what has none is "+
-			"built")
+		"download the vendors' releases of third-party programs, and fail if one is not available; build only the "+
+			"programs without releases")
 	cmd.MarkFlagsMutuallyExclusive("build", "releases")
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-func TestCallFor_NamesWhatIsNotFoundFromHere(t *testing.T) {
+func TestCallFor_AddsOnlyNeededFlags(t *testing.T) {
 	here, other := t.TempDir(), t.TempDir()
 	t.Chdir(here)
 	t.Setenv("XDG_STATE_HOME", "/state")
@@ -33,13 +33,13 @@ func TestCallFor_NamesWhatIsNotFoundFromHere(t *testing.T) {
 	}
 }
 
-func TestWord_IsOneInAShell(t *testing.T) {
+func TestWord_StaysOneWordInShell(t *testing.T) {
 	for _, path := range []string{"/a/b-c_d.e+1", "/a b", "/it's", `/$HOME"`, "/a;b", "/ä*"} {
 		if got, err := exec.Command("sh", "-c", "printf %s "+word(path)).Output(); err != nil || string(got) != path {
 			t.Errorf("%q becomes %q, %v", path, got, err)
 		}
 	}
 	if got := word("/a/b-c_d.e+1"); got != "/a/b-c_d.e+1" {
-		t.Errorf("%s has quotes without need", got)
+		t.Errorf("%s is quoted unnecessarily", got)
 	}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// DownOptions are those of `down`.
+// DownOptions are the options of `down`.
 type DownOptions struct {
-	SkipDestroy bool // of the stacks, which go with the cloud that they are in
+	SkipDestroy bool // do not destroy the stacks before their cloud is removed
 }
 
 func (c *cloud) downCommand() *cobra.Command {
@@ -27,12 +27,12 @@ func (c *cloud) downCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.down(cmd.Context(), o) },
 	}
 	cmd.Flags().BoolVar(&o.SkipDestroy, "skip-destroy", false,
-		"do not destroy the stacks first: they go with the cloud that they are in")
+		"do not destroy the stacks first; they are lost with the local cloud")
 	return cmd
 }
 
-// down destroys every stack and removes the local cloud. It works also when half of that is gone: what cannot be
-// destroyed any more, or need not be, is removed with the cloud that it was in.
+// down destroys every stack and removes the local cloud. It also works when half of that is already gone: a stack that
+// cannot be destroyed is removed with the cloud.
 func (c *cloud) down(ctx context.Context, o DownOptions) error {
 	if _, err := os.Stat(c.Dir); errors.Is(err, os.ErrNotExist) {
 		c.say("there is no local cloud at %s", c.Dir)
@@ -53,23 +53,23 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 				return ctx.Err()
 			}
 			if errors.Is(err, engine.ErrAtWork) {
-				return fmt.Errorf("%w; `%s down --skip-destroy` removes it all the same", err, c.self)
+				return fmt.Errorf("%w; `%s down --skip-destroy` removes the stack nevertheless", err, c.self)
 			}
-			c.say("stack %s could not be destroyed and goes with its cloud: %v", name, err)
+			c.say("stack %s could not be destroyed and is removed with the local cloud: %v", name, err)
 		}
 	}
 	if others := c.OtherStacks(); len(others) > 0 && !o.SkipDestroy {
-		why := "which are not of the program in " + c.Project
+		why := "which do not belong to the program in " + c.Project
 		if c.ProgramErr != nil {
-			why = "whose program is not known: " + c.ProgramErr.Error()
+			why = "whose program is unknown: " + c.ProgramErr.Error()
 		}
-		c.say("not destroyed, and gone with the local cloud: the stacks %s, %s", strings.Join(others, ", "), why)
+		c.say("removed with the local cloud without being destroyed: the stacks %s, %s", strings.Join(others, ", "), why)
 	}
 	if len(stacks) > 0 {
-		if err := c.sayWhatIsLeft(ctx); ctx.Err() != nil {
+		if err := c.listLeftGroups(ctx); ctx.Err() != nil {
 			return ctx.Err()
 		} else if err != nil {
-			c.say("what is left in Azure is not known: %v", err)
+			c.say("cannot tell which resource groups are left in Azure: %v", err)
 		}
 	}
 	if err := c.end(ctx); err != nil {
@@ -78,14 +78,14 @@ func (c *cloud) down(ctx context.Context, o DownOptions) error {
 	if err := c.Remove(); err != nil {
 		return fmt.Errorf("removing the local cloud's state: %w", err)
 	}
-	c.say("the local cloud is down and its state removed; third-party programs stay in %s", c.Cache)
+	c.say("the local cloud and its state are removed; third-party programs stay in %s", c.Cache)
 	return nil
 }
 
-// sayWhatIsLeft names the resource groups that would still be there if this were Azure: somebody else's, or forgotten
-// by a stack.
-func (c *cloud) sayWhatIsLeft(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // faults may have it wait
+// listLeftGroups names the resource groups that the destroyed stacks would leave in Azure, because they belong to
+// others or a stack has lost track of them.
+func (c *cloud) listLeftGroups(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // a fault plan may delay the answer
 	defer cancel()
 	r, err := c.Running()
 	if err != nil {
@@ -96,7 +96,7 @@ func (c *cloud) sayWhatIsLeft(ctx context.Context) error {
 		return err
 	}
 	if len(names) > 0 {
-		c.say("left in Azure, and gone with the local cloud: the resource groups %s", strings.Join(names, ", "))
+		c.say("left in Azure, and removed with the local cloud: the resource groups %s", strings.Join(names, ", "))
 	}
 	return nil
 }
@@ -108,7 +108,7 @@ func (c *cloud) destroy(ctx context.Context, name string) error {
 	}
 	for name, program := range have.Programs {
 		if _, err := os.Stat(program); err != nil && !thirdparty.IsLater(name) {
-			return fmt.Errorf("a program is gone: %w", err)
+			return fmt.Errorf("a third-party program is missing: %w", err)
 		}
 	}
 	r, err := daemon.Start(ctx, c.Home, c.say)

@@ -16,29 +16,28 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
-// LogsOptions are those of `logs`.
+// LogsOptions are the options of `logs`.
 type LogsOptions struct {
-	// What is the name of a log. Empty: list what there is.
+	// What is the name of a log. If empty, the logs are listed.
 	What string
-	// Follow goes on with what is added, until the command is interrupted or the log is removed, as `down` does.
+	// Follow shows what is appended, until the command is interrupted or the log is removed, as `down` does.
 	Follow bool
 }
 
 func (c *cloud) logsCommand() *cobra.Command {
 	var o LogsOptions
 	cmd := &cobra.Command{
-		Use:   "logs [what]",
-		Short: "Show what the local cloud or a part of a cluster has said; without an argument, list what there is",
+		Use:   "logs [NAME]",
+		Short: "Show a log of the local cloud or of a part of a cluster; without an argument, list the logs",
 		Args:  cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.What = strings.Join(args, "")
 			return c.logs(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().
-		BoolVarP(&o.Follow, "follow", "f", false, "go on with what is added, until it is interrupted or the log is removed")
+	cmd.Flags().BoolVarP(&o.Follow, "follow", "f", false, "show what is appended, until interrupted or the log is removed")
 	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // which finds the home
+		if len(args) > 0 || cmd.PreRunE(cmd, args) != nil { // PreRunE finds the home
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		all, _ := c.allLogs()
@@ -51,7 +50,7 @@ func (c *cloud) logsCommand() *cobra.Command {
 	return cmd
 }
 
-// cloudLog is the name of the log of the one that serves.
+// cloudLog names the log of the serving process.
 const cloudLog = "cloud"
 
 func (c *cloud) allLogs() ([]kube.Log, error) {
@@ -75,11 +74,11 @@ func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
 		}
 		switch {
 		case len(all) == 0:
-			return errors.New("there are no logs: `localcloud up` starts what has them")
+			return errors.New("there are no logs yet: run `localcloud up` or `localcloud start` first")
 		case o.What != "":
-			return fmt.Errorf("there is no log %q: there are %s", o.What, strings.Join(names, ", "))
+			return fmt.Errorf("there is no log %q; the logs are %s", o.What, strings.Join(names, ", "))
 		case o.Follow:
-			return fmt.Errorf("--follow needs the name of a log: there are %s", strings.Join(names, ", "))
+			return fmt.Errorf("--follow needs the name of a log; the logs are %s", strings.Join(names, ", "))
 		}
 		for _, log := range all {
 			fmt.Fprintln(c.stdout, log.Name, log.Path)
@@ -93,7 +92,7 @@ func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
 	}
 	defer func() { file.Close() }()
 	for {
-		now, gone := os.Stat(path) // before what was written to it until now is shown
+		now, gone := os.Stat(path) // before the copy, so that nothing written in between is missed
 		if _, err := io.Copy(c.stdout, file); err != nil {
 			return fmt.Errorf("showing %s: %w", path, err)
 		}
@@ -101,10 +100,10 @@ func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
 			return nil
 		}
 		if errors.Is(gone, os.ErrNotExist) {
-			fmt.Fprintf(c.stderr, "%s is gone, with what it was the log of\n", path)
+			fmt.Fprintf(c.stderr, "%s was removed, together with the program that wrote it\n", path)
 			return nil
 		}
-		if is, err := file.Stat(); err == nil && gone == nil && !os.SameFile(is, now) { // the kubelet begins another
+		if is, err := file.Stat(); err == nil && gone == nil && !os.SameFile(is, now) { // the kubelet rotates logs
 			if next, err := os.Open(path); err == nil {
 				file.Close()
 				file = next
@@ -112,7 +111,7 @@ func (c *cloud) logs(ctx context.Context, o LogsOptions) error {
 			}
 		}
 		select {
-		case <-ctx.Done(): // as it was asked to end
+		case <-ctx.Done(): // interrupted, which is how following ends
 			return nil
 		case <-time.After(200 * time.Millisecond):
 		}

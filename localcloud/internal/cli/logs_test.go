@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// output is what a command has shown so far.
+// output collects what a command prints.
 type output struct {
 	mu sync.Mutex
 	bytes.Buffer
@@ -26,7 +26,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.Buffer.Write(p)
 }
 
-// ReadFrom hides that of the buffer, which does not lock.
+// ReadFrom hides the buffer's own, which does not lock.
 func (o *output) ReadFrom(r io.Reader) (int64, error) { return io.Copy(struct{ io.Writer }{o}, r) }
 
 func (o *output) String() string {
@@ -35,13 +35,13 @@ func (o *output) String() string {
 	return o.Buffer.String()
 }
 
-func TestLogs(t *testing.T) {
+func TestLogs_ListsAndShows(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	show := func(ctx context.Context, to *output, o LogsOptions) error {
 		return (&cloud{Home: h, stdout: to}).logs(ctx, o)
 	}
 	if err := show(t.Context(), new(output), LogsOptions{}); err == nil {
-		t.Error("logs of nothing are shown")
+		t.Error("no error, although there are no logs")
 	}
 	files := map[string]string{
 		"cloud": h.Path(home.LogFile), "0a/kubelet": h.Path(home.KubeDir, "0a", "log", "kubelet.log"),
@@ -61,12 +61,8 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%s: %q, %v", name, got.String(), err)
 		}
 		var list output
-		if err := show(
-			t.Context(),
-			&list,
-			LogsOptions{},
-		); err != nil ||
-			!strings.Contains(list.String(), name+" "+file+"\n") {
+		err := show(t.Context(), &list, LogsOptions{})
+		if err != nil || !strings.Contains(list.String(), name+" "+file+"\n") {
 			t.Errorf("the list: %q, %v", list.String(), err)
 		}
 	}
@@ -77,7 +73,7 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
+func TestLogs_FollowsUntilInterrupted(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	if err := os.WriteFile(h.Path(home.LogFile), []byte("one\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -94,7 +90,7 @@ func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
 			}
 		}
 	}
-	await("one\n") // what follows is added to what was shown
+	await("one\n")
 	file, err := os.OpenFile(h.Path(home.LogFile), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -110,9 +106,9 @@ func TestLogs_FollowsUntilItIsInterrupted(t *testing.T) {
 	}
 }
 
-// TestLogs_FollowsWhatTakesItsPlaceAndEndsWithIt has a log begun anew, as the kubelet does, and then removed, as `down`
-// does. All that was written is shown.
-func TestLogs_FollowsWhatTakesItsPlaceAndEndsWithIt(t *testing.T) {
+// TestLogs_FollowsRotationAndEndsWithLog replaces a log, as the kubelet does, and removes it, as `down` does. All that
+// was written must be shown.
+func TestLogs_FollowsRotationAndEndsWithLog(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	log := h.Path(home.LogFile)
 	write := func(file, content string) {
@@ -147,9 +143,9 @@ func TestLogs_FollowsWhatTakesItsPlaceAndEndsWithIt(t *testing.T) {
 	select {
 	case err := <-ended:
 		if err != nil || got.String() != "one\ntwo\n" || !strings.Contains(errs.String(), log) {
-			t.Errorf("it has shown %q, %q: %v", got.String(), errs.String(), err)
+			t.Errorf("it showed %q, %q: %v", got.String(), errs.String(), err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Error("it goes on after the log is gone")
+		t.Error("it does not end although the log is gone")
 	}
 }

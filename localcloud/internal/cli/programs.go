@@ -13,13 +13,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// thirdParty says where third-party programs are kept and how they are got, and which are wanted beside those that
-// every up needs.
+// thirdParty returns the options for getting the programs that every `up` needs, and also the named ones.
 func (c *cloud) thirdParty(way thirdparty.Way, also ...string) thirdparty.Options {
 	return thirdparty.Options{Cache: c.Cache, Also: also, Way: way, Progress: c.progress()}
 }
 
-// PrepareOptions are those of `prepare`.
+// PrepareOptions are the options of `prepare`.
 type PrepareOptions struct {
 	Way thirdparty.Way
 }
@@ -27,14 +26,16 @@ type PrepareOptions struct {
 func (c *cloud) prepareCommand() *cobra.Command {
 	var get ways
 	cmd := &cobra.Command{
-		Use: "prepare", Short: "Install and build what the first up would, and start nothing", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return c.prepare(cmd.Context(), PrepareOptions{get.way()}) },
+		Use:   "prepare",
+		Short: "Install and build everything that the first `up` needs, without starting anything",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return c.prepare(cmd.Context(), PrepareOptions{get.way()}) },
 	}
 	get.flags(cmd)
 	return cmd
 }
 
-// prepare does ahead what the first `up` would do, and starts nothing.
+// prepare installs and builds everything that the first `up` needs.
 func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
 	if c.ProgramErr != nil {
 		return c.ProgramErr
@@ -59,15 +60,15 @@ func (c *cloud) prepare(ctx context.Context, o PrepareOptions) error {
 	return err
 }
 
-// programsCommand returns the commands about third-party programs, which need no local cloud.
+// programsCommand returns the commands for third-party programs, which need no local cloud.
 func (c *cloud) programsCommand(located func(*cobra.Command) *cobra.Command) *cobra.Command {
 	programs := &cobra.Command{
 		Use:   "programs",
-		Short: "Get, keep and move the third-party programs that the local cloud runs",
+		Short: "Get, export and import the third-party programs that the local cloud runs",
 	}
 	programs.AddCommand(located(c.buildCommand()), located(&cobra.Command{
 		Use: "export FILE", Args: cobra.ExactArgs(1),
-		Short: "Write the programs that there are into an archive, for other machines of this kind",
+		Short: "Write the installed programs to an archive, for machines with the same system and architecture",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return thirdparty.Export(cmd.Context(), c.thirdParty(""), args[0])
 		},
@@ -75,10 +76,10 @@ func (c *cloud) programsCommand(located func(*cobra.Command) *cobra.Command) *co
 	return programs
 }
 
-// BuildOptions are those of `programs build`.
+// BuildOptions are the options of `programs build`.
 type BuildOptions struct {
 	Names []string
-	Path  bool // get these alone, and print where they are
+	Path  bool // get only these, and print their paths
 	Way   thirdparty.Way
 }
 
@@ -87,7 +88,7 @@ func (c *cloud) buildCommand() *cobra.Command {
 	var get ways
 	cmd := &cobra.Command{
 		Use:       "build [NAME]...",
-		Short:     "Download or build what up needs, and the programs named: " + strings.Join(thirdparty.Later(), ", "),
+		Short:     "Download or build what `up` needs and the named programs: " + strings.Join(thirdparty.Later(), ", "),
 		ValidArgs: thirdparty.Later(),
 		Args:      cobra.OnlyValidArgs,
 		RunE: func(cmd *cobra.Command, names []string) error {
@@ -96,7 +97,7 @@ func (c *cloud) buildCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&o.Path, "path", false,
-		"get only the programs named and print where they are, and all else to standard error")
+		"get only the named programs, print their paths to standard output and everything else to standard error")
 	get.flags(cmd)
 	return cmd
 }
@@ -117,26 +118,26 @@ func (c *cloud) build(ctx context.Context, o BuildOptions) error {
 	return nil
 }
 
-// ImportOptions are those of `programs import`.
+// ImportOptions are the options of `programs import`.
 type ImportOptions struct {
 	From string // a file or a URL
-	Sum  string // that the archive must have; empty: any, of a file
+	Sum  string // SHA-256 of the archive; may be empty for a file
 }
 
 func (c *cloud) importCommand() *cobra.Command {
 	var o ImportOptions
 	cmd := &cobra.Command{
 		Use: "import FILE|URL", Args: cobra.ExactArgs(1),
-		Short: "Put the programs of an archive where up looks for them, instead of building them",
+		Short: "Install the programs of an archive, instead of downloading or building them",
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if o.Sum == "" && cmd.Flags().Changed("sha256") { // a variable that is not set, most likely
-			return errors.New("--sha256 is empty: give the sum that export printed, or leave the flag out")
+		if o.Sum == "" && cmd.Flags().Changed("sha256") { // most likely a variable that is not set
+			return errors.New("--sha256 is empty: set it to the sum that `programs export` printed, or omit the flag")
 		}
 		o.From = args[0]
 		return thirdparty.Import(cmd.Context(), c.thirdParty(""), o.From, o.Sum)
 	}
 	cmd.Flags().StringVar(&o.Sum, "sha256", "",
-		"`sum` that the archive must have, which export prints; a URL needs one")
+		"SHA-256 `sum` of the archive, as `programs export` prints it; required for a URL")
 	return cmd
 }

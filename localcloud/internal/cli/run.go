@@ -18,17 +18,17 @@ import (
 func (c *cloud) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run -- COMMAND [ARG]...", Args: cobra.MinimumNArgs(1),
-		Short:   "Run a command in the environment that `env` prints, and start the local cloud where it does not run",
+		Short:   "Run a command in the environment that `env` prints; start the local cloud first if it is not running",
 		Example: "  localcloud run -- pulumi up",
-		// The command has what it would have without this one: the mask, the open files and the limits are not dropped.
+		// The command inherits the umask, the open files and the limits of the shell.
 		PersistentPreRunE: func(*cobra.Command, []string) error { return nil },
 		RunE:              func(cmd *cobra.Command, args []string) error { return c.run(cmd.Context(), args) },
 	}
-	cmd.Flags().SetInterspersed(false) // what follows the command's name is for the command
+	cmd.Flags().SetInterspersed(false) // flags after the command's name belong to the command
 	return cmd
 }
 
-// run becomes the command: signals, the exit code and the standard files are then its own.
+// run replaces this process by the command, which thus has its own signals, exit code and standard files.
 func (c *cloud) run(ctx context.Context, args []string) error {
 	r, err := c.Running()
 	if err != nil || r.Build != daemon.Build() || len(r.Failed) > 0 {
@@ -39,12 +39,12 @@ func (c *cloud) run(ctx context.Context, args []string) error {
 			return err
 		}
 	}
-	if err := engine.LinkOthers(c.Home); err != nil { // those installed since the start, too
+	if err := engine.LinkOthers(c.Home); err != nil { // plugins may have been installed since the start
 		return err
 	}
 	env := engine.Environment(c.Home, r, c.shellStack())
 	for _, v := range env {
-		if path, is := strings.CutPrefix(v, "PATH="); is { // by which the command is looked for
+		if path, is := strings.CutPrefix(v, "PATH="); is { // exec.LookPath uses it
 			if err := os.Setenv("PATH", path); err != nil {
 				return err
 			}
@@ -60,8 +60,8 @@ func (c *cloud) run(ctx context.Context, args []string) error {
 	return nil
 }
 
-// startApart starts the local cloud by another process of this program, which has nothing of this one pass to the
-// cloud. What it tells goes to standard error.
+// startApart starts the local cloud in another process, so that the cloud inherits nothing from this one. The output of
+// that process goes to standard error.
 func (c *cloud) startApart(ctx context.Context) error {
 	exe, err := os.Executable()
 	if err != nil {
@@ -77,7 +77,8 @@ func (c *cloud) startApart(ctx context.Context) error {
 	return nil
 }
 
-// shellStack is the stack that pulumi finds selected by hand: the only one, or else dev, if `up` has configured it.
+// shellStack returns the stack that pulumi finds selected in a shell: the only stack, or else dev, if `up` has
+// configured it.
 func (c *cloud) shellStack() string {
 	if c.ProgramErr != nil {
 		return ""

@@ -11,17 +11,17 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// screen is lines, of which the last may be one that the next replaces.
+// screen writes lines. The next line may replace the last one.
 type screen struct {
 	out io.Writer
 
 	mu    sync.Mutex
-	stale bool // whether the last line is to be replaced
+	stale bool // the next line replaces the last one
 }
 
 func (s *screen) say(format string, args ...any) { s.write(fmt.Sprintf(format, args...)+"\n", false) }
 
-// line writes a line that the next one replaces. It is cut where the terminal would begin another.
+// line writes a line that the next one replaces. It cuts the line at the terminal's width.
 func (s *screen) line(text string) {
 	if width, _, err := term.GetSize(s.fd()); err == nil && len(text) >= width && width > 0 {
 		text = text[:width-1]
@@ -29,7 +29,7 @@ func (s *screen) line(text string) {
 	s.write(text, true)
 }
 
-// fd is the file descriptor of what may be a terminal.
+// fd returns the output's file descriptor, or -1 if it is not a file.
 func (s *screen) fd() int {
 	if file, ok := s.out.(*os.File); ok {
 		return int(file.Fd())
@@ -37,7 +37,7 @@ func (s *screen) fd() int {
 	return -1
 }
 
-// clear takes back a line that would be replaced.
+// clear removes a last line that would be replaced.
 func (s *screen) clear() {
 	s.mu.Lock()
 	stale := s.stale
@@ -48,7 +48,7 @@ func (s *screen) clear() {
 }
 
 func (s *screen) write(text string, stale bool) {
-	const back = "\r\033[K" // to the beginning of the line, which is emptied
+	const back = "\r\033[K" // return to the beginning of the line and erase it
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stale {
@@ -58,7 +58,7 @@ func (s *screen) write(text string, stale bool) {
 	s.stale = stale
 }
 
-// progress tells how far builds are: on a terminal in a line that is rewritten, elsewhere in lines.
+// progress reports the progress of builds: on a terminal in one line that is rewritten, elsewhere line by line.
 func (s *screen) progress() *thirdparty.Progress {
 	p := &thirdparty.Progress{Say: s.say}
 	if term.IsTerminal(s.fd()) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestScreen_LeavesNothingOfALineThatIsReplaced(t *testing.T) {
+func TestScreen_ErasesReplacedLines(t *testing.T) {
 	var out bytes.Buffer
 	s := &screen{out: &out}
 	s.say("one")
@@ -21,7 +21,7 @@ func TestScreen_LeavesNothingOfALineThatIsReplaced(t *testing.T) {
 	}
 }
 
-// shown is what a terminal shows in the end: a carriage return with "erase to the end of the line" empties the last
+// shown returns what a terminal shows in the end. A carriage return and "erase to the end of the line" empty the last
 // line.
 func shown(written string) string {
 	var done, line strings.Builder

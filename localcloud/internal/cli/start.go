@@ -19,7 +19,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// StartOptions are those of `start`, and of what starts a local cloud by the way.
+// StartOptions are the options of `start` and of the commands that also start a local cloud.
 type StartOptions struct {
 	Node    kube.Node
 	Plugins engine.PluginKind
@@ -27,39 +27,25 @@ type StartOptions struct {
 	Way     thirdparty.Way
 }
 
-// flags has a command take these options. The function that it returns reads what the flags do not.
+// flags adds these options to a command. The command must call read before it uses them.
 func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 	var get ways
 	var failing string
 	flags := cmd.Flags()
-	flags.Var(
-		&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode},
-		"node",
-		"what runs pods: `real` (Linux and root), or stand-in, which mounts volumes and runs no container (default: real where it can be)",
-	)
-	flags.Var(
-		&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins},
-		"plugins",
-		"which azure-native and random the engine runs: `real`, as pulumi has installed them (--releases downloads what is missing), or stand-in (default: as before, at first stand-in)",
-	)
-	flags.StringVar(
-		&failing,
-		"faults",
-		"",
-		"`plan` of what fails, a file or YAML; for a local cloud that starts, and changed or ended at https://localcloud.internal/faults",
-	)
-	flags.StringVar(
-		&o.Serving.Times,
-		"times",
-		"",
-		"`profile` of how long operations on Azure take: instant, azure, or azure/100 for a hundredth of that; for a local cloud that starts (default: instant)",
-	)
-	flags.StringVar(
-		&o.Serving.Record,
-		"record",
-		"",
-		"`folder` that is given what Resource Manager is sent, without the values of secrets; for a local cloud that starts",
-	)
+	flags.Var(&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode}, "node",
+		"what runs pods: `real` (needs Linux and root), or stand-in, which mounts volumes but runs no containers "+
+			"(default: real if the machine can run it)")
+	flags.Var(&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins}, "plugins",
+		"which azure-native and random plugins to run: `real`, as installed by pulumi (--releases downloads missing "+
+			"ones), or stand-in (default: the kind used before, initially stand-in)")
+	flags.StringVar(&failing, "faults", "",
+		"fault `plan`, a file or YAML, that a local cloud starts with; to change or remove it later, use "+
+			"https://localcloud.internal/faults")
+	flags.StringVar(&o.Serving.Times, "times", "",
+		"`profile` of how long Azure's operations take in a local cloud that starts: instant, azure, or azure/100 for a "+
+			"hundredth of Azure's times (default: instant)")
+	flags.StringVar(&o.Serving.Record, "record", "",
+		"`folder` where a local cloud that starts records requests to Resource Manager, without secret values")
 	get.flags(cmd)
 	return func() (err error) {
 		o.Way = get.way()
@@ -77,7 +63,7 @@ func (c *cloud) startCommand() *cobra.Command {
 	var o StartOptions
 	cmd := &cobra.Command{
 		Use:   "start",
-		Short: "Start the local cloud without a stack in it, for programs that `run` or a shell with `env` runs",
+		Short: "Start the local cloud without a stack, for programs that you run with `run` or after `env`",
 		Args:  cobra.NoArgs,
 	}
 	read := o.flags(cmd)
@@ -90,9 +76,9 @@ func (c *cloud) startCommand() *cobra.Command {
 	return cmd
 }
 
-// start has the local cloud serve, and the engine find its home. What is there is kept.
+// start starts the local cloud, with the state it has, and sets up the engine's home.
 func (c *cloud) start(ctx context.Context, o StartOptions) error {
-	c.sayWhatIsKept(o)
+	c.warnOfIgnored(o)
 	begin := time.Now()
 	done, err := c.Alone()
 	if err != nil {
@@ -112,25 +98,22 @@ func (c *cloud) start(ctx context.Context, o StartOptions) error {
 		return err
 	}
 	c.say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, c.Path(home.LogFile))
-	c.say(
-		"started in %s; `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, lets pulumi, kubectl and clients of Azure use it",
-		time.Since(begin).Round(100*time.Millisecond),
-		c.self,
-	)
-	c.say("`%[1]s stop` ends it and keeps what it has, `%[1]s down` removes it", c.self)
+	took := time.Since(begin).Round(100 * time.Millisecond)
+	c.say("started in %s. `%[2]s run -- COMMAND`, or `eval \"$(%[2]s env)\"` in a shell, connects pulumi, kubectl and "+
+		"Azure clients to it", took, c.self)
+	c.say("`%[1]s stop` stops it and keeps its state; `%[1]s down` removes it", c.self)
 	return nil
 }
 
-// sayWhatIsKept tells that options for a local cloud that starts are not for one that runs.
-func (c *cloud) sayWhatIsKept(o StartOptions) {
+// warnOfIgnored warns if a local cloud is already running and o has options that only take effect at its start.
+func (c *cloud) warnOfIgnored(o StartOptions) {
 	if r, err := c.Running(); err == nil && r.Build == daemon.Build() && !reflect.DeepEqual(o.Serving, home.Serving{}) {
-		c.say(
-			"the local cloud runs already and keeps the faults, times and record that it began with: --faults, --times and --record are not for it",
-		)
+		c.say("the local cloud is already running: --faults, --times and --record are ignored, since they take effect " +
+			"only when it starts")
 	}
 }
 
-// stop ends the local cloud with its clusters, and what a killed `up` has left. All state stays.
+// stop stops the local cloud with its clusters, and ends what a killed `up` has left running. All state stays.
 func (c *cloud) stop(ctx context.Context) error {
 	if _, err := os.Stat(c.Dir); errors.Is(err, os.ErrNotExist) {
 		c.say("there is no local cloud at %s", c.Dir)
@@ -144,11 +127,11 @@ func (c *cloud) stop(ctx context.Context) error {
 	if err := c.end(ctx); err != nil {
 		return err
 	}
-	c.say("the local cloud has stopped; `%[1]s start` goes on with what it has, `%[1]s down` removes it", c.self)
+	c.say("the local cloud has stopped; `%[1]s start` starts it again with its state, `%[1]s down` removes it", c.self)
 	return nil
 }
 
-// end leaves no process of the local cloud and nothing of one on the machine but its home.
+// end ends all processes of the local cloud and removes everything of them from the machine but its home.
 func (c *cloud) end(ctx context.Context) error {
 	if err := engine.EndPulumis(c.Home); err != nil {
 		return err

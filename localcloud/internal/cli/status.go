@@ -15,7 +15,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// status says what runs, how the clusters are, and which stacks there are.
+// status prints what is running, the stacks and the health of the clusters.
 func (c *cloud) status(ctx context.Context) error {
 	c.say("project  %s", c.Project)
 	c.say("home     %s", c.Dir)
@@ -23,7 +23,7 @@ func (c *cloud) status(ctx context.Context) error {
 	if err != nil {
 		c.say("cloud    %v", err)
 	} else {
-		c.say("cloud    runs since %s: process %d, proxy %s, log %s",
+		c.say("cloud    running for %s: process %d, proxy %s, log %s",
 			time.Since(r.Started).Round(time.Second), r.PID, r.Proxy, c.Path(home.LogFile))
 	}
 	if have, err := c.Setup(); err == nil {
@@ -52,7 +52,7 @@ func (c *cloud) status(ctx context.Context) error {
 	return nil
 }
 
-// provisioningState is what Azure says of a cluster, if it says something soon.
+// provisioningState returns a cluster's provisioning state, or "unknown" if Azure does not answer soon.
 func (c *cloud) provisioningState(ctx context.Context, r *home.Running, id string) string {
 	if r == nil || id == "" {
 		return "unknown"
@@ -66,7 +66,7 @@ func (c *cloud) provisioningState(ctx context.Context, r *home.Running, id strin
 	return state
 }
 
-// sayHealth says how a cluster is, and each of its parts.
+// sayHealth prints the health of a cluster and of each of its parts.
 func (c *cloud) sayHealth(h kube.Health, provisioning string) {
 	how := "ready"
 	switch {
@@ -89,13 +89,14 @@ func (c *cloud) sayHealth(h kube.Health, provisioning string) {
 			how = "not ready: " + part.Problem
 		}
 		if part.Restarts > 0 {
-			how += fmt.Sprintf(" (ended by itself and started again: %d, the last time: %s)", part.Restarts, part.LastEnd)
+			how += fmt.Sprintf(" (ended unexpectedly and was restarted: %d times, most recently: %s)",
+				part.Restarts, part.LastEnd)
 		}
 		c.say("         %-*s  %s", widest, part.Name, how)
 	}
 }
 
-// types lists what programs can have in the local cloud.
+// types lists the resource types that programs can use in the local cloud.
 func (c *cloud) types() error {
 	types, err := azurenative.Types()
 	if err != nil {
@@ -104,18 +105,18 @@ func (c *cloud) types() error {
 	for _, one := range append(types, random.Types()...) {
 		fmt.Fprintln(c.stdout, one)
 	}
-	fmt.Fprintf(c.stdout, "kubernetes:*, the real provider in version %s\n", thirdparty.KubernetesPluginVersion)
+	fmt.Fprintf(c.stdout, "kubernetes:*, by the real provider, version %s\n", thirdparty.KubernetesPluginVersion)
 	return nil
 }
 
-// env prints what a shell needs to use the local cloud and, if `up` has configured it, its only stack or else dev. As
-// JSON it is the whole environment of a command, a list of NAME=value.
+// env prints the exports with which a shell uses the local cloud and the stack that shellStack returns. As JSON it
+// prints a command's whole environment, a list of NAME=value.
 func (c *cloud) env(asJSON bool) error {
 	r, err := c.Running()
 	if err != nil {
 		return err
 	}
-	if err := engine.LinkOthers(c.Home); err != nil { // those installed since the start, too
+	if err := engine.LinkOthers(c.Home); err != nil { // plugins may have been installed since the start
 		return err
 	}
 	if asJSON {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestTypes(t *testing.T) {
+func TestTypes_ListsEveryProvider(t *testing.T) {
 	var got output
 	if err := (&cloud{stdout: &got}).types(); err != nil {
 		t.Fatal(err)

@@ -19,11 +19,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// UpOptions are those of `up`.
+// UpOptions are the options of `up`.
 type UpOptions struct {
 	StartOptions
 	Stack      string
-	Config     []string // key=value, over the stack's file
+	Config     []string // key=value, overrides the stack's file
 	NoBuild    bool
 	ShowValues bool
 }
@@ -32,22 +32,22 @@ func (c *cloud) upCommand() *cobra.Command {
 	var o UpOptions
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Start the local cloud, bring the stack up in it and read the secret from inside the pod",
+		Short: "Start the local cloud, deploy the stack to it and read the secret from inside the pod",
 		Args:  cobra.NoArgs,
-		Long: "Start the local cloud, bring the stack up in it and read the secret from inside the pod.\n\n" +
-			"With --project it brings up any other Pulumi program in Go, YAML or TypeScript, of the types that\n" +
-			"`" + command + " types` lists. One in YAML that uses azure-native directly names its version, with\n" +
-			"`options: {version: " + plugin.Version2 + "}` at each resource and function, or once with\n" +
+		Long: "Start the local cloud, deploy the stack to it and read the secret from inside the pod.\n\n" +
+			"With --project it deploys another Pulumi program in Go, YAML, TypeScript, JavaScript or Python that uses\n" +
+			"only the types listed by `" + command + " types`. A YAML program that uses azure-native directly must set\n" +
+			"its version: with `options: {version: " + plugin.Version2 + "}` on each resource and function, or once with\n" +
 			"`pulumi package add azure-native@" + plugin.Version2 + "`.",
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to bring up: its configuration is Pulumi.<stack>.yaml")
+	flags.StringVar(&o.Stack, "stack", "dev", "the `stack` to deploy, configured in Pulumi.<stack>.yaml")
 	flags.StringArrayVar(&o.Config, "config", nil,
-		"`key=value` of the program's configuration, over that of the file; the value is YAML")
+		"`key=value` that overrides the stack's configuration file; the value is YAML")
 	flags.BoolVar(&o.NoBuild, "no-build", false,
-		"leave it to the engine to build the program: prepare or an earlier up has, and no module is missing")
+		"do not build the program or get its modules first: `prepare` or an earlier `up` has, and the engine builds it")
 	flags.BoolVar(&o.ShowValues, "show-values", false,
-		"show what is in each file that the pod has mounted; without, only what is in the guide's")
+		"show the contents of every file mounted in the pod (default: only of the guide's secret and key)")
 	read := o.flags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := read(); err != nil {
@@ -58,9 +58,10 @@ func (c *cloud) upCommand() *cobra.Command {
 	return cmd
 }
 
-// up brings everything to where a pod has read its secret: programs, the local cloud, the stack. What is there is kept.
+// up gets the programs, starts the local cloud, deploys the stack and reads the secret from its pod. It keeps what
+// exists already.
 func (c *cloud) up(ctx context.Context, o UpOptions) error {
-	c.sayWhatIsKept(o.StartOptions)
+	c.warnOfIgnored(o.StartOptions)
 	begin := time.Now()
 	done, err := c.Alone()
 	if err != nil {
@@ -70,15 +71,12 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if err := engine.CheckProgram(c.Home); err != nil {
 		return err
 	}
-	if _, _, err := engine.GivenConfiguration(
-		c.Home,
-		o.Stack,
-		o.Config,
-	); err != nil { // before anything is downloaded or built for it
+	// Check the configuration before anything is downloaded or built for it.
+	if _, _, err := engine.GivenConfiguration(c.Home, o.Stack, o.Config); err != nil {
 		return err
 	}
 	get := c.thirdParty(o.Way)
-	if engine.Configured(c.Home, o.Stack, o.Config, "entra") != nil { // kubelogin is otherwise built when it is first run
+	if engine.Configured(c.Home, o.Stack, o.Config, "entra") != nil { // otherwise it is built when it is first run
 		get.Also = append(get.Also, thirdparty.Kubelogin)
 	}
 	if !o.NoBuild {
@@ -89,7 +87,7 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if err != nil {
 		return err
 	}
-	// Neither the local cloud nor a stack needs the program: it is compiled, or found to be, while they are made.
+	// Compile the program while the local cloud starts and the stack is created: neither needs it.
 	compiled := func() error { return nil }
 	if !o.NoBuild {
 		compiling, stop := context.WithCancel(ctx)
@@ -123,20 +121,16 @@ func (c *cloud) up(ctx context.Context, o UpOptions) error {
 	if c.Program.IsOurs() && c.self == command { // in the checkout, as `make up` has it
 		down, env = "make down", "bin/localcloud env"
 	}
-	c.say(
-		"up in %s; `%s` removes it all, `eval \"$(%s)\"` lets pulumi, kubectl and az use it",
-		time.Since(begin).Round(100*time.Millisecond),
-		down,
-		env,
-	)
+	took := time.Since(begin).Round(100 * time.Millisecond)
+	c.say("up in %s. `eval \"$(%s)\"` connects pulumi, kubectl and az to it; `%s` removes it", took, env, down)
 	if read != "" {
-		c.say("%s", read) // what it is all about: the secret and the public key, read from inside the pod
+		c.say("%s", read)
 	}
 	return nil
 }
 
-// startWithStack starts the local cloud, and makes and configures the stack meanwhile, which takes a backend in files
-// alone.
+// startWithStack starts the local cloud and meanwhile creates and configures the stack, which needs only the backend's
+// files.
 func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup) (*engine.Stack, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -149,7 +143,7 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 	r, err := daemon.Start(ctx, c.Home, c.say)
 	if err != nil {
 		stop()
-		<-configured //nolint:errcheck // the error of the start is the first
+		<-configured //nolint:errcheck // the first error is the start's
 		return nil, err
 	}
 	c.say("local cloud: Azure behind the proxy %s, log in %s", r.Proxy, c.Path(home.LogFile))
@@ -160,13 +154,10 @@ func (c *cloud) startWithStack(ctx context.Context, o UpOptions, have home.Setup
 	return s, nil
 }
 
-// setUp finds or makes what the local cloud and the engine need of this machine: the programs that get says, and where
-// real plugins are asked for, azure-native v3 if that is needed, too.
+// setUp prepares this machine for the local cloud and the engine: packages, the programs that get asks for, plugins and
+// the home's folder. If needsVersion3 is set and the plugins are real ones, azure-native v3 is among them.
 func (c *cloud) setUp(
-	ctx context.Context,
-	o StartOptions,
-	get thirdparty.Options,
-	needsVersion3 bool,
+	ctx context.Context, o StartOptions, get thirdparty.Options, needsVersion3 bool,
 ) (have home.Setup, err error) {
 	have.Serving = o.Serving
 	var download func(name, version string) (string, error)
@@ -196,13 +187,13 @@ func (c *cloud) setUp(
 			return have, err
 		}
 		if err := os.MkdirAll(have.Record, 0o700); err != nil {
-			return have, fmt.Errorf("making the folder of the record: %w", err)
+			return have, fmt.Errorf("creating the folder of --record: %w", err)
 		}
 	}
 	return have, c.SaveSetup(have)
 }
 
-// programs installs and builds what is shared by all local clouds of this machine.
+// programs installs the packages and programs that all local clouds of this machine share.
 func (c *cloud) programs(ctx context.Context, node kube.Node, get thirdparty.Options) (thirdparty.Programs, error) {
 	if err := machine.InstallPackages(ctx, node.MissingPackages(), c.say); err != nil {
 		return nil, err
@@ -210,31 +201,32 @@ func (c *cloud) programs(ctx context.Context, node kube.Node, get thirdparty.Opt
 	return thirdparty.Ensure(ctx, get)
 }
 
-// chooseNode takes the real node where it was not said otherwise and the machine can run it. A local cloud keeps its
-// kind.
+// chooseNode returns the kind of node to run. A local cloud keeps its first kind. A new one gets what was asked for, or
+// else a real node if the machine can run it.
 func (c *cloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	before, has, err := c.SetupBefore()
 	if err != nil {
 		return "", err
 	}
-	because := "as asked for"
+	because := "as requested"
 	if has {
 		if asked == "" {
-			because = fmt.Sprintf("as this local cloud has had from the start (`%s down` first for another)", c.self)
+			because = fmt.Sprintf("as when this local cloud was created (to change it, run `%s down` first)", c.self)
 		}
 		if asked != "" && asked != before.Node {
-			return "", fmt.Errorf("this local cloud has a %s node: `%s down` first, or use another --home", before.Node, c.self)
+			return "", fmt.Errorf("this local cloud has a %s node: run `%s down` first, or use another --home",
+				before.Node, c.self)
 		}
 		asked = before.Node
 	}
 	why := kube.CanRunRealNode()
 	switch {
 	case asked == kube.RealNode && why != nil:
-		return "", fmt.Errorf("a real node cannot run here: %w; --node=stand-in mounts volumes and runs no container", why)
+		return "", fmt.Errorf("a real node cannot run here: %w; --node=stand-in mounts volumes but runs no containers", why)
 	case asked == kube.StandInNode:
-		c.say("node: a stand-in, %s: pods get their volumes, but no container runs", because)
+		c.say("node: stand-in, %s: pods get their volumes, but no containers run", because)
 	case why != nil:
-		c.say("node: a stand-in, since a real one cannot run here (%v): pods get their volumes, but no container runs", why)
+		c.say("node: stand-in, since a real node cannot run here (%v): pods get their volumes, but no containers run", why)
 		asked = kube.StandInNode
 	default:
 		asked = kube.RealNode
@@ -242,7 +234,7 @@ func (c *cloud) chooseNode(asked kube.Node) (kube.Node, error) {
 	return asked, nil
 }
 
-// makeHome makes the folder of all state, and says early what would fail late.
+// makeHome creates the folder for all state, after it has checked what would otherwise fail late.
 func (c *cloud) makeHome() error {
 	if err := machine.CheckCompilers(); err != nil {
 		return err
@@ -256,7 +248,7 @@ func (c *cloud) makeHome() error {
 	return c.enoughDisk(2 << 30)
 }
 
-// enoughDisk holds the free space against what a home needs in the end. One that has served has most of that.
+// enoughDisk checks that a new home has need bytes of free space. A home that has served uses most of them already.
 func (c *cloud) enoughDisk(need uint64) error {
 	if c.HasServed() {
 		return nil
@@ -264,7 +256,7 @@ func (c *cloud) enoughDisk(need uint64) error {
 	return machine.EnoughDisk(c.Dir, need)
 }
 
-// choice is a flag that has one of two values, or none.
+// choice is a flag with one of two values, or none.
 type choice[T ~string] struct {
 	value    *T
 	name     string
@@ -272,7 +264,7 @@ type choice[T ~string] struct {
 }
 
 func (f *choice[T]) String() string {
-	if f.value == nil { // pflag's, of the zero value
+	if f.value == nil { // pflag calls String on the zero value
 		return ""
 	}
 	return string(*f.value)
@@ -282,7 +274,7 @@ func (f *choice[T]) Type() string { return f.name }
 
 func (f *choice[T]) Set(given string) error {
 	if given != string(f.one) && given != string(f.two) {
-		return fmt.Errorf("%q is neither %s nor %s", given, f.one, f.two)
+		return fmt.Errorf("%q is not allowed: use %s or %s", given, f.one, f.two)
 	}
 	*f.value = T(given)
 	return nil
