@@ -46,7 +46,7 @@ func TestStop_KeepsState(t *testing.T) {
 		if left := c.processes(); len(left) > 0 {
 			t.Errorf("processes are left: %q", left)
 		}
-		if status := localcloud("status"); !strings.Contains(status, "does not run") {
+		if status := localcloud("status"); !strings.Contains(status, "not running") {
 			t.Errorf("status after a stop:\n%s", status)
 		}
 		localcloud(again...)

@@ -51,7 +51,7 @@ func (n Node) kind() node {
 	return standInNode{}
 }
 
-// MissingPackages are the Debian packages that a node of this kind still needs.
+// MissingPackages returns the Debian packages that a node of this kind needs and that are not installed.
 func (n Node) MissingPackages() []string {
 	if n == RealNode {
 		return missingPackages()

@@ -36,7 +36,7 @@ func TestBrokenProgram_CloudCanBeRemoved(t *testing.T) {
 		says    string
 	}{
 		{"status", func() error { return c.status(t.Context()) }, true, "shop/dev"},
-		{"env", func() error { return c.env(false) }, false, "does not run"},
+		{"env", func() error { return c.env(false) }, false, "not running"},
 		{"prepare", func() error { return c.prepare(t.Context(), PrepareOptions{}) }, false, "Pulumi.yaml"},
 		{"up", func() error { return c.up(t.Context(), UpOptions{Stack: "dev"}) }, false, "Pulumi.yaml"},
 		{"stop", func() error { return c.stop(t.Context()) }, true, "stopped"},

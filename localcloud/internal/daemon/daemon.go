@@ -1,4 +1,4 @@
-// Package daemon has the local cloud serve, as a process in the background that outlives the command which started it.
+// Package daemon runs the local cloud in a background process that outlives the command that starts it.
 package daemon
 
 import (
@@ -30,11 +30,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Command is that of the program by which the one that serves is started.
+// Command is the hidden command that serves.
 const Command = "serve"
 
-// Serve is the local cloud: it runs until it is told to stop. What it says on file descriptor 3, where that is open,
-// is for the command that started it: the first line is empty when it serves, or why it does not.
+// Serve runs the local cloud until ctx is done. If file descriptor 3 is open, Serve reports on it to the command that
+// started it: an empty line once it serves, or the error.
 func Serve(ctx context.Context, h *home.Home, log io.Writer) (err error) {
 	if starter := os.NewFile(3, "starter"); starter != nil {
 		syscall.CloseOnExec(3)
@@ -49,22 +49,23 @@ func Serve(ctx context.Context, h *home.Home, log io.Writer) (err error) {
 }
 
 func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) error {
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // ignored by who started it, it would be in containers too
+	// If the parent ignores SIGHUP, so would containers. Handling the signal makes them start with the default action.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	lock := flock.New(h.Path(home.LockFile))
-	// Another command may be looking at the lock just now; the one that serves holds it for long.
+	// Wait for commands that only check the lock: they hold it briefly.
 	waiting, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	if _, err := lock.TryLockContext(waiting, 50*time.Millisecond); err != nil {
-		return fmt.Errorf("the local cloud runs already: %w", err)
+		return fmt.Errorf("the local cloud is already running: %w", err)
 	}
 	defer lock.Unlock()
 	if err := os.WriteFile(h.Path(home.LockFile), []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
-		return fmt.Errorf("saying who runs the local cloud: %w", err)
+		return fmt.Errorf("writing the local cloud's process id: %w", err)
 	}
 	defer os.Truncate(h.Path(home.LockFile), 0)
 	have, err := h.Setup()
 	if err != nil {
-		return fmt.Errorf("nothing is set up: %w", err)
+		return fmt.Errorf("reading the local cloud's setup: %w", err)
 	}
 	log := slog.New(slog.NewTextHandler(logTo, nil))
 
@@ -84,15 +85,8 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 		return err
 	}
 	cloud, err := azure.New(azure.Options{
-		Dir: h.Path(
-			home.AzureDir,
-		),
-		Edge:     way,
-		Clusters: clusters,
-		Log:      log,
-		Record:   have.Record,
-		Faults:   have.Faults,
-		Times:    times,
+		Dir: h.Path(home.AzureDir), Edge: way, Clusters: clusters, Log: log,
+		Record: have.Record, Faults: have.Faults, Times: times,
 	})
 	if errors.Is(err, store.ErrDamaged) {
 		return fmt.Errorf("%w: %s", err, home.WayOut)
@@ -115,7 +109,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	log.Info("serving", "proxy", state.Proxy)
 	served := make(chan error, 1)
 	go func() { served <- way.Serve(ctx, listener) }()
-	// Clusters that the last run left are started again before anybody looks for them.
+	// Restart the clusters of the previous run before a client asks for them.
 	if err := cloud.Settle(ctx); err == nil {
 		state.Settled, state.Failed = true, clusters.Failures()
 		if err := h.SaveRunning(state); err != nil {
@@ -130,7 +124,7 @@ func serveAnd(ctx context.Context, h *home.Home, logTo io.Writer, ready func()) 
 	return nil
 }
 
-// listen takes the port of the last time, so that shells in which it was exported go on working, or else any.
+// listen listens on the port of the previous run, which shells may have exported, or else on any port.
 func listen(h *home.Home) (net.Listener, error) {
 	if last, err := h.LastRunning(); err == nil {
 		if listener, err := net.Listen("tcp", last.Proxy); err == nil {
@@ -144,8 +138,8 @@ func listen(h *home.Home) (net.Listener, error) {
 	return listener, nil
 }
 
-// Start has the local cloud serve in the background, unless it does. One of an older build is stopped first; what it
-// has it leaves to the new one.
+// Start starts the local cloud in the background, unless it is already running. If a local cloud of another build is
+// running, or some of its clusters are not, it is restarted with its state.
 func Start(ctx context.Context, h *home.Home, say func(format string, args ...any)) (*home.Running, error) {
 	r, err := settled(ctx, h)
 	if err == nil && r.Build == Build() && len(r.Failed) == 0 {
@@ -155,14 +149,14 @@ func Start(ctx context.Context, h *home.Home, say func(format string, args ...an
 		return nil, err
 	}
 	if err == nil {
-		say("the local cloud that runs is of another build, does not say where it is, or lacks a cluster: starting it again")
+		say("restarting the local cloud: it is of another build, does not report its address or lacks a cluster")
 		if err := Stop(ctx, h); err != nil {
 			return nil, err
 		}
 	}
 	before, err := h.LastRunning()
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		say("the address of before is not known: %v", err)
+		say("cannot read the local cloud's previous address: %v", err)
 	}
 	exe, err := os.Executable()
 	if err != nil {
@@ -190,33 +184,31 @@ func Start(ctx context.Context, h *home.Home, say func(format string, args ...an
 	go func() { _ = cmd.Wait() }()
 	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
 	defer stop()
-	quiet := thirdparty.Waiting(
-		func(passed time.Duration) { say("  still starting, with the clusters that there were: %s", passed) },
-	)
+	quiet := thirdparty.Waiting(func(passed time.Duration) { say("  still starting, with its clusters: %s", passed) })
 	words, err := io.ReadAll(said)
 	quiet()
 	if len(words) == 0 {
-		words = []byte("it ended without a word")
+		words = []byte("it ended without an error message")
 	}
 	if why := strings.TrimSpace(string(words)); err != nil || why != "" {
 		return nil, fmt.Errorf("starting the local cloud: %s (see %s)", why, h.Path(home.LogFile))
 	}
 	r, err = h.Running()
 	if err == nil && before.Proxy != r.Proxy && before.Proxy != "" {
-		say("it has another address than before, %s: a shell needs `eval \"$(localcloud env)\"` again", before.Proxy)
+		say("its address was %s and has changed: run `eval \"$(localcloud env)\"` again in your shells", before.Proxy)
 	}
 	return whole(r, err)
 }
 
-// whole refuses a local cloud without a cluster that it should have.
+// whole returns an error if clusters of the local cloud could not be restarted.
 func whole(r *home.Running, err error) (*home.Running, error) {
 	if err != nil || len(r.Failed) == 0 {
 		return r, err
 	}
-	return nil, fmt.Errorf("the local cloud runs, but not %s", strings.Join(r.Failed, "; "))
+	return nil, fmt.Errorf("the local cloud is running, but not all of its clusters: %s", strings.Join(r.Failed, "; "))
 }
 
-// serverCommand is the one that serves, which outlives its starter and has little of it.
+// serverCommand returns the command that serves. It outlives its parent and inherits little from it.
 func serverCommand(h *home.Home, exe string) *exec.Cmd {
 	cmd := exec.Command(exe, Command, "--project", h.Project, "--home", h.Dir)
 	cmd.Dir, cmd.Env = "/", cloudEnvironment(os.Environ())
@@ -224,9 +216,9 @@ func serverCommand(h *home.Home, exe string) *exec.Cmd {
 	return cmd
 }
 
-// cloudEnvironment is what the one that serves and its clusters have of an environment: who runs it, and on how many
-// cores. Anything else may be for one of their programs: etcd takes each of its options from a variable too, and
-// containerd looks for runc on the PATH.
+// cloudEnvironment returns the part of an environment that the serving process and its clusters inherit: the user and
+// the number of cores. Other variables could affect their programs: etcd reads each of its options from a variable too,
+// and containerd looks for runc on the PATH.
 func cloudEnvironment(of []string) []string {
 	kept := []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 	for _, v := range of {
@@ -238,8 +230,9 @@ func cloudEnvironment(of []string) []string {
 	return kept
 }
 
-// settled is running once one that is starting has started, which a killed command may have left to itself. One of
-// another build is not waited for, and one that does not say where it is counts as such.
+// settled returns what Home.Running does, but waits for a local cloud that is starting, which a killed command may have
+// left behind. It does not wait for a local cloud of another build. One that does not report its address in time counts
+// as such.
 func settled(ctx context.Context, h *home.Home) (*home.Running, error) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
@@ -257,21 +250,21 @@ func settled(ctx context.Context, h *home.Home) (*home.Running, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%w, and does not get ready (see %s)", home.ErrStarting, h.Path(home.LogFile))
+			return nil, fmt.Errorf("%w, but does not become ready (see %s)", home.ErrStarting, h.Path(home.LogFile))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
 
 const (
-	startLimit = 3 * time.Minute  // for a local cloud to have its clusters back
-	muteLimit  = 20 * time.Second // and to say where it is
+	startLimit = 3 * time.Minute  // for a local cloud to restart its clusters
+	muteLimit  = 20 * time.Second // for a local cloud to report its address
 )
 
-// Stop ends the one that serves, and with it the clusters. One that does not run is no error.
+// Stop ends the local cloud with its clusters. It returns nil if none is running.
 func Stop(ctx context.Context, h *home.Home) error {
 	pid, err := h.Holder()
-	for range 50 { // it has only just taken the lock
+	for range 50 { // a process that has just taken the lock soon writes its id
 		if !errors.Is(err, home.ErrStarting) {
 			break
 		}
@@ -282,7 +275,7 @@ func Stop(ctx context.Context, h *home.Home) error {
 		return nil
 	}
 	if errors.Is(err, home.ErrStarting) {
-		return fmt.Errorf("a process that does not say who it is holds %s: end it by hand", h.Path(home.LockFile))
+		return fmt.Errorf("an unknown process holds %s: find and end it", h.Path(home.LockFile))
 	}
 	if err != nil {
 		return err
@@ -307,7 +300,8 @@ func takeWithin(ctx context.Context, lock *flock.Flock, limit time.Duration) err
 	return err
 }
 
-// Build tells builds of this program apart, by its content: go build gives a file that it leaves as it is a new time.
+// Build returns a hash of this program, or an empty string if the program cannot be read. A build is identified by its
+// contents, since go build updates the time of a binary even if it does not change.
 func Build() string {
 	program, err := os.Executable()
 	if err != nil {

@@ -14,9 +14,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-func TestStopEndsOnlyTheProcessThatTheLockNames(t *testing.T) {
+func TestStop_EndsOnlyTheLocksOwner(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
-	// It holds the lock as long as it lives; without flock(1) there is nothing to test with.
+	// flock(1) holds the lock for as long as it runs.
 	if _, err := exec.LookPath("flock"); err != nil {
 		t.Skip(err)
 	}
@@ -28,7 +28,7 @@ func TestStopEndsOnlyTheProcessThatTheLockNames(t *testing.T) {
 		}
 		defer cmd.Process.Kill()
 	}
-	for { // until it holds the lock
+	for { // until the server holds the lock
 		if _, err := h.Holder(); errors.Is(err, home.ErrStarting) {
 			break
 		}
@@ -49,7 +49,7 @@ func TestStopEndsOnlyTheProcessThatTheLockNames(t *testing.T) {
 	}
 }
 
-func TestStart_TellsWhichClustersDidNotStart(t *testing.T) {
+func TestStart_NamesFailedClusters(t *testing.T) {
 	r, err := whole(&home.Running{Failed: []string{"starting cluster c: its etcd is gone"}}, nil)
 	if err == nil || r != nil || !strings.Contains(err.Error(), "its etcd is gone") {
 		t.Errorf("got %v, %v", r, err)
@@ -59,11 +59,11 @@ func TestStart_TellsWhichClustersDidNotStart(t *testing.T) {
 	}
 }
 
-func TestServerCommand_PassesNothingOn(t *testing.T) {
+func TestServerCommand_PassesOnlyAllowedVariables(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	for _, name := range []string{
-		"ETCD_NAME", "KUBECONFIG", "TMPDIR", "LC_ALL", "PULUMI_ACCESS_TOKEN", "ARM_CLIENT_ID", "HTTPS_PROXY", "LD_PRELOAD_X", "GODEBUG", "NOTIFY_SOCKET",
-		"SSL_CERT_FILE", "KUBERNETES_SERVICE_HOST", "CONTAINERD_NAMESPACE",
+		"ETCD_NAME", "KUBECONFIG", "TMPDIR", "LC_ALL", "PULUMI_ACCESS_TOKEN", "ARM_CLIENT_ID", "HTTPS_PROXY",
+		"LD_PRELOAD_X", "GODEBUG", "NOTIFY_SOCKET", "SSL_CERT_FILE", "KUBERNETES_SERVICE_HOST", "CONTAINERD_NAMESPACE",
 	} {
 		t.Setenv(name, "x")
 	}
@@ -71,18 +71,16 @@ func TestServerCommand_PassesNothingOn(t *testing.T) {
 	t.Setenv("HOME", "/home/me")
 	cmd := serverCommand(h, "/bin/true")
 	if cmd.Dir != "/" {
-		t.Errorf("it keeps the folder %q in use", cmd.Dir)
+		t.Errorf("its working directory is %q", cmd.Dir)
 	}
+	allowed := []string{"PATH", "HOME", "USER", "LOGNAME", "GOMAXPROCS"}
 	for _, v := range cmd.Env {
-		if name, value, _ := strings.Cut(
-			v,
-			"=",
-		); !slices.Contains([]string{"PATH", "HOME", "USER", "LOGNAME", "GOMAXPROCS"}, name) ||
-			value == "/nowhere" {
-			t.Errorf("it is given %s", v)
+		name, value, _ := strings.Cut(v, "=")
+		if !slices.Contains(allowed, name) || value == "/nowhere" {
+			t.Errorf("it gets %s", v)
 		}
 	}
 	if !slices.Contains(cmd.Env, "HOME=/home/me") {
-		t.Error("it does not know its user's folder")
+		t.Error("it does not get HOME")
 	}
 }

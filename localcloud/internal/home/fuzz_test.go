@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-// FuzzFiles has anything be in the files of a home: each is read or refused, and stays as it is.
+// FuzzFiles fills the files of a home with arbitrary contents. They are read or rejected, and never change.
 func FuzzFiles(f *testing.F) {
 	for _, seed := range []string{
-		"", "{}", "null", "[]", "{", "\x00", `{"Format":1}`, `{"Format":99}`, `{"Format":-1}`, `{"PID":1,"Proxy":"127.0.0.1:1"}`, `{"PID":"x"}`,
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "name: a\nruntime: go\n", "runtime: {name: go, options: [1]}", "&a [*a]", "123", "-1", "99999999999999999999",
+		"", "{}", "null", "[]", "{", "\x00", `{"Format":1}`, `{"Format":99}`, `{"Format":-1}`,
+		`{"PID":1,"Proxy":"127.0.0.1:1"}`, `{"PID":"x"}`, "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "name: a\nruntime: go\n",
+		"runtime: {name: go, options: [1]}", "&a [*a]", "123", "-1", "99999999999999999999",
 	} {
 		f.Add([]byte(seed))
 	}
@@ -18,13 +19,7 @@ func FuzzFiles(f *testing.F) {
 	f.Fuzz(func(t *testing.T, content []byte) {
 		h := &Home{Project: program, Dir: home, Cache: home, Program: Program{Name: "p"}}
 		files := []string{
-			h.Path(
-				StateFile,
-			),
-			h.Path(SetupFile),
-			h.Path(LockFile),
-			h.Path(PassphraseFile),
-			h.StackFile("dev"),
+			h.Path(StateFile), h.Path(SetupFile), h.Path(LockFile), h.Path(PassphraseFile), h.StackFile("dev"),
 			filepath.Join(program, "Pulumi.yaml"),
 		}
 		for _, file := range files {
@@ -44,11 +39,11 @@ func FuzzFiles(f *testing.F) {
 		made := false
 		_ = h.EnsurePassphrase(func() string { made = true; return "other" })
 		if made {
-			t.Error("a passphrase was made for stacks that there are")
+			t.Error("a new passphrase was created although there are stacks")
 		}
 		for _, file := range files {
 			if kept, err := os.ReadFile(file); err != nil || string(kept) != string(content) {
-				t.Errorf("%s with %q has become %q, %v", file, content, kept, err)
+				t.Errorf("%s changed from %q to %q, %v", file, content, kept, err)
 			}
 		}
 	})

@@ -1,5 +1,4 @@
-// Package home knows where a local cloud is: the folder with all of its state, and what the files in it are called
-// and have.
+// Package home locates local clouds and reads and writes the files in their folders, their homes.
 package home
 
 import (
@@ -23,25 +22,25 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Home is where the local cloud of one folder is, whether it runs or not.
+// Home locates the local cloud of a project folder, whether it is running or not.
 type Home struct {
-	Project string  // the folder, which may have a Pulumi.yaml
-	Program Program // what is in that
-	Dir     string  // all state, outside of the folder
-	Cache   string  // third-party programs, shared between folders
-	// ProgramErr is why Program is not known though there is a Pulumi.yaml. A local cloud is there all the same, and can
-	// be looked at, ended and removed.
+	Project string  // the project folder, which may have a Pulumi.yaml
+	Program Program // the contents of that Pulumi.yaml
+	Dir     string  // all state, outside of the project folder
+	Cache   string  // third-party programs, which all projects share
+	// ProgramErr says why the project's Pulumi.yaml cannot be read. A local cloud without a known program can still be
+	// inspected, stopped and removed.
 	ProgramErr error
 }
 
-// notInHome would end or change what the home's path is part of: the URL of the backend, PATH, the options of an
-// overlay mount, a pattern of files.
+// notInHome has the characters that are special where the home's path is used: in the URL of the backend, in PATH, in
+// the options of an overlay mount and in glob patterns.
 const notInHome = `#?%,:\*[`
 
 var notInNames = regexp.MustCompile(`[^A-Za-z0-9-]+`)
 
-// Locate finds the local cloud of a folder, which has a Pulumi program or none. Without a folder for its state it is
-// the default one. Nothing is made.
+// Locate returns the home of a project folder, which may have a Pulumi program. If dir is empty, the home is in the
+// default folder. Locate creates nothing.
 func Locate(project, dir string) (*Home, error) {
 	project, err := filepath.Abs(project)
 	if err != nil {
@@ -50,14 +49,14 @@ func Locate(project, dir string) (*Home, error) {
 	program, programErr := readProgram(project)
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return nil, fmt.Errorf("finding the cache: %w", err)
+		return nil, fmt.Errorf("finding the cache folder: %w", err)
 	}
 	if dir == "" {
 		state := os.Getenv("XDG_STATE_HOME")
 		if state == "" {
 			user, err := os.UserHomeDir()
 			if err != nil {
-				return nil, fmt.Errorf("finding a folder for state: %w", err)
+				return nil, fmt.Errorf("finding the folder for state: %w", err)
 			}
 			state = filepath.Join(user, ".local", "state")
 		}
@@ -69,21 +68,14 @@ func Locate(project, dir string) (*Home, error) {
 		return nil, err
 	}
 	if i := strings.IndexAny(dir, notInHome); i >= 0 {
-		return nil, fmt.Errorf(
-			"the folder %s has a %q in its path, which may have none of %s: choose another with --home",
-			dir,
-			dir[i],
-			notInHome,
-		)
+		return nil, fmt.Errorf("the folder %s has a %q in its path, and none of %s is allowed: choose another with --home",
+			dir, dir[i], notInHome)
 	}
-	// Paths of sockets have at most 107 bytes (unix(7)); this is the longest in the home.
+	// The path of a socket has at most 107 bytes (unix(7)). This is the longest one in the home.
 	const longest = "//c/01234567/providers/azure.sock"
 	if over := len(dir) + len(longest) - 107; over > 0 {
-		return nil, fmt.Errorf(
-			"the folder %s is %d bytes too long for the sockets in it: choose another with --home",
-			dir,
-			over,
-		)
+		return nil, fmt.Errorf("the path %s is %d bytes too long for the sockets in it: choose another folder with --home",
+			dir, over)
 	}
 	return &Home{
 		Project:    project,
@@ -94,15 +86,16 @@ func Locate(project, dir string) (*Home, error) {
 	}, nil
 }
 
-// Path returns one in the home.
+// Path returns a path in the home.
 func (h *Home) Path(elem ...string) string {
 	return filepath.Join(append([]string{h.Dir}, elem...)...)
 }
 
-// BinDir returns the folder of the programs that a person uses too.
+// BinDir returns the folder of the programs that users also run themselves.
 func (h *Home) BinDir() string { return h.Path(layout.BinDir) }
 
-// ConfigFile returns that of a stack's configuration, in JSON unless only an older local cloud has written it.
+// ConfigFile returns the file of a stack's configuration. It is a JSON file, unless an older local cloud has written
+// YAML.
 func (h *Home) ConfigFile(stack string) string {
 	older := h.ProgramPath(ConfigDir, "Pulumi."+stack+".yaml")
 	file := strings.TrimSuffix(older, ".yaml") + ".json"
@@ -115,7 +108,7 @@ func (h *Home) ConfigFile(stack string) string {
 	return file
 }
 
-// Stacks returns the names of the program's stacks that the backend has.
+// Stacks returns the names of the program's stacks in the backend.
 func (h *Home) Stacks() []string {
 	if h.ProgramErr != nil {
 		return nil
@@ -128,8 +121,8 @@ func (h *Home) Stacks() []string {
 	return names
 }
 
-// OtherStacks returns the names of the stacks of other programs that the backend has, each as project/stack. Where the
-// program is not known, all are.
+// OtherStacks returns the stacks of other programs in the backend, each as project/stack. If the program is not known,
+// it returns all stacks.
 func (h *Home) OtherStacks() []string {
 	var names []string
 	for _, f := range h.allStacks() {
@@ -141,23 +134,22 @@ func (h *Home) OtherStacks() []string {
 	return names
 }
 
-// StackFile returns where the file backend has a stack's state.
+// StackFile returns the file in which the backend keeps a stack's state.
 func (h *Home) StackFile(stack string) string {
 	return h.Path(StacksDir, ".pulumi", "stacks", h.Program.ProjectName(), stack+".json")
 }
 
-// StackLocks returns the folder in which the file backend has a stack's locks.
+// StackLocks returns the folder in which the backend keeps a stack's locks.
 func (h *Home) StackLocks(stack string) string {
 	return h.Path(StacksDir, ".pulumi", "locks", "organization", h.Program.ProjectName(), stack)
 }
 
-// Make makes the folders that are missing. It keeps others out of the home, in which there are credentials, and says
-// so where they were not. A home that others can have written into is refused: its owner would run what they have put
-// there.
+// Make creates the home and the cache. Other users get no access to the home, which has credentials in it; if they had
+// access before, Make says so. It refuses a home into which other users may have put programs that its owner would run.
 func (h *Home) Make(say func(format string, args ...any)) error {
 	for _, dir := range []string{h.Dir, h.Cache} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("making %s: %w", dir, err)
+			return fmt.Errorf("creating %s: %w", dir, err)
 		}
 	}
 	info, err := os.Stat(h.Dir)
@@ -175,19 +167,16 @@ func (h *Home) Make(say func(format string, args ...any)) error {
 		return err
 	}
 	if info.Mode().Perm()&0o022 != 0 && len(within) > 0 {
-		return fmt.Errorf(
-			"others can write into %s (%v), and may have: look what is in it, then `chmod 700` it, or choose another folder with --home",
-			h.Dir,
-			info.Mode(),
-		)
+		return fmt.Errorf("other users can write to %s (%v) and may have done so: check its contents and run `chmod 700` "+
+			"on it, or choose another folder with --home", h.Dir, info.Mode())
 	}
-	say("%s was open to others (%v): it is not any more", h.Dir, info.Mode())
+	say("%s was accessible to other users (%v); now it is not", h.Dir, info.Mode())
 	return os.Chmod(h.Dir, 0o700)
 }
 
 // The files and folders in the home.
 const (
-	LockFile       = "lock" // held by the one that serves, with its process id in it
+	LockFile       = "lock" // the serving process holds it and writes its process id into it
 	StateFile      = layout.StateFile
 	LogFile        = layout.LogFile
 	SetupFile      = "setup.json" // a Setup
@@ -198,65 +187,65 @@ const (
 	EngineDir      = "engine" // the engine's programs
 	StacksDir      = layout.StacksDir
 	ConfigDir      = layout.ConfigDir
-	InitDir        = "init" // what the engine has made beside a Pulumi.yaml: the salt of each stack's secrets
+	InitDir        = "init" // a Pulumi.yaml, and beside it what the engine writes: the salt of each stack's secrets
 	PassphraseFile = layout.PassphraseFile
-	TempDir        = "tmp"   // the engine's; the Kubernetes provider leaves kubeconfigs there
-	CacheDir       = "cache" // of kubectl and kubelogin: tokens too
+	TempDir        = "tmp"   // the engine's TMPDIR; the Kubernetes provider leaves kubeconfigs there
+	CacheDir       = "cache" // of kubectl and kubelogin, with tokens
 	KubeconfigFile = layout.KubeconfigFile
 )
 
-// format is that of the files in a home. A local cloud takes over a home with an older one.
+// format is the version of the formats of a home's files. A local cloud also reads older versions.
 const format = 1
 
-// ErrNewer is where the files in a home are in a format that is not known here yet.
-var ErrNewer = errors.New("is of a newer local cloud")
+// ErrNewer is returned for a home whose format is newer than this program knows.
+var ErrNewer = errors.New("was created by a newer local cloud")
 
-// Setup is what `up` found or made for the one that serves.
+// Setup is what `up` and `start` prepare for the serving process.
 type Setup struct {
-	Format   int // SaveSetup sets it
+	Format   int // set by SaveSetup
 	Programs thirdparty.Programs
 	Node     kube.Node
-	// RealPlugins are the folders of the real plugins that the engine runs, by their names. Without, it runs stand-ins.
+	// RealPlugins maps the names of the real plugins that the engine runs to their folders. If it is empty, the engine
+	// runs stand-ins.
 	RealPlugins map[string]string `json:",omitempty"`
 	Serving
 }
 
-// Serving are the options of `up` for the one that serves. A local cloud that serves keeps those that it began with.
+// Serving has the options of `up` and `start` that take effect when the local cloud starts.
 type Serving struct {
-	Record string      `json:",omitempty"` // folder that is given what Resource Manager is sent
-	Faults faults.Plan `json:",omitzero"`  // what fails
-	Times  string      `json:",omitempty"` // profile of the times that operations take
+	Record string      `json:",omitempty"` // folder where requests to Resource Manager are recorded
+	Faults faults.Plan `json:",omitzero"`  // requests that fail
+	Times  string      `json:",omitempty"` // profile of how long operations take
 }
 
-// Running is what the one that serves tells the other commands.
+// Running describes the serving process to other commands.
 type Running = layout.Running
 
-// ErrNotRunning is where nobody serves.
+// ErrNotRunning is returned if no local cloud is running.
 var ErrNotRunning = errors.New(
-	"the local cloud does not run: `localcloud start`, or `localcloud up` with a program, starts it",
+	"the local cloud is not running: start it with `localcloud start`, or with `localcloud up` in a program's folder",
 )
 
-// ErrStarting is while the clusters of the last run are not back, too.
-var ErrStarting = errors.New("the local cloud is just starting")
+// ErrStarting is also returned while clusters of the previous run restart.
+var ErrStarting = errors.New("the local cloud is starting")
 
-// Holder returns the process id of the one that serves, or ErrNotRunning. The lock says whether it lives, and only
-// what is in the lock says who it is: any other file may be of one that was killed, whose process id may be somebody
-// else's by now.
+// Holder returns the process id of the serving process, or ErrNotRunning. The process is alive if it holds the lock,
+// and only the lock file names it reliably: other files may be from a killed process, whose id may have been reused.
 func (h *Home) Holder() (int, error) {
 	if _, err := os.Stat(h.Path(LockFile)); err != nil {
 		return 0, ErrNotRunning
 	}
 	lock := flock.New(h.Path(LockFile))
-	free, err := lock.TryRLock() // two that look are not in each other's way
+	free, err := lock.TryRLock() // a shared lock, so that two calls do not disturb each other
 	if err != nil {
-		return 0, fmt.Errorf("looking whether the local cloud runs: %w", err)
+		return 0, fmt.Errorf("checking whether the local cloud is running: %w", err)
 	}
 	if free {
 		return 0, errors.Join(ErrNotRunning, lock.Unlock())
 	}
 	content, err := os.ReadFile(h.Path(LockFile))
 	if err != nil {
-		return 0, fmt.Errorf("looking who runs the local cloud: %w", err)
+		return 0, fmt.Errorf("reading the local cloud's process id: %w", err)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	if err != nil || pid <= 1 {
@@ -265,8 +254,8 @@ func (h *Home) Holder() (int, error) {
 	return pid, nil
 }
 
-// Running returns what the one that serves has told, ErrNotRunning, or ErrStarting, then with what it has told so
-// far, if anything.
+// Running returns the description of the serving process, or ErrNotRunning. With ErrStarting it returns what that
+// process has published so far, or nil.
 func (h *Home) Running() (*Running, error) {
 	pid, err := h.Holder()
 	if err != nil {
@@ -274,7 +263,7 @@ func (h *Home) Running() (*Running, error) {
 	}
 	var r Running
 	if err := readJSON(h.Path(StateFile), &r); err != nil || r.PID != pid {
-		return nil, ErrStarting // what is there is of the last one
+		return nil, ErrStarting // the file is from the previous process
 	}
 	if !r.Settled {
 		return &r, ErrStarting
@@ -282,34 +271,29 @@ func (h *Home) Running() (*Running, error) {
 	return &r, nil
 }
 
-// SaveRunning has other commands know what the one that serves tells.
+// SaveRunning publishes the description of the serving process.
 func (h *Home) SaveRunning(r Running) error { return writeJSON(h.Path(StateFile), r) }
 
-// LastRunning returns what the one that serves has told, or the last one that did, whether it still runs or not.
+// LastRunning returns the description of the current or the previous serving process.
 func (h *Home) LastRunning() (Running, error) {
 	var r Running
 	err := readJSON(h.Path(StateFile), &r)
 	return r, err
 }
 
-// Setup returns what the last `up` has left for the one that serves.
+// Setup returns what the last `up` or `start` prepared.
 func (h *Home) Setup() (Setup, error) {
 	var s Setup
 	err := readJSON(h.Path(SetupFile), &s)
 	if err == nil && s.Format > format {
-		err = fmt.Errorf(
-			"what is in %s %w, in format %d, of which this one knows those up to %d: use that localcloud, or another --home; "+
-				"`localcloud down --skip-destroy` removes what there is",
-			h.Dir,
-			ErrNewer,
-			s.Format,
-			format,
-		)
+		err = fmt.Errorf("the state in %s %w, in format %d, but this localcloud supports formats up to %d: use the newer "+
+			"localcloud or another --home; `localcloud down --skip-destroy` removes the state",
+			h.Dir, ErrNewer, s.Format, format)
 	}
 	return s, err
 }
 
-// SaveSetup leaves it for the one that serves.
+// SaveSetup saves s for the serving process.
 func (h *Home) SaveSetup(s Setup) error {
 	s.Format = format
 	return writeJSON(h.Path(SetupFile), s)
@@ -326,7 +310,7 @@ func readJSON(path string, v any) error {
 	return nil
 }
 
-// writeJSON leaves a whole file or the old one, readable by its owner only.
+// writeJSON replaces a file atomically. Only the owner can read it.
 func writeJSON(path string, v any) error {
 	content, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -338,19 +322,19 @@ func writeJSON(path string, v any) error {
 	return os.Rename(path+".part", path)
 }
 
-// Alone keeps other commands that change the local cloud out until the returned function is called.
+// Alone keeps other commands from changing the local cloud until the returned function is called.
 func (h *Home) Alone() (func(), error) {
 	if err := os.MkdirAll(h.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("making %s: %w", h.Dir, err)
+		return nil, fmt.Errorf("creating %s: %w", h.Dir, err)
 	}
 	lock := flock.New(h.Dir + ".lock") // beside the home, which down removes
 	if free, err := lock.TryLock(); err != nil {
 		return nil, fmt.Errorf("locking %s: %w", h.Dir, err)
 	} else if !free {
-		return nil, fmt.Errorf("another command that changes %s is at work: wait for it", h.Dir)
+		return nil, fmt.Errorf("another command is changing %s: wait until it ends", h.Dir)
 	}
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// Remove removes all state, and the lock of Alone.
+// Remove removes all state and the lock of Alone.
 func (h *Home) Remove() error { return errors.Join(os.RemoveAll(h.Dir), os.Remove(h.Dir+".lock")) }

@@ -16,18 +16,15 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.WriteFile(
-		filepath.Join(dir, "Pulumi.yaml"),
-		[]byte("name: keyvault-aks\nruntime: go\n"),
-		0o644,
-	); err != nil {
+	const program = "name: keyvault-aks\nruntime: go\n"
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), []byte(program), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return dir
 }
 
-func TestEveryCheckoutHasItsOwnHomeOutsideOfIt(t *testing.T) {
-	const state = "/state" // nothing is made in it
+func TestLocate_GivesEachCheckoutItsOwnHome(t *testing.T) {
+	const state = "/state" // Locate creates nothing in it
 	t.Setenv("XDG_STATE_HOME", state)
 	homes := map[string]bool{}
 	for range 2 {
@@ -50,11 +47,16 @@ func TestLocate_ReadsTheProgram(t *testing.T) {
 	for content, want := range map[string]Program{
 		"name: a\nruntime: yaml\nresources: {b: {type: c}}":   {Name: "a", Runtime: Runtime{Name: "yaml"}},
 		"name: a.b\nruntime: {name: nodejs, options: {c: d}}": {Name: "a.b", Runtime: Runtime{Name: "nodejs"}},
-		"name: a\nruntime: go\nmain: b\nstackConfigDir: c":    {Name: "a", Runtime: Runtime{Name: "go"}, Main: "b", StackConfigDir: "c"},
-		"name: a\nruntime: go\npackages: {b: c@1.0.0, d: {source: e, version: 2.0.0, parameters: [f]}, g: ./h}\nplugins: {providers: [{name: i, path: j}]}": {
+		"name: a\nruntime: go\nmain: b\nstackConfigDir: c": {
+			Name: "a", Runtime: Runtime{Name: "go"}, Main: "b", StackConfigDir: "c",
+		},
+		"name: a\nruntime: go\npackages: {b: c@1.0.0, d: {source: e, version: 2.0.0, parameters: [f]}, g: ./h}\n" +
+			"plugins: {providers: [{name: i, path: j}]}": {
 			Name: "a", Runtime: Runtime{Name: "go"},
-			Packages: map[string]Package{"b": {Source: "c", Version: "1.0.0"}, "d": {Source: "e", Version: "2.0.0"}, "g": {Source: "./h"}},
-			Plugins:  Plugins{Providers: []Plugin{{Name: "i"}}},
+			Packages: map[string]Package{
+				"b": {Source: "c", Version: "1.0.0"}, "d": {Source: "e", Version: "2.0.0"}, "g": {Source: "./h"},
+			},
+			Plugins: Plugins{Providers: []Plugin{{Name: "i"}}},
 		},
 		"":                             {},
 		"runtime: go":                  {},
@@ -83,8 +85,9 @@ func TestLocate_ReadsTheProgram(t *testing.T) {
 	}
 }
 
-// TestPrograms_HaveFilesOfTheirOwn in the same home, and that of this repository those that it has always had.
-func TestPrograms_HaveFilesOfTheirOwn(t *testing.T) {
+// TestHome_SeparatesPrograms compares the files of programs in the same home. Those of this repository's program must
+// stay where they have always been.
+func TestHome_SeparatesPrograms(t *testing.T) {
 	dir := t.TempDir()
 	a, b := &Home{Dir: dir, Program: Program{Name: "a"}}, &Home{Dir: dir, Program: Program{Name: "b"}}
 	ours, none := &Home{Dir: dir, Program: Program{Name: "keyvault-aks"}}, &Home{Dir: dir}
@@ -112,11 +115,11 @@ func TestPrograms_HaveFilesOfTheirOwn(t *testing.T) {
 	}
 }
 
-func TestAHomeWhosePathIsReadAsSomethingElseIsRefused(t *testing.T) {
+func TestLocate_RejectsSpecialCharacters(t *testing.T) {
 	project := checkout(t)
 	for _, c := range notInHome {
 		if _, err := Locate(project, "/state/a"+string(c)+"b"); err == nil {
-			t.Errorf("%q is taken", c)
+			t.Errorf("%q is accepted", c)
 		}
 	}
 	if _, err := Locate(project, "/state/a-b_c.d"); err != nil {
@@ -124,7 +127,7 @@ func TestAHomeWhosePathIsReadAsSomethingElseIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheDefaultHomeIsFineWhateverTheCheckoutIsCalled(t *testing.T) {
+func TestLocate_DefaultHomeHasNoSpecialCharacters(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", "/state")
 	project := filepath.Join(t.TempDir(), "50% c#, what?")
 	if err := os.Rename(checkout(t), project); err != nil {
@@ -139,17 +142,17 @@ func TestTheDefaultHomeIsFineWhateverTheCheckoutIsCalled(t *testing.T) {
 	}
 }
 
-func TestAHomeThatIsTooLongForSocketsIsRefusedBeforeItIsMade(t *testing.T) {
+func TestLocate_RejectsPathTooLongForSockets(t *testing.T) {
 	home := filepath.Join(t.TempDir(), strings.Repeat("x", 90))
 	if _, err := Locate(checkout(t), home); err == nil {
-		t.Error("it is taken")
+		t.Error("it is accepted")
 	}
 	if _, err := os.Stat(home); err == nil {
-		t.Error("it was made")
+		t.Error("it was created")
 	}
 }
 
-func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
+func TestRunning_IgnoresStateOfKilledCloud(t *testing.T) {
 	h := &Home{Dir: t.TempDir()}
 	if err := h.SaveRunning(Running{PID: 7, Settled: true}); err != nil {
 		t.Fatal(err)
@@ -177,11 +180,11 @@ func TestAStateFileOfAKilledCloudDoesNotCountAsRunning(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := h.Running(); !errors.Is(err, ErrNotRunning) {
-		t.Errorf("after the lock was let go: %v", err)
+		t.Errorf("after the lock was released: %v", err)
 	}
 }
 
-func TestACloudWhoseClustersAreNotBackIsStillStarting(t *testing.T) {
+func TestRunning_StartsUntilClustersAreBack(t *testing.T) {
 	h := &Home{Dir: t.TempDir()}
 	lock := flock.New(h.Path(LockFile))
 	if _, err := lock.TryLock(); err != nil {
@@ -201,14 +204,14 @@ func TestACloudWhoseClustersAreNotBackIsStillStarting(t *testing.T) {
 	}
 }
 
-func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
+func TestAlone_KeepsOthersOut(t *testing.T) {
 	h := &Home{Dir: filepath.Join(t.TempDir(), "home")}
 	done, err := h.Alone()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := h.Alone(); err == nil {
-		t.Error("a second command came in")
+		t.Error("a second command got the lock")
 	}
 	done()
 	again, err := h.Alone()
@@ -218,7 +221,7 @@ func TestTwoCommandsDoNotChangeACloudAtOnce(t *testing.T) {
 	again()
 }
 
-func TestStacks_AreTheProgramsOwn(t *testing.T) {
+func TestStacks_ReturnsOnlyTheProgramsOwn(t *testing.T) {
 	h := &Home{Dir: t.TempDir(), Program: Program{Name: "a"}}
 	for _, of := range []string{"a", "b"} {
 		if err := os.MkdirAll(h.Path(StacksDir, ".pulumi", "stacks", of), 0o700); err != nil {
@@ -234,6 +237,6 @@ func TestStacks_AreTheProgramsOwn(t *testing.T) {
 	}
 	h.Program, h.ProgramErr = Program{}, errors.New("it is not known")
 	if own, others := h.Stacks(), h.OtherStacks(); len(own) > 0 || !slices.Equal(others, []string{"a/dev", "b/dev"}) {
-		t.Errorf("where the program is not known: %q, others %q", own, others)
+		t.Errorf("if the program is not known: %q, others %q", own, others)
 	}
 }

@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// TestMake_IsForItsOwnerAlone has a home that others can look into be closed, and one that they can have written into
-// be refused.
-func TestMake_IsForItsOwnerAlone(t *testing.T) {
+// TestMake_AdmitsOnlyTheOwner checks that Make closes a home that others can read, and refuses one that others may have
+// written to.
+func TestMake_AdmitsOnlyTheOwner(t *testing.T) {
 	for name, of := range map[string]struct {
 		mode    os.FileMode
 		content bool

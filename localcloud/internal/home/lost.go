@@ -10,13 +10,13 @@ import (
 	"regexp"
 )
 
-// State that is lost is never made anew: it would be another cloud with the same name, which knows nothing of what
-// its stacks and clusters say that there is.
+// Lost state is never created again. The result would be another cloud under the same name, without the resources that
+// the stacks and clusters refer to.
 
-// WayOut is what is left to do.
-const WayOut = "`localcloud down`, or `localcloud down --skip-destroy`, removes this local cloud with what is left of it"
+// WayOut tells what to do when state is lost.
+const WayOut = "`localcloud down`, or else `localcloud down --skip-destroy`, removes what is left of this local cloud"
 
-// CheckState returns an error where a file is gone that a local cloud has had.
+// CheckState returns an error if a local cloud that has served lacks one of its files.
 func (h *Home) CheckState() error {
 	if !h.HasServed() {
 		return nil
@@ -27,13 +27,13 @@ func (h *Home) CheckState() error {
 			err = errors.New("it is empty")
 		}
 		if err != nil {
-			return fmt.Errorf("what this local cloud had is lost: %s: %w: %s", file, err, WayOut)
+			return fmt.Errorf("the local cloud's state is lost: %s: %w: %s", file, err, WayOut)
 		}
 	}
 	return nil
 }
 
-// HasServed says whether there is something that only a local cloud that has served leaves.
+// HasServed reports whether a local cloud has ever served from this home.
 func (h *Home) HasServed() bool {
 	if _, err := os.Stat(h.Path(StateFile)); err == nil {
 		return true
@@ -42,7 +42,7 @@ func (h *Home) HasServed() bool {
 	return len(clusters) > 0 || len(h.allStacks()) > 0
 }
 
-// allStacks are the states of stacks, also of other programs.
+// allStacks returns the state files of all stacks, including those of other programs.
 func (h *Home) allStacks() []string {
 	files, _ := filepath.Glob(h.Path(StacksDir, ".pulumi", "stacks", "*", "*.json"))
 	return files
@@ -51,7 +51,8 @@ func (h *Home) allStacks() []string {
 // passphrasePattern matches what rand.Text returns.
 var passphrasePattern = regexp.MustCompile(`^[A-Z2-7]{26}$`)
 
-// EnsurePassphrase makes the passphrase of the stacks' secrets before there is a stack.
+// EnsurePassphrase creates the passphrase of the stacks' secrets. It returns an error if the passphrase is lost and
+// there are stacks that need it.
 func (h *Home) EnsurePassphrase(made func() string) error {
 	content, err := os.ReadFile(h.Path(PassphraseFile))
 	if err == nil && passphrasePattern.Match(content) {
@@ -63,12 +64,12 @@ func (h *Home) EnsurePassphrase(made func() string) error {
 		return os.WriteFile(h.Path(PassphraseFile), []byte(made()), 0o600)
 	}
 	if err == nil {
-		err = errors.New("it is not what was written there")
+		err = errors.New("it is damaged")
 	}
 	return fmt.Errorf("the passphrase of the stacks' secrets is lost: %s: %w: %s", h.Path(PassphraseFile), err, WayOut)
 }
 
-// HasStack says whether there is a stack, and returns an error where there was one.
+// HasStack reports whether a stack exists. It returns an error if the stack's state is damaged or lost.
 func (h *Home) HasStack(stack string) (bool, error) {
 	file := h.StackFile(stack)
 	content, err := os.ReadFile(file)
@@ -83,17 +84,12 @@ func (h *Home) HasStack(stack string) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf(
-		"the state of the stack %s is lost: %s: %w; the engine keeps the one of before beside it, with .bak at the end: "+
-			"put it there, or %s",
-		stack,
-		file,
-		err,
-		WayOut,
-	)
+	return false, fmt.Errorf("the state of the stack %s is lost: %s: %w; restore the engine's backup (the file beside it "+
+		"that ends in .bak), or give up the state: %s", stack, file, err, WayOut)
 }
 
-// SetupBefore returns what an earlier `up` has left, and whether one has. What is lost is an error.
+// SetupBefore returns what an earlier `up` or `start` prepared, and whether there was one. It returns an error if that
+// is lost.
 func (h *Home) SetupBefore() (s Setup, has bool, err error) {
 	s, err = h.Setup()
 	switch {
@@ -104,5 +100,5 @@ func (h *Home) SetupBefore() (s Setup, has bool, err error) {
 	case errors.Is(err, ErrNewer):
 		return s, false, err
 	}
-	return s, false, fmt.Errorf("what this local cloud was set up with is lost: %w: %s", err, WayOut)
+	return s, false, fmt.Errorf("the local cloud's setup is lost: %w: %s", err, WayOut)
 }

@@ -14,35 +14,35 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Program is a Pulumi program, as its Pulumi.yaml has it
-// (https://www.pulumi.com/docs/iac/concepts/projects/project-file/). The zero value is where there is none.
+// Program is a Pulumi program as its Pulumi.yaml describes it
+// (https://www.pulumi.com/docs/iac/concepts/projects/project-file/). The zero value means that there is no program.
 type Program struct {
 	Name    string
 	Runtime Runtime
-	// Main is the folder of the program, or its file, in that of Pulumi.yaml. Defaults to that folder.
+	// Main is the program's folder or file, relative to the folder of Pulumi.yaml. Defaults to that folder.
 	Main string
-	// StackConfigDir is where its stacks have their configuration, in the folder of Pulumi.yaml. Defaults to that
-	// folder.
+	// StackConfigDir is the folder of the stacks' configuration, relative to the folder of Pulumi.yaml. Defaults to
+	// that folder.
 	StackConfigDir string
-	// Packages are what it takes from plugins, by the names that it gives them.
+	// Packages maps the program's names of packages to their plugins.
 	Packages map[string]Package
 	Plugins  Plugins
 }
 
-// Plugins are those whose places Pulumi.yaml has.
+// Plugins are the plugins for which Pulumi.yaml sets a path.
 type Plugins struct{ Providers []Plugin }
 
-// Plugin is one of them.
+// Plugin is a plugin with a path of its own.
 type Plugin struct{ Name string }
 
-// Package is one that a program uses. Pulumi.yaml has it as source@version, or as an object.
+// Package is a package that a program uses. Pulumi.yaml has it as source@version or as an object.
 type Package struct {
-	Source            string // the name of a plugin, or a place that it comes from
-	Version           string // empty: any
+	Source            string // the name of a plugin, or where it comes from
+	Version           string // empty: any version
 	PluginDownloadURL string
 }
 
-// UnmarshalJSON reads either.
+// UnmarshalJSON reads both forms.
 func (p *Package) UnmarshalJSON(text []byte) error {
 	var short string
 	if json.Unmarshal(text, &short) == nil {
@@ -53,16 +53,16 @@ func (p *Package) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*object)(p))
 }
 
-// Runtime is what runs a program. Pulumi.yaml has its name, or an object.
+// Runtime selects the language host of a program. Pulumi.yaml has its name or an object.
 type Runtime struct {
 	Name    string
 	Options struct {
-		Binary      string // a program in Go that is built already
-		BuildTarget string // what a program in Go is linked into; empty: a new file each time
+		Binary      string // a Go program that is already built
+		BuildTarget string // the binary that a Go program is built into; empty: a new file each time
 	}
 }
 
-// UnmarshalJSON reads either.
+// UnmarshalJSON reads both forms.
 func (r *Runtime) UnmarshalJSON(text []byte) error {
 	if json.Unmarshal(text, &r.Name) == nil {
 		return nil
@@ -71,13 +71,14 @@ func (r *Runtime) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*object)(r))
 }
 
-// projectName matches what Pulumi takes for a project's name, but for a dot at its beginning: it names folders.
+// projectName matches the project names that Pulumi allows, except those that begin with a dot: the names are also used
+// for folders.
 var projectName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$`)
 
 // programFile describes a Pulumi program.
 const programFile = "Pulumi.yaml"
 
-// readProgram returns the program in a folder, if there is one.
+// readProgram returns the program in a folder, or the zero value if there is none.
 func readProgram(folder string) (p Program, err error) {
 	file := filepath.Join(folder, programFile)
 	content, err := os.ReadFile(file)
@@ -90,7 +91,7 @@ func readProgram(folder string) (p Program, err error) {
 	switch {
 	case err != nil:
 	case !projectName.MatchString(p.Name):
-		err = fmt.Errorf("its name is %q, and must be 1-100 letters, digits, - _ and dots, with no dot first", p.Name)
+		err = fmt.Errorf("its name is %q, but must have 1-100 letters, digits, - _ or dots, and not begin with a dot", p.Name)
 	case p.Runtime.Name == "":
 		err = errors.New("it has no runtime")
 	}
@@ -100,17 +101,18 @@ func readProgram(folder string) (p Program, err error) {
 	return p, nil
 }
 
-// ours is the program of this repository. Its files are where they were when there was no other.
+// ours names the program of this repository. Its files have no folder of their own, for compatibility with homes that
+// know only this program.
 const ours = "keyvault-aks"
 
-// ProjectName returns its name, or in a folder without one that of the program of this repository.
+// ProjectName returns the program's name. Defaults to the name of this repository's program.
 func (p Program) ProjectName() string { return cmp.Or(p.Name, ours) }
 
-// IsOurs reports whether it is the program of this repository.
+// IsOurs reports whether p is the program of this repository, or none.
 func (p Program) IsOurs() bool { return p.ProjectName() == ours }
 
-// ProgramPath returns a path in one of the home's folders that is the program's own, so that a stack of another program
-// may have the same name.
+// ProgramPath returns a path of the program's own in one of the home's folders: stacks of two programs may have the
+// same name.
 func (h *Home) ProgramPath(folder string, elem ...string) string {
 	if h.Program.IsOurs() {
 		return h.Path(append([]string{folder}, elem...)...)

@@ -1,6 +1,5 @@
-// Package layout has what the files in the home of a local cloud are called, and the format of the one in which it says
-// how it is reached, with a client that does. It is apart from package home for those who only read them, and would
-// have to compile the cloud for that.
+// Package layout names the files in a local cloud's home, describes the file that tells how to reach the cloud, and has
+// a client for it. It is separate from package home, so that its users need not compile the whole cloud.
 package layout
 
 import (
@@ -13,48 +12,48 @@ import (
 	"time"
 )
 
-// The files and folders in a home that others read, too.
+// The files and folders in a home that other packages read.
 const (
-	BinDir         = "bin"        // programs that a person uses, too
+	BinDir         = "bin"        // programs that users also run themselves
 	StateFile      = "cloud.json" // a Running
-	LogFile        = "cloud.log"  // what the one that serves did
+	LogFile        = "cloud.log"  // log of the serving process
 	AzureDir       = "azure"      // Azure's resources
-	KubeDir        = "c"          // clusters, a folder each; short, for the paths of sockets
+	KubeDir        = "c"          // one folder for each cluster; short, for the paths of sockets
 	StacksDir      = "stacks"     // the file backend
 	ConfigDir      = "config"     // configuration of stacks, with what the engine adds to it
-	PassphraseFile = "passphrase" // of the stacks' secrets, as rand.Text makes it
-	KubeconfigFile = "kubeconfig" // of the cluster of the stack that came up last
+	PassphraseFile = "passphrase" // of the stacks' secrets, created by rand.Text
+	KubeconfigFile = "kubeconfig" // of the cluster of the stack that was deployed last
 )
 
-// EngineVariable is in the environment of the engine and its plugins, with the home as its value, and of nothing that a
-// person starts: `up`, `stop` and `down` end what has it.
+// EngineVariable is set to the home in the environment of the engine and its plugins, but not of programs that users
+// start. `up`, `stop` and `down` end all processes that have it.
 const EngineVariable = "KEYVAULT_AKS_ENGINE"
 
-// WaitsVariable is in the environment of the engine and its plugins. It is what the plugin that stands in for
-// azure-native multiplies its waits with, between attempts and polls, so that they go with the times of operations.
+// WaitsVariable is set in the environment of the engine and its plugins. The stand-in for azure-native multiplies its
+// waits between attempts and polls by this number, in line with how long operations take.
 const WaitsVariable = "KEYVAULT_AKS_WAITS"
 
-// Running is what the one that serves tells others.
+// Running describes the serving process.
 type Running struct {
 	PID         int
 	Proxy       string // host:port of the edge
 	CAFile      string
 	Credentials Credentials
 	Started     time.Time
-	Build       string   // of the program that serves
-	Times       string   `json:",omitempty"` // profile of the times that operations take
-	Settled     bool     // the clusters that the last run left are back
-	Failed      []string `json:",omitempty"` // but these, and why
+	Build       string   // identifies the build of the serving program
+	Times       string   `json:",omitempty"` // profile of how long operations take
+	Settled     bool     // the clusters of the previous run have been restarted
+	Failed      []string `json:",omitempty"` // the clusters that could not be restarted, and why
 }
 
 // Credentials are those of the owner of the tenant's first subscription.
 type Credentials struct{ TenantID, SubscriptionID, ClientID, ClientSecret string }
 
-// HTTPClient returns a client that reaches the cloud and nothing else, and trusts its certificates.
+// HTTPClient returns a client that reaches only the local cloud and trusts its certificates.
 func (r Running) HTTPClient() (*http.Client, error) {
 	ca, err := os.ReadFile(r.CAFile)
 	if err != nil {
-		return nil, fmt.Errorf("reading the local cloud's authority: %w", err)
+		return nil, fmt.Errorf("reading the local cloud's CA certificate: %w", err)
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)

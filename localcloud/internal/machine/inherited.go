@@ -1,5 +1,4 @@
-// Package machine has what the local cloud needs of the machine that it runs on, and takes nothing from it that would
-// harm it.
+// Package machine checks and prepares the machine that the local cloud runs on.
 package machine
 
 import (
@@ -10,10 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DropInherited ends what this process has of the one that started it and what it starts would have too, for as long
-// as the local cloud runs: a file mode mask, with which an image's root is closed to its user, signals that are
-// blocked, files that are open, such as another program's lock, a low limit of open files, and the permission to
-// write what is in memory to a disk.
+// DropInherited resets what this process inherited and what the local cloud's programs would inherit in turn: the umask
+// (a strict one closes an image's root to its user), blocked signals, open files such as another program's lock, a low
+// limit of open files, and core dumps.
 func DropInherited() error {
 	if err := unblockSignals(); err != nil {
 		return fmt.Errorf("unblocking signals: %w", err)
@@ -22,12 +20,12 @@ func DropInherited() error {
 	unix.Umask(0o022)
 	for limit, change := range map[int]func(*syscall.Rlimit){
 		syscall.RLIMIT_CORE: func(l *syscall.Rlimit) { l.Cur = 0 },
-		// Go raises it for itself alone. The containers of a node have as many as there are.
+		// The Go runtime raises this limit only for its own process. A node's containers get the maximum.
 		syscall.RLIMIT_NOFILE: func(l *syscall.Rlimit) { l.Cur = l.Max },
 	} {
 		var have syscall.Rlimit
 		if err := syscall.Getrlimit(limit, &have); err != nil {
-			return fmt.Errorf("looking for limits: %w", err)
+			return fmt.Errorf("reading limits: %w", err)
 		}
 		change(&have)
 		if err := syscall.Setrlimit(limit, &have); err != nil {
@@ -37,7 +35,7 @@ func DropInherited() error {
 	return nil
 }
 
-// CheckLimits says early which limit of this process is too low for a control plane.
+// CheckLimits returns an error if a limit of this process is too low for a control plane.
 func CheckLimits() error {
 	for _, of := range []struct {
 		limit      int
@@ -52,24 +50,19 @@ func CheckLimits() error {
 	} {
 		var have unix.Rlimit
 		if err := unix.Getrlimit(of.limit, &have); err != nil {
-			return fmt.Errorf("looking for limits: %w", err)
+			return fmt.Errorf("reading limits: %w", err)
 		}
-		// The Go runtime raises the first limit of open files as far as the second, in each of the programs.
+		// The Go runtime of each program raises its soft limit of open files to the hard limit.
 		if of.limit == unix.RLIMIT_NOFILE {
 			have.Cur = have.Max
 		}
 		if have.Cur < of.need {
-			return fmt.Errorf(
-				"the limit of %s (`ulimit %s`) is %d, and the local cloud needs %d or more: raise it, and try again",
-				of.what,
-				of.flag,
-				have.Cur/of.unit,
-				of.need/of.unit,
-			)
+			return fmt.Errorf("the limit of %s (`ulimit %s`) is %d, but the local cloud needs at least %d: raise it and try "+
+				"again", of.what, of.flag, have.Cur/of.unit, of.need/of.unit)
 		}
 	}
 	if dir := os.TempDir(); !isFolder(dir) {
-		return fmt.Errorf("TMPDIR names %s, which is no folder: set it to one, or not at all", dir)
+		return fmt.Errorf("TMPDIR is %s, which is not a folder: set it to a folder, or unset it", dir)
 	}
 	return nil
 }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unblockSignals starts this program again, in its own place, where it was started with signals blocked: that a
-// thread takes them does not reach the threads that are to come.
+// unblockSignals replaces this process by a new run of the program if it was started with blocked signals. Unblocking
+// them in one thread would not affect the runtime's later threads.
 func unblockSignals() error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -20,7 +20,7 @@ func unblockSignals() error {
 	return unix.Exec("/proc/self/exe", os.Args, os.Environ())
 }
 
-// closeOnExec keeps the files that were open from the start, beside the standard ones, from what this process starts.
+// closeOnExec keeps inherited files, except the standard ones, from the programs that this process starts.
 func closeOnExec() {
 	open, _ := os.ReadDir("/proc/self/fd")
 	for _, file := range open {

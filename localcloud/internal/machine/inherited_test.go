@@ -17,7 +17,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
-// asChild has this test's program be one that drops what it has inherited and starts another, which says what that has.
+// asChild names the variable that makes the test binary drop what it inherited and print what its own child inherits.
 const asChild = "KEYVAULT_AKS_TEST_INHERITED"
 
 func TestMain(m *testing.M) {
@@ -36,11 +36,8 @@ func TestMain(m *testing.M) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	cmd := exec.Command(
-		"/bin/sh",
-		"-c",
-		`umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed; [ $(ulimit -S -n) = $(ulimit -H -n) ] && echo raised; exec grep SigBlk /proc/self/status`,
-	)
+	cmd := exec.Command("/bin/sh", "-c", `umask; ulimit -c; [ -e /proc/$$/fd/9 ] && echo open || echo closed
+[ $(ulimit -S -n) = $(ulimit -H -n) ] && echo raised; exec grep SigBlk /proc/self/status`)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	if err := cmd.Run(); err != nil {
 		os.Exit(1)
@@ -48,21 +45,18 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func TestDropInherited(t *testing.T) {
+func TestDropInherited_ResetsWhatChildrenGet(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
 	}
-	cmd := exec.Command(
-		"/bin/sh",
-		"-c",
-		`umask 0777; ulimit -c unlimited 2>/dev/null; ulimit -S -n 256; exec 9</dev/null; exec "$0"`,
-		os.Args[0],
-	)
+	const script = `umask 0777; ulimit -c unlimited 2>/dev/null; ulimit -S -n 256; exec 9</dev/null; exec "$0"`
+	cmd := exec.Command("/bin/sh", "-c", script, os.Args[0])
 	if python, err := exec.LookPath("python3"); err == nil { // a shell cannot block signals
 		cmd.Args[3] = python
 		cmd.Args[2] += ` -c "$1" "$2"`
 		cmd.Args = append(cmd.Args, "import os, signal, sys; os.set_inheritable(9, True); "+
-			"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD]); os.execv(sys.argv[1], sys.argv[1:])", os.Args[0])
+			"signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD]); "+
+			"os.execv(sys.argv[1], sys.argv[1:])", os.Args[0])
 	}
 	cmd.Env = append(os.Environ(), asChild+"=1")
 	out, err := cmd.CombinedOutput()
@@ -70,19 +64,13 @@ func TestDropInherited(t *testing.T) {
 	for s := bufio.NewScanner(strings.NewReader(string(out))); s.Scan(); {
 		lines = append(lines, s.Text())
 	}
-	if want := []string{
-		"0022",
-		"0",
-		"closed",
-		"raised",
-		"SigBlk:\t0000000000000000",
-	}; err != nil ||
-		!slices.Equal(lines, want) {
+	want := []string{"0022", "0", "closed", "raised", "SigBlk:\t0000000000000000"}
+	if err != nil || !slices.Equal(lines, want) {
 		t.Errorf("got %q, %v; want %q", lines, err, want)
 	}
 }
 
-func TestCheckLimits_NamesTheOneThatIsTooLow(t *testing.T) {
+func TestCheckLimits_NamesLowLimit(t *testing.T) {
 	for _, limit := range []string{"-n 256", "-f 1000", "-v 20000000", "-t 600"} {
 		cmd := exec.Command("/bin/sh", "-c", "ulimit "+limit+" && exec \"$0\"", os.Args[0])
 		cmd.Env = append(os.Environ(), asChild+"=limits")
@@ -90,22 +78,21 @@ func TestCheckLimits_NamesTheOneThatIsTooLow(t *testing.T) {
 			t.Errorf("with ulimit %s: %s, %v", limit, out, err)
 		}
 	}
-	cmd := exec.Command("/bin/sh", "-c", "ulimit -S -n 64 && exec \"$0\"", os.Args[0]) // each program raises it by itself
+	cmd := exec.Command("/bin/sh", "-c", "ulimit -S -n 64 && exec \"$0\"", os.Args[0]) // programs raise it themselves
 	cmd.Env = append(os.Environ(), asChild+"=limits")
 	if out, err := cmd.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "<nil>" {
 		t.Errorf("with a soft limit of open files: %s, %v", out, err)
 	}
 }
 
-func TestCheckLimits_RefusesATemporaryFolderThatIsNone(t *testing.T) {
+func TestCheckLimits_RejectsMissingTMPDIR(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
 	if err := CheckLimits(); err == nil || !strings.Contains(err.Error(), "TMPDIR") {
 		t.Errorf("got %v", err)
 	}
 }
 
-// TestCanRunRealNode_WhateverTMPDIRNames tries it as what the machine can do, which a variable does not change.
-func TestCanRunRealNode_WhateverTMPDIRNames(t *testing.T) {
+func TestCanRunRealNode_IgnoresTMPDIR(t *testing.T) {
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "gone"))
 	if err := kube.CanRunRealNode(); errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)

@@ -15,55 +15,46 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// CheckCompilers says early that there is no way to build the programs that the local cloud runs.
+// CheckCompilers returns an error if a compiler is missing for the programs that the local cloud runs.
 func CheckCompilers() error {
 	for _, program := range []string{"go", "cc"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return fmt.Errorf(
-				"%s is not on PATH: the local cloud builds the programs it runs; install Go and a C compiler (Debian: apt-get install golang gcc)",
-				program,
-			)
+			return fmt.Errorf("%s is not on PATH, but the local cloud builds programs: install Go and a C compiler "+
+				"(on Debian: apt-get install golang gcc)", program)
 		}
 	}
 	return nil
 }
 
-// EnoughDisk holds the free space of a folder against what is needed there, in bytes.
+// EnoughDisk returns an error if a folder has less than need bytes of free space.
 func EnoughDisk(dir string, need uint64) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(dir, &disk); err != nil {
-		return fmt.Errorf("looking for disk space: %w", err)
+		return fmt.Errorf("checking disk space: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
-		return fmt.Errorf(
-			"%s has %d MiB free, and a node needs %d: make room, or choose another folder with --home",
-			dir,
-			free>>20,
-			need>>20,
-		)
+		return fmt.Errorf("%s has %d MiB free, but a node needs %d MiB: free some space or choose another folder with --home",
+			dir, free>>20, need>>20)
 	}
 	return nil
 }
 
-// InstallPackages installs Debian packages, and does nothing for none. It tells how far it is.
+// InstallPackages installs Debian packages and reports its progress.
 func InstallPackages(ctx context.Context, names []string, say func(format string, args ...any)) error {
 	if len(names) == 0 {
 		return nil
 	}
 	slices.Sort(names)
 	if _, err := exec.LookPath("apt-get"); err != nil {
-		return fmt.Errorf(
-			"the node needs %s, and there is no apt-get to install them: install them by hand",
-			strings.Join(names, ", "),
-		)
+		return fmt.Errorf("the node needs %s, but there is no apt-get: install them by hand", strings.Join(names, ", "))
 	}
-	say("installing Debian's %s", strings.Join(names, ", "))
-	for _, args := range [][]string{{"update"}, append([]string{"install", "--yes", "--no-install-recommends"}, names...)} {
+	say("installing Debian packages: %s", strings.Join(names, ", "))
+	install := append([]string{"install", "--yes", "--no-install-recommends"}, names...)
+	for _, args := range [][]string{{"update"}, install} {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// An interrupted dpkg leaves packages half configured: it is let finish, and Ctrl-C does not reach its
-		// process group.
+		// An interrupted dpkg leaves packages half configured. Its own process group protects it from Ctrl-C.
 		cmd := exec.Command("apt-get", append([]string{"-qq", "-o=Dpkg::Use-Pty=0"}, args...)...)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		cmd.Env = append(thirdparty.OutsideEnv(), "DEBIAN_FRONTEND=noninteractive")
@@ -80,7 +71,7 @@ func InstallPackages(ctx context.Context, names []string, say func(format string
 		return err
 	}
 	if left := kube.RealNode.MissingPackages(); len(left) > 0 {
-		return fmt.Errorf("installed, but not where they are looked for: %s", strings.Join(left, ", "))
+		return fmt.Errorf("packages are installed, but their programs are not found: %s", strings.Join(left, ", "))
 	}
 	return nil
 }

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-func TestAnInterruptLetsAptGetFinishAndStartsNoOther(t *testing.T) {
+func TestInstallPackages_LetsAptGetFinishWhenInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	begun, finished := filepath.Join(dir, "begun"), filepath.Join(dir, "finished")
-	// A pipe on which it waits for the interrupt, and a file that says what it was called with when it came to its end.
+	// The script waits on a pipe for the interrupt. When it ends, it writes its command into a file.
 	script := "#!/bin/sh\necho > " + begun + "\nread go < " + begun + ".not\necho $3 >> " + finished + "\n"
 	if err := os.WriteFile(filepath.Join(dir, "apt-get"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -34,6 +34,6 @@ func TestAnInterruptLetsAptGetFinishAndStartsNoOther(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	if did, _ := os.ReadFile(finished); string(did) != "update\n" {
-		t.Errorf("apt-get came to its end for %q, want update", did)
+		t.Errorf("apt-get finished %q, want update", did)
 	}
 }
