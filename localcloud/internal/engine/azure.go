@@ -12,26 +12,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// azureClients make clients of the local cloud's subscription, as its owner.
+// azureClients returns a factory of clients for the local cloud's subscription, with its owner's credentials.
 func azureClients(r *home.Running) (*armresources.ClientFactory, error) {
 	client, err := r.HTTPClient()
 	if err != nil {
 		return nil, err
 	}
 	options := azcore.ClientOptions{Transport: client}
-	owner, err := azidentity.NewClientSecretCredential(
-		r.Credentials.TenantID,
-		r.Credentials.ClientID,
-		r.Credentials.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options},
-	)
+	c := r.Credentials
+	owner, err := azidentity.NewClientSecretCredential(c.TenantID, c.ClientID, c.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options})
 	if err != nil {
 		return nil, err
 	}
-	return armresources.NewClientFactory(r.Credentials.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
+	return armresources.NewClientFactory(c.SubscriptionID, owner, &arm.ClientOptions{ClientOptions: options})
 }
 
-// ProvisioningState returns that of a cluster.
+// ProvisioningState returns the provisioning state of a cluster.
 func ProvisioningState(ctx context.Context, r *home.Running, clusterID string) (string, error) {
 	azure, err := azureClients(r)
 	if err != nil {
@@ -39,14 +36,14 @@ func ProvisioningState(ctx context.Context, r *home.Running, clusterID string) (
 	}
 	found, err := azure.NewClient().GetByID(ctx, clusterID, "2024-09-01", nil)
 	if err != nil {
-		return "", fmt.Errorf("looking for the cluster: %w", err)
+		return "", fmt.Errorf("reading the cluster: %w", err)
 	}
 	properties, _ := found.Properties.(map[string]any)
 	state, _ := properties["provisioningState"].(string)
 	return state, nil
 }
 
-// ResourceGroups returns the names of those in the local cloud's subscription.
+// ResourceGroups returns the names of the resource groups in the local cloud's subscription.
 func ResourceGroups(ctx context.Context, r *home.Running) ([]string, error) {
 	azure, err := azureClients(r)
 	if err != nil {
@@ -56,7 +53,7 @@ func ResourceGroups(ctx context.Context, r *home.Running) ([]string, error) {
 	for groups := azure.NewResourceGroupsClient().NewListPager(nil); groups.More(); {
 		page, err := groups.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("looking for resource groups: %w", err)
+			return nil, fmt.Errorf("listing resource groups: %w", err)
 		}
 		for _, group := range page.Value {
 			names = append(names, *group.Name)

@@ -14,23 +14,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
-// cluster is a client of the API server that a kubeconfig leads to, behind the local cloud's proxy. A program by which
-// the kubeconfig has its user sign in runs with the engine's environment.
+// cluster returns a client of a kubeconfig's API server, through the local cloud's proxy. If the kubeconfig names a
+// program that signs in, it runs with the engine's environment.
 func (s *Stack) cluster(kubeconfig string) (*kube.Client, error) {
 	config, err := clientcmd.RESTConfigFromKubeConfig([]byte(kubeconfig))
 	if err != nil {
 		return nil, fmt.Errorf("reading the cluster's kubeconfig: %w", err)
 	}
 	config.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: s.cloud.Proxy})
-	config.QPS = -1 // all there is to slow down is the own machine
+	config.QPS = -1 // no limit: the API server is on this machine
 	if config.ExecProvider != nil {
 		runWith(config.ExecProvider, s.envs)
 	}
 	return kube.NewClient(config)
 }
 
-// runWith has a program that signs in run with an environment. By itself client-go only adds to that of this process,
-// in which there may be what the user has for Azure.
+// runWith makes a kubeconfig's program run with exactly the environment envs. By default client-go only adds variables
+// to the environment of this process, which may have the user's own settings for Azure.
 func runWith(program *api.ExecConfig, envs []string) {
 	var args []string
 	has := map[string]bool{}

@@ -19,7 +19,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// automation returns the stack as Pulumi's Automation API has it.
+// automation returns the stack as one of Pulumi's Automation API.
 func (s *Stack) automation(ctx context.Context) (auto.Stack, error) {
 	workspace, err := auto.NewLocalWorkspace(ctx, auto.WorkDir(s.Project), auto.Pulumi(command{s}))
 	if err != nil {
@@ -28,14 +28,14 @@ func (s *Stack) automation(ctx context.Context) (auto.Stack, error) {
 	return auto.SelectStack(ctx, s.name, workspace)
 }
 
-// command is the engine, as the Automation API runs it for a stack. The API's own is killed ten seconds after an
-// interrupt, whatever it is doing, does not end with this process, and has all of its environment.
+// command runs the engine for the Automation API. The API's own command kills the engine ten seconds after an
+// interrupt, passes all of this process's environment to it, and does not end it together with this process.
 type command struct{ *Stack }
 
-// Version is that of the engine that is built, which is that of the SDK.
+// Version returns the engine's version, which is the SDK's.
 func (command) Version() semver.Version { return sdk.Version }
 
-// Run runs the engine and returns what it prints, or shows it, to the first of the writers.
+// Run runs the engine and returns its output. If there are writers, the output goes to the first of them instead.
 func (c command) Run(
 	ctx context.Context, dir string, stdin io.Reader, show, showErrors []io.Writer, env []string, args ...string,
 ) (stdout, stderr string, code int, err error) {
@@ -49,8 +49,8 @@ func (c command) Run(
 	if len(show) > 0 {
 		cmd.Stdout, cmd.Stderr = show[0], showErrors[0]
 	}
-	// The engine ends what it is doing and keeps its state at the first interrupt. The process group is its own, so
-	// that one Ctrl-C is one interrupt and the second is not taken for impatience.
+	// At the first interrupt the engine finishes its current operations and saves its state; at the second it gives up.
+	// In a process group of its own it gets only one interrupt for one Ctrl-C.
 	cmd.SysProcAttr = ownGroup()
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = time.Minute
@@ -67,23 +67,23 @@ func (c command) Run(
 	return out.String(), errs.String(), cmd.ProcessState.ExitCode(), err
 }
 
-// known answers what the API asks beside what it is called for, each time with a process of 0.4 s: an up that changes
-// nothing would take 3.2 s instead of 1.3 s.
+// known answers additional questions of the API without the engine, which needs 0.4 s for each. Otherwise an up that
+// changes nothing would take 3.2 s instead of 1.3 s.
 func (c command) known(ctx context.Context, args []string) (answer string, is bool) {
 	switch strings.Join(args[:min(2, len(args))], " ") {
-	case "stack select": // whose effect nobody needs: PULUMI_STACK and --stack name the stack
+	case "stack select": // not needed: PULUMI_STACK and --stack name the stack
 		return "", true
-	case "stack history": // for a summary of the run, which nobody looks at. It would fail: it takes no --config-file
+	case "stack history": // only for a summary that is not used; it would fail, since it has no --config-file
 		return "[]", true
 	case "stack output":
 		saved, err := c.savedOutputs(ctx, slices.Contains(args, "--show-secrets"))
-		return string(saved), err == nil // else the engine knows better
+		return string(saved), err == nil // on an error, ask the engine
 	}
 	return "", false
 }
 
-// because returns why the engine failed. The errors of the Automation API have all that the engine said, which was
-// shown.
+// because returns why the engine failed. The errors of the Automation API repeat the engine's whole output, which has
+// already been shown.
 func (s *Stack) because(err error) error {
 	if err != nil && s.failed != nil {
 		return s.failed

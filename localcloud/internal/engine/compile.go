@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Compile compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, from
-// where no module can be had, and says nothing while it takes its time.
+// Compile compiles the Pulumi program before the engine does. The engine's own build runs behind the proxy, where it
+// cannot download modules, and shows no progress.
 func Compile(ctx context.Context, h *home.Home, p *thirdparty.Progress) error {
 	if Source(h) == "" {
 		return nil
@@ -25,7 +25,7 @@ func Compile(ctx context.Context, h *home.Home, p *thirdparty.Progress) error {
 	return thirdparty.Compile(ctx, Source(h), h.Program.Runtime.Options.BuildTarget, mark, p)
 }
 
-// Source returns the folder of the program that is to be compiled, or "" where there is nothing to compile.
+// Source returns the folder of the program to compile, or "" if it need not be compiled.
 func Source(h *home.Home) string {
 	if h.Program.Runtime.Name != "go" || h.Program.Runtime.Options.Binary != "" {
 		return ""
@@ -33,7 +33,7 @@ func Source(h *home.Home) string {
 	return programDir(h)
 }
 
-// programDir is the folder of the program: Pulumi.yaml may name a file in it.
+// programDir returns the program's folder. Pulumi.yaml may name a file in it.
 func programDir(h *home.Home) string {
 	dir := filepath.Join(h.Project, h.Program.Main)
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
@@ -42,8 +42,8 @@ func programDir(h *home.Home) string {
 	return dir
 }
 
-// CheckProgram returns an error for what keeps the program from running that is known before the engine runs it: that
-// there is none, which of its packages are not installed, or what its language lacks. What is wrong in it the engine says.
+// CheckProgram returns an error if the engine could not run the program: there is none, one of its packages is not
+// installed, or the program's language lacks something. Mistakes in the program are left to the engine.
 func CheckProgram(h *home.Home) error {
 	runtime := h.Program.Runtime.Name
 	host := thirdparty.LanguageHost(runtime)
@@ -51,13 +51,11 @@ func CheckProgram(h *home.Home) error {
 	case h.ProgramErr != nil:
 		return h.ProgramErr
 	case h.Program.Name == "":
-		return fmt.Errorf("%s has no Pulumi.yaml: go to the folder of a Pulumi program, or name it with --project", h.Project)
+		return fmt.Errorf("%s has no Pulumi.yaml: change to the folder of a Pulumi program or name it with --project",
+			h.Project)
 	case host == "":
-		return fmt.Errorf(
-			"the runtime of %s is %s, which the local cloud cannot run: it runs programs in Go, YAML, TypeScript, JavaScript and Python",
-			filepath.Join(h.Project, "Pulumi.yaml"),
-			runtime,
-		)
+		return fmt.Errorf("the runtime in %s is %s, which the local cloud does not support: it runs programs in Go, YAML, "+
+			"TypeScript, JavaScript and Python", filepath.Join(h.Project, "Pulumi.yaml"), runtime)
 	}
 	if err := checkPackages(h); err != nil {
 		return err
@@ -68,22 +66,19 @@ func CheckProgram(h *home.Home) error {
 	return nil
 }
 
-// checkNode returns an error where a program for Node finds no Node, or no SDK of Pulumi's in its folder or one above.
+// checkNode returns an error if Node is missing, or Pulumi's SDK for it in the program's folder and those above.
 func checkNode(dir string) error {
 	if _, err := exec.LookPath("node"); err != nil {
-		return errors.New(
-			"node is not on PATH, which runs programs in TypeScript and JavaScript: install Node (https://nodejs.org)",
-		)
+		return errors.New("node is not on PATH, but programs in TypeScript and JavaScript need it: install Node.js " +
+			"(https://nodejs.org)")
 	}
 	for at := dir; ; at = filepath.Dir(at) {
 		if _, err := os.Stat(filepath.Join(at, "node_modules", "@pulumi", "pulumi")); err == nil {
 			return nil
 		}
 		if at == filepath.Dir(at) {
-			return fmt.Errorf(
-				"%s has no node_modules with @pulumi/pulumi: run `npm install` there, or what else installs its packages",
-				dir,
-			)
+			return fmt.Errorf("%s has no node_modules with @pulumi/pulumi: run `npm install` there, or your package manager's "+
+				"equivalent", dir)
 		}
 	}
 }

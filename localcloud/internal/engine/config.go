@@ -18,21 +18,21 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// configuration is a stack's file for the engine: what a person's file has, with the values of --config over it and
-// the salt of the stack's secrets. A key without a namespace is in the project's. The engine takes JSON, which has one
-// way to write a text, where it takes YAML; of YAML it loses line ends at the beginning of a value.
+// configuration returns a stack's configuration file for the engine: the contents of the user's file, overridden by the
+// values of --config, and the salt of the stack's secrets. A key without a namespace is in the project's. The result is
+// JSON, which the engine accepts in place of YAML: from YAML it loses line breaks at the beginning of a value.
 func configuration(project, file string, content []byte, over []string, salt string) ([]byte, error) {
 	content = bytes.TrimPrefix(content, []byte("\ufeff")) // as the engine does
 	config := map[string]any{}
 	if err := readYAML(content, &config); err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)
 	}
-	for _, of := range []string{"secretsprovider", "encryptedkey", "encryptionsalt"} { // those of the user's own backend
+	for _, of := range []string{"secretsprovider", "encryptedkey", "encryptionsalt"} { // belong to the user's own backend
 		delete(config, of)
 	}
 	values, ok := config["config"].(map[string]any)
 	if !ok && config["config"] != nil {
-		return nil, fmt.Errorf("reading %s: config is no map of keys and values", file)
+		return nil, fmt.Errorf("reading %s: config is not a map", file)
 	}
 	if values == nil {
 		values = map[string]any{}
@@ -43,7 +43,7 @@ func configuration(project, file string, content []byte, over []string, salt str
 	for key, value := range values {
 		values[key] = asJSON(value)
 		switch value.(type) {
-		case int, int64, uint64, float64, bool: // as the engine has them; through JSON it has numbers as float64
+		case int, int64, uint64, float64, bool: // text, as in the engine: it would read numbers in JSON as float64
 			text, err := json.Marshal(value)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", key, err)
@@ -55,8 +55,8 @@ func configuration(project, file string, content []byte, over []string, salt str
 	return json.MarshalIndent(config, "", "    ")
 }
 
-// GivenConfiguration returns the file of a stack's configuration and what is in it, or what is wrong with that or with
-// what is set over it.
+// GivenConfiguration returns the user's configuration file of a stack and its contents. It returns an error if the
+// contents or the values of --config are not valid.
 func GivenConfiguration(h *home.Home, name string, over []string) (file string, content []byte, err error) {
 	file = givenFile(h, name)
 	content, err = os.ReadFile(file)
@@ -67,25 +67,21 @@ func GivenConfiguration(h *home.Home, name string, over []string) (file string, 
 			have = append(have, strings.TrimSuffix(strings.TrimPrefix(filepath.Base(f), "Pulumi."), ".yaml"))
 		}
 		if len(have) > 0 || !errors.Is(err, fs.ErrNotExist) {
-			return "", nil, fmt.Errorf(
-				"there is no stack %q: the stacks with a configuration are %s",
-				name,
-				strings.Join(have, ", "),
-			)
+			return "", nil, fmt.Errorf("there is no stack %q; the configured stacks are %s", name, strings.Join(have, ", "))
 		}
-		content = nil // a program whose stacks have no configuration
+		content = nil // the program's stacks have no configuration
 	}
 	_, err = configuration(h.Program.ProjectName(), file, content, over, "")
 	return file, content, err
 }
 
-// givenFile is that of a stack's configuration in the project.
+// givenFile returns the file of a stack's configuration in the project.
 func givenFile(h *home.Home, stack string) string {
 	return filepath.Join(h.Project, h.Program.StackConfigDir, "Pulumi."+stack+".yaml")
 }
 
-// Configured returns what a stack's file or --config says of a key of the program, or nil. What is wrong with them is
-// said when the stack takes them.
+// Configured returns the value of a key of the program from --config or the stack's file, or nil. It ignores mistakes,
+// which GivenConfiguration reports.
 func Configured(h *home.Home, stack string, over []string, key string) any {
 	file, project := givenFile(h, stack), h.Program.ProjectName()
 	content, err := os.ReadFile(file)
@@ -93,25 +89,19 @@ func Configured(h *home.Home, stack string, over []string, key string) any {
 		return nil
 	}
 	var read struct{ Config map[string]any }
-	if content, err = configuration(
-		project,
-		file,
-		content,
-		over,
-		"",
-	); err != nil ||
-		json.Unmarshal(content, &read) != nil {
+	content, err = configuration(project, file, content, over, "")
+	if err != nil || json.Unmarshal(content, &read) != nil {
 		return nil
 	}
 	return read.Config[project+":"+key]
 }
 
-// override sets values of the program's configuration, each written as YAML.
+// override sets configuration values, which are written as YAML.
 func override(project string, values map[string]any, over []string) error {
 	for _, one := range over {
 		key, text, ok := strings.Cut(one, "=")
 		if !ok || key == "" {
-			return fmt.Errorf("--config %s: it is written key=value", key)
+			return fmt.Errorf("--config %s: it must have the form key=value", key)
 		}
 		var node yaml.Node
 		err := readYAML([]byte(text), &node)
@@ -131,8 +121,8 @@ func override(project string, values map[string]any, over []string) error {
 	return nil
 }
 
-// keepDates has what looks like a date be the text that it is, as `pulumi config set` has it. The engine writes a date
-// of YAML as "2026-02-01 00:00:00 +0000 UTC".
+// keepDates turns dates into text, as `pulumi config set` does. The engine would write a YAML date as
+// "2026-02-01 00:00:00 +0000 UTC".
 func keepDates(node *yaml.Node) {
 	if node.ShortTag() == "!!timestamp" {
 		node.Tag = "!!str"
@@ -142,7 +132,7 @@ func keepDates(node *yaml.Node) {
 	}
 }
 
-// asJSON is what the engine makes of a value of YAML.
+// asJSON converts a YAML value as the engine does.
 func asJSON(value any) any {
 	switch value := value.(type) {
 	case time.Time:
@@ -165,8 +155,8 @@ func asJSON(value any) any {
 	return value
 }
 
-// readYAML reads a document and nothing after it. It refuses what YAML refuses without a word of where, and what it
-// takes for the end of a line or the mark of an encoding, and leaves out.
+// readYAML reads exactly one document. It reports the line of characters that the YAML package rejects without a
+// position, and also rejects those that the package drops, since it takes them for line breaks or byte order marks.
 func readYAML(content []byte, into any) error {
 	for i := 0; i < len(content); {
 		c, size := utf8.DecodeRune(content[i:])
@@ -184,7 +174,7 @@ func readYAML(content []byte, into any) error {
 		i += size
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
-	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) { // nothing at all is no value
+	if err := decoder.Decode(into); err != nil && !errors.Is(err, io.EOF) { // the document may be empty
 		return err
 	}
 	if err := decoder.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {

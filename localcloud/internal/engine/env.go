@@ -14,79 +14,63 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// variable is one of an environment.
+// variable is an environment variable.
 type variable struct{ name, value string }
 
-// variables are the environment in which pulumi, kubectl, az and every other client of Azure finds the local cloud, and
-// pulumi a stack that `up` has configured, unless stackName is empty.
+// variables returns the environment in which pulumi, kubectl, az and other Azure clients use the local cloud. Unless
+// stackName is empty, pulumi also uses that stack, which `up` must have configured.
 func variables(h *home.Home, r *home.Running, stackName string) []variable {
 	proxy := "http://" + r.Proxy
 	c := r.Credentials
 	path := os.Getenv("PATH")
 	switch {
-	case path == "": // after a colon it would be the current folder
+	case path == "": // an empty element of PATH is the current folder
 		path = h.BinDir()
 	case path != h.BinDir() && !strings.HasPrefix(path, h.BinDir()+":"):
 		path = h.BinDir() + ":" + path
 	}
 	all := []variable{
 		{thirdparty.HomeVariable, h.Dir},
-		{
-			"HTTPS_PROXY",
-			proxy,
-		},
+		{"HTTPS_PROXY", proxy},
 		{"https_proxy", proxy},
 		{"NO_PROXY", "localhost,127.0.0.1,::1"},
 		{"no_proxy", "localhost,127.0.0.1,::1"},
-		// Go and OpenSSL, Python, curl, Node
-		{
-			"SSL_CERT_FILE",
-			r.CAFile,
-		},
-		{"REQUESTS_CA_BUNDLE", r.CAFile},
-		{"CURL_CA_BUNDLE", r.CAFile},
-		{"NODE_EXTRA_CA_CERTS", r.CAFile},
-		// azure-native, and Azure's SDKs and tools, each with their own names for the same
-		{
-			"ARM_TENANT_ID",
-			c.TenantID,
-		},
+		{"SSL_CERT_FILE", r.CAFile},       // Go and OpenSSL
+		{"REQUESTS_CA_BUNDLE", r.CAFile},  // Python
+		{"CURL_CA_BUNDLE", r.CAFile},      // curl
+		{"NODE_EXTRA_CA_CERTS", r.CAFile}, // Node.js
+		// azure-native
+		{"ARM_TENANT_ID", c.TenantID},
 		{"ARM_SUBSCRIPTION_ID", c.SubscriptionID},
 		{"ARM_CLIENT_ID", c.ClientID},
 		{"ARM_CLIENT_SECRET", c.ClientSecret},
-		{
-			"AZURE_TENANT_ID",
-			c.TenantID,
-		},
+		// Azure's SDKs and tools
+		{"AZURE_TENANT_ID", c.TenantID},
 		{"AZURE_SUBSCRIPTION_ID", c.SubscriptionID},
 		{"AZURE_CLIENT_ID", c.ClientID},
 		{"AZURE_CLIENT_SECRET", c.ClientSecret},
 		{layout.WaitsVariable, waits(r.Times)},
-		{
-			"PULUMI_HOME",
-			h.Path(home.PulumiDir),
-		},
-		{
-			"PULUMI_BACKEND_URL",
-			"file://" + h.Path(home.StacksDir) + "?metadata=skip",
-		}, // without files of attributes, which a kill leaves half-written
+		{"PULUMI_HOME", h.Path(home.PulumiDir)},
+		// A kill would leave the metadata files half-written.
+		{"PULUMI_BACKEND_URL", "file://" + h.Path(home.StacksDir) + "?metadata=skip"},
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", h.Path(home.PassphraseFile)},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
 		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
-		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // those on PATH, which the engine prefers whatever their version is
+		{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}, // the engine would prefer those on PATH, whatever their version
 		{"KUBECONFIG", h.Path(home.KubeconfigFile)},
 		{"KUBECACHEDIR", h.Path(home.CacheDir)},
 		{"PATH", path},
-		{"GOFLAGS", thirdparty.ProgramFlags()}, // the engine builds the program: as it has been built ahead
+		{"GOFLAGS", thirdparty.ProgramFlags()}, // with the flags of Compile, the engine's own build has nothing to do
 	}
 	if stackName != "" {
-		all = append(all, variable{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)}, variable{"PULUMI_STACK", stackName})
+		all = append(all,
+			variable{"PULUMI_OPTION_CONFIG_FILE", h.ConfigFile(stackName)}, variable{"PULUMI_STACK", stackName})
 	}
 	return all
 }
 
-// waits is layout.WaitsVariable's value with a profile of times: the part of Azure's times that it is, and a hundredth
-// where operations take no time.
+// waits returns the value of layout.WaitsVariable for a profile of times: its ratio to Azure's times, or 0.01 if
+// operations take no time.
 func waits(profile string) string {
 	name, divisor, divided := strings.Cut(profile, "/")
 	part := 0.01
@@ -99,7 +83,8 @@ func waits(profile string) string {
 	return strconv.FormatFloat(part, 'g', -1, 64)
 }
 
-// PrintEnv ends the user's own variables that would win over those of the local cloud, and sets these.
+// PrintEnv prints shell commands that unset the user's variables that would override the local cloud's, and export the
+// local cloud's.
 func PrintEnv(to io.Writer, h *home.Home, r *home.Running, stackName string) {
 	fmt.Fprintln(to, "unset PULUMI_CONFIG_PASSPHRASE")
 	kept := usersEnvironment()
@@ -113,7 +98,7 @@ func PrintEnv(to io.Writer, h *home.Home, r *home.Running, stackName string) {
 	}
 }
 
-// Environment is the whole of what a shell has that evaluates what PrintEnv prints.
+// Environment returns the whole environment of a shell that has evaluated the output of PrintEnv.
 func Environment(h *home.Home, r *home.Running, stackName string) []string {
 	env := usersEnvironment()
 	for _, v := range variables(h, r, stackName) {
@@ -123,10 +108,10 @@ func Environment(h *home.Home, r *home.Running, stackName string) []string {
 	return env
 }
 
-// usersEnvironment is what stays of a person's own environment.
+// usersEnvironment returns the part of the user's environment that programs in the local cloud keep.
 func usersEnvironment() []string {
 	kept := withoutPulumis(ownEnvironment(os.Environ()))
-	if dir, ok := os.LookupEnv("AZURE_CONFIG_DIR"); ok { // az keeps its sessions there
+	if dir, ok := os.LookupEnv("AZURE_CONFIG_DIR"); ok { // where az keeps its sessions
 		kept = append(kept, "AZURE_CONFIG_DIR="+dir)
 	}
 	return kept
@@ -134,27 +119,28 @@ func usersEnvironment() []string {
 
 var shellName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// quoted is a word as a shell takes it.
+// quoted quotes a word for a shell.
 func quoted(word string) string { return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'" }
 
-// ownEnvironment is an environment with nothing of the user's own Azure, and no way to it but the one that is added:
-// kubelogin, for one, has AZURE_ and AAD_ variables win over what it is told, and asks for tokens as the job of GitHub Actions
-// that it runs in, and Go takes no_proxy where NO_PROXY is empty.
+// azurePrefixes begin the names of variables with which clients sign in to Azure. Some override explicit settings:
+// kubelogin prefers AZURE_ and AAD_ variables to its arguments, and requests tokens as the GitHub Actions job it runs
+// in.
+var azurePrefixes = []string{"ARM_", "AZURE_", "AAD_", "ACTIONS_ID_TOKEN_REQUEST_"}
+
+// ownEnvironment returns an environment without the user's settings for Azure and for proxies. Both spellings of proxy
+// variables are removed, since Go uses no_proxy if NO_PROXY is empty.
 func ownEnvironment(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return strings.HasSuffix(strings.ToLower(name), "_proxy") ||
-			slices.ContainsFunc(
-				[]string{"ARM_", "AZURE_", "AAD_", "ACTIONS_ID_TOKEN_REQUEST_"},
-				func(prefix string) bool { return strings.HasPrefix(name, prefix) },
-			)
+		begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		return strings.HasSuffix(strings.ToLower(name), "_proxy") || slices.ContainsFunc(azurePrefixes, begins)
 	})
 }
 
-// withoutPulumis is an environment without the user's own choices for the engine, such as another backend.
+// withoutPulumis returns an environment without the user's settings for the engine, such as another backend.
 func withoutPulumis(of []string) []string {
 	return slices.DeleteFunc(slices.Clone(of), func(v string) bool { return strings.HasPrefix(v, "PULUMI_") })
 }
 
-// mark is in the environment of the engine and its plugins, and in nothing that a person starts.
+// mark returns the variable that only the engine and its plugins have, and no program that a user starts.
 func mark(h *home.Home) string { return layout.EngineVariable + "=" + h.Dir }

@@ -14,8 +14,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// ownGroup starts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends it with
-// this one.
+// ownGroup puts the engine in a process group of its own, so that one Ctrl-C is one interrupt, and ends the engine with
+// this process.
 func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
@@ -26,8 +26,8 @@ func isEngine(pid int) bool {
 	return err == nil && filepath.Base(strings.TrimSuffix(program, " (deleted)")) == thirdparty.Pulumi
 }
 
-// EndPulumis ends every pulumi of the home, also one that a person has started: what goes on would make the home again
-// once that is removed. It is interrupted, so that it saves its state, and killed half a minute later.
+// EndPulumis ends every pulumi of the home, including those that users started: one that continues would create the
+// home again after it is removed. It interrupts them, so that they save their state, and kills them after 30 seconds.
 func EndPulumis(h *home.Home) error {
 	below := h.Path(home.EngineDir) + string(filepath.Separator)
 	begun := time.Now()
@@ -43,7 +43,7 @@ func EndPulumis(h *home.Home) error {
 			}
 			left++
 			switch waited := time.Since(begun); {
-			case waited > 30*time.Second: // language hosts, too
+			case waited > 30*time.Second: // also language hosts
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			case isEngine(pid) && !interrupted[pid]:
 				interrupted[pid] = true
@@ -60,11 +60,11 @@ func EndPulumis(h *home.Home) error {
 	}
 }
 
-// EndEngines ends what a killed `up` or `down` left running: the engine's plugins outlive it for minutes. They are
-// known by a mark in their environment that no shell has.
+// EndEngines ends what a killed `up` or `down` left running: plugins outlive the engine for minutes. A mark in their
+// environment, which no shell has, identifies them.
 func EndEngines(h *home.Home) error {
 	marked := append([]byte(mark(h)), 0)
-	for range 600 { // one that waits for a disk ends only then
+	for range 600 { // a process that waits for a disk cannot end before
 		left := 0
 		environments, _ := filepath.Glob("/proc/[0-9]*/environ")
 		for _, file := range environments {

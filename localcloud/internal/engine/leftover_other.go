@@ -10,11 +10,11 @@ import (
 
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
 
-// isEngine reports whether a process is there: what it runs is not known here.
+// isEngine reports whether a process exists. Without /proc its program is not known.
 func isEngine(pid int) bool { return pid > 0 && syscall.Kill(pid, 0) == nil }
 
-// EndPulumis leaves a person's pulumi: there is no looking for it here.
+// EndPulumis does nothing, since the processes cannot be found without /proc.
 func EndPulumis(h *home.Home) error { return nil }
 
-// EndEngines leaves what a killed run left running to end by itself: there is no looking for it here.
+// EndEngines does nothing: the processes cannot be found without /proc, and end by themselves.
 func EndEngines(h *home.Home) error { return nil }

@@ -19,19 +19,19 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/kube"
 )
 
-// ReadMounted returns, on a line, the files that the stack's pod has mounted, read from inside it, or nothing for a
-// program that names no pod by an output readSecretCommand. A file that the pod cannot read is an error, and so is a
-// mount without files. Of a file's content it shows the length and a digest, and all of it where show is set or nobody
-// keeps it for himself.
+// ReadMounted reads the files mounted in the stack's pod, from inside the pod, and describes them in one line. It
+// returns "" if the program has no output readSecretCommand. A file that the pod cannot read is an error, and so is a
+// mount without files. The line has a file's length and digest, or its contents if show is set or the file is one of
+// the guide's.
 func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string, error) {
 	// kubectl exec -n <namespace> <pod> -- cat <file>
 	words := strings.Fields(of.ReadSecretCommand)
 	split := slices.Index(words, "--")
 	if split < 2 {
-		if !s.Program.IsOurs() { // and need not have such a pod
+		if !s.Program.IsOurs() { // other programs need not have such a pod
 			return "", nil
 		}
-		return "no pod to read from: the stack's test pod is off", nil
+		return "no secret was read: the stack has no test pod", nil
 	}
 	namespace, pod, mount := words[split-2], words[split-1], filepath.Dir(words[len(words)-1])
 	where := mount + " in " + pod
@@ -47,7 +47,7 @@ func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string,
 		return "", fmt.Errorf("reading %s: %w", where, err)
 	}
 	if len(files) == 0 {
-		return "", fmt.Errorf("reading %s: there is no file", where)
+		return "", fmt.Errorf("reading %s: there are no files", where)
 	}
 	demo := s.demo()
 	var shown []string
@@ -62,9 +62,9 @@ func (s *Stack) ReadMounted(ctx context.Context, of Outputs, show bool) (string,
 	return where + ": " + strings.Join(shown, ", "), nil
 }
 
-// ForgetPods has the state know which of its pods somebody has deleted, and says whether there are any. The engine
-// does not look: an up changes nothing then, or fails to change what is not there. A refresh of the rest is a
-// person's to ask for: it forgets a vault that can be recovered, too.
+// ForgetPods removes pods from the state that were deleted from the cluster, and reports whether there are any. The
+// engine does not notice them: its next up changes nothing, or fails to change a pod that does not exist. Other
+// resources are left to the user's own `pulumi refresh`, which would also forget a vault that can be recovered.
 func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	shown, err := s.Outputs(ctx)
 	if err != nil || shown.Kubeconfig == "" {
@@ -78,7 +78,7 @@ func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	defer cancel()
 	there, err := client.Pods(soon)
 	if err != nil {
-		return false, fmt.Errorf("looking for pods: %w", err)
+		return false, fmt.Errorf("listing pods: %w", err)
 	}
 	stack, err := s.automation(ctx)
 	if err != nil {
@@ -97,7 +97,7 @@ func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	var deleted []string
 	for _, r := range deployment.Resources {
 		if r.Type == "kubernetes:core/v1:Pod" && r.ID != "" && !slices.Contains(there, r.ID) {
-			s.Say("somebody has deleted the pod %s: making it again", r.ID)
+			s.Say("the pod %s was deleted outside of the stack: creating it again", r.ID)
 			deleted = append(deleted, r.URN)
 		}
 	}
@@ -107,8 +107,8 @@ func (s *Stack) ForgetPods(ctx context.Context) (gone bool, err error) {
 	return true, s.refresh(ctx, deleted...)
 }
 
-// readFiles writes each file below a folder to standard output, after a line with a mark and its name. It needs sh
-// and cat.
+// readFiles is a script that prints each file below a folder after a line with a mark and the file's name. It needs
+// only sh and cat.
 const readFiles = `walk() {
 	[ -r "$1" ] && [ -x "$1" ] || { echo "cannot list $1" >&2; exit 1; }
 	for f in "$1"/* "$1"/.[!.]*; do
@@ -126,14 +126,13 @@ func (s *Stack) readInPod(ctx context.Context, kubeconfig, namespace, pod, folde
 	if err != nil {
 		return nil, err
 	}
-	mark := rand.Text() // in no file
+	mark := rand.Text() // random, so that it is in no file
 	var read []byte
 	for tries := 1; ; tries++ {
 		if read, err = client.Exec(ctx, namespace, pod, "sh", "-c", readFiles, folder, mark); err == nil {
 			break
 		}
-		// A node that has just started again, since an add-on's settings changed, does not have its containers back
-		// at once.
+		// A node that has just restarted, because an add-on's settings changed, needs time to restart its containers.
 		const most = 30
 		if tries == most || !strings.Contains(err.Error(), "unable to upgrade connection") {
 			return nil, err
@@ -152,14 +151,14 @@ func (s *Stack) readInPod(ctx context.Context, kubeconfig, namespace, pod, folde
 	return files, nil
 }
 
-// The guide's secret and key: the stack generates one for the sake of being shown, and of the other the pod has the
-// public half.
+// The guide's secret and key may be shown: the stack generates the secret for demonstration, and the pod has only the
+// public half of the key.
 const (
 	demoSecret = "my-secret"
 	demoKey    = "my-key"
 )
 
-// demo are the files that have what nobody keeps for himself: those of the guide, as the guide has them.
+// demo returns the files whose contents are not confidential: the guide's, if they are configured as in the guide.
 func (s *Stack) demo() []string {
 	type object struct{ Type, Name, Alias string }
 	var file struct {
@@ -190,7 +189,7 @@ func (s *Stack) demo() []string {
 	return names
 }
 
-// printable is a content on a line, which does nothing to a terminal.
+// printable returns content as one line without control characters.
 func printable(content []byte) string {
 	text := strings.ReplaceAll(string(content), "\n", " ")
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {

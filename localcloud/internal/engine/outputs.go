@@ -16,10 +16,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// Outputs are those of the program that the local cloud itself uses.
+// Outputs are the program's outputs that the local cloud itself uses.
 type Outputs struct{ Kubeconfig, ClusterID, ReadSecretCommand string }
 
-// Outputs reads those of the stack, and has kubectl use its cluster, for whoever calls that by hand.
+// Outputs returns the stack's outputs and makes its cluster the one that kubectl uses.
 func (s *Stack) Outputs(ctx context.Context) (Outputs, error) {
 	stack, err := s.automation(ctx)
 	if err != nil {
@@ -32,20 +32,20 @@ func (s *Stack) Outputs(ctx context.Context) (Outputs, error) {
 	return s.show(all)
 }
 
-// show picks those that the local cloud uses, and has kubectl use the cluster.
+// show selects the outputs that the local cloud uses and writes the kubeconfig that kubectl uses.
 func (s *Stack) show(all auto.OutputMap) (shown Outputs, err error) {
-	text := func(name string) string { // another program's may be of another kind
+	text := func(name string) string { // another program's output may have another type
 		value, _ := all[name].Value.(string)
 		return value
 	}
 	shown = Outputs{text("kubeconfig"), text("clusterId"), text("readSecretCommand")}
-	if shown.Kubeconfig == "" { // an up that failed before there was a cluster
+	if shown.Kubeconfig == "" { // up failed before there was a cluster
 		return shown, nil
 	}
 	return shown, os.WriteFile(s.Path(home.KubeconfigFile), []byte(shown.Kubeconfig+"\n"), 0o600)
 }
 
-// savedOutputs are what `pulumi stack output --json` prints, as the engine has saved them.
+// savedOutputs returns what `pulumi stack output --json` prints, read from the state that the engine has saved.
 func (s *Stack) savedOutputs(ctx context.Context, showSecrets bool) ([]byte, error) {
 	if s.secrets == nil {
 		return nil, errors.New("the stack is not configured yet")
@@ -70,7 +70,7 @@ func (s *Stack) savedOutputs(ctx context.Context, showSecrets bool) ([]byte, err
 	if saved.Checkpoint.Latest == nil {
 		return nil, errors.New("the state has no checkpoint")
 	}
-	outputs := map[string]any{} // none: nothing was made so far
+	outputs := map[string]any{}
 	for _, r := range saved.Checkpoint.Latest.Resources {
 		if r.Type != "pulumi:pulumi:Stack" || len(r.Outputs) == 0 {
 			continue
@@ -87,7 +87,7 @@ func (s *Stack) savedOutputs(ctx context.Context, showSecrets bool) ([]byte, err
 	return json.Marshal(outputs)
 }
 
-// reveal is a value as the engine prints it that a state has: secrets in it are encrypted there.
+// reveal converts a value of the state, in which secrets are encrypted, to the form in which the engine prints it.
 func (s *Stack) reveal(ctx context.Context, value any, showSecrets bool) (_ any, err error) {
 	switch value := value.(type) {
 	case []any:
@@ -100,7 +100,7 @@ func (s *Stack) reveal(ctx context.Context, value any, showSecrets bool) (_ any,
 		ciphertext, encrypted := value["ciphertext"].(string)
 		switch signature, is := value[resource.SigKey]; {
 		case is && (signature != resource.SecretSig || !encrypted):
-			return nil, fmt.Errorf("a value of the kind %v is read by the engine alone", signature)
+			return nil, fmt.Errorf("only the engine can read a value of the kind %v", signature)
 		case is && !showSecrets:
 			return "[secret]", nil
 		case is:
@@ -123,8 +123,8 @@ func (s *Stack) reveal(ctx context.Context, value any, showSecrets bool) (_ any,
 	return value, nil
 }
 
-// decrypter returns that of a salt as a stack's configuration has it, `v1:<salt>:<a text encrypted with it>`. To derive
-// its key takes a sixth of a second.
+// decrypter returns the decrypter for a salt from a stack's configuration, `v1:<salt>:<a text encrypted with it>`. It
+// takes a sixth of a second to derive the key.
 func (s *Stack) decrypter(salt string) secret.Decrypter {
 	passphrase, err := os.ReadFile(s.Path(home.PassphraseFile))
 	parts := strings.Split(salt, ":")

@@ -20,7 +20,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
-// state is a stack's, as the engine exports it. What is not touched stays as it is.
+// state is a stack's state as the engine exports it. Parts that are not changed stay as they are.
 type state struct {
 	exported   apitype.UntypedDeployment
 	deployment map[string]json.RawMessage
@@ -30,7 +30,7 @@ type state struct {
 func parseState(exported apitype.UntypedDeployment) (*state, error) {
 	s := &state{exported: exported}
 	var err error
-	if exported.Deployment != nil { // a run that was killed before its first resource has none
+	if exported.Deployment != nil { // nil after a run that was killed before its first resource
 		err = json.Unmarshal(exported.Deployment, &s.deployment)
 	}
 	if operations := s.deployment["pending_operations"]; err == nil && operations != nil {
@@ -47,31 +47,30 @@ func parseState(exported apitype.UntypedDeployment) (*state, error) {
 	return s, nil
 }
 
-// pending are the operations that the engine had begun.
+// pending returns the operations that the engine had begun.
 func (s *state) pending() []pendingOperation {
 	var all []pendingOperation
 	for _, one := range s.operations {
 		var op pendingOperation
-		_ = json.Unmarshal(one, &op) // parseState has read it before
+		_ = json.Unmarshal(one, &op) // parseState has checked it
 		all = append(all, op)
 	}
 	return all
 }
 
-// created is a resource that is there although the state does not have it.
+// created is a resource that exists although the state does not have it.
 type created struct {
 	id      string
 	outputs map[string]any
 }
 
-// settled is the state with the resources that were created, by their URN, among the others, and without the other
-// operations that were creating something. They have outputs, so that a refresh sees that nothing has changed since: it
-// would take all that Azure has chosen for them for inputs that the program has dropped, and the next up would replace
-// them.
+// settled returns the state with the resources in found, by URN, added to the others, and without the remaining
+// operations of the type "creating". The added resources need their outputs. Otherwise a refresh would take the values
+// that Azure chose for inputs that the program has dropped, and the next up would replace the resources.
 func (s *state) settled(found map[string]created) ([]byte, error) {
 	resources, rest := []json.RawMessage{}, []json.RawMessage(nil)
 	var err error
-	if have := s.deployment["resources"]; have != nil { // a run that was killed at its first resource has none
+	if have := s.deployment["resources"]; have != nil { // nil after a run that was killed at its first resource
 		err = json.Unmarshal(have, &resources)
 	}
 	for _, one := range s.operations {
@@ -103,7 +102,7 @@ func (s *state) settled(found map[string]created) ([]byte, error) {
 	return json.Marshal(s.exported)
 }
 
-// pendingOperation is one that the engine had begun when it was killed.
+// pendingOperation is an operation that the engine had begun when it was killed.
 type pendingOperation struct {
 	Type     string `json:"type"`
 	Resource struct {
@@ -114,22 +113,20 @@ type pendingOperation struct {
 	} `json:"resource"`
 }
 
-// errUnnamed is of an operation of which nobody can tell what to look for: the local cloud does not know its type or
+// errUnnamed is returned for an operation whose resource cannot be looked up: the local cloud does not know its type or
 // API version, or its inputs have no name.
-var errUnnamed = errors.New("the local cloud cannot look for it")
+var errUnnamed = errors.New("the local cloud cannot look it up")
 
-// created returns a resource that was being created when the engine was killed and is there all the same, or one
-// without an id. What was still under way is waited for. Random values are nowhere but in the state.
+// created returns the resource that the operation was creating if it exists, or else a resource without an id. It waits
+// until Azure has finished creating it. It finds no random values, which are only in the state.
 func (op pendingOperation) created(
-	ctx context.Context,
-	azure *armresources.Client,
-	subscriptionID string,
-	in objects,
+	ctx context.Context, azure *armresources.Client, subscriptionID string, in objects,
 ) (created, error) {
 	if op.Type == "creating" && strings.HasPrefix(op.Resource.Type, "kubernetes:") {
 		return op.createdObject(ctx, in)
 	}
-	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native") { // parameterized packages too
+	// The prefix also covers azure-native's parameterized packages.
+	if op.Type != "creating" || !strings.HasPrefix(op.Resource.Type, "azure-native") {
 		return created{}, nil
 	}
 	id, apiVersion, err := plugin.ResourceID(op.Resource.Type, op.Resource.Inputs, subscriptionID)
@@ -145,10 +142,10 @@ func (op pendingOperation) created(
 		}
 		var answer map[string]any
 		if err == nil {
-			err = runtime.UnmarshalAsJSON(resp, &answer) // more than the client's type has
+			err = runtime.UnmarshalAsJSON(resp, &answer) // all fields, unlike the client's type
 		}
 		if err != nil {
-			return created{}, fmt.Errorf("looking for %s: %w", id, err)
+			return created{}, fmt.Errorf("looking up %s: %w", id, err)
 		}
 		properties, _ := answer["properties"].(map[string]any)
 		switch state, _ := properties["provisioningState"].(string); state {
@@ -165,11 +162,11 @@ func (op pendingOperation) created(
 	}
 }
 
-// objects looks for an object in the cluster of an operation. It returns it as JSON, or nothing where it is not there.
+// objects looks up an object in an operation's cluster. It returns the object as JSON, or nothing if there is none.
 type objects func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error)
 
-// createdObject is created for an object in a cluster. It takes only one that the Kubernetes provider has made, with
-// what the stack wanted: another may have been there before.
+// createdObject does what created does, for an object in a cluster. It accepts only an object that the Kubernetes
+// provider has created with the stack's inputs: any other may have existed before.
 func (op pendingOperation) createdObject(ctx context.Context, in objects) (created, error) {
 	var wanted struct {
 		Kind       string
@@ -183,7 +180,7 @@ func (op pendingOperation) createdObject(ctx context.Context, in objects) (creat
 	if err != nil {
 		return created{}, fmt.Errorf("%w: %w", errUnnamed, err)
 	}
-	if wanted.Kind == "" || wanted.Metadata.Name == "" { // a chart's release, say, which is many objects
+	if wanted.Kind == "" || wanted.Metadata.Name == "" { // not one object, such as a Helm release
 		return created{}, nil
 	}
 	found, err := in(ctx, wanted.APIVersion, wanted.Kind, wanted.Metadata.Namespace, wanted.Metadata.Name)
@@ -199,17 +196,15 @@ func (op pendingOperation) createdObject(ctx context.Context, in objects) (creat
 	if err := errors.Join(json.Unmarshal(found, &live), json.Unmarshal(found, &made)); err != nil {
 		return created{}, fmt.Errorf("reading %s: %w", op.Resource.URN, err)
 	}
-	ours := slices.ContainsFunc(
-		made.Metadata.ManagedFields,
-		func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" },
-	)
+	isProvider := func(by struct{ Manager string }) bool { return by.Manager == "pulumi-kubernetes" }
+	ours := slices.ContainsFunc(made.Metadata.ManagedFields, isProvider)
 	if !ours || !covers(live, op.Resource.Inputs) {
 		return created{}, nil
 	}
 	return created{path.Join(wanted.Metadata.Namespace, wanted.Metadata.Name), live}, nil
 }
 
-// covers reports whether an object has all that was asked for. It may have more.
+// covers reports whether an object has everything that was asked for. It may have more.
 func covers(has, asked any) bool {
 	switch asked := asked.(type) {
 	case map[string]any:

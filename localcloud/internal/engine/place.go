@@ -12,47 +12,39 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// placeKubernetesPlugin puts a script in the plugin's place: the plugin writes kubeconfigs, with an administrator's
-// key, into the folder for temporary files and leaves them there, whichever engine runs it.
+// placeKubernetesPlugin installs a script that runs the plugin with a TMPDIR in the home. The plugin writes kubeconfigs
+// with an administrator's key to the folder for temporary files and leaves them there, whichever engine runs it.
 func placeKubernetesPlugin(h *home.Home, program string) error {
 	if _, err := os.Stat(program); err != nil {
 		return err
 	}
-	place := h.Path(
-		home.PulumiDir,
-		"plugins",
-		"resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
-		thirdparty.KubernetesPlugin,
-	)
+	place := h.Path(home.PulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
+		thirdparty.KubernetesPlugin)
 	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 		return err
 	}
 	return placeScript(place, "TMPDIR="+quoted(h.Path(home.TempDir)), program)
 }
 
-// placePrograms puts the engine and its language hosts side by side: the engine takes those in its own folder as its
-// own. Pulumi and kubelogin are called through scripts that have them keep in the home what they would leave in the
-// user's folders: temporary files, and tokens.
+// placePrograms puts the language hosts beside the engine, which looks for them in its own folder. Scripts run pulumi
+// and kubelogin, so that they keep temporary files and tokens in the home instead of the user's folders.
 func placePrograms(h *home.Home, have home.Setup) error {
 	engine := h.Path(home.EngineDir, thirdparty.Pulumi)
 	if err := errors.Join(os.MkdirAll(h.BinDir(), 0o755), os.MkdirAll(filepath.Dir(engine), 0o755)); err != nil {
 		return err
 	}
+	tmp, cache := "TMPDIR="+quoted(h.Path(home.TempDir)), "XDG_CACHE_HOME="+quoted(h.Path(home.CacheDir))
 	err := errors.Join(
-		placeScript(filepath.Join(h.BinDir(), thirdparty.Pulumi), "TMPDIR="+quoted(h.Path(home.TempDir)), engine),
-		placeLater(
-			h,
-			thirdparty.Kubelogin,
-			"XDG_CACHE_HOME="+quoted(h.Path(home.CacheDir)),
-			have.Programs[thirdparty.Kubelogin],
-		),
+		placeScript(filepath.Join(h.BinDir(), thirdparty.Pulumi), tmp, engine),
+		placeLater(h, thirdparty.Kubelogin, cache, have.Programs[thirdparty.Kubelogin]),
 		placeLater(h, thirdparty.Kubectl, "", have.Programs[thirdparty.Kubectl]),
 	)
 	if err != nil {
 		return err
 	}
 	for _, name := range []string{
-		thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.LanguageNodejs, thirdparty.LanguagePython, thirdparty.LanguageYAML,
+		thirdparty.Pulumi, thirdparty.LanguageGo, thirdparty.LanguageNodejs, thirdparty.LanguagePython,
+		thirdparty.LanguageYAML,
 	} {
 		program := have.Programs[name]
 		if _, err := os.Stat(program); errors.Is(err, fs.ErrNotExist) && thirdparty.IsLater(name) {
@@ -64,7 +56,7 @@ func placePrograms(h *home.Home, have home.Setup) error {
 		if err := placeProgram(program, filepath.Join(filepath.Dir(engine), name)); err != nil {
 			return err
 		}
-		if _, err := os.Stat(program + "-exec"); err == nil { // which Python's host looks for beside it
+		if _, err := os.Stat(program + "-exec"); err == nil { // Python's host looks for it in its own folder
 			if err := placeProgram(program+"-exec", filepath.Join(filepath.Dir(engine), name+"-exec")); err != nil {
 				return err
 			}
@@ -73,7 +65,7 @@ func placePrograms(h *home.Home, have home.Setup) error {
 	return nil
 }
 
-// placeProgram puts a link to a program, or a copy, in a place where there is another or none.
+// placeProgram puts a hard link to a program, or else a copy, at place, unless it is already there.
 func placeProgram(program, place string) error {
 	was, err := os.Stat(program)
 	if err != nil {
@@ -87,7 +79,7 @@ func placeProgram(program, place string) error {
 	if os.Link(program, place) == nil {
 		return nil
 	}
-	content, err := os.ReadFile(program) // on another file system
+	content, err := os.ReadFile(program) // os.Link fails across file systems
 	if err != nil {
 		return err
 	}
@@ -97,8 +89,7 @@ func placeProgram(program, place string) error {
 	return os.Chtimes(place, was.ModTime(), was.ModTime())
 }
 
-// placeLater puts a script in the place of a program that is got when it is first run: where it would be built, or
-// where its release is.
+// placeLater installs a script that runs a program and first builds or downloads it if necessary.
 func placeLater(h *home.Home, name, variable, program string) error {
 	get, err := getLater(h, name, program)
 	if err != nil {
@@ -107,7 +98,8 @@ func placeLater(h *home.Home, name, variable, program string) error {
 	return placeFile(filepath.Join(h.BinDir(), name), get+strings.TrimSpace(variable+` exec "$program"`)+" \"$@\"\n")
 }
 
-// getLater is the beginning of a script that has $program be where a program is, and gets it where it is not.
+// getLater returns the beginning of a script that sets $program to a program's path, and builds or downloads the
+// program if it is missing.
 func getLater(h *home.Home, name, program string) (string, error) {
 	exe, err := os.Executable()
 	return fmt.Sprintf("#!/bin/sh\nprogram=%s\n"+
@@ -115,8 +107,8 @@ func getLater(h *home.Home, name, program string) (string, error) {
 		quoted(program), quoted(exe), name, quoted(h.Project), quoted(h.Dir)), err
 }
 
-// placeHost puts a script in the place of a language host that is got when a program of its language first runs. What
-// is got takes the script's place, with the files beside it: a host looks for others in its own folder.
+// placeHost installs a script that builds or downloads a language host when a program in its language first runs. The
+// host then replaces the script, together with the files beside it, since a host looks for others in its own folder.
 func placeHost(h *home.Home, name, program string) error {
 	get, err := getLater(h, name, program)
 	if err != nil {
@@ -132,7 +124,7 @@ exec "$0" "$@"
 	return placeFile(h.Path(home.EngineDir, name), get+move)
 }
 
-// placeScript puts a script in a place that runs another program with a variable set.
+// placeScript installs a script that runs a program with a variable set.
 func placeScript(place, variable, program string) error {
 	return placeFile(place, fmt.Sprintf("#!/bin/sh\n%s exec %s \"$@\"\n", variable, quoted(program)))
 }
@@ -141,7 +133,7 @@ func placeFile(place, script string) error {
 	if now, err := os.ReadFile(place); err == nil && string(now) == script {
 		return nil
 	}
-	// Written anew and then named: one that runs is left alone.
+	// Write a new file and rename it: a shell may be running the old one.
 	if err := os.WriteFile(place+".part", []byte(script), 0o755); err != nil {
 		return err
 	}

@@ -19,20 +19,20 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// PluginKind is whose plugins for azure-native and random the engine runs.
+// PluginKind selects the plugins for azure-native and random that the engine runs.
 type PluginKind string
 
 const (
-	// StandInPlugins are the programs of this module.
+	// StandInPlugins selects the plugins of this module.
 	StandInPlugins PluginKind = "stand-in"
-	// RealPlugins are Pulumi's own, as the user has installed them. They are untested against the local cloud.
+	// RealPlugins selects Pulumi's own, as the user has installed them. They are untested against the local cloud.
 	RealPlugins PluginKind = "real"
 )
 
-// pluginOf is a provider that is a program of this module, in a version that the engine asks for.
+// pluginOf is a plugin that this module has a stand-in for, in a version that the engine asks for.
 type pluginOf struct{ name, version string }
 
-// plugins have the versions of the program's SDK, and azure-native besides that of its parameterized package.
+// plugins have the versions of the program's SDKs. Version3 is azure-native's parameterized package.
 var plugins = []pluginOf{
 	{"azure-native", plugin.Version2},
 	{"azure-native", plugin.Version3},
@@ -41,18 +41,18 @@ var plugins = []pluginOf{
 
 func (p pluginOf) String() string { return p.name + " " + p.version }
 
-// dir is the plugin's folder in that of all plugins, and program the file in it, as the engine names them.
+// dir returns the name of the plugin's folder, and program the name of the file in it, as the engine expects them.
 func (p pluginOf) dir() string     { return "resource-" + p.name + "-v" + p.version }
 func (p pluginOf) program() string { return "pulumi-resource-" + p.name }
 
 var (
 	errNotInstalled  = errors.New("is not installed")
-	errHalfInstalled = errors.New("is installed by half")
+	errHalfInstalled = errors.New("is only partially installed")
 )
 
-// realPlugin returns the folder of a plugin that the user has installed. Its errors are errNotInstalled or
-// errHalfInstalled, with the command that installs it. It looks where the user's own pulumi installs plugins. One
-// on PATH does not count: the engine would take it whatever its version is.
+// realPlugin returns the folder of a plugin that the user's own pulumi has installed. Its errors are errNotInstalled or
+// errHalfInstalled, with the command that installs the plugin. A plugin on PATH does not count: the engine would use it
+// whatever its version.
 func realPlugin(p pluginOf) (string, error) {
 	home, err := userPulumiHome()
 	if err != nil {
@@ -62,8 +62,8 @@ func realPlugin(p pluginOf) (string, error) {
 	return dir, p.check(dir)
 }
 
-// userPulumiHome is the folder of the user's own pulumi. In a shell with the environment of a local cloud
-// PULUMI_HOME is the local cloud's, which has links where plugins belong.
+// userPulumiHome returns the folder of the user's own pulumi. It ignores a PULUMI_HOME that belongs to a local cloud,
+// whose environment the shell may have: its plugins are only links.
 func userPulumiHome() (string, error) {
 	dir := os.Getenv("PULUMI_HOME")
 	if of := os.Getenv(thirdparty.HomeVariable); of != "" && dir == filepath.Join(of, home.PulumiDir) {
@@ -72,14 +72,15 @@ func userPulumiHome() (string, error) {
 	if dir != "" {
 		return filepath.Abs(dir)
 	}
-	who, err := user.Current() // as pulumi does, whatever HOME is
+	who, err := user.Current() // like pulumi, which ignores HOME
 	if err != nil {
-		return "", fmt.Errorf("finding the folder of the user's pulumi: %w", err)
+		return "", fmt.Errorf("finding the folder of the user's own pulumi: %w", err)
 	}
 	return filepath.Join(who.HomeDir, ".pulumi"), nil
 }
 
-// check returns an error unless the plugin is whole in a folder. Pulumi marks one that is not with a file beside it.
+// check returns an error unless the plugin is completely installed in dir. Pulumi marks an incomplete plugin with a
+// file beside its folder.
 func (p pluginOf) check(dir string) error {
 	if _, err := os.Stat(dir + ".partial"); err == nil {
 		return p.missing(dir, fmt.Errorf("%w (%s.partial)", errHalfInstalled, p.dir()))
@@ -91,12 +92,12 @@ func (p pluginOf) check(dir string) error {
 	case err != nil:
 		return p.missing(dir, fmt.Errorf("%w (%w)", errHalfInstalled, err))
 	case !info.Mode().IsRegular() || info.Mode().Perm()&0o111 == 0:
-		return p.missing(dir, fmt.Errorf("%w (%s is no program, %v)", errHalfInstalled, p.program(), info.Mode()))
+		return p.missing(dir, fmt.Errorf("%w (%s is not a program, %v)", errHalfInstalled, p.program(), info.Mode()))
 	}
 	return nil
 }
 
-// missing is why a plugin cannot be had, with what is there instead and what to do.
+// missing returns an error that says why a plugin cannot be used, which versions are installed and what to do.
 func (p pluginOf) missing(dir string, why error) error {
 	found, _ := os.ReadDir(filepath.Dir(dir))
 	var others []string
@@ -108,44 +109,43 @@ func (p pluginOf) missing(dir string, why error) error {
 	}
 	also, how := "", "--exact"
 	if len(others) > 0 {
-		also = ", where its versions are " + strings.Join(others, ", ")
+		also = ", which has the versions " + strings.Join(others, ", ")
 	}
-	if errors.Is(why, errHalfInstalled) { // without, any folder is enough for pulumi
+	if errors.Is(why, errHalfInstalled) { // otherwise pulumi accepts any folder as an installed plugin
 		how = "--reinstall"
 	}
-	return fmt.Errorf("the plugin %v %w in %s%s: `pulumi plugin install resource %s %s %s`%s installs it",
+	return fmt.Errorf("the plugin %v %w in %s%s: install it with `pulumi plugin install resource %s %s %s`%s",
 		p, why, filepath.Dir(dir), also, p.name, p.version, how, outsideShell())
 }
 
-// outsideShell says where a command of the user's own pulumi is to run, if that is not here.
+// outsideShell tells the user to run a command of their own pulumi in another shell, if this shell has the environment
+// of a local cloud.
 func outsideShell() string {
 	if os.Getenv(thirdparty.HomeVariable) == "" {
 		return ""
 	}
-	return ", in a shell without the local cloud's environment,"
+	return " in a shell without the local cloud's environment"
 }
 
-// ChoosePlugins returns the folders of the real plugins, by their names, where the engine is to run those, and
-// none where it is to run stand-ins: as asked for, else as this local cloud has had it, else stand-ins. The
-// version of azure-native that only a stack with vaultApiVersion 2026-02-01 needs may be missing for others, and
-// no stand-in takes its place.
-//
-// One that is missing is downloaded where there is a function for it.
+// ChoosePlugins returns the folders of the real plugins by name, or none if the engine should run stand-ins. The kind
+// is asked, or else the one that the local cloud had before, or else stand-ins. If download is not nil, it gets missing
+// plugins. Only a stack with vaultApiVersion 2026-02-01 needs azure-native v3: for others it may be missing, and then
+// no stand-in replaces it.
 func ChoosePlugins(
 	h *home.Home, asked PluginKind, needsVersion3 bool, download func(name, version string) (dir string, err error),
 	say func(format string, args ...any),
 ) (map[string]string, error) {
-	before, _ := h.Setup() // whoever chooses the node says when it is lost
-	because := "as asked for"
+	before, _ := h.Setup() // the choice of the node reports a lost setup
+	because := "as requested"
 	if asked == "" && len(before.RealPlugins) > 0 {
-		asked, because = RealPlugins, "as this local cloud has had them (--plugins=stand-in for the others)"
+		asked, because = RealPlugins, "as before (to change it, use --plugins=stand-in)"
 	}
 	real := map[string]string{}
 	var missing, unneeded error
 	for _, p := range plugins {
 		dir, err := realPlugin(p)
 		if kept := before.RealPlugins[p.dir()]; err != nil && kept != "" && p.check(kept) == nil {
-			dir, err = kept, nil // found with another PULUMI_HOME, or downloaded
+			dir, err = kept, nil // from another PULUMI_HOME, or downloaded
 		}
 		if err != nil && asked == RealPlugins && download != nil && (p.version != plugin.Version3 || needsVersion3) {
 			if dir, err = download(p.name, p.version); err != nil {
@@ -163,20 +163,20 @@ func ChoosePlugins(
 	}
 	switch {
 	case asked == RealPlugins && missing != nil:
-		return nil, fmt.Errorf("%w\n--releases downloads what is not installed; --plugins=stand-in needs none", missing)
+		return nil, fmt.Errorf("%w\n--releases downloads missing plugins; --plugins=stand-in needs none", missing)
 	case asked == RealPlugins:
-		say("plugins: real, %s, %s", because, DescribePlugins(real))
+		say("plugins: real, %s: %s", because, DescribePlugins(real))
 		if unneeded != nil {
-			say("plugins: a stack with vaultApiVersion 2026-02-01 would need another: %v", unneeded)
+			say("plugins: a stack with vaultApiVersion 2026-02-01 needs one more: %v", unneeded)
 		}
 		return real, nil
 	case missing == nil:
-		say("plugins: stand-ins for azure-native and random; the real ones are installed: --plugins=real runs them")
+		say("plugins: stand-ins for azure-native and random; --plugins=real runs the real ones, which are installed")
 	}
 	return nil, nil
 }
 
-// DescribePlugins names real plugins and where they are.
+// DescribePlugins lists real plugins and their folders.
 func DescribePlugins(real map[string]string) string {
 	var words []string
 	for _, p := range plugins {
@@ -187,8 +187,8 @@ func DescribePlugins(real map[string]string) string {
 	return strings.Join(words, ", ")
 }
 
-// linkPlugins gives the engine its plugins: links to the program that is all stand-ins, or to what is in the
-// folders of the real ones. The folders that it makes are no links, which the engine would not follow.
+// linkPlugins creates the folders of the engine's plugins, with links to the program of all stand-ins or to the
+// contents of the real plugins' folders. The folders themselves are not links, since the engine would not follow these.
 func linkPlugins(h *home.Home, standIn string, real map[string]string) error {
 	for _, p := range plugins {
 		links := map[string]string{}
@@ -213,9 +213,9 @@ func linkPlugins(h *home.Home, standIn string, real map[string]string) error {
 	return nil
 }
 
-// LinkOthers gives the engine what the user's own pulumi has installed besides: plugins of packages that the local cloud
-// does not know, such as this repository's components, as programs and from source. What is in the home already stays,
-// unless it leads to what is no longer there, or by half.
+// LinkOthers links the other plugins that the user's own pulumi has installed, such as this repository's components, as
+// programs or from source. It does not replace plugins in the home, but removes links to plugins that are gone or only
+// partially installed.
 func LinkOthers(h *home.Home) error {
 	user, err := userPulumiHome()
 	if err != nil {
@@ -258,8 +258,8 @@ func LinkOthers(h *home.Home) error {
 	return nil
 }
 
-// checkPackages returns an error unless the plugins of all packages that Pulumi.yaml names are there. Those that it has
-// from another place than the user's pulumi, such as a path, are the engine's to look for.
+// checkPackages returns an error if the plugin of a package in Pulumi.yaml is not installed. It leaves plugins that do
+// not come from the user's own pulumi, such as those with a path, to the engine.
 func checkPackages(h *home.Home) error {
 	user, err := userPulumiHome()
 	if err != nil {
@@ -286,25 +286,24 @@ func checkPackages(h *home.Home) error {
 			install += " --server " + p.PluginDownloadURL
 		}
 		file, called := filepath.Join(h.Project, "Pulumi.yaml"), strings.TrimSpace(p.Source+" "+p.Version)
-		missing = errors.Join(missing, fmt.Errorf("%s names the package %s, whose plugin is not in %s: `%s`%s installs it",
-			file, called, filepath.Join(user, "plugins"), install, outsideShell()))
+		missing = errors.Join(missing, fmt.Errorf("%s names the package %s, but its plugin is not in %s: install it with "+
+			"`%s`%s", file, called, filepath.Join(user, "plugins"), install, outsideShell()))
 	}
 	return missing
 }
 
-// pluginName matches what a plugin is called, and nothing that is a place.
+// pluginName matches the name of a plugin, but not a path or URL.
 var pluginName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
-// installed reports whether a folder is a plugin that pulumi has installed, in the way of the engine: it is not marked
-// as begun. Beside it are files of the same name, such as that mark.
+// installed reports whether a folder is a plugin that pulumi has completely installed, by the engine's own criterion:
+// it is not marked as partial.
 func installed(folder string) bool {
 	_, err := os.Stat(folder + ".partial")
 	info, not := os.Stat(folder)
 	return errors.Is(err, fs.ErrNotExist) && not == nil && info.IsDir()
 }
 
-// linkedFrom returns the folder that what is in another one is linked from, and reports whether there is nothing else
-// in it.
+// linkedFrom returns the folder that the links in a folder point to, and reports whether it contains only links.
 func linkedFrom(folder string) (from string, alone bool) {
 	entries, _ := os.ReadDir(folder)
 	for _, entry := range entries {
@@ -317,12 +316,13 @@ func linkedFrom(folder string) (from string, alone bool) {
 	return from, true
 }
 
-// ownPlugin reports whether the local cloud brings the plugin of that name itself.
+// ownPlugin reports whether the local cloud has its own plugin of that name.
 func ownPlugin(name string) bool {
 	return name == "kubernetes" || slices.ContainsFunc(plugins, func(p pluginOf) bool { return p.name == name })
 }
 
-// placeLinks makes a folder of links and nothing else, or for none no folder. What links lead to is left as it is.
+// placeLinks creates a folder with exactly these links, or removes it if there are none. It does not change the links'
+// targets.
 func placeLinks(folder string, links map[string]string) error {
 	if len(links) == 0 {
 		return os.RemoveAll(folder)
@@ -346,7 +346,7 @@ func placeLinks(folder string, links map[string]string) error {
 			there = append(there, entry.Name())
 			continue
 		}
-		if err := os.RemoveAll(link); err != nil { // the link, not what it leads to
+		if err := os.RemoveAll(link); err != nil { // does not follow links
 			return err
 		}
 	}
@@ -355,7 +355,7 @@ func placeLinks(folder string, links map[string]string) error {
 			continue
 		}
 		err := os.Symlink(target, filepath.Join(folder, name))
-		if err != nil && !errors.Is(err, fs.ErrExist) { // which another command has made meanwhile
+		if err != nil && !errors.Is(err, fs.ErrExist) { // another command may have created it
 			return err
 		}
 	}

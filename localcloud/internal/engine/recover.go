@@ -15,8 +15,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// recover puts right what a killed engine left: its lock, and what it was creating, which may have been created or not.
-// Whatever is there is taken into the state; `pulumi refresh` asks a person for that.
+// recover cleans up after a killed engine. It removes the engine's lock and adds the resources that the engine was
+// creating to the state, if they exist. `pulumi refresh` asks the user about these.
 func (s *Stack) recover(ctx context.Context) error {
 	if err := EndEngines(s.Home); err != nil {
 		return err
@@ -46,7 +46,7 @@ func (s *Stack) recover(ctx context.Context) error {
 	if len(pending) == 0 {
 		return nil
 	}
-	s.Say("the last run was interrupted in the middle of %d operations: looking what became of them", len(pending))
+	s.Say("the previous run was interrupted during %d operations: checking their results", len(pending))
 	azure, err := azureClients(s.cloud)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (s *Stack) recover(ctx context.Context) error {
 		in := s.objectsOf(op.Resource.Provider, exported)
 		there, err := op.created(ctx, azure.NewClient(), s.cloud.Credentials.SubscriptionID, in)
 		if errors.Is(err, errUnnamed) {
-			s.Say("%s may have been created, and the state no longer speaks of it: %v", op.Resource.URN, err)
+			s.Say("%s may exist, but is no longer in the state: %v", op.Resource.URN, err)
 			continue
 		}
 		if err != nil {
@@ -73,13 +73,14 @@ func (s *Stack) recover(ctx context.Context) error {
 	if err := s.importState(ctx, edited); err != nil {
 		return err
 	}
-	return s.refresh(ctx) // what Azure has of the rest
+	return s.refresh(ctx) // reads the other resources from Azure
 }
 
-// ErrAtWork is where an engine works on the stack that a person has started.
-var ErrAtWork = errors.New("pulumi is at work on the stack")
+// ErrAtWork is returned if an engine that a user has started is working on the stack.
+var ErrAtWork = errors.New("another pulumi is working on the stack")
 
-// atWork returns ErrAtWork where the lock on the stack is of an engine that runs: without it two would write one state.
+// atWork returns ErrAtWork if a running engine holds the lock on the stack. Otherwise two engines would write one
+// state.
 func (s *Stack) atWork() error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -96,15 +97,15 @@ func (s *Stack) atWork() error {
 			continue
 		}
 		if holder.Hostname == host && isEngine(holder.PID) {
-			return fmt.Errorf("%w %s, as process %d: wait for it, or interrupt it", ErrAtWork, s.name, holder.PID)
+			return fmt.Errorf("%w %s (process %d): wait for it or interrupt it", ErrAtWork, s.name, holder.PID)
 		}
 	}
 	return nil
 }
 
-// importState gives the stack another state. The Automation API's Import would have it, secrets and all, in a file of
-// the folder for temporary files, where a kill leaves it. The engine's own way, --import-pending-creates of refresh,
-// drops what it should import.
+// importState replaces the stack's state. The Automation API's Import would write the state with its secrets to the
+// folder for temporary files, where a kill leaves it. The engine's `refresh --import-pending-creates` drops the
+// resources that it should import.
 func (s *Stack) importState(ctx context.Context, state []byte) error {
 	file := s.Path("state.json")
 	defer os.Remove(file)
@@ -116,7 +117,7 @@ func (s *Stack) importState(ctx context.Context, state []byte) error {
 	return s.because(err)
 }
 
-// objectsOf returns a function that looks for objects with the kubeconfig of a provider in a state of the stack.
+// objectsOf returns a function that looks up objects with the kubeconfig of a provider in the stack's state.
 func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) objects {
 	return func(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
 		var deployment struct {
@@ -142,7 +143,7 @@ func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) o
 			}
 			found, err := client.Get(ctx, apiVersion, kind, namespace, name)
 			if err != nil {
-				err = fmt.Errorf("looking for %s %s: %w", kind, name, err)
+				err = fmt.Errorf("looking up %s %s: %w", kind, name, err)
 			}
 			return found, err
 		}
@@ -150,8 +151,8 @@ func (s *Stack) objectsOf(provider string, exported apitype.UntypedDeployment) o
 	}
 }
 
-// kubeconfigOf returns what a provider for Kubernetes has as its kubeconfig: text or a file, secret or not. One that has
-// none takes that of the environment.
+// kubeconfigOf returns the kubeconfig of a Kubernetes provider: text or a file, secret or not. Defaults to the
+// environment's.
 func (s *Stack) kubeconfigOf(inputs json.RawMessage) (string, error) {
 	var given struct{ Kubeconfig json.RawMessage }
 	if err := json.Unmarshal(inputs, &given); err != nil {
@@ -174,8 +175,8 @@ func (s *Stack) kubeconfigOf(inputs json.RawMessage) (string, error) {
 	return string(content), err
 }
 
-// interrupted reports whether the file backend has a lock, or a state with operations that did not end, or no state
-// that can be read. To ask the engine takes longer.
+// interrupted reports whether the file backend has a lock, a state with pending operations or no readable state. Asking
+// the engine would take longer.
 func (s *Stack) interrupted() bool {
 	locks, err := os.ReadDir(s.StackLocks(s.name))
 	if len(locks) > 0 || err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -1,5 +1,5 @@
-// Package engine brings up stacks in a local cloud with the real engine of Pulumi: it gives that its configuration, its
-// plugins and its environment, and puts right what a run that was killed left.
+// Package engine deploys stacks to a local cloud with Pulumi's real engine. It gives the engine its configuration,
+// plugins and environment, and cleans up after runs that were killed.
 package engine
 
 import (
@@ -24,40 +24,40 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Stack is one stack of the program, brought up in the local cloud by the real engine.
+// Stack is a stack of the program, which the real engine deploys to the local cloud.
 type Stack struct {
 	*home.Home
 	Terminal
-	// Compiled waits until the program is compiled; nil: nobody compiles it ahead of the engine.
+	// Compiled waits until the program is compiled. If it is nil, the engine compiles the program.
 	Compiled func() error
 
 	name  string
 	have  home.Setup
 	cloud *home.Running
-	envs  []string // what pulumi runs with, and kubelogin
-	// secrets decrypts those in the state; nil: the stack is not configured.
+	envs  []string // the environment of pulumi and kubelogin
+	// secrets returns the decrypter for secrets in the state. It is nil until the stack is configured.
 	secrets func() secret.Decrypter
-	failed  error // of the last call of the engine
+	failed  error // of the engine's last run
 }
 
-// Terminal is where the one who waits is told what happens.
+// Terminal shows progress to the user.
 type Terminal struct {
 	Say            func(format string, args ...any)
-	Stdout, Stderr io.Writer // what the engine says
+	Stdout, Stderr io.Writer // the engine's output
 }
 
-// New readies what the engine needs for a stack: its home with the plugins, a file backend, a passphrase and, once it
-// has joined the one that serves, the way to that.
+// New prepares what the engine needs for a stack: its home with the plugins, a file backend and a passphrase. Call Join
+// before the stack uses the local cloud.
 func New(h *home.Home, name string, have home.Setup, terminal Terminal) (*Stack, error) {
 	s := &Stack{Home: h, Terminal: terminal, name: name, have: have}
-	s.Join(&home.Running{}) // for what the engine does with its backend alone
+	s.Join(&home.Running{}) // for commands that only need the backend
 	exe, err := os.Executable()
 	if err == nil {
 		err = errors.Join(placePrograms(h, have), placeKubernetesPlugin(h, have.Programs[thirdparty.KubernetesPlugin]),
 			linkPlugins(h, exe, have.RealPlugins), LinkOthers(h))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("giving the engine its plugins: %w", err)
+		return nil, fmt.Errorf("installing the engine and its plugins: %w", err)
 	}
 	if err := h.EnsurePassphrase(rand.Text); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func New(h *home.Home, name string, have home.Setup, terminal Terminal) (*Stack,
 	return s, errors.Join(os.MkdirAll(h.Path(home.StacksDir), 0o700), os.MkdirAll(h.Path(home.TempDir), 0o700))
 }
 
-// Join has the engine use the local cloud that r says is running.
+// Join makes the engine use the running local cloud r.
 func (s *Stack) Join(r *home.Running) {
 	s.cloud = r
 	s.envs = withoutPulumis(ownEnvironment(os.Environ()))
@@ -75,10 +75,10 @@ func (s *Stack) Join(r *home.Running) {
 	s.envs = append(s.envs, mark(s.Home))
 }
 
-// Configure makes the stack where there is none yet and gives it the configuration in the program's folder. What the
-// engine adds to a stack's configuration, the salt of its secrets, stays in the home, so that the folder stays clean.
+// Configure creates the stack if necessary and gives it the configuration in the program's folder. What the engine adds
+// to a stack's configuration, the salt of its secrets, stays in the home.
 func (s *Stack) Configure(ctx context.Context, over []string) error {
-	file, content, err := GivenConfiguration(s.Home, s.name, over) // before a stack is made for it
+	file, content, err := GivenConfiguration(s.Home, s.name, over) // check it before the stack is created
 	if err != nil {
 		return err
 	}
@@ -93,22 +93,19 @@ func (s *Stack) Configure(ctx context.Context, over []string) error {
 		return err
 	}
 	s.secrets = sync.OnceValue(func() secret.Decrypter { return s.decrypter(salt) })
-	go s.secrets() // beside the engine, which waits more than it works
+	go s.secrets() // derive the key while the engine runs, which mostly waits
 	return nil
 }
 
-// initialise makes the stack and returns the salt of its secrets. It runs in a folder of its own since `pulumi stack
+// initialise creates the stack and returns the salt of its secrets. It uses a folder of its own, since `pulumi stack
 // init` writes the salt beside the Pulumi.yaml that it finds.
 func (s *Stack) initialise(ctx context.Context) (string, error) {
 	dir := s.ProgramPath(home.InitDir)
 	if err := errors.Join(os.MkdirAll(dir, 0o700), os.MkdirAll(s.ProgramPath(home.ConfigDir), 0o700)); err != nil {
 		return "", err
 	}
-	if err := os.WriteFile(
-		filepath.Join(dir, "Pulumi.yaml"),
-		fmt.Appendf(nil, "name: %q\nruntime: go\n", s.Program.ProjectName()),
-		0o600,
-	); err != nil {
+	project := fmt.Appendf(nil, "name: %q\nruntime: go\n", s.Program.ProjectName())
+	if err := os.WriteFile(filepath.Join(dir, "Pulumi.yaml"), project, 0o600); err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "Pulumi."+s.name+".yaml")
@@ -127,19 +124,19 @@ func (s *Stack) initialise(ctx context.Context) (string, error) {
 		Salt string `yaml:"encryptionsalt"`
 	}
 	content, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) { // a stack that somebody has made with `pulumi stack init`
+	if errors.Is(err, fs.ErrNotExist) { // the user has created the stack with `pulumi stack init`
 		content, err = os.ReadFile(givenFile(s.Home, s.name))
 	}
 	if err == nil && yaml.Unmarshal(content, &made) == nil && made.Salt == "" {
 		err = errors.New("it has no encryptionsalt")
 	}
 	if err != nil {
-		return "", fmt.Errorf("finding the salt of the stack's secrets: %w: %s", err, home.WayOut)
+		return "", fmt.Errorf("reading the salt of the stack's secrets: %w: %s", err, home.WayOut)
 	}
 	return made.Salt, yaml.Unmarshal(content, &made)
 }
 
-// Up brings the stack up, also after a run that was killed.
+// Up deploys the stack, also after a run that was killed.
 func (s *Stack) Up(ctx context.Context) (shown Outputs, err error) {
 	if s.Compiled != nil {
 		if err := s.Compiled(); err != nil {
@@ -180,7 +177,7 @@ func (s *Stack) Destroy(ctx context.Context) error {
 	return s.because(err)
 }
 
-// refresh has the state know what is there, of all resources or of those with the URNs given.
+// refresh updates the state from the cloud, for the resources with the given URNs or, without any, for all.
 func (s *Stack) refresh(ctx context.Context, urns ...string) error {
 	stack, err := s.automation(ctx)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-// checkTypes names all that a program has and the stand-in plugins do not know, before anything is created: an update
-// would come to it when the rest is half made. It takes a preview, which the program of this repository, and YAML,
-// which looks at the plugins' schemas first, do without.
+// checkTypes returns an error that names all types and functions of the program that the stand-in plugins do not
+// support, before anything is created. An update would fail at the first one, halfway through. The check takes a
+// preview. It is not needed for this repository's program, nor for YAML, whose host checks the plugins' schemas.
 func (s *Stack) checkTypes(ctx context.Context) error {
 	if s.Program.IsOurs() || s.Program.Runtime.Name == "yaml" {
 		return nil
@@ -24,18 +24,16 @@ func (s *Stack) checkTypes(ctx context.Context) error {
 	}
 	defer os.RemoveAll(dir)
 	file := filepath.Join(dir, "unknown")
-	// The Automation API passes no environment for one preview, and wants the summary of one that has failed.
+	// The Automation API cannot set the environment of one preview, and needs a summary even if the preview fails.
 	said, _, _, failed := command{s}.Run(ctx, s.Project, nil, nil, nil, []string{unknowntypes.FileVariable + "=" + file},
 		"preview", "--stack", s.name, "--config-file="+s.ConfigFile(s.name), "--color=never", "--diff=false")
 	unknown, err := unknowntypes.Read(file)
 	if err != nil {
-		return fmt.Errorf("reading which types are unknown: %w", err)
+		return fmt.Errorf("reading the list of unsupported types: %w", err)
 	}
 	if len(unknown) > 0 {
-		return fmt.Errorf(
-			"nothing was created, since the program has what the local cloud does not know (`localcloud types` lists what it does):\n  %s",
-			strings.Join(unknown, "\n  "),
-		)
+		return fmt.Errorf("nothing was created, since the local cloud does not support parts of the program (`localcloud "+
+			"types` lists what it supports):\n  %s", strings.Join(unknown, "\n  "))
 	}
 	if failed != nil {
 		return fmt.Errorf("%w\n%s", s.because(failed), said)
