@@ -17,27 +17,17 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// asked is a stack with a script in pulumi's place, and the file in which that notes what it is asked.
+// asked returns a stack with a script in place of pulumi, and the file to which the script appends its arguments.
 func asked(t *testing.T, script string) (*Stack, string) {
 	t.Helper()
-	s := &Stack{
-		Home: &home.Home{
-			Dir:     t.TempDir(),
-			Project: t.TempDir(),
-		},
-		Terminal: Terminal{Say: t.Logf},
-		name:     "dev",
-		envs:     os.Environ(),
-	}
+	h := &home.Home{Dir: t.TempDir(), Project: t.TempDir()}
+	s := &Stack{Home: h, Terminal: Terminal{Say: t.Logf}, name: "dev", envs: os.Environ()}
 	notes := s.Path("asked")
+	pulumi := "#!/bin/sh\necho \"$@\" >> " + notes + "\n" + script + "\n"
 	err := errors.Join(
 		os.MkdirAll(s.BinDir(), 0o755),
 		os.MkdirAll(filepath.Dir(s.StackFile("dev")), 0o755),
-		os.WriteFile(
-			filepath.Join(s.BinDir(), thirdparty.Pulumi),
-			[]byte("#!/bin/sh\necho \"$@\" >> "+notes+"\n"+script+"\n"),
-			0o755,
-		),
+		os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte(pulumi), 0o755),
 	)
 	if err != nil {
 		t.Fatal(err)
@@ -45,8 +35,8 @@ func asked(t *testing.T, script string) (*Stack, string) {
 	return s, notes
 }
 
-// TestUp_RunsTheEngineOnce where the state answers the rest.
-func TestUp_RunsTheEngineOnce(t *testing.T) {
+// TestUp_RunsEngineOnce checks that the API's other questions are answered from the state.
+func TestUp_RunsEngineOnce(t *testing.T) {
 	s, notes := asked(t, "echo shown; echo error >&2")
 	var shown, errs strings.Builder
 	s.Stdout, s.Stderr = &shown, &errs
@@ -62,15 +52,15 @@ func TestUp_RunsTheEngineOnce(t *testing.T) {
 	if err != nil || strings.Count(string(did), "\n") != 1 ||
 		!strings.HasPrefix(string(did), "up --yes --skip-preview ") ||
 		!strings.Contains(string(did), " --config-file="+s.Path(home.ConfigDir, "Pulumi.dev.json")+" ") {
-		t.Errorf("the engine was asked for %q, %v", did, err)
+		t.Errorf("the engine ran %q, %v", did, err)
 	}
 	if shown.String() != "shown\n" || errs.String() != "error\n" {
 		t.Errorf("it showed %q and %q", shown.String(), errs.String())
 	}
 }
 
-// TestBecause_IsWhatTheEngineSaidAndWasNotShown with two ways to fail.
-func TestBecause_IsWhatTheEngineSaidAndWasNotShown(t *testing.T) {
+// TestBecause_HasOnlyOutputNotShown fails once with output that was shown, and once with output that was not.
+func TestBecause_HasOnlyOutputNotShown(t *testing.T) {
 	s, _ := asked(t, "echo said; echo why >&2; exit 3")
 	if err := s.refresh(t.Context()); err == nil || err.Error() != "pulumi refresh: exit status 3" {
 		t.Errorf("got %v", err)
@@ -80,12 +70,10 @@ func TestBecause_IsWhatTheEngineSaidAndWasNotShown(t *testing.T) {
 	}
 }
 
-// TestCommand_EndsAtOneInterrupt lets the engine end what it is doing, in a process group that no terminal interrupts.
+// TestCommand_EndsAtOneInterrupt lets the engine finish its operations, in a process group that no terminal interrupts.
 func TestCommand_EndsAtOneInterrupt(t *testing.T) {
-	s, notes := asked(
-		t,
-		"trap 'echo interrupted >> $notes' INT; echo $$ > $notes.pid; n=0; while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; echo ended >> $notes",
-	)
+	s, notes := asked(t, "trap 'echo interrupted >> $notes' INT; echo $$ > $notes.pid; n=0\n"+
+		"while [ $n -lt 20 ]; do sleep 0.05; n=$((n+1)); done; echo ended >> $notes")
 	s.envs = append(s.envs, "notes="+notes)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -103,7 +91,7 @@ func TestCommand_EndsAtOneInterrupt(t *testing.T) {
 		}
 	}()
 	if err := s.refresh(ctx); err == nil {
-		t.Error("nothing interrupted it")
+		t.Error("it was not interrupted")
 	}
 	select {
 	case of := <-group:
@@ -120,8 +108,8 @@ func TestCommand_EndsAtOneInterrupt(t *testing.T) {
 	}
 }
 
-// TestSavedOutputs_AreThoseThatTheEnginePrints with secrets within values, and a secret in a secret.
-func TestSavedOutputs_AreThoseThatTheEnginePrints(t *testing.T) {
+// TestSavedOutputs_MatchTheEngines has secrets within values, and a secret in a secret.
+func TestSavedOutputs_MatchTheEngines(t *testing.T) {
 	s, _ := asked(t, "exit 1")
 	crypter := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt"))
 	s.secrets = func() secret.Decrypter { return crypter }

@@ -10,8 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// TestCheckProgram_SaysWhatIsMissing before anything is got for the program.
-func TestCheckProgram_SaysWhatIsMissing(t *testing.T) {
+func TestCheckProgram_NamesMissingParts(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin)
 	h := &home.Home{Project: filepath.Join(t.TempDir(), "a", "b")}
@@ -43,11 +42,11 @@ func TestCheckProgram_SaysWhatIsMissing(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(h.Project), "node_modules", "@pulumi", "pulumi"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	check("nodejs", "") // of a workspace
+	check("nodejs", "") // the SDK may be in the folder of a workspace
 }
 
-// TestCheckProgram_NamesPackagesThatAreNotInstalled with the command that installs each.
-func TestCheckProgram_NamesPackagesThatAreNotInstalled(t *testing.T) {
+// TestCheckProgram_NamesMissingPackages also looks for the command that installs each.
+func TestCheckProgram_NamesMissingPackages(t *testing.T) {
 	userPlugins(t, pluginOf{"there", "1.0.0"}, pluginOf{"half", "1.0.0"})
 	h := &home.Home{Dir: t.TempDir(), Project: t.TempDir()}
 	writeFile(t, h.Path(home.PulumiDir, "plugins", "resource-here-v1.0.0", "pulumi-resource-here"), "", 0o755)
@@ -70,7 +69,7 @@ func TestCheckProgram_NamesPackagesThatAreNotInstalled(t *testing.T) {
 	h.Program.Packages["k"] = home.Package{Source: "half", Version: "1.0.0"}
 	err = CheckProgram(h)
 	if err == nil {
-		t.Fatal("all is there")
+		t.Fatal("no package is reported as missing")
 	}
 	if lines := strings.Split(err.Error(), "\n"); len(lines) != 3 ||
 		!strings.Contains(lines[0], "`pulumi plugin install resource there 2.0.0`") ||
@@ -80,8 +79,7 @@ func TestCheckProgram_NamesPackagesThatAreNotInstalled(t *testing.T) {
 	}
 }
 
-// TestSource_IsWhatIsCompiled: programs in Go alone, in the folder that Pulumi.yaml names.
-func TestSource_IsWhatIsCompiled(t *testing.T) {
+func TestSource_ReturnsOnlyGoPrograms(t *testing.T) {
 	h := &home.Home{Project: t.TempDir()}
 	cmd := filepath.Join(h.Project, "cmd")
 	if err := errors.Join(os.Mkdir(cmd, 0o755), os.WriteFile(filepath.Join(cmd, "main.go"), nil, 0o644)); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// oddValues are what formats read as something else, or change on the way.
+// oddValues returns values that formats tend to read as something else, or to change.
 func oddValues() []string {
 	odd := []string{
 		"",
@@ -87,7 +87,7 @@ func oddValues() []string {
 	return odd
 }
 
-// escaped writes a value as YAML takes it whatever is in it.
+// escaped writes a value as YAML, with every character escaped.
 func escaped(value string) string {
 	var b strings.Builder
 	for _, c := range value {
@@ -96,8 +96,7 @@ func escaped(value string) string {
 	return `"` + b.String() + `"`
 }
 
-// TestConfiguration_ReachesTheEngineAsItIs has the engine's own reader find each value that was given.
-func TestConfiguration_ReachesTheEngineAsItIs(t *testing.T) {
+func TestConfiguration_PreservesOddValues(t *testing.T) {
 	for _, value := range oddValues() {
 		for name, of := range map[string]struct {
 			file string
@@ -128,18 +127,14 @@ func TestConfiguration_ReachesTheEngineAsItIs(t *testing.T) {
 	}
 }
 
-// TestConfiguration_KeepsWhatTheFileSays has what the engine would make of the same file.
-func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
-	const file = "secretsprovider: passphrase\nencryptionsalt: theirs\nconfig:\n  keyvault-aks:a: &a [yes, 12, {1: x}, true, null, 0x10]\n" +
+// TestConfiguration_ReadsFileLikeTheEngine compares with what the engine reads from the same file.
+func TestConfiguration_ReadsFileLikeTheEngine(t *testing.T) {
+	const file = "secretsprovider: passphrase\nencryptionsalt: theirs\nconfig:\n" +
+		"  keyvault-aks:a: &a [yes, 12, {1: x}, true, null, 0x10]\n" +
 		"  keyvault-aks:b: *a\n  keyvault-aks:c: off\n  keyvault-aks:e: 12345678901234567890\n  keyvault-aks:f: 010\n" +
 		"  keyvault-aks:g: true\n  keyvault-aks:h: 1.50\n  keyvault-aks:i: 2026-02-01\n  keyvault-aks:j: {secure: v1}\n"
-	content, err := configuration(
-		"keyvault-aks",
-		"Pulumi.dev.yaml",
-		[]byte(file),
-		[]string{"a=2026-02-01", "d=off", "k=[2026-02-01]"},
-		"ours",
-	)
+	over := []string{"a=2026-02-01", "d=off", "k=[2026-02-01]"}
+	content, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte(file), over, "ours")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,8 +160,9 @@ func TestConfiguration_KeepsWhatTheFileSays(t *testing.T) {
 	}
 }
 
-// TestConfiguration_RefusesWhatYAMLChanges names where, and not the value, which may be a secret.
-func TestConfiguration_RefusesWhatYAMLChanges(t *testing.T) {
+// TestConfiguration_RejectsWhatYAMLChanges checks that errors tell the position, but not the value, which may be
+// secret.
+func TestConfiguration_RejectsWhatYAMLChanges(t *testing.T) {
 	for name, odd := range map[string]string{
 		"control character": "\x01", "delete": "\x7f", "C1": "\u009f", "next line": "\u0085", "line separator": "\u2028",
 		"paragraph separator": "\u2029", "byte order mark": "\ufeff", "not UTF-8": "\xff", "noncharacter": "\uffff",
@@ -188,17 +184,19 @@ func TestConfiguration_RefusesWhatYAMLChanges(t *testing.T) {
 	}
 	for _, over := range []string{"a=1\n---\n2", "a=*b", "a=&a [*a]", "a", "=1", "a={b: 1, b: 2}", "a=[unclosed"} {
 		if _, err := configuration("keyvault-aks", "Pulumi.dev.yaml", nil, []string{over}, ""); err == nil {
-			t.Errorf("--config %q is taken", over)
+			t.Errorf("--config %q is accepted", over)
 		}
 	}
 	if _, err := configuration("keyvault-aks", "Pulumi.dev.yaml", []byte("config: [a]"), nil, ""); err == nil {
-		t.Error("a file whose configuration is no map is taken")
+		t.Error("a configuration that is not a map is accepted")
 	}
 }
 
-func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
+func TestConfigured_PrefersCommandLine(t *testing.T) {
 	h := &home.Home{Project: t.TempDir()}
-	for stack, content := range map[string]string{"dev": "lock: true", "next": `vaultApiVersion: "2026-02-01"`, "broken": "]"} {
+	for stack, content := range map[string]string{
+		"dev": "lock: true", "next": `vaultApiVersion: "2026-02-01"`, "broken": "]",
+	} {
 		file := filepath.Join(h.Project, "Pulumi."+stack+".yaml")
 		if err := os.WriteFile(file, []byte("config:\n  keyvault-aks:"+content+"\n"), 0o644); err != nil {
 			t.Fatal(err)
@@ -222,13 +220,10 @@ func TestConfigured_TakesTheCommandLineFirst(t *testing.T) {
 	}
 }
 
-func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
+func TestOverride_ReplacesValues(t *testing.T) {
 	values := map[string]any{"keyvault-aks:nodeCount": 1, "azure-native:location": "eastus"}
-	if err := override(
-		"keyvault-aks",
-		values,
-		[]string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"},
-	); err != nil {
+	over := []string{"nodeCount=3", "azure-native:location=westus", "keys=[{name: a=b}]"}
+	if err := override("keyvault-aks", values, over); err != nil {
 		t.Fatal(err)
 	}
 	if values["keyvault-aks:nodeCount"] != 3 || values["azure-native:location"] != "westus" {
@@ -239,38 +234,29 @@ func TestConfigOnTheCommandLineWinsOverTheFiles(t *testing.T) {
 	}
 }
 
-// TestGivenConfiguration_MayBeNone where a program's stacks have none: its Pulumi.yaml may have defaults.
-func TestGivenConfiguration_MayBeNone(t *testing.T) {
+// TestGivenConfiguration_MayBeMissing covers programs without stack configuration: Pulumi.yaml may have defaults.
+func TestGivenConfiguration_MayBeMissing(t *testing.T) {
 	h := &home.Home{Project: t.TempDir(), Program: home.Program{Name: "theirs", StackConfigDir: "config"}}
 	file, content, err := GivenConfiguration(h, "dev", []string{"a=b"})
 	if err != nil || len(content) != 0 {
 		t.Fatalf("without any configuration: %q, %v", content, err)
 	}
-	if content, err = configuration(
-		h.Program.ProjectName(),
-		file,
-		content,
-		[]string{"a=b"},
-		"salt",
-	); err != nil ||
-		!strings.Contains(string(content), `"theirs:a": "b"`) {
-		t.Errorf("the engine is given %s, %v", content, err)
+	content, err = configuration(h.Program.ProjectName(), file, content, []string{"a=b"}, "salt")
+	if err != nil || !strings.Contains(string(content), `"theirs:a": "b"`) {
+		t.Errorf("the engine gets %s, %v", content, err)
 	}
 	if got := Configured(h, "dev", []string{"a=b"}, "a"); got != "b" {
-		t.Errorf("what is set over none is %v", got)
+		t.Errorf("the value of --config is %v", got)
 	}
+	dir := filepath.Join(h.Project, "config")
 	if err := errors.Join(
-		os.Mkdir(filepath.Join(h.Project, "config"), 0o755),
-		os.WriteFile(
-			filepath.Join(h.Project, "config", "Pulumi.prod.yaml"),
-			[]byte("config: {theirs:a: c}"),
-			0o600,
-		),
+		os.Mkdir(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "Pulumi.prod.yaml"), []byte("config: {theirs:a: c}"), 0o600),
 	); err != nil {
 		t.Fatal(err)
 	}
 	if _, content, err := GivenConfiguration(h, "prod", nil); err != nil || len(content) == 0 {
-		t.Errorf("one that there is: %q, %v", content, err)
+		t.Errorf("a configured stack: %q, %v", content, err)
 	}
 	if _, _, err := GivenConfiguration(h, "dev", nil); err == nil || !strings.Contains(err.Error(), "prod") {
 		t.Errorf("a stack without one beside one with: %v", err)

@@ -13,9 +13,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestVariables_HaveEveryClientTrustTheCA names what clients read for their authorities: Go and OpenSSL, Python's
-// requests, curl, Node. What is to be had from outside does not trust it.
-func TestVariables_HaveEveryClientTrustTheCA(t *testing.T) {
+// TestVariables_MakeClientsTrustTheCA lists the variables that name CAs for Go and OpenSSL, Python's requests, curl and
+// Node. Downloads from outside must not trust the local cloud's CA.
+func TestVariables_MakeClientsTrustTheCA(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	var trust []string
 	for _, v := range variables(h, &home.Running{CAFile: "/ca.pem", Proxy: "127.0.0.1:1"}, "dev") {
@@ -32,14 +32,18 @@ func TestVariables_HaveEveryClientTrustTheCA(t *testing.T) {
 	t.Setenv(thirdparty.HomeVariable, h.Dir)
 	for _, v := range thirdparty.OutsideEnv() {
 		if strings.HasSuffix(v, "=/ca.pem") {
-			t.Errorf("from outside %s", v)
+			t.Errorf("downloads use %s", v)
 		}
 	}
 }
 
-// TestPrintEnv_LeavesNothingOfTheUsersOwnAzure evaluates it in a shell with variables that would win.
-func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
-	for _, name := range []string{"ARM_USE_OIDC", "AZURE_AUTHORITY_HOST", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG", "AZURE_TENANT_ID", "ALL_PROXY", "ACTIONS_ID_TOKEN_REQUEST_URL"} {
+// TestPrintEnv_UnsetsTheUsersAzure evaluates the output in a shell with variables that would override the local
+// cloud's.
+func TestPrintEnv_UnsetsTheUsersAzure(t *testing.T) {
+	for _, name := range []string{
+		"ARM_USE_OIDC", "AZURE_AUTHORITY_HOST", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG",
+		"AZURE_TENANT_ID", "ALL_PROXY", "ACTIONS_ID_TOKEN_REQUEST_URL",
+	} {
 		t.Setenv(name, "theirs")
 	}
 	t.Setenv("AZURE_CONFIG_DIR", "/az") // where az keeps its sessions
@@ -57,9 +61,11 @@ func TestPrintEnv_LeavesNothingOfTheUsersOwnAzure(t *testing.T) {
 	}
 }
 
-// TestEnvironment_IsThatOfTheShell compares it with what a shell has that evaluates what PrintEnv prints.
-func TestEnvironment_IsThatOfTheShell(t *testing.T) {
-	for _, name := range []string{"ARM_USE_OIDC", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "ALL_PROXY", "HTTPS_PROXY", "KUBECONFIG"} {
+// TestEnvironment_EqualsTheShells compares Environment with a shell that evaluates the output of PrintEnv.
+func TestEnvironment_EqualsTheShells(t *testing.T) {
+	for _, name := range []string{
+		"ARM_USE_OIDC", "AAD_LOGIN_METHOD", "PULUMI_CONFIG_PASSPHRASE", "ALL_PROXY", "HTTPS_PROXY", "KUBECONFIG",
+	} {
 		t.Setenv(name, "theirs")
 	}
 	t.Setenv("AZURE_CONFIG_DIR", "/az")
@@ -75,47 +81,46 @@ func TestEnvironment_IsThatOfTheShell(t *testing.T) {
 		want, got := strings.Split(string(out), "\x00"), Environment(h, &home.Running{Proxy: "127.0.0.1:1"}, stack)
 		for _, v := range append(slices.Clone(want), got...) {
 			name, _, _ := strings.Cut(v, "=")
-			if slices.Contains([]string{"", "_", "PWD", "OLDPWD", "SHLVL"}, name) { // a shell's own
+			if slices.Contains([]string{"", "_", "PWD", "OLDPWD", "SHLVL"}, name) { // the shell sets these
 				continue
 			}
 			is := func(other string) bool { return strings.HasPrefix(other, name+"=") }
 			if slices.Contains(want, v) != slices.Contains(got, v) ||
 				slices.ContainsFunc(got[slices.IndexFunc(got, is)+1:], is) {
-				t.Errorf("with the stack %q it has another %s, or several", stack, name) // no value: a person's own may be secret
+				// The values of the user's own variables may be secret.
+				t.Errorf("with the stack %q it has another %s, or several", stack, name)
 			}
 		}
 		if slices.Contains(got, "PULUMI_STACK=dev") != (stack == "dev") {
-			t.Errorf("with the stack %q PULUMI_STACK is that of another", stack)
+			t.Errorf("with the stack %q PULUMI_STACK is wrong", stack)
 		}
 	}
 }
 
-// TestVariables_HaveTheProgramsOnceOnPath and never the current folder, which an empty element of it is.
-func TestVariables_HaveTheProgramsOnceOnPath(t *testing.T) {
+// TestVariables_PutProgramsOnPathOnce also checks that PATH has no empty element, which is the current folder.
+func TestVariables_PutProgramsOnPathOnce(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	bin := h.BinDir()
-	for theirs, want := range map[string]string{"": bin, bin: bin, "/usr/bin": bin + ":/usr/bin", bin + ":/usr/bin": bin + ":/usr/bin"} {
+	for theirs, want := range map[string]string{
+		"": bin, bin: bin, "/usr/bin": bin + ":/usr/bin", bin + ":/usr/bin": bin + ":/usr/bin",
+	} {
 		t.Setenv("PATH", theirs)
 		for _, v := range variables(h, &home.Running{}, "") {
 			if v.name == "PATH" && v.value != want {
-				t.Errorf("of %q it is %q, want %q", theirs, v.value, want)
+				t.Errorf("%q becomes %q, want %q", theirs, v.value, want)
 			}
 		}
 	}
 }
 
-func TestVariables_HaveTheWaitsOfTheTimes(t *testing.T) {
+func TestVariables_ScaleWaitsWithTimes(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
-	for profile, want := range map[string]string{"": "0.01", "instant": "0.01", "azure": "1", "azure/10": "0.1", "azure/400": "0.0025"} {
-		if all := variables(
-			h,
-			&home.Running{Times: profile},
-			"",
-		); !slices.Contains(
-			all,
-			variable{layout.WaitsVariable, want},
-		) {
-			t.Errorf("with %q they have not %s", profile, want)
+	for profile, want := range map[string]string{
+		"": "0.01", "instant": "0.01", "azure": "1", "azure/10": "0.1", "azure/400": "0.0025",
+	} {
+		all := variables(h, &home.Running{Times: profile}, "")
+		if !slices.Contains(all, variable{layout.WaitsVariable, want}) {
+			t.Errorf("with %q they do not have %s", profile, want)
 		}
 	}
 }

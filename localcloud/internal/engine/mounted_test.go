@@ -27,7 +27,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// podOf is a stack whose pod is this machine, as nobody where the test is root, with files in the folder /<mount>.
+// podOf returns a stack with a pod that mounts the files. Commands in the pod run on this machine, as an unprivileged
+// user if the test runs as root.
 func podOf(t *testing.T, config string, files map[string]string) (*Stack, Outputs) {
 	t.Helper()
 	s := &Stack{
@@ -59,7 +60,7 @@ func podOf(t *testing.T, config string, files map[string]string) (*Stack, Output
 	return s, of
 }
 
-// apiServer is one behind the proxy of a stack's local cloud. What it is to run in the pod ns/pod it runs on this
+// apiServer is an API server behind the proxy of a stack's local cloud. It runs the commands of the pod ns/pod on this
 // machine.
 type apiServer struct {
 	as    []string // before each command; nil: there is no such pod
@@ -87,7 +88,7 @@ func (a *apiServer) serve(t *testing.T, s *Stack) Outputs {
 	}
 }
 
-// leadsTo is a proxy that leads to one address, whatever it is asked for.
+// leadsTo is a proxy that connects to one address for every request.
 type leadsTo string
 
 func (to leadsTo) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
@@ -111,8 +112,10 @@ func (a *apiServer) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	refuse := func(code int, message string) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(code)
-		_ = json.NewEncoder(w).
-			Encode(metav1.Status{TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}, Status: "Failure", Message: message, Code: int32(code)})
+		_ = json.NewEncoder(w).Encode(metav1.Status{
+			TypeMeta: metav1.TypeMeta{Kind: "Status", APIVersion: "v1"},
+			Status:   "Failure", Message: message, Code: int32(code),
+		})
 	}
 	switch {
 	case req.URL.Path == "/api/v1/pods":
@@ -158,17 +161,14 @@ func (a *apiServer) exec(w http.ResponseWriter, req *http.Request) {
 			_ = conn.WriteMessage(websocket.BinaryMessage, append([]byte{byte(i + 1)}, content...))
 		}
 	}
-	_ = conn.WriteControl(
-		websocket.CloseMessage,
-		websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
-		time.Now().Add(time.Second),
-	)
+	closing := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	_ = conn.WriteControl(websocket.CloseMessage, closing, time.Now().Add(time.Second))
 }
 
 const guide = `{"config": {"keyvault-aks:secrets": [{"name": "my-secret", "generate": {"length": 32}}],
 	"keyvault-aks:workloads": [{"mount": [{"type": "secret", "name": "my-secret"}, {"type": "key", "name": "my-key"}]}]}}`
 
-func TestReadMounted_ShowsValuesOnlyOfTheGuideOrWhenAsked(t *testing.T) {
+func TestReadMounted_HidesValuesNotInGuide(t *testing.T) {
 	files := map[string]string{
 		"my-secret":   "generated",
 		"my-key":      "-----BEGIN\nPEM\n",
@@ -184,7 +184,10 @@ func TestReadMounted_ShowsValuesOnlyOfTheGuideOrWhenAsked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"my-secret = generated", "my-key = -----BEGIN PEM", "other (8 bytes, SHA-256 ", "db/password (11 bytes, ", ".env (6 bytes, "} {
+	for _, want := range []string{
+		"my-secret = generated", "my-key = -----BEGIN PEM", "other (8 bytes, SHA-256 ", "db/password (11 bytes, ",
+		".env (6 bytes, ",
+	} {
 		if !strings.Contains(read, want) {
 			t.Errorf("%q is not in %q", want, read)
 		}
@@ -196,10 +199,12 @@ func TestReadMounted_ShowsValuesOnlyOfTheGuideOrWhenAsked(t *testing.T) {
 	if err != nil || strings.Count(read, "hidden") != 3 || strings.ContainsAny(read, "\x00\x1b\n") {
 		t.Errorf("with --show-values: %q, %v", read, err)
 	}
+	const mySecret = `"type": "secret", "name": "my-secret"`
 	for name, config := range map[string]string{
-		"a value of one's own": strings.Replace(guide, `"generate": {"length": 32}`, `"value": "mine"`, 1),
-		"another secret":       strings.Replace(guide, `"type": "secret", "name": "my-secret"`, `"type": "secret", "name": "db", "alias": "my-secret"`, 1),
-		"none":                 "",
+		"the user's own value": strings.Replace(guide, `"generate": {"length": 32}`, `"value": "mine"`, 1),
+		"another secret": strings.Replace(guide, mySecret,
+			`"type": "secret", "name": "db", "alias": "my-secret"`, 1),
+		"none": "",
 	} {
 		s, of := podOf(t, config, map[string]string{"my-secret": "hidden"})
 		if read, err := s.ReadMounted(t.Context(), of, false); err != nil || strings.Contains(read, "hidden") {
@@ -208,22 +213,21 @@ func TestReadMounted_ShowsValuesOnlyOfTheGuideOrWhenAsked(t *testing.T) {
 	}
 }
 
-// TestReadMounted_FailsForWhatThePodCannotRead has up fail where what it is all about has not come about.
-func TestReadMounted_FailsForWhatThePodCannotRead(t *testing.T) {
+func TestReadMounted_FailsForUnreadableFiles(t *testing.T) {
 	for name, change := range map[string]func(mount string) error{
-		"a file":             func(mount string) error { return os.Chmod(filepath.Join(mount, "b", "secret"), 0o400) },
-		"a folder":           func(mount string) error { return os.Chmod(filepath.Join(mount, "b"), 0o700) },
-		"the mount":          func(mount string) error { return os.Chmod(mount, 0o700) },
-		"a link to nowhere":  func(mount string) error { return os.Symlink("gone", filepath.Join(mount, "link")) },
-		"a mount that is no": os.RemoveAll,
-		"no file":            func(mount string) error { return errors.Join(os.RemoveAll(mount), os.Mkdir(mount, 0o755)) },
+		"a file":            func(mount string) error { return os.Chmod(filepath.Join(mount, "b", "secret"), 0o400) },
+		"a folder":          func(mount string) error { return os.Chmod(filepath.Join(mount, "b"), 0o700) },
+		"the mount":         func(mount string) error { return os.Chmod(mount, 0o700) },
+		"a link to nowhere": func(mount string) error { return os.Symlink("gone", filepath.Join(mount, "link")) },
+		"no mount":          os.RemoveAll,
+		"no file":           func(mount string) error { return errors.Join(os.RemoveAll(mount), os.Mkdir(mount, 0o755)) },
 	} {
 		s, of := podOf(t, guide, map[string]string{"a": "x", "b/secret": "x", "c": "x"})
 		mount := filepath.Dir(strings.Fields(of.ReadSecretCommand)[7])
 		err := change(mount)
-		if os.Geteuid() != 0 && err == nil && name != "a link to nowhere" && name != "a mount that is no" &&
-			name != "no file" {
-			continue // the owner's own mode says nothing here
+		needsNoRoot := slices.Contains([]string{"a link to nowhere", "no mount", "no file"}, name)
+		if os.Geteuid() != 0 && err == nil && !needsNoRoot {
+			continue // the pod runs as the owner of the files
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -234,38 +238,31 @@ func TestReadMounted_FailsForWhatThePodCannotRead(t *testing.T) {
 	}
 }
 
-// TestReadMounted_WaitsForANodeThatComesBack has a pod whose container is there at the second look.
-func TestReadMounted_WaitsForANodeThatComesBack(t *testing.T) {
+// TestReadMounted_WaitsForRestartingNode has a pod whose container is found at the second attempt.
+func TestReadMounted_WaitsForRestartingNode(t *testing.T) {
 	s, of := podOf(t, guide, map[string]string{"my-secret": "generated"})
 	api := &apiServer{as: []string{"env"}, away: 1}
 	of.Kubeconfig = api.serve(t, s).Kubeconfig
-	if read, err := s.ReadMounted(
-		t.Context(),
-		of,
-		false,
-	); err != nil || !strings.Contains(read, "generated") ||
-		api.away != 0 {
+	read, err := s.ReadMounted(t.Context(), of, false)
+	if err != nil || !strings.Contains(read, "generated") || api.away != 0 {
 		t.Errorf("got %q, %v", read, err)
 	}
 }
 
-// TestCluster_SignsInAsTheEngineDoes has a program in kubelogin's place whose token is what it finds in its
-// environment.
-func TestCluster_SignsInAsTheEngineDoes(t *testing.T) {
+// TestCluster_SignsInLikeTheEngine has a program in place of kubelogin, whose token consists of its environment.
+func TestCluster_SignsInLikeTheEngine(t *testing.T) {
 	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev"}
 	t.Setenv("AAD_LOGIN_METHOD", "the user's")
 	t.Setenv("AZURE_CLIENT_ID", "the user's")
 	s.envs = append(ownEnvironment(os.Environ()), "PATH="+s.BinDir()+":"+os.Getenv("PATH"), "AZURE_CLIENT_ID=the cloud's")
 	api := &apiServer{pods: []string{"ns/pod"}}
 	of := api.serve(t, s)
-	of.Kubeconfig = strings.Replace(
-		of.Kubeconfig,
-		`"user": {}`,
-		`"user": {"exec": {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token"]}}`,
-		1,
-	)
+	of.Kubeconfig = strings.Replace(of.Kubeconfig, `"user": {}`, `"user": {"exec": {
+		"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "kubelogin", "args": ["get-token"]}}`, 1)
 	script := `#!/bin/sh
-echo '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential", "status": {"token": "'"$1, $AZURE_CLIENT_ID$AAD_LOGIN_METHOD"'"}}'
+token="$1, $AZURE_CLIENT_ID$AAD_LOGIN_METHOD"
+echo '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCredential",'
+echo '"status": {"token": "'"$token"'"}}'
 `
 	if err := errors.Join(
 		os.MkdirAll(s.BinDir(), 0o755),
@@ -277,37 +274,32 @@ echo '{"apiVersion": "client.authentication.k8s.io/v1beta1", "kind": "ExecCreden
 	if err != nil {
 		t.Fatal(err)
 	}
-	if pods, err := client.Pods(
-		t.Context(),
-	); err != nil || !slices.Equal(pods, api.pods) ||
-		api.token != "Bearer get-token, the cloud's" {
+	pods, err := client.Pods(t.Context())
+	if err != nil || !slices.Equal(pods, api.pods) || api.token != "Bearer get-token, the cloud's" {
 		t.Errorf("%v, %v, signed in with %q", pods, err, api.token)
 	}
 }
 
-// TestForgetPods_LeavesAllElse has a program in pulumi's place that says what it is asked for.
-func TestForgetPods_LeavesAllElse(t *testing.T) {
+// TestForgetPods_ForgetsOnlyPods has a script in place of pulumi that records its arguments.
+func TestForgetPods_ForgetsOnlyPods(t *testing.T) {
 	s, _ := podOf(t, guide, nil)
 	api := &apiServer{}
 	of := api.serve(t, s)
 	s.Project, s.Say = t.TempDir(), t.Logf
 	asked := s.Path("asked")
-	const state = `{"deployment": {"resources": [{"urn": "urn:vault", "type": "azure-native:keyvault:Vault", "id": "ns/gone"},
-		{"urn": "urn:there", "type": "kubernetes:core/v1:Pod", "id": "ns/there"}, {"urn": "urn:gone", "type": "kubernetes:core/v1:Pod", "id": "ns/gone"}]}}`
+	const state = `{"deployment": {"resources": [
+		{"urn": "urn:vault", "type": "azure-native:keyvault:Vault", "id": "ns/gone"},
+		{"urn": "urn:there", "type": "kubernetes:core/v1:Pod", "id": "ns/there"},
+		{"urn": "urn:gone", "type": "kubernetes:core/v1:Pod", "id": "ns/gone"}]}}`
 	for pods, want := range map[string]bool{"kube-system/x ns/there": true, "ns/there ns/gone": false} {
 		api.pods = strings.Fields(pods)
 		shown, err := json.Marshal(map[string]string{"kubeconfig": of.Kubeconfig})
 		if err != nil {
 			t.Fatal(err)
 		}
-		script := "echo \"$@\" >> " + asked + "; case \"$1 $2\" in 'stack export') echo '" + state + "';; 'stack output') printf %s '" + string(
-			shown,
-		) + "';; esac"
-		if err := os.WriteFile(
-			filepath.Join(s.BinDir(), thirdparty.Pulumi),
-			[]byte("#!/bin/sh\n"+script+"\n"),
-			0o755,
-		); err != nil {
+		script := "#!/bin/sh\necho \"$@\" >> " + asked + "\ncase \"$1 $2\" in\n'stack export') echo '" + state + "';;\n" +
+			"'stack output') printf %s '" + string(shown) + "';;\nesac\n"
+		if err := os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte(script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		if gone, err := s.ForgetPods(t.Context()); err != nil || gone != want {
@@ -318,10 +310,9 @@ func TestForgetPods_LeavesAllElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if all := string(
-		did,
-	); strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 ||
+	all := string(did)
+	if strings.Count(all, "refresh") != 1 || strings.Count(all, "--target") != 1 ||
 		!strings.Contains(all, "--target=urn:gone ") {
-		t.Errorf("the engine was asked for %q", did)
+		t.Errorf("the engine ran %q", did)
 	}
 }

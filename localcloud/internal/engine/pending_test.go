@@ -20,29 +20,35 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/azure-native/plugin"
 )
 
-func TestOnlyWhatIsBeingCreatedIsLookedFor(t *testing.T) {
+func TestCreated_IgnoresUpdates(t *testing.T) {
 	for _, typ := range []string{"azure-native:keyvault/v20241101:Vault", "kubernetes:core/v1:Pod"} {
 		op := pendingOperation{Type: "updating"}
 		op.Resource.Type = typ
-		// No client is given: asking would panic.
+		// Without a client, any request would panic.
 		if there, err := op.created(t.Context(), nil, "s", nil); there.id != "" || err != nil {
 			t.Errorf("%s: %q, %v", typ, there.id, err)
 		}
 	}
 }
 
-// TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays has somebody else's objects of the same name.
-func TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays(t *testing.T) {
+// TestCreated_TakesOnlyTheProvidersObject has objects of the same name that others have created.
+func TestCreated_TakesOnlyTheProvidersObject(t *testing.T) {
 	const made = `"managedFields": [{"manager": "kubelet"}, {"manager": "pulumi-kubernetes"}]`
+	pod := func(metadata, spec string) string {
+		return `{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", ` + metadata +
+			`}, "spec": {` + spec + `}}`
+	}
 	for name, test := range map[string]struct {
 		live string
 		ours bool
 	}{
-		"nothing":           {"", false},
-		"made by it":        {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "uid": "u", "labels": {"a": "b", "c": "d"}, ` + made + `}, "spec": {"containers": [{"name": "c", "image": "i"}], "nodeName": "n"}}`, true},
-		"of other contents": {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, ` + made + `}, "spec": {"containers": [{"name": "other"}]}}`, false},
-		"without a label":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", ` + made + `}, "spec": {"containers": [{"name": "c"}]}}`, false},
-		"made by another":   {`{"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p", "namespace": "ns", "labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]}, "spec": {"containers": [{"name": "c"}]}}`, false},
+		"nothing": {"", false},
+		"created by the provider": {pod(`"uid": "u", "labels": {"a": "b", "c": "d"}, `+made,
+			`"containers": [{"name": "c", "image": "i"}], "nodeName": "n"`), true},
+		"other contents":     {pod(`"labels": {"a": "b"}, `+made, `"containers": [{"name": "other"}]`), false},
+		"without a label":    {pod(made, `"containers": [{"name": "c"}]`), false},
+		"created by another": {pod(`"labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]`,
+			`"containers": [{"name": "c"}]`), false},
 	} {
 		op := pendingOperation{Type: "creating"}
 		op.Resource.Type = "kubernetes:core/v1:Pod"
@@ -58,12 +64,12 @@ func TestAHalfMadeObjectIsTheStacksIfTheProviderMadeItAsTheStackSays(t *testing.
 			return []byte(test.live), nil
 		})
 		if err != nil || (there.id == "ns/p") != test.ours {
-			t.Errorf("%s: it is taken as %q, want %t: %v", name, there.id, test.ours, err)
+			t.Errorf("%s: got id %q, want one: %t: %v", name, there.id, test.ours, err)
 		}
 	}
 }
 
-// answers is a transport that keeps what it is asked for.
+// answers is a transport that records the last request.
 type answers struct{ asked, body string }
 
 func (a *answers) Do(req *http.Request) (*http.Response, error) {
@@ -75,7 +81,7 @@ func (*answers) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Ac
 	return azcore.AccessToken{Token: "t", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-func TestHalfMadeVault(t *testing.T) {
+func TestCreated_FindsVaultInBothVersions(t *testing.T) {
 	const id = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv"
 	for token, version := range map[string]string{
 		"azure-native:keyvault/v20241101:Vault":                    "2024-11-01",
@@ -99,14 +105,17 @@ func TestHalfMadeVault(t *testing.T) {
 	}
 }
 
-// TestWhatWasMadeAfterAllIsTakenAsItIs has outputs go to the state: without, the next up replaces what has values that
-// Azure chose.
-func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
-	s, err := parseState(
-		apitype.UntypedDeployment{Deployment: []byte(`{"resources": [{"urn": "a"}], "pending_operations": [
-		{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}}, {"type": "creating", "resource": {"urn": "c"}}, {"type": "updating", "resource": {"urn": "d"}}
-	]}`)},
-	)
+// TestSettled_KeepsOutputs checks that outputs go to the state. Without them the next up would replace resources with
+// values that Azure chose.
+func TestSettled_KeepsOutputs(t *testing.T) {
+	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(`{
+		"resources": [{"urn": "a"}],
+		"pending_operations": [
+			{"type": "creating", "resource": {"urn": "b", "inputs": {"x": 1}}},
+			{"type": "creating", "resource": {"urn": "c"}},
+			{"type": "updating", "resource": {"urn": "d"}}
+		]
+	}`)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +150,9 @@ func TestWhatWasMadeAfterAllIsTakenAsItIs(t *testing.T) {
 	}
 }
 
-func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
-	s, err := parseState(
-		apitype.UntypedDeployment{
-			Deployment: []byte(`{"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}`),
-		},
-	)
+func TestSettled_DropsFirstResourceOfKilledRun(t *testing.T) {
+	const deployment = `{"pending_operations": [{"type": "creating", "resource": {"urn": "a"}}]}`
+	s, err := parseState(apitype.UntypedDeployment{Deployment: []byte(deployment)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,24 +161,25 @@ func TestARunThatWasKilledAtItsFirstResourceLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyCanLookFor_IsToldFromWhatFails since up and down go on without it.
-func TestWhatNobodyCanLookFor_IsToldFromWhatFails(t *testing.T) {
+// TestCreated_DistinguishesUnnamedResources from failures, since up and down continue without them.
+func TestCreated_DistinguishesUnnamedResources(t *testing.T) {
+	hidden := map[string]any{"name": map[string]any{"ciphertext": "c"}}
 	for typ, inputs := range map[string]map[string]any{
 		"azure-native:compute/v20240701:VirtualMachine": {"resourceGroupName": "rg", "vmName": "vm"},
 		"azure-native:keyvault/v20150602:Vault":         {"resourceGroupName": "rg", "vaultName": "kv"},
 		"azure-native:keyvault/v20241101:Vault":         {"resourceGroupName": "rg"},
-		"kubernetes:core/v1:Pod":                        {"kind": "Pod", "metadata": map[string]any{"name": map[string]any{"ciphertext": "c"}}},
+		"kubernetes:core/v1:Pod":                        {"kind": "Pod", "metadata": hidden},
 	} {
 		op := pendingOperation{Type: "creating"}
 		op.Resource.Type, op.Resource.Inputs = typ, inputs
-		// No way to look is given: asking would panic.
+		// Without clients, any request would panic.
 		if there, err := op.created(t.Context(), nil, "s", nil); !errors.Is(err, errUnnamed) || there.id != "" {
 			t.Errorf("%s: %v, %v", typ, there, err)
 		}
 	}
 }
 
-func TestAStateWithoutADeploymentHasNothingPending(t *testing.T) {
+func TestParseState_AcceptsMissingDeployment(t *testing.T) {
 	if s, err := parseState(apitype.UntypedDeployment{Version: 3}); err != nil || len(s.pending()) != 0 {
 		t.Errorf("%v, %v", s, err)
 	}

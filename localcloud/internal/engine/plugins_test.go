@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// userPlugins makes a folder of the user's pulumi with these plugins in it, each with a file beside the program.
+// userPlugins creates a folder of the user's pulumi with these plugins, each with a file beside the program.
 func userPlugins(t *testing.T, installed ...pluginOf) string {
 	t.Helper()
 	home := t.TempDir()
@@ -35,7 +35,7 @@ func writeFile(t *testing.T, path, content string, mode fs.FileMode) {
 	}
 }
 
-// tree is everything below a folder: files with their content, and links with where they lead.
+// tree returns everything below a folder: files with their contents and links with their targets.
 func tree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -63,7 +63,7 @@ func tree(t *testing.T, root string) map[string]string {
 	return found
 }
 
-func TestRealPlugin_IsTheWholeOneOfTheVersion(t *testing.T) {
+func TestRealPlugin_MustBeCompleteAndOfTheVersion(t *testing.T) {
 	want := plugins[0]
 	older := pluginOf{want.name, "2.91.0"}
 	for name, of := range map[string]struct {
@@ -104,7 +104,7 @@ func TestRealPlugin_IsTheWholeOneOfTheVersion(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			t.Setenv("PATH", dir) // where the engine would take any version
+			t.Setenv("PATH", dir) // the engine would use any version from PATH
 			got, err := realPlugin(want)
 			switch {
 			case of.want == nil && (err != nil || got != dir):
@@ -116,8 +116,8 @@ func TestRealPlugin_IsTheWholeOneOfTheVersion(t *testing.T) {
 	}
 }
 
-// TestUserPulumiHome_IsNotTheLocalClouds in a shell that has its environment.
-func TestUserPulumiHome_IsNotTheLocalClouds(t *testing.T) {
+// TestUserPulumiHome_IgnoresTheLocalClouds runs in the environment of a local cloud.
+func TestUserPulumiHome_IgnoresTheLocalClouds(t *testing.T) {
 	cloud := t.TempDir()
 	t.Setenv(thirdparty.HomeVariable, cloud)
 	t.Setenv("PULUMI_HOME", filepath.Join(cloud, home.PulumiDir))
@@ -131,8 +131,9 @@ func TestUserPulumiHome_IsNotTheLocalClouds(t *testing.T) {
 	}
 }
 
-func TestChoosePlugins(t *testing.T) {
+func TestChoosePlugins_FollowsFlagsAndInstalledPlugins(t *testing.T) {
 	v2, v3, random := plugins[0], plugins[1], plugins[2]
+	fails := func(_, _ string) (string, error) { return "", errors.New("nobody there") }
 	downloads := func(name, version string) (string, error) {
 		return filepath.Join("/downloaded", pluginOf{name, version}.dir()), nil
 	}
@@ -140,7 +141,7 @@ func TestChoosePlugins(t *testing.T) {
 		installed     []pluginOf
 		asked         PluginKind
 		needsVersion3 bool
-		had           bool // real ones, when all of them were installed elsewhere
+		had           bool // the local cloud had real plugins, installed elsewhere
 		want          []pluginOf
 		wantErr       string
 		download      func(name, version string) (string, error)
@@ -155,12 +156,12 @@ func TestChoosePlugins(t *testing.T) {
 		},
 		"random missing":         {installed: []pluginOf{v2, v3}, asked: RealPlugins, wantErr: "resource random 4.21.2"},
 		"nothing to ask or have": {},
-		"downloaded":             {installed: []pluginOf{random}, asked: RealPlugins, download: downloads, want: []pluginOf{v2, random}},
-		"all downloaded":         {needsVersion3: true, asked: RealPlugins, download: downloads, want: plugins},
-		"not asked to download":  {download: downloads},
-		"no download": {
-			asked: RealPlugins, wantErr: "nobody there", download: func(_, _ string) (string, error) { return "", errors.New("nobody there") },
+		"downloaded": {
+			installed: []pluginOf{random}, asked: RealPlugins, download: downloads, want: []pluginOf{v2, random},
 		},
+		"all downloaded":        {needsVersion3: true, asked: RealPlugins, download: downloads, want: plugins},
+		"not asked to download": {download: downloads},
+		"no download":           {asked: RealPlugins, wantErr: "nobody there", download: fails},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := &home.Home{Dir: t.TempDir()}
@@ -198,8 +199,8 @@ func TestChoosePlugins(t *testing.T) {
 	}
 }
 
-// TestChoosePlugins_SaysWhatIsGone where a local cloud has had real plugins that are not there any more.
-func TestChoosePlugins_SaysWhatIsGone(t *testing.T) {
+// TestChoosePlugins_ReportsUninstalledPlugins has a local cloud whose real plugins have been removed.
+func TestChoosePlugins_ReportsUninstalledPlugins(t *testing.T) {
 	userPlugins(t)
 	h := &home.Home{Dir: t.TempDir()}
 	gone := map[string]string{plugins[0].dir(): filepath.Join(t.TempDir(), "gone")}
@@ -214,9 +215,8 @@ func TestChoosePlugins_SaysWhatIsGone(t *testing.T) {
 	}
 }
 
-// TestLinkPlugins_ChangesNothingOfTheUsers when plugins go from stand-ins to real ones and back, whatever is in
-// the way.
-func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
+// TestLinkPlugins_LeavesTheUsersPlugins changes from stand-ins to real plugins and back, with leftovers in the way.
+func TestLinkPlugins_LeavesTheUsersPlugins(t *testing.T) {
 	standIns := t.TempDir()
 	writeFile(t, filepath.Join(standIns, "localcloud"), "ours", 0o755)
 	theirs := userPlugins(t, plugins...)
@@ -259,7 +259,7 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 		}
 		for _, entry := range entries {
 			if !entry.IsDir() {
-				t.Errorf("%s: %s is no folder, and the engine passes it over", name, entry.Name())
+				t.Errorf("%s: %s is not a folder, so the engine ignores it", name, entry.Name())
 			}
 		}
 		if after := tree(t, theirs); !maps.Equal(before, after) {
@@ -283,21 +283,14 @@ func TestLinkPlugins_ChangesNothingOfTheUsers(t *testing.T) {
 	check("something left over", real)
 }
 
-// TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides as programs and from source, as it is now, and nothing in
-// place of what is in the home.
-func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
-	theirs := userPlugins(
-		t,
-		pluginOf{"keyvaultaks", "0.1.0"},
-		pluginOf{"by-half", "1.0.0"},
-		pluginOf{"kubernetes", "1.0.0"},
-		pluginOf{"random", "1.0.0"},
-		pluginOf{"here", "1.0.0"},
-	)
+// TestLinkOthers_FollowsTheUsersPlugins has plugins as programs and from source. Those in the home must stay.
+func TestLinkOthers_FollowsTheUsersPlugins(t *testing.T) {
+	theirs := userPlugins(t, pluginOf{"keyvaultaks", "0.1.0"}, pluginOf{"partial", "1.0.0"},
+		pluginOf{"kubernetes", "1.0.0"}, pluginOf{"random", "1.0.0"}, pluginOf{"here", "1.0.0"})
 	installed := filepath.Join(theirs, "plugins", "resource-keyvaultaks-v0.1.0")
 	const source = "resource-github.com_owner_name.git_provider-v1.0.0" // of git://github.com/owner/name/provider
 	writeFile(t, filepath.Join(theirs, "plugins", source, "provider", "PulumiPlugin.yaml"), "runtime: go\n", 0o644)
-	partial := filepath.Join(theirs, "plugins", "resource-by-half-v1.0.0.partial")
+	partial := filepath.Join(theirs, "plugins", "resource-partial-v1.0.0.partial")
 	writeFile(t, partial, "", 0o644)
 	writeFile(t, installed+".lock", "", 0o644) // as pulumi leaves it
 	h := &home.Home{Dir: t.TempDir()}
@@ -315,7 +308,7 @@ func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
 		have := map[string]string{}
 		files, _ := filepath.Glob(filepath.Join(placed, "*", "*"))
 		for _, file := range files {
-			content, _ := os.ReadFile(file) // of a folder nothing
+			content, _ := os.ReadFile(file) // empty for a folder
 			have[strings.TrimPrefix(file, placed+"/")] = string(content)
 		}
 		if !maps.Equal(have, want) {
@@ -338,24 +331,24 @@ func TestLinkOthers_GivesTheEngineWhatTheUserHasInstalledBesides(t *testing.T) {
 	}
 	delete(want, "resource-keyvaultaks-v0.1.0/schemas")
 	want["resource-keyvaultaks-v0.1.0/another"] = ""
-	link("installed anew", want)
+	link("reinstalled", want)
 	if err := os.Rename(partial, installed+".partial"); err != nil {
 		t.Fatal(err)
 	}
 	delete(want, "resource-keyvaultaks-v0.1.0/another")
 	delete(want, "resource-keyvaultaks-v0.1.0/pulumi-resource-keyvaultaks")
-	want["resource-by-half-v1.0.0/pulumi-resource-by-half"], want["resource-by-half-v1.0.0/schemas"] = "the real by-half 1.0.0", ""
-	link("one by half, and the other whole", want)
+	want["resource-partial-v1.0.0/pulumi-resource-partial"] = "the real partial 1.0.0"
+	want["resource-partial-v1.0.0/schemas"] = ""
+	link("the other one partial", want)
 	if err := os.RemoveAll(filepath.Join(theirs, "plugins")); err != nil {
 		t.Fatal(err)
 	}
 	link("uninstalled", map[string]string{"resource-here-v1.0.0/pulumi-resource-here": "installed in the home"})
 }
 
-// TestVariables_HaveTheEngineTakeNoPluginFromPath and none but those that are linked.
-func TestVariables_HaveTheEngineTakeNoPluginFromPath(t *testing.T) {
+func TestVariables_IgnorePluginsOnPath(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir()}
 	if !slices.Contains(variables(h, &home.Running{}, "dev"), variable{"PULUMI_IGNORE_AMBIENT_PLUGINS", "true"}) {
-		t.Error("it would")
+		t.Error("PULUMI_IGNORE_AMBIENT_PLUGINS is not set")
 	}
 }

@@ -14,8 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/home"
 )
 
-// TestEndPulumis_EndsThoseOfTheHome and no other.
-func TestEndPulumis_EndsThoseOfTheHome(t *testing.T) {
+func TestEndPulumis_EndsOnlyThoseOfTheHome(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("looks into /proc")
 	}
@@ -35,7 +34,7 @@ func TestEndPulumis_EndsThoseOfTheHome(t *testing.T) {
 	}
 }
 
-// fakePulumi runs a program called pulumi in a folder, which ends with the test.
+// fakePulumi runs a program named pulumi in a folder until the test ends.
 func fakePulumi(t *testing.T, folder string) *exec.Cmd {
 	t.Helper()
 	sleep, err := exec.LookPath("sleep")
@@ -58,8 +57,8 @@ func fakePulumi(t *testing.T, folder string) *exec.Cmd {
 	return cmd
 }
 
-// TestAtWork_IsAnEngineThatRuns has a program called pulumi hold the stack's lock, and then end.
-func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
+// TestAtWork_FindsRunningEngine lets a program named pulumi hold the stack's lock, and then end.
+func TestAtWork_FindsRunningEngine(t *testing.T) {
 	cmd := fakePulumi(t, t.TempDir())
 	s := &Stack{Home: &home.Home{Dir: t.TempDir()}, name: "dev"}
 	if err := os.MkdirAll(s.StackLocks("dev"), 0o700); err != nil {
@@ -79,7 +78,10 @@ func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
 	if err := hold(lock); !errors.Is(err, ErrAtWork) {
 		t.Errorf("while it runs: %v", err)
 	}
-	for _, other := range []string{"", "{", `{"pid": 0}`, lock[:len(lock)-2], fmt.Sprintf(`{"pid": %d, "hostname": %q}`, os.Getpid(), host)} {
+	others := []string{
+		"", "{", `{"pid": 0}`, lock[:len(lock)-2], fmt.Sprintf(`{"pid": %d, "hostname": %q}`, os.Getpid(), host),
+	}
+	for _, other := range others {
 		if err := hold(other); err != nil {
 			t.Errorf("%s: %v", other, err)
 		}
@@ -91,8 +93,8 @@ func TestAtWork_IsAnEngineThatRuns(t *testing.T) {
 	}
 }
 
-// TestKubeconfigOf_IsWhatTheProviderTakes in each of the ways that programs have it.
-func TestKubeconfigOf_IsWhatTheProviderTakes(t *testing.T) {
+// TestKubeconfigOf_ReadsEveryForm covers every form in which programs set a provider's kubeconfig.
+func TestKubeconfigOf_ReadsEveryForm(t *testing.T) {
 	s := &Stack{Home: &home.Home{Dir: t.TempDir()}}
 	file := filepath.Join(t.TempDir(), "theirs")
 	for path, content := range map[string]string{s.Path(home.KubeconfigFile): "of the environment", file: "of a file"} {
@@ -108,7 +110,8 @@ func TestKubeconfigOf_IsWhatTheProviderTakes(t *testing.T) {
 		`{}`:                                   "of the environment",
 		`{"kubeconfig": "kind: Config"}`:       "kind: Config",
 		`{"kubeconfig": ` + quoted(file) + `}`: "of a file",
-		`{"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "plaintext": ` + quoted(quoted("kind: Config")) + `}}`: "kind: Config",
+		`{"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+			"plaintext": ` + quoted(quoted("kind: Config")) + `}}`: "kind: Config",
 	} {
 		if got, err := s.kubeconfigOf(json.RawMessage(inputs)); got != want || err != nil {
 			t.Errorf("%s: %q, %v", inputs, got, err)
@@ -116,12 +119,12 @@ func TestKubeconfigOf_IsWhatTheProviderTakes(t *testing.T) {
 	}
 }
 
-// TestAChartsRelease_IsNotLookedFor since it is no object of the cluster.
-func TestAChartsRelease_IsNotLookedFor(t *testing.T) {
+// TestCreated_IgnoresHelmReleases checks that no object is looked up, since a release is not an object of the cluster.
+func TestCreated_IgnoresHelmReleases(t *testing.T) {
 	op := pendingOperation{Type: "creating"}
 	op.Resource.Type = "kubernetes:helm.sh/v3:Release"
 	op.Resource.Inputs = map[string]any{"chart": "c", "name": "n"}
-	// No way to look is given: asking would panic.
+	// Without clients, any request would panic.
 	if there, err := op.created(t.Context(), nil, "s", nil); there.id != "" || err != nil {
 		t.Errorf("%q, %v", there.id, err)
 	}

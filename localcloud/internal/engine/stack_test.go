@@ -20,7 +20,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
+func TestPlaceLater_KeepsTokensInHome(t *testing.T) {
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: t.TempDir()}
 	program := filepath.Join(t.TempDir(), "a program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\necho \"$XDG_CACHE_HOME|$*\"\n"), 0o755); err != nil {
@@ -29,7 +29,7 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	if err := os.MkdirAll(h.BinDir(), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second time it is there
+	for range 2 {
 		if err := placeLater(h, thirdparty.Kubelogin, "XDG_CACHE_HOME="+quoted(h.Path(home.CacheDir)), program); err != nil {
 			t.Fatal(err)
 		}
@@ -40,9 +40,8 @@ func TestKubeloginKeepsItsTokensInTheHome(t *testing.T) {
 	}
 }
 
-// TestLaterPrograms_AreBuiltWhenTheyAreFirstRun with this test's own program in the place of localcloud, which builds
-// by leaving a script.
-func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
+// TestPlaceLater_BuildsAtFirstRun uses the test binary in place of localcloud. It writes a script instead of building.
+func TestPlaceLater_BuildsAtFirstRun(t *testing.T) {
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: "/a project"}
 	program := filepath.Join(t.TempDir(), "a program")
 	if err := os.MkdirAll(h.BinDir(), 0o755); err != nil {
@@ -60,7 +59,7 @@ func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 		return fmt.Sprintf("%s|%s|%v", out, said.String(), err)
 	}
 	if got, want := run(standForBuild+"="), "|cannot build\n|exit status 3"; got != want {
-		t.Errorf("where it cannot be built: %q, want %q", got, want)
+		t.Errorf("if it cannot be built: %q, want %q", got, want)
 	}
 	want := "get;pods and more;\n|programs build kubectl --path --project /a project --home " + h.Dir + "\n|<nil>"
 	if got := run(standForBuild + "=" + program); got != want {
@@ -71,8 +70,8 @@ func TestLaterPrograms_AreBuiltWhenTheyAreFirstRun(t *testing.T) {
 	}
 }
 
-// TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns and are then where the engine has its other programs.
-func TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns(t *testing.T) {
+// TestPlaceHost_BuildsAtFirstRun also checks that the host is then beside the engine.
+func TestPlaceHost_BuildsAtFirstRun(t *testing.T) {
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: "/a project"}
 	program := filepath.Join(t.TempDir(), "a cache", thirdparty.LanguagePython)
 	host := h.Path(home.EngineDir, thirdparty.LanguagePython)
@@ -91,11 +90,11 @@ func TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns(t *testing.T
 		return string(out)
 	}
 	if got := run(""); got != "" {
-		t.Errorf("where it cannot be built it says %q on its standard output", got)
+		t.Errorf("if it cannot be built it prints %q to standard output", got)
 	}
-	for range 2 { // the second time it is the program itself
+	for range 2 { // the second run uses the program itself
 		if got, want := run(program), "127.0.0.1:1;a b;\n"; got != want {
-			t.Errorf("it says %q, want %q", got, want)
+			t.Errorf("it prints %q, want %q", got, want)
 		}
 	}
 	for file, as := range map[string]string{program: host, program + "-exec": host + "-exec"} {
@@ -109,8 +108,8 @@ func TestLanguageHosts_AreBuiltWhenAProgramOfTheirLanguageFirstRuns(t *testing.T
 	}
 }
 
-// standForBuild has this program stand for localcloud: it leaves a script that prints its arguments in the file named,
-// or fails for none.
+// standForBuild names the variable that makes the test binary stand for localcloud. It writes a script that prints its
+// arguments to the file that the variable names, or fails if the variable is empty.
 const standForBuild = "TEST_STANDS_FOR_LOCALCLOUD"
 
 func init() {
@@ -130,17 +129,13 @@ func init() {
 	os.Exit(0)
 }
 
-// TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome also where an older local cloud has linked it.
-func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
+// TestPlaceKubernetesPlugin_KeepsTemporaryFilesInHome also replaces a link of an older local cloud.
+func TestPlaceKubernetesPlugin_KeepsTemporaryFilesInHome(t *testing.T) {
 	h := &home.Home{Dir: filepath.Join(t.TempDir(), "it's home"), Project: t.TempDir()}
 	program := filepath.Join(t.TempDir(), "a program")
 	const content = "#!/bin/sh\necho \"$TMPDIR|$*\"\n"
-	place := h.Path(
-		home.PulumiDir,
-		"plugins",
-		"resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
-		thirdparty.KubernetesPlugin,
-	)
+	place := h.Path(home.PulumiDir, "plugins", "resource-kubernetes-v"+thirdparty.KubernetesPluginVersion,
+		thirdparty.KubernetesPlugin)
 	if err := errors.Join(
 		os.WriteFile(program, []byte(content), 0o755),
 		os.MkdirAll(filepath.Dir(place), 0o755),
@@ -162,28 +157,21 @@ func TestKubernetesPlugin_KeepsItsTemporaryFilesInTheHome(t *testing.T) {
 	}
 }
 
-func TestNothingOfTheUsersAzureOrProxiesReachesTheCloud(t *testing.T) {
+func TestOwnEnvironment_DropsTheUsersAzureAndProxies(t *testing.T) {
 	kept := []string{"PATH=/bin", "HOME=/home/me", "GOPROXY=https://proxy.test", "CHARM_X=1"}
 	given := append([]string{
-		"AZURE_CLIENT_ID=a",
-		"ARM_CLIENT_SECRET=b",
-		"AAD_LOGIN_METHOD=c",
-		"HTTPS_PROXY=d",
-		"https_proxy=e",
-		"NO_PROXY=f",
-		"no_proxy=.azure.net",
-		"http_proxy=g",
-		"ALL_PROXY=h",
+		"AZURE_CLIENT_ID=a", "ARM_CLIENT_SECRET=b", "AAD_LOGIN_METHOD=c", "HTTPS_PROXY=d", "https_proxy=e", "NO_PROXY=f",
+		"no_proxy=.azure.net", "http_proxy=g", "ALL_PROXY=h",
 	}, kept...)
 	if got := ownEnvironment(given); !slices.Equal(got, kept) {
 		t.Errorf("got %v, want %v", got, kept)
 	}
 	if given[0] != "AZURE_CLIENT_ID=a" {
-		t.Error("what was given is changed")
+		t.Error("the argument was changed")
 	}
 }
 
-func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
+func TestReadMounted_ReportsMissingPod(t *testing.T) {
 	h := &home.Home{Dir: t.TempDir(), Project: t.TempDir()}
 	s := &Stack{Home: h, name: "dev", have: home.Setup{Node: kube.RealNode}, envs: os.Environ()}
 	of := (&apiServer{}).serve(t, s)
@@ -193,25 +181,24 @@ func TestAPodThatCannotBeReadSaysWhy(t *testing.T) {
 	}
 }
 
-func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
-	const clean, pending = `{"version": 3, "checkpoint": {"latest": {"resources": []}}}`, `{"checkpoint": {"latest": {"pending_operations": [{}]}}}`
+func TestInterrupted_FindsWhatKilledEngineLeft(t *testing.T) {
+	const clean = `{"version": 3, "checkpoint": {"latest": {"resources": []}}}`
+	const pending = `{"checkpoint": {"latest": {"pending_operations": [{}]}}}`
 	for name, of := range map[string]struct {
 		state, lock string
 		want        bool
 	}{
-		"nothing": {clean, "", false}, "a lock": {clean, "{}", true}, "an operation": {pending, "", true}, "no state": {"", "", true},
+		"nothing":      {clean, "", false},
+		"a lock":       {clean, "{}", true},
+		"an operation": {pending, "", true},
+		"no state":     {"", "", true},
 	} {
 		s := &Stack{Home: &home.Home{Dir: filepath.Join(t.TempDir(), "[home]"), Project: t.TempDir()}, name: "dev"}
-		for file, content := range map[string]string{"stacks/keyvault-aks/dev.json": of.state, "locks/organization/keyvault-aks/dev/1.json": of.lock} {
-			if content == "" {
-				continue
-			}
-			file = s.Path(home.StacksDir, ".pulumi", file)
-			if err := errors.Join(
-				os.MkdirAll(filepath.Dir(file), 0o700),
-				os.WriteFile(file, []byte(content), 0o600),
-			); err != nil {
-				t.Fatal(err)
+		for file, content := range map[string]string{
+			"stacks/keyvault-aks/dev.json": of.state, "locks/organization/keyvault-aks/dev/1.json": of.lock,
+		} {
+			if content != "" {
+				writeFile(t, s.Path(home.StacksDir, ".pulumi", file), content, 0o600)
 			}
 		}
 		if got := s.interrupted(); got != of.want {
@@ -220,27 +207,16 @@ func TestWhatAKilledEngineLeavesIsFound(t *testing.T) {
 	}
 }
 
-// TestUp_WaitsForTheProgram has a program in pulumi's place that says what it is asked for, and makes stacks.
-func TestUp_WaitsForTheProgram(t *testing.T) {
+// TestUp_WaitsForCompilation has a script in place of pulumi that records its arguments and creates stacks.
+func TestUp_WaitsForCompilation(t *testing.T) {
 	s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", envs: os.Environ()}
 	asked := s.Path("asked")
-	script := "#!/bin/sh\necho \"$1 $2\" >> " + asked + "\n[ \"$1 $2\" = 'stack init' ] && echo encryptionsalt: v1:c2FsdA==:x > " + s.Path(
-		"init",
-		"Pulumi.dev.yaml",
-	) + "\nexit 0\n"
-	err := errors.Join(
-		os.MkdirAll(s.BinDir(), 0o755),
-		os.WriteFile(filepath.Join(s.BinDir(), thirdparty.Pulumi), []byte(script), 0o755),
-		os.WriteFile(
-			s.Path(home.PassphraseFile),
-			nil,
-			0o600,
-		),
-		os.WriteFile(filepath.Join(s.Project, "Pulumi.dev.yaml"), []byte("config: {}"), 0o600),
-	)
-	if err != nil {
-		t.Fatal(err)
-	}
+	script := "#!/bin/sh\necho \"$1 $2\" >> " + asked + "\n" +
+		"[ \"$1 $2\" = 'stack init' ] && echo encryptionsalt: v1:c2FsdA==:x > " + s.Path("init", "Pulumi.dev.yaml") + "\n" +
+		"exit 0\n"
+	writeFile(t, filepath.Join(s.BinDir(), thirdparty.Pulumi), script, 0o755)
+	writeFile(t, s.Path(home.PassphraseFile), "", 0o600)
+	writeFile(t, filepath.Join(s.Project, "Pulumi.dev.yaml"), "config: {}", 0o600)
 	s.Compiled = func() error { return errors.New("main.go:1:1: syntax error") }
 	if err := s.Configure(t.Context(), nil); err != nil {
 		t.Fatal(err)
@@ -249,22 +225,27 @@ func TestUp_WaitsForTheProgram(t *testing.T) {
 		t.Errorf("a program that cannot be compiled: %v", err)
 	}
 	if did, err := os.ReadFile(asked); err != nil || string(did) != "stack init\n" {
-		t.Errorf("the engine was asked for %q, %v", did, err)
+		t.Errorf("the engine ran %q, %v", did, err)
 	}
 }
 
-// TestOutputs_AreReadFromTheStateOrElseFromTheEngine has a program in pulumi's place whose outputs are others than the
-// state's.
-func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
+// TestOutputs_PreferStateToEngine has a script in place of pulumi whose outputs differ from the state's.
+func TestOutputs_PreferStateToEngine(t *testing.T) {
 	const salt, kubeconfig = "v1:c2FsdHNhbHQ=:v1:x:y", "a kubeconfig\nof two lines"
 	hidden, err := secret.NewSymmetricCrypterFromPassphrase("PASSPHRASE", []byte("saltsalt")).
 		EncryptValue(t.Context(), strconv.Quote(kubeconfig))
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := `{"version": 3, "checkpoint": {"latest": {"resources": [{"type": "a:b:C", "outputs": {"kubeconfig": "another"}},
+	state := `{"version": 3, "checkpoint": {"latest": {"resources": [
+		{"type": "a:b:C", "outputs": {"kubeconfig": "another"}},
 		{"type": "pulumi:pulumi:Stack", "outputs": {"other": {"a": 1}, "clusterId": "/c", "readSecretCommand": "read",
-		"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "ciphertext": "` + hidden + `"}}}]}}}`
+		"kubeconfig": {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+			"ciphertext": "` + hidden + `"}}}]}}}`
+	withClusterID := func(value string) string {
+		return strings.Replace(state, `"clusterId": "/c"`, `"clusterId": `+value, 1)
+	}
+	asset := `{"` + resource.SigKey + `": "` + resource.AssetSig + `"}`
 	saved, engines := Outputs{kubeconfig, "/c", "read"}, Outputs{Kubeconfig: "the engine's"}
 	for name, test := range map[string]struct {
 		state, salt string
@@ -275,35 +256,23 @@ func TestOutputs_AreReadFromTheStateOrElseFromTheEngine(t *testing.T) {
 		"no state":           {"", salt, engines},
 		"half a state":       {state[:len(state)/2], salt, engines},
 		"another key":        {state, "v1:b3RoZXI=:v1:x:y", engines},
-		"of another program": {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": {"a": 7}`, 1), salt, Outputs{kubeconfig, "", "read"}},
+		"of another program": {withClusterID(`{"a": 7}`), salt, Outputs{kubeconfig, "", "read"}},
 		"an unknown salt":    {state, "v2:c2FsdHNhbHQ=", engines},
-		"another kind":       {strings.Replace(state, `"clusterId": "/c"`, `"clusterId": {"`+resource.SigKey+`": "`+resource.AssetSig+`"}`, 1), salt, engines},
+		"another kind":       {withClusterID(asset), salt, engines},
 	} {
 		s := &Stack{Home: &home.Home{Dir: t.TempDir(), Project: t.TempDir()}, name: "dev", envs: os.Environ()}
 		s.secrets = func() secret.Decrypter { return s.decrypter(test.salt) }
-		err := errors.Join(
-			os.MkdirAll(s.BinDir(), 0o755),
-			os.MkdirAll(filepath.Dir(s.StackFile(s.name)), 0o755),
-			os.WriteFile(s.Path(home.PassphraseFile), []byte("PASSPHRASE"), 0o600),
-			os.WriteFile(
-				filepath.Join(s.BinDir(), thirdparty.Pulumi),
-				[]byte("#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"),
-				0o755,
-			),
-		)
+		writeFile(t, s.Path(home.PassphraseFile), "PASSPHRASE", 0o600)
+		const script = "#!/bin/sh\necho '{\"kubeconfig\": \"the engine'\"'\"'s\"}'\n"
+		writeFile(t, filepath.Join(s.BinDir(), thirdparty.Pulumi), script, 0o755)
 		if test.state != "" {
-			err = errors.Join(err, os.WriteFile(s.StackFile(s.name), []byte(test.state), 0o600))
-		}
-		if err != nil {
-			t.Fatal(err)
+			writeFile(t, s.StackFile(s.name), test.state, 0o600)
 		}
 		if got, err := s.Outputs(t.Context()); err != nil || got != test.want {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
-		if file, err := os.ReadFile(
-			s.Path(home.KubeconfigFile),
-		); test.want.Kubeconfig != "" &&
-			string(file) != test.want.Kubeconfig+"\n" {
+		file, err := os.ReadFile(s.Path(home.KubeconfigFile))
+		if test.want.Kubeconfig != "" && string(file) != test.want.Kubeconfig+"\n" {
 			t.Errorf("%s: kubectl's is %q, %v", name, file, err)
 		}
 	}

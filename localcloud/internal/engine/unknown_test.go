@@ -11,8 +11,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestCheckTypes has a script in the engine's place.
-func TestCheckTypes(t *testing.T) {
+// TestCheckTypes_NamesUnknownTypes has a script in place of the engine.
+func TestCheckTypes_NamesUnknownTypes(t *testing.T) {
 	const notes = `echo "not implemented here: a:b:C" >> "$` + unknowntypes.FileVariable + `"; `
 	for name, test := range map[string]struct {
 		program home.Program
