@@ -23,11 +23,11 @@ const (
 	caFile   = "ca.pem"
 	keyFile  = "ca-key.pem"
 	lifetime = 365 * 24 * time.Hour
-	// backdate covers clocks that are a little behind.
+	// backdate allows for clients whose clocks are slow.
 	backdate = time.Hour
 )
 
-// authority is the throw-away CA. It mints one leaf certificate a host, on demand, and keeps it.
+// authority is the throw-away CA. It creates one leaf certificate for each host, on demand, and keeps it.
 type authority struct {
 	file string
 	cert *x509.Certificate
@@ -37,7 +37,7 @@ type authority struct {
 	leaves map[string]*tls.Certificate
 }
 
-// loadAuthority reads the CA under dir, or makes one where there is none or it is about to expire.
+// loadAuthority reads the CA from dir, or creates one if there is none or it expires within a day.
 func loadAuthority(dir string) (*authority, error) {
 	a := &authority{file: filepath.Join(dir, caFile), leaves: map[string]*tls.Certificate{}}
 	pair, err := tls.LoadX509KeyPair(a.file, filepath.Join(dir, keyFile))
@@ -57,7 +57,7 @@ func loadAuthority(dir string) (*authority, error) {
 func (a *authority) create(dir string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return fmt.Errorf("making the CA's key: %w", err)
+		return fmt.Errorf("creating the CA's key: %w", err)
 	}
 	template := &x509.Certificate{
 		Subject:               pkix.Name{CommonName: "keyvault-aks local cloud, throw-away CA"},
@@ -77,9 +77,9 @@ func (a *authority) create(dir string) error {
 		return fmt.Errorf("encoding the CA's key: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("making the CA's directory: %w", err)
+		return fmt.Errorf("creating the CA's folder: %w", err)
 	}
-	// The key first: a crash in between leaves no certificate without its key.
+	// Write the key first: a crash in between must not leave a certificate without its key.
 	for _, file := range []struct {
 		name, block string
 		der         []byte
@@ -95,7 +95,7 @@ func (a *authority) create(dir string) error {
 	return err
 }
 
-// leaf returns the certificate of host, minting it the first time.
+// leaf returns the certificate of host and creates it the first time.
 func (a *authority) leaf(host string) (*tls.Certificate, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -104,10 +104,10 @@ func (a *authority) leaf(host string) (*tls.Certificate, error) {
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a key for %s: %w", host, err)
+		return nil, fmt.Errorf("creating a key for %s: %w", host, err)
 	}
 	der, err := sign(&x509.Certificate{
-		// The common name is limited to 64 characters; clients read only the alternative name.
+		// A common name is limited to 64 characters, and clients read only the alternative name.
 		Subject:     pkix.Name{CommonName: "keyvault-aks local cloud"},
 		DNSNames:    []string{host},
 		NotBefore:   time.Now().Add(-backdate),
@@ -126,7 +126,7 @@ func (a *authority) leaf(host string) (*tls.Certificate, error) {
 func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.Signer) ([]byte, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
-		return nil, fmt.Errorf("drawing a serial number: %w", err)
+		return nil, fmt.Errorf("generating a serial number: %w", err)
 	}
 	template.SerialNumber = serial
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, pub, key)
@@ -136,13 +136,13 @@ func sign(template, parent *x509.Certificate, pub crypto.PublicKey, key crypto.S
 	return der, nil
 }
 
-// writeFile replaces name in one step, so that a reader never sees half of it.
+// writeFile replaces a file atomically.
 func writeFile(name string, data []byte, mode os.FileMode) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-*")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // gone after the rename; left only when a step failed
+	defer os.Remove(f.Name()) // has an effect only if a step fails
 	_, err = f.Write(data)
 	if err := errors.Join(err, f.Chmod(mode), f.Close()); err != nil {
 		return err

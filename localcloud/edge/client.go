@@ -8,7 +8,8 @@ import (
 	"net/http"
 )
 
-// Client reaches the handlers by name from inside the process, without a proxy or TLS. Any other host is an error.
+// Client returns a client that calls handlers by host name within the process, without a proxy or TLS. Requests to
+// other hosts fail.
 func (e *Edge) Client() *http.Client { return &http.Client{Transport: inProcess{e}} }
 
 var errNotServed = errors.New("not a host of the local cloud")
@@ -42,7 +43,7 @@ func (t inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 
 var errReset = errors.New("the connection was reset")
 
-// answered is false where the handler ended the connection instead of answering.
+// answered calls a handler and reports whether it answered, instead of ending the connection.
 func answered(h http.Handler, w http.ResponseWriter, r *http.Request) (ok bool) {
 	defer func() {
 		if fault := recover(); fault != nil && fault != http.ErrAbortHandler { //nolint:errorlint // this very value
@@ -53,7 +54,7 @@ func answered(h http.Handler, w http.ResponseWriter, r *http.Request) (ok bool) 
 	return true
 }
 
-// recorder keeps one answer.
+// recorder stores one response.
 type recorder struct {
 	header http.Header
 	status int

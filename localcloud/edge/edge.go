@@ -1,8 +1,8 @@
-// Package edge lets clients of the local cloud use the names of production.
+// Package edge lets clients of the local cloud use production's host names.
 //
-// It is an HTTP proxy for CONNECT only. A host that was registered with Handle is answered by its handler, behind TLS
-// terminated with a throw-away CA; the bytes of a host registered with Tunnel are passed on as they are. Any other host is
-// refused, so nothing leaves the machine. Clients need HTTPS_PROXY and, with CAFile, SSL_CERT_FILE.
+// It is an HTTP proxy that supports only CONNECT. For a host registered with Handle it terminates TLS with a throw-away
+// CA and calls the host's handler. For a host registered with Tunnel it passes bytes on unchanged. It rejects all other
+// hosts, so nothing leaves the machine. Clients need HTTPS_PROXY and SSL_CERT_FILE, set to CAFile.
 package edge
 
 import (
@@ -18,10 +18,10 @@ import (
 // Dialer opens a connection to the server behind a tunnel.
 type Dialer func(ctx context.Context) (net.Conn, error)
 
-// Edge is the table of hosts and what answers for them. Its methods may be called at any time, from any goroutine.
+// Edge maps hosts to their handlers and tunnels. Its methods are safe for concurrent use.
 type Edge struct {
 	ca       *authority
-	bodyTime time.Duration // how long a client may take for the body of a request
+	bodyTime time.Duration // limit for a client to send the body of a request
 
 	mu       sync.RWMutex
 	handlers map[string]http.Handler
@@ -29,7 +29,7 @@ type Edge struct {
 	admit    func(host, origin string) error
 }
 
-// New loads the CA under dir (ca.pem and ca-key.pem, the key with mode 0600), or makes it.
+// New loads the CA from dir (ca.pem and ca-key.pem, the key with mode 0600), or creates it.
 func New(dir string) (*Edge, error) {
 	ca, err := loadAuthority(dir)
 	if err != nil {
@@ -38,33 +38,34 @@ func New(dir string) (*Edge, error) {
 	return &Edge{ca: ca, bodyTime: time.Minute, handlers: map[string]http.Handler{}, tunnels: map[string]Dialer{}}, nil
 }
 
-// CAFile is the path of the CA's certificate, for SSL_CERT_FILE.
+// CAFile returns the path of the CA's certificate, for SSL_CERT_FILE.
 func (e *Edge) CAFile() string { return e.ca.file }
 
-// Handle answers https://host (port 443) with h, replacing what was registered before. The host is a name, or "*." and a
-// domain for every name of one more label; case does not count.
+// Handle registers h for https://host (port 443) and replaces an earlier handler. The host is a name, or "*." and a
+// domain for every name with one more label. Case does not matter.
 func (e *Edge) Handle(host string, h http.Handler) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.handlers[strings.ToLower(host)] = h
 }
 
-// Tunnel passes connections to host (port 443) on to what dial opens. TLS is between the client and that server.
+// Tunnel passes connections to host (port 443) on to the server that dial connects to. That server terminates TLS.
 func (e *Edge) Tunnel(host string, dial func(ctx context.Context) (net.Conn, error)) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.tunnels[strings.ToLower(host)] = dial
 }
 
-// Untunnel undoes Tunnel. Open connections stay.
+// Untunnel undoes Tunnel. Open connections stay open.
 func (e *Edge) Untunnel(host string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.tunnels, strings.ToLower(host))
 }
 
-// Admit has admit say who may go through tunnels: with the host, and the Origin of who asks for it. The client is told its error, which
-// takes the place of a network in which nothing answers. Open connections stay. Before it is called, all may.
+// Admit sets the function that decides who may use a tunnel, by the host and the client's Origin. The client gets the
+// error, which stands for a network in which nothing answers. Open connections stay open. By default everyone may use
+// all tunnels.
 func (e *Edge) Admit(admit func(host, origin string) error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -99,7 +100,7 @@ func (e *Edge) tunnel(host string) (Dialer, bool) {
 	}, true
 }
 
-// target splits what a CONNECT asks for and reports whether the edge knows it.
+// target returns the host of a CONNECT request's target, or an error if the edge does not serve it.
 func (e *Edge) target(authority string) (host string, err error) {
 	host, port, err := net.SplitHostPort(authority)
 	if err != nil {
@@ -108,7 +109,7 @@ func (e *Edge) target(authority string) (host string, err error) {
 	_, handled := e.handler(host)
 	_, tunnelled := e.tunnel(host)
 	if port != "443" || !handled && !tunnelled {
-		return "", fmt.Errorf("%s is not a host of the local cloud, and nothing else can be reached from here", authority)
+		return "", fmt.Errorf("%s is not a host of the local cloud, and its proxy reaches no other hosts", authority)
 	}
 	return strings.ToLower(host), nil
 }

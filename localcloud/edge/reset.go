@@ -6,20 +6,20 @@ import (
 	"net/http"
 )
 
-// Reset ends the connection of a request with a TCP reset instead of an answer. The client reads an error, at whatever it reads.
-// It does not return to the handler.
+// Reset ends a request's connection with a TCP reset instead of an answer, so that the client's next read fails. It
+// does not return to the handler.
 func Reset(w http.ResponseWriter) {
 	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
 		if tcp := tcpOf(conn); tcp != nil {
-			_ = tcp.SetLinger(0) // what makes of a close a reset
-			tcp.Close()          // before TLS can take leave
+			_ = tcp.SetLinger(0) // makes Close send a reset
+			tcp.Close()          // before TLS can send its close alert
 		}
 		conn.Close()
 	}
-	panic(http.ErrAbortHandler) // for clients inside the process, and what else cannot be hijacked
+	panic(http.ErrAbortHandler) // ends connections that cannot be hijacked, such as those within the process
 }
 
-// tcpOf finds the connection under what the edge has put around it.
+// tcpOf returns the TCP connection inside the edge's wrappers, or nil.
 func tcpOf(conn net.Conn) *net.TCPConn {
 	for {
 		switch c := conn.(type) {

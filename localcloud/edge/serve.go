@@ -12,30 +12,30 @@ import (
 	"time"
 )
 
-// handshakeTime is how long a client may take for TLS, and a tunnel's server to answer.
+// handshakeTime limits a client's TLS handshake and a connection to a tunnel's server.
 const handshakeTime = 10 * time.Second
 
 type hostKey struct{}
 
 type originKey struct{}
 
-// WithOrigin says where the requests of a Serve with this context come from, in words that the handlers understand.
+// WithOrigin returns a context for Serve that tells handlers where its requests come from.
 func WithOrigin(ctx context.Context, origin string) context.Context {
 	return context.WithValue(ctx, originKey{}, origin)
 }
 
-// Origin is what WithOrigin said of a request with this context, or empty.
+// Origin returns the origin that WithOrigin set for a request's context, or "".
 func Origin(ctx context.Context) string {
 	origin, _ := ctx.Value(originKey{}).(string)
 	return origin
 }
 
-// Serve answers proxy requests on l until ctx is done, then closes l and every connection, and returns nil. Handlers see the
-// end of their request's context.
+// Serve answers proxy requests on l until ctx is done. It then closes l and all connections and returns nil. The
+// contexts of open requests are done, too.
 func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &session{edge: e, ctx: ctx, inner: newPipe(l.Addr()), conns: map[net.Conn]struct{}{}}
-	quiet := log.New(io.Discard, "", 0) // a client that hangs up is no news
+	quiet := log.New(io.Discard, "", 0) // clients that hang up are not worth logging
 	terminated := &http.Server{
 		Handler:           http.HandlerFunc(e.dispatch),
 		ReadHeaderTimeout: handshakeTime,
@@ -59,7 +59,7 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 	running := 2
 	select {
 	case <-ctx.Done():
-	case err = <-done: // the listener broke
+	case err = <-done: // the listener failed
 		running--
 	}
 	cancel()
@@ -67,13 +67,13 @@ func (e *Edge) Serve(ctx context.Context, l net.Listener) error {
 	terminated.Close()
 	s.closeAll()
 	for range running {
-		<-done //nolint:errcheck // the first error is the one that is told
+		<-done //nolint:errcheck // only the first error is returned
 	}
 	s.wg.Wait()
 	return err
 }
 
-// dispatch sends a request to its host's handler. The name in the request has to be the one the client connected to.
+// dispatch passes a request to its host's handler. The host in the request must be the one the client connected to.
 func (e *Edge) dispatch(w http.ResponseWriter, r *http.Request) {
 	connected := r.Context().Value(hostKey{}).(string)
 	if host := strings.TrimSuffix(strings.ToLower(r.Host), ":443"); host != connected {
@@ -82,18 +82,16 @@ func (e *Edge) dispatch(w http.ResponseWriter, r *http.Request) {
 	}
 	h, ok := e.handler(connected)
 	if !ok {
-		http.Error(w, connected+" is not served any more", http.StatusBadGateway)
+		http.Error(w, connected+" is no longer served", http.StatusBadGateway)
 		return
 	}
-	if r.ContentLength != 0 { // net/http ends the time at the end of the body: an operation may take longer
-		_ = http.NewResponseController(w).
-			SetReadDeadline(time.Now().Add(e.bodyTime))
-		// fails only where the connection is gone
+	if r.ContentLength != 0 { // net/http removes the deadline at the end of the body: operations may take longer
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(e.bodyTime))
 	}
 	h.ServeHTTP(w, r)
 }
 
-// session is one run of Serve: the connections it has taken over from the proxy's HTTP server.
+// session is one run of Serve, with the connections that it has taken over from the proxy's HTTP server.
 type session struct {
 	edge  *Edge
 	ctx   context.Context
@@ -106,7 +104,7 @@ type session struct {
 
 func (s *session) connect(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect {
-		http.Error(w, "plain HTTP is not served: https only, through CONNECT", http.StatusForbidden)
+		http.Error(w, "plain HTTP is not supported: use https, through CONNECT", http.StatusForbidden)
 		return
 	}
 	host, err := s.edge.target(r.Host)
@@ -114,7 +112,7 @@ func (s *session) connect(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusForbidden)
 		return
 	}
-	// A tunnel wins over a handler: an API server's own name is more exact than a wildcard.
+	// A tunnel takes precedence over a handler: an API server's own name is more specific than a wildcard.
 	var server net.Conn
 	dial, tunnelled := s.edge.tunnel(host)
 	if tunnelled {
@@ -155,7 +153,7 @@ func (s *session) connect(w http.ResponseWriter, r *http.Request) {
 	}()
 }
 
-// terminate does the TLS handshake and hands the connection to the inner server, which closes it.
+// terminate does the TLS handshake and passes the connection to the inner server, which closes it.
 func (s *session) terminate(client *bufferedConn, host string) {
 	conn := tls.Server(client, &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -175,13 +173,13 @@ func (s *session) terminate(client *bufferedConn, host string) {
 	}
 }
 
-// splice copies both ways until both are at their end, or one has failed.
+// splice copies in both directions until both have ended or one has failed.
 func splice(client *bufferedConn, server net.Conn) {
 	var both sync.WaitGroup
 	pass := func(to net.Conn, from io.Reader) {
 		_, err := io.Copy(to, from)
 		if half, ok := to.(interface{ CloseWrite() error }); ok && err == nil {
-			_ = half.CloseWrite() // the other way may still have something to say
+			_ = half.CloseWrite() // the other direction may continue
 			return
 		}
 		client.Close()
@@ -192,8 +190,8 @@ func splice(client *bufferedConn, server net.Conn) {
 	both.Wait()
 }
 
-// adopt takes care of conns until drop, or closes them and says false where the session is over. On true the caller owes
-// a wg.Done.
+// adopt registers conns until drop and reports whether the session is still open. If not, it closes them. If it returns
+// true, the caller must call wg.Done.
 func (s *session) adopt(conns []net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +225,7 @@ func (s *session) closeAll() {
 	}
 }
 
-// bufferedConn reads first what the HTTP server had already read.
+// bufferedConn first returns the bytes that the HTTP server has already read.
 type bufferedConn struct {
 	net.Conn
 	r io.Reader
@@ -235,7 +233,7 @@ type bufferedConn struct {
 
 func (c *bufferedConn) Read(p []byte) (int, error) { return c.r.Read(p) }
 
-// hostConn is a connection whose TLS is terminated, with the host that the client asked for.
+// hostConn is a connection with terminated TLS to the host that the client asked for.
 type hostConn struct {
 	net.Conn
 	host   string

@@ -15,18 +15,18 @@ import (
 	"syscall"
 )
 
-// modulePath is that of the module which this package is in.
+// modulePath is the path of this package's module.
 const modulePath = "github.com/keyvault-aks/keyvault-aks/localcloud"
 
-// buildFlags are the GOFLAGS with which the local cloud builds (thirdparty.ProgramFlags): what is shared is compiled
-// once.
+// buildFlags are the GOFLAGS of the local cloud's own builds (thirdparty.ProgramFlags), so that shared packages are
+// compiled only once.
 const buildFlags = "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false"
 
-// built is the command localcloud, built once by a process and only where it has changed since the last.
+// built builds the command localcloud, once in each process.
 var built = sync.OnceValues(func() (string, error) { return build(".") })
 
-// build builds the command from the module that the go.mod for a folder names. It is built in that module, with the
-// versions that that one pins: the importing module has others, and no sums of what only the command imports.
+// build builds the command from the version of this module that the go.mod of dir names. The build runs in this module,
+// with its own versions of dependencies: the importing module has others, and lacks the sums of some.
 func build(dir string) (string, error) {
 	listed, err := goCommand(dir, "list", "-m", "-json", modulePath)
 	var module struct {
@@ -36,8 +36,8 @@ func build(dir string) (string, error) {
 	if err == nil {
 		err = json.Unmarshal(listed, &module)
 	}
-	if err == nil && module.Dir == "" { // a module that is vendored, or not in the module cache
-		err = errors.New("its source is not there: `go mod download` gets it, or name the command in Options.Command")
+	if err == nil && module.Dir == "" { // vendored, or not in the module cache
+		err = errors.New("its source is missing: run `go mod download`, or set Options.Command to a built localcloud")
 	}
 	if err != nil {
 		return "", fmt.Errorf("finding the module %s: %w", modulePath, err)
@@ -51,7 +51,7 @@ func build(dir string) (string, error) {
 	if err := os.MkdirAll(cache, 0o700); err != nil {
 		return "", err
 	}
-	// Tests of several packages run at once. The lock ends with the process.
+	// Tests of several packages may run at the same time. The process holds the lock until it ends.
 	lock, err := os.OpenFile(filepath.Join(cache, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", err
@@ -81,7 +81,7 @@ func goCommand(dir string, args ...string) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// cacheFolder makes the folder of what is kept between tests, and is shared with the local cloud.
+// cacheFolder creates the cache folder, which is shared by tests and with the local cloud, and returns its path.
 func cacheFolder() (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

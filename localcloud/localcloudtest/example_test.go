@@ -12,9 +12,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/localcloudtest"
 )
 
-var t *testing.T // of the test that an example is part of
+var t *testing.T // the test that an example is part of
 
-// A program is brought up by the engine of the cloud, and kubectl looks into the cluster that it made.
+// The cloud's engine deploys a program, and kubectl lists the pods of its cluster.
 func ExampleCloud_Program() {
 	cloud := localcloudtest.Start(t, localcloudtest.Options{Flags: []string{"--node=stand-in"}})
 	for _, args := range [][]string{
@@ -41,11 +41,8 @@ func ExampleCloud_azure() {
 	if err != nil {
 		t.Fatal(err)
 	}
-	groups, err := armresources.NewResourceGroupsClient(
-		who.SubscriptionID,
-		owner,
-		&arm.ClientOptions{ClientOptions: options},
-	)
+	groups, err := armresources.NewResourceGroupsClient(who.SubscriptionID, owner,
+		&arm.ClientOptions{ClientOptions: options})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,6 @@
-// Package localcloudtest starts local clouds for tests, as net/http/httptest starts servers: Azure and Kubernetes on
-// this machine, behind a proxy on loopback, with an engine of Pulumi that finds them. Each is apart from all others, so
-// that tests run side by side, and nothing is left of it when the test ends.
+// Package localcloudtest starts local clouds for tests, as net/http/httptest starts servers. A local cloud has Azure
+// and Kubernetes on this machine, behind a proxy on loopback, and a Pulumi engine that uses them. Local clouds are
+// isolated from one another, so tests can run in parallel. When its test ends, a local cloud is removed completely.
 //
 //	func TestProgram(t *testing.T) {
 //		t.Parallel()
@@ -14,22 +14,21 @@
 //		}
 //	}
 //
-// The engine writes a stack's configuration beside Pulumi.yaml, where it stays for the next run. So two tests that run side by
-// side give the same program stacks of different names.
+// The engine writes a stack's configuration beside Pulumi.yaml, where it stays for the next run. Tests that run the
+// same program in parallel must therefore give their stacks different names.
 //
-// Pulumi's Automation API takes the folder [Home.Dir] as the Root of its PulumiCommandOptions, and [Cloud.Variables] as
-// EnvVars.
+// With Pulumi's Automation API, use [Home.Dir] as Root of the PulumiCommandOptions and [Cloud.Variables] as EnvVars.
 //
-// Programs in Go are built behind the proxy, from where no module can be had: those that they import must be in the
-// module cache, as those are that the test's own module names, once `go mod download` has run.
+// The engine builds Go programs behind the proxy, where modules cannot be downloaded. Modules that the programs import
+// must be in the module cache. `go mod download` puts those there that the test's own module requires.
 //
-// Programs in YAML that use azure-native directly name its version, with options: {version: 2.92.0} at each resource and
-// function, or once with `pulumi package add azure-native@2.92.0`. Without, the engine takes the newest that there is, of
-// which the cloud has Key Vault alone.
+// YAML programs that use azure-native directly must set its version: with options: {version: 2.92.0} on each resource
+// and function, or once with `pulumi package add azure-native@2.92.0`. Otherwise the engine uses the newest version, of
+// which the local cloud supports only Key Vault.
 //
-// The package compiles nothing of the cloud. The first Start of a process builds the command localcloud, unless
-// it is named, and the first one on a machine gets the programs of third parties that the cloud runs, which can take
-// minutes: `localcloud prepare` does it ahead.
+// Importing this package does not compile the local cloud. The first Start in a process builds the command localcloud,
+// unless Options.Command is set. The first Start on a machine also downloads or builds the third-party programs that
+// the cloud runs, which can take minutes. `localcloud prepare` does that ahead of time.
 package localcloudtest
 
 import (
@@ -49,30 +48,31 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
-// Options of a local cloud.
+// Options are the options of [Start].
 type Options struct {
-	// Command is the path of the command localcloud. Defaults to one that is built from the version of this package's
-	// module that the test's own go.mod names, and kept in the user's cache folder.
+	// Command is the path of the command localcloud. By default Start builds it from the version of this package's
+	// module in the test's own go.mod, and keeps it in the user's cache folder.
 	Command string
-	// Flags are further ones of `localcloud start`, such as --node=stand-in, --times=azure/100 or --faults.
+	// Flags are additional flags of `localcloud start`, such as --node=stand-in, --times=azure/100 or --faults.
 	Flags []string
 }
 
 // Cloud is a local cloud that runs until its test ends.
 type Cloud struct {
 	Home
-	// Running says how it is reached, and by whom.
+	// Running tells how to reach the cloud.
 	Running
-	// Env is the environment of programs that use it, as [exec.Cmd] takes it: that of the test without what leads
-	// to another cloud, and with what leads to this one.
+	// Env is the environment for programs that use the cloud, in the form of [exec.Cmd]: the test's own environment,
+	// without variables that lead to another cloud and with those that lead to this one.
 	Env []string
-	// Client reaches it and nothing else, and trusts its certificates. It is a Transporter of Azure's SDK
+	// Client reaches only the cloud and trusts its certificates. It can be the Transport of Azure's SDK
 	// (azcore.ClientOptions).
 	Client *http.Client
 }
 
-// Start starts a local cloud, which ends and is removed when the test has ended, also where the test's process is
-// killed. A test that fails logs the ends of its logs. An error fails the test at once.
+// Start starts a local cloud. It is removed when the test ends, even if the test's process is killed. If the test
+// fails, Start's cleanup logs the last part of the cloud's logs. If the cloud does not start, the test fails
+// immediately.
 func Start(t testing.TB, o Options) *Cloud {
 	t.Helper()
 	if o.Command == "" {
@@ -82,7 +82,7 @@ func Start(t testing.TB, o Options) *Cloud {
 		}
 		o.Command = program
 	}
-	// The path is short since those of sockets are limited, and a test's own folder has its name in it.
+	// The paths of sockets are limited, and t.TempDir would have the test's name in its path.
 	dir, err := os.MkdirTemp("", "lc-")
 	if err != nil {
 		t.Fatal(err)
@@ -91,7 +91,7 @@ func Start(t testing.TB, o Options) *Cloud {
 	alive, end, err := c.guard()
 	if err != nil {
 		_ = os.Remove(dir)
-		t.Fatalf("readying the end of a local cloud: %v", err)
+		t.Fatalf("starting the process that removes the local cloud: %v", err)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
@@ -108,7 +108,7 @@ func Start(t testing.TB, o Options) *Cloud {
 	return c
 }
 
-// start starts the local cloud. While that goes on the guard waits, also where the test is killed meanwhile.
+// start starts the local cloud. Until it has started, the guard waits, even if the test is killed meanwhile.
 func (c *Cloud) start(ctx context.Context, alive *os.File, flags []string) error {
 	if err := os.Mkdir(c.Dir, 0o700); err != nil {
 		return err
@@ -121,7 +121,7 @@ func (c *Cloud) start(ctx context.Context, alive *os.File, flags []string) error
 		return err
 	}
 	cmd := c.Localcloud(ctx, append([]string{"start"}, flags...)...)
-	cmd.ExtraFiles = []*os.File{alive} // which the cloud itself does not have
+	cmd.ExtraFiles = []*os.File{alive} // the command closes it when it ends; the cloud does not inherit it
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	out, err := cmd.CombinedOutput()
 	if err != nil {
@@ -133,13 +133,14 @@ func (c *Cloud) start(ctx context.Context, alive *os.File, flags []string) error
 	if c.Env, err = c.Environ(ctx); err != nil {
 		return err
 	}
-	c.Env = append(c.Env, layout.EngineVariable+"="+c.Dir) // down ends what a killed test has left running
+	c.Env = append(c.Env, layout.EngineVariable+"="+c.Dir) // so that down ends what a killed test has left running
 	c.Client, err = c.Running.HTTPClient()
 	return err
 }
 
-// passphrase is that of the stacks' secrets in all clouds of this user's tests, made at first. Pulumi.<stack>.yaml, which
-// the engine leaves in the program's folder, has what it derives from it: with another one it refuses the stack.
+// passphrase returns the passphrase of the stacks' secrets, and creates it the first time. All test clouds of this user
+// share it: the engine leaves a value derived from it in Pulumi.<stack>.yaml in the program's folder, and rejects the
+// stack if the passphrase is another one.
 func passphrase() ([]byte, error) {
 	folder, err := cacheFolder()
 	if err != nil {
@@ -150,7 +151,7 @@ func passphrase() ([]byte, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return content, err
 	}
-	part, err := os.CreateTemp(folder, "passphrase-") // for its owner only
+	part, err := os.CreateTemp(folder, "passphrase-") // only its owner can read it
 	if err != nil {
 		return nil, err
 	}
@@ -159,17 +160,17 @@ func passphrase() ([]byte, error) {
 	if err := errors.Join(err, part.Close()); err != nil {
 		return nil, err
 	}
-	// Of tests that begin at once the first one's counts.
+	// If several tests begin at the same time, the first one's passphrase is kept.
 	if err := os.Link(part.Name(), file); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
 	return os.ReadFile(file)
 }
 
-// guard starts a process that removes the local cloud once end is called or this process ends, and nobody else has the
-// file alive either. It is in a session of its own, where no Ctrl-C reaches it.
+// guard starts a process that removes the local cloud when end is called or this process ends, after all other
+// processes have closed the file alive. It has its own session, so that Ctrl-C does not reach it.
 func (c *Cloud) guard() (alive *os.File, end func() ([]byte, error), err error) {
-	// While a command that a killed test has run goes on, such as up, down is refused.
+	// While a command of a killed test, such as up, is still running, down fails. Retry it for a minute.
 	const script = `cat >/dev/null; i=0; until said=$("$@" 2>&1); do
 	i=$((i + 1)); [ $i -lt 60 ] || { echo "$said"; exit 1; }; sleep 1
 done; rmdir "$0"`
@@ -196,14 +197,14 @@ done; rmdir "$0"`
 	}, nil
 }
 
-// Program returns a program that uses the cloud: one of its own, such as pulumi and kubectl, or one on PATH. It is
-// interrupted when ctx is done, and killed a minute later.
+// Program returns a command that runs a program in the cloud's environment: the cloud's own, such as pulumi or kubectl,
+// or one on PATH. When ctx is done, the program is interrupted, and killed a minute later.
 func (c *Cloud) Program(ctx context.Context, name string, args ...string) *exec.Cmd {
 	return c.Home.Program(ctx, c.Env, name, args...)
 }
 
-// Variables is the environment of programs that use the cloud, by name. Those that the test has and the programs must
-// not have are empty.
+// Variables returns the environment for programs that use the cloud, by name. Variables of the test's environment that
+// the programs must not have are set to "".
 func (c *Cloud) Variables() map[string]string {
 	all := map[string]string{}
 	for _, v := range os.Environ() {

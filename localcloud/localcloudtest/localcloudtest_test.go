@@ -13,49 +13,44 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestImports_AreFew has who imports the package compile the standard library and nothing of the cloud.
-func TestImports_AreFew(t *testing.T) {
+// TestPackage_HasFewImports checks that importers compile only the standard library and nothing of the cloud.
+func TestPackage_HasFewImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := strings.Fields(
-		string(out),
-	), []string{
-		modulePath + "/internal/layout",
-		modulePath + "/localcloudtest",
-	}; !slices.Equal(
-		got,
-		want,
-	) {
+	want := []string{modulePath + "/internal/layout", modulePath + "/localcloudtest"}
+	if got := strings.Fields(string(out)); !slices.Equal(got, want) {
 		t.Errorf("it imports %q, want %q", got, want)
 	}
 }
 
-func TestBuildFlags_AreThoseOfTheLocalCloud(t *testing.T) {
+func TestBuildFlags_EqualTheLocalClouds(t *testing.T) {
 	t.Setenv("GOFLAGS", "")
 	if want := thirdparty.ProgramFlags(); buildFlags != want {
 		t.Errorf("they are %q, want %q", buildFlags, want)
 	}
 }
 
-// TestDoc_NamesTheVersionThatYAMLNeeds compares the package's comment with the plugins that there are.
-func TestDoc_NamesTheVersionThatYAMLNeeds(t *testing.T) {
+// TestDoc_NamesVersionForYAML compares the package's comment with the plugin's version.
+func TestDoc_NamesVersionForYAML(t *testing.T) {
 	source, err := os.ReadFile("localcloudtest.go")
 	if err != nil {
 		t.Fatal(err)
 	}
 	comment, _, _ := strings.Cut(string(source), "\npackage ")
-	for _, want := range []string{"options: {version: " + plugin.Version2 + "}", "pulumi package add azure-native@" + plugin.Version2 + "`"} {
+	for _, want := range []string{
+		"options: {version: " + plugin.Version2 + "}", "pulumi package add azure-native@" + plugin.Version2 + "`",
+	} {
 		if !strings.Contains(comment, want) {
 			t.Errorf("%q is not in the package's comment", want)
 		}
 	}
 }
 
-// TestBuild_IsOfTheModuleThatGoModNames builds the command for another module, which has no sums of what the command
-// imports, and again, which leaves it as it is.
-func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
+// TestBuild_UsesModuleInGoMod builds the command for another module, which lacks sums of the command's imports. The
+// second build must not change it.
+func TestBuild_UsesModuleInGoMod(t *testing.T) {
 	cache, err := goCommand(".", "env", "GOCACHE")
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +65,8 @@ func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
 	if _, err := build(dir); err == nil {
 		t.Error("it is built for a folder without a module")
 	}
-	const other = "module example.com/other\n\ngo 1.26.0\n\nrequire " + modulePath + " v0.0.0\n\nreplace " + modulePath + " => "
+	const other = "module example.com/other\n\ngo 1.26.0\n\nrequire " + modulePath + " v0.0.0\n\n" +
+		"replace " + modulePath + " => "
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(other+here+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +74,7 @@ func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(program, "--help").
-		CombinedOutput(); err != nil ||
+	if out, err := exec.Command(program, "--help").CombinedOutput(); err != nil ||
 		!strings.Contains(string(out), "localcloud") {
 		t.Errorf("%v\n%s", err, out)
 	}
@@ -96,11 +91,11 @@ func TestBuild_IsOfTheModuleThatGoModNames(t *testing.T) {
 	}
 }
 
-// TestGuard_EndsWhatAKilledTestLeaves has a process that holds the guard's pipe be killed while its local cloud starts.
-func TestGuard_EndsWhatAKilledTestLeaves(t *testing.T) {
+// TestGuard_CleansUpAfterKilledTest kills a process that holds the guard's pipe while its local cloud starts.
+func TestGuard_CleansUpAfterKilledTest(t *testing.T) {
 	dir := t.TempDir()
 	command := filepath.Join(dir, "localcloud")
-	// Down is refused at first, as while an up goes on.
+	// The first down fails, as it does while an up is running.
 	const script = `#!/bin/sh
 echo "$@" >> "$0.said"
 case $* in
@@ -145,9 +140,8 @@ esac
 	}
 	dir = os.Getenv("KEYVAULT_AKS_TEST_GUARDED")
 	project = filepath.Join(dir, "project")
-	c := &Cloud{
-		Home: Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")},
-	}
+	h := Home{Command: filepath.Join(dir, "localcloud"), Project: project, Dir: filepath.Join(project, "home")}
+	c := &Cloud{Home: h}
 	alive, _, err := c.guard()
 	if err != nil {
 		t.Fatal(err)
@@ -166,9 +160,9 @@ esac
 	t.Fatal(err)
 }
 
-// TestVariables_TakeAwayWhatLeadsElsewhere has what the environment lacks be empty: the Automation API adds variables
-// to those of its process.
-func TestVariables_TakeAwayWhatLeadsElsewhere(t *testing.T) {
+// TestVariables_EmptyTheTestsOwn checks that variables which programs must not have are empty: the Automation API adds
+// its variables to those of the process.
+func TestVariables_EmptyTheTestsOwn(t *testing.T) {
 	t.Setenv("ARM_USE_OIDC", "true")
 	t.Setenv("HTTPS_PROXY", "http://theirs")
 	c := &Cloud{Env: []string{"HTTPS_PROXY=http://127.0.0.1:7", "A=b=c"}}

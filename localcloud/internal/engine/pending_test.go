@@ -45,8 +45,8 @@ func TestCreated_TakesOnlyTheProvidersObject(t *testing.T) {
 		"nothing": {"", false},
 		"created by the provider": {pod(`"uid": "u", "labels": {"a": "b", "c": "d"}, `+made,
 			`"containers": [{"name": "c", "image": "i"}], "nodeName": "n"`), true},
-		"other contents":     {pod(`"labels": {"a": "b"}, `+made, `"containers": [{"name": "other"}]`), false},
-		"without a label":    {pod(made, `"containers": [{"name": "c"}]`), false},
+		"other contents":  {pod(`"labels": {"a": "b"}, `+made, `"containers": [{"name": "other"}]`), false},
+		"without a label": {pod(made, `"containers": [{"name": "c"}]`), false},
 		"created by another": {pod(`"labels": {"a": "b"}, "managedFields": [{"manager": "kubectl"}]`,
 			`"containers": [{"name": "c"}]`), false},
 	} {
