@@ -26,19 +26,19 @@ const (
 	azureProvider = "azure"
 )
 
-// addonManifest is what the add-on has that the driver's own manifests do not: tokens for Entra ID in each mount request.
+// addonManifest adds tokens for Entra ID in each mount request, as AKS does, to the driver's own manifests.
 //
 //go:embed addon.yaml
 var addonManifest []byte
 
-// discoveryManifest is the role with which whoever has signed in may ask what the API server serves.
+// discoveryManifest has the role that lets all authenticated users discover what the API server serves.
 //
 //go:embed discovery.yaml
 var discoveryManifest []byte
 
-// installAddon puts in place the manifests of the Key Vault Secrets Provider add-on: the driver's own, with their
-// permissions for the driver's service account, and the CSIDriver object as AKS has it. Objects of the driver's kinds
-// can be created when it returns. Without the add-on it does nothing.
+// installAddon applies the manifests of the Key Vault Secrets Provider add-on: the driver's own, with permissions for
+// the driver's service account, and the CSIDriver object as AKS has it. When it returns, objects of the driver's kinds
+// can be created. If the cluster does not have the add-on, it does nothing.
 func (s *supervisor) installAddon(ctx context.Context) error {
 	if !s.Spec.SecretsProvider {
 		return nil
@@ -53,38 +53,26 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if bytes.Contains(manifest, []byte("kind: CustomResourceDefinition")) { // for which there is most to wait
+		if bytes.Contains(manifest, []byte("kind: CustomResourceDefinition")) { // first, since these take longest
 			manifests = slices.Insert(manifests, 0, manifest)
 		} else {
 			manifests = append(manifests, manifest)
 		}
 	}
 	for _, manifest := range manifests {
-		// The API server may not be ready, and not have the namespace kube-system yet.
-		err := retry(
-			ctx,
-			time.Minute,
-			"the add-on to be installed",
-			func(ctx context.Context) error { return s.client.put(ctx, manifest) },
-		)
-		if err != nil {
+		// The API server may not be ready yet, or not have the namespace kube-system.
+		put := func(ctx context.Context) error { return s.client.put(ctx, manifest) }
+		if err := retry(ctx, time.Minute, "the add-on to be installed", put); err != nil {
 			return err
 		}
 	}
 	for _, kind := range addonKinds {
 		var conditions []metav1.Condition
-		err := await(
-			ctx,
-			s.client,
-			30*time.Second,
-			"the API server to serve "+kind,
-			kindsOfKinds,
-			kind,
-			func(definition *conditioned) error {
-				conditions = definition.Status.Conditions
-				return definition.is(established)
-			},
-		)
+		ready := func(definition *conditioned) error {
+			conditions = definition.Status.Conditions
+			return definition.is(established)
+		}
+		err := await(ctx, s.client, 30*time.Second, "the API server to serve "+kind, kindsOfKinds, kind, ready)
 		if err == nil {
 			err = s.ageKind(ctx, kind, conditions)
 		}
@@ -97,13 +85,13 @@ func (s *supervisor) installAddon(ctx context.Context) error {
 
 const established = "Established"
 
-// ageKind backdates the time at which a kind was established. For two seconds after that, the API server delays
-// requests that create objects of the kind, so that other API servers hear of it (apiextensions-apiserver's
-// customresource_handler.go). There are no others here, and AKS's kinds are older than whoever gets to the cluster.
+// ageKind backdates the time at which a kind was established. For two seconds after that time, the API server delays
+// requests that create objects of the kind, so that other API servers learn of it (apiextensions-apiserver's
+// customresource_handler.go). Here are no others, and in AKS the kinds are older than any client's access.
 func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []metav1.Condition) error {
 	i := slices.IndexFunc(conditions, func(c metav1.Condition) bool { return c.Type == established })
 	since := conditions[i].LastTransitionTime
-	if time.Since(since.Time) > time.Minute { // of a cluster that starts again
+	if time.Since(since.Time) > time.Minute { // the cluster was restarted
 		return nil
 	}
 	path := fmt.Sprintf("/status/conditions/%d/", i)
@@ -114,15 +102,14 @@ func (s *supervisor) ageKind(ctx context.Context, kind string, conditions []meta
 	if err != nil {
 		return err
 	}
-	_, err = s.client.objects.Resource(kindsOfKinds).
-		Patch(ctx, kind, types.JSONPatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil {
-		return fmt.Errorf("ageing the kind %s: %w", kind, err)
+	kinds := s.client.objects.Resource(kindsOfKinds)
+	if _, err = kinds.Patch(ctx, kind, types.JSONPatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
+		return fmt.Errorf("backdating the kind %s: %w", kind, err)
 	}
 	return nil
 }
 
-// addonKinds are those of the driver's manifests.
+// addonKinds are the kinds of the driver's manifests.
 var addonKinds = []string{
 	"secretproviderclasses.secrets-store.csi.x-k8s.io",
 	"secretproviderclasspodstatuses.secrets-store.csi.x-k8s.io",
@@ -134,8 +121,8 @@ var kindsOfKinds = schema.GroupVersionResource{
 	Resource: "customresourcedefinitions",
 }
 
-// startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and makes
-// the driver known to the kubelet.
+// startAddon runs the CSI driver and the Azure provider, as programs of the node instead of pods of a DaemonSet, and
+// registers the driver with the kubelet.
 func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if !s.Spec.SecretsProvider {
 		return nil
@@ -143,13 +130,13 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err := s.startAzureProvider(ctx); err != nil {
 		return err
 	}
-	// It is who it is in its pod, with the permissions that its manifests give it.
+	// The driver has the identity of its pod's service account, with the permissions of its manifests.
 	identity, err := s.kubeconfigFile(certificate{name: thirdparty.CSIDriver, user: driverUser})
 	if err != nil {
 		return err
 	}
-	// It ends where it may not ask the API server what that serves, for which there are roles shortly before that is
-	// ready.
+	// The driver ends if it is not permitted to discover what the API server serves. That role exists only shortly
+	// before the API server is ready.
 	config, err := s.clientConfig(certificate{name: thirdparty.CSIDriver, user: driverUser})
 	if err != nil {
 		return err
@@ -158,7 +145,7 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	err = retry(ctx, 90*time.Second, "the CSI driver to be let in", func(context.Context) error {
+	err = retry(ctx, 90*time.Second, "the CSI driver's permissions", func(context.Context) error {
 		_, err := asks.kinds.ServerGroups()
 		return err
 	})
@@ -166,31 +153,22 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 		return err
 	}
 	if identity, err = s.node.file(s, identity); err != nil {
-		return fmt.Errorf("giving the CSI driver its kubeconfig: %w", err)
+		return fmt.Errorf("copying the CSI driver's kubeconfig to the node: %w", err)
 	}
 	socket := s.path("kubelet", "plugins", csiDriverName, "csi.sock")
 	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
 		return err
 	}
-	if err := s.runOnNode(
-		ctx,
-		thirdparty.CSIDriver,
-		nil,
-		s.Programs[thirdparty.CSIDriver],
-		"--kubeconfig="+identity,
-		"--endpoint=unix://"+socket,
-		"--nodeid="+node,
+	err = s.runOnNode(ctx, thirdparty.CSIDriver, nil, s.Programs[thirdparty.CSIDriver],
+		"--kubeconfig="+identity, "--endpoint=unix://"+socket, "--nodeid="+node,
 		"--provider-volume="+s.path("providers"),
-		fmt.Sprintf(
-			"--enable-secret-rotation=%t",
-			s.Spec.Rotation,
-		),
+		fmt.Sprintf("--enable-secret-rotation=%t", s.Spec.Rotation),
 		"--rotation-poll-interval="+s.Spec.RotationPollInterval.String(),
-		"--metrics-addr=127.0.0.1:8095",
-	); err != nil {
+		"--metrics-addr=127.0.0.1:8095")
+	if err != nil {
 		return err
 	}
-	// The kubelet connects to it as soon as it is told of it, and tries again only after a while.
+	// Register the driver only when it listens: the kubelet connects at once, and retries only after a while.
 	err = retry(ctx, time.Minute, "the CSI driver", func(ctx context.Context) error { return answers(ctx, socket) })
 	if err != nil {
 		return err
@@ -198,24 +176,25 @@ func (s *supervisor) startAddon(ctx context.Context, node string) error {
 	return s.register(ctx, socket)
 }
 
-// startAzureProvider runs it unmodified: all that tells it that Azure is nearby is the proxy in its environment.
+// startAzureProvider runs the unmodified provider, which reaches the local cloud only through the proxy in its
+// environment.
 func (s *supervisor) startAzureProvider(ctx context.Context) error {
 	if err := os.MkdirAll(s.path("providers"), 0o755); err != nil {
 		return err
 	}
 	authority, err := s.node.file(s, s.CAFile)
 	if err != nil {
-		return fmt.Errorf("giving the Azure provider the authority that it trusts: %w", err)
+		return fmt.Errorf("copying the Azure provider's CA to the node: %w", err)
 	}
 	proxy := "http://" + loopback(s.ports.edge)
 	return s.runOnNode(ctx, thirdparty.AzureProvider,
-		// Go takes the lower-case names where the upper-case ones are empty.
+		// Go uses the lower-case variables if the upper-case ones are empty.
 		[]string{"HTTPS_PROXY=" + proxy, "https_proxy=" + proxy, "NO_PROXY=", "no_proxy=", "SSL_CERT_FILE=" + authority},
 		s.Programs[thirdparty.AzureProvider],
 		"--endpoint=unix://"+s.path("providers", azureProvider+".sock"), "--healthz-port=0", "--prometheus-port=0")
 }
 
-// register is what the node-driver-registrar does: it answers the kubelet when that finds a new socket in its folder.
+// register does what the node-driver-registrar does: it serves a socket that the kubelet finds in its folder.
 func (s *supervisor) register(ctx context.Context, driver string) error {
 	path := s.path("kubelet", "plugins_registry", csiDriverName+"-reg.sock")
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -248,11 +227,10 @@ func (r registrar) GetInfo(context.Context, *registration.InfoRequest) (*registr
 }
 
 func (r registrar) NotifyRegistrationStatus(
-	_ context.Context,
-	status *registration.RegistrationStatus,
+	_ context.Context, status *registration.RegistrationStatus,
 ) (*registration.RegistrationStatusResponse, error) {
 	if !status.PluginRegistered {
-		fmt.Fprintf(os.Stderr, "the kubelet does not take the CSI driver: %s\n", status.Error)
+		fmt.Fprintf(os.Stderr, "the kubelet rejects the CSI driver: %s\n", status.Error)
 	}
 	return &registration.RegistrationStatusResponse{}, nil
 }

@@ -31,14 +31,14 @@ import (
 	conflict "k8s.io/client-go/util/retry"
 )
 
-// Client does in a cluster what the local cloud would otherwise call kubectl for.
+// Client is a client of a cluster, with the operations that the local cloud needs.
 type Client struct {
 	config  *rest.Config
 	objects dynamic.Interface
 	kinds   *discovery.DiscoveryClient
 }
 
-// NewClient returns a client of the API server that config leads to.
+// NewClient returns a client of config's API server.
 func NewClient(config *rest.Config) (*Client, error) {
 	objects, err := dynamic.NewForConfig(config)
 	if err != nil {
@@ -48,11 +48,11 @@ func NewClient(config *rest.Config) (*Client, error) {
 	return &Client{config: config, objects: objects, kinds: kinds}, err
 }
 
-// of returns where the objects of a kind are.
+// of returns the interface to the objects of a kind.
 func (c *Client) of(kind schema.GroupVersionKind, namespace string) (dynamic.ResourceInterface, error) {
 	served, err := c.kinds.ServerResourcesForGroupVersion(kind.GroupVersion().String())
 	if err != nil {
-		return nil, fmt.Errorf("looking for the kind %s: %w", kind, err)
+		return nil, fmt.Errorf("looking up the kind %s: %w", kind, err)
 	}
 	for _, r := range served.APIResources {
 		if r.Kind != kind.Kind || strings.Contains(r.Name, "/") {
@@ -67,8 +67,7 @@ func (c *Client) of(kind schema.GroupVersionKind, namespace string) (dynamic.Res
 	return nil, fmt.Errorf("the cluster has no kind %s", kind)
 }
 
-// Get returns an object of the kind that apiVersion and kind name, as JSON, or nothing where there is none of that
-// name.
+// Get returns an object as JSON, or nil if there is none with that name.
 func (c *Client) Get(ctx context.Context, apiVersion, kind, namespace, name string) ([]byte, error) {
 	objects, err := c.of(schema.FromAPIVersionAndKind(apiVersion, kind), namespace)
 	if err != nil {
@@ -97,8 +96,8 @@ func (c *Client) Pods(ctx context.Context) ([]string, error) {
 	return all, nil
 }
 
-// Exec runs a command in a pod that has one container, and returns its standard output. If the command fails, the error
-// has its standard error.
+// Exec runs a command in a pod with one container and returns its standard output. If the command fails, the error
+// includes its standard error.
 func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...string) ([]byte, error) {
 	core, err := corev1.NewForConfig(c.config)
 	if err != nil {
@@ -106,7 +105,7 @@ func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...str
 	}
 	url := core.RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
 		VersionedParams(&v1.PodExecOptions{Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
-	// As kubectl does.
+	// Like kubectl, fall back to SPDY.
 	webSocket, err := remotecommand.NewWebSocketExecutor(c.config, "GET", url.String())
 	if err != nil {
 		return nil, err
@@ -128,8 +127,8 @@ func (c *Client) Exec(ctx context.Context, namespace, pod string, command ...str
 	return out.Bytes(), nil
 }
 
-// put makes the objects of a manifest. One that is there already gets what the manifest says, and keeps its status, and
-// of its metadata all but the labels and annotations that the manifest has.
+// put creates or updates the objects of a manifest. An existing object keeps its status and its metadata, except for
+// the labels and annotations that the manifest sets.
 func (c *Client) put(ctx context.Context, manifest []byte) error {
 	documents := utilyaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
 	for {
@@ -139,7 +138,7 @@ func (c *Client) put(ctx context.Context, manifest []byte) error {
 		} else if err != nil {
 			return err
 		}
-		if len(wanted.Object) == 0 { // a comment
+		if len(wanted.Object) == 0 { // a document with only comments
 			continue
 		}
 		if err := c.putObject(ctx, &wanted); err != nil {
@@ -166,7 +165,7 @@ func (c *Client) putObject(ctx context.Context, wanted *unstructured.Unstructure
 	})
 }
 
-// merged is what put makes of an object that is there.
+// merged returns the existing object live, updated for put.
 func merged(live, wanted *unstructured.Unstructured) *unstructured.Unstructured {
 	all := wanted.DeepCopy()
 	all.Object["metadata"] = live.Object["metadata"]
@@ -187,24 +186,19 @@ func merged(live, wanted *unstructured.Unstructured) *unstructured.Unstructured 
 	return all
 }
 
-// await watches an object until ready has no error for it. T has the fields that ready looks at. A watch that fails is tried again at
-// once, as watchtools.UntilWithSync does not: its informer waits for a second or more while the API server is not ready.
+// await watches an object until ready returns nil. T has the fields that ready reads. A watch that fails is retried at
+// once. The informer of watchtools.UntilWithSync would wait for a second or more if the API server is not ready.
 func await[T any](
-	ctx context.Context,
-	c *Client,
-	limit time.Duration,
-	what string,
-	of schema.GroupVersionResource,
-	name string,
+	ctx context.Context, c *Client, limit time.Duration, what string, of schema.GroupVersionResource, name string,
 	ready func(*T) error,
 ) error {
 	only := metav1.ListOptions{FieldSelector: fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()}
 	return retry(ctx, limit, what, func(ctx context.Context) error {
-		changes, err := c.objects.Resource(of).Watch(ctx, only) // begins with what there is
+		changes, err := c.objects.Resource(of).Watch(ctx, only) // the first event has the current state
 		if err != nil {
 			return err
 		}
-		why := errors.New("it is not there")
+		why := errors.New("it does not exist")
 		_, err = watchtools.UntilWithoutRetry(ctx, changes, func(change watch.Event) (bool, error) {
 			switch change.Type {
 			case watch.Error:
@@ -217,7 +211,7 @@ func await[T any](
 			}
 			object, ok := change.Object.(*unstructured.Unstructured)
 			if !ok {
-				return false, fmt.Errorf("the API server answers %T", change.Object)
+				return false, fmt.Errorf("unexpected answer of the API server: %T", change.Object)
 			}
 			var seen T
 			if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &seen); err != nil {
@@ -233,18 +227,18 @@ func await[T any](
 	})
 }
 
-// conditioned is an object that says in conditions how it is.
+// conditioned is an object with status conditions.
 type conditioned struct {
 	Status struct {
 		Conditions []metav1.Condition `json:"conditions"`
 	} `json:"status"`
 }
 
-// is returns why a condition is not so, or nil.
+// is returns an error if a condition is not true.
 func (o *conditioned) is(condition string) error {
 	i := slices.IndexFunc(o.Status.Conditions, func(c metav1.Condition) bool { return c.Type == condition })
 	if i < 0 {
-		return fmt.Errorf("it does not say whether it is %s", condition)
+		return fmt.Errorf("it does not report whether it is %s", condition)
 	}
 	if c := o.Status.Conditions[i]; c.Status != metav1.ConditionTrue {
 		return fmt.Errorf("it is not %s: %s", condition, c.Message)

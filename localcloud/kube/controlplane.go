@@ -18,7 +18,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// The address ranges that AKS uses where none are given.
+// AKS's default address ranges.
 const (
 	serviceRange = "10.0.0.0/16"
 	serviceFirst = "10.0.0.1"
@@ -26,7 +26,7 @@ const (
 	podRange     = "10.244.0.0/16"
 )
 
-// startControlPlane runs etcd and the API server, and returns when that answers, if only to say that it is not ready.
+// startControlPlane runs etcd and the API server, and returns when the API server answers, even if it is not ready.
 func (s *supervisor) startControlPlane(ctx context.Context) error {
 	etcd, err := s.certificate(certificate{name: "etcd", user: "etcd", hosts: []string{"127.0.0.1"}})
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	peer := fmt.Sprintf("http://127.0.0.1:%d", s.ports.etcdPeer)
 	if err := s.run(ctx, thirdparty.Etcd, s.Programs[thirdparty.Etcd],
 		"--name=default", "--data-dir="+s.path("etcd"), "--unsafe-no-fsync",
-		// Alone as it is, it elects itself after the time in which it would hear of others.
+		// The only member elects itself after the election timeout, so a short one starts faster.
 		"--heartbeat-interval=20", "--election-timeout=100",
 		"--listen-client-urls="+client, "--advertise-client-urls="+client,
 		"--listen-peer-urls="+peer, "--initial-advertise-peer-urls="+peer, "--initial-cluster=default="+peer,
@@ -53,8 +53,8 @@ func (s *supervisor) startControlPlane(ctx context.Context) error {
 	return s.awaitAPIServer(ctx, func(int) bool { return true })
 }
 
-// startControllers runs the controller manager and the scheduler, once the API server is ready: they look at that once
-// a second.
+// startControllers runs the controller manager and the scheduler when the API server is ready: they themselves check
+// for that only once a second.
 func (s *supervisor) startControllers(ctx context.Context) error {
 	if err := s.awaitAPIServer(ctx, func(status int) bool { return status == http.StatusOK }); err != nil {
 		return err
@@ -66,7 +66,7 @@ func (s *supervisor) startControllers(ctx context.Context) error {
 	return s.runControllers(ctx)
 }
 
-// checkEtcd looks whether etcd has the files that it had: without them it would begin anew.
+// checkEtcd returns an error if etcd has lost its files, since it would start with an empty store.
 func (s *supervisor) checkEtcd() error {
 	if !wasReady(s.Dir) {
 		return nil
@@ -74,7 +74,7 @@ func (s *supervisor) checkEtcd() error {
 	for _, file := range []string{filepath.Join("snap", "db"), filepath.Join("wal", "*.wal")} {
 		file = filepath.Join(s.path("etcd", "member"), file)
 		if found, err := filepath.Glob(file); err != nil || len(found) == 0 {
-			return lost(fmt.Errorf("etcd's %s is gone", file))
+			return lost(fmt.Errorf("etcd's %s is missing", file))
 		}
 	}
 	return nil
@@ -88,13 +88,9 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 	if err != nil {
 		return err
 	}
+	const kubeletClient = "kube-apiserver-kubelet-client"
 	toKubelet, err := s.certificate(
-		certificate{
-			name:   "kube-apiserver-kubelet-client",
-			user:   "kube-apiserver-kubelet-client",
-			groups: []string{"system:masters"},
-		},
-	)
+		certificate{name: kubeletClient, user: kubeletClient, groups: []string{"system:masters"}})
 	if err != nil {
 		return err
 	}
@@ -119,7 +115,7 @@ func (s *supervisor) startAPIServer(ctx context.Context, etcdURL string, etcd fi
 		"--tls-cert-file="+serving.crt,
 		"--tls-private-key-file="+serving.key,
 		"--client-ca-file="+s.path("pki", "ca.crt"),
-		// The issuer is the URL at which Azure publishes the keys, as in AKS with the OIDC issuer on.
+		// The issuer is the URL at which Azure publishes the keys, as in AKS with the OIDC issuer enabled.
 		"--service-account-issuer="+s.Spec.IssuerURL,
 		"--service-account-jwks-uri="+s.Spec.IssuerURL+"openid/v1/jwks",
 		"--service-account-key-file="+signingKey,
@@ -141,8 +137,7 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 		return err
 	}
 	manager, err := s.kubeconfigFile(
-		certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"},
-	)
+		certificate{name: thirdparty.ControllerManager, user: "system:kube-controller-manager"})
 	if err != nil {
 		return err
 	}
@@ -150,33 +145,22 @@ func (s *supervisor) runControllers(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.run(
-		ctx,
-		thirdparty.ControllerManager,
-		s.Programs[thirdparty.ControllerManager],
-		"--kubeconfig="+manager,
-		"--leader-elect=false",
-		"--secure-port=0",
-		"--profiling=false",
-		"--use-service-account-credentials",
-		"--service-account-private-key-file="+signingKey,
+	err = s.run(ctx, thirdparty.ControllerManager, s.Programs[thirdparty.ControllerManager],
+		"--kubeconfig="+manager, "--leader-elect=false", "--secure-port=0", "--profiling=false",
+		"--use-service-account-credentials", "--service-account-private-key-file="+signingKey,
 		"--root-ca-file="+s.path("pki", "ca.crt"),
-		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"),
-		"--cluster-signing-key-file="+s.path("pki", "ca.key"),
-		// Each of its controllers asks for a token of its own when it starts; by the usual limits they would wait for one another.
-		"--kube-api-qps=500",
-		"--kube-api-burst=1000",
-		"--allocate-node-cidrs",
-		"--cluster-cidr="+podRange,
-		"--service-cluster-ip-range="+serviceRange,
-	); err != nil {
+		"--cluster-signing-cert-file="+s.path("pki", "ca.crt"), "--cluster-signing-key-file="+s.path("pki", "ca.key"),
+		// Each controller requests its own token when it starts. With the default limits they would delay one another.
+		"--kube-api-qps=500", "--kube-api-burst=1000",
+		"--allocate-node-cidrs", "--cluster-cidr="+podRange, "--service-cluster-ip-range="+serviceRange)
+	if err != nil {
 		return err
 	}
 	return s.run(ctx, thirdparty.Scheduler, s.Programs[thirdparty.Scheduler],
 		"--kubeconfig="+scheduler, "--leader-elect=false", "--secure-port=0", "--profiling=false")
 }
 
-// awaitAPIServer waits until the API server answers to the question whether it is ready, with a status that is enough.
+// awaitAPIServer waits until the API server's /readyz answers with a status for which enough returns true.
 func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int) bool) error {
 	pool := x509.NewCertPool()
 	pool.AddCert(s.ca.cert)
@@ -191,7 +175,7 @@ func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int)
 	err := retry(ctx, 90*time.Second, "the API server", func(ctx context.Context) error {
 		if s.ended(thirdparty.Etcd) >= 3 {
 			giveUp()
-			gaveUp = lost(fmt.Errorf("etcd ends as soon as it is started, see %s; its files are in %s",
+			gaveUp = lost(fmt.Errorf("etcd ends immediately after its start, see %s; its files are in %s",
 				s.path("log", thirdparty.Etcd+".log"), s.path("etcd")))
 			return gaveUp
 		}
@@ -215,10 +199,10 @@ func (s *supervisor) awaitAPIServer(ctx context.Context, enough func(status int)
 	return nil
 }
 
-// makeSchema has the API server make the schema of all its kinds, which it does when it is first asked for it. Clients such as Pulumi's
-// Kubernetes provider begin with that, and AKS's own have done so before anybody else gets to the cluster.
+// makeSchema makes the API server build the schema of all its kinds, which it does at the first request for it. Clients
+// such as Pulumi's Kubernetes provider begin with that request. In AKS, AKS's own clients have done so before.
 //
-// Where that fails, clients only wait for it.
+// If makeSchema fails, the first client just waits longer.
 func (s *supervisor) makeSchema(ctx context.Context) error {
 	return retry(ctx, time.Minute, "the API server's schema", func(context.Context) error {
 		_, err := s.client.kinds.OpenAPISchema()
@@ -226,10 +210,11 @@ func (s *supervisor) makeSchema(ctx context.Context) error {
 	})
 }
 
-// awaitSchedulable waits until the controller manager has taken off the taints that a node has until it is known to be ready. A pod that
-// came before would be tried again a while later only.
+// awaitSchedulable waits until the controller manager has removed the taints of a node that is not yet ready. The
+// scheduler would retry a pod that was created before only after a while.
 func (s *supervisor) awaitSchedulable(ctx context.Context) error {
-	return await(ctx, s.client, time.Minute, "the node to take pods", nodes, nodeName(s.Spec), func(node *v1.Node) error {
+	name := nodeName(s.Spec)
+	return await(ctx, s.client, time.Minute, "the node to accept pods", nodes, name, func(node *v1.Node) error {
 		for _, taint := range node.Spec.Taints {
 			if taint.Effect == v1.TaintEffectNoSchedule &&
 				(taint.Key == v1.TaintNodeNotReady || taint.Key == v1.TaintNodeUnreachable) {
@@ -245,12 +230,12 @@ type files struct{ crt, key string }
 func (s *supervisor) certificate(c certificate) (f files, err error) {
 	f.crt, f.key, err = s.ca.ensure(c)
 	if err != nil {
-		err = fmt.Errorf("making the certificate of %s: %w", c.name, err)
+		err = fmt.Errorf("creating the certificate of %s: %w", c.name, err)
 	}
 	return f, err
 }
 
-// kubeconfigFile writes how a part of the cluster reaches the API server, as the user that c names.
+// kubeconfigFile writes the kubeconfig of a part of the cluster, with the identity c, and returns its path.
 func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
 	user, err := s.ca.credentials(c)
 	if err != nil {
@@ -264,24 +249,18 @@ func (s *supervisor) kubeconfigFile(c certificate) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// kubeconfig is one in which user, who has the credentials, reaches cluster at server.
+// kubeconfig returns a kubeconfig with the credentials of user for cluster at server.
 func kubeconfig(ca *authority, server, cluster, user string, credentials *clientcmdapi.AuthInfo) ([]byte, error) {
 	pem, err := os.ReadFile(filepath.Join(ca.dir, "ca.crt"))
 	if err != nil {
 		return nil, err
 	}
-	return writeKubeconfig(
-		&clientcmdapi.Cluster{Server: server, CertificateAuthorityData: pem},
-		cluster,
-		user,
-		credentials,
-	)
+	at := &clientcmdapi.Cluster{Server: server, CertificateAuthorityData: pem}
+	return writeKubeconfig(at, cluster, user, credentials)
 }
 
 func writeKubeconfig(
-	cluster *clientcmdapi.Cluster,
-	name, user string,
-	credentials *clientcmdapi.AuthInfo,
+	cluster *clientcmdapi.Cluster, name, user string, credentials *clientcmdapi.AuthInfo,
 ) ([]byte, error) {
 	return clientcmd.Write(clientcmdapi.Config{
 		CurrentContext: name,
@@ -291,11 +270,11 @@ func writeKubeconfig(
 	})
 }
 
-// credentials are those of a kubeconfig's user who is authenticated by a certificate.
+// credentials returns a kubeconfig user that authenticates with a certificate.
 func (a *authority) credentials(c certificate) (*clientcmdapi.AuthInfo, error) {
 	crt, key, err := a.ensure(c)
 	if err != nil {
-		return nil, fmt.Errorf("making the certificate of %s: %w", c.name, err)
+		return nil, fmt.Errorf("creating the certificate of %s: %w", c.name, err)
 	}
 	var user clientcmdapi.AuthInfo
 	if user.ClientCertificateData, err = os.ReadFile(crt); err != nil {
@@ -305,5 +284,5 @@ func (a *authority) credentials(c certificate) (*clientcmdapi.AuthInfo, error) {
 	return &user, err
 }
 
-// admin is who the supervisor is.
+// admin is the supervisor's identity.
 var admin = certificate{name: "admin", user: "kubernetes-admin", groups: []string{"system:masters"}}

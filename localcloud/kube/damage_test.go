@@ -12,7 +12,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestCluster_IsNotMadeAnewWhereItsKeysAreLost damages each file without which a cluster that was ready would be another one.
+// TestCluster_IsNotMadeAnewWhereItsKeysAreLost damages each file without which a cluster that was ready would be
+// another one.
 func TestCluster_IsNotMadeAnewWhereItsKeysAreLost(t *testing.T) {
 	for _, name := range []string{"ca.crt", "ca.key", "service-account.key"} {
 		for how, content := range map[string]string{
@@ -89,7 +90,8 @@ func TestControlPlane_SaysThatEtcdsFilesAreGone(t *testing.T) {
 	}
 }
 
-// TestControlPlane_SaysThatEtcdDoesNotStart has a program in etcd's place that ends at once, as etcd does with files that it cannot read.
+// TestControlPlane_SaysThatEtcdDoesNotStart has a program in etcd's place that ends at once, as etcd does with files
+// that it cannot read.
 func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 	s := &supervisor{settings: settings{Dir: t.TempDir()}, ends: map[string]int{}}
 	var err error

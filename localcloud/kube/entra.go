@@ -16,40 +16,27 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/guard"
 )
 
-// kubeloginClient is the application id of "Azure Kubernetes Service AAD Client", with which people sign in.
+// kubeloginClient is the application id of "Azure Kubernetes Service AAD Client", with which users sign in.
 const kubeloginClient = "80faf920-1908-4b52-b5ef-a8e7bedfc67a"
 
-// entraKubeconfig is the one that AKS gives to users of a cluster with Entra ID integration. There is no credential in it: kubelogin
-// asks the user for his, or is told of another way to sign in (kubelogin convert-kubeconfig).
+// entraKubeconfig returns the kubeconfig that AKS gives to users of a cluster with Entra ID integration. It contains no
+// credentials: kubelogin lets the user sign in, or uses another login after `kubelogin convert-kubeconfig`.
 func entraKubeconfig(ca *authority, spec azure.ClusterSpec) ([]byte, error) {
-	return kubeconfig(
-		ca,
-		clusterURL(spec),
-		spec.Name,
-		clusterUser(spec),
-		&clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
-			APIVersion: "client.authentication.k8s.io/v1beta1",
-			Command:    "kubelogin",
-			Args: []string{
-				"get-token",
-				"--environment",
-				"AzurePublicCloud",
-				"--server-id",
-				entra.KubernetesServer,
-				"--client-id",
-				kubeloginClient,
-				"--tenant-id",
-				azure.TenantID,
-				"--login",
-				"devicecode",
-			},
-			InstallHint: "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
-		}},
-	)
+	user := &clientcmdapi.AuthInfo{Exec: &clientcmdapi.ExecConfig{
+		APIVersion: "client.authentication.k8s.io/v1beta1",
+		Command:    "kubelogin",
+		Args: []string{
+			"get-token", "--environment", "AzurePublicCloud",
+			"--server-id", entra.KubernetesServer, "--client-id", kubeloginClient, "--tenant-id", azure.TenantID,
+			"--login", "devicecode",
+		},
+		InstallHint: "kubelogin is needed to sign in to the cluster: https://aka.ms/aks/kubelogin",
+	}}
+	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), user)
 }
 
-// authorizationFlags have the API server ask Azure whose the tokens of Entra ID are and, with Azure RBAC, what they allow, after
-// Kubernetes' own RBAC: whoever that knows is not asked for.
+// authorizationFlags returns the flags that make the API server ask Azure who has a token of Entra ID and, with Azure
+// RBAC, whether a request is allowed, if Kubernetes' own RBAC does not allow it.
 func (s *supervisor) authorizationFlags() ([]string, error) {
 	if !s.Spec.Entra {
 		return []string{"--authorization-mode=Node,RBAC"}, nil
@@ -65,12 +52,12 @@ func (s *supervisor) authorizationFlags() ([]string, error) {
 	access, err := s.webhookFile("access-webhook", guard.AccessReviewURL(s.Spec.ID))
 	return append(flags, "--authorization-mode=Node,RBAC,Webhook",
 		"--authorization-webhook-config-file="+access, "--authorization-webhook-version=v1",
-		// Azure is near: what it said need not be remembered for minutes. The API server does not take 0.
+		// The local Azure answers quickly, so its answers need not be cached for minutes. The API server rejects 0.
 		"--authorization-webhook-cache-authorized-ttl=1s", "--authorization-webhook-cache-unauthorized-ttl=1s",
 	), err
 }
 
-// webhookFile tells the API server, in the form of a kubeconfig, of a webhook behind the edge.
+// webhookFile writes the API server's configuration of a webhook behind the edge, a kubeconfig, and returns its path.
 func (s *supervisor) webhookFile(name, url string) (string, error) {
 	content, err := writeKubeconfig(&clientcmdapi.Cluster{
 		Server: url, CertificateAuthority: s.CAFile, ProxyURL: "http://" + loopback(s.ports.edge),
@@ -82,7 +69,7 @@ func (s *supervisor) webhookFile(name, url string) (string, error) {
 	return path, os.WriteFile(path, content, 0o600)
 }
 
-// bindAdminGroups lets the groups that the cluster names do everything, and those that it does not name any more nothing.
+// bindAdminGroups binds the role cluster-admin to exactly the groups of administrators in the cluster's spec.
 func (s *supervisor) bindAdminGroups(ctx context.Context) error {
 	if !s.Spec.Entra {
 		return nil
@@ -98,7 +85,7 @@ func (s *supervisor) bindAdminGroups(ctx context.Context) error {
 	return nil
 }
 
-// adminBinding has the name that it has in AKS.
+// adminBinding returns the binding with AKS's name for it. groups are separated by commas.
 func adminBinding(groups string) rbac.ClusterRoleBinding {
 	binding := rbac.ClusterRoleBinding{
 		TypeMeta:   metav1.TypeMeta{APIVersion: rbac.SchemeGroupVersion.String(), Kind: "ClusterRoleBinding"},
@@ -107,10 +94,8 @@ func adminBinding(groups string) rbac.ClusterRoleBinding {
 	}
 	for group := range strings.SplitSeq(groups, ",") {
 		if group != "" {
-			binding.Subjects = append(
-				binding.Subjects,
-				rbac.Subject{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: group},
-			)
+			binding.Subjects = append(binding.Subjects,
+				rbac.Subject{APIGroup: rbac.GroupName, Kind: rbac.GroupKind, Name: group})
 		}
 	}
 	return binding
@@ -118,7 +103,7 @@ func adminBinding(groups string) rbac.ClusterRoleBinding {
 
 func clusterURL(spec azure.ClusterSpec) string { return "https://" + spec.FQDN + ":443" }
 
-// clusterUser is the name that AKS gives to whoever uses a kubeconfig that is not the administrator's.
+// clusterUser returns the user's name in AKS's kubeconfigs for users that are not administrators.
 func clusterUser(spec azure.ClusterSpec) string {
 	group := strings.Split(spec.ID, "/")[4] // /subscriptions/{s}/resourceGroups/{g}/...
 	return "clusterUser_" + group + "_" + spec.Name

@@ -23,60 +23,60 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// lookTimeout bounds a look at a cluster, whatever of it does not answer.
+// lookTimeout limits how long Look waits for a cluster's answers.
 const lookTimeout = 2 * time.Second
 
 const (
-	// clusterFile is in a cluster's folder: which one it is.
+	// clusterFile, in a cluster's folder, has a clusterIdentity.
 	clusterFile = "cluster.json"
-	// healthFolder is in a cluster's folder, with a programState of each program in <program>.json.
+	// healthFolder, in a cluster's folder, has the programState of each program in <program>.json.
 	healthFolder = "health"
 )
 
-// clusterIdentity is what clusterFile has.
+// clusterIdentity identifies the cluster of a folder.
 type clusterIdentity struct {
 	ID, Name string
 	NodeName string
 	Node     Node
 }
 
-// programState is what the supervisor knows of a program that it keeps running.
+// programState is the state of a program that the supervisor keeps running.
 type programState struct {
 	Running bool
-	Since   time.Time // when it last was started, or ended
-	Ends    int       // how often it has ended by itself
-	Why     string    // it ended the last time
+	Since   time.Time // when it was last started, or ended
+	Ends    int       // how often it has ended unexpectedly
+	Why     string    // why it ended the last time
 }
 
-// Health is how a cluster is.
+// Health is the health of a cluster.
 type Health struct {
 	Name, ID string
-	// Node says what runs its pods.
+	// Node is what runs the cluster's pods.
 	Node Node
-	// Down says why nothing of the cluster runs. Empty: it does, and Parts say how its parts are.
+	// Down says why the cluster is not running. If it is empty, Parts has the health of the cluster's parts.
 	Down  string
 	Parts []Part
 }
 
 // Part is a program of a cluster, or its node.
 type Part struct {
-	// Name is that of its log, if it has one.
+	// Name is also the name of the part's log, if it has one.
 	Name string
-	// Problem says why it is not ready. Empty: it is.
+	// Problem says why the part is not ready. It is empty if the part is ready.
 	Problem string
-	// Restarts counts how often it has ended by itself since the cluster was started, and LastEnd says why the last
-	// time.
+	// Restarts counts how often the part has ended unexpectedly since the cluster was started, and LastEnd says why it
+	// ended the last time.
 	Restarts int
 	LastEnd  string
 }
 
-// Healthy reports whether all of the cluster is ready.
+// Healthy reports whether the cluster and all its parts are ready.
 func (h Health) Healthy() bool {
 	return h.Down == "" && !slices.ContainsFunc(h.Parts, func(p Part) bool { return p.Problem != "" })
 }
 
-// Look says how the clusters in a Manager's folder are, by their names. It needs no Manager, changes nothing, and takes
-// two seconds where something does not answer.
+// Look returns the health of the clusters in a Manager's folder, sorted by name. It needs no Manager and changes
+// nothing. If a part does not answer, Look takes two seconds.
 func Look(ctx context.Context, dir string) ([]Health, error) {
 	folders, err := clusterFolders(dir)
 	if err != nil {
@@ -93,17 +93,18 @@ func Look(ctx context.Context, dir string) ([]Health, error) {
 	return all, nil
 }
 
-// clusterFolder is one in a Manager's folder.
+// clusterFolder is a cluster's folder in a Manager's folder.
 type clusterFolder struct {
 	dir string
 	clusterIdentity
 }
 
-// clusterFolders finds them, by the clusters' names. One that an earlier version has made has that of its folder.
+// clusterFolders returns the folders of all clusters, sorted by the clusters' names. A cluster of an earlier version
+// has the name of its folder.
 func clusterFolders(dir string) ([]clusterFolder, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("looking for clusters: %w", err)
+		return nil, fmt.Errorf("listing clusters: %w", err)
 	}
 	var all []clusterFolder
 	for _, entry := range entries {
@@ -116,7 +117,7 @@ func clusterFolders(dir string) ([]clusterFolder, error) {
 			err = json.Unmarshal(content, &one.clusterIdentity)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("reading which cluster is in %s: %w", one.dir, err)
+			return nil, fmt.Errorf("identifying the cluster in %s: %w", one.dir, err)
 		}
 		all = append(all, one)
 	}
@@ -124,8 +125,8 @@ func clusterFolders(dir string) ([]clusterFolder, error) {
 	return all, nil
 }
 
-// answersIn is answers for a socket in a folder whose path may be longer than a socket's may be (unix(7)): the cluster
-// itself sees the folder under a shorter one.
+// answersIn does what answers does, for a socket whose path may be too long (unix(7)): the cluster itself sees the
+// folder under a shorter path.
 func answersIn(ctx context.Context, folder, name string) error {
 	dir, err := os.Open(folder)
 	if err != nil {
@@ -137,7 +138,7 @@ func answersIn(ctx context.Context, folder, name string) error {
 
 func look(ctx context.Context, c clusterFolder) Health {
 	h := Health{Name: c.Name, ID: c.ID, Node: c.Node}
-	// The API server comes last: of all that is asked it alone can use up the time.
+	// Ask the API server last: only its answer can take the whole time.
 	provider := answers(ctx, filepath.Join(c.dir, "providers", azureProvider+".sock"))
 	driver := answersIn(ctx, filepath.Join(c.dir, "kubelet", "plugins", csiDriverName), "csi.sock")
 	client, server := c.client()
@@ -145,7 +146,7 @@ func look(ctx context.Context, c clusterFolder) Health {
 		server = client.ready(ctx)
 	}
 	if errors.Is(server, syscall.ECONNREFUSED) || errors.Is(server, fs.ErrNotExist) { // the supervisor's socket
-		h.Down = "its supervisor does not run"
+		h.Down = "its supervisor is not running"
 		return h
 	}
 	node := errors.New("unknown while the API server is not ready")
@@ -164,7 +165,7 @@ func look(ctx context.Context, c clusterFolder) Health {
 	return h
 }
 
-// programParts are what the supervisor says of its programs, in the order of their names.
+// programParts returns the supervisor's programs, sorted by name.
 func programParts(dir string) []Part {
 	files, _ := filepath.Glob(filepath.Join(dir, healthFolder, "*.json"))
 	var all []Part
@@ -179,11 +180,8 @@ func programParts(dir string) []Part {
 		case err != nil:
 			one.Problem = err.Error()
 		case !state.Running:
-			one.Problem = fmt.Sprintf(
-				"ended %s ago (%s) and is started again",
-				time.Since(state.Since).Round(time.Second),
-				state.Why,
-			)
+			ago := time.Since(state.Since).Round(time.Second)
+			one.Problem = fmt.Sprintf("ended %s ago (%s) and is being restarted", ago, state.Why)
 		}
 		one.Restarts, one.LastEnd = state.Ends, state.Why
 		all = append(all, one)
@@ -191,7 +189,7 @@ func programParts(dir string) []Part {
 	return all
 }
 
-// client is the administrator's, by the socket in the cluster's folder and with the certificate that is there.
+// client returns an administrator's client, which uses the socket and the certificate in the cluster's folder.
 func (c clusterFolder) client() (*Client, error) {
 	file := func(name string) string { return filepath.Join(c.dir, "pki", name) }
 	return NewClient(&rest.Config{
@@ -215,7 +213,7 @@ func (c *Client) ready(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	var failed []string // of its checks
+	var failed []string // checks of /readyz
 	for line := range strings.Lines(string(answer)) {
 		if check, ok := strings.CutPrefix(line, "[-]"); ok {
 			failed = append(failed, strings.TrimSpace(check))
@@ -243,15 +241,15 @@ func (c *Client) nodeReady(ctx context.Context, name string) error {
 	return node.is(string(corev1.NodeReady))
 }
 
-// Log is a file in which something in a cluster says what it does.
+// Log is a log file of a cluster.
 type Log struct {
-	// Name is <cluster>/<program>, or <cluster>/<namespace>/<pod>/<container> on a real node. A cluster whose name
-	// another one has too is <name>-<folder>.
+	// Name is <cluster>/<program> or, on a real node, <cluster>/<namespace>/<pod>/<container>. If two clusters have the
+	// same name, <cluster> is <name>-<folder>.
 	Name string
 	Path string
 }
 
-// Logs returns those of the clusters in a Manager's folder, sorted by their names.
+// Logs returns the logs of the clusters in a Manager's folder, sorted by name.
 func Logs(dir string) ([]Log, error) {
 	folders, err := clusterFolders(dir)
 	if err != nil {
@@ -273,12 +271,12 @@ func Logs(dir string) ([]Log, error) {
 		containers, _ := filepath.Glob(filepath.Join(c.dir, "node", "logs", "*_*_*", "*"))
 		for _, container := range containers {
 			runs, _ := filepath.Glob(filepath.Join(container, "*.log"))
-			// A pod that is root on the node can have them lead out of it.
+			// A pod that is root on the node can replace logs by links out of the node.
 			runs = slices.DeleteFunc(runs, func(run string) bool { return !isBelow(filepath.Join(c.dir, "node"), run) })
 			if len(runs) == 0 {
 				continue
 			}
-			// They are sorted already but for 10.log and 9.log.
+			// The glob is sorted, but 10.log comes before 9.log.
 			slices.SortStableFunc(runs, func(a, b string) int { return len(a) - len(b) })
 			of := strings.Split(filepath.Base(filepath.Dir(container)), "_")
 			all = append(all, Log{
@@ -291,7 +289,7 @@ func Logs(dir string) ([]Log, error) {
 	return all, nil
 }
 
-// isBelow reports whether a path, with all its links followed, is one in a folder.
+// isBelow reports whether a path is in a folder after all links are followed.
 func isBelow(dir, path string) bool {
 	dir, err := filepath.EvalSymlinks(dir)
 	if err != nil {
@@ -301,7 +299,7 @@ func isBelow(dir, path string) bool {
 	return err == nil && strings.HasPrefix(path, dir+string(filepath.Separator))
 }
 
-// saveJSON leaves a whole file or the old one.
+// saveJSON replaces a file atomically.
 func saveJSON(path string, v any) error {
 	content, err := json.Marshal(v)
 	if err != nil {

@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// The image that the test pod names, made from Debian's static busybox of the same version.
+// The image of the test pod, built from Debian's static busybox of the same version.
 const (
 	busyboxPath  = "/bin/busybox"
 	busyboxImage = "docker.io/library/busybox:1.35.0"
 )
 
-// writeImages writes an archive, as `docker save` does, of one image with the static busybox and links for its programs,
-// under the given names. What it runs by itself does nothing until it is ended, which is all that a pod's sandbox needs.
+// writeImages writes an archive like `docker save` does, with one image under all names. The image has the static
+// busybox and links for its applets. Its default command sleeps, which is all that a pod's sandbox needs.
 func writeImages(archive, busybox string, names ...string) error {
 	layer, err := busyboxLayer(busybox)
 	if err != nil {
@@ -85,27 +85,21 @@ func busyboxLayer(busybox string) ([]byte, error) {
 		if name == "busybox" {
 			continue
 		}
-		if err := w.WriteHeader(
-			&tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777},
-		); err != nil {
+		link := &tar.Header{Typeflag: tar.TypeSymlink, Name: "bin/" + name, Linkname: "busybox", Mode: 0o777}
+		if err := w.WriteHeader(link); err != nil {
 			return nil, err
 		}
 	}
-	if err := addFile(
-		w,
-		"etc/passwd",
-		0o644,
-		[]byte("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"),
-	); err != nil {
+	const users = "root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n"
+	if err := addFile(w, "etc/passwd", 0o644, []byte(users)); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), w.Close()
 }
 
 func addFile(w *tar.Writer, name string, mode int64, content []byte) error {
-	if err := w.WriteHeader(
-		&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))},
-	); err != nil {
+	header := &tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: mode, Size: int64(len(content))}
+	if err := w.WriteHeader(header); err != nil {
 		return err
 	}
 	_, err := w.Write(content)

@@ -1,9 +1,9 @@
-// Package kube runs Kubernetes behind managed clusters: a control plane, the Key Vault Secrets Provider add-on and a node.
+// Package kube runs Kubernetes for managed clusters: a control plane, the Key Vault Secrets Provider add-on and a node.
 //
-// Each cluster has a folder and one process, the supervisor, which starts everything else. Where the machine allows it (Linux,
-// root) the supervisor lives in namespaces of its own: processes, mounts, network devices and ports of two clusters never
-// meet, and all of them are gone when it is. The only ways in and out are two sockets in the folder: to the API server,
-// and to the edge, behind which is Azure.
+// Each cluster has a folder and one process, the supervisor, which starts all others. If the machine allows it (Linux,
+// root), the supervisor has its own namespaces. Processes, mounts, network devices and ports of two clusters are then
+// isolated, and end with the supervisor. The only connections to the outside are two sockets in the folder: one to the
+// API server, and one to the edge, which leads to Azure.
 package kube
 
 import (
@@ -33,28 +33,28 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// Edge is what a cluster needs of the way to and from the world.
+// Edge connects clusters with Azure and with their clients.
 type Edge interface {
-	// Serve answers proxy requests that arrive on l until ctx ends.
+	// Serve answers proxy requests on l until ctx is done.
 	Serve(ctx context.Context, l net.Listener) error
-	// Tunnel leads host to what dial connects to; Untunnel ends that.
+	// Tunnel passes connections to host on to the server that dial connects to. Untunnel undoes it.
 	Tunnel(host string, dial func(context.Context) (net.Conn, error))
 	Untunnel(host string)
-	// CAFile is the PEM file of the authority that the edge's certificates are signed by.
+	// CAFile returns the PEM file of the CA that signs the edge's certificates.
 	CAFile() string
 }
 
-// Options of a Manager; all are required.
+// Options are the options of a Manager. All are required.
 type Options struct {
-	// Dir is where clusters are kept, a folder each.
+	// Dir has a folder for each cluster.
 	Dir string
-	// Programs are what a cluster runs.
+	// Programs are the programs that clusters run.
 	Programs thirdparty.Programs
-	// Node says what runs pods in every cluster.
+	// Node selects what runs pods in every cluster.
 	Node Node
 	// Edge leads clients to the API servers, and clusters to Azure.
 	Edge Edge
-	// Log is told what clusters are doing.
+	// Log receives the progress of clusters.
 	Log *slog.Logger
 }
 
@@ -64,17 +64,17 @@ type Manager struct {
 
 	mu       sync.Mutex
 	clusters map[string]*cluster
-	failed   map[string]error // of those that Start has failed for
+	failed   map[string]error // errors of the last Start, by cluster
 	spare    func() (crypto.Signer, error)
 
-	open  context.Context // until Close
+	open  context.Context // done after Close
 	close context.CancelFunc
-	pause time.Duration // before a cluster whose supervisor ended is started again, the first time
+	pause time.Duration // before a cluster is restarted the first time
 }
 
 var _ azure.Clusters = (*Manager)(nil)
 
-// New returns a Manager without clusters; those that exist in Azure are started again by Azure.
+// New returns a Manager without clusters. Azure starts those that exist.
 func New(o Options) *Manager {
 	m := &Manager{Options: o, clusters: map[string]*cluster{}, failed: map[string]error{}, pause: time.Second}
 	m.open, m.close = context.WithCancel(context.Background())
@@ -84,8 +84,8 @@ func New(o Options) *Manager {
 	return m
 }
 
-// giveKey puts the spare key into the folder of a new cluster that is the first to want it: to make one takes a tenth
-// of a second, or three, in which nothing else could begin.
+// giveKey puts the spare key into the folder of the first new cluster. Generating a key takes 0.1 to 0.3 s, during
+// which nothing else could start.
 func (m *Manager) giveKey(c *cluster) error {
 	file := filepath.Join(c.dir, "pki", serviceAccountFile)
 	if _, err := os.Stat(file); wasReady(c.dir) || !errors.Is(err, fs.ErrNotExist) {
@@ -108,14 +108,14 @@ func (m *Manager) giveKey(c *cluster) error {
 	return err
 }
 
-// cluster is one that was started, seen from outside its namespaces.
+// cluster is a cluster that was started, seen from outside its namespaces.
 type cluster struct {
-	mu   sync.Mutex // held while it is started or stopped
+	mu   sync.Mutex // held while the cluster is started or stopped
 	spec azure.ClusterSpec
 	dir  string
 	stop func()
 	done <-chan struct{} // closed when the supervisor has ended
-	drop func()          // whoever keeps it running
+	drop func()          // ends keep
 }
 
 func (m *Manager) cluster(id string) *cluster {
@@ -130,14 +130,14 @@ func (m *Manager) cluster(id string) *cluster {
 	return c
 }
 
-// clusterDir is a cluster's folder. The name is short since paths of sockets are limited to about 100 bytes.
+// clusterDir returns a cluster's folder. Its name is short, since paths of sockets are limited to about 100 bytes.
 func clusterDir(dir, id string) string {
 	sum := sha256.Sum256([]byte(strings.ToLower(id)))
 	return filepath.Join(dir, hex.EncodeToString(sum[:4]))
 }
 
-// Start brings a cluster to where its node is Ready and the add-on answers. A cluster that runs as spec says is left alone;
-// one that runs otherwise is started anew, keeping its objects.
+// Start starts a cluster and returns when its node is Ready and the add-on answers. It does nothing if the cluster
+// already runs with this spec. If the cluster runs with another, Start restarts it and keeps its objects.
 func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
 	err := m.start(ctx, spec)
 	m.mu.Lock()
@@ -149,7 +149,7 @@ func (m *Manager) Start(ctx context.Context, spec azure.ClusterSpec) error {
 	return err
 }
 
-// Failures says which clusters did not start when they were to the last time, and why.
+// Failures returns the errors of clusters whose last Start failed.
 func (m *Manager) Failures() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -184,7 +184,8 @@ func (m *Manager) start(ctx context.Context, spec azure.ClusterSpec) error {
 	return nil
 }
 
-// known is a file beside all folders of clusters, for one that has started: without its folder it would start as another.
+// known returns a file outside of the cluster's folder that exists once the cluster has started. It shows that a folder
+// is lost, and not the folder of a new cluster.
 func (m *Manager) known(c *cluster) string {
 	return filepath.Join(m.Dir+".known", filepath.Base(c.dir))
 }
@@ -199,8 +200,8 @@ func (m *Manager) checkFolder(c *cluster) error {
 	return nil
 }
 
-// keep starts a cluster again whose supervisor has ended by itself, until ctx does. done is closed when it ends. The pause before
-// grows, unless the cluster has run for a while in between.
+// keep restarts a cluster when its supervisor ends unexpectedly, until ctx is done. done is closed when the supervisor
+// ends. The pause before a restart grows, unless the cluster has run for a while.
 func (m *Manager) keep(ctx context.Context, c *cluster, name string, done <-chan struct{}) {
 	const longest = time.Minute
 	for pause := m.pause; ; pause = min(2*pause, longest) {
@@ -216,7 +217,7 @@ func (m *Manager) keep(ctx context.Context, c *cluster, name string, done <-chan
 		if time.Since(since) > longest {
 			pause = m.pause
 		}
-		m.Log.Error("the cluster's supervisor ended: starting it again", "cluster", name, "in", pause, "log", c.dir)
+		m.Log.Error("the cluster's supervisor ended: restarting it", "cluster", name, "in", pause, "log", c.dir)
 		select {
 		case <-ctx.Done():
 			return
@@ -229,7 +230,7 @@ func (m *Manager) keep(ctx context.Context, c *cluster, name string, done <-chan
 	}
 }
 
-// relaunch starts a cluster again that keep is for, or says that it is so no more.
+// relaunch restarts a cluster for keep, or reports that keep must end.
 func (m *Manager) relaunch(ctx context.Context, c *cluster) (done <-chan struct{}, ended bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -238,7 +239,7 @@ func (m *Manager) relaunch(ctx context.Context, c *cluster) (done <-chan struct{
 	}
 	c.halt(m.Edge)
 	if err := m.launch(ctx, c); err != nil {
-		m.Log.Error("starting the cluster again", "cluster", c.spec.Name, "error", err)
+		m.Log.Error("restarting the cluster", "cluster", c.spec.Name, "error", err)
 		c.halt(m.Edge)
 		now := make(chan struct{})
 		close(now)
@@ -247,7 +248,7 @@ func (m *Manager) relaunch(ctx context.Context, c *cluster) (done <-chan struct{
 	return c.done, false
 }
 
-// Delete stops a cluster and removes all that is left of it. One that is not there is no error.
+// Delete stops a cluster and removes its folder. It returns nil if there is no such cluster.
 func (m *Manager) Delete(_ context.Context, id string) error {
 	c := m.cluster(id)
 	c.mu.Lock()
@@ -262,7 +263,8 @@ func (m *Manager) Delete(_ context.Context, id string) error {
 	return nil
 }
 
-// Sweep removes what clusters in a folder have left outside it, where a local cloud was killed. None of them runs.
+// Sweep removes the control groups of the clusters in dir, which remain after a local cloud was killed. The clusters
+// must not be running.
 func Sweep(dir string) {
 	clusters, _ := filepath.Glob(filepath.Join(dir, "*"))
 	for _, c := range clusters {
@@ -270,21 +272,21 @@ func Sweep(dir string) {
 	}
 }
 
-// Close stops every cluster and keeps their objects.
+// Close stops all clusters and keeps their objects.
 func (m *Manager) Close() {
 	m.close()
 	m.mu.Lock()
 	all := slices.Collect(maps.Values(m.clusters))
 	m.mu.Unlock()
-	for _, c := range all { // without the lock: who starts one holds its lock, and then asks for that
+	for _, c := range all { // without m.mu: Start acquires it while it holds the cluster's lock
 		c.mu.Lock()
 		c.end(m.Edge)
 		c.mu.Unlock()
 	}
 }
 
-// Kubeconfig is what listClusterUserCredential gives: the cluster's own name, and a certificate of its administrator or, with
-// Entra ID integration, the way to a token. Without spec.Entra it is the local account's, also of a cluster that has both.
+// Kubeconfig returns the kubeconfig of listClusterUserCredential: the cluster's name and, with spec.Entra, a command
+// that gets a token, or else the certificate of the local account.
 func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte, error) {
 	ca, err := loadOrMakeAuthority(filepath.Join(m.cluster(spec.ID).dir, "pki"))
 	if err != nil {
@@ -293,16 +295,15 @@ func (m *Manager) Kubeconfig(_ context.Context, spec azure.ClusterSpec) ([]byte,
 	if spec.Entra {
 		return entraKubeconfig(ca, spec)
 	}
-	admin, err := ca.credentials(
-		certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}},
-	)
+	user := certificate{name: "cluster-user", user: "masterclient", groups: []string{"system:masters"}}
+	admin, err := ca.credentials(user)
 	if err != nil {
 		return nil, err
 	}
 	return kubeconfig(ca, clusterURL(spec), spec.Name, clusterUser(spec), admin)
 }
 
-// PublicKeys are the keys that the cluster's service-account tokens are signed with.
+// PublicKeys returns the keys that verify the tokens of the cluster's service accounts.
 func (m *Manager) PublicKeys(id string) ([]crypto.PublicKey, error) {
 	dir := filepath.Join(m.cluster(id).dir, "pki")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -327,7 +328,7 @@ func (c *cluster) running() bool {
 	}
 }
 
-// end is halt for good: nothing starts it again.
+// end stops the cluster for good.
 func (c *cluster) end(edge Edge) {
 	if c.drop != nil {
 		c.drop()
@@ -336,6 +337,7 @@ func (c *cluster) end(edge Edge) {
 	c.halt(edge)
 }
 
+// halt stops the cluster. keep may restart it.
 func (c *cluster) halt(edge Edge) {
 	if c.stop == nil {
 		return
@@ -348,7 +350,7 @@ func (c *cluster) halt(edge Edge) {
 	c.stop, c.done = nil, nil
 }
 
-// names are those of a cluster's API server.
+// names returns the host names of a cluster's API server.
 func names(spec azure.ClusterSpec) []string {
 	if spec.AlsoFQDN == "" {
 		return []string{spec.FQDN}
@@ -356,7 +358,7 @@ func names(spec azure.ClusterSpec) []string {
 	return []string{spec.FQDN, spec.AlsoFQDN}
 }
 
-// launch starts the supervisor and waits for its word that the cluster is ready.
+// launch starts the supervisor and waits until it reports that the cluster is ready.
 func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
@@ -406,7 +408,7 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	started := make(chan error)
 	go func() {
 		defer close(done)
-		// The kernel ends the supervisor when the thread that started it ends: it is kept until then.
+		// The kernel ends the supervisor when the thread that started it ends, so keep the thread.
 		unlock := lockThread()
 		defer unlock()
 		err := cmd.Start()
@@ -425,7 +427,7 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	c.done = done
 	c.stop = func() { _ = stdin.Close(); end(cmd, done) }
 	if err := json.NewEncoder(stdin).Encode(settings); err != nil {
-		return fmt.Errorf("telling the supervisor its settings: %w", err)
+		return fmt.Errorf("sending the supervisor its settings: %w", err)
 	}
 	for _, name := range names(c.spec) {
 		m.Edge.Tunnel(name, func(ctx context.Context) (net.Conn, error) {
@@ -441,7 +443,8 @@ func (m *Manager) launch(ctx context.Context, c *cluster) error {
 	return os.WriteFile(m.known(c), nil, 0o600)
 }
 
-// await reads the supervisor's report until it says ready. inside is the cluster's folder as the supervisor sees it.
+// await reads the supervisor's report until the cluster is ready. inside is the cluster's folder as the supervisor sees
+// it.
 func (m *Manager) await(ctx context.Context, c *cluster, inside string, report io.Reader) error {
 	lines := make(chan string)
 	go func() {
@@ -450,7 +453,7 @@ func (m *Manager) await(ctx context.Context, c *cluster, inside string, report i
 			lines <- s.Text()
 		}
 	}()
-	defer func() { // whoever stops reading lets the writer end
+	defer func() { // keep reading, so that the writer is not blocked
 		go func() {
 			for range lines {
 			}
@@ -470,7 +473,7 @@ func (m *Manager) await(ctx context.Context, c *cluster, inside string, report i
 				return nil
 			case strings.HasPrefix(line, reportError):
 				why := strings.TrimPrefix(line, reportError)
-				return errors.New(strings.ReplaceAll(why, inside+"/", c.dir+"/")) // as this machine has it
+				return errors.New(strings.ReplaceAll(why, inside+"/", c.dir+"/")) // paths as they are outside
 			default:
 				m.Log.Info(line, "cluster", c.spec.Name, "after", time.Since(start).Round(time.Millisecond))
 			}
@@ -478,7 +481,7 @@ func (m *Manager) await(ctx context.Context, c *cluster, inside string, report i
 	}
 }
 
-// serveEdge lets the cluster reach the edge through a socket in its folder, until the returned function is called.
+// serveEdge serves the edge on a socket in the cluster's folder until the returned function is called.
 func (m *Manager) serveEdge(c *cluster) (func(), error) {
 	path := filepath.Join(c.dir, edgeSocket)
 	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {

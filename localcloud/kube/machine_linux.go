@@ -20,24 +20,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machineDir is where a cluster's folder is seen inside its namespaces: a short name, for the paths of sockets.
+// machineDir is the path of a cluster's folder inside its namespaces. It is short, for the paths of sockets.
 const machineDir = "/run/aks"
 
-// nodeAddress is the first one that AKS gives to a node in its default virtual network.
+// nodeAddress is the first address that AKS assigns to a node in its default virtual network.
 const nodeAddress = "10.224.0.4"
 
-// ownProgram is this program, also when its file was replaced by a newer build.
+// ownProgram returns a path to this program that stays valid if the file is replaced by a newer build.
 func ownProgram() string { return "/proc/self/exe" }
 
 // isolate gives the supervisor its own processes, mounts, host name and network, and ends it with its parent.
 func isolate(cmd *exec.Cmd) {
+	const network = syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWUTS | syscall.CLONE_NEWNET | syscall.CLONE_NEWIPC,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | network,
 		Pdeathsig:  syscall.SIGKILL,
 	}
 }
 
-// endWithParent has the kernel end a program with the supervisor, however that ends.
+// endWithParent makes the kernel end a program when the supervisor ends, for whatever reason.
 func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
 
 func lockThread() (unlock func()) {
@@ -45,10 +46,10 @@ func lockThread() (unlock func()) {
 	return runtime.UnlockOSThread
 }
 
-// end ends the supervisor. In namespaces it is their first process, and the kernel ends all others with it.
+// end ends the supervisor. If that is the first process of its own namespaces, the kernel ends all others with it.
 func end(cmd *exec.Cmd, done <-chan struct{}) {
 	if cmd.SysProcAttr == nil || cmd.SysProcAttr.Cloneflags == 0 {
-		select { // it ends its children first
+		select { // the supervisor ends its children first
 		case <-done:
 			return
 		case <-time.After(10 * time.Second):
@@ -57,14 +58,14 @@ func end(cmd *exec.Cmd, done <-chan struct{}) {
 	_ = cmd.Process.Kill()
 }
 
-// enterMachine makes of new namespaces those that the control plane runs in: the cluster's folder is at machineDir, /run is their
-// own, changes to /var are thrown away, and there is a network, which is the node's too.
+// enterMachine prepares new namespaces for the control plane: the cluster's folder is at machineDir, /run is private,
+// changes to /var are discarded, and there is a network, which the node shares.
 func enterMachine(dir string) error {
 	if err := mountMachine(dir); err != nil {
 		return fmt.Errorf("mounting the cluster's file system: %w", err)
 	}
 	if err := connectMachine(); err != nil {
-		return fmt.Errorf("making the cluster's network: %w", err)
+		return fmt.Errorf("creating the cluster's network: %w", err)
 	}
 	return nil
 }
@@ -81,7 +82,7 @@ func mountMachine(dir string) error {
 		}
 		return nil
 	}
-	err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") // nothing that is mounted here is seen outside
+	err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "") // mounts in here stay invisible outside
 	if err == nil {
 		err = mount("proc", "/proc", "proc", 0, "")
 	}
@@ -94,7 +95,7 @@ func mountMachine(dir string) error {
 		}
 	}
 	if err == nil {
-		err = mount(dir, filepath.Join(run, "aks"), "", unix.MS_BIND, "") // before /run is covered
+		err = mount(dir, filepath.Join(run, "aks"), "", unix.MS_BIND, "") // dir may be in /run, which is covered below
 	}
 	if err == nil {
 		err = mount("overlay", "/var", "overlay", 0, "lowerdir=/var,upperdir="+upper+",workdir="+work)
@@ -108,13 +109,16 @@ func mountMachine(dir string) error {
 	return err
 }
 
-// coverKernelParameters gives the kubelet copies of the parameters that it sets for the whole machine when it starts
+// coverKernelParameters gives the kubelet copies of the kernel parameters that it sets when it starts
 // (k8s.io/component-helpers/node/util/sysctl), so that the machine keeps its own.
 func coverKernelParameters(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, name := range []string{"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys", "kernel/keys/root_maxbytes"} {
+	for _, name := range []string{
+		"vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+		"kernel/keys/root_maxbytes",
+	} {
 		parameter := filepath.Join("/proc/sys", name)
 		value, err := os.ReadFile(parameter)
 		if err != nil {
@@ -133,7 +137,7 @@ func coverKernelParameters(dir string) error {
 
 func setHostname(name string) error { return unix.Sethostname([]byte(name)) }
 
-// connectMachine gives the node its address, on the loopback device: there is nothing beyond that it could lead to.
+// connectMachine adds the node's address to the loopback device. The network leads nowhere else.
 func connectMachine() error {
 	loopback, err := netlink.LinkByName("lo")
 	if err != nil {
@@ -149,8 +153,8 @@ func connectMachine() error {
 	return netlink.AddrAdd(loopback, address)
 }
 
-// reapUntilExit starts a second process that does the work and waits for every process that ends, as the first one of a
-// machine must. It returns the exit status of the one that it started.
+// reapUntilExit starts a process and reaps every process that ends, as the first process of a machine must. It returns
+// the exit status of the process that it started.
 func reapUntilExit(args []string, files []uintptr) (int, error) {
 	pid, err := syscall.ForkExec(ownProgram(), args, &syscall.ProcAttr{Env: os.Environ(), Files: files})
 	if err != nil {
@@ -169,7 +173,7 @@ func reapUntilExit(args []string, files []uintptr) (int, error) {
 	}
 }
 
-// cgroupRoot is the name of the control group that a cluster's pods are in: one for each folder.
+// cgroupRoot returns the name of the control group of a cluster's pods. It depends on the cluster's folder.
 func cgroupRoot(dir string) string {
 	sum := sha256.Sum256([]byte(dir))
 	return "/keyvault-aks-" + hex.EncodeToString(sum[:4])
@@ -177,7 +181,8 @@ func cgroupRoot(dir string) string {
 
 const cgroupMount = "/sys/fs/cgroup"
 
-// cgroupHierarchies are the mount points under which a control group is made: one with cgroup v2, one a controller with v1.
+// cgroupHierarchies returns the mount points where control groups must be created: one with cgroup v2, one for each
+// controller with v1.
 func cgroupHierarchies() []string {
 	if _, err := os.Stat(filepath.Join(cgroupMount, "cgroup.controllers")); err == nil {
 		return []string{cgroupMount}
@@ -195,13 +200,13 @@ func cgroupHierarchies() []string {
 func makeCgroups(root string) error {
 	for _, h := range cgroupHierarchies() {
 		if err := os.MkdirAll(filepath.Join(h, root), 0o755); err != nil {
-			return fmt.Errorf("making control group %s: %w", root, err)
+			return fmt.Errorf("creating control group %s: %w", root, err)
 		}
-		// A new cpuset is empty, and nothing can run in it, until it has what its parent has.
+		// Nothing can run in a new cpuset, which is empty, until it has its parent's values.
 		for _, f := range []string{"cpuset.cpus", "cpuset.mems"} {
 			if value, err := os.ReadFile(filepath.Join(h, f)); err == nil && filepath.Base(h) == "cpuset" {
 				if err := os.WriteFile(filepath.Join(h, root, f), value, 0o644); err != nil {
-					return fmt.Errorf("filling control group %s: %w", root, err)
+					return fmt.Errorf("configuring control group %s: %w", root, err)
 				}
 			}
 		}
@@ -217,8 +222,8 @@ func makeCgroups(root string) error {
 	return nil
 }
 
-// removeCgroups removes the control groups of a cluster whose processes have ended; the kernel lets go of the last ones a
-// moment later.
+// removeCgroups removes the control groups of a cluster whose processes have ended. It retries, since the kernel
+// releases the last processes a moment later.
 func removeCgroups(root string) {
 	for range 50 {
 		left := false
@@ -230,7 +235,7 @@ func removeCgroups(root string) {
 				}
 				return nil
 			})
-			slices.Reverse(dirs) // the inner ones first
+			slices.Reverse(dirs) // remove inner ones first
 			for _, d := range dirs {
 				if err := syscall.Rmdir(d); err != nil && !errors.Is(err, syscall.ENOENT) {
 					left = true
@@ -244,18 +249,18 @@ func removeCgroups(root string) {
 	}
 }
 
-// CanRunRealNode reports whether this machine can run a real node, or why not. It tries to, up to where programs would be started:
-// what a container's root may do cannot be told otherwise.
+// CanRunRealNode returns an error if this machine cannot run a real node. It tries everything short of starting
+// programs: there is no other way to find out what a container's root may do.
 var CanRunRealNode = sync.OnceValue(func() error {
 	if os.Geteuid() != 0 {
 		return errors.New("not root")
 	}
 	for _, h := range cgroupHierarchies() {
 		if err := unix.Access(h, unix.W_OK); err != nil {
-			return fmt.Errorf("making control groups in %s: %w", h, err)
+			return fmt.Errorf("creating control groups in %s: %w", h, err)
 		}
 	}
-	// Not in TMPDIR: one that cannot be used says nothing about the machine.
+	// Do not use TMPDIR: an unusable one says nothing about the machine.
 	dir, err := os.MkdirTemp("/run", "node-")
 	if err != nil {
 		dir, err = os.MkdirTemp("/tmp", "node-")
@@ -268,13 +273,13 @@ var CanRunRealNode = sync.OnceValue(func() error {
 	cmd.Args = []string{os.Args[0], SupervisorCommand, triedMachine}
 	cmd.Env = append(os.Environ(), machineFolder+"="+dir)
 	isolate(cmd)
-	defer lockThread()() // the kernel ends it with the thread that started it
+	defer lockThread()() // the kernel would end the process together with the thread that started it
 	why, err := cmd.Output()
 	switch {
 	case len(why) > 0:
 		return errors.New(strings.TrimSpace(string(why)))
 	case err != nil:
-		return fmt.Errorf("making namespaces: %w", err)
+		return fmt.Errorf("creating namespaces: %w", err)
 	}
 	return nil
 })

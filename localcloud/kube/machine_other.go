@@ -29,7 +29,7 @@ func endWithParent(*exec.Cmd) {}
 func lockThread() func()      { return func() {} }
 
 func end(cmd *exec.Cmd, done <-chan struct{}) {
-	select { // it ends its children first
+	select { // the supervisor ends its children first
 	case <-done:
 	case <-time.After(10 * time.Second):
 		_ = cmd.Process.Kill()
@@ -45,10 +45,10 @@ func cgroupRoot(string) string                       { return "" }
 func makeCgroups(string) error                       { return nil }
 func removeCgroups(string)                           {}
 
-// CanRunRealNode reports whether this machine can run a real node, or why not.
+// CanRunRealNode returns an error, since a real node needs Linux.
 func CanRunRealNode() error { return errors.New("not Linux") }
 
-// namespaces of a node are Linux's.
+// namespaces exist only on Linux.
 type namespaces struct{}
 
 func (*namespaces) enter(*exec.Cmd) error { return errors.ErrUnsupported }

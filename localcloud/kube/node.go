@@ -10,40 +10,42 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 )
 
-// Node says what runs pods.
+// Node selects what runs pods.
 type Node string
 
 const (
 	// RealNode is a kubelet with containerd and runc. It needs Linux and root.
 	RealNode Node = "real"
-	// StandInNode mounts the volumes of pods by calling the Azure provider and runs no container.
+	// StandInNode mounts pods' volumes by calling the Azure provider, and runs no containers.
 	StandInNode Node = "stand-in"
 )
 
-// node is what a cluster asks of what runs its pods. It is one of a cluster that is being started, by a Manager or by a supervisor.
+// node implements a kind of node for one cluster, partly in the Manager's process and partly in the supervisor's.
 type node interface {
-	// contain has a supervisor start where the node is to be, and returns what the cluster's folder is called there.
+	// contain makes the supervisor start in the node's namespaces, if it has any, and returns the path of the cluster's
+	// folder there.
 	contain(supervisor *exec.Cmd, dir string) (inside string)
-	// ports returns those that the cluster's programs listen on.
+	// ports returns the ports for the cluster's programs.
 	ports() (ports, error)
-	// address returns the one that the API server listens on.
+	// address returns the address on which the API server listens.
 	address() string
-	// start returns when the node is ready. It begins at once with what needs no API server, and goes on as soon as one of p is
-	// closed. What it starts ends with ctx.
+	// start starts the node and returns when it is ready. It waits for p only before steps that need it. What it starts
+	// ends with ctx.
 	start(ctx context.Context, s *supervisor, p progress) error
-	// file returns what a file of the cluster is called where the node's programs run.
+	// file makes a file of the cluster available to the node's programs and returns its path there.
 	file(s *supervisor, path string) (string, error)
-	// enter has a program start where the node's programs run. It may change the calling thread, which then starts nothing else.
+	// enter makes a program start where the node's programs run. It may change the calling thread, which must then start
+	// nothing else.
 	enter(program *exec.Cmd) error
 }
 
-// progress is how far a cluster is that starts.
+// progress tells how far the start of a cluster is.
 type progress struct {
 	installed <-chan struct{} // closed when objects of the add-on's kinds can be created
 	ready     <-chan struct{} // closed when the API server is ready
 }
 
-// kind returns a node of the kind that n names.
+// kind returns a node of the kind n.
 func (n Node) kind() node {
 	if n == RealNode {
 		return new(realNode)
@@ -59,14 +61,14 @@ func (n Node) MissingPackages() []string {
 	return nil
 }
 
-// nodeName is the one that the first virtual machine of the cluster's pool has in AKS.
+// nodeName returns the name that AKS gives to the first virtual machine of the cluster's pool.
 func nodeName(spec azure.ClusterSpec) string {
 	h := fnv.New32a()
 	h.Write([]byte(strings.ToLower(spec.ID)))
 	return fmt.Sprintf("aks-%s-%08d-vmss000000", spec.PoolName, h.Sum32()%100_000_000)
 }
 
-// nodeLabels are those by which workloads choose nodes in AKS.
+// nodeLabels returns the labels by which workloads select nodes in AKS.
 func nodeLabels(spec azure.ClusterSpec) string {
 	return strings.Join([]string{
 		"agentpool=" + spec.PoolName, "kubernetes.azure.com/agentpool=" + spec.PoolName, "kubernetes.azure.com/mode=system",

@@ -21,11 +21,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// namespaces are the node's own: those of its processes and of its mounts.
+// namespaces are the node's namespaces of processes and of mounts.
 type namespaces struct{ processes, mounts *os.File }
 
-// makeNode starts the first process of the node's namespaces, and returns when their files are the node's. If that process ends, so
-// does the supervisor: what was on the node has ended too, and the cluster is started again.
+// makeNode starts the first process of the node's namespaces and returns when their file system is ready. When that
+// process ends, all others on the node end too. The supervisor then exits, so that the cluster is restarted.
 func (s *supervisor) makeNode(ctx context.Context) (*namespaces, error) {
 	cmd := exec.Command(ownProgram())
 	cmd.Args = []string{os.Args[0], SupervisorCommand, onNode, s.Dir}
@@ -37,8 +37,7 @@ func (s *supervisor) makeNode(ctx context.Context) (*namespaces, error) {
 	cmd.Env = nodeEnvironment()
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS,
-		Pdeathsig:  syscall.SIGKILL,
+		Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL,
 	}
 	report, err := cmd.StdoutPipe()
 	if err != nil {
@@ -74,11 +73,12 @@ func (s *supervisor) makeNode(ctx context.Context) (*namespaces, error) {
 	return n, nil
 }
 
-// enter has the calling thread see the node's files, and the program that it starts be one of the node's processes, which end with
-// the first of them. The program's parent has no id among them: it would take it for gone.
+// enter moves the calling thread to the node's file system, and makes the program that it starts one of the node's
+// processes. These end with the first of them, so Pdeathsig is not needed. It would end the program at once, since the
+// parent has no id among the node's processes.
 func (n *namespaces) enter(program *exec.Cmd) error {
 	program.SysProcAttr.Pdeathsig = 0
-	if err := unix.Unshare(unix.CLONE_FS); err != nil { // only a thread that shares its root with no other may enter
+	if err := unix.Unshare(unix.CLONE_FS); err != nil { // Setns requires it for mount namespaces
 		return fmt.Errorf("entering the node: %w", err)
 	}
 	for file, kind := range map[*os.File]int{n.processes: unix.CLONE_NEWPID, n.mounts: unix.CLONE_NEWNS} {
@@ -89,7 +89,7 @@ func (n *namespaces) enter(program *exec.Cmd) error {
 	return nil
 }
 
-// beNode is the first process of a node, until it is killed. It tells when the node's files are there.
+// beNode runs the first process of a node until it is killed. It reports when the node's file system is ready.
 func beNode(report io.Writer, dir string, programs []string) error {
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
@@ -98,7 +98,7 @@ func beNode(report io.Writer, dir string, programs []string) error {
 		return err
 	}
 	fmt.Fprintln(report, reportReady)
-	for range ended { // of a container whose parent has ended
+	for range ended { // reap processes whose parent has ended
 		for {
 			if pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); pid <= 0 && !errors.Is(err, syscall.EINTR) {
 				break
@@ -108,12 +108,13 @@ func beNode(report io.Writer, dir string, programs []string) error {
 	return nil
 }
 
-// newRoot is where enterNode makes the root of the node, on a file system that is the cluster's own.
+// newRoot is where enterNode creates the node's root, in the cluster's own /run.
 const newRoot = "/run/root"
 
-// enterNode replaces the root of the calling process's mount namespace by the node's. That has the machine's system programs, with the
-// folders of the programs that are named, so that whatever is written there is thrown away; a few settings; devices that lead to
-// nothing of the machine's; and from the folder of the cluster, dir, the node's own. Nothing else of the machine's is found by a path.
+// enterNode replaces the root of the calling process's mount namespace by the node's. The node's root has the machine's
+// system programs and the given folders of programs, and discards changes to them; a few settings; devices that do not
+// lead to the machine's disks; and the node's folders in dir, the cluster's folder. No other files of the machine are
+// reachable.
 func enterNode(dir string, programs []string) error {
 	m := &mounter{root: filepath.Join(newRoot, "root")}
 	m.mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
@@ -132,7 +133,9 @@ func enterNode(dir string, programs []string) error {
 	}
 	m.settings(dir)
 	m.devices()
-	for _, name := range []string{"/proc", "/sys", "/root", "/mnt", "/opt", "/run/tmp", "/var/lib", "/var/log", "/var/tmp", "/tmp"} {
+	for _, name := range []string{
+		"/proc", "/sys", "/root", "/mnt", "/opt", "/run/tmp", "/var/lib", "/var/log", "/var/tmp", "/tmp",
+	} {
 		m.folder(name)
 	}
 	for _, name := range []string{"/tmp", "/var/tmp", "/run/tmp"} {
@@ -147,24 +150,24 @@ func enterNode(dir string, programs []string) error {
 			m.mount(source, m.at(source), "", unix.MS_BIND, "")
 		}
 	}
-	// The machine's root is put below the new one, and let go.
+	// Pivot puts the machine's root over the new one. Unmount it.
 	m.do(os.Chdir(m.root))
 	m.do(unix.PivotRoot(".", "."))
 	m.do(unix.Unmount(".", unix.MNT_DETACH))
 	m.do(os.Chdir("/"))
 	m.do(coverKernelParameters("/run/sys"))
-	m.mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "") // pods see what the CSI driver mounts
+	m.mount("", "/", "", unix.MS_REC|unix.MS_SHARED, "") // so that pods see what the CSI driver mounts
 	return m.err
 }
 
-// mounter makes a root, and keeps the first error.
+// mounter builds a root and keeps the first error.
 type mounter struct {
 	root   string
 	lowers int
 	err    error
 }
 
-// at is where a path of the node is while its root is made.
+// at returns where a path of the node is while its root is being built.
 func (m *mounter) at(path string) string { return filepath.Join(m.root, path) }
 
 func (m *mounter) do(err error) {
@@ -193,8 +196,8 @@ func (m *mounter) write(path, content string) { m.do(os.WriteFile(m.at(path), []
 
 func (m *mounter) link(target, path string) { m.do(os.Symlink(target, m.at(path))) }
 
-// system has the node see a folder of the machine's, or the link that it is, and change only what it sees. A read-only mount
-// would not do: the root of a container can make it writable.
+// system shows a folder of the machine, or a link, to the node. The node's changes to it stay in the node. A read-only
+// mount would not be enough: a container's root can make it writable.
 func (m *mounter) system(path string) {
 	if !m.has(path) {
 		return
@@ -204,32 +207,24 @@ func (m *mounter) system(path string) {
 		return
 	}
 	m.lowers++
-	layers := filepath.Join(
-		newRoot,
-		fmt.Sprint(m.lowers),
-	) // whose paths have no character that options of a mount end with
+	layers := filepath.Join(newRoot, fmt.Sprint(m.lowers)) // without characters that are special in mount options
 	for _, name := range []string{"lower", "upper", "work"} {
 		m.do(os.MkdirAll(filepath.Join(layers, name), 0o755))
 	}
 	m.folder(path)
 	m.mount(path, filepath.Join(layers, "lower"), "", unix.MS_BIND, "")
-	m.mount(
-		"overlay",
-		m.at(path),
-		"overlay",
-		0,
-		strings.ReplaceAll("lowerdir=D/lower,upperdir=D/upper,workdir=D/work", "D", layers),
-	)
+	options := strings.ReplaceAll("lowerdir=D/lower,upperdir=D/upper,workdir=D/work", "D", layers)
+	m.mount("overlay", m.at(path), "overlay", 0, options)
 }
 
-// hide has a folder be empty that the node sees of the machine's.
+// hide empties a folder of the machine that the node sees.
 func (m *mounter) hide(path string) {
 	if m.has(path) {
 		m.mount("tmpfs", m.at(path), "tmpfs", 0, "mode=0755")
 	}
 }
 
-// settings are those of the machine's /etc that programs need to start, and a node's own.
+// settings creates /etc, with the machine's settings that programs need to start and the node's own.
 func (m *mounter) settings(dir string) {
 	m.folder("/etc")
 	for _, name := range []string{"/etc/alternatives", "/etc/ssl/certs"} {
@@ -237,7 +232,7 @@ func (m *mounter) settings(dir string) {
 	}
 	for _, name := range []string{"ld.so.cache", "ld.so.conf", "nsswitch.conf", "protocols", "services", "resolv.conf"} {
 		content, err := os.ReadFile(filepath.Join("/etc", name))
-		if err == nil || name == "resolv.conf" { // which containers have a copy of
+		if err == nil || name == "resolv.conf" { // containers get a copy of resolv.conf, so it must exist
 			m.write(filepath.Join("/etc", name), string(content))
 		}
 	}
@@ -250,7 +245,8 @@ func (m *mounter) settings(dir string) {
 	m.link("../usr/lib/os-release", "/etc/os-release")
 }
 
-// devices are those that the kubelet and containers need: no disk is among them, and a privileged container gets all that there are.
+// devices creates /dev with the devices that the kubelet and containers need. A privileged container gets all of them,
+// so there are no disks among them.
 func (m *mounter) devices() {
 	m.folder("/dev")
 	m.mount("tmpfs", m.at("/dev"), "tmpfs", unix.MS_NOSUID, "mode=0755")
@@ -266,7 +262,8 @@ func (m *mounter) devices() {
 		}
 	}
 	for name, target := range map[string]string{
-		"ptmx": "pts/ptmx", "fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
+		"ptmx": "pts/ptmx", "fd": "/proc/self/fd",
+		"stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2",
 	} {
 		m.link(target, filepath.Join("/dev", name))
 	}

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// lookAround follows SupervisorCommand in a process that makes itself a node, says which of the files that are named then are
-// there, and writes to the others.
+// lookAround follows SupervisorCommand in a process that makes itself a node, says which of the files that are named
+// then are there, and writes to the others.
 const lookAround = "look-around"
 
 func lookAroundNode(dir string, files []string) error {

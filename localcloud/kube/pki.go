@@ -20,10 +20,10 @@ import (
 	"time"
 )
 
-// A cluster is thrown away long before its certificates end.
+// validity is longer than the life of any cluster.
 const validity = 10 * 365 * 24 * time.Hour
 
-// authority is the cluster's certificate authority, kept under a folder so that a cluster that is started again is the same.
+// authority is the cluster's certificate authority. Its files are kept for restarts of the cluster.
 type authority struct {
 	dir  string
 	cert *x509.Certificate
@@ -55,8 +55,8 @@ func loadOrMakeAuthority(dir string) (*authority, error) {
 	return a, err
 }
 
-// readyMark is a file in the folder of a cluster whose API server has answered. What is missing after that was lost: made anew, it
-// would be another cluster under the same name.
+// readyMark is a file in a cluster's folder that exists once its API server was ready. Keys that are missing after that
+// are lost. With new ones the cluster would be another one under the same name.
 const readyMark = "ready"
 
 func wasReady(cluster string) bool {
@@ -64,24 +64,22 @@ func wasReady(cluster string) bool {
 	return err == nil
 }
 
-// lost says what to do about a file of a cluster that is damaged or gone.
+// lost adds to err what to do if a file of a cluster is damaged or missing.
 func lost(err error) error {
-	return fmt.Errorf(
-		"the cluster's state is damaged: %w; `pulumi destroy` cannot reach what was in it: `localcloud down`, or `localcloud down "+
-			"--skip-destroy`, removes the local cloud",
-		err,
-	)
+	return fmt.Errorf("the cluster's state is damaged: %w; `pulumi destroy` cannot reach the objects in it: remove the "+
+		"local cloud with `localcloud down`, or else with `localcloud down --skip-destroy`", err)
 }
 
-// certificate names who a key pair speaks for.
+// certificate describes a client or server certificate.
 type certificate struct {
-	name   string // of the files: <name>.crt and <name>.key
-	user   string // Kubernetes takes the common name as the user ...
-	groups []string
-	hosts  []string // set on what serves: names and addresses
+	name   string   // of the files: <name>.crt and <name>.key
+	user   string   // the common name, which Kubernetes uses as the user's name
+	groups []string // the organizations, which Kubernetes uses as the user's groups
+	hosts  []string // names and addresses of a server
 }
 
-// ensure returns the paths of the certificate and the key, making them where they are not there, or not for all the hosts.
+// ensure returns the paths of the certificate and the key. It creates them if they do not exist or do not cover all
+// hosts.
 func (a *authority) ensure(c certificate) (crt, key string, err error) {
 	crt, key = filepath.Join(a.dir, c.name+".crt"), filepath.Join(a.dir, c.name+".key")
 	if pair, err := readPair(a.dir, c.name); err == nil && pair.serves(c.hosts) {
@@ -108,10 +106,7 @@ func (a *authority) ensure(c certificate) (crt, key string, err error) {
 }
 
 func (a *authority) sign(
-	name string,
-	template *x509.Certificate,
-	key crypto.Signer,
-	parent *x509.Certificate,
+	name string, template *x509.Certificate, key crypto.Signer, parent *x509.Certificate,
 ) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -154,7 +149,7 @@ func readPair(dir, name string) (*keyPair, error) {
 	return &keyPair{cert: cert, key: key}, err
 }
 
-// serviceAccountFile is in the folder pki of a cluster.
+// serviceAccountFile is in a cluster's folder pki.
 const serviceAccountFile = "service-account.key"
 
 // serviceAccountKey signs the tokens of the cluster's service accounts. It is RSA, as in AKS, since Entra takes RS256.
@@ -210,7 +205,7 @@ func readPEM(path string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
-// writePEM leaves a whole file or none, whenever the process ends.
+// writePEM writes a file atomically.
 func writePEM(path, kind string, der []byte) error {
 	part := path + ".part"
 	if err := os.WriteFile(part, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {

@@ -22,12 +22,12 @@ const (
 	sandboxImage = "mcr.microsoft.com/oss/kubernetes/pause:3.6"
 )
 
-// nodeFolders are those of a cluster's folder that its node has: what its programs keep there, and what they are given.
+// nodeFolders are the folders in a cluster's folder that its node sees.
 var nodeFolders = []string{"kubelet", "node", "providers"}
 
-// realNode runs containerd and a kubelet. The supervisor has namespaces of its own, in which the control plane runs. The
-// node's programs, and so pods, have processes and mounts of their own below that: the files of the node are not those of the machine, nor
-// those of the control plane.
+// realNode runs containerd and a kubelet. The control plane runs in the supervisor's own namespaces. The node's
+// programs, and so pods, have namespaces of processes and mounts within these. The node's file system is neither the
+// machine's nor the control plane's.
 type realNode struct {
 	inside *namespaces // where the node's programs run
 }
@@ -41,7 +41,7 @@ func (*realNode) contain(supervisor *exec.Cmd, dir string) string {
 
 func (*realNode) ports() (ports, error) { return usualPorts, nil }
 
-// address is every one: all that there are, are the cluster's own.
+// address returns the address for all interfaces, which are the cluster's own.
 func (*realNode) address() string { return "0.0.0.0" }
 
 func (n *realNode) start(ctx context.Context, s *supervisor, p progress) error {
@@ -54,7 +54,7 @@ func (n *realNode) start(ctx context.Context, s *supervisor, p progress) error {
 	return s.startNode(ctx)
 }
 
-// file copies a file to where the node sees it.
+// file copies a file to the node and returns the path of the copy.
 func (*realNode) file(s *supervisor, path string) (string, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -67,20 +67,22 @@ func (*realNode) file(s *supervisor, path string) (string, error) {
 	return replica, os.WriteFile(replica, content, 0o600)
 }
 
-// enter gives a program nothing of the environment that the local cloud was started in: pods can read it.
+// enter also replaces the program's environment, since pods can read it.
 func (n *realNode) enter(program *exec.Cmd) error {
 	program.Env = append(nodeEnvironment(), program.Env...)
 	return n.inside.enter(program)
 }
 
-// nodeEnvironment is that of each of the node's programs. The folder is for those who look for a local cloud's processes.
+// nodeEnvironment returns the environment of the node's programs. machineFolder identifies them as processes of this
+// local cloud.
 func nodeEnvironment() []string {
 	return []string{
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/run/tmp", machineFolder + "=" + os.Getenv(machineFolder),
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TMPDIR=/run/tmp",
+		machineFolder + "=" + os.Getenv(machineFolder),
 	}
 }
 
-// nodePackages are the Debian packages of a real node: each with a file that is there once it is installed.
+// nodePackages maps the Debian packages of a real node to a file of each.
 var nodePackages = map[string]string{
 	"containerd":                  "/usr/bin/containerd",
 	"runc":                        "/usr/sbin/runc",
@@ -98,7 +100,7 @@ func missingPackages() []string {
 	return missing
 }
 
-// startContainers runs containerd and gives it the images that pods can use.
+// startContainers runs containerd and imports the images that pods can use.
 func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err error) {
 	if err := setHostname(nodeName(s.Spec)); err != nil {
 		return err
@@ -106,7 +108,7 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 	if err := makeCgroups(s.CgroupRoot); err != nil {
 		return err
 	}
-	// A node that starts again starts empty, as one that was reimaged: its pods are made anew.
+	// A restarted node is empty, like one that was reimaged: its pods are created again.
 	for _, dir := range nodeFolders {
 		if err := os.RemoveAll(s.path(dir)); err != nil {
 			return err
@@ -116,7 +118,7 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 		}
 	}
 	if n.inside, err = s.makeNode(ctx); err != nil {
-		return fmt.Errorf("making the node's namespaces: %w", err)
+		return fmt.Errorf("creating the node's namespaces: %w", err)
 	}
 	network := s.path("node", "cni")
 	if err := os.MkdirAll(network, 0o755); err != nil {
@@ -126,11 +128,8 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 		return err
 	}
 	config, socket := s.path("node", "containerd.toml"), s.containerdSocket()
-	if err := os.WriteFile(
-		config,
-		fmt.Appendf(nil, containerdConfig, s.path("node", "containerd"), socket, sandboxImage, cniPlugins, network),
-		0o644,
-	); err != nil {
+	settings := fmt.Appendf(nil, containerdConfig, s.path("node", "containerd"), socket, sandboxImage, cniPlugins, network)
+	if err := os.WriteFile(config, settings, 0o644); err != nil {
 		return err
 	}
 	if err := s.runOnNode(ctx, "containerd", nil, "/usr/bin/containerd", "--config="+config); err != nil {
@@ -138,7 +137,7 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 	}
 	archive := s.path("node", "images.tar")
 	if err := writeImages(archive, busyboxPath, busyboxImage, sandboxImage); err != nil {
-		return fmt.Errorf("making the node's images: %w", err)
+		return fmt.Errorf("creating the node's images: %w", err)
 	}
 	return retry(ctx, 60*time.Second, "containerd", func(ctx context.Context) error {
 		if err := answers(ctx, socket); err != nil {
@@ -148,7 +147,7 @@ func (n *realNode) startContainers(ctx context.Context, s *supervisor) (err erro
 	})
 }
 
-// containerdSocket is where the supervisor finds it, too.
+// containerdSocket returns containerd's socket, whose path is the same for the supervisor and the node.
 func (s *supervisor) containerdSocket() string { return s.path("node", "containerd.sock") }
 
 var (
@@ -156,8 +155,8 @@ var (
 	csiNodes = v1.SchemeGroupVersion.WithResource("csinodes")
 )
 
-// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. The
-// kubelet looks for drivers when it starts, and then once a second.
+// startNode runs the add-on's programs and the kubelet, and returns when the node is ready and has the CSI driver. It
+// starts the driver first: the kubelet looks for drivers when it starts, and then only once a second.
 func (s *supervisor) startNode(ctx context.Context) error {
 	name := nodeName(s.Spec)
 	if err := s.startAddon(ctx, name); err != nil {
@@ -179,38 +178,31 @@ func (s *supervisor) startNode(ctx context.Context) error {
 	return s.awaitDriver(ctx, name)
 }
 
-// awaitDriver waits until the node says that it has the CSI driver.
+// awaitDriver waits until the node reports the CSI driver.
 func (s *supervisor) awaitDriver(ctx context.Context, node string) error {
 	return await(ctx, s.client, time.Minute, "the node's CSI driver", csiNodes, node, func(has *v1.CSINode) error {
 		if !slices.ContainsFunc(has.Spec.Drivers, func(one v1.CSINodeDriver) bool { return one.Name == csiDriverName }) {
-			return fmt.Errorf("it has %d others", len(has.Spec.Drivers))
+			return fmt.Errorf("the node has only %d other drivers", len(has.Spec.Drivers))
 		}
 		return nil
 	})
 }
 
 func (s *supervisor) startKubelet(ctx context.Context, name string) error {
+	user, groups := "system:node:"+name, []string{"system:nodes"}
 	serving, err := s.certificate(
-		certificate{
-			name:   "kubelet-server",
-			user:   "system:node:" + name,
-			groups: []string{"system:nodes"},
-			hosts:  []string{name, nodeAddress},
-		},
-	)
+		certificate{name: "kubelet-server", user: user, groups: groups, hosts: []string{name, nodeAddress}})
 	if err != nil {
 		return err
 	}
-	client, err := s.kubeconfigFile(
-		certificate{name: thirdparty.Kubelet, user: "system:node:" + name, groups: []string{"system:nodes"}},
-	)
+	client, err := s.kubeconfigFile(certificate{name: thirdparty.Kubelet, user: user, groups: groups})
 	if err != nil {
 		return err
 	}
 	given := map[string]string{"kubeconfig": client, "crt": serving.crt, "key": serving.key, "ca": s.path("pki", "ca.crt")}
 	for name, path := range given {
 		if given[name], err = s.node.file(s, path); err != nil {
-			return fmt.Errorf("giving the kubelet its files: %w", err)
+			return fmt.Errorf("copying the kubelet's files to the node: %w", err)
 		}
 	}
 	type object = map[string]any
@@ -229,15 +221,15 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 		"port":                   s.ports.kubelet,
 		"cgroupDriver":           "cgroupfs",
 		"cgroupRoot":             s.CgroupRoot,
-		"failCgroupV1":           false, // machines with cgroup v1 are still many
+		"failCgroupV1":           false, // many machines still have cgroup v1
 		"failSwapOn":             false,
 		"enforceNodeAllocatable": []string{},
 		"resolvConf":             "",
-		"clusterDNS":             []string{serviceDNS}, // where it is in AKS; nothing answers there
+		"clusterDNS":             []string{serviceDNS}, // AKS's address, where nothing answers here
 		"clusterDomain":          "cluster.local",
 		"podLogsDir":             s.path("node", "logs"),
 		"volumePluginDir":        s.path("node", "volumeplugins"),
-		// The node's disk is the machine's, and what fills it is not the node's to remove.
+		// The node shares the machine's disk, and cannot free it.
 		"imageGCHighThresholdPercent": 100,
 		"evictionHard": object{
 			"memory.available":  "100Mi",
@@ -245,7 +237,7 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 			"imagefs.available": "1%",
 			"nodefs.inodesFree": "1%",
 		},
-		// The kubelet republishes volumes as often as it looks at their pods; the driver's poll interval is held by that.
+		// The kubelet republishes volumes only when it syncs their pods, so this also limits the driver's poll interval.
 		"syncFrequency": min(time.Minute, max(time.Second, s.Spec.RotationPollInterval/2)).String(),
 	})
 	if err != nil {
@@ -255,22 +247,13 @@ func (s *supervisor) startKubelet(ctx context.Context, name string) error {
 	if err := os.WriteFile(path, config, 0o644); err != nil {
 		return err
 	}
-	return s.runOnNode(
-		ctx,
-		thirdparty.Kubelet,
-		nil,
-		s.Programs[thirdparty.Kubelet],
-		"--config="+path,
-		"--kubeconfig="+given["kubeconfig"],
-		"--root-dir="+s.path("kubelet"),
-		"--cert-dir="+s.path("node", "pki"),
-		"--hostname-override="+name,
-		"--node-ip="+nodeAddress,
-		"--node-labels="+nodeLabels(s.Spec),
-	)
+	return s.runOnNode(ctx, thirdparty.Kubelet, nil, s.Programs[thirdparty.Kubelet],
+		"--config="+path, "--kubeconfig="+given["kubeconfig"],
+		"--root-dir="+s.path("kubelet"), "--cert-dir="+s.path("node", "pki"),
+		"--hostname-override="+name, "--node-ip="+nodeAddress, "--node-labels="+nodeLabels(s.Spec))
 }
 
-// restrict_oom_score_adj: where the machine may not lower the score, runc fails without it.
+// containerdConfig sets restrict_oom_score_adj, without which runc fails if the machine may not lower the score.
 const containerdConfig = `version = 2
 root = %q
 state = "/run/containerd"
@@ -308,7 +291,7 @@ var bridgeNetwork = func() string {
 		},
 	})
 	if err != nil {
-		panic(err) // of constants
+		panic(err) // impossible for constants
 	}
 	return string(conf)
 }()

@@ -29,36 +29,36 @@ import (
 )
 
 const (
-	// standInMessage is what the node and its pods say of themselves.
+	// standInMessage is in the status of the node and its pods.
 	standInMessage = "stand-in: volumes are mounted, no container runs"
-	// podsFolder is in a cluster's folder: <namespace>/<pod>/<volume>/<file>.
+	// podsFolder, in a cluster's folder, has <namespace>/<pod>/<volume>/<file>.
 	podsFolder = "pods"
-	// The controller manager takes a node for lost that is silent for 40 s.
+	// The controller manager considers a node lost after 40 s without a heartbeat.
 	heartbeatInterval = 10 * time.Second
-	// driverUser is who the CSI driver is in its pod; its manifests permit that one to read SecretProviderClasses.
+	// driverUser is the CSI driver's service account, which its manifests permit to read SecretProviderClasses.
 	driverUser = "system:serviceaccount:kube-system:secrets-store-csi-driver"
 )
 
-// standIn is a node where the machine cannot run one. It does for pods what the kubelet and the CSI driver do together as far as
-// secrets are concerned: it mounts the Secrets Store volumes of pods that are scheduled to it, by asking the Azure provider
-// with tokens of the pods' service accounts. Volumes are folders on disk, other kinds of volumes are left out, and no
-// container runs, which the node and its pods say.
+// standIn is a node for machines that cannot run a real one. For secrets it does what the kubelet and the CSI driver do
+// together: it mounts the Secrets Store volumes of its pods by calling the Azure provider with tokens of the pods'
+// service accounts. Volumes are folders on disk. Other kinds of volumes are ignored and containers do not run, as the
+// status of the node and its pods says.
 type standIn struct {
-	name   string // of the node
+	name   string
 	labels map[string]string
-	dir    string // of the pods' volumes
+	dir    string // has the pods' volumes
 	core   corev1.CoreV1Interface
-	// classes reads SecretProviderClasses.
+	// classes is the client for SecretProviderClasses.
 	classes rest.Interface
-	// provider is nil where the cluster has no add-on.
+	// provider is nil if the cluster does not have the add-on.
 	provider v1alpha1.CSIDriverProviderClient
-	rotation time.Duration // 0: off
+	rotation time.Duration // poll interval; 0: off
 	started  metav1.Time
 
 	pods map[types.UID]*standInPod
 }
 
-// standInNode runs in the supervisor, which it lets be where the local cloud is.
+// standInNode runs in the supervisor, without namespaces.
 type standInNode struct{}
 
 func (standInNode) contain(_ *exec.Cmd, dir string) string { return dir }
@@ -81,32 +81,28 @@ func (standInNode) start(ctx context.Context, s *supervisor, p progress) error {
 	return s.startStandInNode(ctx)
 }
 
-// startStandInNode returns when the node is registered as ready. It goes on until ctx ends.
+// startStandInNode returns when the node is registered as ready. The node runs until ctx is done.
 func (s *supervisor) startStandInNode(ctx context.Context) error {
 	n := &standIn{
-		name:    nodeName(s.Spec),
-		dir:     s.path(podsFolder),
-		started: metav1.Now(),
-		pods:    map[types.UID]*standInPod{},
+		name: nodeName(s.Spec), dir: s.path(podsFolder), started: metav1.Now(), pods: map[types.UID]*standInPod{},
 	}
 	var err error
 	if n.labels, err = labels.ConvertSelectorToLabelsMap(nodeLabels(s.Spec)); err != nil {
-		return fmt.Errorf("reading the node's labels: %w", err)
+		return fmt.Errorf("parsing the node's labels: %w", err)
 	}
-	// A node that starts again starts empty: its pods are mounted anew.
+	// A restarted node is empty: its pods' volumes are mounted again.
 	for _, dir := range []string{n.dir, s.path("providers")} {
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 	}
-	config, err := s.clientConfig(
-		certificate{name: thirdparty.Kubelet, user: "system:node:" + n.name, groups: []string{"system:nodes"}},
-	)
+	kubelet := certificate{name: thirdparty.Kubelet, user: "system:node:" + n.name, groups: []string{"system:nodes"}}
+	config, err := s.clientConfig(kubelet)
 	if err != nil {
 		return err
 	}
 	if n.core, err = corev1.NewForConfig(config); err != nil {
-		return fmt.Errorf("making the node's client: %w", err)
+		return fmt.Errorf("creating the node's client: %w", err)
 	}
 	if s.Spec.SecretsProvider {
 		if err := s.connectProvider(ctx, n); err != nil {
@@ -121,7 +117,7 @@ func (s *supervisor) startStandInNode(ctx context.Context) error {
 	return nil
 }
 
-// connectProvider starts the Azure provider and gives the node what it needs to ask it.
+// connectProvider starts the Azure provider and sets the node's clients for mounting.
 func (s *supervisor) connectProvider(ctx context.Context, n *standIn) error {
 	if err := s.startAzureProvider(ctx); err != nil {
 		return err
@@ -131,12 +127,10 @@ func (s *supervisor) connectProvider(ctx context.Context, n *standIn) error {
 		return err
 	}
 	if n.classes, err = newClassClient(config); err != nil {
-		return fmt.Errorf("making the CSI driver's client: %w", err)
+		return fmt.Errorf("creating the CSI driver's client: %w", err)
 	}
-	conn, err := grpc.NewClient(
-		"unix:"+s.path("providers", azureProvider+".sock"),
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
-	)
+	socket := s.path("providers", azureProvider+".sock")
+	conn, err := grpc.NewClient("unix:"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return fmt.Errorf("connecting to the Azure provider: %w", err)
 	}
@@ -148,7 +142,7 @@ func (s *supervisor) connectProvider(ctx context.Context, n *standIn) error {
 	return nil
 }
 
-// clientConfig is how the user that c names reaches the API server.
+// clientConfig returns the configuration of a client with the identity c.
 func (s *supervisor) clientConfig(c certificate) (*rest.Config, error) {
 	f, err := s.certificate(c)
 	if err != nil {
@@ -157,11 +151,11 @@ func (s *supervisor) clientConfig(c certificate) (*rest.Config, error) {
 	return &rest.Config{
 		Host:            "https://" + loopback(s.ports.api),
 		TLSClientConfig: rest.TLSClientConfig{CAFile: s.path("pki", "ca.crt"), CertFile: f.crt, KeyFile: f.key},
-		QPS:             -1, // all there is to slow down is the own machine
+		QPS:             -1, // no limit: the API server is on this machine
 	}, nil
 }
 
-// register makes the Node object, or makes it ready again where the cluster was started before.
+// register creates the Node object or, after a restart of the cluster, updates it, and reports it as ready.
 func (n *standIn) register(ctx context.Context) error {
 	all := map[string]string{v1.LabelHostname: n.name, v1.LabelOSStable: "linux", v1.LabelArchStable: runtime.GOARCH}
 	for k, v := range n.labels {
@@ -182,9 +176,9 @@ func (n *standIn) register(ctx context.Context) error {
 	return n.heartbeat(ctx)
 }
 
-// heartbeat says that the node is ready, as often as it is called.
+// heartbeat reports the node as ready.
 func (n *standIn) heartbeat(ctx context.Context) error {
-	// Nothing is used of what the node has: that it is enough for any pod is all that matters.
+	// The resources are not used. They only need to be enough for any pod.
 	resources := v1.ResourceList{
 		v1.ResourceCPU: resource.MustParse("64"), v1.ResourceMemory: resource.MustParse("256Gi"),
 		v1.ResourceEphemeralStorage: resource.MustParse("1Ti"), v1.ResourcePods: resource.MustParse("250"),
@@ -194,10 +188,7 @@ func (n *standIn) heartbeat(ctx context.Context) error {
 		Allocatable: resources,
 		Addresses:   []v1.NodeAddress{{Type: v1.NodeHostName, Address: n.name}},
 		NodeInfo: v1.NodeSystemInfo{
-			OperatingSystem: "linux",
-			Architecture:    runtime.GOARCH,
-			KubeletVersion:  "stand-in",
-			OSImage:         "none",
+			OperatingSystem: "linux", Architecture: runtime.GOARCH, KubeletVersion: "stand-in", OSImage: "none",
 		},
 		Conditions: []v1.NodeCondition{{
 			Type: v1.NodeReady, Status: v1.ConditionTrue, Reason: "StandIn", Message: standInMessage,
@@ -211,12 +202,12 @@ func (n *standIn) heartbeat(ctx context.Context) error {
 	return err
 }
 
-// run keeps the node ready and its pods mounted until ctx ends, and removes what it mounted.
+// run keeps the node ready and its pods' volumes mounted until ctx is done, and then removes the volumes.
 func (n *standIn) run(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() {
 		wait.UntilWithContext(ctx, func(ctx context.Context) {
-			n.logFailure(ctx, "saying that the node is ready", n.heartbeat(ctx))
+			n.logFailure(ctx, "reporting the node as ready", n.heartbeat(ctx))
 		}, heartbeatInterval)
 	})
 	both.Go(func() {
@@ -231,14 +222,14 @@ func (n *standIn) run(ctx context.Context) {
 	_ = os.RemoveAll(n.dir)
 }
 
-// logFailure is for what is tried again, and not for what fails because the node ends.
+// logFailure logs an error of a step that will be retried. It ignores errors of a node that is ending.
 func (n *standIn) logFailure(ctx context.Context, doing string, err error) {
 	if err != nil && ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "stand-in node: %s: %v\n", doing, err)
 	}
 }
 
-// pause returns after d, or with false when ctx ends.
+// pause waits for d and returns true, or returns false when ctx is done.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -248,14 +239,14 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// File is one that a pod has mounted, with its name below the mount.
+// File is a file mounted in a pod. Its name is relative to the mount.
 type File struct {
 	Name    string
 	Content []byte
 }
 
-// ReadStandIn returns the files that a pod on a stand-in node has mounted. kubeDir is that of the Manager's clusters, clusterID the
-// ARM id of the pod's. A pod that has nothing mounted is an error.
+// ReadStandIn returns the files that are mounted in a pod on a stand-in node. kubeDir is the Manager's folder,
+// clusterID the ARM id of the pod's cluster. It returns an error if the pod has no mounted volume.
 func ReadStandIn(kubeDir, clusterID, namespace, pod string) ([]File, error) {
 	dir := filepath.Join(clusterDir(kubeDir, clusterID), podsFolder, namespace, pod)
 	volumes, err := os.ReadDir(dir)
@@ -274,8 +265,8 @@ func ReadStandIn(kubeDir, clusterID, namespace, pod string) ([]File, error) {
 	return files, nil
 }
 
-// appendFiles reads the files below a volume's folder as a container would see them: through links, and without what the
-// writer keeps for itself in names that start with two dots.
+// appendFiles reads the files in a volume's folder as a container sees them: it follows links, and skips names that
+// begin with two dots, which the writer uses internally.
 func appendFiles(to []File, volume, below string) ([]File, error) {
 	entries, err := os.ReadDir(filepath.Join(volume, below))
 	if err != nil {

@@ -23,15 +23,15 @@ import (
 )
 
 const (
-	// tokenAudience is the one of the CSIDriver object's token requests.
+	// tokenAudience is the audience in the CSIDriver object's token requests.
 	tokenAudience = "api://AzureADTokenExchange"
-	// mountTimeout is the kubelet's for CSI drivers.
+	// mountTimeout is the kubelet's timeout for CSI drivers.
 	mountTimeout = 2 * time.Minute
-	// mountPermission is that of files for which the provider is told no other.
+	// mountPermission is the default mode of files.
 	mountPermission fs.FileMode = 0o644
 )
 
-// newClassClient reads SecretProviderClasses.
+// newClassClient returns a client for SecretProviderClasses.
 func newClassClient(config *rest.Config) (rest.Interface, error) {
 	config = rest.CopyConfig(config)
 	config.APIPath = "/apis"
@@ -40,8 +40,8 @@ func newClassClient(config *rest.Config) (rest.Interface, error) {
 	return rest.RESTClientFor(config)
 }
 
-// mount fills the folder of one CSI volume with what the provider has for it now. A volume that is there already is replaced
-// at once or, on an error, left as it is.
+// mount gets the files of a CSI volume from the provider and writes them to the volume's folder. It replaces the files
+// of an existing volume atomically. On an error the volume stays as it is.
 func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) error {
 	ctx, cancel := context.WithTimeout(ctx, mountTimeout)
 	defer cancel()
@@ -67,7 +67,7 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	dir := filepath.Join(n.podDir(pod), volume.Name)
 	response, err := n.provider.Mount(ctx, &v1alpha1.MountRequest{
 		Attributes: attributes, Secrets: "null", TargetPath: dir, Permission: string(permission),
-	}, grpc.WaitForReady(true)) // it may be starting
+	}, grpc.WaitForReady(true)) // the provider may still be starting
 	switch code := response.GetError().GetCode(); {
 	case err != nil:
 	case code != "":
@@ -78,9 +78,9 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	if err != nil {
 		return fmt.Errorf("failed to mount secrets store objects for pod %s/%s, err: %w", pod.Namespace, pod.Name, err)
 	}
-	// The writer validates too, but only in a folder that is there, and that is one that was mounted.
+	// Validate before the folder is created: the writer does so only after that, and a folder means a mounted volume.
 	if err := fileutil.Validate(response.GetFiles()); err != nil {
-		return fmt.Errorf("the provider's files are refused: %w", err)
+		return fmt.Errorf("the provider's files are not valid: %w", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -88,7 +88,8 @@ func (n *standIn) mount(ctx context.Context, pod *v1.Pod, volume v1.Volume) erro
 	return fileutil.WritePayloads(dir, response.GetFiles())
 }
 
-// attributes are what the provider is told, in JSON: the class's parameters, the volume's attributes, and what the kubelet adds.
+// attributes returns the attributes of a mount request, in JSON: the class's parameters, the volume's attributes and
+// those that the kubelet adds.
 func (n *standIn) attributes(ctx context.Context, pod *v1.Pod, ofVolume map[string]string) (string, error) {
 	parameters, err := n.parameters(ctx, pod.Namespace, ofVolume["secretProviderClass"])
 	if err != nil {
@@ -111,7 +112,7 @@ func (n *standIn) attributes(ctx context.Context, pod *v1.Pod, ofVolume map[stri
 	return string(content), err
 }
 
-// parameters are those of a SecretProviderClass of the Azure provider.
+// parameters returns the parameters of a SecretProviderClass, which must be one of the Azure provider.
 func (n *standIn) parameters(ctx context.Context, namespace, class string) (map[string]string, error) {
 	if class == "" {
 		return nil, errors.New("secretProviderClass is not set")
@@ -138,16 +139,15 @@ func (n *standIn) parameters(ctx context.Context, namespace, class string) (map[
 	return object.Spec.Parameters, nil
 }
 
-// tokens are of the pod's service account, for this pod and as long as it is there, in the form in which the kubelet gives them to
-// drivers: a JSON object by audience.
+// tokens returns tokens of the pod's service account that are bound to the pod, in the form in which the kubelet passes
+// them to drivers: a JSON object by audience.
 func (n *standIn) tokens(ctx context.Context, pod *v1.Pod) (string, error) {
-	token, err := n.core.ServiceAccounts(pod.Namespace).
-		CreateToken(ctx, pod.Spec.ServiceAccountName, &authentication.TokenRequest{
-			Spec: authentication.TokenRequestSpec{
-				Audiences:      []string{tokenAudience},
-				BoundObjectRef: &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID},
-			},
-		}, metav1.CreateOptions{})
+	bound := &authentication.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}
+	request := &authentication.TokenRequest{
+		Spec: authentication.TokenRequestSpec{Audiences: []string{tokenAudience}, BoundObjectRef: bound},
+	}
+	accounts := n.core.ServiceAccounts(pod.Namespace)
+	token, err := accounts.CreateToken(ctx, pod.Spec.ServiceAccountName, request, metav1.CreateOptions{})
 	if err != nil {
 		return "", fmt.Errorf("failed to get service account token for pod %s/%s: %w", pod.Namespace, pod.Name, err)
 	}

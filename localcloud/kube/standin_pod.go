@@ -15,16 +15,16 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 )
 
-// A mount that fails is tried again after the first of these, then after twice as long each time up to the second.
+// A failed mount is retried after firstRetry. The pause doubles each time, up to lastRetry.
 const (
 	firstRetry = 500 * time.Millisecond
 	lastRetry  = 30 * time.Second
 )
 
-// standInPod is one whose volumes are being kept.
+// standInPod is a pod of the stand-in node.
 type standInPod struct {
 	stop func()
-	done chan struct{} // closed when nothing is left of its volumes
+	done chan struct{} // closed when its volumes are removed
 }
 
 // followPods lists the node's pods and follows their changes until the API server ends the watch.
@@ -34,7 +34,7 @@ func (n *standIn) followPods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// First those that are gone: another pod may have the name of one of them.
+	// Forget deleted pods first: a new pod may have the same name.
 	listed := map[types.UID]bool{}
 	for _, pod := range list.Items {
 		listed[pod.UID] = true
@@ -49,8 +49,8 @@ func (n *standIn) followPods(ctx context.Context) error {
 			return err
 		}
 	}
-	changes, err := n.core.Pods("").
-		Watch(ctx, metav1.ListOptions{FieldSelector: mine, ResourceVersion: list.ResourceVersion})
+	since := metav1.ListOptions{FieldSelector: mine, ResourceVersion: list.ResourceVersion}
+	changes, err := n.core.Pods("").Watch(ctx, since)
 	if err != nil {
 		return err
 	}
@@ -71,12 +71,12 @@ func (n *standIn) followPods(ctx context.Context) error {
 	return nil
 }
 
-// sync starts to keep a pod that is new and lets go of one that is to end.
+// sync starts a new pod, and ends a pod that is being deleted or has completed.
 func (n *standIn) sync(ctx context.Context, pod *v1.Pod) error {
 	switch {
 	case pod.DeletionTimestamp != nil:
 		n.forget(pod.UID)
-		// There is no process to wait for.
+		// Delete the pod without a grace period, since it has no processes.
 		err := n.core.Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
 			GracePeriodSeconds: new(int64(0)), Preconditions: metav1.NewUIDPreconditions(string(pod.UID)),
 		})
@@ -98,7 +98,7 @@ func (n *standIn) sync(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// forget returns when a pod's volumes are removed.
+// forget ends a pod and returns when its volumes are removed.
 func (n *standIn) forget(uid types.UID) {
 	if p := n.pods[uid]; p != nil {
 		p.stop()
@@ -107,13 +107,14 @@ func (n *standIn) forget(uid types.UID) {
 	}
 }
 
-// podDir is safe to join: the API server takes only names of one path element.
+// podDir returns the folder of a pod's volumes. The API server accepts only names that are single path elements.
 func (n *standIn) podDir(pod *v1.Pod) string { return filepath.Join(n.dir, pod.Namespace, pod.Name) }
 
-// keep mounts a pod's volumes, trying until it succeeds, says that the pod runs, and then mounts again whenever rotation is due.
+// keep mounts a pod's volumes, retrying until it succeeds. It then reports the pod as running, and mounts the volumes
+// again at every poll interval of the rotation.
 func (n *standIn) keep(ctx context.Context, pod *v1.Pod) {
 	of := fmt.Sprintf("pod %s/%s", pod.Namespace, pod.Name)
-	// The pod may have run before the node was started again.
+	// The pod's status may still be Running from before a restart of the node.
 	n.logFailure(ctx, "reporting the status of "+of, n.report(ctx, pod, false))
 	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
 		err := n.mountAll(ctx, pod)
@@ -137,7 +138,7 @@ func (n *standIn) keep(ctx context.Context, pod *v1.Pod) {
 		return
 	}
 	for pause(ctx, n.rotation) {
-		// The pod keeps the files it has, and nobody but the log is told: the driver does so too.
+		// On an error the pod keeps its files, and the error is only logged, as by the driver.
 		n.logFailure(ctx, "rotating the volumes of "+of, n.mountAll(ctx, pod))
 	}
 }
@@ -154,7 +155,8 @@ func (n *standIn) mountAll(ctx context.Context, pod *v1.Pod) error {
 	return nil
 }
 
-// report sets the status that a kubelet would: of a pod whose containers run, or of one that waits for its volumes.
+// report sets the status that a kubelet would set for a pod whose containers run or, if mounted is false, for one that
+// waits for its volumes.
 func (n *standIn) report(ctx context.Context, pod *v1.Pod, mounted bool) error {
 	now := metav1.Now()
 	status := v1.PodStatus{Phase: v1.PodRunning, Message: standInMessage, StartTime: &now}
@@ -169,36 +171,30 @@ func (n *standIn) report(ctx context.Context, pod *v1.Pod, mounted bool) error {
 		ready.Type = kind
 		status.Conditions = append(status.Conditions, ready)
 	}
-	status.Conditions = append(
-		status.Conditions,
-		v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue, LastTransitionTime: now},
-	)
+	initialized := v1.PodCondition{Type: v1.PodInitialized, Status: v1.ConditionTrue, LastTransitionTime: now}
+	status.Conditions = append(status.Conditions, initialized)
 	for _, c := range pod.Spec.Containers {
 		status.ContainerStatuses = append(status.ContainerStatuses,
 			v1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: mounted, Started: &mounted, State: state})
 	}
-	// The UID keeps another pod of the same name from being told.
+	// With the UID, the patch does not apply to another pod of the same name.
 	patch, err := json.Marshal(map[string]any{"metadata": map[string]any{"uid": pod.UID}, "status": status})
 	if err != nil {
 		return err
 	}
-	_, err = n.core.Pods(pod.Namespace).
-		Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	pods := n.core.Pods(pod.Namespace)
+	_, err = pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	return err
 }
 
-// warn records why a pod waits, as the event that a kubelet would.
+// warn records the event that a kubelet would record for a pod whose volumes cannot be mounted.
 func (n *standIn) warn(ctx context.Context, pod *v1.Pod, cause error) error {
 	now := metav1.Now()
 	_, err := n.core.Events(pod.Namespace).Create(ctx, &v1.Event{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: pod.Name + ".", Namespace: pod.Namespace},
 		InvolvedObject: v1.ObjectReference{
-			APIVersion:      "v1",
-			Kind:            "Pod",
-			Namespace:       pod.Namespace,
-			Name:            pod.Name,
-			UID:             pod.UID,
-			ResourceVersion: pod.ResourceVersion,
+			APIVersion: "v1", Kind: "Pod",
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
 		},
 		Type: v1.EventTypeWarning, Reason: "FailedMount", Message: cause.Error(),
 		Source: v1.EventSource{Component: "stand-in-node", Host: n.name}, FirstTimestamp: now, LastTimestamp: now, Count: 1,

@@ -75,8 +75,8 @@ type request struct {
 	body []byte
 }
 
-// testNode is a stand-in node with a provider and an API server of its own. What the node sends to the API server, reading
-// aside, is in sent; what is put into changes reaches the node's watch.
+// testNode is a stand-in node with a provider and an API server of its own. What the node sends to the API server,
+// reading aside, is in sent; what is put into changes reaches the node's watch.
 type testNode struct {
 	*standIn
 	provider *fakeProvider

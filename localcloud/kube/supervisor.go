@@ -24,10 +24,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// SupervisorCommand is the argument with which this program is a cluster's supervisor: its main calls Supervise.
+// SupervisorCommand is the command for which the program's main must call Supervise.
 const SupervisorCommand = "cluster-supervisor"
 
-// inNamespaces follows SupervisorCommand in the first process of new namespaces, and insideMachine in the second.
+// inNamespaces follows SupervisorCommand in the first process of new namespaces, insideMachine in the second.
 const (
 	inNamespaces  = "in-namespaces"
 	insideMachine = "inside-machine"
@@ -39,17 +39,17 @@ const (
 	edgeSocket = "edge.sock"
 )
 
-// supervisorLog is in a cluster's folder: what the supervisor says beside its report.
+// supervisorLog, in a cluster's folder, has the supervisor's output.
 const supervisorLog = "supervisor.log"
 
-// What the supervisor reports, a line each, on the file descriptor after standard error. Other lines say how far it is.
+// The supervisor writes its report to the file descriptor after standard error. Lines other than these are progress.
 const (
 	reportReady = "ready"
 	reportError = "error: "
 	reportFile  = 3
 )
 
-// settings are what the Manager tells a supervisor on its standard input. When that ends, so does the cluster.
+// settings is what the Manager sends to a supervisor's standard input. The cluster ends when that input ends.
 type settings struct {
 	Spec       azure.ClusterSpec
 	Dir        string // the cluster's folder as the supervisor sees it
@@ -59,14 +59,14 @@ type settings struct {
 	CgroupRoot string
 }
 
-// triedMachine follows SupervisorCommand in the process by which CanRunRealNode finds out.
+// triedMachine follows SupervisorCommand in the process that CanRunRealNode starts.
 const triedMachine = "tried-machine"
 
-// onNode follows SupervisorCommand in the first process of the node's own namespaces, before the cluster's folder and the
-// folders of programs that run on the node.
+// onNode follows SupervisorCommand in the first process of the node's own namespaces. The cluster's folder and the
+// folders of the node's programs follow it.
 const onNode = "on-node"
 
-// Supervise runs a cluster until standard input ends or ctx does. args are those after SupervisorCommand.
+// Supervise runs a cluster until standard input ends or ctx is done. args are the arguments after SupervisorCommand.
 func Supervise(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == triedMachine {
 		err := enterMachine(os.Getenv(machineFolder))
@@ -111,9 +111,10 @@ func Supervise(ctx context.Context, args []string) error {
 	return err
 }
 
-// superviseMachine is the first process of new namespaces: it dresses them up as a node and lets a second one do the work.
+// superviseMachine runs the first process of new namespaces. It prepares them and starts the supervisor as a second
+// process.
 func superviseMachine(report *os.File) error {
-	// The settings follow on the same standard input, which the second process reads: only the folder is needed here.
+	// The second process reads the settings from standard input. The first needs only the folder.
 	dir := os.Getenv(machineFolder)
 	if err := enterMachine(dir); err != nil {
 		fmt.Fprintf(report, "%s%s\n", reportError, err)
@@ -126,10 +127,10 @@ func superviseMachine(report *os.File) error {
 	return err
 }
 
-// machineFolder is the environment variable that names the cluster's folder to the first process of its namespaces.
+// machineFolder is the environment variable with the cluster's folder, for the first process of its namespaces.
 const machineFolder = "KEYVAULT_AKS_CLUSTER_FOLDER"
 
-// supervisor is a cluster seen from inside.
+// supervisor is a cluster, seen from inside its namespaces.
 type supervisor struct {
 	settings
 	node      node
@@ -140,31 +141,33 @@ type supervisor struct {
 	processes sync.WaitGroup
 
 	mu   sync.Mutex
-	ends map[string]int // how often each program has ended by itself
+	ends map[string]int // how often each program has ended unexpectedly
 }
 
-// ports of a cluster. In namespaces of its own they are the usual ones.
+// ports are the ports of a cluster.
 type ports struct{ api, etcd, etcdPeer, kubelet, edge int }
 
+// usualPorts are for clusters with a network of their own.
 var usualPorts = ports{api: 6443, etcd: 2379, etcdPeer: 2380, kubelet: 10250, edge: 3128}
 
-// start brings the cluster to where its node takes pods, and whoever asks is answered at once, as in AKS. All that it starts ends with ctx.
+// start starts the cluster and returns when its node accepts pods and the API server answers without delay, as in AKS.
+// Everything that it starts ends with ctx.
 func (s *supervisor) start(ctx context.Context) (err error) {
 	if s.ports, err = s.node.ports(); err != nil {
 		return fmt.Errorf("finding free ports: %w", err)
 	}
-	if err := os.RemoveAll(s.path(healthFolder)); err != nil { // of the last time
+	if err := os.RemoveAll(s.path(healthFolder)); err != nil { // from the previous run
 		return err
 	}
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
-		return fmt.Errorf("making the cluster's authority: %w", err)
+		return fmt.Errorf("creating the cluster's CA: %w", err)
 	}
 	config, err := s.clientConfig(admin)
 	if err != nil {
 		return err
 	}
 	if s.client, err = NewClient(config); err != nil {
-		return fmt.Errorf("making the administrator's client: %w", err)
+		return fmt.Errorf("creating the administrator's client: %w", err)
 	}
 	if err := forward(ctx, "tcp", loopback(s.ports.edge), "unix", s.path(edgeSocket)); err != nil {
 		return err
@@ -175,8 +178,8 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	if err := s.startControlPlane(ctx); err != nil {
 		return err
 	}
-	// Until here the API server keeps the processors busy; from here to where it is ready it takes more than a second,
-	// most of which it waits. What can do without the roles that it makes at the end of that begins now.
+	// Until now the API server has kept the processors busy. It takes over a second more until it is ready, and mostly
+	// waits. Steps that do not need the roles that it creates at the end begin now.
 	installed, ready := make(chan struct{}), make(chan struct{})
 	err = s.together(
 		func() error {
@@ -185,7 +188,7 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 			}
 			close(installed)
 			if err := s.makeSchema(ctx); err != nil {
-				s.say("the API server has not made its schema: %v", err)
+				s.say("the API server has not built its schema: %v", err)
 			}
 			return nil
 		},
@@ -204,10 +207,10 @@ func (s *supervisor) start(ctx context.Context) (err error) {
 	return s.awaitSchedulable(ctx)
 }
 
-// together does steps side by side and returns the first error. Steps that are not done then end by themselves, among
-// the processes.
+// together runs steps concurrently and returns the first error. It does not wait for the other steps then;
+// s.processes.Wait does.
 func (s *supervisor) together(steps ...func() error) error {
-	done := make(chan error, len(steps)) // so that nobody must read the rest
+	done := make(chan error, len(steps)) // buffered, since after an error nobody reads the rest
 	for _, step := range steps {
 		s.processes.Go(func() { done <- step() })
 	}
@@ -221,12 +224,12 @@ func (s *supervisor) together(steps ...func() error) error {
 
 func (s *supervisor) say(format string, args ...any) { fmt.Fprintf(s.report, format+"\n", args...) }
 
-// path is one in the cluster's folder.
+// path returns a path in the cluster's folder.
 func (s *supervisor) path(elem ...string) string {
 	return filepath.Join(append([]string{s.Dir}, elem...)...)
 }
 
-// waitFor returns when a channel is closed, or ctx ends.
+// waitFor waits until a channel is closed or ctx is done.
 func waitFor(ctx context.Context, closed <-chan struct{}) error {
 	select {
 	case <-closed:
@@ -236,30 +239,23 @@ func waitFor(ctx context.Context, closed <-chan struct{}) error {
 	}
 }
 
-// run keeps a program running until ctx ends. Its output goes to a file of its own.
+// run keeps a program running until ctx is done. The program's output goes to its own log.
 func (s *supervisor) run(ctx context.Context, name, path string, args ...string) error {
-	return s.keep(
-		ctx,
-		func(cmd *exec.Cmd) error { cmd.Env = append(os.Environ(), cmd.Env...); return nil },
-		name,
-		nil,
-		path,
-		args...)
+	enter := func(cmd *exec.Cmd) error {
+		cmd.Env = append(os.Environ(), cmd.Env...)
+		return nil
+	}
+	return s.keep(ctx, enter, name, nil, path, args...)
 }
 
-// runOnNode is run for a program of the node's.
+// runOnNode does what run does, for a program on the node.
 func (s *supervisor) runOnNode(ctx context.Context, name string, env []string, path string, args ...string) error {
 	return s.keep(ctx, s.node.enter, name, env, path, args...)
 }
 
-// keep is run for a program that enter has start where it belongs.
+// keep keeps a program running until ctx is done. enter prepares the program and the thread that starts it.
 func (s *supervisor) keep(
-	ctx context.Context,
-	enter func(*exec.Cmd) error,
-	name string,
-	env []string,
-	path string,
-	args ...string,
+	ctx context.Context, enter func(*exec.Cmd) error, name string, env []string, path string, args ...string,
 ) error {
 	if err := os.MkdirAll(s.path("log"), 0o700); err != nil {
 		return err
@@ -287,7 +283,7 @@ func (s *supervisor) keep(
 				err = wait()
 			}
 			if ctx.Err() == nil {
-				fmt.Fprintf(os.Stderr, "%s ended and is started again: %v\n", name, err)
+				fmt.Fprintf(os.Stderr, "%s ended and is being restarted: %v\n", name, err)
 				s.mu.Lock()
 				s.ends[name]++
 				s.mu.Unlock()
@@ -297,7 +293,7 @@ func (s *supervisor) keep(
 				}
 				s.tell(name, state)
 			}
-			select { // as a service manager would: not at once
+			select { // pause before the restart, like a service manager
 			case <-ctx.Done():
 			case <-time.After(time.Second):
 			}
@@ -306,12 +302,12 @@ func (s *supervisor) keep(
 	return nil
 }
 
-// startOnThread starts a program from a thread of its own, which enter may change and which is there as long as the program: the
-// kernel ends that with the thread (endWithParent).
+// startOnThread starts a program from its own thread, which enter may change. The thread lives as long as the program,
+// since the kernel ends the program with it (endWithParent).
 func startOnThread(cmd *exec.Cmd, enter func(*exec.Cmd) error) (wait func() error, err error) {
 	started, ended := make(chan error), make(chan error, 1)
 	go func() {
-		lockThread() // and never unlocked: the thread ends with this function
+		lockThread() // never unlocked, so that the thread ends with this function
 		err := enter(cmd)
 		if err == nil {
 			err = cmd.Start()
@@ -324,10 +320,10 @@ func startOnThread(cmd *exec.Cmd, enter func(*exec.Cmd) error) (wait func() erro
 	return func() error { return <-ended }, <-started
 }
 
-// tell has whoever looks at the cluster know how a program is.
+// tell publishes the state of a program for Look.
 func (s *supervisor) tell(name string, state programState) {
 	if err := saveJSON(s.path(healthFolder, name+".json"), state); err != nil {
-		fmt.Fprintf(os.Stderr, "saying how %s is: %v\n", name, err)
+		fmt.Fprintf(os.Stderr, "saving the state of %s: %v\n", name, err)
 	}
 }
 
@@ -337,7 +333,7 @@ func (s *supervisor) ended(name string) int {
 	return s.ends[name]
 }
 
-// do runs a program that ends, and returns what it says where it fails.
+// do runs a program to its end. If the program fails, the error includes its output.
 func (s *supervisor) do(ctx context.Context, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -359,7 +355,7 @@ func retry(ctx context.Context, limit time.Duration, what string, f func(context
 	return nil
 }
 
-// answers reports whether a program listens on a socket.
+// answers returns an error if no program listens on a socket.
 func answers(ctx context.Context, socket string) error {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", socket)
 	if err == nil {
@@ -370,7 +366,7 @@ func answers(ctx context.Context, socket string) error {
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
-// forward copies both ways between each connection to one address and a new one to another, until ctx ends.
+// forward forwards each connection to one address to another address, until ctx is done.
 func forward(ctx context.Context, fromNetwork, from, toNetwork, to string) error {
 	if fromNetwork == "unix" {
 		if err := os.Remove(from); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -402,7 +398,7 @@ func forward(ctx context.Context, fromNetwork, from, toNetwork, to string) error
 	return nil
 }
 
-// splice copies until both sides have said all, each side's end being passed on to the other.
+// splice copies in both directions until both have ended. It passes the end of one side on to the other.
 func splice(ctx context.Context, a, b net.Conn) {
 	stop := context.AfterFunc(ctx, func() { a.Close(); b.Close() })
 	defer stop()
@@ -418,7 +414,7 @@ func splice(ctx context.Context, a, b net.Conn) {
 	both.Wait()
 }
 
-// freePorts are ones that nothing listens on just now.
+// freePorts returns ports that are currently free.
 func freePorts() (ports, error) {
 	var p ports
 	for _, port := range []*int{&p.api, &p.etcd, &p.etcdPeer, &p.kubelet, &p.edge} {
@@ -426,7 +422,7 @@ func freePorts() (ports, error) {
 		if err != nil {
 			return p, err
 		}
-		defer l.Close() // after all are found, so that they differ
+		defer l.Close() // only after all ports are found, so that they differ
 		*port = l.Addr().(*net.TCPAddr).Port
 	}
 	return p, nil
