@@ -63,7 +63,7 @@ func TestStatus_ReportsKilledPrograms(t *testing.T) {
 		eventually(t, "the end of "+program+" is seen", func() bool {
 			for line := range strings.Lines(status()) {
 				if words := strings.Fields(line); len(words) > 0 && words[0] == program {
-					return strings.Contains(line, "not ready: ended") || strings.Contains(line, "ended by itself")
+					return strings.Contains(line, "not ready: ended") || strings.Contains(line, "ended unexpectedly")
 				}
 			}
 			return false

@@ -24,15 +24,15 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// An archive is a tar that is compressed with zstd: a manifest, and then the files that it lists, in its order. Only
-// what the cache holds decides its bytes.
+// An archive is a tar file, compressed with zstd. It has a manifest and then the files that the manifest lists, in the
+// same order. Its bytes depend only on the contents of the cache.
 
-// manifest is an archive's first member.
+// manifest is the first member of an archive.
 type manifest struct {
 	Format   int            `json:"format"`
 	OS       string         `json:"os"`
 	Arch     string         `json:"arch"`
-	Compiler string         `json:"compiler"` // version of Go, a part of what names the folders
+	Compiler string         `json:"compiler"` // version of Go, which affects the names of folders
 	Units    []archivedUnit `json:"units"`
 }
 
@@ -54,19 +54,19 @@ const (
 	manifestName  = "manifest.json"
 	maxManifest   = 1 << 20
 	maxArchive    = 16 << 30
-	maxWindow     = 8 << 20 // memory that reading takes: the window of zstd's default level
+	maxWindow     = 8 << 20 // memory for decompression: the window of zstd's default level
 )
 
 var compiler = runtime.Version()
 
-// Export writes what the cache has for the pins into an archive, and says what is in it and its SHA-256.
-// The file is there whole or as it was before. A program that every up needs and the cache lacks is an error.
+// Export writes the cache's programs to an archive, and prints its contents and SHA-256. On an error an existing file
+// stays as it is. Export returns an error if the cache lacks a program that every up needs.
 func Export(ctx context.Context, o Options, file string) error {
 	if file == "" {
 		return errors.New("the archive has no name")
 	}
 	if info, err := os.Lstat(file); err == nil && !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is there and is not a file: export writes a file", file)
+		return fmt.Errorf("%s exists and is not a regular file", file)
 	}
 	unlock, err := lockCache(ctx, o.Cache, o.Say)
 	if err != nil {
@@ -85,7 +85,7 @@ func Export(ctx context.Context, o Options, file string) error {
 	}
 	part, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+partMark)
 	if err != nil {
-		return fmt.Errorf("making the archive: %w", err)
+		return fmt.Errorf("creating the archive: %w", err)
 	}
 	defer os.Remove(part.Name())
 	defer part.Close()
@@ -103,12 +103,13 @@ func Export(ctx context.Context, o Options, file string) error {
 		o.Say("  not in it: %s", why)
 	}
 	o.Say("  size    %d bytes (%d MiB)\n  sha256  %x", written, written>>20, sum.Sum(nil))
-	o.Say("  with a localcloud of the same pins, on %s/%s: localcloud programs import %s --sha256 %x",
+	o.Say("  to import it on %s/%s, with the same version of localcloud: localcloud programs import %s --sha256 %x",
 		m.OS, m.Arch, file, sum.Sum(nil))
 	return nil
 }
 
-// collect lists what the cache has, and says what it lacks that no up must have. It adds what there is to write to all.
+// collect lists the programs in the cache and describes the missing ones that up does not always need. It adds the size
+// of the programs to all.
 func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, absent []string, err error) {
 	m = manifest{Format: archiveFormat, OS: runtime.GOOS, Arch: runtime.GOARCH, Compiler: compiler}
 	o.cacheOnly = true
@@ -127,7 +128,7 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 		case !isMissing:
 			dir := filepath.Dir(found[u.names()[0]])
 			if slices.ContainsFunc(m.Units, func(in archivedUnit) bool { return in.Folder == filepath.Base(dir) }) {
-				continue // published together with that
+				continue // part of the same release
 			}
 			files, err := listFiles(ctx, dir)
 			if err != nil {
@@ -136,29 +137,26 @@ func collect(ctx context.Context, o Options, all *atomic.Int64) (m manifest, abs
 			m.Units = append(m.Units, archivedUnit{Name: u.name, Folder: filepath.Base(dir), Files: files})
 			all.Store(m.size())
 		case u.later:
-			absent = append(absent,
-				fmt.Sprintf("%s, which `localcloud programs build %s` builds", u.name, strings.Join(u.names(), " ")))
+			absent = append(absent, fmt.Sprintf("%s (to get it first, run `localcloud programs build %s`)",
+				u.name, strings.Join(u.names(), " ")))
 		case u.has(Pulumi) && installedPulumi(ctx, own):
-			absent = append(absent,
-				fmt.Sprintf("%s, since this machine has its own, %s: one that has none will build it", u.name, own[Pulumi]))
+			absent = append(absent, fmt.Sprintf("%s, since this machine uses the installed %s; machines without it will "+
+				"build it", u.name, own[Pulumi]))
 		default:
 			needed = append(needed, u.name)
 		}
 	}
 	if len(needed) > 0 {
-		return m, nil, fmt.Errorf(
-			"%s has no %s of these pins, which every up needs: `localcloud programs build` builds what is missing",
-			o.Cache,
-			strings.Join(needed, ", "),
-		)
+		return m, nil, fmt.Errorf("%s lacks the pinned versions of %s, which `up` always needs: run `localcloud programs "+
+			"build` first", o.Cache, strings.Join(needed, ", "))
 	}
 	if len(m.Units) == 0 {
-		return m, nil, fmt.Errorf("%s has no program of these pins: `localcloud programs build` builds them", o.Cache)
+		return m, nil, fmt.Errorf("%s has no programs in the pinned versions: run `localcloud programs build` first", o.Cache)
 	}
 	return m, absent, nil
 }
 
-// listFiles is all in dir: whatever made the folder made it whole.
+// listFiles lists all files in dir, a unit's folder.
 func listFiles(ctx context.Context, dir string) ([]archivedFile, error) {
 	entries, err := os.ReadDir(dir) // sorted
 	if err != nil {
@@ -182,7 +180,7 @@ func listFiles(ctx context.Context, dir string) ([]archivedFile, error) {
 	return files, nil
 }
 
-// copyFile returns the SHA-256 of what it has copied.
+// copyFile copies a file and returns its SHA-256.
 func copyFile(ctx context.Context, to io.Writer, name string) (string, error) {
 	file, err := os.Open(name)
 	if err != nil {
@@ -203,12 +201,12 @@ func copySum(ctx context.Context, to io.Writer, from io.Reader) (string, error) 
 	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
-// counter counts what is written to it.
+// counter is a writer that counts bytes.
 type counter int64
 
 func (c *counter) Write(p []byte) (int, error) { *c += counter(len(p)); return len(p), nil }
 
-// write writes the archive of what is in the cache, and adds what it has read to done.
+// write writes the archive, and adds the bytes that it has read to done.
 func (m manifest) write(ctx context.Context, cache string, w io.Writer, done *atomic.Int64) error {
 	first, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
@@ -236,7 +234,7 @@ func (m manifest) write(ctx context.Context, cache string, w io.Writer, done *at
 			}
 			sum, err := copyFile(ctx, archive, filepath.Join(cache, u.Folder, file.Name))
 			if err == nil && sum != file.SHA256 {
-				err = errors.New("it changed while it was read")
+				err = errors.New("it changed while it was being read")
 			}
 			if err != nil {
 				return fmt.Errorf("%s of %s: %w", file.Name, u.Folder, err)
@@ -276,21 +274,19 @@ func (m manifest) names() string {
 	return strings.Join(names, ", ")
 }
 
-// Import puts the programs of an archive into the cache. It is a file, or at an http or https URL, for which the sum, a
-// SHA-256 in hex, must be given. The archive must be of this kind of machine and of the same pins, and hold what
-// its manifest says. Otherwise, and when ctx ends, the cache stays as it was; where moving the unpacked folders fails,
-// some may be in place. What is whole in it stays in any case.
+// Import adds the programs of an archive to the cache. from is a file or an http or https URL. sum is the archive's
+// SHA-256 in hexadecimal, which is required for a URL. The archive must be for this system and architecture, have the
+// same pinned versions and match its manifest. Otherwise, or if ctx ends, Import does not change the cache. Only if an
+// unpacked folder cannot be moved, others may already be in place. Complete units in the cache always stay.
 func Import(ctx context.Context, o Options, from, sum string) error {
 	given := sum
 	sum = strings.ToLower(strings.TrimPrefix(sum, "sha256:"))
 	if given != "" && !isSum(sum) {
-		return fmt.Errorf("%q is not a SHA-256, which has 64 digits, each 0-9 or a-f", sum)
+		return fmt.Errorf("%q is not a SHA-256, which has 64 hexadecimal digits", sum)
 	}
 	isURL := strings.Contains(from, "://")
 	if isURL && sum == "" {
-		return errors.New(
-			"an archive at a URL is taken only with the sum that it must have: give --sha256, which export printed",
-		)
+		return errors.New("an archive at a URL needs --sha256: set it to the sum that `programs export` printed")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -307,12 +303,12 @@ func Import(ctx context.Context, o Options, from, sum string) error {
 		return err
 	}
 	defer in.body.Close()
-	defer context.AfterFunc(ctx, func() { _ = in.body.Close() })() // a pipe would not hear of it
-	in.stalled = time.AfterFunc(stall, func() { cancel(fmt.Errorf("%s: nothing came for %s", in.name, stall)) })
+	defer context.AfterFunc(ctx, func() { _ = in.body.Close() })() // ends a blocked read, for instance from a pipe
+	in.stalled = time.AfterFunc(stall, func() { cancel(fmt.Errorf("%s: no data for %s", in.name, stall)) })
 	defer in.stalled.Stop()
 	defer Waiting(func(passed time.Duration) { o.Say("  importing: %s, %s", in.progress(), passed) })()
 
-	parts := map[string]string{} // folder -> where it is unpacked
+	parts := map[string]string{} // folder in the cache -> temporary folder
 	defer func() {
 		for _, part := range parts {
 			_ = os.RemoveAll(part)
@@ -329,7 +325,7 @@ func Import(ctx context.Context, o Options, from, sum string) error {
 	for _, u := range m.Units {
 		part, unpacked := parts[u.Folder]
 		if !unpacked {
-			o.Say("  %s: was there", u.Name)
+			o.Say("  %s: already in the cache", u.Name)
 			continue
 		}
 		dir := filepath.Join(o.Cache, u.Folder)
@@ -347,8 +343,8 @@ func isSum(s string) bool {
 	return err == nil && len(decoded) == sha256.Size
 }
 
-// unpack reads the whole archive, puts the units that are not whole in the cache into folders beside them, and holds
-// everything against its sum. It fills parts also where it fails.
+// unpack reads the whole archive, verifies all checksums and unpacks the units that are incomplete in the cache into
+// temporary folders. It fills parts even if it fails.
 func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map[string]string) (
 	m manifest, err error,
 ) {
@@ -357,16 +353,16 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 		return m, err
 	}
 	defer decompressed.Close()
-	defer in.body.Close() // before: it reads ahead
+	defer in.body.Close() // before decompressed is closed, which reads ahead
 	archive := tar.NewReader(decompressed)
 	if m, err = readManifest(archive); err != nil {
-		return m, fmt.Errorf("this is not what `programs export` writes, or it is cut short: %w", err)
+		return m, fmt.Errorf("it is not an archive of `programs export`, or it is truncated: %w", err)
 	}
 	folders, err := m.check(o)
 	if err != nil {
 		return m, err
 	}
-	in.limit.Store(m.size() + m.size()>>4 + 2*maxManifest) // what cannot be compressed grows a little
+	in.limit.Store(m.size() + m.size()>>4 + 2*maxManifest) // incompressible data grows slightly
 
 	var need int64
 	for _, u := range m.Units {
@@ -382,7 +378,7 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 		part, unpacked := parts[u.Folder]
 		if unpacked {
 			if part, err = os.MkdirTemp(o.Cache, u.Folder+partMark); err != nil {
-				return m, fmt.Errorf("making room in the cache: %w", err)
+				return m, fmt.Errorf("creating a folder in the cache: %w", err)
 			}
 			parts[u.Folder] = part
 			if err := os.Chmod(part, 0o755); err != nil {
@@ -395,33 +391,33 @@ func (o Options) unpack(ctx context.Context, in *incoming, sum string, parts map
 			}
 		}
 		if unpacked && !folders[u.Folder](part) {
-			return m, fmt.Errorf("it lacks a part of %s", u.Folder)
+			return m, fmt.Errorf("it lacks files of %s", u.Folder)
 		}
 	}
 	switch header, err := archive.Next(); {
 	case err == nil:
-		return m, fmt.Errorf("it has %q, of which its manifest does not know", header.Name)
+		return m, fmt.Errorf("it has %q, which its manifest does not list", header.Name)
 	case err != io.EOF:
 		return m, cutShort(err)
 	}
 	switch n, err := io.CopyN(io.Discard, decompressed, 1); {
 	case n > 0:
-		return m, errors.New("it goes on after its end")
+		return m, errors.New("it has data after its end")
 	case !errors.Is(err, io.EOF):
 		return m, cutShort(err)
 	}
 	if got := hex.EncodeToString(in.sum.Sum(nil)); sum != "" && got != sum {
-		return m, fmt.Errorf("its SHA-256 is %s, and must be %s: it is damaged, or another archive", got, sum)
+		return m, fmt.Errorf("its SHA-256 is %s instead of %s: it is damaged, or another archive", got, sum)
 	}
 	return m, nil
 }
 
-// cutShort is what an error in reading the archive means, unless it is the disk's.
+// cutShort explains an error in reading the archive, unless it is an error of the disk.
 func cutShort(err error) error {
 	if disk := (*fs.PathError)(nil); errors.As(err, &disk) {
 		return err
 	}
-	return fmt.Errorf("it is damaged or cut short: %w", err)
+	return fmt.Errorf("it is damaged or truncated: %w", err)
 }
 
 func readManifest(archive *tar.Reader) (m manifest, err error) {
@@ -430,7 +426,7 @@ func readManifest(archive *tar.Reader) (m manifest, err error) {
 		return m, err
 	}
 	if header.Name != manifestName || header.Typeflag != tar.TypeReg || header.Size > maxManifest {
-		return m, fmt.Errorf("it begins with %q, %d bytes", header.Name, header.Size)
+		return m, fmt.Errorf("its first member is %q with %d bytes", header.Name, header.Size)
 	}
 	content, err := io.ReadAll(archive)
 	if err != nil {
@@ -440,25 +436,22 @@ func readManifest(archive *tar.Reader) (m manifest, err error) {
 	return m, err
 }
 
-// isWhole reports whether a folder has all of what belongs together in it.
+// isWhole reports whether a folder has all files of its unit.
 type isWhole func(dir string) bool
 
-// check returns what tells of each folder of the cache whether it is whole. Those of the manifest must be among what
-// this program looks for, on this machine.
+// check checks that the manifest is for this machine and that this program uses all its folders. It returns an isWhole
+// for each folder of the cache.
 func (m manifest) check(o Options) (map[string]isWhole, error) {
 	if m.Format != archiveFormat {
-		return nil, fmt.Errorf(
-			"it has format %d, and this localcloud reads format %d: export one from here",
-			m.Format,
-			archiveFormat,
-		)
+		return nil, fmt.Errorf("it has format %d, but this localcloud reads format %d: export it again with this version",
+			m.Format, archiveFormat)
 	}
 	if m.OS != runtime.GOOS || m.Arch != runtime.GOARCH {
-		return nil, fmt.Errorf("it has programs for %q, and this machine needs %q",
+		return nil, fmt.Errorf("it has programs for %q, but this machine needs %q",
 			m.OS+"/"+m.Arch, runtime.GOOS+"/"+runtime.GOARCH)
 	}
 	ours, folders := map[string]isWhole{}, map[string][]string{}
-	o.Way = "" // a folder that was built, or a release's
+	o.Way = "" // accept both built folders and releases
 	for _, u := range units {
 		places, err := o.places(u)
 		if err != nil {
@@ -473,18 +466,18 @@ func (m manifest) check(o Options) (map[string]isWhole, error) {
 	var others strings.Builder
 	for _, u := range m.Units {
 		if _, ok := ours[u.Folder]; !ok || !slices.Contains(folders[u.Name], u.Folder) {
-			fmt.Fprintf(&others, "\n  %q, where this localcloud looks for %q", u.Folder, folders[u.Name])
+			fmt.Fprintf(&others, "\n  %q, but this localcloud needs %q", u.Folder, folders[u.Name])
 		}
 	}
 	if others.Len() > 0 {
-		return nil, fmt.Errorf("it is of other pins, or of another Go, than this localcloud: it has%s\n"+
-			"it was built with %q, and this localcloud builds with %q: import it where its pins are, or export one from here",
-			others.String(), m.Compiler, compiler)
+		return nil, fmt.Errorf("it has other pinned versions, or was built with another Go, than this localcloud: it has%s\n"+
+			"it was built with %q, but this localcloud builds with %q: import it with the version of localcloud that exported "+
+			"it, or export it again with this version", others.String(), m.Compiler, compiler)
 	}
 	return ours, m.sane()
 }
 
-// isIn reports whether the unit's files are in a folder, by their sizes.
+// isIn reports whether a folder has files with the names and sizes of the unit's.
 func (u archivedUnit) isIn(dir string) bool {
 	return !slices.ContainsFunc(u.Files, func(file archivedFile) bool {
 		info, err := os.Stat(filepath.Join(dir, file.Name))
@@ -492,7 +485,7 @@ func (u archivedUnit) isIn(dir string) bool {
 	})
 }
 
-// sane says what export would not have written.
+// sane returns an error if Export cannot have written the manifest.
 func (m manifest) sane() error {
 	seen := map[string]bool{}
 	var size int64
@@ -508,11 +501,11 @@ func (m manifest) sane() error {
 			name := u.Folder + "/" + file.Name
 			isName := fs.ValidPath(file.Name) && file.Name != "." && !strings.ContainsAny(file.Name, `/\`)
 			if !isName || seen[name] || !isSum(file.SHA256) {
-				return fmt.Errorf("its manifest has no right entry for %q", name)
+				return fmt.Errorf("its manifest has an invalid entry for %q", name)
 			}
 			seen[name] = true
 			if file.Size < 0 || file.Size > maxArchive || size+file.Size > maxArchive {
-				return fmt.Errorf("%q would take %d bytes", name, file.Size)
+				return fmt.Errorf("the size of %q, %d bytes, is not valid", name, file.Size)
 			}
 			size += file.Size
 		}
@@ -520,14 +513,15 @@ func (m manifest) sane() error {
 	return nil
 }
 
-// unpack puts the archive's next member, which must be this file, into the folder, if there is one.
+// unpack unpacks the archive's next member, which must be this file, into a folder. If folder is empty, it only
+// verifies the file.
 func (f archivedFile) unpack(ctx context.Context, archive *tar.Reader, of, folder string) error {
 	header, err := archive.Next()
 	if err != nil {
 		return cutShort(err)
 	}
 	if header.Name != of+"/"+f.Name || header.Typeflag != tar.TypeReg || header.Size != f.Size {
-		return fmt.Errorf("in its place is %q, type %q, of %d bytes", header.Name, header.Typeflag, header.Size)
+		return fmt.Errorf("the archive has %q instead, of type %q with %d bytes", header.Name, header.Typeflag, header.Size)
 	}
 	if folder == "" {
 		return f.copy(ctx, io.Discard, archive)
@@ -549,14 +543,14 @@ func (f archivedFile) copy(ctx context.Context, to io.Writer, from io.Reader) er
 		return cutShort(err)
 	}
 	if sum != f.SHA256 {
-		return fmt.Errorf("its SHA-256 is %s, and must be %s", sum, f.SHA256)
+		return fmt.Errorf("its SHA-256 is %s instead of %s", sum, f.SHA256)
 	}
 	return nil
 }
 
-// incoming is an archive that is read once.
+// incoming is an archive that is being read.
 type incoming struct {
-	name    string // without what is secret in a URL
+	name    string // without a URL's secrets
 	body    io.ReadCloser
 	size    int64 // or -1
 	read    atomic.Int64
@@ -565,7 +559,7 @@ type incoming struct {
 	stalled *time.Timer
 }
 
-// stall is how long nothing may come.
+// stall is how long a read may take.
 const stall = time.Minute
 
 func (in *incoming) Read(p []byte) (int, error) {
@@ -603,21 +597,21 @@ func open(ctx context.Context, from string, isURL bool, say func(string, ...any)
 	return in, nil
 }
 
-// get asks for the whole of what is at the URL, through the user's proxy if there is one.
+// get requests the archive from a URL, through the user's proxy if there is one.
 func (in *incoming) get(ctx context.Context, from string, say func(string, ...any)) error {
 	address, err := url.Parse(from)
 	if err != nil || address.Scheme != "http" && address.Scheme != "https" {
-		return errors.New("an archive is had from a file, or from an http or https URL")
+		return errors.New("only files and http or https URLs can be imported")
 	}
 	in.name = (&url.URL{Scheme: address.Scheme, Host: address.Host, Path: address.Path}).String()
 	transport := outsideTransport()
-	transport.DisableCompression = true // the sum is of what the server has
+	transport.DisableCompression = true // the sum is that of the file on the server
 	transport.ResponseHeaderTimeout = stall
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("%s: not a URL to get", in.name)
 	}
-	defer Waiting(func(passed time.Duration) { say("  asking for %s: %s", in.name, passed) })()
+	defer Waiting(func(passed time.Duration) { say("  requesting %s: %s", in.name, passed) })()
 	response, err := (&http.Client{Transport: transport}).Do(request) //nolint:gosec // the user names it
 	if err != nil {
 		return fmt.Errorf("getting %s: %w", in.name, withoutURL(err))
@@ -625,7 +619,7 @@ func (in *incoming) get(ctx context.Context, from string, say func(string, ...an
 	in.body, in.size = response.Body, response.ContentLength
 	if response.StatusCode != http.StatusOK {
 		response.Body.Close()
-		return fmt.Errorf("getting %s: the server answers %s", in.name, response.Status)
+		return fmt.Errorf("getting %s: the server answered %s", in.name, response.Status)
 	}
 	return nil
 }

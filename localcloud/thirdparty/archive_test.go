@@ -28,7 +28,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// checkout has units of a test's own while it runs, and returns their pins with an empty cache.
+// checkout sets units for the test, and returns options with their pins and an empty cache.
 func checkout(t *testing.T) Options {
 	t.Helper()
 	before := units
@@ -50,13 +50,13 @@ func checkout(t *testing.T) Options {
 	return o
 }
 
-// elsewhere is the same checkout on a machine with an empty cache.
+// elsewhere returns the options for another machine, with an empty cache.
 func elsewhere(t *testing.T, o Options) Options {
 	o.Cache = t.TempDir()
 	return o
 }
 
-// fill makes the cache whole for the units named.
+// fill adds the named units to the cache.
 func fill(t *testing.T, o Options, names ...string) {
 	t.Helper()
 	random := rand.NewChaCha8([32]byte{})
@@ -94,7 +94,7 @@ func write(t *testing.T, file, content string) {
 	}
 }
 
-// listing is all that is in a folder, with modes and content, without the lock.
+// listing lists everything in a folder except the lock, with modes and contents.
 func listing(t *testing.T, dir string) string {
 	t.Helper()
 	var all strings.Builder
@@ -124,7 +124,7 @@ func listing(t *testing.T, dir string) string {
 	return all.String()
 }
 
-// exported is the archive of a cache that has all, and its sum.
+// exported returns the archive of a complete cache and its checksum.
 func exported(t *testing.T, o Options) (archive []byte, sum string) {
 	t.Helper()
 	fill(t, o, "one", "two", "rare")
@@ -144,7 +144,8 @@ func hexSum(content []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// refused imports from a file and fails where that is no error, or changes a cache that has one unit whole, one broken.
+// refused imports an archive and returns the error. It fails the test if there is none, or if the cache changes, in
+// which one unit is complete and one is not.
 func refused(t *testing.T, o Options, archive []byte, sum string) error {
 	t.Helper()
 	return refusedFrom(t, t.Context(), o, archivedTar(t, archive), sum)
@@ -169,7 +170,7 @@ func refusedFrom(t *testing.T, ctx context.Context, o Options, from, sum string)
 	return err
 }
 
-func TestWhatIsExportedIsImportedAsItWas(t *testing.T) {
+func TestImport_RestoresExport(t *testing.T) {
 	o := checkout(t)
 	archive, sum := exported(t, o)
 	want := listing(t, o.Cache)
@@ -191,7 +192,7 @@ func TestWhatIsExportedIsImportedAsItWas(t *testing.T) {
 	}
 }
 
-func TestTheSameCacheIsTheSameArchive(t *testing.T) {
+func TestExport_IsReproducible(t *testing.T) {
 	o := checkout(t)
 	archive, _ := exported(t, o)
 	there := elsewhere(t, o)
@@ -215,7 +216,7 @@ func TestTheSameCacheIsTheSameArchive(t *testing.T) {
 	}
 }
 
-func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
+func TestExport_RequiresProgramsOfUp(t *testing.T) {
 	o := checkout(t)
 	folder := t.TempDir()
 	file := filepath.Join(folder, "archive")
@@ -229,11 +230,8 @@ func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
 			t.Errorf("with %v in the cache: %v", has, err)
 		}
 	}
-	if got := listing(
-		t,
-		folder,
-	); strings.Count(got, "\n") != 1 ||
-		!strings.Contains(got, hexSum([]byte("an earlier one"))) {
+	got := listing(t, folder)
+	if strings.Count(got, "\n") != 1 || !strings.Contains(got, hexSum([]byte("an earlier one"))) {
 		t.Errorf("a failed export leaves\n%s", got)
 	}
 
@@ -249,7 +247,7 @@ func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
 	}
 	for _, want := range []string{"programs build fourth", hexSum(archive), fmt.Sprint(len(archive)), "--sha256"} {
 		if !strings.Contains(said.String(), want) {
-			t.Errorf("export does not say %q but\n%s", want, said.String())
+			t.Errorf("export does not print %q but\n%s", want, said.String())
 		}
 	}
 	if got := listing(t, folder); strings.Count(got, "\n") != 1 || !strings.Contains(got, "archive -rw-r--r-- ") {
@@ -257,11 +255,11 @@ func TestExportTakesWhatIsWholeAndNeedsWhatUpNeeds(t *testing.T) {
 	}
 	there := elsewhere(t, o)
 	if err := Import(t.Context(), there, file, ""); err != nil || listing(t, there.Cache) != listing(t, o.Cache) {
-		t.Errorf("what was exported is not what is imported: %v", err)
+		t.Errorf("import does not restore the exported cache: %v", err)
 	}
 }
 
-func TestAPulumiOnPathNeedsNoneInTheArchive(t *testing.T) {
+func TestExport_MayLackPulumiOnPath(t *testing.T) {
 	o := checkout(t)
 	units[1].programs = map[string]string{"x/p": Pulumi, "x/l": LanguageGo}
 	fill(t, o, "one")
@@ -300,7 +298,7 @@ func size(file string, before error) (int64, error) {
 	return info.Size(), nil
 }
 
-// ending is a context that is over when it has been asked a few times.
+// ending is a context that is done after a few calls of Err.
 type ending struct {
 	context.Context
 	asked *int
@@ -313,7 +311,7 @@ func (c ending) Err() error {
 	return nil
 }
 
-func TestAnInterruptedExportLeavesNothing(t *testing.T) {
+func TestExport_LeavesNothingWhenInterrupted(t *testing.T) {
 	o := checkout(t)
 	fill(t, o, "one", "two")
 	folder := t.TempDir()
@@ -334,7 +332,7 @@ func TestAnInterruptedExportLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestExportRefusesWhatItCannotPack(t *testing.T) {
+func TestExport_RejectsOtherFiles(t *testing.T) {
 	o := checkout(t)
 	fill(t, o, "one", "two")
 	folder := t.TempDir()
@@ -358,7 +356,7 @@ func TestExportRefusesWhatItCannotPack(t *testing.T) {
 	}
 }
 
-func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
+func TestImport_LeavesCacheIfArchiveIsDamaged(t *testing.T) {
 	o := checkout(t)
 	o.Say = func(string, ...any) {}
 	archive, sum := exported(t, o)
@@ -371,7 +369,7 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 		flipped := bytes.Clone(archive)
 		flipped[at] ^= 0x10
 		_ = refused(t, o, flipped, sum)
-		// Not every bit of a zstd header counts. What does not count may pass where no sum was asked for.
+		// Some bits of a zstd header have no effect. Changes of these may pass without a sum.
 		there, left := elsewhere(t, o), ""
 		if Import(t.Context(), there, archivedTar(t, flipped), "") == nil {
 			left = want
@@ -403,13 +401,13 @@ func TestADamagedArchiveLeavesTheCacheAsItWas(t *testing.T) {
 	_ = refusedFrom(t, t.Context(), o, t.TempDir(), "")
 }
 
-// tarMember is one of a tar.
+// tarMember is a member of a tar file.
 type tarMember struct {
 	header  tar.Header
 	content string
 }
 
-// members takes an archive apart.
+// members returns the members of an archive.
 func members(t *testing.T, archive []byte) (all []tarMember) {
 	t.Helper()
 	decompressed, err := zstd.NewReader(bytes.NewReader(archive))
@@ -431,7 +429,7 @@ func members(t *testing.T, archive []byte) (all []tarMember) {
 	}
 }
 
-// pack puts it together again. What is in a manifest, if there is one, replaces that of the first.
+// pack returns an archive of the members. If m is not nil, it replaces the first member's content.
 func pack(t *testing.T, all []tarMember, m *manifest) []byte {
 	t.Helper()
 	if m != nil {
@@ -461,7 +459,7 @@ func pack(t *testing.T, all []tarMember, m *manifest) []byte {
 	return archive.Bytes()
 }
 
-func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
+func TestImport_RejectsWrongManifest(t *testing.T) {
 	o := checkout(t)
 	archive, _ := exported(t, o)
 	tests := map[string]struct {
@@ -494,7 +492,9 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 			nil,
 		},
 		"a link for a manifest": {func(all []tarMember, m *manifest) []tarMember {
-			all[0].header.Typeflag, all[0].header.Linkname, all[0].header.Size, all[0].content = tar.TypeSymlink, "/etc/passwd", 0, ""
+			first := &all[0]
+			first.header.Typeflag, first.header.Linkname = tar.TypeSymlink, "/etc/passwd"
+			first.header.Size, first.content = 0, ""
 			return all
 		}, nil},
 		"a huge manifest": {func(all []tarMember, m *manifest) []tarMember {
@@ -585,7 +585,7 @@ func TestAnArchiveThatIsNotForHereOrNotAsItSaysIsRefused(t *testing.T) {
 	}
 }
 
-// archivedTar is a file with the archive.
+// archivedTar writes the archive to a file.
 func archivedTar(t *testing.T, archive []byte) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "archive")
@@ -593,7 +593,7 @@ func archivedTar(t *testing.T, archive []byte) string {
 	return file
 }
 
-// renamed gives the third program another name, in the manifest as well.
+// renamed renames the third program, also in the manifest.
 func renamed(all []tarMember, m *manifest, name string) []tarMember {
 	m.Units[1].Files[0].Name = name
 	if name != "" { // which a tar cannot have
@@ -602,14 +602,14 @@ func renamed(all []tarMember, m *manifest, name string) []tarMember {
 	return all
 }
 
-// typed makes another kind of file of the third program, for which the manifest has an empty one.
+// typed changes the type of the third program, which is empty in the manifest.
 func typed(all []tarMember, m *manifest, kind byte) []tarMember {
 	m.Units[1].Files[0].Size, m.Units[1].Files[0].SHA256 = 0, hexSum(nil)
 	all[4] = tarMember{tar.Header{Name: all[4].header.Name, Typeflag: kind, Linkname: "/etc/passwd"}, ""}
 	return all
 }
 
-func TestAWrongArchiveIsRefusedBeforeItIsRead(t *testing.T) {
+func TestImport_RejectsWrongArchiveEarly(t *testing.T) {
 	o := checkout(t)
 	archive, sum := exported(t, o)
 	all := members(t, archive)
@@ -632,7 +632,7 @@ func TestAWrongArchiveIsRefusedBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestABombTakesNoMoreThanItsManifestSays(t *testing.T) {
+func TestImport_LimitsDecompression(t *testing.T) {
 	o := checkout(t)
 	archive, _ := exported(t, o)
 	var bomb bytes.Buffer
@@ -661,7 +661,7 @@ func TestABombTakesNoMoreThanItsManifestSays(t *testing.T) {
 	}
 	_ = refused(t, o, append(bytes.Clone(archive), bomb.Bytes()...), "")
 
-	// What is skipped counts too.
+	// Skipped data counts too.
 	o = elsewhere(t, o)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, err := w.Write(archive)
@@ -676,7 +676,7 @@ func TestABombTakesNoMoreThanItsManifestSays(t *testing.T) {
 	_ = refusedFrom(t, t.Context(), o, server.URL, hexSum(archive))
 }
 
-func TestAnArchiveAtAURL(t *testing.T) {
+func TestImport_ReadsURL(t *testing.T) {
 	o := checkout(t)
 	archive, sum := exported(t, o)
 	want := listing(t, o.Cache)
@@ -725,9 +725,11 @@ func TestAnArchiveAtAURL(t *testing.T) {
 		_ = refusedFrom(t, t.Context(), o, bad.from, bad.sum)
 	}
 	if asked.Load() != before {
-		t.Error("it is asked for without a sum")
+		t.Error("it is requested without a sum")
 	}
-	for _, path := range []string{"/not-there", "/round", "/short", "/chunked-short", "/another-length", "/part", "/login"} {
+	for _, path := range []string{
+		"/not-there", "/round", "/short", "/chunked-short", "/another-length", "/part", "/login",
+	} {
 		t.Log(refusedFrom(t, t.Context(), o, server.URL+path, sum))
 	}
 	_ = refusedFrom(t, t.Context(), o, server.URL+"/whole", hexSum(nil))
@@ -740,8 +742,8 @@ func TestAnArchiveAtAURL(t *testing.T) {
 	}
 }
 
-// Go reads the environment of a proxy once in a process.
-func TestADownloadTakesTheUsersProxyAndNotALocalClouds(t *testing.T) {
+// TestImport_UsesTheUsersProxy runs child processes, since Go reads a proxy's variables only once in a process.
+func TestImport_UsesTheUsersProxy(t *testing.T) {
 	if from := os.Getenv("TEST_IMPORT_FROM"); from != "" {
 		err := Import(t.Context(), Options{Cache: t.TempDir(), Progress: &Progress{Say: t.Logf}}, from, hexSum(nil))
 		fmt.Printf("import: %v\n", err)
@@ -783,7 +785,7 @@ func TestADownloadTakesTheUsersProxyAndNotALocalClouds(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedImportLeavesNothing(t *testing.T) {
+func TestImport_LeavesNothingWhenInterrupted(t *testing.T) {
 	o := checkout(t)
 	archive, sum := exported(t, o)
 	for _, at := range []int{0, 10, len(archive) / 3, len(archive) - 1} {
@@ -820,7 +822,7 @@ func TestAnInterruptedImportLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
+func TestImport_RepairsOnlyIncompleteUnits(t *testing.T) {
 	o := checkout(t)
 	archive, sum := exported(t, o)
 	there := elsewhere(t, o)
@@ -833,7 +835,7 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A program of a unit that is whole runs, and one of a unit that has lost its other one.
+	// Run a program of a complete unit, and one of a unit that has lost its other program.
 	found, _, err := look(t.Context(), there)
 	if err != nil {
 		t.Fatal(err)
@@ -844,11 +846,8 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		write(
-			t,
-			found[name],
-			string(program)+strings.Repeat("\x00", max(0, int(info.Size())-len(program))),
-		) // of the size that it must have
+		padding := strings.Repeat("\x00", max(0, int(info.Size())-len(program))) // up to the expected size
+		write(t, found[name], string(program)+padding)
 		cmd := exec.Command(found[name], "600")
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -878,12 +877,12 @@ func TestAnImportLeavesWhatIsWholeAndRepairsWhatIsNot(t *testing.T) {
 	}
 	for _, cmd := range running {
 		if err := cmd.Process.Signal(syscall.Signal(0)); err != nil {
-			t.Errorf("%s does not run any more: %v", cmd.Path, err)
+			t.Errorf("%s is no longer running: %v", cmd.Path, err)
 		}
 	}
 }
 
-func TestWhileAnotherBuildsNothingIsExportedOrImported(t *testing.T) {
+func TestExportAndImport_WaitForBuilds(t *testing.T) {
 	o := checkout(t)
 	archive, _ := exported(t, o)
 	o = elsewhere(t, o)
@@ -904,7 +903,7 @@ func TestWhileAnotherBuildsNothingIsExportedOrImported(t *testing.T) {
 	}
 }
 
-func TestAnImportEndsWhenNothingComesForAMinute(t *testing.T) {
+func TestImport_EndsAfterAMinuteWithoutData(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		from, to := io.Pipe()
 		in := &incoming{body: from, sum: sha256.New()}
@@ -930,7 +929,7 @@ func TestAnImportEndsWhenNothingComesForAMinute(t *testing.T) {
 	})
 }
 
-func TestAnImportNeedsRoomForWhatItUnpacks(t *testing.T) {
+func TestImport_ChecksDiskSpace(t *testing.T) {
 	cache := t.TempDir()
 	if err := enoughDisk(cache, 1, "this"); err != nil {
 		t.Errorf("no room for a byte: %v", err)

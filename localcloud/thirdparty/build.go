@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// build makes dir whole or not at all.
+// build builds the unit into dir, completely or not at all.
 func (u unit) build(ctx context.Context, source, dir string, p *Progress) error {
 	return wholeOrNot(dir, func(part string) error {
 		for _, one := range u.parts() {
@@ -41,7 +41,7 @@ func (u unit) buildInto(ctx context.Context, source, part string, p *Progress) e
 	return u.copyFiles(ctx, source, part)
 }
 
-// buildArgs are the flags and packages that go build and go list are given.
+// buildArgs returns the flags and packages for go build and go list.
 func (u unit) buildArgs() []string {
 	args := []string{sameAnywhere, "-gcflags", CompilerFlags, "-ldflags", "-s -w " + u.ldflags}
 	_, forAll, _ := strings.Cut(CompilerFlags, "=")
@@ -51,7 +51,7 @@ func (u unit) buildArgs() []string {
 	return append(args, slices.Sorted(maps.Keys(u.programs))...)
 }
 
-// copyFiles puts what a program needs beside it.
+// copyFiles copies the unit's files beside its programs.
 func (u unit) copyFiles(ctx context.Context, source, part string) error {
 	if len(u.files) == 0 {
 		return nil
@@ -72,12 +72,12 @@ func (u unit) copyFiles(ctx context.Context, source, part string) error {
 	return nil
 }
 
-// Compile compiles the Pulumi program in dir into Go's own cache, and links it into target, if that is not empty. mark
-// is a file that it leaves, and by which it knows that there is nothing to do. The engine builds the program again, and
-// finds what this has missed.
+// Compile compiles the Pulumi program in dir into Go's build cache and, if target is not empty, links it to target. It
+// writes the file mark, by which a later call sees that nothing has changed. The engine then builds the program again
+// and would notice a change that Compile has missed.
 func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 	began := time.Now()
-	// What is fetched and compiled is in these folders, unless somebody has emptied them.
+	// If these folders are empty, the user has removed what was downloaded and compiled.
 	with, err := goOutput(ctx, dir, noStamp, "env", "GOVERSION", "GOCACHE", "GOMODCACHE")
 	if err != nil {
 		return err
@@ -89,19 +89,19 @@ func Compile(ctx context.Context, dir, target, mark string, p *Progress) error {
 		!changedSince(mark, dir, target) {
 		return nil
 	}
-	// The engine's language host asks for all modules, also for those that this system's build leaves out.
+	// The engine's language host lists all modules, including those that the build does not need on this system.
 	found := make(chan error, 1)
 	go func() {
 		_, err := goOutput(ctx, dir, noStamp, "list", "-m", "-json", "all")
 		found <- err
 	}()
 	if err := p.goBuild(ctx, programJob, dir, ProgramFlags(), compileArgs(target)...); err != nil {
-		<-found //nolint:errcheck // the error of the build says more
+		<-found //nolint:errcheck // the build's error says more
 		return fmt.Errorf("compiling %s: %w", programJob, err)
 	}
-	defer Waiting(func(passed time.Duration) { p.Say("  %s: looking for its modules, %s", programJob, passed) })()
+	defer Waiting(func(passed time.Duration) { p.Say("  %s: fetching its modules, %s", programJob, passed) })()
 	if err := <-found; err != nil {
-		return fmt.Errorf("finding the modules of %s: %w", programJob, err)
+		return fmt.Errorf("fetching the modules of %s: %w", programJob, err)
 	}
 	if os.WriteFile(mark, []byte(with), 0o600) == nil {
 		_ = os.Chtimes(mark, began, began)
@@ -114,8 +114,8 @@ func isEmpty(dir string) bool {
 	return err != nil || len(within) == 0
 }
 
-// changedSince reports whether target is gone, or a Go file, a go.mod, a go.sum or a folder below dir has changed after
-// mark was made. The target's own folder does not count, nor do hidden ones.
+// changedSince reports whether target is missing, or a Go file, go.mod, go.sum or folder in dir has changed since mark
+// was written. It ignores target's own folder and hidden ones.
 func changedSince(mark, dir, target string) bool {
 	target = filepath.Join(dir, target)
 	made, err := os.Stat(mark)
@@ -169,7 +169,7 @@ func goOutput(ctx context.Context, dir, goflags string, args ...string) (string,
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = dir
 	cmd.Env = buildEnv(goflags)
-	cmd.WaitDelay = 10 * time.Second // what it has started may hold its standard error
+	cmd.WaitDelay = 10 * time.Second // its child processes may keep standard error open
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -179,15 +179,14 @@ func goOutput(ctx context.Context, dir, goflags string, args ...string) (string,
 	return strings.TrimSpace(string(out)), nil
 }
 
-// graphsVariable names a folder that each build writes its action graph into, as go build -debug-actiongraph does: what
-// it took.
+// graphsVariable names a folder to which builds write their action graphs (go build -debug-actiongraph), with the times
+// of each action.
 const graphsVariable = "KEYVAULT_AKS_ACTION_GRAPHS"
 
-// HomeVariable is in the environment that `localcloud env` prints, and names that local cloud's home.
+// HomeVariable is set to the local cloud's home in the environment that `localcloud env` prints.
 const HomeVariable = "KEYVAULT_AKS_HOME"
 
-// proxyVariables are those that lead the clients in that environment to the local cloud, from where nothing else can be
-// had.
+// proxyVariables are the variables of that environment that lead clients to the local cloud, and to no other hosts.
 var proxyVariables = []string{
 	"HTTPS_PROXY",
 	"https_proxy",
@@ -199,11 +198,12 @@ var proxyVariables = []string{
 	"NODE_EXTRA_CA_CERTS",
 }
 
-// noStamp keeps version control out of what is built, which changes with each commit.
+// noStamp keeps the commit out of binaries, which would otherwise change with it.
 const noStamp = "-buildvcs=false"
 
-// ProgramFlags are the GOFLAGS of whoever calls, and ours for what they leave open. The Pulumi program is built ahead
-// with them and then by the engine, which with others would link it again, at each command.
+// ProgramFlags returns the user's GOFLAGS with the local cloud's flags added, unless the user has set the same ones.
+// Compile and the engine both build the Pulumi program with them. With different flags the engine would link it again
+// for each command.
 func ProgramFlags() string {
 	flags := strings.Fields(os.Getenv("GOFLAGS"))
 	for _, ours := range []string{sameAnywhere, "-gcflags=" + CompilerFlags, "-ldflags=-s", noStamp} {
@@ -219,7 +219,8 @@ func ProgramFlags() string {
 	return strings.Join(flags, " ")
 }
 
-// OutsideEnv is this process's environment without the way into a local cloud, for what is to be had from outside.
+// OutsideEnv returns this process's environment without the variables that lead to a local cloud, for downloads from
+// other hosts.
 func OutsideEnv() []string {
 	env := os.Environ()
 	if os.Getenv(HomeVariable) == "" {
@@ -231,11 +232,11 @@ func OutsideEnv() []string {
 	})
 }
 
-// buildEnv has the builds depend on no other flags, also where `go env -w` has set some, and trades memory for time: a
-// quarter of what the compiler does is to collect garbage.
+// buildEnv returns the environment for builds. It overrides the user's flags, including those of `go env -w`, and
+// trades memory for time: garbage collection takes a quarter of the compiler's time.
 func buildEnv(goflags string) []string {
 	env := append(OutsideEnv(), "GOFLAGS="+goflags, "GOWORK=off")
-	if goflags == noStamp { // what is built for others as well depends on no more of the user's choices, `go env -w` among them
+	if goflags == noStamp { // third-party programs, which other machines may import
 		env = append(env, "GOAMD64=v1", "GOARM64=v8.0", "GOEXPERIMENT=")
 	}
 	if os.Getenv("GOGC") == "" {
@@ -244,11 +245,11 @@ func buildEnv(goflags string) []string {
 	return env
 }
 
-// goBuild runs go build and tells how far it is. name is the job's in the plan.
+// goBuild runs go build and reports its progress. name is the job's name in the plan.
 func (p *Progress) goBuild(ctx context.Context, name, dir, goflags string, args ...string) error {
-	temp, err := os.MkdirTemp("", "localcloud-build-") // go leaves what it has there when it is interrupted
+	temp, err := os.MkdirTemp("", "localcloud-build-") // removed below, since an interrupted go leaves its files
 	if err != nil {
-		return fmt.Errorf("making room to build in: %w", err)
+		return fmt.Errorf("creating a folder for the build: %w", err)
 	}
 	defer os.RemoveAll(temp)
 	if graphs := os.Getenv(graphsVariable); graphs != "" {

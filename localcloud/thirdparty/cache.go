@@ -21,8 +21,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cacheDir is named after all that decides what is built, so that two checkouts share a build exactly when it is the
-// same.
+// cacheDir returns the unit's folder in the cache. Its name depends on everything that affects the build, so that
+// checkouts share a folder only if their builds are the same.
 func (u unit) cacheDir(pins fs.FS, cache string) (string, error) {
 	h := sha256.New()
 	dirs, err := standInsOf(pins, u)
@@ -46,21 +46,13 @@ func (u unit) cacheDir(pins fs.FS, cache string) (string, error) {
 		}
 	}
 	for _, part := range u.parts() {
-		fmt.Fprint(
-			h,
-			runtime.GOOS,
-			runtime.GOARCH,
-			runtime.Version(),
-			part.buildArgs(),
-			part.programs,
-			part.filesOf,
-			part.files,
-		)
+		fmt.Fprint(h, runtime.GOOS, runtime.GOARCH, runtime.Version(),
+			part.buildArgs(), part.programs, part.filesOf, part.files)
 	}
 	return filepath.Join(cache, u.name+"-"+hex.EncodeToString(h.Sum(nil))[:12]), nil
 }
 
-// standInsOf are the folders of the stand-ins that the unit's go.mod files name.
+// standInsOf returns the folders of the stand-in modules that the unit's go.mod files use.
 func standInsOf(pins fs.FS, u unit) (dirs []string, err error) {
 	all, err := fs.ReadDir(pins, standIns)
 	if err != nil {
@@ -84,17 +76,16 @@ func standInsOf(pins fs.FS, u unit) (dirs []string, err error) {
 func enoughDisk(cache string, need uint64, what string) error {
 	var disk unix.Statfs_t
 	if err := unix.Statfs(cache, &disk); err != nil {
-		return fmt.Errorf("looking for disk space: %w", err)
+		return fmt.Errorf("checking disk space: %w", err)
 	}
 	if free := disk.Bavail * uint64(disk.Bsize); free < need {
-		return fmt.Errorf("%s has %d MiB free, and %s takes up to %d: make room, or move the cache with XDG_CACHE_HOME",
-			cache, free>>20, what, need>>20)
+		return fmt.Errorf("%s has %d MiB free, but %s needs up to %d MiB: free some space or move the cache with "+
+			"XDG_CACHE_HOME", cache, free>>20, what, need>>20)
 	}
 	return nil
 }
 
-// whole reports whether dir has all that build puts there: whoever cleans up a cache does not know what belongs
-// together.
+// whole reports whether dir has all files that build puts there: tools that clean up caches may have removed some.
 func (u unit) whole(dir string) bool {
 	names := u.names()
 	for _, file := range u.files {
@@ -103,8 +94,8 @@ func (u unit) whole(dir string) bool {
 	return holds(dir, names)
 }
 
-// holds reports whether dir has files of these names, and none of them empty or cut off, as the loss of power leaves
-// some.
+// holds reports whether dir has files with these names that are neither empty nor truncated. A power failure can leave
+// such files.
 func holds(dir string, names []string) bool {
 	return !slices.ContainsFunc(names, func(name string) bool {
 		info, err := os.Stat(filepath.Join(dir, name))
@@ -112,7 +103,7 @@ func holds(dir string, names []string) bool {
 	})
 }
 
-// cutOff reports whether a program of Linux is shorter than it says itself. Of other files nobody can tell.
+// cutOff reports whether an ELF file is shorter than its headers say. It returns false for other kinds of files.
 func cutOff(file string, size int64) bool {
 	f, err := os.Open(file)
 	if err != nil {
@@ -129,15 +120,15 @@ func cutOff(file string, size int64) bool {
 	})
 }
 
-// wholeOrNot makes dir whole or not at all: what fills it does so beside it, and it is renamed. What is there already,
-// and not whole, goes.
+// wholeOrNot creates dir completely or not at all: fill fills a folder beside it, which is then renamed. It replaces an
+// existing dir.
 func wholeOrNot(dir string, fill func(part string) error) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
-		return fmt.Errorf("making the cache: %w", err)
+		return fmt.Errorf("creating the cache: %w", err)
 	}
 	part, err := os.MkdirTemp(filepath.Dir(dir), filepath.Base(dir)+partMark)
 	if err != nil {
-		return fmt.Errorf("making room in the cache: %w", err)
+		return fmt.Errorf("creating a folder in the cache: %w", err)
 	}
 	defer os.RemoveAll(part)
 	if err := os.Chmod(part, 0o755); err != nil {
@@ -154,7 +145,7 @@ func wholeOrNot(dir string, fill func(part string) error) error {
 
 const partMark = ".part-"
 
-// removeParts removes what killed builds left in a cache whose lock is held.
+// removeParts removes what killed builds have left in the cache. The caller must hold the cache's lock.
 func removeParts(cache string) {
 	parts, _ := filepath.Glob(filepath.Join(cache, "*"+partMark+"*"))
 	for _, part := range parts {
@@ -162,10 +153,11 @@ func removeParts(cache string) {
 	}
 }
 
-// lockCache waits until nobody else builds or imports into the cache: two builds of the same take both twice as long.
+// lockCache waits until no other process changes the cache: two builds of the same programs would both take twice as
+// long.
 func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unlock func(), err error) {
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, fmt.Errorf("making the cache: %w", err)
+		return nil, fmt.Errorf("creating the cache: %w", err)
 	}
 	lock := flock.New(filepath.Join(cache, "lock"))
 	for {
@@ -178,6 +170,6 @@ func lockCache(ctx context.Context, cache string, say func(string, ...any)) (unl
 		case ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded):
 			return nil, fmt.Errorf("locking the cache: %w", err)
 		}
-		say("another command works on the third-party programs in %s: waiting", cache)
+		say("waiting for another command that changes the third-party programs in %s", cache)
 	}
 }

@@ -7,18 +7,20 @@ import (
 	"testing"
 )
 
-// TestHolds_NoticesAProgramThatIsCutOff has the test's own program be in the cache, and parts of it.
-func TestHolds_NoticesAProgramThatIsCutOff(t *testing.T) {
+// TestHolds_NoticesTruncatedProgram uses the test binary and parts of it as programs in the cache.
+func TestHolds_NoticesTruncatedProgram(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("only programs of Linux say how long they are")
+		t.Skip("only ELF files tell their length")
 	}
 	content, err := os.ReadFile(os.Args[0])
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for size, want := range map[int]bool{len(content): true, len(content) / 2: false, len(content) / 100: false, 4096: false, 40: false, 0: false} {
+	for size, want := range map[int]bool{
+		len(content): true, len(content) / 2: false, len(content) / 100: false, 4096: false, 40: false, 0: false,
+	} {
 		if err := os.WriteFile(filepath.Join(dir, "program"), content[:size], 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -26,14 +28,11 @@ func TestHolds_NoticesAProgramThatIsCutOff(t *testing.T) {
 			t.Errorf("with %d bytes of %d: %t", size, len(content), got)
 		}
 	}
-	if err := os.WriteFile(
-		filepath.Join(dir, "program"),
-		append(append([]byte{}, content[:16]...), make([]byte, len(content)-16)...),
-		0o755,
-	); err != nil {
+	clear(content[16:])
+	if err := os.WriteFile(filepath.Join(dir, "program"), content, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if holds(dir, []string{"program"}) {
-		t.Error("zeros after the magic are taken for a program")
+		t.Error("zeros after the magic count as a program")
 	}
 }

@@ -30,27 +30,27 @@ import (
 	"time"
 )
 
-// What is larger is not what a vendor publishes: azure-native, the largest, has some 200 MB packed.
+// Limits for downloads. The largest release, azure-native, has about 200 MB compressed.
 const (
 	maxDownload = 1 << 30
 	maxUnpacked = 4 << 30 // of one archive
 	maxSums     = 1 << 20
 )
 
-// tries are how often a download is begun or gone on with.
+// tries is how often a download is attempted, including attempts that continue it.
 const tries = 3
 
-// refusal is what is wrong with a release in a way that somebody should look at, and that building instead would hide.
+// refusal is an error of a release that the user should know about. Building the program instead would hide it.
 type refusal struct{ error }
 
-// network is how files are downloaded.
+// network downloads files.
 type network struct {
 	client  *http.Client
-	silence time.Duration // after which a download is begun anew
-	pause   time.Duration // before that; twice, three times as long later
+	silence time.Duration // how long a server may be silent before the download is retried
+	pause   time.Duration // before the first retry; twice and three times as long before later ones
 }
 
-// outside reaches the vendors as this process's environment says, but not through a local cloud (see OutsideEnv).
+// outside is the network of this process's environment, without a local cloud's proxy (see OutsideEnv).
 var outside = sync.OnceValue(newOutside)
 
 func newOutside() *network {
@@ -73,8 +73,8 @@ func outsideTransport() *http.Transport {
 	return transport
 }
 
-// machinesCertificates are those that this machine trusts, where a local cloud has its clients trust others. Nil: those
-// that the process uses anyway. It must be called before the process has used any.
+// machinesCertificates returns the CAs that this machine trusts, instead of those that a local cloud's environment
+// sets, or nil for the default ones. It must be called before the process uses any certificates.
 func machinesCertificates() *x509.CertPool {
 	const variable = "SSL_CERT_FILE"
 	if file, ok := os.LookupEnv(variable); ok {
@@ -88,7 +88,7 @@ func machinesCertificates() *x509.CertPool {
 	return pool
 }
 
-// overTLS is a client that follows no redirect to where anybody could answer.
+// overTLS returns a client that follows only redirects to https.
 func overTLS(transport http.RoundTripper) *http.Client {
 	return &http.Client{Transport: transport, CheckRedirect: func(to *http.Request, via []*http.Request) error {
 		switch {
@@ -109,18 +109,15 @@ func (n *network) ask(ctx context.Context, address string, header http.Header) (
 	if header != nil {
 		req.Header = header
 	}
-	req.Header.Set(
-		"Accept-Encoding",
-		"identity",
-	) // or an archive would be unpacked on its way, and its checksum be another
-	resp, err := n.client.Do(req) //nolint:gosec // of the table of releases
+	req.Header.Set("Accept-Encoding", "identity") // otherwise the transport would decompress archives
+	resp, err := n.client.Do(req)                 //nolint:gosec // of the table of releases
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", address, withoutURL(err))
 	}
 	return resp, nil
 }
 
-// withoutURL is an error of a client without the URL of the last redirect, which may have a password or a signature.
+// withoutURL removes the URL from a client's error, since a redirect's URL may have a password or a signature.
 func withoutURL(err error) error {
 	if known := (*url.Error)(nil); errors.As(err, &known) {
 		return known.Err
@@ -128,10 +125,10 @@ func withoutURL(err error) error {
 	return err
 }
 
-// errSlow is why a file cannot be had whose server has not answered within decisionTime.
+// errSlow is returned if a server does not answer within decisionTime.
 var errSlow = errors.New("no answer in time")
 
-// probe says why a file cannot be had, or nothing.
+// probe returns an error if a file is not available.
 func (n *network) probe(ctx context.Context, url string) error {
 	resp, err := n.ask(ctx, url, nil)
 	switch {
@@ -147,14 +144,14 @@ func (n *network) probe(ctx context.Context, url string) error {
 	return nil
 }
 
-// checksum is what a file is held against.
+// checksum is the expected checksum of a file.
 type checksum struct {
 	hash crypto.Hash
 	sum  string // in hexadecimal
-	from string // who says so
+	from string // its source
 }
 
-// checksum finds what the asset is held against.
+// checksum returns the asset's expected checksum.
 func (a asset) checksum(ctx context.Context, n *network) (checksum, error) {
 	if sum, ok := a.pinned[here.String()]; ok {
 		return checksum{crypto.SHA256, sum, "pinned in localcloud/thirdparty/releases.go"}, nil
@@ -162,7 +159,7 @@ func (a asset) checksum(ctx context.Context, n *network) (checksum, error) {
 	url := here.in(a.sums)
 	var content text
 	if err := n.read(ctx, url, &content, maxSums, nil); err != nil {
-		return checksum{}, fmt.Errorf("finding the checksum of %s: %w", here.in(a.url), err)
+		return checksum{}, fmt.Errorf("getting the checksum of %s: %w", here.in(a.url), err)
 	}
 	sum, err := sumOf(content.String(), path.Base(here.in(a.url)))
 	if err != nil {
@@ -173,11 +170,11 @@ func (a asset) checksum(ctx context.Context, n *network) (checksum, error) {
 			return checksum{kind, sum, url}, nil
 		}
 	}
-	return checksum{}, fmt.Errorf("%s: %q is no SHA-256 or SHA-512", url, sum)
+	return checksum{}, fmt.Errorf("%s: %q is not a SHA-256 or SHA-512", url, sum)
 }
 
-// sumOf finds a file's checksum in what sha256sum prints and the like: lines of a checksum and a name, or a checksum
-// alone.
+// sumOf finds a file's checksum in the output of sha256sum and similar programs: lines with a checksum and a name, or
+// only a checksum.
 func sumOf(content, name string) (string, error) {
 	lines := strings.Split(strings.TrimSpace(content), "\n")
 	for _, line := range lines {
@@ -188,14 +185,14 @@ func sumOf(content, name string) (string, error) {
 		}
 		sum := strings.ToLower(fields[0])
 		if _, err := hex.DecodeString(sum); err != nil {
-			return "", fmt.Errorf("%q is no checksum", sum)
+			return "", fmt.Errorf("%q is not a checksum", sum)
 		}
 		return sum, nil
 	}
 	return "", fmt.Errorf("there is no checksum of %s", name)
 }
 
-// get downloads the asset, holds it against its checksum and puts the programs of it into a folder.
+// get downloads the asset, verifies its checksum and unpacks its programs into a folder.
 func (a asset) get(ctx context.Context, n *network, into, title string, say func(string, ...any)) error {
 	url := here.in(a.url)
 	var progress tally
@@ -215,13 +212,13 @@ func (a asset) get(ctx context.Context, n *network, into, title string, say func
 	return nil
 }
 
-// tally is how far a download is.
+// tally counts the bytes of a download.
 type tally struct{ done, total atomic.Int64 }
 
-// tell says how far it is, every ten seconds until stop is called.
+// tell reports the progress every ten seconds until stop is called.
 func (t *tally) tell(title string, say func(string, ...any)) (stop func()) {
 	return Waiting(func(passed time.Duration) {
-		of := "" // not every server says how much comes
+		of := "" // the server may not tell the size
 		if total := t.total.Load(); total > 0 {
 			of = fmt.Sprintf(" of %d", total>>20)
 		}
@@ -229,7 +226,7 @@ func (t *tally) tell(title string, say func(string, ...any)) (stop func()) {
 	})
 }
 
-// download makes a file of what is at a URL, if its checksum is the right one.
+// download saves the contents of a URL to a file and verifies the checksum.
 func (n *network) download(ctx context.Context, url, file string, want checksum, progress *tally) error {
 	out, err := os.Create(file)
 	if err != nil {
@@ -244,27 +241,25 @@ func (n *network) download(ctx context.Context, url, file string, want checksum,
 		return err
 	}
 	if given := hex.EncodeToString(to.hash.Sum(nil)); given != want.sum {
-		return &refusal{
-			fmt.Errorf("%s has the %s %s and not %s (%s): what came is not what was published, and is thrown away",
-				url, want.hash, given, want.sum, want.from),
-		}
+		return &refusal{fmt.Errorf("%s has the %s %s instead of %s (%s): it is not the published file, and is discarded",
+			url, want.hash, given, want.sum, want.from)}
 	}
 	return nil
 }
 
-// target takes what is downloaded, and can begin anew.
+// target is a writer that can be reset to start again.
 type target interface {
 	io.Writer
 	Reset() error
 }
 
-// text is kept in memory.
+// text is a target in memory.
 type text struct{ strings.Builder }
 
-// Reset empties it.
+// Reset empties the text.
 func (t *text) Reset() error { t.Builder.Reset(); return nil }
 
-// hashedFile is hashed while it is written.
+// hashedFile is a file that is hashed while it is written.
 type hashedFile struct {
 	*os.File
 	hash hash.Hash
@@ -283,12 +278,13 @@ func (f *hashedFile) Reset() error {
 	return errors.Join(err, f.Truncate(0))
 }
 
-// read reads what is at a URL. What breaks off is gone on with where the server can, and begun anew where it cannot.
+// read reads the contents of a URL. It retries an interrupted download, and continues where it stopped if the server
+// supports that.
 func (n *network) read(ctx context.Context, url string, to target, limit int64, progress *tally) error {
 	if progress == nil {
 		progress = &tally{}
 	}
-	var version string // of what was begun
+	var version string // ETag of the partial download
 	for try := 1; ; try++ {
 		again, err := n.readOnce(ctx, url, to, limit, progress, &version)
 		switch {
@@ -307,11 +303,11 @@ func (n *network) read(ctx context.Context, url string, to target, limit int64, 
 	}
 }
 
-// readOnce reports whether it makes sense to try again.
+// readOnce makes one attempt for read, and reports whether it makes sense to try again.
 func (n *network) readOnce(ctx context.Context, url string, to target, limit int64, progress *tally, version *string) (
 	again bool, err error,
 ) {
-	silent := fmt.Errorf("%s: nothing came for %s", url, n.silence)
+	silent := fmt.Errorf("%s: the server has sent nothing for %s", url, n.silence)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(n.silence, func() { cancel(silent) })
@@ -331,8 +327,9 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 		return true, err
 	}
 	defer resp.Body.Close()
+	isRest := strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have))
 	switch {
-	case resp.StatusCode == http.StatusPartialContent && strings.HasPrefix(resp.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
+	case resp.StatusCode == http.StatusPartialContent && isRest:
 	case resp.StatusCode == http.StatusOK:
 		if err := to.Reset(); err != nil {
 			return false, err
@@ -343,13 +340,13 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 		return resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests, fmt.Errorf("%s: %s", url, resp.Status)
 	}
 	if *version = resp.Header.Get("ETag"); strings.HasPrefix(*version, "W/") {
-		*version = "" // says that it means the same, not that it is the same
+		*version = "" // a weak ETag does not guarantee the same bytes
 	}
 	if resp.ContentLength >= 0 {
 		progress.total.Store(have + resp.ContentLength)
 	}
 	if have+resp.ContentLength > limit {
-		return false, fmt.Errorf("%s has %d MiB, more than can be right", url, (have+resp.ContentLength)>>20)
+		return false, fmt.Errorf("%s has %d MiB, more than the limit of %d", url, (have+resp.ContentLength)>>20, limit>>20)
 	}
 	body := readerFunc(func(p []byte) (int, error) {
 		read, err := resp.Body.Read(p)
@@ -365,7 +362,7 @@ func (n *network) readOnce(ctx context.Context, url string, to target, limit int
 		disk := (*fs.PathError)(nil)
 		return !errors.As(err, &disk), fmt.Errorf("%s: %w", url, err)
 	case progress.done.Load() > limit:
-		return false, fmt.Errorf("%s has more than %d MiB, more than can be right", url, limit>>20)
+		return false, fmt.Errorf("%s has more than the limit of %d MiB", url, limit>>20)
 	}
 	return false, nil
 }
@@ -374,10 +371,10 @@ type readerFunc func([]byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
-// writerOnly hides ReadFrom, which a file would have io.Copy use past its hash.
+// writerOnly hides a file's ReadFrom, with which io.Copy would bypass the hash.
 type writerOnly struct{ io.Writer }
 
-// unpack puts the programs of a downloaded file into a folder, under their names and with our modes.
+// unpack unpacks the programs of a downloaded file into a folder, with the units' names and fixed modes.
 func (a asset) unpack(ctx context.Context, file, into string) error {
 	var members func(string, func(member) error) error
 	switch {
@@ -388,21 +385,21 @@ func (a asset) unpack(ctx context.Context, file, into string) error {
 	default:
 		name, ok := a.take[path.Base(a.url)]
 		if !ok {
-			return fmt.Errorf("%s names no program", a.url)
+			return fmt.Errorf("%s does not name a program", a.url)
 		}
 		return errors.Join(os.Chmod(file, 0o755), os.Rename(file, filepath.Join(into, name)))
 	}
 	return members(file, func(m member) error {
 		name := path.Clean(m.name)
 		if !filepath.IsLocal(name) || strings.Contains(name, `\`) {
-			return &refusal{fmt.Errorf("it has %q, which leaves the folder", m.name)}
+			return &refusal{fmt.Errorf("it has a member %q, which leaves the folder", m.name)}
 		}
 		as, ok := a.wanted(name)
 		switch {
 		case !ok || m.kind.IsDir():
 			return nil
 		case !m.kind.IsRegular():
-			return &refusal{fmt.Errorf("its %s is no file but a %s", m.name, m.kind)}
+			return &refusal{fmt.Errorf("its %s is not a file but a %s", m.name, m.kind)}
 		}
 		from, err := m.open()
 		if err != nil {
@@ -424,7 +421,7 @@ func (a asset) unpack(ctx context.Context, file, into string) error {
 	})
 }
 
-// wanted is the name under which a member is taken.
+// wanted returns the name under which a member is unpacked.
 func (a asset) wanted(member string) (as string, ok bool) {
 	for pattern, as := range a.take {
 		if ok, err := path.Match(here.in(pattern), member); err == nil && ok {
@@ -437,10 +434,10 @@ func (a asset) wanted(member string) (as string, ok bool) {
 	return "", false
 }
 
-// member is a file, or something else, in an archive.
+// member is a member of an archive.
 type member struct {
 	name string
-	kind os.FileMode // its type alone
+	kind os.FileMode // only its type
 	open func() (io.ReadCloser, error)
 }
 
@@ -463,7 +460,7 @@ func tarMembers(file string, visit func(member) error) error {
 		if err != nil {
 			return err
 		}
-		kind := os.ModeIrregular // of hard links too, which tar's FileInfo takes for files
+		kind := os.ModeIrregular // also for hard links, which tar's FileInfo treats as files
 		switch header.Typeflag {
 		case tar.TypeXGlobalHeader:
 			continue
@@ -472,9 +469,8 @@ func tarMembers(file string, visit func(member) error) error {
 		case tar.TypeDir:
 			kind = os.ModeDir
 		}
-		if err := visit(
-			member{header.Name, kind, func() (io.ReadCloser, error) { return io.NopCloser(archive), nil }},
-		); err != nil {
+		open := func() (io.ReadCloser, error) { return io.NopCloser(archive), nil }
+		if err := visit(member{header.Name, kind, open}); err != nil {
 			return err
 		}
 	}
@@ -488,8 +484,8 @@ func zipMembers(file string, visit func(member) error) error {
 	defer archive.Close()
 	left := uint64(maxUnpacked)
 	for _, f := range archive.File {
-		if f.UncompressedSize64 > left { // the reader gives no more than that
-			return errors.New("it has more than can be right")
+		if f.UncompressedSize64 > left { // the reader stops at this size
+			return fmt.Errorf("it has more than the limit of %d MiB", maxUnpacked>>20)
 		}
 		left -= f.UncompressedSize64
 		if err := visit(member{f.Name, f.Mode().Type(), f.Open}); err != nil {

@@ -8,24 +8,24 @@ import (
 	"golang.org/x/mod/modfile"
 )
 
-// disagreeing are the modules of which programs need different versions, and why.
+// disagreeing has the modules of which programs need different versions, and why.
 var disagreeing = map[string]string{
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates": "provider-azure is written for an older interface",
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys":         "provider-azure is written for an older interface",
-	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets":      "provider-azure is written for an older interface",
-	"github.com/container-storage-interface/spec":                            "the CSI driver is written for an older interface",
-	"github.com/pulumi/pulumi/pkg/v3":                                        "pulumi-kubernetes and the language hosts are written for older interfaces",
-	"github.com/pulumi/pulumi/sdk/v3":                                        "pulumi-kubernetes and the language hosts are written for older interfaces",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azcertificates": "provider-azure uses an older API",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azkeys":         "provider-azure uses an older API",
+	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets":      "provider-azure uses an older API",
+	"github.com/container-storage-interface/spec":                            "the CSI driver uses an older API",
+	"github.com/pulumi/pulumi/pkg/v3":                                        "others than pulumi use older APIs",
+	"github.com/pulumi/pulumi/sdk/v3":                                        "others than pulumi use older APIs",
 	"github.com/pulumi/esc":                                                  "comes with Pulumi's",
 	"github.com/go-git/go-billy/v5":                                          "comes with go-git",
-	"github.com/go-git/go-git/v5":                                            "pulumi-language-yaml asks for a newer one",
+	"github.com/go-git/go-git/v5":                                            "pulumi-language-yaml needs a newer one",
 	"github.com/golang/groupcache":                                           "comes with go-git",
 	"github.com/skeema/knownhosts":                                           "comes with go-git",
-	"go.etcd.io/bbolt":                                                       "etcd's files are read by the version that etcd asks for",
+	"go.etcd.io/bbolt":                                                       "etcd's own version reads its files",
 }
 
-// TestModulesAgree on versions, so that a package that several programs have is compiled once.
-func TestModulesAgree(t *testing.T) {
+// TestModules_Agree compares versions: packages that several programs share should be compiled only once.
+func TestModules_Agree(t *testing.T) {
 	files, err := filepath.Glob("*/go.mod")
 	if err != nil || len(files) < 5 {
 		t.Fatalf("the go.mod files are %v, %v", files, err)

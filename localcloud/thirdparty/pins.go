@@ -11,22 +11,22 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-// pinsArchive has the folders with a go.mod file beside this one, whose pins decide what is built. Neither go:embed nor
-// the zip of a module takes folders that are modules of their own.
+// pinsArchive has the folders with go.mod files beside this file, which pin the versions to build. Neither go:embed nor
+// a module's zip file includes folders that are modules themselves.
 //
-//go:generate go test -run ^TestPins_AreThoseBesideThem$ . -update
+//go:generate go test -run ^TestPins_MatchFolders$ . -update
 //go:embed pins.txtar
 var pinsArchive []byte
 
 var embeddedPins = sync.OnceValue(func() fs.FS {
 	pins, err := txtar.FS(txtar.Parse(pinsArchive))
 	if err != nil {
-		panic(err) // a test reads them
+		panic(err) // impossible: a test reads the archive
 	}
 	return pins
 })
 
-// pinned has the go.mod files that pin what is built, in folders of the names that units have.
+// pinned returns the folders of go.mod files, by the units' dir.
 func (o Options) pinned() fs.FS {
 	if o.pins != nil {
 		return o.pins
@@ -34,7 +34,7 @@ func (o Options) pinned() fs.FS {
 	return embeddedPins()
 }
 
-// unpackPins puts the pins where go can build from them, until remove is called.
+// unpackPins copies the pins to a folder from which go can build, until remove is called.
 func (o Options) unpackPins() (dir string, remove func(), err error) {
 	if dir, err = os.MkdirTemp(o.Cache, "pins"+partMark); err == nil {
 		err = os.CopyFS(dir, o.pinned())

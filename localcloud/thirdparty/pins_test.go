@@ -13,8 +13,8 @@ import (
 
 var update = flag.Bool("update", false, "write pins.txtar")
 
-// TestPins_AreThoseBesideThem: what is embedded are the folders of all units and stand-ins, as they are.
-func TestPins_AreThoseBesideThem(t *testing.T) {
+// TestPins_MatchFolders compares the embedded pins with the folders of all units and stand-ins.
+func TestPins_MatchFolders(t *testing.T) {
 	var want txtar.Archive
 	modules, err := filepath.Glob("*/go.mod")
 	if err != nil || len(modules) < 5 {
@@ -43,9 +43,9 @@ func TestPins_AreThoseBesideThem(t *testing.T) {
 		pinsArchive = txtar.Format(&want)
 	}
 	if !bytes.Equal(pinsArchive, txtar.Format(&want)) {
-		t.Error("pins.txtar is not what is in the folders with a go.mod file: go generate ./thirdparty")
+		t.Error("pins.txtar differs from the folders with go.mod files: run go generate ./thirdparty")
 	}
-	// A checkout and what is embedded name the same folders of the cache.
+	// Both must lead to the same folders of the cache.
 	for _, u := range units {
 		checkout, err := u.cacheDir(os.DirFS(".."), "/cache")
 		if err != nil {

@@ -13,14 +13,13 @@ import (
 	"time"
 )
 
-// knownCosts has, for each package that takes more than a tenth of one, the processor seconds that compiling it took on
-// the machine of docs/benchmarks.md, and for each program those of linking it. `go run ./bench -costs cold` in tests
-// writes it.
+// knownCosts has the processor seconds that compiling each package took on the machine of docs/benchmarks.md, if it was
+// more than 0.1 s, and those of linking each program. `go run ./bench -costs cold` in tests writes it.
 //
 //go:embed costs.txt
 var knownCosts string
 
-// otherPackages is the key of what compiling a package that costs does not have takes, and linked precedes a program's.
+// otherPackages is the key for the cost of packages that are not listed. linked is the prefix of a program's key.
 const (
 	otherPackages = "other"
 	linked        = "link "
@@ -35,7 +34,7 @@ var costs = sync.OnceValue(func() map[string]float64 {
 	return all
 })
 
-// cost is the processor seconds that compiling a package takes.
+// cost returns the processor seconds that it takes to compile a package.
 func cost(pkg string) float64 {
 	if known, is := costs()[pkg]; is {
 		return known
@@ -43,33 +42,32 @@ func cost(pkg string) float64 {
 	return costs()[otherPackages]
 }
 
-// Progress tells how far builds are, in processor seconds known from before.
+// Progress reports the progress of builds, measured in known processor seconds.
 type Progress struct {
-	// Say is told whole lines.
+	// Say prints a line.
 	Say func(format string, args ...any)
-	// Line is told every second what replaces the line that it was told before. Where it is nil, Say is told every ten
-	// seconds.
+	// Line replaces its last line, every second. If it is nil, the progress goes to Say every ten seconds.
 	Line func(line string)
 
 	mu          sync.Mutex
 	jobs        []*job
-	at          int       // the job that runs
+	at          int       // index of the running job
 	total, done float64   // processor seconds of all jobs
-	began       time.Time // of the first package
+	began       time.Time // when the first package was compiled
 }
 
 // job is a call of go build.
 type job struct {
 	name     string
-	versions map[string]string // of the packages that are to be compiled
+	versions map[string]string // packages to compile -> version of their module
 	total    float64           // processor seconds
 	done     float64
-	compiled int
+	compiled int // packages
 	fetched  int // modules
 }
 
-// plan adds a call of go build to what is to be done: args are its flags and patterns. What an earlier call compiles
-// counts for that alone.
+// plan adds a call of go build with the flags and patterns args. Packages that an earlier call compiles count only
+// there.
 func (p *Progress) plan(ctx context.Context, name, dir, goflags string, args ...string) error {
 	const format = `{{if .Stale}}{{.ImportPath}} {{with .Module}}{{.Version}}{{end}} {{.Name}}{{end}}`
 	out, err := goOutput(ctx, dir, goflags, append([]string{"list", "-deps", "-f", format}, args...)...)
@@ -99,12 +97,12 @@ func (p *Progress) plan(ctx context.Context, name, dir, goflags string, args ...
 	return nil
 }
 
-// follow tells how far the next job is, by what go build -v writes to the writer, until done is called.
+// follow reports the progress of a job, read from the output of go build -v, until done is called.
 func (p *Progress) follow(name string) (w *lines, done func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.at = slices.IndexFunc(p.jobs, func(j *job) bool { return j.name == name })
-	if p.at < 0 { // not planned: nothing is known of it
+	if p.at < 0 { // not planned
 		p.jobs = append(p.jobs, &job{name: name})
 		p.at = len(p.jobs) - 1
 	}
@@ -117,7 +115,7 @@ func (p *Progress) follow(name string) (w *lines, done func()) {
 	return &lines{line: func(line string) { p.heard(j, line) }}, func() {
 		stop()
 		p.mu.Lock()
-		p.done += j.total - j.done // what was linked, and what somebody else has compiled meanwhile
+		p.done += j.total - j.done // linking, and packages that another process has compiled meanwhile
 		j.done = j.total
 		p.mu.Unlock()
 		if p.Line != nil {
@@ -126,7 +124,7 @@ func (p *Progress) follow(name string) (w *lines, done func()) {
 	}
 }
 
-// heard takes in a line that go build wrote: a package that it begins to compile, or a module that it fetches.
+// heard counts a line of go build: a package that it begins to compile, or a module that it downloads.
 func (p *Progress) heard(j *job, line string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,7 +143,7 @@ func (p *Progress) heard(j *job, line string) {
 	p.done += cost(line)
 }
 
-// state says how much is done of how much, what comes next, and how long it will take if it goes on like this.
+// state describes how much is done, what comes next and how much time is left.
 func (p *Progress) state() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,7 +166,7 @@ func (p *Progress) state() string {
 	if p.at+1 < len(p.jobs) {
 		fmt.Fprintf(&b, "; then %s", p.jobs[p.at+1].name)
 	}
-	const enough = 15 * time.Second // to tell how quick this machine is
+	const enough = 15 * time.Second // to estimate this machine's speed
 	if passed := time.Since(p.began); !p.began.IsZero() && passed >= enough && p.done > 0 {
 		left := time.Duration(float64(passed) * (p.total - p.done) / p.done)
 		fmt.Fprintf(&b, "; %s left", left.Round(time.Second))
@@ -176,7 +174,7 @@ func (p *Progress) state() string {
 	return b.String()
 }
 
-// lines calls a function with each whole line that is written, and keeps the last ones for an error message.
+// lines is a writer that calls a function with each line, and keeps the last lines for an error message.
 type lines struct {
 	line func(string)
 	part []byte
@@ -200,13 +198,13 @@ func (l *lines) tail() string {
 	return strings.Join(append(l.kept, string(l.part)), "\n")
 }
 
-// Waiting calls tell every ten seconds, with the time that has passed, until the function that it returns is called.
+// Waiting calls tell every ten seconds with the time that has passed, until stop is called.
 func Waiting(tell func(passed time.Duration)) (stop func()) {
 	start := time.Now()
 	return ticking(10*time.Second, func() { tell(time.Since(start).Round(time.Second)) })
 }
 
-// ticking calls tell again and again until the function that it returns is called.
+// ticking calls tell repeatedly until stop is called.
 func ticking(every time.Duration, tell func()) (stop func()) {
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -10,20 +10,20 @@ import (
 	"time"
 )
 
-// planned has two jobs, of which the second needs a package that the first compiles.
+// planned returns a progress with two jobs. The second needs a package that the first compiles.
 func planned(say func(string, ...any)) *Progress {
 	first := &job{name: "first", versions: map[string]string{"a": "", "b": ""}, total: 30}
 	second := &job{name: "second", versions: map[string]string{"c": ""}, total: 10}
 	return &Progress{Say: say, jobs: []*job{first, second}, total: 40}
 }
 
-func TestProgress_SaysHowMuchIsDoneWhatComesNextAndWhatIsLeft(t *testing.T) {
+func TestProgress_ReportsDoneNextAndTimeLeft(t *testing.T) {
 	knows(t, map[string]float64{"a": 20, "b": 8, "c": 8})
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		p := planned(
-			func(format string, args ...any) { told = append(told, strings.TrimSpace(fmt.Sprintf(format, args...))) },
-		)
+		p := planned(func(format string, args ...any) {
+			told = append(told, strings.TrimSpace(fmt.Sprintf(format, args...)))
+		})
 		w, done := p.follow("first")
 		fmt.Fprint(w, "go: downloading x v1\ngo: down")
 		time.Sleep(11 * time.Second)
@@ -51,12 +51,12 @@ func TestProgress_SaysHowMuchIsDoneWhatComesNextAndWhatIsLeft(t *testing.T) {
 	})
 }
 
-func TestProgress_CountsWhatIsStillToBeCompiledAndNothingTwice(t *testing.T) {
+func TestProgress_CountsUncompiledPackagesOnce(t *testing.T) {
 	t.Setenv("GOCACHE", t.TempDir())
 	module := t.TempDir()
+	const program = "package main\nimport _ \"x/shared\"\nfunc main() {}\n"
 	for name, content := range map[string]string{
-		"go.mod": "module x\n", "shared/shared.go": "package shared\n",
-		"one/main.go": "package main\nimport _ \"x/shared\"\nfunc main() {}\n", "two/main.go": "package main\nimport _ \"x/shared\"\nfunc main() {}\n",
+		"go.mod": "module x\n", "shared/shared.go": "package shared\n", "one/main.go": program, "two/main.go": program,
 	} {
 		file := filepath.Join(module, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -95,7 +95,7 @@ func TestProgress_CountsWhatIsStillToBeCompiledAndNothingTwice(t *testing.T) {
 	}
 }
 
-// knows has costs be these, and nothing for other packages, until the test ends.
+// knows sets the known costs until the test ends. Other packages cost nothing.
 func knows(t *testing.T, these map[string]float64) {
 	before := costs
 	costs = func() map[string]float64 { return these }

@@ -18,42 +18,42 @@ import (
 // Way is how third-party programs are obtained.
 type Way string
 
-// The ways that can be asked for. By default releases are taken from the vendors that answer, and the rest is built.
+// The ways that can be selected. By default releases are downloaded from vendors that answer, and the rest is built.
 const (
-	Build    Way = "build"    // build all of them, and ask no vendor
-	Releases Way = "releases" // take releases, and fail where one cannot be had; what has none is built
+	Build    Way = "build"    // build everything, without requests to vendors
+	Releases Way = "releases" // download releases, and fail if one is not available; build only programs without any
 )
 
-// release is what a vendor publishes of a unit: the same programs in the same version, ready to run.
+// release is a vendor's release of a unit: the same programs in the same version, ready to run.
 //
-// The vendors' own hosts are untested. The addresses, the layouts of the archives and the
-// formats of the checksum files are what the vendors document and what their release workflows make; the tests serve
-// the same on loopback.
+// The vendors' own hosts are untested. The URLs, the layouts of archives and the formats of checksum files follow the
+// vendors' documentation and release workflows. The tests serve the same on loopback.
 type release struct {
 	version string
-	on      []string // GOOS; for each of them there are amd64 and arm64
+	on      []string // GOOS; each with amd64 and arm64
 	assets  []asset
 }
 
 // asset is a file of a release. In its strings, {os} and {arch} stand for Go's names, and {x64} for Pulumi's name of
 // the processor.
 type asset struct {
-	url    string            // of a .tar.gz or a .zip, or of a program itself
-	take   map[string]string // member of the archive, a pattern of path.Match -> the name of the program; empty: the member's own
-	pinned map[string]string // os/arch -> SHA-256, where a source is known that is not the vendor's own host
-	sums   string            // the vendor's own checksum file, for the others
-	sha1   bool              // whether the vendor's file has SHA-1, which is taken for no other
+	url    string            // of a .tar.gz or .zip archive, or of a program itself
+	take   map[string]string // member of the archive (a path.Match pattern) -> name of the program; "": the member's own
+	pinned map[string]string // os/arch -> SHA-256, if there is a source for it other than the vendor's own host
+	sums   string            // the vendor's own checksum file, for the other platforms
+	sha1   bool              // the vendor's file has SHA-1, which is accepted only then
 }
 
-// releases are by the names of units. The Secrets Store CSI driver and its Azure provider are published as container
-// images and Helm charts, without a program to download, and are always built.
+// releases are the releases by the names of units. The Secrets Store CSI driver and its Azure provider are always
+// built: they are published only as container images and Helm charts.
 var releases = map[string]release{
 	// SHA-256 of Kubernetes' programs as kOps pins them (https://github.com/kubernetes/kops,
 	// pkg/assets/assetdata/k8s-1.34.yaml), of kubelet and kubectl the same in Kubespray; of etcd as Kubespray pins it
 	// (https://github.com/kubernetes-sigs/kubespray, roles/kubespray_defaults/vars/main/checksums.yml).
 	"kubernetes": {version: kubernetesVersion, on: []string{"linux"}, assets: []asset{
 		{
-			url:  "https://github.com/etcd-io/etcd/releases/download/" + etcdVersion + "/etcd-" + etcdVersion + "-{os}-{arch}.tar.gz",
+			url: "https://github.com/etcd-io/etcd/releases/download/" + etcdVersion +
+				"/etcd-" + etcdVersion + "-{os}-{arch}.tar.gz",
 			sums: "https://github.com/etcd-io/etcd/releases/download/" + etcdVersion + "/SHA256SUMS",
 			take: map[string]string{"etcd-" + etcdVersion + "-{os}-{arch}/etcd": Etcd},
 			pinned: map[string]string{
@@ -98,7 +98,8 @@ var releases = map[string]release{
 	// pkgs/by-name/pu/pulumi-bin/data.nix).
 	"pulumi-kubernetes": {version: KubernetesPluginVersion, on: []string{"linux", "darwin"}, assets: []asset{
 		{
-			url: "https://get.pulumi.com/releases/plugins/" + KubernetesPlugin + "-v" + KubernetesPluginVersion + "-{os}-{arch}.tar.gz",
+			url: "https://get.pulumi.com/releases/plugins/" + KubernetesPlugin + "-v" + KubernetesPluginVersion +
+				"-{os}-{arch}.tar.gz",
 			sums: "https://github.com/pulumi/pulumi-kubernetes/releases/download/v" + KubernetesPluginVersion +
 				"/pulumi-kubernetes_" + KubernetesPluginVersion + "_checksums.txt",
 			take: map[string]string{KubernetesPlugin: KubernetesPlugin}, // the vendor's has its schema in it
@@ -115,8 +116,9 @@ var releases = map[string]release{
 	// (https://github.com/Azure/kubelogin, .github/workflows/release.yml).
 	"kubelogin": {version: kubeloginVersion, on: []string{"linux", "darwin"}, assets: []asset{
 		{
-			url:  "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip",
-			sums: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip.sha256",
+			url: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion + "/kubelogin-{os}-{arch}.zip",
+			sums: "https://github.com/Azure/kubelogin/releases/download/" + kubeloginVersion +
+				"/kubelogin-{os}-{arch}.zip.sha256",
 			take: map[string]string{"bin/{os}_{arch}/kubelogin": Kubelogin},
 			pinned: map[string]string{
 				"linux/amd64":  "d765147460b8719b34cb35e8bc6d9d7c3b8f53bd1a1b9f1e70069e22bd1b6c03",
@@ -127,15 +129,15 @@ var releases = map[string]release{
 	}},
 }
 
-// kubernetesProgram is a program of Kubernetes as it is published beside its checksum, which alone is in that file
+// kubernetesProgram returns the asset of a Kubernetes program, which is published beside a file with only its checksum
 // (https://kubernetes.io/releases/download/).
 func kubernetesProgram(name string, pinned map[string]string) asset {
 	url := "https://dl.k8s.io/release/" + kubernetesVersion + "/bin/{os}/{arch}/" + name
 	return asset{url: url, sums: url + ".sha256", take: map[string]string{name: name}, pinned: pinned}
 }
 
-// pluginRelease is a resource plugin as Pulumi publishes it, where its engine looks first. The checksum file is what
-// shasum prints, which is SHA-1 (https://github.com/pulumi/pulumi-random, .github/workflows/publish.yml;
+// pluginRelease returns Pulumi's release of a resource plugin, at the URL that the engine tries first. The checksum
+// file is the output of shasum, with SHA-1 (https://github.com/pulumi/pulumi-random, .github/workflows/publish.yml;
 // https://github.com/pulumi/pulumi-azure-native, Makefile).
 func pluginRelease(name, version string) release {
 	base := "https://github.com/pulumi/pulumi-" + name + "/releases/download/v" + version + "/"
@@ -147,8 +149,8 @@ func pluginRelease(name, version string) release {
 	}}}
 }
 
-// Plugin returns the program of a resource plugin as its vendor publishes it, such as azure-native in version 2.92.0,
-// and downloads it if it is not in the cache. Nothing builds it: o.Way does not matter.
+// Plugin returns the program of a resource plugin, such as azure-native in version 2.92.0, and downloads it if it is
+// not in the cache. Plugins are never built, so o.Way does not matter.
 func Plugin(ctx context.Context, o Options, name, version string) (string, error) {
 	r := pluginRelease(name, version)
 	program := "pulumi-resource-" + name
@@ -175,7 +177,7 @@ func Plugin(ctx context.Context, o Options, name, version string) (string, error
 	if err := enoughDisk(o.Cache, roomForReleases, "a plugin"); err != nil {
 		return "", err
 	}
-	o.Say("downloading the plugin %s %s, once, into %s", name, version, o.Cache)
+	o.Say("downloading the plugin %s %s to %s (only once)", name, version, o.Cache)
 	if err := r.get(ctx, o, dir, []string{program}, "plugin "+name); err != nil {
 		return "", err
 	}
@@ -187,9 +189,10 @@ type platform struct{ os, arch string }
 
 func (p platform) String() string { return p.os + "/" + p.arch }
 
+// in replaces the placeholders of an asset's string.
 func (p platform) in(s string) string {
-	return strings.NewReplacer("{os}", p.os, "{arch}", p.arch, "{x64}", strings.ReplaceAll(p.arch, "amd64", "x64")).
-		Replace(s)
+	x64 := strings.ReplaceAll(p.arch, "amd64", "x64")
+	return strings.NewReplacer("{os}", p.os, "{arch}", p.arch, "{x64}", x64).Replace(s)
 }
 
 var here = platform{runtime.GOOS, runtime.GOARCH}
@@ -198,14 +201,14 @@ func (r release) isFor(p platform) bool {
 	return slices.Contains(r.on, p.os) && slices.Contains([]string{"amd64", "arm64"}, p.arch)
 }
 
-// cacheDir is named after all that decides what is downloaded.
+// cacheDir returns the release's folder in the cache. Its name depends on everything that affects the download.
 func (r release) cacheDir(name, cache string) string {
 	sum := sha256.Sum256(fmt.Append(nil, r.assets))
 	parts := []string{name, "release", r.version, here.os, here.arch, hex.EncodeToString(sum[:])[:12]}
 	return filepath.Join(cache, strings.Join(parts, "-"))
 }
 
-// get makes dir whole or not at all of what the vendor publishes, with the programs in it.
+// get downloads the release to dir, completely or not at all. It must have the given programs.
 func (r release) get(ctx context.Context, o Options, dir string, programs []string, title string) error {
 	start := time.Now()
 	err := wholeOrNot(dir, func(part string) error {
@@ -215,7 +218,7 @@ func (r release) get(ctx context.Context, o Options, dir string, programs []stri
 			}
 		}
 		if !holds(part, programs) {
-			return fmt.Errorf("the release %s has not all of %s", r.version, strings.Join(programs, ", "))
+			return fmt.Errorf("the release %s does not have all of %s", r.version, strings.Join(programs, ", "))
 		}
 		return nil
 	})
@@ -225,13 +228,13 @@ func (r release) get(ctx context.Context, o Options, dir string, programs []stri
 	return err
 }
 
-// place is a folder of the cache in which a unit is, or may be.
+// place is a possible folder of a unit in the cache.
 type place struct {
 	dir     string
-	release *release // nil: it is built there
+	release *release // nil: the unit is built there
 }
 
-// places are where a unit is looked for, the best first.
+// places returns the possible places of a unit, the preferred one first.
 func (o Options) places(u unit) ([]place, error) {
 	dir, err := u.cacheDir(o.pinned(), o.Cache)
 	if err != nil {
@@ -256,13 +259,13 @@ func (p place) has(u unit) bool {
 	return u.whole(p.dir)
 }
 
-// What is free must be enough for Go's own cache and the programs, or for archives and what is in them.
+// The free space needed for Go's build cache and the programs, or for archives and their contents.
 const (
 	roomForBuilds   = 10 << 30
 	roomForReleases = 3 << 30
 )
 
-// get gets the units that are missing, each as a release or built, and returns where each is.
+// get downloads or builds the missing units and returns their folders.
 func (o Options) get(ctx context.Context, missing []unit) (map[string]string, error) {
 	got := map[string]string{}
 	released := map[string]place{}
@@ -290,7 +293,7 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 		if err := enoughDisk(o.Cache, roomForReleases, "downloading the third-party programs"); err != nil {
 			return nil, err
 		}
-		o.Say("third-party programs, once, into %s: downloading %s", o.Cache, names(missing, released))
+		o.Say("third-party programs, into %s (only once): downloading %s", o.Cache, names(missing, released))
 	}
 	title := func(u unit) string { return fmt.Sprintf("%d/%d %s", len(got)+1, len(missing), u.name) }
 	for _, u := range missing {
@@ -307,7 +310,7 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 		case ctx.Err() != nil || errors.As(err, &stop) || !buildable:
 			return nil, fmt.Errorf("%s: %w", u.name, err)
 		default:
-			o.Say("%s is built here, since its release cannot be had: %v", u.name, err)
+			o.Say("building %s, since its release is not available: %v", u.name, err)
 		}
 	}
 	for _, u := range missing {
@@ -322,7 +325,7 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 		if err := enoughDisk(o.Cache, roomForBuilds, "building the third-party programs"); err != nil {
 			return nil, err
 		}
-		o.Say("third-party programs, once, into %s: building %s", o.Cache, names(missing, built))
+		o.Say("third-party programs, into %s (only once): building %s", o.Cache, names(missing, built))
 		source, remove, err := o.unpackPins()
 		if err != nil {
 			return nil, err
@@ -345,18 +348,16 @@ func (o Options) get(ctx context.Context, missing []unit) (map[string]string, er
 	return got, nil
 }
 
-// planBuilds has the progress know what is to be built.
+// planBuilds adds everything that will be built to the progress.
 func (o Options) planBuilds(ctx context.Context, source string, missing []unit, built map[string]place) error {
-	defer Waiting(
-		func(passed time.Duration) { o.Say("  fetching modules and looking what is to be compiled: %s", passed) },
-	)()
+	defer Waiting(func(passed time.Duration) { o.Say("  fetching modules and planning the builds: %s", passed) })()
 	for _, u := range missing {
 		if _, ok := built[u.name]; !ok {
 			continue
 		}
 		for _, part := range u.parts() {
 			if err := o.plan(ctx, part.name, filepath.Join(source, part.dir), noStamp, part.buildArgs()...); err != nil {
-				return fmt.Errorf("looking what %s needs: %w", part.name, err)
+				return fmt.Errorf("planning the build of %s: %w", part.name, err)
 			}
 		}
 	}
@@ -364,12 +365,12 @@ func (o Options) planBuilds(ctx context.Context, source string, missing []unit, 
 		return nil
 	}
 	if err := o.plan(ctx, programJob, o.Program, ProgramFlags(), "."); err != nil {
-		return fmt.Errorf("looking what %s needs: %w", programJob, err)
+		return fmt.Errorf("planning the build of %s: %w", programJob, err)
 	}
 	return nil
 }
 
-// names are those of the units that are in a map, in their order.
+// names returns the names of the units that are in a map, in the units' order.
 func names(units []unit, in map[string]place) string {
 	var s []string
 	for _, u := range units {
@@ -380,12 +381,12 @@ func names(units []unit, in map[string]place) string {
 	return strings.Join(s, ", ")
 }
 
-// decisionTime is what all vendors together have to answer in. Whoever is off the network has waited less than two
+// decisionTime is how long all vendors together have to answer. A user without a network thus waits less than two
 // seconds.
 const decisionTime = 1800 * time.Millisecond
 
-// unreachable asks for every file of the releases at once, and returns why those are not there, or not there in time,
-// of which one file is not.
+// unreachable requests all files of the releases at the same time. It returns the errors of releases of which a file is
+// not available in time.
 func (o Options) unreachable(ctx context.Context, released map[string]place) (map[string]error, error) {
 	inTime, cancel := context.WithTimeout(ctx, decisionTime)
 	defer cancel()
@@ -407,7 +408,7 @@ func (o Options) unreachable(ctx context.Context, released map[string]place) (ma
 	return why, ctx.Err()
 }
 
-// mustReach returns an error for releases that are not there. One whose server is slow is waited for.
+// mustReach returns an error for releases that are not available. A slow server is no error.
 func (o Options) mustReach(ctx context.Context, released map[string]place) error {
 	why, err := o.unreachable(ctx, released)
 	for _, name := range slices.Sorted(maps.Keys(why)) {
@@ -418,7 +419,7 @@ func (o Options) mustReach(ctx context.Context, released map[string]place) error
 	return err
 }
 
-// dropUnreachable drops the releases that are not there or not there in time, and says so.
+// dropUnreachable removes the releases that are not available in time, and says so.
 func (o Options) dropUnreachable(ctx context.Context, released map[string]place) error {
 	if len(released) == 0 {
 		return nil
@@ -428,11 +429,11 @@ func (o Options) dropUnreachable(ctx context.Context, released map[string]place)
 		return err
 	}
 	unreachable := slices.Sorted(maps.Keys(why))
-	if len(released) > 1 && len(why) == len(released) { // most likely there is no network, and one line says so
-		o.Say("no release of a vendor can be had, so all is built here: %v", why[unreachable[0]])
+	if len(released) > 1 && len(why) == len(released) { // most likely there is no network: one line is enough
+		o.Say("building all programs, since no vendor's release is available: %v", why[unreachable[0]])
 	} else {
 		for _, name := range unreachable {
-			o.Say("%s is built here, since its release cannot be had: %v", name, why[name])
+			o.Say("building %s, since its release is not available: %v", name, why[name])
 		}
 	}
 	for _, name := range unreachable {
@@ -441,7 +442,7 @@ func (o Options) dropUnreachable(ctx context.Context, released map[string]place)
 	return nil
 }
 
-// network is how vendors are reached.
+// network returns the network for downloads from vendors.
 func (o Options) network() *network {
 	if o.vendors != nil {
 		return o.vendors

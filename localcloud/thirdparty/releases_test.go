@@ -33,7 +33,7 @@ import (
 	"time"
 )
 
-// vendors are a server of ours on loopback that answers for every vendor, with what they publish for Linux on amd64.
+// vendors is a server on loopback that stands in for all vendors, with releases for Linux on amd64.
 type vendors struct {
 	mutex    sync.Mutex
 	files    map[string][]byte           // by host and path
@@ -95,7 +95,7 @@ const (
 	objects       = "release-assets.example.com"
 )
 
-// publish has the vendors serve releases as they do, and pins their checksums where those of the real ones are.
+// publish serves releases in the vendors' layout, and pins the checksums of those whose real ones are pinned.
 func (v *vendors) publish(t *testing.T) {
 	was, wasHere := releases, here
 	t.Cleanup(func() { releases, here = was, wasHere })
@@ -201,8 +201,7 @@ func zipped(t *testing.T, members map[string]string) []byte {
 	return b.Bytes()
 }
 
-// options are those of a machine without any third-party programs, where units of these names can be built, from
-// little.
+// options returns the options for a machine without third-party programs, and sets small units with these names.
 func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 	t.Setenv("PATH", filepath.Dir(goTool(t))) // no pulumi
 	was := units
@@ -211,10 +210,8 @@ func options(t *testing.T, v *vendors, names ...string) (Options, *said) {
 	units = nil
 	write := func(name, content string) {
 		file := filepath.Join(source, "x", name)
-		if err := errors.Join(
-			os.MkdirAll(filepath.Dir(file), 0o755),
-			os.WriteFile(file, []byte(content), 0o644),
-		); err != nil {
+		err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(content), 0o644))
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -245,7 +242,7 @@ func goTool(t *testing.T) string {
 	return tool
 }
 
-// said is what the one who waits is told.
+// said collects the lines of a progress.
 type said struct {
 	mutex sync.Mutex
 	lines []string
@@ -263,7 +260,7 @@ func (s *said) String() string {
 	return strings.Join(s.lines, "\n")
 }
 
-// isReleased reports whether a program is what a vendor publishes; those built are larger than what tests publish.
+// isReleased reports whether a program was downloaded. Built ones are larger than the tests' releases.
 func isReleased(t *testing.T, program string) bool {
 	t.Helper()
 	content, err := os.ReadFile(program)
@@ -285,7 +282,7 @@ func inCache(t *testing.T, o Options) []string {
 	return slices.DeleteFunc(found, func(name string) bool { return name == "lock" })
 }
 
-func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
+func TestReleases_HaveTheirUnitsPrograms(t *testing.T) {
 	byName := map[string]unit{}
 	for _, u := range units {
 		byName[u.name] = u
@@ -293,7 +290,7 @@ func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
 	for name, r := range releases {
 		u, ok := byName[name]
 		if !ok {
-			t.Errorf("the release %s is of no unit", name)
+			t.Errorf("there is no unit for the release %s", name)
 		}
 		var programs []string
 		for _, a := range r.assets {
@@ -302,11 +299,8 @@ func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
 				t.Errorf("%s: %+v", name, a)
 			}
 			for p, sum := range a.pinned {
-				if system, _, _ := strings.Cut(
-					p,
-					"/",
-				); !regexp.MustCompile("^[0-9a-f]{64}$").MatchString(sum) ||
-					!slices.Contains(r.on, system) {
+				system, _, _ := strings.Cut(p, "/")
+				if !regexp.MustCompile("^[0-9a-f]{64}$").MatchString(sum) || !slices.Contains(r.on, system) {
 					t.Errorf("%s pins %q for %s", name, sum, p)
 				}
 			}
@@ -322,8 +316,8 @@ func TestReleasesHaveTheProgramsOfTheirUnits(t *testing.T) {
 	}
 }
 
-// TestLanguageHosts_AreTheOnesOfPulumi where that has some: in its release, and beside the one on PATH.
-func TestLanguageHosts_AreTheOnesOfPulumi(t *testing.T) {
+// TestEnsure_UsesPulumisLanguageHosts looks for them in pulumi's release and beside a pulumi on PATH.
+func TestEnsure_UsesPulumisLanguageHosts(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	o, said := options(t, v, "pulumi", "pulumi-language-nodejs", "pulumi-language-yaml")
@@ -363,17 +357,13 @@ func TestLanguageHosts_AreTheOnesOfPulumi(t *testing.T) {
 	found, err := Ensure(t.Context(), o)
 	if err != nil || found[LanguageYAML] != filepath.Join(path, LanguageYAML) ||
 		filepath.Dir(found[LanguageNodejs]) == path {
-		t.Errorf(
-			"with a pulumi on PATH that has one host beside it, they are %s and %s, %v",
-			found[LanguageYAML],
-			found[LanguageNodejs],
-			err,
-		)
+		t.Errorf("with a pulumi on PATH that has one host beside it, they are %s and %s, %v",
+			found[LanguageYAML], found[LanguageNodejs], err)
 	}
 }
 
-// The versions of releases come from constants, and those that are built from go.mod.
-func TestReleasesHaveTheVersionsThatAreBuilt(t *testing.T) {
+// TestReleases_HaveTheVersionsOfBuilds compares constants, which releases use, with the go.mod files, which builds use.
+func TestReleases_HaveTheVersionsOfBuilds(t *testing.T) {
 	pins, err := filepath.Glob("*/go.mod")
 	if err != nil || len(pins) == 0 {
 		t.Fatal(pins, err)
@@ -397,7 +387,7 @@ func TestReleasesHaveTheVersionsThatAreBuilt(t *testing.T) {
 	}
 }
 
-func TestReleasesAreTakenFromVendorsThatAnswer(t *testing.T) {
+func TestEnsure_DownloadsFromVendorsThatAnswer(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	o, told := options(t, v, "kubernetes", "pulumi", "pulumi-kubernetes", "provider-azure", "kubectl", "kubelogin")
@@ -407,7 +397,7 @@ func TestReleasesAreTakenFromVendorsThatAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, program := range programs {
-		if isReleased(t, program) != (name != AzureProvider) { // which is published as an image alone
+		if isReleased(t, program) != (name != AzureProvider) { // published only as an image
 			t.Errorf("%s is released: %t", name, isReleased(t, program))
 		}
 		if info, err := os.Stat(program); err != nil || info.Mode() != 0o755 {
@@ -419,21 +409,14 @@ func TestReleasesAreTakenFromVendorsThatAnswer(t *testing.T) {
 	for _, f := range files {
 		beside = append(beside, filepath.Base(f))
 	}
-	if want := []string{
-		"pulumi",
-		"pulumi-language-go",
-		"pulumi-language-nodejs",
-		"pulumi-language-python-exec",
-	}; !slices.Equal(
-		beside,
-		want,
-	) {
-		t.Errorf("of Pulumi's archive there is %v, want %v", beside, want)
+	want := []string{"pulumi", "pulumi-language-go", "pulumi-language-nodejs", "pulumi-language-python-exec"}
+	if !slices.Equal(beside, want) {
+		t.Errorf("Pulumi's folder has %v, want %v", beside, want)
 	}
 	before := v.asked()
 	again, err := Ensure(t.Context(), o)
 	if err != nil || !maps.Equal(again, programs) || v.asked() != before {
-		t.Errorf("what is there is got again: %v, %v, %d requests", again, err, v.asked()-before)
+		t.Errorf("programs in the cache are downloaded again: %v, %v, %d requests", again, err, v.asked()-before)
 	}
 	for _, want := range []string{"downloading kubernetes, pulumi,", "building provider-azure"} {
 		if !strings.Contains(told.String(), want) {
@@ -442,29 +425,31 @@ func TestReleasesAreTakenFromVendorsThatAnswer(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
+func TestEnsure_BuildsOrStopsForBadRelease(t *testing.T) {
 	half := func(w http.ResponseWriter, content []byte) { // a connection that is cut
 		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 		_, _ = w.Write(content[:len(content)/2])
 	}
-	long := tarball(
-		t,
-		file("pulumi/pulumi", "released pulumi"),
-		file("pulumi/pulumi-language-go", "released go"),
-		file("pulumi/x", strings.Repeat("x", 1<<20)),
-	)
+	long := tarball(t, file("pulumi/pulumi", "released pulumi"), file("pulumi/pulumi-language-go", "released go"),
+		file("pulumi/x", strings.Repeat("x", 1<<20)))
+	link := func(kind byte) packed {
+		return packed{tar.Header{Name: "pulumi/pulumi", Linkname: "/bin/sh", Typeflag: kind}, ""}
+	}
 	for name, test := range map[string]struct {
 		change func(*vendors)
 		stops  bool
-		says   string // of the error, or of why it is built
+		says   string // in the error, or in the reason for building
 	}{
-		"no such version":   {change: func(v *vendors) { delete(v.files, pulumiArchive) }, says: "404"},
-		"no checksum file":  {change: func(v *vendors) { delete(v.files, pulumiSums) }, says: "404"},
-		"no checksum of it": {change: func(v *vendors) { v.sums(pluginArchive, pulumiSums) }, says: "no checksum of pulumi-v3.259.0-linux-x64.tar.gz"},
+		"no such version":  {change: func(v *vendors) { delete(v.files, pulumiArchive) }, says: "404"},
+		"no checksum file": {change: func(v *vendors) { delete(v.files, pulumiSums) }, says: "404"},
+		"no checksum of it": {
+			change: func(v *vendors) { v.sums(pluginArchive, pulumiSums) },
+			says:   "no checksum of pulumi-v3.259.0-linux-x64.tar.gz",
+		},
 		"a checksum too weak": {change: func(v *vendors) {
 			v.files[pulumiSums] = fmt.Appendf(nil, "%x  %s\n", sha1.Sum(v.files[pulumiArchive]), path.Base(pulumiArchive))
-		}, says: "no SHA-256"},
-		"no checksum at all": {change: func(v *vendors) { v.files[pulumiSums] = []byte("<html>") }, says: "no checksum"},
+		}, says: "not a SHA-256"},
+		"no checksum at all": {change: func(v *vendors) { v.files[pulumiSums] = []byte("<html>") }, says: "not a checksum"},
 		"an error": {change: func(v *vendors) {
 			v.special[pulumiSums] = func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 		}, says: "503"},
@@ -474,7 +459,10 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 			},
 			stops: true, says: "https://" + pulumiSums,
 		},
-		"a wrong checksum of half an archive": {change: func(v *vendors) { v.files[pulumiArchive] = v.files[pulumiArchive][:100] }, stops: true, says: "https://" + pulumiArchive},
+		"a wrong checksum of half an archive": {
+			change: func(v *vendors) { v.files[pulumiArchive] = v.files[pulumiArchive][:100] },
+			stops:  true, says: "https://" + pulumiArchive,
+		},
 		"half an archive, published": {change: func(v *vendors) {
 			v.files[pulumiArchive] = long[:len(long)-40]
 			v.sums(pulumiArchive, pulumiSums)
@@ -482,20 +470,21 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 		"an archive without the program": {change: func(v *vendors) {
 			v.files[pulumiArchive] = tarball(t, file("pulumi/pulumi", "released pulumi"))
 			v.sums(pulumiArchive, pulumiSums)
-		}, says: "has not all of"},
+		}, says: "does not have all of"},
 		"a connection that is always cut": {
 			change: func(v *vendors) {
 				content := v.files[pulumiArchive]
 				v.special[pulumiArchive] = func(w http.ResponseWriter, _ *http.Request) { half(w, content) }
 			}, says: "unexpected EOF",
 		},
-		"a redirect to who knows where": {
+		"a redirect to http": {
 			change: func(v *vendors) {
 				v.special[pulumiArchive] = http.RedirectHandler("http://"+objects+"/x", http.StatusFound).ServeHTTP
 			}, says: "not https",
 		},
 		"a member outside": {change: func(v *vendors) {
-			v.files[pulumiArchive] = tarball(t, file("pulumi/../../pulumi", "evil"), file("pulumi/pulumi", "released pulumi"), file("pulumi/pulumi-language-go", "x"))
+			v.files[pulumiArchive] = tarball(t, file("pulumi/../../pulumi", "evil"),
+				file("pulumi/pulumi", "released pulumi"), file("pulumi/pulumi-language-go", "x"))
 			v.sums(pulumiArchive, pulumiSums)
 		}, stops: true, says: "leaves the folder"},
 		"a member at the root": {change: func(v *vendors) {
@@ -503,17 +492,17 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 			v.sums(pulumiArchive, pulumiSums)
 		}, stops: true, says: "leaves the folder"},
 		"a symbolic link": {change: func(v *vendors) {
-			v.files[pulumiArchive] = tarball(t, packed{tar.Header{Name: "pulumi/pulumi", Linkname: "/bin/sh", Typeflag: tar.TypeSymlink}, ""})
+			v.files[pulumiArchive] = tarball(t, link(tar.TypeSymlink))
 			v.sums(pulumiArchive, pulumiSums)
-		}, stops: true, says: "is no file"},
+		}, stops: true, says: "is not a file"},
 		"a hard link": {change: func(v *vendors) {
-			v.files[pulumiArchive] = tarball(t, packed{tar.Header{Name: "pulumi/pulumi", Linkname: "/bin/sh", Typeflag: tar.TypeLink}, ""})
+			v.files[pulumiArchive] = tarball(t, link(tar.TypeLink))
 			v.sums(pulumiArchive, pulumiSums)
-		}, stops: true, says: "is no file"},
+		}, stops: true, says: "is not a file"},
 		"a device": {change: func(v *vendors) {
 			v.files[pulumiArchive] = tarball(t, packed{tar.Header{Name: "pulumi/pulumi", Typeflag: tar.TypeChar}, ""})
 			v.sums(pulumiArchive, pulumiSums)
-		}, stops: true, says: "is no file"},
+		}, stops: true, says: "is not a file"},
 	} {
 		for _, way := range []Way{"", Releases} {
 			t.Run(name+", "+string(way), func(t *testing.T) {
@@ -546,8 +535,8 @@ func TestWhatIsWrongWithAReleaseIsBuiltInsteadOrStops(t *testing.T) {
 	}
 }
 
-// A pinned checksum counts whatever the vendor's own file says.
-func TestAWrongChecksumNamesWhatCameAndWhatShouldHave(t *testing.T) {
+// TestEnsure_NamesBothChecksums also checks that a pinned checksum takes precedence over the vendor's own file.
+func TestEnsure_NamesBothChecksums(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	want := sha(v.files[loginArchive])
@@ -566,7 +555,7 @@ func TestAWrongChecksumNamesWhatCameAndWhatShouldHave(t *testing.T) {
 	}
 }
 
-func TestADownloadThatBreaksOffGoesOn(t *testing.T) {
+func TestDownload_ContinuesWhenCutOff(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789"), 100_000)
 	for name, test := range map[string]struct {
 		tag       string
@@ -610,7 +599,7 @@ func TestADownloadThatBreaksOffGoesOn(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedDownloadLeavesNothingAndTheNextIsWhole(t *testing.T) {
+func TestEnsure_LeavesNothingWhenInterrupted(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	v.network.silence = time.Minute
@@ -641,11 +630,11 @@ func TestAnInterruptedDownloadLeavesNothingAndTheNextIsWhole(t *testing.T) {
 	}
 	programs, err := Ensure(t.Context(), o)
 	if err != nil || !isReleased(t, programs[Pulumi]) || !isReleased(t, programs[Kubectl]) {
-		t.Errorf("the next is not whole: %v", err)
+		t.Errorf("the next download is not complete: %v", err)
 	}
 }
 
-func TestEitherWayCanBeForced(t *testing.T) {
+func TestEnsure_ObeysWay(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	o, _ := options(t, v, "pulumi")
@@ -662,7 +651,7 @@ func TestEitherWayCanBeForced(t *testing.T) {
 		t.Errorf("%s is not built, or vendors were asked: %q", at, v.requests)
 	}
 	if at, released := way(""); released || v.asked() > 0 {
-		t.Errorf("%s is not what was there, or vendors were asked: %q", at, v.requests)
+		t.Errorf("%s is not the one in the cache, or vendors were asked: %q", at, v.requests)
 	}
 	if at, released := way(Releases); !released {
 		t.Errorf("%s is not released", at)
@@ -672,25 +661,22 @@ func TestEitherWayCanBeForced(t *testing.T) {
 	}
 }
 
-func TestReleasesFailWhereNobodyAnswers(t *testing.T) {
+func TestEnsure_FailsWithReleasesIfNoVendorAnswers(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	v.gone.Store(true)
 	o, _ := options(t, v, "kubernetes", "provider-azure")
 	o.Way = Releases
-	if _, err := Ensure(
-		t.Context(),
-		o,
-	); err == nil || !strings.Contains(err.Error(), "kubernetes: ") ||
-		!strings.Contains(err.Error(), "no such host") {
-		t.Errorf("it is %v", err)
+	_, err := Ensure(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "kubernetes: ") || !strings.Contains(err.Error(), "no such host") {
+		t.Errorf("got error %v", err)
 	}
 	if left := inCache(t, o); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
 }
 
-func TestAVendorThatDoesNotAnswerKeepsNoOtherFromBeingTaken(t *testing.T) {
+func TestEnsure_BuildsOnlyForVendorsThatDoNotAnswer(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	v.special[kubectlFile] = func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
@@ -703,7 +689,7 @@ func TestAVendorThatDoesNotAnswerKeepsNoOtherFromBeingTaken(t *testing.T) {
 	if !isReleased(t, programs[Pulumi]) || isReleased(t, programs[Kubectl]) {
 		t.Errorf("pulumi is released: %t; kubectl: %t", isReleased(t, programs[Pulumi]), isReleased(t, programs[Kubectl]))
 	}
-	if !strings.Contains(told.String(), "kubectl is built here") ||
+	if !strings.Contains(told.String(), "building kubectl, since its release") ||
 		!strings.Contains(told.String(), kubectlFile+": no answer in time") {
 		t.Errorf("it is not said:\n%s", told)
 	}
@@ -713,7 +699,7 @@ type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestOffTheNetworkItIsDecidedWithinTwoSeconds(t *testing.T) {
+func TestDropUnreachable_DecidesWithinTwoSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := tripper(func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
@@ -738,7 +724,7 @@ func TestOffTheNetworkItIsDecidedWithinTwoSeconds(t *testing.T) {
 	})
 }
 
-func TestADownloadIsNeverSilent(t *testing.T) {
+func TestDownload_ReportsProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := tripper(func(*http.Request) (*http.Response, error) {
 			sent := 0
@@ -773,52 +759,35 @@ func TestADownloadIsNeverSilent(t *testing.T) {
 	})
 }
 
-func TestWhatIsTooLargeIsNotDownloaded(t *testing.T) {
-	for name, length := range map[string]int64{"and says so": maxDownload + 1, "and does not say so": -1} {
+func TestRead_LimitsSize(t *testing.T) {
+	for name, length := range map[string]int64{"known length": maxDownload + 1, "unknown length": -1} {
 		t.Run(name, func(t *testing.T) {
 			read := int64(0)
 			endless := tripper(func(*http.Request) (*http.Response, error) {
 				body := readerFunc(func(p []byte) (int, error) { read += int64(len(p)); return len(p), nil })
 				return &http.Response{
-					StatusCode:    http.StatusOK,
-					Header:        http.Header{},
-					ContentLength: length,
-					Body:          io.NopCloser(body),
+					StatusCode: http.StatusOK, Header: http.Header{}, ContentLength: length, Body: io.NopCloser(body),
 				}, nil
 			})
 			n := &network{client: overTLS(endless), silence: time.Minute}
 			var sums text
-			if err := n.read(
-				t.Context(),
-				"https://x/sums",
-				&sums,
-				maxSums,
-				nil,
-			); err == nil || read > 2*maxSums ||
-				length > 0 && read > 0 {
+			err := n.read(t.Context(), "https://x/sums", &sums, maxSums, nil)
+			if err == nil || read > 2*maxSums || length > 0 && read > 0 {
 				t.Errorf("%v, %d bytes", err, read)
 			}
 		})
 	}
 }
 
-func TestAPluginIsTakenFromItsVendor(t *testing.T) {
+func TestPlugin_DownloadsFromVendor(t *testing.T) {
 	v := serveVendors(t)
 	v.publish(t)
 	const base = "github.com/pulumi/pulumi-azure-native/releases/download/v2.92.0/"
 	const name = "pulumi-resource-azure-native-v2.92.0-linux-amd64.tar.gz"
-	v.files[base+name] = tarball(
-		t,
-		folder("."),
-		file("./pulumi-resource-azure-native", "released plugin"),
-		file("README.md", "x"),
-	)
-	v.files[base+"pulumi-azure-native_2.92.0_checksums.txt"] = fmt.Appendf(
-		nil,
-		"%x  ./%s\n",
-		sha1.Sum(v.files[base+name]),
-		name,
-	)
+	v.files[base+name] = tarball(t, folder("."), file("./pulumi-resource-azure-native", "released plugin"),
+		file("README.md", "x"))
+	sums := fmt.Appendf(nil, "%x  ./%s\n", sha1.Sum(v.files[base+name]), name)
+	v.files[base+"pulumi-azure-native_2.92.0_checksums.txt"] = sums
 	o, _ := options(t, v)
 	for range 2 {
 		program, err := Plugin(t.Context(), o, "azure-native", "2.92.0")
@@ -826,23 +795,17 @@ func TestAPluginIsTakenFromItsVendor(t *testing.T) {
 			t.Fatalf("%s, %v", program, err)
 		}
 	}
-	if v.asked() != 3 { // whether it is there, for its checksum, and for itself
+	if v.asked() != 3 { // the probe, the checksum and the archive
 		t.Errorf("asked for %q", v.requests)
 	}
-	if _, err := Plugin(
-		t.Context(),
-		o,
-		"random",
-		"4.21.2",
-	); err == nil || !strings.Contains(err.Error(), "404") ||
-		len(inCache(t, o)) != 1 {
-		t.Errorf("what is not there: %v, %v", err, inCache(t, o))
+	_, err := Plugin(t.Context(), o, "random", "4.21.2")
+	if err == nil || !strings.Contains(err.Error(), "404") || len(inCache(t, o)) != 1 {
+		t.Errorf("a missing plugin: %v, %v", err, inCache(t, o))
 	}
 }
 
-// The user's own proxy is used, and a local cloud's, from where no vendor is reached, is not; nor are its certificates
-// trusted.
-func TestVendorsAreReachedAsTheUserReachesThem(t *testing.T) {
+// TestOutside_UsesTheUsersProxy checks that the user's proxy and CAs are used, but not those of a local cloud.
+func TestOutside_UsesTheUsersProxy(t *testing.T) {
 	if at := os.Getenv("THIRDPARTY_TEST_ASKS"); at != "" {
 		n := newOutside()
 		transport := n.client.Transport.(*http.Transport)
@@ -857,23 +820,16 @@ func TestVendorsAreReachedAsTheUserReachesThem(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()
 	certificates := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(
-		certificates,
-		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-		0o600,
-	); err != nil {
+	ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(certificates, ca, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for home, want := range map[string]string{"": "proxy http://127.0.0.1:1 <nil>\ntrusted true\n", t.TempDir(): "trusted false\n"} {
+	for home, want := range map[string]string{
+		"": "proxy http://127.0.0.1:1 <nil>\ntrusted true\n", t.TempDir(): "trusted false\n",
+	} {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
-		cmd.Env = append(
-			os.Environ(),
-			"THIRDPARTY_TEST_ASKS="+server.URL,
-			"HTTPS_PROXY=http://127.0.0.1:1",
-			"NO_PROXY=",
-			"SSL_CERT_FILE="+certificates,
-			HomeVariable+"="+home,
-		)
+		cmd.Env = append(os.Environ(), "THIRDPARTY_TEST_ASKS="+server.URL, "HTTPS_PROXY=http://127.0.0.1:1", "NO_PROXY=",
+			"SSL_CERT_FILE="+certificates, HomeVariable+"="+home)
 		if out, err := cmd.Output(); err != nil || !strings.HasPrefix(string(out), want) {
 			t.Errorf("in the shell of a local cloud: %t: %v\n%s", home != "", err, out)
 		}

@@ -1,6 +1,6 @@
-// Package thirdparty gets the programs that the local cloud runs and does not write, once: it takes releases of their
-// vendors where these can be reached, and builds them from modules pinned in the go.mod files of the folders beside
-// this file where not.
+// Package thirdparty gets the third-party programs that the local cloud runs, and caches them. It downloads the
+// vendors' releases if it can reach them, or else builds the programs from the modules pinned in the go.mod files of
+// the folders beside this file.
 package thirdparty
 
 import (
@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// The programs, by the names under which Programs finds them.
+// The names of the programs, which are the keys of Programs.
 const (
 	Pulumi            = "pulumi"
 	LanguageGo        = "pulumi-language-go"
@@ -38,39 +38,38 @@ const (
 	KubernetesPluginVersion = "4.25.0"
 )
 
-// Programs is where each program is.
+// Programs maps the names of programs to their paths.
 type Programs map[string]string
 
-// CSIManifests are the manifests that the Secrets Store CSI driver is installed with.
+// CSIManifests returns the files of the manifests that install the Secrets Store CSI driver.
 func (p Programs) CSIManifests() ([]string, error) {
 	return filepath.Glob(filepath.Join(filepath.Dir(p[CSIDriver]), "*.yaml"))
 }
 
-// Options say what Ensure gets, and from where.
+// Options are the options of Ensure, Export, Import and Plugin.
 type Options struct {
-	// Cache is the folder that programs are put into. All local clouds of a machine share it.
+	// Cache is the folder of the programs. All local clouds of a machine share it.
 	Cache string
-	// Also names programs to get that are otherwise got when they are first needed: those of Later.
+	// Also names additional programs to get now. Those of Later are otherwise got when they are first needed.
 	Also []string
-	// Only is whether the programs of Also are all that is to be got.
+	// Only limits the programs to those in Also.
 	Only bool
-	// Way is how they are got: Build or Releases. Defaults to releases from those vendors that answer within two
-	// seconds, and to building the rest. What is in the cache already, either way, is used, unless a way is asked for.
+	// Way is Build or Releases. By default, programs in the cache are used however they were obtained. Missing ones are
+	// downloaded from vendors that answer within two seconds, and the rest is built.
 	Way Way
-	// Program is the folder of a Pulumi program that the caller compiles afterwards: it is part of what is to be done.
+	// Program is the folder of a Pulumi program that the caller compiles afterwards. It is counted in the progress.
 	Program string
-	// Progress is told what is going on.
+	// Progress receives the progress.
 	*Progress
 
-	pins      fs.FS    // Defaults to those in this program. Tests have others.
-	vendors   *network // Defaults to the vendors' own hosts. Tests have others.
-	cacheOnly bool     // whether a pulumi on PATH does not count
+	pins      fs.FS    // Defaults to the pins embedded in this program; set in tests.
+	vendors   *network // Defaults to the vendors' own hosts; set in tests.
+	cacheOnly bool     // ignore a pulumi on PATH
 }
 
-// Ensure returns where each program is, and puts into the cache what is not there yet. A pulumi of the right version on
-// PATH, with its Go language host, is used instead of one of the cache, unless a way is asked for. A release whose
-// checksum is wrong is an error, whichever way is asked for. A release that is not available is an error only if the
-// way is Releases.
+// Ensure gets programs that are missing in the cache and returns the paths of all programs. Unless o.Way is set, a
+// pulumi of the right version on PATH, with its Go language host, is used instead of the cache's. A release with a
+// wrong checksum is always an error. A release that is not available is an error only if o.Way is Releases.
 func Ensure(ctx context.Context, o Options) (Programs, error) {
 	found, missing, err := look(ctx, o)
 	if err != nil || len(missing) == 0 {
@@ -81,7 +80,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 		return nil, err
 	}
 	defer unlock()
-	// Somebody else may have built them meanwhile.
+	// Another process may have built them meanwhile.
 	if found, missing, err = look(ctx, o); err != nil || len(missing) == 0 {
 		return found, err
 	}
@@ -98,7 +97,7 @@ func Ensure(ctx context.Context, o Options) (Programs, error) {
 	return found, nil
 }
 
-// look returns where every program is, or would be, and which units are missing for those that are wanted.
+// look returns where every program is or will be, and the units to get for the programs that are wanted.
 func look(ctx context.Context, o Options) (found Programs, missing []unit, err error) {
 	found = Programs{}
 	for _, u := range units {
@@ -129,12 +128,14 @@ func look(ctx context.Context, o Options) (found Programs, missing []unit, err e
 	return found, missing, nil
 }
 
+// installedPulumi looks for pulumi and its Go language host on PATH, in the right version. It adds them to found and
+// reports whether they are there.
 func installedPulumi(ctx context.Context, found Programs) bool {
 	pulumi, err := exec.LookPath(Pulumi)
 	if err != nil {
 		return false
 	}
-	// In a shell with the environment of a local cloud, its own pulumi is the first on PATH, and goes when that cloud does.
+	// With the environment of a local cloud, its own pulumi is first on PATH. That one is removed with the cloud.
 	if home := os.Getenv(HomeVariable); home != "" && strings.HasPrefix(pulumi, home+string(filepath.Separator)) {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-func TestAChangedPinIsAnotherBuild(t *testing.T) {
+func TestCacheDir_DependsOnPins(t *testing.T) {
 	source := t.TempDir()
 	u := unit{name: "x", dir: "thirdparty/x"}
 	pins := filepath.Join(source, u.dir, "go.mod")
@@ -62,9 +62,11 @@ func TestAChangedPinIsAnotherBuild(t *testing.T) {
 	}
 }
 
-func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
+func TestGoBinaryName_MatchesGo(t *testing.T) {
 	for pkg, want := range map[string]string{
-		"go.etcd.io/etcd/server/v3": "server", "k8s.io/kubernetes/cmd/kubelet": "kubelet", "./pulumi-resource-kubernetes": "pulumi-resource-kubernetes",
+		"go.etcd.io/etcd/server/v3":     "server",
+		"k8s.io/kubernetes/cmd/kubelet": "kubelet",
+		"./pulumi-resource-kubernetes":  "pulumi-resource-kubernetes",
 	} {
 		if got := goBinaryName(pkg); got != want {
 			t.Errorf("%s is named %s, want %s", pkg, got, want)
@@ -72,10 +74,11 @@ func TestBinariesAreNamedAsGoNamesThem(t *testing.T) {
 	}
 }
 
-func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
+func TestBuild_RepairsCache(t *testing.T) {
 	source, cache := t.TempDir(), t.TempDir()
 	u := unit{name: "x", dir: "thirdparty/x", programs: map[string]string{"./one": "first", "./two": "second"}}
-	for name, content := range map[string]string{"go.mod": "module x\n", "one/main.go": "package main\nfunc main() {}\n", "two/main.go": "package main\nfunc main() {}\n"} {
+	const program = "package main\nfunc main() {}\n"
+	for name, content := range map[string]string{"go.mod": "module x\n", "one/main.go": program, "two/main.go": program} {
 		file := filepath.Join(source, u.dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 			t.Fatal(err)
@@ -87,7 +90,7 @@ func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 	dir := filepath.Join(cache, "x")
 	for range 2 {
 		if u.whole(dir) {
-			t.Fatal("what is not there is taken for whole")
+			t.Fatal("a missing folder counts as whole")
 		}
 		if err := u.build(t.Context(), source, dir, &Progress{Say: t.Logf}); err != nil {
 			t.Fatal(err)
@@ -104,7 +107,7 @@ func TestACacheThatLostAProgramIsMadeWholeAgain(t *testing.T) {
 	}
 }
 
-func TestLook_WantsNoMoreThanOnlyWhatIsNamed(t *testing.T) {
+func TestLook_WithOnlyWantsNamedPrograms(t *testing.T) {
 	o := checkout(t)
 	names := func() (names []string) {
 		_, missing, err := look(t.Context(), o)
@@ -129,7 +132,7 @@ func TestLook_WantsNoMoreThanOnlyWhatIsNamed(t *testing.T) {
 	}
 }
 
-func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
+func TestRemoveParts_RemovesOnlyParts(t *testing.T) {
 	cache := t.TempDir()
 	for _, name := range []string{"pulumi-0123", "pulumi-0123" + partMark + "456"} {
 		if err := os.MkdirAll(filepath.Join(cache, name, "x"), 0o755); err != nil {
@@ -142,7 +145,7 @@ func TestWhatKilledBuildsLeftIsRemovedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestAnInterruptedBuildLeavesNothing(t *testing.T) {
+func TestBuild_LeavesNothingWhenInterrupted(t *testing.T) {
 	temp := t.TempDir()
 	t.Setenv("TMPDIR", temp)
 	t.Setenv("GOCACHE", t.TempDir())
@@ -165,7 +168,7 @@ func TestAnInterruptedBuildLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestTheEnvironmentOfALocalCloudIsNotTakenForTheMachines(t *testing.T) {
+func TestOutsideEnv_IgnoresLocalClouds(t *testing.T) {
 	home := t.TempDir()
 	for _, name := range []string{Pulumi, LanguageGo} {
 		if err := os.WriteFile(filepath.Join(home, name), []byte("#!/bin/sh\necho v"+PulumiVersion+"\n"), 0o755); err != nil {
@@ -176,15 +179,15 @@ func TestTheEnvironmentOfALocalCloudIsNotTakenForTheMachines(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
 	inside := func() bool { return !slices.Contains(OutsideEnv(), "HTTPS_PROXY=http://127.0.0.1:1") }
 	if !installedPulumi(t.Context(), Programs{}) || inside() {
-		t.Error("what the user has is not used")
+		t.Error("the user's own pulumi or proxy is not used")
 	}
 	t.Setenv(HomeVariable, home)
 	if installedPulumi(t.Context(), Programs{}) || !inside() {
-		t.Error("what is a local cloud's is used")
+		t.Error("a local cloud's pulumi or proxy is used")
 	}
 }
 
-func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
+func TestWaiting_ReportsEveryTenSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []time.Duration
 		stop := Waiting(func(passed time.Duration) { told = append(told, passed) })
@@ -197,7 +200,7 @@ func TestWhoeverWaitsIsToldEveryTenSeconds(t *testing.T) {
 	})
 }
 
-func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
+func TestProgramFlags_AddsToTheUsers(t *testing.T) {
 	for given, want := range map[string]string{
 		"":                                  "-trimpath -gcflags=all=-dwarf=false -ldflags=-s -buildvcs=false",
 		"-tags=x  -ldflags=-w":              "-tags=x -ldflags=-w -trimpath -gcflags=all=-dwarf=false -buildvcs=false",
@@ -213,7 +216,7 @@ func TestTheProgramIsBuiltWithTheCallersFlagsAndOurs(t *testing.T) {
 	}
 }
 
-func TestCompile_DoesNothingUntilSomethingHasChanged(t *testing.T) {
+func TestCompile_DoesNothingWithoutChanges(t *testing.T) {
 	dir, mark := t.TempDir(), filepath.Join(t.TempDir(), "mark")
 	write := func(name, content string) {
 		t.Helper()

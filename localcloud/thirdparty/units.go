@@ -5,24 +5,24 @@ import (
 	"slices"
 )
 
-// unit is a set of programs that share a folder of the cache. One call of go builds them, and one more those of each
-// unit in with.
+// unit is a set of programs that share a folder of the cache. One call of go build builds them, and one more those of
+// each unit in with.
 type unit struct {
 	name     string
-	dir      string            // of its go.mod, below localcloud/; several units may share one
-	programs map[string]string // package -> the name that the program is given
+	dir      string            // of its go.mod, below localcloud/; units may share one
+	programs map[string]string // package -> name of the program
 	ldflags  string
-	files    []string // what is put beside the programs, of the module filesOf
+	files    []string // files of the module filesOf that are copied beside the programs
 	filesOf  string
-	with     []unit // that are built into the same folder, since their vendor publishes them together
-	later    bool   // whether it is got when it is first needed instead of by the first up
-	inPulumi bool   // whether Pulumi publishes and installs it beside pulumi
+	with     []unit // units built into the same folder, since their vendor publishes them together
+	later    bool   // got when it is first needed, instead of by the first up
+	inPulumi bool   // Pulumi publishes and installs it beside pulumi
 }
 
-// parts are the unit and those that are built into its folder.
+// parts returns the unit and those that are built into its folder.
 func (u unit) parts() []unit { return append([]unit{u}, u.with...) }
 
-// names are those of its programs.
+// names returns the names of the unit's programs, sorted.
 func (u unit) names() (names []string) {
 	for _, part := range u.parts() {
 		names = slices.AppendSeq(names, maps.Values(part.programs))
@@ -34,7 +34,7 @@ func (u unit) names() (names []string) {
 // has reports whether name is one of the unit's programs.
 func (u unit) has(name string) bool { return slices.Contains(u.names(), name) }
 
-// Later are the programs that are got when they are first needed.
+// Later returns the names of the programs that are got only when they are first needed.
 func Later() (names []string) {
 	for _, u := range units {
 		if u.later {
@@ -44,8 +44,8 @@ func Later() (names []string) {
 	return names
 }
 
-// LanguageHost is the program by which the engine runs programs of a runtime, as Pulumi.yaml names it, or "" for a
-// runtime whose host is not among the programs.
+// LanguageHost returns the name of the language host for a runtime in Pulumi.yaml, or "" if the runtime is not
+// supported.
 func LanguageHost(runtime string) string {
 	switch host := "pulumi-language-" + runtime; host {
 	case LanguageGo, LanguageNodejs, LanguagePython, LanguageYAML:
@@ -54,22 +54,22 @@ func LanguageHost(runtime string) string {
 	return ""
 }
 
-// IsLater reports whether a program is got when it is first needed, instead of by the first up.
+// IsLater reports whether a program is got only when it is first needed, instead of by the first up.
 func IsLater(name string) bool {
 	return slices.ContainsFunc(units, func(u unit) bool { return u.later && u.has(name) })
 }
 
-// CompilerFlags leave out what the linker would strip: it takes the compiler a sixth of its time. All that is built for
-// the local cloud is built with them, so that packages that several programs share are compiled once.
+// CompilerFlags omit debug information, which the linker strips anyway. It would take a sixth of the compiler's time.
+// Everything in the local cloud is built with these flags, so that shared packages are compiled only once.
 const CompilerFlags = "all=-dwarf=false"
 
-// sameAnywhere leaves the checkout's folder out of what is compiled, so that another checkout finds it compiled. A
-// stack's state then has source positions by module instead of in the project.
+// sameAnywhere keeps the checkout's path out of compiled packages, so that other checkouts can use them. As a result,
+// source positions in a stack's state are relative to modules instead of the project.
 const sameAnywhere = "-trimpath"
 
-// seldom are packages of which little runs, or runs seldom: they are compiled without inlining, which takes the
-// compiler up to half less. None of them is in the Pulumi program or in the local cloud itself, which would compile
-// them again.
+// seldom lists packages of which little runs, or runs rarely. They are compiled without inlining, which saves up to
+// half of the compiler's time. The Pulumi program and the local cloud itself use none of them, or would compile them
+// again.
 var seldom = []string{
 	"cloud.google.com/...",
 	"github.com/alecthomas/...",
@@ -86,18 +86,18 @@ var seldom = []string{
 	"sigs.k8s.io/kustomize/...",
 }
 
-// standIns is the folder of the modules of ours that go.mod files replace others by.
+// standIns is the folder of the stand-in modules that replace others in go.mod files.
 const standIns = "thirdparty/standin"
 
-// The versions that the go.mod pins and no module says of itself, which name the releases too.
+// Versions that the go.mod files pin, but that the programs do not know by themselves. They also name the releases.
 const (
 	kubernetesVersion = "v1.34.10"
 	etcdVersion       = "v3.6.4"
 	kubeloginVersion  = "v0.2.10"
 )
 
-// units are in the order of their cost: who waits sees the long ones first. Their go.mod files agree on the versions of
-// what they share, so that it is compiled once (TestModulesAgree).
+// units are sorted by cost, the most expensive first. Their go.mod files agree on the versions of shared modules, so
+// that these are compiled only once (TestModules_Agree).
 var units = []unit{
 	{
 		name: "kubernetes", dir: "thirdparty/kubernetes",
@@ -166,7 +166,7 @@ var units = []unit{
 	{
 		name: "pulumi-language-python", dir: "thirdparty/pulumi-language-python", later: true, inPulumi: true,
 		programs: map[string]string{"github.com/pulumi/pulumi/sdk/python/cmd/pulumi-language-python/v3": LanguagePython},
-		files:    []string{"python/cmd/pulumi-language-python-exec"}, // by which it runs a program
+		files:    []string{"python/cmd/pulumi-language-python-exec"}, // runs a program
 		filesOf:  "github.com/pulumi/pulumi/sdk/v3",
 	},
 }

@@ -18,12 +18,7 @@ func RegisterResource(ctx *pulumi.Context, apiVersion, kind, name string, props 
 		apiVersion = "core/v1"
 	}
 	res := new(resource)
-	if err := ctx.RegisterResource(
-		fmt.Sprintf("kubernetes:%s:%s", apiVersion, kind),
-		name,
-		props,
-		res,
-		opts...); err != nil {
+	if err := ctx.RegisterResource(fmt.Sprintf("kubernetes:%s:%s", apiVersion, kind), name, props, res, opts...); err != nil {
 		return nil, err
 	}
 	return res, nil
