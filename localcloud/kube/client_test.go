@@ -38,11 +38,16 @@ func refuse(w http.ResponseWriter, code int, reason string) {
 	fmt.Fprintf(w, `{"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": %q, "code": %d}`, reason, code)
 }
 
-// roles is an API server that has cluster roles and nothing else. It takes an update of one that somebody else has
-// changed meanwhile as the real one does: not at all.
+// roles is an API server with cluster roles only. Like the real one, it rejects an update of an object that another
+// client has changed meanwhile.
 type roles struct {
 	have    map[string]map[string]any
-	changed int // how often somebody else is quicker
+	changed int // how often another client is faster
+}
+
+// version returns an object's resource version.
+func version(object map[string]any) any {
+	return object["metadata"].(map[string]any)["resourceVersion"]
 }
 
 func (r *roles) ServeHTTP(w http.ResponseWriter, req *http.Request) {
@@ -71,7 +76,7 @@ func (r *roles) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		if r.changed--; r.changed >= 0 {
 			r.have[name]["metadata"].(map[string]any)["resourceVersion"] = fmt.Sprint("later", r.changed)
 		}
-		if sent["metadata"].(map[string]any)["resourceVersion"] != r.have[name]["metadata"].(map[string]any)["resourceVersion"] {
+		if version(sent) != version(r.have[name]) {
 			refuse(w, http.StatusConflict, "Conflict")
 			return
 		}
@@ -80,8 +85,8 @@ func (r *roles) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	_ = json.NewEncoder(w).Encode(r.have[name])
 }
 
-// TestClient_PutLeavesWhatTheManifestSays has one object that is new, and one that is there and was changed in between.
-func TestClient_PutLeavesWhatTheManifestSays(t *testing.T) {
+// TestClient_PutCreatesAndUpdates puts a new object, and an existing one that another client changes meanwhile.
+func TestClient_PutCreatesAndUpdates(t *testing.T) {
 	const manifest = `# made by somebody
 ---
 apiVersion: rbac.authorization.k8s.io/v1
@@ -113,21 +118,18 @@ rules: [{verbs: [get]}]
 	_, dropped := old["aggregationRule"]
 	metadata, _ := old["metadata"].(map[string]any)
 	want := map[string]any{"ours": "2", "theirs": "3"}
-	if labels, _ := metadata["labels"].(map[string]any); dropped || fmt.Sprint(old["rules"]) != "[map[verbs:[get]]]" || old["status"] != "kept" ||
-		metadata["uid"] != "u" ||
-		fmt.Sprint(metadata["finalizers"]) != "[f]" ||
-		!maps.Equal(labels, want) {
-		t.Errorf("one that was there: %v", old)
+	labels, _ := metadata["labels"].(map[string]any)
+	if dropped || fmt.Sprint(old["rules"]) != "[map[verbs:[get]]]" || old["status"] != "kept" ||
+		metadata["uid"] != "u" || fmt.Sprint(metadata["finalizers"]) != "[f]" || !maps.Equal(labels, want) {
+		t.Errorf("the existing object: %v", old)
 	}
-	if err := client.put(
-		t.Context(),
-		[]byte("apiVersion: rbac.authorization.k8s.io/v1\nkind: Other\nmetadata: {name: x}"),
-	); err == nil {
-		t.Error("a kind that the cluster does not have was put")
+	const other = "apiVersion: rbac.authorization.k8s.io/v1\nkind: Other\nmetadata: {name: x}"
+	if err := client.put(t.Context(), []byte(other)); err == nil {
+		t.Error("an object of an unknown kind was put")
 	}
 }
 
-func TestClient_GetTellsNothingFromAFailure(t *testing.T) {
+func TestClient_GetDistinguishesMissingFromFailure(t *testing.T) {
 	client := clientOf(t, &roles{have: map[string]map[string]any{"there": {
 		"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": map[string]any{"name": "there"},
 	}}})
@@ -146,10 +148,10 @@ func TestClient_GetTellsNothingFromAFailure(t *testing.T) {
 	}
 }
 
-// TestAwait_SeesWhatChanges has a watch that ends, one that cannot be, and one in which a node becomes what is waited
-// for.
-func TestAwait_SeesWhatChanges(t *testing.T) {
-	const event = `{"type": "%s", "object": {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"}, "spec": {"podCIDR": "%s"}}}` + "\n"
+// TestAwait_RetriesWatches has a watch that ends, one that fails, and one in which the node becomes ready.
+func TestAwait_RetriesWatches(t *testing.T) {
+	const event = `{"type": "%s", "object": {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "n"},
+		"spec": {"podCIDR": "%s"}}}` + "\n"
 	var watches atomic.Int64
 	client := clientOf(t, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if q := req.URL.Query(); q.Get("watch") != "true" || q.Get("fieldSelector") != "metadata.name=n" {
@@ -184,13 +186,13 @@ func TestAwait_SeesWhatChanges(t *testing.T) {
 	}
 	err := await(t.Context(), client, 100*time.Millisecond, "the node", nodes, "n", ready)
 	if err == nil || !strings.Contains(err.Error(), "the node") || !strings.Contains(err.Error(), "deleted") {
-		t.Errorf("one that was deleted: %v", err)
+		t.Errorf("a deleted node: %v", err)
 	}
 }
 
-// TestInstallAddon_BeginsWithTheKinds has an API server that refuses what comes before it is ready, as the real one
-// does. One of the kinds has just come, and the other is an hour old.
-func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
+// TestInstallAddon_BeginsWithKinds has an API server that rejects requests before it is ready, like the real one. One
+// of the kinds is new, and the other is an hour old.
+func TestInstallAddon_BeginsWithKinds(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"rbac.yaml": "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: driver, namespace: kube-system}\n",
@@ -204,8 +206,8 @@ func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 		"/api/v1":                       `{"name": "serviceaccounts", "kind": "ServiceAccount", "namespaced": true}`,
 		"/apis/storage.k8s.io/v1":       `{"name": "csidrivers", "kind": "CSIDriver"}`,
 		"/apis/apiextensions.k8s.io/v1": `{"name": "customresourcedefinitions", "kind": "CustomResourceDefinition"}`,
-		"/apis/rbac.authorization.k8s.io/v1": `{"name": "clusterroles", "kind": "ClusterRole"}, {"name": "clusterrolebindings",
-			"kind": "ClusterRoleBinding"}`,
+		"/apis/rbac.authorization.k8s.io/v1": `{"name": "clusterroles", "kind": "ClusterRole"},
+			{"name": "clusterrolebindings", "kind": "ClusterRoleBinding"}`,
 	}
 	now := time.Now().UTC().Truncate(time.Second)
 	long := now.Add(-time.Hour)
@@ -234,14 +236,10 @@ func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 				at = long
 			}
 			for _, status := range []string{"False", "True"} {
-				fmt.Fprintf(
-					w,
-					`{"type": "MODIFIED", "object": {"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": %q},
+				fmt.Fprintf(w, `{"type": "MODIFIED", "object": {
+					"kind": "CustomResourceDefinition", "apiVersion": "apiextensions.k8s.io/v1", "metadata": {"name": %q},
 					"status": {"conditions": [{"type": "Established", "status": %q, "lastTransitionTime": %q}]}}}`+"\n",
-					name,
-					status,
-					at.Format(time.RFC3339),
-				)
+					name, status, at.Format(time.RFC3339))
 			}
 			w.(http.Flusher).Flush()
 			<-req.Context().Done()
@@ -262,6 +260,6 @@ func TestInstallAddon_BeginsWithTheKinds(t *testing.T) {
 	}
 	path := "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/" + addonKinds[1] + "/status"
 	if !strings.Contains(aged[path], now.Add(-time.Minute).Format(time.RFC3339)) || len(aged) != 1 {
-		t.Errorf("the kind that has just come, and no other, must be older: %v", aged)
+		t.Errorf("only the new kind must be backdated: %v", aged)
 	}
 }

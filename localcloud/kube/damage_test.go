@@ -12,12 +12,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// TestCluster_IsNotMadeAnewWhereItsKeysAreLost damages each file without which a cluster that was ready would be
-// another one.
-func TestCluster_IsNotMadeAnewWhereItsKeysAreLost(t *testing.T) {
+// TestCluster_KeepsLostKeysLost damages each file without which a cluster that was ready would become another one.
+func TestCluster_KeepsLostKeysLost(t *testing.T) {
 	for _, name := range []string{"ca.crt", "ca.key", "service-account.key"} {
 		for how, content := range map[string]string{
-			"gone": "", "empty": "\n", "text": "not PEM", "damaged": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+			"gone": "", "empty": "\n", "text": "not PEM",
+			"damaged": "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
 		} {
 			cluster := t.TempDir()
 			dir := filepath.Join(cluster, "pki")
@@ -46,13 +46,13 @@ func TestCluster_IsNotMadeAnewWhereItsKeysAreLost(t *testing.T) {
 				t.Errorf("%s, %s: %v", name, how, err)
 			}
 			if now, err := os.ReadFile(file); string(now) != content || err != nil && how != "gone" {
-				t.Errorf("%s, %s: it was written anew", name, how)
+				t.Errorf("%s, %s: it was written again", name, how)
 			}
 		}
 	}
 }
 
-func TestCluster_ThatWasInterruptedBeforeItWasReadyGoesOn(t *testing.T) {
+func TestCluster_RecreatesKeysBeforeItIsReady(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	if _, err := loadOrMakeAuthority(dir); err != nil {
 		t.Fatal(err)
@@ -65,7 +65,7 @@ func TestCluster_ThatWasInterruptedBeforeItWasReadyGoesOn(t *testing.T) {
 	}
 }
 
-func TestControlPlane_SaysThatEtcdsFilesAreGone(t *testing.T) {
+func TestControlPlane_ReportsMissingEtcdFiles(t *testing.T) {
 	s := &supervisor{settings: settings{Dir: t.TempDir()}}
 	if err := s.checkEtcd(); err != nil {
 		t.Errorf("a new cluster: %v", err)
@@ -90,9 +90,9 @@ func TestControlPlane_SaysThatEtcdsFilesAreGone(t *testing.T) {
 	}
 }
 
-// TestControlPlane_SaysThatEtcdDoesNotStart has a program in etcd's place that ends at once, as etcd does with files
+// TestControlPlane_ReportsFailingEtcd has a program in place of etcd that ends immediately, as etcd does with files
 // that it cannot read.
-func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
+func TestControlPlane_ReportsFailingEtcd(t *testing.T) {
 	s := &supervisor{settings: settings{Dir: t.TempDir()}, ends: map[string]int{}}
 	var err error
 	if s.ca, err = loadOrMakeAuthority(s.path("pki")); err != nil {
@@ -102,16 +102,13 @@ func TestControlPlane_SaysThatEtcdDoesNotStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	if err := s.awaitAPIServer(
-		t.Context(),
-		func(int) bool { return true },
-	); err == nil || !strings.Contains(err.Error(), s.path("etcd")) ||
-		time.Since(begin) > 30*time.Second {
+	err = s.awaitAPIServer(t.Context(), func(int) bool { return true })
+	if err == nil || !strings.Contains(err.Error(), s.path("etcd")) || time.Since(begin) > 30*time.Second {
 		t.Errorf("after %s: %v", time.Since(begin), err)
 	}
 }
 
-func TestManager_DoesNotStartAClusterWithoutItsFolder(t *testing.T) {
+func TestManager_RejectsClusterWithLostFolder(t *testing.T) {
 	dir := shortDir(t)
 	spec := azure.ClusterSpec{ID: "/c", Name: "c", FQDN: "c.test"}
 	start := func() (*Manager, error) {

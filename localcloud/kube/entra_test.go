@@ -25,7 +25,7 @@ var entraSpec = azure.ClusterSpec{
 	Name: "c", FQDN: "c.hcp.eastus.azmk8s.io", Entra: true, AzureRBAC: true,
 }
 
-func TestTheKubeconfigOfAnEntraClusterHoldsNoCredentialAndLeadsToKubelogin(t *testing.T) {
+func TestKubeconfig_OfEntraClusterUsesKubelogin(t *testing.T) {
 	dir := t.TempDir()
 	content, err := New(Options{Dir: dir}).Kubeconfig(t.Context(), entraSpec)
 	if err != nil {
@@ -44,20 +44,22 @@ func TestTheKubeconfigOfAnEntraClusterHoldsNoCredentialAndLeadsToKubelogin(t *te
 		user.Exec.Args[0] != "get-token" {
 		t.Fatalf("user %s: %+v", now.AuthInfo, user)
 	}
-	for flag, want := range map[string]string{"--tenant-id": azure.TenantID, "--server-id": "6dae42f8-4368-4678-94ff-3960e28e3630"} {
+	for flag, want := range map[string]string{
+		"--tenant-id": azure.TenantID, "--server-id": "6dae42f8-4368-4678-94ff-3960e28e3630",
+	} {
 		if i := slices.Index(user.Exec.Args, flag); i < 0 || user.Exec.Args[i+1] != want {
 			t.Errorf("%v: %s is not %s", user.Exec.Args, flag, want)
 		}
 	}
 	if user.ClientCertificateData != nil || user.ClientKeyData != nil || user.Token != "" {
-		t.Error("there is a credential in it")
+		t.Error("it contains a credential")
 	}
 	if made, _ := filepath.Glob(filepath.Join(dir, "*", "pki", "cluster-user.*")); made != nil {
-		t.Errorf("the administrator's certificate was made: %v", made)
+		t.Errorf("the administrator's certificate was created: %v", made)
 	}
 }
 
-func TestOnlyAnEntraClusterAsksAzure(t *testing.T) {
+func TestAuthorizationFlags_UseWebhooksOnlyWithEntra(t *testing.T) {
 	for name, test := range map[string]struct {
 		spec  azure.ClusterSpec
 		modes string
@@ -84,9 +86,8 @@ func TestOnlyAnEntraClusterAsksAzure(t *testing.T) {
 	}
 }
 
-// TestTheAPIServersWebhooksReachTheGuardThroughTheEdge uses the file as the API server does
-// (k8s.io/apiserver/pkg/util/webhook).
-func TestTheAPIServersWebhooksReachTheGuardThroughTheEdge(t *testing.T) {
+// TestWebhookFile_ReachesGuardThroughEdge uses the file like the API server (k8s.io/apiserver/pkg/util/webhook).
+func TestWebhookFile_ReachesGuardThroughEdge(t *testing.T) {
 	way, err := edge.New(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -109,18 +110,14 @@ func TestTheAPIServersWebhooksReachTheGuardThroughTheEdge(t *testing.T) {
 	}()
 
 	s := &supervisor{
-		settings: settings{
-			Spec:   entraSpec,
-			Dir:    t.TempDir(),
-			CAFile: way.CAFile(),
-		},
-		ports: ports{edge: l.Addr().(*net.TCPAddr).Port},
+		settings: settings{Spec: entraSpec, Dir: t.TempDir(), CAFile: way.CAFile()},
+		ports:    ports{edge: l.Addr().(*net.TCPAddr).Port},
 	}
 	file, err := s.webhookFile("hook", guard.AccessReviewURL(entraSpec.ID))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("NO_PROXY", "*") // what is said in the file counts
+	t.Setenv("NO_PROXY", "*") // the file takes precedence
 	config, err := clientcmd.BuildConfigFromFlags("", file)
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +136,7 @@ func TestTheAPIServersWebhooksReachTheGuardThroughTheEdge(t *testing.T) {
 	}
 }
 
-func TestTheGroupsOfAdministratorsAreTheClustersAdmins(t *testing.T) {
+func TestAdminBinding_BindsGroups(t *testing.T) {
 	for groups, want := range map[string][]string{"": nil, "a": {"a"}, "a,b": {"a", "b"}} {
 		binding := adminBinding(groups)
 		var got []string

@@ -25,7 +25,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/thirdparty"
 )
 
-// shortDir is one for sockets, whose paths have at most about 100 bytes.
+// shortDir returns a folder for sockets, whose paths have at most about 100 bytes.
 func shortDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "kube")
@@ -36,10 +36,10 @@ func shortDir(t *testing.T) string {
 	return filepath.Join(dir, "c") // a Manager has another folder beside its own
 }
 
-// fakeCluster is a supervisor that keeps programs running, with an API server in front of which is its socket.
+// fakeCluster is a supervisor that keeps programs running, with the socket of an API server.
 type fakeCluster struct {
 	*supervisor
-	dir     string // of all clusters
+	dir     string // the folder of all clusters
 	answers atomic.Pointer[http.HandlerFunc]
 }
 
@@ -49,10 +49,8 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	spec := azure.ClusterSpec{ID: "/c", Name: "one", PoolName: "system"}
 	dir := clusterDir(f.dir, spec.ID)
 	f.supervisor = &supervisor{settings: settings{Dir: dir, Spec: spec}, node: standInNode{}, ends: map[string]int{}}
-	err := saveJSON(
-		f.path(clusterFile),
-		clusterIdentity{ID: spec.ID, Name: spec.Name, Node: StandInNode, NodeName: nodeName(spec)},
-	)
+	identity := clusterIdentity{ID: spec.ID, Name: spec.Name, Node: StandInNode, NodeName: nodeName(spec)}
+	err := saveJSON(f.path(clusterFile), identity)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +93,7 @@ func newFakeCluster(t *testing.T) *fakeCluster {
 	return f
 }
 
-// answer has the API server be unready where it has a problem, and the node be as it says.
+// answer sets the API server's problem, or none, and the status of the node's condition Ready.
 func (f *fakeCluster) answer(problem, node string) {
 	var handler http.HandlerFunc = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -120,7 +118,7 @@ func (f *fakeCluster) look(t *testing.T) Health {
 	return all[0]
 }
 
-// problem is that of a part, which has to be there.
+// problem returns the problem of a part, which must exist.
 func (f *fakeCluster) problem(t *testing.T, name string) string {
 	t.Helper()
 	h := f.look(t)
@@ -131,7 +129,7 @@ func (f *fakeCluster) problem(t *testing.T, name string) string {
 	return h.Parts[i].Problem
 }
 
-// await looks until the cluster is so.
+// await looks at the cluster until so returns true.
 func (f *fakeCluster) await(t *testing.T, what string, so func(Health) bool) Health {
 	t.Helper()
 	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
@@ -145,7 +143,7 @@ func (f *fakeCluster) await(t *testing.T, what string, so func(Health) bool) Hea
 	}
 }
 
-// kill ends a program, which has its process id in a file by itself.
+// kill ends a program, which has written its process id to a file.
 func (f *fakeCluster) kill(t *testing.T, name string) {
 	t.Helper()
 	for begin := time.Now(); time.Since(begin) < 20*time.Second; time.Sleep(10 * time.Millisecond) {
@@ -160,7 +158,7 @@ func (f *fakeCluster) kill(t *testing.T, name string) {
 	t.Fatalf("%s has not started", name)
 }
 
-func TestLook_SeesWhatEndsAndThatItIsBack(t *testing.T) {
+func TestLook_SeesRestarts(t *testing.T) {
 	f := newFakeCluster(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer func() { cancel(); f.processes.Wait() }()
@@ -187,7 +185,7 @@ func TestLook_SeesWhatEndsAndThatItIsBack(t *testing.T) {
 	}
 }
 
-func TestLook_SaysWhatIsNotReady(t *testing.T) {
+func TestLook_NamesWhatIsNotReady(t *testing.T) {
 	f := newFakeCluster(t)
 	f.tell(thirdparty.APIServer, programState{Running: true})
 	f.tell(thirdparty.AzureProvider, programState{Running: true})
@@ -219,8 +217,8 @@ func TestLook_SaysWhatIsNotReady(t *testing.T) {
 	}
 }
 
-// TestLook_SaysThatNothingRuns is also for a cluster that an earlier version has made.
-func TestLook_SaysThatNothingRuns(t *testing.T) {
+// TestLook_ReportsStoppedClusters also covers a cluster of an earlier version.
+func TestLook_ReportsStoppedClusters(t *testing.T) {
 	dir := shortDir(t)
 	if all, err := Look(t.Context(), filepath.Join(dir, "none")); err != nil || len(all) != 0 {
 		t.Errorf("without a folder: %v, %v", all, err)
@@ -244,7 +242,7 @@ func TestLook_SaysThatNothingRuns(t *testing.T) {
 	}
 }
 
-func TestLogs(t *testing.T) {
+func TestLogs_ListsOnlyFilesOfClusters(t *testing.T) {
 	dir := shortDir(t)
 	write := func(path string, id clusterIdentity) {
 		const container = "node/logs/ns_pod_uid/app/"
@@ -268,21 +266,21 @@ func TestLogs(t *testing.T) {
 	write("a", clusterIdentity{ID: "/a", Name: "one"})
 	write("b", clusterIdentity{ID: "/b", Name: "twin"})
 	write("c", clusterIdentity{ID: "/c", Name: "twin"})
-	// What a pod that is root on a node can put there.
+	// Links that a pod can create if it is root on a node.
 	for name, target := range map[string]string{
-		"a/node/logs/ns_pod_uid/app/40.log": "../../../../log/kubelet.log", "a/node/logs/ns_link_uid": "/etc", "b/node/logs/ns_pod_uid/link": "/",
+		"a/node/logs/ns_pod_uid/app/40.log": "../../../../log/kubelet.log",
+		"a/node/logs/ns_link_uid":           "/etc",
+		"b/node/logs/ns_pod_uid/link":       "/",
 	} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "c/node/logs/ns_another_uid"), 0o700); err != nil {
+	another := filepath.Join(dir, "c/node/logs/ns_another_uid")
+	if err := os.MkdirAll(another, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink(
-		filepath.Join(dir, "a", "log"),
-		filepath.Join(dir, "c/node/logs/ns_another_uid/app"),
-	); err != nil {
+	if err := os.Symlink(filepath.Join(dir, "a", "log"), filepath.Join(another, "app")); err != nil {
 		t.Fatal(err)
 	}
 	all, err := Logs(dir)
@@ -305,10 +303,10 @@ func TestLogs(t *testing.T) {
 	}
 }
 
-// TestAnswersIn_TakesAnyPath also where it is too long for a socket's address.
-func TestAnswersIn_TakesAnyPath(t *testing.T) {
+// TestAnswersIn_AcceptsLongPath uses a path that is too long for a socket's address.
+func TestAnswersIn_AcceptsLongPath(t *testing.T) {
 	if runtime.GOOS != "linux" {
-		t.Skip("there is no real node, and no driver")
+		t.Skip("needs /proc")
 	}
 	folder := filepath.Join(t.TempDir(), strings.Repeat("long/", 30))
 	if err := os.MkdirAll(folder, 0o755); err != nil {

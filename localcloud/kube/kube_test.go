@@ -19,7 +19,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure"
 )
 
-// TestMain is also a supervisor, of a cluster that is only a line with its process id.
+// TestMain also runs the test binary as a supervisor, whose cluster is only a file with process ids.
 func TestMain(m *testing.M) {
 	if len(os.Args) < 2 || os.Args[1] != SupervisorCommand {
 		os.Exit(m.Run())
@@ -51,7 +51,7 @@ func superviseForTest(args []string) error {
 	return Supervise(context.Background(), args)
 }
 
-// noEdge leads nowhere.
+// noEdge is an Edge without connections.
 type noEdge struct{}
 
 func (noEdge) Serve(ctx context.Context, _ net.Listener) error        { <-ctx.Done(); return nil }
@@ -59,7 +59,7 @@ func (noEdge) Tunnel(string, func(context.Context) (net.Conn, error)) {}
 func (noEdge) Untunnel(string)                                        {}
 func (noEdge) CAFile() string                                         { return "" }
 
-func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testing.T) {
+func TestManager_RestartsClusterUntilDeleted(t *testing.T) {
 	dir := shortDir(t)
 	m := New(Options{Dir: dir, Node: StandInNode, Edge: noEdge{}, Log: slog.New(slog.DiscardHandler)})
 	m.pause = time.Millisecond
@@ -69,7 +69,7 @@ func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testin
 		t.Fatal(err)
 	}
 	c := m.cluster(spec.ID)
-	started := func(want int) int { // the process id of the one that was started last
+	started := func(want int) int { // waits for the want-th start and returns its process id
 		for ctx := t.Context(); ; {
 			content, _ := os.ReadFile(filepath.Join(c.dir, "started"))
 			if all := strings.Fields(string(content)); len(all) >= want {
@@ -77,7 +77,7 @@ func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testin
 				return pid
 			}
 			if !pause(ctx, 5*time.Millisecond) {
-				t.Fatal("it is not started again")
+				t.Fatal("it is not restarted")
 			}
 		}
 	}
@@ -97,25 +97,25 @@ func TestAClusterWhoseSupervisorIsKilledIsStartedAgainUntilItIsDeleted(t *testin
 		return
 	}
 	if _, err := os.Stat(c.dir); err == nil {
-		t.Error("a deleted cluster was started again")
+		t.Error("a deleted cluster was restarted")
 	}
 }
 
-func TestSupervisor_EndsWhenItsStartIsGivenUp(t *testing.T) {
+func TestSupervisor_EndsWhenStartIsCancelled(t *testing.T) {
 	for range 100 {
 		ctx, cancel := context.WithCancel(t.Context())
 		var s supervisor
 		waits := func() error { <-ctx.Done(); return ctx.Err() }
 		time.AfterFunc(time.Millisecond, cancel)
 		if err := s.together(waits, func() error { return nil }, waits); !errors.Is(err, context.Canceled) {
-			t.Fatalf("a start that is given up ends with %v", err)
+			t.Fatalf("a cancelled start ends with %v", err)
 		}
 		s.processes.Wait()
 	}
 }
 
-// TestManager_ClosesWhileAClusterStarts holds the cluster's lock as a start does, and then asks for the manager's.
-func TestManager_ClosesWhileAClusterStarts(t *testing.T) {
+// TestManager_ClosesDuringStart holds the cluster's lock, as a start does, and then acquires the manager's.
+func TestManager_ClosesDuringStart(t *testing.T) {
 	m := New(Options{Dir: t.TempDir()})
 	c := m.cluster("/x")
 	c.mu.Lock()
@@ -131,7 +131,7 @@ func TestManager_ClosesWhileAClusterStarts(t *testing.T) {
 			t.Error(err)
 		}
 	case <-time.After(10 * time.Second):
-		t.Fatal("each waits for the other")
+		t.Fatal("deadlock")
 	}
 	c.mu.Unlock()
 	<-closed

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// lookAround follows SupervisorCommand in a process that makes itself a node, says which of the files that are named
-// then are there, and writes to the others.
+// lookAround follows SupervisorCommand in a process that becomes a node, prints which of the given files exist there,
+// and writes to all of them.
 const lookAround = "look-around"
 
 func lookAroundNode(dir string, files []string) error {
@@ -40,7 +40,7 @@ func lookAroundNode(dir string, files []string) error {
 	return err
 }
 
-func TestNode_FindsNoFileOfTheMachineAndChangesNone(t *testing.T) {
+func TestNode_IsolatesMachinesFiles(t *testing.T) {
 	t.Parallel()
 	if err := CanRunRealNode(); err != nil {
 		t.Skip(err)
@@ -65,7 +65,7 @@ func TestNode_FindsNoFileOfTheMachineAndChangesNone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	own := filepath.Join(machineDir, "node", "own") // of its own folder, which it keeps
+	own := filepath.Join(machineDir, "node", "own") // in the node's own folder, which is kept
 	cmd := exec.Command(ownProgram())
 	cmd.Args = append([]string{os.Args[0], SupervisorCommand, lookAround, dir, own}, files...)
 	isolate(cmd)
@@ -76,7 +76,7 @@ func TestNode_FindsNoFileOfTheMachineAndChangesNone(t *testing.T) {
 	for i, file := range files {
 		content, err := os.ReadFile(file)
 		if i < 2 && string(content) != "of the machine" || i >= 2 && err == nil {
-			t.Errorf("the node has changed %s of the machine: %s, %v", file, content, err)
+			t.Errorf("the node has changed the machine's %s: %s, %v", file, content, err)
 		}
 	}
 	if content, _ := os.ReadFile(filepath.Join(dir, "node", "own")); string(content) != "of the node" {

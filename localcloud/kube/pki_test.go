@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-func TestAClusterThatStartsAgainIsTheSame(t *testing.T) {
+func TestAuthority_SurvivesRestart(t *testing.T) {
 	dir := t.TempDir()
 	var authorities, keys [2]string
 	for i := range 2 {
@@ -33,11 +33,11 @@ func TestAClusterThatStartsAgainIsTheSame(t *testing.T) {
 		keys[i] = string(content)
 	}
 	if authorities[0] != authorities[1] || keys[0] != keys[1] {
-		t.Error("the second start made another authority or another key")
+		t.Error("the second start created another authority or key")
 	}
 }
 
-func TestAKubeconfigsCertificateIsItsUsers(t *testing.T) {
+func TestKubeconfig_HasCertificateOfUser(t *testing.T) {
 	ca, err := loadOrMakeAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -82,9 +82,8 @@ func TestAKubeconfigsCertificateIsItsUsers(t *testing.T) {
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.cert)
-	if _, err := cert.Verify(
-		x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}},
-	); err != nil {
+	asClient := x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+	if _, err := cert.Verify(asClient); err != nil {
 		t.Errorf("the certificate is not the authority's: %v", err)
 	}
 	if cert.Subject.CommonName != "masterclient" || len(cert.Subject.Organization) != 1 ||
@@ -93,14 +92,13 @@ func TestAKubeconfigsCertificateIsItsUsers(t *testing.T) {
 	}
 }
 
-func TestServingCertificatesHoldForTheNamesTheyAreMadeFor(t *testing.T) {
+func TestEnsure_CertifiesOnlyGivenHosts(t *testing.T) {
 	ca, err := loadOrMakeAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	crt, _, err := ca.ensure(
-		certificate{name: "server", user: "server", hosts: []string{"c.hcp.eastus.azmk8s.io", "10.0.0.1"}},
-	)
+	hosts := []string{"c.hcp.eastus.azmk8s.io", "10.0.0.1"}
+	crt, _, err := ca.ensure(certificate{name: "server", user: "server", hosts: hosts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,14 +110,16 @@ func TestServingCertificatesHoldForTheNamesTheyAreMadeFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for host, want := range map[string]bool{"c.hcp.eastus.azmk8s.io": true, "10.0.0.1": true, "other.hcp.eastus.azmk8s.io": false} {
+	for host, want := range map[string]bool{
+		"c.hcp.eastus.azmk8s.io": true, "10.0.0.1": true, "other.hcp.eastus.azmk8s.io": false,
+	} {
 		if got := cert.VerifyHostname(host) == nil; got != want {
 			t.Errorf("%s: %v", host, got)
 		}
 	}
 }
 
-func TestACertificateIsKeptUntilItIsForOtherNames(t *testing.T) {
+func TestEnsure_KeepsCertificateForSameHosts(t *testing.T) {
 	ca, err := loadOrMakeAuthority(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -136,15 +136,15 @@ func TestACertificateIsKeptUntilItIsForOtherNames(t *testing.T) {
 	}
 	first := read("a.test", "127.0.0.1")
 	if again := read("a.test", "127.0.0.1"); !again.Equal(first) {
-		t.Error("it is another one for the same names")
+		t.Error("it changes although the hosts are the same")
 	}
 	if other := read("b.test", "127.0.0.1"); other.VerifyHostname("b.test") != nil {
-		t.Error("it is not for the new name")
+		t.Error("it does not cover the new host")
 	}
 }
 
-// TestManager_GivesItsSpareKeyToOneNewCluster has two clusters that are new, and one that had a key.
-func TestManager_GivesItsSpareKeyToOneNewCluster(t *testing.T) {
+// TestManager_GivesSpareKeyToOneNewCluster has two new clusters, one with a key, and one that has lost its key.
+func TestManager_GivesSpareKeyToOneNewCluster(t *testing.T) {
 	m := New(Options{Dir: t.TempDir()})
 	spare, err := m.spare()
 	if err != nil {
@@ -155,10 +155,8 @@ func TestManager_GivesItsSpareKeyToOneNewCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(
-		os.MkdirAll(lost.dir, 0o700),
-		os.WriteFile(filepath.Join(lost.dir, readyMark), nil, 0o600),
-	); err != nil {
+	err = errors.Join(os.MkdirAll(lost.dir, 0o700), os.WriteFile(filepath.Join(lost.dir, readyMark), nil, 0o600))
+	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range []*cluster{had, lost, first, second} {
@@ -167,16 +165,16 @@ func TestManager_GivesItsSpareKeyToOneNewCluster(t *testing.T) {
 		}
 	}
 	if now, _, err := keyOf(had); err != nil || !before.(*rsa.PrivateKey).Equal(now) {
-		t.Errorf("one that had a key has another: %v", err)
+		t.Errorf("the cluster with a key gets another one: %v", err)
 	}
 	if _, _, err := keyOf(lost); err == nil {
-		t.Error("one that had lost its key has another")
+		t.Error("the cluster that lost its key gets another one")
 	}
 	if now, _, err := keyOf(first); err != nil || !spare.(*rsa.PrivateKey).Equal(now) {
-		t.Errorf("the first one has a key of its own: %v", err)
+		t.Errorf("the first new cluster does not get the spare key: %v", err)
 	}
 	if now, _, err := keyOf(second); err != nil || spare.(*rsa.PrivateKey).Equal(now) {
-		t.Errorf("the second one has the first one's key: %v", err)
+		t.Errorf("the second new cluster gets the first one's key: %v", err)
 	}
 }
 

@@ -31,7 +31,7 @@ import (
 
 const testToken = "a.signed.token"
 
-// fakeProvider answers mounts with what answer returns now, and keeps what it was asked.
+// fakeProvider answers mount requests by calling answer, and records them.
 type fakeProvider struct {
 	v1alpha1.UnimplementedCSIDriverProviderServer
 	mu     sync.Mutex
@@ -69,14 +69,14 @@ func response(contents map[string]string) *v1alpha1.MountResponse {
 	return &r
 }
 
-// request is one that the API server was sent.
+// request is a request to the API server.
 type request struct {
 	line string // method and path
 	body []byte
 }
 
-// testNode is a stand-in node with a provider and an API server of its own. What the node sends to the API server,
-// reading aside, is in sent; what is put into changes reaches the node's watch.
+// testNode is a stand-in node with its own provider and API server. sent has the node's requests to the API server,
+// except reads. Events sent to changes reach the node's watch.
 type testNode struct {
 	*standIn
 	provider *fakeProvider
@@ -154,11 +154,8 @@ func (n *testNode) apiServer() http.Handler {
 	mux.HandleFunc("POST /api/v1/namespaces/ns/serviceaccounts/sa/token", func(w http.ResponseWriter, r *http.Request) {
 		n.keepRequest(r)
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(
-			w,
-			`{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","status":{"token":%q,"expirationTimestamp":"2030-01-02T03:04:05Z"}}`,
-			testToken,
-		)
+		fmt.Fprintf(w, `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest",
+			"status":{"token":%q,"expirationTimestamp":"2030-01-02T03:04:05Z"}}`, testToken)
 	})
 	mux.HandleFunc("/api/v1/namespaces/ns/", func(w http.ResponseWriter, r *http.Request) {
 		n.keepRequest(r)
@@ -177,7 +174,7 @@ func (n *testNode) keepRequest(r *http.Request) {
 	n.sent <- request{line: r.Method + " " + strings.TrimPrefix(r.URL.Path, "/api/v1/namespaces/ns/"), body: body}
 }
 
-// next awaits a request and returns its body; those that come before it are skipped.
+// next waits for a request and returns its body. It skips other requests.
 func (n *testNode) next(t *testing.T, line string) []byte {
 	t.Helper()
 	timeout := time.After(10 * time.Second)
@@ -193,7 +190,7 @@ func (n *testNode) next(t *testing.T, line string) []byte {
 	}
 }
 
-// nextStatus awaits the report of a status of the pod, in which its phase is want.
+// nextStatus waits until the node reports the pod's status with the phase want.
 func (n *testNode) nextStatus(t *testing.T, want v1.PodPhase) v1.PodStatus {
 	t.Helper()
 	for {
@@ -295,7 +292,7 @@ func same[K, V comparable](a, b map[K]V) bool {
 	return len(a) == len(b)
 }
 
-func TestStandInAsksTheProviderAsTheDriverDoes(t *testing.T) {
+func TestStandIn_CallsProviderLikeTheDriver(t *testing.T) {
 	n := newTestNode(t)
 	n.provider.answersFiles(map[string]string{"my-secret": "value"})
 	if err := n.mountAll(t.Context(), testPod(nil)); err != nil {
@@ -307,8 +304,8 @@ func TestStandInAsksTheProviderAsTheDriverDoes(t *testing.T) {
 	if got := asked.Spec.Audiences; len(got) != 1 || got[0] != "api://AzureADTokenExchange" {
 		t.Errorf("the token's audiences are %q", got)
 	}
-	if got := asked.Spec.BoundObjectRef; got == nil ||
-		*got != (authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "pod", UID: "uid"}) {
+	pod := authentication.BoundObjectReference{Kind: "Pod", APIVersion: "v1", Name: "pod", UID: "uid"}
+	if got := asked.Spec.BoundObjectRef; got == nil || *got != pod {
 		t.Errorf("the token is bound to %+v", got)
 	}
 
@@ -328,7 +325,7 @@ func TestStandInAsksTheProviderAsTheDriverDoes(t *testing.T) {
 	if !same(attributes, want) {
 		t.Errorf("attributes are\n%v, want\n%v", attributes, want)
 	}
-	// The provider reads both of these as JSON and fails on anything else.
+	// The provider parses both as JSON.
 	var permission os.FileMode
 	decode(t, []byte(n.provider.asked[0].Permission), &permission)
 	var secrets map[string]string
@@ -338,11 +335,11 @@ func TestStandInAsksTheProviderAsTheDriverDoes(t *testing.T) {
 	}
 }
 
-func TestStandInReplacesFilesOnlyByAWholeNewVolume(t *testing.T) {
+func TestStandIn_ReplacesVolumeCompletelyOrNotAtAll(t *testing.T) {
 	first := map[string]string{"a": "1", "b": "1"}
 	tests := map[string]struct {
 		second map[string]string // nil: the provider fails
-		want   map[string]string // nil: as it was
+		want   map[string]string // nil: unchanged
 	}{
 		"changed, gone and new": {
 			second: map[string]string{"a": "2", "c": "2"},
@@ -391,17 +388,20 @@ func TestStandInReplacesFilesOnlyByAWholeNewVolume(t *testing.T) {
 	}
 }
 
-func TestStandInRefusesWhatItCannotMount(t *testing.T) {
+func TestStandIn_RejectsUnsupportedVolumes(t *testing.T) {
+	class := func(name string) func(*v1.CSIVolumeSource) {
+		return func(s *v1.CSIVolumeSource) { s.VolumeAttributes["secretProviderClass"] = name }
+	}
 	tests := map[string]func(*v1.CSIVolumeSource){
-		"another driver":            func(s *v1.CSIVolumeSource) { s.Driver = "disk.csi.azure.com" },
-		"writable":                  func(s *v1.CSIVolumeSource) { s.ReadOnly = nil },
-		"credentials in a Secret":   func(s *v1.CSIVolumeSource) { s.NodePublishSecretRef = &v1.LocalObjectReference{Name: "x"} },
-		"no class":                  func(s *v1.CSIVolumeSource) { s.VolumeAttributes = nil },
-		"a class that is not there": func(s *v1.CSIVolumeSource) { s.VolumeAttributes["secretProviderClass"] = "missing" },
-		"a class elsewhere": func(s *v1.CSIVolumeSource) {
-			s.VolumeAttributes["secretProviderClass"] = "../../ns/secretproviderclasses/class"
+		"another driver": func(s *v1.CSIVolumeSource) { s.Driver = "disk.csi.azure.com" },
+		"writable":       func(s *v1.CSIVolumeSource) { s.ReadOnly = nil },
+		"credentials in a Secret": func(s *v1.CSIVolumeSource) {
+			s.NodePublishSecretRef = &v1.LocalObjectReference{Name: "x"}
 		},
-		"a class of another service": func(s *v1.CSIVolumeSource) { s.VolumeAttributes["secretProviderClass"] = "vault-class" },
+		"no class":                   func(s *v1.CSIVolumeSource) { s.VolumeAttributes = nil },
+		"a missing class":            class("missing"),
+		"a class elsewhere":          class("../../ns/secretproviderclasses/class"),
+		"a class of another service": class("vault-class"),
 	}
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -417,7 +417,7 @@ func TestStandInRefusesWhatItCannotMount(t *testing.T) {
 	}
 }
 
-func TestStandInWithoutTheAddOnMountsNothing(t *testing.T) {
+func TestStandIn_MountsNothingWithoutAddOn(t *testing.T) {
 	n := newTestNode(t)
 	n.standIn.provider, n.classes = nil, nil
 	if err := n.mountAll(t.Context(), testPod(nil)); err == nil {
@@ -425,7 +425,7 @@ func TestStandInWithoutTheAddOnMountsNothing(t *testing.T) {
 	}
 }
 
-func TestStandInPodWaitsForItsVolumeThenRunsAndEnds(t *testing.T) {
+func TestStandIn_RunsPodOnlyWithVolume(t *testing.T) {
 	n := newTestNode(t)
 	n.provider.answersError("AADSTS70025: no federated credential")
 	n.start(t)
@@ -465,7 +465,7 @@ func TestStandInPodWaitsForItsVolumeThenRunsAndEnds(t *testing.T) {
 	}
 }
 
-func TestStandInMountsPodsThatWereThereBefore(t *testing.T) {
+func TestStandIn_MountsExistingPods(t *testing.T) {
 	n := newTestNode(t)
 	pod := testPod(nil)
 	pod.Status.Phase = v1.PodRunning
@@ -478,7 +478,7 @@ func TestStandInMountsPodsThatWereThereBefore(t *testing.T) {
 	}
 }
 
-func TestStandInRotation(t *testing.T) {
+func TestStandIn_Rotates(t *testing.T) {
 	n := newTestNode(t)
 	n.rotation = 10 * time.Millisecond
 	n.provider.answersFiles(map[string]string{"my-secret": "old"})
@@ -493,7 +493,7 @@ func TestStandInRotation(t *testing.T) {
 		}
 		return response(map[string]string{"my-secret": "new"}), nil
 	})
-	for range 2 { // when the provider is asked again, its last answer has been written
+	for range 2 { // at the second call, the first answer has been written
 		select {
 		case <-asked:
 		case <-time.After(10 * time.Second):
@@ -505,14 +505,16 @@ func TestStandInRotation(t *testing.T) {
 	}
 }
 
-func TestReadStandInReadsThePodOfItsCluster(t *testing.T) {
+func TestReadStandIn_ReadsPodOfCluster(t *testing.T) {
 	n := newTestNode(t)
-	n.provider.answersFiles(map[string]string{"my-key": "-----BEGIN-----\nabc\n", "my-secret": "value", "sub/cert": "pem"})
+	const key = "-----BEGIN-----\nabc\n"
+	n.provider.answersFiles(map[string]string{"my-key": key, "my-secret": "value", "sub/cert": "pem"})
 	if err := n.mountAll(t.Context(), testPod(nil)); err != nil {
 		t.Fatal(err)
 	}
 	kubeDir := t.TempDir()
-	for id, dir := range map[string]string{"/c/One": n.dir, "/c/other": ""} { // the other has a pod of the same name, and a volume without files
+	// The other cluster has a pod of the same name, and a volume without files.
+	for id, dir := range map[string]string{"/c/One": n.dir, "/c/other": ""} {
 		pods := filepath.Join(clusterDir(kubeDir, id), podsFolder)
 		if err := os.MkdirAll(filepath.Dir(pods), 0o700); err != nil {
 			t.Fatal(err)
@@ -526,7 +528,7 @@ func TestReadStandInReadsThePodOfItsCluster(t *testing.T) {
 		}
 	}
 	for id, want := range map[string][]File{
-		"/c/one":   {{"my-key", []byte("-----BEGIN-----\nabc\n")}, {"my-secret", []byte("value")}, {"sub/cert", []byte("pem")}},
+		"/c/one":   {{"my-key", []byte(key)}, {"my-secret", []byte("value")}, {"sub/cert", []byte("pem")}},
 		"/c/other": nil,
 	} {
 		if got, err := ReadStandIn(kubeDir, id, "ns", "pod"); err != nil || !reflect.DeepEqual(got, want) {
@@ -534,6 +536,6 @@ func TestReadStandInReadsThePodOfItsCluster(t *testing.T) {
 		}
 	}
 	if got, err := ReadStandIn(kubeDir, "/c/one", "ns", "another"); err == nil {
-		t.Errorf("a pod that has nothing mounted reads as %q", got)
+		t.Errorf("a pod without mounts reads as %q", got)
 	}
 }
