@@ -563,7 +563,7 @@ func TestDownload_ContinuesWhenCutOff(t *testing.T) {
 		wantRange string
 	}{
 		"cut, and gone on with":    {tag: `"1"`, wantRange: "bytes=500000-"},
-		"cut, and begun anew":      {},
+		"cut, and restarted":       {},
 		"cut, of a weak version":   {tag: `W/"1"`},
 		"silent, and gone on with": {tag: `"1"`, stalls: true, wantRange: "bytes=500000-"},
 	} {

@@ -33,11 +33,11 @@ func (o *StartOptions) flags(cmd *cobra.Command) (read func() error) {
 	var failing string
 	flags := cmd.Flags()
 	flags.Var(&choice[kube.Node]{&o.Node, "node", kube.RealNode, kube.StandInNode}, "node",
-		"what runs pods: `real` (needs Linux and root), or stand-in, which mounts volumes but runs no containers "+
-			"(default: real if the machine can run it)")
+		"`kind` of node that runs pods: real (needs Linux and root), or stand-in, which mounts volumes but runs no "+
+			"containers (default: real if the machine can run it)")
 	flags.Var(&choice[engine.PluginKind]{&o.Plugins, "plugins", engine.RealPlugins, engine.StandInPlugins}, "plugins",
-		"which azure-native and random plugins to run: `real`, as installed by pulumi (--releases downloads missing "+
-			"ones), or stand-in (default: the kind used before, initially stand-in)")
+		"`kind` of azure-native and random plugins: real, as installed by pulumi (--releases downloads missing ones), or "+
+			"stand-in (default: the kind used before, initially stand-in)")
 	flags.StringVar(&failing, "faults", "",
 		"fault `plan`, a file or YAML, that a local cloud starts with; to change or remove it later, use "+
 			"https://localcloud.internal/faults")
