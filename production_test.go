@@ -26,8 +26,8 @@ func asRules(e *mockengine.Engine) (stack rules.Stack) {
 	return stack
 }
 
-// TestProdHoldsToTheReviewersRules holds prod to the rules of the policy pack, those of Checkov and PSRule for Azure among
-// them. What prod does otherwise than these two say, and why, is said in Pulumi.prod.yaml.
+// TestProdHoldsToTheReviewersRules holds prod to the rules of the policy pack, those of Checkov and PSRule for Azure
+// among them. What prod does otherwise than these two say, and why, is said in Pulumi.prod.yaml.
 func TestProdHoldsToTheReviewersRules(t *testing.T) {
 	for name, dryRun := range map[string]bool{"preview": true, "update": false} {
 		stack := asRules(runStack(t, "prod", dryRun, nil))

@@ -101,8 +101,8 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 	}
 }
 
-// TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready has the API server refuse an object, through the cluster's own
-// provider and through the caller's.
+// TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready has the API server refuse an object, through the cluster's
+// own provider and through the caller's.
 func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
 	for _, through := range []string{"its own provider", "the caller's provider"} {
 		t.Run(through, func(t *testing.T) {

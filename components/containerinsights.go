@@ -7,7 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// The names that Container Insights knows its parts by
+// Names that Container Insights requires
 // (https://learn.microsoft.com/azure/azure-monitor/containers/kubernetes-monitoring-enable).
 const (
 	insightsStream      = "Microsoft-ContainerInsights-Group-Default"
@@ -16,7 +16,8 @@ const (
 	insightsDestination = "workspace"
 )
 
-// newContainerInsights tells the add-on what to send where: without the rule and its association it sends nothing. They are returned.
+// newContainerInsights creates and returns the data collection rule and its association with the cluster. Without them
+// the add-on sends nothing.
 func (c *AksWithCsi) newContainerInsights(
 	ctx *pulumi.Context,
 	name string,

@@ -16,16 +16,16 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
-// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
-// what to do about one that is there already is said of the component. lost says what to do about one that only the
-// state has lost; empty where there is no such way.
+// whereObjectsFail returns the option for a Kubernetes object. It retries the creation while the cluster is not ready,
+// and logs on the component what to do about an object that already exists. lost says what to do if only the state has
+// lost the object; empty if nothing can be done.
 func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
 	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
 		switch latest := args.Errors[0]; {
-		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS' API servers consult.
 		case strings.Contains(latest, "does not have access to the resource in Azure"):
 			return lateRole, nil
-		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
+		// The add-on installs the kind SecretProviderClass, possibly late.
 		case strings.Contains(latest, "no matches for kind"):
 			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
 		case objectExists.MatchString(latest):
@@ -37,10 +37,10 @@ func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string)
 	})
 }
 
-// objectExists is how the API server says AlreadyExists of an object, after its kind.
+// objectExists matches the API server's AlreadyExists error, after the object's kind.
 var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
 
-// thereAlready says what to do about an object that was to be created and is there already.
+// thereAlready says what to do about an object that could not be created because it exists.
 func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
 	kind := string(typ.Name())
 	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
@@ -53,7 +53,7 @@ func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
 		"--parent and --provider).", kind, id, ways)
 }
 
-// metadataText returns a text in an object's metadata, or nothing.
+// metadataText returns a string from an object's metadata, or the empty string.
 func metadataText(object resource.PropertyMap, key resource.PropertyKey) string {
 	if metadata := object["metadata"]; metadata.IsObject() && metadata.ObjectValue()[key].IsString() {
 		return metadata.ObjectValue()[key].StringValue()
@@ -61,11 +61,11 @@ func metadataText(object resource.PropertyMap, key resource.PropertyKey) string 
 	return ""
 }
 
-// notTakenOver is the option of an object that goes through a provider of the caller's, which takes over what is there
-// if it applies server-side. It fails the preview, for which such a provider tries the object in the cluster; after an
-// update without a preview it says what has happened.
+// notTakenOver returns the option for an object that is created by a provider of the caller's, which takes over
+// existing objects if it applies server-side. It makes the preview fail, for which such a provider does a dry run in
+// the cluster. After an update without a preview it reports what happened.
 func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
-	// Before, the engine only warned of what such a hook finds (https://github.com/pulumi/pulumi/pull/22935).
+	// Earlier versions of the engine only warn about errors of such a hook (https://github.com/pulumi/pulumi/pull/22935).
 	if err := ctx.RequirePulumiVersion(">=3.238.0"); err != nil {
 		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
 	}
@@ -94,8 +94,8 @@ func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, erro
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
 }
 
-// pulumiMade reports whether an object that was just applied has been applied by another resource of Pulumi: that one
-// may be about to be replaced.
+// pulumiMade reports whether another resource of Pulumi has applied the object before: that resource may be about to be
+// replaced.
 func pulumiMade(object resource.PropertyMap) bool {
 	managers := object["metadata"].ObjectValue()["managedFields"]
 	return managers.IsArray() && slices.ContainsFunc(managers.ArrayValue(), func(by resource.PropertyValue) bool {

@@ -132,7 +132,8 @@ func ignored(t *testing.T, e *mockengine.Engine, name string) []string {
 	return e.Get(t, name).RPC.GetIgnoreChanges()
 }
 
-// A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as asked.
+// A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as
+// asked.
 func TestKeyThatIsThereStays(t *testing.T) {
 	for _, version := range []components.VaultAPIVersion{components.VaultAPI20241101, components.VaultAPI20260201} {
 		args := vaultArgs()

@@ -583,7 +583,8 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that is missing.
+// TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that
+// is missing.
 func TestExpectedObjects_AreNamed(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "cert", Name: "web"},
@@ -693,8 +694,8 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to read
-// what the vault has.
+// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to
+// read what the vault has.
 func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{

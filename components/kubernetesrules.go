@@ -27,8 +27,8 @@ func (v *violations) dnsSubdomain(path, given string) {
 		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
 }
 
-// image is the grammar of references to images, [registry/]name[:tag][@digest], as github.com/distribution/reference
-// documents it and containerd reads it. A name of 64 hexadecimal digits would be an id.
+// image is the grammar of image references, [registry/]name[:tag][@digest], as github.com/distribution/reference
+// documents it and containerd parses it. A name of 64 hexadecimal digits would be an id.
 var (
 	image = regexp.MustCompile(`^((?:` +
 		`(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?` +
@@ -39,7 +39,7 @@ var (
 
 const maxImageName = 255
 
-// image checks an image that is given.
+// image checks an image unless it is omitted.
 func (v *violations) image(path, given string) {
 	if given == "" {
 		return
@@ -50,11 +50,11 @@ func (v *violations) image(path, given string) {
 			"an optional tag and an optional digest")
 }
 
-// labelPart is a label's value, or its key after the prefix; annotations have the same keys:
+// labelPart matches a label's value, or its key after the prefix. Annotations have the same keys:
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 var labelPart = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
 
-// maxAnnotations is the limit of Kubernetes for all annotations of an object, in bytes.
+// maxAnnotations is Kubernetes' limit for all annotations of an object, in bytes.
 const maxAnnotations = 256 << 10
 
 func validLabelKey(key string) bool {
@@ -65,7 +65,7 @@ func validLabelKey(key string) bool {
 	return labelPart.MatchString(name) && len(prefix) <= 253 && dnsSubdomain.MatchString(prefix)
 }
 
-// validateLabels checks labels; the keys in own are set already.
+// validateLabels checks labels. The keys in own are already in use.
 func (v *violations) validateLabels(at string, labels map[string]string, own ...string) {
 	v.validateKeys(at, labels, own)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
@@ -74,7 +74,7 @@ func (v *violations) validateLabels(at string, labels map[string]string, own ...
 	}
 }
 
-// validateAnnotations checks annotations; the keys in own are set already.
+// validateAnnotations checks annotations. The keys in own are already in use.
 func (v *violations) validateAnnotations(at string, annotations map[string]string, own ...string) {
 	v.validateKeys(at, annotations, own)
 	size := 0
@@ -96,8 +96,8 @@ func (v *violations) validateKeys(at string, metadata map[string]string, own []s
 	}
 }
 
-// reservedNamespace is one that Kubernetes or AKS make, and nobody else should
-// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, of AKS,
+// reservedNamespace matches namespaces that Kubernetes or AKS create, and nobody else should
+// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, for AKS,
 // https://learn.microsoft.com/azure/aks/managed-namespaces#limitations,
 // https://learn.microsoft.com/azure/governance/policy/concepts/policy-for-kubernetes,
 // https://learn.microsoft.com/azure/aks/access-private-cluster,
@@ -112,11 +112,11 @@ func (v *violations) notReservedNamespace(path, namespace string) {
 		"a namespace of your own to create; Kubernetes or AKS make this one, so name it as existing")
 }
 
-// defaultAccount is the service account that Kubernetes makes in every namespace, and makes again when it is deleted:
+// defaultAccount is the service account that Kubernetes creates in every namespace, and creates again if it is deleted:
 // https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/
 const defaultAccount = "default"
 
-// validateReservedNames checks that nothing is created which Kubernetes or AKS make.
+// validateReservedNames checks that the component does not create what Kubernetes or AKS create.
 func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
 	creates := func(namespace string) bool {
 		return args.CreateNamespace && !slices.Contains(args.ExistingNamespaces, namespace)
@@ -137,18 +137,19 @@ func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
 	}
 }
 
-// namespaceNameLabel is set by the API server, whatever is given:
+// namespaceNameLabel is always set by the API server:
 // https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name
 const namespaceNameLabel = "kubernetes.io/metadata.name"
 
-// podSecurityMode is a label of Pod Security, which the API server refuses with another value on a namespace:
+// podSecurityMode matches the labels of Pod Security on a namespace, for which the API server accepts only certain
+// values:
 // https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces
 var (
 	podSecurityMode    = regexp.MustCompile(`^pod-security\.kubernetes\.io/(enforce|audit|warn)(-version)?$`)
 	podSecurityVersion = regexp.MustCompile(`^(latest|v1\.(0|[1-9][0-9]*))$`)
 )
 
-// validateNamespaceLabels checks the labels of namespaces that the API server reads.
+// validateNamespaceLabels checks the namespace labels that the API server interprets.
 func (v *violations) validateNamespaceLabels(at string, labels map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		switch mode := podSecurityMode.FindStringSubmatch(key); {
@@ -162,11 +163,11 @@ func (v *violations) validateNamespaceLabels(at string, labels map[string]string
 	}
 }
 
-// expirationAnnotation is read by workload identity's webhook, which refuses pods of an account with another value:
+// expirationAnnotation is read by workload identity's webhook, which rejects pods of an account with an invalid value:
 // https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
 const expirationAnnotation = "azure.workload.identity/service-account-token-expiration"
 
-// validateAccountAnnotations checks the annotations of a service account that workload identity reads.
+// validateAccountAnnotations checks the service account annotations that workload identity interprets.
 func (v *violations) validateAccountAnnotations(at string, annotations map[string]string) {
 	text, given := annotations[expirationAnnotation]
 	if seconds, err := strconv.Atoi(text); given {
@@ -175,6 +176,6 @@ func (v *violations) validateAccountAnnotations(at string, annotations map[strin
 	}
 }
 
-// deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The
-// Kubernetes provider would wait ten minutes before it says so, and names the finalizer.
+// deletedAtOnce is for objects whose deletion only somebody else's finalizer can delay. By default, the Kubernetes
+// provider would wait ten minutes before it reports the finalizer.
 var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})

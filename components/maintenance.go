@@ -20,31 +20,31 @@ var (
 	utcOffset = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
 )
 
-// MaintenanceArgs are the times at which AKS may upgrade by itself
+// MaintenanceArgs are the times at which AKS may upgrade automatically
 // (https://learn.microsoft.com/azure/aks/planned-maintenance).
 type MaintenanceArgs struct {
-	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Defaults to any time.
+	// Upgrades is the window for the cluster's upgrade channel, which must not be none. Defaults to any time.
 	Upgrades *MaintenanceWindowArgs `pulumi:"upgrades,optional"`
-	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage,
-	// or none given. Defaults to any time.
+	// NodeOS is the window for the node OS upgrade channel, which must be SecurityPatch or NodeImage, or omitted. Defaults
+	// to any time.
 	NodeOS *MaintenanceWindowArgs `pulumi:"nodeOs,optional"`
 }
 
-// MaintenanceWindowArgs are hours that come back every week, or every few weeks.
+// MaintenanceWindowArgs describe a window that recurs every week, or every few weeks.
 type MaintenanceWindowArgs struct {
 	// Weekday is Monday, Tuesday, Wednesday, Thursday, Friday, Saturday or Sunday. Required.
 	Weekday Weekday `pulumi:"weekday"`
 	// IntervalWeeks is the number of weeks from one window to the next, 1-4. Defaults to 1.
 	IntervalWeeks int `pulumi:"intervalWeeks,optional"`
-	// StartTime is 00:00-23:59, in the time that UTCOffset says. Defaults to 02:00.
+	// StartTime is 00:00-23:59, in the time zone of UTCOffset. Defaults to 02:00.
 	StartTime string `pulumi:"startTime,optional"`
-	// UTCOffset is the difference of StartTime to UTC, such as +05:30 or -07:00. Defaults to +00:00.
+	// UTCOffset is the offset of StartTime from UTC, such as +05:30 or -07:00. Defaults to +00:00.
 	UTCOffset string `pulumi:"utcOffset,optional"`
 	// DurationHours is the window's length in hours, 4-24. Defaults to 4.
 	DurationHours int `pulumi:"durationHours,optional"`
 }
 
-// newMaintenance creates the windows; AKS finds them by their names. They go with the cluster.
+// newMaintenance creates the windows, which AKS finds by their names. They are deleted with the cluster.
 func (c *AksWithCsi) newMaintenance(
 	ctx *pulumi.Context,
 	name string,
@@ -87,7 +87,7 @@ func (c *AksWithCsi) newMaintenance(
 	return nil
 }
 
-// validateUpgrades checks what AKS upgrades by itself, and when.
+// validateUpgrades checks the upgrade channels, and their windows.
 func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	channel := withDefault(args.UpgradeChannel, UpgradeNone)
 	oneOf(v, "upgradeChannel", channel, UpgradeRapid, UpgradeStable, UpgradePatch, UpgradeNodeImage, UpgradeNone)
@@ -116,8 +116,8 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	}
 }
 
-// validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS
-// goes back to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
+// validateVersion ensures that the program does not ask for an older version than the channel has upgraded to: AKS
+// never downgrades (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
 func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 	switch {
 	case version == "":

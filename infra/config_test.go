@@ -677,7 +677,8 @@ func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
 	}
 }
 
-// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack did not make.
+// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack
+// did not make.
 func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"

@@ -206,7 +206,8 @@ type Client struct {
 }
 
 // azureCLI is the application through which people sign in with az login; service principals and managed identities are
-// applications themselves (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
+// applications themselves
+// (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
 const azureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
 // PrincipalType is what Azure's role assignments call the client: User or ServicePrincipal.

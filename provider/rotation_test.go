@@ -21,7 +21,8 @@ func rotatingVault(every string) resource.PropertyMap {
 	})
 }
 
-// TestConstruct_RotatesAsTheProgramDoes: the moment is remembered, it counts for date and value, and what is due is said.
+// TestConstruct_RotatesAsTheProgramDoes: the moment is remembered, it counts for date and value, and what is due is
+// said.
 func TestConstruct_RotatesAsTheProgramDoes(t *testing.T) {
 	engine := &mockengine.Engine{}
 	if _, err := (request{component: "KeyVaultStack", inputs: rotatingVault("P30D")}).construct(t, engine); err != nil {
@@ -60,7 +61,8 @@ func TestConstruct_RotatesAsTheProgramDoes(t *testing.T) {
 	}
 }
 
-// TestConstruct_HidesWebhooks: their URLs let whoever knows them send, however they are given, and where they are wrong.
+// TestConstruct_HidesWebhooks: their URLs let whoever knows them send, however they are given, and where they are
+// wrong.
 func TestConstruct_HidesWebhooks(t *testing.T) {
 	for name, one := range map[string]struct {
 		given resource.PropertyValue

@@ -63,8 +63,8 @@ var ids = func() *strings.Replacer {
 	return strings.NewReplacer(all...)
 }()
 
-// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it is
-// of a resource that is still to be created. What must be plain is refused by its path.
+// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it
+// is of a resource that is still to be created. What must be plain is refused by its path.
 func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {

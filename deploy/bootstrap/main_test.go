@@ -497,8 +497,8 @@ func TestResourceGroups_MustBeThere(t *testing.T) {
 	}
 }
 
-// wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered. It
-// returns what the refusal says.
+// wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered.
+// It returns what the refusal says.
 func wantRefused(t *testing.T, change map[string]string, want ...string) string {
 	t.Helper()
 	e, err := try(t, true, change)

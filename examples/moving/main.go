@@ -86,9 +86,9 @@ func readIDs(content []byte) (map[string]string, error) {
 	return ids, lines.Err()
 }
 
-// scoped are the types of azure-native whose ids begin with that of another resource. From the id, azure-native takes this
-// without the slash before it, as in scope: subscriptions/..., while programs write one: an up would replace the resource.
-// With a second slash before the id the first stays, and nothing else reads the id in another way.
+// scoped are the types of azure-native whose ids begin with that of another resource. From the id, azure-native takes
+// this without the slash before it, as in scope: subscriptions/..., while programs write one: an up would replace the
+// resource. With a second slash before the id the first stays, and nothing else reads the id in another way.
 var scoped = []string{
 	"DataCollectionRuleAssociation",
 	"DiagnosticSetting",

@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// StackConfig is what the CLI hands to the program: the defaults in Pulumi.yaml, and over them Pulumi.<stack>.yaml. The empty
-// stack has defaults only.
+// StackConfig is what the CLI hands to the program: the defaults in Pulumi.yaml, and over them Pulumi.<stack>.yaml. The
+// empty stack has defaults only.
 func StackConfig(t testing.TB, dir, stack string) map[string]string {
 	t.Helper()
 	if stack == "" {

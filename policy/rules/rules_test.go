@@ -610,7 +610,8 @@ func TestRules_NeverShowASecret(t *testing.T) {
 	}
 }
 
-// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows nothing.
+// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows
+// nothing.
 func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 	for name, c := range map[string]struct{ typ, key, path string }{
 		"the parameters of a class": {"class", "spec", "spec.parameters.userAssignedIdentityID"},
