@@ -241,7 +241,7 @@ func NewAksWithCsi(
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
 	onFail, err := whereObjectsFail(ctx, c, name,
-		" If an update or a destroy that ended half-way has lost it, set adoptObjects for one update.")
+		" If an interrupted update or destroy lost it from the state, set adoptObjects for one update.")
 	if err != nil {
 		return nil, err
 	}
@@ -253,8 +253,7 @@ func NewAksWithCsi(
 		}
 		provider.onFail = pulumi.Composite(onFail, notTaken)
 		err = ctx.Log.Warn(
-			"adoptObjects takes over whatever is in the cluster under the names of this program's objects: set it for one "+
-				"update only",
+			"adoptObjects takes over existing objects with the names of this program's objects: set it for one update only",
 			&pulumi.LogArgs{Resource: c},
 		)
 		if err != nil {
@@ -366,7 +365,7 @@ func (c *AksWithCsi) newCluster(
 ) (*containerservice.ManagedCluster, error) {
 	// An older CLI does not know replacement triggers.
 	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
-		return nil, fmt.Errorf("replacing what the program changes: %w", err)
+		return nil, fmt.Errorf("registering the cluster's replacement trigger: %w", err)
 	}
 	opts := append([]pulumi.ResourceOption{
 		pulumi.Parent(c), pulumi.IgnoreChanges(args.unsaid()),
@@ -425,7 +424,8 @@ func DefaultNodeResourceGroup(resourceGroup, cluster, location string) string {
 	return "MC_" + resourceGroup + "_" + cluster + "_" + location
 }
 
-const dnsPrefixRule = "(the cluster's name unless given) 1-54 letters, digits and dashes, a letter or digit first and last"
+const dnsPrefixRule = "(defaults to the cluster's name) 1-54 letters, digits and dashes, starting and ending with a " +
+	"letter or digit"
 
 // dnsPrefix returns the given prefix, or the one derived from a name.
 func (args *AksWithCsiArgs) dnsPrefix(component string) string {
@@ -448,20 +448,20 @@ func (args *AksWithCsiArgs) validate() violations {
 	}
 	if args.ClusterName != "" {
 		v.match(clusterName, "clusterName", args.ClusterName,
-			"1-63 letters, digits, dashes and underscores, a letter or digit first and last")
+			"1-63 letters, digits, dashes and underscores, starting and ending with a letter or digit")
 	}
 	if dns := withDefault(args.DNSPrefix, args.ClusterName); dns != "" {
 		v.match(dnsPrefix, "dnsPrefix", dns, dnsPrefixRule)
 	}
 	if args.NodeResourceGroup != "" {
 		v.match(nodeGroup, "nodeResourceGroup", args.NodeResourceGroup,
-			"1-80 letters, digits, underscores, parentheses, dashes and dots, no dot last")
+			"1-80 letters, digits, underscores, parentheses, dashes and dots, not ending in a dot")
 	}
 	oneOf(&v, "tier", withDefault(args.Tier, TierFree), TierFree, TierStandard, TierPremium)
 	v.validateUpgrades(args)
 	v.validatePools(args)
 	v.check(!args.DisableLocalAccounts || args.Entra != nil, "disableLocalAccounts", args.DisableLocalAccounts,
-		"false without entra, since nobody could sign in")
+		"false without entra, because nobody could sign in")
 	v.validateAPIServer(args.APIServer)
 	v.validateNetwork(args)
 	v.validateSubnets(args)

@@ -67,7 +67,7 @@ func (v *violations) distinctIDs(path string, ids map[string]string, pattern *re
 		at, id := path+"."+name, ids[name]
 		v.match(pattern, at, id, "the ARM id of "+what)
 		same, taken := seen[strings.ToLower(id)]
-		v.check(!taken, at, id, what+" that has no other name, here "+same)
+		v.check(!taken, at, id, what+" listed once; it also has the name "+same)
 		seen[strings.ToLower(id)] = name
 	}
 }
@@ -123,7 +123,7 @@ func roleInSubscriptionOf(path string, id pulumi.StringInput, role string) pulum
 	return id.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := inSubscription.FindStringSubmatch(id)
 		if match == nil {
-			return "", invalid(path, quote(id), "the ARM id of a subscription, or of something in one")
+			return "", invalid(path, quote(id), "the ARM id of a subscription, a resource group or a resource")
 		}
 		return roleDefinition(match[1], strings.ToLower(role)), nil
 	}).(pulumi.StringOutput)

@@ -48,7 +48,7 @@ func (v *violations) validateResourceTags(path string, tags map[string]string, m
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(tagName.MatchString(name) && utf8.RuneCountInString(name) <= tagNameMax, path, name,
 			fmt.Sprintf(`names of 1-%d characters without <>%%&\?/`, tagNameMax))
-		v.check(!reservedTag.MatchString(name), path, name, "names without the prefixes microsoft, azure and windows")
+		v.check(!reservedTag.MatchString(name), path, name, "names that do not start with microsoft, azure or windows")
 		v.check(utf8.RuneCountInString(tags[name]) <= tagValueMax, path+"."+name, tags[name],
 			fmt.Sprintf("at most %d characters", tagValueMax))
 	}
@@ -120,8 +120,8 @@ func (v *violations) notReserved(path, name string, starts bool) {
 		whole += "-"
 	}
 	v.check(!reservedName.MatchString(whole), path, name,
-		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has "+
-			"neither microsoft nor windows in it")
+		"a name that Azure does not reserve: not a word such as azure or office, not starting with login, and without "+
+			"microsoft or windows")
 }
 
 // reservedByAKS lists the ranges that pods, services and the cluster's virtual network must not use:
@@ -141,7 +141,7 @@ func ReservedByAKS(r netip.Prefix) bool {
 // notReservedByAKS checks a range that has been parsed.
 func (v *violations) notReservedByAKS(path string, r netip.Prefix, ok bool) {
 	v.check(!ok || !ReservedByAKS(r), path, r.String(),
-		"a range apart from 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS reserves")
+		"a range that does not overlap 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS reserves")
 }
 
 // AKS' limits of a cluster: https://learn.microsoft.com/azure/aks/quotas-skus-regions#service-quotas-and-limits and
@@ -193,7 +193,7 @@ func (v *violations) plainGroup(name pulumi.StringInput) {
 		"resourceGroupName",
 		name,
 		resourceGroup,
-		"1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last",
+		"1-90 letters, digits, underscores, parentheses, dashes and dots, not ending in a dot",
 	)
 }
 
@@ -226,7 +226,7 @@ func (v *violations) validateNodeGroup(group pulumi.StringInput, cluster string,
 	}
 	name := DefaultNodeResourceGroup(plainText(group), cluster, plainText(location))
 	v.check(utf8.RuneCountInString(name) <= most, "nodeResourceGroup", name, fmt.Sprintf(
-		"at most %d characters: it is made of resourceGroupName, clusterName and location unless it is given", most))
+		"at most %d characters: unless given, it consists of resourceGroupName, clusterName and location", most))
 }
 
 // autoNameSuffix stands for the eight random characters that Pulumi appends to the name of a resource without one in
@@ -241,7 +241,7 @@ func (v *violations) validateClusterName(component string, args *AksWithCsiArgs)
 	name := component + "-cluster" + autoNameSuffix
 	const most = 63
 	v.check(len(name) <= most, "clusterName", component, fmt.Sprintf(
-		"a name, since one that Pulumi makes of the component's would be longer than %d characters", most))
+		"a value, because the name that Pulumi generates from the component's would exceed %d characters", most))
 	v.notReserved("clusterName", name, false)
 	if args.NodeResourceGroup == "" {
 		v.validateNodeGroup(args.ResourceGroupName, name, args.Location)
@@ -336,7 +336,7 @@ func (v *violations) validateAzureIdentity(args *WorkloadIdentityArgs) {
 	}
 	for i, role := range args.RoleAssignments {
 		v.plainID(fmt.Sprintf("roleAssignments[%d].scope", i), role.Scope, inSubscription,
-			"the ARM id of a subscription, or of something in one")
+			"the ARM id of a subscription, a resource group or a resource")
 	}
 }
 

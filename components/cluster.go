@@ -98,7 +98,8 @@ func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.
 
 // ErrNoKubernetesProvider reports that a component has no Kubernetes provider.
 var ErrNoKubernetesProvider = errors.New(
-	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster",
+	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one " +
+		"for the cluster",
 )
 
 // invalidOrUnplaced returns all that is wrong with a component before anything is registered: invalid arguments, and
@@ -181,7 +182,7 @@ func (o *object) name() pulumi.StringOutput {
 	return o.Metadata.ApplyT(func(metadata map[string]any) (string, error) {
 		name, ok := metadata["name"].(string)
 		if !ok {
-			return "", errors.New("the API server gave an object no name")
+			return "", errors.New("the API server returned an object without a name")
 		}
 		return name, nil
 	}).(pulumi.StringOutput)

@@ -47,7 +47,8 @@ const (
 	noZone     = "none"
 )
 
-const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone of it"
+const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone " +
+	"of it"
 
 func validZone(zone string) bool {
 	return zone == systemZone || zone == noZone || clusterZoneID.MatchString(zone)
@@ -63,7 +64,7 @@ func ownsZone(zone pulumi.StringInput) bool {
 var authorizedRanges = listRule{authorizedRangesMax, "ranges", func(v *violations, path, r string) {
 	parsed, ok := v.ipv4Range(path, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
 	v.check(!ok || !parsed.Addr().IsPrivate(), path, r,
-		"a range of public addresses, which are those that the API server sees")
+		"a range of public addresses, because the API server sees only those")
 }}
 
 func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
@@ -193,7 +194,7 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 			given pulumi.StringArrayInput
 		}{{path + ".ipIds", o.IPIDs}, {path + ".ipPrefixIds", o.IPPrefixIDs}} {
 			if !empty(own.given) {
-				v.state(own.path, "ids", "none with outboundType managedNATGateway, whose addresses AKS makes")
+				v.state(own.path, "ids", "nothing with outboundType managedNATGateway, whose addresses AKS creates")
 			}
 		}
 		v.check(
@@ -203,7 +204,7 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 			"nothing with outboundType managedNATGateway",
 		)
 	default:
-		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", whose way out AKS does not manage")
+		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", which AKS does not manage")
 		return
 	}
 	v.check(
@@ -280,10 +281,10 @@ func (c *AksWithCsi) sayNetwork(
 		if of.is == nil || *of.is == "" || *of.is == of.wanted {
 			continue
 		}
-		message := fmt.Sprintf("the cluster's %s is %s, and %s in the program: an update leaves it as it is, unless the "+
-			"program's has changed since the last one", of.path, *of.is, of.wanted)
+		message := fmt.Sprintf("the cluster's %s is %s, but %s in the program: updates leave it unchanged until the "+
+			"program's value changes", of.path, *of.is, of.wanted)
 		if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying that the network is another one: %w", err)
+			return fmt.Errorf("warning of a different network: %w", err)
 		}
 	}
 	return nil
@@ -324,7 +325,7 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 	oneOf(v, "outboundType", withDefault(args.OutboundType, OutboundLoadBalancer),
 		OutboundLoadBalancer, OutboundUserDefinedRouting, OutboundManagedNATGateway, OutboundUserAssignedNATGateway)
 	pods, podsOK := v.ipv4Range("podCidr", withDefault(args.PodCIDR, defaultPodCIDR), 24,
-		"an IPv4 range in CIDR notation of at least /24, which is what each node takes of it")
+		"an IPv4 range in CIDR notation of /24 or larger, because each node takes a /24")
 	services, servicesOK := v.ipv4Range("serviceCidr", withDefault(args.ServiceCIDR, defaultServiceCIDR), 28,
 		"an IPv4 range in CIDR notation, from /13 to /28")
 	if servicesOK && services.Bits() < 13 { // https://learn.microsoft.com/azure/aks/configure-azure-cni
@@ -338,7 +339,7 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 		if args.PodCIDR == "" {
 			path, given = "serviceCidr", services
 		}
-		v.add(path, given.String(), "a range that the other of podCidr, serviceCidr does not overlap")
+		v.add(path, given.String(), "a range that does not overlap the other of podCidr and serviceCidr")
 	}
 	if args.DNSServiceIP != "" && servicesOK {
 		ip, err := netip.ParseAddr(args.DNSServiceIP)
@@ -347,7 +348,7 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 			ok,
 			"dnsServiceIp",
 			args.DNSServiceIP,
-			"an address in serviceCidr ("+services.String()+"), not its first ones",
+			"an address in serviceCidr ("+services.String()+"), except its first ones",
 		)
 	}
 }
@@ -402,10 +403,10 @@ func (v *violations) validateSubnets(args *AksWithCsiArgs) {
 	switch args.OutboundType {
 	case OutboundUserDefinedRouting, OutboundUserAssignedNATGateway:
 		v.check(len(args.Subnets) > 0, "outboundType", args.OutboundType,
-			"another one without subnets, whose own way out it is")
+			"another type without subnets, because this type uses the subnets' own route or gateway")
 	case OutboundManagedNATGateway:
 		v.check(len(args.Subnets) == 0, "outboundType", args.OutboundType,
-			"another one with subnets, which must have their own gateway")
+			"another type with subnets, such as userAssignedNATGateway")
 	}
 }
 
@@ -424,7 +425,8 @@ func (v *violations) validateAPIServer(api *APIServerArgs) {
 	const path = "apiServer"
 	authorizedRanges.plain(v, path+".authorizedIpRanges", api.AuthorizedIPRanges)
 	if api.Private && !empty(api.AuthorizedIPRanges) {
-		v.state(path+".authorizedIpRanges", "ranges", "none with private, which has no public address")
+		v.state(path+".authorizedIpRanges", "ranges", "nothing with private, because a private API server has no public "+
+			"address")
 	}
 	if missing(api.PrivateDNSZone) {
 		return

@@ -90,9 +90,9 @@ func (c *AksWithCsi) addresses(ctx *pulumi.Context, ids []string) ([]string, err
 			Name              string `pulumi:"publicIpAddressName"`
 		}{match[2], match[3]}, &address, utilities.PkgInvokeDefaultOpts([]pulumi.InvokeOption{pulumi.Parent(c)})...)
 		if err != nil {
-			message := fmt.Sprintf("outboundIps lacks %s, which cannot be read: %v", id, err)
+			message := fmt.Sprintf("outboundIps omits %s, which cannot be read: %v", id, err)
 			if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-				return nil, fmt.Errorf("saying which address cannot be read: %w", err)
+				return nil, fmt.Errorf("logging an unreadable address: %w", err)
 			}
 			continue
 		}

@@ -25,8 +25,8 @@ type duration struct {
 
 const durationYearsMax = 100
 
-const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, of whole numbers up to 9999, more than " +
-	"nothing and at most 100 years"
+const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, with whole numbers up to 9999, longer than " +
+	"zero and at most 100 years"
 
 var durationPattern = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,4})D)?` +
 	`(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:(\d{1,4})S)?)?$`)
@@ -140,8 +140,8 @@ func (v *violations) validateDates(path, notBefore, expires string) {
 	v.check(beginOK || notBefore == "", path+".notBefore", notBefore, dateRule)
 	v.check(endOK || expires == "", path+".expires", expires, dateRule)
 	if beginOK && endOK {
-		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, on whatever day they are "+
-			"counted from")
+		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, regardless of the day from which "+
+			"they count")
 	}
 }
 
@@ -196,7 +196,7 @@ func (d dates) warnExpired(ctx *pulumi.Context, title string, parent pulumi.Reso
 		if int64(*expires) > now().Unix() {
 			return false, nil
 		}
-		return true, ctx.Log.Warn(fmt.Sprintf("%s has expired, on %s: give it a later date, or take it out", title,
+		return true, ctx.Log.Warn(fmt.Sprintf("%s expired on %s: set a later date, or remove it", title,
 			time.Unix(int64(*expires), 0).UTC().Format(time.RFC3339)), &pulumi.LogArgs{Resource: parent})
 	})
 }
@@ -210,7 +210,7 @@ func newMoment(ctx *pulumi.Context, name string, parent pulumi.Resource) (pulumi
 		Keepers:    pulumi.StringMap{key: pulumi.String(now().UTC().Format(time.RFC3339))},
 	}, pulumi.Parent(parent), pulumi.IgnoreChanges([]string{"keepers"}))
 	if err != nil {
-		return pulumi.StringOutput{}, fmt.Errorf("remembering when it was made: %w", err)
+		return pulumi.StringOutput{}, fmt.Errorf("recording the creation time: %w", err)
 	}
 	return id.Keepers.MapIndex(pulumi.String(key)), nil
 }
@@ -227,7 +227,7 @@ func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
 	return made.ApplyT(func(made string) (*int, error) {
 		t, err := time.Parse(time.RFC3339, made)
 		if err != nil {
-			return nil, fmt.Errorf("reading when it was made: %w", err)
+			return nil, fmt.Errorf("reading the creation time: %w", err)
 		}
 		n := int(d.after.from(t).Unix())
 		return &n, nil

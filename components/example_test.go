@@ -192,7 +192,7 @@ func ExampleValidationError() {
 	}
 	fmt.Println(args.Validate())
 	// Output: 3 invalid value(s):
-	//   namespace: given "Payments", allowed: 1-63 lower-case letters, digits and dashes, a letter or digit first and last
+	//   namespace: given "Payments", allowed: 1-63 lower-case letters, digits and dashes, starting and ending with a letter or digit
 	//   objects[0].type: given "Secret", allowed: secret, key, cert
-	//   objects[1].alias: given "../key", allowed: a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 bytes between slashes
+	//   objects[1].alias: given "../key", allowed: a clean relative path of printable characters without .., not starting or ending with a space, at most 255 bytes between slashes
 }

@@ -61,7 +61,7 @@ func partOfClusterID(id pulumi.StringInput, part int) pulumi.StringOutput {
 func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+
+		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where this name belongs to "+
 			found.Id)
 		return v
 	}
@@ -69,7 +69,7 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	need := func(on bool, what, command string) {
 		if !on {
 			v.state("existingCluster.id", "a cluster without "+what, fmt.Sprintf(
-				"one with it, as after: az aks %s --resource-group %s --name %s", command, match[2], match[3]))
+				"one with it; to enable it, run az aks %s --resource-group %s --name %s", command, match[2], match[3]))
 		}
 	}
 	oidc := found.OidcIssuerProfile
@@ -83,7 +83,7 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	case found.AadProfile == nil && entra:
 		need(false, "Entra ID, though entra is given", "update --enable-aad --enable-azure-rbac")
 	case found.AadProfile != nil && !entra:
-		v.state("entra", "nothing", "a login, since the cluster's users sign in with Entra ID")
+		v.state("entra", "nothing", "a value, because the cluster's users sign in with Entra ID")
 	}
 	return v
 }
@@ -102,7 +102,7 @@ func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonPr
 
 // validateExisting rejects every argument that would manage the cluster.
 func (v *violations) validateExisting(args *AksWithCsiArgs) {
-	const notManaged = "nothing with existingCluster, which something else manages"
+	const notManaged = "nothing with existingCluster, which is managed elsewhere"
 	v.nothingBeside(*args, notManaged, "existingCluster", "entra", "adoptObjects")
 	if args.Entra != nil && !empty(args.Entra.AdminGroupIDs) {
 		v.state("entra.adminGroupIds", "a value", notManaged)

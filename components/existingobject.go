@@ -67,7 +67,7 @@ func metadataText(object resource.PropertyMap, key resource.PropertyKey) string 
 func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
 	// Earlier versions of the engine only warn about errors of such a hook (https://github.com/pulumi/pulumi/pull/22935).
 	if err := ctx.RequirePulumiVersion(">=3.238.0"); err != nil {
-		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+		return nil, fmt.Errorf("registering the checks of existing objects of %s: %w", name, err)
 	}
 	begun := time.Now()
 	look := func(args *pulumi.ResourceHookArgs) error {
@@ -82,14 +82,15 @@ func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, erro
 		}
 		message := thereAlready(args.Type, args.NewInputs)
 		if !ctx.DryRun() {
-			message += " The Kubernetes provider has taken it over: take it out of the state before it is deleted (pulumi state delete)."
+			message += " The Kubernetes provider has taken it over: remove it from the state before Pulumi deletes it (pulumi " +
+				"state delete)."
 		}
-		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
+		return errors.New(message + " To prevent this, set enableServerSideApply to false on the provider.")
 	}
 	hook, err := ctx.RegisterResourceHook(hooknames.New(ctx.Context(), name+"-not-taken-over"), look,
 		&pulumi.ResourceHookOptions{OnDryRun: true})
 	if err != nil {
-		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+		return nil, fmt.Errorf("registering the checks of existing objects of %s: %w", name, err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
 }

@@ -52,13 +52,13 @@ func (c *KeyVaultStack) findVault(
 func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolicies bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+
+		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where this name belongs to "+
 			found.Id+
 			"; for another, a provider of its subscription, or tenantId where no secrets and keys are given")
 	}
 	if !allowPolicies && !isTrue(found.Properties.EnableRbacAuthorization) {
-		v.state("existingVaultId", "a vault with access policies", "one that authorizes by roles, as after: "+
-			"az keyvault update --enable-rbac-authorization true --name "+found.Name+
+		v.state("existingVaultId", "a vault with access policies", "one that uses Azure RBAC; to enable it, run az "+
+			"keyvault update --enable-rbac-authorization true --name "+found.Name+
 			"; or access none in every mount (allowAccessPolicies)")
 	}
 	return v

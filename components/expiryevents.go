@@ -50,7 +50,7 @@ const (
 var targetName = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
 
 const (
-	webhookRule = "an absolute URL that begins with https, without user and fragment"
+	webhookRule = "an absolute https URL without user and fragment"
 	queueRule   = "the ARM id of a storage queue"
 )
 
@@ -220,7 +220,7 @@ func (v *violations) validateExpiryEvents(args *ExpiryEventsArgs) {
 	for i, address := range args.Emails {
 		path := fmt.Sprintf("expiryEvents.emails[%d]", i)
 		parsed, err := mail.ParseAddress(address)
-		v.check(err == nil && parsed.Address == address, path, address, "an e-mail address, and nothing beside it")
+		v.check(err == nil && parsed.Address == address, path, address, "an e-mail address without a display name")
 		v.check(!seen[strings.ToLower(address)], path, address, "an address used once in the list, without regard to case")
 		seen[strings.ToLower(address)] = true
 	}

@@ -225,7 +225,7 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
 			return nil, invalid("existingIdentityId", quote(given),
-				"an identity in the Azure provider's subscription, which has "+found.Id)
+				"an identity in the Azure provider's subscription, where this name belongs to "+found.Id)
 		}
 		parts := identityID.FindStringSubmatch(found.Id)
 		return map[string]string{
@@ -248,7 +248,7 @@ func (args *WorkloadIdentityArgs) validate() violations {
 	var v violations
 	if args.IdentityName != "" {
 		v.match(identityName, "identityName", args.IdentityName,
-			"3-128 letters, digits, dashes and underscores, a letter or digit first")
+			"3-128 letters, digits, dashes and underscores, starting with a letter or digit")
 		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
 	if args.Audience != "" {

@@ -111,8 +111,8 @@ func (c *KeyVaultStack) newKey(
 		notBefore, _ := all[0].(*int)
 		expires, _ := all[1].(*int)
 		if err := k.differences(path, notBefore, expires, found).err(); err != nil {
-			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put "+
-				"back what differs, give the key another name, or have it changed in the vault (az keyvault key "+
+			return "", fmt.Errorf("the key %s already exists in the vault, and Azure Resource Manager never changes a key. "+
+				"Undo the differences, give the key another name, or change it in the vault (az keyvault key "+
 				"set-attributes, az keyvault key rotation-policy update): %w", k.Name, err)
 		}
 		return found.Id, nil
@@ -264,7 +264,7 @@ func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
 		v.add(path+".type", k.Type, "RSA, EC, RSA-HSM, EC-HSM")
 	}
 	v.check(hsm || kty != KeyRSAHSM && kty != KeyECHSM, path+".type", k.Type,
-		"RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
+		"RSA, EC; RSA-HSM and EC-HSM require the vault's sku premium")
 	v.validateDates(path, k.NotBefore, k.Expires)
 	v.validateTags(path+".tags", k.Tags)
 	if k.Rotation != nil {
@@ -303,7 +303,7 @@ func (v *violations) validateRotation(keyPath string, k KeyArgs) {
 	notify := v.days(path+".notifyBefore", r.NotifyBefore, keyTriggerMinDays)
 
 	if r.BeforeExpiry != "" || r.NotifyBefore != "" {
-		const expiry = "a value, since beforeExpiry and notifyBefore count from it"
+		const expiry = "a value, because beforeExpiry and notifyBefore count from it"
 		v.check(r.ExpiresAfter != "", path+".expiresAfter", r.ExpiresAfter, expiry)
 		v.check(k.Expires != "", keyPath+".expires", k.Expires, expiry)
 	}

@@ -248,10 +248,8 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
-	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and "+
-		"neither it nor its "+
-		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one "+
-		"that stays set protect.",
+	message := fmt.Sprintf("purgeProtection without protect: after this vault is destroyed, nobody can purge it, and "+
+		"its name stays reserved for %d days. Omit purgeProtection in a temporary stack, or set protect in a permanent one.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)
@@ -346,14 +344,13 @@ func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulu
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)
 		parts := vaultID.FindStringSubmatch(id)
 		if parts == nil {
-			return "", fmt.Errorf("the vault %s has the id %q, which is none of a vault", name, id)
+			return "", fmt.Errorf("the vault %s has the id %q, which is not the id of a vault", name, id)
 		}
 		asked := &keyvault.LookupVaultArgs{ResourceGroupName: parts[2], VaultName: parts[3]}
 		if err := c.api.lookUp(ctx, asked, pulumi.Parent(c)); err != nil {
-			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, "+
-				"recover it and what is in "+
-				"it: set createMode to recover and update, before any refresh; its resource group has to be there. "+
-				"If it was purged, refresh and update to make another", name, err)
+			return "", fmt.Errorf("looking for the vault %s, which this stack created: %w. If it was deleted, recover it with "+
+				"its contents: set createMode to recover and update, before any refresh; its resource group must exist. If it "+
+				"was purged, refresh and update to create another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)
@@ -462,12 +459,14 @@ func (v *violations) validateVault(args *KeyVaultStackArgs) {
 	if args.VaultName == "" {
 		v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix",
 			args.NamePrefix,
-			fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
+			fmt.Sprintf("1-%d letters, digits and single dashes, starting with a letter and not ending in a "+
+				"dash", vaultPrefixMax))
 	} else {
 		v.check(args.NamePrefix == "", "namePrefix", args.NamePrefix, "nothing with vaultName")
 		v.check(len(args.VaultName) >= vaultNameMin && len(args.VaultName) <= vaultNameMax &&
 			vaultPrefix.MatchString(args.VaultName), "vaultName", args.VaultName, fmt.Sprintf(
-			"%d-%d letters, digits and single dashes, a letter first and no dash last", vaultNameMin, vaultNameMax))
+			"%d-%d letters, digits and single dashes, starting with a letter and not ending in a dash",
+			vaultNameMin, vaultNameMax))
 	}
 	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
 	oneOf(v, "sku", withDefault(args.Sku, VaultSkuStandard), VaultSkuStandard, VaultSkuPremium)

@@ -119,7 +119,7 @@ type kubeconfigUser struct {
 }
 
 var errNoEntraUser = errors.New(
-	"reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out",
+	"reading the cluster's kubeconfig: none of its users signs in with Entra ID, so omit entra",
 )
 
 // withKubelogin changes the Entra users of a kubeconfig to get their token from kubelogin with the given login. Azure's
@@ -127,7 +127,7 @@ var errNoEntraUser = errors.New(
 func withKubelogin(kubeconfig string, login Login, tenantID string) (string, error) {
 	var file kubeconfigFile
 	if err := yaml.Unmarshal([]byte(kubeconfig), &file); err != nil {
-		return "", errors.New("reading the cluster's kubeconfig: it is not one")
+		return "", errors.New("reading the cluster's kubeconfig: invalid kubeconfig (not shown)")
 	}
 	found := false
 	for i, user := range file.Users {

@@ -19,12 +19,13 @@ var (
 )
 
 func (v *violations) dnsLabel(path, given string) {
-	v.match(dnsLabel, path, given, "1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+	v.match(dnsLabel, path, given, "1-63 lower-case letters, digits and dashes, starting and ending with a letter or "+
+		"digit")
 }
 
 func (v *violations) dnsSubdomain(path, given string) {
 	v.check(len(given) <= 253 && dnsSubdomain.MatchString(given), path, given,
-		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
+		"1-253 lower-case letters, digits, dashes and dots, starting and ending with a letter or digit")
 }
 
 // image is the grammar of image references, [registry/]name[:tag][@digest], as github.com/distribution/reference
@@ -70,7 +71,7 @@ func (v *violations) validateLabels(at string, labels map[string]string, own ...
 	v.validateKeys(at, labels, own)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		v.check(labels[key] == "" || labelPart.MatchString(labels[key]), at+"."+key, labels[key],
-			"nothing, or 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+			"nothing, or 1-63 letters, digits, dashes, underscores and dots, starting and ending with a letter or digit")
 	}
 }
 
@@ -89,10 +90,10 @@ func (v *violations) validateAnnotations(at string, annotations map[string]strin
 func (v *violations) validateKeys(at string, metadata map[string]string, own []string) {
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		v.check(validLabelKey(key), at, key,
-			"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
-				"last, after an optional DNS subdomain and slash")
+			"keys of 1-63 letters, digits, dashes, underscores and dots, starting and ending with a letter or digit, after an "+
+				"optional DNS subdomain and slash")
 		v.check(!slices.Contains(own, key), at, key, "keys other than "+
-			strings.Join(own, ", ")+", which is set already")
+			strings.Join(own, ", ")+", which are set already")
 	}
 }
 
@@ -109,7 +110,7 @@ var reservedNamespace = regexp.MustCompile(`^(default|kube-.*|gatekeeper-system|
 // notReservedNamespace checks the name of a namespace that is to be created.
 func (v *violations) notReservedNamespace(path, namespace string) {
 	v.check(!reservedNamespace.MatchString(namespace), path, namespace,
-		"a namespace of your own to create; Kubernetes or AKS make this one, so name it as existing")
+		"another namespace; Kubernetes or AKS create this one, so list it as existing")
 }
 
 // defaultAccount is the service account that Kubernetes creates in every namespace, and creates again if it is deleted:
@@ -130,7 +131,7 @@ func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
 			v.notReservedNamespace(path+".namespace", account.Namespace)
 		}
 		v.check(account.Existing || account.Name != defaultAccount, path+".name", account.Name,
-			"a name other than default, or existing with it: Kubernetes makes this account in every namespace")
+			"a name other than default, or existing set to true: Kubernetes creates this account in every namespace")
 	}
 	if own && creates(args.Namespace) {
 		v.notReservedNamespace("namespace", args.Namespace)

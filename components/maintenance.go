@@ -106,13 +106,13 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	if window := args.Maintenance.Upgrades; window != nil {
 		v.validateWindow("maintenance.upgrades", *window)
 		v.check(channel != UpgradeNone, "upgradeChannel", channel,
-			"rapid, stable, patch, node-image, since maintenance.upgrades is given")
+			"rapid, stable, patch, node-image, because maintenance.upgrades is given")
 	}
 	if window := args.Maintenance.NodeOS; window != nil {
 		v.validateWindow("maintenance.nodeOs", *window)
 		v.check(args.NodeOSUpgradeChannel != NodeOSNone && args.NodeOSUpgradeChannel != NodeOSUnmanaged,
 			"nodeOsUpgradeChannel",
-			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, since maintenance.nodeOs is given")
+			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, because maintenance.nodeOs is given")
 	}
 }
 
@@ -128,7 +128,7 @@ func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 			minorVersion,
 			"kubernetesVersion",
 			version,
-			"a minor version such as 1.34 with the upgrade channel patch, which chooses the rest",
+			"a minor version such as 1.34 with the upgrade channel patch, which chooses the patch version",
 		)
 	default:
 		v.match(kubernetesVersion, "kubernetesVersion", version, "a version such as 1.34 or 1.34.1")
@@ -144,7 +144,7 @@ func (v *violations) validateWindow(path string, w MaintenanceWindowArgs) {
 		utcOffset,
 		path+".utcOffset",
 		withDefault(w.UTCOffset, defaultWindowOffset),
-		"a difference to UTC such as +05:30 or -07:00",
+		"an offset from UTC such as +05:30 or -07:00",
 	)
 	hours := withDefault(w.DurationHours, defaultWindowHours)
 	v.check(hours >= 4 && hours <= 24, path+".durationHours", hours, "4-24 hours")

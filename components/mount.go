@@ -314,7 +314,7 @@ func (args *SecretMountArgs) validate() violations {
 	if args.ClassName != "" {
 		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className",
 			args.ClassName,
-			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last",
+			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, starting and ending with a letter or digit",
 				maxClassName))
 	}
 	v.dnsLabel("volumeName", withDefault(args.VolumeName, defaultVolumeName))
@@ -330,7 +330,8 @@ func (args *SecretMountArgs) validate() violations {
 		v.validateTestPod("testPod", *args.TestPod)
 		for i, o := range args.Objects {
 			v.check(o.othersRead(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
-				"a last digit from 4 to 7, which lets the test pod read the file: it does not run as root, who owns it")
+				"a last digit from 4 to 7, which lets the test pod read the file: the file belongs to root, and the pod does not "+
+					"run as root")
 		}
 	}
 	if args.Probe != nil {
@@ -359,5 +360,6 @@ func (v *violations) requiredForMount(args *SecretMountArgs) {
 // podName checks the name of a pod that mounts the class.
 func (v *violations) podName(path, given string) {
 	v.check(len(given) <= maxPodName && dnsSubdomain.MatchString(given), path, given,
-		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxPodName))
+		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, starting and ending with a letter or "+
+			"digit", maxPodName))
 }

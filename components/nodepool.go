@@ -297,7 +297,7 @@ func (v *violations) validatePools(args *AksWithCsiArgs) {
 	v.validatePool("systemPool", system)
 	forWorkloads := slices.ContainsFunc(args.NodePools, func(pool NodePoolArgs) bool { return !pool.CriticalAddonsOnly })
 	v.check(!system.CriticalAddonsOnly || forWorkloads, "systemPool.criticalAddonsOnly", system.CriticalAddonsOnly,
-		"false without nodePools that are not so, since workloads could run nowhere")
+		"false without another pool for workloads")
 
 	seen := map[string]bool{system.Name: true}
 	for i, pool := range args.NodePools {
@@ -320,23 +320,23 @@ func (v *violations) validateMode(path string, p NodePoolArgs) {
 		return
 	}
 	v.check(p.MaxPods < maxPodsMin || p.MaxPods >= systemPodsMin, path+".maxPods", p.MaxPods,
-		fmt.Sprintf("at least %d pods, of which AKS needs some", systemPodsMin))
+		fmt.Sprintf("at least %d pods with the mode System", systemPodsMin))
 	for i, t := range p.Taints {
 		v.check(!validTaint(t) || strings.HasSuffix(t, ":PreferNoSchedule"), fmt.Sprintf("%s.taints[%d]", path, i), t,
 			"the effect PreferNoSchedule with the mode System, or criticalAddonsOnly instead")
 	}
-	v.check(!p.Spot, path+".spot", p.Spot, "false; a system pool has to stay")
+	v.check(!p.Spot, path+".spot", p.Spot, "false for a system pool")
 }
 
 func (v *violations) validatePool(path string, p NodePoolArgs) {
-	v.match(poolName, path+".name", p.Name, "1-12 lower-case letters and digits, a letter first")
+	v.match(poolName, path+".name", p.Name, "1-12 lower-case letters and digits, starting with a letter")
 	v.match(vmSize, path+".vmSize", withDefault(p.VMSize, defaultNodeVMSize), "a VM size such as "+defaultNodeVMSize)
 	v.validateCounts(path, p)
 	seen := map[string]bool{}
 	for i, zone := range p.Zones {
 		at := fmt.Sprintf("%s.zones[%d]", path, i)
 		oneOf(v, at, zone, "1", "2", "3")
-		v.check(!seen[zone], at, zone, "a zone once in the list")
+		v.check(!seen[zone], at, zone, "a zone listed once")
 		seen[zone] = true
 	}
 	if p.OSDiskType != "" {

@@ -146,7 +146,7 @@ func (v *violations) validateObjects(at string, objects []ObjectArgs) {
 		v.validateObject(item, o)
 		files := o.files()
 		if clash := slices.IndexFunc(files, taken.has); clash >= 0 {
-			v.add(item, files[clash], "files that no object before it has; set alias")
+			v.add(item, files[clash], "a file that no other object has; set alias")
 		}
 		taken.add(files)
 	}
@@ -182,7 +182,7 @@ func (v *violations) validateObject(at string, o ObjectArgs) {
 	v.match(objectName, at+".name", o.Name, objectNameRule)
 	if o.Alias != "" {
 		v.check(validFile(o.Alias), at+".alias", o.Alias,
-			"a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 "+
+			"a clean relative path of printable characters without .., not starting or ending with a space, at most 255 "+
 				"bytes between slashes")
 	}
 	if o.Version != "" {

@@ -17,7 +17,8 @@ func after(ctx *pulumi.Context, o pulumi.StringOutput, resources ...pulumi.Resou
 func readBack(o pulumi.StringOutput, of string) pulumi.StringOutput {
 	return o.ApplyT(func(value string) (string, error) {
 		if value == "" {
-			return "", fmt.Errorf("azure-native has made %s and could not read it afterwards, as it warned then: run pulumi refresh", of)
+			return "", fmt.Errorf("azure-native created %s but could not read it afterwards, as its warning says: run pulumi "+
+				"refresh", of)
 		}
 		return value, nil
 	}).(pulumi.StringOutput)

@@ -23,7 +23,7 @@ func checksumAnnotations(spec pulumi.Map, versions pulumi.StringMapInput) pulumi
 		// JSON sorts the keys of maps.
 		text, err := json.Marshal(all)
 		if err != nil {
-			return nil, fmt.Errorf("digesting the class: %w", err)
+			return nil, fmt.Errorf("computing the checksum of the class: %w", err)
 		}
 		sum := sha256.Sum256(text)
 		return map[string]string{ChecksumAnnotation: hex.EncodeToString(sum[:])}, nil

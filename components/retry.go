@@ -35,7 +35,7 @@ func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string,
 	})
 }
 
-const lateRole = "is refused for want of a role that was just assigned, which may take Azure ten minutes to honour"
+const lateRole = "is refused until a role that was just assigned takes effect, which may take ten minutes"
 
 // tryingAgain returns the option for a resource whose creation may fail because something else is late. why returns
 // what it is waiting for, or the empty string if the failure is final. The engine logs each retry, and the reason is
@@ -45,7 +45,7 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
 	// An older CLI does not know the hook: the SDK would then not register the resource, and the engine would delete an
 	// existing one.
 	if err := ctx.RequirePulumiVersion(">=3.219.0"); err != nil {
-		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
+		return nil, fmt.Errorf("registering the retries of %s: %w", name, err)
 	}
 	again := func(args *pulumi.ErrorHookArgs) (bool, error) {
 		wait, more := lateRoleWait(len(args.Errors))
@@ -57,7 +57,7 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
 			return false, err
 		}
 		if len(args.Errors) == 1 {
-			_ = ctx.Log.Info(args.Name+" "+early+"; trying again until then", &pulumi.LogArgs{Resource: c})
+			_ = ctx.Log.Info(args.Name+" "+early+"; retrying until then", &pulumi.LogArgs{Resource: c})
 		}
 		select {
 		case <-ctx.Context().Done():
@@ -68,7 +68,7 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
 	}
 	hook, err := ctx.RegisterErrorHook(hooknames.New(ctx.Context(), name+"-on-error"), again)
 	if err != nil {
-		return nil, fmt.Errorf("having %s wait for what is late: %w", name, err)
+		return nil, fmt.Errorf("registering the retries of %s: %w", name, err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{OnError: []*pulumi.ErrorHook{hook}}), nil
 }

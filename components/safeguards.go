@@ -18,7 +18,7 @@ func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent 
 		Notes: pulumi.String("Deleting it has to be meant: take the lock off first."),
 	}, pulumi.Parent(parent))
 	if err != nil {
-		return fmt.Errorf("locking it: %w", err)
+		return fmt.Errorf("creating the lock: %w", err)
 	}
 	return nil
 }

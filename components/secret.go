@@ -121,9 +121,8 @@ func (c *KeyVaultStack) newSecret(
 				return "", fmt.Errorf("looking for the secret %s: %w", s.Name, err)
 			}
 			if !s.Once {
-				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays as it is in the vault. Take adopt out "+
-					"once the secret is in the "+
-					"stack; the next update then writes what the program says.", path, s.Name),
+				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays unchanged in the vault. Remove adopt once the "+
+					"secret is in the stack; the next update then writes the program's value.", path, s.Name),
 					&pulumi.LogArgs{Resource: c})
 			}
 			return found.Id, err
@@ -196,10 +195,10 @@ func (c *KeyVaultStack) newRotation(
 	due = made.ApplyT(func(made string) (string, error) {
 		first, err := time.Parse(time.RFC3339, made)
 		if err != nil {
-			return "", fmt.Errorf("reading since when it rotates: %w", err)
+			return "", fmt.Errorf("reading the start of the rotation: %w", err)
 		}
 		begin, next := every.period(first)
-		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates by itself: a value was due on %s, the next is on %s",
+		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates automatically: its value was due on %s, the next is due on %s",
 			s.Name, begin.Format(time.RFC3339), next.Format(time.RFC3339)), &pulumi.LogArgs{Resource: c})
 		return begin.Format(time.RFC3339), err
 	}).(pulumi.StringOutput)
@@ -263,7 +262,7 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate",
 		s.Rotate,
 		"nothing for a secret without a generated value or a relative date")
-	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing "+
+	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, because Pulumi then never writes "+
 		"another value")
 	if s.RotateEvery != "" {
 		v.validateRotateEvery(path, s)
@@ -281,19 +280,19 @@ const rotateEveryMin = time.Hour
 func (v *violations) validateRotateEvery(path string, s SecretArgs) {
 	at, given := path+".rotateEvery", s.RotateEvery
 	v.check(s.Generate != nil, at, given, "nothing for a secret without a generated value")
-	v.check(!s.Once, at, given, "nothing with once, which keeps Pulumi from writing another value")
+	v.check(!s.Once, at, given, "nothing with once, because Pulumi then never writes another value")
 	every, ok := parseDuration(given)
 	if !ok || !(duration{clock: rotateEveryMin}).fitsIn(every) {
 		v.add(at, given, "an ISO 8601 duration such as P30D or P3M, at least PT1H and at most 100 years")
 		return
 	}
 	if begin, ok := parseDate(s.NotBefore); ok && begin.relative {
-		v.check(begin.after.shorterThan(every), path+".notBefore", s.NotBefore, "less than rotateEvery, on whatever day "+
-			"they are counted from: nobody could use the value before the next is due")
+		v.check(begin.after.shorterThan(every), path+".notBefore", s.NotBefore, "less than rotateEvery, regardless of the "+
+			"day from which they count: the value could not be used before the next is due")
 	}
 	if end, ok := parseDate(s.Expires); ok && end.relative {
-		v.check(every.shorterThan(end.after), path+".expires", s.Expires, "more than rotateEvery, on whatever day they "+
-			"are counted from: the value would expire before the next is made")
+		v.check(every.shorterThan(end.after), path+".expires", s.Expires, "more than rotateEvery, regardless of the day "+
+			"from which they count: the value would expire before the next is created")
 	}
 }
 
@@ -313,7 +312,7 @@ func (v *violations) validateGenerate(path string, g *GenerateArgs) {
 		path+".specialCharacters", g.SpecialCharacters, "printable ASCII characters that are no letters, digits or "+
 			"spaces, each once")
 	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters,
-		"nothing where noSpecial is set")
+		"nothing with noSpecial")
 }
 
 // https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, since

@@ -196,7 +196,7 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 		issuers[i].URL = before.ToStringArrayOutput().ApplyT(func(urls []string) (string, error) {
 			url := urls[len(urls)-1]
 			if slices.Contains(urls[:len(urls)-1], url) {
-				return "", invalid(path, quote(url), "an issuer that no cluster before it has")
+				return "", invalid(path, quote(url), "an issuer that no other cluster has")
 			}
 			return url, nil
 		}).(pulumi.StringOutput)
@@ -272,7 +272,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 		v.dnsSubdomain(path+".name", account.Name)
 		if account.CredentialName != "" {
 			v.match(credentialNameRule, path+".credentialName", account.CredentialName,
-				"3-120 letters, digits, dashes and underscores, a letter or digit first")
+				"3-120 letters, digits, dashes and underscores, starting with a letter or digit")
 		}
 		for _, issuer := range append([]IssuerArgs{{}}, args.AdditionalIssuers...) {
 			credential := strings.ToLower(args.credentialName(account, issuer.Name))
@@ -288,7 +288,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			fmt.Sprintf("a name short enough for a credential that is named %s: %d characters at most, not %d",
 				credential, credentialNameMax, len(credential)))
 		if account.Existing {
-			const allowed = "nothing for a service account that exists"
+			const allowed = "nothing for an existing service account"
 			v.check(len(account.Annotations) == 0, path+".annotations", len(account.Annotations), allowed)
 			v.check(len(account.Labels) == 0, path+".labels", len(account.Labels), allowed)
 			continue

@@ -102,7 +102,7 @@ func (v *violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, ob
 	for i, s := range secrets {
 		item := fmt.Sprintf("%s[%d]", at, i)
 		v.dnsSubdomain(item+".name", s.Name)
-		v.check(!seen[s.Name], item+".name", s.Name, "a name that no Secret before it has")
+		v.check(!seen[s.Name], item+".name", s.Name, "a name that no other Secret of the mount has")
 		seen[s.Name] = true
 		if s.Type != "" {
 			v.check(secretType.MatchString(s.Type) && s.Type != secretTypeServiceToken, item+".type", s.Type,
@@ -119,11 +119,11 @@ func (v *violations) validateSyncData(at string, s SyncSecretArgs, mounted map[s
 	for i, d := range s.Data {
 		item := fmt.Sprintf("%s[%d]", at, i)
 		v.check(secretKey.MatchString(d.Key) && d.Key != "." && !strings.HasPrefix(d.Key, ".."), item+".key", d.Key,
-			"1-253 letters, digits, dashes, underscores and dots, not . and no two dots first")
-		v.check(!keys[d.Key], item+".key", d.Key, "a key that the Secret does not have yet")
+			"1-253 letters, digits, dashes, underscores and dots, not . and not starting with two dots")
+		v.check(!keys[d.Key], item+".key", d.Key, "a key used once in the Secret")
 		keys[d.Key] = true
 		object, ok := mounted[d.File]
-		v.check(ok, item+".file", d.File, "the path of a file that the mount has")
+		v.check(ok, item+".file", d.File, "the path of a file of the mount")
 		if ok && s.Type == secretTypeTLS {
 			v.validateTLS(item, d, object)
 		}
@@ -148,7 +148,7 @@ func (v *violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 		v.check(o.Type != ObjectKey, at+".file", d.File, "a file of a cert, or of a certificate's secret")
 	case "tls.key":
 		v.check(o.Type == ObjectSecret, at+".file", d.File,
-			"a file of a certificate's secret, which alone has the private key")
+			"a file of a certificate's secret, because only that contains the private key")
 	default:
 		v.add(at+".key", d.Key, "tls.crt, tls.key")
 	}

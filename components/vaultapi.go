@@ -38,7 +38,7 @@ type vaultAPI struct {
 // ErrNoVaultProvider reports that a component has an azure-native provider of its own, but none for Key Vault's new
 // version. Pulumi would use the default provider, possibly of another subscription.
 var ErrNoVaultProvider = errors.New("apiVersion 2026-02-01 comes from the package " + vaultPackage +
-	", for which an azure-native provider is not used: pass one for it as well, with pulumi.Providers")
+	", which does not use an azure-native provider: also pass a provider for that package, with pulumi.Providers")
 
 func newVaultAPI(ctx *pulumi.Context, component withProviders, version VaultAPIVersion) (vaultAPI, error) {
 	if version != VaultAPI20260201 {
@@ -180,8 +180,8 @@ func (c *KeyVaultStack) warnAPIVersion(ctx *pulumi.Context, version VaultAPIVers
 	if withDefault(version, VaultAPI20241101) != VaultAPI20241101 {
 		return nil
 	}
-	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, after which this "+
-		"vault could not be changed. Set apiVersion to %s: the next update moves to it and replaces nothing.",
+	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, and this vault can then "+
+		"no longer be changed. Set apiVersion to %s: the next update moves to it and replaces nothing.",
 		VaultAPI20241101, vaultAPIRetired.Format(time.DateOnly), VaultAPI20260201)
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of the API version: %w", err)

@@ -118,7 +118,7 @@ func (c *KeyVaultStack) newPrivateEndpoint(
 		}},
 	}, pulumi.Parent(c))
 	if err != nil {
-		return nil, fmt.Errorf("entering the private endpoint in the DNS zone: %w", err)
+		return nil, fmt.Errorf("registering the private endpoint in the DNS zone: %w", err)
 	}
 	return group, nil
 }
@@ -127,7 +127,7 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)
 	oneOf(v, "publicNetworkAccess", access, PublicNetworkEnabled, PublicNetworkDisabled)
 	if e := args.PrivateEndpoint; e != nil && e.External {
-		const others = "nothing with external, where others make the endpoint"
+		const others = "nothing with external, because the endpoint is created elsewhere"
 		if e.SubnetID != nil {
 			v.state("privateEndpoint.subnetId", "a value", others)
 		}
@@ -145,7 +145,7 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	allowedRanges.plain(v, "network.allowedIpRanges", n.AllowedIPRanges)
 	allowedSubnets.plain(v, "network.subnetIds", n.SubnetIDs)
 	if access == PublicNetworkDisabled {
-		const ignored = "nothing while publicNetworkAccess is Disabled, for Azure would ignore it"
+		const ignored = "nothing while publicNetworkAccess is Disabled, because Azure would ignore it"
 		if !empty(n.AllowedIPRanges) {
 			v.state("network.allowedIpRanges", "ranges", ignored)
 		}
@@ -158,7 +158,8 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 // validateWayIn rejects a vault that no node could reach: pods would wait forever for their files
 // (https://learn.microsoft.com/azure/key-vault/general/network-security).
 func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetworkAccess) {
-	const ways = "a way for the nodes: a private endpoint here, or external in privateEndpoint where others make one"
+	const ways = "access for the nodes: privateEndpoint.subnetId, or privateEndpoint.external if the endpoint is " +
+		"created elsewhere"
 	n := args.Network
 	switch {
 	case args.PrivateEndpoint != nil:
@@ -166,8 +167,8 @@ func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetwork
 		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
 	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) &&
 		empty(n.AllowedIPRanges):
-		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or the "+
-			"addresses by which they go out in allowedIpRanges")
+		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or their outbound "+
+			"addresses in allowedIpRanges")
 	}
 }
 

@@ -43,7 +43,7 @@ func (c *KeyVaultStack) ask(
 		id, vaultName := all[0].(string), all[1].(string)
 		parts := vaultID.FindStringSubmatch(id)
 		if parts == nil {
-			return nil, fmt.Errorf("the vault %s has the id %q, which is none of a vault", vaultName, id)
+			return nil, fmt.Errorf("the vault %s has the id %q, which is not the id of a vault", vaultName, id)
 		}
 		found, err := look(parts[2], parts[3], all[2:])
 		var invalid *ValidationError
@@ -83,10 +83,10 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 		}
 	}
 	if len(others) > 0 && ctx.DryRun() {
-		message := "others put into the vault what this stack mounts and does not make, before pods start:\n  " +
+		message := "before pods start, create these objects, which the stack mounts but does not create:\n  " +
 			strings.Join(others, "\n  ")
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying what others put into the vault: %w", err)
+			return fmt.Errorf("logging the expected objects: %w", err)
 		}
 	}
 	if !lookedUp || len(others) == len(args.ExpectedObjects) {
@@ -132,16 +132,14 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		}
 	}
 	if len(rights) > 0 {
-		message := fmt.Sprintf("whether the vault %s has what is mounted from it is not known; %s on it lets this "+
-			"stack check",
+		message := fmt.Sprintf("cannot check whether the vault %s has the mounted objects, which requires %s",
 			vaultName, strings.Join(rights, " and "))
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying what may not be looked up: %w", err)
+			return fmt.Errorf("logging the missing permissions: %w", err)
 		}
 	}
 	if len(absent) > 0 {
-		return fmt.Errorf("the vault %s does not have what is mounted from it. Put it there, or create it with this "+
-			"stack:\n  %s",
+		return fmt.Errorf("the vault %s lacks mounted objects. Create them there, or with this stack:\n  %s",
 			vaultName, strings.Join(absent, "\n  "))
 	}
 	return nil

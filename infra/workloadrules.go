@@ -19,7 +19,7 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 		w, at := &cfg.Workloads[i], fmt.Sprintf("workloads[%d]", i)
 		w.complete(cfg, i)
 		v.match(workloadName, at+".name", w.Name,
-			"1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+			"1-63 lower-case letters, digits and dashes, starting and ending with a letter or digit")
 		if w.FormerName != "" {
 			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
 				"the name that the workload had before, which no workload has now")

@@ -83,8 +83,8 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 	secrets := mount.Args().SyncSecrets
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		ref := vars[name]
-		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, no digit "+
-			"first")
+		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, not starting with "+
+			"a digit")
 		i := slices.IndexFunc(secrets, func(s components.SyncSecretArgs) bool { return s.Name == ref.Secret })
 		if i < 0 {
 			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")

@@ -152,7 +152,7 @@ func (cfg *config) validate(tags map[string]string) violations {
 	for i, one := range cfg.Identities {
 		path := fmt.Sprintf("identities[%d]", i)
 		v.check(identityName.MatchString(one.Name), path+".name", one.Name,
-			"1-32 lower-case letters, digits and dashes, a letter or digit first and last")
+			"1-32 lower-case letters, digits and dashes, starting and ending with a letter or digit")
 		v.check(!seen[one.Name], path+".name", one.Name, "a name used once in the list")
 		seen[one.Name] = true
 		v.check(one.May == mayPreview || one.May == mayDeploy, path+".may", string(one.May), "preview, deploy")
