@@ -41,10 +41,8 @@ func runStack(t *testing.T, stack string, dryRun bool, change map[string]string)
 func workloads(t *testing.T, stack string, change func([]map[string]any)) map[string]string {
 	t.Helper()
 	var list []map[string]any
-	if err := json.Unmarshal(
-		[]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]),
-		&list,
-	); err != nil {
+	err := json.Unmarshal([]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]), &list)
+	if err != nil {
 		t.Fatal(err)
 	}
 	change(list)
@@ -168,22 +166,12 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		return found
 	}
 	all := []one{
-		{
-			"a",
-			"x",
-			"s",
-			"x",
-		},
+		{"a", "x", "s", "x"},
 		{"a", "namespace-x", "s", "x"},
 		{"a", "account-x", "s", "x"},
 		{"a", "credential-x", "s", "x"},
 		{"a", "y", "s", "mount-role-secret-x"},
-		{
-			"a-namespace",
-			"x",
-			"s",
-			"x",
-		},
+		{"a-namespace", "x", "s", "x"},
 		{"a-account", "x", "s", "x"},
 		{"a-account", "x", "r", "x"},
 		{"a-credential", "x", "s", "x"},
@@ -231,16 +219,10 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 }
 
 func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
-	outputs := runStack(
-		t,
-		"dev",
-		false,
-		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} }),
-	).StackOutputs()
-	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(
-		got,
-		want,
-	) {
+	outputs := runStack(t, "dev", false,
+		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
+	got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "
+	if !strings.HasPrefix(got, want) {
 		t.Errorf("it is %s", got)
 	}
 }

@@ -218,10 +218,7 @@ type AksWithCsi struct {
 // NewAksWithCsi registers a cluster and a Kubernetes provider for it. If arguments are invalid, it returns a
 // [ValidationError] and registers nothing.
 func NewAksWithCsi(
-	ctx *pulumi.Context,
-	name string,
-	args *AksWithCsiArgs,
-	opts ...pulumi.ResourceOption,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, opts ...pulumi.ResourceOption,
 ) (*AksWithCsi, error) {
 	args = settled(args)
 	violations := args.validate()

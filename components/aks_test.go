@@ -153,11 +153,8 @@ func TestClusterRules(t *testing.T) {
 
 func TestInvalidClusterRegistersNothing(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
-		_, err := components.NewAksWithCsi(
-			ctx,
-			"my_cluster",
-			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}},
-		)
+		_, err := components.NewAksWithCsi(ctx, "my_cluster",
+			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}})
 		return err
 	}, "systemPool.count", "resourceGroupName", "dnsPrefix")
 }
@@ -347,25 +344,20 @@ func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
 			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
 		},
-		"sku.tier":    "Free",
-		"supportPlan": "KubernetesOfficial",
-		"autoUpgradeProfile": map[string]any{
-			"upgradeChannel":       "none",
-			"nodeOSUpgradeChannel": "NodeImage",
-		},
+		"sku.tier":           "Free",
+		"supportPlan":        "KubernetesOfficial",
+		"autoUpgradeProfile": map[string]any{"upgradeChannel": "none", "nodeOSUpgradeChannel": "NodeImage"},
 		"apiServerAccessProfile.authorizedIPRanges":   []any{},
 		"apiServerAccessProfile.disableRunCommand":    false,
 		"apiServerAccessProfile.enablePrivateCluster": false,
 		"apiServerAccessProfile.privateDNSZone":       nil,
-		"addonProfiles.azurepolicy": map[string]any{
-			"enabled": false,
-		},
-		"addonProfiles.omsagent":                  map[string]any{"enabled": false},
-		"securityProfile.defender":                map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
-		"securityProfile.imageCleaner":            map[string]any{"enabled": false},
-		"disableLocalAccounts":                    false,
-		"agentPoolProfiles[0].enableNodePublicIP": false,
-		"agentPoolProfiles[0].name":               "system",
+		"addonProfiles.azurepolicy":                   map[string]any{"enabled": false},
+		"addonProfiles.omsagent":                      map[string]any{"enabled": false},
+		"securityProfile.defender":                    map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
+		"securityProfile.imageCleaner":                map[string]any{"enabled": false},
+		"disableLocalAccounts":                        false,
+		"agentPoolProfiles[0].enableNodePublicIP":     false,
+		"agentPoolProfiles[0].name":                   "system",
 	})
 	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
 		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))
@@ -499,11 +491,8 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 	if kubeconfig == nil || !kubeconfig.ContainsUnknowns() || !kubeconfig.ContainsSecrets() {
 		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
 	}
-	wantInputs(
-		t,
-		e.Get(t, "cluster-cluster"),
-		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"},
-	)
+	wantInputs(t, e.Get(t, "cluster-cluster"),
+		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
 }
 
 func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {

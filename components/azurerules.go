@@ -189,12 +189,8 @@ func ValidateResourceGroupName(name string) error {
 
 // plainGroup checks a resource group's name if it is a plain value.
 func (v *violations) plainGroup(name pulumi.StringInput) {
-	v.plainID(
-		"resourceGroupName",
-		name,
-		resourceGroup,
-		"1-90 letters, digits, underscores, parentheses, dashes and dots, not ending in a dot",
-	)
+	v.plainID("resourceGroupName", name, resourceGroup,
+		"1-90 letters, digits, underscores, parentheses, dashes and dots, not ending in a dot")
 }
 
 const workspaceRule = "the ARM id of a Log Analytics workspace"

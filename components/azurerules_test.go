@@ -438,11 +438,8 @@ func TestSecrets_HaveNoMoreThanAVaultTakes(t *testing.T) {
 	}
 	run(t, &mockengine.Engine{}, construct(value(pulumi.String(most).ToStringOutput())))
 	wantViolations(t, value(pulumi.String(more).ToStringOutput()).Validate())
-	wantViolations(
-		t,
-		(&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))),
-		"secrets[0].value",
-	)
+	wantViolations(t, (&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))),
+		"secrets[0].value")
 }
 
 // What has expired was fine when it was made, and a stack that is there goes on.

@@ -354,13 +354,8 @@ func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
 			return err
 		}
 		var settings pulumi.CustomResourceState
-		return ctx.RegisterResource(
-			"kubernetes:core/v1:ConfigMap",
-			"settings",
-			pulumi.Map{},
-			&settings,
-			identity.Cluster.Option(),
-		)
+		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{}, &settings,
+			identity.Cluster.Option())
 	})
 	if got, want := e.Get(t, "settings").RPC.GetProvider(), e.Get(t, "theirs").URN; !strings.HasPrefix(got, want+"::") {
 		t.Errorf("it goes through %q, want %s", got, want)
@@ -376,14 +371,8 @@ func TestCluster_LeavesOutWhatIsNil(t *testing.T) {
 		cluster := components.Cluster{Provider: nothing, DeletedWith: nothing}.After(nothing)
 		args := identityArgs()
 		args.Cluster = cluster
-		if _, err := components.NewWorkloadIdentity(
-			ctx,
-			"identity",
-			args,
-		); !errors.Is(
-			err,
-			components.ErrNoKubernetesProvider,
-		) {
+		_, err := components.NewWorkloadIdentity(ctx, "identity", args)
+		if !errors.Is(err, components.ErrNoKubernetesProvider) {
 			t.Errorf("got error %v", err)
 		}
 		return nil

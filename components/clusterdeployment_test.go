@@ -104,11 +104,8 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 				want[network+key] = value
 			}
 			wantInputs(t, outbound, want)
-			wantInputs(
-				t,
-				cluster,
-				map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil},
-			)
+			wantInputs(t, cluster,
+				map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil})
 			if !outbound.WaitsFor(cluster) {
 				t.Error("it does not wait for the cluster")
 			}
@@ -164,9 +161,7 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 func TestOutboundRules(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	const ids = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/"
-	ip, prefix := pulumi.StringArray{
-		pulumi.String(ids + "publicIPAddresses/a"),
-	}, pulumi.StringArray{
+	ip, prefix := pulumi.StringArray{pulumi.String(ids + "publicIPAddresses/a")}, pulumi.StringArray{
 		pulumi.String(ids + "publicIPPrefixes/a"),
 	}
 	valid := func() *args {
@@ -275,11 +270,8 @@ func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
 	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
 	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, profile) {
-			t.Errorf(
-				"the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored",
-				profile,
-				ignored,
-			)
+			t.Errorf("the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored", profile,
+				ignored)
 		}
 		wantInputs(t, cluster, map[string]any{profile: nil})
 	}
@@ -310,9 +302,8 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 		return cluster.RPC.GetReplacementTrigger().String()
 	}
 	before := trigger(func(*components.AksWithCsiArgs) {})
-	if same := trigger(
-		func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer },
-	); same != before {
+	same := trigger(func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer })
+	if same != before {
 		t.Error("the default replaces the cluster")
 	}
 	for _, change := range []func(*components.AksWithCsiArgs){

@@ -197,22 +197,14 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 				v.state(own.path, "ids", "nothing with outboundType managedNATGateway, whose addresses AKS creates")
 			}
 		}
-		v.check(
-			o.AllocatedPorts == 0,
-			path+".allocatedPorts",
-			o.AllocatedPorts,
-			"nothing with outboundType managedNATGateway",
-		)
+		v.check(o.AllocatedPorts == 0, path+".allocatedPorts", o.AllocatedPorts,
+			"nothing with outboundType managedNATGateway")
 	default:
 		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", which AKS does not manage")
 		return
 	}
-	v.check(
-		o.ManagedIPs >= 0 && o.ManagedIPs <= most,
-		path+".managedIps",
-		o.ManagedIPs,
-		fmt.Sprintf("1-%d addresses", most),
-	)
+	v.check(o.ManagedIPs >= 0 && o.ManagedIPs <= most, path+".managedIps", o.ManagedIPs,
+		fmt.Sprintf("1-%d addresses", most))
 	ownAddresses.plain(v, path+".ipIds", o.IPIDs)
 	ownPrefixes.plain(v, path+".ipPrefixIds", o.IPPrefixIDs)
 	v.check(o.ManagedIPs == 0 || empty(o.IPIDs) && empty(o.IPPrefixIDs), path+".managedIps", o.ManagedIPs,
@@ -220,12 +212,9 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 	if !empty(o.IPIDs) && !empty(o.IPPrefixIDs) {
 		v.state(path+".ipPrefixIds", "ids", "none with ipIds")
 	}
-	v.check(
-		o.AllocatedPorts >= 0 && o.AllocatedPorts <= allocatedPortsMax && o.AllocatedPorts%allocatedPortStep == 0,
-		path+".allocatedPorts",
-		o.AllocatedPorts,
-		fmt.Sprintf("a multiple of %d up to %d", allocatedPortStep, allocatedPortsMax),
-	)
+	v.check(o.AllocatedPorts >= 0 && o.AllocatedPorts <= allocatedPortsMax && o.AllocatedPorts%allocatedPortStep == 0,
+		path+".allocatedPorts", o.AllocatedPorts,
+		fmt.Sprintf("a multiple of %d up to %d", allocatedPortStep, allocatedPortsMax))
 	v.check(o.IdleTimeoutMinutes == 0 || o.IdleTimeoutMinutes >= idleMinutesMin && o.IdleTimeoutMinutes <= idleMinutesMax,
 		path+".idleTimeoutMinutes", o.IdleTimeoutMinutes, fmt.Sprintf("%d-%d minutes", idleMinutesMin, idleMinutesMax))
 }
@@ -344,12 +333,8 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 	if args.DNSServiceIP != "" && servicesOK {
 		ip, err := netip.ParseAddr(args.DNSServiceIP)
 		ok := err == nil && services.Contains(ip) && ip != services.Addr() && ip != addressIn(services, 1)
-		v.check(
-			ok,
-			"dnsServiceIp",
-			args.DNSServiceIP,
-			"an address in serviceCidr ("+services.String()+"), except its first ones",
-		)
+		v.check(ok, "dnsServiceIp", args.DNSServiceIP,
+			"an address in serviceCidr ("+services.String()+"), except its first ones")
 	}
 }
 

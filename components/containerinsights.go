@@ -19,9 +19,7 @@ const (
 // newContainerInsights creates and returns the data collection rule and its association with the cluster. Without them
 // the add-on sends nothing.
 func (c *AksWithCsi) newContainerInsights(
-	ctx *pulumi.Context,
-	name string,
-	args *AksWithCsiArgs,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
 ) ([]pulumi.Resource, error) {
 	rule, err := insights.NewDataCollectionRule(ctx, name+"-insights", &insights.DataCollectionRuleArgs{
 		ResourceGroupName: args.ResourceGroupName,
@@ -54,12 +52,8 @@ func (c *AksWithCsi) newContainerInsights(
 		DataCollectionRuleId: rule.ID(),
 		ResourceUri:          c.ClusterID,
 	}
-	association, err := insights.NewDataCollectionRuleAssociation(
-		ctx,
-		name+"-insights-association",
-		follow,
-		pulumi.Parent(c),
-	)
+	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", follow,
+		pulumi.Parent(c))
 	if err != nil {
 		return nil, fmt.Errorf("associating the data collection rule: %w", err)
 	}

@@ -45,13 +45,8 @@ func parseDuration(text string) (duration, bool) {
 		years:  numbers[0],
 		months: numbers[1],
 		days:   7*numbers[2] + numbers[3],
-		clock: time.Duration(
-			numbers[4],
-		)*time.Hour + time.Duration(
-			numbers[5],
-		)*time.Minute + time.Duration(
-			numbers[6],
-		)*time.Second,
+		clock: time.Duration(numbers[4])*time.Hour + time.Duration(numbers[5])*time.Minute +
+			time.Duration(numbers[6])*time.Second,
 	}
 	year2000 := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	return d, d != (duration{}) && !d.from(year2000).After(year2000.AddDate(durationYearsMax, 0, 0))

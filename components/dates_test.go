@@ -75,10 +75,7 @@ var madeAt = time.Date(2026, time.March, 1, 8, 0, 0, 0, time.UTC)
 
 // update runs the program with the clock at a time, over what an earlier run left.
 func update(
-	t *testing.T,
-	before *mockengine.Engine,
-	at time.Time,
-	args *components.KeyVaultStackArgs,
+	t *testing.T, before *mockengine.Engine, at time.Time, args *components.KeyVaultStackArgs,
 ) *mockengine.Engine {
 	t.Helper()
 	components.SetClock(t, at)
@@ -106,13 +103,8 @@ func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
 	for _, e := range []*mockengine.Engine{first, later} {
 		wantDates(t, e, "vault-secret-relative", madeAt.Add(time.Hour), madeAt.AddDate(0, 0, 90))
 		wantDates(t, e, "vault-key-relative", nil, madeAt.AddDate(1, 0, 0))
-		wantDates(
-			t,
-			e,
-			"vault-secret-absolute",
-			time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
-			time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC),
-		)
+		wantDates(t, e, "vault-secret-absolute", time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+			time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC))
 		wantInputs(t, e.Get(t, "vault-secret-none"), map[string]any{"properties.attributes": nil})
 	}
 	if got := len(first.Resources()); got != len(later.Resources()) || got != 3+1+3+1+2 {

@@ -71,11 +71,9 @@ func ExampleNewAksWithCsi() {
 		}
 		var settings pulumi.CustomResourceState
 		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{
-			"apiVersion": pulumi.String(
-				"v1",
-			),
-			"kind": pulumi.String("ConfigMap"),
-			"data": pulumi.StringMap{"level": pulumi.String("info")},
+			"apiVersion": pulumi.String("v1"),
+			"kind":       pulumi.String("ConfigMap"),
+			"data":       pulumi.StringMap{"level": pulumi.String("info")},
 		}, &settings, aks.Cluster.Option())
 	})
 	printNames(e)
@@ -142,9 +140,7 @@ func ExampleNewSecretMount() {
 			Cluster:            identity.Cluster, // in which the namespace exists
 			Namespace:          "payments",
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-			Objects: []components.ObjectArgs{
-				{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"},
-			},
+			Objects:            []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"}},
 		})
 		return err
 	})

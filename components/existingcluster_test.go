@@ -31,9 +31,7 @@ func existingArgs() *components.AksWithCsiArgs {
 }
 
 func runExisting(
-	e *mockengine.Engine,
-	args *components.AksWithCsiArgs,
-	check func(*pulumi.Context, *components.AksWithCsi),
+	e *mockengine.Engine, args *components.AksWithCsiArgs, check func(*pulumi.Context, *components.AksWithCsi),
 ) error {
 	return e.Run(func(ctx *pulumi.Context) error {
 		c, err := components.NewAksWithCsi(ctx, "cluster", args)
@@ -180,11 +178,7 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 func TestWhatIsNoClusterIsRefused(t *testing.T) {
 	args := existingArgs()
 	args.ExistingCluster.ID = pulumi.String("old")
-	if err := runExisting(
-		&mockengine.Engine{},
-		args,
-		nil,
-	); err == nil ||
+	if err := runExisting(&mockengine.Engine{}, args, nil); err == nil ||
 		!strings.Contains(err.Error(), "existingCluster.id") {
 		t.Errorf("got error %v", err)
 	}
@@ -196,11 +190,7 @@ func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
 	args := existingArgs()
 	args.Entra = &components.EntraArgs{Login: "workloadidentity"}
 	err := runExisting(e, args, func(ctx *pulumi.Context, c *components.AksWithCsi) {
-		if got := mockengine.Await(
-			t,
-			ctx,
-			c.Kubeconfig,
-		); !got.Secret ||
+		if got := mockengine.Await(t, ctx, c.Kubeconfig); !got.Secret ||
 			!strings.Contains(got.Value.(string), "workloadidentity") {
 			t.Error("the kubeconfig is not that of the login, or no secret")
 		}

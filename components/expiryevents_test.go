@@ -139,10 +139,8 @@ func TestExpiryEventRules(t *testing.T) {
 		{"too many addresses", "expiryEvents.emails", func(a *args) {
 			a.ExpiryEvents.Emails = nil
 			for i := range 1001 {
-				a.ExpiryEvents.Emails = append(
-					a.ExpiryEvents.Emails,
-					strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example",
-				)
+				a.ExpiryEvents.Emails = append(a.ExpiryEvents.Emails,
+					strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example")
 			}
 		}},
 		{"an existing vault", "expiryEvents", func(a *args) {

@@ -61,9 +61,7 @@ func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 		args.PodSecurity, args.NamespaceLabels = "restricted", map[string]string{"team": "payments"}
 		args.ServiceAccounts[0].Labels, args.ServiceAccounts[0].Annotations = map[string]string{
 			"role": "worker",
-		}, map[string]string{
-			"example.com/owner": "team",
-		}
+		}, map[string]string{"example.com/owner": "team"}
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})

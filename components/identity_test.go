@@ -29,9 +29,7 @@ func identityArgs() *components.WorkloadIdentityArgs {
 }
 
 func newIdentity(
-	ctx *pulumi.Context,
-	name string,
-	args *components.WorkloadIdentityArgs,
+	ctx *pulumi.Context, name string, args *components.WorkloadIdentityArgs,
 ) (*components.WorkloadIdentity, error) {
 	provider, err := kubernetes.NewProvider(ctx, name+"-k8s", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
 	if err != nil {
@@ -52,11 +50,8 @@ func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
 		return err
 	})
 	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west", "ns_three": "ns_three"} {
-		wantInputs(
-			t,
-			e.Get(t, "identity-credential-"+resource),
-			map[string]any{"federatedIdentityCredentialResourceName": name},
-		)
+		wantInputs(t, e.Get(t, "identity-credential-"+resource),
+			map[string]any{"federatedIdentityCredentialResourceName": name})
 	}
 }
 
@@ -521,12 +516,8 @@ func TestExistingThingsAreNotManaged(t *testing.T) {
 		return err
 	})
 	wantDistinct(t, e, 2)
-	wantRegistered(
-		t,
-		e,
-		"azure-native:managedidentity/v20230131:FederatedIdentityCredential",
-		"identity-credential-ns_one",
-	)
+	wantRegistered(t, e, "azure-native:managedidentity/v20230131:FederatedIdentityCredential",
+		"identity-credential-ns_one")
 }
 
 func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
@@ -669,12 +660,8 @@ func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
 			}
 			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.Providers(provider))}
 		}
-		_, err := components.NewWorkloadIdentity(
-			ctx,
-			"it",
-			identityArgs(),
-			pulumi.Transformations([]pulumi.ResourceTransformation{give}),
-		)
+		_, err := components.NewWorkloadIdentity(ctx, "it", identityArgs(),
+			pulumi.Transformations([]pulumi.ResourceTransformation{give}))
 		return err
 	})
 }
@@ -909,15 +896,11 @@ func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testing.T) {
 	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
 	rapid.Check(t, func(t *rapid.T) {
-		label, subdomain := rapid.StringMatching(
-			`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`,
-		), rapid.StringMatching(
+		label, subdomain := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`), rapid.StringMatching(
 			`[a-z0-9]([a-z0-9.-]{0,118}[a-z0-9])?`,
 		)
 		if rapid.Bool().Draw(t, "alike") {
-			label, subdomain = rapid.SampledFrom(
-				[]string{"a", "b", "a-b", "a--b"},
-			), rapid.SampledFrom(
+			label, subdomain = rapid.SampledFrom([]string{"a", "b", "a-b", "a--b"}), rapid.SampledFrom(
 				[]string{"a", "b", "a-b", "a.b", "b.a"},
 			)
 		}
@@ -935,10 +918,8 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			return cmp.Or(s.Namespace, args.Namespace) + "/" + s.Name
 		}).Draw(t, "accounts")
 		for _, name := range rapid.SliceOfNDistinct(label, 0, 2, rapid.ID).Draw(t, "issuers") {
-			args.AdditionalIssuers = append(
-				args.AdditionalIssuers,
-				components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)},
-			)
+			args.AdditionalIssuers = append(args.AdditionalIssuers,
+				components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)})
 		}
 		if args.Validate() != nil {
 			t.Skip("refused")
@@ -972,9 +953,7 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			credentials[name] = true
 			subjects[one.At("issuer").StringValue()+" "+one.At("subject").StringValue()] = true
 		}
-		if want := len(
-			args.ServiceAccounts,
-		) * (1 + len(args.AdditionalIssuers)); len(credentials) != want ||
+		if want := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers)); len(credentials) != want ||
 			len(subjects) != want {
 			t.Fatalf("%d credentials for %d subjects, want %d", len(credentials), len(subjects), want)
 		}

@@ -47,11 +47,8 @@ func TestKeyPassesOnWhatIsAsked(t *testing.T) {
 		"properties.rotationPolicy.lifetimeActions[0].trigger.timeAfterCreate": "P90D",
 		"properties.rotationPolicy.lifetimeActions[1]":                         nil,
 	})
-	wantInputs(
-		t,
-		e.Get(t, "vault-key-kek"),
-		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil},
-	)
+	wantInputs(t, e.Get(t, "vault-key-kek"),
+		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil})
 }
 
 // What is left out stays out, so that keys which exist see no change.

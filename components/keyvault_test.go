@@ -85,11 +85,8 @@ func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
 		"properties.accessPolicies": []any{},
 	})
 	args.CreateMode = "default"
-	wantInputs(
-		t,
-		runVault(t, args).Get(t, "vault-vault"),
-		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil},
-	)
+	wantInputs(t, runVault(t, args).Get(t, "vault-vault"),
+		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil})
 }
 
 func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
@@ -656,10 +653,8 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 	args := existingVaultArgs()
 	args.Secrets, args.Keys = nil, nil
 	for i := range 3 * most {
-		args.ExpectedObjects = append(
-			args.ExpectedObjects,
-			components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)},
-		)
+		args.ExpectedObjects = append(args.ExpectedObjects,
+			components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)})
 	}
 	var now, peak atomic.Int32
 	full := make(chan struct{})
@@ -698,10 +693,7 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 // read what the vault has.
 func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 	expected := []components.ObjectArgs{
-		{
-			Type: "secret",
-			Name: "theirs",
-		},
+		{Type: "secret", Name: "theirs"},
 		{Type: "secret", Name: "other"},
 		{Type: "key", Name: "signing"},
 		{Type: "secret", Name: "absent"},
@@ -731,9 +723,7 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 				t.Errorf("it says %q, want both rights once", said)
 			}
 			args.ExpectedObjects = expected // what is known to be missing is missing
-			if err := e.Run(
-				construct,
-			); err == nil || !strings.Contains(err.Error(), "secret absent:") ||
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "secret absent:") ||
 				strings.Contains(err.Error(), "other") {
 				t.Errorf("got %v", err)
 			}

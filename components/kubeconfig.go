@@ -59,10 +59,7 @@ func (v *violations) validateEntra(entra *EntraArgs) {
 
 // userKubeconfig looks up the kubeconfig once the cluster exists. Azure's answer is not marked as secret.
 func userKubeconfig(
-	ctx *pulumi.Context,
-	c *AksWithCsi,
-	group, cluster pulumi.StringInput,
-	entra *EntraArgs,
+	ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringInput, entra *EntraArgs,
 ) pulumi.StringOutput {
 	args := containerservice.ListManagedClusterUserCredentialsOutputArgs{ResourceGroupName: group, ResourceName: cluster}
 	if entra != nil { // kubelogin replaced the other format, which Kubernetes no longer knows

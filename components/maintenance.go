@@ -46,10 +46,7 @@ type MaintenanceWindowArgs struct {
 
 // newMaintenance creates the windows, which AKS finds by their names. They are deleted with the cluster.
 func (c *AksWithCsi) newMaintenance(
-	ctx *pulumi.Context,
-	name string,
-	args *AksWithCsiArgs,
-	cluster *containerservice.ManagedCluster,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
 ) error {
 	if args.Maintenance == nil {
 		return nil
@@ -124,12 +121,8 @@ func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 	case channel == UpgradeRapid || channel == UpgradeStable:
 		v.add("kubernetesVersion", version, "nothing with the upgrade channel "+string(channel)+", which chooses the version")
 	case channel == UpgradePatch:
-		v.match(
-			minorVersion,
-			"kubernetesVersion",
-			version,
-			"a minor version such as 1.34 with the upgrade channel patch, which chooses the patch version",
-		)
+		v.match(minorVersion, "kubernetesVersion", version,
+			"a minor version such as 1.34 with the upgrade channel patch, which chooses the patch version")
 	default:
 		v.match(kubernetesVersion, "kubernetesVersion", version, "a version such as 1.34 or 1.34.1")
 	}
@@ -140,12 +133,8 @@ func (v *violations) validateWindow(path string, w MaintenanceWindowArgs) {
 	weeks := withDefault(w.IntervalWeeks, 1)
 	v.check(weeks >= 1 && weeks <= 4, path+".intervalWeeks", weeks, "1-4 weeks")
 	v.match(timeOfDay, path+".startTime", withDefault(w.StartTime, defaultWindowStart), "00:00-23:59")
-	v.match(
-		utcOffset,
-		path+".utcOffset",
-		withDefault(w.UTCOffset, defaultWindowOffset),
-		"an offset from UTC such as +05:30 or -07:00",
-	)
+	v.match(utcOffset, path+".utcOffset", withDefault(w.UTCOffset, defaultWindowOffset),
+		"an offset from UTC such as +05:30 or -07:00")
 	hours := withDefault(w.DurationHours, defaultWindowHours)
 	v.check(hours >= 4 && hours <= 24, path+".durationHours", hours, "4-24 hours")
 }

@@ -8,16 +8,8 @@ import (
 
 func TestMaintenanceWindowsHaveTheNamesThatAKSLooksFor(t *testing.T) {
 	e := runProduction(t)
-	cluster, upgrades, nodeOS := e.Get(
-		t,
-		"cluster-cluster",
-	), e.Get(
-		t,
-		"cluster-maintenance-upgrades",
-	), e.Get(
-		t,
-		"cluster-maintenance-node-os",
-	)
+	cluster, upgrades, nodeOS := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-maintenance-upgrades"), e.Get(t,
+		"cluster-maintenance-node-os")
 	wantInputs(t, upgrades, map[string]any{
 		"resourceName": "aks",
 		"configName":   "aksManagedAutoUpgradeSchedule",

@@ -49,8 +49,7 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 		rapid.StringN(1, 12, 300),
 	)
 	o := components.ObjectArgs{
-		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).
-			Draw(t, "type"),
+		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
 		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
 			Draw(t, "name"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "history"),
@@ -230,13 +229,7 @@ func TestSecretInputsNeverComeOutInPlain(t *testing.T) {
 			}
 			return pulumi.String("plain")
 		}
-		args.TenantID, args.ClientID, args.PrincipalID = hidden(
-			"tenant",
-			tenant,
-		), hidden(
-			"client",
-			client,
-		), hidden(
+		args.TenantID, args.ClientID, args.PrincipalID = hidden("tenant", tenant), hidden("client", client), hidden(
 			"principal",
 			principal,
 		)

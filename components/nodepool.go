@@ -212,13 +212,8 @@ func (args *AksWithCsiArgs) profile(p NodePoolArgs) containerservice.ManagedClus
 		Tags:                   args.Tags,
 	}
 	if p.autoscaled() {
-		profile.EnableAutoScaling, profile.MinCount, profile.MaxCount = pulumi.Bool(
-			true,
-		), pulumi.Int(
-			p.MinCount,
-		), pulumi.Int(
-			p.MaxCount,
-		)
+		profile.EnableAutoScaling = pulumi.Bool(true)
+		profile.MinCount, profile.MaxCount = pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
 	}
 	return profile
 }
@@ -264,13 +259,8 @@ func (c *AksWithCsi) newNodePools(
 			opts = append(opts, pulumi.ReplaceOnChanges([]string{"osSKU"}))
 		}
 		if p.autoscaled() {
-			pool.EnableAutoScaling, pool.MinCount, pool.MaxCount = pulumi.Bool(
-				true,
-			), pulumi.Int(
-				p.MinCount,
-			), pulumi.Int(
-				p.MaxCount,
-			)
+			pool.EnableAutoScaling = pulumi.Bool(true)
+			pool.MinCount, pool.MaxCount = pulumi.Int(p.MinCount), pulumi.Int(p.MaxCount)
 		}
 		if p.Mode == NodePoolSystem { // it may have become the system pool
 			opts = append(opts, pulumi.RetainOnDelete(true))
@@ -350,12 +340,8 @@ func (v *violations) validatePool(path string, p NodePoolArgs) {
 			fmt.Sprintf("at most %d characters for nodes that run Windows", windowsPoolNameMax))
 		v.check(p.Mode != NodePoolSystem, path+".osSku", string(p.OSSku), "Ubuntu, AzureLinux with the mode System")
 	}
-	v.check(
-		p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax,
-		path+".osDiskSizeGb",
-		p.OSDiskSizeGB,
-		fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax),
-	)
+	v.check(p.OSDiskSizeGB == 0 || p.OSDiskSizeGB >= osDiskSizeGBMin && p.OSDiskSizeGB <= osDiskSizeGBMax,
+		path+".osDiskSizeGb", p.OSDiskSizeGB, fmt.Sprintf("%d-%d GB", osDiskSizeGBMin, osDiskSizeGBMax))
 	v.check(p.MaxPods == 0 || p.MaxPods >= maxPodsMin && p.MaxPods <= maxPodsMax, path+".maxPods", p.MaxPods,
 		fmt.Sprintf("%d-%d pods", maxPodsMin, maxPodsMax))
 	v.validateLabels(path+".labels", p.Labels)
@@ -392,10 +378,6 @@ func (v *violations) validateCounts(path string, p NodePoolArgs) {
 		}
 		fewest, most = p.MinCount, p.MaxCount
 	}
-	v.check(
-		p.startCount() >= fewest && p.startCount() <= most,
-		path+".count",
-		p.startCount(),
-		fmt.Sprintf("%d-%d nodes", fewest, most),
-	)
+	v.check(p.startCount() >= fewest && p.startCount() <= most, path+".count", p.startCount(),
+		fmt.Sprintf("%d-%d nodes", fewest, most))
 }

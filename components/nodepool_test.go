@@ -125,11 +125,8 @@ func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
 		"agentPoolProfiles[0].minCount":          1.0,
 		"agentPoolProfiles[0].maxCount":          3.0,
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-pool-apps"),
-		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0},
-	)
+	wantInputs(t, e.Get(t, "cluster-pool-apps"),
+		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
 }
 
 func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
@@ -176,11 +173,8 @@ func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
 		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-cluster"),
-		map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"},
-	)
+	wantInputs(t, e.Get(t, "cluster-cluster"),
+		map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
 }
 
@@ -558,11 +552,8 @@ var (
 )
 
 func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
-	name := rapid.OneOf(
-		rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`),
-		rapid.StringMatching(`[a-z0-9]{0,14}`),
-		rapid.String(),
-	)
+	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`),
+		rapid.String())
 	rapid.Check(t, func(rt *rapid.T) {
 		args := pooledArgs()
 		args.ClusterName, args.DNSPrefix = name.Draw(rt, "cluster"), "aks"
@@ -612,11 +603,8 @@ func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
 		_, err := components.NewAksWithCsi(ctx, "cluster", with(func(*components.AksWithCsiArgs) {}))
 		return err
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-pool-win"),
-		map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"},
-	)
+	wantInputs(t, e.Get(t, "cluster-pool-win"),
+		map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"osType": "Linux", "osSKU": nil})
 	for name, replaces := range map[string]bool{"cluster-pool-win": true, "cluster-pool-apps": false} {
 		if got := slices.Contains(e.Get(t, name).RPC.GetReplaceOnChanges(), "osSKU"); got != replaces {

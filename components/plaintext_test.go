@@ -58,9 +58,7 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 		if rapid.Bool().Draw(rt, "existing") {
 			args.ExistingVaultID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
 		} else {
-			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String(
-				"group",
-			), pulumi.String(
+			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String("group"), pulumi.String(
 				mockengine.TenantID,
 			), "kv"
 			args.CreateMode = rapid.SampledFrom([]components.VaultCreateMode{"", "recover"}).Draw(rt, "createMode")

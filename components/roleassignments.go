@@ -23,11 +23,7 @@ type RoleAssignmentArgs struct {
 
 // assignRoles assigns the roles to the principal.
 func assignRoles(
-	ctx *pulumi.Context,
-	name string,
-	roles []RoleAssignmentArgs,
-	principalID pulumi.StringInput,
-	parent pulumi.Resource,
+	ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, principalID pulumi.StringInput, parent pulumi.Resource,
 ) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
 	for i, role := range roles {

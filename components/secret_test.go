@@ -161,10 +161,7 @@ func TestRotateEvery_OneValueAPeriod(t *testing.T) {
 		}
 		wantDates(t, e, "vault-secret-s", day(at.due).Add(time.Hour), day(at.due).AddDate(0, 0, 45))
 		wantSecretValues(t, e)
-		if said := strings.Join(
-			e.Infos(),
-			"\n",
-		); !strings.Contains(said, "secret s ") ||
+		if said := strings.Join(e.Infos(), "\n"); !strings.Contains(said, "secret s ") ||
 			!strings.Contains(said, day(at.next).Format(time.RFC3339)) {
 			t.Errorf("at %s it does not say when the next value is due: %q", at.now, said)
 		}
@@ -195,11 +192,8 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 	wantInputs(t, added.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": nil})
 	wantInputs(t, update(t, added, at(79), with).Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 	rotated := update(t, added, at(80), with)
-	wantInputs(
-		t,
-		rotated.Get(t, "vault-value-s"),
-		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)},
-	)
+	wantInputs(t, rotated.Get(t, "vault-value-s"),
+		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)})
 
 	// A new value by other means is as old as it is.
 	for name, change := range map[string]func(*components.SecretArgs){
@@ -209,20 +203,14 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 		again := update(t, rotated, at(100), rotating(change))
 		wantInputs(t, again.Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 		wantDates(t, again, "vault-secret-s", at(100).Add(time.Hour), at(145))
-		wantInputs(
-			t,
-			update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"),
-			map[string]any{"keepers.due": at(130).Format(time.RFC3339)},
-		)
+		wantInputs(t, update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"),
+			map[string]any{"keepers.due": at(130).Format(time.RFC3339)})
 		t.Log(name)
 	}
 	// Another length counts from the same time.
 	other := rotating(func(s *components.SecretArgs) { s.Rotate, s.RotateEvery, s.Expires = "1", "P20D", "P30D" })
-	wantInputs(
-		t,
-		update(t, rotated, at(91), other).Get(t, "vault-value-s"),
-		map[string]any{"keepers.due": at(90).Format(time.RFC3339)},
-	)
+	wantInputs(t, update(t, rotated, at(91), other).Get(t, "vault-value-s"),
+		map[string]any{"keepers.due": at(90).Format(time.RFC3339)})
 }
 
 func TestSecretRules(t *testing.T) {

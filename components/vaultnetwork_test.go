@@ -130,9 +130,7 @@ func TestVaultNetworkRules(t *testing.T) {
 func TestVaultNetwork_LetsNodesIn(t *testing.T) {
 	endpoint, external := &components.PrivateEndpointArgs{
 		SubnetID: pulumi.String(subnetID),
-	}, &components.PrivateEndpointArgs{
-		External: true,
-	}
+	}, &components.PrivateEndpointArgs{External: true}
 	ranges, subnets := pulumi.ToStringArray([]string{"203.0.113.7"}), pulumi.ToStringArray([]string{subnetID})
 	late := pulumi.ToStringArray([]string{subnetID}).ToStringArrayOutput()
 	for name, test := range map[string]struct {

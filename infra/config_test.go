@@ -229,13 +229,8 @@ func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
 
 // AKS gives the zone of a private cluster the cluster's tags.
 func TestPrivateCluster_LimitsTags(t *testing.T) {
-	if _, err := load(
-		t,
-		map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`},
-	); !slices.Equal(
-		paths(t, err),
-		[]string{"tags"},
-	) {
+	_, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`})
+	if !slices.Equal(paths(t, err), []string{"tags"}) {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -332,9 +327,7 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 		"probe":              map[string]any{},
 		"serviceAccounts":    []any{map[string]any{"name": "account"}},
 		"existingIdentityId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
-		"syncSecrets": []any{
-			map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}},
-		},
+		"syncSecrets":        []any{map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}}},
 	}
 	_, err := load(t, list(t, workload("first", shared), workload("second", shared)))
 	got := paths(t, err)
@@ -363,10 +356,7 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		},
 	} {
 		_, err := load(t, list(t, pair[0], pair[1]))
-		if got := paths(
-			t,
-			err,
-		); !slices.Equal(got, []string{"workloads[1].name"}) &&
+		if got := paths(t, err); !slices.Equal(got, []string{"workloads[1].name"}) &&
 			!slices.Equal(got, []string{"workloads[1].formerName"}) {
 			t.Errorf("violations at %v: %v", got, err)
 		}
@@ -403,10 +393,8 @@ func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := cfg.Workloads[0].Identity(
-		&infra.Surroundings{},
-		components.WorkloadIdentityArgs{},
-	).Audience; got != "api://other" {
+	got := cfg.Workloads[0].Identity(&infra.Surroundings{}, components.WorkloadIdentityArgs{}).Audience
+	if got != "api://other" {
 		t.Errorf("the audience is %q", got)
 	}
 }
@@ -452,12 +440,8 @@ func TestNamesThatAreThereAlready(t *testing.T) {
 	}
 	vault, cluster := cfg.Vault(&infra.Surroundings{}), cfg.Cluster(&infra.Surroundings{})
 	if vault.VaultName != "mykeyvault4711" || vault.NamePrefix != "" || cluster.DNSPrefix != "my-dns" {
-		t.Errorf(
-			"the vault is called %q and %q, the cluster's DNS prefix is %q",
-			vault.NamePrefix,
-			vault.VaultName,
-			cluster.DNSPrefix,
-		)
+		t.Errorf("the vault is called %q and %q, the cluster's DNS prefix is %q", vault.NamePrefix, vault.VaultName,
+			cluster.DNSPrefix)
 	}
 }
 
@@ -558,10 +542,8 @@ func fields(in reflect.Type, found func(name string)) {
 // its name, which is no secret, is said.
 func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
-	cfg, err := load(
-		t,
-		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`},
-	)
+	cfg, err := load(t,
+		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -569,19 +551,15 @@ func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 		t.Errorf("the value is %v", got)
 	}
 	for _, value := range []string{`{"env":"SHOP_NO_PASSWORD"}`, `{"env":""}`} {
-		_, err = load(
-			t,
-			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
-		)
+		_, err = load(t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value.env") {
 			t.Errorf("with %s: %v", value, err)
 		}
 	}
 	for _, value := range []string{`{"env":"SHOP_DB_PASSWORD","marker":1}`, `{"env":1}`, `{"marker":"SHOP_DB_PASSWORD"}`} {
-		_, err = load(
-			t,
-			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
-		)
+		_, err = load(t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value") || strings.Contains(err.Error(), "marker") {
 			t.Errorf("with %s: %v", value, err)
 		}
@@ -601,15 +579,9 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 
 // The names of fields are no values.
 func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
-	_, err := load(
-		t,
-		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`},
-		"secrets",
-	)
-	if got := paths(
-		t,
-		err,
-	); !slices.Equal(got, []string{"secrets[0].name"}) ||
+	_, err := load(t,
+		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) ||
 		strings.Contains(err.Error(), "my_secret") {
 		t.Errorf("got error %v", err)
 	}
@@ -683,17 +655,10 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	mount := []any{
-		map[string]any{
-			"type": "secret",
-			"name": "My-Secret",
-		},
+		map[string]any{"type": "secret", "name": "My-Secret"},
 		map[string]any{"type": "secret", "name": "theirs"},
 		map[string]any{"type": "cert", "name": "web"},
-		map[string]any{
-			"type":  "key",
-			"name":  "theirs",
-			"alias": "key",
-		},
+		map[string]any{"type": "key", "name": "theirs", "alias": "key"},
 		map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
 	}
 	change := list(t, workload("a", map[string]any{"mount": mount, "access": "none"}))
@@ -714,9 +679,8 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	if args.TenantID == nil || !args.AllowAccessPolicies {
 		t.Errorf("a vault elsewhere whose readers others choose: %+v", args)
 	}
-	if args = cfg.Vault(
-		&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)},
-	); args.TenantID != nil {
+	args = cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)})
+	if args.TenantID != nil {
 		t.Error("a vault of the subscription is not looked up")
 	}
 	change = list(t, workload("a", map[string]any{"access": "none"}), workload("b", nil))

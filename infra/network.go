@@ -197,10 +197,7 @@ func (cfg *Config) vaultInNetwork() bool {
 
 // newVaultZone makes the zone in which the vault's name leads to its endpoint, and shows it to the network.
 func newVaultZone(
-	ctx *pulumi.Context,
-	cfg *Config,
-	group pulumi.StringInput,
-	vnet pulumi.IDOutput,
+	ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vnet pulumi.IDOutput,
 ) (pulumi.StringOutput, error) {
 	none := pulumi.StringOutput{}
 	zone, err := network.NewPrivateZone(ctx, "vault-zone", &network.PrivateZoneArgs{
@@ -230,9 +227,7 @@ func newVaultZone(
 // reservedByAzure are the ranges that no virtual network can have, besides those that AKS keeps:
 // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq#what-address-ranges-can-i-use-in-my-virtual-networks
 var reservedByAzure = []netip.Prefix{
-	netip.MustParsePrefix(
-		"224.0.0.0/4",
-	),
+	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"),
@@ -250,16 +245,8 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 		}
 		return prefix
 	}
-	space, nodes, endpoints := parse(
-		"addressSpace",
-		n.AddressSpace,
-	), parse(
-		"nodes",
-		n.Nodes,
-	), parse(
-		"endpoints",
-		n.Endpoints,
-	)
+	space, nodes := parse("addressSpace", n.AddressSpace), parse("nodes", n.Nodes)
+	endpoints := parse("endpoints", n.Endpoints)
 	for _, subnet := range []struct {
 		path   string
 		prefix netip.Prefix

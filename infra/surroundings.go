@@ -164,9 +164,7 @@ func (cfg *Config) needsClusterAdmin() bool { return cfg.Entra != nil && cfg.Exi
 // In a group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in
 // it, on the cluster alone.
 func (s *Surroundings) InCluster(
-	ctx *pulumi.Context,
-	cfg *Config,
-	aks *components.AksWithCsi,
+	ctx *pulumi.Context, cfg *Config, aks *components.AksWithCsi,
 ) (components.Cluster, error) {
 	if !cfg.ExistingResourceGroup || !cfg.needsClusterAdmin() {
 		return aks.Cluster, nil

@@ -137,10 +137,8 @@ func (told *told) check(t *testing.T, list []any, resources ...policyx.AnalyzerR
 	}
 	for _, policy := range pack.Policies() {
 		if policy, ok := policy.(policyx.StackValidationPolicy); ok {
-			errs = append(
-				errs,
-				policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}),
-			)
+			errs = append(errs,
+				policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}))
 		}
 	}
 	return errors.Join(errs...)
@@ -182,9 +180,8 @@ func TestPack_ExemptsForATime(t *testing.T) {
 			t.Errorf("%q is not reported", text)
 		}
 	}
-	if n := len(
-		slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") }),
-	); n != 2 {
+	n := len(slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") }))
+	if n != 2 {
 		t.Errorf("%d exemptions are reported, want each of the 2 wrong ones once", n)
 	}
 	for _, reason := range []string{"no fixed address", "platform's policy"} {
@@ -222,15 +219,8 @@ func TestReadme_HasEveryRule(t *testing.T) {
 		rules.Elsewhere:  "advisory, not in production",
 	}
 	for _, rule := range rules.All() {
-		fmt.Fprintf(
-			&table,
-			"| `%s` | %s | %s. %s. | %s |\n",
-			rule.ID,
-			levels[rule.When],
-			rule.Title,
-			rule.Remedy,
-			strings.Join(rule.Also, ", "),
-		)
+		fmt.Fprintf(&table, "| `%s` | %s | %s. %s. | %s |\n", rule.ID, levels[rule.When], rule.Title, rule.Remedy,
+			strings.Join(rule.Also, ", "))
 	}
 	want := before + begin + table.String() + end + after
 	if *updateReadme {

@@ -263,10 +263,8 @@ func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 
 func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
 	engine := &mockengine.Engine{}
-	if _, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(
-		t,
-		engine,
-	); err != nil {
+	_, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t, engine)
+	if err != nil {
 		t.Fatal(err)
 	}
 	hooked := 0
@@ -302,9 +300,7 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 		return all
 	}
 	first := names("urn:pulumi:test::keyvault-aks::a:b:C::first")
-	again, second := names(
-		"urn:pulumi:test::keyvault-aks::a:b:C::first",
-	), names(
+	again, second := names("urn:pulumi:test::keyvault-aks::a:b:C::first"), names(
 		"urn:pulumi:test::keyvault-aks::a:b:C::second",
 	)
 	if len(first) != 2 || strings.Join(first, " ") != strings.Join(again, " ") {
@@ -337,13 +333,8 @@ func TestConstruct_RefusesWhatIsNoComponent(t *testing.T) {
 // TestMisplacedSecret_IsNotShown where an object belongs that has a secret in it.
 func TestMisplacedSecret_IsNotShown(t *testing.T) {
 	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
-		_, err := request{
-			component: "KeyVaultStack",
-			inputs:    propertiesOf(map[string]any{"secrets": secrets}),
-		}.construct(
-			t,
-			&mockengine.Engine{DryRun: true},
-		)
+		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t,
+			&mockengine.Engine{DryRun: true})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v: %v", secrets, err)
 		}

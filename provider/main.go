@@ -73,8 +73,7 @@ func (s *server) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error)
 
 // Construct brings up a component.
 func (s *server) Construct(
-	ctx context.Context,
-	request *pulumirpc.ConstructRequest,
+	ctx context.Context, request *pulumirpc.ConstructRequest,
 ) (*pulumirpc.ConstructResponse, error) {
 	return construct(ctx, s.pkg, s.engine.EngineConn(), request)
 }

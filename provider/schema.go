@@ -51,9 +51,7 @@ func readSchema(content []byte) (*schema, error) {
 // can be checked as well. A value that may be an output is checked as far as it is known. Arguments that depend on
 // resources as a whole are outputs even where they look like plain values.
 func (s *schema) check(
-	component string,
-	inputs resource.PropertyMap,
-	dependent map[string]bool,
+	component string, inputs resource.PropertyMap, dependent map[string]bool,
 ) []components.Violation {
 	c := &checker{schema: s, dependent: dependent}
 	r := s.Resources[component]

@@ -54,11 +54,8 @@ var ids = func() *strings.Replacer {
 		"ZONE":   "Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io",
 		"PREFIX": "Microsoft.Network/publicIPPrefixes/p", "CLUSTER": "Microsoft.ContainerService/managedClusters/c",
 	} {
-		all = append(
-			all,
-			`"`+name+`"`,
-			`"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`,
-		)
+		all = append(all, `"`+name+`"`,
+			`"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`)
 	}
 	return strings.NewReplacer(all...)
 }()
@@ -106,10 +103,7 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 					"a secret": resource.MakeSecret(resource.MakeComputed(resource.NewProperty(""))),
 				} {
 					err := preview(component, with(unknown).ObjectValue(), existing)
-					if refused := strings.Contains(
-						fmt.Sprint(err),
-						"\n  "+path+": given a",
-					); refused != p.Plain ||
+					if refused := strings.Contains(fmt.Sprint(err), "\n  "+path+": given a"); refused != p.Plain ||
 						err == nil == p.Plain {
 						t.Errorf("%s %s, plain: %t, as %s: %v", component, path, p.Plain, how, err)
 					}

@@ -22,20 +22,15 @@ func ExampleAnnotations() {
 		"properties": map[string]any{"secretUriWithVersion": "https://kv-payments.vault.azure.net/secrets/db-password/0"},
 	}}}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(
-			ctx,
-			"cluster",
-			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
-		)
+		aks, err := components.NewAksWithCsi(ctx, "cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
 		if err != nil {
 			return err
 		}
 		password := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-			ResourceGroupName: pulumi.String(
-				"payments",
-			),
-			VaultName:  pulumi.String("kv-payments"),
-			SecretName: pulumi.String("db-password"),
+			ResourceGroupName: pulumi.String("payments"),
+			VaultName:         pulumi.String("kv-payments"),
+			SecretName:        pulumi.String("db-password"),
 		})
 		mount, err := components.NewSecretMount(ctx, "api", &components.SecretMountArgs{
 			VaultName:          pulumi.String("kv-payments"),
@@ -95,11 +90,8 @@ func ExampleAnnotations() {
 func ExampleAdd() {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(
-			ctx,
-			"cluster",
-			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
-		)
+		aks, err := components.NewAksWithCsi(ctx, "cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
 		if err != nil {
 			return err
 		}

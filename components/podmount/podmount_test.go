@@ -432,18 +432,12 @@ func TestLabelsAndAnnotations_AreThoseOfTheMount(t *testing.T) {
 			return err
 		}
 		own := pulumi.StringMap{"app": pulumi.String("api"), "azure.workload.identity/use": pulumi.String("false")}
-		_, err = corev1.NewPod(
-			ctx,
-			"own",
-			&corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own, nil, pulumi.StringMap(nil))}},
-		)
+		_, err = corev1.NewPod(ctx, "own",
+			&corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own, nil, pulumi.StringMap(nil))}})
 		return err
 	})
-	wantInputs(
-		t,
-		e.Get(t, "own"),
-		map[string]any{"metadata.labels": map[string]any{"app": "api", "azure.workload.identity/use": "true"}},
-	)
+	wantInputs(t, e.Get(t, "own"),
+		map[string]any{"metadata.labels": map[string]any{"app": "api", "azure.workload.identity/use": "true"}})
 	pod, mount := e.Get(t, "pod"), e.Get(t, "mount")
 	wantInputs(t, pod, map[string]any{"metadata.labels": map[string]any{"azure.workload.identity/use": "true"}})
 	if got := pod.At("metadata.annotations"); got == nil || !got.DeepEquals(mount.Outputs["podAnnotations"]) ||

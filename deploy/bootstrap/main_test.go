@@ -120,11 +120,8 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 				text(one, "audiences") != `["`+tt.audience+`"]` {
 				t.Errorf("got %v", one.Inputs)
 			}
-			if got := text(
-				one,
-				"federatedIdentityCredentialResourceName",
-			); !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).
-				MatchString(got) {
+			got := text(one, "federatedIdentityCredentialResourceName")
+			if !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).MatchString(got) {
 				t.Errorf("the credential is called %s", got)
 			}
 		})
@@ -135,10 +132,8 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 func TestCredentials_ComeOneAfterAnother(t *testing.T) {
 	var subjects []string
 	for i := range 20 {
-		subjects = append(
-			subjects,
-			fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i),
-		)
+		subjects = append(subjects,
+			fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i))
 	}
 	e := run(t, map[string]string{"identities": fmt.Sprintf(`[{"name":"a","may":"preview","github":[%s]},
 		{"name":"b","may":"preview","github":[{"repository":"acme/shop","pullRequests":true}]}]`, strings.Join(subjects, ","))})
@@ -177,9 +172,7 @@ func TestRoles_AreThoseOfTheFiles(t *testing.T) {
 	e := run(t, nil)
 	group := subscription + "/resourceGroups/keyvault-prod"
 	scopes := map[string][]string{
-		"preview": {
-			subscription,
-		},
+		"preview":          {subscription},
 		"deploy":           {subscription},
 		"assign":           {subscription},
 		"operations":       {subscription},
@@ -270,10 +263,7 @@ func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
 
 // The next person who brings the stack up does not take the key from the first.
 func TestKeyForDeployer_StaysWithTheFirst(t *testing.T) {
-	ignored := run(
-		t,
-		map[string]string{"keyForDeployer": "true"},
-	).Get(t, "deployer_secrets-provider").
+	ignored := run(t, map[string]string{"keyForDeployer": "true"}).Get(t, "deployer_secrets-provider").
 		RPC.GetIgnoreChanges()
 	if !slices.Contains(ignored, "principalId") || !slices.Contains(ignored, "principalType") {
 		t.Errorf("ignored are %v", ignored)
@@ -453,14 +443,8 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantRefused(t, map[string]string{tt.key: tt.value}, tt.want) })
 	}
 	t.Run("a key that the program once had", func(t *testing.T) {
-		if said := wantRefused(
-			t,
-			map[string]string{"namespace": "payments"},
-			"namespace",
-		); strings.Contains(
-			said,
-			"workloads",
-		) {
+		said := wantRefused(t, map[string]string{"namespace": "payments"}, "namespace")
+		if strings.Contains(said, "workloads") {
 			t.Errorf("it points at another program: %s", said)
 		}
 	})
@@ -543,10 +527,7 @@ func TestExampleShowsEverything(t *testing.T) {
 			look(in.Elem())
 		case reflect.Struct:
 			for _, field := range reflect.VisibleFields(in) {
-				if name, _, _ := strings.Cut(
-					field.Tag.Get("pulumi"),
-					",",
-				); name != "" && !shown[name] &&
+				if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" && !shown[name] &&
 					in != reflect.TypeFor[components.VaultNetworkArgs]() {
 					t.Errorf("the example does not show %s", name)
 				}

@@ -135,16 +135,14 @@ type azureLogin struct{ opened map[string]esc.Value }
 
 func (*azureLogin) Schema() (inputs, outputs *schema.Schema) {
 	inputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().
-			Schema(),
+		"clientId":          schema.String().Schema(),
 		"tenantId":          schema.String().Schema(),
 		"subscriptionId":    schema.String().Schema(),
 		"oidc":              schema.Boolean().Schema(),
 		"subjectAttributes": schema.Array().Items(schema.String().Schema()).Schema(),
 	}).Schema()
 	outputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().
-			Schema(),
+		"clientId":       schema.String().Schema(),
 		"tenantId":       schema.String().Schema(),
 		"subscriptionId": schema.String().Schema(),
 		"oidc":           schema.Record(schema.SchemaMap{"token": schema.String().Schema()}).Schema(),
@@ -196,11 +194,8 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 		if len(diagnostics) > 0 {
 			t.Fatalf("the environment of %s: %v", stack, diagnostics)
 		}
-		if attributes := login.opened["subjectAttributes"].ToJSON(
-			false,
-		); fmt.Sprint(
-			attributes,
-		) != "[pulumi.organization.login currentEnvironment.name]" {
+		attributes := login.opened["subjectAttributes"].ToJSON(false)
+		if fmt.Sprint(attributes) != "[pulumi.organization.login currentEnvironment.name]" {
 			t.Errorf("the subject of %s has the attributes %v", stack, attributes)
 		}
 		if login.opened["oidc"].Value != true {

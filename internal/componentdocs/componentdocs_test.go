@@ -112,9 +112,7 @@ func TestEveryArgumentAndOutputHasARow(t *testing.T) {
 	}
 	bars := regexp.MustCompile(`[^\\]\|`)
 	for line := range strings.Lines(page) {
-		if columns := len(
-			bars.FindAllString(line, -1),
-		); strings.HasPrefix(line, "|") && columns != 2 && columns != 3 &&
+		if columns := len(bars.FindAllString(line, -1)); strings.HasPrefix(line, "|") && columns != 2 && columns != 3 &&
 			columns != 4 {
 			t.Errorf("a row has %d columns: %s", columns, line)
 		}

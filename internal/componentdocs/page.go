@@ -105,12 +105,8 @@ func (p *page) podmount(dir string) error {
 }
 
 func (p *page) arguments(s structure) {
-	fmt.Fprintf(
-		p,
-		"\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n",
-		s.name,
-		p.markdown(s.doc),
-	)
+	fmt.Fprintf(p, "\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n", s.name,
+		p.markdown(s.doc))
 	for _, f := range s.fields {
 		required := "yes"
 		if f.optional || f.name == "" {

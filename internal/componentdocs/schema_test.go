@@ -170,13 +170,8 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 			t.Errorf("%s.%s is %v; in the schema it is plain: %v", args.Name(), f.Name, f.Type, p.Plain)
 		}
 		if slices.Contains(required, name) == (options == "optional") {
-			t.Errorf(
-				"%s.%s is %s; in the schema it is required: %v",
-				args.Name(),
-				f.Name,
-				options,
-				slices.Contains(required, name),
-			)
+			t.Errorf("%s.%s is %s; in the schema it is required: %v", args.Name(), f.Name, options,
+				slices.Contains(required, name))
 		}
 		typ, ref := f.Type, p.Ref
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {

@@ -284,8 +284,7 @@ func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErr
 }
 
 func (m *monitor) RegisterResourceHook(
-	_ context.Context,
-	in *pulumirpc.RegisterResourceHookRequest,
+	_ context.Context, in *pulumirpc.RegisterResourceHookRequest,
 ) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
 }
@@ -322,9 +321,7 @@ func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequ
 }
 
 func (m *monitor) tryAgain(
-	ctx context.Context,
-	hooks []string,
-	failure *pulumirpc.ErrorHookRequest,
+	ctx context.Context, hooks []string, failure *pulumirpc.ErrorHookRequest,
 ) (again bool, err error) {
 	for _, name := range hooks {
 		m.engine.mu.Lock()
@@ -343,8 +340,7 @@ func (m *monitor) tryAgain(
 }
 
 func (m *monitor) RegisterResource(
-	ctx context.Context,
-	in *pulumirpc.RegisterResourceRequest,
+	ctx context.Context, in *pulumirpc.RegisterResourceRequest,
 ) (*pulumirpc.RegisterResourceResponse, error) {
 	if err := m.transform(ctx, in); err != nil {
 		return nil, err
@@ -413,8 +409,7 @@ func (m *monitor) ignoreChanges(urn string, inputs resource.PropertyMap, paths [
 }
 
 func (m *monitor) RegisterResourceOutputs(
-	_ context.Context,
-	in *pulumirpc.RegisterResourceOutputsRequest,
+	_ context.Context, in *pulumirpc.RegisterResourceOutputsRequest,
 ) (*emptypb.Empty, error) {
 	outputs, err := unmarshal(in.GetOutputs())
 	if err != nil {
@@ -431,8 +426,7 @@ func (m *monitor) RegisterResourceOutputs(
 }
 
 func (m *monitor) Invoke(
-	_ context.Context,
-	in *pulumirpc.ResourceInvokeRequest,
+	_ context.Context, in *pulumirpc.ResourceInvokeRequest,
 ) (*pulumirpc.ResourceInvokeResponse, error) {
 	args, err := unmarshal(in.GetArgs())
 	if err != nil {
@@ -467,8 +461,7 @@ type logger struct {
 }
 
 func (l *logger) RequirePulumiVersion(
-	context.Context,
-	*pulumirpc.RequirePulumiVersionRequest,
+	context.Context, *pulumirpc.RequirePulumiVersionRequest,
 ) (*pulumirpc.RequirePulumiVersionResponse, error) {
 	return &pulumirpc.RequirePulumiVersionResponse{}, nil
 }

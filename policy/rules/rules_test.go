@@ -184,16 +184,10 @@ var bad = map[string][]change{
 		edit("endpoint", func(r *one) { r.From["privateLinkServiceConnections"] = "cluster" }),
 	},
 	"vault-logs vault": {
-		without(
-			"vault-diagnostics",
-		),
+		without("vault-diagnostics"),
 		set("vault-diagnostics", "logs[0].enabled", false),
 		set("vault-diagnostics", "workspaceId", nil),
-		set(
-			"vault-diagnostics",
-			"logs[0].category",
-			"AzurePolicyEvaluationDetails",
-		),
+		set("vault-diagnostics", "logs[0].category", "AzurePolicyEvaluationDetails"),
 		set("vault-diagnostics", "resourceUri", vaults+"kv-other"),
 	},
 	"secret-expires secret": {set("secret", "properties.attributes", nil)},
@@ -218,11 +212,7 @@ var bad = map[string][]change{
 	"cluster-azure-rbac cluster":     {set("cluster", "aadProfile.enableAzureRBAC", false)},
 	"cluster-local-accounts cluster": {set("cluster", "disableLocalAccounts", nil)},
 	"cluster-api-access cluster": {
-		set(
-			"cluster",
-			"apiServerAccessProfile.authorizedIPRanges",
-			nil,
-		),
+		set("cluster", "apiServerAccessProfile.authorizedIPRanges", nil),
 		set("cluster", "apiServerAccessProfile.authorizedIPRanges", []any{}),
 		set("cluster", "apiServerAccessProfile.authorizedIPRanges[0]", "0.0.0.0/0"),
 	},
@@ -252,11 +242,7 @@ var bad = map[string][]change{
 		set("cluster", "autoUpgradeProfile.upgradeChannel", nil),
 	},
 	"cluster-node-upgrades cluster": {set("cluster", "autoUpgradeProfile.nodeOSUpgradeChannel", "Unmanaged")},
-	"cluster-maintenance cluster": {
-		without("upgrades"),
-		without("node-os"),
-		set("upgrades", "resourceName", "aks-other"),
-	},
+	"cluster-maintenance cluster":   {without("upgrades"), without("node-os"), set("upgrades", "resourceName", "aks-other")},
 	"cluster-sla cluster":           {set("cluster", "sku.tier", "Free"), set("cluster", "sku", nil)},
 	"cluster-image-cleaner cluster": {set("cluster", "securityProfile.imageCleaner", nil)},
 	"cluster-managed-identity cluster": {
@@ -276,19 +262,12 @@ var bad = map[string][]change{
 	},
 	"pool-ephemeral-disks apps":    {set("apps", "osDiskType", "Managed")},
 	"pool-host-encryption cluster": {set("cluster", pool+"enableEncryptionAtHost", false)},
-	"locked vault": {
-		without("vault-lock"),
-		edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" }),
-	},
-	"locked cluster":    {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
-	"protected secret":  {edit("secret", func(r *one) { r.Protect = false })},
-	"protected cluster": {edit("cluster", func(r *one) { r.Protect = false })},
+	"locked vault":                 {without("vault-lock"), edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" })},
+	"locked cluster":               {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
+	"protected secret":             {edit("secret", func(r *one) { r.Protect = false })},
+	"protected cluster":            {edit("cluster", func(r *one) { r.Protect = false })},
 	"namespace-pod-security namespace": {
-		set(
-			"namespace",
-			"metadata.labels",
-			nil,
-		),
+		set("namespace", "metadata.labels", nil),
 		set("namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "baseline"),
 	},
 	"bare-pod pod": {with(one{Name: "pod", Type: "kubernetes:core/v1:Pod"})},
@@ -302,11 +281,7 @@ var bad = map[string][]change{
 		set("class", params+"tenantID", nil),
 	},
 	"class-objects class": {
-		set(
-			"class",
-			params+"objects",
-			nil,
-		),
+		set("class", params+"objects", nil),
 		set("class", params+"objects", "array: []"),
 		set("class", params+"objects", "- objectName: x"),
 		set("class", params+"objects", "array:\n  - objectName: x\n    objectType: secret\n"),
@@ -314,11 +289,8 @@ var bad = map[string][]change{
 		set("class", params+"objects", "array:\n  - '{objectType: secret, objectAlias: x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: ../x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: /x}'\n"),
-		set(
-			"class",
-			params+"objects",
-			"array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n",
-		),
+		set("class", params+"objects",
+			"array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n"),
 	},
 	"role-too-wide role": {
 		set("role", "roleDefinitionId", role+"00482a5a-887f-4fb3-b363-3b7fe8e74483"),
@@ -349,31 +321,19 @@ var bad = map[string][]change{
 	"credential-audience credential": {
 		set("credential", "audiences", nil),
 		set("credential", "audiences[0]", "https://vault.azure.net"),
-		set(
-			"credential",
-			"audiences",
-			[]any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"},
-		),
+		set("credential", "audiences", []any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"}),
 		set("credential", "audiences[0]", "api://azureadtokenexchange"),
 		set("credential", "audiences[0]", "api://AzureADTokenExchangeChina"),
 	},
 	"credential-issuer credential": {
-		set(
-			"credential",
-			"issuer",
-			"https://eastus.oic.prod-aks.azure.com/tenant/cluster",
-		),
+		set("credential", "issuer", "https://eastus.oic.prod-aks.azure.com/tenant/cluster"),
 		set("credential", "issuer", "https://other.example/"),
 		set("credential", "issuer", nil),
 		set("credential", "issuer", "http://eastus.oic.prod-aks.azure.com/tenant/cluster/"),
 	},
 	"credential-issuer credential-2": {set("credential-2", "issuer", "http://token.actions.githubusercontent.com")},
 	"credential-subject credential": {
-		set(
-			"credential",
-			"subject",
-			"system:serviceaccount:payments:*",
-		),
+		set("credential", "subject", "system:serviceaccount:payments:*"),
 		set("credential", "subject", "system:serviceaccount:payments"),
 		set("credential", "subject", "system:serviceaccount:payments:api "),
 		set("credential", "subject", nil),
@@ -397,9 +357,7 @@ var bad = map[string][]change{
 							"subject":      name,
 						},
 					},
-				)(
-					stack,
-				)
+				)(stack)
 				before = name
 			}
 		},
@@ -415,11 +373,8 @@ var bad = map[string][]change{
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "DB_PASSWORD", "value": "hunter2"}),
 		set("app", pods+"containers[0].env[2].value", "secret!hunter2"),
 		set("app", pods+"containers[0].args", []any{"--verbose", "secret!hunter2"}),
-		set(
-			"app",
-			pods+"initContainers",
-			[]any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}},
-		),
+		set("app", pods+"initContainers",
+			[]any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}}),
 	},
 	"variable-in-plain jobs": {with(one{Name: "jobs", Type: "kubernetes:batch/v1:CronJob", Properties: map[string]any{
 		"spec": map[string]any{
@@ -443,11 +398,7 @@ var bad = map[string][]change{
 		}}),
 	},
 	"mount-sign-in app": {
-		set(
-			"app",
-			pods+"volumes[0].csi.readOnly",
-			nil,
-		),
+		set("app", pods+"volumes[0].csi.readOnly", nil),
 		set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
 	},
 	"mount-sub-path app": {set("app", pods+"containers[0].volumeMounts[0].subPath", "db/password")},
@@ -547,13 +498,11 @@ func TestRules_FindWhatBreaksThem(t *testing.T) {
 // TestRules_FindNothingElse: a change breaks one rule, or those beside it.
 func TestRules_FindNothingElse(t *testing.T) {
 	beside := map[string][]string{
-		"vault-purge-protection-false": {
-			"vault-purge-protection",
-		},
-		"vault-purge-protection": {"vault-purge-protection-false"},
-		"locked":                 {"locked"},
-		"cluster-audit-logs":     {"cluster-platform-logs"},
-		"vault-private-endpoint": {"locked"},
+		"vault-purge-protection-false": {"vault-purge-protection"},
+		"vault-purge-protection":       {"vault-purge-protection-false"},
+		"locked":                       {"locked"},
+		"cluster-audit-logs":           {"cluster-platform-logs"},
+		"vault-private-endpoint":       {"locked"},
 	}
 	for want, changes := range bad {
 		id, _, _ := strings.Cut(want, " ")
@@ -580,12 +529,8 @@ func TestRules_AreKeptByTheGoodStack(t *testing.T) {
 			}
 		})
 	}
-	if found := broken(
-		changed(t, set("vault", "properties.enablePurgeProtection", nil)),
-	); slices.Contains(
-		found,
-		throwAway,
-	) {
+	found := broken(changed(t, set("vault", "properties.enablePurgeProtection", nil)))
+	if slices.Contains(found, throwAway) {
 		t.Errorf("broken are %q", found)
 	}
 }

@@ -76,9 +76,7 @@ func program(ctx *pulumi.Context) error {
 	ctx.Export("vaultUri", vault.VaultURI)
 	ctx.Export("clusterId", aks.ClusterID)
 	ctx.Export("kubeconfig", aks.Kubeconfig)
-	ctx.Export(
-		"readSecretCommand",
-		pulumi.String("kubectl exec --namespace "+namespace+" app -- cat /mnt/secrets/password"),
-	)
+	ctx.Export("readSecretCommand",
+		pulumi.String("kubectl exec --namespace "+namespace+" app -- cat /mnt/secrets/password"))
 	return nil
 }
