@@ -148,7 +148,7 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
 *) echo "somebody was here"; exit 1 ;;
 esac`)
 		report, readErr := os.ReadFile(filepath.Join(dir, "clone", "drift.md"))
-		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be looked at") ||
+		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be checked") ||
 			!strings.Contains(string(report), "    somebody was here") {
 			t.Errorf("%v, %v: %s\n%s", err, readErr, report, out)
 		}
