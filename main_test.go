@@ -138,9 +138,9 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	}
 }
 
-// TestWorkloads_ShareNoNameInPulumi pairs names that are parts of each other's. What one of a pair would be called in
+// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. What one of a pair would be called in
 // Pulumi follows from running it alone.
-func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	type one = struct{ name, namespace, account, secret string }
 	alone := func(w one) map[string]string {
 		text, err := json.Marshal([]map[string]any{{
@@ -218,7 +218,7 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 	}
 }
 
-func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
+func TestStackOutputs_NameDefaultTestPod(t *testing.T) {
 	outputs := runStack(t, "dev", false,
 		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
 	got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "
@@ -228,7 +228,7 @@ func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
 }
 
 // Order comes from data alone: what stands on what.
-func TestOrder(t *testing.T) {
+func TestProgram_DependenciesGiveOrder(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for _, tt := range []struct{ later, earlier string }{
 		{"vault-vault", "resource-group"},
@@ -257,7 +257,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
+func TestProgram_CreatesVaultClusterAndIdentityInParallel(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for name, earlier := range map[string][]string{
 		"vault-vault":            {"resource-group", "vault-suffix"},
@@ -277,7 +277,7 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 
 // What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure
 // honours it.
-func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
+func TestWorkloadIdentity_IsCreatedInParallelWithCluster(t *testing.T) {
 	early := []string{
 		"keyvault-demo-identity",
 		"keyvault-demo-mount-role-secret-my-secret",
@@ -308,7 +308,7 @@ func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
 	}
 }
 
-func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
+func TestObjects_UseClustersProvider(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	count := 0
 	for _, one := range e.Resources() {
@@ -324,7 +324,7 @@ func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
 	}
 }
 
-func TestEverythingInAzureCarriesTheTags(t *testing.T) {
+func TestTags_AreOnEveryAzureResource(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{"tags": `{"team":"a"}`})
 	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "keyvault-demo-identity"} {
 		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project, "pulumi-stack": mockengine.Stack} {
@@ -335,7 +335,7 @@ func TestEverythingInAzureCarriesTheTags(t *testing.T) {
 	}
 }
 
-func TestNoSecretIsInTheClear(t *testing.T) {
+func TestConfig_EncryptsSecrets(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{
 		"secrets": `[{"name":"my-secret","value":"given-marker"},{"name":"other","generate":{}}]`,
 	})
@@ -347,7 +347,7 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 }
 
 // A preview of the first update, when no resource exists, plans the same resources as the update.
-func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
+func TestPreview_MatchesUpdate(t *testing.T) {
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
 			var lists [2][]string
@@ -364,7 +364,7 @@ func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
 	}
 }
 
-func TestInvalidConfigurationRegistersNothing(t *testing.T) {
+func TestProgram_RegistersNothingIfInvalid(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true, Config: mockengine.StackConfig(t, ".", "dev")}
 	e.Config[mockengine.Project+":systemPool"] = `{"count": "many"}`
 	if err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) }); err == nil {
@@ -376,7 +376,7 @@ func TestInvalidConfigurationRegistersNothing(t *testing.T) {
 }
 
 // The zone of a network hides the public names of vaults that have their endpoints elsewhere.
-func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
+func TestNetwork_ResolvesOwnVaultOnly(t *testing.T) {
 	for name, change := range map[string]map[string]string{
 		"another vault":    {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs", "vaultPurgeProtection": "false", "vaultNetwork": ""},
 		"another endpoint": {"vaultPrivateEndpoint": `{"subnetId":"` + mockengine.Group + `/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`},
@@ -391,7 +391,7 @@ func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
 	}
 }
 
-func TestProbeRestartsWithTheSecretsOfTheVault(t *testing.T) {
+func TestProbe_RestartsWithVersions(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[0]["probe"] = map[string]any{} }))
 	annotation := e.Get(t, "api-mount-probe").At(`spec.template.metadata.annotations["keyvault-aks/checksum"]`)
 	if annotation == nil || !annotation.IsString() {

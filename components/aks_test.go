@@ -17,7 +17,7 @@ func aksArgs() *components.AksWithCsiArgs {
 	return &components.AksWithCsiArgs{ResourceGroupName: pulumi.String("group"), ClusterName: "aks"}
 }
 
-func TestClusterHasWhatMountsNeed(t *testing.T) {
+func TestAksWithCsi_HasWhatMountsNeed(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -43,7 +43,7 @@ func TestClusterHasWhatMountsNeed(t *testing.T) {
 	})
 }
 
-func TestClusterPassesOnWhatIsAsked(t *testing.T) {
+func TestAksWithCsi_PassesArguments(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
@@ -64,7 +64,7 @@ func TestClusterPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestKubeconfigIsSecretAndDecoded(t *testing.T) {
+func TestKubeconfig_IsSecretAndDecoded(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -91,7 +91,7 @@ func TestKubeconfigIsSecretAndDecoded(t *testing.T) {
 	wantInputs(t, provider, map[string]any{"clusterIdentifier": mockengine.IssuerURL})
 }
 
-func TestClusterOutputsAreUnknownBeforeItExists(t *testing.T) {
+func TestAksWithCsi_OutputsAreUnknownInFirstPreview(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -112,7 +112,7 @@ func TestClusterOutputsAreUnknownBeforeItExists(t *testing.T) {
 	}
 }
 
-func TestClusterRules(t *testing.T) {
+func TestAksWithCsi_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, aksArgs, (*args).Validate, []rule[args]{
 		{"a name's characters", "clusterName", func(a *args) { a.ClusterName, a.DNSPrefix = "my.cluster", "aks" }},
@@ -151,7 +151,7 @@ func TestClusterRules(t *testing.T) {
 	})
 }
 
-func TestInvalidClusterRegistersNothing(t *testing.T) {
+func TestAksWithCsi_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "my_cluster",
 			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}})
@@ -159,7 +159,7 @@ func TestInvalidClusterRegistersNothing(t *testing.T) {
 	}, "systemPool.count", "resourceGroupName", "dnsPrefix")
 }
 
-func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
+func TestInputs_RejectIncompleteCombinations(t *testing.T) {
 	subnets := func(names ...string) map[string]pulumi.StringInput {
 		ids := map[string]pulumi.StringInput{}
 		for _, name := range names {
@@ -273,7 +273,7 @@ func runProduction(t *testing.T) *mockengine.Engine {
 	return e
 }
 
-func TestEverySafeguardReachesAzure(t *testing.T) {
+func TestAksWithCsi_SendsSafeguards(t *testing.T) {
 	e := runProduction(t)
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
@@ -332,7 +332,7 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 }
 
 // AKS keeps what a body leaves out as it was.
-func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
+func TestAksWithCsi_DisablesOmittedSafeguards(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
@@ -364,7 +364,7 @@ func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
 	}
 }
 
-func TestProtectedComponentProtectsItsCluster(t *testing.T) {
+func TestProtect_OfComponentCoversCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs(), pulumi.Protect(true))
@@ -375,13 +375,13 @@ func TestProtectedComponentProtectsItsCluster(t *testing.T) {
 	}
 }
 
-func TestDefaultGroupOfTheNodesIsNamedAfterTheCluster(t *testing.T) {
+func TestDefaultNodeResourceGroup_JoinsNames(t *testing.T) {
 	if got := components.DefaultNodeResourceGroup("group", "aks", "eastus"); got != "MC_group_aks_eastus" {
 		t.Error(got)
 	}
 }
 
-func TestClusterMakesRoomForTheNextWhereBothHaveOneNodeResourceGroup(t *testing.T) {
+func TestAksWithCsi_DeletesBeforeReplaceWithNodeResourceGroup(t *testing.T) {
 	for _, group := range []string{"", "nodes"} {
 		e := runCluster(t, func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = group })
 		if got := e.Get(t, "cluster-cluster").RPC.GetDeleteBeforeReplace(); got != (group != "") {
@@ -390,12 +390,12 @@ func TestClusterMakesRoomForTheNextWhereBothHaveOneNodeResourceGroup(t *testing.
 	}
 }
 
-func TestPremiumIsLongTermSupport(t *testing.T) {
+func TestTier_PremiumEnablesLongTermSupport(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.Tier = "Premium" })
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"sku.tier": "Premium", "supportPlan": "AKSLongTermSupport"})
 }
 
-func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
+func TestEntra_KubeconfigUsesKubeloginAndIsSecret(t *testing.T) {
 	e := runProduction(t)
 	kubeconfig := e.Get(t, "cluster-kubernetes").At("kubeconfig")
 	if kubeconfig == nil || !kubeconfig.IsSecret() {
@@ -416,7 +416,7 @@ func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
 	}
 }
 
-func TestKubeconfigWaitsForNodesOfAllPools(t *testing.T) {
+func TestKubeconfig_WaitsForAllPools(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := pooledArgs()
@@ -438,7 +438,7 @@ func TestKubeconfigWaitsForNodesOfAllPools(t *testing.T) {
 	})
 }
 
-func TestTwoClustersDoNotCollide(t *testing.T) {
+func TestAksWithCsi_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{Answers: entraAnswers()}
 	count := 0
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -456,7 +456,7 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, count)
 }
 
-func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
+func TestAksWithCsi_KeepsArguments(t *testing.T) {
 	args := pooledArgs()
 	args.SystemPool = &components.NodePoolArgs{CriticalAddonsOnly: true, Taints: make([]string, 0, 4)}
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
@@ -468,7 +468,7 @@ func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
+func TestAksWithCsi_PreviewsWithUnknownInputs(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		other, err := components.NewAksWithCsi(ctx, "other", aksArgs()) // for an output that is unknown
@@ -495,7 +495,7 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
 }
 
-func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
+func TestContainerInsights_CreatesDataCollectionRule(t *testing.T) {
 	e := runProduction(t)
 	rule, association := e.Get(t, "cluster-insights"), e.Get(t, "cluster-insights-association")
 	wantInputs(t, rule, map[string]any{

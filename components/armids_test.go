@@ -8,7 +8,7 @@ import (
 
 const inGroup = "/subscriptions/0000/resourceGroups/rg/providers/"
 
-func TestARMIDs_CaptureTheirParts(t *testing.T) {
+func TestARMIDs_CaptureParts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		pattern *regexp.Regexp
@@ -54,7 +54,7 @@ func TestARMIDs_CaptureTheirParts(t *testing.T) {
 	}
 }
 
-func TestARMIDs_OfRolesAreInTheirSubscription(t *testing.T) {
+func TestRoleDefinition_IsInScopesSubscription(t *testing.T) {
 	t.Parallel()
 	const want = "/subscriptions/0000/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c"
 	if got := roleDefinition("/subscriptions/0000", "b24988ac-6180-42a0-ab88-20f7382dd24c"); got != want {

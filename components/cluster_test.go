@@ -58,7 +58,7 @@ func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, names
 	}
 }
 
-func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) {
+func TestCluster_DeletesObjectsWithCreatedClusterOnly(t *testing.T) {
 	withEntra := func() *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.Entra = &components.EntraArgs{}
@@ -101,9 +101,9 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 	}
 }
 
-// TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready has the API server refuse an object, through the cluster's
+// TestCluster_ExplainsExistingObject has the API server refuse an object, through the cluster's
 // own provider and through the caller's.
-func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
+func TestCluster_ExplainsExistingObject(t *testing.T) {
 	for _, through := range []string{"its own provider", "the caller's provider"} {
 		t.Run(through, func(t *testing.T) {
 			const refusal = `resource "urn" was not successfully created by the Kubernetes API server: serviceaccounts "one" already exists`
@@ -127,8 +127,8 @@ func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
 	}
 }
 
-// TestCluster_OfTheArgumentsGoesBeforeTheOptions has components with several ways to a cluster.
-func TestCluster_OfTheArgumentsGoesBeforeTheOptions(t *testing.T) {
+// TestCluster_ArgumentOverridesOptions has components with several ways to a cluster.
+func TestCluster_ArgumentOverridesOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		one, err1 := components.NewAksWithCsi(ctx, "one", aksArgs())
@@ -154,7 +154,7 @@ func TestCluster_OfTheArgumentsGoesBeforeTheOptions(t *testing.T) {
 	wantPlaced(t, e, "other", "", placedObjects("e")...)
 }
 
-func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
+func TestSecretMount_UsesProviderInOptions(t *testing.T) {
 	for name, options := range map[string]func(pulumi.ProviderResource) []pulumi.ResourceOption{
 		"Provider": func(p pulumi.ProviderResource) []pulumi.ResourceOption {
 			return []pulumi.ResourceOption{pulumi.Provider(p)}
@@ -178,9 +178,9 @@ func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
 	}
 }
 
-// TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays has the program name what its cluster's objects go
+// TestCluster_DeletedWithAppliesToForeignProvider has the program name what its cluster's objects go
 // with.
-func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
+func TestCluster_DeletedWithAppliesToForeignProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider, err := kubernetes.NewProvider(ctx, "theirs", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
@@ -202,7 +202,7 @@ func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T)
 	wantPlaced(t, e, "theirs", "their-cluster", "own")
 }
 
-func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
+func TestCluster_DeletedWithAppliesToOwnProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", existingByKubeconfig())
@@ -220,7 +220,7 @@ func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
 	wantPlaced(t, e, "cluster-kubernetes", "their-cluster", placedObjects("in")...)
 }
 
-func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
+func TestCluster_AfterDelaysObjectsOnly(t *testing.T) {
 	for name, provider := range map[string]bool{"its provider": true, "the options' provider": false} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{}
@@ -269,7 +269,7 @@ func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) {
+func TestWorkloadIdentity_ClusterWaitsForNamespaces(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -310,9 +310,9 @@ func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) 
 	}
 }
 
-// TestSecretMount_GrantsItsRolesWhileTheClusterIsMade has the cluster wait for the roles, which must not wait for the
+// TestSecretMount_RolesDoNotWaitForCluster has the cluster wait for the roles, which must not wait for the
 // cluster.
-func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
+func TestSecretMount_RolesDoNotWaitForCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	waits := newMeeting(t)
 	e.Hold = func(name string) {
@@ -340,7 +340,7 @@ func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
 }
 
 // A provider in the options is the identity's cluster's too, so that what takes that goes nowhere else.
-func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
+func TestWorkloadIdentity_ClusterHasProviderOfOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider := &kubernetesProvider{}
@@ -365,7 +365,7 @@ func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
 // kubernetesProvider is one of the program's own.
 type kubernetesProvider struct{ pulumi.ProviderResourceState }
 
-func TestCluster_LeavesOutWhatIsNil(t *testing.T) {
+func TestCluster_OmitsNil(t *testing.T) {
 	var nothing *kubernetesProvider
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		cluster := components.Cluster{Provider: nothing, DeletedWith: nothing}.After(nothing)

@@ -15,7 +15,7 @@ import (
 
 const deployed = "properties.template.resources[0]."
 
-func TestTheSystemPoolFollowsTheControlPlaneBeforeOtherPools(t *testing.T) {
+func TestSystemPool_IsUpgradedBeforeOtherPools(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34"
 		args.Tags = pulumi.StringMap{"odd": pulumi.String("[one]"), "even": pulumi.String("[two")}
@@ -64,7 +64,7 @@ func TestTheSystemPoolFollowsTheControlPlaneBeforeOtherPools(t *testing.T) {
 	}
 }
 
-func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
+func TestOutbound_IsDeployedSeparately(t *testing.T) {
 	const prefix = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/publicIPPrefixes/out"
 	ip := strings.Replace(prefix, "Prefixes", "Addresses", 1)
 	network := deployed + "properties.networkProfile."
@@ -113,9 +113,9 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 	}
 }
 
-// TestOutboundDeploysTheClustersOwnBody has what a template says of a cluster differ from what azure-native is given in
+// TestOutbound_DeploysClustersBody has what a template says of a cluster differ from what azure-native is given in
 // the way out, and in what others may have changed, only.
-func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
+func TestOutbound_DeploysClustersBody(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Outbound = &components.OutboundArgs{ManagedIPs: 2}
 		args.KubernetesVersion, args.Tier, args.NodeResourceGroup = "1.34", components.TierPremium, "nodes"
@@ -158,7 +158,7 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 	})
 }
 
-func TestOutboundRules(t *testing.T) {
+func TestOutbound_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	const ids = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/"
 	ip, prefix := pulumi.StringArray{pulumi.String(ids + "publicIPAddresses/a")}, pulumi.StringArray{
@@ -196,7 +196,7 @@ func TestOutboundRules(t *testing.T) {
 	})
 }
 
-func TestNodesMayPullFromRegistries(t *testing.T) {
+func TestRegistries_LetNodesPull(t *testing.T) {
 	const registry = netSubscription + "/resourceGroups/net/providers/Microsoft.ContainerRegistry/registries/images"
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.ContainerRegistryIDs = map[string]pulumi.StringInput{"hub": pulumi.String(registry)}
@@ -227,7 +227,7 @@ func TestNodesMayPullFromRegistries(t *testing.T) {
 	}, "containerRegistryIds.hub")
 }
 
-func TestRegistries_HaveOneNameEach(t *testing.T) {
+func TestRegistries_RejectSecondName(t *testing.T) {
 	const registry = netSubscription + "/resourceGroups/net/providers/Microsoft.ContainerRegistry/registries/images"
 	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
@@ -265,8 +265,8 @@ func TestRegistries_HaveOneNameEach(t *testing.T) {
 	}
 }
 
-// TestWhatAzGivesAClusterReplacesNone has the engine leave to a cluster what az gives it and the program never says.
-func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
+// TestAksWithCsi_KeepsClusterOfAz has the engine leave to a cluster what az gives it and the program never says.
+func TestAksWithCsi_KeepsClusterOfAz(t *testing.T) {
 	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
 	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, profile) {
@@ -277,8 +277,8 @@ func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
 	}
 }
 
-// TestNodeResourceGroup_IsLeftToAKSUnlessGiven has the engine keep the name that a refresh may have read for an input.
-func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
+// TestNodeResourceGroup_DefaultsToAKS has the engine keep the name that a refresh may have read for an input.
+func TestNodeResourceGroup_DefaultsToAKS(t *testing.T) {
 	for _, given := range []string{"", "nodes"} {
 		cluster := runCluster(
 			t,
@@ -290,9 +290,9 @@ func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
 	}
 }
 
-// TestWhatOthersChangeOfTheNetworkReplacesNoCluster has the program's own choice of what az can change replace the
+// TestAksWithCsi_IgnoresNetworkChangesByOthers has the program's own choice of what az can change replace the
 // cluster, and nobody else's.
-func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
+func TestAksWithCsi_IgnoresNetworkChangesByOthers(t *testing.T) {
 	trigger := func(change func(*components.AksWithCsiArgs)) string {
 		cluster := runCluster(t, change).Get(t, "cluster-cluster")
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, "networkProfile.outboundType") ||
@@ -316,7 +316,7 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 	}
 }
 
-func TestAnotherSystemPool(t *testing.T) {
+func TestSystemPool_CanHaveAnotherName(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.NodePools = []components.NodePoolArgs{
 			{

@@ -47,7 +47,7 @@ func wantDescribed(t *testing.T, got resource.PropertyMap, want map[string]any) 
 	}
 }
 
-func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
+func TestAksWithCsi_DescribesClusterInOutputs(t *testing.T) {
 	want := map[string]any{
 		"fqdn": mockengine.FQDN, "nodeResourceGroup": "nodes", "kubeletIdentityId": "kubelet-id",
 		"kubeletClientId": "kubelet-client-id", "kubeletPrincipalId": "kubelet-principal-id",
@@ -74,7 +74,7 @@ func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_TellsNothingOfAClusterThatAzureIsNotAskedAbout(t *testing.T) {
+func TestAksWithCsi_LeavesOutputsEmptyWithGivenKubeconfig(t *testing.T) {
 	e := &mockengine.Engine{}
 	if err := runExisting(e, existingByKubeconfig(), nil); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestAksWithCsi_TellsNothingOfAClusterThatAzureIsNotAskedAbout(t *testing.T)
 	}
 }
 
-func TestAksWithCsi_TellsWhatThereIs(t *testing.T) {
+func TestAksWithCsi_OmitsMissingParts(t *testing.T) {
 	for name, test := range map[string]struct {
 		change, want map[string]any
 	}{
@@ -128,7 +128,7 @@ func TestAksWithCsi_TellsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_SaysWhichAddressItMayNotRead(t *testing.T) {
+func TestAksWithCsi_LogsUnreadableAddress(t *testing.T) {
 	e := &mockengine.Engine{Answers: map[string]map[string]any{lookupFunction: described(nil), addressFunction: nil}}
 	if err := runExisting(e, existingArgs(), nil); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestAksWithCsi_SaysWhichAddressItMayNotRead(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_HandsOutTheClusterThatItMade(t *testing.T) {
+func TestAksWithCsi_ExposesManagedCluster(t *testing.T) {
 	e := &mockengine.Engine{Answers: map[string]map[string]any{lookupFunction: existingCluster(nil)}}
 	run(t, e, func(ctx *pulumi.Context) error {
 		made, err := components.NewAksWithCsi(ctx, "made", aksArgs())

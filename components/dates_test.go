@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestDurationsCountCalendarUnits(t *testing.T) {
+func TestDuration_CountsCalendarUnits(t *testing.T) {
 	from := time.Date(2027, time.January, 31, 23, 0, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"P90D":            "2027-05-01T23:00:00Z",
@@ -30,7 +30,7 @@ func TestDurationsCountCalendarUnits(t *testing.T) {
 	}
 }
 
-func TestDurationsThatAreNoneAreRefused(t *testing.T) {
+func TestParseDuration_RejectsInvalid(t *testing.T) {
 	for _, text := range []string{
 		"", "P", "PT", "P1DT", "P0D", "PT0S", "90D", "p90d", "P90", "P-1D", "-P1D", "P1.5D", "P1H", "PT1D", "P1D1Y", " P1D", "P1D\n", "P٣D",
 		"P10000D", "P101Y", "P1201M", "P99Y9999D", "2160h",
@@ -41,7 +41,7 @@ func TestDurationsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestDurationsAreComparedOnTheirWorstDay(t *testing.T) {
+func TestDuration_ComparesOnWorstDay(t *testing.T) {
 	for _, c := range []struct {
 		text, other string
 		want        bool
@@ -97,7 +97,7 @@ func wantDates(t *testing.T, e *mockengine.Engine, name string, notBefore, expir
 	}
 }
 
-func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
+func TestRelativeDates_CountFromFirstUpdate(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	later := update(t, first, madeAt.AddDate(0, 2, 0), datedArgs())
 	for _, e := range []*mockengine.Engine{first, later} {
@@ -112,7 +112,7 @@ func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
 	}
 }
 
-func TestRelativeDatesAreCountedAnewWhenTheSecretIsMadeAnew(t *testing.T) {
+func TestRelativeDates_RestartWithNewSecret(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	again := madeAt.AddDate(0, 2, 0)
 	for name, change := range map[string]func(*components.SecretArgs){
@@ -133,7 +133,7 @@ func TestRelativeDatesAreCountedAnewWhenTheSecretIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestRelativeDatesStayWhenNothingAboutThemChanges(t *testing.T) {
+func TestRelativeDates_StayWithoutChanges(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	for name, change := range map[string]func(*components.SecretArgs){
 		"a default is written out": func(s *components.SecretArgs) { s.Generate.Length = 32 },
@@ -155,7 +155,7 @@ func TestRelativeDatesStayWhenNothingAboutThemChanges(t *testing.T) {
 		time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC), madeAt.AddDate(0, 2, 90))
 }
 
-func TestDateRules(t *testing.T) {
+func TestDates_Validate(t *testing.T) {
 	first := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
 	}

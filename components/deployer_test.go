@@ -23,7 +23,7 @@ func deployerArgs(object string) *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestDeployer_GetsTheLeastRolesBeforeSecretsAndKeysAreMade(t *testing.T) {
+func TestDeployer_GetsRolesBeforeSecretsAndKeys(t *testing.T) {
 	e := runVault(t, deployerArgs("me"))
 	for name, role := range map[string]string{"vault-deployer-secrets": secretsOfficer, "vault-deployer-keys": cryptoOfficer} {
 		assignment := e.Get(t, name)
@@ -39,7 +39,7 @@ func TestDeployer_GetsTheLeastRolesBeforeSecretsAndKeysAreMade(t *testing.T) {
 	}
 }
 
-func TestDeployer_GetsNoRoleForWhatIsNotThere(t *testing.T) {
+func TestDeployer_GetsOnlyNeededRoles(t *testing.T) {
 	for name, one := range map[string]struct {
 		change func(*components.KeyVaultStackArgs)
 		want   string
@@ -66,7 +66,7 @@ func TestDeployer_GetsNoRoleForWhatIsNotThere(t *testing.T) {
 }
 
 // The next who deploys must not take the roles from the first.
-func TestDeployer_IsNotReplacedByAnother(t *testing.T) {
+func TestDeployer_IgnoresChanges(t *testing.T) {
 	first := runVault(t, deployerArgs("first"))
 	args := deployerArgs("second")
 	args.Deployer.PrincipalType = "ServicePrincipal"
@@ -78,7 +78,7 @@ func TestDeployer_IsNotReplacedByAnother(t *testing.T) {
 	wantInputs(t, second.Get(t, "vault-deployer-keys"), map[string]any{"principalId": "first", "principalType": "User"})
 }
 
-func TestDeployer_IsWaitedForUntilAzureHonoursHim(t *testing.T) {
+func TestDeployer_RetriesUntilRoleTakesEffect(t *testing.T) {
 	args := deployerArgs("me")
 	e := &mockengine.Engine{
 		Refusals: map[string][]string{
@@ -99,7 +99,7 @@ func TestDeployer_IsWaitedForUntilAzureHonoursHim(t *testing.T) {
 	}
 }
 
-func TestDeployer_IsChecked(t *testing.T) {
+func TestDeployer_Validates(t *testing.T) {
 	args := deployerArgs("me")
 	args.Deployer.PrincipalType = "Robot"
 	wantViolations(t, args.Validate(), "deployer.principalType")

@@ -49,7 +49,7 @@ func wantOutput(t *testing.T, ctx *pulumi.Context, name string, o pulumi.StringO
 	}
 }
 
-func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
+func TestExistingCluster_IsLookedUpAndNotManaged(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun, Answers: map[string]map[string]any{lookupFunction: existingCluster(nil)}}
 		err := runExisting(e, existingArgs(), func(ctx *pulumi.Context, c *components.AksWithCsi) {
@@ -81,9 +81,9 @@ func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
 	}
 }
 
-// TestEntraIsPreviewedWhileUsersSignInWithoutIt is how a preview finds a cluster whose Entra ID is about to be switched
+// TestEntra_PreviewAcceptsClusterWithoutEntra is how a preview finds a cluster whose Entra ID is about to be switched
 // on.
-func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
+func TestEntra_PreviewAcceptsClusterWithoutEntra(t *testing.T) {
 	on := map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}}
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun, Answers: map[string]map[string]any{lookupFunction: existingCluster(on)}}
@@ -100,7 +100,7 @@ func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
 	}
 }
 
-func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
+func TestExistingCluster_IsNotLookedUpWhileUnknown(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		made, err := components.NewAksWithCsi(ctx, "made", aksArgs())
@@ -125,7 +125,7 @@ func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
 	}
 }
 
-func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
+func TestExistingCluster_ReportsEverythingMissing(t *testing.T) {
 	const at = " --resource-group theirs --name old"
 	entra := map[string]any{"managed": true}
 	for name, test := range map[string]struct {
@@ -175,7 +175,7 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoClusterIsRefused(t *testing.T) {
+func TestExistingCluster_RejectsOtherIDs(t *testing.T) {
 	args := existingArgs()
 	args.ExistingCluster.ID = pulumi.String("old")
 	if err := runExisting(&mockengine.Engine{}, args, nil); err == nil ||
@@ -184,7 +184,7 @@ func TestWhatIsNoClusterIsRefused(t *testing.T) {
 	}
 }
 
-func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
+func TestExistingCluster_UsesGivenLogin(t *testing.T) {
 	e := &mockengine.Engine{Answers: entraAnswers()}
 	e.Answers[lookupFunction] = existingCluster(map[string]any{"aadProfile": map[string]any{"managed": true}})
 	args := existingArgs()
@@ -200,7 +200,7 @@ func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
 	}
 }
 
-func TestGivenIssuerAndKubeconfigNeedNoAzure(t *testing.T) {
+func TestExistingCluster_WithKubeconfigNeedsNoAzure(t *testing.T) {
 	e := &mockengine.Engine{}
 	args := &components.AksWithCsiArgs{ExistingCluster: &components.ExistingClusterArgs{
 		IssuerURL: pulumi.String("https://issuer/"), Kubeconfig: pulumi.String("given-kubeconfig"),
@@ -222,7 +222,7 @@ func TestGivenIssuerAndKubeconfigNeedNoAzure(t *testing.T) {
 	}
 }
 
-func TestExistingClusterRules(t *testing.T) {
+func TestExistingCluster_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, existingArgs, (*args).Validate, []rule[args]{
 		{"a name", "clusterName", func(a *args) { a.ClusterName = "aks" }},
@@ -242,7 +242,7 @@ func TestExistingClusterRules(t *testing.T) {
 	})
 }
 
-func TestExistingCluster_HasOneWayToIt(t *testing.T) {
+func TestExistingCluster_AcceptsOneWayOnly(t *testing.T) {
 	issuer, kubeconfig := pulumi.String("https://issuer/"), pulumi.String("kubeconfig")
 	for name, existing := range map[string]components.ExistingClusterArgs{
 		"nothing":            {},

@@ -18,7 +18,7 @@ import (
 
 var updateGolden = flag.Bool("update", false, "write testdata/golden anew")
 
-func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
+func TestManifests_MatchGoldenFiles(t *testing.T) {
 	mount := func(objects ...components.ObjectArgs) *components.SecretMountArgs {
 		args := mountArgs()
 		args.TestPod, args.ServiceAccountName, args.Objects = nil, nil, objects

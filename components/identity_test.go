@@ -38,9 +38,9 @@ func newIdentity(
 	return components.NewWorkloadIdentity(ctx, name, args, pulumi.Provider(provider))
 }
 
-// TestCredentialName_IsThatOfTheFirstCluster gives an account's credential a name, which those for further clusters
+// TestCredentialName_AppliesToFirstCluster gives an account's credential a name, which those for further clusters
 // cannot have, too.
-func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
+func TestCredentialName_AppliesToFirstCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -55,7 +55,7 @@ func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
 	}
 }
 
-func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
+func TestServiceAccounts_GetCredentials(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -82,7 +82,7 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 	}
 }
 
-func TestCredentialsTrustTokensOfTheGivenAudience(t *testing.T) {
+func TestCredentials_TrustGivenAudience(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := twoClusters()
@@ -96,7 +96,7 @@ func TestCredentialsTrustTokensOfTheGivenAudience(t *testing.T) {
 }
 
 // Azure answers 409 to concurrent writes and deletes on one identity.
-func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
+func TestCredentials_AreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -133,7 +133,7 @@ func twoClusters() *components.WorkloadIdentityArgs {
 	return args
 }
 
-func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *testing.T) {
+func TestServiceAccounts_OfSeveralNamespacesAndClusters(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -184,7 +184,7 @@ func wantRegistered(t *testing.T, e *mockengine.Engine, typ string, want ...stri
 	}
 }
 
-func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
+func TestCredentials_OfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -204,7 +204,7 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 	}
 }
 
-func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
+func TestServiceAccounts_ResolveOnceReady(t *testing.T) {
 	want := [][]string{
 		{
 			"identity-namespace-ns", "identity-account-ns_one",
@@ -243,9 +243,9 @@ func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed has the names of before: in the component's own namespace after
+// TestWorkloadIdentity_KeepsNamesOfEarlierVersions has the names of before: in the component's own namespace after
 // the account alone.
-func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
+func TestWorkloadIdentity_KeepsNamesOfEarlierVersions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -267,9 +267,9 @@ func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands has the namespace in the component's arguments and in
+// TestWorkloadIdentity_KeepsNamesIfNamespaceMoves has the namespace in the component's arguments and in
 // the accounts'.
-func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) {
+func TestWorkloadIdentity_KeepsNamesIfNamespaceMoves(t *testing.T) {
 	var names [2][]string
 	for i := range names {
 		args := identityArgs()
@@ -294,7 +294,7 @@ func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) 
 	}
 }
 
-func TestPodSecurity_IsRestrictedUnlessAsked(t *testing.T) {
+func TestPodSecurity_DefaultsToRestricted(t *testing.T) {
 	for given, want := range map[components.PodSecurity]string{
 		"": "restricted", components.PodSecurityBaseline: "baseline", components.PodSecurityPrivileged: "privileged",
 	} {
@@ -313,7 +313,7 @@ func TestPodSecurity_IsRestrictedUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
+func TestWorkloadIdentity_LabelsNamespacesAndAccounts(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := twoClusters()
@@ -334,7 +334,7 @@ func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_HandsOutTheIdentityThatItMade(t *testing.T) {
+func TestWorkloadIdentity_ExposesIdentity(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		made, err := newIdentity(ctx, "made", identityArgs())
 		if err != nil {
@@ -369,7 +369,7 @@ func roles() []components.RoleAssignmentArgs {
 	}
 }
 
-func TestIdentityHasItsExtraRoles(t *testing.T) {
+func TestWorkloadIdentity_AssignsExtraRoles(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -394,8 +394,8 @@ func TestIdentityHasItsExtraRoles(t *testing.T) {
 
 const existingIdentity = mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing"
 
-// TestIdentity_ThatWasNotReadBackGetsNoRole but an error that says what to do: its state has no principal.
-func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
+// TestWorkloadIdentity_FailsIfNotReadBack but an error that says what to do: its state has no principal.
+func TestWorkloadIdentity_FailsIfNotReadBack(t *testing.T) {
 	e := &mockengine.Engine{Unread: []string{"identity-identity"}}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -414,7 +414,7 @@ func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
 	}
 }
 
-func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T) {
+func TestExistingIdentity_ManagesCredentialsOnly(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun}
 		run(t, e, func(ctx *pulumi.Context) error {
@@ -445,9 +445,9 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 	}
 }
 
-// TestIdentityOfTheSameNameElsewhereIsGrantedNothing has the provider find one in its own subscription, where another
+// TestExistingIdentity_RejectsNamesakeElsewhere has the provider find one in its own subscription, where another
 // was named.
-func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
+func TestExistingIdentity_RejectsNamesakeElsewhere(t *testing.T) {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -468,7 +468,7 @@ func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
 	}
 }
 
-func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
+func TestInputs_AreCheckedInPreview(t *testing.T) {
 	for name, one := range map[string]struct {
 		path   string
 		change func(*components.WorkloadIdentityArgs)
@@ -504,7 +504,7 @@ func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
 	}
 }
 
-func TestExistingThingsAreNotManaged(t *testing.T) {
+func TestExisting_IsNotManaged(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		// Nothing is created in the cluster, so it takes no Kubernetes provider.
@@ -520,7 +520,7 @@ func TestExistingThingsAreNotManaged(t *testing.T) {
 		"identity-credential-ns_one")
 }
 
-func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
+func TestServiceAccounts_WaitForCredential(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := newIdentity(ctx, "identity", identityArgs())
@@ -545,7 +545,7 @@ func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
 	}
 }
 
-func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
+func TestWorkloadIdentity_OnlyCredentialsWaitForCluster(t *testing.T) {
 	made := newMeeting(t)
 	e := &mockengine.Engine{Hold: func(name string) {
 		switch name {
@@ -570,7 +570,7 @@ func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
 	}
 }
 
-func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
+func TestCredentials_OfFirstClusterComeFirst(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -593,7 +593,7 @@ func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
 	wantInputs(t, first, map[string]any{"issuer": mockengine.IssuerURL})
 }
 
-func TestExistingNamespaceIsNotCreated(t *testing.T) {
+func TestExistingNamespace_IsNotCreated(t *testing.T) {
 	args := identityArgs()
 	args.CreateNamespace = false
 	e := &mockengine.Engine{}
@@ -609,7 +609,7 @@ func TestExistingNamespaceIsNotCreated(t *testing.T) {
 	wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{"metadata.namespace": "ns"})
 }
 
-func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
+func TestObjects_UseGivenProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -622,7 +622,7 @@ func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
 	}
 }
 
-func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T) {
+func TestNoKubernetesProvider_Fails(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context) error{
 		"identity": func(ctx *pulumi.Context) error {
 			_, err := components.NewWorkloadIdentity(ctx, "identity", identityArgs())
@@ -647,7 +647,7 @@ func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T)
 }
 
 // A transformation of the component may give it its provider, which only registering the component tells.
-func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
+func TestObjects_UseTransformedProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider := &kubernetesProvider{}
@@ -667,7 +667,7 @@ func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
 }
 
 // A provider for another package is none, and what else is wrong is said in the same error.
-func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
+func TestNoKubernetesProvider_ReportsOtherViolations(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context, other pulumi.ProviderResource) error{
 		"identity": func(ctx *pulumi.Context, other pulumi.ProviderResource) error {
 			args := identityArgs()
@@ -702,7 +702,7 @@ func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
 	}
 }
 
-func TestTwoIdentitiesInOneStackDoNotCollide(t *testing.T) {
+func TestWorkloadIdentity_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -737,7 +737,7 @@ func accounts(count int) []components.ServiceAccountArgs {
 	return list
 }
 
-func TestIdentityRules(t *testing.T) {
+func TestWorkloadIdentity_Validates(t *testing.T) {
 	type args = components.WorkloadIdentityArgs
 	testRules(t, identityArgs, (*args).Validate, []rule[args]{
 		{"an identity's name is long enough", "identityName", func(a *args) { a.IdentityName = "ab" }},
@@ -870,7 +870,7 @@ func TestIdentityRules(t *testing.T) {
 	})
 }
 
-func TestTwentyCredentialsAreAccepted(t *testing.T) {
+func TestServiceAccounts_AcceptTwenty(t *testing.T) {
 	issuers := []components.IssuerArgs{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	for further, count := range []int{20, 10, 6, 5} {
 		args := identityArgs()
@@ -881,7 +881,7 @@ func TestTwentyCredentialsAreAccepted(t *testing.T) {
 	}
 }
 
-func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
+func TestNamespace_IsOptionalIfAccountsNameOne(t *testing.T) {
 	args := identityArgs()
 	args.Namespace = ""
 	for i := range args.ServiceAccounts {
@@ -893,7 +893,7 @@ func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 }
 
 // Names of two letters, which only dots, dashes and boundaries tell apart, are drawn as often as others.
-func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testing.T) {
+func TestCredentialNames_AreUniqueAndValid(t *testing.T) {
 	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
 	rapid.Check(t, func(t *rapid.T) {
 		label, subdomain := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`), rapid.StringMatching(
@@ -960,7 +960,7 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 	})
 }
 
-func TestInvalidIdentityRegistersNothing(t *testing.T) {
+func TestWorkloadIdentity_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 			Namespace: "NS", ServiceAccounts: []components.ServiceAccountArgs{{Name: "-"}},

@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestKeyPassesOnWhatIsAsked(t *testing.T) {
+func TestKey_PassesArguments(t *testing.T) {
 	args, no := vaultArgs(), false
 	args.Sku = "premium"
 	args.Keys = []components.KeyArgs{
@@ -52,13 +52,13 @@ func TestKeyPassesOnWhatIsAsked(t *testing.T) {
 }
 
 // What is left out stays out, so that keys which exist see no change.
-func TestKeySendsNothingThatIsLeftOut(t *testing.T) {
+func TestKey_OmitsDefaults(t *testing.T) {
 	wantInputs(t, runVault(t, vaultArgs()).Get(t, "vault-key-rsa"), map[string]any{
 		"properties.keyOps": nil, "properties.attributes": nil, "properties.rotationPolicy": nil, "tags": nil,
 	})
 }
 
-func TestKeysAreReplacedWhenAnythingChanges(t *testing.T) {
+func TestKey_IsReplacedOnChanges(t *testing.T) {
 	e := runVault(t, vaultArgs())
 	rsa, ec := e.Get(t, "vault-key-rsa"), e.Get(t, "vault-key-ec")
 	wantInputs(t, rsa, map[string]any{"properties.kty": "RSA", "properties.keySize": 2048.0, "properties.curveName": nil})
@@ -131,7 +131,7 @@ func ignored(t *testing.T, e *mockengine.Engine, name string) []string {
 
 // A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as
 // asked.
-func TestKeyThatIsThereStays(t *testing.T) {
+func TestKey_KeepsExistingKey(t *testing.T) {
 	for _, version := range []components.VaultAPIVersion{components.VaultAPI20241101, components.VaultAPI20260201} {
 		args := vaultArgs()
 		args.APIVersion, args.Keys = version, args.Keys[:1]
@@ -158,7 +158,7 @@ func TestKeyThatIsThereStays(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsThereHasToBeWhatTheProgramSays(t *testing.T) {
+func TestKey_ComparesExistingKey(t *testing.T) {
 	yes, no := true, false
 	for name, test := range map[string]struct {
 		key     components.KeyArgs
@@ -198,7 +198,7 @@ func TestKeyThatIsThereHasToBeWhatTheProgramSays(t *testing.T) {
 }
 
 // What Azure rotates by itself has the dates of its latest version.
-func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
+func TestKey_RotationKeepsDates(t *testing.T) {
 	no := false
 	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M", ExpiresAfter: "P2Y"}, "by others": nil} {
 		found := keyInVault()
@@ -223,7 +223,7 @@ func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
 }
 
 // What keeps Azure from saying what there is must not be taken for nothing.
-func TestKeyThatCannotBeLookedUpFails(t *testing.T) {
+func TestKey_FailsIfLookupFails(t *testing.T) {
 	e := &mockengine.Engine{Answers: answers("getKey", nil)}
 	if err := e.Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -242,7 +242,7 @@ func keyArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestKeyRules(t *testing.T) {
+func TestKey_Validates(t *testing.T) {
 	key := func(i int, change func(*components.KeyArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Keys[i]) }
 	}
@@ -333,7 +333,7 @@ func TestKeyRules(t *testing.T) {
 	})
 }
 
-func TestShortestRotationIsAccepted(t *testing.T) {
+func TestKeyRotation_AcceptsShortest(t *testing.T) {
 	for _, r := range []components.KeyRotationArgs{
 		{After: "P7D"}, {After: "P21D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P7D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P21D", ExpiresAfter: "P28D"},
 	} {
@@ -345,14 +345,14 @@ func TestShortestRotationIsAccepted(t *testing.T) {
 	}
 }
 
-func TestKeysOfAnExistingVaultMayNeedAnHSM(t *testing.T) {
+func TestKey_AllowsHSMInExistingVault(t *testing.T) {
 	args := existingVaultArgs()
 	args.Keys = []components.KeyArgs{{Name: "hsm", Type: "EC-HSM"}}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-key-hsm"), map[string]any{"properties.kty": "EC-HSM", "vaultName": "theirs"})
 }
 
-func TestNotThereIsWhatAzureSays(t *testing.T) {
+func TestNotThere_MatchesAzuresErrors(t *testing.T) {
 	for text, want := range map[string]bool{
 		`request failed /subscriptions/s/k: status 404, code "ResourceNotFound": gone`: true,
 		`Status=404 Code="KeyNotFound" Message="gone"`:                                 true,

@@ -32,7 +32,7 @@ func vaultArgs() *components.KeyVaultStackArgs {
 	}
 }
 
-func TestVaultIsSafeByDefault(t *testing.T) {
+func TestKeyVaultStack_IsSafeByDefault(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -56,7 +56,7 @@ func TestVaultIsSafeByDefault(t *testing.T) {
 	wantInputs(t, e.Get(t, "vault-suffix"), map[string]any{"length": 6.0, "upper": false, "special": false})
 }
 
-func TestVaultPassesOnWhatIsAsked(t *testing.T) {
+func TestKeyVaultStack_PassesArguments(t *testing.T) {
 	args := vaultArgs()
 	args.Sku, args.SoftDeleteRetentionDays, args.PurgeProtection, args.PublicNetworkAccess = "premium", 7, true, "Disabled"
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{External: true}
@@ -76,7 +76,7 @@ func TestVaultPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
+func TestKeyVaultStack_RecoversDeletedVault(t *testing.T) {
 	args := vaultArgs()
 	args.CreateMode = "recover"
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
@@ -89,7 +89,7 @@ func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
 		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil})
 }
 
-func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
+func TestKeyVaultStack_SendsLogsToWorkspace(t *testing.T) {
 	args := vaultArgs()
 	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	wantInputs(t, runVault(t, args).Get(t, "vault-diagnostics"), map[string]any{
@@ -107,7 +107,7 @@ func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
 const vaultResourceID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
 
 // The lock keeps what is on the vault from being deleted, so a destroy has to begin with it.
-func TestLockComesLastAndGoesFirst(t *testing.T) {
+func TestLock_IsCreatedLast(t *testing.T) {
 	args := fullArgs()
 	e := runVault(t, args)
 	lock := e.Get(t, "vault-lock")
@@ -130,7 +130,7 @@ func fullArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestProtectedAreTheVaultAndWhatItHolds(t *testing.T) {
+func TestProtect_CoversVaultAndContents(t *testing.T) {
 	for _, protect := range []bool{false, true} {
 		args := fullArgs()
 		args.Protect = protect
@@ -146,7 +146,7 @@ func TestProtectedAreTheVaultAndWhatItHolds(t *testing.T) {
 	}
 }
 
-func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
+func TestPurgeProtection_WarnsWithoutProtect(t *testing.T) {
 	for _, c := range []struct{ purgeProtection, protect, want bool }{
 		{false, false, false}, {false, true, false}, {true, true, false}, {true, false, true},
 	} {
@@ -182,7 +182,7 @@ func existingVaultArgs() *components.KeyVaultStackArgs {
 // existingVaultID is spelled as some tools do; Azure does not care about the case.
 const existingVaultID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
 
-func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
+func TestExistingVault_GetsObjectsOnly(t *testing.T) {
 	args := existingVaultArgs()
 	args.Protect = true
 	e := runVault(t, args)
@@ -206,7 +206,7 @@ func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
 	wantOutputs(t, e, "vault", components.KeyVaultStack{})
 }
 
-func TestOutputsOfAnExistingVault(t *testing.T) {
+func TestExistingVault_Outputs(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
 		if err != nil {
@@ -236,7 +236,7 @@ func TestOutputsOfAnExistingVault(t *testing.T) {
 	})
 }
 
-func TestExistingVaultThatIsNoneFails(t *testing.T) {
+func TestExistingVault_RejectsOtherIDs(t *testing.T) {
 	args := existingVaultArgs()
 	args.ExistingVaultID = pulumi.String("theirs")
 	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
@@ -248,7 +248,7 @@ func TestExistingVaultThatIsNoneFails(t *testing.T) {
 	}
 }
 
-func TestExistingVaultRules(t *testing.T) {
+func TestExistingVault_Validates(t *testing.T) {
 	type args = components.KeyVaultStackArgs
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
@@ -286,7 +286,7 @@ func TestExistingVaultRules(t *testing.T) {
 	})
 }
 
-func TestSecretValuesAreSecretWhateverTheCallerPasses(t *testing.T) {
+func TestSecret_ValueIsAlwaysSecret(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -308,7 +308,7 @@ func TestSecretValuesAreSecretWhateverTheCallerPasses(t *testing.T) {
 	wantInputs(t, e.Get(t, "vault-value-generated"), map[string]any{"length": 32.0, "special": true})
 }
 
-func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
+func TestSecretsAndKeys_AreDeletedWithVault(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -323,7 +323,7 @@ func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
 	}
 }
 
-func TestVaultOutputsWaitForItsObjects(t *testing.T) {
+func TestKeyVaultStack_OutputsWaitForObjects(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -348,7 +348,7 @@ func TestVaultOutputsWaitForItsObjects(t *testing.T) {
 	}
 }
 
-func TestVaultOutputs(t *testing.T) {
+func TestKeyVaultStack_Outputs(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
 		if err != nil {
@@ -371,7 +371,7 @@ func TestVaultOutputs(t *testing.T) {
 	})
 }
 
-func TestVaultRules(t *testing.T) {
+func TestKeyVaultStack_Validates(t *testing.T) {
 	generated := &components.GenerateArgs{}
 	testRules(t, vaultArgs, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
 		{"a prefix is needed", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "" }},
@@ -430,8 +430,8 @@ func TestVaultRules(t *testing.T) {
 	})
 }
 
-// TestVaultName_IsAllOfTheName has a vault with a name of its own, to which nothing is added.
-func TestVaultName_IsAllOfTheName(t *testing.T) {
+// TestVaultName_IsFullName has a vault with a name of its own, to which nothing is added.
+func TestVaultName_IsFullName(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := vaultArgs()
@@ -462,7 +462,7 @@ func TestVaultName_IsAllOfTheName(t *testing.T) {
 }
 
 // The longest prefix and the suffix make the longest name that Azure takes.
-func TestLongestVaultNameIsAccepted(t *testing.T) {
+func TestVaultName_AcceptsLongest(t *testing.T) {
 	args := vaultArgs()
 	args.NamePrefix = "abcdefghijklmnopq"
 	if err := args.Validate(); err != nil {
@@ -473,7 +473,7 @@ func TestLongestVaultNameIsAccepted(t *testing.T) {
 	}
 }
 
-func TestInvalidVaultRegistersNothing(t *testing.T) {
+func TestKeyVaultStack_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 			Sku:     "basic",
@@ -487,7 +487,7 @@ func TestInvalidVaultRegistersNothing(t *testing.T) {
 	}, "namePrefix", "resourceGroupName", "tenantId")
 }
 
-func TestArgumentsAreNotChanged(t *testing.T) {
+func TestKeyVaultStack_KeepsArguments(t *testing.T) {
 	args, before := fullArgs(), fullArgs()
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -498,7 +498,7 @@ func TestArgumentsAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
+func TestKeyVaultStack_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -513,7 +513,7 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 
 // A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover
 // it. With recover nobody looks for it.
-func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
+func TestKeyVaultStack_ReportsMissingVault(t *testing.T) {
 	for version, module := range vaultModules {
 		e := func() *mockengine.Engine {
 			return &mockengine.Engine{Answers: map[string]map[string]any{module + "getVault": nil}}
@@ -545,7 +545,7 @@ func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
 }
 
 // A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
-func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
+func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 	properties := func(rbac bool) map[string]any {
 		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
 	}
@@ -580,9 +580,9 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that
+// TestExpectedObjects_AreReported has a preview name what others put into the vault, once, and a lookup fail for all that
 // is missing.
-func TestExpectedObjects_AreNamed(t *testing.T) {
+func TestExpectedObjects_AreReported(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "cert", Name: "web"},
 		{Type: "secret", Name: "theirs"},
@@ -647,8 +647,8 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreLookedUpSideBySide counts the lookups that Azure has before it at one time.
-func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
+// TestExpectedObjects_AreLookedUpConcurrently counts the lookups that Azure has before it at one time.
+func TestExpectedObjects_AreLookedUpConcurrently(t *testing.T) {
 	const most = 16
 	args := existingVaultArgs()
 	args.Secrets, args.Keys = nil, nil
@@ -689,9 +689,9 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to
+// TestExpectedObjects_PassWithoutPermissionToRead is for who has brought up such stacks without the right to
 // read what the vault has.
-func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
+func TestExpectedObjects_PassWithoutPermissionToRead(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "secret", Name: "theirs"},
 		{Type: "secret", Name: "other"},
@@ -740,8 +740,8 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 	}
 }
 
-// TestExistingVault_WithItsTenantIsNotLookedUp is for a vault that the provider does not reach.
-func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
+// TestExistingVault_IsNotLookedUpWithTenant is for a vault that the provider does not reach.
+func TestExistingVault_IsNotLookedUpWithTenant(t *testing.T) {
 	const tenant = "44444444-4444-4444-4444-444444444444"
 	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String(tenant)}
 	e := &mockengine.Engine{}
@@ -777,8 +777,8 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 	}
 }
 
-// TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole takes one that is refused otherwise.
-func TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole(t *testing.T) {
+// TestExistingVault_AllowsAccessPoliciesWithoutRoles takes one that is refused otherwise.
+func TestExistingVault_AllowsAccessPoliciesWithoutRoles(t *testing.T) {
 	args := existingVaultArgs()
 	args.AllowAccessPolicies = true
 	e := &mockengine.Engine{Answers: answers("getVault", map[string]any{

@@ -79,7 +79,7 @@ func readExec(t *testing.T, kubeconfig string) []kubeconfigExec {
 	return list
 }
 
-func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
+func TestKubelogin_GetsLoginsArguments(t *testing.T) {
 	server := []string{"--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630"}
 	for _, test := range []struct {
 		name, kubeconfig string
@@ -118,7 +118,7 @@ func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
 	}
 }
 
-func TestKubeloginLeavesTheRestOfAKubeconfig(t *testing.T) {
+func TestKubelogin_KeepsRestOfKubeconfig(t *testing.T) {
 	got, err := withKubelogin(execKubeconfig, "azurecli", "")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestKubeloginLeavesTheRestOfAKubeconfig(t *testing.T) {
 	}
 }
 
-func TestKubeloginRefusesOtherKubeconfigsWithoutShowingThem(t *testing.T) {
+func TestKubelogin_RejectsOtherKubeconfigsUnshown(t *testing.T) {
 	for name, kubeconfig := range map[string]string{
 		"a certificate": certificateKubeconfig,
 		"no users":      "kind: Config\n",

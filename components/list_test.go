@@ -75,7 +75,7 @@ func runList(t *testing.T, construct func(*pulumi.Context) error) (*mockengine.E
 	return e, e.Run(construct)
 }
 
-func TestLists_ArePassedOnWhetherPlainOrLate(t *testing.T) {
+func TestLists_PassPlainAndLateValues(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			for name, list := range map[string]pulumi.StringArrayInput{
@@ -96,7 +96,7 @@ func TestLists_ArePassedOnWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
-func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T) {
+func TestLists_CheckPlainItemsFirst(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
@@ -118,7 +118,7 @@ func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T
 	}
 }
 
-func TestLists_AreCheckedOnceTheyAreKnown(t *testing.T) {
+func TestLists_AreCheckedOnceKnown(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
@@ -150,7 +150,7 @@ func TestLists_AreCheckedOnceTheyAreKnown(t *testing.T) {
 	}
 }
 
-func TestLists_MayBeUnknownInAPreview(t *testing.T) {
+func TestLists_AcceptUnknownInPreview(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			e := &mockengine.Engine{DryRun: true}
@@ -174,7 +174,7 @@ func TestLists_MayBeUnknownInAPreview(t *testing.T) {
 	}
 }
 
-func TestPrivateDNSZone_IsCheckedWhenItIsKnown(t *testing.T) {
+func TestPrivateDNSZone_IsCheckedOnceKnown(t *testing.T) {
 	args := func(zone pulumi.StringInput) *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.IdentityID = pulumi.String(existingIdentity)

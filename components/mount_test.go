@@ -79,7 +79,7 @@ func runMount(t *testing.T, args *components.SecretMountArgs) *mockengine.Engine
 	return e
 }
 
-func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
+func TestSecretProviderClass_UsesWorkloadIdentityOnly(t *testing.T) {
 	class := runMount(t, mountArgs()).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{
 		"apiVersion":                   "secrets-store.csi.x-k8s.io/v1",
@@ -98,7 +98,7 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 	}
 }
 
-func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
+func TestSecretProviderClass_ListsObjectsInProvidersFormat(t *testing.T) {
 	args := mountArgs()
 	args.Objects = append(args.Objects, components.ObjectArgs{
 		Type: "secret", Name: "123", Alias: "a: b #c", Format: "pfx", Encoding: "base64",
@@ -140,7 +140,7 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 	}
 }
 
-func TestVolumeComesAfterRolesAndClass(t *testing.T) {
+func TestSecretMount_VolumeWaitsForRolesAndClass(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			args := mountArgs()
@@ -170,7 +170,7 @@ func TestVolumeComesAfterRolesAndClass(t *testing.T) {
 	}
 }
 
-func TestTestPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestTestPod_MeetsRestrictedPodSecurity(t *testing.T) {
 	pod := runMount(t, mountArgs()).Get(t, "mount-test-pod")
 	wantInputs(t, pod, map[string]any{
 		"metadata.name":      "keyvault-test-pod",
@@ -196,7 +196,7 @@ func TestTestPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
 	}
 }
 
-func TestNoTestPodUnlessAsked(t *testing.T) {
+func TestTestPod_DefaultsToNone(t *testing.T) {
 	args := mountArgs()
 	args.TestPod, args.ServiceAccountName = nil, nil
 	for _, one := range runMount(t, args).Resources() {
@@ -206,7 +206,7 @@ func TestNoTestPodUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestMountInAPreviewOfEverything(t *testing.T) {
+func TestSecretMount_PreviewsWithUnknownInputs(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		vault, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -231,7 +231,7 @@ func TestMountInAPreviewOfEverything(t *testing.T) {
 	}
 }
 
-func TestInputsAreHeldAgainstTheProvidersRulesOnceKnown(t *testing.T) {
+func TestSecretMount_ChecksInputsOnceKnown(t *testing.T) {
 	for path, change := range map[string]func(*components.SecretMountArgs){
 		"vaultId":   func(a *components.SecretMountArgs) { a.VaultID = pulumi.String(mockengine.Group) },
 		"vaultName": func(a *components.SecretMountArgs) { a.VaultName = pulumi.String("another-vault") },
@@ -254,14 +254,14 @@ func TestInputsAreHeldAgainstTheProvidersRulesOnceKnown(t *testing.T) {
 	}
 }
 
-func TestAMountThatOthersGrantNeedsNoVaultIDAndNoPrincipal(t *testing.T) {
+func TestSecretMount_WithAccessNoneNeedsNoVaultIDAndPrincipal(t *testing.T) {
 	args := mountArgs()
 	args.Access, args.VaultID, args.PrincipalID = "none", nil, nil
 	class := runMount(t, args).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{"spec.parameters.keyvaultName": "kv-1"})
 }
 
-func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
+func TestCloudName_OmitsPublicCloud(t *testing.T) {
 	for given, want := range map[components.Cloud]any{
 		"AzurePublicCloud": nil, "AzureUSGovernmentCloud": "AzureUSGovernmentCloud", "AzureChinaCloud": "AzureChinaCloud",
 	} {
@@ -271,7 +271,7 @@ func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
 	}
 }
 
-func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
+func TestSecretMount_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -286,7 +286,7 @@ func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*8)
 }
 
-func TestMountRules(t *testing.T) {
+func TestSecretMount_Validates(t *testing.T) {
 	type args = components.SecretMountArgs
 	testRules(t, mountArgs, (*args).Validate, []rule[args]{
 		{"a namespace is needed", "namespace", func(a *args) { a.Namespace = "" }},
@@ -317,7 +317,7 @@ func TestMountRules(t *testing.T) {
 	})
 }
 
-func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
+func TestSecretMount_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewSecretMount(ctx, "mount", &components.SecretMountArgs{
 			CloudName: "Mars",
@@ -336,7 +336,7 @@ func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
 		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName")
 }
 
-func TestPodsNeedAServiceAccount(t *testing.T) {
+func TestSecretMount_PodsRequireServiceAccount(t *testing.T) {
 	for _, change := range []func(*components.SecretMountArgs){
 		func(a *components.SecretMountArgs) { a.TestPod = &components.TestPodArgs{} },
 		func(a *components.SecretMountArgs) { a.Probe = &components.ProbeArgs{} },
@@ -351,7 +351,7 @@ func TestPodsNeedAServiceAccount(t *testing.T) {
 	}
 }
 
-func TestMountArgumentsAreNotChanged(t *testing.T) {
+func TestSecretMount_KeepsCallersArguments(t *testing.T) {
 	args, want := fullMountArgs(), fullMountArgs()
 	runMount(t, args)
 	if !reflect.DeepEqual(args, want) {
@@ -359,7 +359,7 @@ func TestMountArgumentsAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {
+func TestSecretProviderClass_ResolvesOnceUsable(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
 		if err != nil {
@@ -373,7 +373,7 @@ func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {
 	})
 }
 
-func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
+func TestSecretMount_RegistersOutputsForPods(t *testing.T) {
 	e := runMount(t, fullMountArgs())
 	outputs := e.Get(t, "mount").Outputs
 	for key, want := range map[resource.PropertyKey]any{
@@ -396,7 +396,7 @@ func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
 	}
 }
 
-func TestSecretMount_KeepsItsArguments(t *testing.T) {
+func TestSecretMount_ReturnsArguments(t *testing.T) {
 	for given, want := range map[string]string{"": "secrets-store", "store": "store"} {
 		run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 			args := fullMountArgs()
@@ -415,7 +415,7 @@ func TestSecretMount_KeepsItsArguments(t *testing.T) {
 	}
 }
 
-func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
+func TestSecretMount_LabelsObjects(t *testing.T) {
 	args := fullMountArgs()
 	args.Labels = map[string]string{"team": "payments", "example.com/app": "shop"}
 	e := runMount(t, args)
@@ -440,7 +440,7 @@ func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
 	wantInputs(t, runMount(t, fullMountArgs()).Get(t, "mount-class"), map[string]any{"metadata.labels": nil})
 }
 
-func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
+func TestSecretMount_LetsPulumiNameClass(t *testing.T) {
 	args := fullMountArgs()
 	args.ClassName = ""
 	e := runMount(t, args)
@@ -457,9 +457,9 @@ func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
 	}
 }
 
-// TestSecretMount_TriesAgainWhatAForeignClusterRefuses has a cluster that the component knows nothing of refuse an
+// TestSecretMount_RetriesInForeignCluster has a cluster that the component knows nothing of refuse an
 // object for want of a role.
-func TestSecretMount_TriesAgainWhatAForeignClusterRefuses(t *testing.T) {
+func TestSecretMount_RetriesInForeignCluster(t *testing.T) {
 	const late = "User does not have access to the resource in Azure. Update role assignment to allow access."
 	for refusal, again := range map[string]bool{late: true, "secretproviderclasses is forbidden": false} {
 		e := &mockengine.Engine{Refusals: map[string][]string{"mount-class": {refusal}}}

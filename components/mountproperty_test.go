@@ -84,7 +84,7 @@ func drawMount(t *rapid.T) *components.SecretMountArgs {
 	return args
 }
 
-func TestAcceptedMountsShowExactlyTheirFiles(t *testing.T) {
+func TestSecretMount_ValidMountsHaveExactFiles(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		args := drawMount(rt)
 		class := runMount(t, args).Get(t, "mount-class")
@@ -218,7 +218,7 @@ func allFiles(objects []components.ObjectArgs) []string {
 	return files
 }
 
-func TestSecretInputsNeverComeOutInPlain(t *testing.T) {
+func TestSecretMount_KeepsSecretInputsSecret(t *testing.T) {
 	const vaultName, tenant, client, principal, version = "secret-vault-name", "secret-tenant", "secret-client", "secret-principal", "secret-version"
 	rapid.Check(t, func(rt *rapid.T) {
 		args := drawMount(rt)

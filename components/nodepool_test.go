@@ -35,7 +35,7 @@ func runCluster(t *testing.T, change func(*components.AksWithCsiArgs)) *mockengi
 	return e
 }
 
-func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
+func TestSystemPool_PassesArguments(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34"
 		args.SystemPool = &components.NodePoolArgs{
@@ -68,7 +68,7 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
+func TestNodePools_AreCreatedOneAfterAnother(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34.1"
 		args.NodePools = []components.NodePoolArgs{
@@ -114,7 +114,7 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	}
 }
 
-func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
+func TestNodePools_ScaleToZeroExceptSystem(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.SystemPool = &components.NodePoolArgs{MaxCount: 3}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps", MaxCount: 3}}
@@ -129,7 +129,7 @@ func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
 		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
 }
 
-func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
+func TestNodePools_StartCountIsWithinBounds(t *testing.T) {
 	const all = 5 * 5 * 5
 	accepted := 0
 	for i := range 2 * all {
@@ -168,7 +168,7 @@ func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 	}
 }
 
-func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
+func TestTags_AreOnClusterAndPools(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
@@ -178,7 +178,7 @@ func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
 }
 
-func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
+func TestControlPlane_GetsSubnetRolesBeforeCluster(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{
 			"shared": pulumi.String(nodeSubnet).ToStringOutput(),
@@ -213,7 +213,7 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	}
 }
 
-func TestSubnets_OfPoolsThatNameNoneIsTheOnlyOne(t *testing.T) {
+func TestSubnets_DefaultToOnlyOne(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}, {Name: "more", Subnet: "nodes"}}
@@ -230,7 +230,7 @@ func TestSubnets_OfPoolsThatNameNoneIsTheOnlyOne(t *testing.T) {
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"vnetSubnetID": nil})
 }
 
-func TestSubnets_HaveOneNameEach(t *testing.T) {
+func TestSubnets_RejectSecondName(t *testing.T) {
 	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
 	for name, test := range map[string]struct {
@@ -270,9 +270,9 @@ func TestSubnets_HaveOneNameEach(t *testing.T) {
 	}
 }
 
-// TestSubnets_KeepTheRolesThatWereNamedAfterPools has all names that earlier versions gave a role: after any pool in
+// TestSubnets_KeepRolesNamedAfterPools has all names that earlier versions gave a role: after any pool in
 // its subnet.
-func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
+func TestSubnets_KeepRolesNamedAfterPools(t *testing.T) {
 	for name, test := range map[string]struct {
 		subnets map[string]string // of the pools
 		want    map[string][]string
@@ -335,7 +335,7 @@ func aliasNames(of mockengine.Registered) []string {
 	return names
 }
 
-func TestSubnetRules(t *testing.T) {
+func TestSubnets_Validate(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	valid := func() *args {
 		a := aksArgs()
@@ -370,7 +370,7 @@ func TestSubnetRules(t *testing.T) {
 	}
 }
 
-func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *testing.T) {
+func TestControlPlane_GetsDiskEncryptionRoleBeforeCluster(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.DiskEncryptionSetID = pulumi.String(encryptionSet) })
 	cluster, role := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-disk-encryption-role")
 	wantInputs(t, cluster, map[string]any{"identity.type": "UserAssigned", "diskEncryptionSetID": encryptionSet})
@@ -385,7 +385,7 @@ func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *tes
 	}
 }
 
-func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
+func TestIdentityID_IsUsedUnchanged(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.IdentityID = pulumi.String(existingIdentity)
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
@@ -399,7 +399,7 @@ func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSubnetOrDiskEncryptionSetIsRefused(t *testing.T) {
+func TestControlPlane_RejectsOtherIDs(t *testing.T) {
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
 	for name, test := range map[string]struct {
 		path   string
@@ -449,7 +449,7 @@ func pooledArgs() *components.AksWithCsiArgs {
 	return args
 }
 
-func TestNodePoolRules(t *testing.T) {
+func TestNodePools_Validate(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, pooledArgs, (*args).Validate, []rule[args]{
 		{"a system pool's name", "systemPool.name", func(a *args) { a.SystemPool.Name = "System" }},
@@ -529,7 +529,7 @@ func TestNodePoolRules(t *testing.T) {
 	})
 }
 
-func TestAcceptedPoolsOfManyKinds(t *testing.T) {
+func TestNodePools_ValidKinds(t *testing.T) {
 	args := pooledArgs()
 	args.Tier = "Standard"
 	args.SystemPool = &components.NodePoolArgs{
@@ -551,7 +551,7 @@ var (
 	azurePoolName    = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
 )
 
-func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
+func TestKeyVaultStack_AcceptsOnlyValidNames(t *testing.T) {
 	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`),
 		rapid.String())
 	rapid.Check(t, func(rt *rapid.T) {
@@ -577,8 +577,8 @@ func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
 	})
 }
 
-// TestWindowsPools_AreForWorkloadsAlone looks at what AKS asks of nodes that run Windows.
-func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
+// TestWindowsPools_RunWorkloadsOnly looks at what AKS asks of nodes that run Windows.
+func TestWindowsPools_RunWorkloadsOnly(t *testing.T) {
 	with := func(change func(args *components.AksWithCsiArgs)) *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.NodePools = []components.NodePoolArgs{{Name: "win", OSSku: components.OSSkuWindows2022}, {Name: "apps"}}

@@ -49,7 +49,7 @@ func drawSecrets(t *rapid.T) []components.SecretArgs {
 
 // Whatever is accepted, in a preview and in an update, and for a new vault and one that exists: no resource, no output
 // and no component has a value in plain, and nor does the error of what is refused.
-func TestNoSecretsValueComesOutInPlain(t *testing.T) {
+func TestProgram_KeepsSecretValuesSecret(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		args := &components.KeyVaultStackArgs{Secrets: drawSecrets(rt), Protect: rapid.Bool().Draw(rt, "protect")}

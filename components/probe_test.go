@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
+func TestProbe_ChecksEveryFile(t *testing.T) {
 	args := fullMountArgs()
 	args.TestPod = nil
 	args.Objects = append(args.Objects, components.ObjectArgs{Type: "secret", Name: "odd", Alias: "$(HOME) $x"})
@@ -70,7 +70,7 @@ func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
 	}
 }
 
-func TestTestPodAndProbeMeetTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestTestPodAndProbe_MeetRestrictedPodSecurity(t *testing.T) {
 	e := runMount(t, fullMountArgs())
 	for name, spec := range map[string]string{"mount-test-pod": "spec", "mount-probe": "spec.template.spec"} {
 		container := spec + ".containers[0]"
@@ -104,7 +104,7 @@ func TestTestPodAndProbeMeetTheRestrictedPodSecurityStandard(t *testing.T) {
 	}
 }
 
-func TestNoProbeUnlessAsked(t *testing.T) {
+func TestProbe_DefaultsToNone(t *testing.T) {
 	for _, one := range runMount(t, mountArgs()).Resources() {
 		if one.Type == "kubernetes:apps/v1:Deployment" {
 			t.Errorf("%s was registered", one.Name)

@@ -26,7 +26,7 @@ func podAnnotations(t *testing.T, args *components.SecretMountArgs) (annotations
 	return annotations, secret
 }
 
-func TestPodAnnotationsChangeWithWhatIsMountedAndItsVersions(t *testing.T) {
+func TestPodAnnotations_ChangeWithObjectsAndVersions(t *testing.T) {
 	versions := func(v string) func(*components.SecretMountArgs) {
 		return func(a *components.SecretMountArgs) {
 			a.Versions = pulumi.StringMap{"my-secret": pulumi.String(v), "other": pulumi.String("1")}
@@ -62,7 +62,7 @@ func TestPodAnnotationsChangeWithWhatIsMountedAndItsVersions(t *testing.T) {
 	}
 }
 
-func TestPodAnnotationsDoNotChangeWithWhatPodsDoNotSee(t *testing.T) {
+func TestPodAnnotations_IgnoreInvisibleChanges(t *testing.T) {
 	args := mountArgs()
 	want, _ := podAnnotations(t, args)
 	args.Access, args.ClassName, args.TestPod, args.CloudName = "vault", "another", nil, "AzurePublicCloud"
@@ -71,7 +71,7 @@ func TestPodAnnotationsDoNotChangeWithWhatPodsDoNotSee(t *testing.T) {
 	}
 }
 
-func TestPodAnnotationsFromASecretStaySecret(t *testing.T) {
+func TestPodAnnotations_StaySecret(t *testing.T) {
 	args := mountArgs()
 	args.Versions = pulumi.ToSecret(pulumi.StringMap{"my-secret": pulumi.String("hunter2")}).(pulumi.StringMapOutput)
 	if got, secret := podAnnotations(t, args); !secret {

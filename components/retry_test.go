@@ -15,7 +15,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing.T) {
+func TestLateRole_RetriesOnlyItsErrors(t *testing.T) {
 	linked := func(code, principal string) string {
 		return `Status=403 Code="` + code + `" Message="The client 'client' with object id '` + principal + `' does not have permission to perform action ` +
 			`'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s)"`
@@ -81,7 +81,7 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	}
 }
 
-func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
+func TestLateRoleWait_LastsTenMinutes(t *testing.T) {
 	var waited time.Duration
 	tries := 1
 	for ; tries < 100; tries++ {
@@ -99,9 +99,9 @@ func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
 	}
 }
 
-// TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun of one process, as the Automation API runs it, also after
+// TestNew_RepeatsNamesInInlineProgram of one process, as the Automation API runs it, also after
 // another component was added before: the state has the names.
-func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
+func TestNew_RepeatsNamesInInlineProgram(t *testing.T) {
 	hooks := func(clusters ...string) []string {
 		e := &mockengine.Engine{}
 		err := e.Serve(func(address string) error {
@@ -135,7 +135,7 @@ func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
 	}
 }
 
-func TestTwoClustersOfOneNameUnderDifferentParentsBothWaitForTheirRoles(t *testing.T) {
+func TestAksWithCsi_SameNameUnderTwoParents(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, parent := range []string{"one", "other"} {

@@ -13,7 +13,7 @@ const (
 	reader      = "21090545-7ca7-4776-b22c-e363652d74d2"
 )
 
-func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
+func TestSecretMount_AssignsLeastRoles(t *testing.T) {
 	onObjects := map[string][2]string{
 		"mount-role-secret-my-secret": {"/secrets/my-secret", secretsUser},
 		"mount-role-key-my-key":       {"/keys/my-key", reader},
@@ -78,7 +78,7 @@ func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][
 	}
 }
 
-func TestWhoMayListVersionsIsSaid(t *testing.T) {
+func TestSecretMount_LogsListingOfVersions(t *testing.T) {
 	for access, want := range map[components.Access]string{
 		"": "lets it list", "vault": "lets it list", "none": "must be allowed to list",
 	} {

@@ -21,7 +21,7 @@ func runVault(t *testing.T, args *components.KeyVaultStackArgs) *mockengine.Engi
 	return e
 }
 
-func TestSecretPassesOnWhatIsAsked(t *testing.T) {
+func TestSecret_PassesArguments(t *testing.T) {
 	args, no := vaultArgs(), false
 	s := &args.Secrets[0]
 	s.ContentType, s.Enabled, s.Tags = "text/plain", &no, map[string]string{"team": "a"}
@@ -34,7 +34,7 @@ func TestSecretPassesOnWhatIsAsked(t *testing.T) {
 }
 
 // What is left out stays out, so that secrets which exist see no change.
-func TestSecretSendsNothingThatIsLeftOut(t *testing.T) {
+func TestSecret_OmitsDefaults(t *testing.T) {
 	e := runVault(t, vaultArgs())
 	wantInputs(t, e.Get(t, "vault-secret-given"), map[string]any{
 		"properties.contentType": nil, "properties.attributes": nil, "tags": nil,
@@ -44,7 +44,7 @@ func TestSecretSendsNothingThatIsLeftOut(t *testing.T) {
 	})
 }
 
-func TestGeneratedValueHasTheClassesThatAreLeft(t *testing.T) {
+func TestGenerate_UsesRemainingClasses(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Rotate = "2"
 	*args.Secrets[1].Generate = components.GenerateArgs{
@@ -80,8 +80,8 @@ func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	}
 }
 
-// TestSecret_OnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
-func TestSecret_OnceIsWrittenOnce(t *testing.T) {
+// TestSecret_WithOnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
+func TestSecret_WithOnceIsWrittenOnce(t *testing.T) {
 	found := map[string]any{
 		"id":         vaultResourceID + "/secrets/given",
 		"properties": map[string]any{"secretUriWithVersion": "https://vault.example/secrets/given/" + mockengine.Version},
@@ -136,9 +136,9 @@ func rotatingArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-// TestRotateEvery_OneValueAPeriod goes through the times at which updates come. The random value is another one where
+// TestRotateEvery_MakesOneValuePerPeriod goes through the times at which updates come. The random value is another one where
 // its keepers are, and only there.
-func TestRotateEvery_OneValueAPeriod(t *testing.T) {
+func TestRotateEvery_MakesOneValuePerPeriod(t *testing.T) {
 	day := func(n int) time.Time { return madeAt.AddDate(0, 0, n) }
 	var e *mockengine.Engine
 	for _, at := range []struct {
@@ -168,7 +168,7 @@ func TestRotateEvery_OneValueAPeriod(t *testing.T) {
 	}
 }
 
-func TestRotateEvery_MonthsAreTheCalendars(t *testing.T) {
+func TestRotateEvery_CountsCalendarMonths(t *testing.T) {
 	args := rotatingArgs()
 	args.Secrets[0].RotateEvery = "P1M"
 	e := update(t, nil, time.Date(2026, 1, 15, 6, 0, 0, 0, time.UTC), args)
@@ -178,8 +178,8 @@ func TestRotateEvery_MonthsAreTheCalendars(t *testing.T) {
 	}
 }
 
-// TestRotateEvery_ComesAndGoes has the value that is there stay where it can, and counts from where the argument says.
-func TestRotateEvery_ComesAndGoes(t *testing.T) {
+// TestRotateEvery_CanBeAddedAndRemoved has the value that is there stay where it can, and counts from where the argument says.
+func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 	at := func(days int) time.Time { return madeAt.AddDate(0, 0, days) }
 	rotating := func(change func(*components.SecretArgs)) *components.KeyVaultStackArgs {
 		args := rotatingArgs()
@@ -213,7 +213,7 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 		map[string]any{"keepers.due": at(90).Format(time.RFC3339)})
 }
 
-func TestSecretRules(t *testing.T) {
+func TestSecret_Validates(t *testing.T) {
 	given := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
 	}
@@ -317,7 +317,7 @@ func TestSecretRules(t *testing.T) {
 	})
 }
 
-func TestAllSpecialCharactersOfASCIIAreAccepted(t *testing.T) {
+func TestGenerate_AcceptsAllSpecialCharacters(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Generate.SpecialCharacters = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 	if err := args.Validate(); err != nil {

@@ -75,7 +75,7 @@ func withoutType(r mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	return rpc
 }
 
-func TestVaultAPI_SendsTheSameInBothVersions(t *testing.T) {
+func TestVaultAPI_SendsSameBodies(t *testing.T) {
 	components.SetClock(t, madeAt)
 	for name, args := range map[string]func(components.VaultAPIVersion) *components.KeyVaultStackArgs{
 		"everything": everythingArgs,
@@ -138,7 +138,7 @@ func TestVaultAPI_SendsTheSameInBothVersions(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_KeepsWhatAnotherVersionMade(t *testing.T) {
+func TestVaultAPI_KeepsResourcesOfOtherVersion(t *testing.T) {
 	components.SetClock(t, madeAt)
 	for version, module := range vaultModules {
 		e := runVault(t, everythingArgs(version))
@@ -173,7 +173,7 @@ func TestVaultAPI_KeepsWhatAnotherVersionMade(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_RegistersThePackageOfTheNewerVersion(t *testing.T) {
+func TestVaultAPI_RegistersPackageOfNewVersion(t *testing.T) {
 	for version, module := range vaultModules {
 		e := &mockengine.Engine{}
 		run(t, e, func(ctx *pulumi.Context) error {
@@ -234,8 +234,8 @@ func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest
 	}
 }
 
-// TestVaultAPI_LooksThroughTheSameVersion has azure-native v2 not asked for what the newer version made, or is to use.
-func TestVaultAPI_LooksThroughTheSameVersion(t *testing.T) {
+// TestVaultAPI_LooksUpWithSameVersion has azure-native v2 not asked for what the newer version made, or is to use.
+func TestVaultAPI_LooksUpWithSameVersion(t *testing.T) {
 	for version, module := range vaultModules {
 		args := existingVaultArgs()
 		args.APIVersion, args.Secrets[0].Once = version, true
@@ -260,7 +260,7 @@ var newAndExisting = map[string]func() *components.KeyVaultStackArgs{"new": vaul
 // The day on which Azure stops serving the older version.
 var retired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
 
-func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
+func TestVaultAPI_WarnsUntilRetirement(t *testing.T) {
 	for _, at := range []time.Time{madeAt, retired.Add(-time.Second)} {
 		components.SetClock(t, at)
 		for version, want := range map[components.VaultAPIVersion]bool{
@@ -292,7 +292,7 @@ func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_RefusesTheOlderVersionOnceItIsRetired(t *testing.T) {
+func TestVaultAPI_RejectsRetiredVersion(t *testing.T) {
 	for _, at := range []time.Time{retired, retired.AddDate(1, 0, 0)} {
 		components.SetClock(t, at)
 		for name, valid := range newAndExisting {
@@ -314,7 +314,7 @@ func TestVaultAPI_RefusesTheOlderVersionOnceItIsRetired(t *testing.T) {
 	}
 }
 
-func TestVaultAPIRules(t *testing.T) {
+func TestVaultAPI_Validates(t *testing.T) {
 	type args = components.KeyVaultStackArgs
 	for _, valid := range []func() *args{vaultArgs, existingVaultArgs} {
 		testRules(t, valid, (*args).Validate, []rule[args]{
@@ -324,7 +324,7 @@ func TestVaultAPIRules(t *testing.T) {
 	}
 }
 
-func TestKeyVaultStack_HandsOutTheVaultThatItMade(t *testing.T) {
+func TestKeyVaultStack_ExposesVault(t *testing.T) {
 	for version := range vaultModules {
 		run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 			args, others := vaultArgs(), existingVaultArgs()
@@ -354,7 +354,7 @@ func TestKeyVaultStack_HandsOutTheVaultThatItMade(t *testing.T) {
 type explicit struct{ pulumi.ProviderResourceState }
 
 // With a provider of the program's own for azure-native alone, the vault would silently go where the default one looks.
-func TestKeyVaultStack_TakesNoDefaultProviderBesideOneOfTheProgramsOwn(t *testing.T) {
+func TestKeyVaultStack_RejectsDefaultProviderBesideOwn(t *testing.T) {
 	for name, one := range map[string]struct {
 		version  components.VaultAPIVersion
 		packages []string

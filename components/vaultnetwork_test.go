@@ -15,7 +15,7 @@ const subnetID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/
 
 const vaultZone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net"
 
-func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
+func TestVaultNetwork_DeniesByDefault(t *testing.T) {
 	args := vaultArgs()
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.networkAcls": nil})
 	args.Network = &components.VaultNetworkArgs{}
@@ -51,7 +51,7 @@ func endpointArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
+func TestPrivateEndpoint_ConnectsToVault(t *testing.T) {
 	e := runVault(t, endpointArgs())
 	endpoint := e.Get(t, "vault-private-endpoint")
 	wantInputs(t, endpoint, map[string]any{
@@ -68,7 +68,7 @@ func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
 	})
 }
 
-func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
+func TestKeyVaultStack_OutputsWaitForPrivateEndpoint(t *testing.T) {
 	for want, change := range map[string]func(*components.PrivateEndpointArgs){
 		"vault-dns-zone-group":   func(*components.PrivateEndpointArgs) {},
 		"vault-private-endpoint": func(a *components.PrivateEndpointArgs) { a.PrivateDNSZoneID = nil },
@@ -92,7 +92,7 @@ func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
 	}
 }
 
-func TestVaultNetworkRules(t *testing.T) {
+func TestVaultNetwork_Validates(t *testing.T) {
 	valid := func() *components.KeyVaultStackArgs {
 		args := endpointArgs()
 		args.Network = &components.VaultNetworkArgs{
@@ -126,8 +126,8 @@ func TestVaultNetworkRules(t *testing.T) {
 	})
 }
 
-// TestVaultNetwork_LetsNodesIn refuses a vault that pods could never read from, and no other.
-func TestVaultNetwork_LetsNodesIn(t *testing.T) {
+// TestVaultNetwork_MustAdmitNodes refuses a vault that pods could never read from, and no other.
+func TestVaultNetwork_MustAdmitNodes(t *testing.T) {
 	endpoint, external := &components.PrivateEndpointArgs{
 		SubnetID: pulumi.String(subnetID),
 	}, &components.PrivateEndpointArgs{External: true}
@@ -177,7 +177,7 @@ func TestVaultNetwork_LetsNodesIn(t *testing.T) {
 	wantViolations(t, a.Validate(), "privateEndpoint.subnetId", "privateEndpoint.privateDnsZoneId")
 }
 
-func TestFirewallAllowsPublicIPv4Only(t *testing.T) {
+func TestVaultNetwork_AllowsPublicIPv4Only(t *testing.T) {
 	for text, want := range map[string]bool{
 		"203.0.113.7": true, "203.0.113.0/24": true, "203.0.113.7/32": true, "11.0.0.0/8": true, "172.32.0.0/16": true, "100.128.0.1": true,
 		"": false, "203.0.113": false, "203.0.113.7/33": false, "203.0.113.7/24": false, "203.0.113.7/": false, "203.0.113.07": false,
@@ -191,7 +191,7 @@ func TestFirewallAllowsPublicIPv4Only(t *testing.T) {
 	}
 }
 
-func TestVaultWithoutItsSubnetsRegistersNothing(t *testing.T) {
+func TestVaultNetwork_RequiresSubnets(t *testing.T) {
 	args := vaultArgs()
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{}
 	args.Network = &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{pulumi.String(subnetID), nil}}

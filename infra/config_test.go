@@ -50,7 +50,7 @@ func paths(t *testing.T, err error) []string {
 	return list
 }
 
-func TestDevStackIsTheGuide(t *testing.T) {
+func TestDev_DeploysGuide(t *testing.T) {
 	cfg, err := load(t, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestDevStackIsTheGuide(t *testing.T) {
 	}
 }
 
-func TestEveryKeyOfPulumiYAMLIsReadAndTheOtherWayRound(t *testing.T) {
+func TestConfig_MatchesPulumiYAML(t *testing.T) {
 	declared := map[string]bool{}
 	for key := range mockengine.StackConfig(t, "..", "") {
 		declared[strings.TrimPrefix(key, mockengine.Project+":")] = true
@@ -96,7 +96,7 @@ func TestEveryKeyOfPulumiYAMLIsReadAndTheOtherWayRound(t *testing.T) {
 }
 
 // Each mistake is reported at its key, alone.
-func TestConfigurationRules(t *testing.T) {
+func TestLoadConfig_Validates(t *testing.T) {
 	for _, tt := range []struct{ name, key, value, path string }{
 		{"a location", "location", "East US", "location"},
 		{"a resource group", "resourceGroupName", "group.", "resourceGroupName"},
@@ -198,7 +198,7 @@ func manyTags(count int) string {
 
 // The zone of a network of the stack's own has the stack's tags too, of which Azure allows it fifteen. AKS labels nodes
 // with the name of the network's resource group.
-func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
+func TestNetwork_LimitsTagsAndGroupName(t *testing.T) {
 	const network = `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`
 	for name, tt := range map[string]struct {
 		change map[string]string
@@ -254,7 +254,7 @@ func list(t *testing.T, workloads ...map[string]any) map[string]string {
 	return map[string]string{"workloads": string(text)}
 }
 
-func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
+func TestWorkloads_ReportMistakesWithPaths(t *testing.T) {
 	type object = map[string]any
 	secret := object{"type": "secret", "name": "my-secret"}
 	for _, tt := range []struct {
@@ -318,7 +318,7 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 }
 
 // In a namespace of others, two workloads may not want the same thing, nor one identity.
-func TestWorkloads_ShareNothing(t *testing.T) {
+func TestWorkloads_RejectSharedResources(t *testing.T) {
 	shared := map[string]any{
 		"namespace":          "theirs",
 		"existingNamespace":  true,
@@ -346,7 +346,7 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 }
 
 // Names that are parts of each other's would be the same in Pulumi.
-func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	for _, pair := range [][2]map[string]any{
 		{workload("a", map[string]any{"namespace": "namespace-x"}), workload("a-namespace", map[string]any{"namespace": "x"})},
 		{workload("a-namespace", map[string]any{"namespace": "x"}), workload("a", map[string]any{"namespace": "namespace-x"})},
@@ -367,7 +367,7 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 }
 
 // One image is for all test pods and probes of the stack that name none.
-func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
+func TestProbeImage_IsDefaultImage(t *testing.T) {
 	config := list(t, workload("first", map[string]any{"testPod": map[string]any{}, "probe": map[string]any{}}),
 		workload("second", map[string]any{"testPod": map[string]any{"image": "own:1"}}))
 	config["probeImage"] = "registry.example/busybox:1"
@@ -388,7 +388,7 @@ func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
 	}
 }
 
-func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
+func TestWorkloads_UseConfiguredAudience(t *testing.T) {
 	cfg, err := load(t, list(t, workload("first", map[string]any{"audience": "api://other"})))
 	if err != nil {
 		t.Fatal(err)
@@ -399,13 +399,13 @@ func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
 	}
 }
 
-func TestWorkloads_MayBeNone(t *testing.T) {
+func TestWorkloads_CanBeEmpty(t *testing.T) {
 	if _, err := load(t, map[string]string{"workloads": "[]"}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+func TestLoadConfig_ReportsAllMistakesAtOnce(t *testing.T) {
 	change := list(t, workload("first", map[string]any{"namespace": ""}))
 	maps.Copy(change, map[string]string{
 		"systemPool":  `{"count":"many"}`,
@@ -432,8 +432,8 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 }
 
 // What something that exists would silently not get is refused.
-// TestNamesThatAreThereAlready has a vault and a cluster with names that the program would not make.
-func TestNamesThatAreThereAlready(t *testing.T) {
+// TestNames_CanBeGiven has a vault and a cluster with names that the program would not make.
+func TestNames_CanBeGiven(t *testing.T) {
 	cfg, err := load(t, map[string]string{"vaultName": "mykeyvault4711", "clusterDnsPrefix": "my-dns"})
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +445,7 @@ func TestNamesThatAreThereAlready(t *testing.T) {
 	}
 }
 
-func TestWhatExistsIsNotConfigured(t *testing.T) {
+func TestExisting_RejectsOtherKeys(t *testing.T) {
 	_, err := load(t, map[string]string{
 		"existingVaultId":      "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
 		"vaultPurgeProtection": "true",
@@ -463,7 +463,7 @@ func TestWhatExistsIsNotConfigured(t *testing.T) {
 	}
 }
 
-func TestMissingKeyIsReported(t *testing.T) {
+func TestLoadConfig_ReportsMissingKey(t *testing.T) {
 	e := &mockengine.Engine{Config: map[string]string{}}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		_, err := infra.LoadConfig(ctx, e.Config)
@@ -475,7 +475,7 @@ func TestMissingKeyIsReported(t *testing.T) {
 }
 
 // A value in the wrong place must not come out in the error's text.
-func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
+func TestLoadConfig_HidesSecretsInMistakes(t *testing.T) {
 	for name, secrets := range map[string]string{
 		"instead of the list":     `"marker"`,
 		"instead of an object":    `["marker"]`,
@@ -500,7 +500,7 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 
 // The example is a valid configuration, but for what excludes something else in it, and shows every key and every
 // field.
-func TestExampleShowsEverything(t *testing.T) {
+func TestExample_ShowsEveryKey(t *testing.T) {
 	content, err := os.ReadFile("../docs/Pulumi.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -540,7 +540,7 @@ func fields(in reflect.Type, found func(name string)) {
 
 // A value comes from the environment where the configuration names a variable. One that is not set is a mistake, and
 // its name, which is no secret, is said.
-func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
+func TestLoadConfig_ReadsEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
 	cfg, err := load(t,
 		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
@@ -567,7 +567,7 @@ func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 }
 
 // What is encrypted is not shown either where it could be read and only breaks a rule.
-func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
+func TestLoadConfig_HidesEncryptedValues(t *testing.T) {
 	_, err := load(t, map[string]string{"vaultNamePrefix": "marker--"}, "vaultNamePrefix")
 	if got := paths(t, err); !slices.Equal(got, []string{"vaultNamePrefix"}) {
 		t.Errorf("violations at %v", got)
@@ -578,7 +578,7 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 }
 
 // The names of fields are no values.
-func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
+func TestLoadConfig_NamesFieldsOfEncryptedValues(t *testing.T) {
 	_, err := load(t,
 		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
 	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) ||
@@ -588,7 +588,7 @@ func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
 }
 
 // Nor where another key's rule would repeat it.
-func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T) {
+func TestLoadConfig_HidesEncryptedValuesInOtherRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change    map[string]string
 		encrypted string
@@ -615,7 +615,7 @@ func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T)
 }
 
 // The vault's firewall has to let in a subnet that nodes are in, where it is known which these are.
-func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
+func TestVaultNetwork_MustAdmitPools(t *testing.T) {
 	const apps = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/apps"
 	const agents = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/agents"
 	only := func(ids ...string) string {
@@ -649,9 +649,9 @@ func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
 	}
 }
 
-// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack
+// TestExistingVault_ExpectsMountedObjects looks at what the vault's component is told of a vault that the stack
 // did not make.
-func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
+func TestExistingVault_ExpectsMountedObjects(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	mount := []any{
@@ -701,7 +701,7 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 }
 
 // Secrets and keys of a vault in another subscription would be looked for in the stack's own.
-func TestExistingVaultElsewhere_TakesNoSecrets(t *testing.T) {
+func TestExistingVault_ElsewhereRejectsSecrets(t *testing.T) {
 	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
 	e.Config[mockengine.Project+":existingVaultId"] = "/subscriptions/other/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	err := e.Run(func(ctx *pulumi.Context) error {

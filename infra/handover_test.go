@@ -7,8 +7,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// TestHandover_OfWhatTheStackHasMadeIsRefused says of each thing in the stack's state that it exists without it.
-func TestHandover_OfWhatTheStackHasMadeIsRefused(t *testing.T) {
+// TestHandover_RejectsOwnResources says of each thing in the stack's state that it exists without it.
+func TestHandover_RejectsOwnResources(t *testing.T) {
 	type object = map[string]any
 	const subscription = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/keyvault-demo/providers/"
 	made := func(kind, name string, outputs object) (string, any) {

@@ -15,7 +15,7 @@ const (
 )
 
 // A network that says nothing about its subnets is sent with those that are there.
-func TestSubnets_AreNotSentWithTheNetwork(t *testing.T) {
+func TestSubnets_AreSeparateResources(t *testing.T) {
 	e := &mockengine.Engine{}
 	if err := surround(t, e, map[string]string{"network": networkKey}); err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func TestSubnets_AreNotSentWithTheNetwork(t *testing.T) {
 }
 
 // Earlier versions made the subnets inside of the network.
-func TestSubnets_ThatAreThereAreTakenOver(t *testing.T) {
+func TestSubnets_ImportExisting(t *testing.T) {
 	subnet := map[string]any{"id": nodesSubnet, "name": "nodes", "addressPrefix": "10.2.0.0/20"}
 	e := &mockengine.Engine{Answers: map[string]map[string]any{getNetwork: {"subnets": []any{subnet}}}}
 	if err := surround(t, e, map[string]string{"network": networkKey}); err != nil {
@@ -48,7 +48,7 @@ func TestSubnets_ThatAreThereAreTakenOver(t *testing.T) {
 }
 
 // Azure would not change the range under what is in the subnet, and the write would drop what others have set.
-func TestSubnets_KeepTheirRange(t *testing.T) {
+func TestSubnets_RejectChangedRange(t *testing.T) {
 	subnet := map[string]any{"id": nodesSubnet, "name": "nodes", "addressPrefix": "10.2.32.0/20"}
 	e := &mockengine.Engine{Answers: map[string]map[string]any{getNetwork: {"subnets": []any{subnet}}}}
 	err := surround(t, e, map[string]string{"network": networkKey})

@@ -19,7 +19,7 @@ import (
 
 var updateReadme = flag.Bool("update", false, "write the table of rules in README.md anew")
 
-func TestProduction_IsSaidByTheStackOrItsName(t *testing.T) {
+func TestProduction_FollowsConfigurationOrName(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }
 	for stack, want := range map[string]bool{
 		"prod": true, "Production": true, "eu-prod": true, "prod.eu": true, "shop_prd": true, "live": true,
@@ -42,8 +42,8 @@ func TestProduction_IsSaidByTheStackOrItsName(t *testing.T) {
 	}
 }
 
-// TestPack_HasTheVersionOfTheRelease that it is part of.
-func TestPack_HasTheVersionOfTheRelease(t *testing.T) {
+// TestPack_HasReleaseVersion that it is part of.
+func TestPack_HasReleaseVersion(t *testing.T) {
 	version, err := os.ReadFile("../provider/VERSION")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestPack_HasTheVersionOfTheRelease(t *testing.T) {
 	}
 }
 
-func TestPack_IsMandatoryWhereItMatters(t *testing.T) {
+func TestPack_SetsEnforcementLevels(t *testing.T) {
 	const (
 		advisory, mandatory = policyx.EnforcementLevelAdvisory, policyx.EnforcementLevelMandatory
 		disabled            = policyx.EnforcementLevelDisabled
@@ -191,7 +191,7 @@ func TestPack_ExemptsForATime(t *testing.T) {
 	}
 }
 
-func TestPack_TakesNoOtherExemptions(t *testing.T) {
+func TestPack_RejectsInvalidExemptions(t *testing.T) {
 	for _, one := range []any{"vault", map[string]any{"policy": "vault-firewall"}, map[string]any{"rule": 1}} {
 		if err := new(told).check(t, []any{one}, vault("open")); err == nil {
 			t.Errorf("%v is taken", one)
@@ -199,8 +199,8 @@ func TestPack_TakesNoOtherExemptions(t *testing.T) {
 	}
 }
 
-// TestReadme_HasEveryRule: its table is made from the rules.
-func TestReadme_HasEveryRule(t *testing.T) {
+// TestReadme_ListsEveryRule: its table is made from the rules.
+func TestReadme_ListsEveryRule(t *testing.T) {
 	const begin, end = "<!-- rules: go test ./policy -update -->\n", "<!-- end of rules -->"
 	content, err := os.ReadFile("README.md")
 	if err != nil {

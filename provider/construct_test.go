@@ -94,7 +94,7 @@ func outputOf(value any) resource.PropertyValue {
 	})
 }
 
-func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
+func TestConstruct_ReportsAllViolationsAndRegistersNothing(t *testing.T) {
 	for name, one := range map[string]struct {
 		request request
 		// want are the paths, and what is said of each.
@@ -217,8 +217,8 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 	}
 }
 
-// TestConstruct_SaysWhatIsWrongLate of a value that is known only when another resource is there.
-func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
+// TestConstruct_ReportsLateViolations of a value that is known only when another resource is there.
+func TestConstruct_ReportsLateViolations(t *testing.T) {
 	inputs := propertiesOf(
 		map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"},
 	)
@@ -232,7 +232,7 @@ func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
 	}
 }
 
-func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
+func TestConstruct_AcceptsOutputsForInputs(t *testing.T) {
 	inputs := propertiesOf(mount())
 	inputs["clientId"], inputs["principalId"] = outputOf("c"), resource.MakeSecret(resource.NewProperty("p"))
 	inputs["versions"] = outputOf(map[string]any{"password": "1"})
@@ -261,7 +261,7 @@ func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 	}
 }
 
-func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
+func TestConstruct_AppliesDeletedWithToObjectsOnly(t *testing.T) {
 	engine := &mockengine.Engine{}
 	_, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t, engine)
 	if err != nil {
@@ -284,7 +284,7 @@ func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
 }
 
 // Components of one name under different parents may be brought up by processes of their own.
-func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
+func TestConstruct_NamesHooksByParentAndName(t *testing.T) {
 	names := func(parent string) []string {
 		t.Helper()
 		engine := &mockengine.Engine{}
@@ -313,7 +313,7 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 	}
 }
 
-func TestConstruct_WaitsForLateRolesInTheCluster(t *testing.T) {
+func TestConstruct_RetriesLateRolesInCluster(t *testing.T) {
 	engine := &mockengine.Engine{Refusals: map[string][]string{
 		"it-class": {
 			`User "it" cannot create: User does not have access to the resource in Azure. Update role assignment to allow access.`,
@@ -324,14 +324,14 @@ func TestConstruct_WaitsForLateRolesInTheCluster(t *testing.T) {
 	}
 }
 
-func TestConstruct_RefusesWhatIsNoComponent(t *testing.T) {
+func TestConstruct_RejectsUnknownType(t *testing.T) {
 	if _, err := (request{component: "Vault"}).construct(t, &mockengine.Engine{}); err == nil {
 		t.Error("it was constructed")
 	}
 }
 
-// TestMisplacedSecret_IsNotShown where an object belongs that has a secret in it.
-func TestMisplacedSecret_IsNotShown(t *testing.T) {
+// TestLoadConfig_HidesMisplacedSecret where an object belongs that has a secret in it.
+func TestLoadConfig_HidesMisplacedSecret(t *testing.T) {
 	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
 		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t,
 			&mockengine.Engine{DryRun: true})

@@ -21,9 +21,9 @@ func rotatingVault(every string) resource.PropertyMap {
 	})
 }
 
-// TestConstruct_RotatesAsTheProgramDoes: the moment is remembered, it counts for date and value, and what is due is
+// TestConstruct_RotatesLikeGo: the moment is remembered, it counts for date and value, and what is due is
 // said.
-func TestConstruct_RotatesAsTheProgramDoes(t *testing.T) {
+func TestConstruct_RotatesLikeGo(t *testing.T) {
 	engine := &mockengine.Engine{}
 	if _, err := (request{component: "KeyVaultStack", inputs: rotatingVault("P30D")}).construct(t, engine); err != nil {
 		t.Fatal(err)

@@ -10,8 +10,8 @@ import (
 // nothing is an output without a value, as a language has it for an argument that is left out.
 var nothing = resource.NewProperty(resource.Output{Element: resource.NewNullProperty(), Known: true})
 
-// TestCheck_TakesNothingForWhatIsOptional also where nothing is an output that is known.
-func TestCheck_TakesNothingForWhatIsOptional(t *testing.T) {
+// TestCheck_AcceptsNullForOptional also where nothing is an output that is known.
+func TestCheck_AcceptsNullForOptional(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)
@@ -26,8 +26,8 @@ func TestCheck_TakesNothingForWhatIsOptional(t *testing.T) {
 	}
 }
 
-// TestCheck_KeepsToAnOrder has the same program be told the same each time.
-func TestCheck_KeepsToAnOrder(t *testing.T) {
+// TestCheck_HasStableOrder has the same program be told the same each time.
+func TestCheck_HasStableOrder(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)

@@ -60,9 +60,9 @@ var ids = func() *strings.Replacer {
 	return strings.NewReplacer(all...)
 }()
 
-// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it
+// TestConstruct_AcceptsUnknownValues previews each component with each argument, at any depth, not known yet, as it
 // is of a resource that is still to be created. What must be plain is refused by its path.
-func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
+func TestConstruct_AcceptsUnknownValues(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)

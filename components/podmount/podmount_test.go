@@ -137,7 +137,7 @@ func deploy(
 	return e.Get(t, "set"), e
 }
 
-func TestAdd_MountsIntoAllContainersReadOnly(t *testing.T) {
+func TestAdd_MountsReadOnlyInAllContainers(t *testing.T) {
 	set, e := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		return podmount.Add(c, spec, "/secrets")
 	})
@@ -162,7 +162,7 @@ func TestAdd_MountsIntoAllContainersReadOnly(t *testing.T) {
 	}
 }
 
-func TestAdd_MountsIntoNamedContainersAndOnceMore(t *testing.T) {
+func TestAdd_MountsInNamedContainersRepeatedly(t *testing.T) {
 	set, _ := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		spec.ServiceAccountName = pulumi.String("own")
 		if err := podmount.Add(c, spec, "/secrets", "side"); err != nil {
@@ -181,7 +181,7 @@ func TestAdd_MountsIntoNamedContainersAndOnceMore(t *testing.T) {
 	})
 }
 
-func TestAdd_LeavesTheCallersListsAlone(t *testing.T) {
+func TestAdd_KeepsCallersLists(t *testing.T) {
 	deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		// Room to grow, which append would use.
 		containers := append(make(corev1.ContainerArray, 0, 8), spec.Containers.(corev1.ContainerArray)...)
@@ -196,7 +196,7 @@ func TestAdd_LeavesTheCallersListsAlone(t *testing.T) {
 	})
 }
 
-func TestAdd_RefusesAndThenChangesNothing(t *testing.T) {
+func TestAdd_ChangesNothingOnError(t *testing.T) {
 	for name, test := range map[string]struct {
 		change     func(*corev1.PodSpecArgs)
 		path       string
@@ -245,7 +245,7 @@ func TestAdd_RefusesAndThenChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAdd_TellsMountsInOnePodApart(t *testing.T) {
+func TestAdd_SeparatesMountsInOnePod(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		var mounts []*components.SecretMount
 		for _, volume := range []string{"one", "two", "two"} {
@@ -270,7 +270,7 @@ func TestAdd_TellsMountsInOnePodApart(t *testing.T) {
 	})
 }
 
-func TestVolume_ComesAfterRolesAndClass(t *testing.T) {
+func TestVolume_WaitsForRolesAndClass(t *testing.T) {
 	e := &mockengine.Engine{}
 	args := mountArgs()
 	args.VolumeName = "store"
@@ -308,7 +308,7 @@ func TestVolume_ComesAfterRolesAndClass(t *testing.T) {
 	}
 }
 
-func TestEnv_TakesItsValuesFromTheSyncedSecrets(t *testing.T) {
+func TestEnv_RefersToSyncedSecrets(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", syncedArgs())
@@ -342,7 +342,7 @@ func TestEnv_TakesItsValuesFromTheSyncedSecrets(t *testing.T) {
 	}
 }
 
-func TestEnv_RefusesWhatIsNotSynced(t *testing.T) {
+func TestEnv_RejectsUnknownSecrets(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", syncedArgs())
 		if err != nil {
@@ -356,7 +356,7 @@ func TestEnv_RefusesWhatIsNotSynced(t *testing.T) {
 	})
 }
 
-func TestEnv_OfNothingIsEmpty(t *testing.T) {
+func TestEnv_IsEmptyWithoutVars(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
 		if err != nil {
@@ -369,7 +369,7 @@ func TestEnv_OfNothingIsEmpty(t *testing.T) {
 	})
 }
 
-func TestAdd_LeavesTheServiceAccountToTheSpecWhereTheMountHasNone(t *testing.T) {
+func TestAdd_KeepsSpecsServiceAccount(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		args := mountArgs()
 		args.ServiceAccountName = nil
@@ -388,9 +388,9 @@ func TestAdd_LeavesTheServiceAccountToTheSpecWhereTheMountHasNone(t *testing.T) 
 	})
 }
 
-// TestVolume_IsTheMountsOutput has two pods, one with the SDK's types and one with the output that programs in other
+// TestVolume_MatchesMountsOutput has two pods, one with the SDK's types and one with the output that programs in other
 // languages take.
-func TestVolume_IsTheMountsOutput(t *testing.T) {
+func TestVolume_MatchesMountsOutput(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
@@ -418,7 +418,7 @@ func TestVolume_IsTheMountsOutput(t *testing.T) {
 	}
 }
 
-func TestLabelsAndAnnotations_AreThoseOfTheMount(t *testing.T) {
+func TestLabelsAndAnnotations_ComeFromMount(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())

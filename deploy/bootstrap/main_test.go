@@ -81,8 +81,8 @@ func text(one mockengine.Registered, at string) string {
 	return string(content)
 }
 
-// TestSubjects_AreThoseOfTheIssuersTokens holds each kind of trust against the subject that its issuer documents.
-func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
+// TestSubjects_MatchIssuersTokens holds each kind of trust against the subject that its issuer documents.
+func TestSubjects_MatchIssuersTokens(t *testing.T) {
 	const (
 		github, gitlab, cloud = "https://token.actions.githubusercontent.com", "https://gitlab.com", "https://api.pulumi.com/oidc"
 		azure                 = "api://AzureADTokenExchange"
@@ -129,7 +129,7 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 }
 
 // Azure refuses concurrent writes to one identity, and only to one.
-func TestCredentials_ComeOneAfterAnother(t *testing.T) {
+func TestCredentials_AreWrittenInOrder(t *testing.T) {
 	var subjects []string
 	for i := range 20 {
 		subjects = append(subjects,
@@ -153,7 +153,7 @@ func TestCredentials_ComeOneAfterAnother(t *testing.T) {
 }
 
 // A credential is called the same wherever in the list it is: another name is another credential.
-func TestCredentials_KeepTheirNames(t *testing.T) {
+func TestCredentials_KeepNames(t *testing.T) {
 	names := func(trusts string) (list []string) {
 		for _, one := range ofType(run(t, map[string]string{"identities": `[{"name":"a","may":"preview","github":[` + trusts + `]}]`}), credentialType) {
 			list = append(list, one.URN+text(one, "federatedIdentityCredentialResourceName"))
@@ -167,8 +167,8 @@ func TestCredentials_KeepTheirNames(t *testing.T) {
 	}
 }
 
-// TestRoles_AreThoseOfTheFiles holds what is defined against docs/roles.
-func TestRoles_AreThoseOfTheFiles(t *testing.T) {
+// TestRoles_MatchFiles holds what is defined against docs/roles.
+func TestRoles_MatchFiles(t *testing.T) {
 	e := run(t, nil)
 	group := subscription + "/resourceGroups/keyvault-prod"
 	scopes := map[string][]string{
@@ -218,8 +218,8 @@ func asJSON(t *testing.T, value any) string {
 	return string(content)
 }
 
-// TestIdentities_HaveNoMoreRolesThanTheyNeed lists every assignment.
-func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
+// TestIdentities_HaveLeastRoles lists every assignment.
+func TestIdentities_HaveLeastRoles(t *testing.T) {
 	e := run(t, map[string]string{"keyForDeployer": "true"})
 	byID := map[string]string{}
 	for _, one := range ofType(e, definitionType) {
@@ -262,7 +262,7 @@ func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
 }
 
 // The next person who brings the stack up does not take the key from the first.
-func TestKeyForDeployer_StaysWithTheFirst(t *testing.T) {
+func TestKeyForDeployer_IgnoresNextDeployer(t *testing.T) {
 	ignored := run(t, map[string]string{"keyForDeployer": "true"}).Get(t, "deployer_secrets-provider").
 		RPC.GetIgnoreChanges()
 	if !slices.Contains(ignored, "principalId") || !slices.Contains(ignored, "principalType") {
@@ -270,8 +270,8 @@ func TestKeyForDeployer_StaysWithTheFirst(t *testing.T) {
 	}
 }
 
-// TestPreview_LetsChangeNothing looks at each role that an identity with may: preview has.
-func TestPreview_LetsChangeNothing(t *testing.T) {
+// TestPreview_IdentityCannotChangeAnything looks at each role that an identity with may: preview has.
+func TestPreview_IdentityCannotChangeAnything(t *testing.T) {
 	for _, name := range []string{previewRole, secretsRole} {
 		role, err := rolefiles.Read(name)
 		if err != nil {
@@ -291,7 +291,7 @@ func TestPreview_LetsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestVault_HoldsOneKeyThatIsHardToLose(t *testing.T) {
+func TestVault_ProtectsKey(t *testing.T) {
 	e := run(t, nil)
 	group, vault, key := e.Get(t, "resource-group"), ofType(e, vaultType)[0], ofType(e, keyType)
 	if len(key) != 1 || text(key[0], "properties.kty") != "RSA" ||
@@ -317,7 +317,7 @@ func TestVault_HoldsOneKeyThatIsHardToLose(t *testing.T) {
 	}
 }
 
-func TestSecretsProvider_CanBeAnother(t *testing.T) {
+func TestSecretsProvider_AllowsOthers(t *testing.T) {
 	for _, provider := range []string{"default", "passphrase"} {
 		e := run(t, map[string]string{"secretsProvider": provider})
 		if vaults := ofType(e, vaultType); len(vaults) > 0 {
@@ -334,7 +334,7 @@ func TestSecretsProvider_CanBeAnother(t *testing.T) {
 	}
 }
 
-func TestOutputs_SayWhatPipelinesNeed(t *testing.T) {
+func TestOutputs_ConfigurePipelines(t *testing.T) {
 	outputs := run(t, nil).StackOutputs()
 	for name, want := range map[string]any{
 		"identities": map[string]any{
@@ -362,7 +362,7 @@ func TestOutputs_SayWhatPipelinesNeed(t *testing.T) {
 }
 
 // A preview of the first update, when no resource exists, plans the same resources as the update.
-func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
+func TestPreview_MatchesUpdate(t *testing.T) {
 	var lists [2][]string
 	for i, dryRun := range []bool{true, false} {
 		e, err := try(t, dryRun, map[string]string{"keyForDeployer": "true"})
@@ -379,8 +379,8 @@ func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
 	}
 }
 
-// TestMistakes_AreReportedWithTheirPaths makes one mistake at a time.
-func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
+// TestMistakes_HavePaths makes one mistake at a time.
+func TestMistakes_HavePaths(t *testing.T) {
 	const github = `"github":[{"repository":"acme/shop","environment":"dev"}]`
 	one := func(may, trusts string) string { return fmt.Sprintf(`[{"name":"ci","may":%q,%s}]`, may, trusts) }
 	trusted := func(may, key, trust string) string { return one(may, fmt.Sprintf(`%q:[%s]`, key, trust)) }
@@ -460,7 +460,7 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 }
 
 // Groups that are missing are found before anything is made, all of them.
-func TestResourceGroups_MustBeThere(t *testing.T) {
+func TestResourceGroups_MustExist(t *testing.T) {
 	e := &mockengine.Engine{Project: project, DryRun: true, Config: mockengine.Config(t, ".", "")}
 	e.Config[project+":identities"] = `[{"name":"a","may":"deploy","resourceGroups":["there","gone","lost"],
 		"github":[{"repository":"acme/shop","environment":"dev"}]}]`
@@ -507,7 +507,7 @@ func wantRefused(t *testing.T, change map[string]string, want ...string) string 
 }
 
 // The example is a valid configuration that shows every key of Pulumi.yaml and every field.
-func TestExampleShowsEverything(t *testing.T) {
+func TestExample_ShowsEveryKey(t *testing.T) {
 	content, err := os.ReadFile("Pulumi.example.yaml")
 	if err != nil {
 		t.Fatal(err)

@@ -63,7 +63,7 @@ func text(t *testing.T, one mockengine.Registered, at string) string {
 	return fmt.Sprint(value.Mappable())
 }
 
-func TestDeployments_RunWhatTheStackSays(t *testing.T) {
+func TestDeployments_FollowStackSettings(t *testing.T) {
 	e := run(t)
 	for stack, want := range map[string]map[string]string{
 		"dev": {
@@ -98,7 +98,7 @@ func TestDeployments_RunWhatTheStackSays(t *testing.T) {
 	}
 }
 
-func TestSchedules_LookForDriftAndRotate(t *testing.T) {
+func TestSchedules_DetectDriftAndRotate(t *testing.T) {
 	e := run(t)
 	drift, rotation := get(t, e, "DriftSchedule", "prod"), get(t, e, "DeploymentSchedule", "prod-rotation")
 	if text(t, drift, "scheduleCron") != "27 4 * * *" || text(t, drift, "autoRemediate") != "false" ||
@@ -228,7 +228,7 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 	}
 }
 
-func TestConfiguration_HasEveryMistakeReported(t *testing.T) {
+func TestConfig_ReportsAllMistakes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change map[string]string
 		want   []string

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestMove_TakesImportsTokensAndModules(t *testing.T) {
+func TestMove_RewritesImportsTokensAndModules(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
 		"a.go": `import (

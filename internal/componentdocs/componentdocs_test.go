@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestReferenceOfTheComponentsIsCurrent(t *testing.T) {
+func TestReference_IsCurrent(t *testing.T) {
 	want, err := generate("../../components")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func generateFrom(t *testing.T, source string) (string, error) {
 	return string(page), err
 }
 
-func TestEveryArgumentAndOutputHasARow(t *testing.T) {
+func TestGenerate_DocumentsEveryArgumentAndOutput(t *testing.T) {
 	page, err := generateFrom(t, sample)
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestEveryArgumentAndOutputHasARow(t *testing.T) {
 	}
 }
 
-func TestUndocumentedCodeIsAnError(t *testing.T) {
+func TestGenerate_RejectsUndocumentedCode(t *testing.T) {
 	for name, one := range map[string]struct{ old, replacement, want string }{
 		"an argument":        {"// Tags of it.", "", "ThingArgs.Tags has no doc comment"},
 		"a nested argument":  {"// Count of it.", "", "PartArgs.Count has no doc comment"},

@@ -16,7 +16,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestSchemaOfThePackageIsCurrent(t *testing.T) {
+func TestSchema_IsCurrent(t *testing.T) {
 	version, err := os.ReadFile("../../provider/VERSION")
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ func descriptions(spec schemaSpec) map[string]string {
 	return all
 }
 
-func TestSchemaDescribesEverythingWithoutGo(t *testing.T) {
+func TestSchema_DescribesEverythingWithoutGo(t *testing.T) {
 	r, err := readPackage("../../components")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestSchemaDescribesEverythingWithoutGo(t *testing.T) {
 	}
 }
 
-func TestSchemaAgreesWithTheArguments(t *testing.T) {
+func TestSchema_MatchesArguments(t *testing.T) {
 	spec := readSchemaSpec(t)
 	for component, one := range map[string]struct{ args, made reflect.Type }{
 		"KeyVaultStack":    {reflect.TypeFor[components.KeyVaultStackArgs](), reflect.TypeFor[components.KeyVaultStack]()},
@@ -194,7 +194,7 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 	}
 }
 
-func TestSchemaKeepsSecrets(t *testing.T) {
+func TestSchema_MarksSecrets(t *testing.T) {
 	spec := readSchemaSpec(t)
 	for where, p := range map[string]propertySpec{
 		"a secret's value":         spec.Types["keyvaultaks:index:Secret"].Properties["value"],

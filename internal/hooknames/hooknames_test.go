@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestNew_NamesTheSameInEachRun of a process, whatever else the run has, and no two alike in one.
-func TestNew_NamesTheSameInEachRun(t *testing.T) {
+// TestNew_RepeatsNamesInEachRun of a process, whatever else the run has, and no two alike in one.
+func TestNew_RepeatsNamesInEachRun(t *testing.T) {
 	var first []string
 	for _, others := range []int{0, 3} {
 		ctx, end := context.WithCancel(t.Context())

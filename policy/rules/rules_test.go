@@ -477,7 +477,7 @@ func changed(t *testing.T, how change) []*one {
 // throwAway is what a stack of production breaks of a rule that is for the others.
 const throwAway = "vault-throw-away vault"
 
-func TestRules_FindWhatBreaksThem(t *testing.T) {
+func TestRules_FindViolations(t *testing.T) {
 	seen := map[string]bool{}
 	for want, changes := range bad {
 		id, _, _ := strings.Cut(want, " ")
@@ -517,7 +517,7 @@ func TestRules_FindNothingElse(t *testing.T) {
 	}
 }
 
-func TestRules_AreKeptByTheGoodStack(t *testing.T) {
+func TestRules_PassGoodStack(t *testing.T) {
 	if found := broken(good(t)); !slices.Equal(found, []string{throwAway}) {
 		t.Errorf("broken are %q", found)
 	}
@@ -598,7 +598,7 @@ func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 	}
 }
 
-func TestRules_SayWhatTheyAre(t *testing.T) {
+func TestRules_AreDocumented(t *testing.T) {
 	seen := map[string]bool{"all": true, "exemptions": true}
 	for _, rule := range rules.All() {
 		if seen[rule.ID] || rule.Title == "" || rule.Remedy == "" || strings.HasSuffix(rule.Remedy, ".") ||
@@ -609,7 +609,7 @@ func TestRules_SayWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestKind_IsThatOfAnyVersion(t *testing.T) {
+func TestKind_IgnoresVersion(t *testing.T) {
 	for token, want := range map[string]string{
 		"azure-native:keyvault/v20241101:Vault":                              "keyvault:Vault",
 		"azure-native:keyvault:Vault":                                        "keyvault:Vault",
@@ -632,7 +632,7 @@ func TestKind_IsThatOfAnyVersion(t *testing.T) {
 	}
 }
 
-func TestExemptions(t *testing.T) {
+func TestExemptions_Check(t *testing.T) {
 	day := time.Date(2026, 11, 28, 23, 59, 0, 0, time.UTC)
 	valid := rules.Exemption{
 		Rule:     "vault-firewall",
