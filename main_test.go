@@ -138,8 +138,8 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	}
 }
 
-// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. What one of a pair would be called in
-// Pulumi follows from running it alone.
+// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. What one of a pair would be
+// called in Pulumi follows from running it alone.
 func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	type one = struct{ name, namespace, account, secret string }
 	alone := func(w one) map[string]string {
@@ -327,7 +327,8 @@ func TestObjects_UseClustersProvider(t *testing.T) {
 func TestTags_AreOnEveryAzureResource(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{"tags": `{"team":"a"}`})
 	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "keyvault-demo-identity"} {
-		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project, "pulumi-stack": mockengine.Stack} {
+		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project,
+			"pulumi-stack": mockengine.Stack} {
 			if got := e.Get(t, name).At("tags." + tag); got == nil || *got != resource.NewProperty(want) {
 				t.Errorf("%s: tag %s is %v", name, tag, got)
 			}
@@ -378,7 +379,8 @@ func TestProgram_RegistersNothingIfInvalid(t *testing.T) {
 // The zone of a network hides the public names of vaults that have their endpoints elsewhere.
 func TestNetwork_ResolvesOwnVaultOnly(t *testing.T) {
 	for name, change := range map[string]map[string]string{
-		"another vault":    {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs", "vaultPurgeProtection": "false", "vaultNetwork": ""},
+		"another vault": {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs",
+			"vaultPurgeProtection": "false", "vaultNetwork": ""},
 		"another endpoint": {"vaultPrivateEndpoint": `{"subnetId":"` + mockengine.Group + `/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,8 @@ func TestARMIDs_CaptureParts(t *testing.T) {
 		want    []string // nil: it is no such id
 	}{
 		{vaultID, inGroup + "Microsoft.KeyVault/vaults/kv", []string{"/subscriptions/0000", "rg", "kv"}},
-		{vaultID, "/SUBSCRIPTIONS/0000/resourcegroups/RG/PROVIDERS/microsoft.keyvault/Vaults/KV", []string{"/SUBSCRIPTIONS/0000", "RG", "KV"}},
+		{vaultID, "/SUBSCRIPTIONS/0000/resourcegroups/RG/PROVIDERS/microsoft.keyvault/Vaults/KV",
+			[]string{"/SUBSCRIPTIONS/0000", "RG", "KV"}},
 		{vaultID, "", nil},
 		{vaultID, "kv", nil},
 		{vaultID, inGroup + "Microsoft.KeyVault/vaults/", nil},
@@ -34,7 +35,8 @@ func TestARMIDs_CaptureParts(t *testing.T) {
 		{vaultID, "/subscriptions/0000/providers/Microsoft.KeyVault/vaults/kv", nil},
 		{clusterID, inGroup + "Microsoft.KeyVault/vaults/kv", nil},
 		{clusterID, inGroup + "Microsoft.ContainerService/managedClusters/aks/agentPools/p", nil},
-		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net/subnets/nodes", []string{"/subscriptions/0000", "rg", "net", "nodes"}},
+		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net/subnets/nodes",
+			[]string{"/subscriptions/0000", "rg", "net", "nodes"}},
 		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net", nil},
 		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/subnets/nodes", nil},
 		{queueID, inGroup + "Microsoft.Storage/storageAccounts/acc/queueServices/default/queues/expiry",

@@ -137,7 +137,8 @@ func TestOutbound_DeploysClustersBody(t *testing.T) {
 		delete(others, key)
 	}
 	sent["networkProfile"] = resource.NewProperty(others)
-	for _, key := range []resource.PropertyKey{"resourceGroupName", "resourceName", "location", "tags", "sku", "identity"} {
+	for _, key := range []resource.PropertyKey{"resourceGroupName", "resourceName", "location", "tags", "sku",
+		"identity"} {
 		delete(sent, key)
 	}
 	if diff := sent.Diff(properties); diff != nil {

@@ -89,7 +89,8 @@ func update(
 
 func wantDates(t *testing.T, e *mockengine.Engine, name string, notBefore, expires any) {
 	t.Helper()
-	for path, want := range map[string]any{"properties.attributes.notBefore": notBefore, "properties.attributes.expires": expires} {
+	for path, want := range map[string]any{"properties.attributes.notBefore": notBefore,
+		"properties.attributes.expires": expires} {
 		if at, ok := want.(time.Time); ok {
 			want = float64(at.Unix())
 		}

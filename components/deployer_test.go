@@ -25,7 +25,8 @@ func deployerArgs(object string) *components.KeyVaultStackArgs {
 
 func TestDeployer_GetsRolesBeforeSecretsAndKeys(t *testing.T) {
 	e := runVault(t, deployerArgs("me"))
-	for name, role := range map[string]string{"vault-deployer-secrets": secretsOfficer, "vault-deployer-keys": cryptoOfficer} {
+	for name, role := range map[string]string{"vault-deployer-secrets": secretsOfficer,
+		"vault-deployer-keys": cryptoOfficer} {
 		assignment := e.Get(t, name)
 		wantInputs(t, assignment, map[string]any{"scope": vaultResourceID, "principalId": "me", "principalType": "User"})
 		if got := assignment.At("roleDefinitionId").StringValue(); !strings.HasSuffix(got, "/"+role) {

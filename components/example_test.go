@@ -140,7 +140,8 @@ func ExampleNewSecretMount() {
 			Cluster:            identity.Cluster, // in which the namespace exists
 			Namespace:          "payments",
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-			Objects:            []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"}},
+			Objects: []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password",
+				Alias: "db/password"}},
 		})
 		return err
 	})

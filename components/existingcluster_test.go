@@ -113,7 +113,8 @@ func TestExistingCluster_IsNotLookedUpWhileUnknown(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for name, output := range map[string]pulumi.StringOutput{"ClusterID": c.ClusterID, "IssuerURL": c.IssuerURL, "Kubeconfig": c.Kubeconfig} {
+		for name, output := range map[string]pulumi.StringOutput{"ClusterID": c.ClusterID, "IssuerURL": c.IssuerURL,
+			"Kubeconfig": c.Kubeconfig} {
 			if mockengine.Await(t, ctx, output).Known {
 				t.Errorf("%s is known", name)
 			}
@@ -142,10 +143,13 @@ func TestExistingCluster_ReportsEverythingMissing(t *testing.T) {
 			"securityProfile":   map[string]any{"workloadIdentity": map[string]any{"enabled": false}},
 			"addonProfiles":     map[string]any{"azureKeyvaultSecretsProvider": map[string]any{"enabled": false}},
 		}, nil, []string{"--enable-oidc-issuer", "--enable-workload-identity", "azure-keyvault-secrets-provider"}},
-		"workload identity":     {map[string]any{"securityProfile": map[string]any{}}, nil, []string{"--enable-workload-identity"}},
-		"a login":               {map[string]any{"aadProfile": entra}, nil, []string{"entra"}},
-		"Entra ID":              {nil, &components.EntraArgs{}, []string{"az aks update --enable-aad --enable-azure-rbac" + at}},
-		"the same subscription": {map[string]any{"id": strings.Replace(existingID, "2222-", "3333-", 1)}, nil, []string{"subscription"}},
+		"workload identity": {map[string]any{"securityProfile": map[string]any{}}, nil,
+			[]string{"--enable-workload-identity"}},
+		"a login": {map[string]any{"aadProfile": entra}, nil, []string{"entra"}},
+		"Entra ID": {nil, &components.EntraArgs{},
+			[]string{"az aks update --enable-aad --enable-azure-rbac" + at}},
+		"the same subscription": {map[string]any{"id": strings.Replace(existingID, "2222-", "3333-", 1)}, nil,
+			[]string{"subscription"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{

@@ -150,7 +150,8 @@ func TestExpiryEvents_Validate(t *testing.T) {
 }
 
 func TestExpiryEvents_KeepWebhookURLsSecret(t *testing.T) {
-	for _, url := range []pulumi.StringInput{pulumi.String("http://webhook-marker"), pulumi.String("http://webhook-marker").ToStringOutput()} {
+	for _, url := range []pulumi.StringInput{pulumi.String("http://webhook-marker"),
+		pulumi.String("http://webhook-marker").ToStringOutput()} {
 		e := &mockengine.Engine{}
 		err := e.Run(func(ctx *pulumi.Context) error {
 			args := eventArgs()

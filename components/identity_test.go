@@ -49,7 +49,8 @@ func TestCredentialName_AppliesToFirstCluster(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
-	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west", "ns_three": "ns_three"} {
+	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west",
+		"ns_three": "ns_three"} {
 		wantInputs(t, e.Get(t, "identity-credential-"+resource),
 			map[string]any{"federatedIdentityCredentialResourceName": name})
 	}
@@ -141,7 +142,8 @@ func TestServiceAccounts_OfSeveralNamespacesAndClusters(t *testing.T) {
 	})
 	for _, credential := range []string{"ns_one", "other_one", "kube-system_external"} {
 		namespace, account, _ := strings.Cut(credential, "_")
-		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/", "__north": "https://north/"} {
+		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/",
+			"__north": "https://north/"} {
 			wantInputs(t, e.Get(t, "identity-credential-"+credential+issuer), map[string]any{
 				"federatedIdentityCredentialResourceName": credential + issuer,
 				"issuer":       url,

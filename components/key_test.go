@@ -144,7 +144,8 @@ func TestKey_KeepsExistingKey(t *testing.T) {
 				_, err := components.NewKeyVaultStack(ctx, "vault", args)
 				return err
 			})
-			for _, path := range []string{"properties.kty", "properties.attributes.expires", "properties.rotationPolicy", "tags.team"} {
+			for _, path := range []string{"properties.kty", "properties.attributes.expires", "properties.rotationPolicy",
+				"tags.team"} {
 				if got := contains(t, ignored(t, e, "vault-key-rsa"), path); got != there {
 					t.Errorf("in the vault %t: changes of %s are ignored: %t", there, path, got)
 				}
@@ -164,17 +165,23 @@ func TestKey_ComparesExistingKey(t *testing.T) {
 		key     components.KeyArgs
 		refused []string
 	}{
-		"nothing more":              {components.KeyArgs{}, nil},
-		"everything as it is":       {components.KeyArgs{Type: "RSA", Size: 2048, Operations: []string{"sign", "verify"}, Tags: map[string]string{"team": "a"}, NotBefore: "2023-11-14T22:13:20Z", Expires: "2027-01-31", Enabled: &yes}, nil},
-		"a type":                    {components.KeyArgs{Type: "EC"}, []string{"type"}},
-		"a size":                    {components.KeyArgs{Size: 4096}, []string{"size"}},
-		"an operation":              {components.KeyArgs{Operations: []string{"sign"}}, []string{"operations"}},
-		"tags":                      {components.KeyArgs{Tags: map[string]string{"team": "b", "cost": "1"}}, []string{"tags.cost", "tags.team"}},
-		"dates":                     {components.KeyArgs{NotBefore: "2024-01-01", Expires: "2028-01-01"}, []string{"notBefore", "expires"}},
-		"a relative date":           {components.KeyArgs{Expires: "P1D"}, []string{"expires"}},
-		"disabled":                  {components.KeyArgs{Enabled: &no}, []string{"enabled"}},
-		"a rotation":                {components.KeyArgs{Rotation: &components.KeyRotationArgs{After: "P90D", ExpiresAfter: "P1Y"}}, []string{"rotation.after"}},
-		"a rotation's notification": {components.KeyArgs{Expires: "2031-01-01", Rotation: &components.KeyRotationArgs{BeforeExpiry: "P60D", ExpiresAfter: "P2Y", NotifyBefore: "P40D"}}, []string{"rotation.beforeExpiry", "rotation.expiresAfter", "rotation.notifyBefore"}},
+		"nothing more": {components.KeyArgs{}, nil},
+		"everything as it is": {components.KeyArgs{Type: "RSA", Size: 2048, Operations: []string{"sign", "verify"},
+			Tags: map[string]string{"team": "a"}, NotBefore: "2023-11-14T22:13:20Z", Expires: "2027-01-31", Enabled: &yes}, nil},
+		"a type":       {components.KeyArgs{Type: "EC"}, []string{"type"}},
+		"a size":       {components.KeyArgs{Size: 4096}, []string{"size"}},
+		"an operation": {components.KeyArgs{Operations: []string{"sign"}}, []string{"operations"}},
+		"tags": {components.KeyArgs{Tags: map[string]string{"team": "b", "cost": "1"}},
+			[]string{"tags.cost", "tags.team"}},
+		"dates": {components.KeyArgs{NotBefore: "2024-01-01", Expires: "2028-01-01"},
+			[]string{"notBefore", "expires"}},
+		"a relative date": {components.KeyArgs{Expires: "P1D"}, []string{"expires"}},
+		"disabled":        {components.KeyArgs{Enabled: &no}, []string{"enabled"}},
+		"a rotation": {components.KeyArgs{Rotation: &components.KeyRotationArgs{After: "P90D",
+			ExpiresAfter: "P1Y"}}, []string{"rotation.after"}},
+		"a rotation's notification": {components.KeyArgs{Expires: "2031-01-01",
+			Rotation: &components.KeyRotationArgs{BeforeExpiry: "P60D", ExpiresAfter: "P2Y",
+				NotifyBefore: "P40D"}}, []string{"rotation.beforeExpiry", "rotation.expiresAfter", "rotation.notifyBefore"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := vaultArgs()
@@ -200,7 +207,8 @@ func TestKey_ComparesExistingKey(t *testing.T) {
 // What Azure rotates by itself has the dates of its latest version.
 func TestKey_RotationKeepsDates(t *testing.T) {
 	no := false
-	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M", ExpiresAfter: "P2Y"}, "by others": nil} {
+	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M",
+		ExpiresAfter: "P2Y"}, "by others": nil} {
 		found := keyInVault()
 		found["rotationPolicy"] = map[string]any{
 			"attributes": map[string]any{"expiryTime": "P24M", "created": 1.0, "updated": 1.0},
@@ -335,7 +343,8 @@ func TestKey_Validates(t *testing.T) {
 
 func TestKeyRotation_AcceptsShortest(t *testing.T) {
 	for _, r := range []components.KeyRotationArgs{
-		{After: "P7D"}, {After: "P21D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P7D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P21D", ExpiresAfter: "P28D"},
+		{After: "P7D"}, {After: "P21D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P7D",
+			ExpiresAfter: "P28D"}, {BeforeExpiry: "P21D", ExpiresAfter: "P28D"},
 	} {
 		args := keyArgs()
 		args.Keys[0].Rotation = &r

@@ -112,7 +112,8 @@ func TestLock_IsCreatedLast(t *testing.T) {
 	e := runVault(t, args)
 	lock := e.Get(t, "vault-lock")
 	wantInputs(t, lock, map[string]any{"scope": vaultResourceID, "level": "CanNotDelete"})
-	for _, name := range []string{"vault-vault", "vault-diagnostics", "vault-dns-zone-group", "vault-secret-given", "vault-key-rsa"} {
+	for _, name := range []string{"vault-vault", "vault-diagnostics", "vault-dns-zone-group", "vault-secret-given",
+		"vault-key-rsa"} {
 		if !lock.WaitsFor(e.Get(t, name)) {
 			t.Errorf("the lock does not wait for %s", name)
 		}
@@ -135,7 +136,8 @@ func TestProtect_CoversVaultAndContents(t *testing.T) {
 		args := fullArgs()
 		args.Protect = protect
 		e := runVault(t, args)
-		for _, name := range []string{"vault-vault", "vault-secret-given", "vault-secret-generated", "vault-key-rsa", "vault-key-ec"} {
+		for _, name := range []string{"vault-vault", "vault-secret-given", "vault-secret-generated", "vault-key-rsa",
+			"vault-key-ec"} {
 			if got := e.Get(t, name).RPC.GetProtect(); got != protect {
 				t.Errorf("protect %t: %s is protected: %t", protect, name, got)
 			}
@@ -292,7 +294,8 @@ func TestSecret_ValueIsAlwaysSecret(t *testing.T) {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
 		return err
 	})
-	for name, want := range map[string]string{"vault-secret-given": "plain-marker", "vault-secret-generated": mockengine.Password} {
+	for name, want := range map[string]string{"vault-secret-given": "plain-marker",
+		"vault-secret-generated": mockengine.Password} {
 		value := e.Get(t, name).At("properties.value")
 		if value == nil || !value.IsSecret() {
 			t.Errorf("%s: the value is not a secret", name)
@@ -550,8 +553,9 @@ func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
 	}
 	for name, answer := range map[string]map[string]any{
-		"another subscription": {"id": strings.Replace(existingVaultID, "2222", "3333", 1), "name": "theirs", "properties": properties(true)},
-		"access policies":      {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
+		"another subscription": {"id": strings.Replace(existingVaultID, "2222", "3333", 1), "name": "theirs",
+			"properties": properties(true)},
+		"access policies": {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for version, module := range vaultModules {
@@ -580,8 +584,8 @@ func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreReported has a preview name what others put into the vault, once, and a lookup fail for all that
-// is missing.
+// TestExpectedObjects_AreReported has a preview name what others put into the vault, once, and a lookup fail for all
+// that is missing.
 func TestExpectedObjects_AreReported(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "cert", Name: "web"},
@@ -597,11 +601,14 @@ func TestExpectedObjects_AreReported(t *testing.T) {
 		unsaid  []string
 		missing []string
 	}{
-		"a new vault":       {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web", "secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
-		"an existing vault": {args: existingVaultArgs(), there: true, said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
+		"a new vault": {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web",
+			"secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
+		"an existing vault": {args: existingVaultArgs(), there: true,
+			said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
 		"an empty vault": {args: existingVaultArgs(), said: []string{"certificate import"}, missing: []string{
 			"secret theirs:", "secret set --vault-name theirs --name theirs", "key signing:"}},
-		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs", "secret set --vault-name theirs", "key import"}},
+		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs",
+			"secret set --vault-name theirs", "key import"}},
 	} {
 		for _, dryRun := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {

@@ -88,13 +88,15 @@ func TestKubelogin_GetsLoginsArguments(t *testing.T) {
 		more             []string
 	}{
 		{"the CLI knows cloud and tenant", execKubeconfig, "azurecli", "", nil},
-		{"the CLI is told a tenant that was asked for", execKubeconfig, "azurecli", "given", []string{"--tenant-id", "given"}},
+		{"the CLI is told a tenant that was asked for", execKubeconfig, "azurecli", "given",
+			[]string{"--tenant-id", "given"}},
 		{"a service principal is told Azure's tenant", execKubeconfig, "spn", "",
 			[]string{"--environment", "AzureUSGovernmentCloud", "--tenant-id", "azures-tenant"}},
 		{"a given tenant wins", execKubeconfig, "workloadidentity", "given",
 			[]string{"--environment", "AzureUSGovernmentCloud", "--tenant-id", "given"}},
 		{"a managed identity has one tenant", execKubeconfig, "msi", "", []string{"--environment", "AzureUSGovernmentCloud"}},
-		{"the public cloud is the default", azureKubeconfig, "workloadidentity", "", []string{"--environment", "AzurePublicCloud"}},
+		{"the public cloud is the default", azureKubeconfig, "workloadidentity", "",
+			[]string{"--environment", "AzurePublicCloud"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := withKubelogin(test.kubeconfig, test.login, test.tenant)

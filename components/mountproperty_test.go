@@ -50,7 +50,8 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 	)
 	o := components.ObjectArgs{
 		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
-		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
+		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}),
+			rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
 			Draw(t, "name"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "history"),
 		FilePermission: rapid.SampledFrom([]string{"", "0644", "444", "044", "0001"}).Draw(t, "permission"),

@@ -41,7 +41,8 @@ func TestPodAnnotations_ChangeWithObjectsAndVersions(t *testing.T) {
 		"the identity": func(a *components.SecretMountArgs) { a.ClientID = pulumi.String("another") },
 		"a Secret": func(a *components.SecretMountArgs) {
 			a.SyncSecrets = fullMountArgs().SyncSecrets[:0:0]
-			a.SyncSecrets = append(a.SyncSecrets, components.SyncSecretArgs{Name: "s", Data: []components.SyncDataArgs{{Key: "k", File: "my-secret"}}})
+			a.SyncSecrets = append(a.SyncSecrets, components.SyncSecretArgs{Name: "s",
+				Data: []components.SyncDataArgs{{Key: "k", File: "my-secret"}}})
 		},
 		"versions":          versions("1"),
 		"another version":   versions("2"),

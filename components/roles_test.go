@@ -34,9 +34,10 @@ func TestSecretMount_AssignsLeastRoles(t *testing.T) {
 			"mount-role-vault-secrets-user": {"", secretsUser},
 		}},
 		// Whoever reads keys and certificates must not read secrets.
-		"vault without secrets": {access: "vault", objects: []components.ObjectType{"key", "cert"}, want: map[string][2]string{
-			"mount-role-vault-reader": {"", reader},
-		}},
+		"vault without secrets": {access: "vault", objects: []components.ObjectType{"key", "cert"},
+			want: map[string][2]string{
+				"mount-role-vault-reader": {"", reader},
+			}},
 		"none": {access: "none", want: map[string][2]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -136,8 +136,8 @@ func rotatingArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-// TestRotateEvery_MakesOneValuePerPeriod goes through the times at which updates come. The random value is another one where
-// its keepers are, and only there.
+// TestRotateEvery_MakesOneValuePerPeriod goes through the times at which updates come. The random value is another one
+// where its keepers are, and only there.
 func TestRotateEvery_MakesOneValuePerPeriod(t *testing.T) {
 	day := func(n int) time.Time { return madeAt.AddDate(0, 0, n) }
 	var e *mockengine.Engine
@@ -172,13 +172,15 @@ func TestRotateEvery_CountsCalendarMonths(t *testing.T) {
 	args := rotatingArgs()
 	args.Secrets[0].RotateEvery = "P1M"
 	e := update(t, nil, time.Date(2026, 1, 15, 6, 0, 0, 0, time.UTC), args)
-	for at, want := range map[string]any{"2026-02-15T05:59:59Z": nil, "2026-02-15T06:00:00Z": "2026-02-15T06:00:00Z", "2026-12-14T00:00:00Z": "2026-11-15T06:00:00Z"} {
+	for at, want := range map[string]any{"2026-02-15T05:59:59Z": nil, "2026-02-15T06:00:00Z": "2026-02-15T06:00:00Z",
+		"2026-12-14T00:00:00Z": "2026-11-15T06:00:00Z"} {
 		now, _ := time.Parse(time.RFC3339, at)
 		wantInputs(t, update(t, e, now, args).Get(t, "vault-value-s"), map[string]any{"keepers.due": want})
 	}
 }
 
-// TestRotateEvery_CanBeAddedAndRemoved has the value that is there stay where it can, and counts from where the argument says.
+// TestRotateEvery_CanBeAddedAndRemoved has the value that is there stay where it can, and counts from where the
+// argument says.
 func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 	at := func(days int) time.Time { return madeAt.AddDate(0, 0, days) }
 	rotating := func(change func(*components.SecretArgs)) *components.KeyVaultStackArgs {

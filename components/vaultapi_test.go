@@ -360,10 +360,12 @@ func TestKeyVaultStack_RejectsDefaultProviderBesideOwn(t *testing.T) {
 		packages []string
 		want     error
 	}{
-		"the old version":              {components.VaultAPI20241101, []string{"azure-native"}, nil},
-		"the new version":              {components.VaultAPI20260201, []string{"azure-native"}, components.ErrNoVaultProvider},
-		"the new version with its own": {components.VaultAPI20260201, []string{"azure-native", "azure-native_keyvault_v20260201"}, nil},
-		"the new version without any":  {components.VaultAPI20260201, nil, nil},
+		"the old version": {components.VaultAPI20241101, []string{"azure-native"}, nil},
+		"the new version": {components.VaultAPI20260201, []string{"azure-native"},
+			components.ErrNoVaultProvider},
+		"the new version with its own": {components.VaultAPI20260201,
+			[]string{"azure-native", "azure-native_keyvault_v20260201"}, nil},
+		"the new version without any": {components.VaultAPI20260201, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{}

@@ -139,11 +139,14 @@ func TestVaultNetwork_MustAdmitNodes(t *testing.T) {
 		endpoint *components.PrivateEndpointArgs
 		refused  string
 	}{
-		"no public access":                            {"Disabled", nil, nil, "publicNetworkAccess"},
-		"no public access and no rule":                {"Disabled", &components.VaultNetworkArgs{}, nil, "publicNetworkAccess"},
-		"a firewall without rules":                    {"", &components.VaultNetworkArgs{}, nil, "network"},
-		"a firewall for trusted services":             {"Enabled", &components.VaultNetworkArgs{DefaultAction: "Deny", Bypass: "AzureServices"}, nil, "network"},
-		"an empty list":                               {"", &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{}}, nil, "network"},
+		"no public access": {"Disabled", nil, nil, "publicNetworkAccess"},
+		"no public access and no rule": {"Disabled", &components.VaultNetworkArgs{}, nil,
+			"publicNetworkAccess"},
+		"a firewall without rules": {"", &components.VaultNetworkArgs{}, nil, "network"},
+		"a firewall for trusted services": {"Enabled",
+			&components.VaultNetworkArgs{DefaultAction: "Deny", Bypass: "AzureServices"}, nil, "network"},
+		"an empty list": {"", &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{}},
+			nil, "network"},
 		"no public access, an endpoint":               {"Disabled", &components.VaultNetworkArgs{}, endpoint, ""},
 		"no public access, an endpoint of others'":    {"Disabled", nil, external, ""},
 		"a firewall, an endpoint of others'":          {"", &components.VaultNetworkArgs{}, external, ""},

@@ -180,7 +180,8 @@ func TestPack_ExemptsForATime(t *testing.T) {
 			t.Errorf("%q is not reported", text)
 		}
 	}
-	n := len(slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") }))
+	n := len(slices.DeleteFunc(slices.Clone(told.violations),
+		func(one string) bool { return !strings.HasPrefix(one, "list[") }))
 	if n != 2 {
 		t.Errorf("%d exemptions are reported, want each of the 2 wrong ones once", n)
 	}

@@ -263,7 +263,8 @@ func TestConstruct_AcceptsOutputsForInputs(t *testing.T) {
 
 func TestConstruct_AppliesDeletedWithToObjectsOnly(t *testing.T) {
 	engine := &mockengine.Engine{}
-	_, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t, engine)
+	_, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t,
+		engine)
 	if err != nil {
 		t.Fatal(err)
 	}

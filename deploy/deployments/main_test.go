@@ -176,7 +176,8 @@ func (*azureLogin) LoadEnvironment(context.Context, string) ([]byte, eval.Decryp
 // TestEnvironments_SignInToAzure evaluates the environments as Pulumi Cloud does.
 func TestEnvironments_SignInToAzure(t *testing.T) {
 	e := run(t)
-	for stack, clientID := range map[string]string{"dev": "bbbbbbbb-1111-2222-3333-444444444444", "prod": "cccccccc-1111-2222-3333-444444444444"} {
+	for stack, clientID := range map[string]string{"dev": "bbbbbbbb-1111-2222-3333-444444444444",
+		"prod": "cccccccc-1111-2222-3333-444444444444"} {
 		made := get(t, e, "Environment", stack)
 		if text(t, made, "organization") != "acme" || text(t, made, "project") != "azure" || text(t, made, "name") != stack {
 			t.Errorf("the environment of %s is %v", stack, made.Inputs)
@@ -238,7 +239,8 @@ func TestConfig_ReportsAllMistakes(t *testing.T) {
 			[]string{"organization", "repository", "stacks", "subscriptionId", "tenantId"},
 		},
 		"names and ids": {
-			map[string]string{"organization": "a b", "project": "p/q", "repository": "https://github.com/a/b", "environmentProject": "", "tenantId": "x"},
+			map[string]string{"organization": "a b", "project": "p/q", "repository": "https://github.com/a/b",
+				"environmentProject": "", "tenantId": "x"},
 			[]string{"environmentProject", "organization", "project", "repository", "tenantId"},
 		},
 		"stacks": {

@@ -88,11 +88,12 @@ func generateSchema(dir, version string) ([]byte, error) {
 		DisplayName: "Key Vault on AKS",
 		Version:     version,
 		Description: strings.TrimPrefix(s.words.of(r.pkg.Synopsis(r.pkg.Doc), nil), "Package components "),
-		Keywords:    []string{"azure", "kubernetes", "aks", "keyvault", "secrets", "kind/component", "category/infrastructure"},
-		Homepage:    "https://github.com/keyvault-aks/keyvault-aks",
-		License:     "Apache-2.0",
-		Repository:  "https://github.com/keyvault-aks/keyvault-aks",
-		Publisher:   "keyvault-aks",
+		Keywords: []string{"azure", "kubernetes", "aks", "keyvault", "secrets", "kind/component",
+			"category/infrastructure"},
+		Homepage:   "https://github.com/keyvault-aks/keyvault-aks",
+		License:    "Apache-2.0",
+		Repository: "https://github.com/keyvault-aks/keyvault-aks",
+		Publisher:  "keyvault-aks",
 		// Where Pulumi downloads the plugin from.
 		PluginDownloadURL: "github://api.github.com/keyvault-aks/keyvault-aks",
 		Language: map[string]any{

@@ -118,10 +118,11 @@ func TestSchema_DescribesEverythingWithoutGo(t *testing.T) {
 func TestSchema_MatchesArguments(t *testing.T) {
 	spec := readSchemaSpec(t)
 	for component, one := range map[string]struct{ args, made reflect.Type }{
-		"KeyVaultStack":    {reflect.TypeFor[components.KeyVaultStackArgs](), reflect.TypeFor[components.KeyVaultStack]()},
-		"AksWithCsi":       {reflect.TypeFor[components.AksWithCsiArgs](), reflect.TypeFor[components.AksWithCsi]()},
-		"WorkloadIdentity": {reflect.TypeFor[components.WorkloadIdentityArgs](), reflect.TypeFor[components.WorkloadIdentity]()},
-		"SecretMount":      {reflect.TypeFor[components.SecretMountArgs](), reflect.TypeFor[components.SecretMount]()},
+		"KeyVaultStack": {reflect.TypeFor[components.KeyVaultStackArgs](), reflect.TypeFor[components.KeyVaultStack]()},
+		"AksWithCsi":    {reflect.TypeFor[components.AksWithCsiArgs](), reflect.TypeFor[components.AksWithCsi]()},
+		"WorkloadIdentity": {reflect.TypeFor[components.WorkloadIdentityArgs](),
+			reflect.TypeFor[components.WorkloadIdentity]()},
+		"SecretMount": {reflect.TypeFor[components.SecretMountArgs](), reflect.TypeFor[components.SecretMount]()},
 	} {
 		r, ok := spec.Resources["keyvaultaks:index:"+component]
 		if !ok {

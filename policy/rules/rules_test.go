@@ -242,7 +242,8 @@ var bad = map[string][]change{
 		set("cluster", "autoUpgradeProfile.upgradeChannel", nil),
 	},
 	"cluster-node-upgrades cluster": {set("cluster", "autoUpgradeProfile.nodeOSUpgradeChannel", "Unmanaged")},
-	"cluster-maintenance cluster":   {without("upgrades"), without("node-os"), set("upgrades", "resourceName", "aks-other")},
+	"cluster-maintenance cluster": {without("upgrades"), without("node-os"),
+		set("upgrades", "resourceName", "aks-other")},
 	"cluster-sla cluster":           {set("cluster", "sku.tier", "Free"), set("cluster", "sku", nil)},
 	"cluster-image-cleaner cluster": {set("cluster", "securityProfile.imageCleaner", nil)},
 	"cluster-managed-identity cluster": {
@@ -262,10 +263,11 @@ var bad = map[string][]change{
 	},
 	"pool-ephemeral-disks apps":    {set("apps", "osDiskType", "Managed")},
 	"pool-host-encryption cluster": {set("cluster", pool+"enableEncryptionAtHost", false)},
-	"locked vault":                 {without("vault-lock"), edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" })},
-	"locked cluster":               {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
-	"protected secret":             {edit("secret", func(r *one) { r.Protect = false })},
-	"protected cluster":            {edit("cluster", func(r *one) { r.Protect = false })},
+	"locked vault": {without("vault-lock"),
+		edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" })},
+	"locked cluster":    {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
+	"protected secret":  {edit("secret", func(r *one) { r.Protect = false })},
+	"protected cluster": {edit("cluster", func(r *one) { r.Protect = false })},
 	"namespace-pod-security namespace": {
 		set("namespace", "metadata.labels", nil),
 		set("namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "baseline"),
@@ -407,7 +409,8 @@ var bad = map[string][]change{
 // fine are changes after which the stack still keeps every rule.
 var fine = map[string]change{
 	"what is not known yet": func(stack *[]*one) {
-		for _, path := range []string{"networkAcls", "enableRbacAuthorization", "publicNetworkAccess", "enablePurgeProtection"} {
+		for _, path := range []string{"networkAcls", "enableRbacAuthorization", "publicNetworkAccess",
+			"enablePurgeProtection"} {
 			set("vault", "properties."+path, "unknown!")(stack)
 		}
 		for _, path := range []string{"addonProfiles", "agentPoolProfiles", "apiServerAccessProfile", "sku"} {
