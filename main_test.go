@@ -37,7 +37,7 @@ func runStack(t *testing.T, stack string, dryRun bool, change map[string]string)
 	return e
 }
 
-// workloads is a change of the stack's workloads.
+// workloads returns a change of the stack's workloads.
 func workloads(t *testing.T, stack string, change func([]map[string]any)) map[string]string {
 	t.Helper()
 	var list []map[string]any
@@ -121,8 +121,8 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 	}
 }
 
-// What a workload was called before keeps all that it has: by its former name, and the first one by the names of before
-// the list.
+// A renamed workload keeps its resources: through its former name, and the first workload through the names of versions
+// without the list.
 func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[1]["formerName"] = "invoices" }))
 	for name, want := range map[string][]string{
@@ -138,8 +138,8 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	}
 }
 
-// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. What one of a pair would be
-// called in Pulumi follows from running it alone.
+// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. It determines the names in Pulumi
+// by running each workload alone.
 func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	type one = struct{ name, namespace, account, secret string }
 	alone := func(w one) map[string]string {
@@ -227,7 +227,7 @@ func TestStackOutputs_NameDefaultTestPod(t *testing.T) {
 	}
 }
 
-// Order comes from data alone: what stands on what.
+// Data alone gives the order of resources.
 func TestProgram_DependenciesGiveOrder(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for _, tt := range []struct{ later, earlier string }{
@@ -275,8 +275,7 @@ func TestProgram_CreatesVaultClusterAndIdentityInParallel(t *testing.T) {
 	}
 }
 
-// What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure
-// honours it.
+// Creating the cluster takes longer than all of this together, and a role takes more minutes to take effect.
 func TestWorkloadIdentity_IsCreatedInParallelWithCluster(t *testing.T) {
 	early := []string{
 		"keyvault-demo-identity",
@@ -376,7 +375,7 @@ func TestProgram_RegistersNothingIfInvalid(t *testing.T) {
 	}
 }
 
-// The zone of a network hides the public names of vaults that have their endpoints elsewhere.
+// The private DNS zone of a network hides the public names of vaults whose endpoints are elsewhere.
 func TestNetwork_ResolvesOwnVaultOnly(t *testing.T) {
 	for name, change := range map[string]map[string]string{
 		"another vault": {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs",

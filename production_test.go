@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/policy/rules"
 )
 
-// asRules are the resources of a stack as the policy pack sees them.
+// asRules returns the resources of a stack as the policy pack sees them.
 func asRules(e *mockengine.Engine) (stack rules.Stack) {
 	for _, one := range e.Resources() {
 		from := map[string][]string{}
@@ -26,8 +26,8 @@ func asRules(e *mockengine.Engine) (stack rules.Stack) {
 	return stack
 }
 
-// TestProd_PassesRules holds prod to the rules of the policy pack, those of Checkov and PSRule for Azure
-// among them. What prod does otherwise than these two say, and why, is said in Pulumi.prod.yaml.
+// TestProd_PassesRules checks prod against the rules of the policy pack, which include those of Checkov and PSRule for
+// Azure. Pulumi.prod.yaml explains the exceptions to the latter two.
 func TestProd_PassesRules(t *testing.T) {
 	for name, dryRun := range map[string]bool{"preview": true, "update": false} {
 		stack := asRules(runStack(t, "prod", dryRun, nil))
@@ -55,7 +55,7 @@ func TestProd_PassesRules(t *testing.T) {
 	}
 }
 
-// TestDev_PassesMandatoryRules: dev is cheap on purpose, and not careless.
+// TestDev_PassesMandatoryRules checks that dev, although cheap, makes no mistakes.
 func TestDev_PassesMandatoryRules(t *testing.T) {
 	several := workloads(t, "dev", func(w []map[string]any) {
 		w[0]["serviceAccounts"] = []map[string]any{{"name": "keyvault-sa"}, {"name": "worker"}, {"name": "cleaner"}}
@@ -74,7 +74,7 @@ func TestDev_PassesMandatoryRules(t *testing.T) {
 	}
 }
 
-// TestProd_ExceedsRules has what prod decides where the rules leave a choice.
+// TestProd_ExceedsRules checks what prod decides where the rules leave a choice.
 func TestProd_ExceedsRules(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	for _, one := range []struct {
@@ -110,7 +110,7 @@ func TestProd_ExceedsRules(t *testing.T) {
 	}
 }
 
-// TestProd_HasNoTestPod: what runs in production is the workload's.
+// TestProd_HasNoTestPod checks that production runs workloads only.
 func TestProd_HasNoTestPod(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	if _, ok := e.StackOutputs()["readSecretCommand"]; ok {
@@ -123,7 +123,7 @@ func TestProd_HasNoTestPod(t *testing.T) {
 	}
 }
 
-// TestProd_IsProtected: neither Pulumi nor Azure deletes by accident what cannot be had back.
+// TestProd_IsProtected checks that neither Pulumi nor Azure can accidentally delete what cannot be restored.
 func TestProd_IsProtected(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	for _, name := range []string{"vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster"} {

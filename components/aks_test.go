@@ -87,7 +87,7 @@ func TestKubeconfig_IsSecretAndDecoded(t *testing.T) {
 	if !provider.WaitsFor(e.Get(t, "cluster-cluster")) {
 		t.Error("the provider does not wait for the cluster")
 	}
-	// What changes when, and only when, the cluster is another one.
+	// Changes exactly when the cluster is replaced.
 	wantInputs(t, provider, map[string]any{"clusterIdentifier": mockengine.IssuerURL})
 }
 
@@ -224,7 +224,7 @@ func TestInputs_RejectIncompleteCombinations(t *testing.T) {
 	}
 }
 
-// productionArgs are everything that makes a cluster safe.
+// productionArgs returns all arguments that make a cluster safe.
 func productionArgs() *components.AksWithCsiArgs {
 	args := aksArgs()
 	args.Tier, args.UpgradeChannel, args.NodeOSUpgradeChannel = "Standard", "stable", "SecurityPatch"
@@ -250,7 +250,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	return args
 }
 
-// entraAnswers are Azure's for a cluster whose users sign in with Entra ID.
+// entraAnswers returns Azure's answers for a cluster with Entra ID.
 func entraAnswers() map[string]map[string]any {
 	const kubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, devicecode]}\n"
 	return map[string]map[string]any{credentialsFunction: {"kubeconfigs": []any{map[string]any{
@@ -331,7 +331,7 @@ func TestAksWithCsi_SendsSafeguards(t *testing.T) {
 	}
 }
 
-// AKS keeps what a body leaves out as it was.
+// AKS keeps the previous value of whatever a body omits.
 func TestAksWithCsi_DisablesOmittedSafeguards(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
@@ -339,7 +339,7 @@ func TestAksWithCsi_DisablesOmittedSafeguards(t *testing.T) {
 		"aadProfile":          nil,
 		"diskEncryptionSetID": nil,
 		"nodeResourceGroup":   nil,
-		// A change of the network would replace the clusters of older versions.
+		// A change of the network would replace clusters of earlier versions.
 		"networkProfile": map[string]any{
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
 			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",

@@ -18,10 +18,10 @@ import (
 
 const workspaceID = netSubscription + "/resourceGroups/logs/providers/Microsoft.OperationalInsights/workspaces/logs"
 
-// tagged is a component with the tags among its arguments: how they are validated, and how it is made.
+// tagged returns the validation and the constructor of a component with the tags in its arguments.
 type tagged func(tags pulumi.StringMapInput) (validate func() error, construct func(*pulumi.Context) error)
 
-// taggedResources are a resource of each component that has tags.
+// taggedResources names a resource of each component that has tags.
 var taggedResources = map[string]tagged{
 	"vault-vault": func(tags pulumi.StringMapInput) (func() error, func(*pulumi.Context) error) {
 		args := vaultArgs()
@@ -163,7 +163,7 @@ func TestTags_PassPlainAndLateValues(t *testing.T) {
 	}
 }
 
-// AKS gives the private DNS zone that it makes for a private cluster the cluster's tags, of which such a zone has 15.
+// AKS sets the cluster's tags on the private DNS zone that it creates for a private cluster. Such a zone can have 15.
 func TestTags_LimitPrivateCluster(t *testing.T) {
 	for zone, most := range map[string]int{"": 15, "system": 15, "none": 50} {
 		args := aksArgs()
@@ -442,7 +442,7 @@ func TestSecrets_RespectAzuresLimits(t *testing.T) {
 		"secrets[0].value")
 }
 
-// What has expired was fine when it was made, and a stack that is there goes on.
+// The date was valid when the object was created, and an existing stack must keep working.
 func TestDates_WarnOfExpired(t *testing.T) {
 	args := vaultArgs()
 	args.APIVersion = components.VaultAPI20260201 // of which nothing is warned
@@ -486,7 +486,7 @@ func TestDates_WarnOfExpired(t *testing.T) {
 	}
 }
 
-// nilInput is an Input that is there and holds nothing.
+// nilInput returns an Input that holds a nil pointer.
 func nilInput() pulumi.StringInput { return (*pulumi.StringOutput)(nil) }
 
 func TestValidate_AcceptsNil(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// existingByKubeconfig are the arguments for a cluster of which Azure is not asked.
+// existingByKubeconfig returns the arguments for a cluster that is not looked up.
 func existingByKubeconfig() *components.AksWithCsiArgs {
 	return &components.AksWithCsiArgs{ExistingCluster: &components.ExistingClusterArgs{
 		IssuerURL:  pulumi.String(mockengine.IssuerURL),
@@ -33,7 +33,7 @@ func placed(ctx *pulumi.Context, name string, cluster components.Cluster, opts .
 	return errors.Join(err1, err2)
 }
 
-// placedObjects are the names of the objects of placed.
+// placedObjects returns the names of the objects of placed.
 func placedObjects(name string) []string {
 	return []string{
 		name + "-mount-class", name + "-mount-test-pod", name + "-mount-probe",
@@ -41,7 +41,7 @@ func placedObjects(name string) []string {
 	}
 }
 
-// wantPlaced checks the provider of objects, and what they are deleted with.
+// wantPlaced checks the provider of objects, and their DeletedWith.
 func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, names ...string) {
 	t.Helper()
 	if with != "" {
@@ -85,7 +85,7 @@ func TestCluster_DeletesObjectsWithCreatedClusterOnly(t *testing.T) {
 				_, err1 := corev1.NewConfigMap(ctx, "own", nil, cluster.Cluster.Option())
 				return errors.Join(err1,
 					placed(ctx, "given", cluster.Cluster),
-					// The same provider may come by the component's options.
+					// The same provider through the component's options.
 					placed(ctx, "option", components.Cluster{}, pulumi.Provider(cluster.Cluster.Provider)),
 					placed(ctx, "options", components.Cluster{}, pulumi.Providers(cluster.Cluster.Provider)),
 				)
@@ -101,8 +101,8 @@ func TestCluster_DeletesObjectsWithCreatedClusterOnly(t *testing.T) {
 	}
 }
 
-// TestCluster_ExplainsExistingObject has the API server refuse an object, through the cluster's
-// own provider and through the caller's.
+// TestCluster_ExplainsExistingObject makes the API server refuse an object, through the cluster's own provider and
+// through the caller's.
 func TestCluster_ExplainsExistingObject(t *testing.T) {
 	for _, through := range []string{"its own provider", "the caller's provider"} {
 		t.Run(through, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestCluster_ExplainsExistingObject(t *testing.T) {
 	}
 }
 
-// TestCluster_ArgumentOverridesOptions has components with several ways to a cluster.
+// TestCluster_ArgumentOverridesOptions gives components several providers.
 func TestCluster_ArgumentOverridesOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -172,14 +172,13 @@ func TestSecretMount_UsesProviderInOptions(t *testing.T) {
 				}
 				return placed(ctx, "in", components.Cluster{}, options(provider)...)
 			})
-			// Whether the cluster has Entra ID nobody knows, so what it refuses for want of a role is tried again.
+			// It is unknown whether the cluster uses Entra ID, so errors about missing roles are retried.
 			wantPlaced(t, e, "theirs", "", placedObjects("in")...)
 		})
 	}
 }
 
-// TestCluster_DeletedWithAppliesToForeignProvider has the program name what its cluster's objects go
-// with.
+// TestCluster_DeletedWithAppliesToForeignProvider sets the resource with which the objects are deleted.
 func TestCluster_DeletedWithAppliesToForeignProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -238,7 +237,7 @@ func TestCluster_AfterDelaysObjectsOnly(t *testing.T) {
 				if !provider {
 					given, option = components.Cluster{}, pulumi.Provider(cluster.Cluster.Provider)
 				}
-				// A list of three may well have room for a fourth, which the two that follow must not share.
+				// A list of three may have spare capacity for a fourth, which the two derived lists must not share.
 				afterOne := given.After(one).After(one).After(one)
 				afterTwo, afterNoMore := afterOne.After(two), afterOne.After(one)
 				return errors.Join(
@@ -310,8 +309,8 @@ func TestWorkloadIdentity_ClusterWaitsForNamespaces(t *testing.T) {
 	}
 }
 
-// TestSecretMount_RolesDoNotWaitForCluster has the cluster wait for the roles, which must not wait for the
-// cluster.
+// TestSecretMount_RolesDoNotWaitForCluster makes the cluster wait for the roles. A dependency the other way would
+// deadlock.
 func TestSecretMount_RolesDoNotWaitForCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	waits := newMeeting(t)
@@ -333,13 +332,13 @@ func TestSecretMount_RolesDoNotWaitForCluster(t *testing.T) {
 		_, err = components.NewSecretMount(ctx, "mount", args)
 		return err
 	})
-	// That the class comes after the cluster is the provider's doing, which has the kubeconfig.
+	// The class waits for the cluster through the provider, which has the kubeconfig.
 	if !e.Get(t, "cluster-kubernetes").WaitsFor(e.Get(t, "cluster-cluster")) {
 		t.Error("the provider does not wait for the cluster")
 	}
 }
 
-// A provider in the options is the identity's cluster's too, so that what takes that goes nowhere else.
+// A provider in the options is also the provider of the identity's cluster, so that objects in it use the same one.
 func TestWorkloadIdentity_ClusterHasProviderOfOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -362,7 +361,7 @@ func TestWorkloadIdentity_ClusterHasProviderOfOptions(t *testing.T) {
 	}
 }
 
-// kubernetesProvider is one of the program's own.
+// kubernetesProvider is a provider of the program's own.
 type kubernetesProvider struct{ pulumi.ProviderResourceState }
 
 func TestCluster_OmitsNil(t *testing.T) {

@@ -113,8 +113,8 @@ func TestOutbound_IsDeployedSeparately(t *testing.T) {
 	}
 }
 
-// TestOutbound_DeploysClustersBody has what a template says of a cluster differ from what azure-native is given in
-// the way out, and in what others may have changed, only.
+// TestOutbound_DeploysClustersBody checks that the template differs from the inputs of azure-native only in the
+// outbound profile, and in what others may have changed.
 func TestOutbound_DeploysClustersBody(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Outbound = &components.OutboundArgs{ManagedIPs: 2}
@@ -266,7 +266,7 @@ func TestRegistries_RejectSecondName(t *testing.T) {
 	}
 }
 
-// TestAksWithCsi_KeepsClusterOfAz has the engine leave to a cluster what az gives it and the program never says.
+// TestAksWithCsi_KeepsClusterOfAz checks that the engine keeps properties that az sets and the program never does.
 func TestAksWithCsi_KeepsClusterOfAz(t *testing.T) {
 	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
 	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
@@ -278,7 +278,8 @@ func TestAksWithCsi_KeepsClusterOfAz(t *testing.T) {
 	}
 }
 
-// TestNodeResourceGroup_DefaultsToAKS has the engine keep the name that a refresh may have read for an input.
+// TestNodeResourceGroup_DefaultsToAKS checks that the engine keeps the name that a refresh may have recorded as an
+// input.
 func TestNodeResourceGroup_DefaultsToAKS(t *testing.T) {
 	for _, given := range []string{"", "nodes"} {
 		cluster := runCluster(
@@ -291,8 +292,8 @@ func TestNodeResourceGroup_DefaultsToAKS(t *testing.T) {
 	}
 }
 
-// TestAksWithCsi_IgnoresNetworkChangesByOthers has the program's own choice of what az can change replace the
-// cluster, and nobody else's.
+// TestAksWithCsi_IgnoresNetworkChangesByOthers checks that only the program's own change of what az can change replaces
+// the cluster.
 func TestAksWithCsi_IgnoresNetworkChangesByOthers(t *testing.T) {
 	trigger := func(change func(*components.AksWithCsiArgs)) string {
 		cluster := runCluster(t, change).Get(t, "cluster-cluster")
@@ -338,7 +339,7 @@ func TestSystemPool_CanHaveAnotherName(t *testing.T) {
 		"nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"mode": "User"})
-	// One that becomes the system pool is taken out of the list, and must stay.
+	// A pool that becomes the system pool is removed from the list, and must stay in Azure.
 	if !e.Get(t, "cluster-pool-next").RPC.GetRetainOnDelete() || e.Get(t, "cluster-pool-apps").RPC.GetRetainOnDelete() {
 		t.Error("not the pools with the mode System are kept, and only they")
 	}

@@ -16,13 +16,13 @@ import (
 
 const addressFunction = "azure-native:network/v20230601:getPublicIPAddress"
 
-// addressID is that of a public address in the group of the nodes.
+// addressID returns the id of a public address in the nodes' resource group.
 func addressID(name string) string {
 	return "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/nodes" +
 		"/providers/Microsoft.Network/publicIPAddresses/" + name
 }
 
-// described is what Azure says of a cluster besides what mounts need.
+// described returns Azure's description of a cluster, beyond what mounts need.
 func described(change map[string]any) map[string]any {
 	more := map[string]any{
 		"fqdn": mockengine.FQDN, "nodeResourceGroup": "nodes",

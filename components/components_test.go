@@ -67,8 +67,8 @@ func TestComponents_HaveTypesAndChildren(t *testing.T) {
 	}
 }
 
-// TestComponents_DoNotImportKubernetesTypes keeps importers from compiling the Kubernetes SDK's typed packages:
-// minutes, and gigabytes.
+// TestComponents_DoNotImportKubernetesTypes saves importers from compiling the Kubernetes SDK's typed packages, which
+// takes minutes and gigabytes of memory.
 func TestComponents_DoNotImportKubernetesTypes(t *testing.T) {
 	typed := func(of string) []string {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestComponents_DoNotImportKubernetesTypes(t *testing.T) {
 	if found := typed("."); len(found) > 0 {
 		t.Errorf("components imports %v", found)
 	}
-	// Whose types those are shows that the list would have them.
+	// podmount uses these types, which shows that the list would contain them.
 	found := typed("./podmount")
 	if !slices.ContainsFunc(found, func(path string) bool { return strings.HasSuffix(path, "/core/v1") }) {
 		t.Errorf("podmount imports just %v: nothing is proven", found)

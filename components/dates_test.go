@@ -56,7 +56,7 @@ func TestDuration_ComparesOnWorstDay(t *testing.T) {
 	}
 }
 
-// datedArgs have relative dates for a generated secret and a key, and absolute ones for another secret.
+// datedArgs returns relative dates for a generated secret and a key, and absolute dates for another secret.
 func datedArgs() *components.KeyVaultStackArgs {
 	return &components.KeyVaultStackArgs{
 		ResourceGroupName: pulumi.String("group"),
@@ -73,7 +73,7 @@ func datedArgs() *components.KeyVaultStackArgs {
 
 var madeAt = time.Date(2026, time.March, 1, 8, 0, 0, 0, time.UTC)
 
-// update runs the program with the clock at a time, over what an earlier run left.
+// update runs the program at the given time, on the state of an earlier run.
 func update(
 	t *testing.T, before *mockengine.Engine, at time.Time, args *components.KeyVaultStackArgs,
 ) *mockengine.Engine {

@@ -66,7 +66,7 @@ func TestDeployer_GetsOnlyNeededRoles(t *testing.T) {
 	}
 }
 
-// The next who deploys must not take the roles from the first.
+// The next deployer must not take the roles away from the first.
 func TestDeployer_IgnoresChanges(t *testing.T) {
 	first := runVault(t, deployerArgs("first"))
 	args := deployerArgs("second")

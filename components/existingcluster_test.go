@@ -14,7 +14,7 @@ import (
 const existingID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/theirs" +
 	"/providers/Microsoft.ContainerService/managedClusters/old"
 
-// existingCluster is what Azure says of a cluster that has all that mounts need.
+// existingCluster returns Azure's description of a cluster with everything that mounts need.
 func existingCluster(change map[string]any) map[string]any {
 	cluster := map[string]any{
 		"id": strings.Replace(existingID, "resourceGroups", "resourcegroups", 1), "name": "old",
@@ -81,8 +81,7 @@ func TestExistingCluster_IsLookedUpAndNotManaged(t *testing.T) {
 	}
 }
 
-// TestEntra_PreviewAcceptsClusterWithoutEntra is how a preview finds a cluster whose Entra ID is about to be switched
-// on.
+// TestEntra_PreviewAcceptsClusterWithoutEntra previews an update that enables Entra ID.
 func TestEntra_PreviewAcceptsClusterWithoutEntra(t *testing.T) {
 	on := map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}}
 	for _, dryRun := range []bool{false, true} {
@@ -257,7 +256,7 @@ func TestExistingCluster_AcceptsOneWayOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := &components.AksWithCsiArgs{ExistingCluster: &existing}
-			// All of them are Inputs, which other resources may give.
+			// All of them are Inputs, which may come from other resources.
 			wantViolations(t, args.Validate())
 			wantRefused(t, func(ctx *pulumi.Context) error {
 				_, err := components.NewAksWithCsi(ctx, "cluster", args)

@@ -94,7 +94,7 @@ func TestManifests_MatchGoldenFiles(t *testing.T) {
 	}
 }
 
-// manifests are the Kubernetes objects that were registered, by their names.
+// manifests returns the registered Kubernetes objects by name.
 func manifests(t *testing.T, e *mockengine.Engine) []byte {
 	t.Helper()
 	resources := e.Resources()

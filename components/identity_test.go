@@ -38,8 +38,8 @@ func newIdentity(
 	return components.NewWorkloadIdentity(ctx, name, args, pulumi.Provider(provider))
 }
 
-// TestCredentialName_AppliesToFirstCluster gives an account's credential a name, which those for further clusters
-// cannot have, too.
+// TestCredentialName_AppliesToFirstCluster gives an account's credential a name, which the credentials for further
+// clusters cannot share.
 func TestCredentialName_AppliesToFirstCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -96,7 +96,7 @@ func TestCredentials_TrustGivenAudience(t *testing.T) {
 	}
 }
 
-// Azure answers 409 to concurrent writes and deletes on one identity.
+// Azure answers concurrent writes and deletes on one identity with 409.
 func TestCredentials_AreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -108,14 +108,14 @@ func TestCredentials_AreWrittenOneAfterAnother(t *testing.T) {
 	if !two.WaitsFor(one) || !three.WaitsFor(two) {
 		t.Error("two credentials could be written at once")
 	}
-	// Were the second one to stay, nothing else would keep the engine from deleting the others at once.
+	// If the second one stayed, the engine could otherwise delete the others concurrently.
 	if !three.WaitsFor(one) {
 		t.Error("two credentials could be deleted at once")
 	}
 }
 
-// twoClusters have accounts of the same name in two namespaces, one of them in an existing namespace and one existing
-// itself.
+// twoClusters returns accounts of the same name in two namespaces, with one existing namespace and one existing
+// account.
 func twoClusters() *components.WorkloadIdentityArgs {
 	args := identityArgs()
 	args.ServiceAccounts = []components.ServiceAccountArgs{
@@ -171,7 +171,7 @@ func TestServiceAccounts_OfSeveralNamespacesAndClusters(t *testing.T) {
 	}
 }
 
-// wantRegistered checks which resources of a type there are.
+// wantRegistered checks the names of the resources of a type.
 func wantRegistered(t *testing.T, e *mockengine.Engine, typ string, want ...string) {
 	t.Helper()
 	var got []string
@@ -245,8 +245,8 @@ func TestServiceAccounts_ResolveOnceReady(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_KeepsNamesOfEarlierVersions has the names of before: in the component's own namespace after
-// the account alone.
+// TestWorkloadIdentity_KeepsNamesOfEarlierVersions checks names in the component's own namespace, which contain the
+// account only.
 func TestWorkloadIdentity_KeepsNamesOfEarlierVersions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -269,8 +269,8 @@ func TestWorkloadIdentity_KeepsNamesOfEarlierVersions(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_KeepsNamesIfNamespaceMoves has the namespace in the component's arguments and in
-// the accounts'.
+// TestWorkloadIdentity_KeepsNamesIfNamespaceMoves sets the namespace in the component's arguments and in those of the
+// accounts.
 func TestWorkloadIdentity_KeepsNamesIfNamespaceMoves(t *testing.T) {
 	var names [2][]string
 	for i := range names {
@@ -326,7 +326,7 @@ func TestWorkloadIdentity_LabelsNamespacesAndAccounts(t *testing.T) {
 	})
 	namespace := map[string]any{"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"}
 	for name, want := range map[string]map[string]any{
-		// What is said of one kind, or of one account, wins.
+		// Labels of one kind, or of one account, take precedence.
 		"identity-namespace-ns":      namespace,
 		"identity-namespace-other":   namespace,
 		"identity-account-ns_one":    {"team": "all", "app": "shop"},
@@ -396,7 +396,7 @@ func TestWorkloadIdentity_AssignsExtraRoles(t *testing.T) {
 
 const existingIdentity = mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing"
 
-// TestWorkloadIdentity_FailsIfNotReadBack but an error that says what to do: its state has no principal.
+// TestWorkloadIdentity_FailsIfNotReadBack expects an error that says what to do, since the state has no principal.
 func TestWorkloadIdentity_FailsIfNotReadBack(t *testing.T) {
 	e := &mockengine.Engine{Unread: []string{"identity-identity"}}
 	err := e.Run(func(ctx *pulumi.Context) error {
@@ -447,8 +447,8 @@ func TestExistingIdentity_ManagesCredentialsOnly(t *testing.T) {
 	}
 }
 
-// TestExistingIdentity_RejectsNamesakeElsewhere has the provider find one in its own subscription, where another
-// was named.
+// TestExistingIdentity_RejectsNamesakeElsewhere makes the provider find an identity in its own subscription instead of
+// the given one.
 func TestExistingIdentity_RejectsNamesakeElsewhere(t *testing.T) {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
@@ -509,7 +509,7 @@ func TestInputs_AreCheckedInPreview(t *testing.T) {
 func TestExisting_IsNotManaged(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
-		// Nothing is created in the cluster, so it takes no Kubernetes provider.
+		// Nothing is created in the cluster, so no Kubernetes provider is needed.
 		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 			ExistingIdentityID: pulumi.String(existingIdentity),
 			IssuerURL:          pulumi.String(mockengine.IssuerURL),
@@ -648,7 +648,7 @@ func TestNoKubernetesProvider_Fails(t *testing.T) {
 	}
 }
 
-// A transformation of the component may give it its provider, which only registering the component tells.
+// A transformation may give the component its provider, which is known only after registering the component.
 func TestObjects_UseTransformedProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -668,7 +668,7 @@ func TestObjects_UseTransformedProvider(t *testing.T) {
 	})
 }
 
-// A provider for another package is none, and what else is wrong is said in the same error.
+// A provider of another package does not count, and other violations are reported in the same error.
 func TestNoKubernetesProvider_ReportsOtherViolations(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context, other pulumi.ProviderResource) error{
 		"identity": func(ctx *pulumi.Context, other pulumi.ProviderResource) error {
@@ -894,7 +894,7 @@ func TestNamespace_IsOptionalIfAccountsNameOne(t *testing.T) {
 	}
 }
 
-// Names of two letters, which only dots, dashes and boundaries tell apart, are drawn as often as others.
+// Names of two letters, which only dots, dashes and their position distinguish, are drawn as often as others.
 func TestCredentialNames_AreUniqueAndValid(t *testing.T) {
 	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
 	rapid.Check(t, func(t *rapid.T) {

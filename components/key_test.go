@@ -51,7 +51,7 @@ func TestKey_PassesArguments(t *testing.T) {
 		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil})
 }
 
-// What is left out stays out, so that keys which exist see no change.
+// Omitted arguments are not sent, so that existing keys do not change.
 func TestKey_OmitsDefaults(t *testing.T) {
 	wantInputs(t, runVault(t, vaultArgs()).Get(t, "vault-key-rsa"), map[string]any{
 		"properties.keyOps": nil, "properties.attributes": nil, "properties.rotationPolicy": nil, "tags": nil,
@@ -73,7 +73,7 @@ func TestKey_IsReplacedOnChanges(t *testing.T) {
 	}
 }
 
-// contains says whether one of the paths is the other or above it.
+// contains reports whether one of the paths equals or contains the other.
 func contains(t *testing.T, paths []string, other string) bool {
 	t.Helper()
 	return slices.ContainsFunc(paths, func(path string) bool {
@@ -89,7 +89,7 @@ func contains(t *testing.T, paths []string, other string) bool {
 	})
 }
 
-// answers are what Azure says of a key of the vault, or of a secret, in both versions of the control plane.
+// answers returns Azure's answer about a key or a secret of the vault, for both versions of the control plane.
 func answers(function string, answer map[string]any) map[string]map[string]any {
 	both := map[string]map[string]any{}
 	for _, module := range vaultModules {
@@ -98,7 +98,7 @@ func answers(function string, answer map[string]any) map[string]map[string]any {
 	return both
 }
 
-// keyInVault is a key as Azure shows it, with what others have set on it.
+// keyInVault returns a key as Azure shows it, with properties that others have set.
 func keyInVault() map[string]any {
 	return map[string]any{
 		"id":      vaultResourceID + "/keys/rsa",
@@ -123,14 +123,14 @@ func keyInVault() map[string]any {
 	}
 }
 
-// ignored are the inputs of a resource whose changes Pulumi ignores.
+// ignored returns the inputs of a resource whose changes Pulumi ignores.
 func ignored(t *testing.T, e *mockengine.Engine, name string) []string {
 	t.Helper()
 	return e.Get(t, name).RPC.GetIgnoreChanges()
 }
 
-// A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as
-// asked.
+// A plan never changes a key that is in the vault, whatever a refresh has found. A missing key is created from the
+// arguments.
 func TestKey_KeepsExistingKey(t *testing.T) {
 	for _, version := range []components.VaultAPIVersion{components.VaultAPI20241101, components.VaultAPI20260201} {
 		args := vaultArgs()
@@ -204,7 +204,7 @@ func TestKey_ComparesExistingKey(t *testing.T) {
 	}
 }
 
-// What Azure rotates by itself has the dates of its latest version.
+// A key that Azure rotates has the dates of its latest version.
 func TestKey_RotationKeepsDates(t *testing.T) {
 	no := false
 	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M",
@@ -230,7 +230,7 @@ func TestKey_RotationKeepsDates(t *testing.T) {
 	}
 }
 
-// What keeps Azure from saying what there is must not be taken for nothing.
+// A failed lookup must not count as a missing key.
 func TestKey_FailsIfLookupFails(t *testing.T) {
 	e := &mockengine.Engine{Answers: answers("getKey", nil)}
 	if err := e.Run(func(ctx *pulumi.Context) error {

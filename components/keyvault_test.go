@@ -47,7 +47,7 @@ func TestKeyVaultStack_IsSafeByDefault(t *testing.T) {
 		"properties.enableSoftDelete":          true,
 		"properties.softDeleteRetentionInDays": 90.0,
 		"properties.publicNetworkAccess":       "Enabled",
-		// Azure refuses false, so it has to be absent.
+		// Azure refuses false, so it must be absent.
 		"properties.enablePurgeProtection": nil,
 		// For a recovery only.
 		"properties.accessPolicies": nil,
@@ -81,7 +81,7 @@ func TestKeyVaultStack_RecoversDeletedVault(t *testing.T) {
 	args.CreateMode = "recover"
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.createMode": "recover",
-		// Without them, the provider would look for those of the deleted vault, and fail.
+		// Without them, the provider would read those of the deleted vault, and fail.
 		"properties.accessPolicies": []any{},
 	})
 	args.CreateMode = "default"
@@ -106,7 +106,7 @@ func TestKeyVaultStack_SendsLogsToWorkspace(t *testing.T) {
 
 const vaultResourceID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
 
-// The lock keeps what is on the vault from being deleted, so a destroy has to begin with it.
+// The lock protects what is on the vault, so a destroy must delete it first.
 func TestLock_IsCreatedLast(t *testing.T) {
 	args := fullArgs()
 	e := runVault(t, args)
@@ -120,7 +120,7 @@ func TestLock_IsCreatedLast(t *testing.T) {
 	}
 }
 
-// fullArgs use everything that a new vault can have.
+// fullArgs returns every argument that a new vault can have.
 func fullArgs() *components.KeyVaultStackArgs {
 	args := endpointArgs()
 	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"})}
@@ -181,7 +181,7 @@ func existingVaultArgs() *components.KeyVaultStackArgs {
 	}
 }
 
-// existingVaultID is spelled as some tools do; Azure does not care about the case.
+// existingVaultID is spelled as some tools do. Azure ignores the case.
 const existingVaultID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
 
 func TestExistingVault_GetsObjectsOnly(t *testing.T) {
@@ -433,7 +433,7 @@ func TestKeyVaultStack_Validates(t *testing.T) {
 	})
 }
 
-// TestVaultName_IsFullName has a vault with a name of its own, to which nothing is added.
+// TestVaultName_IsFullName checks that nothing is appended to the name.
 func TestVaultName_IsFullName(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -464,7 +464,7 @@ func TestVaultName_IsFullName(t *testing.T) {
 	})
 }
 
-// The longest prefix and the suffix make the longest name that Azure takes.
+// The longest prefix and the suffix together have the longest name that Azure allows.
 func TestVaultName_AcceptsLongest(t *testing.T) {
 	args := vaultArgs()
 	args.NamePrefix = "abcdefghijklmnopq"
@@ -514,8 +514,8 @@ func TestKeyVaultStack_TwoDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*(8+5+2+4))
 }
 
-// A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover
-// it. With recover nobody looks for it.
+// A vault that was deleted outside Pulumi is still in the state. Nothing may be created or read in it, and the error
+// says how to recover it. With recover, it is not looked up.
 func TestKeyVaultStack_ReportsMissingVault(t *testing.T) {
 	for version, module := range vaultModules {
 		e := func() *mockengine.Engine {
@@ -547,7 +547,7 @@ func TestKeyVaultStack_ReportsMissingVault(t *testing.T) {
 	}
 }
 
-// A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
+// A vault that does not match its id, or that does not use Azure RBAC, is rejected before anything is created in it.
 func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 	properties := func(rbac bool) map[string]any {
 		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
@@ -584,8 +584,8 @@ func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreReported has a preview name what others put into the vault, once, and a lookup fail for all
-// that is missing.
+// TestExpectedObjects_AreReported expects a preview to report what others must create, once, and a lookup to fail with
+// everything that is missing.
 func TestExpectedObjects_AreReported(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "cert", Name: "web"},
@@ -654,7 +654,7 @@ func TestExpectedObjects_AreReported(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreLookedUpConcurrently counts the lookups that Azure has before it at one time.
+// TestExpectedObjects_AreLookedUpConcurrently counts the concurrent lookups.
 func TestExpectedObjects_AreLookedUpConcurrently(t *testing.T) {
 	const most = 16
 	args := existingVaultArgs()
@@ -696,8 +696,7 @@ func TestExpectedObjects_AreLookedUpConcurrently(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_PassWithoutPermissionToRead is for who has brought up such stacks without the right to
-// read what the vault has.
+// TestExpectedObjects_PassWithoutPermissionToRead is for deployers without permission to read the vault's contents.
 func TestExpectedObjects_PassWithoutPermissionToRead(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "secret", Name: "theirs"},
@@ -747,7 +746,7 @@ func TestExpectedObjects_PassWithoutPermissionToRead(t *testing.T) {
 	}
 }
 
-// TestExistingVault_IsNotLookedUpWithTenant is for a vault that the provider does not reach.
+// TestExistingVault_IsNotLookedUpWithTenant is for a vault that the provider cannot read.
 func TestExistingVault_IsNotLookedUpWithTenant(t *testing.T) {
 	const tenant = "44444444-4444-4444-4444-444444444444"
 	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String(tenant)}
@@ -784,7 +783,7 @@ func TestExistingVault_IsNotLookedUpWithTenant(t *testing.T) {
 	}
 }
 
-// TestExistingVault_AllowsAccessPoliciesWithoutRoles takes one that is refused otherwise.
+// TestExistingVault_AllowsAccessPoliciesWithoutRoles accepts a vault that is rejected otherwise.
 func TestExistingVault_AllowsAccessPoliciesWithoutRoles(t *testing.T) {
 	args := existingVaultArgs()
 	args.AllowAccessPolicies = true

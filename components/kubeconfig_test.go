@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// What Azure returns for clusters with Entra ID, in its two formats, and for one without.
+// Azure's kubeconfigs of clusters with Entra ID, in both formats, and of one without.
 const (
 	execKubeconfig = `apiVersion: v1
 kind: Config
@@ -57,7 +57,7 @@ type kubeconfigExec struct {
 	ProvideClusterInfo *bool    `yaml:"provideClusterInfo"`
 }
 
-// read reads a kubeconfig strictly, as nothing but exec may be in a user.
+// readExec reads a kubeconfig strictly: a user must contain nothing but exec.
 func readExec(t *testing.T, kubeconfig string) []kubeconfigExec {
 	t.Helper()
 	var file struct {

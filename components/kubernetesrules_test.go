@@ -91,8 +91,8 @@ func TestSecretMount_ValidatesServiceAccount(t *testing.T) {
 	wantViolations(t, args.Validate(), "serviceAccountName")
 }
 
-// TestImages_MatchContainerd has references that the grammar of github.com/distribution/reference allows,
-// and some that it does not.
+// TestImages_MatchContainerd tries references that the grammar of github.com/distribution/reference allows, and some
+// that it does not.
 func TestImages_MatchContainerd(t *testing.T) {
 	digest := strings.Repeat("0a", 32)
 	for image, valid := range map[string]bool{

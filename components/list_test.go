@@ -21,7 +21,7 @@ type listArgument struct {
 	constructor withList
 }
 
-// withList is a component with the list among its arguments: how they are validated, and how it is made.
+// withList returns the validation and the constructor of a component with the list in its arguments.
 type withList func(list pulumi.StringArrayInput) (validate func() error, construct func(*pulumi.Context) error)
 
 func ofCluster(change func(*components.AksWithCsiArgs, pulumi.StringArrayInput)) withList {
@@ -64,7 +64,7 @@ var listArguments = []listArgument{
 		ofVault(func(n *components.VaultNetworkArgs, list pulumi.StringArrayInput) { n.SubnetIDs = list })},
 }
 
-// late is a list that is known only when the program runs.
+// late returns a list that is known only when the program runs.
 func late(items ...string) pulumi.StringArrayInput {
 	return pulumi.ToStringArray(items).ToStringArrayOutput()
 }

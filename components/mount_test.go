@@ -37,7 +37,7 @@ func mountArgs() *components.SecretMountArgs {
 	}
 }
 
-// fullMountArgs have everything that plain arguments can ask for.
+// fullMountArgs returns every plain argument.
 func fullMountArgs() *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = append(args.Objects,
@@ -90,7 +90,7 @@ func TestSecretProviderClass_UsesWorkloadIdentityOnly(t *testing.T) {
 		"spec.parameters.clientID":     "client",
 		"spec.parameters.keyvaultName": "kv-1",
 		"spec.parameters.tenantID":     mockengine.TenantID,
-		// Would make another copy of the secrets, in etcd.
+		// It would create another copy of the secrets, in etcd.
 		"spec.secretObjects": nil,
 	})
 	if parameters := class.At("spec.parameters").ObjectValue(); len(parameters) != 4 {
@@ -124,7 +124,7 @@ func TestSecretProviderClass_ListsObjectsInProvidersFormat(t *testing.T) {
 		t.Fatalf("%d objects, want %d", len(list.Array), len(want))
 	}
 	for i, item := range list.Array {
-		// The provider decodes into strings; a bare 0444 or 123 would be a number.
+		// The provider decodes strings; an unquoted 0444 or 123 would be a number.
 		got := map[string]any{}
 		if err := yaml.Unmarshal([]byte(item), &got); err != nil {
 			t.Fatal(err)
@@ -154,7 +154,7 @@ func TestSecretMount_VolumeWaitsForRolesAndClass(t *testing.T) {
 				"driver": "secrets-store.csi.k8s.io", "readOnly": true,
 				"volumeAttributes": map[string]string{"secretProviderClass": "class"},
 			}}
-			// The engine of a preview has the class say nothing, not even its name.
+			// In a preview, the class has no known outputs, not even its name.
 			if got.Known == dryRun || got.Secret || !dryRun && !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("dry run %t: got %v, known: %t, secret: %t, want %v", dryRun, got.Value, got.Known, got.Secret, want)
 			}
@@ -190,7 +190,7 @@ func TestTestPod_MeetsRestrictedPodSecurity(t *testing.T) {
 		"spec.volumes[0].csi.volumeAttributes.secretProviderClass":    "class",
 		"spec.hostNetwork":                                            nil,
 	})
-	// Azure takes up to 10 minutes to honour a role.
+	// A role may take up to 10 minutes to take effect.
 	if got := pod.RPC.GetCustomTimeouts().GetCreate(); got != "15m" {
 		t.Errorf("the pod is awaited for %q", got)
 	}
@@ -237,7 +237,7 @@ func TestSecretMount_ChecksInputsOnceKnown(t *testing.T) {
 		"vaultName": func(a *components.SecretMountArgs) { a.VaultName = pulumi.String("another-vault") },
 		"clientId":  func(a *components.SecretMountArgs) { a.ClientID = pulumi.String("") },
 		"tenantId":  func(a *components.SecretMountArgs) { a.TenantID = pulumi.String("my tenant") },
-		// The name of another cloud's, or of a managed HSM.
+		// The name of a vault in another cloud, or of a managed HSM.
 		"vaultName ": func(a *components.SecretMountArgs) {
 			a.Access, a.VaultName = "none", pulumi.String("kv.vault.azure.cn")
 		},
@@ -389,7 +389,7 @@ func TestSecretMount_RegistersOutputsForPods(t *testing.T) {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
 	}
-	// Those of the probe, which restarts with what it mounts.
+	// The annotations of the probe, which restarts with its mounted objects.
 	want := e.Get(t, "mount-probe").At("spec.template.metadata.annotations")
 	if got := outputs["podAnnotations"]; !got.DeepEquals(*want) {
 		t.Errorf("podAnnotations are %v, the probe's %v", got, want)
@@ -431,7 +431,7 @@ func TestSecretMount_LabelsObjects(t *testing.T) {
 	probe := map[string]any{"app.kubernetes.io/name": "keyvault-probe"}
 	wantInputs(t, e.Get(t, "mount-probe"), map[string]any{
 		"metadata.labels": labels(probe),
-		// Kubernetes refuses to change it, so it has no labels that may change.
+		// Kubernetes refuses to change the selector, so it must not contain labels that may change.
 		"spec.selector.matchLabels": probe,
 		"spec.template.metadata.labels": labels(map[string]any{
 			"app.kubernetes.io/name": "keyvault-probe", "azure.workload.identity/use": "true",
@@ -457,8 +457,8 @@ func TestSecretMount_LetsPulumiNameClass(t *testing.T) {
 	}
 }
 
-// TestSecretMount_RetriesInForeignCluster has a cluster that the component knows nothing of refuse an
-// object for want of a role.
+// TestSecretMount_RetriesInForeignCluster makes a cluster that is not an AksWithCsi refuse an object because a role is
+// missing.
 func TestSecretMount_RetriesInForeignCluster(t *testing.T) {
 	const late = "User does not have access to the resource in Azure. Update role assignment to allow access."
 	for refusal, again := range map[string]bool{late: true, "secretproviderclasses is forbidden": false} {

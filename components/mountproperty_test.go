@@ -17,7 +17,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// drawObject makes an object that may well be valid, of few names, so that files collide at times.
+// drawObject draws a possibly valid object with one of few names, so that files sometimes collide.
 func drawObject(t *rapid.T) components.ObjectArgs {
 	element := rapid.OneOf(
 		rapid.SampledFrom([]string{"a", "b"}),
@@ -134,7 +134,7 @@ type providerObject struct {
 	FilePermission string                    `yaml:"filePermission"`
 }
 
-// readObjects reads the parameter objects as the provider does, but refuses what the provider ignores.
+// readObjects reads the parameter objects like the provider, but rejects what the provider ignores.
 func readObjects(parameter string) ([]providerObject, error) {
 	strict := func(text string, into any) error {
 		decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -157,7 +157,7 @@ func readObjects(parameter string) ([]providerObject, error) {
 	return objects, nil
 }
 
-// written writes what provider and driver write for objects that have so many versions in the vault, and lists the
+// written writes what the provider and the driver write for objects with the given numbers of versions, and lists the
 // files.
 func written(dir string, objects []providerObject, versions int) ([]string, error) {
 	for _, o := range objects {
@@ -203,7 +203,7 @@ func written(dir string, objects []providerObject, versions int) ([]string, erro
 	return found, err
 }
 
-// allFiles are all files that the objects can have.
+// allFiles returns all files that the objects can have.
 func allFiles(objects []components.ObjectArgs) []string {
 	var files []string
 	for _, o := range objects {

@@ -87,7 +87,7 @@ func TestNodePools_AreCreatedOneAfterAnother(t *testing.T) {
 	wantInputs(t, scaled, map[string]any{"enableAutoScaling": true, "minCount": 2.0, "maxCount": 9.0, "count": 4.0})
 	wantInputs(t, spot, map[string]any{
 		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
-		// AKS would add them, and a refresh find them.
+		// AKS would add them, and a refresh would find them.
 		"nodeLabels": map[string]any{"team": "a", "kubernetes.azure.com/scalesetpriority": "spot"},
 		"nodeTaints": []any{"team=a:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"},
 	})
@@ -270,8 +270,8 @@ func TestSubnets_RejectSecondName(t *testing.T) {
 	}
 }
 
-// TestSubnets_KeepRolesNamedAfterPools has all names that earlier versions gave a role: after any pool in
-// its subnet.
+// TestSubnets_KeepRolesNamedAfterPools checks for all names that earlier versions could have given a role, after any
+// pool in its subnet.
 func TestSubnets_KeepRolesNamedAfterPools(t *testing.T) {
 	for name, test := range map[string]struct {
 		subnets map[string]string // of the pools
@@ -285,7 +285,7 @@ func TestSubnets_KeepRolesNamedAfterPools(t *testing.T) {
 			map[string]string{"system": "nodes", "apps": "others", "more": "others"},
 			map[string][]string{"nodes": {"system"}, "others": {"apps", "more"}},
 		},
-		// What a subnet is called now is its own role's name, whatever had it before.
+		// A subnet's name now names its own role, even if a pool had that name before.
 		"a subnet that is called as its pool": {
 			map[string]string{"system": "system", "apps": "apps", "more": "apps"},
 			map[string][]string{"system": nil, "apps": {"more"}},
@@ -324,7 +324,7 @@ func TestSubnets_KeepRolesNamedAfterPools(t *testing.T) {
 	}
 }
 
-// aliasNames are the names that a resource is also known by.
+// aliasNames returns the names in a resource's aliases.
 func aliasNames(of mockengine.Registered) []string {
 	var names []string
 	for _, alias := range of.RPC.GetAliases() {
@@ -441,7 +441,7 @@ func countType(e *mockengine.Engine, typ string) int {
 	return count
 }
 
-// pooledArgs are a cluster's with one pool of each kind.
+// pooledArgs returns the arguments of a cluster with one pool of each kind.
 func pooledArgs() *components.AksWithCsiArgs {
 	args := aksArgs()
 	args.SystemPool = &components.NodePoolArgs{}
@@ -544,7 +544,7 @@ func TestNodePools_ValidKinds(t *testing.T) {
 	}
 }
 
-// Azure's own patterns, of its API's specification:
+// Azure's own patterns, from its API specification:
 // https://github.com/Azure/azure-rest-api-specs/tree/main/specification/containerservice/resource-manager
 var (
 	azureClusterName = regexp.MustCompile(`^[a-zA-Z0-9]$|^[a-zA-Z0-9][-_a-zA-Z0-9]{0,61}[a-zA-Z0-9]$`)
@@ -577,7 +577,7 @@ func TestKeyVaultStack_AcceptsOnlyValidNames(t *testing.T) {
 	})
 }
 
-// TestWindowsPools_RunWorkloadsOnly looks at what AKS asks of nodes that run Windows.
+// TestWindowsPools_RunWorkloadsOnly checks AKS' requirements for Windows nodes.
 func TestWindowsPools_RunWorkloadsOnly(t *testing.T) {
 	with := func(change func(args *components.AksWithCsiArgs)) *components.AksWithCsiArgs {
 		args := aksArgs()

@@ -112,7 +112,7 @@ func TestObjects_AcceptSimilarFiles(t *testing.T) {
 	}
 }
 
-// TestObjects_AllowOwnerOnlyWithoutTestPod has a probe, which only looks whether they are there.
+// TestObjects_AllowOwnerOnlyWithoutTestPod includes a probe, which only checks that the files exist.
 func TestObjects_AllowOwnerOnlyWithoutTestPod(t *testing.T) {
 	args := fullMountArgs()
 	args.TestPod = nil

@@ -28,7 +28,7 @@ func TestProbe_ChecksEveryFile(t *testing.T) {
 		container + "image":                                            "busybox:1.35.0",
 		container + "volumeMounts[0].mountPath":                        "/mnt/secrets",
 	})
-	// A Deployment that waits for a role must not give up before Azure honours it.
+	// A Deployment that waits for a role must not give up before the role takes effect.
 	wantInputs(t, probe, map[string]any{"spec.progressDeadlineSeconds": 900.0})
 	if got := probe.RPC.GetCustomTimeouts(); got.GetCreate() != "15m" || got.GetUpdate() != "15m" {
 		t.Errorf("the probe is awaited for %v", got)

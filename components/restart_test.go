@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// podAnnotations are those of a mount with the arguments, and whether they are secret.
+// podAnnotations returns a mount's annotations for the arguments, and whether they are secret.
 func podAnnotations(t *testing.T, args *components.SecretMountArgs) (annotations map[string]string, secret bool) {
 	t.Helper()
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {

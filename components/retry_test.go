@@ -110,8 +110,8 @@ func TestLateRoleWait_LastsTenMinutes(t *testing.T) {
 	}
 }
 
-// TestNew_RepeatsNamesInInlineProgram of one process, as the Automation API runs it, also after
-// another component was added before: the state has the names.
+// TestNew_RepeatsNamesInInlineProgram runs a program several times in one process, like the Automation API, also after
+// another component was added: the state contains the names.
 func TestNew_RepeatsNamesInInlineProgram(t *testing.T) {
 	hooks := func(clusters ...string) []string {
 		e := &mockengine.Engine{}

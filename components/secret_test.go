@@ -33,7 +33,7 @@ func TestSecret_PassesArguments(t *testing.T) {
 	})
 }
 
-// What is left out stays out, so that secrets which exist see no change.
+// Omitted arguments are not sent, so that existing secrets do not change.
 func TestSecret_OmitsDefaults(t *testing.T) {
 	e := runVault(t, vaultArgs())
 	wantInputs(t, e.Get(t, "vault-secret-given"), map[string]any{
@@ -67,7 +67,7 @@ func TestGenerate_UsesRemainingClasses(t *testing.T) {
 	wantSecretValues(t, e)
 }
 
-// wantSecretValues checks that no secret's value is sent in the clear.
+// wantSecretValues checks that all secret values are sent as secrets.
 func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	t.Helper()
 	for _, one := range e.Resources() {
@@ -80,7 +80,7 @@ func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	}
 }
 
-// TestSecret_WithOnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
+// TestSecret_WithOnceIsWrittenOnce checks that Pulumi ignores every change of an existing secret, and of no other.
 func TestSecret_WithOnceIsWrittenOnce(t *testing.T) {
 	found := map[string]any{
 		"id":         vaultResourceID + "/secrets/given",
@@ -126,7 +126,7 @@ func TestSecret_WithOnceIsWrittenOnce(t *testing.T) {
 	}
 }
 
-// rotatingArgs have one secret, whose value rotates.
+// rotatingArgs returns one secret whose value rotates.
 func rotatingArgs() *components.KeyVaultStackArgs {
 	args := datedArgs()
 	args.Keys = nil
@@ -136,8 +136,8 @@ func rotatingArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-// TestRotateEvery_MakesOneValuePerPeriod goes through the times at which updates come. The random value is another one
-// where its keepers are, and only there.
+// TestRotateEvery_MakesOneValuePerPeriod runs updates at several times. The random value changes exactly when its
+// keepers do.
 func TestRotateEvery_MakesOneValuePerPeriod(t *testing.T) {
 	day := func(n int) time.Time { return madeAt.AddDate(0, 0, n) }
 	var e *mockengine.Engine
@@ -179,8 +179,8 @@ func TestRotateEvery_CountsCalendarMonths(t *testing.T) {
 	}
 }
 
-// TestRotateEvery_CanBeAddedAndRemoved has the value that is there stay where it can, and counts from where the
-// argument says.
+// TestRotateEvery_CanBeAddedAndRemoved checks that the existing value stays if possible, and that periods count from
+// where the documentation says.
 func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 	at := func(days int) time.Time { return madeAt.AddDate(0, 0, days) }
 	rotating := func(change func(*components.SecretArgs)) *components.KeyVaultStackArgs {
@@ -197,7 +197,7 @@ func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 	wantInputs(t, rotated.Get(t, "vault-value-s"),
 		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)})
 
-	// A new value by other means is as old as it is.
+	// A new value counts from its own creation.
 	for name, change := range map[string]func(*components.SecretArgs){
 		"rotate":   func(s *components.SecretArgs) { s.Rotate = "2" },
 		"generate": func(s *components.SecretArgs) { s.Rotate, s.Generate.Length = "1", 64 },
@@ -209,7 +209,7 @@ func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 			map[string]any{"keepers.due": at(130).Format(time.RFC3339)})
 		t.Log(name)
 	}
-	// Another length counts from the same time.
+	// Another period counts from the same time.
 	other := rotating(func(s *components.SecretArgs) { s.Rotate, s.RotateEvery, s.Expires = "1", "P20D", "P30D" })
 	wantInputs(t, update(t, rotated, at(91), other).Get(t, "vault-value-s"),
 		map[string]any{"keepers.due": at(90).Format(time.RFC3339)})

@@ -40,7 +40,7 @@ func TestSyncedSecrets_ResolveOnceUsable(t *testing.T) {
 			if want := []string{"app", "web-tls"}; !got.Known || !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("got %v, want %v", got.Value, want)
 			}
-			// A pod has to mount the class for the driver to make the Secrets, and the probe is one.
+			// The driver creates the Secrets only if a pod mounts the class, and the probe is such a pod.
 			for _, name := range []string{"mount-class", "mount-role-secret-password", "mount-probe"} {
 				if waits := resourceNames(got.Dependencies); !slices.Contains(waits, name) {
 					t.Errorf("the names wait for %v, want %s among them", waits, name)
@@ -137,7 +137,7 @@ func TestSyncSecrets_AcceptTypes(t *testing.T) {
 			Data: []components.SyncDataArgs{{Key: key, File: "my-secret"}},
 		})
 	}
-	// A binary .pfx is what the driver can take apart.
+	// The driver can parse a binary .pfx.
 	args.Objects[3].Format, args.Objects[3].Encoding = "pfx", "base64"
 	if err := args.Validate(); err != nil {
 		t.Error(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// plainArgs have every plain value that is needed, and no Input.
+// plainArgs returns every required plain value, and no Input.
 func plainArgs() map[string]validated {
 	return map[string]validated{
 		"vault": &components.KeyVaultStackArgs{
@@ -50,7 +50,7 @@ func TestValidate_DoesNotRequireInputs(t *testing.T) {
 	}
 }
 
-// constructor makes a component of invalid arguments: plain values that break a rule, and no Input at all.
+// constructor constructs a component with invalid arguments: plain values that break a rule, and no Inputs.
 type constructor struct {
 	args          validated
 	construct     func(*pulumi.Context) error
@@ -68,7 +68,7 @@ func constructorOf[A validated, C any](
 	}, plain, inputs}
 }
 
-// paths are those of all violations.
+// paths returns the paths of all violations.
 func (c constructor) paths() []string { return slices.Concat(c.plain, c.inputs) }
 
 var constructors = map[string]constructor{

@@ -22,7 +22,7 @@ var vaultModules = map[components.VaultAPIVersion]string{
 	components.VaultAPI20260201: "azure-native_keyvault_v20260201:keyvault:",
 }
 
-// everythingArgs use everything that a vault, its secrets and its keys can have.
+// everythingArgs returns every argument of a vault, its secrets and its keys.
 func everythingArgs(version components.VaultAPIVersion) *components.KeyVaultStackArgs {
 	args, no := fullArgs(), false
 	args.APIVersion, args.Sku, args.SoftDeleteRetentionDays = version, "premium", 30
@@ -46,7 +46,7 @@ func everythingArgs(version components.VaultAPIVersion) *components.KeyVaultStac
 	return args
 }
 
-// withoutType are what the engine is told of a resource, but for what its type's version decides: URNs are names.
+// withoutType returns a registration without what the type's version decides.
 func withoutType(r mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	namesOf := func(urns []string) []string {
 		var names []string
@@ -163,7 +163,7 @@ func TestVaultAPI_KeepsResourcesOfOtherVersion(t *testing.T) {
 					t.Errorf("%s of version %s would replace that of %s: it is known as %v", one.Name, version, other, types)
 				}
 			}
-			// What versions of this component before, and of the SDK, have made.
+			// Types that earlier versions of this component and of the SDK created.
 			for _, older := range []string{"azure-native:keyvault:", "azure-native:keyvault/v20230701:"} {
 				if !slices.Contains(types, older+kind) {
 					t.Errorf("%s of version %s is not known as a %s", one.Name, version, older+kind)
@@ -207,7 +207,7 @@ func TestVaultAPI_RegistersPackageOfNewVersion(t *testing.T) {
 	}
 }
 
-// wantVaultPackage checks that there is the one package, as azure-native's provider understands it.
+// wantVaultPackage checks for the one package, in the format of azure-native's provider.
 func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest) {
 	t.Helper()
 	if len(packages) != 1 {
@@ -220,7 +220,7 @@ func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest
 	if parameterization.GetName() != "azure-native_keyvault_v20260201" || parameterization.GetVersion() != "3.28.0" {
 		t.Errorf("the package is %v", parameterization)
 	}
-	// The text is base64, in what is base64 on the wire already.
+	// The text is base64, inside base64 on the wire.
 	decoded, err := base64.StdEncoding.DecodeString(string(parameterization.GetValue()))
 	if err != nil {
 		t.Fatalf("the parameter is %q: %v", parameterization.GetValue(), err)
@@ -234,7 +234,7 @@ func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest
 	}
 }
 
-// TestVaultAPI_LooksUpWithSameVersion has azure-native v2 not asked for what the newer version made, or is to use.
+// TestVaultAPI_LooksUpWithSameVersion checks that azure-native v2 is not asked about vaults of the newer version.
 func TestVaultAPI_LooksUpWithSameVersion(t *testing.T) {
 	for version, module := range vaultModules {
 		args := existingVaultArgs()
@@ -254,7 +254,7 @@ func TestVaultAPI_LooksUpWithSameVersion(t *testing.T) {
 	}
 }
 
-// newAndExisting make valid arguments of both kinds of vaults.
+// newAndExisting returns valid arguments for both kinds of vaults.
 var newAndExisting = map[string]func() *components.KeyVaultStackArgs{"new": vaultArgs, "existing": existingVaultArgs}
 
 // The day on which Azure stops serving the older version.
@@ -353,7 +353,7 @@ func TestKeyVaultStack_ExposesVault(t *testing.T) {
 // explicit is a provider of the program's own.
 type explicit struct{ pulumi.ProviderResourceState }
 
-// With a provider of the program's own for azure-native alone, the vault would silently go where the default one looks.
+// With only an azure-native provider of the program's own, the vault would silently use the default provider.
 func TestKeyVaultStack_RejectsDefaultProviderBesideOwn(t *testing.T) {
 	for name, one := range map[string]struct {
 		version  components.VaultAPIVersion

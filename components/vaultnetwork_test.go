@@ -23,7 +23,7 @@ func TestVaultNetwork_DeniesByDefault(t *testing.T) {
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.networkAcls.defaultAction": "Deny",
 		"properties.networkAcls.bypass":        "AzureServices",
-		// Empty and not absent, so that rules which are taken out go.
+		// Empty rather than absent, so that removed rules are deleted.
 		"properties.networkAcls.ipRules":             []any{},
 		"properties.networkAcls.virtualNetworkRules": []any{},
 	})
@@ -126,7 +126,7 @@ func TestVaultNetwork_Validates(t *testing.T) {
 	})
 }
 
-// TestVaultNetwork_MustAdmitNodes refuses a vault that pods could never read from, and no other.
+// TestVaultNetwork_MustAdmitNodes rejects vaults that pods could never read from, and no others.
 func TestVaultNetwork_MustAdmitNodes(t *testing.T) {
 	endpoint, external := &components.PrivateEndpointArgs{
 		SubnetID: pulumi.String(subnetID),

@@ -95,7 +95,7 @@ func TestConfig_MatchesPulumiYAML(t *testing.T) {
 	}
 }
 
-// Each mistake is reported at its key, alone.
+// Each mistake is reported at its key only.
 func TestLoadConfig_Validates(t *testing.T) {
 	for _, tt := range []struct{ name, key, value, path string }{
 		{"a location", "location", "East US", "location"},
@@ -202,7 +202,7 @@ func TestLoadConfig_Validates(t *testing.T) {
 	}
 }
 
-// manyTags are as many tags as a JSON object.
+// manyTags returns a number of tags as a JSON object.
 func manyTags(count int) string {
 	var tags []string
 	for i := range count {
@@ -211,8 +211,8 @@ func manyTags(count int) string {
 	return "{" + strings.Join(tags, ",") + "}"
 }
 
-// The zone of a network of the stack's own has the stack's tags too, of which Azure allows it fifteen. AKS labels nodes
-// with the name of the network's resource group.
+// The private DNS zone of the stack's network also has the stack's tags, of which Azure allows fifteen. AKS labels
+// nodes with the name of the network's resource group.
 func TestNetwork_LimitsTagsAndGroupName(t *testing.T) {
 	const network = `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`
 	for name, tt := range map[string]struct {
@@ -243,7 +243,7 @@ func TestNetwork_LimitsTagsAndGroupName(t *testing.T) {
 	}
 }
 
-// AKS gives the zone of a private cluster the cluster's tags.
+// AKS sets the cluster's tags on the zone of a private cluster.
 func TestPrivateCluster_LimitsTags(t *testing.T) {
 	_, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`})
 	if !slices.Equal(paths(t, err), []string{"tags"}) {
@@ -251,7 +251,7 @@ func TestPrivateCluster_LimitsTags(t *testing.T) {
 	}
 }
 
-// workload is a valid one with some of its keys changed, and its place in the list.
+// workload returns a valid workload with some keys changed, and its place in the list.
 func workload(name string, change map[string]any) map[string]any {
 	w := map[string]any{
 		"name": name, "namespace": name, "serviceAccounts": []any{map[string]any{"name": name}},
@@ -342,7 +342,7 @@ func TestWorkloads_ReportMistakesWithPaths(t *testing.T) {
 	}
 }
 
-// In a namespace of others, two workloads may not want the same thing, nor one identity.
+// Two workloads must not claim the same thing in an existing namespace, nor the same identity.
 func TestWorkloads_RejectSharedResources(t *testing.T) {
 	shared := map[string]any{
 		"namespace":          "theirs",
@@ -371,7 +371,7 @@ func TestWorkloads_RejectSharedResources(t *testing.T) {
 	}
 }
 
-// Names that are parts of each other's would be the same in Pulumi.
+// Resources of names that are parts of each other's would have the same name in Pulumi.
 func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	for _, pair := range [][2]map[string]any{
 		{workload("a", map[string]any{"namespace": "namespace-x"}),
@@ -394,7 +394,7 @@ func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	}
 }
 
-// One image is for all test pods and probes of the stack that name none.
+// One image is the default of all test pods and probes of the stack.
 func TestProbeImage_IsDefaultImage(t *testing.T) {
 	config := list(t, workload("first", map[string]any{"testPod": map[string]any{}, "probe": map[string]any{}}),
 		workload("second", map[string]any{"testPod": map[string]any{"image": "own:1"}}))
@@ -502,7 +502,7 @@ func TestLoadConfig_ReportsMissingKey(t *testing.T) {
 	}
 }
 
-// A value in the wrong place must not come out in the error's text.
+// The error must not contain a value in the wrong place.
 func TestLoadConfig_HidesSecretsInMistakes(t *testing.T) {
 	for name, secrets := range map[string]string{
 		"instead of the list":     `"marker"`,
@@ -526,7 +526,7 @@ func TestLoadConfig_HidesSecretsInMistakes(t *testing.T) {
 	}
 }
 
-// The example is a valid configuration, but for what excludes something else in it, and shows every key and every
+// The example is a valid configuration, except for alternatives that exclude each other, and shows every key and every
 // field.
 func TestExample_ShowsEveryKey(t *testing.T) {
 	content, err := os.ReadFile("../docs/Pulumi.example.yaml")
@@ -551,7 +551,7 @@ func TestExample_ShowsEveryKey(t *testing.T) {
 	})
 }
 
-// fields calls a function with the name of every field of a type and of the types in it.
+// fields calls a function with the name of every field of a type and of its nested types.
 func fields(in reflect.Type, found func(name string)) {
 	switch in.Kind() {
 	case reflect.Pointer, reflect.Slice:
@@ -566,8 +566,8 @@ func fields(in reflect.Type, found func(name string)) {
 	}
 }
 
-// A value comes from the environment where the configuration names a variable. One that is not set is a mistake, and
-// its name, which is no secret, is said.
+// A value comes from an environment variable that the configuration names. A missing variable is a mistake, and its
+// name, which is not secret, is reported.
 func TestLoadConfig_ReadsEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
 	cfg, err := load(t,
@@ -594,7 +594,7 @@ func TestLoadConfig_ReadsEnvironment(t *testing.T) {
 	}
 }
 
-// What is encrypted is not shown either where it could be read and only breaks a rule.
+// An encrypted value is also hidden if it could be read and only breaks a rule.
 func TestLoadConfig_HidesEncryptedValues(t *testing.T) {
 	_, err := load(t, map[string]string{"vaultNamePrefix": "marker--"}, "vaultNamePrefix")
 	if got := paths(t, err); !slices.Equal(got, []string{"vaultNamePrefix"}) {
@@ -605,7 +605,7 @@ func TestLoadConfig_HidesEncryptedValues(t *testing.T) {
 	}
 }
 
-// The names of fields are no values.
+// Names of fields are not values.
 func TestLoadConfig_NamesFieldsOfEncryptedValues(t *testing.T) {
 	_, err := load(t,
 		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
@@ -615,7 +615,7 @@ func TestLoadConfig_NamesFieldsOfEncryptedValues(t *testing.T) {
 	}
 }
 
-// Nor where another key's rule would repeat it.
+// It is also hidden in another key's rule.
 func TestLoadConfig_HidesEncryptedValuesInOtherRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change    map[string]string
@@ -645,7 +645,7 @@ func TestLoadConfig_HidesEncryptedValuesInOtherRules(t *testing.T) {
 	}
 }
 
-// The vault's firewall has to let in a subnet that nodes are in, where it is known which these are.
+// The vault's firewall must admit a subnet of the nodes, if their subnets are known.
 func TestVaultNetwork_MustAdmitPools(t *testing.T) {
 	const apps = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/apps"
 	const agents = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/agents"
@@ -688,8 +688,7 @@ func TestVaultNetwork_MustAdmitPools(t *testing.T) {
 	}
 }
 
-// TestExistingVault_ExpectsMountedObjects looks at what the vault's component is told of a vault that the stack
-// did not make.
+// TestExistingVault_ExpectsMountedObjects checks the arguments of the vault's component for an existing vault.
 func TestExistingVault_ExpectsMountedObjects(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
@@ -730,7 +729,7 @@ func TestExistingVault_ExpectsMountedObjects(t *testing.T) {
 	if cfg.Vault(&infra.Surroundings{}).AllowAccessPolicies {
 		t.Error("a workload needs a role, which a vault with access policies does not know")
 	}
-	// Of a new vault, only certificates come from elsewhere.
+	// In a new vault, only certificates are created elsewhere.
 	if cfg, err = load(t, list(t, workload("a", map[string]any{"mount": []any{mount[0], mount[2]}}))); err != nil {
 		t.Fatal(err)
 	}
@@ -739,7 +738,7 @@ func TestExistingVault_ExpectsMountedObjects(t *testing.T) {
 	}
 }
 
-// Secrets and keys of a vault in another subscription would be looked for in the stack's own.
+// Secrets and keys of a vault in another subscription would be looked up in the stack's own.
 func TestExistingVault_ElsewhereRejectsSecrets(t *testing.T) {
 	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
 	e.Config[mockengine.Project+":existingVaultId"] = "/subscriptions/other/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"

@@ -7,7 +7,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// TestHandover_RejectsOwnResources says of each thing in the stack's state that it exists without it.
+// TestHandover_RejectsOwnResources declares each resource in the stack's state as existing.
 func TestHandover_RejectsOwnResources(t *testing.T) {
 	type object = map[string]any
 	const subscription = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/keyvault-demo/providers/"

@@ -42,7 +42,7 @@ func TestProduction_FollowsConfigurationOrName(t *testing.T) {
 	}
 }
 
-// TestPack_HasReleaseVersion that it is part of.
+// TestPack_HasReleaseVersion checks for the version of the release that contains the pack.
 func TestPack_HasReleaseVersion(t *testing.T) {
 	version, err := os.ReadFile("../provider/VERSION")
 	if err != nil {
@@ -99,14 +99,14 @@ func policyOf(t *testing.T, pack policyx.PolicyPack, name string) policyx.Policy
 	return nil
 }
 
-// told is what policies report, and what the pack says.
+// told is what policies report, and what the pack logs.
 type told struct{ violations, said []string }
 
 func (t *told) ReportViolation(message, urn string) {
 	t.violations = append(t.violations, strings.TrimSpace(urn+" "+message))
 }
 
-// vault is an open one.
+// vault returns a vault without safeguards.
 func vault(name string) policyx.AnalyzerResource {
 	const typ = "azure-native:keyvault:Vault"
 	return policyx.AnalyzerResource{
@@ -115,8 +115,8 @@ func vault(name string) policyx.AnalyzerResource {
 	}
 }
 
-// check asks the pack as the engine does, which gives each policy its configuration: about resources one after another,
-// and then about all of them.
+// check calls the pack like the engine, which passes each policy its configuration: for one resource after another, and
+// then for all of them.
 func (told *told) check(t *testing.T, list []any, resources ...policyx.AnalyzerResource) error {
 	t.Helper()
 	pack := newTestPack(t, true, func(message string) error { told.said = append(told.said, message); return nil })
@@ -200,7 +200,7 @@ func TestPack_RejectsInvalidExemptions(t *testing.T) {
 	}
 }
 
-// TestReadme_ListsEveryRule: its table is made from the rules.
+// TestReadme_ListsEveryRule checks the table, which is generated from the rules.
 func TestReadme_ListsEveryRule(t *testing.T) {
 	const begin, end = "<!-- rules: go test ./policy -update -->\n", "<!-- end of rules -->"
 	content, err := os.ReadFile("README.md")

@@ -18,12 +18,12 @@ const (
 	someID       = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/Microsoft.KeyVault/vaults/v-1"
 )
 
-// request asks for a component as the engine does.
+// request is a request for a component, like the engine's.
 type request struct {
 	component    string
 	inputs       resource.PropertyMap
 	dependencies map[string][]string
-	// bare has no provider for Kubernetes.
+	// bare omits the Kubernetes provider.
 	bare        bool
 	deletedWith string
 	parent      string
@@ -82,7 +82,7 @@ func mount() map[string]any {
 	}
 }
 
-// outputOf is an output of a resource; nil is not known yet.
+// outputOf returns an output of a resource; nil is unknown.
 func outputOf(value any) resource.PropertyValue {
 	known := value != nil
 	element := resource.NewProperty("")
@@ -97,7 +97,7 @@ func outputOf(value any) resource.PropertyValue {
 func TestConstruct_ReportsAllViolationsAndRegistersNothing(t *testing.T) {
 	for name, one := range map[string]struct {
 		request request
-		// want are the paths, and what is said of each.
+		// want maps paths to parts of their messages.
 		want map[string]string
 	}{
 		"an output where a plain value belongs": {
@@ -217,7 +217,7 @@ func TestConstruct_ReportsAllViolationsAndRegistersNothing(t *testing.T) {
 	}
 }
 
-// TestConstruct_ReportsLateViolations of a value that is known only when another resource is there.
+// TestConstruct_ReportsLateViolations checks a value that is known only when another resource exists.
 func TestConstruct_ReportsLateViolations(t *testing.T) {
 	inputs := propertiesOf(
 		map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"},
@@ -240,7 +240,7 @@ func TestConstruct_AcceptsOutputsForInputs(t *testing.T) {
 	engine := &mockengine.Engine{}
 	outputs, err := request{component: "SecretMount", inputs: inputs, dependencies: map[string][]string{
 		"clientId": {"urn:pulumi:test::keyvault-aks::a:b:C::other"},
-		// As a language says it that does not mark outputs in lists.
+		// As sent by a language that does not mark outputs in lists.
 		"objects": {"urn:pulumi:test::keyvault-aks::a:b:C::other"},
 	}}.construct(t, engine)
 	if err != nil {
@@ -284,7 +284,7 @@ func TestConstruct_AppliesDeletedWithToObjectsOnly(t *testing.T) {
 	}
 }
 
-// Components of one name under different parents may be brought up by processes of their own.
+// Different processes may construct components of the same name under different parents.
 func TestConstruct_NamesHooksByParentAndName(t *testing.T) {
 	names := func(parent string) []string {
 		t.Helper()
@@ -331,7 +331,7 @@ func TestConstruct_RejectsUnknownType(t *testing.T) {
 	}
 }
 
-// TestLoadConfig_HidesMisplacedSecret where an object belongs that has a secret in it.
+// TestLoadConfig_HidesMisplacedSecret passes a secret in place of an object that contains one.
 func TestLoadConfig_HidesMisplacedSecret(t *testing.T) {
 	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
 		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t,

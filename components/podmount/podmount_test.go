@@ -37,7 +37,7 @@ func mountArgs() *components.SecretMountArgs {
 	}
 }
 
-// syncedArgs are those of a mount with two Kubernetes Secrets.
+// syncedArgs returns the arguments of a mount with two Kubernetes Secrets.
 func syncedArgs() *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = append(args.Objects,
@@ -100,7 +100,7 @@ func wantViolations(t *testing.T, err error, paths ...string) {
 	}
 }
 
-// workload is a pod's spec with an init container, two containers, and a volume of its own.
+// workload returns a pod spec with an init container, two containers, and a volume of its own.
 func workload() *corev1.PodSpecArgs {
 	return &corev1.PodSpecArgs{
 		InitContainers: corev1.ContainerArray{corev1.ContainerArgs{Name: pulumi.String("init")}},
@@ -114,7 +114,7 @@ func workload() *corev1.PodSpecArgs {
 	}
 }
 
-// deploy registers a StatefulSet with what add has done to the spec.
+// deploy registers a StatefulSet with the spec after add.
 func deploy(
 	t *testing.T, add func(c *components.SecretMount, spec *corev1.PodSpecArgs) error,
 ) (mockengine.Registered, *mockengine.Engine) {
@@ -183,7 +183,7 @@ func TestAdd_MountsInNamedContainersRepeatedly(t *testing.T) {
 
 func TestAdd_KeepsCallersLists(t *testing.T) {
 	deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
-		// Room to grow, which append would use.
+		// Spare capacity, which append would use.
 		containers := append(make(corev1.ContainerArray, 0, 8), spec.Containers.(corev1.ContainerArray)...)
 		spec.Containers = containers
 		if err := podmount.Add(c, spec, "/secrets"); err != nil {
@@ -264,7 +264,7 @@ func TestAdd_SeparatesMountsInOnePod(t *testing.T) {
 		if err := podmount.Add(mounts[1], spec, "/two"); err != nil {
 			t.Error(err)
 		}
-		// The third would show the second's files.
+		// The third would show the files of the second.
 		wantViolations(t, podmount.Add(mounts[2], spec, "/three"), "volumes[2].name")
 		return nil
 	})
@@ -388,8 +388,8 @@ func TestAdd_KeepsSpecsServiceAccount(t *testing.T) {
 	})
 }
 
-// TestVolume_MatchesMountsOutput has two pods, one with the SDK's types and one with the output that programs in other
-// languages take.
+// TestVolume_MatchesMountsOutput compares two pods, one with the SDK's types and one with the output for other
+// languages.
 func TestVolume_MatchesMountsOutput(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {

@@ -22,7 +22,6 @@ import (
 
 const project = "keyvault-aks-bootstrap"
 
-// Types that are looked for.
 const (
 	credentialType = "azure-native:managedidentity/v20230131:FederatedIdentityCredential"
 	definitionType = "azure-native:authorization/v20220501preview:RoleDefinition"
@@ -41,7 +40,7 @@ const three = `[
 	{"name": "prod", "may": "deploy", "resourceGroups": ["keyvault-prod"], "github": [{"repository": "acme/shop", "environment": "prod"}]}
 ]`
 
-// try runs the program with a change of the defaults; the identities are three.
+// try runs the program with changed defaults and the identities in three.
 func try(t *testing.T, dryRun bool, change map[string]string) (*mockengine.Engine, error) {
 	t.Helper()
 	e := &mockengine.Engine{Project: project, DryRun: dryRun, Config: mockengine.Config(t, ".", "")}
@@ -61,7 +60,7 @@ func run(t *testing.T, change map[string]string) *mockengine.Engine {
 	return e
 }
 
-// ofType are the resources of a type, in the order of their registration.
+// ofType returns the resources of a type, in the order of registration.
 func ofType(e *mockengine.Engine, typ string) []mockengine.Registered {
 	return slices.DeleteFunc(e.Resources(), func(one mockengine.Registered) bool { return one.Type != typ })
 }
@@ -81,7 +80,7 @@ func text(one mockengine.Registered, at string) string {
 	return string(content)
 }
 
-// TestSubjects_MatchIssuersTokens holds each kind of trust against the subject that its issuer documents.
+// TestSubjects_MatchIssuersTokens compares each kind of trust with the subject that its issuer documents.
 func TestSubjects_MatchIssuersTokens(t *testing.T) {
 	const (
 		github, gitlab, cloud = "https://token.actions.githubusercontent.com", "https://gitlab.com", "https://api.pulumi.com/oidc"
@@ -137,7 +136,7 @@ func TestSubjects_MatchIssuersTokens(t *testing.T) {
 	}
 }
 
-// Azure refuses concurrent writes to one identity, and only to one.
+// Azure refuses concurrent writes to one identity only.
 func TestCredentials_AreWrittenInOrder(t *testing.T) {
 	var subjects []string
 	for i := range 20 {
@@ -161,7 +160,7 @@ func TestCredentials_AreWrittenInOrder(t *testing.T) {
 	}
 }
 
-// A credential is called the same wherever in the list it is: another name is another credential.
+// A credential's name does not depend on its place in the list: another name would be another credential.
 func TestCredentials_KeepNames(t *testing.T) {
 	names := func(trusts string) (list []string) {
 		for _, one := range ofType(run(t,
@@ -177,7 +176,7 @@ func TestCredentials_KeepNames(t *testing.T) {
 	}
 }
 
-// TestRoles_MatchFiles holds what is defined against docs/roles.
+// TestRoles_MatchFiles compares the defined roles with docs/roles.
 func TestRoles_MatchFiles(t *testing.T) {
 	e := run(t, nil)
 	group := subscription + "/resourceGroups/keyvault-prod"
@@ -271,7 +270,7 @@ func TestIdentities_HaveLeastRoles(t *testing.T) {
 	}
 }
 
-// The next person who brings the stack up does not take the key from the first.
+// The next deployer must not take the key away from the first.
 func TestKeyForDeployer_IgnoresNextDeployer(t *testing.T) {
 	ignored := run(t, map[string]string{"keyForDeployer": "true"}).Get(t, "deployer_secrets-provider").
 		RPC.GetIgnoreChanges()
@@ -280,7 +279,7 @@ func TestKeyForDeployer_IgnoresNextDeployer(t *testing.T) {
 	}
 }
 
-// TestPreview_IdentityCannotChangeAnything looks at each role that an identity with may: preview has.
+// TestPreview_IdentityCannotChangeAnything checks each role of identities with may: preview.
 func TestPreview_IdentityCannotChangeAnything(t *testing.T) {
 	for _, name := range []string{previewRole, secretsRole} {
 		role, err := rolefiles.Read(name)
@@ -497,7 +496,7 @@ func TestMistakes_HavePaths(t *testing.T) {
 	})
 }
 
-// Groups that are missing are found before anything is made, all of them.
+// All missing groups are reported before anything is created.
 func TestResourceGroups_MustExist(t *testing.T) {
 	e := &mockengine.Engine{Project: project, DryRun: true, Config: mockengine.Config(t, ".", "")}
 	e.Config[project+":identities"] = `[{"name":"a","may":"deploy","resourceGroups":["there","gone","lost"],
@@ -519,8 +518,8 @@ func TestResourceGroups_MustExist(t *testing.T) {
 	}
 }
 
-// wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered.
-// It returns what the refusal says.
+// wantRefused checks that the configuration is rejected at exactly these paths, and that nothing is registered. It
+// returns the error's text.
 func wantRefused(t *testing.T, change map[string]string, want ...string) string {
 	t.Helper()
 	e, err := try(t, true, change)

@@ -129,7 +129,7 @@ func TestSchedules_DetectDriftAndRotate(t *testing.T) {
 	}
 }
 
-// azureLogin stands in for Pulumi Cloud's provider of this name, with the inputs and outputs that it documents:
+// azureLogin replaces Pulumi Cloud's provider of this name, with its documented inputs and outputs:
 // https://www.pulumi.com/docs/esc/integrations/dynamic-login-credentials/azure-login/
 type azureLogin struct{ opened map[string]esc.Value }
 
@@ -173,7 +173,7 @@ func (*azureLogin) LoadEnvironment(context.Context, string) ([]byte, eval.Decryp
 	return nil, nil, errors.New("there are no other environments")
 }
 
-// TestEnvironments_SignInToAzure evaluates the environments as Pulumi Cloud does.
+// TestEnvironments_SignInToAzure evaluates the environments like Pulumi Cloud.
 func TestEnvironments_SignInToAzure(t *testing.T) {
 	e := run(t)
 	for stack, clientID := range map[string]string{"dev": "bbbbbbbb-1111-2222-3333-444444444444",

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// written is as `pulumi preview --import-file` writes it, shortened.
+// written is a shortened output of `pulumi preview --import-file`.
 const written = `{
 	"nameTable": {"mount": "urn:pulumi:dev::p::keyvaultaks:index:SecretMount::mount"},
 	"resources": [

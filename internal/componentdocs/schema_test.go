@@ -47,7 +47,7 @@ func readSchemaSpec(t *testing.T) schemaSpec {
 	return spec
 }
 
-// descriptions are all that the schema says, by what it is about.
+// descriptions returns all descriptions in the schema, by subject.
 func descriptions(spec schemaSpec) map[string]string {
 	all := map[string]string{"the package": spec.Description}
 	properties := func(of string, list map[string]propertySpec) {
@@ -73,7 +73,7 @@ func TestSchema_DescribesEverythingWithoutGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec := readSchemaSpec(t)
-	// Names of Go's of more than one word; others are words of the language. Kinds of Kubernetes' and values stay.
+	// Go names of several words. Single words are ordinary language. Kubernetes' kinds and values stay.
 	own := map[string]bool{}
 	add := func(name string) {
 		if severalWords.MatchString(name) &&
@@ -150,7 +150,7 @@ func TestSchema_MatchesArguments(t *testing.T) {
 	}
 }
 
-// agree holds a struct of arguments against properties.
+// agree compares a struct of arguments with properties.
 func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[string]propertySpec, required []string) {
 	t.Helper()
 	input := reflect.TypeFor[pulumi.Input]()

@@ -25,7 +25,7 @@ type one struct {
 	Parent              string
 }
 
-// good is the stack that keeps every rule.
+// good returns the stack that meets every rule.
 func good(t *testing.T) []*one {
 	t.Helper()
 	content, err := os.ReadFile("testdata/good.yaml")
@@ -41,7 +41,7 @@ func good(t *testing.T) []*one {
 
 func urn(typ, name string) string { return "urn:pulumi:prod::project::" + typ + "::" + name }
 
-// asRules is the stack as the rules see it.
+// asRules returns the stack as the rules see it.
 func asRules(stack []*one) (all rules.Stack) {
 	of := map[string]string{}
 	for _, r := range stack {
@@ -69,7 +69,7 @@ func properties(of map[string]any) property.Map {
 	return resource.FromResourcePropertyMap(marked(resource.NewProperty(resource.NewPropertyMapFromMap(of))).ObjectValue())
 }
 
-// marked is a value with the marks of good.yaml taken for what they stand for.
+// marked replaces the marks of good.yaml with what they stand for.
 func marked(v resource.PropertyValue) resource.PropertyValue {
 	switch {
 	case v.IsString() && v.StringValue() == "unknown!":
@@ -88,7 +88,7 @@ func marked(v resource.PropertyValue) resource.PropertyValue {
 	return v
 }
 
-// broken are the rules that a stack breaks, with the names of the resources.
+// broken returns the rules that a stack breaks, with the names of the resources.
 func broken(stack []*one) (found []string) {
 	all := asRules(stack)
 	for _, rule := range rules.All() {
@@ -103,10 +103,10 @@ func broken(stack []*one) (found []string) {
 	return found
 }
 
-// change is one of the stack that keeps every rule.
+// change changes the stack that meets every rule.
 type change func(stack *[]*one)
 
-// set gives a resource a value at a path, or takes it away where it is nil.
+// set sets a resource's value at a path, or removes it if it is nil.
 func set(name, path string, value any) change {
 	return func(stack *[]*one) {
 		for _, r := range *stack {
@@ -132,7 +132,7 @@ func set(name, path string, value any) change {
 	}
 }
 
-// without takes resources out of the stack.
+// without removes resources from the stack.
 func without(names ...string) change {
 	return func(stack *[]*one) {
 		*stack = slices.DeleteFunc(*stack, func(r *one) bool { return slices.Contains(names, r.Name) })
@@ -159,7 +159,7 @@ const (
 	vaults = "/subscriptions/s/resourceGroups/group/providers/Microsoft.KeyVault/vaults/"
 )
 
-// bad has changes that break a rule, each alone, by the rule and the resource.
+// bad contains changes that each break one rule, by rule and resource.
 var bad = map[string][]change{
 	"vault-purge-protection vault":       {set("vault", "properties.enablePurgeProtection", nil)},
 	"vault-purge-protection-false vault": {set("vault", "properties.enablePurgeProtection", false)},
@@ -406,7 +406,7 @@ var bad = map[string][]change{
 	"mount-sub-path app": {set("app", pods+"containers[0].volumeMounts[0].subPath", "db/password")},
 }
 
-// fine are changes after which the stack still keeps every rule.
+// fine are changes after which the stack still meets every rule.
 var fine = map[string]change{
 	"what is not known yet": func(stack *[]*one) {
 		for _, path := range []string{"networkAcls", "enableRbacAuthorization", "publicNetworkAccess",
@@ -477,7 +477,7 @@ func changed(t *testing.T, how change) []*one {
 	return stack
 }
 
-// throwAway is what a stack of production breaks of a rule that is for the others.
+// throwAway is the finding of a production stack about a rule for other stacks.
 const throwAway = "vault-throw-away vault"
 
 func TestRules_FindViolations(t *testing.T) {
@@ -498,7 +498,7 @@ func TestRules_FindViolations(t *testing.T) {
 	}
 }
 
-// TestRules_FindNothingElse: a change breaks one rule, or those beside it.
+// TestRules_FindNothingElse checks that a change breaks one rule, or the listed related ones.
 func TestRules_FindNothingElse(t *testing.T) {
 	beside := map[string][]string{
 		"vault-purge-protection-false": {"vault-purge-protection"},
@@ -538,7 +538,7 @@ func TestRules_PassGoodStack(t *testing.T) {
 	}
 }
 
-// TestRules_NeverShowASecret: neither one that is marked nor one that should be.
+// TestRules_NeverShowASecret checks values that are marked as secret, and values that should be.
 func TestRules_NeverShowASecret(t *testing.T) {
 	for _, changes := range bad {
 		for _, how := range changes {
@@ -558,8 +558,7 @@ func TestRules_NeverShowASecret(t *testing.T) {
 	}
 }
 
-// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows
-// nothing.
+// TestRules_NeverShowPartsOfASecret checks that all parts of a secret value are treated as secret.
 func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 	for name, c := range map[string]struct{ typ, key, path string }{
 		"the parameters of a class": {"class", "spec", "spec.parameters.userAssignedIdentityID"},
