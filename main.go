@@ -52,7 +52,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		identity, err := components.NewWorkloadIdentity(ctx, w.Name, w.Identity(around, components.WorkloadIdentityArgs{
 			Cluster:   cluster,
 			IssuerURL: aks.IssuerURL,
-		}), w.IdentityWas())
+		}), w.IdentityAliases())
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 			PrincipalID:        identity.PrincipalID,
 			Cluster:            identity.Cluster,
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-		}, vault.SecretVersions), w.MountWas())
+		}, vault.SecretVersions), w.MountAliases())
 		if err != nil {
 			return err
 		}

@@ -237,14 +237,14 @@ func NewAksWithCsi(
 	if err := ctx.RegisterComponentResourceV2(aksWithCsiType, name, inputs, c, opts...); err != nil {
 		return nil, fmt.Errorf("registering %s: %w", name, err)
 	}
-	onFail, err := whereObjectsFail(ctx, c, name,
+	onFail, err := onObjectFailure(ctx, c, name,
 		" If an interrupted update or destroy lost it from the state, set adoptObjects for one update.")
 	if err != nil {
 		return nil, err
 	}
 	provider := &Provider{made: args.ExistingCluster == nil, adopts: args.AdoptObjects, onFail: onFail}
 	if args.AdoptObjects {
-		notTaken, err := notTakenOver(ctx, name)
+		notTaken, err := preventTakeover(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -312,7 +312,7 @@ func (c *AksWithCsi) createCluster(ctx *pulumi.Context, name string, args *AksWi
 	}, pulumi.Parent(c))
 	c.describe(ctx, found)
 	found.ApplyT(func(found containerservice.LookupManagedClusterResult) (string, error) {
-		return "", c.sayNetwork(ctx, args, found)
+		return "", c.warnNetwork(ctx, args, found)
 	})
 	c.Kubeconfig = userKubeconfig(ctx, c, args.ResourceGroupName, cluster.Name, args.Entra)
 	// One after another, see newNodePools.
@@ -365,8 +365,8 @@ func (c *AksWithCsi) newCluster(
 		return nil, fmt.Errorf("registering the cluster's replacement trigger: %w", err)
 	}
 	opts := append([]pulumi.ResourceOption{
-		pulumi.Parent(c), pulumi.IgnoreChanges(args.unsaid()),
-		pulumi.ReplacementTrigger(args.chosenNetwork()),
+		pulumi.Parent(c), pulumi.IgnoreChanges(args.keptInState()),
+		pulumi.ReplacementTrigger(args.networkTrigger()),
 	}, self.opts...)
 	if args.Protect { // false would undo what the component was protected with
 		opts = append(opts, pulumi.Protect(true))

@@ -152,8 +152,8 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	}
 	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
 	if _, own := cluster.Provider.(*Provider); !own {
-		onFail, err1 := whereObjectsFail(ctx, component, name, "")
-		notTaken, err2 := notTakenOver(ctx, name)
+		onFail, err1 := onObjectFailure(ctx, component, name, "")
+		notTaken, err2 := preventTakeover(ctx, name)
 		if err := errors.Join(err1, err2); err != nil {
 			return objects{}, err
 		}

@@ -132,7 +132,7 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 		principalID.Store(&id)
 		return id
 	})
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+	honoured, err := retryUntilRole(ctx, c, name, func(err string) bool {
 		// Azure reports the same error for the caller's own missing rights, for which waiting is in vain.
 		principal := principalID.Load()
 		return principal != nil && strings.Contains(err, "LinkedAuthorizationFailed") &&

@@ -220,40 +220,40 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 }
 
 // changedByOthers are parts of the network profile that az changes in place, and for which azure-native would replace
-// the cluster. Pulumi ignores changes of them; chosenNetwork replaces the cluster when the program changes them. The
+// the cluster. Pulumi ignores changes of them; networkTrigger replaces the cluster when the program changes them. The
 // engine sends the cluster's previous inputs instead, which are the program's own until a refresh has read those of
 // others.
 var changedByOthers = []string{
 	"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType",
 }
 
-// madeWithOthers are parts of a cluster that the program never sets, but that a cluster may have if it was created by
+// setByOtherTools are parts of a cluster that the program never sets, but that a cluster may have if it was created by
 // other tools, such as az with --generate-ssh-keys. azure-native would replace the cluster to remove them.
-var madeWithOthers = []string{"linuxProfile", "windowsProfile"}
+var setByOtherTools = []string{"linuxProfile", "windowsProfile"}
 
-// unsaid returns the parts of a cluster for which the engine keeps the state's values. They include the node resource
-// group if AKS names it: for a cluster whose creation was interrupted, azure-native knows no outputs, and a refresh
-// then records the group's name as if it had been given. Without it in the program, azure-native would replace the
-// cluster.
-func (args *AksWithCsiArgs) unsaid() []string {
-	paths := slices.Concat(changedByOthers, madeWithOthers)
+// keptInState returns the parts of a cluster for which the engine keeps the state's values. They include the node
+// resource group if AKS names it: for a cluster whose creation was interrupted, azure-native knows no outputs, and a
+// refresh then records the group's name as if it had been given. Without it in the program, azure-native would replace
+// the cluster.
+func (args *AksWithCsiArgs) keptInState() []string {
+	paths := slices.Concat(changedByOthers, setByOtherTools)
 	if args.NodeResourceGroup == "" {
 		paths = append(paths, "nodeResourceGroup")
 	}
 	return paths
 }
 
-// chosenNetwork returns what the program sets of those parts. A stack of an earlier version has no trigger in its
+// networkTrigger returns what the program sets of those parts. A stack of an earlier version has no trigger in its
 // state, which the engine treats as unchanged.
-func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
+func (args *AksWithCsiArgs) networkTrigger() pulumi.StringMap {
 	return pulumi.StringMap{
 		"networkPolicy": pulumi.String(withDefault(args.NetworkPolicy, NetworkPolicyNone)),
 		"outboundType":  pulumi.String(withDefault(args.OutboundType, OutboundLoadBalancer)),
 	}
 }
 
-// sayNetwork warns if a cluster's network differs from what the program sets.
-func (c *AksWithCsi) sayNetwork(
+// warnNetwork warns if a cluster's network differs from what the program sets.
+func (c *AksWithCsi) warnNetwork(
 	ctx *pulumi.Context, args *AksWithCsiArgs, found containerservice.LookupManagedClusterResult,
 ) error {
 	profile := found.NetworkProfile

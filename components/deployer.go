@@ -57,7 +57,7 @@ func (c *KeyVaultStack) admitDeployer(
 		}
 		assignments = append(assignments, assignment)
 	}
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+	honoured, err := retryUntilRole(ctx, c, name, func(err string) bool {
 		return strings.Contains(err, "ForbiddenByRbac")
 	})
 	if err != nil {

@@ -103,7 +103,7 @@ func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonPr
 // validateExisting rejects every argument that would manage the cluster.
 func (v *violations) validateExisting(args *AksWithCsiArgs) {
 	const notManaged = "nothing with existingCluster, which is managed elsewhere"
-	v.nothingBeside(*args, notManaged, "existingCluster", "entra", "adoptObjects")
+	v.rejectOthers(*args, notManaged, "existingCluster", "entra", "adoptObjects")
 	if args.Entra != nil && !empty(args.Entra.AdminGroupIDs) {
 		v.state("entra.adminGroupIds", "a value", notManaged)
 	}

@@ -16,11 +16,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
-// whereObjectsFail returns the option for a Kubernetes object. It retries the creation while the cluster is not ready,
+// onObjectFailure returns the option for a Kubernetes object. It retries the creation while the cluster is not ready,
 // and logs on the component what to do about an object that already exists. lost says what to do if only the state has
 // lost the object; empty if nothing can be done.
-func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
-	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+func onObjectFailure(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
+	return retryOption(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
 		switch latest := args.Errors[0]; {
 		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS' API servers consult.
 		case strings.Contains(latest, "does not have access to the resource in Azure"):
@@ -29,7 +29,7 @@ func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string)
 		case strings.Contains(latest, "no matches for kind"):
 			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
 		case objectExists.MatchString(latest):
-			message := thereAlready(args.Type, args.NewInputs) + lost + " Nothing of it was changed."
+			message := existsMessage(args.Type, args.NewInputs) + lost + " Nothing of it was changed."
 			return "", ctx.Log.Error(message, &pulumi.LogArgs{Resource: c})
 		default:
 			return "", nil
@@ -40,8 +40,8 @@ func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string)
 // objectExists matches the API server's AlreadyExists error, after the object's kind.
 var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
 
-// thereAlready says what to do about an object that could not be created because it exists.
-func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
+// existsMessage says what to do about an object that could not be created because it exists.
+func existsMessage(typ tokens.Type, inputs resource.PropertyMap) string {
 	kind := string(typ.Name())
 	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
 	ways := "give it another name"
@@ -61,10 +61,10 @@ func metadataText(object resource.PropertyMap, key resource.PropertyKey) string 
 	return ""
 }
 
-// notTakenOver returns the option for an object that is created by a provider of the caller's, which takes over
+// preventTakeover returns the option for an object that is created by a provider of the caller's, which takes over
 // existing objects if it applies server-side. It makes the preview fail, for which such a provider does a dry run in
 // the cluster. After an update without a preview it reports what happened.
-func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
+func preventTakeover(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
 	// Earlier versions of the engine only warn about errors of such a hook (https://github.com/pulumi/pulumi/pull/22935).
 	if err := ctx.RequirePulumiVersion(">=3.238.0"); err != nil {
 		return nil, fmt.Errorf("registering the checks of existing objects of %s: %w", name, err)
@@ -80,7 +80,7 @@ func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, erro
 		if !before || pulumiMade(args.NewOutputs) {
 			return nil
 		}
-		message := thereAlready(args.Type, args.NewInputs)
+		message := existsMessage(args.Type, args.NewInputs)
 		if !ctx.DryRun() {
 			message += " The Kubernetes provider has taken it over: remove it from the state before Pulumi deletes it (pulumi " +
 				"state delete)."

@@ -66,7 +66,7 @@ func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolici
 
 // validateExistingVault rejects arguments that an existing vault would silently ignore.
 func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
-	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
+	v.rejectOthers(*args, "nothing beside existingVaultId, whose vault is not managed",
 		"existingVaultId", "allowAccessPolicies", "tenantId", "apiVersion", "deployer", "protect", "secrets", "keys",
 		"expectedObjects")
 	if missing(args.TenantID) {

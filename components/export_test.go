@@ -34,7 +34,7 @@ func NeverLonger(text, other string) bool {
 var PublicRange = publicRange
 
 // LateRoleWait returns how long to wait for a late role after a number of tries, or false to give up.
-var LateRoleWait = lateRoleWait
+var LateRoleWait = retryDelay
 
 // NotThere reports whether a lookup's error means that the object does not exist.
 var NotThere = notThere.MatchString

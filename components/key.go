@@ -116,7 +116,7 @@ func (c *KeyVaultStack) newKey(
 				"set-attributes, az keyvault key rotation-policy update): %w", k.Name, err)
 		}
 		return found.Id, nil
-	}, orNothing(dates.notBefore), orNothing(dates.expires))
+	}, anyOrNone(dates.notBefore), anyOrNone(dates.expires))
 	// Azure refuses to update a key, or ignores the update
 	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). A change of a key that no longer exists
 	// must not look like an update.

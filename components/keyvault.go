@@ -285,7 +285,7 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 		EnableRbacAuthorization:   pulumi.Bool(true),
 		EnableSoftDelete:          pulumi.Bool(true),
 		SoftDeleteRetentionInDays: pulumi.Int(withDefault(args.SoftDeleteRetentionDays, retentionMax)),
-		EnablePurgeProtection:     trueOrNothing(args.PurgeProtection),
+		EnablePurgeProtection:     optionalTrue(args.PurgeProtection),
 		PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)),
 		NetworkAcls:               networkRules(args.Network),
 	}

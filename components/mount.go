@@ -329,7 +329,7 @@ func (args *SecretMountArgs) validate() violations {
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
 		for i, o := range args.Objects {
-			v.check(o.othersRead(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
+			v.check(o.readableByOthers(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
 				"a last digit from 4 to 7, which lets the test pod read the file: the file belongs to root, and the pod does not "+
 					"run as root")
 		}

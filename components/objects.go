@@ -46,8 +46,8 @@ type ObjectArgs struct {
 	FilePermission string `pulumi:"filePermission,optional"`
 }
 
-// othersRead reports whether users other than root, and not of its group, may read the file.
-func (o ObjectArgs) othersRead() bool {
+// readableByOthers reports whether users other than root, and not of its group, may read the file.
+func (o ObjectArgs) readableByOthers() bool {
 	if !filePermission.MatchString(o.FilePermission) { // the default, or a violation of its own
 		return true
 	}

@@ -40,8 +40,8 @@ func optionalInt(n int) pulumi.IntPtrInput {
 	return pulumi.IntPtr(n)
 }
 
-// orNothing returns an optional number as a value for pulumi.All, which accepts no nil.
-func orNothing(n pulumi.IntPtrInput) pulumi.Input {
+// anyOrNone returns an optional number as a value for pulumi.All, which accepts no nil.
+func anyOrNone(n pulumi.IntPtrInput) pulumi.Input {
 	if n == nil {
 		return pulumi.String("")
 	}
@@ -75,8 +75,8 @@ func optionalFloat(n pulumi.IntPtrInput) pulumi.Float64PtrInput {
 	}).(pulumi.Float64PtrOutput)
 }
 
-// trueOrNothing returns true as an input, and nil for false, for properties that Azure refuses as false.
-func trueOrNothing(b bool) pulumi.BoolPtrInput {
+// optionalTrue returns true as an input, and nil for false, for properties that Azure refuses as false.
+func optionalTrue(b bool) pulumi.BoolPtrInput {
 	if !b {
 		return nil
 	}

@@ -10,24 +10,24 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
-// lateRoleWait returns how long to wait after a number of tries: 1, 2, 4 and 8 seconds, then 10. The engine allows a
+// retryDelay returns how long to wait after a number of tries: 1, 2, 4 and 8 seconds, then 10. The engine allows a
 // hundred tries. It gives up after ten minutes, the longest time a role assignment takes to take effect; there is no
 // way to ask Azure whether it has:
 // https://learn.microsoft.com/azure/role-based-access-control/troubleshooting#symptom---role-assignment-changes-are-not-being-detected
-func lateRoleWait(tries int) (wait time.Duration, again bool) {
+func retryDelay(tries int) (wait time.Duration, again bool) {
 	return min(time.Second<<min(tries-1, 4), 10*time.Second), tries <= 64
 }
 
-// partlyMade matches how the engine reports the errors of a resource that was created and then failed. A retry would
-// find the resource in the way, and only without a retry does the state keep it
+// createdThenFailed matches how the engine reports the errors of a resource that was created and then failed. A retry
+// would find the resource in the way, and only without a retry does the state keep it
 // (https://github.com/pulumi/pulumi/issues/24683).
-var partlyMade = regexp.MustCompile(`(?m)^\d+ errors? occurred:`)
+var createdThenFailed = regexp.MustCompile(`(?m)^\d+ errors? occurred:`)
 
-// untilHonoured returns the option for a resource that requires a role assigned just before. If creating it fails, and
+// retryUntilRole returns the option for a resource that requires a role assigned just before. If creating it fails, and
 // refused reports that the role is missing, Pulumi retries until the role takes effect.
-func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string,
+func retryUntilRole(ctx *pulumi.Context, c pulumi.Resource, name string,
 	refused func(err string) bool) (pulumi.ResourceOption, error) {
-	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+	return retryOption(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
 		if refused(args.Errors[0]) {
 			early = lateRole
 		}
@@ -37,10 +37,10 @@ func untilHonoured(ctx *pulumi.Context, c pulumi.Resource, name string,
 
 const lateRole = "is refused until a role that was just assigned takes effect, which may take ten minutes"
 
-// tryingAgain returns the option for a resource whose creation may fail because something else is late. why returns
+// retryOption returns the option for a resource whose creation may fail because something else is late. why returns
 // what it is waiting for, or the empty string if the failure is final. The engine logs each retry, and the reason is
 // logged once on the component.
-func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
+func retryOption(ctx *pulumi.Context, c pulumi.Resource, name string,
 	why func(*pulumi.ErrorHookArgs) (string, error)) (pulumi.ResourceOption, error) {
 	// An older CLI does not know the hook: the SDK would then not register the resource, and the engine would delete an
 	// existing one.
@@ -48,8 +48,8 @@ func tryingAgain(ctx *pulumi.Context, c pulumi.Resource, name string,
 		return nil, fmt.Errorf("registering the retries of %s: %w", name, err)
 	}
 	again := func(args *pulumi.ErrorHookArgs) (bool, error) {
-		wait, more := lateRoleWait(len(args.Errors))
-		if !more || ctx.DryRun() || args.FailedOperation != "create" || partlyMade.MatchString(args.Errors[0]) {
+		wait, more := retryDelay(len(args.Errors))
+		if !more || ctx.DryRun() || args.FailedOperation != "create" || createdThenFailed.MatchString(args.Errors[0]) {
 			return false, nil
 		}
 		early, err := why(args)

@@ -155,8 +155,8 @@ func missing(given any) bool {
 	return given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil()
 }
 
-// nothingBeside rejects every argument except those with the given paths. It skips arguments that exist in Go only.
-func (v *violations) nothingBeside(args any, allowed string, except ...string) {
+// rejectOthers rejects every argument except those with the given paths. It skips arguments that exist in Go only.
+func (v *violations) rejectOthers(args any, allowed string, except ...string) {
 	fields := reflect.ValueOf(args)
 	for i := range fields.NumField() {
 		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
@@ -173,12 +173,12 @@ func settled[A any](args *A) *A {
 	if args != nil {
 		own = *args
 	}
-	leaveOutNils(reflect.ValueOf(&own).Elem())
+	clearNils(reflect.ValueOf(&own).Elem())
 	return &own
 }
 
-// leaveOutNils copies what a value points to, and clears interfaces that hold a nil pointer.
-func leaveOutNils(v reflect.Value) {
+// clearNils copies what a value points to, and clears interfaces that hold a nil pointer.
+func clearNils(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Interface:
 		if missing(v.Interface()) {
@@ -187,14 +187,14 @@ func leaveOutNils(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if field := v.Field(i); field.CanSet() {
-				leaveOutNils(field)
+				clearNils(field)
 			}
 		}
 	case reflect.Pointer:
 		if !v.IsNil() && v.Elem().Kind() == reflect.Struct {
 			own := reflect.New(v.Type().Elem())
 			own.Elem().Set(v.Elem())
-			leaveOutNils(own.Elem())
+			clearNils(own.Elem())
 			v.Set(own)
 		}
 	case reflect.Slice:
@@ -204,7 +204,7 @@ func leaveOutNils(v reflect.Value) {
 		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(own, v)
 		for i := range own.Len() {
-			leaveOutNils(own.Index(i))
+			clearNils(own.Index(i))
 		}
 		v.Set(own)
 	case reflect.Map:
@@ -215,7 +215,7 @@ func leaveOutNils(v reflect.Value) {
 		for _, key := range v.MapKeys() {
 			value := reflect.New(v.Type().Elem()).Elem()
 			value.Set(v.MapIndex(key))
-			leaveOutNils(value)
+			clearNils(value)
 			own.SetMapIndex(key, value)
 		}
 		v.Set(own)

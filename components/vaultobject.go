@@ -79,7 +79,7 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 	var others []string
 	for _, o := range args.ExpectedObjects {
 		if o.Type == ObjectCertificate || !lookedUp {
-			others = append(others, o.toPut(name))
+			others = append(others, o.putCommand(name))
 		}
 	}
 	if len(others) > 0 && ctx.DryRun() {
@@ -121,7 +121,7 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		switch err := errs[i]; {
 		case err == nil:
 		case notThere.MatchString(err.Error()):
-			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.toPut(vaultName)))
+			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.putCommand(vaultName)))
 		case notAllowed.MatchString(err.Error()):
 			right := "Microsoft.KeyVault/vaults/" + accessByType[o.Type].collection + "/read"
 			if !slices.Contains(rights, right) {
@@ -158,8 +158,8 @@ func (c *KeyVaultStack) lookUp(ctx *pulumi.Context, group, vaultName string, o O
 	return err
 }
 
-// toPut returns the command that creates the object in a vault.
-func (o ObjectArgs) toPut(vaultName string) string {
+// putCommand returns the command that creates the object in a vault.
+func (o ObjectArgs) putCommand(vaultName string) string {
 	command := map[ObjectType]string{
 		ObjectSecret:      "az keyvault secret set --vault-name %s --name %[2]s --file %[2]s.txt",
 		ObjectKey:         "az keyvault key import --vault-name %s --name %[2]s --pem-file %[2]s.pem",

@@ -200,7 +200,7 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args.ClusterName = cfg.ClusterName
 	args.Tier = cfg.ClusterTier
 	if s.Network != nil {
-		putInNetwork(args, s.Network)
+		useNodeSubnet(args, s.Network)
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
 	args.RotationPollInterval = cfg.RotationPollInterval
@@ -217,8 +217,8 @@ func given(id string) pulumi.StringInput {
 	return pulumi.String(id)
 }
 
-// putInNetwork puts pools without a subnet into the stack's network.
-func putInNetwork(args *components.AksWithCsiArgs, network *Network) {
+// useNodeSubnet puts pools without a subnet into the stack's network.
+func useNodeSubnet(args *components.AksWithCsiArgs, network *Network) {
 	if args.Subnets == nil {
 		args.Subnets = map[string]pulumi.StringInput{}
 	}

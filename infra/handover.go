@@ -47,7 +47,7 @@ func checkHandover(ctx *pulumi.Context, cfg *Config) error {
 	if len(exist) == 0 && !cfg.AdoptObjects {
 		return nil
 	}
-	made, err := madeBefore(ctx)
+	made, err := recordedNames(ctx)
 	if err != nil {
 		return fmt.Errorf("reading the stack's state: %w", err)
 	}
@@ -66,7 +66,7 @@ func checkHandover(ctx *pulumi.Context, cfg *Config) error {
 	if len(v) == 0 {
 		return nil
 	}
-	v.hideGiven(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
+	v.hideLate(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
 	return fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), &components.ValidationError{Violations: v})
 }
 
@@ -80,8 +80,8 @@ func (w *Workload) hadNamespace(name string) bool {
 	return false
 }
 
-// madeBefore returns the names in Pulumi of the resources in the stack's state, by kind and name.
-func madeBefore(ctx *pulumi.Context) (map[string]string, error) {
+// recordedNames returns the names in Pulumi of the resources in the stack's state, by kind and name.
+func recordedNames(ctx *pulumi.Context) (map[string]string, error) {
 	// All outputs are secret if one of them is, but names are not.
 	var state map[string]any
 	_, err := ctx.InvokePackageRaw("pulumi:pulumi:readStackResourceOutputs", &struct {

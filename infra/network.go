@@ -181,7 +181,7 @@ func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.Str
 			}
 		}
 		if len(v) > 0 {
-			v.hideGiven(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
+			v.hideLate(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
 			return nil, &components.ValidationError{Violations: v}
 		}
 		return ids, nil

@@ -90,8 +90,8 @@ func keyOf(path string) string {
 	return path
 }
 
-// hideGiven removes the values of encrypted keys from violations that are found late.
-func (v violations) hideGiven(encrypted func(path string) bool) {
+// hideLate removes the values of encrypted keys from violations that are found late.
+func (v violations) hideLate(encrypted func(path string) bool) {
 	for i := range v {
 		if encrypted(v[i].Path) {
 			v[i].Given = notShown

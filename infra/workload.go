@@ -44,11 +44,11 @@ const (
 	onlyMount    = "mount"
 )
 
-// IdentityWas returns the option with the earlier names of the identity's component.
-func (w *Workload) IdentityWas() pulumi.ResourceOption { return w.was(onlyIdentity, "") }
+// IdentityAliases returns the option with the earlier names of the identity's component.
+func (w *Workload) IdentityAliases() pulumi.ResourceOption { return w.was(onlyIdentity, "") }
 
-// MountWas returns the option with the earlier names of the mount's component.
-func (w *Workload) MountWas() pulumi.ResourceOption { return w.was(onlyMount, "-mount") }
+// MountAliases returns the option with the earlier names of the mount's component.
+func (w *Workload) MountAliases() pulumi.ResourceOption { return w.was(onlyMount, "-mount") }
 
 func (w *Workload) was(only, suffix string) pulumi.ResourceOption {
 	var aliases []pulumi.Alias

@@ -53,11 +53,11 @@ func construct(
 			kubernetes: request.GetProviders()["kubernetes"] != "",
 		})
 		if err != nil {
-			return nil, inOptions(err) // of which the SDK keeps the text alone
+			return nil, rewriteError(err) // of which the SDK keeps the text alone
 		}
 		return provider.NewConstructResult(made)
 	})
-	return made, inOptions(err)
+	return made, rewriteError(err)
 }
 
 var noProvider = components.Violation{
@@ -65,9 +65,9 @@ var noProvider = components.Violation{
 	Allowed: "a provider for the cluster, in the component's option providers",
 }
 
-// inOptions rewrites a component's error for other languages. It removes the component, which the engine names, and the
-// path by which the SDK reached a value that is known late, and it refers to a missing provider as an option.
-func inOptions(err error) error {
+// rewriteError rewrites a component's error for other languages. It removes the component, which the engine names, and
+// the path by which the SDK reached a value that is known late, and it refers to a missing provider as an option.
+func rewriteError(err error) error {
 	var invalid *components.ValidationError
 	switch found := errors.As(err, &invalid); {
 	case errors.Is(err, components.ErrNoKubernetesProvider) && found:
