@@ -16,7 +16,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-var updateGolden = flag.Bool("update", false, "write testdata/golden anew")
+var updateGolden = flag.Bool("update", false, "update testdata/golden")
 
 func TestManifests_MatchGoldenFiles(t *testing.T) {
 	mount := func(objects ...components.ObjectArgs) *components.SecretMountArgs {

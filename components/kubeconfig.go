@@ -13,9 +13,9 @@ import (
 )
 
 // EntraArgs describe how users of the Kubernetes API sign in with Entra ID. Their permissions come from role
-// assignments in Azure. Whoever runs the program needs Azure Kubernetes Service RBAC Cluster Admin on the cluster or
-// its resource group, or membership in an admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac).
-// kubelogin must be in the PATH.
+// assignments in Azure. The identity that runs the program needs Azure Kubernetes Service RBAC Cluster Admin on the
+// cluster or its resource group, or membership in an admin group
+// (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be in the PATH.
 type EntraArgs struct {
 	// AdminGroupIDs are the object ids (GUIDs) of Entra groups whose members are administrators of the cluster. Outputs
 	// are checked once they are known. Defaults to none: only roles count.

@@ -101,7 +101,7 @@ func TestNodePools_AreCreatedOneAfterAnother(t *testing.T) {
 			t.Errorf("%s does not come after the cluster and go with it", pool.Name)
 		}
 		if !pool.RPC.GetDeleteBeforeReplace() || !slices.Contains(pool.RPC.GetReplaceOnChanges(), "osDiskType") {
-			t.Errorf("%s is not made anew when Azure cannot change it", pool.Name)
+			t.Errorf("%s is not replaced when Azure cannot change it", pool.Name)
 		}
 		if !provider.WaitsFor(pool) {
 			t.Errorf("workloads do not wait for %s", pool.Name)

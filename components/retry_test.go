@@ -35,14 +35,14 @@ func TestLateRole_RetriesOnlyItsErrors(t *testing.T) {
 		change                       func(*components.AksWithCsiArgs)
 		preview, again, told         bool // told: though it fails in the end
 	}{
-		{name: "the cluster, for want of its identity's role", refused: "cluster-cluster",
+		{name: "the cluster, without its identity's role", refused: "cluster-cluster",
 			refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
-		{name: "a pool, for want of the same", refused: "cluster-pool-apps",
+		{name: "a pool, without that role", refused: "cluster-pool-apps",
 			refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
 		{name: "a cluster that was made and then failed", refused: "cluster-cluster",
 			refusal: (&plugin.InitError{Reasons: []string{linked("LinkedAuthorizationFailed", "principal-id")}}).Error(),
 			change:  inSubnet},
-		{name: "the cluster, for want of a role of whoever runs the program", refused: "cluster-cluster",
+		{name: "the cluster, without a role of the caller's", refused: "cluster-cluster",
 			refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
 		{name: "the cluster, for something else", refused: "cluster-cluster",
 			refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},

@@ -240,7 +240,7 @@ func TestSecret_Validates(t *testing.T) {
 		},
 		{"nothing to rotate", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate = "2" })},
 		{
-			"no date to count anew",
+			"no relative date to restart",
 			"secrets[0].rotate",
 			given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" }),
 		},

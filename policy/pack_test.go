@@ -17,7 +17,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/policy/rules"
 )
 
-var updateReadme = flag.Bool("update", false, "write the table of rules in README.md anew")
+var updateReadme = flag.Bool("update", false, "update the table of rules in README.md")
 
 func TestProduction_FollowsConfigurationOrName(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }

@@ -275,7 +275,7 @@ func (s *schemaWriter) volume(name string) string {
 	text := func(description string) propertySpec { return propertySpec{Type: "string", Description: description} }
 	typ := strings.ToUpper(name[:1]) + name[1:]
 	s.types[s.token(typ+"Csi")] = typeSpec{
-		Description: "What the CSI driver is told of a volume.", Type: "object",
+		Description: "The attributes of a volume for the CSI driver.", Type: "object",
 		Properties: map[string]propertySpec{
 			"driver":   text("The driver's name, secrets-store.csi.k8s.io."),
 			"readOnly": {Type: "boolean", Description: "Always true: nothing is written into a vault."},

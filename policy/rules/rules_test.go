@@ -446,7 +446,7 @@ var fine = map[string]change{
 		without("cluster-lock")(stack)
 		set("vault-lock", "scope", "/subscriptions/s/resourceGroups/Group")(stack)
 	},
-	"roles of whoever is no workload": func(stack *[]*one) {
+	"roles of other principals": func(stack *[]*one) {
 		set("role", "roleDefinitionId", role+"b86a8fe4-44ce-4948-aee5-eccb2c155cd7")(stack)
 		set("role", "principalId", "44444444-4444-4444-4444-444444444444")(stack)
 		set("role", "principalType", "User")(stack)
