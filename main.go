@@ -1,4 +1,4 @@
-// Gives pods on Azure Kubernetes Service the secrets, keys and certificates of an Azure Key Vault.
+// The program mounts the secrets, keys and certificates of an Azure Key Vault into pods on Azure Kubernetes Service.
 package main
 
 import (
@@ -24,8 +24,8 @@ func main() {
 	)
 }
 
-// program is the whole system. The vault, the cluster and the identities do not wait for each other; a mount's roles
-// wait for vault and identity, and what it has in the cluster for all three.
+// program is the whole system. The vault, the cluster and the identities do not wait for each other. A mount's roles
+// wait for the vault and the identity, and its Kubernetes objects for all three.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := infra.LoadConfig(ctx, config)
 	if err != nil {
@@ -52,7 +52,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 		identity, err := components.NewWorkloadIdentity(ctx, w.Name, w.Identity(around, components.WorkloadIdentityArgs{
 			Cluster:   cluster,
 			IssuerURL: aks.IssuerURL,
-		}), w.IdentityWas())
+		}), w.IdentityAliases())
 		if err != nil {
 			return err
 		}
@@ -64,7 +64,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 			PrincipalID:        identity.PrincipalID,
 			Cluster:            identity.Cluster,
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-		}, vault.SecretVersions), w.MountWas())
+		}, vault.SecretVersions), w.MountAliases())
 		if err != nil {
 			return err
 		}

@@ -37,14 +37,12 @@ func runStack(t *testing.T, stack string, dryRun bool, change map[string]string)
 	return e
 }
 
-// workloads is a change of the stack's workloads.
+// workloads returns a change of the stack's workloads.
 func workloads(t *testing.T, stack string, change func([]map[string]any)) map[string]string {
 	t.Helper()
 	var list []map[string]any
-	if err := json.Unmarshal(
-		[]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]),
-		&list,
-	); err != nil {
+	err := json.Unmarshal([]byte(mockengine.StackConfig(t, ".", stack)[mockengine.Project+":workloads"]), &list)
+	if err != nil {
 		t.Fatal(err)
 	}
 	change(list)
@@ -123,8 +121,8 @@ func TestStackOutputs_DescribeEachWorkload(t *testing.T) {
 	}
 }
 
-// What a workload was called before keeps all that it has: by its former name, and the first one by the names of before
-// the list.
+// A renamed workload keeps its resources: through its former name, and the first workload through the names of versions
+// without the list.
 func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[1]["formerName"] = "invoices" }))
 	for name, want := range map[string][]string{
@@ -140,9 +138,9 @@ func TestWorkloads_KeepResourcesWhenRenamed(t *testing.T) {
 	}
 }
 
-// TestWorkloads_ShareNoNameInPulumi pairs names that are parts of each other's. What one of a pair would be called in
-// Pulumi follows from running it alone.
-func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+// TestWorkloads_RejectSharedNamesInPulumi pairs names that are parts of each other's. It determines the names in Pulumi
+// by running each workload alone.
+func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	type one = struct{ name, namespace, account, secret string }
 	alone := func(w one) map[string]string {
 		text, err := json.Marshal([]map[string]any{{
@@ -168,22 +166,12 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 		return found
 	}
 	all := []one{
-		{
-			"a",
-			"x",
-			"s",
-			"x",
-		},
+		{"a", "x", "s", "x"},
 		{"a", "namespace-x", "s", "x"},
 		{"a", "account-x", "s", "x"},
 		{"a", "credential-x", "s", "x"},
 		{"a", "y", "s", "mount-role-secret-x"},
-		{
-			"a-namespace",
-			"x",
-			"s",
-			"x",
-		},
+		{"a-namespace", "x", "s", "x"},
 		{"a-account", "x", "s", "x"},
 		{"a-account", "x", "r", "x"},
 		{"a-credential", "x", "s", "x"},
@@ -230,23 +218,17 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 	}
 }
 
-func TestStackOutputs_NameTheTestPodThatHasTheDefaultName(t *testing.T) {
-	outputs := runStack(
-		t,
-		"dev",
-		false,
-		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} }),
-	).StackOutputs()
-	if got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "; !strings.HasPrefix(
-		got,
-		want,
-	) {
+func TestStackOutputs_NameDefaultTestPod(t *testing.T) {
+	outputs := runStack(t, "dev", false,
+		workloads(t, "dev", func(w []map[string]any) { w[0]["testPod"] = map[string]any{} })).StackOutputs()
+	got, want := outputs["readSecretCommand"].StringValue(), "kubectl exec -n keyvault-ns keyvault-test-pod -- "
+	if !strings.HasPrefix(got, want) {
 		t.Errorf("it is %s", got)
 	}
 }
 
-// Order comes from data alone: what stands on what.
-func TestOrder(t *testing.T) {
+// Data alone gives the order of resources.
+func TestProgram_DependenciesGiveOrder(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for _, tt := range []struct{ later, earlier string }{
 		{"vault-vault", "resource-group"},
@@ -275,7 +257,7 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
+func TestProgram_CreatesVaultClusterAndIdentityInParallel(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	for name, earlier := range map[string][]string{
 		"vault-vault":            {"resource-group", "vault-suffix"},
@@ -293,9 +275,8 @@ func TestVaultClusterAndIdentityDoNotWaitForEachOther(t *testing.T) {
 	}
 }
 
-// What the cluster takes minutes for is longer than all of this together, and a role takes minutes more until Azure
-// honours it.
-func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
+// Creating the cluster takes longer than all of this together, and a role takes more minutes to take effect.
+func TestWorkloadIdentity_IsCreatedInParallelWithCluster(t *testing.T) {
 	early := []string{
 		"keyvault-demo-identity",
 		"keyvault-demo-mount-role-secret-my-secret",
@@ -326,7 +307,7 @@ func TestIdentityAndRolesAreMadeWhileTheClusterIs(t *testing.T) {
 	}
 }
 
-func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
+func TestObjects_UseClustersProvider(t *testing.T) {
 	e := runStack(t, "dev", false, nil)
 	count := 0
 	for _, one := range e.Resources() {
@@ -342,10 +323,11 @@ func TestObjectsInTheClusterGoThroughItsProvider(t *testing.T) {
 	}
 }
 
-func TestEverythingInAzureCarriesTheTags(t *testing.T) {
+func TestTags_AreOnEveryAzureResource(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{"tags": `{"team":"a"}`})
 	for _, name := range []string{"resource-group", "vault-vault", "cluster-cluster", "keyvault-demo-identity"} {
-		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project, "pulumi-stack": mockengine.Stack} {
+		for tag, want := range map[string]string{"team": "a", "pulumi-project": mockengine.Project,
+			"pulumi-stack": mockengine.Stack} {
 			if got := e.Get(t, name).At("tags." + tag); got == nil || *got != resource.NewProperty(want) {
 				t.Errorf("%s: tag %s is %v", name, tag, got)
 			}
@@ -353,7 +335,7 @@ func TestEverythingInAzureCarriesTheTags(t *testing.T) {
 	}
 }
 
-func TestNoSecretIsInTheClear(t *testing.T) {
+func TestConfig_EncryptsSecrets(t *testing.T) {
 	e := runStack(t, "dev", false, map[string]string{
 		"secrets": `[{"name":"my-secret","value":"given-marker"},{"name":"other","generate":{}}]`,
 	})
@@ -365,7 +347,7 @@ func TestNoSecretIsInTheClear(t *testing.T) {
 }
 
 // A preview of the first update, when no resource exists, plans the same resources as the update.
-func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
+func TestPreview_MatchesUpdate(t *testing.T) {
 	for _, stack := range []string{"dev", "prod"} {
 		t.Run(stack, func(t *testing.T) {
 			var lists [2][]string
@@ -382,7 +364,7 @@ func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
 	}
 }
 
-func TestInvalidConfigurationRegistersNothing(t *testing.T) {
+func TestProgram_RegistersNothingIfInvalid(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true, Config: mockengine.StackConfig(t, ".", "dev")}
 	e.Config[mockengine.Project+":systemPool"] = `{"count": "many"}`
 	if err := e.Run(func(ctx *pulumi.Context) error { return program(ctx, e.Config) }); err == nil {
@@ -393,10 +375,11 @@ func TestInvalidConfigurationRegistersNothing(t *testing.T) {
 	}
 }
 
-// The zone of a network hides the public names of vaults that have their endpoints elsewhere.
-func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
+// The private DNS zone of a network hides the public names of vaults whose endpoints are elsewhere.
+func TestNetwork_ResolvesOwnVaultOnly(t *testing.T) {
 	for name, change := range map[string]map[string]string{
-		"another vault":    {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs", "vaultPurgeProtection": "false", "vaultNetwork": ""},
+		"another vault": {"existingVaultId": mockengine.Group + "/providers/Microsoft.KeyVault/vaults/theirs",
+			"vaultPurgeProtection": "false", "vaultNetwork": ""},
 		"another endpoint": {"vaultPrivateEndpoint": `{"subnetId":"` + mockengine.Group + `/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -409,7 +392,7 @@ func TestNetworkLooksOnlyForItsOwnVault(t *testing.T) {
 	}
 }
 
-func TestProbeRestartsWithTheSecretsOfTheVault(t *testing.T) {
+func TestProbe_RestartsWithVersions(t *testing.T) {
 	e := runStack(t, "prod", false, workloads(t, "prod", func(w []map[string]any) { w[0]["probe"] = map[string]any{} }))
 	annotation := e.Get(t, "api-mount-probe").At(`spec.template.metadata.annotations["keyvault-aks/checksum"]`)
 	if annotation == nil || !annotation.IsString() {

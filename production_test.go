@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/policy/rules"
 )
 
-// asRules are the resources of a stack as the policy pack sees them.
+// asRules returns the resources of a stack as the policy pack sees them.
 func asRules(e *mockengine.Engine) (stack rules.Stack) {
 	for _, one := range e.Resources() {
 		from := map[string][]string{}
@@ -26,9 +26,9 @@ func asRules(e *mockengine.Engine) (stack rules.Stack) {
 	return stack
 }
 
-// TestProdHoldsToTheReviewersRules holds prod to the rules of the policy pack, those of Checkov and PSRule for Azure among
-// them. What prod does otherwise than these two say, and why, is said in Pulumi.prod.yaml.
-func TestProdHoldsToTheReviewersRules(t *testing.T) {
+// TestProd_PassesRules checks prod against the rules of the policy pack, which include those of Checkov and PSRule for
+// Azure. Pulumi.prod.yaml explains the exceptions to the latter two.
+func TestProd_PassesRules(t *testing.T) {
 	for name, dryRun := range map[string]bool{"preview": true, "update": false} {
 		stack := asRules(runStack(t, "prod", dryRun, nil))
 		for _, rule := range rules.All() {
@@ -55,8 +55,8 @@ func TestProdHoldsToTheReviewersRules(t *testing.T) {
 	}
 }
 
-// TestDevMakesNoMistake: dev is cheap on purpose, and not careless.
-func TestDevMakesNoMistake(t *testing.T) {
+// TestDev_PassesMandatoryRules checks that dev, although cheap, makes no mistakes.
+func TestDev_PassesMandatoryRules(t *testing.T) {
 	several := workloads(t, "dev", func(w []map[string]any) {
 		w[0]["serviceAccounts"] = []map[string]any{{"name": "keyvault-sa"}, {"name": "worker"}, {"name": "cleaner"}}
 	})
@@ -74,8 +74,8 @@ func TestDevMakesNoMistake(t *testing.T) {
 	}
 }
 
-// TestProdIsMoreThanTheRules has what prod decides where the rules leave a choice.
-func TestProdIsMoreThanTheRules(t *testing.T) {
+// TestProd_ExceedsRules checks what prod decides where the rules leave a choice.
+func TestProd_ExceedsRules(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	for _, one := range []struct {
 		resource, path string
@@ -110,8 +110,8 @@ func TestProdIsMoreThanTheRules(t *testing.T) {
 	}
 }
 
-// TestProdHasNoPodOfItsOwn: what runs in production is the workload's.
-func TestProdHasNoPodOfItsOwn(t *testing.T) {
+// TestProd_HasNoTestPod checks that production runs workloads only.
+func TestProd_HasNoTestPod(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	if _, ok := e.StackOutputs()["readSecretCommand"]; ok {
 		t.Error("there is a command for a pod that does not exist")
@@ -123,8 +123,8 @@ func TestProdHasNoPodOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestProdIsProtected: neither Pulumi nor Azure deletes by accident what cannot be had back.
-func TestProdIsProtected(t *testing.T) {
+// TestProd_IsProtected checks that neither Pulumi nor Azure can accidentally delete what cannot be restored.
+func TestProd_IsProtected(t *testing.T) {
 	e := runStack(t, "prod", false, nil)
 	for _, name := range []string{"vault-vault", "vault-secret-my-secret", "vault-key-my-key", "cluster-cluster"} {
 		if !e.Get(t, name).RPC.GetProtect() {

@@ -17,7 +17,7 @@ func aksArgs() *components.AksWithCsiArgs {
 	return &components.AksWithCsiArgs{ResourceGroupName: pulumi.String("group"), ClusterName: "aks"}
 }
 
-func TestClusterHasWhatMountsNeed(t *testing.T) {
+func TestAksWithCsi_HasWhatMountsNeed(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -43,7 +43,7 @@ func TestClusterHasWhatMountsNeed(t *testing.T) {
 	})
 }
 
-func TestClusterPassesOnWhatIsAsked(t *testing.T) {
+func TestAksWithCsi_PassesArguments(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
@@ -64,7 +64,7 @@ func TestClusterPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestKubeconfigIsSecretAndDecoded(t *testing.T) {
+func TestKubeconfig_IsSecretAndDecoded(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -87,11 +87,11 @@ func TestKubeconfigIsSecretAndDecoded(t *testing.T) {
 	if !provider.WaitsFor(e.Get(t, "cluster-cluster")) {
 		t.Error("the provider does not wait for the cluster")
 	}
-	// What changes when, and only when, the cluster is another one.
+	// Changes exactly when the cluster is replaced.
 	wantInputs(t, provider, map[string]any{"clusterIdentifier": mockengine.IssuerURL})
 }
 
-func TestClusterOutputsAreUnknownBeforeItExists(t *testing.T) {
+func TestAksWithCsi_OutputsAreUnknownInFirstPreview(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -112,7 +112,7 @@ func TestClusterOutputsAreUnknownBeforeItExists(t *testing.T) {
 	}
 }
 
-func TestClusterRules(t *testing.T) {
+func TestAksWithCsi_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, aksArgs, (*args).Validate, []rule[args]{
 		{"a name's characters", "clusterName", func(a *args) { a.ClusterName, a.DNSPrefix = "my.cluster", "aks" }},
@@ -151,18 +151,15 @@ func TestClusterRules(t *testing.T) {
 	})
 }
 
-func TestInvalidClusterRegistersNothing(t *testing.T) {
+func TestAksWithCsi_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
-		_, err := components.NewAksWithCsi(
-			ctx,
-			"my_cluster",
-			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}},
-		)
+		_, err := components.NewAksWithCsi(ctx, "my_cluster",
+			&components.AksWithCsiArgs{SystemPool: &components.NodePoolArgs{Count: -1}})
 		return err
 	}, "systemPool.count", "resourceGroupName", "dnsPrefix")
 }
 
-func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
+func TestInputs_RejectIncompleteCombinations(t *testing.T) {
 	subnets := func(names ...string) map[string]pulumi.StringInput {
 		ids := map[string]pulumi.StringInput{}
 		for _, name := range names {
@@ -227,7 +224,7 @@ func TestInputsThatNeedOneAnotherAreRefusedWhereOneIsMissing(t *testing.T) {
 	}
 }
 
-// productionArgs are everything that makes a cluster safe.
+// productionArgs returns all arguments that make a cluster safe.
 func productionArgs() *components.AksWithCsiArgs {
 	args := aksArgs()
 	args.Tier, args.UpgradeChannel, args.NodeOSUpgradeChannel = "Standard", "stable", "SecurityPatch"
@@ -253,7 +250,7 @@ func productionArgs() *components.AksWithCsiArgs {
 	return args
 }
 
-// entraAnswers are Azure's for a cluster whose users sign in with Entra ID.
+// entraAnswers returns Azure's answers for a cluster with Entra ID.
 func entraAnswers() map[string]map[string]any {
 	const kubeconfig = "users:\n- name: u\n  user:\n    exec: {command: kubelogin, args: [get-token, --login, devicecode]}\n"
 	return map[string]map[string]any{credentialsFunction: {"kubeconfigs": []any{map[string]any{
@@ -276,7 +273,7 @@ func runProduction(t *testing.T) *mockengine.Engine {
 	return e
 }
 
-func TestEverySafeguardReachesAzure(t *testing.T) {
+func TestAksWithCsi_SendsSafeguards(t *testing.T) {
 	e := runProduction(t)
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
@@ -334,45 +331,40 @@ func TestEverySafeguardReachesAzure(t *testing.T) {
 	}
 }
 
-// AKS keeps what a body leaves out as it was.
-func TestLeftOutSafeguardsAreSwitchedOff(t *testing.T) {
+// AKS keeps the previous value of whatever a body omits.
+func TestAksWithCsi_DisablesOmittedSafeguards(t *testing.T) {
 	e := runCluster(t, func(*components.AksWithCsiArgs) {})
 	cluster := e.Get(t, "cluster-cluster")
 	wantInputs(t, cluster, map[string]any{
 		"aadProfile":          nil,
 		"diskEncryptionSetID": nil,
 		"nodeResourceGroup":   nil,
-		// A change of the network would replace the clusters of older versions.
+		// A change of the network would replace clusters of earlier versions.
 		"networkProfile": map[string]any{
 			"networkPlugin": "azure", "networkPluginMode": "overlay", "outboundType": "loadBalancer", "podCidr": "10.244.0.0/16",
 			"serviceCidr": "10.0.0.0/16", "dnsServiceIP": "10.0.0.10",
 		},
-		"sku.tier":    "Free",
-		"supportPlan": "KubernetesOfficial",
-		"autoUpgradeProfile": map[string]any{
-			"upgradeChannel":       "none",
-			"nodeOSUpgradeChannel": "NodeImage",
-		},
+		"sku.tier":           "Free",
+		"supportPlan":        "KubernetesOfficial",
+		"autoUpgradeProfile": map[string]any{"upgradeChannel": "none", "nodeOSUpgradeChannel": "NodeImage"},
 		"apiServerAccessProfile.authorizedIPRanges":   []any{},
 		"apiServerAccessProfile.disableRunCommand":    false,
 		"apiServerAccessProfile.enablePrivateCluster": false,
 		"apiServerAccessProfile.privateDNSZone":       nil,
-		"addonProfiles.azurepolicy": map[string]any{
-			"enabled": false,
-		},
-		"addonProfiles.omsagent":                  map[string]any{"enabled": false},
-		"securityProfile.defender":                map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
-		"securityProfile.imageCleaner":            map[string]any{"enabled": false},
-		"disableLocalAccounts":                    false,
-		"agentPoolProfiles[0].enableNodePublicIP": false,
-		"agentPoolProfiles[0].name":               "system",
+		"addonProfiles.azurepolicy":                   map[string]any{"enabled": false},
+		"addonProfiles.omsagent":                      map[string]any{"enabled": false},
+		"securityProfile.defender":                    map[string]any{"securityMonitoring": map[string]any{"enabled": false}},
+		"securityProfile.imageCleaner":                map[string]any{"enabled": false},
+		"disableLocalAccounts":                        false,
+		"agentPoolProfiles[0].enableNodePublicIP":     false,
+		"agentPoolProfiles[0].name":                   "system",
 	})
 	if cluster.RPC.GetProtect() || len(e.Resources()) != 3 {
 		t.Errorf("protected: %t, %d resources", cluster.RPC.GetProtect(), len(e.Resources()))
 	}
 }
 
-func TestProtectedComponentProtectsItsCluster(t *testing.T) {
+func TestProtect_OfComponentCoversCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewAksWithCsi(ctx, "cluster", aksArgs(), pulumi.Protect(true))
@@ -383,13 +375,13 @@ func TestProtectedComponentProtectsItsCluster(t *testing.T) {
 	}
 }
 
-func TestDefaultGroupOfTheNodesIsNamedAfterTheCluster(t *testing.T) {
+func TestDefaultNodeResourceGroup_JoinsNames(t *testing.T) {
 	if got := components.DefaultNodeResourceGroup("group", "aks", "eastus"); got != "MC_group_aks_eastus" {
 		t.Error(got)
 	}
 }
 
-func TestClusterMakesRoomForTheNextWhereBothHaveOneNodeResourceGroup(t *testing.T) {
+func TestAksWithCsi_DeletesBeforeReplaceWithNodeResourceGroup(t *testing.T) {
 	for _, group := range []string{"", "nodes"} {
 		e := runCluster(t, func(args *components.AksWithCsiArgs) { args.NodeResourceGroup = group })
 		if got := e.Get(t, "cluster-cluster").RPC.GetDeleteBeforeReplace(); got != (group != "") {
@@ -398,12 +390,12 @@ func TestClusterMakesRoomForTheNextWhereBothHaveOneNodeResourceGroup(t *testing.
 	}
 }
 
-func TestPremiumIsLongTermSupport(t *testing.T) {
+func TestTier_PremiumEnablesLongTermSupport(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.Tier = "Premium" })
 	wantInputs(t, e.Get(t, "cluster-cluster"), map[string]any{"sku.tier": "Premium", "supportPlan": "AKSLongTermSupport"})
 }
 
-func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
+func TestEntra_KubeconfigUsesKubeloginAndIsSecret(t *testing.T) {
 	e := runProduction(t)
 	kubeconfig := e.Get(t, "cluster-kubernetes").At("kubeconfig")
 	if kubeconfig == nil || !kubeconfig.IsSecret() {
@@ -424,7 +416,7 @@ func TestEntraKubeconfigIsKubeloginsAndSecret(t *testing.T) {
 	}
 }
 
-func TestKubeconfigWaitsForNodesOfAllPools(t *testing.T) {
+func TestKubeconfig_WaitsForAllPools(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := pooledArgs()
@@ -446,7 +438,7 @@ func TestKubeconfigWaitsForNodesOfAllPools(t *testing.T) {
 	})
 }
 
-func TestTwoClustersDoNotCollide(t *testing.T) {
+func TestAksWithCsi_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{Answers: entraAnswers()}
 	count := 0
 	run(t, e, func(ctx *pulumi.Context) error {
@@ -464,7 +456,7 @@ func TestTwoClustersDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, count)
 }
 
-func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
+func TestAksWithCsi_KeepsArguments(t *testing.T) {
 	args := pooledArgs()
 	args.SystemPool = &components.NodePoolArgs{CriticalAddonsOnly: true, Taints: make([]string, 0, 4)}
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
@@ -476,7 +468,7 @@ func TestClusterLeavesItsArgumentsAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
+func TestAksWithCsi_PreviewsWithUnknownInputs(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		other, err := components.NewAksWithCsi(ctx, "other", aksArgs()) // for an output that is unknown
@@ -499,14 +491,11 @@ func TestClusterIsPreviewedBeforeAnythingItStandsOnExists(t *testing.T) {
 	if kubeconfig == nil || !kubeconfig.ContainsUnknowns() || !kubeconfig.ContainsSecrets() {
 		t.Errorf("the provider's kubeconfig is %v, want an unknown secret", kubeconfig)
 	}
-	wantInputs(
-		t,
-		e.Get(t, "cluster-cluster"),
-		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"},
-	)
+	wantInputs(t, e.Get(t, "cluster-cluster"),
+		map[string]any{"disableLocalAccounts": true, "networkProfile.networkPolicy": "cilium"})
 }
 
-func TestContainerInsightsIsToldWhatToSendWhere(t *testing.T) {
+func TestContainerInsights_CreatesDataCollectionRule(t *testing.T) {
 	e := runProduction(t)
 	rule, association := e.Get(t, "cluster-insights"), e.Get(t, "cluster-insights-association")
 	wantInputs(t, rule, map[string]any{

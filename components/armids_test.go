@@ -8,7 +8,7 @@ import (
 
 const inGroup = "/subscriptions/0000/resourceGroups/rg/providers/"
 
-func TestARMIDs_CaptureTheirParts(t *testing.T) {
+func TestARMIDs_CaptureParts(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		pattern *regexp.Regexp
@@ -16,7 +16,8 @@ func TestARMIDs_CaptureTheirParts(t *testing.T) {
 		want    []string // nil: it is no such id
 	}{
 		{vaultID, inGroup + "Microsoft.KeyVault/vaults/kv", []string{"/subscriptions/0000", "rg", "kv"}},
-		{vaultID, "/SUBSCRIPTIONS/0000/resourcegroups/RG/PROVIDERS/microsoft.keyvault/Vaults/KV", []string{"/SUBSCRIPTIONS/0000", "RG", "KV"}},
+		{vaultID, "/SUBSCRIPTIONS/0000/resourcegroups/RG/PROVIDERS/microsoft.keyvault/Vaults/KV",
+			[]string{"/SUBSCRIPTIONS/0000", "RG", "KV"}},
 		{vaultID, "", nil},
 		{vaultID, "kv", nil},
 		{vaultID, inGroup + "Microsoft.KeyVault/vaults/", nil},
@@ -34,7 +35,8 @@ func TestARMIDs_CaptureTheirParts(t *testing.T) {
 		{vaultID, "/subscriptions/0000/providers/Microsoft.KeyVault/vaults/kv", nil},
 		{clusterID, inGroup + "Microsoft.KeyVault/vaults/kv", nil},
 		{clusterID, inGroup + "Microsoft.ContainerService/managedClusters/aks/agentPools/p", nil},
-		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net/subnets/nodes", []string{"/subscriptions/0000", "rg", "net", "nodes"}},
+		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net/subnets/nodes",
+			[]string{"/subscriptions/0000", "rg", "net", "nodes"}},
 		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/net", nil},
 		{subnetID, inGroup + "Microsoft.Network/virtualNetworks/subnets/nodes", nil},
 		{queueID, inGroup + "Microsoft.Storage/storageAccounts/acc/queueServices/default/queues/expiry",
@@ -54,7 +56,7 @@ func TestARMIDs_CaptureTheirParts(t *testing.T) {
 	}
 }
 
-func TestARMIDs_OfRolesAreInTheirSubscription(t *testing.T) {
+func TestRoleDefinition_IsInScopesSubscription(t *testing.T) {
 	t.Parallel()
 	const want = "/subscriptions/0000/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c"
 	if got := roleDefinition("/subscriptions/0000", "b24988ac-6180-42a0-ab88-20f7382dd24c"); got != want {

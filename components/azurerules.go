@@ -18,23 +18,23 @@ const (
 	tagsMax     = 50
 	tagNameMax  = 512
 	tagValueMax = 256
-	// privateZoneTagsMax is the limit of private DNS zones, such as the one that AKS makes for a private cluster, with
-	// the cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
+	// privateZoneTagsMax is the limit for private DNS zones. The zone that AKS creates for a private cluster gets the
+	// cluster's tags (https://learn.microsoft.com/azure/aks/use-tags#azure-tags-and-aks-clusters).
 	privateZoneTagsMax = 15
 )
 
 var (
 	tagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
-	// reservedTag starts a tag's name that Azure keeps for itself, as it says of predefined tags:
+	// reservedTag matches tag names that Azure reserves, as documented for predefined tags:
 	// https://learn.microsoft.com/rest/api/resources/tags/create-or-update
 	reservedTag = regexp.MustCompile(`(?i)^(microsoft|azure|windows)`)
 )
 
-// ValidateTags checks tags by the rules that Azure has for those of every resource, and returns a [ValidationError]
-// with all violations, or nil: at most 50 tags, names of 1-512 characters without <>%&\?/, no two that differ in case
-// only, and values of up to 256 characters
-// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names start with
-// none of microsoft, azure and windows, as Azure says of predefined tags
+// ValidateTags checks tags against Azure's rules for the tags of any resource. It returns a [ValidationError] with all
+// violations, or nil. Allowed are at most 50 tags, names of 1-512 characters without <>%&\?/ that differ in more than
+// case, and values of up to 256 characters
+// (https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations). Names must not start
+// with microsoft, azure or windows, as documented for predefined tags
 // (https://learn.microsoft.com/rest/api/resources/tags/create-or-update).
 func ValidateTags(tags map[string]string) error {
 	var v violations
@@ -48,13 +48,13 @@ func (v *violations) validateResourceTags(path string, tags map[string]string, m
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
 		v.check(tagName.MatchString(name) && utf8.RuneCountInString(name) <= tagNameMax, path, name,
 			fmt.Sprintf(`names of 1-%d characters without <>%%&\?/`, tagNameMax))
-		v.check(!reservedTag.MatchString(name), path, name, "names without the prefixes microsoft, azure and windows")
+		v.check(!reservedTag.MatchString(name), path, name, "names that do not start with microsoft, azure or windows")
 		v.check(utf8.RuneCountInString(tags[name]) <= tagValueMax, path+"."+name, tags[name],
 			fmt.Sprintf("at most %d characters", tagValueMax))
 	}
 }
 
-// distinctTags checks that no two names differ in case only, which to Azure are one.
+// distinctTags checks that no two names differ only in case. Azure treats such names as one.
 func (v *violations) distinctTags(path string, tags map[string]string) {
 	seen := map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(tags)) {
@@ -64,7 +64,7 @@ func (v *violations) distinctTags(path string, tags map[string]string) {
 	}
 }
 
-// plainTags checks what is known of a resource's tags without waiting.
+// plainTags checks the tags that are plain values.
 func (v *violations) plainTags(path string, tags pulumi.StringMapInput, most int) {
 	known := map[string]string{}
 	if given, plain := tags.(pulumi.StringMap); plain {
@@ -75,7 +75,7 @@ func (v *violations) plainTags(path string, tags pulumi.StringMapInput, most int
 	v.validateResourceTags(path, known, most)
 }
 
-// checkedTags returns the tags, which fail once they are known to break the rules.
+// checkedTags returns the tags, which fail if they turn out to break the rules.
 func checkedTags(path string, tags pulumi.StringMapInput, most int) pulumi.StringMapInput {
 	if missing(tags) {
 		return nil
@@ -106,42 +106,42 @@ func checkedTags(path string, tags pulumi.StringMapInput, most int) pulumi.Strin
 	return checked
 }
 
-// reservedName matches what no resource with a name on the internet can be called:
+// reservedName matches names that no internet-facing resource can have:
 // https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name
 var reservedName = regexp.MustCompile(`(?i)microsoft|windows|^login|^(access|app_(code|themes|data|globalresources|` +
 	`localresources|webreferences|browsers)|azure|bing|bizspark|biztalk|cortana|directx|dotnet|dynamics|excel|exchange|` +
 	`forefront|groove|hololens|hyperv|kinect|lync|msdn|o365|office|office365|onedrive|onenote|outlook|powerpoint|` +
 	`sharepoint|skype|visio|visualstudio|web\.config|xbox)$`)
 
-// notReserved checks a name, or the start of one that goes on in a way of its own.
+// notReserved checks a name, or the start of a name to which a suffix is added.
 func (v *violations) notReserved(path, name string, starts bool) {
 	whole := name
 	if starts {
 		whole += "-"
 	}
 	v.check(!reservedName.MatchString(whole), path, name,
-		"a name that is no word which Azure reserves, such as azure or office, does not start with login, and has "+
-			"neither microsoft nor windows in it")
+		"a name that Azure does not reserve: not a word such as azure or office, not starting with login, and without "+
+			"microsoft or windows")
 }
 
-// reservedByAKS are the ranges that neither pods, services nor the cluster's virtual network can have:
+// reservedByAKS lists the ranges that pods, services and the cluster's virtual network must not use:
 // https://learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites
 var reservedByAKS = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("172.30.0.0/16"),
 	netip.MustParsePrefix("172.31.0.0/16"), netip.MustParsePrefix("192.0.2.0/24"),
 }
 
-// ReservedByAKS reports whether a range overlaps one that neither the pods, the services nor the virtual network of an
-// AKS cluster can have: 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24
+// ReservedByAKS reports whether a range overlaps one that AKS reserves: 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16
+// and 192.0.2.0/24. The pods, the services and the virtual network of a cluster must not use them
 // (https://learn.microsoft.com/azure/aks/concepts-network-cni-overview#prerequisites).
 func ReservedByAKS(r netip.Prefix) bool {
 	return slices.ContainsFunc(reservedByAKS, r.Overlaps)
 }
 
-// notReservedByAKS checks a range that could be read.
+// notReservedByAKS checks a range that has been parsed.
 func (v *violations) notReservedByAKS(path string, r netip.Prefix, ok bool) {
 	v.check(!ok || !ReservedByAKS(r), path, r.String(),
-		"a range apart from 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS reserves")
+		"a range that does not overlap 169.254.0.0/16, 172.30.0.0/16, 172.31.0.0/16 and 192.0.2.0/24, which AKS reserves")
 }
 
 // AKS' limits of a cluster: https://learn.microsoft.com/azure/aks/quotas-skus-regions#service-quotas-and-limits and
@@ -152,7 +152,7 @@ const (
 	freeNodesMax    = 1000
 )
 
-// validatePoolTotals checks what the pools come to.
+// validatePoolTotals checks the number of pools, and of their nodes together.
 func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 	if len(args.NodePools) >= poolsMax {
 		v.state("nodePools", fmt.Sprintf("%d pools", len(args.NodePools)),
@@ -174,12 +174,12 @@ func (v *violations) validatePoolTotals(args *AksWithCsiArgs) {
 	}
 }
 
-// resourceGroup is a resource group's name:
+// resourceGroup matches a resource group's name:
 // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources
 var resourceGroup = regexp.MustCompile(`^[\p{L}\p{N}_().-]{0,89}[\p{L}\p{N}_()-]$`)
 
-// ValidateResourceGroupName checks the name of a resource group, and returns a [ValidationError], or nil: 1-90 letters,
-// digits, underscores, parentheses, dashes and dots, no dot last
+// ValidateResourceGroupName checks the name of a resource group, and returns a [ValidationError], or nil. A name is
+// 1-90 letters, digits, underscores, parentheses, dashes and dots, and does not end in a dot
 // (https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftresources).
 func ValidateResourceGroupName(name string) error {
 	var v violations
@@ -187,19 +187,15 @@ func ValidateResourceGroupName(name string) error {
 	return v.err()
 }
 
-// plainGroup checks a resource group's name that is known without waiting.
+// plainGroup checks a resource group's name if it is a plain value.
 func (v *violations) plainGroup(name pulumi.StringInput) {
-	v.plainID(
-		"resourceGroupName",
-		name,
-		resourceGroup,
-		"1-90 letters, digits, underscores, parentheses, dashes and dots, no dot last",
-	)
+	v.plainID("resourceGroupName", name, resourceGroup,
+		"1-90 letters, digits, underscores, parentheses, dashes and dots, not ending in a dot")
 }
 
 const workspaceRule = "the ARM id of a Log Analytics workspace"
 
-// validateAzureCluster checks what Azure would refuse of a cluster besides the rules of each field.
+// validateAzureCluster checks what Azure would refuse of a cluster beyond the rules of single fields.
 func (v *violations) validateAzureCluster(args *AksWithCsiArgs) {
 	v.plainGroup(args.ResourceGroupName)
 	v.plainTags("tags", args.Tags, args.tagsMax())
@@ -218,7 +214,7 @@ func (v *violations) validateAzureCluster(args *AksWithCsiArgs) {
 	v.plainID("logAnalyticsWorkspaceId", args.LogAnalyticsWorkspaceID, workspaceID, workspaceRule)
 }
 
-// validateNodeGroup checks the name that AKS makes of others, as far as they are plain.
+// validateNodeGroup checks the name that AKS derives for the nodes' resource group, if its parts are plain values.
 func (v *violations) validateNodeGroup(group pulumi.StringInput, cluster string, location pulumi.StringPtrInput) {
 	const most = 80 // https://learn.microsoft.com/azure/aks/faq, on the group of the nodes
 	if plainText(group) == "" {
@@ -226,13 +222,14 @@ func (v *violations) validateNodeGroup(group pulumi.StringInput, cluster string,
 	}
 	name := DefaultNodeResourceGroup(plainText(group), cluster, plainText(location))
 	v.check(utf8.RuneCountInString(name) <= most, "nodeResourceGroup", name, fmt.Sprintf(
-		"at most %d characters: it is made of resourceGroupName, clusterName and location unless it is given", most))
+		"at most %d characters: unless given, it consists of resourceGroupName, clusterName and location", most))
 }
 
-// autoNameSuffix is what Pulumi adds to the name of a resource that has none in Azure, eight random characters.
+// autoNameSuffix stands for the eight random characters that Pulumi appends to the name of a resource without one in
+// Azure.
 const autoNameSuffix = "xxxxxxxx"
 
-// validateClusterName checks the name that Pulumi makes of a component's.
+// validateClusterName checks the name that Pulumi derives from the component's.
 func (v *violations) validateClusterName(component string, args *AksWithCsiArgs) {
 	if args.ClusterName != "" {
 		return
@@ -240,14 +237,14 @@ func (v *violations) validateClusterName(component string, args *AksWithCsiArgs)
 	name := component + "-cluster" + autoNameSuffix
 	const most = 63
 	v.check(len(name) <= most, "clusterName", component, fmt.Sprintf(
-		"a name, since one that Pulumi makes of the component's would be longer than %d characters", most))
+		"a value, because the name that Pulumi generates from the component's would exceed %d characters", most))
 	v.notReserved("clusterName", name, false)
 	if args.NodeResourceGroup == "" {
 		v.validateNodeGroup(args.ResourceGroupName, name, args.Location)
 	}
 }
 
-// tagsMax is how many tags a cluster can have.
+// tagsMax returns how many tags the cluster can have.
 func (args *AksWithCsiArgs) tagsMax() int {
 	api := args.APIServer
 	if api != nil && api.Private && (missing(api.PrivateDNSZone) || plainText(api.PrivateDNSZone) == systemZone) {
@@ -256,7 +253,7 @@ func (args *AksWithCsiArgs) tagsMax() int {
 	return tagsMax
 }
 
-// checkLate has the Inputs that are not known yet fail once they are known to break a rule.
+// checkLate makes Inputs fail if they turn out to break a rule.
 func (args *AksWithCsiArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, args.tagsMax())
 	args.IdentityID = checkedID(args.IdentityID, "identityId", identityID, "the ARM id of a user-assigned identity")
@@ -266,16 +263,16 @@ func (args *AksWithCsiArgs) checkLate() {
 		workspaceRule)
 }
 
-// valueMax is how many bytes a secret's value can have:
+// valueMax is the maximum size of a secret's value in bytes:
 // https://learn.microsoft.com/azure/key-vault/secrets/about-secrets
 const valueMax = 25 << 10
 
-// plainSecret checks a secret's value that is known without waiting. The value is not repeated.
+// plainSecret checks a secret's value if it is a plain value. The violation does not repeat it.
 func (v *violations) plainSecret(path string, value pulumi.StringInput) {
 	v.most(path, len(plainText(value)), valueMax, "bytes")
 }
 
-// validateAzureVault checks what Azure would refuse of a vault, and what is in it, besides the rules of each field.
+// validateAzureVault checks what Azure would refuse of a vault and its contents beyond the rules of single fields.
 func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	for i, s := range args.Secrets {
 		v.plainSecret(fmt.Sprintf("secrets[%d].value", i), s.Value)
@@ -296,7 +293,7 @@ func (v *violations) validateAzureVault(args *KeyVaultStackArgs) {
 	}
 }
 
-// checkLate has the Inputs that are not known yet fail once they are known to break a rule.
+// checkLate makes Inputs fail if they turn out to break a rule.
 func (args *KeyVaultStackArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, tagsMax)
 	args.LogAnalyticsWorkspaceID = checkedID(args.LogAnalyticsWorkspaceID, "logAnalyticsWorkspaceId", workspaceID,
@@ -318,13 +315,12 @@ func (args *KeyVaultStackArgs) checkLate() {
 	}
 }
 
-// issuer is the URL of an issuer of tokens:
-// https://learn.microsoft.com/graph/api/resources/federatedidentitycredential
+// issuer matches the URL of a token issuer: https://learn.microsoft.com/graph/api/resources/federatedidentitycredential
 var issuer = regexp.MustCompile(`^https://\S{1,592}$`)
 
 const issuerRule = "a URL of at most 600 characters that starts with https://"
 
-// validateAzureIdentity checks what Azure would refuse of an identity besides the rules of each field.
+// validateAzureIdentity checks what Azure would refuse of an identity beyond the rules of single fields.
 func (v *violations) validateAzureIdentity(args *WorkloadIdentityArgs) {
 	if missing(args.ExistingIdentityID) {
 		v.plainGroup(args.ResourceGroupName)
@@ -336,11 +332,11 @@ func (v *violations) validateAzureIdentity(args *WorkloadIdentityArgs) {
 	}
 	for i, role := range args.RoleAssignments {
 		v.plainID(fmt.Sprintf("roleAssignments[%d].scope", i), role.Scope, inSubscription,
-			"the ARM id of a subscription, or of something in one")
+			"the ARM id of a subscription, a resource group or a resource")
 	}
 }
 
-// checkLate has the Inputs that are not known yet fail once they are known to break a rule.
+// checkLate makes Inputs fail if they turn out to break a rule.
 func (args *WorkloadIdentityArgs) checkLate() {
 	args.Tags = checkedTags("tags", args.Tags, tagsMax)
 	args.IssuerURL = checkedID(args.IssuerURL, "issuerUrl", issuer, issuerRule)

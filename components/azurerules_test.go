@@ -18,10 +18,10 @@ import (
 
 const workspaceID = netSubscription + "/resourceGroups/logs/providers/Microsoft.OperationalInsights/workspaces/logs"
 
-// tagged is a component with the tags among its arguments: how they are validated, and how it is made.
+// tagged returns the validation and the constructor of a component with the tags in its arguments.
 type tagged func(tags pulumi.StringMapInput) (validate func() error, construct func(*pulumi.Context) error)
 
-// taggedResources are a resource of each component that has tags.
+// taggedResources names a resource of each component that has tags.
 var taggedResources = map[string]tagged{
 	"vault-vault": func(tags pulumi.StringMapInput) (func() error, func(*pulumi.Context) error) {
 		args := vaultArgs()
@@ -72,7 +72,7 @@ var wrongTags = map[string]struct {
 	"a value's length":       {map[string]string{"team": strings.Repeat("v", 257)}, "tags.team"},
 }
 
-func TestTags_AreHeldAgainstAzuresRulesWhetherPlainOrLate(t *testing.T) {
+func TestTags_ValidatePlainAndLateValues(t *testing.T) {
 	for of, component := range taggedResources {
 		for name, wrong := range wrongTags {
 			t.Run(of+": "+name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTags_AreHeldAgainstAzuresRulesWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
-func TestViolations_DescribeCountsWithoutQuotes(t *testing.T) {
+func TestViolations_DoNotQuoteCounts(t *testing.T) {
 	aks := func(change func(*components.AksWithCsiArgs)) error {
 		args := aksArgs()
 		change(args)
@@ -130,7 +130,7 @@ func TestViolations_DescribeCountsWithoutQuotes(t *testing.T) {
 	}
 }
 
-func TestTags_ArePassedOnWhetherPlainOrLate(t *testing.T) {
+func TestTags_PassPlainAndLateValues(t *testing.T) {
 	for of, component := range taggedResources {
 		for name, tags := range map[string]pulumi.StringMapInput{
 			"plain":        pulumi.StringMap{"Team": pulumi.String(strings.Repeat("ü", 256))},
@@ -163,8 +163,8 @@ func TestTags_ArePassedOnWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
-// AKS gives the private DNS zone that it makes for a private cluster the cluster's tags, of which such a zone has 15.
-func TestTags_OfAPrivateClusterAreFifteen(t *testing.T) {
+// AKS sets the cluster's tags on the private DNS zone that it creates for a private cluster. Such a zone can have 15.
+func TestTags_LimitPrivateCluster(t *testing.T) {
 	for zone, most := range map[string]int{"": 15, "system": 15, "none": 50} {
 		args := aksArgs()
 		args.APIServer = &components.APIServerArgs{Private: true}
@@ -178,21 +178,21 @@ func TestTags_OfAPrivateClusterAreFifteen(t *testing.T) {
 	}
 }
 
-func TestValidateTags(t *testing.T) {
+func TestValidateTags_Rules(t *testing.T) {
 	for name, wrong := range wrongTags {
 		t.Run(name, func(t *testing.T) { wantViolations(t, components.ValidateTags(wrong.tags), wrong.path) })
 	}
 	wantViolations(t, components.ValidateTags(map[string]string{"team": "", "my-azure": "x"}))
 }
 
-func TestTags_OfSecretsAndKeysDifferInMoreThanCase(t *testing.T) {
+func TestTags_OfObjectsRejectDuplicatesByCase(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[0].Tags = map[string]string{"Owner": "a", "owner": "b"}
 	args.Keys[0].Tags = map[string]string{"Owner": "a", "owner": "b"}
 	wantViolations(t, args.Validate(), "secrets[0].tags", "keys[0].tags")
 }
 
-func TestNames_ThatAzureReservesAreRefused(t *testing.T) {
+func TestNames_RejectReserved(t *testing.T) {
 	type cluster = components.AksWithCsiArgs
 	type vault = components.KeyVaultStackArgs
 	for _, name := range []string{"azure", "Office365", "login", "login-aks", "my-microsoft-aks", "mywindows"} {
@@ -213,7 +213,7 @@ func TestNames_ThatAzureReservesAreRefused(t *testing.T) {
 	}, "clusterName")
 }
 
-func TestNames_ThatCombineAreNotTooLong(t *testing.T) {
+func TestNames_RejectTooLongCombinations(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	construct := func(name string, args args) func(*pulumi.Context) error {
 		return func(ctx *pulumi.Context) error {
@@ -235,7 +235,7 @@ func TestNames_ThatCombineAreNotTooLong(t *testing.T) {
 	wantViolations(t, long.Validate())
 }
 
-func TestRanges_ThatAKSReservesAreRefused(t *testing.T) {
+func TestRanges_RejectReservedByAKS(t *testing.T) {
 	for _, r := range []string{"169.254.0.0/16", "172.30.0.0/16", "172.31.4.0/24", "192.0.2.0/24", "172.16.0.0/12"} {
 		wantViolations(t, (&components.AksWithCsiArgs{PodCIDR: r}).Validate(), "podCidr")
 	}
@@ -255,7 +255,7 @@ func manyPools(count, nodes int) []components.NodePoolArgs {
 	return pools
 }
 
-func TestPools_AreNoMoreThanAKSTakes(t *testing.T) {
+func TestNodePools_RespectAKSLimits(t *testing.T) {
 	wantViolations(t, (&components.AksWithCsiArgs{NodePools: manyPools(99, 1)}).Validate())
 	wantViolations(t, (&components.AksWithCsiArgs{NodePools: manyPools(100, 1)}).Validate(), "nodePools")
 	for tier, most := range map[components.ClusterTier]int{"Free": 1, "Standard": 5, "Premium": 5} {
@@ -318,7 +318,7 @@ func ofVaultID(
 	}
 }
 
-func TestIDs_OfAnotherTypeAreRefusedWhetherPlainOrLate(t *testing.T) {
+func TestIDs_RejectOtherTypes(t *testing.T) {
 	for path, id := range ids {
 		t.Run(path, func(t *testing.T) {
 			for _, good := range []pulumi.StringInput{pulumi.String(id.good), pulumi.String(id.good).ToStringOutput()} {
@@ -346,7 +346,7 @@ func TestIDs_OfAnotherTypeAreRefusedWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
-func TestSubnets_AreInOneNetworkAndHaveNamesForLabels(t *testing.T) {
+func TestSubnets_MustBeInOneNetworkWithShortNames(t *testing.T) {
 	const other = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/virtualNetworks/other/subnets/apps"
 	args := func(ids ...string) *components.AksWithCsiArgs {
 		args := aksArgs()
@@ -368,7 +368,7 @@ func TestSubnets_AreInOneNetworkAndHaveNamesForLabels(t *testing.T) {
 	}
 }
 
-func TestScopes_OfRoleAssignmentsAreIDs(t *testing.T) {
+func TestRoleAssignments_ValidateScope(t *testing.T) {
 	args := identityArgs()
 	args.RoleAssignments = roles()
 	args.RoleAssignments[0].Scope = pulumi.String("my-registry")
@@ -377,7 +377,7 @@ func TestScopes_OfRoleAssignmentsAreIDs(t *testing.T) {
 	wantViolations(t, args.Validate())
 }
 
-func TestIssuers_AreURLs(t *testing.T) {
+func TestIssuers_MustBeURLs(t *testing.T) {
 	args := identityArgs()
 	args.AdditionalIssuers = []components.IssuerArgs{{Name: "west", URL: pulumi.String("west")}}
 	args.IssuerURL = pulumi.String("http://issuer/")
@@ -400,7 +400,7 @@ func TestIssuers_AreURLs(t *testing.T) {
 	}
 }
 
-func TestResourceGroups_HaveNamesThatAzureTakes(t *testing.T) {
+func TestResourceGroups_ValidateName(t *testing.T) {
 	vault, cluster, identity := vaultArgs(), aksArgs(), identityArgs()
 	name := pulumi.String("group.")
 	vault.ResourceGroupName, cluster.ResourceGroupName, identity.ResourceGroupName = name, name, name
@@ -409,7 +409,7 @@ func TestResourceGroups_HaveNamesThatAzureTakes(t *testing.T) {
 	}
 }
 
-func TestTenants_AreGUIDs(t *testing.T) {
+func TestTenants_MustBeGUIDs(t *testing.T) {
 	vault, cluster := vaultArgs(), aksArgs()
 	vault.TenantID = pulumi.String("contoso.com")
 	cluster.Entra = &components.EntraArgs{TenantID: pulumi.String("contoso.com")}
@@ -417,7 +417,7 @@ func TestTenants_AreGUIDs(t *testing.T) {
 	wantViolations(t, cluster.Validate(), "entra.tenantId")
 }
 
-func TestSecrets_HaveNoMoreThanAVaultTakes(t *testing.T) {
+func TestSecrets_RespectAzuresLimits(t *testing.T) {
 	value := func(value pulumi.StringInput) *components.KeyVaultStackArgs {
 		args := vaultArgs()
 		args.Secrets[0].Value = value
@@ -438,15 +438,12 @@ func TestSecrets_HaveNoMoreThanAVaultTakes(t *testing.T) {
 	}
 	run(t, &mockengine.Engine{}, construct(value(pulumi.String(most).ToStringOutput())))
 	wantViolations(t, value(pulumi.String(more).ToStringOutput()).Validate())
-	wantViolations(
-		t,
-		(&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))),
-		"secrets[0].value",
-	)
+	wantViolations(t, (&mockengine.Engine{}).Run(construct(value(pulumi.String(more).ToStringOutput()))),
+		"secrets[0].value")
 }
 
-// What has expired was fine when it was made, and a stack that is there goes on.
-func TestDates_ThatHavePassedAreWarnedOf(t *testing.T) {
+// The date was valid when the object was created, and an existing stack must keep working.
+func TestDates_WarnOfExpired(t *testing.T) {
 	args := vaultArgs()
 	args.APIVersion = components.VaultAPI20260201 // of which nothing is warned
 	args.Secrets = []components.SecretArgs{
@@ -489,10 +486,10 @@ func TestDates_ThatHavePassedAreWarnedOf(t *testing.T) {
 	}
 }
 
-// nilInput is an Input that is there and holds nothing.
+// nilInput returns an Input that holds a nil pointer.
 func nilInput() pulumi.StringInput { return (*pulumi.StringOutput)(nil) }
 
-func TestValidate_TakesNothing(t *testing.T) {
+func TestValidate_AcceptsNil(t *testing.T) {
 	for name, validate := range map[string]func() error{
 		"vault":    (*components.KeyVaultStackArgs)(nil).Validate,
 		"cluster":  (*components.AksWithCsiArgs)(nil).Validate,
@@ -507,7 +504,7 @@ func TestValidate_TakesNothing(t *testing.T) {
 	}
 }
 
-func TestComponents_TakeInputsThatHoldNothingAsLeftOut(t *testing.T) {
+func TestComponents_TreatNilInputsAsOmitted(t *testing.T) {
 	none := nilInput()
 	list, tags := (*pulumi.StringArrayOutput)(nil), (*pulumi.StringMapOutput)(nil)
 	location := (*pulumi.StringPtrOutput)(nil)
@@ -560,7 +557,7 @@ func TestComponents_TakeInputsThatHoldNothingAsLeftOut(t *testing.T) {
 	}
 }
 
-func TestCluster_WithTheProviderOfAnotherPackageIsRefused(t *testing.T) {
+func TestCluster_RejectsProviderOfAnotherPackage(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		other, err := random.NewProvider(ctx, "other", nil)
 		if err != nil {

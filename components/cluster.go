@@ -9,40 +9,40 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Cluster is a cluster as the components take it that create objects in it, and as [AksWithCsi.Cluster] hands it out.
-// Only the objects wait for the cluster: what a component has in Azure does not.
+// Cluster is a cluster for components that create objects in it. [AksWithCsi.Cluster] returns one. Only the objects
+// wait for the cluster: the component's resources in Azure do not.
 //
 // The zero value stands for the Kubernetes provider in a component's options (pulumi.Provider, pulumi.Providers, or a
-// parent's). Pulumi has the whole component wait for that provider, and so for the cluster.
+// parent's). The whole component then waits for that provider, and so for the cluster.
 type Cluster struct {
-	// Provider is the provider of the package kubernetes that reaches the cluster. Defaults to that in the component's options.
-	// The provider of an [AksWithCsi] fails to create what exists. So does one of the caller's own with
-	// enableServerSideApply set to false. With server-side apply, which is its default, it takes over whatever has the
-	// name (https://github.com/pulumi/pulumi-kubernetes/issues/2926, mended after version 4.25): the preview then fails
-	// for what Pulumi has not made, but an update without a preview comes too late. A provider of the caller's own takes
-	// Pulumi 3.238 or later, and that of an AksWithCsi 3.219.
+	// Provider is the Kubernetes provider that reaches the cluster. Defaults to the one in the component's options. The
+	// provider of an [AksWithCsi] fails to create objects that exist, and so does any other with enableServerSideApply set
+	// to false. With server-side apply, its default, a provider takes over an existing object of the same name
+	// (https://github.com/pulumi/pulumi-kubernetes/issues/2926, fixed after version 4.25). The preview then fails for
+	// objects that Pulumi did not create, but an update without a preview finds out too late. A provider of your own
+	// requires Pulumi 3.238 or later; that of an AksWithCsi requires 3.219.
 	Provider pulumi.ProviderResource
-	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is: Pulumi then leaves
-	// the objects to go with the cluster, instead of deleting them one by one. Where the cluster is replaced it cannot
+	// DeletedWith is a resource of the program that is deleted or replaced exactly when the cluster is. Pulumi then leaves
+	// the objects to go with the cluster, instead of deleting them one by one. When the cluster is replaced it could not
 	// delete them, since it has closed the provider (https://github.com/pulumi/pulumi/issues/14650). Defaults to the
-	// provider of a cluster that [AksWithCsi] creates, and otherwise to none: a cluster that something else manages keeps
-	// what nobody deletes.
+	// provider of a cluster that [AksWithCsi] creates, and otherwise to none: a cluster that is managed elsewhere would
+	// keep the objects.
 	DeletedWith pulumi.Resource
 
 	after []pulumi.Resource // what the objects wait for
 }
 
-// After returns the cluster once the resources exist, such as a namespace of the program's own: objects are created
-// after them and deleted before them.
+// After returns a cluster whose objects also depend on the given resources, such as a namespace of the program's own.
+// Objects are created after them and deleted before them.
 func (c Cluster) After(resources ...pulumi.Resource) Cluster {
 	c.after = append(slices.Clip(c.after), slices.DeleteFunc(slices.Clone(resources),
 		func(r pulumi.Resource) bool { return missing(r) })...)
 	return c
 }
 
-// Option returns the option of a Kubernetes object that the program itself creates in the cluster. Of a Cluster without
-// Provider it leaves the provider to the object's other options. A remote component, such as a Helm v4 Chart, takes
-// pulumi.Provider with the cluster's Provider instead.
+// Option returns the resource option for a Kubernetes object that the program itself creates in the cluster. Without a
+// Provider, it leaves the choice of the provider to the object's other options. A remote component, such as a Helm v4
+// Chart, needs pulumi.Provider with the cluster's Provider instead.
 func (c Cluster) Option() pulumi.ResourceOption {
 	return pulumi.Composite(c.options()...)
 }
@@ -77,13 +77,12 @@ type Provider struct {
 	onFail pulumi.ResourceOption // of each object
 }
 
-// newProvider registers the provider of a cluster. An issuer's URL stands for one cluster: a renewed kubeconfig keeps
-// it, and what is in the cluster stays; a cluster that replaces another changes it, and what was in the other is
-// created again.
+// newProvider registers the provider of a cluster. The issuer's URL identifies the cluster: it stays the same when a
+// kubeconfig is renewed, so the objects stay, and it changes when the cluster is replaced, so the objects are created
+// again.
 //
-// Objects are created client-side, unless they are to be adopted. A server-side apply takes over whatever has the name,
-// and the provider would then change what is somebody else's and delete it
-// (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
+// Objects are created client-side, unless they are to be adopted. A server-side apply would take over somebody else's
+// object of the same name, and later change and delete it (https://github.com/pulumi/pulumi-kubernetes/issues/2926).
 func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.StringInput, provider *Provider,
 	opts ...pulumi.ResourceOption) error {
 	err := ctx.RegisterResource("pulumi:providers:kubernetes", name, pulumi.Map{
@@ -97,13 +96,14 @@ func newProvider(ctx *pulumi.Context, name string, kubeconfig, issuerURL pulumi.
 	return nil
 }
 
-// ErrNoKubernetesProvider says that a component was given no way to the cluster.
+// ErrNoKubernetesProvider reports that a component has no Kubernetes provider.
 var ErrNoKubernetesProvider = errors.New(
-	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one for the cluster",
+	"no Kubernetes provider: set cluster to that of AksWithCsi, or pass pulumi.Provider or pulumi.Providers with one " +
+		"for the cluster",
 )
 
-// invalidOrUnplaced is all that is wrong with a component before anything is registered: its arguments, and that its
-// objects have no cluster to go to. It is nil if nothing is.
+// invalidOrUnplaced returns all that is wrong with a component before anything is registered: invalid arguments, and
+// objects without a cluster. It returns nil if nothing is wrong.
 func invalidOrUnplaced(name string, v violations, unplaced bool) error {
 	invalid := v.err()
 	switch {
@@ -117,8 +117,7 @@ func invalidOrUnplaced(name string, v violations, unplaced bool) error {
 	return nil
 }
 
-// lacksProvider says whether a component will have no provider for Kubernetes: none in its arguments, its options or
-// its parent.
+// lacksProvider reports whether a component has no Kubernetes provider in its arguments, its options or its parent.
 func lacksProvider(cluster Cluster, opts []pulumi.ResourceOption) bool {
 	given, err := pulumi.NewResourceOptions(opts...)
 	if err != nil || !missing(cluster.Provider) { // registering says what is wrong with an option
@@ -143,8 +142,8 @@ type objects struct {
 	options []pulumi.ResourceOption // of each
 }
 
-// placeObjects decides where a component's objects go. Without a provider they would go wherever the machine's
-// kubeconfig points at, so that is an error.
+// placeObjects decides which cluster a component's objects are created in. Without a provider they would go to the
+// cluster that the machine's kubeconfig names, so that is an error.
 func placeObjects(ctx *pulumi.Context, name string, component withProviders, cluster Cluster) (objects, error) {
 	if missing(cluster.Provider) {
 		if cluster.Provider = component.GetProvider(namespaceToken); cluster.Provider == nil {
@@ -153,8 +152,8 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	}
 	opts := append([]pulumi.ResourceOption{pulumi.Parent(component)}, cluster.options()...)
 	if _, own := cluster.Provider.(*Provider); !own {
-		onFail, err1 := whereObjectsFail(ctx, component, name, "")
-		notTaken, err2 := notTakenOver(ctx, name)
+		onFail, err1 := onObjectFailure(ctx, component, name, "")
+		notTaken, err2 := preventTakeover(ctx, name)
 		if err := errors.Join(err1, err2); err != nil {
 			return objects{}, err
 		}
@@ -163,14 +162,14 @@ func placeObjects(ctx *pulumi.Context, name string, component withProviders, clu
 	return objects{options: opts}, nil
 }
 
-// withProviders is a component, which has the providers of its options.
+// withProviders is a component with the providers of its options.
 type withProviders interface {
 	pulumi.Resource
 	GetProvider(token string) pulumi.ProviderResource
 }
 
-// object is a Kubernetes object. It is registered without the Kubernetes SDK's types, which would triple what an
-// importer compiles.
+// object is a Kubernetes object. It is registered without the Kubernetes SDK's types, which would triple the compile
+// time of importers.
 type object struct {
 	pulumi.CustomResourceState
 
@@ -183,13 +182,13 @@ func (o *object) name() pulumi.StringOutput {
 	return o.Metadata.ApplyT(func(metadata map[string]any) (string, error) {
 		name, ok := metadata["name"].(string)
 		if !ok {
-			return "", errors.New("the API server gave an object no name")
+			return "", errors.New("the API server returned an object without a name")
 		}
 		return name, nil
 	}).(pulumi.StringOutput)
 }
 
-// metadata is an object's. What is empty is left out.
+// metadata is an object's metadata. Empty fields are omitted.
 type metadata struct {
 	name        string
 	namespace   pulumi.StringInput
@@ -214,8 +213,8 @@ func (m metadata) input() pulumi.Map {
 	return input
 }
 
-// add registers an object of a kind such as v1:Pod or apps/v1:Deployment. The body is the object without apiVersion and
-// kind.
+// add registers an object of the given API version, such as v1 or apps/v1, and kind. The body is the object without
+// apiVersion and kind.
 func (o objects) add(ctx *pulumi.Context, apiVersion, kind, name string, body pulumi.Map,
 	opts ...pulumi.ResourceOption) (*object, error) {
 	group := apiVersion

@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// existingByKubeconfig are the arguments for a cluster of which Azure is not asked.
+// existingByKubeconfig returns the arguments for a cluster that is not looked up.
 func existingByKubeconfig() *components.AksWithCsiArgs {
 	return &components.AksWithCsiArgs{ExistingCluster: &components.ExistingClusterArgs{
 		IssuerURL:  pulumi.String(mockengine.IssuerURL),
@@ -33,7 +33,7 @@ func placed(ctx *pulumi.Context, name string, cluster components.Cluster, opts .
 	return errors.Join(err1, err2)
 }
 
-// placedObjects are the names of the objects of placed.
+// placedObjects returns the names of the objects of placed.
 func placedObjects(name string) []string {
 	return []string{
 		name + "-mount-class", name + "-mount-test-pod", name + "-mount-probe",
@@ -41,7 +41,7 @@ func placedObjects(name string) []string {
 	}
 }
 
-// wantPlaced checks the provider of objects, and what they are deleted with.
+// wantPlaced checks the provider of objects, and their DeletedWith.
 func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, names ...string) {
 	t.Helper()
 	if with != "" {
@@ -58,7 +58,7 @@ func wantPlaced(t *testing.T, e *mockengine.Engine, provider, with string, names
 	}
 }
 
-func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) {
+func TestCluster_DeletesObjectsWithCreatedClusterOnly(t *testing.T) {
 	withEntra := func() *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.Entra = &components.EntraArgs{}
@@ -85,7 +85,7 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 				_, err1 := corev1.NewConfigMap(ctx, "own", nil, cluster.Cluster.Option())
 				return errors.Join(err1,
 					placed(ctx, "given", cluster.Cluster),
-					// The same provider may come by the component's options.
+					// The same provider through the component's options.
 					placed(ctx, "option", components.Cluster{}, pulumi.Provider(cluster.Cluster.Provider)),
 					placed(ctx, "options", components.Cluster{}, pulumi.Providers(cluster.Cluster.Provider)),
 				)
@@ -101,9 +101,9 @@ func TestCluster_ObjectsGoWithOneThatIsMadeAndStayInOneThatExists(t *testing.T) 
 	}
 }
 
-// TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready has the API server refuse an object, through the cluster's own
-// provider and through the caller's.
-func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
+// TestCluster_ExplainsExistingObject makes the API server refuse an object, through the cluster's own provider and
+// through the caller's.
+func TestCluster_ExplainsExistingObject(t *testing.T) {
 	for _, through := range []string{"its own provider", "the caller's provider"} {
 		t.Run(through, func(t *testing.T) {
 			const refusal = `resource "urn" was not successfully created by the Kubernetes API server: serviceaccounts "one" already exists`
@@ -127,8 +127,8 @@ func TestCluster_SaysWhatToDoAboutAnObjectThatIsThereAlready(t *testing.T) {
 	}
 }
 
-// TestCluster_OfTheArgumentsGoesBeforeTheOptions has components with several ways to a cluster.
-func TestCluster_OfTheArgumentsGoesBeforeTheOptions(t *testing.T) {
+// TestCluster_ArgumentOverridesOptions gives components several providers.
+func TestCluster_ArgumentOverridesOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		one, err1 := components.NewAksWithCsi(ctx, "one", aksArgs())
@@ -154,7 +154,7 @@ func TestCluster_OfTheArgumentsGoesBeforeTheOptions(t *testing.T) {
 	wantPlaced(t, e, "other", "", placedObjects("e")...)
 }
 
-func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
+func TestSecretMount_UsesProviderInOptions(t *testing.T) {
 	for name, options := range map[string]func(pulumi.ProviderResource) []pulumi.ResourceOption{
 		"Provider": func(p pulumi.ProviderResource) []pulumi.ResourceOption {
 			return []pulumi.ResourceOption{pulumi.Provider(p)}
@@ -172,15 +172,14 @@ func TestSecretMount_TakesTheProviderInItsOptions(t *testing.T) {
 				}
 				return placed(ctx, "in", components.Cluster{}, options(provider)...)
 			})
-			// Whether the cluster has Entra ID nobody knows, so what it refuses for want of a role is tried again.
+			// It is unknown whether the cluster uses Entra ID, so errors about missing roles are retried.
 			wantPlaced(t, e, "theirs", "", placedObjects("in")...)
 		})
 	}
 }
 
-// TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays has the program name what its cluster's objects go
-// with.
-func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
+// TestCluster_DeletedWithAppliesToForeignProvider sets the resource with which the objects are deleted.
+func TestCluster_DeletedWithAppliesToForeignProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider, err := kubernetes.NewProvider(ctx, "theirs", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
@@ -202,7 +201,7 @@ func TestCluster_OfAForeignProviderIsDeletedWithWhatTheProgramSays(t *testing.T)
 	wantPlaced(t, e, "theirs", "their-cluster", "own")
 }
 
-func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
+func TestCluster_DeletedWithAppliesToOwnProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", existingByKubeconfig())
@@ -220,7 +219,7 @@ func TestCluster_OwnProviderIsDeletedWithWhatTheProgramSays(t *testing.T) {
 	wantPlaced(t, e, "cluster-kubernetes", "their-cluster", placedObjects("in")...)
 }
 
-func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
+func TestCluster_AfterDelaysObjectsOnly(t *testing.T) {
 	for name, provider := range map[string]bool{"its provider": true, "the options' provider": false} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{}
@@ -238,7 +237,7 @@ func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
 				if !provider {
 					given, option = components.Cluster{}, pulumi.Provider(cluster.Cluster.Provider)
 				}
-				// A list of three may well have room for a fourth, which the two that follow must not share.
+				// A list of three may have spare capacity for a fourth, which the two derived lists must not share.
 				afterOne := given.After(one).After(one).After(one)
 				afterTwo, afterNoMore := afterOne.After(two), afterOne.After(one)
 				return errors.Join(
@@ -269,7 +268,7 @@ func TestCluster_AfterHasObjectsWaitAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) {
+func TestWorkloadIdentity_ClusterWaitsForNamespaces(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -310,9 +309,9 @@ func TestWorkloadIdentity_HandsOnItsClusterOnceItsNamespacesExist(t *testing.T) 
 	}
 }
 
-// TestSecretMount_GrantsItsRolesWhileTheClusterIsMade has the cluster wait for the roles, which must not wait for the
-// cluster.
-func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
+// TestSecretMount_RolesDoNotWaitForCluster makes the cluster wait for the roles. A dependency the other way would
+// deadlock.
+func TestSecretMount_RolesDoNotWaitForCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	waits := newMeeting(t)
 	e.Hold = func(name string) {
@@ -333,14 +332,14 @@ func TestSecretMount_GrantsItsRolesWhileTheClusterIsMade(t *testing.T) {
 		_, err = components.NewSecretMount(ctx, "mount", args)
 		return err
 	})
-	// That the class comes after the cluster is the provider's doing, which has the kubeconfig.
+	// The class waits for the cluster through the provider, which has the kubeconfig.
 	if !e.Get(t, "cluster-kubernetes").WaitsFor(e.Get(t, "cluster-cluster")) {
 		t.Error("the provider does not wait for the cluster")
 	}
 }
 
-// A provider in the options is the identity's cluster's too, so that what takes that goes nowhere else.
-func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
+// A provider in the options is also the provider of the identity's cluster, so that objects in it use the same one.
+func TestWorkloadIdentity_ClusterHasProviderOfOptions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider := &kubernetesProvider{}
@@ -354,36 +353,25 @@ func TestWorkloadIdentity_HandsOnTheProviderInItsOptions(t *testing.T) {
 			return err
 		}
 		var settings pulumi.CustomResourceState
-		return ctx.RegisterResource(
-			"kubernetes:core/v1:ConfigMap",
-			"settings",
-			pulumi.Map{},
-			&settings,
-			identity.Cluster.Option(),
-		)
+		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{}, &settings,
+			identity.Cluster.Option())
 	})
 	if got, want := e.Get(t, "settings").RPC.GetProvider(), e.Get(t, "theirs").URN; !strings.HasPrefix(got, want+"::") {
 		t.Errorf("it goes through %q, want %s", got, want)
 	}
 }
 
-// kubernetesProvider is one of the program's own.
+// kubernetesProvider is a provider of the program's own.
 type kubernetesProvider struct{ pulumi.ProviderResourceState }
 
-func TestCluster_LeavesOutWhatIsNil(t *testing.T) {
+func TestCluster_OmitsNil(t *testing.T) {
 	var nothing *kubernetesProvider
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		cluster := components.Cluster{Provider: nothing, DeletedWith: nothing}.After(nothing)
 		args := identityArgs()
 		args.Cluster = cluster
-		if _, err := components.NewWorkloadIdentity(
-			ctx,
-			"identity",
-			args,
-		); !errors.Is(
-			err,
-			components.ErrNoKubernetesProvider,
-		) {
+		_, err := components.NewWorkloadIdentity(ctx, "identity", args)
+		if !errors.Is(err, components.ErrNoKubernetesProvider) {
 			t.Errorf("got error %v", err)
 		}
 		return nil

@@ -18,8 +18,8 @@ const (
 
 const secretsProviderAddon = "azureKeyvaultSecretsProvider"
 
-// controlPlaneLogs are the logs of a cluster that reviewers ask for: who changed what, who signed in, why nodes came
-// and went, and what the control plane's parts say. The rest is kube-audit, which has every reading request too and is
+// controlPlaneLogs are the logs that reviewers ask for: who changed what, who signed in, why nodes came and went, and
+// what the parts of the control plane report. The remaining category, kube-audit, also logs every read request and is
 // by far the largest (https://learn.microsoft.com/azure/aks/monitor-aks-reference#resource-logs,
 // https://azure.github.io/PSRule.Rules.Azure/en/rules/Azure.AKS.PlatformLogs/).
 var controlPlaneLogs = []string{

@@ -11,15 +11,15 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// deployment is a deployment of Azure Resource Manager. The SDK's package would take a tenth of the program's compile
-// time.
+// deployment is an Azure Resource Manager deployment. Importing its package of the SDK would add a tenth to the
+// program's compile time.
 type deployment struct {
 	pulumi.CustomResourceState
 }
 
-// deploy has Azure Resource Manager put a part of the cluster again, where azure-native has no way: it creates nothing
-// that is there already, and replaces a cluster for a change of its network. That happens once, and again when the
-// trigger or the cluster is another one. Deleting a deployment deletes nothing that it put
+// deploy makes Azure Resource Manager write a part of the cluster again, where azure-native cannot: azure-native
+// creates nothing that already exists, and replaces a cluster when its network changes. The deployment runs once, and
+// again when the trigger or the cluster changes. Deleting a deployment does not delete what it deployed
 // (https://learn.microsoft.com/azure/azure-resource-manager/templates/deployment-history).
 func (c *AksWithCsi) deploy(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster, resource pulumi.Map,
@@ -50,8 +50,8 @@ func (c *AksWithCsi) deploy(
 	return []pulumi.Resource{made}, nil
 }
 
-// upgradeSystemPool brings the system pool to the version that the control plane has got, before the other pools follow.
-// The cluster's own body cannot, see profile.
+// upgradeSystemPool upgrades the system pool to the version of the control plane, before the other pools follow. The
+// cluster's own body cannot do that, see profile.
 func (c *AksWithCsi) upgradeSystemPool(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
 	previous []pulumi.Resource,
@@ -77,8 +77,8 @@ func (c *AksWithCsi) upgradeSystemPool(
 	}, pulumi.String(args.KubernetesVersion), previous)
 }
 
-// setOutbound gives the cluster its way out. It is not in the cluster's own body, since azure-native would make another
-// cluster for each change of it; AKS keeps what that body does not mention.
+// setOutbound configures the cluster's outbound addresses and ports. They are not in the cluster's own body, because
+// azure-native would replace the cluster for each change of them. AKS keeps what that body omits.
 func (c *AksWithCsi) setOutbound(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
 	body *containerservice.ManagedClusterArgs, previous []pulumi.Resource,
@@ -107,13 +107,13 @@ func (c *AksWithCsi) setOutbound(
 	}, profile, previous)
 }
 
-// clusterTemplate is the body of a cluster as a template has it, without what others may have changed: AKS keeps what a
-// body does not mention (https://github.com/Azure/AKS/issues/2904).
+// clusterTemplate returns the body of a cluster for a template, without the properties that others may have changed:
+// AKS keeps what a body omits (https://github.com/Azure/AKS/issues/2904).
 func clusterTemplate(body reflect.Value) map[string]any {
 	network, _ := body.FieldByName("NetworkProfile").Interface().(*containerservice.ContainerServiceNetworkProfile)
 	security, _ := body.FieldByName("SecurityProfile").Interface().(*containerservice.ManagedClusterSecurityProfile)
 	properties := literal(body).(map[string]any)
-	// As NewManagedCluster completes them.
+	// NewManagedCluster sets the same defaults.
 	profile := literal(reflect.ValueOf(network.Defaults())).(map[string]any)
 	for _, path := range changedByOthers {
 		delete(profile, strings.TrimPrefix(path, "networkProfile."))
@@ -147,7 +147,8 @@ func clusterTemplate(body reflect.Value) map[string]any {
 	return resource
 }
 
-// literal is a value of the SDK's as a template has it: what is not given is left out, and no string is an expression
+// literal returns a value of the SDK as a template literal. Omitted properties stay omitted, and strings are escaped so
+// that none is an expression
 // (https://learn.microsoft.com/azure/azure-resource-manager/templates/template-expressions#escape-characters).
 func literal(v reflect.Value) any {
 	switch v.Kind() {

@@ -15,7 +15,7 @@ import (
 
 const deployed = "properties.template.resources[0]."
 
-func TestTheSystemPoolFollowsTheControlPlaneBeforeOtherPools(t *testing.T) {
+func TestSystemPool_IsUpgradedBeforeOtherPools(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34"
 		args.Tags = pulumi.StringMap{"odd": pulumi.String("[one]"), "even": pulumi.String("[two")}
@@ -64,7 +64,7 @@ func TestTheSystemPoolFollowsTheControlPlaneBeforeOtherPools(t *testing.T) {
 	}
 }
 
-func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
+func TestOutbound_IsDeployedSeparately(t *testing.T) {
 	const prefix = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/publicIPPrefixes/out"
 	ip := strings.Replace(prefix, "Prefixes", "Addresses", 1)
 	network := deployed + "properties.networkProfile."
@@ -104,11 +104,8 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 				want[network+key] = value
 			}
 			wantInputs(t, outbound, want)
-			wantInputs(
-				t,
-				cluster,
-				map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil},
-			)
+			wantInputs(t, cluster,
+				map[string]any{"networkProfile.loadBalancerProfile": nil, "networkProfile.natGatewayProfile": nil})
 			if !outbound.WaitsFor(cluster) {
 				t.Error("it does not wait for the cluster")
 			}
@@ -116,9 +113,9 @@ func TestOutboundIsSetBesideTheClustersOwnBody(t *testing.T) {
 	}
 }
 
-// TestOutboundDeploysTheClustersOwnBody has what a template says of a cluster differ from what azure-native is given in
-// the way out, and in what others may have changed, only.
-func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
+// TestOutbound_DeploysClustersBody checks that the template differs from the inputs of azure-native only in the
+// outbound profile, and in what others may have changed.
+func TestOutbound_DeploysClustersBody(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Outbound = &components.OutboundArgs{ManagedIPs: 2}
 		args.KubernetesVersion, args.Tier, args.NodeResourceGroup = "1.34", components.TierPremium, "nodes"
@@ -140,7 +137,8 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 		delete(others, key)
 	}
 	sent["networkProfile"] = resource.NewProperty(others)
-	for _, key := range []resource.PropertyKey{"resourceGroupName", "resourceName", "location", "tags", "sku", "identity"} {
+	for _, key := range []resource.PropertyKey{"resourceGroupName", "resourceName", "location", "tags", "sku",
+		"identity"} {
 		delete(sent, key)
 	}
 	if diff := sent.Diff(properties); diff != nil {
@@ -161,12 +159,10 @@ func TestOutboundDeploysTheClustersOwnBody(t *testing.T) {
 	})
 }
 
-func TestOutboundRules(t *testing.T) {
+func TestOutbound_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	const ids = netSubscription + "/resourceGroups/net/providers/Microsoft.Network/"
-	ip, prefix := pulumi.StringArray{
-		pulumi.String(ids + "publicIPAddresses/a"),
-	}, pulumi.StringArray{
+	ip, prefix := pulumi.StringArray{pulumi.String(ids + "publicIPAddresses/a")}, pulumi.StringArray{
 		pulumi.String(ids + "publicIPPrefixes/a"),
 	}
 	valid := func() *args {
@@ -201,7 +197,7 @@ func TestOutboundRules(t *testing.T) {
 	})
 }
 
-func TestNodesMayPullFromRegistries(t *testing.T) {
+func TestRegistries_LetNodesPull(t *testing.T) {
 	const registry = netSubscription + "/resourceGroups/net/providers/Microsoft.ContainerRegistry/registries/images"
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.ContainerRegistryIDs = map[string]pulumi.StringInput{"hub": pulumi.String(registry)}
@@ -232,7 +228,7 @@ func TestNodesMayPullFromRegistries(t *testing.T) {
 	}, "containerRegistryIds.hub")
 }
 
-func TestRegistries_HaveOneNameEach(t *testing.T) {
+func TestRegistries_RejectSecondName(t *testing.T) {
 	const registry = netSubscription + "/resourceGroups/net/providers/Microsoft.ContainerRegistry/registries/images"
 	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
@@ -270,23 +266,21 @@ func TestRegistries_HaveOneNameEach(t *testing.T) {
 	}
 }
 
-// TestWhatAzGivesAClusterReplacesNone has the engine leave to a cluster what az gives it and the program never says.
-func TestWhatAzGivesAClusterReplacesNone(t *testing.T) {
+// TestAksWithCsi_KeepsClusterOfAz checks that the engine keeps properties that az sets and the program never does.
+func TestAksWithCsi_KeepsClusterOfAz(t *testing.T) {
 	cluster := runCluster(t, func(*components.AksWithCsiArgs) {}).Get(t, "cluster-cluster")
 	for _, profile := range []string{"linuxProfile", "windowsProfile"} {
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, profile) {
-			t.Errorf(
-				"the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored",
-				profile,
-				ignored,
-			)
+			t.Errorf("the %s of a cluster of az's would be taken away, which replaces it: changes of %v are ignored", profile,
+				ignored)
 		}
 		wantInputs(t, cluster, map[string]any{profile: nil})
 	}
 }
 
-// TestNodeResourceGroup_IsLeftToAKSUnlessGiven has the engine keep the name that a refresh may have read for an input.
-func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
+// TestNodeResourceGroup_DefaultsToAKS checks that the engine keeps the name that a refresh may have recorded as an
+// input.
+func TestNodeResourceGroup_DefaultsToAKS(t *testing.T) {
 	for _, given := range []string{"", "nodes"} {
 		cluster := runCluster(
 			t,
@@ -298,9 +292,9 @@ func TestNodeResourceGroup_IsLeftToAKSUnlessGiven(t *testing.T) {
 	}
 }
 
-// TestWhatOthersChangeOfTheNetworkReplacesNoCluster has the program's own choice of what az can change replace the
-// cluster, and nobody else's.
-func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
+// TestAksWithCsi_IgnoresNetworkChangesByOthers checks that only the program's own change of what az can change replaces
+// the cluster.
+func TestAksWithCsi_IgnoresNetworkChangesByOthers(t *testing.T) {
 	trigger := func(change func(*components.AksWithCsiArgs)) string {
 		cluster := runCluster(t, change).Get(t, "cluster-cluster")
 		if ignored := cluster.RPC.GetIgnoreChanges(); !slices.Contains(ignored, "networkProfile.outboundType") ||
@@ -310,9 +304,8 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 		return cluster.RPC.GetReplacementTrigger().String()
 	}
 	before := trigger(func(*components.AksWithCsiArgs) {})
-	if same := trigger(
-		func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer },
-	); same != before {
+	same := trigger(func(args *components.AksWithCsiArgs) { args.OutboundType = components.OutboundLoadBalancer })
+	if same != before {
 		t.Error("the default replaces the cluster")
 	}
 	for _, change := range []func(*components.AksWithCsiArgs){
@@ -325,7 +318,7 @@ func TestWhatOthersChangeOfTheNetworkReplacesNoCluster(t *testing.T) {
 	}
 }
 
-func TestAnotherSystemPool(t *testing.T) {
+func TestSystemPool_CanHaveAnotherName(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.NodePools = []components.NodePoolArgs{
 			{
@@ -346,7 +339,7 @@ func TestAnotherSystemPool(t *testing.T) {
 		"nodeTaints[0]": "CriticalAddonsOnly=true:NoSchedule",
 	})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"mode": "User"})
-	// One that becomes the system pool is taken out of the list, and must stay.
+	// A pool that becomes the system pool is removed from the list, and must stay in Azure.
 	if !e.Get(t, "cluster-pool-next").RPC.GetRetainOnDelete() || e.Get(t, "cluster-pool-apps").RPC.GetRetainOnDelete() {
 		t.Error("not the pools with the mode System are kept, and only they")
 	}

@@ -14,23 +14,23 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// networkContributor is what AKS asks of the control plane's identity on a subnet that it did not make:
+// networkContributor is the role that the control plane's identity needs on a subnet that AKS did not create:
 // https://learn.microsoft.com/azure/aks/configure-azure-cni#prerequisites
 const networkContributor = "4d97b98b-1d4f-4787-a291-c67834d212e7"
 
-// reader is what AKS asks of the same identity on a disk encryption set:
+// reader is the role that the control plane's identity needs on a disk encryption set:
 // https://learn.microsoft.com/azure/aks/azure-disk-customer-managed-keys
 const reader = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
 
-// controlPlane is who the control plane is in Azure, and the options of the cluster and the pools, which are refused
-// until Azure honours its roles.
+// controlPlane is the control plane's identity, with the options of the cluster and the pools, which Azure refuses
+// until the identity's roles take effect.
 type controlPlane struct {
 	identity containerservice.ManagedClusterIdentityArgs
 	opts     []pulumi.ResourceOption
 }
 
-// newControlPlane says who the control plane is. In subnets of others, and on a disk encryption set, it needs a role
-// before the cluster is created, which an identity that Azure makes with the cluster cannot have
+// newControlPlane returns the control plane's identity. In existing subnets, and with a disk encryption set, it needs
+// roles before the cluster is created. An identity that Azure creates with the cluster cannot have them
 // (https://learn.microsoft.com/azure/aks/use-managed-identity).
 func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *AksWithCsiArgs) (controlPlane, error) {
 	id := args.IdentityID
@@ -52,22 +52,22 @@ func (c *AksWithCsi) newControlPlane(ctx *pulumi.Context, name string, args *Aks
 	}, opts: opts}, nil
 }
 
-// acrPull is what nodes need to pull images from a registry:
+// acrPull is the role that nodes need to pull images from a registry:
 // https://learn.microsoft.com/azure/aks/cluster-container-registry-integration
 const acrPull = "7f951dda-4ed3-4680-a7ca-43fe172d538d"
 
-// roleAtScope is a role that the control plane, or the nodes, need at a resource.
+// roleAtScope is a role that the control plane or the nodes need on a resource.
 type roleAtScope struct {
 	name    string         // the assignment's
 	aliases []pulumi.Alias // names that earlier versions gave it
 	scope   pulumi.StringInput
 	role    string
-	// scopeID matches the scope's ARM id, and is said to be that of what.
+	// scopeID matches the scope's ARM id; what describes it in messages.
 	scopeID    *regexp.Regexp
 	path, what string
 }
 
-// controlPlaneRoles are one for each subnet that a pool is in, and one on the disk encryption set.
+// controlPlaneRoles returns one role for each subnet that a pool uses, and one for the disk encryption set.
 func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	var roles []roleAtScope
 	inSubnet := map[string][]string{}
@@ -93,8 +93,8 @@ func (args *AksWithCsiArgs) controlPlaneRoles(name string) []roleAtScope {
 	return roles
 }
 
-// oldSubnetRoles are the names of before there were names of subnets: after the pools. What is the name of a subnet now
-// is none of them.
+// oldSubnetRoles returns the names of earlier versions, which named roles after pools and not after subnets. Names that
+// now belong to a subnet are left out.
 func oldSubnetRoles(name string, pools []string, subnets map[string]pulumi.StringInput) []pulumi.Alias {
 	var aliases []pulumi.Alias
 	for _, pool := range pools {
@@ -105,7 +105,7 @@ func oldSubnetRoles(name string, pools []string, subnets map[string]pulumi.Strin
 	return aliases
 }
 
-// newControlPlaneIdentity makes an identity with roles. Its id is that of one whose roles are assigned.
+// newControlPlaneIdentity creates an identity with roles. The id it returns resolves once the roles are assigned.
 func (c *AksWithCsi) newControlPlaneIdentity(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs, roles []roleAtScope,
 ) (pulumi.StringInput, []pulumi.ResourceOption, error) {
@@ -132,8 +132,8 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 		principalID.Store(&id)
 		return id
 	})
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
-		// Azure says the same of whoever runs the program, who would wait in vain.
+	honoured, err := retryUntilRole(ctx, c, name, func(err string) bool {
+		// Azure reports the same error for the caller's own missing rights, for which waiting is in vain.
 		principal := principalID.Load()
 		return principal != nil && strings.Contains(err, "LinkedAuthorizationFailed") &&
 			strings.Contains(err, *principal)
@@ -144,7 +144,7 @@ func (c *AksWithCsi) newControlPlaneIdentity(
 	return after(ctx, identity.ID().ToStringOutput(), assignments...), []pulumi.ResourceOption{honoured}, nil
 }
 
-// assign gives a principal a role.
+// assign assigns a role to a principal.
 func (c *AksWithCsi) assign(
 	ctx *pulumi.Context, at roleAtScope, principalID pulumi.StringInput,
 ) (pulumi.Resource, error) {
@@ -152,12 +152,12 @@ func (c *AksWithCsi) assign(
 		Scope:            at.scope,
 		RoleDefinitionId: at.definition(),
 		PrincipalId:      principalID,
-		// Without the type, Azure looks the principal up and may not find a fresh one.
+		// Without the type, Azure looks the principal up and may not find a new one.
 		PrincipalType: pulumi.String("ServicePrincipal"),
 	}, pulumi.Parent(c), pulumi.Aliases(at.aliases))
 }
 
-// newRegistryRoles lets the nodes pull images.
+// newRegistryRoles lets the nodes pull images from the registries.
 func (c *AksWithCsi) newRegistryRoles(
 	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
 ) ([]pulumi.Resource, error) {
@@ -176,12 +176,12 @@ func (c *AksWithCsi) newRegistryRoles(
 	return assignments, nil
 }
 
-// validateRegistryIDs checks the ids of registries by their names.
+// validateRegistryIDs checks the registries' ids by name.
 func (v *violations) validateRegistryIDs(ids map[string]string) {
 	v.distinctIDs("containerRegistryIds", ids, registryID, "a container registry")
 }
 
-// definition is the built-in role's id in the scope's subscription.
+// definition returns the id of the built-in role in the scope's subscription.
 func (r roleAtScope) definition() pulumi.StringOutput {
 	return r.scope.ToStringOutput().ApplyT(func(id string) (string, error) {
 		match := r.scopeID.FindStringSubmatch(id)

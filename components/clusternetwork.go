@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// What azure-native's SDK sends where an address range is left out.
+// azure-native's SDK sends these defaults when an address range is omitted.
 const (
 	defaultPodCIDR     = "10.244.0.0/16"
 	defaultServiceCIDR = "10.0.0.0/16"
@@ -20,49 +20,51 @@ const (
 // https://learn.microsoft.com/azure/aks/api-server-authorized-ip-ranges
 const authorizedRangesMax = 200
 
-// APIServerArgs say who reaches the cluster's API server, before anybody is asked who they are.
+// APIServerArgs say who may connect to the cluster's API server, before anybody signs in.
 type APIServerArgs struct {
-	// AuthorizedIPRanges are the public ranges that reach the API server. Defaults to everywhere, which is for
-	// development. They are IPv4 in CIDR notation such as 203.0.113.0/24, at most 200. Whoever runs the program must be in
-	// one. What is known late is checked then. Not with Private.
+	// AuthorizedIPRanges are the public ranges that may reach the API server: at most 200, in CIDR notation such as
+	// 203.0.113.0/24, IPv4 only. Defaults to everywhere, which is for development. The machine that runs the program must
+	// be in one of them. Outputs are checked once they are known. Not with Private.
 	AuthorizedIPRanges pulumi.StringArrayInput `pulumi:"authorizedIpRanges,optional"`
 	// Private gives the API server a private address only. Defaults to false, which without AuthorizedIPRanges is for
-	// development. Whoever runs the program must reach the cluster's network and resolve its private DNS zone. Azure
-	// refuses to change it later.
+	// development. The machine that runs the program must reach the cluster's network and resolve its private DNS zone.
+	// Azure refuses to change it later.
 	Private bool `pulumi:"private,optional"`
-	// PrivateDNSZone of a private API server: system for one that AKS makes; none for a public name of the private
-	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or of a subzone of it, which IdentityID must be
-	// allowed to write, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
-	// (https://learn.microsoft.com/azure/aks/private-clusters). What is known late is checked then. Defaults to system.
+	// PrivateDNSZone of a private API server is system for a zone that AKS creates; none for a public name of the private
+	// address; or the ARM id of a zone privatelink.<region>.azmk8s.io or a subzone of it. IdentityID must be able to write
+	// to that zone, as Private DNS Zone Contributor and, on the zone's virtual network, Network Contributor
+	// (https://learn.microsoft.com/azure/aks/private-clusters). Outputs are checked once they are known. Defaults to
+	// system.
 	PrivateDNSZone pulumi.StringInput `pulumi:"privateDnsZone,optional"`
-	// DisableRunCommand forbids az aks command invoke. Defaults to false, which is for development.
-	// That command runs others in the cluster past all network rules.
+	// DisableRunCommand disables az aks command invoke. Defaults to false, which is for development. That command runs
+	// commands in the cluster and bypasses all network rules.
 	DisableRunCommand bool `pulumi:"disableRunCommand,optional"`
 }
 
-// Values of APIServerArgs.PrivateDNSZone that are no ids.
+// Values of APIServerArgs.PrivateDNSZone that are not ids.
 const (
 	systemZone = "system"
 	noZone     = "none"
 )
 
-const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone of it"
+const dnsZoneRule = "system, none, the ARM id of a private DNS zone privatelink.<region>.azmk8s.io or of a subzone " +
+	"of it"
 
 func validZone(zone string) bool {
 	return zone == systemZone || zone == noZone || clusterZoneID.MatchString(zone)
 }
 
-// ownsZone reports whether a zone is, or may turn out to be, somebody's own.
+// ownsZone reports whether a zone is, or may turn out to be, the caller's own.
 func ownsZone(zone pulumi.StringInput) bool {
 	plain := plainText(zone)
 	return !missing(zone) && plain != systemZone && plain != noZone
 }
 
-// authorizedRanges is what the ranges of an API server have to keep to.
+// authorizedRanges are the rules for the ranges of an API server.
 var authorizedRanges = listRule{authorizedRangesMax, "ranges", func(v *violations, path, r string) {
 	parsed, ok := v.ipv4Range(path, r, 32, "an IPv4 range in CIDR notation, such as 203.0.113.0/24")
 	v.check(!ok || !parsed.Addr().IsPrivate(), path, r,
-		"a range of public addresses, which are those that the API server sees")
+		"a range of public addresses, because the API server sees only those")
 }}
 
 func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAPIServerAccessProfileArgs {
@@ -90,7 +92,7 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 		return zone, nil
 	}).(pulumi.StringOutput)
 	profile.PrivateDNSZone = known.ToStringPtrOutput()
-	// Azure's default tells the private address to everybody; without a zone there is no other name.
+	// Azure's default publishes the private address in public DNS. Without a zone there is no other name.
 	profile.EnablePrivateClusterPublicFQDN = known.ApplyT(func(zone string) *bool {
 		public := zone == noZone
 		return &public
@@ -98,26 +100,27 @@ func (args *AksWithCsiArgs) apiServerProfile() containerservice.ManagedClusterAP
 	return profile
 }
 
-// OutboundArgs are the addresses and ports of the load balancer, or of the NAT gateway that AKS makes, by which nodes
-// reach the internet. What is left out is Azure's default. They are those of [AksWithCsiArgs.OutboundType], also where
-// somebody else has given the cluster another one. A change replaces nothing. A change by somebody else, such as with
-// az aks update, stays until these change again
+// OutboundArgs are the public addresses and ports by which nodes reach the internet: those of the load balancer,
+// or of the NAT gateway that AKS creates. Omitted arguments have Azure's defaults. They apply to
+// [AksWithCsiArgs.OutboundType], even if somebody else has changed the cluster's. A change replaces nothing. A change
+// by somebody else, such as with az aks update, stays until these arguments change again
 // (https://learn.microsoft.com/azure/aks/load-balancer-standard and https://learn.microsoft.com/azure/aks/nat-gateway).
 type OutboundArgs struct {
-	// ManagedIPs is the number of public addresses that AKS makes, 1-100, of a NAT gateway 1-16. Defaults to 1. Not with
-	// IPIDs or IPPrefixIDs.
+	// ManagedIPs is the number of public addresses that AKS creates: 1-100, or 1-16 for a NAT gateway. Defaults to 1. Not
+	// with IPIDs or IPPrefixIDs.
 	ManagedIPs int `pulumi:"managedIps,optional"`
-	// IPIDs are the ARM ids of own public addresses to leave by, which the control plane must be allowed to join, as
-	// Network Contributor. Only for the load balancer. Defaults to none. What is known late is checked then.
+	// IPIDs are the ARM ids of your own public addresses for outbound traffic. The control plane must be able to join
+	// them, as Network Contributor. Only for the load balancer. Defaults to none. Outputs are checked once they are known.
 	IPIDs pulumi.StringArrayInput `pulumi:"ipIds,optional"`
-	// IPPrefixIDs are the ARM ids of own public address prefixes, of which the same holds. Defaults to none. Not with
-	// IPIDs.
+	// IPPrefixIDs are the ARM ids of your own public address prefixes, with the same conditions as IPIDs. Defaults to
+	// none. Not with IPIDs.
 	IPPrefixIDs pulumi.StringArrayInput `pulumi:"ipPrefixIds,optional"`
-	// AllocatedPorts is the number of ports that the load balancer keeps for each node, a multiple of 8 up to 64000. Each
-	// address has 64000, which must be enough for all nodes. Defaults to Azure's choice by the number of nodes. Not for a
-	// NAT gateway.
+	// AllocatedPorts is the number of ports that the load balancer reserves for each node, a multiple of 8 up to 64000.
+	// Each address has 64000 ports, which must be enough for all nodes. Defaults to Azure's choice by the number of nodes.
+	// Not for a NAT gateway.
 	AllocatedPorts int `pulumi:"allocatedPorts,optional"`
-	// IdleTimeoutMinutes is how long an idle connection is kept, 4-120 minutes. Defaults to 30, for a NAT gateway to 4.
+	// IdleTimeoutMinutes is how long an idle connection is kept open, 4-120 minutes. Defaults to 30, for a NAT gateway to
+	// 4.
 	IdleTimeoutMinutes int `pulumi:"idleTimeoutMinutes,optional"`
 }
 
@@ -133,7 +136,7 @@ const (
 	idleMinutesMax    = 120
 )
 
-// ownAddresses and ownPrefixes are what ids of a way out have to keep to.
+// ownAddresses and ownPrefixes are the rules for the ids of outbound addresses.
 var (
 	ownAddresses = listRule{balancerIPsMax, "addresses", func(v *violations, path, id string) {
 		v.match(publicAddressID, path, id, "the ARM id of a public address")
@@ -143,7 +146,7 @@ var (
 	}}
 )
 
-// profile is the part of the network's profile that says it, as Azure Resource Manager has it.
+// profile returns the outbound part of the network profile for Azure Resource Manager.
 func (o *OutboundArgs) profile(outbound OutboundType) pulumi.MapOutput {
 	addresses := ownAddresses.checked("outbound.ipIds", o.IPIDs)
 	prefixes := ownPrefixes.checked("outbound.ipPrefixIds", o.IPPrefixIDs)
@@ -191,25 +194,17 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 			given pulumi.StringArrayInput
 		}{{path + ".ipIds", o.IPIDs}, {path + ".ipPrefixIds", o.IPPrefixIDs}} {
 			if !empty(own.given) {
-				v.state(own.path, "ids", "none with outboundType managedNATGateway, whose addresses AKS makes")
+				v.state(own.path, "ids", "nothing with outboundType managedNATGateway, whose addresses AKS creates")
 			}
 		}
-		v.check(
-			o.AllocatedPorts == 0,
-			path+".allocatedPorts",
-			o.AllocatedPorts,
-			"nothing with outboundType managedNATGateway",
-		)
+		v.check(o.AllocatedPorts == 0, path+".allocatedPorts", o.AllocatedPorts,
+			"nothing with outboundType managedNATGateway")
 	default:
-		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", whose way out AKS does not manage")
+		v.state(path, "a value", "nothing with outboundType "+string(outbound)+", which AKS does not manage")
 		return
 	}
-	v.check(
-		o.ManagedIPs >= 0 && o.ManagedIPs <= most,
-		path+".managedIps",
-		o.ManagedIPs,
-		fmt.Sprintf("1-%d addresses", most),
-	)
+	v.check(o.ManagedIPs >= 0 && o.ManagedIPs <= most, path+".managedIps", o.ManagedIPs,
+		fmt.Sprintf("1-%d addresses", most))
 	ownAddresses.plain(v, path+".ipIds", o.IPIDs)
 	ownPrefixes.plain(v, path+".ipPrefixIds", o.IPPrefixIDs)
 	v.check(o.ManagedIPs == 0 || empty(o.IPIDs) && empty(o.IPPrefixIDs), path+".managedIps", o.ManagedIPs,
@@ -217,49 +212,48 @@ func (v *violations) validateOutbound(o *OutboundArgs, outbound OutboundType) {
 	if !empty(o.IPIDs) && !empty(o.IPPrefixIDs) {
 		v.state(path+".ipPrefixIds", "ids", "none with ipIds")
 	}
-	v.check(
-		o.AllocatedPorts >= 0 && o.AllocatedPorts <= allocatedPortsMax && o.AllocatedPorts%allocatedPortStep == 0,
-		path+".allocatedPorts",
-		o.AllocatedPorts,
-		fmt.Sprintf("a multiple of %d up to %d", allocatedPortStep, allocatedPortsMax),
-	)
+	v.check(o.AllocatedPorts >= 0 && o.AllocatedPorts <= allocatedPortsMax && o.AllocatedPorts%allocatedPortStep == 0,
+		path+".allocatedPorts", o.AllocatedPorts,
+		fmt.Sprintf("a multiple of %d up to %d", allocatedPortStep, allocatedPortsMax))
 	v.check(o.IdleTimeoutMinutes == 0 || o.IdleTimeoutMinutes >= idleMinutesMin && o.IdleTimeoutMinutes <= idleMinutesMax,
 		path+".idleTimeoutMinutes", o.IdleTimeoutMinutes, fmt.Sprintf("%d-%d minutes", idleMinutesMin, idleMinutesMax))
 }
 
-// changedByOthers are parts of the network's profile that az changes in place, and for which azure-native would make
-// another cluster. It is not told of a change, and chosenNetwork replaces for what the program changes. The engine has
-// the cluster's earlier inputs in their place, which are the program's until a refresh has read others'.
+// changedByOthers are parts of the network profile that az changes in place, and for which azure-native would replace
+// the cluster. Pulumi ignores changes of them; networkTrigger replaces the cluster when the program changes them. The
+// engine sends the cluster's previous inputs instead, which are the program's own until a refresh has read those of
+// others.
 var changedByOthers = []string{
 	"networkProfile.networkPolicy", "networkProfile.networkDataplane", "networkProfile.outboundType",
 }
 
-// madeWithOthers are parts of a cluster that the program never says, and that a cluster has which others have made,
-// such as az with --generate-ssh-keys. azure-native would make another cluster without them.
-var madeWithOthers = []string{"linuxProfile", "windowsProfile"}
+// setByOtherTools are parts of a cluster that the program never sets, but that a cluster may have if it was created by
+// other tools, such as az with --generate-ssh-keys. azure-native would replace the cluster to remove them.
+var setByOtherTools = []string{"linuxProfile", "windowsProfile"}
 
-// unsaid are the parts of a cluster of which the program leaves to the engine what the state has. To them belongs the
-// node resource group where AKS names it: of a cluster whose creation was interrupted azure-native knows no outputs, and a
-// refresh then takes the name for one that was given, without which it would make another cluster.
-func (args *AksWithCsiArgs) unsaid() []string {
-	paths := slices.Concat(changedByOthers, madeWithOthers)
+// keptInState returns the parts of a cluster for which the engine keeps the state's values. They include the node
+// resource group if AKS names it: for a cluster whose creation was interrupted, azure-native knows no outputs, and a
+// refresh then records the group's name as if it had been given. Without it in the program, azure-native would replace
+// the cluster.
+func (args *AksWithCsiArgs) keptInState() []string {
+	paths := slices.Concat(changedByOthers, setByOtherTools)
 	if args.NodeResourceGroup == "" {
 		paths = append(paths, "nodeResourceGroup")
 	}
 	return paths
 }
 
-// chosenNetwork is what the program says of those parts. A stack of an earlier version has no trigger in its state,
-// which the engine takes for one that has not changed.
-func (args *AksWithCsiArgs) chosenNetwork() pulumi.StringMap {
+// networkTrigger returns what the program sets of those parts. A stack of an earlier version has no trigger in its
+// state, which the engine treats as unchanged.
+func (args *AksWithCsiArgs) networkTrigger() pulumi.StringMap {
 	return pulumi.StringMap{
 		"networkPolicy": pulumi.String(withDefault(args.NetworkPolicy, NetworkPolicyNone)),
 		"outboundType":  pulumi.String(withDefault(args.OutboundType, OutboundLoadBalancer)),
 	}
 }
 
-// sayNetwork warns of a cluster whose network is not what the program says.
-func (c *AksWithCsi) sayNetwork(
+// warnNetwork warns if a cluster's network differs from what the program sets.
+func (c *AksWithCsi) warnNetwork(
 	ctx *pulumi.Context, args *AksWithCsiArgs, found containerservice.LookupManagedClusterResult,
 ) error {
 	profile := found.NetworkProfile
@@ -276,10 +270,10 @@ func (c *AksWithCsi) sayNetwork(
 		if of.is == nil || *of.is == "" || *of.is == of.wanted {
 			continue
 		}
-		message := fmt.Sprintf("the cluster's %s is %s, and %s in the program: an update leaves it as it is, unless the "+
-			"program's has changed since the last one", of.path, *of.is, of.wanted)
+		message := fmt.Sprintf("the cluster's %s is %s, but %s in the program: updates leave it unchanged until the "+
+			"program's value changes", of.path, *of.is, of.wanted)
 		if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying that the network is another one: %w", err)
+			return fmt.Errorf("warning of a different network: %w", err)
 		}
 	}
 	return nil
@@ -300,14 +294,14 @@ func (args *AksWithCsiArgs) networkProfile() containerservice.ContainerServiceNe
 	case NetworkPolicyCilium: // Azure has Cilium's policies only with its data plane.
 		profile.NetworkPolicy, profile.NetworkDataplane = pulumi.String("cilium"), pulumi.String("cilium")
 	}
-	// Else azure-native's SDK sends 10.0.0.10, which may be outside of the given range.
+	// Otherwise azure-native's SDK sends 10.0.0.10, which may be outside the given range.
 	if services, err := netip.ParsePrefix(args.ServiceCIDR); err == nil && args.DNSServiceIP == "" {
 		profile.DnsServiceIP = pulumi.String(addressIn(services, 10).String())
 	}
 	return profile
 }
 
-// addressIn is the n-th address of an IPv4 range of at least 16.
+// addressIn returns the n-th address of an IPv4 range, which has at least 16.
 func addressIn(r netip.Prefix, n byte) netip.Addr {
 	bytes := r.Masked().Addr().As4()
 	bytes[3] += n
@@ -320,7 +314,7 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 	oneOf(v, "outboundType", withDefault(args.OutboundType, OutboundLoadBalancer),
 		OutboundLoadBalancer, OutboundUserDefinedRouting, OutboundManagedNATGateway, OutboundUserAssignedNATGateway)
 	pods, podsOK := v.ipv4Range("podCidr", withDefault(args.PodCIDR, defaultPodCIDR), 24,
-		"an IPv4 range in CIDR notation of at least /24, which is what each node takes of it")
+		"an IPv4 range in CIDR notation of /24 or larger, because each node takes a /24")
 	services, servicesOK := v.ipv4Range("serviceCidr", withDefault(args.ServiceCIDR, defaultServiceCIDR), 28,
 		"an IPv4 range in CIDR notation, from /13 to /28")
 	if servicesOK && services.Bits() < 13 { // https://learn.microsoft.com/azure/aks/configure-azure-cni
@@ -334,21 +328,17 @@ func (v *violations) validateNetwork(args *AksWithCsiArgs) {
 		if args.PodCIDR == "" {
 			path, given = "serviceCidr", services
 		}
-		v.add(path, given.String(), "a range that the other of podCidr, serviceCidr does not overlap")
+		v.add(path, given.String(), "a range that does not overlap the other of podCidr and serviceCidr")
 	}
 	if args.DNSServiceIP != "" && servicesOK {
 		ip, err := netip.ParseAddr(args.DNSServiceIP)
 		ok := err == nil && services.Contains(ip) && ip != services.Addr() && ip != addressIn(services, 1)
-		v.check(
-			ok,
-			"dnsServiceIp",
-			args.DNSServiceIP,
-			"an address in serviceCidr ("+services.String()+"), not its first ones",
-		)
+		v.check(ok, "dnsServiceIp", args.DNSServiceIP,
+			"an address in serviceCidr ("+services.String()+"), except its first ones")
 	}
 }
 
-// subnetOf is the name of the subnet that a pool is in; with one subnet, all pools are in it.
+// subnetOf returns the name of a pool's subnet. If there is only one subnet, all pools use it.
 func (args *AksWithCsiArgs) subnetOf(pool NodePoolArgs) string {
 	if pool.Subnet == "" && len(args.Subnets) == 1 {
 		for name := range args.Subnets {
@@ -358,8 +348,8 @@ func (args *AksWithCsiArgs) subnetOf(pool NodePoolArgs) string {
 	return pool.Subnet
 }
 
-// subnetIDOf is the id of the subnet that a pool is in; nil without subnets. It fails if it is none of a subnet. Of other
-// subnets it knows nothing: one that is not there yet may not have the pools of those that are planned to be replaced.
+// subnetIDOf returns the id of a pool's subnet, or nil without subnets. It fails if the id is not a subnet's. It does
+// not depend on the other subnets: a new subnet that is not known yet must not plan to replace the pools of the others.
 func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput {
 	name := args.subnetOf(pool)
 	if name == "" {
@@ -372,13 +362,13 @@ func (args *AksWithCsiArgs) subnetIDOf(pool NodePoolArgs) pulumi.StringPtrInput 
 	}).(pulumi.StringPtrOutput)
 }
 
-// validateSubnetIDs checks the ids of subnets by their names.
+// validateSubnetIDs checks the subnets' ids by name.
 func (v *violations) validateSubnetIDs(ids map[string]string) {
 	v.distinctIDs("subnets", ids, subnetID, "a subnet")
 	v.validateNetworkOfSubnets(ids)
 }
 
-// validateSubnets checks which subnets the pools are in, and the ids that are known.
+// validateSubnets checks which subnets the pools use, and the ids that are plain values.
 func (v *violations) validateSubnets(args *AksWithCsiArgs) {
 	v.validateSubnetIDs(v.namedIDs("subnets", args.Subnets))
 	names := strings.Join(slices.Sorted(maps.Keys(args.Subnets)), ", ")
@@ -398,14 +388,14 @@ func (v *violations) validateSubnets(args *AksWithCsiArgs) {
 	switch args.OutboundType {
 	case OutboundUserDefinedRouting, OutboundUserAssignedNATGateway:
 		v.check(len(args.Subnets) > 0, "outboundType", args.OutboundType,
-			"another one without subnets, whose own way out it is")
+			"another type without subnets, because this type uses the subnets' own route or gateway")
 	case OutboundManagedNATGateway:
 		v.check(len(args.Subnets) == 0, "outboundType", args.OutboundType,
-			"another one with subnets, which must have their own gateway")
+			"another type with subnets, such as userAssignedNATGateway")
 	}
 }
 
-// ipv4Range checks a range that names its first address and has at most so many bits.
+// ipv4Range checks a range that starts with its first address and has at most the given number of bits.
 func (v *violations) ipv4Range(path, given string, bitsMax int, allowed string) (netip.Prefix, bool) {
 	r, err := netip.ParsePrefix(given)
 	ok := err == nil && r.Addr().Is4() && r == r.Masked() && r.Bits() > 0 && r.Bits() <= bitsMax
@@ -420,7 +410,8 @@ func (v *violations) validateAPIServer(api *APIServerArgs) {
 	const path = "apiServer"
 	authorizedRanges.plain(v, path+".authorizedIpRanges", api.AuthorizedIPRanges)
 	if api.Private && !empty(api.AuthorizedIPRanges) {
-		v.state(path+".authorizedIpRanges", "ranges", "none with private, which has no public address")
+		v.state(path+".authorizedIpRanges", "ranges", "nothing with private, because a private API server has no public "+
+			"address")
 	}
 	if missing(api.PrivateDNSZone) {
 		return

@@ -11,7 +11,7 @@ import (
 
 const dnsZone = "/subscriptions/s/resourceGroups/dns/providers/Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io"
 
-func TestPrivateAPIServerHasNoPublicName(t *testing.T) {
+func TestAPIServer_PrivateHasNoPublicName(t *testing.T) {
 	for _, test := range []struct {
 		zone, sent string
 		public     bool
@@ -37,7 +37,7 @@ func TestPrivateAPIServerHasNoPublicName(t *testing.T) {
 	}
 }
 
-func TestNetworkIsWhatIsAsked(t *testing.T) {
+func TestNetworkProfile_PassesArguments(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.NetworkPolicy, args.OutboundType = "azure", "managedNATGateway"
 		args.PodCIDR, args.ServiceCIDR, args.DNSServiceIP = "192.168.0.0/16", "172.16.0.0/20", "172.16.0.53"
@@ -52,7 +52,7 @@ func TestNetworkIsWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestNetworkRules(t *testing.T) {
+func TestNetwork_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	api := func(change func(*components.APIServerArgs)) func(*args) {
 		return func(a *args) {

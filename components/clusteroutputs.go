@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// describe sets the outputs about a cluster that Azure has described, except its id, name and kubeconfig.
+// describe sets the outputs from Azure's description of the cluster, except its id, name and kubeconfig.
 func (c *AksWithCsi) describe(ctx *pulumi.Context, found containerservice.LookupManagedClusterResultOutput) {
 	c.IssuerURL = found.OidcIssuerProfile().IssuerURL().Elem()
 	text := func(of func(containerservice.LookupManagedClusterResult) *string) pulumi.StringOutput {
@@ -43,7 +43,7 @@ func (c *AksWithCsi) describe(ctx *pulumi.Context, found containerservice.Lookup
 	}).(pulumi.StringArrayOutput)
 }
 
-// undescribed sets the same outputs where Azure is not asked.
+// undescribed sets the same outputs to empty values for a cluster that is not looked up.
 func (c *AksWithCsi) undescribed() {
 	nothing := pulumi.String("").ToStringOutput()
 	c.FQDN, c.NodeResourceGroup = nothing, nothing
@@ -51,7 +51,7 @@ func (c *AksWithCsi) undescribed() {
 	c.OutboundIPs = pulumi.StringArray{}.ToStringArrayOutput()
 }
 
-// outboundAddresses returns the ARM ids of the public addresses that AKS has nodes leave by.
+// outboundAddresses returns the ARM ids of the public addresses that AKS manages for outbound traffic.
 func outboundAddresses(found containerservice.LookupManagedClusterResult) []string {
 	profile := found.NetworkProfile
 	if profile == nil {
@@ -73,7 +73,7 @@ func outboundAddresses(found containerservice.LookupManagedClusterResult) []stri
 	return ids
 }
 
-// addresses asks for public addresses. Those that the program may not read are left out, and said.
+// addresses looks up public addresses. It leaves out those that the program may not read, and logs them.
 func (c *AksWithCsi) addresses(ctx *pulumi.Context, ids []string) ([]string, error) {
 	addresses := []string{}
 	for _, id := range ids {
@@ -81,7 +81,7 @@ func (c *AksWithCsi) addresses(ctx *pulumi.Context, ids []string) ([]string, err
 		if match == nil {
 			continue
 		}
-		// The SDK's package with public addresses takes a minute and gigabytes to compile.
+		// The SDK's package for public addresses takes a minute and gigabytes of memory to compile.
 		var address struct {
 			IPAddress string `pulumi:"ipAddress"`
 		}
@@ -90,9 +90,9 @@ func (c *AksWithCsi) addresses(ctx *pulumi.Context, ids []string) ([]string, err
 			Name              string `pulumi:"publicIpAddressName"`
 		}{match[2], match[3]}, &address, utilities.PkgInvokeDefaultOpts([]pulumi.InvokeOption{pulumi.Parent(c)})...)
 		if err != nil {
-			message := fmt.Sprintf("outboundIps lacks %s, which cannot be read: %v", id, err)
+			message := fmt.Sprintf("outboundIps omits %s, which cannot be read: %v", id, err)
 			if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-				return nil, fmt.Errorf("saying which address cannot be read: %w", err)
+				return nil, fmt.Errorf("logging an unreadable address: %w", err)
 			}
 			continue
 		}

@@ -16,13 +16,13 @@ import (
 
 const addressFunction = "azure-native:network/v20230601:getPublicIPAddress"
 
-// addressID is that of a public address in the group of the nodes.
+// addressID returns the id of a public address in the nodes' resource group.
 func addressID(name string) string {
 	return "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/nodes" +
 		"/providers/Microsoft.Network/publicIPAddresses/" + name
 }
 
-// described is what Azure says of a cluster besides what mounts need.
+// described returns Azure's description of a cluster, beyond what mounts need.
 func described(change map[string]any) map[string]any {
 	more := map[string]any{
 		"fqdn": mockengine.FQDN, "nodeResourceGroup": "nodes",
@@ -47,7 +47,7 @@ func wantDescribed(t *testing.T, got resource.PropertyMap, want map[string]any) 
 	}
 }
 
-func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
+func TestAksWithCsi_DescribesClusterInOutputs(t *testing.T) {
 	want := map[string]any{
 		"fqdn": mockengine.FQDN, "nodeResourceGroup": "nodes", "kubeletIdentityId": "kubelet-id",
 		"kubeletClientId": "kubelet-client-id", "kubeletPrincipalId": "kubelet-principal-id",
@@ -74,7 +74,7 @@ func TestAksWithCsi_TellsWhatElseProgramsAskOfACluster(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_TellsNothingOfAClusterThatAzureIsNotAskedAbout(t *testing.T) {
+func TestAksWithCsi_LeavesOutputsEmptyWithGivenKubeconfig(t *testing.T) {
 	e := &mockengine.Engine{}
 	if err := runExisting(e, existingByKubeconfig(), nil); err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestAksWithCsi_TellsNothingOfAClusterThatAzureIsNotAskedAbout(t *testing.T)
 	}
 }
 
-func TestAksWithCsi_TellsWhatThereIs(t *testing.T) {
+func TestAksWithCsi_OmitsMissingParts(t *testing.T) {
 	for name, test := range map[string]struct {
 		change, want map[string]any
 	}{
@@ -128,7 +128,7 @@ func TestAksWithCsi_TellsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_SaysWhichAddressItMayNotRead(t *testing.T) {
+func TestAksWithCsi_LogsUnreadableAddress(t *testing.T) {
 	e := &mockengine.Engine{Answers: map[string]map[string]any{lookupFunction: described(nil), addressFunction: nil}}
 	if err := runExisting(e, existingArgs(), nil); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func TestAksWithCsi_SaysWhichAddressItMayNotRead(t *testing.T) {
 	}
 }
 
-func TestAksWithCsi_HandsOutTheClusterThatItMade(t *testing.T) {
+func TestAksWithCsi_ExposesManagedCluster(t *testing.T) {
 	e := &mockengine.Engine{Answers: map[string]map[string]any{lookupFunction: existingCluster(nil)}}
 	run(t, e, func(ctx *pulumi.Context) error {
 		made, err := components.NewAksWithCsi(ctx, "made", aksArgs())

@@ -31,7 +31,7 @@ func runAll(t *testing.T) *mockengine.Engine {
 	return e
 }
 
-func TestComponentsRegisterTheirTaggedFieldsAsOutputs(t *testing.T) {
+func TestComponents_RegisterTaggedFieldsAsOutputs(t *testing.T) {
 	e := runAll(t)
 	wantOutputs(t, e, "vault", components.KeyVaultStack{})
 	wantOutputs(t, e, "cluster", components.AksWithCsi{})
@@ -39,7 +39,7 @@ func TestComponentsRegisterTheirTaggedFieldsAsOutputs(t *testing.T) {
 	wantOutputs(t, e, "mount", components.SecretMount{})
 }
 
-func TestComponentsHaveTheirTypesAndChildren(t *testing.T) {
+func TestComponents_HaveTypesAndChildren(t *testing.T) {
 	e := runAll(t)
 	for name, token := range map[string]string{
 		"vault":    "keyvaultaks:index:KeyVaultStack",
@@ -67,9 +67,9 @@ func TestComponentsHaveTheirTypesAndChildren(t *testing.T) {
 	}
 }
 
-// TestComponents_DoNotCompileKubernetesTypes keeps importers from compiling the Kubernetes SDK's typed packages:
-// minutes, and gigabytes.
-func TestComponents_DoNotCompileKubernetesTypes(t *testing.T) {
+// TestComponents_DoNotImportKubernetesTypes saves importers from compiling the Kubernetes SDK's typed packages, which
+// takes minutes and gigabytes of memory.
+func TestComponents_DoNotImportKubernetesTypes(t *testing.T) {
 	typed := func(of string) []string {
 		t.Helper()
 		out, err := exec.Command("go", "list", "-deps", of).Output()
@@ -84,7 +84,7 @@ func TestComponents_DoNotCompileKubernetesTypes(t *testing.T) {
 	if found := typed("."); len(found) > 0 {
 		t.Errorf("components imports %v", found)
 	}
-	// Whose types those are shows that the list would have them.
+	// podmount uses these types, which shows that the list would contain them.
 	found := typed("./podmount")
 	if !slices.ContainsFunc(found, func(path string) bool { return strings.HasSuffix(path, "/core/v1") }) {
 		t.Errorf("podmount imports just %v: nothing is proven", found)

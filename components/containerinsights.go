@@ -7,7 +7,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// The names that Container Insights knows its parts by
+// Names that Container Insights requires
 // (https://learn.microsoft.com/azure/azure-monitor/containers/kubernetes-monitoring-enable).
 const (
 	insightsStream      = "Microsoft-ContainerInsights-Group-Default"
@@ -16,11 +16,10 @@ const (
 	insightsDestination = "workspace"
 )
 
-// newContainerInsights tells the add-on what to send where: without the rule and its association it sends nothing. They are returned.
+// newContainerInsights creates and returns the data collection rule and its association with the cluster. Without them
+// the add-on sends nothing.
 func (c *AksWithCsi) newContainerInsights(
-	ctx *pulumi.Context,
-	name string,
-	args *AksWithCsiArgs,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs,
 ) ([]pulumi.Resource, error) {
 	rule, err := insights.NewDataCollectionRule(ctx, name+"-insights", &insights.DataCollectionRuleArgs{
 		ResourceGroupName: args.ResourceGroupName,
@@ -53,12 +52,8 @@ func (c *AksWithCsi) newContainerInsights(
 		DataCollectionRuleId: rule.ID(),
 		ResourceUri:          c.ClusterID,
 	}
-	association, err := insights.NewDataCollectionRuleAssociation(
-		ctx,
-		name+"-insights-association",
-		follow,
-		pulumi.Parent(c),
-	)
+	association, err := insights.NewDataCollectionRuleAssociation(ctx, name+"-insights-association", follow,
+		pulumi.Parent(c))
 	if err != nil {
 		return nil, fmt.Errorf("associating the data collection rule: %w", err)
 	}

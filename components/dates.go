@@ -13,11 +13,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// now is a variable so that tests can move the clock.
+// now is replaced in tests.
 var now = time.Now
 
-// duration is a span of time. Years and months stay what they are until they are counted from a date, since they have
-// no length of their own.
+// duration is an ISO 8601 duration. Years and months have no fixed length, so they are kept until they are added to a
+// date.
 type duration struct {
 	years, months, days int
 	clock               time.Duration
@@ -25,8 +25,8 @@ type duration struct {
 
 const durationYearsMax = 100
 
-const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, of whole numbers up to 9999, more than " +
-	"nothing and at most 100 years"
+const durationRule = "an ISO 8601 duration such as P90D, P1Y6M or PT12H, with whole numbers up to 9999, longer than " +
+	"zero and at most 100 years"
 
 var durationPattern = regexp.MustCompile(`^P(?:(\d{1,4})Y)?(?:(\d{1,4})M)?(?:(\d{1,4})W)?(?:(\d{1,4})D)?` +
 	`(?:T(?:(\d{1,4})H)?(?:(\d{1,4})M)?(?:(\d{1,4})S)?)?$`)
@@ -45,26 +45,20 @@ func parseDuration(text string) (duration, bool) {
 		years:  numbers[0],
 		months: numbers[1],
 		days:   7*numbers[2] + numbers[3],
-		clock: time.Duration(
-			numbers[4],
-		)*time.Hour + time.Duration(
-			numbers[5],
-		)*time.Minute + time.Duration(
-			numbers[6],
-		)*time.Second,
+		clock: time.Duration(numbers[4])*time.Hour + time.Duration(numbers[5])*time.Minute +
+			time.Duration(numbers[6])*time.Second,
 	}
 	year2000 := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	return d, d != (duration{}) && !d.from(year2000).After(year2000.AddDate(durationYearsMax, 0, 0))
 }
 
-// from is the time when the duration has passed, with time's rule for days that a month does not have: a month after
-// January 31st is in March.
+// from returns the time at which the duration has passed. As in package time, a month after January 31st is in March.
 func (d duration) from(t time.Time) time.Time {
 	return t.AddDate(d.years, d.months, d.days).Add(d.clock)
 }
 
-// period is when the period of so long began that it is now, and when the next one does. The first begins at a time,
-// and each other when the one before is over.
+// period returns the start of the current period and of the next one, for periods of this duration that follow each
+// other from the first time on.
 func (d duration) period(first time.Time) (begin, next time.Time) {
 	begin, next = first, d.from(first)
 	for !next.After(now()) {
@@ -73,7 +67,7 @@ func (d duration) period(first time.Time) (begin, next time.Time) {
 	return begin, next
 }
 
-// shorterThan says whether the duration is over before the other, on whatever day both of them begin.
+// shorterThan reports whether the duration ends before the other, no matter on which day both begin.
 func (d duration) shorterThan(other duration) bool {
 	day := time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC)
 	for ; day.Year() < 2004; day = day.AddDate(0, 0, 1) { // four years hold every length that a month or year can have
@@ -84,7 +78,7 @@ func (d duration) shorterThan(other duration) bool {
 	return true
 }
 
-// fitsIn says whether the duration is never longer than the other.
+// fitsIn reports whether the duration is never longer than the other.
 func (d duration) fitsIn(other duration) bool {
 	other.clock++
 	return d.shorterThan(other)
@@ -95,7 +89,7 @@ func (d duration) plusDays(n int) duration {
 	return d
 }
 
-// date is when something begins or ends: at a time, or so long after it was made.
+// date is a point in time, or a duration after an object's creation.
 type date struct {
 	at       time.Time
 	after    duration
@@ -109,7 +103,7 @@ var (
 	dateMax = time.Date(9999, time.January, 1, 0, 0, 0, 0, time.UTC)
 )
 
-// parseDate reads a date (its first second in UTC), a time in RFC 3339, or a duration.
+// parseDate parses a date (its first second in UTC), a time in RFC 3339, or a duration.
 func parseDate(text string) (date, bool) {
 	if after, ok := parseDuration(text); ok {
 		return date{after: after, relative: true}, true
@@ -122,7 +116,7 @@ func parseDate(text string) (date, bool) {
 	return date{}, false
 }
 
-// before says whether a date comes before the other; two that cannot be compared yet pass.
+// before reports whether a date precedes the other. Two that cannot be compared yet count as ordered.
 func (d date) before(other date) bool {
 	switch {
 	case d.relative && other.relative:
@@ -134,33 +128,32 @@ func (d date) before(other date) bool {
 	}
 }
 
-// validateDates checks when an object becomes valid and when it expires; both may be left out.
+// validateDates checks when an object becomes valid and when it expires. Both are optional.
 func (v *violations) validateDates(path, notBefore, expires string) {
 	begin, beginOK := parseDate(notBefore)
 	end, endOK := parseDate(expires)
 	v.check(beginOK || notBefore == "", path+".notBefore", notBefore, dateRule)
 	v.check(endOK || expires == "", path+".expires", expires, dateRule)
 	if beginOK && endOK {
-		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, on whatever day they are "+
-			"counted from")
+		v.check(begin.before(end), path+".expires", expires, "a date after notBefore, regardless of the day from which "+
+			"they count")
 	}
 }
 
-// relative says whether a text that was checked is counted from when its object is made.
+// relative reports whether a date counts from its object's creation.
 func relative(text string) bool {
 	d, ok := parseDate(text)
 	return ok && d.relative
 }
 
-// dates are an object's dates as Azure takes them, in seconds since 1970; nil where left out.
+// dates are an object's dates as Azure expects them, in seconds since 1970, or nil if omitted.
 type dates struct {
 	notBefore, expires pulumi.IntPtrInput
 }
 
-// newDates computes an object's dates. Those that are relative are counted from when an object of these durations was
-// made, which is remembered in the state, so that they stay the same at every update. Any change of restart counts them
-// anew. That an object with the title has expired is only warned of: the date was right once, and a stack that is there
-// goes on.
+// newDates returns an object's dates. Relative dates count from the creation of an object with these durations, which
+// the state records so that updates keep them. A change of restart starts them again. If the object named by title has
+// expired, newDates only warns: the date was valid once, and an existing stack must keep working.
 func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []string, parent pulumi.Resource,
 	title string,
 ) (dates, error) {
@@ -180,7 +173,7 @@ func newDates(ctx *pulumi.Context, name, notBefore, expires string, restart []st
 	return datesFrom(ctx, made, notBefore, expires, parent, title), nil
 }
 
-// datesFrom are an object's dates, of which those that are relative are counted from when it was made.
+// datesFrom returns an object's dates. Relative dates count from when it was made.
 func datesFrom(ctx *pulumi.Context, made pulumi.StringOutput, notBefore, expires string, parent pulumi.Resource,
 	title string,
 ) dates {
@@ -189,7 +182,7 @@ func datesFrom(ctx *pulumi.Context, made pulumi.StringOutput, notBefore, expires
 	return d
 }
 
-// warnExpired says that an object with the title has expired, as soon as that is known.
+// warnExpired warns, once the date is known, that the object named by title has expired.
 func (d dates) warnExpired(ctx *pulumi.Context, title string, parent pulumi.Resource) {
 	if title == "" || d.expires == nil {
 		return
@@ -198,13 +191,13 @@ func (d dates) warnExpired(ctx *pulumi.Context, title string, parent pulumi.Reso
 		if int64(*expires) > now().Unix() {
 			return false, nil
 		}
-		return true, ctx.Log.Warn(fmt.Sprintf("%s has expired, on %s: give it a later date, or take it out", title,
+		return true, ctx.Log.Warn(fmt.Sprintf("%s expired on %s: set a later date, or remove it", title,
 			time.Unix(int64(*expires), 0).UTC().Format(time.RFC3339)), &pulumi.LogArgs{Resource: parent})
 	})
 }
 
-// newMoment is the time at which it was created. No provider of the program keeps time, but a random ID keeps what it
-// was made with.
+// newMoment returns the time at which the resource it registers was created. No provider of the program records a time,
+// but a random ID keeps its keepers.
 func newMoment(ctx *pulumi.Context, name string, parent pulumi.Resource) (pulumi.StringOutput, error) {
 	const key = "made"
 	id, err := random.NewRandomId(ctx, name, &random.RandomIdArgs{
@@ -212,12 +205,12 @@ func newMoment(ctx *pulumi.Context, name string, parent pulumi.Resource) (pulumi
 		Keepers:    pulumi.StringMap{key: pulumi.String(now().UTC().Format(time.RFC3339))},
 	}, pulumi.Parent(parent), pulumi.IgnoreChanges([]string{"keepers"}))
 	if err != nil {
-		return pulumi.StringOutput{}, fmt.Errorf("remembering when it was made: %w", err)
+		return pulumi.StringOutput{}, fmt.Errorf("recording the creation time: %w", err)
 	}
 	return id.Keepers.MapIndex(pulumi.String(key)), nil
 }
 
-// seconds is a date that was checked, in seconds since 1970; nil where it is left out.
+// seconds returns a valid date in seconds since 1970, or nil if omitted.
 func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
 	d, ok := parseDate(text)
 	switch {
@@ -229,26 +222,26 @@ func seconds(text string, made pulumi.StringOutput) pulumi.IntPtrInput {
 	return made.ApplyT(func(made string) (*int, error) {
 		t, err := time.Parse(time.RFC3339, made)
 		if err != nil {
-			return nil, fmt.Errorf("reading when it was made: %w", err)
+			return nil, fmt.Errorf("reading the creation time: %w", err)
 		}
 		n := int(d.after.from(t).Unix())
 		return &n, nil
 	}).(pulumi.IntPtrOutput)
 }
 
-// atTime writes a date that Azure gives or takes.
+// atTime formats a date that Azure sends or receives.
 func atTime(seconds int) string {
 	return time.Unix(int64(seconds), 0).UTC().Format(time.RFC3339)
 }
 
-// sameDuration says whether two durations are equally long on whatever day they begin. Azure may write one differently.
+// sameDuration reports whether two durations are equal on every day. Azure may write a duration differently.
 func sameDuration(a, b string) bool {
 	first, ok := parseDuration(a)
 	second, ok2 := parseDuration(b)
 	return a == b || ok && ok2 && first.fitsIn(second) && second.fitsIn(first)
 }
 
-// shortHash tells lists of texts apart in a resource's name.
+// shortHash returns a short hash of texts for a resource's name.
 func shortHash(texts []string) string {
 	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
 	return hex.EncodeToString(sum[:4])

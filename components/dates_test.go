@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestDurationsCountCalendarUnits(t *testing.T) {
+func TestDuration_CountsCalendarUnits(t *testing.T) {
 	from := time.Date(2027, time.January, 31, 23, 0, 0, 0, time.UTC)
 	for text, want := range map[string]string{
 		"P90D":            "2027-05-01T23:00:00Z",
@@ -30,7 +30,7 @@ func TestDurationsCountCalendarUnits(t *testing.T) {
 	}
 }
 
-func TestDurationsThatAreNoneAreRefused(t *testing.T) {
+func TestParseDuration_RejectsInvalid(t *testing.T) {
 	for _, text := range []string{
 		"", "P", "PT", "P1DT", "P0D", "PT0S", "90D", "p90d", "P90", "P-1D", "-P1D", "P1.5D", "P1H", "PT1D", "P1D1Y", " P1D", "P1D\n", "P٣D",
 		"P10000D", "P101Y", "P1201M", "P99Y9999D", "2160h",
@@ -41,7 +41,7 @@ func TestDurationsThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-func TestDurationsAreComparedOnTheirWorstDay(t *testing.T) {
+func TestDuration_ComparesOnWorstDay(t *testing.T) {
 	for _, c := range []struct {
 		text, other string
 		want        bool
@@ -56,7 +56,7 @@ func TestDurationsAreComparedOnTheirWorstDay(t *testing.T) {
 	}
 }
 
-// datedArgs have relative dates for a generated secret and a key, and absolute ones for another secret.
+// datedArgs returns relative dates for a generated secret and a key, and absolute dates for another secret.
 func datedArgs() *components.KeyVaultStackArgs {
 	return &components.KeyVaultStackArgs{
 		ResourceGroupName: pulumi.String("group"),
@@ -73,12 +73,9 @@ func datedArgs() *components.KeyVaultStackArgs {
 
 var madeAt = time.Date(2026, time.March, 1, 8, 0, 0, 0, time.UTC)
 
-// update runs the program with the clock at a time, over what an earlier run left.
+// update runs the program at the given time, on the state of an earlier run.
 func update(
-	t *testing.T,
-	before *mockengine.Engine,
-	at time.Time,
-	args *components.KeyVaultStackArgs,
+	t *testing.T, before *mockengine.Engine, at time.Time, args *components.KeyVaultStackArgs,
 ) *mockengine.Engine {
 	t.Helper()
 	components.SetClock(t, at)
@@ -92,7 +89,8 @@ func update(
 
 func wantDates(t *testing.T, e *mockengine.Engine, name string, notBefore, expires any) {
 	t.Helper()
-	for path, want := range map[string]any{"properties.attributes.notBefore": notBefore, "properties.attributes.expires": expires} {
+	for path, want := range map[string]any{"properties.attributes.notBefore": notBefore,
+		"properties.attributes.expires": expires} {
 		if at, ok := want.(time.Time); ok {
 			want = float64(at.Unix())
 		}
@@ -100,19 +98,14 @@ func wantDates(t *testing.T, e *mockengine.Engine, name string, notBefore, expir
 	}
 }
 
-func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
+func TestRelativeDates_CountFromFirstUpdate(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	later := update(t, first, madeAt.AddDate(0, 2, 0), datedArgs())
 	for _, e := range []*mockengine.Engine{first, later} {
 		wantDates(t, e, "vault-secret-relative", madeAt.Add(time.Hour), madeAt.AddDate(0, 0, 90))
 		wantDates(t, e, "vault-key-relative", nil, madeAt.AddDate(1, 0, 0))
-		wantDates(
-			t,
-			e,
-			"vault-secret-absolute",
-			time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
-			time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC),
-		)
+		wantDates(t, e, "vault-secret-absolute", time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+			time.Date(2027, 1, 31, 10, 0, 0, 0, time.UTC))
 		wantInputs(t, e.Get(t, "vault-secret-none"), map[string]any{"properties.attributes": nil})
 	}
 	if got := len(first.Resources()); got != len(later.Resources()) || got != 3+1+3+1+2 {
@@ -120,7 +113,7 @@ func TestRelativeDatesAreCountedFromTheFirstUpdateAndStay(t *testing.T) {
 	}
 }
 
-func TestRelativeDatesAreCountedAnewWhenTheSecretIsMadeAnew(t *testing.T) {
+func TestRelativeDates_RestartWithNewSecret(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	again := madeAt.AddDate(0, 2, 0)
 	for name, change := range map[string]func(*components.SecretArgs){
@@ -141,7 +134,7 @@ func TestRelativeDatesAreCountedAnewWhenTheSecretIsMadeAnew(t *testing.T) {
 	}
 }
 
-func TestRelativeDatesStayWhenNothingAboutThemChanges(t *testing.T) {
+func TestRelativeDates_StayWithoutChanges(t *testing.T) {
 	first := update(t, nil, madeAt, datedArgs())
 	for name, change := range map[string]func(*components.SecretArgs){
 		"a default is written out": func(s *components.SecretArgs) { s.Generate.Length = 32 },
@@ -163,7 +156,7 @@ func TestRelativeDatesStayWhenNothingAboutThemChanges(t *testing.T) {
 		time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC), madeAt.AddDate(0, 2, 90))
 }
 
-func TestDateRules(t *testing.T) {
+func TestDates_Validate(t *testing.T) {
 	first := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
 	}

@@ -9,27 +9,28 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// DeployerArgs is who creates and changes a vault's secrets and keys: a user, a group, or the service principal of a
-// pipeline. Azure's documentation says that Contributor is enough to create them; some were refused
-// (https://github.com/Azure/bicep/issues/6539). With the roles, what was taken out of the lists can be deleted by hand.
+// DeployerArgs say who creates and changes a vault's secrets and keys: a user, a group, or the service principal
+// of a pipeline. Azure's documentation says that Contributor is enough to create them, but some deployers were refused
+// (https://github.com/Azure/bicep/issues/6539). With the roles, the deployer can also delete by hand what was removed
+// from the lists.
 type DeployerArgs struct {
-	// PrincipalID is the object id in Entra ID. Required. A change is ignored, so that the next who deploys does not
-	// take the roles from the first; a group has all of them.
+	// PrincipalID is the object id in Entra ID. Required. A change is ignored, so that the next deployer does not take the
+	// roles away from the first. Use a group to give them to several.
 	PrincipalID pulumi.StringInput `pulumi:"principalId"`
-	// PrincipalType is User, Group or ServicePrincipal. Defaults to ServicePrincipal. A change is ignored as that of
-	// PrincipalID is.
+	// PrincipalType is User, Group or ServicePrincipal. Defaults to ServicePrincipal. Like PrincipalID, a change is
+	// ignored.
 	PrincipalType PrincipalType `pulumi:"principalType,optional"`
 }
 
-// The roles that let do everything with a vault's secrets, or keys, and nothing with anything else in it:
+// Roles that allow everything with a vault's secrets, or its keys, and nothing else:
 // https://learn.microsoft.com/azure/key-vault/general/rbac-guide
 const (
 	keyVaultSecretsOfficer = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 	keyVaultCryptoOfficer  = "14b46e9e-c2b7-41b4-b07b-48a6ebf60603"
 )
 
-// admitDeployer gives the deployer the roles for what there is in the vault. Secrets and keys are made once Azure
-// honours them.
+// admitDeployer assigns the deployer the roles that the vault's contents require. Secrets and keys are created once the
+// roles take effect.
 func (c *KeyVaultStack) admitDeployer(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
 ) ([]pulumi.Resource, error) {
@@ -56,7 +57,7 @@ func (c *KeyVaultStack) admitDeployer(
 		}
 		assignments = append(assignments, assignment)
 	}
-	honoured, err := untilHonoured(ctx, c, name, func(err string) bool {
+	honoured, err := retryUntilRole(ctx, c, name, func(err string) bool {
 		return strings.Contains(err, "ForbiddenByRbac")
 	})
 	if err != nil {

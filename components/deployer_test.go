@@ -23,9 +23,10 @@ func deployerArgs(object string) *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestDeployer_GetsTheLeastRolesBeforeSecretsAndKeysAreMade(t *testing.T) {
+func TestDeployer_GetsRolesBeforeSecretsAndKeys(t *testing.T) {
 	e := runVault(t, deployerArgs("me"))
-	for name, role := range map[string]string{"vault-deployer-secrets": secretsOfficer, "vault-deployer-keys": cryptoOfficer} {
+	for name, role := range map[string]string{"vault-deployer-secrets": secretsOfficer,
+		"vault-deployer-keys": cryptoOfficer} {
 		assignment := e.Get(t, name)
 		wantInputs(t, assignment, map[string]any{"scope": vaultResourceID, "principalId": "me", "principalType": "User"})
 		if got := assignment.At("roleDefinitionId").StringValue(); !strings.HasSuffix(got, "/"+role) {
@@ -39,7 +40,7 @@ func TestDeployer_GetsTheLeastRolesBeforeSecretsAndKeysAreMade(t *testing.T) {
 	}
 }
 
-func TestDeployer_GetsNoRoleForWhatIsNotThere(t *testing.T) {
+func TestDeployer_GetsOnlyNeededRoles(t *testing.T) {
 	for name, one := range map[string]struct {
 		change func(*components.KeyVaultStackArgs)
 		want   string
@@ -65,8 +66,8 @@ func TestDeployer_GetsNoRoleForWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// The next who deploys must not take the roles from the first.
-func TestDeployer_IsNotReplacedByAnother(t *testing.T) {
+// The next deployer must not take the roles away from the first.
+func TestDeployer_IgnoresChanges(t *testing.T) {
 	first := runVault(t, deployerArgs("first"))
 	args := deployerArgs("second")
 	args.Deployer.PrincipalType = "ServicePrincipal"
@@ -78,7 +79,7 @@ func TestDeployer_IsNotReplacedByAnother(t *testing.T) {
 	wantInputs(t, second.Get(t, "vault-deployer-keys"), map[string]any{"principalId": "first", "principalType": "User"})
 }
 
-func TestDeployer_IsWaitedForUntilAzureHonoursHim(t *testing.T) {
+func TestDeployer_RetriesUntilRoleTakesEffect(t *testing.T) {
 	args := deployerArgs("me")
 	e := &mockengine.Engine{
 		Refusals: map[string][]string{
@@ -99,7 +100,7 @@ func TestDeployer_IsWaitedForUntilAzureHonoursHim(t *testing.T) {
 	}
 }
 
-func TestDeployer_IsChecked(t *testing.T) {
+func TestDeployer_Validates(t *testing.T) {
 	args := deployerArgs("me")
 	args.Deployer.PrincipalType = "Robot"
 	wantViolations(t, args.Validate(), "deployer.principalType")

@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// registered brings a program up in an engine that only records. A program of yours calls pulumi.Run.
+// registered runs a program with an engine that only records. Your own program calls pulumi.Run.
 func registered(program func(ctx *pulumi.Context) error) *mockengine.Engine {
 	e := &mockengine.Engine{}
 	if err := e.Run(program); err != nil {
@@ -31,7 +31,7 @@ func printNames(e *mockengine.Engine) {
 	}
 }
 
-// A vault with a secret whose value is generated, and a key.
+// A vault with a generated secret, and a key.
 func ExampleNewKeyVaultStack() {
 	e := registered(func(ctx *pulumi.Context) error {
 		vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
@@ -71,11 +71,9 @@ func ExampleNewAksWithCsi() {
 		}
 		var settings pulumi.CustomResourceState
 		return ctx.RegisterResource("kubernetes:core/v1:ConfigMap", "settings", pulumi.Map{
-			"apiVersion": pulumi.String(
-				"v1",
-			),
-			"kind": pulumi.String("ConfigMap"),
-			"data": pulumi.StringMap{"level": pulumi.String("info")},
+			"apiVersion": pulumi.String("v1"),
+			"kind":       pulumi.String("ConfigMap"),
+			"data":       pulumi.StringMap{"level": pulumi.String("info")},
 		}, &settings, aks.Cluster.Option())
 	})
 	printNames(e)
@@ -86,7 +84,7 @@ func ExampleNewAksWithCsi() {
 	// settings
 }
 
-// A transform changes any property of a part before it is registered, here one that no argument sets.
+// A transform changes any property of a part before it is registered, here one without an argument.
 func ExampleNewAksWithCsi_transform() {
 	perimeter := func(_ context.Context, part *pulumi.ResourceTransformArgs) *pulumi.ResourceTransformResult {
 		if part.Name != "cluster-cluster" {
@@ -110,8 +108,7 @@ func ExampleNewAksWithCsi_transform() {
 	// cluster-cluster SecuredByPerimeter
 }
 
-// An identity that pods of a service account act as, and the roles and the class with which they mount a secret of a
-// vault.
+// An identity for pods of a service account, and the roles and the class with which they mount a secret of a vault.
 func ExampleNewSecretMount() {
 	e := registered(func(ctx *pulumi.Context) error {
 		aks, err := components.NewAksWithCsi(ctx, "cluster", &components.AksWithCsiArgs{
@@ -142,9 +139,8 @@ func ExampleNewSecretMount() {
 			Cluster:            identity.Cluster, // in which the namespace exists
 			Namespace:          "payments",
 			ServiceAccountName: identity.ServiceAccounts.Index(pulumi.Int(0)),
-			Objects: []components.ObjectArgs{
-				{Type: components.ObjectSecret, Name: "db-password", Alias: "db/password"},
-			},
+			Objects: []components.ObjectArgs{{Type: components.ObjectSecret, Name: "db-password",
+				Alias: "db/password"}},
 		})
 		return err
 	})
@@ -162,8 +158,7 @@ func ExampleNewSecretMount() {
 	// cluster-kubernetes
 }
 
-// An identity that exists, for a service account that exists: nothing is created in the cluster, so there is none to
-// name.
+// An existing identity for an existing service account. Nothing is created in the cluster, so no cluster is needed.
 func ExampleNewWorkloadIdentity() {
 	e := registered(func(ctx *pulumi.Context) error {
 		_, err := components.NewWorkloadIdentity(ctx, "api", &components.WorkloadIdentityArgs{
@@ -181,7 +176,7 @@ func ExampleNewWorkloadIdentity() {
 	// api-credential-payments_api
 }
 
-// Everything that is wrong is said at once, before anything is registered.
+// All violations are reported at once, before anything is registered.
 func ExampleValidationError() {
 	args := &components.SecretMountArgs{
 		Namespace: "Payments",
@@ -191,9 +186,8 @@ func ExampleValidationError() {
 		},
 	}
 	fmt.Println(args.Validate())
-	// Output:
-	// 3 invalid value(s):
-	//   namespace: given "Payments", allowed: 1-63 lower-case letters, digits and dashes, a letter or digit first and last
+	// Output: 3 invalid value(s):
+	//   namespace: given "Payments", allowed: 1-63 lower-case letters, digits and dashes, starting and ending with a letter or digit
 	//   objects[0].type: given "Secret", allowed: secret, key, cert
-	//   objects[1].alias: given "../key", allowed: a clean relative path of printable characters without .. anywhere, no space first or last, at most 255 bytes between slashes
+	//   objects[1].alias: given "../key", allowed: a clean relative path of printable characters without .., not starting or ending with a space, at most 255 bytes between slashes
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// ExistingClusterArgs are a cluster that something else manages: either ID, or IssuerURL and Kubeconfig.
+// ExistingClusterArgs describe a cluster that is managed elsewhere: give either ID, or IssuerURL and Kubeconfig.
 type ExistingClusterArgs struct {
-	// ID is the ARM id of a cluster in the provider's subscription. Issuer and kubeconfig are looked up, in a preview
-	// too, which fails unless the cluster's OIDC issuer, workload identity and Key Vault add-on are on.
+	// ID is the ARM id of a cluster in the provider's subscription. The issuer and the kubeconfig are looked up, even
+	// during a preview. The lookup fails unless the cluster has the OIDC issuer, workload identity and the Key Vault
+	// add-on enabled.
 	ID pulumi.StringInput `pulumi:"id,optional"`
-	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked; the outputs
+	// IssuerURL is the issuer of the cluster's service account tokens. Nothing is looked up or checked, and the outputs
 	// ClusterID and ClusterName are empty.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl,optional"`
-	// Kubeconfig reaches the cluster without asking anybody to sign in; treated as a Pulumi secret even if it is not
-	// one.
+	// Kubeconfig must give access to the cluster without an interactive login. It is always treated as a Pulumi secret.
 	Kubeconfig pulumi.StringInput `pulumi:"kubeconfig,optional"`
 }
 
@@ -35,7 +35,7 @@ func (c *AksWithCsi) useExisting(ctx *pulumi.Context, existing *ExistingClusterA
 	cluster := containerservice.LookupManagedClusterOutput(ctx, containerservice.LookupManagedClusterOutputArgs{
 		ResourceGroupName: group, ResourceName: name,
 	}, pulumi.Parent(c))
-	// What follows uses only what was checked.
+	// Everything below uses only what was checked.
 	type result = containerservice.LookupManagedClusterResult
 	checked := pulumi.All(existing.ID, cluster).ApplyT(func(all []any) (result, error) {
 		id, found := all[0].(string), all[1].(result)
@@ -57,11 +57,11 @@ func partOfClusterID(id pulumi.StringInput, part int) pulumi.StringOutput {
 	}).(pulumi.StringOutput)
 }
 
-// checkExisting says everything that keeps pods of the cluster from mounting what a vault holds, and how to change it.
+// checkExisting reports everything that keeps pods of the cluster from mounting, and the command that enables it.
 func checkExisting(id string, found containerservice.LookupManagedClusterResult, entra bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where its name stands for "+
+		v.add("existingCluster.id", id, "a cluster in the Azure provider's subscription, where this name belongs to "+
 			found.Id)
 		return v
 	}
@@ -69,7 +69,7 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	need := func(on bool, what, command string) {
 		if !on {
 			v.state("existingCluster.id", "a cluster without "+what, fmt.Sprintf(
-				"one with it, as after: az aks %s --resource-group %s --name %s", command, match[2], match[3]))
+				"one with it; to enable it, run az aks %s --resource-group %s --name %s", command, match[2], match[3]))
 		}
 	}
 	oidc := found.OidcIssuerProfile
@@ -83,14 +83,14 @@ func checkExisting(id string, found containerservice.LookupManagedClusterResult,
 	case found.AadProfile == nil && entra:
 		need(false, "Entra ID, though entra is given", "update --enable-aad --enable-azure-rbac")
 	case found.AadProfile != nil && !entra:
-		v.state("entra", "nothing", "a login, since the cluster's users sign in with Entra ID")
+		v.state("entra", "nothing", "a value, because the cluster's users sign in with Entra ID")
 	}
 	return v
 }
 
 func isTrue(b *bool) bool { return b != nil && *b }
 
-// hasSecretsProvider finds the add-on; AKS compares the names of add-ons without case.
+// hasSecretsProvider reports whether the add-on is enabled. AKS compares names of add-ons without regard to case.
 func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonProfileResponse) bool {
 	for name, addon := range addons {
 		if strings.EqualFold(name, secretsProviderAddon) {
@@ -100,16 +100,16 @@ func hasSecretsProvider(addons map[string]containerservice.ManagedClusterAddonPr
 	return false
 }
 
-// validateExisting refuses every argument that would manage the cluster.
+// validateExisting rejects every argument that would manage the cluster.
 func (v *violations) validateExisting(args *AksWithCsiArgs) {
-	const notManaged = "nothing with existingCluster, which something else manages"
-	v.nothingBeside(*args, notManaged, "existingCluster", "entra", "adoptObjects")
+	const notManaged = "nothing with existingCluster, which is managed elsewhere"
+	v.rejectOthers(*args, notManaged, "existingCluster", "entra", "adoptObjects")
 	if args.Entra != nil && !empty(args.Entra.AdminGroupIDs) {
 		v.state("entra.adminGroupIds", "a value", notManaged)
 	}
 }
 
-// requiredForExisting checks that there is one way to the cluster.
+// requiredForExisting checks that there is exactly one way to the cluster.
 func (v *violations) requiredForExisting(existing *ExistingClusterArgs) {
 	const one = "either id, or issuerUrl and kubeconfig"
 	byID, issuer, kubeconfig := !missing(existing.ID), !missing(existing.IssuerURL), !missing(existing.Kubeconfig)

@@ -14,7 +14,7 @@ import (
 const existingID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/theirs" +
 	"/providers/Microsoft.ContainerService/managedClusters/old"
 
-// existingCluster is what Azure says of a cluster that has all that mounts need.
+// existingCluster returns Azure's description of a cluster with everything that mounts need.
 func existingCluster(change map[string]any) map[string]any {
 	cluster := map[string]any{
 		"id": strings.Replace(existingID, "resourceGroups", "resourcegroups", 1), "name": "old",
@@ -31,9 +31,7 @@ func existingArgs() *components.AksWithCsiArgs {
 }
 
 func runExisting(
-	e *mockengine.Engine,
-	args *components.AksWithCsiArgs,
-	check func(*pulumi.Context, *components.AksWithCsi),
+	e *mockengine.Engine, args *components.AksWithCsiArgs, check func(*pulumi.Context, *components.AksWithCsi),
 ) error {
 	return e.Run(func(ctx *pulumi.Context) error {
 		c, err := components.NewAksWithCsi(ctx, "cluster", args)
@@ -51,7 +49,7 @@ func wantOutput(t *testing.T, ctx *pulumi.Context, name string, o pulumi.StringO
 	}
 }
 
-func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
+func TestExistingCluster_IsLookedUpAndNotManaged(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun, Answers: map[string]map[string]any{lookupFunction: existingCluster(nil)}}
 		err := runExisting(e, existingArgs(), func(ctx *pulumi.Context, c *components.AksWithCsi) {
@@ -83,9 +81,8 @@ func TestExistingClusterIsLookedUpAndNotManaged(t *testing.T) {
 	}
 }
 
-// TestEntraIsPreviewedWhileUsersSignInWithoutIt is how a preview finds a cluster whose Entra ID is about to be switched
-// on.
-func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
+// TestEntra_PreviewAcceptsClusterWithoutEntra previews an update that enables Entra ID.
+func TestEntra_PreviewAcceptsClusterWithoutEntra(t *testing.T) {
 	on := map[string]any{"aadProfile": map[string]any{"managed": true, "enableAzureRBAC": true}}
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun, Answers: map[string]map[string]any{lookupFunction: existingCluster(on)}}
@@ -102,7 +99,7 @@ func TestEntraIsPreviewedWhileUsersSignInWithoutIt(t *testing.T) {
 	}
 }
 
-func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
+func TestExistingCluster_IsNotLookedUpWhileUnknown(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		made, err := components.NewAksWithCsi(ctx, "made", aksArgs())
@@ -115,7 +112,8 @@ func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		for name, output := range map[string]pulumi.StringOutput{"ClusterID": c.ClusterID, "IssuerURL": c.IssuerURL, "Kubeconfig": c.Kubeconfig} {
+		for name, output := range map[string]pulumi.StringOutput{"ClusterID": c.ClusterID, "IssuerURL": c.IssuerURL,
+			"Kubeconfig": c.Kubeconfig} {
 			if mockengine.Await(t, ctx, output).Known {
 				t.Errorf("%s is known", name)
 			}
@@ -127,7 +125,7 @@ func TestExistingClusterThatIsNotKnownYetIsNotLookedUp(t *testing.T) {
 	}
 }
 
-func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
+func TestExistingCluster_ReportsEverythingMissing(t *testing.T) {
 	const at = " --resource-group theirs --name old"
 	entra := map[string]any{"managed": true}
 	for name, test := range map[string]struct {
@@ -144,10 +142,13 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 			"securityProfile":   map[string]any{"workloadIdentity": map[string]any{"enabled": false}},
 			"addonProfiles":     map[string]any{"azureKeyvaultSecretsProvider": map[string]any{"enabled": false}},
 		}, nil, []string{"--enable-oidc-issuer", "--enable-workload-identity", "azure-keyvault-secrets-provider"}},
-		"workload identity":     {map[string]any{"securityProfile": map[string]any{}}, nil, []string{"--enable-workload-identity"}},
-		"a login":               {map[string]any{"aadProfile": entra}, nil, []string{"entra"}},
-		"Entra ID":              {nil, &components.EntraArgs{}, []string{"az aks update --enable-aad --enable-azure-rbac" + at}},
-		"the same subscription": {map[string]any{"id": strings.Replace(existingID, "2222-", "3333-", 1)}, nil, []string{"subscription"}},
+		"workload identity": {map[string]any{"securityProfile": map[string]any{}}, nil,
+			[]string{"--enable-workload-identity"}},
+		"a login": {map[string]any{"aadProfile": entra}, nil, []string{"entra"}},
+		"Entra ID": {nil, &components.EntraArgs{},
+			[]string{"az aks update --enable-aad --enable-azure-rbac" + at}},
+		"the same subscription": {map[string]any{"id": strings.Replace(existingID, "2222-", "3333-", 1)}, nil,
+			[]string{"subscription"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{
@@ -177,30 +178,22 @@ func TestExistingClusterIsRefusedWithEverythingThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoClusterIsRefused(t *testing.T) {
+func TestExistingCluster_RejectsOtherIDs(t *testing.T) {
 	args := existingArgs()
 	args.ExistingCluster.ID = pulumi.String("old")
-	if err := runExisting(
-		&mockengine.Engine{},
-		args,
-		nil,
-	); err == nil ||
+	if err := runExisting(&mockengine.Engine{}, args, nil); err == nil ||
 		!strings.Contains(err.Error(), "existingCluster.id") {
 		t.Errorf("got error %v", err)
 	}
 }
 
-func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
+func TestExistingCluster_UsesGivenLogin(t *testing.T) {
 	e := &mockengine.Engine{Answers: entraAnswers()}
 	e.Answers[lookupFunction] = existingCluster(map[string]any{"aadProfile": map[string]any{"managed": true}})
 	args := existingArgs()
 	args.Entra = &components.EntraArgs{Login: "workloadidentity"}
 	err := runExisting(e, args, func(ctx *pulumi.Context, c *components.AksWithCsi) {
-		if got := mockengine.Await(
-			t,
-			ctx,
-			c.Kubeconfig,
-		); !got.Secret ||
+		if got := mockengine.Await(t, ctx, c.Kubeconfig); !got.Secret ||
 			!strings.Contains(got.Value.(string), "workloadidentity") {
 			t.Error("the kubeconfig is not that of the login, or no secret")
 		}
@@ -210,7 +203,7 @@ func TestExistingEntraClusterSignsInWithTheGivenLogin(t *testing.T) {
 	}
 }
 
-func TestGivenIssuerAndKubeconfigNeedNoAzure(t *testing.T) {
+func TestExistingCluster_WithKubeconfigNeedsNoAzure(t *testing.T) {
 	e := &mockengine.Engine{}
 	args := &components.AksWithCsiArgs{ExistingCluster: &components.ExistingClusterArgs{
 		IssuerURL: pulumi.String("https://issuer/"), Kubeconfig: pulumi.String("given-kubeconfig"),
@@ -232,7 +225,7 @@ func TestGivenIssuerAndKubeconfigNeedNoAzure(t *testing.T) {
 	}
 }
 
-func TestExistingClusterRules(t *testing.T) {
+func TestExistingCluster_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, existingArgs, (*args).Validate, []rule[args]{
 		{"a name", "clusterName", func(a *args) { a.ClusterName = "aks" }},
@@ -252,7 +245,7 @@ func TestExistingClusterRules(t *testing.T) {
 	})
 }
 
-func TestExistingCluster_HasOneWayToIt(t *testing.T) {
+func TestExistingCluster_AcceptsOneWayOnly(t *testing.T) {
 	issuer, kubeconfig := pulumi.String("https://issuer/"), pulumi.String("kubeconfig")
 	for name, existing := range map[string]components.ExistingClusterArgs{
 		"nothing":            {},
@@ -263,7 +256,7 @@ func TestExistingCluster_HasOneWayToIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := &components.AksWithCsiArgs{ExistingCluster: &existing}
-			// All of them are Inputs, which other resources may give.
+			// All of them are Inputs, which may come from other resources.
 			wantViolations(t, args.Validate())
 			wantRefused(t, func(ctx *pulumi.Context) error {
 				_, err := components.NewAksWithCsi(ctx, "cluster", args)

@@ -16,20 +16,20 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
-// whereObjectsFail is the option of an object: creating it is tried again while the cluster is not ready for it, and
-// what to do about one that is there already is said of the component. lost says what to do about one that only the
-// state has lost; empty where there is no such way.
-func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
-	return tryingAgain(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
+// onObjectFailure returns the option for a Kubernetes object. It retries the creation while the cluster is not ready,
+// and logs on the component what to do about an object that already exists. lost says what to do if only the state has
+// lost the object; empty if nothing can be done.
+func onObjectFailure(ctx *pulumi.Context, c pulumi.Resource, name, lost string) (pulumi.ResourceOption, error) {
+	return retryOption(ctx, c, name, func(args *pulumi.ErrorHookArgs) (early string, err error) {
 		switch latest := args.Errors[0]; {
-		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS has its API servers ask
+		// AccessNotAllowedVerdict of https://github.com/kubeguard/guard, which AKS' API servers consult.
 		case strings.Contains(latest, "does not have access to the resource in Azure"):
 			return lateRole, nil
-		// The add-on brings the kind SecretProviderClass into the cluster, which it may do late.
+		// The add-on installs the kind SecretProviderClass, possibly late.
 		case strings.Contains(latest, "no matches for kind"):
 			return "is of a kind that the cluster does not have yet, which its add-on brings", nil
 		case objectExists.MatchString(latest):
-			message := thereAlready(args.Type, args.NewInputs) + lost + " Nothing of it was changed."
+			message := existsMessage(args.Type, args.NewInputs) + lost + " Nothing of it was changed."
 			return "", ctx.Log.Error(message, &pulumi.LogArgs{Resource: c})
 		default:
 			return "", nil
@@ -37,11 +37,11 @@ func whereObjectsFail(ctx *pulumi.Context, c pulumi.Resource, name, lost string)
 	})
 }
 
-// objectExists is how the API server says AlreadyExists of an object, after its kind.
+// objectExists matches the API server's AlreadyExists error, after the object's kind.
 var objectExists = regexp.MustCompile(`"[^"]+" already exists`)
 
-// thereAlready says what to do about an object that was to be created and is there already.
-func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
+// existsMessage says what to do about an object that could not be created because it exists.
+func existsMessage(typ tokens.Type, inputs resource.PropertyMap) string {
 	kind := string(typ.Name())
 	id := path.Join(metadataText(inputs, "namespace"), metadataText(inputs, "name"))
 	ways := "give it another name"
@@ -53,7 +53,7 @@ func thereAlready(typ tokens.Type, inputs resource.PropertyMap) string {
 		"--parent and --provider).", kind, id, ways)
 }
 
-// metadataText returns a text in an object's metadata, or nothing.
+// metadataText returns a string from an object's metadata, or the empty string.
 func metadataText(object resource.PropertyMap, key resource.PropertyKey) string {
 	if metadata := object["metadata"]; metadata.IsObject() && metadata.ObjectValue()[key].IsString() {
 		return metadata.ObjectValue()[key].StringValue()
@@ -61,13 +61,13 @@ func metadataText(object resource.PropertyMap, key resource.PropertyKey) string 
 	return ""
 }
 
-// notTakenOver is the option of an object that goes through a provider of the caller's, which takes over what is there
-// if it applies server-side. It fails the preview, for which such a provider tries the object in the cluster; after an
-// update without a preview it says what has happened.
-func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
-	// Before, the engine only warned of what such a hook finds (https://github.com/pulumi/pulumi/pull/22935).
+// preventTakeover returns the option for an object that is created by a provider of the caller's, which takes over
+// existing objects if it applies server-side. It makes the preview fail, for which such a provider does a dry run in
+// the cluster. After an update without a preview it reports what happened.
+func preventTakeover(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
+	// Earlier versions of the engine only warn about errors of such a hook (https://github.com/pulumi/pulumi/pull/22935).
 	if err := ctx.RequirePulumiVersion(">=3.238.0"); err != nil {
-		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+		return nil, fmt.Errorf("registering the checks of existing objects of %s: %w", name, err)
 	}
 	begun := time.Now()
 	look := func(args *pulumi.ResourceHookArgs) error {
@@ -80,22 +80,23 @@ func notTakenOver(ctx *pulumi.Context, name string) (pulumi.ResourceOption, erro
 		if !before || pulumiMade(args.NewOutputs) {
 			return nil
 		}
-		message := thereAlready(args.Type, args.NewInputs)
+		message := existsMessage(args.Type, args.NewInputs)
 		if !ctx.DryRun() {
-			message += " The Kubernetes provider has taken it over: take it out of the state before it is deleted (pulumi state delete)."
+			message += " The Kubernetes provider has taken it over: remove it from the state before Pulumi deletes it (pulumi " +
+				"state delete)."
 		}
-		return errors.New(message + " A provider with enableServerSideApply set to false takes over nothing.")
+		return errors.New(message + " To prevent this, set enableServerSideApply to false on the provider.")
 	}
 	hook, err := ctx.RegisterResourceHook(hooknames.New(ctx.Context(), name+"-not-taken-over"), look,
 		&pulumi.ResourceHookOptions{OnDryRun: true})
 	if err != nil {
-		return nil, fmt.Errorf("guarding the objects of %s: %w", name, err)
+		return nil, fmt.Errorf("registering the checks of existing objects of %s: %w", name, err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{AfterCreate: []*pulumi.ResourceHook{hook}}), nil
 }
 
-// pulumiMade reports whether an object that was just applied has been applied by another resource of Pulumi: that one
-// may be about to be replaced.
+// pulumiMade reports whether another resource of Pulumi has applied the object before: that resource may be about to be
+// replaced.
 func pulumiMade(object resource.PropertyMap) bool {
 	managers := object["metadata"].ObjectValue()["managedFields"]
 	return managers.IsArray() && slices.ContainsFunc(managers.ArrayValue(), func(by resource.PropertyValue) bool {

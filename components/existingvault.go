@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// findVault looks up a vault that exists, unless its tenant is given.
+// findVault looks up an existing vault, unless its tenant is given.
 func (c *KeyVaultStack) findVault(
 	ctx *pulumi.Context, args *KeyVaultStackArgs, objectOptions []pulumi.ResourceOption,
 ) *vaultRef {
@@ -29,7 +29,7 @@ func (c *KeyVaultStack) findVault(
 	found := c.api.find(ctx, keyvault.LookupVaultOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), VaultName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
-	// What follows uses only what was checked.
+	// Everything below uses only what was checked.
 	checked := pulumi.All(id, parts, found).ApplyT(func(all []any) (map[string]string, error) {
 		id, parts, found := all[0].(string), all[1].([]string), all[2].(keyvault.LookupVaultResult)
 		if err := checkExistingVault(id, found, args.AllowAccessPolicies).late(); err != nil {
@@ -47,26 +47,26 @@ func (c *KeyVaultStack) findVault(
 	}
 }
 
-// checkExistingVault says what keeps the vault from being used: that it is another one, or that roles mean nothing to
-// it and something here depends on them.
+// checkExistingVault reports why the vault cannot be used: it is another one, or it ignores roles and something here
+// depends on them.
 func checkExistingVault(id string, found keyvault.LookupVaultResult, allowPolicies bool) violations {
 	var v violations
 	if !strings.EqualFold(found.Id, id) {
-		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where its name stands for "+
+		v.add("existingVaultId", id, "a vault in the Azure provider's subscription, where this name belongs to "+
 			found.Id+
 			"; for another, a provider of its subscription, or tenantId where no secrets and keys are given")
 	}
 	if !allowPolicies && !isTrue(found.Properties.EnableRbacAuthorization) {
-		v.state("existingVaultId", "a vault with access policies", "one that authorizes by roles, as after: "+
-			"az keyvault update --enable-rbac-authorization true --name "+found.Name+
+		v.state("existingVaultId", "a vault with access policies", "one that uses Azure RBAC; to enable it, run az "+
+			"keyvault update --enable-rbac-authorization true --name "+found.Name+
 			"; or access none in every mount (allowAccessPolicies)")
 	}
 	return v
 }
 
-// validateExistingVault refuses what an existing vault would silently not get.
+// validateExistingVault rejects arguments that an existing vault would silently ignore.
 func (v *violations) validateExistingVault(args *KeyVaultStackArgs) {
-	v.nothingBeside(*args, "nothing beside existingVaultId, whose vault is not managed",
+	v.rejectOthers(*args, "nothing beside existingVaultId, whose vault is not managed",
 		"existingVaultId", "allowAccessPolicies", "tenantId", "apiVersion", "deployer", "protect", "secrets", "keys",
 		"expectedObjects")
 	if missing(args.TenantID) {

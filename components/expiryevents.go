@@ -13,28 +13,30 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// ExpiryEventsArgs say who is told of secrets, keys and certificates that are about to expire, or have: at least one of
-// Webhooks, Queues and Emails is given. An event has the object's name and version, and never its value
-// (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault). Azure raises them for versions that are made
-// after the vault has its subscriptions, each once: near expiry 30 days before, of a key at the time of the action
-// notify of its rotation policy, and at once for what then already is nearer
-// (https://learn.microsoft.com/azure/key-vault/general/event-grid-overview). So secrets and keys of the stack are made
-// after them. Of what is there already, whoever has it rotated is told.
+// ExpiryEventsArgs say who is notified of secrets, keys and certificates that are about to expire or have expired. Give
+// at least one of Webhooks, Queues and Emails. An event has the object's name and version, and never its value
+// (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault).
+//
+// Azure raises each event once, and only for versions that are created after the subscriptions. The event near expiry
+// comes 30 days before, for a key at the time that the action notify of its rotation policy sets, and at once if that
+// time has passed already (https://learn.microsoft.com/azure/key-vault/general/event-grid-overview). The component
+// therefore creates secrets and keys after the subscriptions. Objects that exist already raise events after their next
+// rotation.
 type ExpiryEventsArgs struct {
-	// Types are the events: SecretNearExpiry, SecretExpired, KeyNearExpiry, KeyExpired, CertificateNearExpiry and
-	// CertificateExpired. Defaults to all of them.
+	// Types are the events to subscribe to: SecretNearExpiry, SecretExpired, KeyNearExpiry, KeyExpired,
+	// CertificateNearExpiry and CertificateExpired. Defaults to all of them.
 	Types []ExpiryEvent `pulumi:"types,optional"`
-	// Webhooks are URLs that begin with https, by names of your choice: 1-50 lower-case letters, digits and dashes. Each
+	// Webhooks are URLs that begin with https, by names that you choose: 1-50 lower-case letters, digits and dashes. Each
 	// must answer Event Grid's handshake, or its subscription fails
-	// (https://learn.microsoft.com/azure/event-grid/webhook-event-delivery). A URL is treated as a Pulumi secret. A token
-	// belongs in its query: Azure shows what is before that to whoever may read the subscription. Events have Event
-	// Grid's own schema, and are tried 30 times, for up to 24 hours. Defaults to none.
+	// (https://learn.microsoft.com/azure/event-grid/webhook-event-delivery). A URL is always treated as a Pulumi secret.
+	// Put a token into its query: Azure shows the rest of the URL to everybody who may read the subscription. Events use
+	// Event Grid's own schema and are delivered up to 30 times within 24 hours. Defaults to none.
 	Webhooks map[string]pulumi.StringInput `pulumi:"webhooks,optional"`
-	// Queues are the ARM ids of storage queues, by names as those of Webhooks:
-	// .../storageAccounts/<account>/queueServices/default/queues/<queue>. Whoever deploys needs write access to them.
+	// Queues are the ARM ids of storage queues, by names like those of Webhooks:
+	// .../storageAccounts/<account>/queueServices/default/queues/<queue>. The deployer needs write access to them.
 	// Defaults to none.
 	Queues map[string]pulumi.StringInput `pulumi:"queues,optional"`
-	// Emails are addresses that get an alert of Azure Monitor for each event, with the severity Sev2, by an action group
+	// Emails are addresses that receive an Azure Monitor alert of severity Sev2 for each event, through an action group
 	// (https://learn.microsoft.com/azure/event-grid/handle-key-vault-events-using-azure-monitor-alerts). Up to 1000.
 	// Defaults to none.
 	Emails []string `pulumi:"emails,optional"`
@@ -48,7 +50,7 @@ const (
 var targetName = regexp.MustCompile(`^[a-z0-9-]{1,50}$`)
 
 const (
-	webhookRule = "an absolute URL that begins with https, without user and fragment"
+	webhookRule = "an absolute https URL without user and fragment"
 	queueRule   = "the ARM id of a storage queue"
 )
 
@@ -56,28 +58,27 @@ var expiryEvents = []ExpiryEvent{
 	SecretNearExpiry, SecretExpired, KeyNearExpiry, KeyExpired, CertificateNearExpiry, CertificateExpired,
 }
 
-// systemTopic is where Azure puts a vault's events. The SDK's package for it would take more of an importer's compile
-// time than the one for vaults.
+// systemTopic is the topic to which Azure publishes a vault's events. Its package of the SDK would take longer to
+// compile than the one for vaults.
 type systemTopic struct {
 	pulumi.CustomResourceState
 
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// eventResource is what is known by its id alone: a subscription, or an action group.
+// eventResource is a resource of which only the id matters: a subscription, or an action group.
 type eventResource struct {
 	pulumi.CustomResourceState
 }
 
-// newExpiryEvents subscribes everybody to the vault's events, and returns the subscriptions. Secrets and keys wait for
-// them.
+// newExpiryEvents creates the subscriptions to the vault's events and returns them. Secrets and keys wait for them.
 func (c *KeyVaultStack) newExpiryEvents(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
 ) ([]pulumi.Resource, error) {
 	if args.ExpiryEvents == nil {
 		return nil, nil
 	}
-	// A vault has one topic: another vault has another, which can be there at the same time.
+	// A vault has only one topic. A new vault has its own, so both can exist at the same time.
 	opts := []pulumi.ResourceOption{pulumi.Parent(c), pulumi.ReplaceOnChanges([]string{"source"})}
 	topic := &systemTopic{}
 	err := ctx.RegisterResource("azure-native:eventgrid/v20250215:SystemTopic", name+"-events", pulumi.Map{
@@ -129,7 +130,7 @@ func (c *KeyVaultStack) newExpiryEvents(
 // emailTarget is the name of the subscription that sends e-mails.
 const emailTarget = "emails"
 
-// eventTargets are the destinations of the subscriptions, by the subscriptions' names.
+// eventTargets returns the destinations by the names of their subscriptions.
 func (c *KeyVaultStack) eventTargets(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 ) (map[string]pulumi.Map, error) {
@@ -185,7 +186,7 @@ func (c *KeyVaultStack) eventTargets(
 	return targets, nil
 }
 
-// types are the events that are asked for.
+// types returns the events to subscribe to.
 func (args *ExpiryEventsArgs) types() []ExpiryEvent {
 	if len(args.Types) == 0 {
 		return expiryEvents
@@ -219,14 +220,14 @@ func (v *violations) validateExpiryEvents(args *ExpiryEventsArgs) {
 	for i, address := range args.Emails {
 		path := fmt.Sprintf("expiryEvents.emails[%d]", i)
 		parsed, err := mail.ParseAddress(address)
-		v.check(err == nil && parsed.Address == address, path, address, "an e-mail address, and nothing beside it")
+		v.check(err == nil && parsed.Address == address, path, address, "an e-mail address without a display name")
 		v.check(!seen[strings.ToLower(address)], path, address, "an address used once in the list, without regard to case")
 		seen[strings.ToLower(address)] = true
 	}
 }
 
-// validateTargets checks names of what is told by an Input, and the Inputs that are known without waiting, whose values
-// may be secret.
+// validateTargets checks the names of targets that are Inputs, and the Inputs that are plain values. Their values may
+// be secret.
 func (v *violations) validateTargets(
 	path string, targets map[string]pulumi.StringInput, valid func(string) bool, rule string,
 ) {

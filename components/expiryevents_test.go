@@ -29,7 +29,7 @@ func eventArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestExpiryEvents_GoFromTheVaultsTopicToEverybody(t *testing.T) {
+func TestExpiryEvents_SubscribeAllTargets(t *testing.T) {
 	e := runVault(t, eventArgs())
 	wantInputs(t, e.Get(t, "vault-events"), map[string]any{
 		"resourceGroupName": "group",
@@ -79,7 +79,7 @@ func TestExpiryEvents_GoFromTheVaultsTopicToEverybody(t *testing.T) {
 	wantDistinct(t, e, len(e.Resources()))
 }
 
-func TestExpiryEvents_AreThoseThatAreAskedFor(t *testing.T) {
+func TestExpiryEvents_SubscribeToGivenTypes(t *testing.T) {
 	args := eventArgs()
 	args.ExpiryEvents = &components.ExpiryEventsArgs{
 		Types: []components.ExpiryEvent{components.SecretNearExpiry}, Emails: []string{"a@example.com"},
@@ -96,7 +96,7 @@ func TestExpiryEvents_AreThoseThatAreAskedFor(t *testing.T) {
 	}
 }
 
-func TestExpiryEventRules(t *testing.T) {
+func TestExpiryEvents_Validate(t *testing.T) {
 	type args = components.KeyVaultStackArgs
 	webhook := func(name, url string) func(*args) {
 		return func(a *args) { a.ExpiryEvents.Webhooks = map[string]pulumi.StringInput{name: pulumi.String(url)} }
@@ -139,10 +139,8 @@ func TestExpiryEventRules(t *testing.T) {
 		{"too many addresses", "expiryEvents.emails", func(a *args) {
 			a.ExpiryEvents.Emails = nil
 			for i := range 1001 {
-				a.ExpiryEvents.Emails = append(
-					a.ExpiryEvents.Emails,
-					strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example",
-				)
+				a.ExpiryEvents.Emails = append(a.ExpiryEvents.Emails,
+					strings.Repeat("a", i%50+1)+"@"+strings.Repeat("b", i/50+1)+".example")
 			}
 		}},
 		{"an existing vault", "expiryEvents", func(a *args) {
@@ -151,8 +149,9 @@ func TestExpiryEventRules(t *testing.T) {
 	})
 }
 
-func TestExpiryEvents_KeepAWebhooksURLToThemselves(t *testing.T) {
-	for _, url := range []pulumi.StringInput{pulumi.String("http://webhook-marker"), pulumi.String("http://webhook-marker").ToStringOutput()} {
+func TestExpiryEvents_KeepWebhookURLsSecret(t *testing.T) {
+	for _, url := range []pulumi.StringInput{pulumi.String("http://webhook-marker"),
+		pulumi.String("http://webhook-marker").ToStringOutput()} {
 		e := &mockengine.Engine{}
 		err := e.Run(func(ctx *pulumi.Context) error {
 			args := eventArgs()

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// The tests stand on a day on which Azure serves every version of Key Vault's control plane, on whatever day they run.
+// The tests run on a day on which Azure serves every version of Key Vault's control plane.
 func init() {
 	now = func() time.Time { return time.Date(2026, time.November, 1, 12, 0, 0, 0, time.UTC) }
 }
@@ -17,24 +17,24 @@ func SetClock(t testing.TB, at time.Time) {
 	t.Cleanup(func() { now = before })
 }
 
-// AddDuration is a time and an ISO 8601 duration after it; false if the duration is refused.
+// AddDuration returns the time after an ISO 8601 duration, or false if the duration is invalid.
 func AddDuration(t time.Time, text string) (time.Time, bool) {
 	d, ok := parseDuration(text)
 	return d.from(t), ok
 }
 
-// NeverLonger says whether a duration is no longer than another one, whatever day they are counted from.
+// NeverLonger reports whether a duration is never longer than another, on any day.
 func NeverLonger(text, other string) bool {
 	d, ok := parseDuration(text)
 	o, otherOK := parseDuration(other)
 	return ok && otherOK && d.fitsIn(o)
 }
 
-// PublicRange says whether a firewall can allow the addresses.
+// PublicRange reports whether a firewall can allow the addresses.
 var PublicRange = publicRange
 
-// LateRoleWait is how long a late role is waited for after a number of tries; false if no longer.
-var LateRoleWait = lateRoleWait
+// LateRoleWait returns how long to wait for a late role after a number of tries, or false to give up.
+var LateRoleWait = retryDelay
 
-// NotThere says whether an error of a lookup means that there is nothing.
+// NotThere reports whether a lookup's error means that the object does not exist.
 var NotThere = notThere.MatchString

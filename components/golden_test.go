@@ -16,9 +16,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-var updateGolden = flag.Bool("update", false, "write testdata/golden anew")
+var updateGolden = flag.Bool("update", false, "update testdata/golden")
 
-func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
+func TestManifests_MatchGoldenFiles(t *testing.T) {
 	mount := func(objects ...components.ObjectArgs) *components.SecretMountArgs {
 		args := mountArgs()
 		args.TestPod, args.ServiceAccountName, args.Objects = nil, nil, objects
@@ -61,9 +61,7 @@ func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 		args.PodSecurity, args.NamespaceLabels = "restricted", map[string]string{"team": "payments"}
 		args.ServiceAccounts[0].Labels, args.ServiceAccounts[0].Annotations = map[string]string{
 			"role": "worker",
-		}, map[string]string{
-			"example.com/owner": "team",
-		}
+		}, map[string]string{"example.com/owner": "team"}
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
@@ -96,7 +94,7 @@ func TestManifestsOfEachKindOfMountAndOfAnIdentity(t *testing.T) {
 	}
 }
 
-// manifests are the Kubernetes objects that were registered, by their names.
+// manifests returns the registered Kubernetes objects by name.
 func manifests(t *testing.T, e *mockengine.Engine) []byte {
 	t.Helper()
 	resources := e.Resources()

@@ -38,7 +38,7 @@ func wantInputs(t *testing.T, got mockengine.Registered, want map[string]any) {
 	}
 }
 
-// nameOf is the name in a URN.
+// nameOf returns the name in a URN.
 func nameOf(urn string) string {
 	return urn[strings.LastIndex(urn, "::")+2:]
 }
@@ -53,7 +53,7 @@ func resourceNames(resources []pulumi.Resource) []string {
 	return names
 }
 
-// violations are those of an error, which is no other one; none if there is none.
+// violations returns the violations of an error, which must be a ValidationError or nil.
 func violations(t *testing.T, err error) []components.Violation {
 	t.Helper()
 	if err == nil {
@@ -84,7 +84,7 @@ type rule[A any] struct {
 	change     func(*A)
 }
 
-// testRules checks that valid arguments pass, that each broken rule is reported at its path and nowhere else.
+// testRules checks that valid arguments pass, and that each broken rule is reported at its path only.
 func testRules[A any](t *testing.T, valid func() *A, validate func(*A) error, rules []rule[A]) {
 	t.Helper()
 	if err := validate(valid()); err != nil {
@@ -102,8 +102,7 @@ func testRules[A any](t *testing.T, valid func() *A, validate func(*A) error, ru
 	}
 }
 
-// wantRefused runs a constructor with invalid arguments: all paths are reported, and nothing is registered or asked
-// for.
+// wantRefused runs a constructor with invalid arguments. It must report all paths, and register and look up nothing.
 func wantRefused(t *testing.T, construct func(ctx *pulumi.Context) error, paths ...string) {
 	t.Helper()
 	e := &mockengine.Engine{}
@@ -122,7 +121,7 @@ func wantRefused(t *testing.T, construct func(ctx *pulumi.Context) error, paths 
 	}
 }
 
-// wantDistinct checks that the engine could tell all resources apart.
+// wantDistinct checks that all resources have different URNs.
 func wantDistinct(t *testing.T, e *mockengine.Engine, count int) {
 	t.Helper()
 	seen := map[string]bool{}
@@ -156,7 +155,7 @@ func wantOutputs(t *testing.T, e *mockengine.Engine, name string, component any)
 	}
 }
 
-// meeting is where one registration waits for another.
+// meeting makes one registration wait for another.
 type meeting struct {
 	t       *testing.T
 	arrived chan struct{}
@@ -166,7 +165,7 @@ func newMeeting(t *testing.T) meeting { return meeting{t, make(chan struct{})} }
 
 func (m meeting) arrive() { close(m.arrived) }
 
-// await waits for the other, or says why it does not come.
+// await waits for the other, or reports why it does not come.
 func (m meeting) await(otherwise string) {
 	select {
 	case <-m.arrived:

@@ -16,101 +16,99 @@ var identityName = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,127}$`)
 
 // WorkloadIdentityArgs are the arguments of [NewWorkloadIdentity].
 type WorkloadIdentityArgs struct {
-	// ResourceGroupName is the resource group that holds the identity. Required for a new identity; not used with
+	// ResourceGroupName is the resource group that holds the identity. Required for a new identity. Not used with
 	// ExistingIdentityID, which names the group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of a new identity, such as eastus. Defaults to the provider's location, or the resource group's.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// Tags of a new identity, by Azure's rules, see [ValidateTags]. What is known late is checked then. Defaults to
+	// Tags of a new identity, by Azure's rules, see [ValidateTags]. Outputs are checked once they are known. Defaults to
 	// none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 	// Cluster is where the namespaces and service accounts are created: [AksWithCsi.Cluster]. Only they wait for it.
-	// Defaults to the Kubernetes provider in the component's options, for which all of the component waits. A component
+	// Defaults to the Kubernetes provider in the component's options, for which the whole component waits. A component
 	// that creates neither namespaces nor service accounts needs none.
 	Cluster Cluster `pulumi:"-"`
-	// IssuerURL is the issuer of the tokens of the service accounts' cluster. Required.
+	// IssuerURL is the issuer of the cluster's service account tokens. Required.
 	IssuerURL pulumi.StringInput `pulumi:"issuerUrl"`
-	// AdditionalIssuers are further clusters whose service accounts of the same namespaces and names may act as the
-	// identity. Only their federated credentials are made: the Kubernetes objects are for the programs of those
-	// clusters. Defaults to none.
+	// AdditionalIssuers are further clusters whose service accounts, of the same namespaces and names, may use the
+	// identity. Only their federated credentials are created: the Kubernetes objects belong to those clusters' programs.
+	// Defaults to none.
 	AdditionalIssuers []IssuerArgs `pulumi:"additionalIssuers,optional"`
-	// Audience is what the service accounts' tokens are issued for, 1-600 characters without spaces. Entra trusts no
-	// token for another audience. Defaults to api://AzureADTokenExchange in every cloud, since what mounts a vault
-	// takes no other token: the provider of the CSI driver looks for that audience whatever the cloud is, and its chart
-	// has the driver ask for it (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts,
-	// v1.8.2). What the add-on of AKS asks for in Azure China and Azure US Government is not documented; `kubectl get
-	// csidriver secrets-store.csi.k8s.io
-	// --output=yaml` shows it in tokenRequests. The names api://AzureADTokenExchangeChina and
+	// Audience is the audience of the service accounts' tokens, 1-600 characters without spaces. Entra trusts no token for
+	// another audience. Defaults to api://AzureADTokenExchange in every cloud, since mounting a vault works with no other:
+	// the provider of the CSI driver expects that audience in all clouds, and its chart makes the driver request it
+	// (github.com/Azure/secrets-store-csi-driver-provider-azure, pkg/auth and charts, v1.8.2). It is not documented what
+	// the AKS add-on requests in Azure China and Azure US Government; `kubectl get csidriver secrets-store.csi.k8s.io
+	// --output=yaml` shows it in tokenRequests. The audiences api://AzureADTokenExchangeChina and
 	// api://AzureADTokenExchangeUSGov, which Azure documents for those clouds, are for tokens of managed identities
 	// (https://learn.microsoft.com/entra/workload-id/workload-identity-federation-config-app-trust-managed-identity).
 	Audience string `pulumi:"audience,optional"`
 
-	// IdentityName is 3-128 letters, digits, dashes and underscores, a letter or digit first. Defaults to a name that
-	// Pulumi makes. A change replaces the identity. Not with ExistingIdentityID.
+	// IdentityName is 3-128 letters, digits, dashes and underscores, starting with a letter or digit. Defaults to a name
+	// that Pulumi generates. A change replaces the identity. Not with ExistingIdentityID.
 	IdentityName string `pulumi:"identityName,optional"`
-	// ExistingIdentityID is the ARM id of a user-assigned identity that exists, in the Azure provider's subscription.
-	// Nothing of it is managed but the federated credentials; everything else is looked up, which takes the right to
-	// read it. Azure refuses to write two credentials of an identity at once and only those of one component wait for
-	// each other, so an identity belongs in one component. Defaults to a new identity.
+	// ExistingIdentityID is the ARM id of an existing user-assigned identity in the Azure provider's subscription. The
+	// component manages only its federated credentials and looks up the rest, which requires the right to read it. Azure
+	// refuses concurrent writes of an identity's credentials, and only those of one component wait for each other, so use
+	// an identity in one component only. Defaults to a new identity.
 	ExistingIdentityID pulumi.StringInput `pulumi:"existingIdentityId,optional"`
-	// RoleAssignments are roles that the identity has besides those that mounts give it. Defaults to none.
+	// RoleAssignments are roles of the identity besides those that mounts assign. Defaults to none.
 	RoleAssignments []RoleAssignmentArgs `pulumi:"roleAssignments,optional"`
 
 	// Namespace of the service accounts that name none, a DNS label. Required unless all of them name one. A change
-	// replaces what those accounts have. It may as well stand in the accounts: what they have is named after namespace
-	// and account either way.
+	// replaces the resources of those accounts. Moving the namespace into the accounts changes nothing: resources are
+	// named after namespace and account either way.
 	Namespace string `pulumi:"namespace,optional"`
-	// CreateNamespace creates the namespaces of the service accounts, each once, but none that Kubernetes or AKS make,
-	// such as default, kube-system and gatekeeper-system. Defaults to false: they exist already.
+	// CreateNamespace creates the namespaces of the service accounts, except those that Kubernetes or AKS create, such as
+	// default, kube-system and gatekeeper-system. Defaults to false: they exist already.
 	CreateNamespace bool `pulumi:"createNamespace,optional"`
 	// ExistingNamespaces are those of the service accounts' namespaces that CreateNamespace does not create, since they
-	// exist already. One that the component has created before is deleted when it is named here. Defaults to none.
+	// exist already. If the component created one of them earlier, it deletes it. Defaults to none.
 	ExistingNamespaces []string `pulumi:"existingNamespaces,optional"`
 	// PodSecurity is the Pod Security Standard that the created namespaces enforce: restricted, baseline or privileged
 	// (https://kubernetes.io/docs/concepts/security/pod-security-standards/). Defaults to restricted. Only with
 	// CreateNamespace.
 	PodSecurity PodSecurity `pulumi:"podSecurity,optional"`
-	// NamespaceLabels are labels of the created namespaces. Defaults to none but PodSecurity's. Only with
-	// CreateNamespace.
+	// NamespaceLabels are labels of the created namespaces. Defaults to PodSecurity's only. Only with CreateNamespace.
 	NamespaceLabels map[string]string `pulumi:"namespaceLabels,optional"`
 	// Labels of the created namespaces and service accounts. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// ServiceAccounts that may act as the identity, at least one. Azure allows 20 federated credentials on an identity,
-	// and every service account has one for each issuer. Those of accounts that get another name or namespace count
-	// until the update that makes the new ones has deleted them at its end. A name is unique in its namespace.
+	// ServiceAccounts that may use the identity, at least one. Azure allows 20 federated credentials for each identity,
+	// and every service account has one for each issuer. When accounts get another name or namespace, the old credentials
+	// count until the update deletes them at its end. A name is unique in its namespace.
 	ServiceAccounts []ServiceAccountArgs `pulumi:"serviceAccounts"`
 }
 
-// WorkloadIdentity is a managed identity that service accounts of a cluster can act as, without a password anywhere:
-// Entra trusts the tokens that the cluster issues to them.
+// WorkloadIdentity is a managed identity that service accounts of a cluster can use without a password: Entra trusts
+// the tokens that the cluster issues to them.
 type WorkloadIdentity struct {
 	pulumi.ResourceState
 
 	// Identity is the identity itself, nil for an existing one.
 	Identity *managedidentity.UserAssignedIdentity
-	// Cluster is that of the arguments once the component's namespaces exist, for mounts in them.
+	// Cluster is the cluster of the arguments, for mounts in the component's namespaces. Objects in it wait for these.
 	Cluster Cluster
 
 	// IdentityID is the identity's ARM id.
 	IdentityID pulumi.StringOutput `pulumi:"identityId"`
-	// ClientID is what applications sign in as.
+	// ClientID is the id that applications sign in with.
 	ClientID pulumi.StringOutput `pulumi:"clientId"`
-	// PrincipalID is what roles are assigned to.
+	// PrincipalID is the id that roles are assigned to.
 	PrincipalID pulumi.StringOutput `pulumi:"principalId"`
 	// TenantID is the identity's Entra tenant.
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
-	// Namespace of the first service account; resolves once it exists.
+	// Namespace of the first service account. It resolves once the namespace exists.
 	Namespace pulumi.StringOutput `pulumi:"namespace"`
-	// ServiceAccounts are the accounts' names, in the order of the arguments. Each is ready for a pod: it resolves once
-	// the account, its federated credentials and RoleAssignments exist.
+	// ServiceAccounts are the accounts' names, in the order of the arguments. Each resolves once the account is ready for
+	// a pod: once it exists with its federated credentials and RoleAssignments.
 	ServiceAccounts pulumi.StringArrayOutput `pulumi:"serviceAccounts"`
 
 	objects objects
 }
 
-// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. It returns a
-// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if objects have no cluster to go to, before
-// anything is registered.
+// NewWorkloadIdentity registers an identity, its federated credentials and the service accounts. If arguments are
+// invalid it returns a [ValidationError], and if objects have no cluster, [ErrNoKubernetesProvider]. It then registers
+// nothing.
 func NewWorkloadIdentity(
 	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, opts ...pulumi.ResourceOption,
 ) (*WorkloadIdentity, error) {
@@ -124,7 +122,7 @@ func NewWorkloadIdentity(
 	args.checkLate()
 
 	c := &WorkloadIdentity{}
-	// What the cluster tells is not among them: the identity would wait for the cluster.
+	// The cluster's outputs are not among the inputs: the identity would wait for the cluster.
 	inputs := pulumi.Map{
 		"namespace": pulumi.String(args.Namespace),
 		"serviceAccounts": pulumi.ToStringArray(names(args.ServiceAccounts,
@@ -180,7 +178,7 @@ func NewWorkloadIdentity(
 	return c, nil
 }
 
-// credentialTarget is the identity as its federated credentials name it.
+// credentialTarget is the identity as federated credentials refer to it.
 type credentialTarget struct {
 	resourceGroupName, identityName pulumi.StringInput
 }
@@ -221,14 +219,13 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	found := managedidentity.LookupUserAssignedIdentityOutput(ctx, managedidentity.LookupUserAssignedIdentityOutputArgs{
 		ResourceGroupName: parts.Index(pulumi.Int(0)), ResourceName: parts.Index(pulumi.Int(1)),
 	}, pulumi.Parent(c))
-	// The provider looks only in its own subscription, and would also write the credentials there. What follows uses
-	// only what was checked: another identity of the same name may not get the roles either. Upper and lower case are
-	// Azure's.
+	// The provider looks only in its own subscription, and would write the credentials there. Everything below uses only
+	// what was checked, so that another identity of the same name gets no roles. The spelling is Azure's.
 	checked := pulumi.All(id, found).ApplyT(func(all []any) (map[string]string, error) {
 		given, found := all[0].(string), all[1].(managedidentity.LookupUserAssignedIdentityResult)
 		if !strings.EqualFold(given, found.Id) {
 			return nil, invalid("existingIdentityId", quote(given),
-				"an identity in the Azure provider's subscription, which has "+found.Id)
+				"an identity in the Azure provider's subscription, where this name belongs to "+found.Id)
 		}
 		parts := identityID.FindStringSubmatch(found.Id)
 		return map[string]string{
@@ -241,8 +238,8 @@ func (c *WorkloadIdentity) lookUpIdentity(ctx *pulumi.Context, id pulumi.StringI
 	return credentialTarget{of("group"), of("name")}
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
-// resources give may be missing.
+// Validate checks every plain value. It returns a [ValidationError] with all violations, or nil. Inputs that come from
+// other resources may be missing.
 func (args *WorkloadIdentityArgs) Validate() error {
 	return settled(args).validate().err()
 }
@@ -251,7 +248,7 @@ func (args *WorkloadIdentityArgs) validate() violations {
 	var v violations
 	if args.IdentityName != "" {
 		v.match(identityName, "identityName", args.IdentityName,
-			"3-128 letters, digits, dashes and underscores, a letter or digit first")
+			"3-128 letters, digits, dashes and underscores, starting with a letter or digit")
 		v.check(missing(args.ExistingIdentityID), "identityName", args.IdentityName, "nothing with existingIdentityId")
 	}
 	if args.Audience != "" {
@@ -269,7 +266,7 @@ func (args *WorkloadIdentityArgs) validate() violations {
 	return v
 }
 
-// requiredForIdentity checks that no Input is missing which the identity cannot do without.
+// requiredForIdentity checks that all required Inputs are given.
 func (v *violations) requiredForIdentity(args *WorkloadIdentityArgs) {
 	if args.ExistingIdentityID == nil {
 		v.required("resourceGroupName", args.ResourceGroupName)

@@ -29,9 +29,7 @@ func identityArgs() *components.WorkloadIdentityArgs {
 }
 
 func newIdentity(
-	ctx *pulumi.Context,
-	name string,
-	args *components.WorkloadIdentityArgs,
+	ctx *pulumi.Context, name string, args *components.WorkloadIdentityArgs,
 ) (*components.WorkloadIdentity, error) {
 	provider, err := kubernetes.NewProvider(ctx, name+"-k8s", &kubernetes.ProviderArgs{Kubeconfig: pulumi.String("{}")})
 	if err != nil {
@@ -40,9 +38,9 @@ func newIdentity(
 	return components.NewWorkloadIdentity(ctx, name, args, pulumi.Provider(provider))
 }
 
-// TestCredentialName_IsThatOfTheFirstCluster gives an account's credential a name, which those for further clusters
-// cannot have, too.
-func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
+// TestCredentialName_AppliesToFirstCluster gives an account's credential a name, which the credentials for further
+// clusters cannot share.
+func TestCredentialName_AppliesToFirstCluster(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -51,16 +49,14 @@ func TestCredentialName_IsThatOfTheFirstCluster(t *testing.T) {
 		_, err := newIdentity(ctx, "identity", args)
 		return err
 	})
-	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west", "ns_three": "ns_three"} {
-		wantInputs(
-			t,
-			e.Get(t, "identity-credential-"+resource),
-			map[string]any{"federatedIdentityCredentialResourceName": name},
-		)
+	for resource, name := range map[string]string{"ns_one": "theirs", "ns_one__west": "ns_one__west",
+		"ns_three": "ns_three"} {
+		wantInputs(t, e.Get(t, "identity-credential-"+resource),
+			map[string]any{"federatedIdentityCredentialResourceName": name})
 	}
 }
 
-func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
+func TestServiceAccounts_GetCredentials(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -87,7 +83,7 @@ func TestServiceAccountsMayActAsTheIdentity(t *testing.T) {
 	}
 }
 
-func TestCredentialsTrustTokensOfTheGivenAudience(t *testing.T) {
+func TestCredentials_TrustGivenAudience(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := twoClusters()
@@ -100,8 +96,8 @@ func TestCredentialsTrustTokensOfTheGivenAudience(t *testing.T) {
 	}
 }
 
-// Azure answers 409 to concurrent writes and deletes on one identity.
-func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
+// Azure answers concurrent writes and deletes on one identity with 409.
+func TestCredentials_AreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -112,14 +108,14 @@ func TestCredentialsOfAnIdentityAreWrittenOneAfterAnother(t *testing.T) {
 	if !two.WaitsFor(one) || !three.WaitsFor(two) {
 		t.Error("two credentials could be written at once")
 	}
-	// Were the second one to stay, nothing else would keep the engine from deleting the others at once.
+	// If the second one stayed, the engine could otherwise delete the others concurrently.
 	if !three.WaitsFor(one) {
 		t.Error("two credentials could be deleted at once")
 	}
 }
 
-// twoClusters have accounts of the same name in two namespaces, one of them in an existing namespace and one existing
-// itself.
+// twoClusters returns accounts of the same name in two namespaces, with one existing namespace and one existing
+// account.
 func twoClusters() *components.WorkloadIdentityArgs {
 	args := identityArgs()
 	args.ServiceAccounts = []components.ServiceAccountArgs{
@@ -138,7 +134,7 @@ func twoClusters() *components.WorkloadIdentityArgs {
 	return args
 }
 
-func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *testing.T) {
+func TestServiceAccounts_OfSeveralNamespacesAndClusters(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -146,7 +142,8 @@ func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *tes
 	})
 	for _, credential := range []string{"ns_one", "other_one", "kube-system_external"} {
 		namespace, account, _ := strings.Cut(credential, "_")
-		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/", "__north": "https://north/"} {
+		for issuer, url := range map[string]string{"": mockengine.IssuerURL, "__west": "https://west/",
+			"__north": "https://north/"} {
 			wantInputs(t, e.Get(t, "identity-credential-"+credential+issuer), map[string]any{
 				"federatedIdentityCredentialResourceName": credential + issuer,
 				"issuer":       url,
@@ -174,7 +171,7 @@ func TestServiceAccountsOfSeveralNamespacesAndClustersMayActAsTheIdentity(t *tes
 	}
 }
 
-// wantRegistered checks which resources of a type there are.
+// wantRegistered checks the names of the resources of a type.
 func wantRegistered(t *testing.T, e *mockengine.Engine, typ string, want ...string) {
 	t.Helper()
 	var got []string
@@ -189,7 +186,7 @@ func wantRegistered(t *testing.T, e *mockengine.Engine, typ string, want ...stri
 	}
 }
 
-func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
+func TestCredentials_OfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -209,7 +206,7 @@ func TestCredentialsOfSeveralClustersAreWrittenOneAfterAnother(t *testing.T) {
 	}
 }
 
-func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
+func TestServiceAccounts_ResolveOnceReady(t *testing.T) {
 	want := [][]string{
 		{
 			"identity-namespace-ns", "identity-account-ns_one",
@@ -248,9 +245,9 @@ func TestEachServiceAccountIsReadyOnceEverythingItStandsOnExists(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed has the names of before: in the component's own namespace after
-// the account alone.
-func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
+// TestWorkloadIdentity_KeepsNamesOfEarlierVersions checks names in the component's own namespace, which contain the
+// account only.
+func TestWorkloadIdentity_KeepsNamesOfEarlierVersions(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", twoClusters())
@@ -272,9 +269,9 @@ func TestWorkloadIdentity_KeepsWhatEarlierVersionsNamed(t *testing.T) {
 	}
 }
 
-// TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands has the namespace in the component's arguments and in
-// the accounts'.
-func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) {
+// TestWorkloadIdentity_KeepsNamesIfNamespaceMoves sets the namespace in the component's arguments and in those of the
+// accounts.
+func TestWorkloadIdentity_KeepsNamesIfNamespaceMoves(t *testing.T) {
 	var names [2][]string
 	for i := range names {
 		args := identityArgs()
@@ -299,7 +296,7 @@ func TestWorkloadIdentity_NamesNothingAnewWhereTheNamespaceStands(t *testing.T) 
 	}
 }
 
-func TestPodSecurity_IsRestrictedUnlessAsked(t *testing.T) {
+func TestPodSecurity_DefaultsToRestricted(t *testing.T) {
 	for given, want := range map[components.PodSecurity]string{
 		"": "restricted", components.PodSecurityBaseline: "baseline", components.PodSecurityPrivileged: "privileged",
 	} {
@@ -318,7 +315,7 @@ func TestPodSecurity_IsRestrictedUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
+func TestWorkloadIdentity_LabelsNamespacesAndAccounts(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := twoClusters()
@@ -329,7 +326,7 @@ func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
 	})
 	namespace := map[string]any{"team": "namespaces", "app": "shop", "pod-security.kubernetes.io/enforce": "restricted"}
 	for name, want := range map[string]map[string]any{
-		// What is said of one kind, or of one account, wins.
+		// Labels of one kind, or of one account, take precedence.
 		"identity-namespace-ns":      namespace,
 		"identity-namespace-other":   namespace,
 		"identity-account-ns_one":    {"team": "all", "app": "shop"},
@@ -339,7 +336,7 @@ func TestWorkloadIdentity_LabelsItsNamespacesAndAccounts(t *testing.T) {
 	}
 }
 
-func TestWorkloadIdentity_HandsOutTheIdentityThatItMade(t *testing.T) {
+func TestWorkloadIdentity_ExposesIdentity(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		made, err := newIdentity(ctx, "made", identityArgs())
 		if err != nil {
@@ -374,7 +371,7 @@ func roles() []components.RoleAssignmentArgs {
 	}
 }
 
-func TestIdentityHasItsExtraRoles(t *testing.T) {
+func TestWorkloadIdentity_AssignsExtraRoles(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -399,8 +396,8 @@ func TestIdentityHasItsExtraRoles(t *testing.T) {
 
 const existingIdentity = mockengine.Group + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/existing"
 
-// TestIdentity_ThatWasNotReadBackGetsNoRole but an error that says what to do: its state has no principal.
-func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
+// TestWorkloadIdentity_FailsIfNotReadBack expects an error that says what to do, since the state has no principal.
+func TestWorkloadIdentity_FailsIfNotReadBack(t *testing.T) {
 	e := &mockengine.Engine{Unread: []string{"identity-identity"}}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -419,7 +416,7 @@ func TestIdentity_ThatWasNotReadBackGetsNoRole(t *testing.T) {
 	}
 }
 
-func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T) {
+func TestExistingIdentity_ManagesCredentialsOnly(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		e := &mockengine.Engine{DryRun: dryRun}
 		run(t, e, func(ctx *pulumi.Context) error {
@@ -450,9 +447,9 @@ func TestExistingIdentityIsLookedUpAndOnlyItsCredentialsAreManaged(t *testing.T)
 	}
 }
 
-// TestIdentityOfTheSameNameElsewhereIsGrantedNothing has the provider find one in its own subscription, where another
-// was named.
-func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
+// TestExistingIdentity_RejectsNamesakeElsewhere makes the provider find an identity in its own subscription instead of
+// the given one.
+func TestExistingIdentity_RejectsNamesakeElsewhere(t *testing.T) {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		args := identityArgs()
@@ -473,7 +470,7 @@ func TestIdentityOfTheSameNameElsewhereIsGrantedNothing(t *testing.T) {
 	}
 }
 
-func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
+func TestInputs_AreCheckedInPreview(t *testing.T) {
 	for name, one := range map[string]struct {
 		path   string
 		change func(*components.WorkloadIdentityArgs)
@@ -509,10 +506,10 @@ func TestInputsThatAreKnownLateAreCheckedInThePreview(t *testing.T) {
 	}
 }
 
-func TestExistingThingsAreNotManaged(t *testing.T) {
+func TestExisting_IsNotManaged(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
-		// Nothing is created in the cluster, so it takes no Kubernetes provider.
+		// Nothing is created in the cluster, so no Kubernetes provider is needed.
 		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 			ExistingIdentityID: pulumi.String(existingIdentity),
 			IssuerURL:          pulumi.String(mockengine.IssuerURL),
@@ -521,15 +518,11 @@ func TestExistingThingsAreNotManaged(t *testing.T) {
 		return err
 	})
 	wantDistinct(t, e, 2)
-	wantRegistered(
-		t,
-		e,
-		"azure-native:managedidentity/v20230131:FederatedIdentityCredential",
-		"identity-credential-ns_one",
-	)
+	wantRegistered(t, e, "azure-native:managedidentity/v20230131:FederatedIdentityCredential",
+		"identity-credential-ns_one")
 }
 
-func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
+func TestServiceAccounts_WaitForCredential(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := newIdentity(ctx, "identity", identityArgs())
@@ -554,7 +547,7 @@ func TestServiceAccountNamesWaitForTheirCredential(t *testing.T) {
 	}
 }
 
-func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
+func TestWorkloadIdentity_OnlyCredentialsWaitForCluster(t *testing.T) {
 	made := newMeeting(t)
 	e := &mockengine.Engine{Hold: func(name string) {
 		switch name {
@@ -579,7 +572,7 @@ func TestIdentityDoesNotWaitForTheClusterAndItsCredentialDoes(t *testing.T) {
 	}
 }
 
-func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
+func TestCredentials_OfFirstClusterComeFirst(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		cluster, err := components.NewAksWithCsi(ctx, "cluster", aksArgs())
@@ -602,7 +595,7 @@ func TestFirstClusterDoesNotWaitForFurtherOnes(t *testing.T) {
 	wantInputs(t, first, map[string]any{"issuer": mockengine.IssuerURL})
 }
 
-func TestExistingNamespaceIsNotCreated(t *testing.T) {
+func TestExistingNamespace_IsNotCreated(t *testing.T) {
 	args := identityArgs()
 	args.CreateNamespace = false
 	e := &mockengine.Engine{}
@@ -618,7 +611,7 @@ func TestExistingNamespaceIsNotCreated(t *testing.T) {
 	wantInputs(t, e.Get(t, "identity-account-ns_one"), map[string]any{"metadata.namespace": "ns"})
 }
 
-func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
+func TestObjects_UseGivenProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := newIdentity(ctx, "identity", identityArgs())
@@ -631,7 +624,7 @@ func TestKubernetesObjectsGoThroughTheGivenProvider(t *testing.T) {
 	}
 }
 
-func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T) {
+func TestNoKubernetesProvider_Fails(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context) error{
 		"identity": func(ctx *pulumi.Context) error {
 			_, err := components.NewWorkloadIdentity(ctx, "identity", identityArgs())
@@ -655,8 +648,8 @@ func TestWithoutKubernetesProviderNothingReachesTheMachinesCluster(t *testing.T)
 	}
 }
 
-// A transformation of the component may give it its provider, which only registering the component tells.
-func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
+// A transformation may give the component its provider, which is known only after registering the component.
+func TestObjects_UseTransformedProvider(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		provider := &kubernetesProvider{}
@@ -669,18 +662,14 @@ func TestKubernetesProviderOfATransformationIsTaken(t *testing.T) {
 			}
 			return &pulumi.ResourceTransformationResult{Props: args.Props, Opts: append(args.Opts, pulumi.Providers(provider))}
 		}
-		_, err := components.NewWorkloadIdentity(
-			ctx,
-			"it",
-			identityArgs(),
-			pulumi.Transformations([]pulumi.ResourceTransformation{give}),
-		)
+		_, err := components.NewWorkloadIdentity(ctx, "it", identityArgs(),
+			pulumi.Transformations([]pulumi.ResourceTransformation{give}))
 		return err
 	})
 }
 
-// A provider for another package is none, and what else is wrong is said in the same error.
-func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
+// A provider of another package does not count, and other violations are reported in the same error.
+func TestNoKubernetesProvider_ReportsOtherViolations(t *testing.T) {
 	for name, construct := range map[string]func(ctx *pulumi.Context, other pulumi.ProviderResource) error{
 		"identity": func(ctx *pulumi.Context, other pulumi.ProviderResource) error {
 			args := identityArgs()
@@ -715,7 +704,7 @@ func TestWithoutKubernetesProviderAllElseThatIsWrongIsSaid(t *testing.T) {
 	}
 }
 
-func TestTwoIdentitiesInOneStackDoNotCollide(t *testing.T) {
+func TestWorkloadIdentity_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -750,7 +739,7 @@ func accounts(count int) []components.ServiceAccountArgs {
 	return list
 }
 
-func TestIdentityRules(t *testing.T) {
+func TestWorkloadIdentity_Validates(t *testing.T) {
 	type args = components.WorkloadIdentityArgs
 	testRules(t, identityArgs, (*args).Validate, []rule[args]{
 		{"an identity's name is long enough", "identityName", func(a *args) { a.IdentityName = "ab" }},
@@ -883,7 +872,7 @@ func TestIdentityRules(t *testing.T) {
 	})
 }
 
-func TestTwentyCredentialsAreAccepted(t *testing.T) {
+func TestServiceAccounts_AcceptTwenty(t *testing.T) {
 	issuers := []components.IssuerArgs{{Name: "a"}, {Name: "b"}, {Name: "c"}}
 	for further, count := range []int{20, 10, 6, 5} {
 		args := identityArgs()
@@ -894,7 +883,7 @@ func TestTwentyCredentialsAreAccepted(t *testing.T) {
 	}
 }
 
-func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
+func TestNamespace_IsOptionalIfAccountsNameOne(t *testing.T) {
 	args := identityArgs()
 	args.Namespace = ""
 	for i := range args.ServiceAccounts {
@@ -905,19 +894,15 @@ func TestNamespaceIsNotNeededWhereEveryAccountNamesOne(t *testing.T) {
 	}
 }
 
-// Names of two letters, which only dots, dashes and boundaries tell apart, are drawn as often as others.
-func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testing.T) {
+// Names of two letters, which only dots, dashes and their position distinguish, are drawn as often as others.
+func TestCredentialNames_AreUniqueAndValid(t *testing.T) {
 	azurePattern := regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}$`)
 	rapid.Check(t, func(t *rapid.T) {
-		label, subdomain := rapid.StringMatching(
-			`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`,
-		), rapid.StringMatching(
+		label, subdomain := rapid.StringMatching(`[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?`), rapid.StringMatching(
 			`[a-z0-9]([a-z0-9.-]{0,118}[a-z0-9])?`,
 		)
 		if rapid.Bool().Draw(t, "alike") {
-			label, subdomain = rapid.SampledFrom(
-				[]string{"a", "b", "a-b", "a--b"},
-			), rapid.SampledFrom(
+			label, subdomain = rapid.SampledFrom([]string{"a", "b", "a-b", "a--b"}), rapid.SampledFrom(
 				[]string{"a", "b", "a-b", "a.b", "b.a"},
 			)
 		}
@@ -935,10 +920,8 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			return cmp.Or(s.Namespace, args.Namespace) + "/" + s.Name
 		}).Draw(t, "accounts")
 		for _, name := range rapid.SliceOfNDistinct(label, 0, 2, rapid.ID).Draw(t, "issuers") {
-			args.AdditionalIssuers = append(
-				args.AdditionalIssuers,
-				components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)},
-			)
+			args.AdditionalIssuers = append(args.AdditionalIssuers,
+				components.IssuerArgs{Name: name, URL: pulumi.String("https://" + name)})
 		}
 		if args.Validate() != nil {
 			t.Skip("refused")
@@ -972,16 +955,14 @@ func TestEveryAcceptedAccountHasACredentialNameOfItsOwnThatAzureAccepts(t *testi
 			credentials[name] = true
 			subjects[one.At("issuer").StringValue()+" "+one.At("subject").StringValue()] = true
 		}
-		if want := len(
-			args.ServiceAccounts,
-		) * (1 + len(args.AdditionalIssuers)); len(credentials) != want ||
+		if want := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers)); len(credentials) != want ||
 			len(subjects) != want {
 			t.Fatalf("%d credentials for %d subjects, want %d", len(credentials), len(subjects), want)
 		}
 	})
 }
 
-func TestInvalidIdentityRegistersNothing(t *testing.T) {
+func TestWorkloadIdentity_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewWorkloadIdentity(ctx, "identity", &components.WorkloadIdentityArgs{
 			Namespace: "NS", ServiceAccounts: []components.ServiceAccountArgs{{Name: "-"}},

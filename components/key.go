@@ -16,66 +16,65 @@ const (
 	keyTriggerMinDays  = 7
 )
 
-// KeyArgs is one key. Azure Resource Manager makes a key's first version and never changes a key after that. So a
-// preview, and an update, that find the key in the vault compare it with the arguments and fail where it is not what
-// they say, see [ValidationError]: give the key another name, take the change back, or have somebody who may write
-// the vault's data change the key there (az keyvault key set-attributes). What others set on the key besides is left,
-// and so is what an argument says no longer: more tags, and whatever is left out here. Dates and Enabled are those of
-// the version that Azure makes here; they are not compared for a key that Azure rotates.
+// KeyArgs is one key. Azure Resource Manager creates a key's first version and never changes a key after that. So a
+// preview or an update that finds the key in the vault compares it with the arguments, and fails if they differ, see
+// [ValidationError]. Then give the key another name, undo the change, or change the key in the vault with an identity
+// that may write its data (az keyvault key set-attributes). The component ignores what others set on the key in
+// addition, such as more tags, and everything that the arguments omit. Dates and Enabled apply to the version that
+// Azure creates here, and are not compared for a key that Azure rotates.
 //
-// NotBefore and Expires are dates as those of [SecretArgs], counted from when the key is made.
+// NotBefore and Expires are dates like those of [SecretArgs], counted from the key's creation.
 type KeyArgs struct {
 	// Name of the key, 1-127 letters, digits and dashes. Required.
 	Name string `pulumi:"name"`
-	// Type is RSA or EC, or RSA-HSM or EC-HSM for a key that never leaves a hardware security module, which takes a
+	// Type is RSA or EC, or RSA-HSM or EC-HSM for a key that never leaves a hardware security module, which requires a
 	// premium vault. Defaults to RSA.
 	Type KeyType `pulumi:"type,optional"`
 	// Size of an RSA key in bits: 2048, 3072 or 4096. Defaults to 2048.
 	Size int `pulumi:"size,optional"`
 	// Curve of an EC key: P-256, P-384 or P-521. Defaults to P-256.
 	Curve KeyCurve `pulumi:"curve,optional"`
-	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey;
-	// or import alone for an RSA-HSM key that protects other keys on their way into the vault. Defaults to all that the
-	// type allows, without import.
+	// Operations that the key may be used for: sign and verify, for RSA also encrypt, decrypt, wrapKey and unwrapKey; or
+	// only import, for an RSA-HSM key that protects other keys during their import into the vault. Defaults to all that
+	// the type allows, except import.
 	Operations []string `pulumi:"operations,optional"`
 	// NotBefore is when the key becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the key's first version stops being valid, after NotBefore. That it has passed makes a warning,
-	// but with Rotation. Defaults to never.
+	// Expires is when the key's first version stops being valid, after NotBefore. A date in the past makes a warning,
+	// except with Rotation. Defaults to never.
 	Expires string `pulumi:"expires,optional"`
-	// Enabled false keeps everybody from using the key. Defaults to true.
+	// Enabled set to false disables the key. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the key: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
-	// Rotation has Azure make new versions of the key by itself. NotBefore, Expires and Enabled then are those of the
-	// first version, and a change of them is ignored, since every rotation changes them. Defaults to none.
+	// Rotation makes Azure create new versions of the key automatically. NotBefore, Expires and Enabled then apply to the
+	// first version only, and changes of them are ignored, since every rotation changes them. Defaults to none.
 	Rotation *KeyRotationArgs `pulumi:"rotation,optional"`
-	// Adopt takes up a key of this name that is in the vault, instead of failing since it exists, such as one that was
-	// taken out of the list before. It has to be what the arguments say; a relative date counts from now and would not.
-	// Defaults to false, which takes up nothing.
+	// Adopt takes over an existing key of this name, such as one that was removed from the list before, instead of
+	// failing. The key must match the arguments, so do not use relative dates, which count from now. Defaults to false.
 	Adopt bool `pulumi:"adopt,optional"`
 }
 
-// KeyRotationArgs is when Azure makes a new version of a key. Exactly one of After and BeforeExpiry is given. All are
+// KeyRotationArgs say when Azure creates a new version of a key. Give exactly one of After and BeforeExpiry. All are
 // ISO 8601 durations of years, months and days, such as P90D or P1Y6M. The rules are Azure's:
 // https://learn.microsoft.com/azure/key-vault/keys/how-to-configure-key-rotation#key-rotation-policy
 type KeyRotationArgs struct {
-	// After makes a new version so long after the last was made, at least 7 days, and at least 7 days before the last
-	// expires.
+	// After is how long after the creation of the latest version Azure creates the next one: at least 7 days, and at least
+	// 7 days before the latest expires.
 	After string `pulumi:"after,optional"`
-	// BeforeExpiry makes a new version so long before the last expires, at least 7 days, and at least 7 days after the
-	// last was made. Needs ExpiresAfter and [KeyArgs.Expires].
+	// BeforeExpiry is how long before the latest version expires Azure creates the next one: at least 7 days, and at least
+	// 7 days after the latest was created. Requires ExpiresAfter and [KeyArgs.Expires].
 	BeforeExpiry string `pulumi:"beforeExpiry,optional"`
-	// ExpiresAfter is how long every new version is valid, at least 28 days. Defaults to forever.
+	// ExpiresAfter is how long each new version is valid, at least 28 days. Defaults to forever.
 	ExpiresAfter string `pulumi:"expiresAfter,optional"`
-	// NotifyBefore raises the Event Grid event KeyNearExpiry so long before a version expires, at least 7 days and less
-	// than ExpiresAfter. Needs ExpiresAfter and [KeyArgs.Expires]. Defaults to Azure's default, 30 days, where versions
-	// expire.
+	// NotifyBefore is how long before a version expires the Event Grid event KeyNearExpiry is raised: at least 7 days and
+	// less than ExpiresAfter. Requires ExpiresAfter and [KeyArgs.Expires]. Defaults to Azure's default, 30 days, if
+	// versions expire.
 	NotifyBefore string `pulumi:"notifyBefore,optional"`
 }
 
-// newKey registers a key. One that is in the vault already stays what it is, also where a refresh has found what others
-// set on it: azure-native would replace it under a name that is taken.
+// newKey registers a key. A key that is in the vault already stays unchanged, even if a refresh has found changes by
+// others: azure-native would replace it, under a name that is in use.
 func (c *KeyVaultStack) newKey(
 	ctx *pulumi.Context, name string, vault *vaultRef, k KeyArgs, path string,
 ) (*keyvault.Key, error) {
@@ -112,15 +111,15 @@ func (c *KeyVaultStack) newKey(
 		notBefore, _ := all[0].(*int)
 		expires, _ := all[1].(*int)
 		if err := k.differences(path, notBefore, expires, found).err(); err != nil {
-			return "", fmt.Errorf("the key %s is in the vault, and Azure Resource Manager never changes a key. Put "+
-				"back what differs, give the key another name, or have it changed in the vault (az keyvault key "+
+			return "", fmt.Errorf("the key %s already exists in the vault, and Azure Resource Manager never changes a key. "+
+				"Undo the differences, give the key another name, or change it in the vault (az keyvault key "+
 				"set-attributes, az keyvault key rotation-policy update): %w", k.Name, err)
 		}
 		return found.Id, nil
-	}, orNothing(dates.notBefore), orNothing(dates.expires))
-	// Azure refuses an update of a key, or does nothing
-	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist), so that no change of one that is not
-	// there any more may look like an update.
+	}, anyOrNone(dates.notBefore), anyOrNone(dates.expires))
+	// Azure refuses to update a key, or ignores the update
+	// (learn.microsoft.com/rest/api/keyvault/keyvault/keys/create-if-not-exist). A change of a key that no longer exists
+	// must not look like an update.
 	replaced := pulumi.ReplaceOnChanges([]string{"properties", "tags"})
 	options := append(slices.Clone(vault.objectOptions), replaced, there.kept)
 	if k.Adopt {
@@ -135,8 +134,7 @@ func (c *KeyVaultStack) newKey(
 	}, options...)
 }
 
-// differences are the arguments that say something else than the key in the vault. What they leave out is others' to
-// decide.
+// differences returns the arguments that differ from the key in the vault. Arguments that are omitted are not compared.
 func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvault.LookupKeyResult) violations {
 	var v violations
 	differs := func(at, given, is string) {
@@ -207,7 +205,7 @@ func (k KeyArgs) differences(path string, notBefore, expires *int, found *keyvau
 	return v
 }
 
-// trigger is when a rotation policy does something; nil if it does not.
+// trigger returns when a rotation policy takes an action, or nil if it never does.
 func trigger(
 	policy *keyvault.RotationPolicyResponse, action keyvault.KeyRotationPolicyActionType,
 ) *keyvault.TriggerResponse {
@@ -222,7 +220,7 @@ func trigger(
 	return nil
 }
 
-// rotationPolicy is a key's rotation as Azure takes it; nil leaves it out.
+// rotationPolicy returns a key's rotation policy for Azure, or nil if there is none.
 func rotationPolicy(r *KeyRotationArgs) keyvault.RotationPolicyPtrInput {
 	if r == nil {
 		return nil
@@ -249,7 +247,7 @@ var (
 	rsaOperations = []string{"encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"}
 )
 
-// validateKey checks one key. hsm says whether the vault has hardware security modules, as far as that is known.
+// validateKey checks one key. hsm reports whether the vault has hardware security modules, or may have.
 func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
 	kty := withDefault(k.Type, KeyRSA)
 	switch kty {
@@ -266,7 +264,7 @@ func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
 		v.add(path+".type", k.Type, "RSA, EC, RSA-HSM, EC-HSM")
 	}
 	v.check(hsm || kty != KeyRSAHSM && kty != KeyECHSM, path+".type", k.Type,
-		"RSA, EC; the vault's sku has to be premium for RSA-HSM, EC-HSM")
+		"RSA, EC; RSA-HSM and EC-HSM require the vault's sku premium")
 	v.validateDates(path, k.NotBefore, k.Expires)
 	v.validateTags(path+".tags", k.Tags)
 	if k.Rotation != nil {
@@ -274,7 +272,7 @@ func (v *violations) validateKey(path string, k KeyArgs, hsm bool) {
 	}
 }
 
-// validateOperations checks a key's operations: any of those allowed, each once, or import alone
+// validateOperations checks a key's operations: any of the allowed ones, each once, or only import
 // (https://learn.microsoft.com/azure/key-vault/keys/byok-specification#generate-kek).
 func (v *violations) validateOperations(path string, operations, allowed []string, importing bool) {
 	if importing && len(operations) == 1 && operations[0] == "import" {
@@ -305,7 +303,7 @@ func (v *violations) validateRotation(keyPath string, k KeyArgs) {
 	notify := v.days(path+".notifyBefore", r.NotifyBefore, keyTriggerMinDays)
 
 	if r.BeforeExpiry != "" || r.NotifyBefore != "" {
-		const expiry = "a value, since beforeExpiry and notifyBefore count from it"
+		const expiry = "a value, because beforeExpiry and notifyBefore count from it"
 		v.check(r.ExpiresAfter != "", path+".expiresAfter", r.ExpiresAfter, expiry)
 		v.check(k.Expires != "", keyPath+".expires", k.Expires, expiry)
 	}
@@ -324,7 +322,8 @@ func (v *violations) validateRotation(keyPath string, k KeyArgs) {
 	}
 }
 
-// days reads a duration of years, months and days that has at least so many days; nil if it is left out or wrong.
+// days parses a duration of years, months and days with a minimum number of days. It returns nil if the duration is
+// omitted or invalid.
 func (v *violations) days(path, text string, least int) *duration {
 	if text == "" {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestKeyPassesOnWhatIsAsked(t *testing.T) {
+func TestKey_PassesArguments(t *testing.T) {
 	args, no := vaultArgs(), false
 	args.Sku = "premium"
 	args.Keys = []components.KeyArgs{
@@ -47,21 +47,18 @@ func TestKeyPassesOnWhatIsAsked(t *testing.T) {
 		"properties.rotationPolicy.lifetimeActions[0].trigger.timeAfterCreate": "P90D",
 		"properties.rotationPolicy.lifetimeActions[1]":                         nil,
 	})
-	wantInputs(
-		t,
-		e.Get(t, "vault-key-kek"),
-		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil},
-	)
+	wantInputs(t, e.Get(t, "vault-key-kek"),
+		map[string]any{"properties.keyOps[0]": "import", "properties.rotationPolicy": nil})
 }
 
-// What is left out stays out, so that keys which exist see no change.
-func TestKeySendsNothingThatIsLeftOut(t *testing.T) {
+// Omitted arguments are not sent, so that existing keys do not change.
+func TestKey_OmitsDefaults(t *testing.T) {
 	wantInputs(t, runVault(t, vaultArgs()).Get(t, "vault-key-rsa"), map[string]any{
 		"properties.keyOps": nil, "properties.attributes": nil, "properties.rotationPolicy": nil, "tags": nil,
 	})
 }
 
-func TestKeysAreReplacedWhenAnythingChanges(t *testing.T) {
+func TestKey_IsReplacedOnChanges(t *testing.T) {
 	e := runVault(t, vaultArgs())
 	rsa, ec := e.Get(t, "vault-key-rsa"), e.Get(t, "vault-key-ec")
 	wantInputs(t, rsa, map[string]any{"properties.kty": "RSA", "properties.keySize": 2048.0, "properties.curveName": nil})
@@ -76,7 +73,7 @@ func TestKeysAreReplacedWhenAnythingChanges(t *testing.T) {
 	}
 }
 
-// contains says whether one of the paths is the other or above it.
+// contains reports whether one of the paths equals or contains the other.
 func contains(t *testing.T, paths []string, other string) bool {
 	t.Helper()
 	return slices.ContainsFunc(paths, func(path string) bool {
@@ -92,7 +89,7 @@ func contains(t *testing.T, paths []string, other string) bool {
 	})
 }
 
-// answers are what Azure says of a key of the vault, or of a secret, in both versions of the control plane.
+// answers returns Azure's answer about a key or a secret of the vault, for both versions of the control plane.
 func answers(function string, answer map[string]any) map[string]map[string]any {
 	both := map[string]map[string]any{}
 	for _, module := range vaultModules {
@@ -101,7 +98,7 @@ func answers(function string, answer map[string]any) map[string]map[string]any {
 	return both
 }
 
-// keyInVault is a key as Azure shows it, with what others have set on it.
+// keyInVault returns a key as Azure shows it, with properties that others have set.
 func keyInVault() map[string]any {
 	return map[string]any{
 		"id":      vaultResourceID + "/keys/rsa",
@@ -126,14 +123,15 @@ func keyInVault() map[string]any {
 	}
 }
 
-// ignored are the inputs of a resource whose changes Pulumi ignores.
+// ignored returns the inputs of a resource whose changes Pulumi ignores.
 func ignored(t *testing.T, e *mockengine.Engine, name string) []string {
 	t.Helper()
 	return e.Get(t, name).RPC.GetIgnoreChanges()
 }
 
-// A key that is in the vault is never planned to change, whatever a refresh has found; one that is not is made as asked.
-func TestKeyThatIsThereStays(t *testing.T) {
+// A plan never changes a key that is in the vault, whatever a refresh has found. A missing key is created from the
+// arguments.
+func TestKey_KeepsExistingKey(t *testing.T) {
 	for _, version := range []components.VaultAPIVersion{components.VaultAPI20241101, components.VaultAPI20260201} {
 		args := vaultArgs()
 		args.APIVersion, args.Keys = version, args.Keys[:1]
@@ -146,7 +144,8 @@ func TestKeyThatIsThereStays(t *testing.T) {
 				_, err := components.NewKeyVaultStack(ctx, "vault", args)
 				return err
 			})
-			for _, path := range []string{"properties.kty", "properties.attributes.expires", "properties.rotationPolicy", "tags.team"} {
+			for _, path := range []string{"properties.kty", "properties.attributes.expires", "properties.rotationPolicy",
+				"tags.team"} {
 				if got := contains(t, ignored(t, e, "vault-key-rsa"), path); got != there {
 					t.Errorf("in the vault %t: changes of %s are ignored: %t", there, path, got)
 				}
@@ -160,23 +159,29 @@ func TestKeyThatIsThereStays(t *testing.T) {
 	}
 }
 
-func TestKeyThatIsThereHasToBeWhatTheProgramSays(t *testing.T) {
+func TestKey_ComparesExistingKey(t *testing.T) {
 	yes, no := true, false
 	for name, test := range map[string]struct {
 		key     components.KeyArgs
 		refused []string
 	}{
-		"nothing more":              {components.KeyArgs{}, nil},
-		"everything as it is":       {components.KeyArgs{Type: "RSA", Size: 2048, Operations: []string{"sign", "verify"}, Tags: map[string]string{"team": "a"}, NotBefore: "2023-11-14T22:13:20Z", Expires: "2027-01-31", Enabled: &yes}, nil},
-		"a type":                    {components.KeyArgs{Type: "EC"}, []string{"type"}},
-		"a size":                    {components.KeyArgs{Size: 4096}, []string{"size"}},
-		"an operation":              {components.KeyArgs{Operations: []string{"sign"}}, []string{"operations"}},
-		"tags":                      {components.KeyArgs{Tags: map[string]string{"team": "b", "cost": "1"}}, []string{"tags.cost", "tags.team"}},
-		"dates":                     {components.KeyArgs{NotBefore: "2024-01-01", Expires: "2028-01-01"}, []string{"notBefore", "expires"}},
-		"a relative date":           {components.KeyArgs{Expires: "P1D"}, []string{"expires"}},
-		"disabled":                  {components.KeyArgs{Enabled: &no}, []string{"enabled"}},
-		"a rotation":                {components.KeyArgs{Rotation: &components.KeyRotationArgs{After: "P90D", ExpiresAfter: "P1Y"}}, []string{"rotation.after"}},
-		"a rotation's notification": {components.KeyArgs{Expires: "2031-01-01", Rotation: &components.KeyRotationArgs{BeforeExpiry: "P60D", ExpiresAfter: "P2Y", NotifyBefore: "P40D"}}, []string{"rotation.beforeExpiry", "rotation.expiresAfter", "rotation.notifyBefore"}},
+		"nothing more": {components.KeyArgs{}, nil},
+		"everything as it is": {components.KeyArgs{Type: "RSA", Size: 2048, Operations: []string{"sign", "verify"},
+			Tags: map[string]string{"team": "a"}, NotBefore: "2023-11-14T22:13:20Z", Expires: "2027-01-31", Enabled: &yes}, nil},
+		"a type":       {components.KeyArgs{Type: "EC"}, []string{"type"}},
+		"a size":       {components.KeyArgs{Size: 4096}, []string{"size"}},
+		"an operation": {components.KeyArgs{Operations: []string{"sign"}}, []string{"operations"}},
+		"tags": {components.KeyArgs{Tags: map[string]string{"team": "b", "cost": "1"}},
+			[]string{"tags.cost", "tags.team"}},
+		"dates": {components.KeyArgs{NotBefore: "2024-01-01", Expires: "2028-01-01"},
+			[]string{"notBefore", "expires"}},
+		"a relative date": {components.KeyArgs{Expires: "P1D"}, []string{"expires"}},
+		"disabled":        {components.KeyArgs{Enabled: &no}, []string{"enabled"}},
+		"a rotation": {components.KeyArgs{Rotation: &components.KeyRotationArgs{After: "P90D",
+			ExpiresAfter: "P1Y"}}, []string{"rotation.after"}},
+		"a rotation's notification": {components.KeyArgs{Expires: "2031-01-01",
+			Rotation: &components.KeyRotationArgs{BeforeExpiry: "P60D", ExpiresAfter: "P2Y",
+				NotifyBefore: "P40D"}}, []string{"rotation.beforeExpiry", "rotation.expiresAfter", "rotation.notifyBefore"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := vaultArgs()
@@ -199,10 +204,11 @@ func TestKeyThatIsThereHasToBeWhatTheProgramSays(t *testing.T) {
 	}
 }
 
-// What Azure rotates by itself has the dates of its latest version.
-func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
+// A key that Azure rotates has the dates of its latest version.
+func TestKey_RotationKeepsDates(t *testing.T) {
 	no := false
-	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M", ExpiresAfter: "P2Y"}, "by others": nil} {
+	for name, rotation := range map[string]*components.KeyRotationArgs{"by the program": {After: "P12M",
+		ExpiresAfter: "P2Y"}, "by others": nil} {
 		found := keyInVault()
 		found["rotationPolicy"] = map[string]any{
 			"attributes": map[string]any{"expiryTime": "P24M", "created": 1.0, "updated": 1.0},
@@ -224,8 +230,8 @@ func TestRotatedKeyHasDatesOfItsOwn(t *testing.T) {
 	}
 }
 
-// What keeps Azure from saying what there is must not be taken for nothing.
-func TestKeyThatCannotBeLookedUpFails(t *testing.T) {
+// A failed lookup must not count as a missing key.
+func TestKey_FailsIfLookupFails(t *testing.T) {
 	e := &mockengine.Engine{Answers: answers("getKey", nil)}
 	if err := e.Run(func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -244,7 +250,7 @@ func keyArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestKeyRules(t *testing.T) {
+func TestKey_Validates(t *testing.T) {
 	key := func(i int, change func(*components.KeyArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Keys[i]) }
 	}
@@ -335,9 +341,10 @@ func TestKeyRules(t *testing.T) {
 	})
 }
 
-func TestShortestRotationIsAccepted(t *testing.T) {
+func TestKeyRotation_AcceptsShortest(t *testing.T) {
 	for _, r := range []components.KeyRotationArgs{
-		{After: "P7D"}, {After: "P21D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P7D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P21D", ExpiresAfter: "P28D"},
+		{After: "P7D"}, {After: "P21D", ExpiresAfter: "P28D"}, {BeforeExpiry: "P7D",
+			ExpiresAfter: "P28D"}, {BeforeExpiry: "P21D", ExpiresAfter: "P28D"},
 	} {
 		args := keyArgs()
 		args.Keys[0].Rotation = &r
@@ -347,14 +354,14 @@ func TestShortestRotationIsAccepted(t *testing.T) {
 	}
 }
 
-func TestKeysOfAnExistingVaultMayNeedAnHSM(t *testing.T) {
+func TestKey_AllowsHSMInExistingVault(t *testing.T) {
 	args := existingVaultArgs()
 	args.Keys = []components.KeyArgs{{Name: "hsm", Type: "EC-HSM"}}
 	e := runVault(t, args)
 	wantInputs(t, e.Get(t, "vault-key-hsm"), map[string]any{"properties.kty": "EC-HSM", "vaultName": "theirs"})
 }
 
-func TestNotThereIsWhatAzureSays(t *testing.T) {
+func TestNotThere_MatchesAzuresErrors(t *testing.T) {
 	for text, want := range map[string]bool{
 		`request failed /subscriptions/s/k: status 404, code "ResourceNotFound": gone`: true,
 		`Status=404 Code="KeyNotFound" Message="gone"`:                                 true,

@@ -34,111 +34,113 @@ const objectNameRule = "1-127 letters, digits and dashes"
 // KeyVaultStackArgs are the arguments of [NewKeyVaultStack].
 //
 // With ExistingVaultID, only TenantID, AllowAccessPolicies, APIVersion, Deployer, Secrets, Keys, ExpectedObjects and
-// Protect can be given beside it. Without it, ResourceGroupName, TenantID and one of NamePrefix and VaultName are
+// Protect can be given as well. Without it, ResourceGroupName, TenantID and one of NamePrefix and VaultName are
 // required.
 type KeyVaultStackArgs struct {
-	// ExistingVaultID is the ARM id of a vault that exists. Secrets and keys are created in it, and nothing else about
-	// it is managed. Unless TenantID is given, it is looked up, which takes a provider of its subscription, and must
-	// authorize by roles. Defaults to a new vault.
+	// ExistingVaultID is the ARM id of an existing vault. The component creates secrets and keys in it, and manages
+	// nothing else about it. Unless TenantID is given, the vault is looked up, which requires a provider for its
+	// subscription, and must use Azure RBAC. Defaults to a new vault.
 	ExistingVaultID pulumi.StringInput `pulumi:"existingVaultId,optional"`
-	// AllowAccessPolicies takes an existing vault that authorizes by access policies, too. Roles mean nothing to it, so
-	// every mount needs the access none, and others must let the identities read. Defaults to false.
+	// AllowAccessPolicies allows an existing vault that uses access policies. Such a vault ignores roles, so every mount
+	// needs the access none, and the identities must get their permissions elsewhere. Defaults to false.
 	AllowAccessPolicies bool `pulumi:"allowAccessPolicies,optional"`
-	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and needs another
-	// NamePrefix in the same update, since Azure keeps the name of the deleted one.
+	// ResourceGroupName is the resource group that holds the vault. A change replaces the vault and requires another
+	// NamePrefix in the same update, since Azure reserves the deleted vault's name.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName,optional"`
 	// Location of the vault, such as eastus. Defaults to the provider's location, or the resource group's. A change
-	// replaces the vault, as a change of ResourceGroupName does.
+	// replaces the vault, like a change of ResourceGroupName.
 	Location pulumi.StringPtrInput `pulumi:"location,optional"`
-	// TenantID is the Entra tenant that the vault trusts. With ExistingVaultID it takes the place of looking the vault
-	// up, for one in a subscription that the provider is not of: mounts and their roles need the id alone. Secrets and
-	// keys then cannot be given. Defaults to that of the existing vault.
+	// TenantID is the Entra tenant that the vault trusts. With ExistingVaultID it replaces the lookup, for a vault in a
+	// subscription that the provider cannot read: mounts and their roles only need the vault's id. Secrets and Keys cannot
+	// be given then. Defaults to the existing vault's tenant.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Tags of the vault, and of its private endpoint, by Azure's rules, see [ValidateTags]. What is known late is
-	// checked then. Defaults to none.
+	// Tags of the vault and its private endpoint, by Azure's rules, see [ValidateTags]. Outputs are checked once they are
+	// known. Defaults to none.
 	Tags pulumi.StringMapInput `pulumi:"tags,optional"`
 
-	// APIVersion is the version of Key Vault's control plane: 2024-11-01, through azure-native v2, or 2026-02-01,
-	// through a parameterized package of azure-native v3, whose plugin Pulumi then installs besides. A move from one to
-	// the other replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27; until then it makes a warning, and from
-	// that day on it is refused. Defaults to 2024-11-01.
+	// APIVersion is the version of Key Vault's control plane API: 2024-11-01, through azure-native v2, or 2026-02-01,
+	// through a parameterized package of azure-native v3, whose plugin Pulumi then installs as well. Moving from one to
+	// the other replaces nothing. Azure stops serving 2024-11-01 on 2027-02-27: until then it makes a warning, and after
+	// that day it is rejected. Defaults to 2024-11-01.
 	APIVersion VaultAPIVersion `pulumi:"apiVersion,optional"`
-	// NamePrefix starts the vault's name; a dash and six random characters follow, since vault names are global. 1-17
-	// letters, digits and single dashes, a letter first and no dash last, and without the words that Azure reserves:
-	// login first, microsoft and windows anywhere
+	// NamePrefix starts the vault's name. A dash and six random characters follow, since vault names are globally unique.
+	// It is 1-17 letters, digits and single dashes, starting with a letter and not ending in a dash. It must not contain
+	// words that Azure reserves: login at the start, microsoft and windows anywhere
 	// (https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-reserved-resource-name). A change
 	// replaces the vault.
 	NamePrefix string `pulumi:"namePrefix,optional"`
-	// VaultName is the vault's whole name, for one that has its name already, such as a vault that pulumi import takes
-	// up: 3-24 characters by the rules of NamePrefix. Vault names are global, and Azure keeps that of a deleted vault.
-	// A change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
+	// VaultName is the vault's full name, for a vault whose name must not change, such as one that pulumi import takes
+	// over: 3-24 characters by the rules of NamePrefix. Vault names are globally unique, and Azure reserves the name of a
+	// deleted vault. A change replaces the vault. Defaults to NamePrefix with its suffix. Not with NamePrefix.
 	VaultName string `pulumi:"vaultName,optional"`
-	// CreateMode is default or recover. With recover, Azure brings the deleted vault of exactly this name back, with
-	// what was in it, instead of making one. The name has a random suffix, so this is for a vault that somebody deleted
-	// without Pulumi, which with default makes a preview or an update fail: set recover and run pulumi up before any
-	// pulumi refresh, while the state still knows the vault, its secrets and keys; the update then recovers them. A
-	// refresh forgets them, and what is in the vault that comes back then exists already: so take back the state of
-	// before it first (pulumi stack import). Azure does not recover roles on the vault
-	// (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview), so take recover out again and run
-	// pulumi up --refresh, which creates those of the stack again, such as what mounts need. Defaults to default.
+	// CreateMode is default or recover. With recover, Azure restores the deleted vault of exactly this name, with its
+	// contents, instead of creating one. Names have a random suffix, so this is for a vault that was deleted outside
+	// Pulumi, for which a preview or an update with default fails.
+	//
+	// To recover, set recover and run pulumi up before any pulumi refresh: the state then still contains the vault, its
+	// secrets and keys, and the update recovers them. After a refresh, restore an earlier state first (pulumi stack
+	// import), since the refresh has removed them from the state, and the recovered vault already contains them. Azure
+	// does not recover roles on the vault (https://learn.microsoft.com/azure/key-vault/general/soft-delete-overview). So
+	// remove recover again and run pulumi up --refresh, which creates the stack's roles again, such as those for mounts.
+	// Defaults to default.
 	CreateMode VaultCreateMode `pulumi:"createMode,optional"`
-	// Sku is standard or premium, which has hardware security modules. Defaults to standard.
+	// Sku is standard, or premium, which has hardware security modules. Defaults to standard.
 	Sku VaultSku `pulumi:"sku,optional"`
-	// SoftDeleteRetentionDays is how long Azure keeps the deleted vault, and its name, 7-90 days. Azure fixes it at
-	// creation. Defaults to 90.
+	// SoftDeleteRetentionDays is how many days Azure keeps the deleted vault and reserves its name, 7-90. It cannot be
+	// changed after creation. Defaults to 90.
 	SoftDeleteRetentionDays int `pulumi:"softDeleteRetentionDays,optional"`
-	// PurgeProtection prevents permanent deletion until the retention ends. Defaults to false, which is for
-	// development. Azure can never switch it off again, so nothing is sent for false. Without Protect it makes a
-	// warning, since a destroy then leaves behind what nobody can remove.
+	// PurgeProtection prevents permanent deletion until the retention period ends. Defaults to false, which is for
+	// development. Azure can never switch it off again, so the component sends nothing for false. Without Protect it makes
+	// a warning, since a destroyed vault then remains, and nobody can purge it.
 	PurgeProtection bool `pulumi:"purgeProtection,optional"`
-	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development.
-	// Disabled leaves private endpoints as the only way in.
+	// PublicNetworkAccess is Enabled or Disabled. Defaults to Enabled, which without Network is for development. With
+	// Disabled, the vault is reachable only through private endpoints.
 	PublicNetworkAccess PublicNetworkAccess `pulumi:"publicNetworkAccess,optional"`
 	// Network is the firewall for public access. Defaults to none, which is for development: nothing is filtered.
 	Network *VaultNetworkArgs `pulumi:"network,optional"`
 	// PrivateEndpoint gives the vault an address in a virtual network. Defaults to none.
 	PrivateEndpoint *PrivateEndpointArgs `pulumi:"privateEndpoint,optional"`
-	// LogAnalyticsWorkspaceID is the workspace that takes the vault's audit logs. Defaults to none, which is for
-	// development. It is an ARM id. The logs are AuditEvent and AzurePolicyEvaluationDetails; metrics go there too.
+	// LogAnalyticsWorkspaceID is the ARM id of the workspace that receives the vault's audit logs. Defaults to none, which
+	// is for development. The logs are AuditEvent and AzurePolicyEvaluationDetails. Metrics go there too.
 	LogAnalyticsWorkspaceID pulumi.StringInput `pulumi:"logAnalyticsWorkspaceId,optional"`
-	// ExpiryEvents tell others of secrets, keys and certificates of the vault that expire. Not with ExistingVaultID: a
-	// vault has one topic for its events (https://learn.microsoft.com/azure/event-grid/system-topics), which may be
-	// there. Defaults to nobody.
+	// ExpiryEvents notify others when secrets, keys and certificates of the vault expire. Not with ExistingVaultID: a
+	// vault has a single topic for its events (https://learn.microsoft.com/azure/event-grid/system-topics), which may
+	// exist already. Defaults to no notification.
 	ExpiryEvents *ExpiryEventsArgs `pulumi:"expiryEvents,optional"`
-	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development.
-	// While it is there, Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the
-	// role assignments of mounts; so take it off, in an update of its own, before a mount is removed or the stack is
-	// destroyed. It does not keep anybody from deleting single secrets and keys.
+	// Lock puts a CanNotDelete lock on the vault. Defaults to false, which is for development. While the lock exists,
+	// Azure refuses to delete the vault and what Azure Resource Manager keeps on it, such as the role assignments of
+	// mounts. Remove the lock in an update of its own before you remove a mount or destroy the stack. The lock does not
+	// protect single secrets and keys.
 	Lock bool `pulumi:"lock,optional"`
-	// Protect has Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
-	// development. It also refuses to destroy the stack.
+	// Protect makes Pulumi refuse to delete or replace the vault, its secrets and keys. Defaults to false, which is for
+	// development. Pulumi then also refuses to destroy the stack.
 	Protect bool `pulumi:"protect,optional"`
-	// Deployer is given the roles Key Vault Secrets Officer and Key Vault Crypto Officer on the vault, each if there
-	// are Secrets or Keys, before they are made. Defaults to nobody: whoever deploys has the roles, or needs none,
-	// since a new vault's secrets and keys are created and deleted with the vault by Azure's resource manager.
+	// Deployer is assigned the roles Key Vault Secrets Officer if there are Secrets, and Key Vault Crypto Officer if there
+	// are Keys, on the vault and before these are created. Defaults to nobody: the deployer has these roles already, or
+	// needs none, since Azure Resource Manager creates and deletes a new vault's secrets and keys with the vault.
 	Deployer *DeployerArgs `pulumi:"deployer,optional"`
-	// Secrets to create in the vault, names unique without regard to case. One that is taken out of the list stays in
-	// the vault, and Pulumi forgets it; to have it in the list again takes [SecretArgs.Adopt]. With Protect, Pulumi
-	// refuses to forget it. So take Protect out first, in an update of its own. Defaults to none.
+	// Secrets to create in the vault. Names are unique without regard to case. A secret that you remove from the list
+	// stays in the vault, and Pulumi forgets it. To add it again, set [SecretArgs.Adopt]. With Protect, Pulumi refuses to
+	// forget it, so remove Protect first, in an update of its own. Defaults to none.
 	Secrets []SecretArgs `pulumi:"secrets,optional"`
-	// Keys to create in the vault, names unique without regard to case. What holds for secrets that are taken out holds
-	// for them. Defaults to none.
+	// Keys to create in the vault. Names are unique without regard to case. A key that you remove from the list stays in
+	// the vault, like a secret. Defaults to none.
 	Keys []KeyArgs `pulumi:"keys,optional"`
-	// ExpectedObjects are mounted from the vault and made by others, such as certificates; of each, type and name
-	// count. A preview says how they are put into the vault. In an existing vault that is looked up, a secret or key
-	// that is not there is an error, as far as whoever deploys may know it: Microsoft.KeyVault/vaults/secrets/read and
-	// keys/read. Defaults to none.
+	// ExpectedObjects are mounted from the vault but created by others, such as certificates. Only type and name matter. A
+	// preview shows the commands that create them. If an existing vault is looked up and a secret or key is missing, the
+	// preview or update fails, unless the deployer lacks the permission to look: Microsoft.KeyVault/vaults/secrets/read
+	// and keys/read. Defaults to none.
 	ExpectedObjects []ObjectArgs `pulumi:"expectedObjects,optional"`
 }
 
-// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or one that exists, with secrets and keys. It needs
-// no rights on the vault's data, and no way through its firewall: secrets and keys go with the vault. Azure's resource
-// manager cannot delete them alone, so those that are taken out, and all of an existing vault when the stack is
-// destroyed, stay in the vault until somebody with rights on its data deletes them (az keyvault secret delete, az
-// keyvault key delete).
+// KeyVaultStack is a vault that authorizes by roles (Azure RBAC), or an existing one, with secrets and keys. It needs
+// neither permissions on the vault's data nor access through its firewall, since Azure Resource Manager creates secrets
+// and keys with the vault. Azure Resource Manager cannot delete them separately. So secrets and keys that you remove,
+// and all of them in an existing vault when the stack is destroyed, stay in the vault until somebody with permissions
+// on its data deletes them (az keyvault secret delete, az keyvault key delete).
 //
-// VaultID, VaultName, VaultURI and TenantID resolve once the vault and everything in it exists, and the way to it
-// through the private endpoint, so roles and mounts that use them never come too early.
+// VaultID, VaultName, VaultURI and TenantID resolve once the vault, its contents and its private endpoint exist, so
+// roles and mounts that use them are never created too early.
 type KeyVaultStack struct {
 	pulumi.ResourceState
 
@@ -147,15 +149,15 @@ type KeyVaultStack struct {
 
 	// VaultID is the vault's ARM id.
 	VaultID pulumi.StringOutput `pulumi:"vaultId"`
-	// VaultName is the vault's name, with its random suffix where it has one.
+	// VaultName is the vault's name, with its random suffix if it has one.
 	VaultName pulumi.StringOutput `pulumi:"vaultName"`
-	// VaultURI is https://<name>.vault.azure.net/; empty for an existing vault that is not looked up.
+	// VaultURI is https://<name>.vault.azure.net/, or empty for an existing vault that is not looked up.
 	VaultURI pulumi.StringOutput `pulumi:"vaultUri"`
 	// TenantID is the Entra tenant that the vault trusts.
 	TenantID pulumi.StringOutput `pulumi:"tenantId"`
 	// SecretIDs are the secrets' ARM ids by name.
 	SecretIDs pulumi.StringMapOutput `pulumi:"secretIds"`
-	// SecretVersions are the ids of the secrets' latest versions that Pulumi made, by name; for
+	// SecretVersions are the ids of the latest versions that Pulumi created, by the secrets' names; for
 	// [SecretMountArgs.Versions].
 	SecretVersions pulumi.StringMapOutput `pulumi:"secretVersions"`
 	// KeyIDs are the keys' ARM ids by name.
@@ -164,8 +166,8 @@ type KeyVaultStack struct {
 	api vaultAPI
 }
 
-// NewKeyVaultStack registers a vault, or looks an existing one up, with its secrets and keys. It returns a
-// [ValidationError] before anything is registered if arguments are invalid.
+// NewKeyVaultStack registers a vault with its secrets and keys, or looks up an existing vault and registers them there.
+// If arguments are invalid, it returns a [ValidationError] and registers nothing.
 func NewKeyVaultStack(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, opts ...pulumi.ResourceOption,
 ) (*KeyVaultStack, error) {
@@ -236,7 +238,7 @@ func NewKeyVaultStack(
 	return c, nil
 }
 
-// warn says what a destroy will leave behind, and what Azure is about to stop serving.
+// warn warns of what a destroy will leave behind, and of an API version that Azure will retire.
 func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error {
 	if args.ExistingVaultID == nil || missing(args.TenantID) { // else nothing is asked of the vault
 		if err := c.warnAPIVersion(ctx, args.APIVersion); err != nil {
@@ -246,10 +248,8 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 	if !args.PurgeProtection || args.Protect {
 		return nil
 	}
-	message := fmt.Sprintf("purgeProtection without protect: once this vault is destroyed, nobody can purge it, and "+
-		"neither it nor its "+
-		"name can be had back as new for %d days. For a stack that is thrown away leave purgeProtection out; for one "+
-		"that stays set protect.",
+	message := fmt.Sprintf("purgeProtection without protect: after this vault is destroyed, nobody can purge it, and "+
+		"its name stays reserved for %d days. Omit purgeProtection in a temporary stack, or set protect in a permanent one.",
 		withDefault(args.SoftDeleteRetentionDays, retentionMax))
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of purge protection: %w", err)
@@ -261,8 +261,7 @@ func (c *KeyVaultStack) warn(ctx *pulumi.Context, args *KeyVaultStackArgs) error
 type vaultRef struct {
 	group                   pulumi.StringInput
 	id, name, uri, tenantID pulumi.StringOutput
-	// objectOptions are the options of secrets and keys.
-	objectOptions []pulumi.ResourceOption
+	objectOptions           []pulumi.ResourceOption
 }
 
 func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaultStackArgs) (*vaultRef, error) {
@@ -286,14 +285,14 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 		EnableRbacAuthorization:   pulumi.Bool(true),
 		EnableSoftDelete:          pulumi.Bool(true),
 		SoftDeleteRetentionInDays: pulumi.Int(withDefault(args.SoftDeleteRetentionDays, retentionMax)),
-		EnablePurgeProtection:     trueOrNothing(args.PurgeProtection),
+		EnablePurgeProtection:     optionalTrue(args.PurgeProtection),
 		PublicNetworkAccess:       pulumi.String(withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)),
 		NetworkAcls:               networkRules(args.Network),
 	}
 	if args.CreateMode == VaultCreateRecover {
 		properties.CreateMode = keyvault.CreateModeRecover
-		// Before an update that says nothing about access policies the provider reads those of the vault, which is not
-		// there.
+		// When an update omits access policies, the provider first reads those of the vault, which fails if the vault does
+		// not exist.
 		properties.AccessPolicies = keyvault.AccessPolicyEntryArray{}
 	}
 	vault, err := c.api.newVault(ctx, name+"-vault", &keyvault.VaultArgs{
@@ -314,13 +313,13 @@ func (c *KeyVaultStack) newVault(ctx *pulumi.Context, name string, args *KeyVaul
 	return &vaultRef{
 		group: args.ResourceGroupName, id: vault.ID().ToStringOutput(), name: vaultName,
 		uri: vault.Properties.VaultUri(), tenantID: vault.Properties.TenantId(),
-		// What is taken out of the lists stays in the vault: only who has rights on its data could delete it, and it
-		// could not be made again while Azure keeps its name.
+		// Removed secrets and keys stay in the vault. Only somebody with permissions on its data could delete them, and they
+		// could not be created again while Azure reserves their names.
 		objectOptions: slices.Clip(append(own, pulumi.DeletedWith(vault), pulumi.RetainOnDelete(true))),
 	}, nil
 }
 
-// newVaultName is the name that a new vault gets.
+// newVaultName returns the name of a new vault.
 func (c *KeyVaultStack) newVaultName(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs,
 ) (pulumi.StringInput, error) {
@@ -338,27 +337,26 @@ func (c *KeyVaultStack) newVaultName(
 	return pulumi.Sprintf("%s-%s", args.NamePrefix, suffix.Result), nil
 }
 
-// present is the vault's name once Azure has shown that the vault is there. One that somebody deleted is still in the
-// state, where an update finds nothing to do, and a refresh would forget all that is in it.
+// present returns the vault's name after a lookup has shown that the vault exists. A vault that was deleted outside
+// Pulumi is still in the state: an update would find nothing to do, and a refresh would forget the vault's contents.
 func (c *KeyVaultStack) present(ctx *pulumi.Context, vault *keyvault.Vault) pulumi.StringOutput {
 	return pulumi.All(vault.ID(), vault.Name).ApplyT(func(all []any) (string, error) {
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)
 		parts := vaultID.FindStringSubmatch(id)
 		if parts == nil {
-			return "", fmt.Errorf("the vault %s has the id %q, which is none of a vault", name, id)
+			return "", fmt.Errorf("the vault %s has the id %q, which is not the id of a vault", name, id)
 		}
 		asked := &keyvault.LookupVaultArgs{ResourceGroupName: parts[2], VaultName: parts[3]}
 		if err := c.api.lookUp(ctx, asked, pulumi.Parent(c)); err != nil {
-			return "", fmt.Errorf("looking for the vault %s, which this stack has made: %w. If somebody deleted it, "+
-				"recover it and what is in "+
-				"it: set createMode to recover and update, before any refresh; its resource group has to be there. "+
-				"If it was purged, refresh and update to make another", name, err)
+			return "", fmt.Errorf("looking for the vault %s, which this stack created: %w. If it was deleted, recover it with "+
+				"its contents: set createMode to recover and update, before any refresh; its resource group must exist. If it "+
+				"was purged, refresh and update to create another", name, err)
 		}
 		return name, nil
 	}).(pulumi.StringOutput)
 }
 
-// newObjects fills the vault.
+// newObjects creates the vault's secrets and keys.
 func (c *KeyVaultStack) newObjects(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef,
 ) ([]pulumi.Resource, error) {
@@ -387,8 +385,8 @@ func (c *KeyVaultStack) newObjects(
 	return objects, nil
 }
 
-// newSurroundings puts the vault into its network and under supervision. It returns the contents and what else whoever
-// uses the vault has to wait for.
+// newSurroundings creates the vault's private endpoint, diagnostics and lock. It returns the contents and everything
+// else that users of the vault must wait for.
 func (c *KeyVaultStack) newSurroundings(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vault *vaultRef, contents []pulumi.Resource,
 ) ([]pulumi.Resource, error) {
@@ -409,7 +407,7 @@ func (c *KeyVaultStack) newSurroundings(
 		locked = append(slices.Clone(locked), setting)
 	}
 	if args.Lock {
-		// Last, so that it is the first to be deleted, for it keeps the rest from being.
+		// The lock is created last and deleted first, since Azure would refuse to delete the rest under it.
 		if err := newLock(ctx, name, after(ctx, vault.id, locked...), c); err != nil {
 			return nil, err
 		}
@@ -417,8 +415,8 @@ func (c *KeyVaultStack) newSurroundings(
 	return contents, nil
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
-// resources give may be missing.
+// Validate checks every plain value. It returns a [ValidationError] with all violations, or nil. Inputs that come from
+// other resources may be missing.
 func (args *KeyVaultStackArgs) Validate() error {
 	return settled(args).validate().err()
 }
@@ -461,12 +459,14 @@ func (v *violations) validateVault(args *KeyVaultStackArgs) {
 	if args.VaultName == "" {
 		v.check(len(args.NamePrefix) <= vaultPrefixMax && vaultPrefix.MatchString(args.NamePrefix), "namePrefix",
 			args.NamePrefix,
-			fmt.Sprintf("1-%d letters, digits and single dashes, a letter first and no dash last", vaultPrefixMax))
+			fmt.Sprintf("1-%d letters, digits and single dashes, starting with a letter and not ending in a "+
+				"dash", vaultPrefixMax))
 	} else {
 		v.check(args.NamePrefix == "", "namePrefix", args.NamePrefix, "nothing with vaultName")
 		v.check(len(args.VaultName) >= vaultNameMin && len(args.VaultName) <= vaultNameMax &&
 			vaultPrefix.MatchString(args.VaultName), "vaultName", args.VaultName, fmt.Sprintf(
-			"%d-%d letters, digits and single dashes, a letter first and no dash last", vaultNameMin, vaultNameMax))
+			"%d-%d letters, digits and single dashes, starting with a letter and not ending in a dash",
+			vaultNameMin, vaultNameMax))
 	}
 	oneOf(v, "createMode", withDefault(args.CreateMode, VaultCreateDefault), VaultCreateDefault, VaultCreateRecover)
 	oneOf(v, "sku", withDefault(args.Sku, VaultSkuStandard), VaultSkuStandard, VaultSkuPremium)
@@ -476,7 +476,7 @@ func (v *violations) validateVault(args *KeyVaultStackArgs) {
 	v.validateVaultNetwork(args)
 }
 
-// requiredForVault checks that no Input is missing which the vault cannot do without.
+// requiredForVault checks that all required Inputs are given.
 func (v *violations) requiredForVault(args *KeyVaultStackArgs) {
 	if args.Deployer != nil {
 		v.required("deployer.principalId", args.Deployer.PrincipalID)
@@ -491,7 +491,7 @@ func (v *violations) requiredForVault(args *KeyVaultStackArgs) {
 	}
 }
 
-// uniqueObject checks the name of a secret or key; Key Vault compares names without regard to case.
+// uniqueObject checks the name of a secret or key. Key Vault compares names without regard to case.
 func (v *violations) uniqueObject(seen map[string]bool, path, name string) {
 	v.match(objectName, path+".name", name, objectNameRule)
 	v.check(!seen[strings.ToLower(name)], path+".name", name, "a name used once in the list, without regard to case")

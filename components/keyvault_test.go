@@ -32,7 +32,7 @@ func vaultArgs() *components.KeyVaultStackArgs {
 	}
 }
 
-func TestVaultIsSafeByDefault(t *testing.T) {
+func TestKeyVaultStack_IsSafeByDefault(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -47,7 +47,7 @@ func TestVaultIsSafeByDefault(t *testing.T) {
 		"properties.enableSoftDelete":          true,
 		"properties.softDeleteRetentionInDays": 90.0,
 		"properties.publicNetworkAccess":       "Enabled",
-		// Azure refuses false, so it has to be absent.
+		// Azure refuses false, so it must be absent.
 		"properties.enablePurgeProtection": nil,
 		// For a recovery only.
 		"properties.accessPolicies": nil,
@@ -56,7 +56,7 @@ func TestVaultIsSafeByDefault(t *testing.T) {
 	wantInputs(t, e.Get(t, "vault-suffix"), map[string]any{"length": 6.0, "upper": false, "special": false})
 }
 
-func TestVaultPassesOnWhatIsAsked(t *testing.T) {
+func TestKeyVaultStack_PassesArguments(t *testing.T) {
 	args := vaultArgs()
 	args.Sku, args.SoftDeleteRetentionDays, args.PurgeProtection, args.PublicNetworkAccess = "premium", 7, true, "Disabled"
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{External: true}
@@ -76,23 +76,20 @@ func TestVaultPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestVaultThatWasDeletedIsRecovered(t *testing.T) {
+func TestKeyVaultStack_RecoversDeletedVault(t *testing.T) {
 	args := vaultArgs()
 	args.CreateMode = "recover"
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.createMode": "recover",
-		// Without them, the provider would look for those of the deleted vault, and fail.
+		// Without them, the provider would read those of the deleted vault, and fail.
 		"properties.accessPolicies": []any{},
 	})
 	args.CreateMode = "default"
-	wantInputs(
-		t,
-		runVault(t, args).Get(t, "vault-vault"),
-		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil},
-	)
+	wantInputs(t, runVault(t, args).Get(t, "vault-vault"),
+		map[string]any{"properties.createMode": nil, "properties.accessPolicies": nil})
 }
 
-func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
+func TestKeyVaultStack_SendsLogsToWorkspace(t *testing.T) {
 	args := vaultArgs()
 	args.LogAnalyticsWorkspaceID = pulumi.String(workspaceID)
 	wantInputs(t, runVault(t, args).Get(t, "vault-diagnostics"), map[string]any{
@@ -109,20 +106,21 @@ func TestVaultSendsItsLogsToTheWorkspace(t *testing.T) {
 
 const vaultResourceID = mockengine.Group + "/providers/Microsoft.KeyVault/vaults/kv-demo-" + mockengine.Suffix
 
-// The lock keeps what is on the vault from being deleted, so a destroy has to begin with it.
-func TestLockComesLastAndGoesFirst(t *testing.T) {
+// The lock protects what is on the vault, so a destroy must delete it first.
+func TestLock_IsCreatedLast(t *testing.T) {
 	args := fullArgs()
 	e := runVault(t, args)
 	lock := e.Get(t, "vault-lock")
 	wantInputs(t, lock, map[string]any{"scope": vaultResourceID, "level": "CanNotDelete"})
-	for _, name := range []string{"vault-vault", "vault-diagnostics", "vault-dns-zone-group", "vault-secret-given", "vault-key-rsa"} {
+	for _, name := range []string{"vault-vault", "vault-diagnostics", "vault-dns-zone-group", "vault-secret-given",
+		"vault-key-rsa"} {
 		if !lock.WaitsFor(e.Get(t, name)) {
 			t.Errorf("the lock does not wait for %s", name)
 		}
 	}
 }
 
-// fullArgs use everything that a new vault can have.
+// fullArgs returns every argument that a new vault can have.
 func fullArgs() *components.KeyVaultStackArgs {
 	args := endpointArgs()
 	args.Network = &components.VaultNetworkArgs{AllowedIPRanges: pulumi.ToStringArray([]string{"203.0.113.7"})}
@@ -133,12 +131,13 @@ func fullArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestProtectedAreTheVaultAndWhatItHolds(t *testing.T) {
+func TestProtect_CoversVaultAndContents(t *testing.T) {
 	for _, protect := range []bool{false, true} {
 		args := fullArgs()
 		args.Protect = protect
 		e := runVault(t, args)
-		for _, name := range []string{"vault-vault", "vault-secret-given", "vault-secret-generated", "vault-key-rsa", "vault-key-ec"} {
+		for _, name := range []string{"vault-vault", "vault-secret-given", "vault-secret-generated", "vault-key-rsa",
+			"vault-key-ec"} {
 			if got := e.Get(t, name).RPC.GetProtect(); got != protect {
 				t.Errorf("protect %t: %s is protected: %t", protect, name, got)
 			}
@@ -149,7 +148,7 @@ func TestProtectedAreTheVaultAndWhatItHolds(t *testing.T) {
 	}
 }
 
-func TestPurgeProtectionOfAVaultThatMayGoIsWarnedOf(t *testing.T) {
+func TestPurgeProtection_WarnsWithoutProtect(t *testing.T) {
 	for _, c := range []struct{ purgeProtection, protect, want bool }{
 		{false, false, false}, {false, true, false}, {true, true, false}, {true, false, true},
 	} {
@@ -182,10 +181,10 @@ func existingVaultArgs() *components.KeyVaultStackArgs {
 	}
 }
 
-// existingVaultID is spelled as some tools do; Azure does not care about the case.
+// existingVaultID is spelled as some tools do. Azure ignores the case.
 const existingVaultID = "/subscriptions/22222222-2222-2222-2222-222222222222/resourcegroups/their-group/providers/microsoft.keyvault/vaults/theirs"
 
-func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
+func TestExistingVault_GetsObjectsOnly(t *testing.T) {
 	args := existingVaultArgs()
 	args.Protect = true
 	e := runVault(t, args)
@@ -209,7 +208,7 @@ func TestExistingVaultGetsObjectsAndNothingElse(t *testing.T) {
 	wantOutputs(t, e, "vault", components.KeyVaultStack{})
 }
 
-func TestOutputsOfAnExistingVault(t *testing.T) {
+func TestExistingVault_Outputs(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", existingVaultArgs())
 		if err != nil {
@@ -239,7 +238,7 @@ func TestOutputsOfAnExistingVault(t *testing.T) {
 	})
 }
 
-func TestExistingVaultThatIsNoneFails(t *testing.T) {
+func TestExistingVault_RejectsOtherIDs(t *testing.T) {
 	args := existingVaultArgs()
 	args.ExistingVaultID = pulumi.String("theirs")
 	err := (&mockengine.Engine{}).Run(func(ctx *pulumi.Context) error {
@@ -251,7 +250,7 @@ func TestExistingVaultThatIsNoneFails(t *testing.T) {
 	}
 }
 
-func TestExistingVaultRules(t *testing.T) {
+func TestExistingVault_Validates(t *testing.T) {
 	type args = components.KeyVaultStackArgs
 	testRules(t, existingVaultArgs, (*args).Validate, []rule[args]{
 		{"a group", "resourceGroupName", func(a *args) { a.ResourceGroupName = pulumi.String("g") }},
@@ -289,13 +288,14 @@ func TestExistingVaultRules(t *testing.T) {
 	})
 }
 
-func TestSecretValuesAreSecretWhateverTheCallerPasses(t *testing.T) {
+func TestSecret_ValueIsAlwaysSecret(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
 		return err
 	})
-	for name, want := range map[string]string{"vault-secret-given": "plain-marker", "vault-secret-generated": mockengine.Password} {
+	for name, want := range map[string]string{"vault-secret-given": "plain-marker",
+		"vault-secret-generated": mockengine.Password} {
 		value := e.Get(t, name).At("properties.value")
 		if value == nil || !value.IsSecret() {
 			t.Errorf("%s: the value is not a secret", name)
@@ -311,7 +311,7 @@ func TestSecretValuesAreSecretWhateverTheCallerPasses(t *testing.T) {
 	wantInputs(t, e.Get(t, "vault-value-generated"), map[string]any{"length": 32.0, "special": true})
 }
 
-func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
+func TestSecretsAndKeys_AreDeletedWithVault(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -326,7 +326,7 @@ func TestSecretsAndKeysGoWithTheVault(t *testing.T) {
 	}
 }
 
-func TestVaultOutputsWaitForItsObjects(t *testing.T) {
+func TestKeyVaultStack_OutputsWaitForObjects(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -351,7 +351,7 @@ func TestVaultOutputsWaitForItsObjects(t *testing.T) {
 	}
 }
 
-func TestVaultOutputs(t *testing.T) {
+func TestKeyVaultStack_Outputs(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
 		if err != nil {
@@ -374,7 +374,7 @@ func TestVaultOutputs(t *testing.T) {
 	})
 }
 
-func TestVaultRules(t *testing.T) {
+func TestKeyVaultStack_Validates(t *testing.T) {
 	generated := &components.GenerateArgs{}
 	testRules(t, vaultArgs, (*components.KeyVaultStackArgs).Validate, []rule[components.KeyVaultStackArgs]{
 		{"a prefix is needed", "namePrefix", func(a *components.KeyVaultStackArgs) { a.NamePrefix = "" }},
@@ -433,8 +433,8 @@ func TestVaultRules(t *testing.T) {
 	})
 }
 
-// TestVaultName_IsAllOfTheName has a vault with a name of its own, to which nothing is added.
-func TestVaultName_IsAllOfTheName(t *testing.T) {
+// TestVaultName_IsFullName checks that nothing is appended to the name.
+func TestVaultName_IsFullName(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		args := vaultArgs()
@@ -464,8 +464,8 @@ func TestVaultName_IsAllOfTheName(t *testing.T) {
 	})
 }
 
-// The longest prefix and the suffix make the longest name that Azure takes.
-func TestLongestVaultNameIsAccepted(t *testing.T) {
+// The longest prefix and the suffix together have the longest name that Azure allows.
+func TestVaultName_AcceptsLongest(t *testing.T) {
 	args := vaultArgs()
 	args.NamePrefix = "abcdefghijklmnopq"
 	if err := args.Validate(); err != nil {
@@ -476,7 +476,7 @@ func TestLongestVaultNameIsAccepted(t *testing.T) {
 	}
 }
 
-func TestInvalidVaultRegistersNothing(t *testing.T) {
+func TestKeyVaultStack_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 			Sku:     "basic",
@@ -490,7 +490,7 @@ func TestInvalidVaultRegistersNothing(t *testing.T) {
 	}, "namePrefix", "resourceGroupName", "tenantId")
 }
 
-func TestArgumentsAreNotChanged(t *testing.T) {
+func TestKeyVaultStack_KeepsArguments(t *testing.T) {
 	args, before := fullArgs(), fullArgs()
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		_, err := components.NewKeyVaultStack(ctx, "vault", args)
@@ -501,7 +501,7 @@ func TestArgumentsAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
+func TestKeyVaultStack_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -514,9 +514,9 @@ func TestTwoVaultsInOneStackDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*(8+5+2+4))
 }
 
-// A vault that somebody deleted is in the state still: nothing is made or read in it, and the error says how to recover
-// it. With recover nobody looks for it.
-func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
+// A vault that was deleted outside Pulumi is still in the state. Nothing may be created or read in it, and the error
+// says how to recover it. With recover, it is not looked up.
+func TestKeyVaultStack_ReportsMissingVault(t *testing.T) {
 	for version, module := range vaultModules {
 		e := func() *mockengine.Engine {
 			return &mockengine.Engine{Answers: map[string]map[string]any{module + "getVault": nil}}
@@ -547,14 +547,15 @@ func TestAVaultThatIsGoneIsToldOf(t *testing.T) {
 	}
 }
 
-// A vault that is not what its id says, or that knows no roles, is refused before anything is made in it.
-func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
+// A vault that does not match its id, or that does not use Azure RBAC, is rejected before anything is created in it.
+func TestExistingVault_RejectsUnusableVault(t *testing.T) {
 	properties := func(rbac bool) map[string]any {
 		return map[string]any{"vaultUri": "https://theirs/", "tenantId": "t", "enableRbacAuthorization": rbac}
 	}
 	for name, answer := range map[string]map[string]any{
-		"another subscription": {"id": strings.Replace(existingVaultID, "2222", "3333", 1), "name": "theirs", "properties": properties(true)},
-		"access policies":      {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
+		"another subscription": {"id": strings.Replace(existingVaultID, "2222", "3333", 1), "name": "theirs",
+			"properties": properties(true)},
+		"access policies": {"id": existingVaultID, "name": "theirs", "properties": properties(false)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for version, module := range vaultModules {
@@ -583,8 +584,9 @@ func TestAVaultThatCannotBeUsedIsRefused(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreNamed has a preview name what others put into the vault, once, and a lookup fail for all that is missing.
-func TestExpectedObjects_AreNamed(t *testing.T) {
+// TestExpectedObjects_AreReported expects a preview to report what others must create, once, and a lookup to fail with
+// everything that is missing.
+func TestExpectedObjects_AreReported(t *testing.T) {
 	expected := []components.ObjectArgs{
 		{Type: "cert", Name: "web"},
 		{Type: "secret", Name: "theirs"},
@@ -599,11 +601,14 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 		unsaid  []string
 		missing []string
 	}{
-		"a new vault":       {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web", "secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
-		"an existing vault": {args: existingVaultArgs(), there: true, said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
+		"a new vault": {args: vaultArgs(), said: []string{"certificate import --vault-name VAULT --name web",
+			"secret set --vault-name VAULT --name theirs", "key import --vault-name VAULT --name signing"}},
+		"an existing vault": {args: existingVaultArgs(), there: true,
+			said: []string{"certificate import --vault-name theirs --name web"}, unsaid: []string{"secret set", "key import"}},
 		"an empty vault": {args: existingVaultArgs(), said: []string{"certificate import"}, missing: []string{
 			"secret theirs:", "secret set --vault-name theirs --name theirs", "key signing:"}},
-		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs", "secret set --vault-name theirs", "key import"}},
+		"a vault that is not looked up": {args: tenant, said: []string{"certificate import --vault-name theirs",
+			"secret set --vault-name theirs", "key import"}},
 	} {
 		for _, dryRun := range []bool{true, false} {
 			t.Run(name, func(t *testing.T) {
@@ -649,16 +654,14 @@ func TestExpectedObjects_AreNamed(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_AreLookedUpSideBySide counts the lookups that Azure has before it at one time.
-func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
+// TestExpectedObjects_AreLookedUpConcurrently counts the concurrent lookups.
+func TestExpectedObjects_AreLookedUpConcurrently(t *testing.T) {
 	const most = 16
 	args := existingVaultArgs()
 	args.Secrets, args.Keys = nil, nil
 	for i := range 3 * most {
-		args.ExpectedObjects = append(
-			args.ExpectedObjects,
-			components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)},
-		)
+		args.ExpectedObjects = append(args.ExpectedObjects,
+			components.ObjectArgs{Type: "secret", Name: fmt.Sprintf("s%d", i)})
 	}
 	var now, peak atomic.Int32
 	full := make(chan struct{})
@@ -693,14 +696,10 @@ func TestExpectedObjects_AreLookedUpSideBySide(t *testing.T) {
 	}
 }
 
-// TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers is for who has brought up such stacks without the right to read
-// what the vault has.
-func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
+// TestExpectedObjects_PassWithoutPermissionToRead is for deployers without permission to read the vault's contents.
+func TestExpectedObjects_PassWithoutPermissionToRead(t *testing.T) {
 	expected := []components.ObjectArgs{
-		{
-			Type: "secret",
-			Name: "theirs",
-		},
+		{Type: "secret", Name: "theirs"},
 		{Type: "secret", Name: "other"},
 		{Type: "key", Name: "signing"},
 		{Type: "secret", Name: "absent"},
@@ -730,9 +729,7 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 				t.Errorf("it says %q, want both rights once", said)
 			}
 			args.ExpectedObjects = expected // what is known to be missing is missing
-			if err := e.Run(
-				construct,
-			); err == nil || !strings.Contains(err.Error(), "secret absent:") ||
+			if err := e.Run(construct); err == nil || !strings.Contains(err.Error(), "secret absent:") ||
 				strings.Contains(err.Error(), "other") {
 				t.Errorf("got %v", err)
 			}
@@ -749,8 +746,8 @@ func TestExpectedObjects_ThatMayNotBeLookedUpAreLeftToOthers(t *testing.T) {
 	}
 }
 
-// TestExistingVault_WithItsTenantIsNotLookedUp is for a vault that the provider does not reach.
-func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
+// TestExistingVault_IsNotLookedUpWithTenant is for a vault that the provider cannot read.
+func TestExistingVault_IsNotLookedUpWithTenant(t *testing.T) {
 	const tenant = "44444444-4444-4444-4444-444444444444"
 	args := &components.KeyVaultStackArgs{ExistingVaultID: pulumi.String(existingVaultID), TenantID: pulumi.String(tenant)}
 	e := &mockengine.Engine{}
@@ -786,8 +783,8 @@ func TestExistingVault_WithItsTenantIsNotLookedUp(t *testing.T) {
 	}
 }
 
-// TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole takes one that is refused otherwise.
-func TestExistingVault_MayHaveAccessPoliciesWhereNobodyNeedsARole(t *testing.T) {
+// TestExistingVault_AllowsAccessPoliciesWithoutRoles accepts a vault that is rejected otherwise.
+func TestExistingVault_AllowsAccessPoliciesWithoutRoles(t *testing.T) {
 	args := existingVaultArgs()
 	args.AllowAccessPolicies = true
 	e := &mockengine.Engine{Answers: answers("getVault", map[string]any{

@@ -12,25 +12,25 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// EntraArgs have users of the cluster's API sign in with Entra ID, and take their rights from role assignments in
-// Azure. Whoever runs the program needs one: Azure Kubernetes Service RBAC Cluster Admin on the cluster or its resource
-// group, or membership in an admin group (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be
-// in the PATH.
+// EntraArgs describe how users of the Kubernetes API sign in with Entra ID. Their permissions come from role
+// assignments in Azure. The identity that runs the program needs Azure Kubernetes Service RBAC Cluster Admin on the
+// cluster or its resource group, or membership in an admin group
+// (https://learn.microsoft.com/azure/aks/manage-azure-rbac). kubelogin must be in the PATH.
 type EntraArgs struct {
-	// AdminGroupIDs are the object ids of Entra groups whose members may do everything in the cluster, GUIDs. What is
-	// known late is checked then. Defaults to none: only roles count.
+	// AdminGroupIDs are the object ids (GUIDs) of Entra groups whose members are administrators of the cluster. Outputs
+	// are checked once they are known. Defaults to none: only roles count.
 	AdminGroupIDs pulumi.StringArrayInput `pulumi:"adminGroupIds,optional"`
-	// TenantID is the Entra tenant of the users. Defaults to the subscription's.
+	// TenantID is the Entra tenant of the users. Defaults to the subscription's tenant.
 	TenantID pulumi.StringInput `pulumi:"tenantId,optional"`
-	// Login is how kubelogin gets a token, without asking anybody: azurecli takes that of az login; workloadidentity, spn
-	// and msi read AZURE_CLIENT_ID and what else they need (AZURE_FEDERATED_TOKEN_FILE, AZURE_CLIENT_SECRET,
-	// AZURE_TENANT_ID) from the environment (https://azure.github.io/kubelogin/concepts/login-modes.html). In a job of
-	// GitHub Actions with the permission id-token: write, workloadidentity takes the job's token and no file. Defaults to
-	// azurecli.
+	// Login is how kubelogin gets a token without asking anybody. azurecli uses the login of az login. workloadidentity,
+	// spn and msi read AZURE_CLIENT_ID and the other variables that they need (AZURE_FEDERATED_TOKEN_FILE,
+	// AZURE_CLIENT_SECRET, AZURE_TENANT_ID) from the environment
+	// (https://azure.github.io/kubelogin/concepts/login-modes.html). In a GitHub Actions job with the permission id-token:
+	// write, workloadidentity uses the job's token and needs no file. Defaults to azurecli.
 	Login Login `pulumi:"login,optional"`
 }
 
-// adminGroups is what the groups of administrators have to keep to.
+// adminGroups are the rules for the ids of administrator groups.
 var adminGroups = listRule{item: func(v *violations, path, group string) {
 	v.match(guid, path, group, "a group's object id, a GUID")
 }}
@@ -42,7 +42,7 @@ func (entra *EntraArgs) profile() containerservice.ManagedClusterAADProfilePtrIn
 	return containerservice.ManagedClusterAADProfileArgs{
 		Managed:         pulumi.Bool(true),
 		EnableAzureRBAC: pulumi.Bool(true),
-		// An empty list takes away those from before.
+		// An empty list removes groups that were set before.
 		AdminGroupObjectIDs: adminGroups.checked("entra.adminGroupIds", entra.AdminGroupIDs),
 		TenantID:            optionalInput(entra.TenantID),
 	}
@@ -57,15 +57,12 @@ func (v *violations) validateEntra(entra *EntraArgs) {
 		LoginAzureCLI, LoginWorkloadIdentity, LoginServicePrincipal, LoginManagedIdentity)
 }
 
-// userKubeconfig asks for the kubeconfig once the cluster exists. Azure's answer is not marked secret.
+// userKubeconfig looks up the kubeconfig once the cluster exists. Azure's answer is not marked as secret.
 func userKubeconfig(
-	ctx *pulumi.Context,
-	c *AksWithCsi,
-	group, cluster pulumi.StringInput,
-	entra *EntraArgs,
+	ctx *pulumi.Context, c *AksWithCsi, group, cluster pulumi.StringInput, entra *EntraArgs,
 ) pulumi.StringOutput {
 	args := containerservice.ListManagedClusterUserCredentialsOutputArgs{ResourceGroupName: group, ResourceName: cluster}
-	if entra != nil { // Kubernetes no longer knows the other format.
+	if entra != nil { // kubelogin replaced the other format, which Kubernetes no longer knows
 		args.Format = pulumi.String("exec")
 	}
 	credentials := containerservice.ListManagedClusterUserCredentialsOutput(ctx, args, pulumi.Parent(c))
@@ -79,12 +76,13 @@ func userKubeconfig(
 		}
 		return string(decoded), nil
 	}).(pulumi.StringOutput)
-	// A preview that switches Entra ID on sees the cluster as it is.
+	// A preview that enables Entra ID sees the cluster as it is before.
 	return usableKubeconfig(kubeconfig, entra, ctx.DryRun())
 }
 
-// usableKubeconfig is a kubeconfig that asks nobody to sign in; a secret. One without users of Entra ID may be let be.
-func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, letBe bool) pulumi.StringOutput {
+// usableKubeconfig returns a kubeconfig that needs no interactive login, as a secret. If optional, a kubeconfig without
+// Entra users is returned unchanged.
+func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, optional bool) pulumi.StringOutput {
 	if entra != nil {
 		var tenantID pulumi.StringInput = pulumi.String("")
 		if entra.TenantID != nil {
@@ -94,7 +92,7 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, letBe bo
 		kubeconfig = pulumi.All(kubeconfig, tenantID).ApplyT(func(all []any) (string, error) {
 			given := all[0].(string)
 			changed, err := withKubelogin(given, login, all[1].(string))
-			if letBe && errors.Is(err, errNoEntraUser) {
+			if optional && errors.Is(err, errNoEntraUser) {
 				return given, nil
 			}
 			return changed, err
@@ -106,7 +104,7 @@ func usableKubeconfig(kubeconfig pulumi.StringOutput, entra *EntraArgs, letBe bo
 // aksServerID is the Entra application of every AKS API server: https://azure.github.io/kubelogin/concepts/aks.html
 const aksServerID = "6dae42f8-4368-4678-94ff-3960e28e3630"
 
-// kubeconfigFile is what this package has to know of a kubeconfig; the rest it keeps.
+// kubeconfigFile is the part of a kubeconfig that this package reads. Everything else is kept.
 type kubeconfigFile struct {
 	Users []kubeconfigUser `yaml:"users"`
 	Rest  map[string]any   `yaml:",inline"`
@@ -118,15 +116,15 @@ type kubeconfigUser struct {
 }
 
 var errNoEntraUser = errors.New(
-	"reading the cluster's kubeconfig: none of its users signs in with Entra ID, so leave entra out",
+	"reading the cluster's kubeconfig: none of its users signs in with Entra ID, so omit entra",
 )
 
-// withKubelogin has the Entra users of a kubeconfig get their token from kubelogin with the given login. Azure's own
-// kubeconfig has kubelogin show a code to type in somewhere else. No error repeats what is in the file.
+// withKubelogin changes the Entra users of a kubeconfig to get their token from kubelogin with the given login. Azure's
+// own kubeconfig makes kubelogin show a device code instead. Errors do not repeat the file's contents.
 func withKubelogin(kubeconfig string, login Login, tenantID string) (string, error) {
 	var file kubeconfigFile
 	if err := yaml.Unmarshal([]byte(kubeconfig), &file); err != nil {
-		return "", errors.New("reading the cluster's kubeconfig: it is not one")
+		return "", errors.New("reading the cluster's kubeconfig: invalid kubeconfig (not shown)")
 	}
 	found := false
 	for i, user := range file.Users {
@@ -153,7 +151,7 @@ func withKubelogin(kubeconfig string, login Login, tenantID string) (string, err
 	return string(changed), nil
 }
 
-// signsInWithEntra knows both of AKS' formats, exec and azure.
+// signsInWithEntra recognizes both of AKS' formats, exec and azure.
 func signsInWithEntra(user map[string]any) bool {
 	exec, _ := user["exec"].(map[string]any)
 	command, _ := exec["command"].(string)
@@ -161,8 +159,8 @@ func signsInWithEntra(user map[string]any) bool {
 	return strings.Contains(strings.ToLower(command), "kubelogin") || provider["name"] == "azure"
 }
 
-// kubeloginArgs follow kubelogin's own conversion: the Azure CLI knows its cloud and tenant, and refuses a tenant where
-// it signed in as a managed identity, so only a tenant that was asked for is passed on to it.
+// kubeloginArgs follows kubelogin's own conversion. The Azure CLI knows its cloud and tenant, and refuses a tenant if
+// it signed in with a managed identity, so only a tenant that was explicitly given is passed to it.
 func kubeloginArgs(user map[string]any, login Login, tenantID string) []string {
 	args := []string{"get-token", "--login", string(login), "--server-id", aksServerID}
 	exec, _ := user["exec"].(map[string]any)
@@ -179,7 +177,7 @@ func kubeloginArgs(user map[string]any, login Login, tenantID string) []string {
 	return args
 }
 
-// argument is what follows a flag.
+// argument returns the value after a flag.
 func argument(args []any, flag string) string {
 	if i := slices.Index(args, any(flag)); i >= 0 && i+1 < len(args) {
 		value, _ := args[i+1].(string)

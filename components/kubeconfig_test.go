@@ -8,7 +8,7 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// What Azure returns for clusters with Entra ID, in its two formats, and for one without.
+// Azure's kubeconfigs of clusters with Entra ID, in both formats, and of one without.
 const (
 	execKubeconfig = `apiVersion: v1
 kind: Config
@@ -57,7 +57,7 @@ type kubeconfigExec struct {
 	ProvideClusterInfo *bool    `yaml:"provideClusterInfo"`
 }
 
-// read reads a kubeconfig strictly, as nothing but exec may be in a user.
+// readExec reads a kubeconfig strictly: a user must contain nothing but exec.
 func readExec(t *testing.T, kubeconfig string) []kubeconfigExec {
 	t.Helper()
 	var file struct {
@@ -79,7 +79,7 @@ func readExec(t *testing.T, kubeconfig string) []kubeconfigExec {
 	return list
 }
 
-func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
+func TestKubelogin_GetsLoginsArguments(t *testing.T) {
 	server := []string{"--server-id", "6dae42f8-4368-4678-94ff-3960e28e3630"}
 	for _, test := range []struct {
 		name, kubeconfig string
@@ -88,13 +88,15 @@ func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
 		more             []string
 	}{
 		{"the CLI knows cloud and tenant", execKubeconfig, "azurecli", "", nil},
-		{"the CLI is told a tenant that was asked for", execKubeconfig, "azurecli", "given", []string{"--tenant-id", "given"}},
+		{"the CLI is told a tenant that was asked for", execKubeconfig, "azurecli", "given",
+			[]string{"--tenant-id", "given"}},
 		{"a service principal is told Azure's tenant", execKubeconfig, "spn", "",
 			[]string{"--environment", "AzureUSGovernmentCloud", "--tenant-id", "azures-tenant"}},
 		{"a given tenant wins", execKubeconfig, "workloadidentity", "given",
 			[]string{"--environment", "AzureUSGovernmentCloud", "--tenant-id", "given"}},
 		{"a managed identity has one tenant", execKubeconfig, "msi", "", []string{"--environment", "AzureUSGovernmentCloud"}},
-		{"the public cloud is the default", azureKubeconfig, "workloadidentity", "", []string{"--environment", "AzurePublicCloud"}},
+		{"the public cloud is the default", azureKubeconfig, "workloadidentity", "",
+			[]string{"--environment", "AzurePublicCloud"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := withKubelogin(test.kubeconfig, test.login, test.tenant)
@@ -118,7 +120,7 @@ func TestKubeloginGetsWhatItsLoginNeeds(t *testing.T) {
 	}
 }
 
-func TestKubeloginLeavesTheRestOfAKubeconfig(t *testing.T) {
+func TestKubelogin_KeepsRestOfKubeconfig(t *testing.T) {
 	got, err := withKubelogin(execKubeconfig, "azurecli", "")
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +142,7 @@ func TestKubeloginLeavesTheRestOfAKubeconfig(t *testing.T) {
 	}
 }
 
-func TestKubeloginRefusesOtherKubeconfigsWithoutShowingThem(t *testing.T) {
+func TestKubelogin_RejectsOtherKubeconfigsUnshown(t *testing.T) {
 	for name, kubeconfig := range map[string]string{
 		"a certificate": certificateKubeconfig,
 		"no users":      "kind: Config\n",

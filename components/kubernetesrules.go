@@ -19,16 +19,17 @@ var (
 )
 
 func (v *violations) dnsLabel(path, given string) {
-	v.match(dnsLabel, path, given, "1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+	v.match(dnsLabel, path, given, "1-63 lower-case letters, digits and dashes, starting and ending with a letter or "+
+		"digit")
 }
 
 func (v *violations) dnsSubdomain(path, given string) {
 	v.check(len(given) <= 253 && dnsSubdomain.MatchString(given), path, given,
-		"1-253 lower-case letters, digits, dashes and dots, a letter or digit first and last")
+		"1-253 lower-case letters, digits, dashes and dots, starting and ending with a letter or digit")
 }
 
-// image is the grammar of references to images, [registry/]name[:tag][@digest], as github.com/distribution/reference
-// documents it and containerd reads it. A name of 64 hexadecimal digits would be an id.
+// image is the grammar of image references, [registry/]name[:tag][@digest], as github.com/distribution/reference
+// documents it and containerd parses it. A name of 64 hexadecimal digits would be an id.
 var (
 	image = regexp.MustCompile(`^((?:` +
 		`(?:[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?)*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?/)?` +
@@ -39,7 +40,7 @@ var (
 
 const maxImageName = 255
 
-// image checks an image that is given.
+// image checks an image unless it is omitted.
 func (v *violations) image(path, given string) {
 	if given == "" {
 		return
@@ -50,11 +51,11 @@ func (v *violations) image(path, given string) {
 			"an optional tag and an optional digest")
 }
 
-// labelPart is a label's value, or its key after the prefix; annotations have the same keys:
+// labelPart matches a label's value, or its key after the prefix. Annotations have the same keys:
 // https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
 var labelPart = regexp.MustCompile(`^[0-9A-Za-z]([0-9A-Za-z._-]{0,61}[0-9A-Za-z])?$`)
 
-// maxAnnotations is the limit of Kubernetes for all annotations of an object, in bytes.
+// maxAnnotations is Kubernetes' limit for all annotations of an object, in bytes.
 const maxAnnotations = 256 << 10
 
 func validLabelKey(key string) bool {
@@ -65,16 +66,16 @@ func validLabelKey(key string) bool {
 	return labelPart.MatchString(name) && len(prefix) <= 253 && dnsSubdomain.MatchString(prefix)
 }
 
-// validateLabels checks labels; the keys in own are set already.
+// validateLabels checks labels. The keys in own are already in use.
 func (v *violations) validateLabels(at string, labels map[string]string, own ...string) {
 	v.validateKeys(at, labels, own)
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		v.check(labels[key] == "" || labelPart.MatchString(labels[key]), at+"."+key, labels[key],
-			"nothing, or 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and last")
+			"nothing, or 1-63 letters, digits, dashes, underscores and dots, starting and ending with a letter or digit")
 	}
 }
 
-// validateAnnotations checks annotations; the keys in own are set already.
+// validateAnnotations checks annotations. The keys in own are already in use.
 func (v *violations) validateAnnotations(at string, annotations map[string]string, own ...string) {
 	v.validateKeys(at, annotations, own)
 	size := 0
@@ -89,15 +90,15 @@ func (v *violations) validateAnnotations(at string, annotations map[string]strin
 func (v *violations) validateKeys(at string, metadata map[string]string, own []string) {
 	for _, key := range slices.Sorted(maps.Keys(metadata)) {
 		v.check(validLabelKey(key), at, key,
-			"keys of 1-63 letters, digits, dashes, underscores and dots, a letter or digit first and "+
-				"last, after an optional DNS subdomain and slash")
+			"keys of 1-63 letters, digits, dashes, underscores and dots, starting and ending with a letter or digit, after an "+
+				"optional DNS subdomain and slash")
 		v.check(!slices.Contains(own, key), at, key, "keys other than "+
-			strings.Join(own, ", ")+", which is set already")
+			strings.Join(own, ", ")+", which are set already")
 	}
 }
 
-// reservedNamespace is one that Kubernetes or AKS make, and nobody else should
-// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, of AKS,
+// reservedNamespace matches namespaces that Kubernetes or AKS create, and nobody else should
+// (https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/#initial-namespaces and, for AKS,
 // https://learn.microsoft.com/azure/aks/managed-namespaces#limitations,
 // https://learn.microsoft.com/azure/governance/policy/concepts/policy-for-kubernetes,
 // https://learn.microsoft.com/azure/aks/access-private-cluster,
@@ -109,14 +110,14 @@ var reservedNamespace = regexp.MustCompile(`^(default|kube-.*|gatekeeper-system|
 // notReservedNamespace checks the name of a namespace that is to be created.
 func (v *violations) notReservedNamespace(path, namespace string) {
 	v.check(!reservedNamespace.MatchString(namespace), path, namespace,
-		"a namespace of your own to create; Kubernetes or AKS make this one, so name it as existing")
+		"another namespace; Kubernetes or AKS create this one, so list it as existing")
 }
 
-// defaultAccount is the service account that Kubernetes makes in every namespace, and makes again when it is deleted:
+// defaultAccount is the service account that Kubernetes creates in every namespace, and creates again if it is deleted:
 // https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/
 const defaultAccount = "default"
 
-// validateReservedNames checks that nothing is created which Kubernetes or AKS make.
+// validateReservedNames checks that the component does not create what Kubernetes or AKS create.
 func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
 	creates := func(namespace string) bool {
 		return args.CreateNamespace && !slices.Contains(args.ExistingNamespaces, namespace)
@@ -130,25 +131,26 @@ func (v *violations) validateReservedNames(args *WorkloadIdentityArgs) {
 			v.notReservedNamespace(path+".namespace", account.Namespace)
 		}
 		v.check(account.Existing || account.Name != defaultAccount, path+".name", account.Name,
-			"a name other than default, or existing with it: Kubernetes makes this account in every namespace")
+			"a name other than default, or existing set to true: Kubernetes creates this account in every namespace")
 	}
 	if own && creates(args.Namespace) {
 		v.notReservedNamespace("namespace", args.Namespace)
 	}
 }
 
-// namespaceNameLabel is set by the API server, whatever is given:
+// namespaceNameLabel is always set by the API server:
 // https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-metadata-name
 const namespaceNameLabel = "kubernetes.io/metadata.name"
 
-// podSecurityMode is a label of Pod Security, which the API server refuses with another value on a namespace:
+// podSecurityMode matches the labels of Pod Security on a namespace, for which the API server accepts only certain
+// values:
 // https://kubernetes.io/docs/concepts/security/pod-security-admission/#pod-security-admission-labels-for-namespaces
 var (
 	podSecurityMode    = regexp.MustCompile(`^pod-security\.kubernetes\.io/(enforce|audit|warn)(-version)?$`)
 	podSecurityVersion = regexp.MustCompile(`^(latest|v1\.(0|[1-9][0-9]*))$`)
 )
 
-// validateNamespaceLabels checks the labels of namespaces that the API server reads.
+// validateNamespaceLabels checks the namespace labels that the API server interprets.
 func (v *violations) validateNamespaceLabels(at string, labels map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
 		switch mode := podSecurityMode.FindStringSubmatch(key); {
@@ -162,11 +164,11 @@ func (v *violations) validateNamespaceLabels(at string, labels map[string]string
 	}
 }
 
-// expirationAnnotation is read by workload identity's webhook, which refuses pods of an account with another value:
+// expirationAnnotation is read by workload identity's webhook, which rejects pods of an account with an invalid value:
 // https://azure.github.io/azure-workload-identity/docs/topics/service-account-labels-and-annotations.html
 const expirationAnnotation = "azure.workload.identity/service-account-token-expiration"
 
-// validateAccountAnnotations checks the annotations of a service account that workload identity reads.
+// validateAccountAnnotations checks the service account annotations that workload identity interprets.
 func (v *violations) validateAccountAnnotations(at string, annotations map[string]string) {
 	text, given := annotations[expirationAnnotation]
 	if seconds, err := strconv.Atoi(text); given {
@@ -175,6 +177,6 @@ func (v *violations) validateAccountAnnotations(at string, annotations map[strin
 	}
 }
 
-// deletedAtOnce is for objects that nothing but a finalizer of somebody else's keeps once they are deleted. The
-// Kubernetes provider would wait ten minutes before it says so, and names the finalizer.
+// deletedAtOnce is for objects whose deletion only somebody else's finalizer can delay. By default, the Kubernetes
+// provider would wait ten minutes before it reports the finalizer.
 var deletedAtOnce = pulumi.Timeouts(&pulumi.CustomTimeouts{Delete: "1m"})

@@ -9,7 +9,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestNamespaces_OfKubernetesAndAKSAreNotCreated(t *testing.T) {
+func TestNamespaces_RejectReserved(t *testing.T) {
 	for _, name := range []string{
 		"default", "kube-system", "kube-mine", "gatekeeper-system", "app-routing-system", "aks-command", "calico-system", "tigera-operator",
 	} {
@@ -29,7 +29,7 @@ func TestNamespaces_OfKubernetesAndAKSAreNotCreated(t *testing.T) {
 	wantViolations(t, args.Validate())
 }
 
-func TestServiceAccounts_ThatKubernetesMakesAreNotCreated(t *testing.T) {
+func TestServiceAccounts_RejectDefault(t *testing.T) {
 	args := identityArgs()
 	args.ServiceAccounts[1].Name = "default"
 	wantViolations(t, args.Validate(), "serviceAccounts[1].name")
@@ -37,7 +37,7 @@ func TestServiceAccounts_ThatKubernetesMakesAreNotCreated(t *testing.T) {
 	wantViolations(t, args.Validate())
 }
 
-func TestLabelsAndAnnotations_ThatTheAPIServerReadsAreRight(t *testing.T) {
+func TestLabelsAndAnnotations_Validate(t *testing.T) {
 	type args = components.WorkloadIdentityArgs
 	labels := func(key, value string) func(*args) {
 		return func(a *args) { a.NamespaceLabels = map[string]string{key: value} }
@@ -85,15 +85,15 @@ func TestLabelsAndAnnotations_ThatTheAPIServerReadsAreRight(t *testing.T) {
 	wantViolations(t, good.Validate())
 }
 
-func TestServiceAccountOfAMount_IsAName(t *testing.T) {
+func TestSecretMount_ValidatesServiceAccount(t *testing.T) {
 	args := mountArgs()
 	args.ServiceAccountName = pulumi.String("My_SA")
 	wantViolations(t, args.Validate(), "serviceAccountName")
 }
 
-// TestImages_AreThoseThatContainerdTakes has references that the grammar of github.com/distribution/reference allows,
-// and some that it does not.
-func TestImages_AreThoseThatContainerdTakes(t *testing.T) {
+// TestImages_MatchContainerd tries references that the grammar of github.com/distribution/reference allows, and some
+// that it does not.
+func TestImages_MatchContainerd(t *testing.T) {
 	digest := strings.Repeat("0a", 32)
 	for image, valid := range map[string]bool{
 		"":                                  true, // the default

@@ -6,13 +6,13 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// listRule is what the strings of a list have to keep to. Those that are plain values are checked before anything is
-// registered, those that are outputs as soon as they are known.
+// listRule is a rule for the strings of a list. Plain values are checked before anything is registered, outputs once
+// they are known.
 type listRule struct {
-	// most is the number of items that are allowed, if it is not 0, and what they are called.
+	// most is the maximum number of items, or 0 for no limit; what names the items in messages.
 	most int
 	what string
-	// item checks one of them.
+	// item checks one item.
 	item func(v *violations, path, item string)
 }
 
@@ -20,7 +20,7 @@ func (r listRule) count(v *violations, path string, count int) {
 	v.check(r.most == 0 || count <= r.most, path, count, fmt.Sprintf("at most %d %s", r.most, r.what))
 }
 
-// plain checks what is known of a list without waiting.
+// plain checks the items that are plain values.
 func (r listRule) plain(v *violations, path string, list pulumi.StringArrayInput) {
 	items, _ := list.(pulumi.StringArray)
 	r.count(v, path, len(items))
@@ -33,7 +33,7 @@ func (r listRule) plain(v *violations, path string, list pulumi.StringArrayInput
 	}
 }
 
-// checked returns the list, which fails once it is known to break the rule.
+// checked returns the list, which fails if it turns out to break the rule.
 func (r listRule) checked(path string, list pulumi.StringArrayInput) pulumi.StringArrayOutput {
 	if missing(list) {
 		list = pulumi.StringArray{}
@@ -54,7 +54,7 @@ func empty(list pulumi.StringArrayInput) bool {
 	return missing(list) || plain && len(items) == 0
 }
 
-// plainText returns a string that is known without waiting, or the empty one.
+// plainText returns an input's value if it is a plain string, and otherwise the empty string.
 func plainText(input pulumi.Input) string {
 	text, _ := input.(pulumi.String)
 	return string(text)

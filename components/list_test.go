@@ -21,7 +21,7 @@ type listArgument struct {
 	constructor withList
 }
 
-// withList is a component with the list among its arguments: how they are validated, and how it is made.
+// withList returns the validation and the constructor of a component with the list in its arguments.
 type withList func(list pulumi.StringArrayInput) (validate func() error, construct func(*pulumi.Context) error)
 
 func ofCluster(change func(*components.AksWithCsiArgs, pulumi.StringArrayInput)) withList {
@@ -64,7 +64,7 @@ var listArguments = []listArgument{
 		ofVault(func(n *components.VaultNetworkArgs, list pulumi.StringArrayInput) { n.SubnetIDs = list })},
 }
 
-// late is a list that is known only when the program runs.
+// late returns a list that is known only when the program runs.
 func late(items ...string) pulumi.StringArrayInput {
 	return pulumi.ToStringArray(items).ToStringArrayOutput()
 }
@@ -75,7 +75,7 @@ func runList(t *testing.T, construct func(*pulumi.Context) error) (*mockengine.E
 	return e, e.Run(construct)
 }
 
-func TestLists_ArePassedOnWhetherPlainOrLate(t *testing.T) {
+func TestLists_PassPlainAndLateValues(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			for name, list := range map[string]pulumi.StringArrayInput{
@@ -96,7 +96,7 @@ func TestLists_ArePassedOnWhetherPlainOrLate(t *testing.T) {
 	}
 }
 
-func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T) {
+func TestLists_CheckPlainItemsFirst(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
@@ -118,7 +118,7 @@ func TestLists_HaveTheirPlainItemsCheckedBeforeAnythingIsRegistered(t *testing.T
 	}
 }
 
-func TestLists_AreCheckedOnceTheyAreKnown(t *testing.T) {
+func TestLists_AreCheckedOnceKnown(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			bad, good := pulumi.String(of.bad), pulumi.String(of.good)
@@ -150,7 +150,7 @@ func TestLists_AreCheckedOnceTheyAreKnown(t *testing.T) {
 	}
 }
 
-func TestLists_MayBeUnknownInAPreview(t *testing.T) {
+func TestLists_AcceptUnknownInPreview(t *testing.T) {
 	for _, of := range listArguments {
 		t.Run(of.path, func(t *testing.T) {
 			e := &mockengine.Engine{DryRun: true}
@@ -174,7 +174,7 @@ func TestLists_MayBeUnknownInAPreview(t *testing.T) {
 	}
 }
 
-func TestPrivateDNSZone_IsCheckedWhenItIsKnown(t *testing.T) {
+func TestPrivateDNSZone_IsCheckedOnceKnown(t *testing.T) {
 	args := func(zone pulumi.StringInput) *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.IdentityID = pulumi.String(existingIdentity)

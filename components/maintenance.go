@@ -20,36 +20,33 @@ var (
 	utcOffset = regexp.MustCompile(`^[+-](0[0-9]|1[0-4]):[0-5][0-9]$`)
 )
 
-// MaintenanceArgs are the times at which AKS may upgrade by itself
+// MaintenanceArgs are the times at which AKS may upgrade automatically
 // (https://learn.microsoft.com/azure/aks/planned-maintenance).
 type MaintenanceArgs struct {
-	// Upgrades is when the cluster's upgrade channel may act, and takes one that acts. Defaults to any time.
+	// Upgrades is the window for the cluster's upgrade channel, which must not be none. Defaults to any time.
 	Upgrades *MaintenanceWindowArgs `pulumi:"upgrades,optional"`
-	// NodeOS is when the node OS upgrade channel may act, and takes one that acts in windows: SecurityPatch or NodeImage,
-	// or none given. Defaults to any time.
+	// NodeOS is the window for the node OS upgrade channel, which must be SecurityPatch or NodeImage, or omitted. Defaults
+	// to any time.
 	NodeOS *MaintenanceWindowArgs `pulumi:"nodeOs,optional"`
 }
 
-// MaintenanceWindowArgs are hours that come back every week, or every few weeks.
+// MaintenanceWindowArgs describe a window that recurs every week, or every few weeks.
 type MaintenanceWindowArgs struct {
 	// Weekday is Monday, Tuesday, Wednesday, Thursday, Friday, Saturday or Sunday. Required.
 	Weekday Weekday `pulumi:"weekday"`
 	// IntervalWeeks is the number of weeks from one window to the next, 1-4. Defaults to 1.
 	IntervalWeeks int `pulumi:"intervalWeeks,optional"`
-	// StartTime is 00:00-23:59, in the time that UTCOffset says. Defaults to 02:00.
+	// StartTime is 00:00-23:59, in the time zone of UTCOffset. Defaults to 02:00.
 	StartTime string `pulumi:"startTime,optional"`
-	// UTCOffset is the difference of StartTime to UTC, such as +05:30 or -07:00. Defaults to +00:00.
+	// UTCOffset is the offset of StartTime from UTC, such as +05:30 or -07:00. Defaults to +00:00.
 	UTCOffset string `pulumi:"utcOffset,optional"`
 	// DurationHours is the window's length in hours, 4-24. Defaults to 4.
 	DurationHours int `pulumi:"durationHours,optional"`
 }
 
-// newMaintenance creates the windows; AKS finds them by their names. They go with the cluster.
+// newMaintenance creates the windows, which AKS finds by their names. They are deleted with the cluster.
 func (c *AksWithCsi) newMaintenance(
-	ctx *pulumi.Context,
-	name string,
-	args *AksWithCsiArgs,
-	cluster *containerservice.ManagedCluster,
+	ctx *pulumi.Context, name string, args *AksWithCsiArgs, cluster *containerservice.ManagedCluster,
 ) error {
 	if args.Maintenance == nil {
 		return nil
@@ -87,7 +84,7 @@ func (c *AksWithCsi) newMaintenance(
 	return nil
 }
 
-// validateUpgrades checks what AKS upgrades by itself, and when.
+// validateUpgrades checks the upgrade channels, and their windows.
 func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	channel := withDefault(args.UpgradeChannel, UpgradeNone)
 	oneOf(v, "upgradeChannel", channel, UpgradeRapid, UpgradeStable, UpgradePatch, UpgradeNodeImage, UpgradeNone)
@@ -106,30 +103,26 @@ func (v *violations) validateUpgrades(args *AksWithCsiArgs) {
 	if window := args.Maintenance.Upgrades; window != nil {
 		v.validateWindow("maintenance.upgrades", *window)
 		v.check(channel != UpgradeNone, "upgradeChannel", channel,
-			"rapid, stable, patch, node-image, since maintenance.upgrades is given")
+			"rapid, stable, patch, node-image, because maintenance.upgrades is given")
 	}
 	if window := args.Maintenance.NodeOS; window != nil {
 		v.validateWindow("maintenance.nodeOs", *window)
 		v.check(args.NodeOSUpgradeChannel != NodeOSNone && args.NodeOSUpgradeChannel != NodeOSUnmanaged,
 			"nodeOsUpgradeChannel",
-			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, since maintenance.nodeOs is given")
+			args.NodeOSUpgradeChannel, "SecurityPatch, NodeImage, because maintenance.nodeOs is given")
 	}
 }
 
-// validateVersion keeps the program from asking for an older version than the one that the channel has upgraded to: AKS
-// goes back to none (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
+// validateVersion ensures that the program does not ask for an older version than the channel has upgraded to: AKS
+// never downgrades (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
 func (v *violations) validateVersion(version string, channel UpgradeChannel) {
 	switch {
 	case version == "":
 	case channel == UpgradeRapid || channel == UpgradeStable:
 		v.add("kubernetesVersion", version, "nothing with the upgrade channel "+string(channel)+", which chooses the version")
 	case channel == UpgradePatch:
-		v.match(
-			minorVersion,
-			"kubernetesVersion",
-			version,
-			"a minor version such as 1.34 with the upgrade channel patch, which chooses the rest",
-		)
+		v.match(minorVersion, "kubernetesVersion", version,
+			"a minor version such as 1.34 with the upgrade channel patch, which chooses the patch version")
 	default:
 		v.match(kubernetesVersion, "kubernetesVersion", version, "a version such as 1.34 or 1.34.1")
 	}
@@ -140,12 +133,8 @@ func (v *violations) validateWindow(path string, w MaintenanceWindowArgs) {
 	weeks := withDefault(w.IntervalWeeks, 1)
 	v.check(weeks >= 1 && weeks <= 4, path+".intervalWeeks", weeks, "1-4 weeks")
 	v.match(timeOfDay, path+".startTime", withDefault(w.StartTime, defaultWindowStart), "00:00-23:59")
-	v.match(
-		utcOffset,
-		path+".utcOffset",
-		withDefault(w.UTCOffset, defaultWindowOffset),
-		"a difference to UTC such as +05:30 or -07:00",
-	)
+	v.match(utcOffset, path+".utcOffset", withDefault(w.UTCOffset, defaultWindowOffset),
+		"an offset from UTC such as +05:30 or -07:00")
 	hours := withDefault(w.DurationHours, defaultWindowHours)
 	v.check(hours >= 4 && hours <= 24, path+".durationHours", hours, "4-24 hours")
 }

@@ -6,18 +6,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestMaintenanceWindowsHaveTheNamesThatAKSLooksFor(t *testing.T) {
+func TestMaintenance_UsesAKSNames(t *testing.T) {
 	e := runProduction(t)
-	cluster, upgrades, nodeOS := e.Get(
-		t,
-		"cluster-cluster",
-	), e.Get(
-		t,
-		"cluster-maintenance-upgrades",
-	), e.Get(
-		t,
-		"cluster-maintenance-node-os",
-	)
+	cluster, upgrades, nodeOS := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-maintenance-upgrades"), e.Get(t,
+		"cluster-maintenance-node-os")
 	wantInputs(t, upgrades, map[string]any{
 		"resourceName": "aks",
 		"configName":   "aksManagedAutoUpgradeSchedule",
@@ -40,7 +32,7 @@ func TestMaintenanceWindowsHaveTheNamesThatAKSLooksFor(t *testing.T) {
 	}
 }
 
-func TestMaintenanceRules(t *testing.T) {
+func TestMaintenance_Validates(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, productionArgs, (*args).Validate, []rule[args]{
 		{"a weekday", "maintenance.upgrades.weekday", func(a *args) { a.Maintenance.Upgrades.Weekday = "sat" }},

@@ -13,15 +13,15 @@ const secretMountType = "keyvaultaks:index:SecretMount"
 
 const defaultVolumeName = "secrets-store"
 
-// The driver reports on each mount in an object called <pod>-<namespace>-<class>, which must be a name for Kubernetes,
-// too. The pods of workloads have names of at most 63 characters, and so have namespaces.
+// The driver records each mount in an object called <pod>-<namespace>-<class>, which must be a valid name. The pods of
+// workloads have names of at most 63 characters, and so do namespaces.
 const (
 	maxClassName = 253 - 2*(maxPodName+1)
 	maxPodName   = 63
 )
 
-// The provider's rules for what is passed on. It trims values, and takes another way to sign in if there is no client
-// id.
+// The provider's rules for the values that the class passes on. The provider trims values, and signs in differently if
+// there is no client id.
 var (
 	mountedVaultName = regexp.MustCompile(`^[a-zA-Z0-9-]{3,24}$`)
 	identifier       = regexp.MustCompile(`^\S+$`)
@@ -35,110 +35,112 @@ type SecretMountArgs struct {
 	VaultName pulumi.StringInput `pulumi:"vaultName"`
 	// TenantID is the Entra tenant that the vault trusts. Required.
 	TenantID pulumi.StringInput `pulumi:"tenantId"`
-	// ClientID is the identity that the mount signs in as. Required.
+	// ClientID is the client id of the identity that the mount signs in with. Required.
 	ClientID pulumi.StringInput `pulumi:"clientId"`
-	// PrincipalID is the same identity as roles know it. Required unless Access is none.
+	// PrincipalID is the principal id of the same identity, for the roles. Required unless Access is none.
 	PrincipalID pulumi.StringInput `pulumi:"principalId,optional"`
 	// Cluster is where the class and the pods are created: [AksWithCsi.Cluster], or [WorkloadIdentity.Cluster] for a
 	// namespace that an identity creates. Only they wait for it. Defaults to the Kubernetes provider in the component's
-	// options, for which all of the component waits.
+	// options, for which the whole component waits.
 	Cluster Cluster `pulumi:"-"`
 	// Namespace of the class and of the pods that mount it, a DNS label. Required. A change replaces them.
 	Namespace string `pulumi:"namespace"`
-	// ServiceAccountName is the service account of the test pod and of the probe; in Go, also of pod specs that
-	// podmount adds the mount to. It must be one that may act as the identity. Required with TestPod and with Probe.
+	// ServiceAccountName is the service account of the test pod and of the probe; in Go, also of pod specs to which
+	// podmount adds the mount. It must be able to use the identity. Required with TestPod and with Probe.
 	ServiceAccountName pulumi.StringInput `pulumi:"serviceAccountName,optional"`
 
-	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that
-	// Pulumi makes.
+	// ClassName names the SecretProviderClass, a DNS subdomain of at most 125 characters. Defaults to a name that Pulumi
+	// generates.
 	ClassName string `pulumi:"className,optional"`
 	// Labels of the class, and of the test pod and the probe. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// VolumeName names the volume in pods, a DNS label; pods with several mounts need different ones. Defaults to
+	// VolumeName names the volume in pods, a DNS label. Mounts in the same pod need different names. Defaults to
 	// secrets-store.
 	VolumeName string `pulumi:"volumeName,optional"`
-	// CloudName is the cloud of the vault: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class does
-	// not name the public cloud, which the provider assumes unless the cluster set it up otherwise. Defaults to
-	// AzurePublicCloud.
+	// CloudName is the vault's cloud: AzurePublicCloud, AzureUSGovernmentCloud or AzureChinaCloud. The class omits the
+	// public cloud, which the provider assumes unless the cluster configures another one. Defaults to AzurePublicCloud.
 	CloudName Cloud `pulumi:"cloudName,optional"`
-	// Objects to mount, at least one, no two in the same file. They decide the roles that Access grants.
+	// Objects to mount, at least one, each in a file of its own. They decide which roles Access assigns.
 	Objects []ObjectArgs `pulumi:"objects"`
-	// Access says where the identity is granted what mounting takes, Key Vault Secrets User for secrets and Key Vault
-	// Reader for keys and certificates: object is on each mounted object and nowhere else; vault is once for each
-	// needed role on the vault, which is wider, since the identity may then read every secret of the vault, or the
-	// metadata of all that is in it; none is that somebody else grants it, and VaultID and PrincipalID are not used.
-	// Two mounts of one object by one identity would assign one role twice, which Azure refuses: give the second none.
-	// Vault suits a vault of the workload's own with many objects, since a subscription has at most 4000 role
-	// assignments. Defaults to object.
+	// Access says where the identity gets the roles that mounting requires: Key Vault Secrets User for secrets, and Key
+	// Vault Reader for keys and certificates. object assigns them on each mounted object and nowhere else. vault assigns
+	// each required role once, on the vault, which is wider: the identity may then read every secret of the vault, or the
+	// metadata of everything in it. none assigns nothing: permissions come from elsewhere, and VaultID and PrincipalID are
+	// not used. If two mounts of one identity share an object, give the second none, since Azure refuses to assign the
+	// same role twice. Use vault for a workload with a vault of its own and many objects, since a subscription has at most
+	// 4000 role assignments. Defaults to object.
 	Access Access `pulumi:"access,optional"`
-	// SyncSecrets are Kubernetes Secrets that the CSI driver makes from mounted files, for what cannot read files:
-	// environment variables and an Ingress. They exist while a pod mounts the class; Probe is one that stays. Defaults
-	// to none.
+	// SyncSecrets are Kubernetes Secrets that the CSI driver creates from mounted files, for consumers that cannot read
+	// files, such as environment variables and an Ingress. They exist only while a pod mounts the class; Probe adds a
+	// permanent one. Defaults to none.
 	SyncSecrets []SyncSecretArgs `pulumi:"syncSecrets,optional"`
-	// Versions of what is mounted, by names of the caller's choice, as far as the program knows them: those of secrets
-	// that it puts into the vault itself, [KeyVaultStack.SecretVersions], as of the last refresh; and those of others'
-	// that it looks up, such as secretUriWithVersion of azure-native's getSecret, which shows no value and takes the
-	// right to read in the control plane. They go into [SecretMount.PodAnnotations] and nowhere else. Give versions,
-	// not values: whoever may see the pods sees a digest of them. Defaults to none.
+	// Versions of mounted objects, by names that you choose, as far as the program knows them. They can be versions of
+	// secrets that the program itself creates, [KeyVaultStack.SecretVersions], as of the last refresh. They can also be
+	// versions of others' secrets that the program looks up, such as secretUriWithVersion of azure-native's getSecret,
+	// which shows no value and requires permission to read in the control plane. They are only used in
+	// [SecretMount.PodAnnotations]. Give versions, not values: everybody who may see the pods sees a digest of them.
+	// Defaults to none.
 	Versions pulumi.StringMapInput `pulumi:"versions,optional"`
-	// TestPod adds a pod that shows the files. Defaults to none.
+	// TestPod adds a pod for looking at the files. Defaults to none.
 	TestPod *TestPodArgs `pulumi:"testPod,optional"`
-	// Probe adds a Deployment that is ready while the files are there, and keeps SyncSecrets there. Defaults to none.
+	// Probe adds a Deployment that is ready while the files exist, and that keeps the SyncSecrets. Defaults to none.
 	Probe *ProbeArgs `pulumi:"probe,optional"`
 }
 
-// Files are the paths, relative to the mount, of the files that every pod with the mount has, sorted. Of a version
-// history that is the newest version; how many there are besides is known to the vault alone.
+// Files returns the sorted paths, relative to the mount, of the files that every pod with the mount has. Of a version
+// history that is the newest version; only the vault knows how many others there are.
 func (args *SecretMountArgs) Files() []string {
 	files := names(args.Objects, ObjectArgs.FileName)
 	slices.Sort(files)
 	return files
 }
 
-// SecretMount lets pods of a namespace mount objects of a vault as files: the roles, the SecretProviderClass, the
-// volume. A pod's spec takes Volume, PodLabels and PodAnnotations; in Go, package podmount puts them there.
+// SecretMount mounts objects of a vault as files in pods of a namespace. It consists of the roles, the
+// SecretProviderClass and the volume. A pod's spec uses Volume, PodLabels and PodAnnotations; in Go, package podmount
+// adds them.
 //
-// A role may take Azure up to ten minutes to honour. The kubelet retries the mount until then, so pods that use the
+// A new role may take up to ten minutes to take effect. The kubelet retries the mount until then, so pods that use the
 // volume need an await timeout above it.
 type SecretMount struct {
 	pulumi.ResourceState
 
-	// SecretProviderClass is the class's name; resolves once the class and the roles exist.
+	// SecretProviderClass is the class's name. It resolves once the class and the roles exist.
 	SecretProviderClass pulumi.StringOutput `pulumi:"secretProviderClass"`
-	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets; resolves once the class and
-	// the roles exist, and the Probe is ready if there is one. The Secrets themselves exist while a pod mounts the
-	// class: a pod, a chart or an Ingress that uses one needs the Probe, or must mount the volume, too.
+	// SyncedSecrets are the names of the Kubernetes Secrets, in the order of SyncSecrets. They resolve once the class and
+	// the roles exist, and the Probe, if given, is ready. The Secrets themselves exist while a pod mounts the class: a
+	// pod, a chart or an Ingress that uses one must mount the volume too, or needs the Probe.
 	SyncedSecrets pulumi.StringArrayOutput `pulumi:"syncedSecrets"`
-	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that
-	// uses it is created after the roles and the class, and deleted before them. Its service account must be one that
-	// may act as the mount's identity.
+	// Volume is an item of a pod spec's volumes: name, and csi with driver, readOnly and volumeAttributes. A pod that uses
+	// it is created after the roles and the class, and deleted before them. Its service account must be able to use the
+	// mount's identity.
 	Volume pulumi.MapOutput `pulumi:"volume"`
-	// VolumeName is the volume's name, by which containers mount it.
+	// VolumeName is the name by which containers mount the volume.
 	VolumeName pulumi.StringOutput `pulumi:"volumeName"`
-	// ServiceAccountName is that of the arguments, for the pods; empty where it was left out.
+	// ServiceAccountName is the service account of the arguments, for the pods. Empty if it was omitted.
 	ServiceAccountName pulumi.StringOutput `pulumi:"serviceAccountName"`
-	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs: the label
-	// azure.workload.identity/use, which has AKS put a token of the service account into them
-	// (https://learn.microsoft.com/azure/aks/workload-identity-overview). The mount itself needs none.
+	// PodLabels are for pods whose containers sign in to Azure themselves, with Azure's SDKs. They contain the label
+	// azure.workload.identity/use, which makes AKS project a token of the service account into the containers
+	// (https://learn.microsoft.com/azure/aks/workload-identity-overview). The mount itself does not need them.
 	PodLabels pulumi.StringMapOutput `pulumi:"podLabels"`
-	// PodAnnotations are for the pod template of a workload that must restart when what it mounts changes: because it
-	// reads its files only at start, or has environment variables from SyncedSecrets. They have the key
-	// keyvault-aks/checksum, whose value is the SHA-256 of the class and of the arguments' Versions, so it changes with
-	// any of them, and Kubernetes rolls the workload out. Without Versions it sees what is mounted change, but not a
-	// new version in the vault. With them, `pulumi up --refresh` restarts what has an old value, whoever put the new
-	// one into the vault: run it after a rotation, or on a schedule. With a Probe, pods that have variables from
-	// SyncedSecrets start after the driver was given the new values; without it, run it no sooner than the poll
-	// interval after the rotation.
+	// PodAnnotations are for the pod template of a workload that must restart when its mounted objects change, because it
+	// reads files only at start or has environment variables from SyncedSecrets. They contain the key
+	// keyvault-aks/checksum with the SHA-256 of the class and of the argument Versions. When one of these changes, so does
+	// the annotation, and Kubernetes rolls the workload out.
+	//
+	// Without Versions, the annotation changes when the list of mounted objects does, but not with a new version in the
+	// vault. With them, `pulumi up --refresh` restarts workloads that have an old value, no matter who wrote the new one:
+	// run it after a rotation, or on a schedule. With a Probe, pods with variables from SyncedSecrets start after the
+	// driver has the new values. Without one, wait for the poll interval after the rotation before you run it.
 	PodAnnotations pulumi.StringMapOutput `pulumi:"podAnnotations"`
 
 	args    SecretMountArgs
 	objects objects
 }
 
-// NewSecretMount registers the roles, the class and, where asked, the test pod and the probe. It returns a
-// [ValidationError] if arguments are invalid, and [ErrNoKubernetesProvider] if the class has no cluster to go to,
-// before anything is registered. Violations of Inputs, which are known later, fail the class and the roles: at preview
-// if they are known then.
+// NewSecretMount registers the roles, the class and, if requested, the test pod and the probe. If arguments are invalid
+// it returns a [ValidationError], and if the class has no cluster, [ErrNoKubernetesProvider]. It then registers
+// nothing. If Inputs turn out to be invalid, the class and the roles fail: during the preview if the values are known
+// there.
 func NewSecretMount(
 	ctx *pulumi.Context, name string, args *SecretMountArgs, opts ...pulumi.ResourceOption,
 ) (*SecretMount, error) {
@@ -198,12 +200,12 @@ func NewSecretMount(
 	return c, nil
 }
 
-// Args returns the arguments that the mount was made with. VolumeName has its default if it was left out.
+// Args returns the arguments of the mount, with the default of VolumeName if it was omitted.
 func (c *SecretMount) Args() SecretMountArgs {
 	return c.args
 }
 
-// setOutputs has everything that pods use resolve once the class and the roles exist.
+// setOutputs sets everything that pods use. It resolves once the class and the roles exist.
 func (c *SecretMount) setOutputs(ctx *pulumi.Context, spec pulumi.Map, class *object, ready []pulumi.Resource) {
 	c.SecretProviderClass = after(ctx, class.name(), ready...)
 	secrets := pulumi.ToStringArray(names(c.args.SyncSecrets, func(s SyncSecretArgs) string { return s.Name }))
@@ -219,7 +221,7 @@ func (c *SecretMount) setOutputs(ctx *pulumi.Context, spec pulumi.Map, class *ob
 	c.PodAnnotations = checksumAnnotations(spec, c.args.Versions)
 }
 
-// volume is the volume of a pod, read-only.
+// volume returns the volume of a pod, read-only.
 func (c *SecretMount) volume() pulumi.Map {
 	return pulumi.Map{
 		"name": pulumi.String(c.args.VolumeName),
@@ -235,7 +237,7 @@ func podLabels() map[string]string {
 	return map[string]string{"azure.workload.identity/use": "true"}
 }
 
-// inputs are what the state shows of the arguments. The namespace is not among them: the roles would wait for it, and
+// inputs returns the arguments that the state shows. The namespace is not among them: the roles would wait for it, and
 // so for the cluster.
 func (args *SecretMountArgs) inputs() pulumi.Map {
 	inputs := pulumi.Map{
@@ -249,7 +251,6 @@ func (args *SecretMountArgs) inputs() pulumi.Map {
 	return inputs
 }
 
-// newClass registers the class.
 func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMountArgs, spec pulumi.Map,
 ) (*object, error) {
 	return c.objects.add(ctx, "secrets-store.csi.x-k8s.io/v1", "SecretProviderClass", name+"-class", pulumi.Map{
@@ -260,13 +261,13 @@ func (c *SecretMount) newClass(ctx *pulumi.Context, name string, args *SecretMou
 	}, deletedAtOnce)
 }
 
-// classSpec is the class's spec as the driver and the provider read it.
+// classSpec returns the class's spec for the driver and the provider.
 func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
 	objects, err := objectsParameter(args.Objects)
 	if err != nil {
 		return nil, err
 	}
-	// Nothing else: useVMManagedIdentity, usePodIdentity and their like would override workload identity.
+	// No other parameters: useVMManagedIdentity, usePodIdentity and the like would override workload identity.
 	parameters := pulumi.StringMap{
 		"clientID":     checked(args.ClientID, "clientId", identifier, "a client id"),
 		"keyvaultName": checked(args.VaultName, "vaultName", mountedVaultName, "3-24 letters, digits and dashes"),
@@ -283,7 +284,8 @@ func (args *SecretMountArgs) classSpec() (pulumi.Map, error) {
 	return spec, nil
 }
 
-// checked holds an input against a rule as soon as it is known. The value is not repeated, since it may be secret.
+// checked returns an input that fails if it turns out to break a rule. The error does not repeat the value, which may
+// be secret.
 func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed string) pulumi.StringOutput {
 	return input.ToStringOutput().ApplyT(func(given string) (string, error) {
 		if !rule.MatchString(given) {
@@ -293,9 +295,9 @@ func checked(input pulumi.StringInput, path string, rule *regexp.Regexp, allowed
 	}).(pulumi.StringOutput)
 }
 
-// Validate checks every plain value, and returns a [ValidationError] with all violations, or nil. Inputs that other
-// resources give may be missing. A mount without violations shows exactly its files: those of [SecretMountArgs.Files],
-// and of version histories what the vault has.
+// Validate checks every plain value. It returns a [ValidationError] with all violations, or nil. Inputs that come from
+// other resources may be missing. A valid mount contains exactly the files of [SecretMountArgs.Files], and of version
+// histories what the vault has.
 func (args *SecretMountArgs) Validate() error {
 	return settled(args).validate().err()
 }
@@ -312,7 +314,7 @@ func (args *SecretMountArgs) validate() violations {
 	if args.ClassName != "" {
 		v.check(len(args.ClassName) <= maxClassName && dnsSubdomain.MatchString(args.ClassName), "className",
 			args.ClassName,
-			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last",
+			fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, starting and ending with a letter or digit",
 				maxClassName))
 	}
 	v.dnsLabel("volumeName", withDefault(args.VolumeName, defaultVolumeName))
@@ -327,8 +329,9 @@ func (args *SecretMountArgs) validate() violations {
 	if args.TestPod != nil {
 		v.validateTestPod("testPod", *args.TestPod)
 		for i, o := range args.Objects {
-			v.check(o.othersRead(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
-				"a last digit from 4 to 7, which lets the test pod read the file: it does not run as root, who owns it")
+			v.check(o.readableByOthers(), fmt.Sprintf("objects[%d].filePermission", i), o.FilePermission,
+				"a last digit from 4 to 7, which lets the test pod read the file: the file belongs to root, and the pod does not "+
+					"run as root")
 		}
 	}
 	if args.Probe != nil {
@@ -337,7 +340,7 @@ func (args *SecretMountArgs) validate() violations {
 	return v
 }
 
-// requiredForMount checks that no Input is missing which the mount cannot do without.
+// requiredForMount checks that all required Inputs are given.
 func (v *violations) requiredForMount(args *SecretMountArgs) {
 	needsRoles := args.Access != AccessNone
 	if needsRoles {
@@ -357,5 +360,6 @@ func (v *violations) requiredForMount(args *SecretMountArgs) {
 // podName checks the name of a pod that mounts the class.
 func (v *violations) podName(path, given string) {
 	v.check(len(given) <= maxPodName && dnsSubdomain.MatchString(given), path, given,
-		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, a letter or digit first and last", maxPodName))
+		fmt.Sprintf("1-%d lower-case letters, digits, dashes and dots, starting and ending with a letter or "+
+			"digit", maxPodName))
 }

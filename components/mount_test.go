@@ -37,7 +37,7 @@ func mountArgs() *components.SecretMountArgs {
 	}
 }
 
-// fullMountArgs have everything that plain arguments can ask for.
+// fullMountArgs returns every plain argument.
 func fullMountArgs() *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = append(args.Objects,
@@ -79,7 +79,7 @@ func runMount(t *testing.T, args *components.SecretMountArgs) *mockengine.Engine
 	return e
 }
 
-func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
+func TestSecretProviderClass_UsesWorkloadIdentityOnly(t *testing.T) {
 	class := runMount(t, mountArgs()).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{
 		"apiVersion":                   "secrets-store.csi.x-k8s.io/v1",
@@ -90,7 +90,7 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 		"spec.parameters.clientID":     "client",
 		"spec.parameters.keyvaultName": "kv-1",
 		"spec.parameters.tenantID":     mockengine.TenantID,
-		// Would make another copy of the secrets, in etcd.
+		// It would create another copy of the secrets, in etcd.
 		"spec.secretObjects": nil,
 	})
 	if parameters := class.At("spec.parameters").ObjectValue(); len(parameters) != 4 {
@@ -98,7 +98,7 @@ func TestClassIsForWorkloadIdentityOnly(t *testing.T) {
 	}
 }
 
-func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
+func TestSecretProviderClass_ListsObjectsInProvidersFormat(t *testing.T) {
 	args := mountArgs()
 	args.Objects = append(args.Objects, components.ObjectArgs{
 		Type: "secret", Name: "123", Alias: "a: b #c", Format: "pfx", Encoding: "base64",
@@ -124,7 +124,7 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 		t.Fatalf("%d objects, want %d", len(list.Array), len(want))
 	}
 	for i, item := range list.Array {
-		// The provider decodes into strings; a bare 0444 or 123 would be a number.
+		// The provider decodes strings; an unquoted 0444 or 123 would be a number.
 		got := map[string]any{}
 		if err := yaml.Unmarshal([]byte(item), &got); err != nil {
 			t.Fatal(err)
@@ -140,7 +140,7 @@ func TestClassListsItsObjectsAsTheProviderReadsThem(t *testing.T) {
 	}
 }
 
-func TestVolumeComesAfterRolesAndClass(t *testing.T) {
+func TestSecretMount_VolumeWaitsForRolesAndClass(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			args := mountArgs()
@@ -154,7 +154,7 @@ func TestVolumeComesAfterRolesAndClass(t *testing.T) {
 				"driver": "secrets-store.csi.k8s.io", "readOnly": true,
 				"volumeAttributes": map[string]string{"secretProviderClass": "class"},
 			}}
-			// The engine of a preview has the class say nothing, not even its name.
+			// In a preview, the class has no known outputs, not even its name.
 			if got.Known == dryRun || got.Secret || !dryRun && !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("dry run %t: got %v, known: %t, secret: %t, want %v", dryRun, got.Value, got.Known, got.Secret, want)
 			}
@@ -170,7 +170,7 @@ func TestVolumeComesAfterRolesAndClass(t *testing.T) {
 	}
 }
 
-func TestTestPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestTestPod_MeetsRestrictedPodSecurity(t *testing.T) {
 	pod := runMount(t, mountArgs()).Get(t, "mount-test-pod")
 	wantInputs(t, pod, map[string]any{
 		"metadata.name":      "keyvault-test-pod",
@@ -190,13 +190,13 @@ func TestTestPodMeetsTheRestrictedPodSecurityStandard(t *testing.T) {
 		"spec.volumes[0].csi.volumeAttributes.secretProviderClass":    "class",
 		"spec.hostNetwork":                                            nil,
 	})
-	// Azure takes up to 10 minutes to honour a role.
+	// A role may take up to 10 minutes to take effect.
 	if got := pod.RPC.GetCustomTimeouts().GetCreate(); got != "15m" {
 		t.Errorf("the pod is awaited for %q", got)
 	}
 }
 
-func TestNoTestPodUnlessAsked(t *testing.T) {
+func TestTestPod_DefaultsToNone(t *testing.T) {
 	args := mountArgs()
 	args.TestPod, args.ServiceAccountName = nil, nil
 	for _, one := range runMount(t, args).Resources() {
@@ -206,7 +206,7 @@ func TestNoTestPodUnlessAsked(t *testing.T) {
 	}
 }
 
-func TestMountInAPreviewOfEverything(t *testing.T) {
+func TestSecretMount_PreviewsWithUnknownInputs(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true}
 	run(t, e, func(ctx *pulumi.Context) error {
 		vault, err := components.NewKeyVaultStack(ctx, "vault", vaultArgs())
@@ -231,13 +231,13 @@ func TestMountInAPreviewOfEverything(t *testing.T) {
 	}
 }
 
-func TestInputsAreHeldAgainstTheProvidersRulesOnceKnown(t *testing.T) {
+func TestSecretMount_ChecksInputsOnceKnown(t *testing.T) {
 	for path, change := range map[string]func(*components.SecretMountArgs){
 		"vaultId":   func(a *components.SecretMountArgs) { a.VaultID = pulumi.String(mockengine.Group) },
 		"vaultName": func(a *components.SecretMountArgs) { a.VaultName = pulumi.String("another-vault") },
 		"clientId":  func(a *components.SecretMountArgs) { a.ClientID = pulumi.String("") },
 		"tenantId":  func(a *components.SecretMountArgs) { a.TenantID = pulumi.String("my tenant") },
-		// The name of another cloud's, or of a managed HSM.
+		// The name of a vault in another cloud, or of a managed HSM.
 		"vaultName ": func(a *components.SecretMountArgs) {
 			a.Access, a.VaultName = "none", pulumi.String("kv.vault.azure.cn")
 		},
@@ -254,14 +254,14 @@ func TestInputsAreHeldAgainstTheProvidersRulesOnceKnown(t *testing.T) {
 	}
 }
 
-func TestAMountThatOthersGrantNeedsNoVaultIDAndNoPrincipal(t *testing.T) {
+func TestSecretMount_WithAccessNoneNeedsNoVaultIDAndPrincipal(t *testing.T) {
 	args := mountArgs()
 	args.Access, args.VaultID, args.PrincipalID = "none", nil, nil
 	class := runMount(t, args).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{"spec.parameters.keyvaultName": "kv-1"})
 }
 
-func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
+func TestCloudName_OmitsPublicCloud(t *testing.T) {
 	for given, want := range map[components.Cloud]any{
 		"AzurePublicCloud": nil, "AzureUSGovernmentCloud": "AzureUSGovernmentCloud", "AzureChinaCloud": "AzureChinaCloud",
 	} {
@@ -271,7 +271,7 @@ func TestSovereignCloudsAreNamedAndThePublicOneIsNot(t *testing.T) {
 	}
 }
 
-func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
+func TestSecretMount_TwoDoNotCollide(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, name := range []string{"a", "b"} {
@@ -286,7 +286,7 @@ func TestTwoMountsInOneStackDoNotCollide(t *testing.T) {
 	wantDistinct(t, e, 2*8)
 }
 
-func TestMountRules(t *testing.T) {
+func TestSecretMount_Validates(t *testing.T) {
 	type args = components.SecretMountArgs
 	testRules(t, mountArgs, (*args).Validate, []rule[args]{
 		{"a namespace is needed", "namespace", func(a *args) { a.Namespace = "" }},
@@ -317,7 +317,7 @@ func TestMountRules(t *testing.T) {
 	})
 }
 
-func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
+func TestSecretMount_RegistersNothingIfInvalid(t *testing.T) {
 	wantRefused(t, func(ctx *pulumi.Context) error {
 		_, err := components.NewSecretMount(ctx, "mount", &components.SecretMountArgs{
 			CloudName: "Mars",
@@ -336,7 +336,7 @@ func TestInvalidMountRegistersNothingAndSaysAllThatIsWrong(t *testing.T) {
 		"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName")
 }
 
-func TestPodsNeedAServiceAccount(t *testing.T) {
+func TestSecretMount_PodsRequireServiceAccount(t *testing.T) {
 	for _, change := range []func(*components.SecretMountArgs){
 		func(a *components.SecretMountArgs) { a.TestPod = &components.TestPodArgs{} },
 		func(a *components.SecretMountArgs) { a.Probe = &components.ProbeArgs{} },
@@ -351,7 +351,7 @@ func TestPodsNeedAServiceAccount(t *testing.T) {
 	}
 }
 
-func TestMountArgumentsAreNotChanged(t *testing.T) {
+func TestSecretMount_KeepsCallersArguments(t *testing.T) {
 	args, want := fullMountArgs(), fullMountArgs()
 	runMount(t, args)
 	if !reflect.DeepEqual(args, want) {
@@ -359,7 +359,7 @@ func TestMountArgumentsAreNotChanged(t *testing.T) {
 	}
 }
 
-func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {
+func TestSecretProviderClass_ResolvesOnceUsable(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
 		if err != nil {
@@ -373,7 +373,7 @@ func TestOutputNamesTheClassOnceItIsUsable(t *testing.T) {
 	})
 }
 
-func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
+func TestSecretMount_RegistersOutputsForPods(t *testing.T) {
 	e := runMount(t, fullMountArgs())
 	outputs := e.Get(t, "mount").Outputs
 	for key, want := range map[resource.PropertyKey]any{
@@ -389,14 +389,14 @@ func TestSecretMount_RegistersWhatPodsTakeAsOutputs(t *testing.T) {
 			t.Errorf("%s is %v, want %v", key, got, want)
 		}
 	}
-	// Those of the probe, which restarts with what it mounts.
+	// The annotations of the probe, which restarts with its mounted objects.
 	want := e.Get(t, "mount-probe").At("spec.template.metadata.annotations")
 	if got := outputs["podAnnotations"]; !got.DeepEquals(*want) {
 		t.Errorf("podAnnotations are %v, the probe's %v", got, want)
 	}
 }
 
-func TestSecretMount_KeepsItsArguments(t *testing.T) {
+func TestSecretMount_ReturnsArguments(t *testing.T) {
 	for given, want := range map[string]string{"": "secrets-store", "store": "store"} {
 		run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 			args := fullMountArgs()
@@ -415,7 +415,7 @@ func TestSecretMount_KeepsItsArguments(t *testing.T) {
 	}
 }
 
-func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
+func TestSecretMount_LabelsObjects(t *testing.T) {
 	args := fullMountArgs()
 	args.Labels = map[string]string{"team": "payments", "example.com/app": "shop"}
 	e := runMount(t, args)
@@ -431,7 +431,7 @@ func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
 	probe := map[string]any{"app.kubernetes.io/name": "keyvault-probe"}
 	wantInputs(t, e.Get(t, "mount-probe"), map[string]any{
 		"metadata.labels": labels(probe),
-		// Kubernetes refuses to change it, so it has no labels that may change.
+		// Kubernetes refuses to change the selector, so it must not contain labels that may change.
 		"spec.selector.matchLabels": probe,
 		"spec.template.metadata.labels": labels(map[string]any{
 			"app.kubernetes.io/name": "keyvault-probe", "azure.workload.identity/use": "true",
@@ -440,7 +440,7 @@ func TestSecretMount_LabelsWhatItCreates(t *testing.T) {
 	wantInputs(t, runMount(t, fullMountArgs()).Get(t, "mount-class"), map[string]any{"metadata.labels": nil})
 }
 
-func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
+func TestSecretMount_LetsPulumiNameClass(t *testing.T) {
 	args := fullMountArgs()
 	args.ClassName = ""
 	e := runMount(t, args)
@@ -457,9 +457,9 @@ func TestSecretMount_HasPulumiNameAClassWithoutName(t *testing.T) {
 	}
 }
 
-// TestSecretMount_TriesAgainWhatAForeignClusterRefuses has a cluster that the component knows nothing of refuse an
-// object for want of a role.
-func TestSecretMount_TriesAgainWhatAForeignClusterRefuses(t *testing.T) {
+// TestSecretMount_RetriesInForeignCluster makes a cluster that is not an AksWithCsi refuse an object because a role is
+// missing.
+func TestSecretMount_RetriesInForeignCluster(t *testing.T) {
 	const late = "User does not have access to the resource in Azure. Update role assignment to allow access."
 	for refusal, again := range map[string]bool{late: true, "secretproviderclasses is forbidden": false} {
 		e := &mockengine.Engine{Refusals: map[string][]string{"mount-class": {refusal}}}

@@ -17,7 +17,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// drawObject makes an object that may well be valid, of few names, so that files collide at times.
+// drawObject draws a possibly valid object with one of few names, so that files sometimes collide.
 func drawObject(t *rapid.T) components.ObjectArgs {
 	element := rapid.OneOf(
 		rapid.SampledFrom([]string{"a", "b"}),
@@ -49,9 +49,9 @@ func drawObject(t *rapid.T) components.ObjectArgs {
 		rapid.StringN(1, 12, 300),
 	)
 	o := components.ObjectArgs{
-		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).
-			Draw(t, "type"),
-		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}), rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
+		Type: rapid.SampledFrom([]components.ObjectType{"secret", "secret", "secret", "key", "cert"}).Draw(t, "type"),
+		Name: rapid.OneOf(rapid.SampledFrom([]string{"a", "b"}), rapid.SampledFrom([]string{"1", "null", "true", "-"}),
+			rapid.StringMatching(`[0-9a-zA-Z-]{1,127}`)).
 			Draw(t, "name"),
 		VersionHistory: rapid.SampledFrom([]int{0, 0, 1, 2, 5, 100}).Draw(t, "history"),
 		FilePermission: rapid.SampledFrom([]string{"", "0644", "444", "044", "0001"}).Draw(t, "permission"),
@@ -85,7 +85,7 @@ func drawMount(t *rapid.T) *components.SecretMountArgs {
 	return args
 }
 
-func TestAcceptedMountsShowExactlyTheirFiles(t *testing.T) {
+func TestSecretMount_ValidMountsHaveExactFiles(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		args := drawMount(rt)
 		class := runMount(t, args).Get(t, "mount-class")
@@ -134,7 +134,7 @@ type providerObject struct {
 	FilePermission string                    `yaml:"filePermission"`
 }
 
-// readObjects reads the parameter objects as the provider does, but refuses what the provider ignores.
+// readObjects reads the parameter objects like the provider, but rejects what the provider ignores.
 func readObjects(parameter string) ([]providerObject, error) {
 	strict := func(text string, into any) error {
 		decoder := yaml.NewDecoder(strings.NewReader(text))
@@ -157,7 +157,7 @@ func readObjects(parameter string) ([]providerObject, error) {
 	return objects, nil
 }
 
-// written writes what provider and driver write for objects that have so many versions in the vault, and lists the
+// written writes what the provider and the driver write for objects with the given numbers of versions, and lists the
 // files.
 func written(dir string, objects []providerObject, versions int) ([]string, error) {
 	for _, o := range objects {
@@ -203,7 +203,7 @@ func written(dir string, objects []providerObject, versions int) ([]string, erro
 	return found, err
 }
 
-// allFiles are all files that the objects can have.
+// allFiles returns all files that the objects can have.
 func allFiles(objects []components.ObjectArgs) []string {
 	var files []string
 	for _, o := range objects {
@@ -219,7 +219,7 @@ func allFiles(objects []components.ObjectArgs) []string {
 	return files
 }
 
-func TestSecretInputsNeverComeOutInPlain(t *testing.T) {
+func TestSecretMount_KeepsSecretInputsSecret(t *testing.T) {
 	const vaultName, tenant, client, principal, version = "secret-vault-name", "secret-tenant", "secret-client", "secret-principal", "secret-version"
 	rapid.Check(t, func(rt *rapid.T) {
 		args := drawMount(rt)
@@ -230,13 +230,7 @@ func TestSecretInputsNeverComeOutInPlain(t *testing.T) {
 			}
 			return pulumi.String("plain")
 		}
-		args.TenantID, args.ClientID, args.PrincipalID = hidden(
-			"tenant",
-			tenant,
-		), hidden(
-			"client",
-			client,
-		), hidden(
+		args.TenantID, args.ClientID, args.PrincipalID = hidden("tenant", tenant), hidden("client", client), hidden(
 			"principal",
 			principal,
 		)

@@ -35,7 +35,7 @@ func runCluster(t *testing.T, change func(*components.AksWithCsiArgs)) *mockengi
 	return e
 }
 
-func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
+func TestSystemPool_PassesArguments(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34"
 		args.SystemPool = &components.NodePoolArgs{
@@ -68,7 +68,7 @@ func TestSystemPoolPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
+func TestNodePools_AreCreatedOneAfterAnother(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.KubernetesVersion = "1.34.1"
 		args.NodePools = []components.NodePoolArgs{
@@ -87,7 +87,7 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	wantInputs(t, scaled, map[string]any{"enableAutoScaling": true, "minCount": 2.0, "maxCount": 9.0, "count": 4.0})
 	wantInputs(t, spot, map[string]any{
 		"scaleSetPriority": "Spot", "scaleSetEvictionPolicy": "Delete", "spotMaxPrice": -1.0, "enableNodePublicIP": false,
-		// AKS would add them, and a refresh find them.
+		// AKS would add them, and a refresh would find them.
 		"nodeLabels": map[string]any{"team": "a", "kubernetes.azure.com/scalesetpriority": "spot"},
 		"nodeTaints": []any{"team=a:NoSchedule", "kubernetes.azure.com/scalesetpriority=spot:NoSchedule"},
 	})
@@ -101,7 +101,7 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 			t.Errorf("%s does not come after the cluster and go with it", pool.Name)
 		}
 		if !pool.RPC.GetDeleteBeforeReplace() || !slices.Contains(pool.RPC.GetReplaceOnChanges(), "osDiskType") {
-			t.Errorf("%s is not made anew when Azure cannot change it", pool.Name)
+			t.Errorf("%s is not replaced when Azure cannot change it", pool.Name)
 		}
 		if !provider.WaitsFor(pool) {
 			t.Errorf("workloads do not wait for %s", pool.Name)
@@ -114,7 +114,7 @@ func TestNodePoolsFollowOneAnotherAndGoWithTheCluster(t *testing.T) {
 	}
 }
 
-func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
+func TestNodePools_ScaleToZeroExceptSystem(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.SystemPool = &components.NodePoolArgs{MaxCount: 3}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps", MaxCount: 3}}
@@ -125,14 +125,11 @@ func TestPoolsScaleToNothingButTheSystemPool(t *testing.T) {
 		"agentPoolProfiles[0].minCount":          1.0,
 		"agentPoolProfiles[0].maxCount":          3.0,
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-pool-apps"),
-		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0},
-	)
+	wantInputs(t, e.Get(t, "cluster-pool-apps"),
+		map[string]any{"enableAutoScaling": true, "count": 0.0, "minCount": 0.0, "maxCount": 3.0})
 }
 
-func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
+func TestNodePools_StartCountIsWithinBounds(t *testing.T) {
 	const all = 5 * 5 * 5
 	accepted := 0
 	for i := range 2 * all {
@@ -171,20 +168,17 @@ func TestEveryAcceptedCountLiesWithinTheBoundsThatAreSentWithIt(t *testing.T) {
 	}
 }
 
-func TestTagsAreOnTheClusterAndAllItsPools(t *testing.T) {
+func TestTags_AreOnClusterAndPools(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Tags = pulumi.StringMap{"team": pulumi.String("platform")}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}}
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-cluster"),
-		map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"},
-	)
+	wantInputs(t, e.Get(t, "cluster-cluster"),
+		map[string]any{"tags.team": "platform", "agentPoolProfiles[0].tags.team": "platform"})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"tags.team": "platform"})
 }
 
-func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
+func TestControlPlane_GetsSubnetRolesBeforeCluster(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{
 			"shared": pulumi.String(nodeSubnet).ToStringOutput(),
@@ -219,7 +213,7 @@ func TestControlPlaneMayJoinSubnetsBeforeTheClusterIsCreated(t *testing.T) {
 	}
 }
 
-func TestSubnets_OfPoolsThatNameNoneIsTheOnlyOne(t *testing.T) {
+func TestSubnets_DefaultToOnlyOne(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
 		args.NodePools = []components.NodePoolArgs{{Name: "apps"}, {Name: "more", Subnet: "nodes"}}
@@ -236,7 +230,7 @@ func TestSubnets_OfPoolsThatNameNoneIsTheOnlyOne(t *testing.T) {
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"vnetSubnetID": nil})
 }
 
-func TestSubnets_HaveOneNameEach(t *testing.T) {
+func TestSubnets_RejectSecondName(t *testing.T) {
 	plain := func(id string) pulumi.StringInput { return pulumi.String(id) }
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
 	for name, test := range map[string]struct {
@@ -276,9 +270,9 @@ func TestSubnets_HaveOneNameEach(t *testing.T) {
 	}
 }
 
-// TestSubnets_KeepTheRolesThatWereNamedAfterPools has all names that earlier versions gave a role: after any pool in
-// its subnet.
-func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
+// TestSubnets_KeepRolesNamedAfterPools checks for all names that earlier versions could have given a role, after any
+// pool in its subnet.
+func TestSubnets_KeepRolesNamedAfterPools(t *testing.T) {
 	for name, test := range map[string]struct {
 		subnets map[string]string // of the pools
 		want    map[string][]string
@@ -291,7 +285,7 @@ func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
 			map[string]string{"system": "nodes", "apps": "others", "more": "others"},
 			map[string][]string{"nodes": {"system"}, "others": {"apps", "more"}},
 		},
-		// What a subnet is called now is its own role's name, whatever had it before.
+		// A subnet's name now names its own role, even if a pool had that name before.
 		"a subnet that is called as its pool": {
 			map[string]string{"system": "system", "apps": "apps", "more": "apps"},
 			map[string][]string{"system": nil, "apps": {"more"}},
@@ -330,7 +324,7 @@ func TestSubnets_KeepTheRolesThatWereNamedAfterPools(t *testing.T) {
 	}
 }
 
-// aliasNames are the names that a resource is also known by.
+// aliasNames returns the names in a resource's aliases.
 func aliasNames(of mockengine.Registered) []string {
 	var names []string
 	for _, alias := range of.RPC.GetAliases() {
@@ -341,7 +335,7 @@ func aliasNames(of mockengine.Registered) []string {
 	return names
 }
 
-func TestSubnetRules(t *testing.T) {
+func TestSubnets_Validate(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	valid := func() *args {
 		a := aksArgs()
@@ -376,7 +370,7 @@ func TestSubnetRules(t *testing.T) {
 	}
 }
 
-func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *testing.T) {
+func TestControlPlane_GetsDiskEncryptionRoleBeforeCluster(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) { args.DiskEncryptionSetID = pulumi.String(encryptionSet) })
 	cluster, role := e.Get(t, "cluster-cluster"), e.Get(t, "cluster-disk-encryption-role")
 	wantInputs(t, cluster, map[string]any{"identity.type": "UserAssigned", "diskEncryptionSetID": encryptionSet})
@@ -391,7 +385,7 @@ func TestControlPlaneMayReadTheDiskEncryptionSetBeforeTheClusterIsCreated(t *tes
 	}
 }
 
-func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
+func TestIdentityID_IsUsedUnchanged(t *testing.T) {
 	e := runCluster(t, func(args *components.AksWithCsiArgs) {
 		args.IdentityID = pulumi.String(existingIdentity)
 		args.Subnets = map[string]pulumi.StringInput{"nodes": pulumi.String(nodeSubnet)}
@@ -405,7 +399,7 @@ func TestGivenIdentityIsTakenAsItIs(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSubnetOrDiskEncryptionSetIsRefused(t *testing.T) {
+func TestControlPlane_RejectsOtherIDs(t *testing.T) {
 	late := func(id string) pulumi.StringInput { return pulumi.String(id).ToStringOutput() }
 	for name, test := range map[string]struct {
 		path   string
@@ -447,7 +441,7 @@ func countType(e *mockengine.Engine, typ string) int {
 	return count
 }
 
-// pooledArgs are a cluster's with one pool of each kind.
+// pooledArgs returns the arguments of a cluster with one pool of each kind.
 func pooledArgs() *components.AksWithCsiArgs {
 	args := aksArgs()
 	args.SystemPool = &components.NodePoolArgs{}
@@ -455,7 +449,7 @@ func pooledArgs() *components.AksWithCsiArgs {
 	return args
 }
 
-func TestNodePoolRules(t *testing.T) {
+func TestNodePools_Validate(t *testing.T) {
 	type args = components.AksWithCsiArgs
 	testRules(t, pooledArgs, (*args).Validate, []rule[args]{
 		{"a system pool's name", "systemPool.name", func(a *args) { a.SystemPool.Name = "System" }},
@@ -535,7 +529,7 @@ func TestNodePoolRules(t *testing.T) {
 	})
 }
 
-func TestAcceptedPoolsOfManyKinds(t *testing.T) {
+func TestNodePools_ValidKinds(t *testing.T) {
 	args := pooledArgs()
 	args.Tier = "Standard"
 	args.SystemPool = &components.NodePoolArgs{
@@ -550,19 +544,16 @@ func TestAcceptedPoolsOfManyKinds(t *testing.T) {
 	}
 }
 
-// Azure's own patterns, of its API's specification:
+// Azure's own patterns, from its API specification:
 // https://github.com/Azure/azure-rest-api-specs/tree/main/specification/containerservice/resource-manager
 var (
 	azureClusterName = regexp.MustCompile(`^[a-zA-Z0-9]$|^[a-zA-Z0-9][-_a-zA-Z0-9]{0,61}[a-zA-Z0-9]$`)
 	azurePoolName    = regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`)
 )
 
-func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
-	name := rapid.OneOf(
-		rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`),
-		rapid.StringMatching(`[a-z0-9]{0,14}`),
-		rapid.String(),
-	)
+func TestKeyVaultStack_AcceptsOnlyValidNames(t *testing.T) {
+	name := rapid.OneOf(rapid.StringMatching(`[a-zA-Z0-9_-]{0,66}`), rapid.StringMatching(`[a-z0-9]{0,14}`),
+		rapid.String())
 	rapid.Check(t, func(rt *rapid.T) {
 		args := pooledArgs()
 		args.ClusterName, args.DNSPrefix = name.Draw(rt, "cluster"), "aks"
@@ -586,8 +577,8 @@ func TestEveryAcceptedNameIsAValidAzureName(t *testing.T) {
 	})
 }
 
-// TestWindowsPools_AreForWorkloadsAlone looks at what AKS asks of nodes that run Windows.
-func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
+// TestWindowsPools_RunWorkloadsOnly checks AKS' requirements for Windows nodes.
+func TestWindowsPools_RunWorkloadsOnly(t *testing.T) {
 	with := func(change func(args *components.AksWithCsiArgs)) *components.AksWithCsiArgs {
 		args := aksArgs()
 		args.NodePools = []components.NodePoolArgs{{Name: "win", OSSku: components.OSSkuWindows2022}, {Name: "apps"}}
@@ -612,11 +603,8 @@ func TestWindowsPools_AreForWorkloadsAlone(t *testing.T) {
 		_, err := components.NewAksWithCsi(ctx, "cluster", with(func(*components.AksWithCsiArgs) {}))
 		return err
 	})
-	wantInputs(
-		t,
-		e.Get(t, "cluster-pool-win"),
-		map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"},
-	)
+	wantInputs(t, e.Get(t, "cluster-pool-win"),
+		map[string]any{"osType": "Windows", "osSKU": "Windows2022", "mode": "User"})
 	wantInputs(t, e.Get(t, "cluster-pool-apps"), map[string]any{"osType": "Linux", "osSKU": nil})
 	for name, replaces := range map[string]bool{"cluster-pool-win": true, "cluster-pool-apps": false} {
 		if got := slices.Contains(e.Get(t, name).RPC.GetReplaceOnChanges(), "osSKU"); got != replaces {

@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestObjectRules(t *testing.T) {
+func TestObjects_Validate(t *testing.T) {
 	type args = components.SecretMountArgs
 	testRules(t, mountArgs, (*args).Validate, []rule[args]{
 		{"an object is needed", "objects", func(a *args) { a.Objects = nil }},
@@ -92,7 +92,7 @@ func TestObjectRules(t *testing.T) {
 	})
 }
 
-func TestObjectsThatLookAlikeButShareNoFileAreAccepted(t *testing.T) {
+func TestObjects_AcceptSimilarFiles(t *testing.T) {
 	args := mountArgs()
 	args.Objects = []components.ObjectArgs{
 		{Type: "secret", Name: "a", VersionHistory: 2},
@@ -112,8 +112,8 @@ func TestObjectsThatLookAlikeButShareNoFileAreAccepted(t *testing.T) {
 	}
 }
 
-// TestObjects_MayBeForTheirOwnerAloneWhereNoPodOfOursReadsThem has a probe, which only looks whether they are there.
-func TestObjects_MayBeForTheirOwnerAloneWhereNoPodOfOursReadsThem(t *testing.T) {
+// TestObjects_AllowOwnerOnlyWithoutTestPod includes a probe, which only checks that the files exist.
+func TestObjects_AllowOwnerOnlyWithoutTestPod(t *testing.T) {
 	args := fullMountArgs()
 	args.TestPod = nil
 	for i := range args.Objects {

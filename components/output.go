@@ -6,24 +6,25 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// after is the output once the resources exist: a resource that uses it is created after them and deleted before them.
-// Unlike a value made with pulumi.All it stays known in a preview that is about to create them.
+// after returns the output once the resources exist: a resource that uses it is created after them and deleted before
+// them. Unlike a value made with pulumi.All, it stays known in a preview that plans to create them.
 func after(ctx *pulumi.Context, o pulumi.StringOutput, resources ...pulumi.Resource) pulumi.StringOutput {
 	return pulumi.OutputWithDependencies(ctx.Context(), o, resources...).(pulumi.StringOutput)
 }
 
-// readBack is an output that Azure sets of a resource. Where azure-native could not read what it had just made, it warns and
-// leaves such outputs out, which here is an error instead of an empty string that Azure is sent.
+// readBack returns an output that Azure sets on a resource. If azure-native could not read a resource that it had just
+// created, it warns and omits such outputs. That is an error here, so that no empty string is sent to Azure.
 func readBack(o pulumi.StringOutput, of string) pulumi.StringOutput {
 	return o.ApplyT(func(value string) (string, error) {
 		if value == "" {
-			return "", fmt.Errorf("azure-native has made %s and could not read it afterwards, as it warned then: run pulumi refresh", of)
+			return "", fmt.Errorf("azure-native created %s but could not read it afterwards, as its warning says: run pulumi "+
+				"refresh", of)
 		}
 		return value, nil
 	}).(pulumi.StringOutput)
 }
 
-// optional is a plain string as an optional input; the empty string leaves it out.
+// optional returns a plain string as an optional input, nil if it is empty.
 func optional(s string) pulumi.StringPtrInput {
 	if s == "" {
 		return nil
@@ -31,7 +32,7 @@ func optional(s string) pulumi.StringPtrInput {
 	return pulumi.StringPtr(s)
 }
 
-// optionalInt is a plain number as an optional input; zero leaves it out.
+// optionalInt returns a plain number as an optional input, nil if it is zero.
 func optionalInt(n int) pulumi.IntPtrInput {
 	if n == 0 {
 		return nil
@@ -39,15 +40,15 @@ func optionalInt(n int) pulumi.IntPtrInput {
 	return pulumi.IntPtr(n)
 }
 
-// orNothing is an optional number as a value of pulumi.All, which takes no nil.
-func orNothing(n pulumi.IntPtrInput) pulumi.Input {
+// anyOrNone returns an optional number as a value for pulumi.All, which accepts no nil.
+func anyOrNone(n pulumi.IntPtrInput) pulumi.Input {
 	if n == nil {
 		return pulumi.String("")
 	}
 	return n
 }
 
-// value is a string, or the empty one where there is none.
+// value returns the string, or the empty string for nil.
 func value(s *string) string {
 	if s == nil {
 		return ""
@@ -55,7 +56,7 @@ func value(s *string) string {
 	return *s
 }
 
-// optionalBool is a plain bool as an optional input; nil leaves it out.
+// optionalBool returns a plain bool as an optional input, nil if it is nil.
 func optionalBool(b *bool) pulumi.BoolPtrInput {
 	if b == nil {
 		return nil
@@ -63,7 +64,7 @@ func optionalBool(b *bool) pulumi.BoolPtrInput {
 	return pulumi.BoolPtr(*b)
 }
 
-// optionalFloat is for the dates of keys, which the SDK declares as floating-point numbers.
+// optionalFloat converts the dates of keys, which the SDK declares as floating-point numbers.
 func optionalFloat(n pulumi.IntPtrInput) pulumi.Float64PtrInput {
 	if n == nil {
 		return nil
@@ -74,15 +75,15 @@ func optionalFloat(n pulumi.IntPtrInput) pulumi.Float64PtrInput {
 	}).(pulumi.Float64PtrOutput)
 }
 
-// trueOrNothing is for what Azure refuses as false.
-func trueOrNothing(b bool) pulumi.BoolPtrInput {
+// optionalTrue returns true as an input, and nil for false, for properties that Azure refuses as false.
+func optionalTrue(b bool) pulumi.BoolPtrInput {
 	if !b {
 		return nil
 	}
 	return pulumi.BoolPtr(true)
 }
 
-// optionalList is a plain list as an optional input; an empty one leaves it out.
+// optionalList returns a plain list as an optional input, nil if it is empty.
 func optionalList(list []string) pulumi.StringArrayInput {
 	if len(list) == 0 {
 		return nil
@@ -90,7 +91,7 @@ func optionalList(list []string) pulumi.StringArrayInput {
 	return pulumi.ToStringArray(list)
 }
 
-// optionalMap is a plain map as an optional input; the empty map leaves it out.
+// optionalMap returns a plain map as an optional input, nil if it is empty.
 func optionalMap(m map[string]string) pulumi.StringMapInput {
 	if len(m) == 0 {
 		return nil
@@ -98,7 +99,7 @@ func optionalMap(m map[string]string) pulumi.StringMapInput {
 	return pulumi.ToStringMap(m)
 }
 
-// optionalInput is a required kind of input as an optional one; nil leaves it out.
+// optionalInput converts a required input to an optional one, nil if it is nil.
 func optionalInput(id pulumi.StringInput) pulumi.StringPtrInput {
 	if id == nil {
 		return nil
@@ -106,7 +107,7 @@ func optionalInput(id pulumi.StringInput) pulumi.StringPtrInput {
 	return id.ToStringOutput().ToStringPtrOutput()
 }
 
-// names are the names of a list's items, in its order.
+// names returns the names of a list's items, in order.
 func names[T any](items []T, name func(T) string) []string {
 	list := make([]string, len(items))
 	for i, item := range items {

@@ -14,8 +14,8 @@ import (
 
 const marker = "the value of "
 
-// drawSecrets are secrets of all kinds; each given value has the marker in it, whether the caller made it a Pulumi
-// secret or not.
+// drawSecrets draws secrets of all kinds. Each given value contains the marker, whether or not the caller made it a
+// Pulumi secret.
 func drawSecrets(t *rapid.T) []components.SecretArgs {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z][a-z0-9-]{0,8}`), 1, 5, rapid.ID[string]).Draw(t, "names")
 	var secrets []components.SecretArgs
@@ -47,9 +47,9 @@ func drawSecrets(t *rapid.T) []components.SecretArgs {
 	return secrets
 }
 
-// Whatever is accepted, in a preview and in an update, and for a new vault and one that exists: no resource, no output
-// and no component has a value in plain, and nor does the error of what is refused.
-func TestNoSecretsValueComesOutInPlain(t *testing.T) {
+// Whatever is accepted, in previews and updates, for new and existing vaults: no resource, output or component contains
+// a value in plain text, and neither does the error about rejected arguments.
+func TestProgram_KeepsSecretValuesSecret(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		args := &components.KeyVaultStackArgs{Secrets: drawSecrets(rt), Protect: rapid.Bool().Draw(rt, "protect")}
@@ -58,9 +58,7 @@ func TestNoSecretsValueComesOutInPlain(t *testing.T) {
 		if rapid.Bool().Draw(rt, "existing") {
 			args.ExistingVaultID = pulumi.String(mockengine.Group + "/providers/Microsoft.KeyVault/vaults/existing")
 		} else {
-			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String(
-				"group",
-			), pulumi.String(
+			args.ResourceGroupName, args.TenantID, args.NamePrefix = pulumi.String("group"), pulumi.String(
 				mockengine.TenantID,
 			), "kv"
 			args.CreateMode = rapid.SampledFrom([]components.VaultCreateMode{"", "recover"}).Draw(rt, "createMode")

@@ -6,7 +6,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// DefaultProbeName is the probe's where its arguments give none.
+// DefaultProbeName is the default name of the probe.
 const DefaultProbeName = "keyvault-probe"
 
 const defaultProbeImage = "busybox:1.35.0"
@@ -14,22 +14,22 @@ const defaultProbeImage = "busybox:1.35.0"
 // probeLabel selects the probe's pods.
 const probeLabel = "app.kubernetes.io/name"
 
-// awaitMountSeconds is awaitMount.
+// awaitMountSeconds is awaitMount in seconds.
 const awaitMountSeconds = 15 * 60
 
-// ProbeArgs describe a Deployment of one pod that is ready while each mounted file is there and not empty, so that a
-// deployment fails where mounting fails. Of a version history it asks for the newest version. It never reads what is in
-// a file, and does not have to be able to: a file may be for root alone. Files stay as they are when a later poll of
-// the vault fails, so access that is lost shows only when the pod is started again.
+// ProbeArgs describe a Deployment of one pod that is ready while each mounted file exists and is not empty. If mounting
+// fails, so does the deployment. Of a version history it checks the newest version. It never reads a file's contents
+// and need not be able to, so files may be readable by root only. When a later poll of the vault fails, the files stay,
+// so lost access shows only when the pod is restarted.
 //
-// The probe mounts the class as long as it is there, and so keeps the mount's SyncSecrets for pods, charts and
-// Ingresses that do not mount it. Its pod starts again before them when what is mounted, or one of Versions, changes:
-// what takes a name from [SecretMount.SyncedSecrets] waits for it. The Secrets belong to the Deployment's ReplicaSet,
-// so they stay while its pod is moved to another node.
+// The probe mounts the class permanently, and so keeps the mount's SyncSecrets for pods, charts and Ingresses that do
+// not mount it. Its pod restarts when the list of mounted objects or one of Versions changes, before everything that
+// uses a name from [SecretMount.SyncedSecrets]. The Secrets belong to the Deployment's ReplicaSet, so they stay while
+// its pod moves to another node.
 type ProbeArgs struct {
 	// Name of the Deployment, a DNS label. Defaults to keyvault-probe.
 	Name string `pulumi:"name,optional"`
-	// Image with sh, test and sleep, as a node pulls it: [registry/]name[:tag][@digest]. Defaults to busybox:1.35.0.
+	// Image with sh, test and sleep, as nodes pull it: [registry/]name[:tag][@digest]. Defaults to busybox:1.35.0.
 	Image string `pulumi:"image,optional"`
 }
 
@@ -56,8 +56,8 @@ func (c *SecretMount) newProbe(ctx *pulumi.Context, name string, args *SecretMou
 	}, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: awaitMount, Update: awaitMount}))
 }
 
-// probeCommand succeeds if every file is there and not empty. No shell reads the names; the kubelet would read a dollar
-// sign, which it takes for itself if doubled.
+// probeCommand returns a command that succeeds if every file exists and is not empty. No shell interprets the names.
+// The kubelet interprets dollar signs, and takes a doubled one literally.
 func probeCommand(files []string) []string {
 	command := []string{"test"}
 	for i, file := range files {

@@ -8,7 +8,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
+func TestProbe_ChecksEveryFile(t *testing.T) {
 	args := fullMountArgs()
 	args.TestPod = nil
 	args.Objects = append(args.Objects, components.ObjectArgs{Type: "secret", Name: "odd", Alias: "$(HOME) $x"})
@@ -28,7 +28,7 @@ func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
 		container + "image":                                            "busybox:1.35.0",
 		container + "volumeMounts[0].mountPath":                        "/mnt/secrets",
 	})
-	// A Deployment that waits for a role must not give up before Azure honours it.
+	// A Deployment that waits for a role must not give up before the role takes effect.
 	wantInputs(t, probe, map[string]any{"spec.progressDeadlineSeconds": 900.0})
 	if got := probe.RPC.GetCustomTimeouts(); got.GetCreate() != "15m" || got.GetUpdate() != "15m" {
 		t.Errorf("the probe is awaited for %v", got)
@@ -70,7 +70,7 @@ func TestProbeIsReadyWhileEachFileIsThereAndNotEmpty(t *testing.T) {
 	}
 }
 
-func TestTestPodAndProbeMeetTheRestrictedPodSecurityStandard(t *testing.T) {
+func TestTestPodAndProbe_MeetRestrictedPodSecurity(t *testing.T) {
 	e := runMount(t, fullMountArgs())
 	for name, spec := range map[string]string{"mount-test-pod": "spec", "mount-probe": "spec.template.spec"} {
 		container := spec + ".containers[0]"
@@ -104,7 +104,7 @@ func TestTestPodAndProbeMeetTheRestrictedPodSecurityStandard(t *testing.T) {
 	}
 }
 
-func TestNoProbeUnlessAsked(t *testing.T) {
+func TestProbe_DefaultsToNone(t *testing.T) {
 	for _, one := range runMount(t, mountArgs()).Resources() {
 		if one.Type == "kubernetes:apps/v1:Deployment" {
 			t.Errorf("%s was registered", one.Name)

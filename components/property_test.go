@@ -12,11 +12,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// azureVaultName is Azure's rule, but for the dashes in a row:
+// azureVaultName is Azure's rule, except for consecutive dashes:
 // https://learn.microsoft.com/rest/api/keyvault/keyvault/vaults/check-name-availability
 var azureVaultName = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9-]{1,22}[a-zA-Z0-9]$`)
 
-func TestEveryAcceptedPrefixMakesAValidVaultName(t *testing.T) {
+func TestNamePrefix_MakesValidVaultName(t *testing.T) {
 	accepted := 0
 	rapid.Check(t, func(t *rapid.T) {
 		prefix := rapid.OneOf(rapid.StringMatching(`[a-zA-Z][a-z0-9-]{0,18}`), rapid.StringN(0, 20, -1)).Draw(t, "prefix")
@@ -35,7 +35,7 @@ func TestEveryAcceptedPrefixMakesAValidVaultName(t *testing.T) {
 	}
 }
 
-// A date is absolute or relative, and sometimes nonsense.
+// drawDate draws an absolute or a relative date, and sometimes nonsense.
 func drawDate(t *rapid.T, label string) string {
 	return rapid.OneOf(
 		rapid.Just(""),
@@ -47,9 +47,8 @@ func drawDate(t *rapid.T, label string) string {
 	).Draw(t, label)
 }
 
-// Whatever is accepted is something that Azure takes: a name by its rule, and dates in order after 1970 that a vault
-// can write out.
-func TestEveryAcceptedSecretIsOneForAzure(t *testing.T) {
+// Whatever is accepted is valid for Azure: a name by its rule, and ordered dates after 1970 that a vault can represent.
+func TestSecrets_AcceptsOnlyValidForAzure(t *testing.T) {
 	azureSecretName := regexp.MustCompile(`^[0-9a-zA-Z-]{1,127}$`)
 	latest := float64(253402300800) // the end of the year 9999
 	accepted := 0

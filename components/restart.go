@@ -12,17 +12,18 @@ import (
 // ChecksumAnnotation is the key of [SecretMount.PodAnnotations].
 const ChecksumAnnotation = "keyvault-aks/checksum"
 
-// checksumAnnotations digests the class's spec. It stays secret if an input is: a digest lets one try guesses.
+// checksumAnnotations returns the digest of the class's spec and the versions. It is secret if an input is, since a
+// digest allows testing guesses.
 func checksumAnnotations(spec pulumi.Map, versions pulumi.StringMapInput) pulumi.StringMapOutput {
 	given := []any{spec}
 	if versions != nil {
 		given = append(given, versions)
 	}
 	return pulumi.All(given...).ApplyT(func(all []any) (map[string]string, error) {
-		// Keys of maps are sorted in JSON.
+		// JSON sorts the keys of maps.
 		text, err := json.Marshal(all)
 		if err != nil {
-			return nil, fmt.Errorf("digesting the class: %w", err)
+			return nil, fmt.Errorf("computing the checksum of the class: %w", err)
 		}
 		sum := sha256.Sum256(text)
 		return map[string]string{ChecksumAnnotation: hex.EncodeToString(sum[:])}, nil

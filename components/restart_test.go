@@ -10,7 +10,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// podAnnotations are those of a mount with the arguments, and whether they are secret.
+// podAnnotations returns a mount's annotations for the arguments, and whether they are secret.
 func podAnnotations(t *testing.T, args *components.SecretMountArgs) (annotations map[string]string, secret bool) {
 	t.Helper()
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
@@ -26,7 +26,7 @@ func podAnnotations(t *testing.T, args *components.SecretMountArgs) (annotations
 	return annotations, secret
 }
 
-func TestPodAnnotationsChangeWithWhatIsMountedAndItsVersions(t *testing.T) {
+func TestPodAnnotations_ChangeWithObjectsAndVersions(t *testing.T) {
 	versions := func(v string) func(*components.SecretMountArgs) {
 		return func(a *components.SecretMountArgs) {
 			a.Versions = pulumi.StringMap{"my-secret": pulumi.String(v), "other": pulumi.String("1")}
@@ -41,7 +41,8 @@ func TestPodAnnotationsChangeWithWhatIsMountedAndItsVersions(t *testing.T) {
 		"the identity": func(a *components.SecretMountArgs) { a.ClientID = pulumi.String("another") },
 		"a Secret": func(a *components.SecretMountArgs) {
 			a.SyncSecrets = fullMountArgs().SyncSecrets[:0:0]
-			a.SyncSecrets = append(a.SyncSecrets, components.SyncSecretArgs{Name: "s", Data: []components.SyncDataArgs{{Key: "k", File: "my-secret"}}})
+			a.SyncSecrets = append(a.SyncSecrets, components.SyncSecretArgs{Name: "s",
+				Data: []components.SyncDataArgs{{Key: "k", File: "my-secret"}}})
 		},
 		"versions":          versions("1"),
 		"another version":   versions("2"),
@@ -62,7 +63,7 @@ func TestPodAnnotationsChangeWithWhatIsMountedAndItsVersions(t *testing.T) {
 	}
 }
 
-func TestPodAnnotationsDoNotChangeWithWhatPodsDoNotSee(t *testing.T) {
+func TestPodAnnotations_IgnoreInvisibleChanges(t *testing.T) {
 	args := mountArgs()
 	want, _ := podAnnotations(t, args)
 	args.Access, args.ClassName, args.TestPod, args.CloudName = "vault", "another", nil, "AzurePublicCloud"
@@ -71,7 +72,7 @@ func TestPodAnnotationsDoNotChangeWithWhatPodsDoNotSee(t *testing.T) {
 	}
 }
 
-func TestPodAnnotationsFromASecretStaySecret(t *testing.T) {
+func TestPodAnnotations_StaySecret(t *testing.T) {
 	args := mountArgs()
 	args.Versions = pulumi.ToSecret(pulumi.StringMap{"my-secret": pulumi.String("hunter2")}).(pulumi.StringMapOutput)
 	if got, secret := podAnnotations(t, args); !secret {

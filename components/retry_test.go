@@ -15,7 +15,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing.T) {
+func TestLateRole_RetriesOnlyItsErrors(t *testing.T) {
 	linked := func(code, principal string) string {
 		return `Status=403 Code="` + code + `" Message="The client 'client' with object id '` + principal + `' does not have permission to perform action ` +
 			`'Microsoft.Network/virtualNetworks/subnets/join/action' on the linked scope(s)"`
@@ -35,16 +35,27 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 		change                       func(*components.AksWithCsiArgs)
 		preview, again, told         bool // told: though it fails in the end
 	}{
-		{name: "the cluster, for want of its identity's role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
-		{name: "a pool, for want of the same", refused: "cluster-pool-apps", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
-		{name: "a cluster that was made and then failed", refused: "cluster-cluster", refusal: (&plugin.InitError{Reasons: []string{linked("LinkedAuthorizationFailed", "principal-id")}}).Error(), change: inSubnet},
-		{name: "the cluster, for want of a role of whoever runs the program", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
-		{name: "the cluster, for something else", refused: "cluster-cluster", refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},
-		{name: "a cluster that needs no role", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},
-		{name: "what is in a cluster that asks Azure", refused: "namespace", refusal: inCluster, change: withEntra, again: true},
-		{name: "what is in one, for something else", refused: "namespace", refusal: "namespaces is forbidden: being terminated", change: withEntra},
-		{name: "what is in a cluster whose kind of object is late", refused: "namespace", refusal: lateKind, change: inSubnet, again: true},
-		{name: "the cluster, until it is for something else", refused: "cluster-cluster", refusal: linked("LinkedAuthorizationFailed", "principal-id"), then: "QuotaExceeded", change: inSubnet, told: true},
+		{name: "the cluster, without its identity's role", refused: "cluster-cluster",
+			refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
+		{name: "a pool, without that role", refused: "cluster-pool-apps",
+			refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: inSubnet, again: true},
+		{name: "a cluster that was made and then failed", refused: "cluster-cluster",
+			refusal: (&plugin.InitError{Reasons: []string{linked("LinkedAuthorizationFailed", "principal-id")}}).Error(),
+			change:  inSubnet},
+		{name: "the cluster, without a role of the caller's", refused: "cluster-cluster",
+			refusal: linked("LinkedAuthorizationFailed", "somebody"), change: inSubnet},
+		{name: "the cluster, for something else", refused: "cluster-cluster",
+			refusal: linked("QuotaExceeded", "principal-id"), change: inSubnet},
+		{name: "a cluster that needs no role", refused: "cluster-cluster",
+			refusal: linked("LinkedAuthorizationFailed", "principal-id"), change: withEntra},
+		{name: "what is in a cluster that asks Azure", refused: "namespace", refusal: inCluster, change: withEntra,
+			again: true},
+		{name: "what is in one, for something else", refused: "namespace",
+			refusal: "namespaces is forbidden: being terminated", change: withEntra},
+		{name: "what is in a cluster whose kind of object is late", refused: "namespace", refusal: lateKind,
+			change: inSubnet, again: true},
+		{name: "the cluster, until it is for something else", refused: "cluster-cluster",
+			refusal: linked("LinkedAuthorizationFailed", "principal-id"), then: "QuotaExceeded", change: inSubnet, told: true},
 		{name: "a preview", refused: "namespace", refusal: inCluster, change: withEntra, preview: true},
 	} {
 		t.Run(one.name, func(t *testing.T) {
@@ -81,7 +92,7 @@ func TestWhatAzureRefusesForWantOfALateRoleIsTriedAgainAndNothingElse(t *testing
 	}
 }
 
-func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
+func TestLateRoleWait_LastsTenMinutes(t *testing.T) {
 	var waited time.Duration
 	tries := 1
 	for ; tries < 100; tries++ {
@@ -99,9 +110,9 @@ func TestALateRoleIsWaitedForTenMinutesWithinTheTriesOfTheEngine(t *testing.T) {
 	}
 }
 
-// TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun of one process, as the Automation API runs it, also after
-// another component was added before: the state has the names.
-func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
+// TestNew_RepeatsNamesInInlineProgram runs a program several times in one process, like the Automation API, also after
+// another component was added: the state contains the names.
+func TestNew_RepeatsNamesInInlineProgram(t *testing.T) {
 	hooks := func(clusters ...string) []string {
 		e := &mockengine.Engine{}
 		err := e.Serve(func(address string) error {
@@ -135,7 +146,7 @@ func TestHooksOfAnInlineProgram_HaveTheSameNamesInEachRun(t *testing.T) {
 	}
 }
 
-func TestTwoClustersOfOneNameUnderDifferentParentsBothWaitForTheirRoles(t *testing.T) {
+func TestAksWithCsi_SameNameUnderTwoParents(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		for _, parent := range []string{"one", "other"} {

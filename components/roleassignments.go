@@ -7,27 +7,23 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// RoleAssignmentArgs is a role that an identity has somewhere in Azure. Azure refuses the same role of the same
-// identity at the same scope twice, whoever assigned it first.
+// RoleAssignmentArgs is a role that an identity has on a scope in Azure. Azure refuses to assign the same role to the
+// same identity at the same scope twice, no matter who assigned it first.
 type RoleAssignmentArgs struct {
-	// Name tells the identity's assignments apart, a DNS label, unique in the list; Azure does not see it. Required.
+	// Name distinguishes the identity's assignments, a DNS label, unique in the list. Azure does not see it. Required.
 	Name string `pulumi:"name"`
 	// RoleDefinitionID is the GUID of a built-in role
-	// (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles), or of a custom role that may be
+	// (https://learn.microsoft.com/azure/role-based-access-control/built-in-roles), or of a custom role that can be
 	// assigned in the scope's subscription. Required. A change replaces the assignment.
 	RoleDefinitionID string `pulumi:"roleDefinitionId"`
-	// Scope is the ARM id of what the role is for: a subscription, a resource group or a resource. Required. A change
-	// replaces the assignment.
+	// Scope is the ARM id of the scope: a subscription, a resource group or a resource. Required. A change replaces the
+	// assignment.
 	Scope pulumi.StringInput `pulumi:"scope"`
 }
 
-// assignRoles gives the principal each of the roles.
+// assignRoles assigns the roles to the principal.
 func assignRoles(
-	ctx *pulumi.Context,
-	name string,
-	roles []RoleAssignmentArgs,
-	principalID pulumi.StringInput,
-	parent pulumi.Resource,
+	ctx *pulumi.Context, name string, roles []RoleAssignmentArgs, principalID pulumi.StringInput, parent pulumi.Resource,
 ) ([]pulumi.Resource, error) {
 	var assignments []pulumi.Resource
 	for i, role := range roles {
@@ -36,9 +32,9 @@ func assignRoles(
 			Scope:            role.Scope,
 			RoleDefinitionId: roleInSubscriptionOf(path, role.Scope, role.RoleDefinitionID),
 			PrincipalId:      principalID,
-			// Without the type, Azure looks the principal up and may not find a fresh one.
+			// Without the type, Azure looks the principal up and may not find a new one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
-			// The provider replaces an assignment for another scope or principal, but would send another role as an update.
+			// For another scope or principal the provider replaces the assignment, but it would send another role as an update.
 		}, pulumi.Parent(parent), pulumi.ReplaceOnChanges([]string{"roleDefinitionId"}))
 		if err != nil {
 			return nil, fmt.Errorf("assigning the role %s: %w", role.Name, err)

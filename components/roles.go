@@ -8,9 +8,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// access is what it takes to mount one type of object.
+// access is what mounting a type of object requires.
 type access struct {
-	// collection is where the vault keeps such objects, as part of a role's scope.
+	// collection is the vault's collection of such objects, a part of a role's scope.
 	collection string
 	role       role
 }
@@ -18,15 +18,15 @@ type access struct {
 // role is a built-in role: https://learn.microsoft.com/azure/key-vault/general/rbac-guide
 type role struct {
 	id string
-	// suffix names an assignment on the vault.
+	// suffix names an assignment of the role on the vault.
 	suffix string
 }
 
-// The least roles that let the provider read what it mounts. Both include listing an object's versions, and grant it on
-// the object alone if that is their scope: .../secrets/readMetadata/action of the one, .../*/read of the other.
+// The least privileged roles with which the provider can read what it mounts. Both allow listing an object's versions,
+// with the scope of the object: .../secrets/readMetadata/action in the first, .../*/read in the second.
 var (
 	keyVaultSecretsUser = role{id: "4633458b-17de-408a-b874-0445c86b69e6", suffix: "secrets-user"}
-	// keyVaultReader reads public keys and certificates, but no secret's value.
+	// keyVaultReader allows reading public keys and certificates, but no secret's value.
 	keyVaultReader = role{id: "21090545-7ca7-4776-b22c-e363652d74d2", suffix: "reader"}
 )
 
@@ -38,15 +38,15 @@ var accessByType = map[ObjectType]access{
 
 // grant is one role assignment.
 type grant struct {
-	// name is the assignment's, after the component's and a dash.
+	// name is the assignment's name, without the component's name and a dash in front.
 	name string
-	// scope continues the vault's id; empty for the vault itself.
+	// scope is appended to the vault's id. Empty for the vault itself.
 	scope string
 	role  string
 }
 
-// grantsFor are the roles that mounting the objects takes: one for each object however often it is mounted, or one for
-// each role on the vault, or none.
+// grantsFor returns the role assignments that mounting the objects requires: one for each object no matter how often it
+// is mounted, one for each role on the vault, or none.
 func grantsFor(mode Access, objects []ObjectArgs) []grant {
 	if mode == AccessNone {
 		return nil
@@ -80,7 +80,7 @@ func (c *SecretMount) newRoleAssignments(
 			Scope:            pulumi.Sprintf("%s%s", args.VaultID, one.scope),
 			RoleDefinitionId: roleDefinitionID(args.VaultID, args.VaultName, one.role),
 			PrincipalId:      args.PrincipalID,
-			// Without the type, Azure looks the principal up and may not find a fresh one.
+			// Without the type, Azure looks the principal up and may not find a new one.
 			PrincipalType: pulumi.String("ServicePrincipal"),
 		}, pulumi.Parent(c))
 		if err != nil {
@@ -91,7 +91,7 @@ func (c *SecretMount) newRoleAssignments(
 	return assignments, nil
 }
 
-// logAccess says what the identity may do beyond reading the latest version of what is mounted.
+// logAccess logs what the identity may do beyond reading the latest versions of the mounted objects.
 func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) error {
 	var history []string
 	secrets := false
@@ -116,8 +116,8 @@ func (c *SecretMount) logAccess(ctx *pulumi.Context, args *SecretMountArgs) erro
 	return ctx.Log.Info(strings.Join(said, "; "), &pulumi.LogArgs{Resource: c})
 }
 
-// roleDefinitionID is a built-in role's id in the vault's subscription. Roles on one vault are of no use for mounting
-// from another, so the vault's id and name must agree.
+// roleDefinitionID returns the id of a built-in role in the vault's subscription. The vault's id and name must match,
+// since roles on one vault do not help to mount from another.
 func roleDefinitionID(id, name pulumi.StringInput, role string) pulumi.StringOutput {
 	return pulumi.All(id, name).ApplyT(func(vault []any) (string, error) {
 		match := vaultID.FindStringSubmatch(vault[0].(string))

@@ -13,7 +13,7 @@ const (
 	reader      = "21090545-7ca7-4776-b22c-e363652d74d2"
 )
 
-func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
+func TestSecretMount_AssignsLeastRoles(t *testing.T) {
 	onObjects := map[string][2]string{
 		"mount-role-secret-my-secret": {"/secrets/my-secret", secretsUser},
 		"mount-role-key-my-key":       {"/keys/my-key", reader},
@@ -33,10 +33,11 @@ func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
 		"vault for secrets only": {access: "vault", objects: []components.ObjectType{"secret"}, want: map[string][2]string{
 			"mount-role-vault-secrets-user": {"", secretsUser},
 		}},
-		// Whoever reads keys and certificates must not read secrets.
-		"vault without secrets": {access: "vault", objects: []components.ObjectType{"key", "cert"}, want: map[string][2]string{
-			"mount-role-vault-reader": {"", reader},
-		}},
+		// An identity that may read keys and certificates must not be able to read secrets.
+		"vault without secrets": {access: "vault", objects: []components.ObjectType{"key", "cert"},
+			want: map[string][2]string{
+				"mount-role-vault-reader": {"", reader},
+			}},
 		"none": {access: "none", want: map[string][2]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
 					return !slices.Contains(test.objects, o.Type)
 				})
 			}
-			// An object that is mounted twice, with its history even, takes one role.
+			// An object that is mounted twice, even with its history, needs one role.
 			again := args.Objects[0]
 			again.Name, again.Alias, again.VersionHistory = strings.ToUpper(again.Name), "again", 5
 			args.Objects = append(args.Objects, again)
@@ -56,7 +57,7 @@ func TestMountGrantsTheLeastRolesThatItsAccessAsksFor(t *testing.T) {
 	}
 }
 
-// wantRoles checks that the mount assigns just these: scope after the vault's id, and role.
+// wantRoles checks that the mount assigns exactly these roles, by scope after the vault's id.
 func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][2]string) {
 	t.Helper()
 	const definitions = "/subscriptions/22222222-2222-2222-2222-222222222222/providers/Microsoft.Authorization/roleDefinitions/"
@@ -78,7 +79,7 @@ func wantRoles(t *testing.T, args *components.SecretMountArgs, want map[string][
 	}
 }
 
-func TestWhoMayListVersionsIsSaid(t *testing.T) {
+func TestSecretMount_LogsListingOfVersions(t *testing.T) {
 	for access, want := range map[components.Access]string{
 		"": "lets it list", "vault": "lets it list", "none": "must be allowed to list",
 	} {

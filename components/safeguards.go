@@ -8,8 +8,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// newLock keeps everybody from deleting what is at the scope, or in it, until the lock is gone. Azure's other lock, ReadOnly, would
-// also refuse what the components have to do: to write secrets into a vault, and to read a cluster's kubeconfig
+// newLock prevents deleting the scope, and everything in it, until the lock is removed. Azure's other lock, ReadOnly,
+// would also prevent what the components do: write secrets to a vault, and read a cluster's kubeconfig
 // (learn.microsoft.com/azure/azure-resource-manager/management/lock-resources).
 func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent pulumi.Resource) error {
 	_, err := authorization.NewManagementLockByScope(ctx, name+"-lock", &authorization.ManagementLockByScopeArgs{
@@ -18,13 +18,13 @@ func newLock(ctx *pulumi.Context, name string, scope pulumi.StringInput, parent 
 		Notes: pulumi.String("Deleting it has to be meant: take the lock off first."),
 	}, pulumi.Parent(parent))
 	if err != nil {
-		return fmt.Errorf("locking it: %w", err)
+		return fmt.Errorf("creating the lock: %w", err)
 	}
 	return nil
 }
 
-// newDiagnostics sends the categories of a resource's logs, and all its metrics, to a Log Analytics workspace. A lock on the resource also
-// keeps the setting from being deleted, so it has to come after it.
+// newDiagnostics sends the given categories of a resource's logs, and all its metrics, to a Log Analytics workspace.
+// Create a lock on the resource after it, since the lock also prevents deleting the setting.
 func newDiagnostics(
 	ctx *pulumi.Context,
 	name string,

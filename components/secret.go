@@ -28,57 +28,58 @@ const (
 	lengthMax     = 1024
 )
 
-// SecretArgs is one secret. Exactly one of Value and Generate is given. A change of any argument but Name makes a new
-// version of it.
+// SecretArgs is one secret. Give exactly one of Value and Generate. A change of any argument except Name creates a new
+// version.
 //
 // The dates NotBefore and Expires are a date (2027-01-31, its first second in UTC), a time in RFC 3339, or an ISO 8601
-// duration such as P90D, P1Y6M or PT12H, which is counted from when the secret is made, and again whenever one of the
-// two durations, Rotate or Generate changes; a new Value alone keeps the dates. With RotateEvery it is counted from
-// when the value was due. The dates inform, and guard nothing: who may read the secret can also read it before and
-// after (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
+// duration such as P90D, P1Y6M or PT12H. A duration counts from the secret's creation, and starts again whenever one of
+// the two durations, Rotate or Generate changes; a new Value alone keeps the dates. With RotateEvery it counts from
+// when the value was due. The dates are informational and do not restrict access: everybody who may read the secret can
+// also read it before and after
+// (https://learn.microsoft.com/azure/key-vault/secrets/about-secrets#date-time-controlled-operations).
 type SecretArgs struct {
 	// Name of the secret, 1-127 letters, digits and dashes. Required. A change replaces the secret.
 	Name string `pulumi:"name"`
-	// Value of the secret, up to 25 kB; treated as a Pulumi secret even if it is not one.
+	// Value of the secret, up to 25 kB. It is always treated as a Pulumi secret.
 	Value pulumi.StringInput `pulumi:"value,optional"`
-	// Generate makes a random value, kept until an argument of it, or Rotate, changes, or RotateEvery has passed.
+	// Generate creates a random value. It is kept until Rotate or an argument of Generate changes, or RotateEvery has
+	// passed.
 	Generate *GenerateArgs `pulumi:"generate,optional"`
-	// Rotate is any text; a change generates a new value and counts relative dates again. For a secret that has either.
+	// Rotate is any text. A change generates a new value and starts relative dates again. For a secret that has either.
 	// Defaults to an empty text.
 	Rotate string `pulumi:"rotate,optional"`
-	// RotateEvery generates a new value with the first update after so long: an ISO 8601 duration such as P30D or P3M,
-	// at least PT1H. It is counted from the update that makes the secret, gives it RotateEvery, or changes Rotate or
-	// Generate, and then from each time at which a value is due. So an update that comes late does not delay the next
-	// value, and one that comes after several were due makes one. Previews and updates say when the next is due. A
-	// change of RotateEvery, or taking it out, makes one new value at most. A relative NotBefore must be shorter than
-	// it, and a relative Expires longer, by as much as updates may come late. For generated values, not together with
-	// Once. Defaults to none: the value stays.
+	// RotateEvery generates a new value at the first update after the given time: an ISO 8601 duration such as P30D or
+	// P3M, at least PT1H. The time counts from the update that creates the secret, adds RotateEvery, or changes Rotate or
+	// Generate, and then from each time at which a value was due. So a late update does not delay the next value, and an
+	// update after several due times creates one value. Previews and updates show when the next is due. Changing or
+	// removing RotateEvery creates at most one new value. A relative NotBefore must be shorter than RotateEvery, and a
+	// relative Expires longer, by as much as updates may be late. For generated values, not together with Once. Defaults
+	// to none: the value stays.
 	RotateEvery string `pulumi:"rotateEvery,optional"`
-	// ContentType says what the value is, such as text/plain, up to 255 characters. Defaults to none.
+	// ContentType describes the value, such as text/plain, up to 255 characters. Defaults to none.
 	ContentType string `pulumi:"contentType,optional"`
 	// NotBefore is when the secret becomes valid. Defaults to now.
 	NotBefore string `pulumi:"notBefore,optional"`
-	// Expires is when the secret stops being valid, after NotBefore. That it has passed makes a warning. Defaults to
+	// Expires is when the secret stops being valid, after NotBefore. A date in the past makes a warning. Defaults to
 	// never.
 	Expires string `pulumi:"expires,optional"`
-	// Enabled false keeps everybody from reading the secret; pods that mount it do not start. Defaults to true.
+	// Enabled set to false prevents reading the secret, and pods that mount it from starting. Defaults to true.
 	Enabled *bool `pulumi:"enabled,optional"`
 	// Tags of the secret: up to 15, names of 1-256 characters without <>%&\?/, values of up to 256. Defaults to none.
 	Tags map[string]string `pulumi:"tags,optional"`
-	// Once has Pulumi make the secret, which fails where the vault has one of the name unless Adopt takes that up. From
-	// then on it is others' to write: no change of the other arguments, or in the vault, has Pulumi write it again, with
-	// a refresh or without. Not together with Rotate. Defaults to false, which writes another version whenever an
-	// argument has changed.
+	// Once makes Pulumi create the secret and never write it again. The creation fails if the vault has a secret of this
+	// name, unless Adopt takes it over. From then on the secret belongs to others: Pulumi does not write it for changes of
+	// the other arguments or in the vault, with or without a refresh. Not together with Rotate. Defaults to false, which
+	// writes a new version whenever an argument changes.
 	Once bool `pulumi:"once,optional"`
-	// Adopt takes up a secret of this name that is in the vault, instead of failing since it exists, such as one that
-	// was taken out of the list before. It stays as it is while Adopt is true, which makes a warning; the first update
-	// without it writes what the other arguments say, as the secret's next version, unless Once is true. Defaults to
-	// false, which takes up nothing.
+	// Adopt takes over an existing secret of this name, such as one that was removed from the list before, instead of
+	// failing. The secret stays unchanged while Adopt is true, which makes a warning. The first update without Adopt
+	// writes the other arguments as the secret's next version, unless Once is true. Defaults to false.
 	Adopt bool `pulumi:"adopt,optional"`
 }
 
-// GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters; at least
-// one of the four is left. A change of any argument generates a new value.
+// GenerateArgs describe a random value of upper-case and lower-case letters, digits and special characters. At least
+// one of these four must remain. A change of any argument generates a new value.
 type GenerateArgs struct {
 	// Length in characters, 8-1024. Defaults to 32.
 	Length int `pulumi:"length,optional"`
@@ -90,8 +91,8 @@ type GenerateArgs struct {
 	NoNumeric bool `pulumi:"noNumeric,optional"`
 	// NoSpecial leaves out special characters.
 	NoSpecial bool `pulumi:"noSpecial,optional"`
-	// SpecialCharacters are the special characters to choose from: printable ASCII that is no letter, digit or space,
-	// each once. Defaults to !@#$%&*()-_=+[]{}<>:?
+	// SpecialCharacters are the special characters to use: printable ASCII except letters, digits and space, each once.
+	// Defaults to !@#$%&*()-_=+[]{}<>:?
 	SpecialCharacters string `pulumi:"specialCharacters,optional"`
 }
 
@@ -120,9 +121,8 @@ func (c *KeyVaultStack) newSecret(
 				return "", fmt.Errorf("looking for the secret %s: %w", s.Name, err)
 			}
 			if !s.Once {
-				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays as it is in the vault. Take adopt out "+
-					"once the secret is in the "+
-					"stack; the next update then writes what the program says.", path, s.Name),
+				err = ctx.Log.Warn(fmt.Sprintf("%s.adopt: the secret %s stays unchanged in the vault. Remove adopt once the "+
+					"secret is in the stack; the next update then writes the program's value.", path, s.Name),
 					&pulumi.LogArgs{Resource: c})
 			}
 			return found.Id, err
@@ -141,13 +141,14 @@ func (c *KeyVaultStack) newSecret(
 	}, options...)
 }
 
-// versionOf is the id of the version that Pulumi made last. It is no secret, though it comes with one.
+// versionOf returns the id of the latest version that Pulumi created. It is not secret, although it is read from a
+// secret output.
 func versionOf(secret *keyvault.Secret) pulumi.StringOutput {
 	version := secret.Properties.SecretUriWithVersion().ApplyT(func(uri string) string { return path.Base(uri) })
 	return pulumi.Unsecret(version).(pulumi.StringOutput)
 }
 
-// newValue is the secret's value, and its dates.
+// newValue returns the secret's value and its dates.
 func (c *KeyVaultStack) newValue(
 	ctx *pulumi.Context, name string, s SecretArgs,
 ) (value pulumi.StringInput, d dates, err error) {
@@ -180,9 +181,9 @@ func (c *KeyVaultStack) newValue(
 	return password.Result, d, nil
 }
 
-// newRotation is when the value of a secret with RotateEvery was due, and the keepers of the random value, which change
-// with that. Until the second value is due they are those of a secret without RotateEvery, so that a value which exists
-// stays.
+// newRotation returns when the value of a secret with RotateEvery was due, and the keepers of the random value, which
+// change with it. Until the second value is due, they equal those of a secret without RotateEvery, so that an existing
+// value stays.
 func (c *KeyVaultStack) newRotation(
 	ctx *pulumi.Context, name string, s SecretArgs,
 ) (due pulumi.StringOutput, keepers pulumi.StringMapOutput, err error) {
@@ -194,10 +195,10 @@ func (c *KeyVaultStack) newRotation(
 	due = made.ApplyT(func(made string) (string, error) {
 		first, err := time.Parse(time.RFC3339, made)
 		if err != nil {
-			return "", fmt.Errorf("reading since when it rotates: %w", err)
+			return "", fmt.Errorf("reading the start of the rotation: %w", err)
 		}
 		begin, next := every.period(first)
-		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates by itself: a value was due on %s, the next is on %s",
+		err = ctx.Log.Info(fmt.Sprintf("the secret %s rotates automatically: its value was due on %s, the next is due on %s",
 			s.Name, begin.Format(time.RFC3339), next.Format(time.RFC3339)), &pulumi.LogArgs{Resource: c})
 		return begin.Format(time.RFC3339), err
 	}).(pulumi.StringOutput)
@@ -217,7 +218,7 @@ func (c *KeyVaultStack) newRotation(
 	return due, keepers, nil
 }
 
-// newPassword sends only what differs from random's defaults, so that values which exist stay.
+// newPassword sends only what differs from random's defaults, so that existing values stay.
 func newPassword(
 	ctx *pulumi.Context, name string, g *GenerateArgs, keepers pulumi.StringMapInput, parent pulumi.Resource,
 ) (*random.RandomPassword, error) {
@@ -238,7 +239,7 @@ func newPassword(
 	}, pulumi.Parent(parent))
 }
 
-// texts are what the value is made of, with the defaults.
+// texts returns the arguments, with defaults, as the texts that identify the value.
 func (g *GenerateArgs) texts() []string {
 	texts := []string{strconv.Itoa(withDefault(g.Length, defaultLength)), g.SpecialCharacters}
 	for _, without := range []bool{g.NoUpper, g.NoLower, g.NoNumeric, g.NoSpecial} {
@@ -261,7 +262,7 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 	v.check(s.Rotate == "" || s.Generate != nil || relative(s.NotBefore) || relative(s.Expires), path+".rotate",
 		s.Rotate,
 		"nothing for a secret without a generated value or a relative date")
-	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, which keeps Pulumi from writing "+
+	v.check(s.Rotate == "" || !s.Once, path+".rotate", s.Rotate, "nothing with once, because Pulumi then never writes "+
 		"another value")
 	if s.RotateEvery != "" {
 		v.validateRotateEvery(path, s)
@@ -272,26 +273,26 @@ func (v *violations) validateSecret(path string, s SecretArgs) {
 	v.validateTags(path+".tags", s.Tags)
 }
 
-// rotateEveryMin is more than pods take to have a value: add-on and kubelet look for it every few minutes, and a
-// Deployment rolls out within ten, by its default.
+// rotateEveryMin is longer than pods take to get a new value: the add-on and the kubelet poll every few minutes, and a
+// Deployment rolls out within ten by default.
 const rotateEveryMin = time.Hour
 
 func (v *violations) validateRotateEvery(path string, s SecretArgs) {
 	at, given := path+".rotateEvery", s.RotateEvery
 	v.check(s.Generate != nil, at, given, "nothing for a secret without a generated value")
-	v.check(!s.Once, at, given, "nothing with once, which keeps Pulumi from writing another value")
+	v.check(!s.Once, at, given, "nothing with once, because Pulumi then never writes another value")
 	every, ok := parseDuration(given)
 	if !ok || !(duration{clock: rotateEveryMin}).fitsIn(every) {
 		v.add(at, given, "an ISO 8601 duration such as P30D or P3M, at least PT1H and at most 100 years")
 		return
 	}
 	if begin, ok := parseDate(s.NotBefore); ok && begin.relative {
-		v.check(begin.after.shorterThan(every), path+".notBefore", s.NotBefore, "less than rotateEvery, on whatever day "+
-			"they are counted from: nobody could use the value before the next is due")
+		v.check(begin.after.shorterThan(every), path+".notBefore", s.NotBefore, "less than rotateEvery, regardless of the "+
+			"day from which they count: the value could not be used before the next is due")
 	}
 	if end, ok := parseDate(s.Expires); ok && end.relative {
-		v.check(every.shorterThan(end.after), path+".expires", s.Expires, "more than rotateEvery, on whatever day they "+
-			"are counted from: the value would expire before the next is made")
+		v.check(every.shorterThan(end.after), path+".expires", s.Expires, "more than rotateEvery, regardless of the day "+
+			"from which they count: the value would expire before the next is created")
 	}
 }
 
@@ -311,11 +312,11 @@ func (v *violations) validateGenerate(path string, g *GenerateArgs) {
 		path+".specialCharacters", g.SpecialCharacters, "printable ASCII characters that are no letters, digits or "+
 			"spaces, each once")
 	v.check(g.SpecialCharacters == "" || !g.NoSpecial, path+".specialCharacters", g.SpecialCharacters,
-		"nothing where noSpecial is set")
+		"nothing with noSpecial")
 }
 
-// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, which go
-// through Azure Resource Manager,
+// https://learn.microsoft.com/azure/key-vault/general/about-keys-secrets-certificates#tags and, for the names, since
+// they pass through Azure Resource Manager,
 // https://learn.microsoft.com/azure/azure-resource-manager/management/tag-resources#limitations
 var objectTagName = regexp.MustCompile(`^[^<>%&\\?/]+$`)
 

@@ -21,7 +21,7 @@ func runVault(t *testing.T, args *components.KeyVaultStackArgs) *mockengine.Engi
 	return e
 }
 
-func TestSecretPassesOnWhatIsAsked(t *testing.T) {
+func TestSecret_PassesArguments(t *testing.T) {
 	args, no := vaultArgs(), false
 	s := &args.Secrets[0]
 	s.ContentType, s.Enabled, s.Tags = "text/plain", &no, map[string]string{"team": "a"}
@@ -33,8 +33,8 @@ func TestSecretPassesOnWhatIsAsked(t *testing.T) {
 	})
 }
 
-// What is left out stays out, so that secrets which exist see no change.
-func TestSecretSendsNothingThatIsLeftOut(t *testing.T) {
+// Omitted arguments are not sent, so that existing secrets do not change.
+func TestSecret_OmitsDefaults(t *testing.T) {
 	e := runVault(t, vaultArgs())
 	wantInputs(t, e.Get(t, "vault-secret-given"), map[string]any{
 		"properties.contentType": nil, "properties.attributes": nil, "tags": nil,
@@ -44,7 +44,7 @@ func TestSecretSendsNothingThatIsLeftOut(t *testing.T) {
 	})
 }
 
-func TestGeneratedValueHasTheClassesThatAreLeft(t *testing.T) {
+func TestGenerate_UsesRemainingClasses(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Rotate = "2"
 	*args.Secrets[1].Generate = components.GenerateArgs{
@@ -67,7 +67,7 @@ func TestGeneratedValueHasTheClassesThatAreLeft(t *testing.T) {
 	wantSecretValues(t, e)
 }
 
-// wantSecretValues checks that no secret's value is sent in the clear.
+// wantSecretValues checks that all secret values are sent as secrets.
 func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	t.Helper()
 	for _, one := range e.Resources() {
@@ -80,8 +80,8 @@ func wantSecretValues(t *testing.T, e *mockengine.Engine) {
 	}
 }
 
-// TestSecret_OnceIsWrittenOnce has Pulumi ignore every change of a secret that is there, and of no other.
-func TestSecret_OnceIsWrittenOnce(t *testing.T) {
+// TestSecret_WithOnceIsWrittenOnce checks that Pulumi ignores every change of an existing secret, and of no other.
+func TestSecret_WithOnceIsWrittenOnce(t *testing.T) {
 	found := map[string]any{
 		"id":         vaultResourceID + "/secrets/given",
 		"properties": map[string]any{"secretUriWithVersion": "https://vault.example/secrets/given/" + mockengine.Version},
@@ -126,7 +126,7 @@ func TestSecret_OnceIsWrittenOnce(t *testing.T) {
 	}
 }
 
-// rotatingArgs have one secret, whose value rotates.
+// rotatingArgs returns one secret whose value rotates.
 func rotatingArgs() *components.KeyVaultStackArgs {
 	args := datedArgs()
 	args.Keys = nil
@@ -136,9 +136,9 @@ func rotatingArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-// TestRotateEvery_OneValueAPeriod goes through the times at which updates come. The random value is another one where
-// its keepers are, and only there.
-func TestRotateEvery_OneValueAPeriod(t *testing.T) {
+// TestRotateEvery_MakesOneValuePerPeriod runs updates at several times. The random value changes exactly when its
+// keepers do.
+func TestRotateEvery_MakesOneValuePerPeriod(t *testing.T) {
 	day := func(n int) time.Time { return madeAt.AddDate(0, 0, n) }
 	var e *mockengine.Engine
 	for _, at := range []struct {
@@ -161,28 +161,27 @@ func TestRotateEvery_OneValueAPeriod(t *testing.T) {
 		}
 		wantDates(t, e, "vault-secret-s", day(at.due).Add(time.Hour), day(at.due).AddDate(0, 0, 45))
 		wantSecretValues(t, e)
-		if said := strings.Join(
-			e.Infos(),
-			"\n",
-		); !strings.Contains(said, "secret s ") ||
+		if said := strings.Join(e.Infos(), "\n"); !strings.Contains(said, "secret s ") ||
 			!strings.Contains(said, day(at.next).Format(time.RFC3339)) {
 			t.Errorf("at %s it does not say when the next value is due: %q", at.now, said)
 		}
 	}
 }
 
-func TestRotateEvery_MonthsAreTheCalendars(t *testing.T) {
+func TestRotateEvery_CountsCalendarMonths(t *testing.T) {
 	args := rotatingArgs()
 	args.Secrets[0].RotateEvery = "P1M"
 	e := update(t, nil, time.Date(2026, 1, 15, 6, 0, 0, 0, time.UTC), args)
-	for at, want := range map[string]any{"2026-02-15T05:59:59Z": nil, "2026-02-15T06:00:00Z": "2026-02-15T06:00:00Z", "2026-12-14T00:00:00Z": "2026-11-15T06:00:00Z"} {
+	for at, want := range map[string]any{"2026-02-15T05:59:59Z": nil, "2026-02-15T06:00:00Z": "2026-02-15T06:00:00Z",
+		"2026-12-14T00:00:00Z": "2026-11-15T06:00:00Z"} {
 		now, _ := time.Parse(time.RFC3339, at)
 		wantInputs(t, update(t, e, now, args).Get(t, "vault-value-s"), map[string]any{"keepers.due": want})
 	}
 }
 
-// TestRotateEvery_ComesAndGoes has the value that is there stay where it can, and counts from where the argument says.
-func TestRotateEvery_ComesAndGoes(t *testing.T) {
+// TestRotateEvery_CanBeAddedAndRemoved checks that the existing value stays if possible, and that periods count from
+// where the documentation says.
+func TestRotateEvery_CanBeAddedAndRemoved(t *testing.T) {
 	at := func(days int) time.Time { return madeAt.AddDate(0, 0, days) }
 	rotating := func(change func(*components.SecretArgs)) *components.KeyVaultStackArgs {
 		args := rotatingArgs()
@@ -195,13 +194,10 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 	wantInputs(t, added.Get(t, "vault-value-s"), map[string]any{"keepers.rotate": "1", "keepers.due": nil})
 	wantInputs(t, update(t, added, at(79), with).Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 	rotated := update(t, added, at(80), with)
-	wantInputs(
-		t,
-		rotated.Get(t, "vault-value-s"),
-		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)},
-	)
+	wantInputs(t, rotated.Get(t, "vault-value-s"),
+		map[string]any{"keepers.rotate": "1", "keepers.due": at(80).Format(time.RFC3339)})
 
-	// A new value by other means is as old as it is.
+	// A new value counts from its own creation.
 	for name, change := range map[string]func(*components.SecretArgs){
 		"rotate":   func(s *components.SecretArgs) { s.Rotate = "2" },
 		"generate": func(s *components.SecretArgs) { s.Rotate, s.Generate.Length = "1", 64 },
@@ -209,23 +205,17 @@ func TestRotateEvery_ComesAndGoes(t *testing.T) {
 		again := update(t, rotated, at(100), rotating(change))
 		wantInputs(t, again.Get(t, "vault-value-s"), map[string]any{"keepers.due": nil})
 		wantDates(t, again, "vault-secret-s", at(100).Add(time.Hour), at(145))
-		wantInputs(
-			t,
-			update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"),
-			map[string]any{"keepers.due": at(130).Format(time.RFC3339)},
-		)
+		wantInputs(t, update(t, again, at(131), rotating(change)).Get(t, "vault-value-s"),
+			map[string]any{"keepers.due": at(130).Format(time.RFC3339)})
 		t.Log(name)
 	}
-	// Another length counts from the same time.
+	// Another period counts from the same time.
 	other := rotating(func(s *components.SecretArgs) { s.Rotate, s.RotateEvery, s.Expires = "1", "P20D", "P30D" })
-	wantInputs(
-		t,
-		update(t, rotated, at(91), other).Get(t, "vault-value-s"),
-		map[string]any{"keepers.due": at(90).Format(time.RFC3339)},
-	)
+	wantInputs(t, update(t, rotated, at(91), other).Get(t, "vault-value-s"),
+		map[string]any{"keepers.due": at(90).Format(time.RFC3339)})
 }
 
-func TestSecretRules(t *testing.T) {
+func TestSecret_Validates(t *testing.T) {
 	given := func(change func(*components.SecretArgs)) func(*components.KeyVaultStackArgs) {
 		return func(a *components.KeyVaultStackArgs) { change(&a.Secrets[0]) }
 	}
@@ -250,7 +240,7 @@ func TestSecretRules(t *testing.T) {
 		},
 		{"nothing to rotate", "secrets[0].rotate", given(func(s *components.SecretArgs) { s.Rotate = "2" })},
 		{
-			"no date to count anew",
+			"no relative date to restart",
 			"secrets[0].rotate",
 			given(func(s *components.SecretArgs) { s.Rotate, s.Expires = "2", "2027-01-31" }),
 		},
@@ -329,7 +319,7 @@ func TestSecretRules(t *testing.T) {
 	})
 }
 
-func TestAllSpecialCharactersOfASCIIAreAccepted(t *testing.T) {
+func TestGenerate_AcceptsAllSpecialCharacters(t *testing.T) {
 	args := vaultArgs()
 	args.Secrets[1].Generate.SpecialCharacters = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 	if err := args.Validate(); err != nil {

@@ -15,14 +15,14 @@ import (
 const (
 	credentialsMax    = 20
 	credentialNameMax = 120
-	// defaultTokenAudience is what a token must be issued for, or the provider of the CSI driver does not take it.
+	// defaultTokenAudience is the only audience that the provider of the CSI driver accepts.
 	defaultTokenAudience = "api://AzureADTokenExchange"
 )
 
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation-create-trust-user-assigned-managed-identity
 var tokenAudienceRule = regexp.MustCompile(`^\S{1,600}$`)
 
-// credentialNameRule is Azure's rule for what names a credential:
+// credentialNameRule is Azure's rule for the names of credentials:
 // https://learn.microsoft.com/azure/azure-resource-manager/management/resource-name-rules#microsoftmanagedidentity
 var credentialNameRule = regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`)
 
@@ -31,39 +31,39 @@ const (
 	podSecurityLabel   = "pod-security.kubernetes.io/enforce"
 )
 
-// ServiceAccountArgs is one service account that may act as the identity.
+// ServiceAccountArgs is a service account that may use the identity.
 type ServiceAccountArgs struct {
-	// Name of the service account, a DNS subdomain. It names the federated credential together with its namespace and,
-	// for a further cluster, the issuer's name, 120 characters at most. Not default, which Kubernetes makes in every
+	// Name of the service account, a DNS subdomain. Together with the namespace and, for a further cluster, the issuer's
+	// name, it names the federated credential, with at most 120 characters. Not default, which Kubernetes creates in every
 	// namespace, unless Existing. Required.
 	Name string `pulumi:"name"`
 	// Namespace of the service account, a DNS label. Defaults to the component's.
 	Namespace string `pulumi:"namespace,optional"`
-	// Existing says that the service account is there, or made by somebody else, and stays as it is: only its federated
-	// credentials are made. Mounts need nothing else; pods that use Azure's SDKs need the account to have the
-	// annotation azure.workload.identity/client-id with the identity's client id. One that the component has
-	// created before is deleted when Existing is set. Defaults to false: the service account is created.
+	// Existing says that the service account is created elsewhere. It stays unchanged: only its federated credentials are
+	// created. Mounts need nothing else. For pods that use Azure's SDKs, the account needs the annotation
+	// azure.workload.identity/client-id with the identity's client id. If the component created the account before,
+	// setting Existing deletes it. Defaults to false: the component creates the service account.
 	Existing bool `pulumi:"existing,optional"`
 	// Annotations of the service account besides azure.workload.identity/client-id, which it always has. Defaults to
 	// none. Not with Existing.
 	Annotations map[string]string `pulumi:"annotations,optional"`
 	// Labels of the service account. Defaults to none. Not with Existing.
 	Labels map[string]string `pulumi:"labels,optional"`
-	// CredentialName is the name of the account's federated credential for IssuerURL, for one that has its name
-	// already, such as a credential that pulumi import takes up: 3-120 letters, digits, dashes and underscores, a
-	// letter or digit first, unique in the identity. Defaults to a name made of the account's. A change replaces the
-	// credential, and for that moment nobody can act as the identity through it.
+	// CredentialName is the name of the account's federated credential for IssuerURL, for a credential whose name must not
+	// change, such as one that pulumi import takes over: 3-120 letters, digits, dashes and underscores, starting with a
+	// letter or digit, unique in the identity. Defaults to a name derived from the account's. A change replaces the
+	// credential, and for a moment nobody can use the identity through it.
 	CredentialName string `pulumi:"credentialName,optional"`
 }
 
-// IssuerArgs is a further cluster, as far as an identity has to know it.
+// IssuerArgs describe a further cluster to an identity.
 type IssuerArgs struct {
-	// Name tells the clusters apart, a DNS label, unique in the list; it is a part of the credentials' names, so short
-	// is better. Required. An identity has one credential for an issuer and account, so that Azure refuses a change,
-	// and the same cluster as IssuerURL instead: take the cluster out in an update of its own, and put it in again in
+	// Name distinguishes the clusters, a DNS label, unique in the list. It is a part of the credentials' names, so keep it
+	// short. Required. An identity has one credential for each issuer and account, so Azure refuses to rename a cluster,
+	// or to make it the one of IssuerURL instead, in a single update. Remove the cluster in one update and add it again in
 	// the next.
 	Name string `pulumi:"name"`
-	// URL is the issuer of the cluster's service account tokens, another one for each cluster. Required.
+	// URL is the issuer of the cluster's service account tokens, different for each cluster. Required.
 	URL pulumi.StringInput `pulumi:"url"`
 }
 
@@ -71,8 +71,8 @@ func (args *WorkloadIdentityArgs) namespaceOf(account ServiceAccountArgs) string
 	return withDefault(account.Namespace, args.Namespace)
 }
 
-// resourceName names what an account has in Pulumi, and what earlier versions called that: in the component's own
-// namespace, by the account alone.
+// resourceName returns the name of an account's resources in Pulumi, and the name that earlier versions used: in the
+// component's own namespace, the account's alone.
 func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAccountArgs, suffix string,
 ) (string, pulumi.ResourceOption) {
 	namespace := args.namespaceOf(account)
@@ -83,13 +83,13 @@ func (args *WorkloadIdentityArgs) resourceName(prefix string, account ServiceAcc
 	return name, pulumi.Aliases([]pulumi.Alias{{Name: pulumi.String(prefix + account.Name + suffix)}})
 }
 
-// createsObjects says whether anything is created in the cluster.
+// createsObjects reports whether the component creates anything in the cluster.
 func (args *WorkloadIdentityArgs) createsObjects() bool {
 	return args.CreateNamespace || slices.ContainsFunc(args.ServiceAccounts,
 		func(s ServiceAccountArgs) bool { return !s.Existing })
 }
 
-// newNamespaces creates the namespaces that do not exist. Each one's name resolves once it exists.
+// newNamespaces creates the namespaces that do not exist. Each name resolves once its namespace exists.
 func (c *WorkloadIdentity) newNamespaces(
 	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs,
 ) (map[string]pulumi.StringOutput, error) {
@@ -127,7 +127,8 @@ func (args *WorkloadIdentityArgs) namespaceLabels() map[string]string {
 	return withLabels(args.Labels, args.NamespaceLabels, security)
 }
 
-// newServiceAccount creates the service account unless it exists. Its name resolves once it does, and the namespace.
+// newServiceAccount creates the service account unless it exists. Its name resolves once the account and the namespace
+// exist.
 func (c *WorkloadIdentity) newServiceAccount(
 	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, account ServiceAccountArgs,
 	namespace pulumi.StringOutput,
@@ -149,8 +150,9 @@ func (c *WorkloadIdentity) newServiceAccount(
 	return after(ctx, ready, created), nil
 }
 
-// newCredentials makes Entra trust the tokens of every service account from every issuer. They are returned by account,
-// in the order of the arguments. The first cluster's come first, so that they do not wait for further clusters.
+// newCredentials creates the federated credentials by which Entra trusts the tokens of every service account from every
+// issuer. It returns them by account, in the order of the arguments. The first cluster's come first, so that they do
+// not wait for further clusters.
 func (c *WorkloadIdentity) newCredentials(
 	ctx *pulumi.Context, name string, args *WorkloadIdentityArgs, target credentialTarget,
 ) ([][]pulumi.Resource, error) {
@@ -170,8 +172,8 @@ func (c *WorkloadIdentity) newCredentials(
 					Subject: pulumi.Sprintf("system:serviceaccount:%s:%s", namespace,
 						account.Name),
 					Audiences: pulumi.ToStringArray([]string{audience}),
-					// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it,
-					// since the engine would delete two at once that depend on each other only through one that stays.
+					// Azure answers concurrent writes and deletes on one identity with 409. Each credential depends on all before it:
+					// the engine would delete two at once if only a credential that stays were between them.
 				}, pulumi.Parent(c), pulumi.DependsOn(before), alias)
 			if err != nil {
 				return nil, fmt.Errorf("creating the federated credential of %s: %w", account.Name, err)
@@ -183,8 +185,8 @@ func (c *WorkloadIdentity) newCredentials(
 	return credentials, nil
 }
 
-// furtherIssuers are AdditionalIssuers whose URLs fail if two clusters have the same one: Azure would refuse a second
-// credential for the same issuer and subject only after the first was made.
+// furtherIssuers returns AdditionalIssuers whose URLs fail if two clusters have the same one. Azure would refuse a
+// second credential for the same issuer and subject only after the first was created.
 func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 	issuers := slices.Clone(args.AdditionalIssuers)
 	before := pulumi.StringArray{args.IssuerURL}
@@ -194,7 +196,7 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 		issuers[i].URL = before.ToStringArrayOutput().ApplyT(func(urls []string) (string, error) {
 			url := urls[len(urls)-1]
 			if slices.Contains(urls[:len(urls)-1], url) {
-				return "", invalid(path, quote(url), "an issuer that no cluster before it has")
+				return "", invalid(path, quote(url), "an issuer that no other cluster has")
 			}
 			return url, nil
 		}).(pulumi.StringOutput)
@@ -202,7 +204,7 @@ func (args *WorkloadIdentityArgs) furtherIssuers() []IssuerArgs {
 	return issuers
 }
 
-// credentialName is what an account's credential for an issuer is called.
+// credentialName returns the name of an account's credential for an issuer.
 func (args *WorkloadIdentityArgs) credentialName(account ServiceAccountArgs, issuer string) string {
 	if account.CredentialName != "" && issuer == "" {
 		return account.CredentialName
@@ -210,13 +212,13 @@ func (args *WorkloadIdentityArgs) credentialName(account ServiceAccountArgs, iss
 	return credentialName(args.namespaceOf(account), account.Name, issuer)
 }
 
-// credentialName is unique in an identity: neither a namespace, a service account nor an issuer can contain an
-// underscore, a namespace contains no dot and a service account no two in a row.
+// credentialName returns a name that is unique in an identity: namespaces, service accounts and issuers contain no
+// underscore, a namespace contains no dot, and a service account no two dots in a row.
 func credentialName(namespace, account, issuer string) string {
 	return ofIssuer(namespace+"_"+strings.ReplaceAll(account, ".", "_"), issuer)
 }
 
-// ofIssuer is the name for a further cluster; the first one's issuer has no name.
+// ofIssuer returns the name for a further cluster. The first cluster's issuer has no name.
 func ofIssuer(name, issuer string) string {
 	if issuer == "" {
 		return name
@@ -270,7 +272,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 		v.dnsSubdomain(path+".name", account.Name)
 		if account.CredentialName != "" {
 			v.match(credentialNameRule, path+".credentialName", account.CredentialName,
-				"3-120 letters, digits, dashes and underscores, a letter or digit first")
+				"3-120 letters, digits, dashes and underscores, starting with a letter or digit")
 		}
 		for _, issuer := range append([]IssuerArgs{{}}, args.AdditionalIssuers...) {
 			credential := strings.ToLower(args.credentialName(account, issuer.Name))
@@ -286,7 +288,7 @@ func (v *violations) validateServiceAccounts(args *WorkloadIdentityArgs) {
 			fmt.Sprintf("a name short enough for a credential that is named %s: %d characters at most, not %d",
 				credential, credentialNameMax, len(credential)))
 		if account.Existing {
-			const allowed = "nothing for a service account that exists"
+			const allowed = "nothing for an existing service account"
 			v.check(len(account.Annotations) == 0, path+".annotations", len(account.Annotations), allowed)
 			v.check(len(account.Labels) == 0, path+".labels", len(account.Labels), allowed)
 			continue
@@ -305,7 +307,7 @@ func (v *violations) validateIssuers(args *WorkloadIdentityArgs) {
 		v.check(!seen[issuer.Name], path, issuer.Name, "a name used once in the list")
 		seen[issuer.Name] = true
 	}
-	// Too many accounts are a violation of their own.
+	// Too many accounts are reported as a violation of their own.
 	credentials := len(args.ServiceAccounts) * (1 + len(args.AdditionalIssuers))
 	v.check(credentials <= credentialsMax || len(args.ServiceAccounts) > credentialsMax, "additionalIssuers",
 		len(args.AdditionalIssuers),

@@ -11,19 +11,19 @@ import (
 // SyncSecretArgs is a Kubernetes Secret that the CSI driver fills from mounted files:
 // https://secrets-store-csi-driver.sigs.k8s.io/topics/sync-as-kubernetes-secret
 //
-// It is a copy of the secrets in etcd, readable by whoever may read Secrets in the namespace. It exists only while a
-// pod mounts the class: the driver makes it with the first pod's mount, updates it when files rotate and when another
-// pod mounts, and Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of such
-// pods. A [ProbeArgs] stays, for users that mount nothing.
+// It is a copy of the secrets in etcd, readable by everybody who may read Secrets in the namespace. It exists only
+// while a pod mounts the class: the driver creates it when the first pod mounts, and updates it when files rotate and
+// when another pod mounts. Kubernetes deletes it with the last pod, or with the last ReplicaSet, StatefulSet or Job of
+// such pods. A [ProbeArgs] keeps it for consumers that mount nothing.
 type SyncSecretArgs struct {
-	// Name of the Secret, a DNS subdomain, unique in the mount and in the namespace. Nobody checks the latter: the driver
-	// overwrites a Secret of the name that is there already, and Kubernetes deletes it with the last pod. Required.
+	// Name of the Secret, a DNS subdomain, unique in the mount and in the namespace. Nothing checks the latter: the driver
+	// overwrites an existing Secret of the same name, and Kubernetes deletes it with the last pod. Required.
 	Name string `pulumi:"name"`
-	// Type of the Secret. Kubernetes asks for certain keys in kubernetes.io/tls (tls.crt and tls.key; the driver allows
+	// Type of the Secret. Kubernetes requires certain keys for kubernetes.io/tls (tls.crt and tls.key; the driver allows
 	// no others), kubernetes.io/dockerconfigjson (.dockerconfigjson), kubernetes.io/dockercfg (.dockercfg),
-	// kubernetes.io/ssh-auth (ssh-privatekey) and kubernetes.io/basic-auth (username or password);
-	// kubernetes.io/service-account-token is not for files. Others are free. Kubernetes never changes the type of a
-	// Secret that exists. Defaults to Opaque.
+	// kubernetes.io/ssh-auth (ssh-privatekey) and kubernetes.io/basic-auth (username or password).
+	// kubernetes.io/service-account-token is not allowed. Other types are free. Kubernetes never changes the type of an
+	// existing Secret. Defaults to Opaque.
 	Type string `pulumi:"type,optional"`
 	// Labels of the Secret; the driver adds secrets-store.csi.k8s.io/managed. Defaults to none.
 	Labels map[string]string `pulumi:"labels,optional"`
@@ -35,12 +35,12 @@ type SyncSecretArgs struct {
 
 // SyncDataArgs is one key of a Secret.
 type SyncDataArgs struct {
-	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. In a Secret of type kubernetes.io/tls the
-	// driver takes from the file just the certificates for tls.crt and the private key for tls.key. Required.
+	// Key in the Secret, 1-253 letters, digits, dashes, underscores and dots. For a Secret of type kubernetes.io/tls, the
+	// driver takes only the certificates from the file for tls.crt, and only the private key for tls.key. Required.
 	Key string `pulumi:"key"`
-	// File is the path of a mounted file relative to the mount: the object's alias or name, and in a version history
-	// that with a slash and any index up to VersionHistory, see [ObjectArgs.FileName]. The driver fills the Secret only
-	// if all its files are there, so an index above 0 holds it back until there are as many versions. Required.
+	// File is the path of a mounted file relative to the mount: the object's alias or name, for a version history followed
+	// by a slash and any index up to VersionHistory, see [ObjectArgs.FileName]. The driver fills the Secret only if all
+	// its files exist, so an index above 0 delays it until there are as many versions. Required.
 	File string `pulumi:"file"`
 }
 
@@ -50,7 +50,7 @@ const (
 	secretTypeServiceToken = "kubernetes.io/service-account-token"
 )
 
-// keysByType are the keys without which Kubernetes refuses a Secret:
+// keysByType are the keys that Kubernetes requires in a Secret:
 // https://kubernetes.io/docs/concepts/configuration/secret/#secret-types
 var keysByType = map[string][]string{
 	secretTypeTLS:                    {"tls.crt", "tls.key"},
@@ -59,7 +59,7 @@ var keysByType = map[string][]string{
 	"kubernetes.io/ssh-auth":         {"ssh-privatekey"},
 }
 
-// managedLabel is set by the driver, whatever is given.
+// managedLabel is always set by the driver.
 const managedLabel = "secrets-store.csi.k8s.io/managed"
 
 var (
@@ -67,7 +67,7 @@ var (
 	secretKey  = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,253}$`)
 )
 
-// secretObjects are the Secrets as the class's spec has them.
+// secretObjects returns the Secrets for the class's spec.
 func secretObjects(secrets []SyncSecretArgs) pulumi.Array {
 	var list pulumi.Array
 	for _, s := range secrets {
@@ -102,7 +102,7 @@ func (v *violations) validateSyncSecrets(at string, secrets []SyncSecretArgs, ob
 	for i, s := range secrets {
 		item := fmt.Sprintf("%s[%d]", at, i)
 		v.dnsSubdomain(item+".name", s.Name)
-		v.check(!seen[s.Name], item+".name", s.Name, "a name that no Secret before it has")
+		v.check(!seen[s.Name], item+".name", s.Name, "a name that no other Secret of the mount has")
 		seen[s.Name] = true
 		if s.Type != "" {
 			v.check(secretType.MatchString(s.Type) && s.Type != secretTypeServiceToken, item+".type", s.Type,
@@ -119,11 +119,11 @@ func (v *violations) validateSyncData(at string, s SyncSecretArgs, mounted map[s
 	for i, d := range s.Data {
 		item := fmt.Sprintf("%s[%d]", at, i)
 		v.check(secretKey.MatchString(d.Key) && d.Key != "." && !strings.HasPrefix(d.Key, ".."), item+".key", d.Key,
-			"1-253 letters, digits, dashes, underscores and dots, not . and no two dots first")
-		v.check(!keys[d.Key], item+".key", d.Key, "a key that the Secret does not have yet")
+			"1-253 letters, digits, dashes, underscores and dots, not . and not starting with two dots")
+		v.check(!keys[d.Key], item+".key", d.Key, "a key used once in the Secret")
 		keys[d.Key] = true
 		object, ok := mounted[d.File]
-		v.check(ok, item+".file", d.File, "the path of a file that the mount has")
+		v.check(ok, item+".file", d.File, "the path of a file of the mount")
 		if ok && s.Type == secretTypeTLS {
 			v.validateTLS(item, d, object)
 		}
@@ -140,7 +140,7 @@ func (v *violations) validateSyncData(at string, s SyncSecretArgs, mounted map[s
 		"username or password")
 }
 
-// validateTLS checks what the driver would find in a file when it looks for a certificate or a private key:
+// validateTLS checks that the driver will find a certificate or a private key in a file:
 // sigs.k8s.io/secrets-store-csi-driver/pkg/util/secretutil, v1.6.0.
 func (v *violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 	switch d.Key {
@@ -148,7 +148,7 @@ func (v *violations) validateTLS(at string, d SyncDataArgs, o ObjectArgs) {
 		v.check(o.Type != ObjectKey, at+".file", d.File, "a file of a cert, or of a certificate's secret")
 	case "tls.key":
 		v.check(o.Type == ObjectSecret, at+".file", d.File,
-			"a file of a certificate's secret, which alone has the private key")
+			"a file of a certificate's secret, because only that contains the private key")
 	default:
 		v.add(at+".key", d.Key, "tls.crt, tls.key")
 	}

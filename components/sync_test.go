@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-func TestClassSyncsItsSecrets(t *testing.T) {
+func TestSecretProviderClass_SyncsSecrets(t *testing.T) {
 	class := runMount(t, fullMountArgs()).Get(t, "mount-class")
 	wantInputs(t, class, map[string]any{
 		"spec.secretObjects[0].secretName":                          "app",
@@ -29,7 +29,7 @@ func TestClassSyncsItsSecrets(t *testing.T) {
 	})
 }
 
-func TestSyncedSecretsResolveOnceTheClassIsUsable(t *testing.T) {
+func TestSyncedSecrets_ResolveOnceUsable(t *testing.T) {
 	for _, dryRun := range []bool{false, true} {
 		run(t, &mockengine.Engine{DryRun: dryRun}, func(ctx *pulumi.Context) error {
 			c, err := newMount(ctx, "mount", fullMountArgs())
@@ -40,7 +40,7 @@ func TestSyncedSecretsResolveOnceTheClassIsUsable(t *testing.T) {
 			if want := []string{"app", "web-tls"}; !got.Known || !reflect.DeepEqual(got.Value, want) {
 				t.Errorf("got %v, want %v", got.Value, want)
 			}
-			// A pod has to mount the class for the driver to make the Secrets, and the probe is one.
+			// The driver creates the Secrets only if a pod mounts the class, and the probe is such a pod.
 			for _, name := range []string{"mount-class", "mount-role-secret-password", "mount-probe"} {
 				if waits := resourceNames(got.Dependencies); !slices.Contains(waits, name) {
 					t.Errorf("the names wait for %v, want %s among them", waits, name)
@@ -51,7 +51,7 @@ func TestSyncedSecretsResolveOnceTheClassIsUsable(t *testing.T) {
 	}
 }
 
-func TestSyncRules(t *testing.T) {
+func TestSyncSecrets_Validate(t *testing.T) {
 	type args = components.SecretMountArgs
 	tls := func(change func(a *args, s *components.SyncSecretArgs)) func(*args) {
 		return func(a *args) { change(a, &a.SyncSecrets[1]) }
@@ -126,7 +126,7 @@ func TestSyncRules(t *testing.T) {
 	})
 }
 
-func TestTypesOfSecretsThatAreAccepted(t *testing.T) {
+func TestSyncSecrets_AcceptTypes(t *testing.T) {
 	args := fullMountArgs()
 	for secretType, key := range map[string]string{
 		"kubernetes.io/dockerconfigjson": ".dockerconfigjson", "kubernetes.io/basic-auth": "password", "kubernetes.io/ssh-auth": "ssh-privatekey",
@@ -137,7 +137,7 @@ func TestTypesOfSecretsThatAreAccepted(t *testing.T) {
 			Data: []components.SyncDataArgs{{Key: key, File: "my-secret"}},
 		})
 	}
-	// A binary .pfx is what the driver can take apart.
+	// The driver can parse a binary .pfx.
 	args.Objects[3].Format, args.Objects[3].Encoding = "pfx", "base64"
 	if err := args.Validate(); err != nil {
 		t.Error(err)

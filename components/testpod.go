@@ -6,20 +6,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// TestPodMountPath is where the test pod, and the probe, have the files.
+// TestPodMountPath is where the test pod and the probe mount the files.
 const TestPodMountPath = "/mnt/secrets"
 
-// DefaultTestPodName is the test pod's where its arguments give none.
+// DefaultTestPodName is the default name of the test pod.
 const DefaultTestPodName = "keyvault-test-pod"
 
 const defaultTestPodImage = "busybox:1.35.0"
 
-// awaitMount is longer than the 10 minutes that a role assignment may take Azure; until then the mount fails and the
-// kubelet retries.
+// awaitMount is longer than the 10 minutes that a role assignment may take. Until it takes effect the mount fails and
+// the kubelet retries.
 const awaitMount = "15m"
 
-// TestPodArgs describe a pod that mounts the objects and does nothing, to look at the files with kubectl exec. The pod
-// is replaced when the mount's Objects change: a running pod keeps the files that it has.
+// TestPodArgs describe a pod that mounts the objects and sleeps, for looking at the files with kubectl exec. The pod is
+// replaced when the mount's Objects change, since a running pod keeps its files.
 type TestPodArgs struct {
 	// Name of the pod, a DNS subdomain of at most 63 characters. Defaults to keyvault-test-pod.
 	Name string `pulumi:"name,optional"`
@@ -43,7 +43,7 @@ func (c *SecretMount) newTestPod(ctx *pulumi.Context, name string, args *SecretM
 	return err
 }
 
-// withLabels returns all the labels; those of later maps win.
+// withLabels merges labels. Later maps win.
 func withLabels(all ...map[string]string) map[string]string {
 	merged := map[string]string{}
 	for _, labels := range all {
@@ -52,8 +52,8 @@ func withLabels(all ...map[string]string) map[string]string {
 	return merged
 }
 
-// restrictedPod is the spec of a pod with one container that has the files and sleeps. It meets the restricted Pod
-// Security Standard: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
+// restrictedPod returns the spec of a pod with one container that mounts the files and sleeps. It meets the restricted
+// Pod Security Standard: https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted
 func (c *SecretMount) restrictedPod(name, image string, readiness pulumi.Map) pulumi.Map {
 	container := pulumi.Map{
 		"name":  pulumi.String(name),

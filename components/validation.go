@@ -62,10 +62,10 @@ func (v violations) err() error {
 	return &ValidationError{Violations: v}
 }
 
-// notShown stands for the value of an Input, which may be secret.
+// notShown replaces the value of an Input, which may be secret.
 const notShown = "an invalid value (not shown)"
 
-// late returns the violations of Inputs that have become known, as an error that does not repeat their values.
+// late returns the violations of Inputs that have become known, as an error without their values.
 func (v violations) late() error {
 	for i := range v {
 		if strings.HasPrefix(v[i].Given, `"`) {
@@ -75,7 +75,7 @@ func (v violations) late() error {
 	return v.err()
 }
 
-// invalid returns the error of one violation, for an Input that breaks a rule once it is known.
+// invalid returns the error of one violation of an Input that has become known.
 func invalid(path, given, allowed string) error {
 	return violations{{Path: path, Given: given, Allowed: allowed}}.late()
 }
@@ -84,7 +84,7 @@ func (v *violations) add(path string, given any, allowed string) {
 	*v = append(*v, Violation{Path: path, Given: quote(given), Allowed: allowed})
 }
 
-// state adds a violation whose value is described and not quoted.
+// state adds a violation with a description instead of the quoted value.
 func (v *violations) state(path, given, allowed string) {
 	*v = append(*v, Violation{Path: path, Given: given, Allowed: allowed})
 }
@@ -96,7 +96,7 @@ func (v *violations) check(ok bool, path string, given any, allowed string) {
 	}
 }
 
-// most adds a violation if there are more than so many of what is counted.
+// most adds a violation if a count exceeds its limit.
 func (v *violations) most(path string, count, most int, what string) {
 	if count > most {
 		v.state(path, fmt.Sprintf("%d %s", count, what), fmt.Sprintf("at most %d %s", most, what))
@@ -108,7 +108,7 @@ func (v *violations) match(pattern *regexp.Regexp, path, given, allowed string) 
 	v.check(pattern.MatchString(given), path, given, allowed)
 }
 
-// oneOf checks a string against the values of a closed set, which are case-sensitive.
+// oneOf checks a string against a closed set of case-sensitive values.
 func oneOf[T ~string](v *violations, path string, given T, allowed ...T) {
 	if slices.Contains(allowed, given) {
 		return
@@ -116,22 +116,22 @@ func oneOf[T ~string](v *violations, path string, given T, allowed ...T) {
 	v.add(path, string(given), strings.Join(names(allowed, func(one T) string { return string(one) }), ", "))
 }
 
-// required adds a violation if an Input that the component cannot do without is missing.
+// required adds a violation if a required Input is missing.
 func (v *violations) required(path string, given pulumi.Input) {
 	if missing(given) {
 		v.state(path, "nothing", "a value")
 	}
 }
 
-// plainID checks an ARM id, or another text, that is known without waiting.
+// plainID checks an ARM id, or another text, if it is a plain value.
 func (v *violations) plainID(path string, given pulumi.Input, pattern *regexp.Regexp, allowed string) {
 	if id, plain := given.(pulumi.String); plain {
 		v.match(pattern, path, string(id), allowed)
 	}
 }
 
-// validateProvider checks that a cluster's provider is one for Kubernetes: with another one, Pulumi would silently take
-// the default provider, which goes wherever the machine's kubeconfig points at.
+// validateProvider checks that a cluster's provider is a Kubernetes provider. With another one, Pulumi would silently
+// use the default provider, which uses the machine's kubeconfig.
 func (v *violations) validateProvider(cluster Cluster) {
 	if missing(cluster.Provider) {
 		return
@@ -141,7 +141,7 @@ func (v *violations) validateProvider(cluster Cluster) {
 	}
 }
 
-// packageOf is a provider's package, which the SDK keeps to itself.
+// packageOf returns a provider's package, which the SDK does not export.
 func packageOf(provider pulumi.ProviderResource) (string, bool) {
 	if missing(provider) {
 		return "", false
@@ -150,14 +150,13 @@ func packageOf(provider pulumi.ProviderResource) (string, bool) {
 	return pkg.String(), pkg.IsValid() && pkg.String() != ""
 }
 
-// missing reports whether an Input or a resource was left out.
+// missing reports whether an Input or a resource was omitted.
 func missing(given any) bool {
 	return given == nil || reflect.ValueOf(given).Kind() == reflect.Pointer && reflect.ValueOf(given).IsNil()
 }
 
-// nothingBeside refuses every argument that is given except those with the given paths. What only Go knows is not among
-// them.
-func (v *violations) nothingBeside(args any, allowed string, except ...string) {
+// rejectOthers rejects every argument except those with the given paths. It skips arguments that exist in Go only.
+func (v *violations) rejectOthers(args any, allowed string, except ...string) {
 	fields := reflect.ValueOf(args)
 	for i := range fields.NumField() {
 		path, _, _ := strings.Cut(fields.Type().Field(i).Tag.Get("pulumi"), ",")
@@ -167,19 +166,19 @@ func (v *violations) nothingBeside(args any, allowed string, except ...string) {
 	}
 }
 
-// settled returns a copy of a component's arguments, or of none, without the Inputs that hold a nil pointer: they are
-// there for Go, and calling them would panic.
+// settled returns a copy of a component's arguments without Inputs that hold a nil pointer. To Go such Inputs are not
+// nil, and calling them would panic.
 func settled[A any](args *A) *A {
 	var own A
 	if args != nil {
 		own = *args
 	}
-	leaveOutNils(reflect.ValueOf(&own).Elem())
+	clearNils(reflect.ValueOf(&own).Elem())
 	return &own
 }
 
-// leaveOutNils copies what a value points to, and clears what it has in interfaces that hold a nil pointer.
-func leaveOutNils(v reflect.Value) {
+// clearNils copies what a value points to, and clears interfaces that hold a nil pointer.
+func clearNils(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Interface:
 		if missing(v.Interface()) {
@@ -188,14 +187,14 @@ func leaveOutNils(v reflect.Value) {
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if field := v.Field(i); field.CanSet() {
-				leaveOutNils(field)
+				clearNils(field)
 			}
 		}
 	case reflect.Pointer:
 		if !v.IsNil() && v.Elem().Kind() == reflect.Struct {
 			own := reflect.New(v.Type().Elem())
 			own.Elem().Set(v.Elem())
-			leaveOutNils(own.Elem())
+			clearNils(own.Elem())
 			v.Set(own)
 		}
 	case reflect.Slice:
@@ -205,7 +204,7 @@ func leaveOutNils(v reflect.Value) {
 		own := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 		reflect.Copy(own, v)
 		for i := range own.Len() {
-			leaveOutNils(own.Index(i))
+			clearNils(own.Index(i))
 		}
 		v.Set(own)
 	case reflect.Map:
@@ -216,7 +215,7 @@ func leaveOutNils(v reflect.Value) {
 		for _, key := range v.MapKeys() {
 			value := reflect.New(v.Type().Elem()).Elem()
 			value.Set(v.MapIndex(key))
-			leaveOutNils(value)
+			clearNils(value)
 			own.SetMapIndex(key, value)
 		}
 		v.Set(own)

@@ -13,7 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// plainArgs have every plain value that is needed, and no Input.
+// plainArgs returns every required plain value, and no Input.
 func plainArgs() map[string]validated {
 	return map[string]validated{
 		"vault": &components.KeyVaultStackArgs{
@@ -42,7 +42,7 @@ func plainArgs() map[string]validated {
 	}
 }
 
-func TestValidate_NeedsNoInputs(t *testing.T) {
+func TestValidate_DoesNotRequireInputs(t *testing.T) {
 	for name, args := range plainArgs() {
 		if err := args.Validate(); err != nil { // not even one that holds a nil pointer
 			t.Errorf("%s: got %T: %v", name, err, err)
@@ -50,7 +50,7 @@ func TestValidate_NeedsNoInputs(t *testing.T) {
 	}
 }
 
-// constructor makes a component of invalid arguments: plain values that break a rule, and no Input at all.
+// constructor constructs a component with invalid arguments: plain values that break a rule, and no Inputs.
 type constructor struct {
 	args          validated
 	construct     func(*pulumi.Context) error
@@ -68,7 +68,7 @@ func constructorOf[A validated, C any](
 	}, plain, inputs}
 }
 
-// paths are those of all violations.
+// paths returns the paths of all violations.
 func (c constructor) paths() []string { return slices.Concat(c.plain, c.inputs) }
 
 var constructors = map[string]constructor{
@@ -102,7 +102,7 @@ var constructors = map[string]constructor{
 		[]string{"vaultId", "vaultName", "tenantId", "clientId", "principalId", "serviceAccountName"}),
 }
 
-func TestConstructors_ReportPlainValuesAndInputsTogetherAndRegisterNothing(t *testing.T) {
+func TestConstructors_ReportAllViolationsAndRegisterNothing(t *testing.T) {
 	for name, one := range constructors {
 		t.Run(name, func(t *testing.T) {
 			wantViolations(t, one.args.Validate(), one.plain...)
@@ -111,7 +111,7 @@ func TestConstructors_ReportPlainValuesAndInputsTogetherAndRegisterNothing(t *te
 	}
 }
 
-func TestConstructors_WithoutArgumentsSayWhatIsNeeded(t *testing.T) {
+func TestConstructors_ReportMissingArguments(t *testing.T) {
 	for name, one := range map[string]struct {
 		construct func(*pulumi.Context) error
 		paths     []string
@@ -137,7 +137,7 @@ func TestConstructors_WithoutArgumentsSayWhatIsNeeded(t *testing.T) {
 	}
 }
 
-func TestValidationError_IsAndUnwrapsToItsViolations(t *testing.T) {
+func TestValidationError_UnwrapsToViolations(t *testing.T) {
 	for name, one := range constructors {
 		t.Run(name, func(t *testing.T) {
 			var wrapped error
@@ -171,7 +171,7 @@ func TestValidationError_IsAndUnwrapsToItsViolations(t *testing.T) {
 	}
 }
 
-func TestValidationError_DoesNotShowWhatIsKnownLate(t *testing.T) {
+func TestValidationError_HidesLateValues(t *testing.T) {
 	marker := pulumi.ToSecret(pulumi.String("late-marker").ToStringOutput()).(pulumi.StringOutput)
 	for name, construct := range map[string]func(ctx *pulumi.Context) error{
 		"an identity": func(ctx *pulumi.Context) error {

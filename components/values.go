@@ -19,16 +19,16 @@ const (
 	VaultSkuPremium  VaultSku = "premium"
 )
 
-// VaultCreateMode is how a vault comes to be.
+// VaultCreateMode is how a vault is created.
 type VaultCreateMode string
 
-// Create modes of a vault. Recover brings a deleted vault back.
+// Create modes of a vault. Recover restores a deleted vault.
 const (
 	VaultCreateDefault VaultCreateMode = "default"
 	VaultCreateRecover VaultCreateMode = "recover"
 )
 
-// PublicNetworkAccess says whether a vault answers on its public address.
+// PublicNetworkAccess says whether a vault is reachable at its public address.
 type PublicNetworkAccess string
 
 // Values of PublicNetworkAccess.
@@ -40,7 +40,7 @@ const (
 // ExpiryEvent is an event of a vault's secrets, keys and certificates.
 type ExpiryEvent string
 
-// Events of what expires (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault).
+// Events about expiry (https://learn.microsoft.com/azure/event-grid/event-schema-key-vault).
 const (
 	SecretNearExpiry      ExpiryEvent = "SecretNearExpiry"
 	SecretExpired         ExpiryEvent = "SecretExpired"
@@ -50,7 +50,7 @@ const (
 	CertificateExpired    ExpiryEvent = "CertificateExpired"
 )
 
-// PrincipalType is what somebody is in Entra ID.
+// PrincipalType is the type of a principal in Entra ID.
 type PrincipalType string
 
 // Types of principals.
@@ -69,10 +69,10 @@ const (
 	FirewallDeny  FirewallAction = "Deny"
 )
 
-// FirewallBypass is what passes a vault's firewall without a rule.
+// FirewallBypass is the traffic that bypasses a vault's firewall.
 type FirewallBypass string
 
-// Values of FirewallBypass. AzureServices are those that Microsoft trusts
+// Values of FirewallBypass. AzureServices are services that Microsoft trusts
 // (https://learn.microsoft.com/azure/key-vault/general/network-security).
 const (
 	BypassAzureServices FirewallBypass = "AzureServices"
@@ -110,7 +110,7 @@ const (
 	TierPremium  ClusterTier = "Premium"
 )
 
-// UpgradeChannel is what AKS upgrades by itself.
+// UpgradeChannel is what AKS upgrades automatically.
 type UpgradeChannel string
 
 // Upgrade channels of a cluster (https://learn.microsoft.com/azure/aks/auto-upgrade-cluster).
@@ -163,10 +163,10 @@ const (
 	NodePoolUser   NodePoolMode = "User"
 )
 
-// OSSku is the system of a node.
+// OSSku is the operating system of a node.
 type OSSku string
 
-// Systems of nodes (https://learn.microsoft.com/azure/aks/concepts-clusters-workloads).
+// Operating systems of nodes (https://learn.microsoft.com/azure/aks/concepts-clusters-workloads).
 const (
 	OSSkuUbuntu      OSSku = "Ubuntu"
 	OSSkuAzureLinux  OSSku = "AzureLinux"
@@ -174,10 +174,10 @@ const (
 	OSSkuWindows2022 OSSku = "Windows2022"
 )
 
-// OSDiskType is where a node's system disk is.
+// OSDiskType is where a node's operating system disk is.
 type OSDiskType string
 
-// Types of system disks.
+// Types of operating system disks.
 const (
 	OSDiskManaged   OSDiskType = "Managed"
 	OSDiskEphemeral OSDiskType = "Ephemeral"
@@ -200,7 +200,7 @@ const (
 // Login is how kubelogin gets a token (https://azure.github.io/kubelogin/concepts/login-modes.html).
 type Login string
 
-// Logins of kubelogin that ask nobody.
+// Logins of kubelogin that need no interaction.
 const (
 	LoginAzureCLI         Login = "azurecli"
 	LoginWorkloadIdentity Login = "workloadidentity"
@@ -237,7 +237,7 @@ const (
 	FormatPFX ObjectFormat = "pfx"
 )
 
-// ObjectEncoding is what a secret's value is decoded from.
+// ObjectEncoding is the encoding that a secret's value is decoded from.
 type ObjectEncoding string
 
 // Encodings of a secret's value.
@@ -247,20 +247,20 @@ const (
 	EncodingBase64 ObjectEncoding = "base64"
 )
 
-// Access is where an identity is granted what mounting takes.
+// Access is where an identity gets the roles that mounting requires.
 type Access string
 
-// Values of Access: on each mounted object, on the vault, or by somebody else.
+// Values of Access: on each mounted object, on the vault, or elsewhere.
 const (
 	AccessObject Access = "object"
 	AccessVault  Access = "vault"
 	AccessNone   Access = "none"
 )
 
-// Cloud is an Azure cloud as the Azure provider for the CSI driver knows it.
+// Cloud is an Azure cloud, by its name in the Azure provider for the CSI driver.
 type Cloud string
 
-// Clouds of Azure.
+// Azure clouds.
 const (
 	AzurePublicCloud       Cloud = "AzurePublicCloud"
 	AzureUSGovernmentCloud Cloud = "AzureUSGovernmentCloud"

@@ -11,34 +11,34 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// vaultAPIRetired is when Azure stops serving Key Vault's control plane before 2026-02-01:
+// vaultAPIRetired is the day on which Azure stops serving versions of Key Vault's control plane before 2026-02-01:
 // https://learn.microsoft.com/azure/key-vault/general/migrate-api-version
 var vaultAPIRetired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
 
-// The parameterized package of azure-native v3 that has 2026-02-01. azure-native v2 ends before it, and the SDK of v3
-// does not reach it.
+// The parameterized package of azure-native v3 that contains 2026-02-01. azure-native v2 has no versions that new, and
+// the SDK of v3 does not contain it.
 const (
 	vaultPackage        = "azure-native_keyvault_v20260201"
 	vaultPackageVersion = "3.28.0"
 	vaultParameter      = `{"module":"keyvault","version":"v20260201"}`
 )
 
-// vaultTypes are the modules whose resources are the same objects in Azure, older ones first.
+// vaultTypes are the modules whose resources are the same objects in Azure, oldest first.
 var vaultTypes = []string{
 	"azure-native:keyvault", "azure-native:keyvault/v20230201", "azure-native:keyvault/v20230701",
 	"azure-native:keyvault/v20241101",
 	vaultPackage + ":keyvault/v20260201", vaultPackage + ":keyvault",
 }
 
-// vaultAPI speaks one version of Key Vault's control plane. Bodies are the same in both.
+// vaultAPI is one version of Key Vault's control plane. Bodies are the same in all versions.
 type vaultAPI struct {
 	packageRef string // of the parameterized package; empty for azure-native v2
 }
 
-// ErrNoVaultProvider says that a component with an azure-native provider of its own has none for Key Vault's new
-// version, and would use the default one, which may be of another subscription.
+// ErrNoVaultProvider reports that a component has an azure-native provider of its own, but none for Key Vault's new
+// version. Pulumi would use the default provider, possibly of another subscription.
 var ErrNoVaultProvider = errors.New("apiVersion 2026-02-01 comes from the package " + vaultPackage +
-	", for which an azure-native provider is not used: pass one for it as well, with pulumi.Providers")
+	", which does not use an azure-native provider: also pass a provider for that package, with pulumi.Providers")
 
 func newVaultAPI(ctx *pulumi.Context, component withProviders, version VaultAPIVersion) (vaultAPI, error) {
 	if version != VaultAPI20260201 {
@@ -54,7 +54,7 @@ func newVaultAPI(ctx *pulumi.Context, component withProviders, version VaultAPIV
 		Parameterization: &pulumirpc.Parameterization{
 			Name:    vaultPackage,
 			Version: vaultPackageVersion,
-			// azure-native decodes base64 itself, on top of what the wire does.
+			// azure-native decodes base64 itself, in addition to what the wire format does.
 			Value: []byte(base64.StdEncoding.EncodeToString([]byte(vaultParameter))),
 		},
 	})
@@ -71,7 +71,7 @@ func (a vaultAPI) newVault(
 	if a.packageRef == "" {
 		return keyvault.NewVault(ctx, name, args, a.aliased("Vault", opts)...)
 	}
-	// As azure-native's SDK does.
+	// azure-native's SDK does the same.
 	args.Properties = args.Properties.ToVaultPropertiesOutput().ApplyT(
 		func(p keyvault.VaultProperties) keyvault.VaultProperties { return *p.Defaults() },
 	).(keyvault.VaultPropertiesOutput)
@@ -108,7 +108,7 @@ func (a vaultAPI) register(
 	return ctx.RegisterPackageResource(a.token(kind), name, args, resource, a.packageRef, a.aliased(kind, opts)...)
 }
 
-// lookUp asks for a vault that is known by name.
+// lookUp looks up a vault by name.
 func (a vaultAPI) lookUp(ctx *pulumi.Context, args *keyvault.LookupVaultArgs, opts ...pulumi.InvokeOption) error {
 	if a.packageRef == "" {
 		_, err := keyvault.LookupVault(ctx, args, opts...)
@@ -118,7 +118,7 @@ func (a vaultAPI) lookUp(ctx *pulumi.Context, args *keyvault.LookupVaultArgs, op
 	return ctx.InvokePackage(a.token("getVault"), args, &found, a.packageRef, opts...)
 }
 
-// lookUpSecret asks for a secret that is known by name. Its value is not in the answer.
+// lookUpSecret looks up a secret by name. The answer does not contain its value.
 func (a vaultAPI) lookUpSecret(
 	ctx *pulumi.Context, args *keyvault.LookupSecretArgs, opts ...pulumi.InvokeOption,
 ) (*keyvault.LookupSecretResult, error) {
@@ -129,7 +129,7 @@ func (a vaultAPI) lookUpSecret(
 	return found, ctx.InvokePackage(a.token("getSecret"), args, found, a.packageRef, opts...)
 }
 
-// lookUpKey asks for a key that is known by name.
+// lookUpKey looks up a key by name.
 func (a vaultAPI) lookUpKey(
 	ctx *pulumi.Context, args *keyvault.LookupKeyArgs, opts ...pulumi.InvokeOption,
 ) (*keyvault.LookupKeyResult, error) {
@@ -140,7 +140,7 @@ func (a vaultAPI) lookUpKey(
 	return found, ctx.InvokePackage(a.token("getKey"), args, found, a.packageRef, opts...)
 }
 
-// find asks for a vault once its name is known.
+// find looks up a vault once its name is known.
 func (a vaultAPI) find(
 	ctx *pulumi.Context, args keyvault.LookupVaultOutputArgs, opts ...pulumi.InvokeOption,
 ) keyvault.LookupVaultResultOutput {
@@ -152,12 +152,12 @@ func (a vaultAPI) find(
 	}).(keyvault.LookupVaultResultOutput)
 }
 
-// token is a resource's or a function's in the parameterized package.
+// token returns the token of a resource or function in the parameterized package.
 func (vaultAPI) token(kind string) string {
 	return vaultPackage + ":keyvault:" + kind
 }
 
-// aliased has a move from one version to another, in either direction, keep what is there.
+// aliased keeps existing resources when a stack moves from one version to another, in either direction.
 func (vaultAPI) aliased(kind string, opts []pulumi.ResourceOption) []pulumi.ResourceOption {
 	var aliases []pulumi.Alias
 	for _, module := range vaultTypes {
@@ -166,7 +166,7 @@ func (vaultAPI) aliased(kind string, opts []pulumi.ResourceOption) []pulumi.Reso
 	return append(opts[:len(opts):len(opts)], pulumi.Aliases(aliases))
 }
 
-// validateAPIVersion refuses a version that Azure no longer serves.
+// validateAPIVersion rejects a version that Azure no longer serves.
 func (v *violations) validateAPIVersion(version VaultAPIVersion) {
 	version = withDefault(version, VaultAPI20241101)
 	oneOf(v, "apiVersion", version, VaultAPI20241101, VaultAPI20260201)
@@ -175,13 +175,13 @@ func (v *violations) validateAPIVersion(version VaultAPIVersion) {
 			vaultAPIRetired.Format(time.DateOnly)))
 }
 
-// warnAPIVersion says how a vault outlives the day on which Azure stops serving its version.
+// warnAPIVersion says what to do before Azure stops serving the vault's version.
 func (c *KeyVaultStack) warnAPIVersion(ctx *pulumi.Context, version VaultAPIVersion) error {
 	if withDefault(version, VaultAPI20241101) != VaultAPI20241101 {
 		return nil
 	}
-	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, after which this "+
-		"vault could not be changed. Set apiVersion to %s: the next update moves to it and replaces nothing.",
+	message := fmt.Sprintf("Azure stops serving version %s of Key Vault's control plane on %s, and this vault can then "+
+		"no longer be changed. Set apiVersion to %s: the next update moves to it and replaces nothing.",
 		VaultAPI20241101, vaultAPIRetired.Format(time.DateOnly), VaultAPI20260201)
 	if err := ctx.Log.Warn(message, &pulumi.LogArgs{Resource: c}); err != nil {
 		return fmt.Errorf("warning of the API version: %w", err)

@@ -22,7 +22,7 @@ var vaultModules = map[components.VaultAPIVersion]string{
 	components.VaultAPI20260201: "azure-native_keyvault_v20260201:keyvault:",
 }
 
-// everythingArgs use everything that a vault, its secrets and its keys can have.
+// everythingArgs returns every argument of a vault, its secrets and its keys.
 func everythingArgs(version components.VaultAPIVersion) *components.KeyVaultStackArgs {
 	args, no := fullArgs(), false
 	args.APIVersion, args.Sku, args.SoftDeleteRetentionDays = version, "premium", 30
@@ -46,7 +46,7 @@ func everythingArgs(version components.VaultAPIVersion) *components.KeyVaultStac
 	return args
 }
 
-// withoutType are what the engine is told of a resource, but for what its type's version decides: URNs are names.
+// withoutType returns a registration without what the type's version decides.
 func withoutType(r mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	namesOf := func(urns []string) []string {
 		var names []string
@@ -75,7 +75,7 @@ func withoutType(r mockengine.Registered) *pulumirpc.RegisterResourceRequest {
 	return rpc
 }
 
-func TestVaultAPI_SendsTheSameInBothVersions(t *testing.T) {
+func TestVaultAPI_SendsSameBodies(t *testing.T) {
 	components.SetClock(t, madeAt)
 	for name, args := range map[string]func(components.VaultAPIVersion) *components.KeyVaultStackArgs{
 		"everything": everythingArgs,
@@ -138,7 +138,7 @@ func TestVaultAPI_SendsTheSameInBothVersions(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_KeepsWhatAnotherVersionMade(t *testing.T) {
+func TestVaultAPI_KeepsResourcesOfOtherVersion(t *testing.T) {
 	components.SetClock(t, madeAt)
 	for version, module := range vaultModules {
 		e := runVault(t, everythingArgs(version))
@@ -163,7 +163,7 @@ func TestVaultAPI_KeepsWhatAnotherVersionMade(t *testing.T) {
 					t.Errorf("%s of version %s would replace that of %s: it is known as %v", one.Name, version, other, types)
 				}
 			}
-			// What versions of this component before, and of the SDK, have made.
+			// Types that earlier versions of this component and of the SDK created.
 			for _, older := range []string{"azure-native:keyvault:", "azure-native:keyvault/v20230701:"} {
 				if !slices.Contains(types, older+kind) {
 					t.Errorf("%s of version %s is not known as a %s", one.Name, version, older+kind)
@@ -173,7 +173,7 @@ func TestVaultAPI_KeepsWhatAnotherVersionMade(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_RegistersThePackageOfTheNewerVersion(t *testing.T) {
+func TestVaultAPI_RegistersPackageOfNewVersion(t *testing.T) {
 	for version, module := range vaultModules {
 		e := &mockengine.Engine{}
 		run(t, e, func(ctx *pulumi.Context) error {
@@ -207,7 +207,7 @@ func TestVaultAPI_RegistersThePackageOfTheNewerVersion(t *testing.T) {
 	}
 }
 
-// wantVaultPackage checks that there is the one package, as azure-native's provider understands it.
+// wantVaultPackage checks for the one package, in the format of azure-native's provider.
 func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest) {
 	t.Helper()
 	if len(packages) != 1 {
@@ -220,7 +220,7 @@ func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest
 	if parameterization.GetName() != "azure-native_keyvault_v20260201" || parameterization.GetVersion() != "3.28.0" {
 		t.Errorf("the package is %v", parameterization)
 	}
-	// The text is base64, in what is base64 on the wire already.
+	// The text is base64, inside base64 on the wire.
 	decoded, err := base64.StdEncoding.DecodeString(string(parameterization.GetValue()))
 	if err != nil {
 		t.Fatalf("the parameter is %q: %v", parameterization.GetValue(), err)
@@ -234,8 +234,8 @@ func wantVaultPackage(t *testing.T, packages []*pulumirpc.RegisterPackageRequest
 	}
 }
 
-// TestVaultAPI_LooksThroughTheSameVersion has azure-native v2 not asked for what the newer version made, or is to use.
-func TestVaultAPI_LooksThroughTheSameVersion(t *testing.T) {
+// TestVaultAPI_LooksUpWithSameVersion checks that azure-native v2 is not asked about vaults of the newer version.
+func TestVaultAPI_LooksUpWithSameVersion(t *testing.T) {
 	for version, module := range vaultModules {
 		args := existingVaultArgs()
 		args.APIVersion, args.Secrets[0].Once = version, true
@@ -254,13 +254,13 @@ func TestVaultAPI_LooksThroughTheSameVersion(t *testing.T) {
 	}
 }
 
-// newAndExisting make valid arguments of both kinds of vaults.
+// newAndExisting returns valid arguments for both kinds of vaults.
 var newAndExisting = map[string]func() *components.KeyVaultStackArgs{"new": vaultArgs, "existing": existingVaultArgs}
 
 // The day on which Azure stops serving the older version.
 var retired = time.Date(2027, time.February, 27, 0, 0, 0, 0, time.UTC)
 
-func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
+func TestVaultAPI_WarnsUntilRetirement(t *testing.T) {
 	for _, at := range []time.Time{madeAt, retired.Add(-time.Second)} {
 		components.SetClock(t, at)
 		for version, want := range map[components.VaultAPIVersion]bool{
@@ -292,7 +292,7 @@ func TestVaultAPI_WarnsUntilTheOlderVersionIsRetired(t *testing.T) {
 	}
 }
 
-func TestVaultAPI_RefusesTheOlderVersionOnceItIsRetired(t *testing.T) {
+func TestVaultAPI_RejectsRetiredVersion(t *testing.T) {
 	for _, at := range []time.Time{retired, retired.AddDate(1, 0, 0)} {
 		components.SetClock(t, at)
 		for name, valid := range newAndExisting {
@@ -314,7 +314,7 @@ func TestVaultAPI_RefusesTheOlderVersionOnceItIsRetired(t *testing.T) {
 	}
 }
 
-func TestVaultAPIRules(t *testing.T) {
+func TestVaultAPI_Validates(t *testing.T) {
 	type args = components.KeyVaultStackArgs
 	for _, valid := range []func() *args{vaultArgs, existingVaultArgs} {
 		testRules(t, valid, (*args).Validate, []rule[args]{
@@ -324,7 +324,7 @@ func TestVaultAPIRules(t *testing.T) {
 	}
 }
 
-func TestKeyVaultStack_HandsOutTheVaultThatItMade(t *testing.T) {
+func TestKeyVaultStack_ExposesVault(t *testing.T) {
 	for version := range vaultModules {
 		run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 			args, others := vaultArgs(), existingVaultArgs()
@@ -353,17 +353,19 @@ func TestKeyVaultStack_HandsOutTheVaultThatItMade(t *testing.T) {
 // explicit is a provider of the program's own.
 type explicit struct{ pulumi.ProviderResourceState }
 
-// With a provider of the program's own for azure-native alone, the vault would silently go where the default one looks.
-func TestKeyVaultStack_TakesNoDefaultProviderBesideOneOfTheProgramsOwn(t *testing.T) {
+// With only an azure-native provider of the program's own, the vault would silently use the default provider.
+func TestKeyVaultStack_RejectsDefaultProviderBesideOwn(t *testing.T) {
 	for name, one := range map[string]struct {
 		version  components.VaultAPIVersion
 		packages []string
 		want     error
 	}{
-		"the old version":              {components.VaultAPI20241101, []string{"azure-native"}, nil},
-		"the new version":              {components.VaultAPI20260201, []string{"azure-native"}, components.ErrNoVaultProvider},
-		"the new version with its own": {components.VaultAPI20260201, []string{"azure-native", "azure-native_keyvault_v20260201"}, nil},
-		"the new version without any":  {components.VaultAPI20260201, nil, nil},
+		"the old version": {components.VaultAPI20241101, []string{"azure-native"}, nil},
+		"the new version": {components.VaultAPI20260201, []string{"azure-native"},
+			components.ErrNoVaultProvider},
+		"the new version with its own": {components.VaultAPI20260201,
+			[]string{"azure-native", "azure-native_keyvault_v20260201"}, nil},
+		"the new version without any": {components.VaultAPI20260201, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := &mockengine.Engine{}

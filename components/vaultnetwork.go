@@ -15,37 +15,37 @@ const (
 	subnetRulesMax = 200
 )
 
-// VaultNetworkArgs are the vault's firewall, which filters what comes over the public network. It does not concern
-// private endpoints, nor Azure Resource Manager, which creates the vault's secrets and keys.
+// VaultNetworkArgs are the vault's firewall, which filters traffic from the public network. It does not apply to
+// private endpoints, nor to Azure Resource Manager, which creates the vault's secrets and keys.
 type VaultNetworkArgs struct {
 	// DefaultAction is what happens to traffic that no rule allows: Allow or Deny. Defaults to Deny.
 	DefaultAction FirewallAction `pulumi:"defaultAction,optional"`
-	// Bypass is AzureServices, which lets trusted services of Azure pass
+	// Bypass is AzureServices, which lets trusted Azure services bypass the firewall
 	// (https://learn.microsoft.com/azure/key-vault/general/network-security), or None. Defaults to AzureServices.
 	Bypass FirewallBypass `pulumi:"bypass,optional"`
-	// AllowedIPRanges are public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24, up to 1000. What is
-	// known late is checked then. Defaults to none.
+	// AllowedIPRanges are up to 1000 public IPv4 addresses or ranges, such as 203.0.113.7 or 203.0.113.0/24. Outputs are
+	// checked once they are known. Defaults to none.
 	AllowedIPRanges pulumi.StringArrayInput `pulumi:"allowedIpRanges,optional"`
-	// SubnetIDs are the ARM ids of subnets that may reach the vault, up to 200; each must have the service endpoint
+	// SubnetIDs are the ARM ids of up to 200 subnets that may reach the vault. Each must have the service endpoint
 	// Microsoft.KeyVault. Defaults to none.
 	SubnetIDs pulumi.StringArrayInput `pulumi:"subnetIds,optional"`
 }
 
-// PrivateEndpointArgs give the vault an address in a virtual network. Exactly one of SubnetID and External is given.
+// PrivateEndpointArgs give the vault an address in a virtual network. Give exactly one of SubnetID and External.
 type PrivateEndpointArgs struct {
-	// SubnetID is the ARM id of the subnet that the address is taken from, in the vault's location. A change replaces
-	// the endpoint.
+	// SubnetID is the ARM id of the subnet of the address, in the vault's location. A change replaces the endpoint.
 	SubnetID pulumi.StringInput `pulumi:"subnetId,optional"`
-	// PrivateDNSZoneID is the ARM id of the private DNS zone that the vault's name is entered in,
-	// privatelink.vaultcore.azure.net in the public cloud. Defaults to none: something else must make the vault's name
-	// resolve to the address.
+	// PrivateDNSZoneID is the ARM id of the private DNS zone for the vault's name, in the public cloud
+	// privatelink.vaultcore.azure.net. Defaults to none: the vault's name must be made to resolve to the address
+	// elsewhere.
 	PrivateDNSZoneID pulumi.StringInput `pulumi:"privateDnsZoneId,optional"`
-	// External says that others give the nodes a way to the vault, such as Azure Policy with a private endpoint in a
-	// hub: none is made here. Not together with PrivateDNSZoneID. Defaults to false.
+	// External says that the nodes reach the vault through something that is created elsewhere, such as a private endpoint
+	// that Azure Policy creates in a hub. The component creates no endpoint then. Not together with PrivateDNSZoneID.
+	// Defaults to false.
 	External bool `pulumi:"external,optional"`
 }
 
-// networkRules are the firewall as Azure takes it; nil leaves it out.
+// networkRules returns the firewall for Azure, or nil if there is none.
 func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
 	if args == nil {
 		return nil
@@ -74,7 +74,7 @@ func networkRules(args *VaultNetworkArgs) keyvault.NetworkRuleSetPtrInput {
 	}
 }
 
-// What the firewall's lists have to keep to.
+// Rules for the firewall's lists.
 var (
 	allowedRanges = listRule{ipRulesMax, "ranges", func(v *violations, path, r string) {
 		v.check(publicRange(r), path, r,
@@ -85,7 +85,8 @@ var (
 	}}
 )
 
-// newPrivateEndpoint returns the last of what pods need to reach the vault through the endpoint.
+// newPrivateEndpoint creates the private endpoint, and returns the last resource that pods need to reach the vault
+// through it.
 func (c *KeyVaultStack) newPrivateEndpoint(
 	ctx *pulumi.Context, name string, args *KeyVaultStackArgs, vaultID pulumi.StringInput,
 ) (pulumi.Resource, error) {
@@ -99,7 +100,7 @@ func (c *KeyVaultStack) newPrivateEndpoint(
 			PrivateLinkServiceId: optionalInput(vaultID),
 			GroupIds:             pulumi.ToStringArray([]string{"vault"}),
 		}},
-		// Azure refuses to have an endpoint lead to another vault (PrivateLinkServiceIdCannotBeChanged).
+		// Azure refuses to connect an existing endpoint to another vault (PrivateLinkServiceIdCannotBeChanged).
 	}, pulumi.Parent(c), pulumi.ReplaceOnChanges([]string{"privateLinkServiceConnections"}))
 	if err != nil {
 		return nil, fmt.Errorf("creating the private endpoint: %w", err)
@@ -117,7 +118,7 @@ func (c *KeyVaultStack) newPrivateEndpoint(
 		}},
 	}, pulumi.Parent(c))
 	if err != nil {
-		return nil, fmt.Errorf("entering the private endpoint in the DNS zone: %w", err)
+		return nil, fmt.Errorf("registering the private endpoint in the DNS zone: %w", err)
 	}
 	return group, nil
 }
@@ -126,7 +127,7 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	access := withDefault(args.PublicNetworkAccess, PublicNetworkEnabled)
 	oneOf(v, "publicNetworkAccess", access, PublicNetworkEnabled, PublicNetworkDisabled)
 	if e := args.PrivateEndpoint; e != nil && e.External {
-		const others = "nothing with external, where others make the endpoint"
+		const others = "nothing with external, because the endpoint is created elsewhere"
 		if e.SubnetID != nil {
 			v.state("privateEndpoint.subnetId", "a value", others)
 		}
@@ -144,7 +145,7 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	allowedRanges.plain(v, "network.allowedIpRanges", n.AllowedIPRanges)
 	allowedSubnets.plain(v, "network.subnetIds", n.SubnetIDs)
 	if access == PublicNetworkDisabled {
-		const ignored = "nothing while publicNetworkAccess is Disabled, for Azure would ignore it"
+		const ignored = "nothing while publicNetworkAccess is Disabled, because Azure would ignore it"
 		if !empty(n.AllowedIPRanges) {
 			v.state("network.allowedIpRanges", "ranges", ignored)
 		}
@@ -154,10 +155,11 @@ func (v *violations) validateVaultNetwork(args *KeyVaultStackArgs) {
 	}
 }
 
-// validateWayIn refuses a vault that no node could come to, for whose files pods would wait without end
+// validateWayIn rejects a vault that no node could reach: pods would wait forever for their files
 // (https://learn.microsoft.com/azure/key-vault/general/network-security).
 func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetworkAccess) {
-	const ways = "a way for the nodes: a private endpoint here, or external in privateEndpoint where others make one"
+	const ways = "access for the nodes: privateEndpoint.subnetId, or privateEndpoint.external if the endpoint is " +
+		"created elsewhere"
 	n := args.Network
 	switch {
 	case args.PrivateEndpoint != nil:
@@ -165,12 +167,12 @@ func (v *violations) validateWayIn(args *KeyVaultStackArgs, access PublicNetwork
 		v.state("publicNetworkAccess", string(access)+" without privateEndpoint", ways)
 	case n != nil && withDefault(n.DefaultAction, FirewallDeny) == FirewallDeny && empty(n.SubnetIDs) &&
 		empty(n.AllowedIPRanges):
-		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or the "+
-			"addresses by which they go out in allowedIpRanges")
+		v.state("network", "a firewall that lets nobody in", ways+"; or the nodes' subnet in subnetIds; or their outbound "+
+			"addresses in allowedIpRanges")
 	}
 }
 
-// notPublic are ranges that no packet on the internet comes from; Key Vault refuses those of RFC 1918.
+// notPublic are ranges that never occur on the internet. Key Vault rejects those of RFC 1918.
 var notPublic = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"),
 	netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("169.254.0.0/16"),

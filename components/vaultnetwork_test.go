@@ -15,7 +15,7 @@ const subnetID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/
 
 const vaultZone = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateDnsZones/privatelink.vaultcore.azure.net"
 
-func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
+func TestVaultNetwork_DeniesByDefault(t *testing.T) {
 	args := vaultArgs()
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{"properties.networkAcls": nil})
 	args.Network = &components.VaultNetworkArgs{}
@@ -23,7 +23,7 @@ func TestFirewallDeniesUnlessToldOtherwise(t *testing.T) {
 	wantInputs(t, runVault(t, args).Get(t, "vault-vault"), map[string]any{
 		"properties.networkAcls.defaultAction": "Deny",
 		"properties.networkAcls.bypass":        "AzureServices",
-		// Empty and not absent, so that rules which are taken out go.
+		// Empty rather than absent, so that removed rules are deleted.
 		"properties.networkAcls.ipRules":             []any{},
 		"properties.networkAcls.virtualNetworkRules": []any{},
 	})
@@ -51,7 +51,7 @@ func endpointArgs() *components.KeyVaultStackArgs {
 	return args
 }
 
-func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
+func TestPrivateEndpoint_ConnectsToVault(t *testing.T) {
 	e := runVault(t, endpointArgs())
 	endpoint := e.Get(t, "vault-private-endpoint")
 	wantInputs(t, endpoint, map[string]any{
@@ -68,7 +68,7 @@ func TestPrivateEndpointLeadsToTheVault(t *testing.T) {
 	})
 }
 
-func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
+func TestKeyVaultStack_OutputsWaitForPrivateEndpoint(t *testing.T) {
 	for want, change := range map[string]func(*components.PrivateEndpointArgs){
 		"vault-dns-zone-group":   func(*components.PrivateEndpointArgs) {},
 		"vault-private-endpoint": func(a *components.PrivateEndpointArgs) { a.PrivateDNSZoneID = nil },
@@ -92,7 +92,7 @@ func TestVaultOutputsWaitForTheWayToIt(t *testing.T) {
 	}
 }
 
-func TestVaultNetworkRules(t *testing.T) {
+func TestVaultNetwork_Validates(t *testing.T) {
 	valid := func() *components.KeyVaultStackArgs {
 		args := endpointArgs()
 		args.Network = &components.VaultNetworkArgs{
@@ -126,13 +126,11 @@ func TestVaultNetworkRules(t *testing.T) {
 	})
 }
 
-// TestVaultNetwork_LetsNodesIn refuses a vault that pods could never read from, and no other.
-func TestVaultNetwork_LetsNodesIn(t *testing.T) {
+// TestVaultNetwork_MustAdmitNodes rejects vaults that pods could never read from, and no others.
+func TestVaultNetwork_MustAdmitNodes(t *testing.T) {
 	endpoint, external := &components.PrivateEndpointArgs{
 		SubnetID: pulumi.String(subnetID),
-	}, &components.PrivateEndpointArgs{
-		External: true,
-	}
+	}, &components.PrivateEndpointArgs{External: true}
 	ranges, subnets := pulumi.ToStringArray([]string{"203.0.113.7"}), pulumi.ToStringArray([]string{subnetID})
 	late := pulumi.ToStringArray([]string{subnetID}).ToStringArrayOutput()
 	for name, test := range map[string]struct {
@@ -141,11 +139,14 @@ func TestVaultNetwork_LetsNodesIn(t *testing.T) {
 		endpoint *components.PrivateEndpointArgs
 		refused  string
 	}{
-		"no public access":                            {"Disabled", nil, nil, "publicNetworkAccess"},
-		"no public access and no rule":                {"Disabled", &components.VaultNetworkArgs{}, nil, "publicNetworkAccess"},
-		"a firewall without rules":                    {"", &components.VaultNetworkArgs{}, nil, "network"},
-		"a firewall for trusted services":             {"Enabled", &components.VaultNetworkArgs{DefaultAction: "Deny", Bypass: "AzureServices"}, nil, "network"},
-		"an empty list":                               {"", &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{}}, nil, "network"},
+		"no public access": {"Disabled", nil, nil, "publicNetworkAccess"},
+		"no public access and no rule": {"Disabled", &components.VaultNetworkArgs{}, nil,
+			"publicNetworkAccess"},
+		"a firewall without rules": {"", &components.VaultNetworkArgs{}, nil, "network"},
+		"a firewall for trusted services": {"Enabled",
+			&components.VaultNetworkArgs{DefaultAction: "Deny", Bypass: "AzureServices"}, nil, "network"},
+		"an empty list": {"", &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{}},
+			nil, "network"},
 		"no public access, an endpoint":               {"Disabled", &components.VaultNetworkArgs{}, endpoint, ""},
 		"no public access, an endpoint of others'":    {"Disabled", nil, external, ""},
 		"a firewall, an endpoint of others'":          {"", &components.VaultNetworkArgs{}, external, ""},
@@ -179,7 +180,7 @@ func TestVaultNetwork_LetsNodesIn(t *testing.T) {
 	wantViolations(t, a.Validate(), "privateEndpoint.subnetId", "privateEndpoint.privateDnsZoneId")
 }
 
-func TestFirewallAllowsPublicIPv4Only(t *testing.T) {
+func TestVaultNetwork_AllowsPublicIPv4Only(t *testing.T) {
 	for text, want := range map[string]bool{
 		"203.0.113.7": true, "203.0.113.0/24": true, "203.0.113.7/32": true, "11.0.0.0/8": true, "172.32.0.0/16": true, "100.128.0.1": true,
 		"": false, "203.0.113": false, "203.0.113.7/33": false, "203.0.113.7/24": false, "203.0.113.7/": false, "203.0.113.07": false,
@@ -193,7 +194,7 @@ func TestFirewallAllowsPublicIPv4Only(t *testing.T) {
 	}
 }
 
-func TestVaultWithoutItsSubnetsRegistersNothing(t *testing.T) {
+func TestVaultNetwork_RequiresSubnets(t *testing.T) {
 	args := vaultArgs()
 	args.PrivateEndpoint = &components.PrivateEndpointArgs{}
 	args.Network = &components.VaultNetworkArgs{SubnetIDs: pulumi.StringArray{pulumi.String(subnetID), nil}}

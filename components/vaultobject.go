@@ -14,27 +14,27 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// notThere is how Azure Resource Manager says that it does not have what was asked for: the object, its vault, or the
-// group. The providers put its answer into words of their own. A name that is in the words may hold a number as well.
+// notThere matches errors of Azure Resource Manager about a missing object, vault or resource group. The providers
+// rephrase its answers. Names in the message may contain a number, too.
 var notThere = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*404\b|code[ =:]*"?[a-z]*NotFound`)
 
-// notAllowed is how it says that whoever asks may not know.
+// notAllowed matches errors about missing permissions.
 var notAllowed = regexp.MustCompile(`(?i)(status|statuscode|response)[ =:]*403\b|code[ =:]*"?AuthorizationFailed`)
 
-// vaultObject is a secret or a key that the vault may have already.
+// vaultObject is a secret or a key that may already be in the vault.
 type vaultObject struct {
-	// vaultName is the vault's name once Azure was asked for the object.
+	// vaultName is the vault's name, resolved after Azure was asked for the object.
 	vaultName pulumi.StringOutput
-	// id of the object as Azure spells it; empty for one that is not there.
+	// id is the object's id as Azure spells it, or empty if the object does not exist.
 	id pulumi.IDOutput
-	// kept is the option that leaves the object as it is where it is there, whatever the program and the state say of
-	// it. One that is not there, such as in a vault that is replaced, is made as the program says. A plain
-	// IgnoreChanges would make it there as the state says.
+	// kept is the option that leaves an existing object unchanged, whatever the program and the state say. An object that
+	// does not exist, such as in a vault that is being replaced, is created from the program's arguments. A plain
+	// IgnoreChanges would create it from the state.
 	kept pulumi.ResourceOption
 }
 
-// ask has Azure asked for an object once the vault and the other values are known. look gets the vault's group and name
-// and the values, and returns the object's id, and an error that [notThere] matches where it is not there.
+// ask looks an object up once the vault and the other values are known. look gets the vault's resource group and name
+// and the values. It returns the object's id, or an error that [notThere] matches if the object does not exist.
 func (c *KeyVaultStack) ask(
 	vault *vaultRef, look func(group, name string, values []any) (id string, err error), values ...any,
 ) vaultObject {
@@ -43,7 +43,7 @@ func (c *KeyVaultStack) ask(
 		id, vaultName := all[0].(string), all[1].(string)
 		parts := vaultID.FindStringSubmatch(id)
 		if parts == nil {
-			return nil, fmt.Errorf("the vault %s has the id %q, which is none of a vault", vaultName, id)
+			return nil, fmt.Errorf("the vault %s has the id %q, which is not the id of a vault", vaultName, id)
 		}
 		found, err := look(parts[2], parts[3], all[2:])
 		var invalid *ValidationError
@@ -57,7 +57,7 @@ func (c *KeyVaultStack) ask(
 		if !there.Load() { // the inputs are known by now, and Azure was asked before
 			return nil
 		}
-		// The SDK loses DeletedWith here, which does nothing for what is retained.
+		// The SDK loses DeletedWith here, which has no effect on retained resources.
 		opts := args.Opts
 		opts.IgnoreChanges = append(opts.IgnoreChanges, "properties", "tags")
 		return &pulumi.ResourceTransformResult{Props: args.Props, Opts: opts}
@@ -69,7 +69,7 @@ func (c *KeyVaultStack) ask(
 	}
 }
 
-// expect says how what others make is put into the vault, and looks in an existing vault whether it is there.
+// expect logs the commands that create expected objects, and in an existing vault looks them up.
 func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vault *vaultRef) error {
 	lookedUp := args.ExistingVaultID != nil && missing(args.TenantID)
 	name := "VAULT"
@@ -79,14 +79,14 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 	var others []string
 	for _, o := range args.ExpectedObjects {
 		if o.Type == ObjectCertificate || !lookedUp {
-			others = append(others, o.toPut(name))
+			others = append(others, o.putCommand(name))
 		}
 	}
 	if len(others) > 0 && ctx.DryRun() {
-		message := "others put into the vault what this stack mounts and does not make, before pods start:\n  " +
+		message := "before pods start, create these objects, which the stack mounts but does not create:\n  " +
 			strings.Join(others, "\n  ")
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying what others put into the vault: %w", err)
+			return fmt.Errorf("logging the expected objects: %w", err)
 		}
 	}
 	if !lookedUp || len(others) == len(args.ExpectedObjects) {
@@ -99,11 +99,11 @@ func (c *KeyVaultStack) expect(ctx *pulumi.Context, args *KeyVaultStackArgs, vau
 	return nil
 }
 
-// lookUpsMax is how many objects are looked up at a time.
+// lookUpsMax limits concurrent lookups.
 const lookUpsMax = 16
 
-// lookUpAll fails where secrets or keys are not there. What may not be read is taken to be there: mounting it takes no
-// such right.
+// lookUpAll fails if secrets or keys are missing. Objects that it may not read count as present, since mounting does
+// not require that permission.
 func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, objects []ObjectArgs) error {
 	errs := make([]error, len(objects))
 	free := make(chan struct{}, lookUpsMax)
@@ -121,7 +121,7 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		switch err := errs[i]; {
 		case err == nil:
 		case notThere.MatchString(err.Error()):
-			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.toPut(vaultName)))
+			absent = append(absent, fmt.Sprintf("%s %s: %s", o.Type, o.Name, o.putCommand(vaultName)))
 		case notAllowed.MatchString(err.Error()):
 			right := "Microsoft.KeyVault/vaults/" + accessByType[o.Type].collection + "/read"
 			if !slices.Contains(rights, right) {
@@ -132,22 +132,20 @@ func (c *KeyVaultStack) lookUpAll(ctx *pulumi.Context, group, vaultName string, 
 		}
 	}
 	if len(rights) > 0 {
-		message := fmt.Sprintf("whether the vault %s has what is mounted from it is not known; %s on it lets this "+
-			"stack check",
+		message := fmt.Sprintf("cannot check whether the vault %s has the mounted objects, which requires %s",
 			vaultName, strings.Join(rights, " and "))
 		if err := ctx.Log.Info(message, &pulumi.LogArgs{Resource: c}); err != nil {
-			return fmt.Errorf("saying what may not be looked up: %w", err)
+			return fmt.Errorf("logging the missing permissions: %w", err)
 		}
 	}
 	if len(absent) > 0 {
-		return fmt.Errorf("the vault %s does not have what is mounted from it. Put it there, or create it with this "+
-			"stack:\n  %s",
+		return fmt.Errorf("the vault %s lacks mounted objects. Create them there, or with this stack:\n  %s",
 			vaultName, strings.Join(absent, "\n  "))
 	}
 	return nil
 }
 
-// lookUp fails where a secret or key is not there. Azure Resource Manager knows no certificates.
+// lookUp fails if a secret or key is missing. Azure Resource Manager knows no certificates.
 func (c *KeyVaultStack) lookUp(ctx *pulumi.Context, group, vaultName string, o ObjectArgs) (err error) {
 	switch o.Type {
 	case ObjectSecret:
@@ -160,8 +158,8 @@ func (c *KeyVaultStack) lookUp(ctx *pulumi.Context, group, vaultName string, o O
 	return err
 }
 
-// toPut is the command that puts an object into a vault.
-func (o ObjectArgs) toPut(vaultName string) string {
+// putCommand returns the command that creates the object in a vault.
+func (o ObjectArgs) putCommand(vaultName string) string {
 	command := map[ObjectType]string{
 		ObjectSecret:      "az keyvault secret set --vault-name %s --name %[2]s --file %[2]s.txt",
 		ObjectKey:         "az keyvault key import --vault-name %s --name %[2]s --pem-file %[2]s.pem",

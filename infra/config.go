@@ -10,8 +10,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default; an empty one leaves a key
-// out. What a component takes from it, the component checks.
+// Config is the stack's configuration. Pulumi.yaml describes every key and holds its default. An empty value omits a
+// key. The components check the arguments that they get from it.
 type Config struct {
 	Location          string            `pulumi:"location"`
 	ResourceGroupName string            `pulumi:"resourceGroupName"`
@@ -74,11 +74,11 @@ type Config struct {
 	ProbeImage string           `pulumi:"probeImage"`
 	Workloads  []Workload       `pulumi:"workloads"`
 
-	// allTags are Tags and those that every resource gets.
+	// allTags are Tags and the tags that every resource gets.
 	allTags pulumi.StringMap
 }
 
-// Tags that every resource of the program gets.
+// Tags of every resource of the program.
 const (
 	projectTag = "pulumi-project"
 	stackTag   = "pulumi-stack"
@@ -86,12 +86,12 @@ const (
 
 var ownTags = []string{projectTag, stackTag}
 
-// LoadConfig reads the configuration from the values that the engine handed to the program (RunInfo.Config). Its error
-// is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what the components
-// refuse.
+// LoadConfig reads the configuration from the values that the engine passes to the program (RunInfo.Config). Its error
+// is a [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and everything that the
+// components reject.
 func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) {
 	cfg := &Config{}
-	// The list of secrets is not shown where it is not encrypted either.
+	// Secret values are hidden even if the list of secrets is not encrypted.
 	check := func() []components.Violation { return cfg.validate() }
 	if err := Decode(ctx, values, cfg, check, "secrets"); err != nil {
 		return nil, err
@@ -105,8 +105,9 @@ func LoadConfig(ctx *pulumi.Context, values map[string]string) (*Config, error) 
 	return cfg, nil
 }
 
-// Vault is the vault that is configured. An existing one is given, for the component to refuse it, what else is only
-// there on purpose: keys with a default in Pulumi.yaml always have a value, and mean nothing to it.
+// Vault returns the arguments of the configured vault. For an existing vault, it passes only keys that are set
+// deliberately, for the component to reject. Keys with a default in Pulumi.yaml always have a value and do not apply to
+// it.
 func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args := &components.KeyVaultStackArgs{
 		APIVersion:      cfg.VaultAPIVersion,
@@ -125,7 +126,7 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	args.ExpectedObjects = cfg.madeByOthers()
 	if cfg.ExistingVaultID != "" {
 		args.ExistingVaultID = pulumi.String(cfg.ExistingVaultID)
-		// Where no workload has a role, it may be a vault to which roles mean nothing.
+		// If no workload needs a role, the vault may use access policies.
 		needsRole := func(w Workload) bool { return w.Access != components.AccessNone }
 		args.AllowAccessPolicies = !slices.ContainsFunc(cfg.Workloads, needsRole)
 		if cfg.vaultElsewhere(s.SubscriptionID) {
@@ -154,7 +155,8 @@ func (cfg *Config) Vault(s *Surroundings) *components.KeyVaultStackArgs {
 	return args
 }
 
-// Cluster is the cluster that is configured. Of what an existing one is given the same holds as in Vault.
+// Cluster returns the arguments of the configured cluster. For an existing cluster, it passes only keys that are set
+// deliberately, as Vault does.
 func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args := &components.AksWithCsiArgs{
 		AdoptObjects:         cfg.AdoptObjects,
@@ -198,7 +200,7 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	args.ClusterName = cfg.ClusterName
 	args.Tier = cfg.ClusterTier
 	if s.Network != nil {
-		putInNetwork(args, s.Network)
+		useNodeSubnet(args, s.Network)
 	}
 	args.LogAnalyticsWorkspaceID = s.LogAnalyticsWorkspaceID
 	args.RotationPollInterval = cfg.RotationPollInterval
@@ -207,7 +209,7 @@ func (cfg *Config) Cluster(s *Surroundings) *components.AksWithCsiArgs {
 	return args
 }
 
-// given is an id as an Input; the empty one leaves it out.
+// given returns an id as an Input, or nil if it is empty.
 func given(id string) pulumi.StringInput {
 	if id == "" {
 		return nil
@@ -215,8 +217,8 @@ func given(id string) pulumi.StringInput {
 	return pulumi.String(id)
 }
 
-// putInNetwork puts the pools that name no subnet into the stack's network.
-func putInNetwork(args *components.AksWithCsiArgs, network *Network) {
+// useNodeSubnet puts pools without a subnet into the stack's network.
+func useNodeSubnet(args *components.AksWithCsiArgs, network *Network) {
 	if args.Subnets == nil {
 		args.Subnets = map[string]pulumi.StringInput{}
 	}

@@ -50,7 +50,7 @@ func paths(t *testing.T, err error) []string {
 	return list
 }
 
-func TestDevStackIsTheGuide(t *testing.T) {
+func TestDev_DeploysGuide(t *testing.T) {
 	cfg, err := load(t, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestDevStackIsTheGuide(t *testing.T) {
 	}
 }
 
-func TestEveryKeyOfPulumiYAMLIsReadAndTheOtherWayRound(t *testing.T) {
+func TestConfig_MatchesPulumiYAML(t *testing.T) {
 	declared := map[string]bool{}
 	for key := range mockengine.StackConfig(t, "..", "") {
 		declared[strings.TrimPrefix(key, mockengine.Project+":")] = true
@@ -95,8 +95,8 @@ func TestEveryKeyOfPulumiYAMLIsReadAndTheOtherWayRound(t *testing.T) {
 	}
 }
 
-// Each mistake is reported at its key, alone.
-func TestConfigurationRules(t *testing.T) {
+// Each mistake is reported at its key only.
+func TestLoadConfig_Validates(t *testing.T) {
 	for _, tt := range []struct{ name, key, value, path string }{
 		{"a location", "location", "East US", "location"},
 		{"a resource group", "resourceGroupName", "group.", "resourceGroupName"},
@@ -115,19 +115,27 @@ func TestConfigurationRules(t *testing.T) {
 		{"a reserved cluster's name", "clusterName", "azure", "clusterName"},
 		{"pods where AKS is", "podCidr", "172.30.0.0/16", "podCidr"},
 		{"services where AKS is", "serviceCidr", "172.31.0.0/20", "serviceCidr"},
-		{"a network where AKS is", "network", `{"addressSpace":"172.30.0.0/15","nodes":"172.30.0.0/20","endpoints":"172.30.16.0/24"}`, "network.addressSpace"},
-		{"a network of multicast", "network", `{"addressSpace":"224.0.0.0/16","nodes":"224.0.0.0/20","endpoints":"224.0.16.0/24"}`, "network.addressSpace"},
-		{"a network of loopback", "network", `{"addressSpace":"127.0.0.0/16","nodes":"127.0.0.0/20","endpoints":"127.0.16.0/24"}`, "network.addressSpace"},
-		{"a network with Azure's DNS", "network", `{"addressSpace":"168.63.0.0/16","nodes":"168.63.0.0/20","endpoints":"168.63.16.0/24"}`, "network.addressSpace"},
+		{"a network where AKS is", "network",
+			`{"addressSpace":"172.30.0.0/15","nodes":"172.30.0.0/20","endpoints":"172.30.16.0/24"}`, "network.addressSpace"},
+		{"a network of multicast", "network",
+			`{"addressSpace":"224.0.0.0/16","nodes":"224.0.0.0/20","endpoints":"224.0.16.0/24"}`, "network.addressSpace"},
+		{"a network of loopback", "network",
+			`{"addressSpace":"127.0.0.0/16","nodes":"127.0.0.0/20","endpoints":"127.0.16.0/24"}`, "network.addressSpace"},
+		{"a network with Azure's DNS", "network",
+			`{"addressSpace":"168.63.0.0/16","nodes":"168.63.0.0/20","endpoints":"168.63.16.0/24"}`, "network.addressSpace"},
 		{"an identity that is none", "clusterIdentityId", "aks", "clusterIdentityId"},
 		{"a disk encryption set that is none", "diskEncryptionSetId", "/subscriptions/s", "diskEncryptionSetId"},
-		{"an endpoint in no subnet of Azure's", "vaultPrivateEndpoint", `{"subnetId":"apps"}`, "vaultPrivateEndpoint.subnetId"},
+		{"an endpoint in no subnet of Azure's", "vaultPrivateEndpoint", `{"subnetId":"apps"}`,
+			"vaultPrivateEndpoint.subnetId"},
 		{"an endpoint's zone that is none", "vaultPrivateEndpoint", `{"subnetId":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s","privateDnsZoneId":"privatelink.vaultcore.azure.net"}`, "vaultPrivateEndpoint.privateDnsZoneId"},
 		{"events for nobody", "vaultExpiryEvents", `{}`, "vaultExpiryEvents"},
-		{"an event", "vaultExpiryEvents", `{"emails":["a@example.com"],"types":["SecretGone"]}`, "vaultExpiryEvents.types[0]"},
-		{"a webhook", "vaultExpiryEvents", `{"webhooks":{"oncall":"http://example.com"}}`, "vaultExpiryEvents.webhooks.oncall"},
+		{"an event", "vaultExpiryEvents", `{"emails":["a@example.com"],"types":["SecretGone"]}`,
+			"vaultExpiryEvents.types[0]"},
+		{"a webhook", "vaultExpiryEvents", `{"webhooks":{"oncall":"http://example.com"}}`,
+			"vaultExpiryEvents.webhooks.oncall"},
 		{"a queue", "vaultExpiryEvents", `{"queues":{"rotation":"expiry"}}`, "vaultExpiryEvents.queues.rotation"},
-		{"a secret's large value", "secrets", `[{"name":"my-secret","value":"` + strings.Repeat("x", 25<<10+1) + `"}]`, "secrets[0].value"},
+		{"a secret's large value", "secrets", `[{"name":"my-secret","value":"` + strings.Repeat("x", 25<<10+1) + `"}]`,
+			"secrets[0].value"},
 		{"a prefix", "vaultNamePrefix", "kv--", "vaultNamePrefix"},
 		{"a SKU", "vaultSku", "free", "vaultSku"},
 		{"a retention", "vaultRetentionDays", "91", "vaultRetentionDays"},
@@ -135,8 +143,10 @@ func TestConfigurationRules(t *testing.T) {
 		{"purge protection", "vaultPurgeProtection", "yes", "vaultPurgeProtection"},
 		{"public access", "vaultPublicNetworkAccess", "true", "vaultPublicNetworkAccess"},
 		{"secrets that are no list", "secrets", "my-secret", "secrets"},
-		{"a secret's name", "secrets", `[{"name":"my_secret","generate":{}},{"name":"my-secret","generate":{}}]`, "secrets[0].name"},
-		{"a secret's name as number", "secrets", `[{"name":7,"generate":{}},{"name":"my-secret","generate":{}}]`, "secrets[0].name"},
+		{"a secret's name", "secrets", `[{"name":"my_secret","generate":{}},{"name":"my-secret","generate":{}}]`,
+			"secrets[0].name"},
+		{"a secret's name as number", "secrets", `[{"name":7,"generate":{}},{"name":"my-secret","generate":{}}]`,
+			"secrets[0].name"},
 		{"a secret's empty value", "secrets", `[{"name":"my-secret","value":""}]`, "secrets[0].value"},
 		{"a secret's value as number", "secrets", `[{"name":"my-secret","value":1}]`, "secrets[0].value"},
 		{"a mistyped key in a secret", "secrets", `[{"name":"my-secret","valeu":"x"}]`, "secrets[0].valeu"},
@@ -149,11 +159,16 @@ func TestConfigurationRules(t *testing.T) {
 		{"a pool that is no object", "systemPool", `3`, "systemPool"},
 		{"a mistyped key in a pool", "nodePools", `[{"name":"apps","counts":3}]`, "nodePools[0].counts"},
 		{"a pool's name", "nodePools", `[{"name":"Apps"}]`, "nodePools[0].name"},
-		{"a network", "network", `{"addressSpace":"10.2.0.1/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`, "network.addressSpace"},
-		{"a subnet outside", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.1.0.0/20","endpoints":"10.2.16.0/24"}`, "network.nodes"},
-		{"subnets that overlap", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.1.0/24"}`, "network.endpoints"},
-		{"a tiny subnet", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/30"}`, "network.endpoints"},
-		{"a network over the services", "network", `{"addressSpace":"10.0.0.0/15","nodes":"10.1.0.0/20","endpoints":"10.1.16.0/24"}`, "network.addressSpace"},
+		{"a network", "network", `{"addressSpace":"10.2.0.1/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`,
+			"network.addressSpace"},
+		{"a subnet outside", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.1.0.0/20","endpoints":"10.2.16.0/24"}`,
+			"network.nodes"},
+		{"subnets that overlap", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.1.0/24"}`,
+			"network.endpoints"},
+		{"a tiny subnet", "network", `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/30"}`,
+			"network.endpoints"},
+		{"a network over the services", "network",
+			`{"addressSpace":"10.0.0.0/15","nodes":"10.1.0.0/20","endpoints":"10.1.16.0/24"}`, "network.addressSpace"},
 		{"a firewall", "vaultNetwork", `{"defaultAction":"Forbid"}`, "vaultNetwork.defaultAction"},
 		{"long names", "resourceGroupName", strings.Repeat("g", 60), "nodeResourceGroup"},
 		{"a tier", "clusterTier", "Gold", "clusterTier"},
@@ -187,7 +202,7 @@ func TestConfigurationRules(t *testing.T) {
 	}
 }
 
-// manyTags are as many tags as a JSON object.
+// manyTags returns a number of tags as a JSON object.
 func manyTags(count int) string {
 	var tags []string
 	for i := range count {
@@ -196,9 +211,9 @@ func manyTags(count int) string {
 	return "{" + strings.Join(tags, ",") + "}"
 }
 
-// The zone of a network of the stack's own has the stack's tags too, of which Azure allows it fifteen. AKS labels nodes
-// with the name of the network's resource group.
-func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
+// The private DNS zone of the stack's network also has the stack's tags, of which Azure allows fifteen. AKS labels
+// nodes with the name of the network's resource group.
+func TestNetwork_LimitsTagsAndGroupName(t *testing.T) {
 	const network = `{"addressSpace":"10.2.0.0/16","nodes":"10.2.0.0/20","endpoints":"10.2.16.0/24"}`
 	for name, tt := range map[string]struct {
 		change map[string]string
@@ -208,7 +223,8 @@ func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
 		"fourteen tags": {map[string]string{"tags": manyTags(14)}, []string{"tags"}},
 		"fourteen tags without the zone": {map[string]string{"tags": manyTags(14), "vaultPrivateEndpoint": `{"subnetId":` +
 			`"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`}, nil},
-		"a long group": {map[string]string{"resourceGroupName": strings.Repeat("g", 64), "nodeResourceGroup": "nodes"}, []string{"resourceGroupName"}},
+		"a long group": {map[string]string{"resourceGroupName": strings.Repeat("g", 64), "nodeResourceGroup": "nodes"},
+			[]string{"resourceGroupName"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			change := map[string]string{"network": network}
@@ -227,20 +243,15 @@ func TestNetwork_LimitsTagsAndTheGroupsName(t *testing.T) {
 	}
 }
 
-// AKS gives the zone of a private cluster the cluster's tags.
+// AKS sets the cluster's tags on the zone of a private cluster.
 func TestPrivateCluster_LimitsTags(t *testing.T) {
-	if _, err := load(
-		t,
-		map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`},
-	); !slices.Equal(
-		paths(t, err),
-		[]string{"tags"},
-	) {
+	_, err := load(t, map[string]string{"tags": manyTags(14), "apiServer": `{"private":true}`})
+	if !slices.Equal(paths(t, err), []string{"tags"}) {
 		t.Errorf("got error %v", err)
 	}
 }
 
-// workload is a valid one with some of its keys changed, and its place in the list.
+// workload returns a valid workload with some keys changed, and its place in the list.
 func workload(name string, change map[string]any) map[string]any {
 	w := map[string]any{
 		"name": name, "namespace": name, "serviceAccounts": []any{map[string]any{"name": name}},
@@ -259,7 +270,7 @@ func list(t *testing.T, workloads ...map[string]any) map[string]string {
 	return map[string]string{"workloads": string(text)}
 }
 
-func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
+func TestWorkloads_ReportMistakesWithPaths(t *testing.T) {
 	type object = map[string]any
 	secret := object{"type": "secret", "name": "my-secret"}
 	for _, tt := range []struct {
@@ -274,28 +285,37 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 		{"a namespace", object{"namespace": "NS"}, []string{"namespace"}},
 		{"no namespace", object{"namespace": ""}, []string{"namespace"}},
 		{"a namespace of two", object{"namespace": "first"}, []string{"namespace"}},
-		{"an existing namespace of the stack's", object{"namespace": "first", "existingNamespace": true}, []string{"namespace"}},
+		{"an existing namespace of the stack's", object{"namespace": "first", "existingNamespace": true},
+			[]string{"namespace"}},
 		{"a namespace of Kubernetes'", object{"namespace": "kube-apps"}, []string{"namespace"}},
 		{"the default namespace", object{"namespace": "default"}, []string{"namespace"}},
 		{"a namespace of AKS'", object{"namespace": "gatekeeper-system"}, []string{"namespace"}},
-		{"the default account", object{"serviceAccounts": []any{object{"name": "default"}}}, []string{"serviceAccounts[0].name"}},
-		{"pod security of others' labels", object{"labels": object{"pod-security.kubernetes.io/warn": "strict"}}, []string{"labels.pod-security.kubernetes.io/warn"}},
+		{"the default account", object{"serviceAccounts": []any{object{"name": "default"}}},
+			[]string{"serviceAccounts[0].name"}},
+		{"pod security of others' labels", object{"labels": object{"pod-security.kubernetes.io/warn": "strict"}},
+			[]string{"labels.pod-security.kubernetes.io/warn"}},
 		{"an image", object{"testPod": object{"image": "Busy Box"}}, []string{"testPod.image"}},
 		{"pod security", object{"podSecurity": "strict"}, []string{"podSecurity"}},
-		{"pod security of what exists", object{"podSecurity": "baseline", "existingNamespace": true}, []string{"podSecurity"}},
+		{"pod security of what exists", object{"podSecurity": "baseline", "existingNamespace": true},
+			[]string{"podSecurity"}},
 		{"a label", object{"labels": object{"team": "a b"}}, []string{"labels.team"}},
 		{"no accounts", object{"serviceAccounts": []any{}}, []string{"serviceAccounts"}},
 		{"an account", object{"serviceAccounts": []any{object{"name": "a_b"}}}, []string{"serviceAccounts[0].name"}},
-		{"an account elsewhere", object{"serviceAccounts": []any{object{"name": "a", "namespace": "b"}}}, []string{"serviceAccounts[0].namespace"}},
+		{"an account elsewhere", object{"serviceAccounts": []any{object{"name": "a", "namespace": "b"}}},
+			[]string{"serviceAccounts[0].namespace"}},
 		{"a class", object{"className": "A"}, []string{"className"}},
 		{"nothing to mount", object{"mount": []any{}}, []string{"mount"}},
 		{"a mount that is no object", object{"mount": []any{"my-secret"}}, []string{"mount[0]"}},
-		{"a mounted secret that is not declared", object{"mount": []any{object{"type": "secret", "name": "other"}}}, []string{"mount[0].name"}},
-		{"a mounted key that is a secret", object{"mount": []any{object{"type": "key", "name": "my-secret"}}}, []string{"mount[0].name"}},
+		{"a mounted secret that is not declared", object{"mount": []any{object{"type": "secret", "name": "other"}}},
+			[]string{"mount[0].name"}},
+		{"a mounted key that is a secret", object{"mount": []any{object{"type": "key", "name": "my-secret"}}},
+			[]string{"mount[0].name"}},
 		{"a mounted type", object{"mount": []any{object{"type": "Secret", "name": "my-secret"}}}, []string{"mount[0].type"}},
-		{"an alias", object{"mount": []any{secret, object{"type": "key", "name": "my-key", "alias": "../x"}}}, []string{"mount[1].alias"}},
+		{"an alias", object{"mount": []any{secret, object{"type": "key", "name": "my-key", "alias": "../x"}}},
+			[]string{"mount[1].alias"}},
 		{"access", object{"access": "subscription"}, []string{"access"}},
-		{"a Secret of no file", object{"syncSecrets": []any{object{"name": "s", "data": []any{object{"key": "k", "file": "absent"}}}}},
+		{"a Secret of no file",
+			object{"syncSecrets": []any{object{"name": "s", "data": []any{object{"key": "k", "file": "absent"}}}}},
 			[]string{"syncSecrets[0].data[0].file"}},
 		{"a pod's name", object{"testPod": object{"name": "A"}}, []string{"testPod.name"}},
 		{"a probe's name", object{"probe": object{"name": "A"}}, []string{"probe.name"}},
@@ -322,8 +342,8 @@ func TestWorkloads_ReportEachMistakeAtItsPath(t *testing.T) {
 	}
 }
 
-// In a namespace of others, two workloads may not want the same thing, nor one identity.
-func TestWorkloads_ShareNothing(t *testing.T) {
+// Two workloads must not claim the same thing in an existing namespace, nor the same identity.
+func TestWorkloads_RejectSharedResources(t *testing.T) {
 	shared := map[string]any{
 		"namespace":          "theirs",
 		"existingNamespace":  true,
@@ -332,9 +352,8 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 		"probe":              map[string]any{},
 		"serviceAccounts":    []any{map[string]any{"name": "account"}},
 		"existingIdentityId": "/subscriptions/s/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i",
-		"syncSecrets": []any{
-			map[string]any{"name": "s", "data": []any{map[string]any{"key": "k", "file": "my-secret"}}},
-		},
+		"syncSecrets": []any{map[string]any{"name": "s",
+			"data": []any{map[string]any{"key": "k", "file": "my-secret"}}}},
 	}
 	_, err := load(t, list(t, workload("first", shared), workload("second", shared)))
 	got := paths(t, err)
@@ -352,21 +371,20 @@ func TestWorkloads_ShareNothing(t *testing.T) {
 	}
 }
 
-// Names that are parts of each other's would be the same in Pulumi.
-func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
+// Resources of names that are parts of each other's would have the same name in Pulumi.
+func TestWorkloads_RejectSharedNamesInPulumi(t *testing.T) {
 	for _, pair := range [][2]map[string]any{
-		{workload("a", map[string]any{"namespace": "namespace-x"}), workload("a-namespace", map[string]any{"namespace": "x"})},
-		{workload("a-namespace", map[string]any{"namespace": "x"}), workload("a", map[string]any{"namespace": "namespace-x"})},
+		{workload("a", map[string]any{"namespace": "namespace-x"}),
+			workload("a-namespace", map[string]any{"namespace": "x"})},
+		{workload("a-namespace", map[string]any{"namespace": "x"}),
+			workload("a", map[string]any{"namespace": "namespace-x"})},
 		{
 			workload("a", map[string]any{"namespace": "namespace-x"}),
 			workload("b", map[string]any{"namespace": "x", "formerName": "a-namespace"}),
 		},
 	} {
 		_, err := load(t, list(t, pair[0], pair[1]))
-		if got := paths(
-			t,
-			err,
-		); !slices.Equal(got, []string{"workloads[1].name"}) &&
+		if got := paths(t, err); !slices.Equal(got, []string{"workloads[1].name"}) &&
 			!slices.Equal(got, []string{"workloads[1].formerName"}) {
 			t.Errorf("violations at %v: %v", got, err)
 		}
@@ -376,8 +394,8 @@ func TestWorkloads_ShareNoNameInPulumi(t *testing.T) {
 	}
 }
 
-// One image is for all test pods and probes of the stack that name none.
-func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
+// One image is the default of all test pods and probes of the stack.
+func TestProbeImage_IsDefaultImage(t *testing.T) {
 	config := list(t, workload("first", map[string]any{"testPod": map[string]any{}, "probe": map[string]any{}}),
 		workload("second", map[string]any{"testPod": map[string]any{"image": "own:1"}}))
 	config["probeImage"] = "registry.example/busybox:1"
@@ -398,26 +416,24 @@ func TestProbeImage_IsForAllThatNameNone(t *testing.T) {
 	}
 }
 
-func TestWorkloads_HaveTheConfiguredAudience(t *testing.T) {
+func TestWorkloads_UseConfiguredAudience(t *testing.T) {
 	cfg, err := load(t, list(t, workload("first", map[string]any{"audience": "api://other"})))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := cfg.Workloads[0].Identity(
-		&infra.Surroundings{},
-		components.WorkloadIdentityArgs{},
-	).Audience; got != "api://other" {
+	got := cfg.Workloads[0].Identity(&infra.Surroundings{}, components.WorkloadIdentityArgs{}).Audience
+	if got != "api://other" {
 		t.Errorf("the audience is %q", got)
 	}
 }
 
-func TestWorkloads_MayBeNone(t *testing.T) {
+func TestWorkloads_CanBeEmpty(t *testing.T) {
 	if _, err := load(t, map[string]string{"workloads": "[]"}); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+func TestLoadConfig_ReportsAllMistakesAtOnce(t *testing.T) {
 	change := list(t, workload("first", map[string]any{"namespace": ""}))
 	maps.Copy(change, map[string]string{
 		"systemPool":  `{"count":"many"}`,
@@ -444,24 +460,20 @@ func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 }
 
 // What something that exists would silently not get is refused.
-// TestNamesThatAreThereAlready has a vault and a cluster with names that the program would not make.
-func TestNamesThatAreThereAlready(t *testing.T) {
+// TestNames_CanBeGiven has a vault and a cluster with names that the program would not make.
+func TestNames_CanBeGiven(t *testing.T) {
 	cfg, err := load(t, map[string]string{"vaultName": "mykeyvault4711", "clusterDnsPrefix": "my-dns"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	vault, cluster := cfg.Vault(&infra.Surroundings{}), cfg.Cluster(&infra.Surroundings{})
 	if vault.VaultName != "mykeyvault4711" || vault.NamePrefix != "" || cluster.DNSPrefix != "my-dns" {
-		t.Errorf(
-			"the vault is called %q and %q, the cluster's DNS prefix is %q",
-			vault.NamePrefix,
-			vault.VaultName,
-			cluster.DNSPrefix,
-		)
+		t.Errorf("the vault is called %q and %q, the cluster's DNS prefix is %q", vault.NamePrefix, vault.VaultName,
+			cluster.DNSPrefix)
 	}
 }
 
-func TestWhatExistsIsNotConfigured(t *testing.T) {
+func TestExisting_RejectsOtherKeys(t *testing.T) {
 	_, err := load(t, map[string]string{
 		"existingVaultId":      "/subscriptions/s/resourceGroups/g/providers/Microsoft.KeyVault/vaults/v",
 		"vaultPurgeProtection": "true",
@@ -479,7 +491,7 @@ func TestWhatExistsIsNotConfigured(t *testing.T) {
 	}
 }
 
-func TestMissingKeyIsReported(t *testing.T) {
+func TestLoadConfig_ReportsMissingKey(t *testing.T) {
 	e := &mockengine.Engine{Config: map[string]string{}}
 	err := e.Run(func(ctx *pulumi.Context) error {
 		_, err := infra.LoadConfig(ctx, e.Config)
@@ -490,8 +502,8 @@ func TestMissingKeyIsReported(t *testing.T) {
 	}
 }
 
-// A value in the wrong place must not come out in the error's text.
-func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
+// The error must not contain a value in the wrong place.
+func TestLoadConfig_HidesSecretsInMistakes(t *testing.T) {
 	for name, secrets := range map[string]string{
 		"instead of the list":     `"marker"`,
 		"instead of an object":    `["marker"]`,
@@ -514,9 +526,9 @@ func TestMistakesAroundSecretsDoNotShowThem(t *testing.T) {
 	}
 }
 
-// The example is a valid configuration, but for what excludes something else in it, and shows every key and every
+// The example is a valid configuration, except for alternatives that exclude each other, and shows every key and every
 // field.
-func TestExampleShowsEverything(t *testing.T) {
+func TestExample_ShowsEveryKey(t *testing.T) {
 	content, err := os.ReadFile("../docs/Pulumi.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -539,7 +551,7 @@ func TestExampleShowsEverything(t *testing.T) {
 	})
 }
 
-// fields calls a function with the name of every field of a type and of the types in it.
+// fields calls a function with the name of every field of a type and of its nested types.
 func fields(in reflect.Type, found func(name string)) {
 	switch in.Kind() {
 	case reflect.Pointer, reflect.Slice:
@@ -554,14 +566,12 @@ func fields(in reflect.Type, found func(name string)) {
 	}
 }
 
-// A value comes from the environment where the configuration names a variable. One that is not set is a mistake, and
-// its name, which is no secret, is said.
-func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
+// A value comes from an environment variable that the configuration names. A missing variable is a mistake, and its
+// name, which is not secret, is reported.
+func TestLoadConfig_ReadsEnvironment(t *testing.T) {
 	t.Setenv("SHOP_DB_PASSWORD", "marker")
-	cfg, err := load(
-		t,
-		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`},
-	)
+	cfg, err := load(t,
+		map[string]string{"secrets": `[{"name":"db","value":{"env":"SHOP_DB_PASSWORD"}},{"name":"my-secret","generate":{}}]`})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -569,27 +579,23 @@ func TestLoadConfig_TakesValuesFromTheEnvironment(t *testing.T) {
 		t.Errorf("the value is %v", got)
 	}
 	for _, value := range []string{`{"env":"SHOP_NO_PASSWORD"}`, `{"env":""}`} {
-		_, err = load(
-			t,
-			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
-		)
+		_, err = load(t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value.env") {
 			t.Errorf("with %s: %v", value, err)
 		}
 	}
 	for _, value := range []string{`{"env":"SHOP_DB_PASSWORD","marker":1}`, `{"env":1}`, `{"marker":"SHOP_DB_PASSWORD"}`} {
-		_, err = load(
-			t,
-			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`},
-		)
+		_, err = load(t,
+			map[string]string{"secrets": `[{"name":"db","value":` + value + `},{"name":"my-secret","generate":{}}]`})
 		if got := paths(t, err); !slices.Contains(got, "secrets[0].value") || strings.Contains(err.Error(), "marker") {
 			t.Errorf("with %s: %v", value, err)
 		}
 	}
 }
 
-// What is encrypted is not shown either where it could be read and only breaks a rule.
-func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
+// An encrypted value is also hidden if it could be read and only breaks a rule.
+func TestLoadConfig_HidesEncryptedValues(t *testing.T) {
 	_, err := load(t, map[string]string{"vaultNamePrefix": "marker--"}, "vaultNamePrefix")
 	if got := paths(t, err); !slices.Equal(got, []string{"vaultNamePrefix"}) {
 		t.Errorf("violations at %v", got)
@@ -599,39 +605,36 @@ func TestLoadConfig_DoesNotShowEncryptedValues(t *testing.T) {
 	}
 }
 
-// The names of fields are no values.
-func TestLoadConfig_NamesTheFieldsOfEncryptedValues(t *testing.T) {
-	_, err := load(
-		t,
-		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`},
-		"secrets",
-	)
-	if got := paths(
-		t,
-		err,
-	); !slices.Equal(got, []string{"secrets[0].name"}) ||
+// Names of fields are not values.
+func TestLoadConfig_NamesFieldsOfEncryptedValues(t *testing.T) {
+	_, err := load(t,
+		map[string]string{"secrets": `[{"name":"my_secret","value":"name"},{"name":"my-secret","generate":{}}]`}, "secrets")
+	if got := paths(t, err); !slices.Equal(got, []string{"secrets[0].name"}) ||
 		strings.Contains(err.Error(), "my_secret") {
 		t.Errorf("got error %v", err)
 	}
 }
 
-// Nor where another key's rule would repeat it.
-func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T) {
+// It is also hidden in another key's rule.
+func TestLoadConfig_HidesEncryptedValuesInOtherRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change    map[string]string
 		encrypted string
 		marker    string
 	}{
-		"a range": {map[string]string{"serviceCidr": "10.77.0.0/16", "dnsServiceIp": "10.0.0.10"}, "serviceCidr", "10.77.0.0"},
+		"a range": {map[string]string{"serviceCidr": "10.77.0.0/16", "dnsServiceIp": "10.0.0.10"}, "serviceCidr",
+			"10.77.0.0"},
 		"a range in a network": {map[string]string{
 			"podCidr": "10.77.0.0/16", "network": `{"addressSpace":"10.64.0.0/10","nodes":"10.64.0.0/20","endpoints":"10.65.0.0/24"}`,
 		}, "podCidr", "10.77.0.0"},
-		"names": {map[string]string{"clusterName": "marker" + strings.Repeat("c", 40), "resourceGroupName": strings.Repeat("g", 40)}, "clusterName", "marker"},
+		"names": {map[string]string{"clusterName": "marker" + strings.Repeat("c", 40),
+			"resourceGroupName": strings.Repeat("g", 40)}, "clusterName", "marker"},
 		"a name in a map": {map[string]string{
 			"subnets": `{"marker":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/n/subnets/s"}`, "systemPool": `{"subnet":"x"}`,
 		}, "subnets", "marker"},
-		"a registry's name": {map[string]string{"containerRegistryIds": `{"marker-registry":"x"}`}, "containerRegistryIds", "marker"},
-		"a tag's name":      {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
+		"a registry's name": {map[string]string{"containerRegistryIds": `{"marker-registry":"x"}`}, "containerRegistryIds",
+			"marker"},
+		"a tag's name": {map[string]string{"tags": `{"marker/":"x"}`}, "tags", "marker"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := load(t, tt.change, tt.encrypted)
@@ -642,8 +645,8 @@ func TestLoadConfig_DoesNotShowEncryptedValuesInWhatOtherKeysAllow(t *testing.T)
 	}
 }
 
-// The vault's firewall has to let in a subnet that nodes are in, where it is known which these are.
-func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
+// The vault's firewall must admit a subnet of the nodes, if their subnets are known.
+func TestVaultNetwork_MustAdmitPools(t *testing.T) {
 	const apps = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/apps"
 	const agents = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network/virtualNetworks/v/subnets/agents"
 	only := func(ids ...string) string {
@@ -655,16 +658,24 @@ func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
 		change map[string]string
 		want   []string
 	}{
-		"another subnet":             {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents)}, []string{"vaultNetwork.subnetIds"}},
-		"no address":                 {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":[]}`}, []string{"vaultNetwork.subnetIds"}},
-		"the subnet":                 {map[string]string{"subnets": `{"apps":"` + strings.ToUpper(apps[:15]) + apps[15:] + `"}`, "vaultNetwork": only(agents, apps)}, nil},
-		"an address as well":         {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":["203.0.113.7"]}`}, nil},
-		"everybody":                  {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": `{"subnetIds":["` + agents + `"],"defaultAction":"Allow"}`}, nil},
-		"an endpoint of others'":     {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents), "vaultPrivateEndpoint": `{"external":true}`}, nil},
-		"subnets of AKS's own":       {map[string]string{"vaultNetwork": only(agents)}, nil},
-		"the subnet of one pool":     {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "nodePools": `[{"name":"apps","subnet":"apps"}]`, "vaultNetwork": only(apps)}, nil},
-		"the subnet of no pool's":    {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`, "vaultNetwork": only(apps)}, []string{"vaultNetwork.subnetIds"}},
-		"nobody, for others to open": {map[string]string{"vaultPublicNetworkAccess": "Disabled", "vaultPrivateEndpoint": `{"external":true}`}, nil},
+		"another subnet": {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents)},
+			[]string{"vaultNetwork.subnetIds"}},
+		"no address": {map[string]string{"subnets": `{"apps":"` + apps + `"}`,
+			"vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":[]}`}, []string{"vaultNetwork.subnetIds"}},
+		"the subnet": {map[string]string{"subnets": `{"apps":"` + strings.ToUpper(apps[:15]) + apps[15:] + `"}`, "vaultNetwork": only(agents, apps)}, nil},
+		"an address as well": {map[string]string{"subnets": `{"apps":"` + apps + `"}`,
+			"vaultNetwork": `{"subnetIds":["` + agents + `"],"allowedIpRanges":["203.0.113.7"]}`}, nil},
+		"everybody": {map[string]string{"subnets": `{"apps":"` + apps + `"}`,
+			"vaultNetwork": `{"subnetIds":["` + agents + `"],"defaultAction":"Allow"}`}, nil},
+		"an endpoint of others'": {map[string]string{"subnets": `{"apps":"` + apps + `"}`, "vaultNetwork": only(agents),
+			"vaultPrivateEndpoint": `{"external":true}`}, nil},
+		"subnets of AKS's own": {map[string]string{"vaultNetwork": only(agents)}, nil},
+		"the subnet of one pool": {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`,
+			"nodePools": `[{"name":"apps","subnet":"apps"}]`, "vaultNetwork": only(apps)}, nil},
+		"the subnet of no pool's": {map[string]string{"subnets": two, "systemPool": `{"subnet":"system"}`,
+			"vaultNetwork": only(apps)}, []string{"vaultNetwork.subnetIds"}},
+		"nobody, for others to open": {map[string]string{"vaultPublicNetworkAccess": "Disabled",
+			"vaultPrivateEndpoint": `{"external":true}`}, nil},
 	} {
 		_, err := load(t, tt.change)
 		var got []string
@@ -677,22 +688,15 @@ func TestVaultNetwork_LetsPoolsIn(t *testing.T) {
 	}
 }
 
-// TestExistingVault_IsExpectedToHaveWhatIsMounted looks at what the vault's component is told of a vault that the stack did not make.
-func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
+// TestExistingVault_ExpectsMountedObjects checks the arguments of the vault's component for an existing vault.
+func TestExistingVault_ExpectsMountedObjects(t *testing.T) {
 	const own, other = "22222222-2222-2222-2222-222222222222", "33333333-3333-3333-3333-333333333333"
 	vault := "/subscriptions/" + other + "/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	mount := []any{
-		map[string]any{
-			"type": "secret",
-			"name": "My-Secret",
-		},
+		map[string]any{"type": "secret", "name": "My-Secret"},
 		map[string]any{"type": "secret", "name": "theirs"},
 		map[string]any{"type": "cert", "name": "web"},
-		map[string]any{
-			"type":  "key",
-			"name":  "theirs",
-			"alias": "key",
-		},
+		map[string]any{"type": "key", "name": "theirs", "alias": "key"},
 		map[string]any{"type": "secret", "name": "Theirs", "alias": "again"},
 	}
 	change := list(t, workload("a", map[string]any{"mount": mount, "access": "none"}))
@@ -713,9 +717,8 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	if args.TenantID == nil || !args.AllowAccessPolicies {
 		t.Errorf("a vault elsewhere whose readers others choose: %+v", args)
 	}
-	if args = cfg.Vault(
-		&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)},
-	); args.TenantID != nil {
+	args = cfg.Vault(&infra.Surroundings{TenantID: pulumi.String("tenant"), SubscriptionID: strings.ToUpper(other)})
+	if args.TenantID != nil {
 		t.Error("a vault of the subscription is not looked up")
 	}
 	change = list(t, workload("a", map[string]any{"access": "none"}), workload("b", nil))
@@ -726,7 +729,7 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	if cfg.Vault(&infra.Surroundings{}).AllowAccessPolicies {
 		t.Error("a workload needs a role, which a vault with access policies does not know")
 	}
-	// Of a new vault, only certificates come from elsewhere.
+	// In a new vault, only certificates are created elsewhere.
 	if cfg, err = load(t, list(t, workload("a", map[string]any{"mount": []any{mount[0], mount[2]}}))); err != nil {
 		t.Fatal(err)
 	}
@@ -735,8 +738,8 @@ func TestExistingVault_IsExpectedToHaveWhatIsMounted(t *testing.T) {
 	}
 }
 
-// Secrets and keys of a vault in another subscription would be looked for in the stack's own.
-func TestExistingVaultElsewhere_TakesNoSecrets(t *testing.T) {
+// Secrets and keys of a vault in another subscription would be looked up in the stack's own.
+func TestExistingVault_ElsewhereRejectsSecrets(t *testing.T) {
 	e := &mockengine.Engine{Config: mockengine.StackConfig(t, "..", "dev")}
 	e.Config[mockengine.Project+":existingVaultId"] = "/subscriptions/other/resourceGroups/hub/providers/Microsoft.KeyVault/vaults/hub"
 	err := e.Run(func(ctx *pulumi.Context) error {

@@ -15,10 +15,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Decode fills a program's configuration, a struct, from the values that the engine handed to it (RunInfo.Config): one
-// key of the project's namespace a field, found by its pulumi tag. Its error is a [components.ValidationError] with
-// every mistake: values of a wrong type, unknown keys, and what check has against the values that could be read. Values
-// of encrypted keys, and of those that are hidden, are not repeated in it.
+// Decode fills a struct with a program's configuration from the values that the engine passes to it (RunInfo.Config).
+// Each field is one key of the project's namespace, named by its pulumi tag. Its error is a
+// [components.ValidationError] with every mistake: values of a wrong type, unknown keys, and what check reports about
+// the values that could be read. It does not repeat the values of encrypted and hidden keys.
 func Decode(
 	ctx *pulumi.Context, values map[string]string, target any, check func() []components.Violation, hidden ...string,
 ) error {
@@ -40,7 +40,7 @@ func Decode(
 	return fmt.Errorf("configuration %s* of stack %s: %w", namespace, ctx.Stack(), err)
 }
 
-// decoder fills structs from configuration and goes on after a mistake, so that all of them can be reported at once.
+// decoder fills structs from configuration. It continues after a mistake, so that it can report all of them at once.
 // Fields are found by their pulumi tag.
 type decoder struct {
 	violations violations
@@ -48,9 +48,8 @@ type decoder struct {
 	hidden bool
 }
 
-// decodeConfig fills target from the stack's configuration, one key a field. A key that is missing or that no field has
-// is a violation; an empty one leaves its field as it is. Values of keys that hold secrets are not repeated in
-// violations.
+// decodeConfig fills target from the stack's configuration, one key for each field. A missing key and an unknown key
+// are violations. An empty value leaves its field unchanged. Violations do not repeat the values of secret keys.
 func decodeConfig(values map[string]string, isSecret func(key string) bool, target any) violations {
 	d := &decoder{}
 	known := fields(reflect.ValueOf(target).Elem())
@@ -74,7 +73,7 @@ func decodeConfig(values map[string]string, isSecret func(key string) bool, targ
 	return d.violations
 }
 
-// parse reads the text of a configuration value: JSON where the field is structured, else the text itself.
+// parse parses a configuration value: as JSON if the field is structured, and otherwise as plain text.
 func parse(text string, kind reflect.Kind) any {
 	if kind != reflect.Slice && kind != reflect.Map && kind != reflect.Pointer {
 		return text
@@ -124,14 +123,15 @@ func (d *decoder) value(path string, in any, out reflect.Value) {
 	}
 }
 
-// input takes a string that is never shown, since it may be a secret's value: the component that takes it knows. It is
-// in the configuration, or in an environment variable that is named there as {env: NAME}.
+// input reads a string that is never shown, since it may be a secret's value. It is given directly, or as {env: NAME}
+// in an environment variable.
 func (d *decoder) input(path string, in any, out reflect.Value) {
 	if given, ok := in.(map[string]any); ok && len(given) == 1 {
 		if name, ok := given["env"].(string); ok {
 			value := os.Getenv(name)
 			if value == "" {
-				d.report(path+".env", strconv.Quote(name), "the name of an environment variable that is set where Pulumi runs")
+				d.report(path+".env", strconv.Quote(name), "the name of an environment variable that is set on the machine that "+
+					"runs Pulumi")
 				return
 			}
 			in = value
@@ -140,7 +140,7 @@ func (d *decoder) input(path string, in any, out reflect.Value) {
 	s, ok := in.(string)
 	if !ok || s == "" {
 		d.report(path, "an invalid value (not shown)",
-			"a string that is not empty; quote it, and set a secret with pulumi config set --secret --path")
+			"a non-empty string; quote it, and set a secret with pulumi config set --secret --path")
 		return
 	}
 	out.Set(reflect.ValueOf(pulumi.String(s)))
@@ -207,7 +207,7 @@ func (d *decoder) boolean(path string, in any, out reflect.Value) {
 	}
 }
 
-// moved are the keys of before there was a list of workloads.
+// moved are keys of earlier versions, which moved into the list of workloads.
 var moved = []string{
 	"access", "mount", "namespace", "podSecurity", "probe", "secretProviderClass", "serviceAccount", "syncSecrets",
 	"testPod",
@@ -220,7 +220,7 @@ func (d *decoder) unknown(prefix string, keys []string, known map[string]reflect
 		_, ok := known[key]
 		switch {
 		case prefix == "" && hasWorkloads && slices.Contains(moved, key):
-			d.report(key, "a key that is gone", "the same in an item of workloads, see docs/Pulumi.example.yaml")
+			d.report(key, "a removed key", "the same key in an item of workloads, see docs/Pulumi.example.yaml")
 		case !ok:
 			d.report(prefix+key, "an unknown key", strings.Join(slices.Sorted(maps.Keys(known)), ", "))
 		}
@@ -242,7 +242,7 @@ func (d *decoder) show(in any) string {
 	return string(text)
 }
 
-// fields are a struct's fields by the name in their pulumi tag.
+// fields returns a struct's fields by the name in their pulumi tag.
 func fields(v reflect.Value) map[string]reflect.Value {
 	byName := map[string]reflect.Value{}
 	for i := range v.NumField() {

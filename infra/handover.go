@@ -10,14 +10,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// existing is what the configuration says to be there without this stack.
+// existing is a resource that the configuration declares as existing.
 type existing struct {
 	at   string // the key
 	kind string // the type of such a resource in Pulumi, from its last colon on
 	name string // in Azure, or the namespace and name in the cluster
 }
 
-// existing returns all of it.
+// existing returns all resources that the configuration declares as existing.
 func (cfg *Config) existing() []existing {
 	var all []existing
 	add := func(is bool, at, kind, name string) {
@@ -40,37 +40,37 @@ func (cfg *Config) existing() []existing {
 	return all
 }
 
-// checkHandover refuses to have said that something exists which this stack has made: Pulumi would delete it, with all
-// that is in it, since the program no longer has it.
+// checkHandover rejects a configuration that declares as existing what this stack created. Pulumi would delete it with
+// its contents, because the program no longer contains it.
 func checkHandover(ctx *pulumi.Context, cfg *Config) error {
 	exist := cfg.existing()
 	if len(exist) == 0 && !cfg.AdoptObjects {
 		return nil
 	}
-	made, err := madeBefore(ctx)
+	made, err := recordedNames(ctx)
 	if err != nil {
-		return fmt.Errorf("looking for what this stack has made: %w", err)
+		return fmt.Errorf("reading the stack's state: %w", err)
 	}
 	var v violations
 	for _, e := range exist {
 		v.check(made[e.kind+" "+e.name] == "", e.at, e.name,
-			"what is there without this stack, which has made this: Pulumi would delete it")
+			"a resource that this stack did not create: Pulumi would delete this one")
 	}
 	for i, w := range cfg.Workloads {
-		// What is adopted under another name would be deleted under the earlier one.
+		// A resource adopted under another name would be deleted under its old one.
 		has := made["Namespace "+strings.ToLower(w.Namespace)]
 		twice := cfg.AdoptObjects && has != "" && !w.ExistingNamespace && !w.hadNamespace(has)
 		v.check(!twice, fmt.Sprintf("workloads[%d].name", i), w.Name,
-			"with adoptObjects a name that the workload has had before, or formerName: the stack has its namespace as "+has)
+			"with adoptObjects, a name that the workload had before, or formerName: the stack has its namespace as "+has)
 	}
 	if len(v) == 0 {
 		return nil
 	}
-	v.hideGiven(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
+	v.hideLate(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
 	return fmt.Errorf("configuration of stack %s: %w", ctx.Stack(), &components.ValidationError{Violations: v})
 }
 
-// hadNamespace reports whether the workload's namespace has, or had, the name in Pulumi.
+// hadNamespace reports whether the workload's namespace has, or had, the given name in Pulumi.
 func (w *Workload) hadNamespace(name string) bool {
 	for _, component := range []string{w.Name, w.FormerName, onlyIdentity} {
 		if component != "" && (name == component+"-namespace-"+w.Namespace || name == component+"-namespace") {
@@ -80,9 +80,9 @@ func (w *Workload) hadNamespace(name string) bool {
 	return false
 }
 
-// madeBefore returns what the stack has in its state: names in Pulumi, by kind and name.
-func madeBefore(ctx *pulumi.Context) (map[string]string, error) {
-	// The outputs are secret where one of them is; names are not.
+// recordedNames returns the names in Pulumi of the resources in the stack's state, by kind and name.
+func recordedNames(ctx *pulumi.Context) (map[string]string, error) {
+	// All outputs are secret if one of them is, but names are not.
 	var state map[string]any
 	_, err := ctx.InvokePackageRaw("pulumi:pulumi:readStackResourceOutputs", &struct {
 		StackName string `pulumi:"stackName"`

@@ -7,8 +7,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// TestHandover_OfWhatTheStackHasMadeIsRefused says of each thing in the stack's state that it exists without it.
-func TestHandover_OfWhatTheStackHasMadeIsRefused(t *testing.T) {
+// TestHandover_RejectsOwnResources declares each resource in the stack's state as existing.
+func TestHandover_RejectsOwnResources(t *testing.T) {
 	type object = map[string]any
 	const subscription = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/keyvault-demo/providers/"
 	made := func(kind, name string, outputs object) (string, any) {
@@ -38,17 +38,21 @@ func TestHandover_OfWhatTheStackHasMadeIsRefused(t *testing.T) {
 		change map[string]string
 		want   []string
 	}{
-		"the group":            {map[string]string{"existingResourceGroup": "true"}, []string{"existingResourceGroup"}},
-		"another group":        {map[string]string{"existingResourceGroup": "true", "resourceGroupName": "other"}, nil},
-		"the vault":            {map[string]string{"existingVaultId": vault + "KV-own", "secrets": "", "keys": ""}, []string{"existingVaultId"}},
-		"another vault":        {map[string]string{"existingVaultId": vault + "kv-other", "secrets": "", "keys": ""}, nil},
-		"the cluster":          {map[string]string{"existingClusterId": cluster + "own"}, []string{"existingClusterId"}},
-		"another cluster":      {map[string]string{"existingClusterId": cluster + "other"}, nil},
-		"the identity":         {list(t, workload("a", object{"existingIdentityId": identity + "own"})), []string{"workloads[0].existingIdentityId"}},
-		"another identity":     {list(t, workload("a", object{"existingIdentityId": identity + "other"})), nil},
-		"the namespace":        {list(t, workload("a", object{"existingNamespace": true})), []string{"workloads[0].existingNamespace"}},
-		"another namespace":    {list(t, workload("a", object{"existingNamespace": true, "namespace": "b"})), nil},
-		"the account":          {list(t, workload("a", object{"serviceAccounts": account("a")})), []string{"workloads[0].serviceAccounts[0].existing"}},
+		"the group":     {map[string]string{"existingResourceGroup": "true"}, []string{"existingResourceGroup"}},
+		"another group": {map[string]string{"existingResourceGroup": "true", "resourceGroupName": "other"}, nil},
+		"the vault": {map[string]string{"existingVaultId": vault + "KV-own", "secrets": "", "keys": ""},
+			[]string{"existingVaultId"}},
+		"another vault":   {map[string]string{"existingVaultId": vault + "kv-other", "secrets": "", "keys": ""}, nil},
+		"the cluster":     {map[string]string{"existingClusterId": cluster + "own"}, []string{"existingClusterId"}},
+		"another cluster": {map[string]string{"existingClusterId": cluster + "other"}, nil},
+		"the identity": {list(t, workload("a", object{"existingIdentityId": identity + "own"})),
+			[]string{"workloads[0].existingIdentityId"}},
+		"another identity": {list(t, workload("a", object{"existingIdentityId": identity + "other"})), nil},
+		"the namespace": {list(t, workload("a", object{"existingNamespace": true})),
+			[]string{"workloads[0].existingNamespace"}},
+		"another namespace": {list(t, workload("a", object{"existingNamespace": true, "namespace": "b"})), nil},
+		"the account": {list(t, workload("a", object{"serviceAccounts": account("a")})),
+			[]string{"workloads[0].serviceAccounts[0].existing"}},
 		"another account":      {list(t, workload("a", object{"serviceAccounts": account("b")})), nil},
 		"adopted":              {adopting(list(t, workload("a", nil))), nil},
 		"adopted and renamed":  {adopting(list(t, workload("b", object{"namespace": "a"}))), []string{"workloads[0].name"}},

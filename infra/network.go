@@ -16,20 +16,20 @@ import (
 type NetworkConfig struct {
 	// AddressSpace of the virtual network, a private IPv4 range such as 10.10.0.0/16. Required.
 	AddressSpace string `pulumi:"addressSpace"`
-	// Nodes is the range of the subnet that the nodes are in. Required.
+	// Nodes is the range of the nodes' subnet. Required.
 	Nodes string `pulumi:"nodes"`
-	// Endpoints is the range of the subnet that private endpoints are in. Required.
+	// Endpoints is the range of the private endpoints' subnet. Required.
 	Endpoints string `pulumi:"endpoints"`
 }
 
-// Network is a virtual network in which the vault's name leads to its private endpoint.
+// Network is a virtual network in which the vault's name resolves to its private endpoint.
 type Network struct {
 	// NodeSubnetID is the ARM id of the nodes' subnet.
 	NodeSubnetID pulumi.StringOutput
 	// EndpointSubnetID is the ARM id of the private endpoints' subnet.
 	EndpointSubnetID pulumi.StringOutput
-	// VaultZoneID is the ARM id of the vaults' private DNS zone; it resolves once the zone is linked to the network. There
-	// is none where the vault has its endpoint elsewhere.
+	// VaultZoneID is the ARM id of the vaults' private DNS zone. It resolves once the zone is linked to the network. Nil
+	// if the vault's endpoint is elsewhere.
 	VaultZoneID pulumi.StringOutput
 }
 
@@ -38,7 +38,7 @@ const (
 	endpointSubnet = "endpoints"
 )
 
-// vaultZones are the zones of vaults' private endpoints, by cloud:
+// vaultZones are the private DNS zones of vaults, by cloud:
 // https://learn.microsoft.com/azure/private-link/private-endpoint-dns
 var vaultZones = map[components.Cloud]string{
 	"":                                "privatelink.vaultcore.azure.net",
@@ -48,9 +48,8 @@ var vaultZones = map[components.Cloud]string{
 }
 
 func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Network, error) {
-	// The SDK's package with virtual networks takes a minute and gigabytes to compile; it would send the same. Its
-	// subnets are resources of their own: a network that says nothing about them is sent with those that are there,
-	// as they are.
+	// The SDK's package for virtual networks takes a minute and gigabytes of memory to compile, and would send the same.
+	// Subnets are separate resources: the provider sends a network without subnets with those that exist, unchanged.
 	vnet := &virtualNetwork{}
 	err := ctx.RegisterResource("azure-native:network/v20230601:VirtualNetwork", "network", pulumi.Map{
 		"resourceGroupName": group,
@@ -68,12 +67,12 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 	if err != nil {
 		return nil, err
 	}
-	// Azure makes one subnet of a network at a time.
+	// Azure creates one subnet of a network at a time.
 	endpoints, err := vnet.newSubnet(ctx, group, endpointSubnet, cfg.Network.Endpoints, there, nil, nodes)
 	if err != nil {
 		return nil, err
 	}
-	// The ids are the network's and the names, which a preview knows before there are the subnets.
+	// The ids are composed of the network's id and the names, so that a preview knows them before the subnets exist.
 	id := func(subnet pulumi.Resource, name string) pulumi.StringOutput {
 		of := pulumi.Sprintf("%s/subnets/%s", vnet.ID(), name)
 		return pulumi.OutputWithDependencies(ctx.Context(), of, subnet).(pulumi.StringOutput)
@@ -88,16 +87,16 @@ func newNetwork(ctx *pulumi.Context, cfg *Config, group pulumi.StringInput) (*Ne
 	return n, nil
 }
 
-// virtualNetwork is a virtual network that is registered without the SDK's type.
+// virtualNetwork is a virtual network, registered without the SDK's type.
 type virtualNetwork struct {
 	pulumi.CustomResourceState
 
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// subnetProperties are what others set on a subnet, by az or policy: the route table, the network security group and
-// so on. Azure drops what the next write of the subnet leaves out, so the program never writes a subnet that is
-// there. Its range is compared instead, with the subnet's own.
+// subnetProperties are properties that others set on a subnet, through az or a policy, such as the route table and the
+// network security group. Azure drops what the next write of the subnet omits, so the program never writes an existing
+// subnet. It compares the subnet's range instead.
 var subnetProperties = []string{
 	"addressPrefix",
 	"addressPrefixes",
@@ -117,8 +116,8 @@ var subnetProperties = []string{
 	"type",
 }
 
-// newSubnet registers a subnet. One that is there, since earlier versions made it inside of the network, is taken
-// over as it is.
+// newSubnet registers a subnet. It takes over an existing one unchanged, since earlier versions created subnets as a
+// part of the network.
 func (vnet *virtualNetwork) newSubnet(
 	ctx *pulumi.Context,
 	group pulumi.StringInput,
@@ -149,9 +148,9 @@ func (vnet *virtualNetwork) newSubnet(
 	return &subnet, nil
 }
 
-// subnets are the ids of the network's subnets, by name: none where the network has just been made. It refuses
-// another range than that of a subnet that is there: Azure would not change it under what is in the subnet, and the
-// write would drop what others have set.
+// subnets returns the ids of the network's subnets by name, or none if the network is new. It fails if an existing
+// subnet has another range than configured: Azure would not change the range of a subnet in use, and the write would
+// drop what others have set.
 func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.StringMapOutput {
 	return pulumi.All(vnet.ID(), vnet.Name).ApplyT(func(all []any) (map[string]string, error) {
 		id, name := string(all[0].(pulumi.ID)), all[1].(string)
@@ -167,8 +166,8 @@ func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.Str
 			Name              string `pulumi:"virtualNetworkName"`
 		}{cfg.ResourceGroupName, name}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
 		if err != nil {
-			return nil, fmt.Errorf("looking for the virtual network %s, which this stack has made: %w. If somebody deleted it, pulumi "+
-				"refresh forgets it, and the next update makes another", id, err)
+			return nil, fmt.Errorf("looking for the virtual network %s, which this stack created: %w. If it was deleted, run "+
+				"pulumi refresh and update to create another", id, err)
 		}
 		var v violations
 		ids := map[string]string{}
@@ -176,31 +175,28 @@ func (vnet *virtualNetwork) subnets(ctx *pulumi.Context, cfg *Config) pulumi.Str
 			ids[subnet.Name] = subnet.ID
 			for path, given := range map[string]string{nodeSubnet: cfg.Network.Nodes, endpointSubnet: cfg.Network.Endpoints} {
 				if subnet.Name == path && subnet.AddressPrefix != "" && subnet.AddressPrefix != given {
-					v.check(false, "network."+path, given, "the range that the subnet has, "+subnet.AddressPrefix+": change it first, by az "+
+					v.check(false, "network."+path, given, "the subnet's range, "+subnet.AddressPrefix+": change it first, with az "+
 						"network vnet subnet update --address-prefixes")
 				}
 			}
 		}
 		if len(v) > 0 {
-			v.hideGiven(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
+			v.hideLate(func(at string) bool { return ctx.IsConfigSecret(ctx.Project() + ":" + keyOf(at)) })
 			return nil, &components.ValidationError{Violations: v}
 		}
 		return ids, nil
 	}).(pulumi.StringMapOutput)
 }
 
-// vaultInNetwork says whether the stack's vault has its endpoint in the stack's network. Another vault's name must not
-// be looked for in the network's zone, where it would not be found.
+// vaultInNetwork reports whether the stack's vault has its endpoint in the stack's network. The zone must not be linked
+// for another vault, whose name would then not resolve.
 func (cfg *Config) vaultInNetwork() bool {
 	return cfg.Network != nil && cfg.ExistingVaultID == "" && cfg.VaultPrivateEndpoint == nil
 }
 
-// newVaultZone makes the zone in which the vault's name leads to its endpoint, and shows it to the network.
+// newVaultZone creates the private DNS zone of the vault's endpoint and links it to the network.
 func newVaultZone(
-	ctx *pulumi.Context,
-	cfg *Config,
-	group pulumi.StringInput,
-	vnet pulumi.IDOutput,
+	ctx *pulumi.Context, cfg *Config, group pulumi.StringInput, vnet pulumi.IDOutput,
 ) (pulumi.StringOutput, error) {
 	none := pulumi.StringOutput{}
 	zone, err := network.NewPrivateZone(ctx, "vault-zone", &network.PrivateZoneArgs{
@@ -227,19 +223,18 @@ func newVaultZone(
 	return pulumi.OutputWithDependencies(ctx.Context(), zone.ID().ToStringOutput(), link).(pulumi.StringOutput), nil
 }
 
-// reservedByAzure are the ranges that no virtual network can have, besides those that AKS keeps:
+// reservedByAzure are the ranges that no virtual network can use, besides those that AKS reserves:
 // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq#what-address-ranges-can-i-use-in-my-virtual-networks
 var reservedByAzure = []netip.Prefix{
-	netip.MustParsePrefix(
-		"224.0.0.0/4",
-	),
+	netip.MustParsePrefix("224.0.0.0/4"),
 	netip.MustParsePrefix("255.255.255.255/32"),
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"),
 	netip.MustParsePrefix("168.63.129.16/32"),
 }
 
-// validate checks that the subnets lie in the network, and apart, and the network apart from the cluster's own ranges.
+// validate checks that the subnets lie in the network without overlapping, and that the network does not overlap the
+// cluster's own ranges.
 func (n *NetworkConfig) validate(services, pods string) violations {
 	var v violations
 	parse := func(path, given string) netip.Prefix {
@@ -250,16 +245,8 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 		}
 		return prefix
 	}
-	space, nodes, endpoints := parse(
-		"addressSpace",
-		n.AddressSpace,
-	), parse(
-		"nodes",
-		n.Nodes,
-	), parse(
-		"endpoints",
-		n.Endpoints,
-	)
+	space, nodes := parse("addressSpace", n.AddressSpace), parse("nodes", n.Nodes)
+	endpoints := parse("endpoints", n.Endpoints)
 	for _, subnet := range []struct {
 		path   string
 		prefix netip.Prefix
@@ -269,24 +256,27 @@ func (n *NetworkConfig) validate(services, pods string) violations {
 		case subnet.prefix.Bits() < space.Bits() || !space.Overlaps(subnet.prefix):
 			v.check(false, "network."+subnet.path, subnet.prefix.String(), "a range in addressSpace")
 		case subnet.prefix.Bits() > 29: // https://learn.microsoft.com/azure/virtual-network/virtual-networks-faq
-			v.check(false, "network."+subnet.path, subnet.prefix.String(), "a range of at least 8 addresses, /29")
+			v.check(false, "network."+subnet.path, subnet.prefix.String(), "a range of at least 8 addresses (/29)")
 		}
 	}
 	if nodes.IsValid() && endpoints.IsValid() && nodes.Overlaps(endpoints) {
-		v.check(false, "network.endpoints", n.Endpoints, "a range apart from nodes")
+		v.check(false, "network.endpoints", n.Endpoints, "a range that does not overlap nodes")
 	}
 	if space.IsValid() && (components.ReservedByAKS(space) || slices.ContainsFunc(reservedByAzure, space.Overlaps)) {
 		v.check(
 			false,
 			"network.addressSpace",
 			n.AddressSpace,
-			"a range apart from those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, 192.0.2.0/24 and 224.0.0.0/4",
+			"a range that does not overlap those that Azure and AKS reserve, such as 169.254.0.0/16, 172.30.0.0/15, "+
+				"192.0.2.0/24 and "+
+				"224.0.0.0/4",
 		)
 	}
 	for _, inside := range []string{services, pods} {
-		// A range that cannot be read is the cluster's to report. https://learn.microsoft.com/azure/aks/azure-cni-overlay
+		// The cluster reports a range that cannot be parsed. https://learn.microsoft.com/azure/aks/azure-cni-overlay
 		if taken, err := netip.ParsePrefix(inside); err == nil && space.IsValid() && taken.Overlaps(space) {
-			v.check(false, "network.addressSpace", n.AddressSpace, "a range apart from those inside the cluster, here "+inside)
+			v.check(false, "network.addressSpace", n.AddressSpace, "a range that does not overlap those inside the cluster, "+
+				"here "+inside)
 		}
 	}
 	return v

@@ -14,8 +14,8 @@ const (
 	networkToken = "azure-native:network/v20230601:VirtualNetwork"
 )
 
-// A network that says nothing about its subnets is sent with those that are there.
-func TestSubnets_AreNotSentWithTheNetwork(t *testing.T) {
+// The provider sends a network without subnets with those that exist.
+func TestSubnets_AreSeparateResources(t *testing.T) {
 	e := &mockengine.Engine{}
 	if err := surround(t, e, map[string]string{"network": networkKey}); err != nil {
 		t.Fatal(err)
@@ -32,8 +32,8 @@ func TestSubnets_AreNotSentWithTheNetwork(t *testing.T) {
 	}
 }
 
-// Earlier versions made the subnets inside of the network.
-func TestSubnets_ThatAreThereAreTakenOver(t *testing.T) {
+// Earlier versions created the subnets as a part of the network.
+func TestSubnets_ImportExisting(t *testing.T) {
 	subnet := map[string]any{"id": nodesSubnet, "name": "nodes", "addressPrefix": "10.2.0.0/20"}
 	e := &mockengine.Engine{Answers: map[string]map[string]any{getNetwork: {"subnets": []any{subnet}}}}
 	if err := surround(t, e, map[string]string{"network": networkKey}); err != nil {
@@ -47,8 +47,8 @@ func TestSubnets_ThatAreThereAreTakenOver(t *testing.T) {
 	}
 }
 
-// Azure would not change the range under what is in the subnet, and the write would drop what others have set.
-func TestSubnets_KeepTheirRange(t *testing.T) {
+// Azure would not change the range of a subnet in use, and the write would drop what others have set.
+func TestSubnets_RejectChangedRange(t *testing.T) {
 	subnet := map[string]any{"id": nodesSubnet, "name": "nodes", "addressPrefix": "10.2.32.0/20"}
 	e := &mockengine.Engine{Answers: map[string]map[string]any{getNetwork: {"subnets": []any{subnet}}}}
 	err := surround(t, e, map[string]string{"network": networkKey})

@@ -12,7 +12,7 @@ type Outputs struct {
 	readSecretCommand string
 }
 
-// Add adds what others need of a workload to the outputs.
+// Add adds a workload's outputs.
 func (o *Outputs) Add(w Workload, identity *components.WorkloadIdentity, mount *components.SecretMount) {
 	outputs := pulumi.Map{
 		"identityId":          identity.IdentityID,
@@ -34,7 +34,7 @@ func (o *Outputs) Add(w Workload, identity *components.WorkloadIdentity, mount *
 	o.workloads[w.Name] = outputs
 }
 
-// Export makes the stack's outputs. readSecretCommand is that of the first workload with a test pod.
+// Export exports the stack's outputs. readSecretCommand is the one of the first workload with a test pod.
 func (o *Outputs) Export(ctx *pulumi.Context, vault *components.KeyVaultStack, cluster *components.AksWithCsi) {
 	ctx.Export("vaultId", vault.VaultID)
 	ctx.Export("vaultName", vault.VaultName)

@@ -12,32 +12,32 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Surroundings are what the components are put into.
+// Surroundings are the resources and facts that the components share.
 type Surroundings struct {
-	// TenantID is the Entra tenant of whoever runs the program.
+	// TenantID is the Entra tenant of the client that runs the program.
 	TenantID pulumi.StringInput
-	// SubscriptionID is the subscription that everything of the stack is in.
+	// SubscriptionID is the stack's subscription.
 	SubscriptionID string
-	// ResourceGroupName is the group that holds everything of the stack.
+	// ResourceGroupName is the resource group of the stack.
 	ResourceGroupName pulumi.StringInput
-	// Network is the stack's virtual network; nil without one.
+	// Network is the stack's virtual network, or nil.
 	Network *Network
-	// LogAnalyticsWorkspaceID is the workspace that takes the audit logs; nil without one.
+	// LogAnalyticsWorkspaceID is the workspace for the audit logs, or nil.
 	LogAnalyticsWorkspaceID pulumi.StringInput
 
 	groupName pulumi.StringInput // without the wait for a role
 	client    Client
 }
 
-// ResourceGroup is a resource group that is registered without the SDK's type.
+// ResourceGroup is a resource group, registered without the SDK's type.
 type ResourceGroup struct {
 	pulumi.CustomResourceState
 
 	Name pulumi.StringOutput `pulumi:"name"`
 }
 
-// NewSurroundings registers the resource group, or looks up the one that exists, and what else the configuration asks
-// for.
+// NewSurroundings registers the resource group, or looks up the existing one, and registers the network and the
+// workspace if they are configured.
 func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	client, err := LookUpClient(ctx)
 	if err != nil {
@@ -75,7 +75,7 @@ func NewSurroundings(ctx *pulumi.Context, cfg *Config) (*Surroundings, error) {
 	return s, nil
 }
 
-// placeInGroup makes the resource group, or finds it.
+// placeInGroup creates the resource group, or finds it.
 func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
 	if cfg.ExistingResourceGroup {
 		s.groupName, s.ResourceGroupName = pulumi.String(cfg.ResourceGroupName), pulumi.String(cfg.ResourceGroupName)
@@ -105,7 +105,8 @@ func (s *Surroundings) placeInGroup(ctx *pulumi.Context, cfg *Config) error {
 func NewResourceGroup(
 	ctx *pulumi.Context, name, location string, tags pulumi.StringMap, opts ...pulumi.ResourceOption,
 ) (*ResourceGroup, error) {
-	// The SDK's package with resource groups would take a tenth of the program's compile time; it would send the same.
+	// Importing the SDK's package for resource groups would add a tenth to the program's compile time. It would send the
+	// same.
 	group := &ResourceGroup{}
 	err := ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup", "resource-group", pulumi.Map{
 		"resourceGroupName": pulumi.String(name),
@@ -118,12 +119,12 @@ func NewResourceGroup(
 	return group, nil
 }
 
-// checkExistingGroup refuses a group that is not there.
+// checkExistingGroup fails if the resource group does not exist.
 func checkExistingGroup(ctx *pulumi.Context, cfg *Config) error {
 	return FindResourceGroup(ctx, cfg.ResourceGroupName, "existingResourceGroup")
 }
 
-// FindResourceGroup refuses a group that is not there, as what the key of the configuration names has to be.
+// FindResourceGroup fails if the resource group that the given configuration key names does not exist.
 func FindResourceGroup(ctx *pulumi.Context, name, key string) error {
 	var found struct {
 		Tags map[string]string `pulumi:"tags"`
@@ -132,12 +133,13 @@ func FindResourceGroup(ctx *pulumi.Context, name, key string) error {
 		ResourceGroupName string `pulumi:"resourceGroupName"`
 	}{name}, &found, utilities.PkgInvokeDefaultOpts(nil)...)
 	if err != nil {
-		return fmt.Errorf("looking for the resource group %s, which has to be there with %s: %w", name, key, err)
+		return fmt.Errorf("looking for the resource group %s, which must exist with %s: %w", name, key, err)
 	}
 	return nil
 }
 
-// hintAtExistingGroup is an option of the group that says, where creating it fails since it is there, how to use it.
+// hintAtExistingGroup returns an option for the group. If creating it fails because it exists, the option says how to
+// use the existing group.
 func hintAtExistingGroup(ctx *pulumi.Context, name string) (pulumi.ResourceOption, error) {
 	hook, err := ctx.RegisterErrorHook("resource-group-exists", func(args *pulumi.ErrorHookArgs) (bool, error) {
 		latest := args.Errors[0]
@@ -145,28 +147,27 @@ func hintAtExistingGroup(ctx *pulumi.Context, name string) (pulumi.ResourceOptio
 			return false, nil
 		}
 		return false, ctx.Log.Error(
-			fmt.Sprintf("the resource group %s exists. To put the stack into it, without ever changing or "+
-				"deleting it: pulumi config set existingResourceGroup true. If an update of this stack that was cut off has made it, "+
-				"pulumi refresh asks for its id", name),
+			fmt.Sprintf("the resource group %s exists. To use it without ever changing or deleting it, run pulumi config set "+
+				"existingResourceGroup true. If an interrupted update of this stack created it, run pulumi refresh, which asks "+
+				"for its id", name),
 			nil,
 		)
 	})
 	if err != nil {
-		return nil, fmt.Errorf("watching over the resource group: %w", err)
+		return nil, fmt.Errorf("registering the hint for the resource group: %w", err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{OnError: []*pulumi.ErrorHook{hook}}), nil
 }
 
-// needsClusterAdmin says whether nobody could manage what is in the stack's cluster without a role in Azure.
+// needsClusterAdmin reports whether managing objects in the stack's cluster requires a role in Azure that nobody has
+// yet.
 func (cfg *Config) needsClusterAdmin() bool { return cfg.Entra != nil && cfg.ExistingClusterID == "" }
 
-// InCluster is the cluster as workloads take it: once whoever runs the program may manage Kubernetes objects in it.
-// In a group of the stack's own the role is assigned there and before; in a group of others, who may have clusters in
-// it, on the cluster alone.
+// InCluster returns the cluster for workloads, once the client may manage Kubernetes objects in it. In a resource group
+// of the stack's own, the role is assigned on the group, before the cluster is created. In an existing group, which may
+// contain other clusters, it is assigned on the cluster only.
 func (s *Surroundings) InCluster(
-	ctx *pulumi.Context,
-	cfg *Config,
-	aks *components.AksWithCsi,
+	ctx *pulumi.Context, cfg *Config, aks *components.AksWithCsi,
 ) (components.Cluster, error) {
 	if !cfg.ExistingResourceGroup || !cfg.needsClusterAdmin() {
 		return aks.Cluster, nil
@@ -178,9 +179,9 @@ func (s *Surroundings) InCluster(
 	return aks.Cluster.After(admin), nil
 }
 
-// newClusterAdmin lets whoever brings the stack up first manage Kubernetes objects in the clusters at the scope,
-// which take their users' roles from Azure; others come in through the groups of administrators. The minutes that
-// Azure needs to honour the role on a group are those in which it makes the cluster.
+// newClusterAdmin lets the first deployer manage Kubernetes objects in the clusters at the scope, if these take their
+// users' roles from Azure. Others get access through administrator groups. The role on a group takes effect while Azure
+// creates the cluster.
 func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringInput) (pulumi.Resource, error) {
 	// https://learn.microsoft.com/azure/aks/manage-azure-rbac
 	const rbacClusterAdmin = "b1ff04bb-8a4e-4dc4-8eb5-8693973ce19b"
@@ -192,12 +193,12 @@ func (s *Surroundings) newClusterAdmin(ctx *pulumi.Context, scope pulumi.StringI
 		PrincipalType: pulumi.String(s.client.PrincipalType()), // left out, the SDK would say User
 	}, pulumi.IgnoreChanges([]string{"principalId", "principalType"}))
 	if err != nil {
-		return nil, fmt.Errorf("assigning the clusters' administrator: %w", err)
+		return nil, fmt.Errorf("assigning the cluster administrator's role: %w", err)
 	}
 	return assignment, nil
 }
 
-// Client is whoever runs the program, and where.
+// Client is the identity that runs the program, with its tenant and subscription.
 type Client struct {
 	ClientID       string `pulumi:"clientId"`
 	ObjectID       string `pulumi:"objectId"`
@@ -205,11 +206,12 @@ type Client struct {
 	TenantID       string `pulumi:"tenantId"`
 }
 
-// azureCLI is the application through which people sign in with az login; service principals and managed identities are
-// applications themselves (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
+// azureCLI is the application through which people sign in with az login. Service principals and managed identities
+// have applications of their own
+// (https://learn.microsoft.com/troubleshoot/entra/entra-id/governance/verify-first-party-apps-sign-in).
 const azureCLI = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
 
-// PrincipalType is what Azure's role assignments call the client: User or ServicePrincipal.
+// PrincipalType returns the type of the client in role assignments: User or ServicePrincipal.
 func (c Client) PrincipalType() string {
 	if c.ClientID == azureCLI {
 		return "User"
@@ -217,16 +219,16 @@ func (c Client) PrincipalType() string {
 	return "ServicePrincipal"
 }
 
-// deployer is whoever runs the program, as the vault takes him.
+// deployer returns the client as the vault's deployer.
 func (s *Surroundings) deployer() *components.DeployerArgs {
 	return &components.DeployerArgs{
 		PrincipalID: pulumi.String(s.client.ObjectID), PrincipalType: components.PrincipalType(s.client.PrincipalType()),
 	}
 }
 
-// LookUpClient asks the Azure provider who runs the program. It is known in every preview, and waits for no resource.
+// LookUpClient asks the Azure provider who runs the program. Previews know the result, and it waits for no resource.
 func LookUpClient(ctx *pulumi.Context) (Client, error) {
-	// No dated package has getClientConfig, and the undated one would double the program's compile time.
+	// No dated package contains getClientConfig, and the undated one would double the program's compile time.
 	var c Client
 	err := ctx.Invoke("azure-native:authorization:getClientConfig", nil, &c, utilities.PkgInvokeDefaultOpts(nil)...)
 	if err != nil {

@@ -51,7 +51,7 @@ func TestExistingResourceGroup_IsLookedUpAndNotRegistered(t *testing.T) {
 	}
 }
 
-func TestExistingResourceGroup_IsRefusedIfItIsNotThere(t *testing.T) {
+func TestExistingResourceGroup_FailsIfMissing(t *testing.T) {
 	e := &mockengine.Engine{DryRun: true, Answers: map[string]map[string]any{getGroup: nil}}
 	err := surround(t, e, map[string]string{"existingResourceGroup": "true"})
 	if err == nil || !strings.Contains(err.Error(), "existingResourceGroup") {

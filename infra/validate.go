@@ -21,11 +21,11 @@ const (
 	zoneTagsMax = 15 // of a private DNS zone
 )
 
-// networkGroupMax is the length of the name of a network's resource group, which AKS labels nodes with:
+// networkGroupMax is the maximum length of the name of a network's resource group, since AKS labels nodes with it:
 // https://learn.microsoft.com/azure/aks/azure-cni-overlay#limitations-with-azure-cni-overlay
 const networkGroupMax = 63
 
-// validate checks what is configured, with the components' own rules.
+// validate checks the configuration with the components' own rules.
 func (cfg *Config) validate() violations {
 	v := cfg.validateSurroundings()
 	nowhere := &Surroundings{}
@@ -65,7 +65,7 @@ func (cfg *Config) validate() violations {
 	return append(v.distinct(), cfg.validateWorkloads(nowhere)...)
 }
 
-// validateNeeds checks what the components could only miss once the stack has begun.
+// validateNeeds checks what the components could only report after the update has begun.
 func (cfg *Config) validateNeeds() violations {
 	var v violations
 	if endpoint := cfg.VaultPrivateEndpoint; endpoint != nil && endpoint.SubnetID == nil && !endpoint.External {
@@ -76,21 +76,21 @@ func (cfg *Config) validateNeeds() violations {
 	}
 	v = append(v, cfg.validateNodesReachVault()...)
 	if (cfg.ContainerInsights || cfg.Defender) && cfg.LogRetentionDays == 0 {
-		v.add("logRetentionDays", "nothing", "30-730 days, since containerInsights and defender need the workspace")
+		v.add("logRetentionDays", "nothing", "30-730 days, because containerInsights and defender require the workspace")
 	}
 	if cfg.APIServer != nil && cfg.ClusterIdentityID == "" {
 		zone, _ := cfg.APIServer.PrivateDNSZone.(pulumi.String)
 		v.check(zone == "" || zone == "system" || zone == "none", "clusterIdentityId", "",
-			"the ARM id of an identity that may write apiServer.privateDnsZone")
+			"the ARM id of an identity that may write to apiServer.privateDnsZone")
 	}
 	_, taken := cfg.Subnets[nodeSubnet]
 	v.check(cfg.Network == nil || !taken, "subnets."+nodeSubnet, nodeSubnet,
-		"other names with network, whose subnet has this one")
+		"another name with network, whose subnet for nodes has this one")
 	return v
 }
 
-// validateNodesReachVault checks that the vault's firewall, where it lets in only subnets, lets in one that nodes are
-// in, as far as both are known by their ids. Other pools may have other things to do.
+// validateNodesReachVault checks that a vault firewall with subnets only admits a subnet of the nodes, if the ids of
+// both are known. Not every pool needs the vault, so one is enough.
 func (cfg *Config) validateNodesReachVault() violations {
 	var v violations
 	firewall := cfg.VaultNetwork
@@ -120,18 +120,18 @@ func (cfg *Config) validateNodesReachVault() violations {
 	}
 	if len(ids) > 0 {
 		v.add("vaultNetwork.subnetIds", "none of the nodes' subnets",
-			"at least one of those in subnets that pools are in, or a private endpoint")
+			"at least one of the pools' subnets, or a private endpoint")
 	}
 	return v
 }
 
-// vaultElsewhere says whether the existing vault is in another subscription than this one.
+// vaultElsewhere reports whether the existing vault is in a subscription other than the given one.
 func (cfg *Config) vaultElsewhere(subscription string) bool {
 	parts := strings.Split(cfg.ExistingVaultID, "/")
 	return subscription != "" && len(parts) > 2 && !strings.EqualFold(parts[2], subscription)
 }
 
-// validateIn checks what depends on the subscription that the program runs in.
+// validateIn checks what depends on the subscription of the program.
 func (cfg *Config) validateIn(subscription string) error {
 	var v violations
 	for _, list := range []struct {
@@ -139,9 +139,8 @@ func (cfg *Config) validateIn(subscription string) error {
 		count int
 	}{{"secrets", len(cfg.Secrets)}, {"keys", len(cfg.Keys)}} {
 		if cfg.vaultElsewhere(subscription) && list.count > 0 {
-			v.add(list.key, fmt.Sprintf("%d", list.count), "none with an existingVaultId in another subscription "+
-				"than that of this stack, "+
-				subscription+": others put them into that vault")
+			v.add(list.key, fmt.Sprintf("%d", list.count), "nothing with an existingVaultId outside this stack's subscription, "+
+				subscription+": create them in that vault elsewhere")
 		}
 	}
 	if len(v) == 0 {
@@ -152,7 +151,7 @@ func (cfg *Config) validateIn(subscription string) error {
 
 func (cfg *Config) validateSurroundings() violations {
 	var v violations
-	v.match(location, "location", cfg.Location, "a location's name, lower-case letters and digits, such as eastus")
+	v.match(location, "location", cfg.Location, "a location, lower-case letters and digits, such as eastus")
 	v.of(components.ValidateResourceGroupName(cfg.ResourceGroupName), nil)
 	v = append(v, cfg.validateTags()...)
 	if n := cfg.LogRetentionDays; n != 0 && (n < 30 || n > 730) {
@@ -164,14 +163,14 @@ func (cfg *Config) validateSurroundings() violations {
 		"AzurePublicCloud, AzureUSGovernmentCloud, AzureChinaCloud; empty for the public one")
 	if cfg.Network != nil {
 		v.check(len(cfg.ResourceGroupName) <= networkGroupMax, "resourceGroupName", cfg.ResourceGroupName,
-			fmt.Sprintf("at most %d characters with network, since AKS makes a label of it", networkGroupMax))
+			fmt.Sprintf("at most %d characters with network, because AKS makes a label of it", networkGroupMax))
 		v = append(v, cfg.Network.validate( // with AKS's own ranges by default
 			cmp.Or(cfg.ServiceCIDR, "10.0.0.0/16"), cmp.Or(cfg.PodCIDR, "10.244.0.0/16"))...)
 	}
 	return v
 }
 
-// validateTags checks the tags, and that there is room for those that the program adds.
+// validateTags checks the tags, and that they leave room for those that the program adds.
 func (cfg *Config) validateTags() violations {
 	var v violations
 	v.of(components.ValidateTags(cfg.Tags), nil)
@@ -182,15 +181,15 @@ func (cfg *Config) validateTags() violations {
 		}
 		count++
 		for name := range cfg.Tags {
-			v.check(!strings.EqualFold(name, own), "tags", name, "names that differ in more than case, unlike "+own)
+			v.check(!strings.EqualFold(name, own), "tags", name, "a name that differs in more than case from "+own)
 		}
 	}
 	most, why := tagsMax, ""
 	switch {
 	case cfg.vaultInNetwork():
-		most, why = zoneTagsMax, ", since network has a private DNS zone"
+		most, why = zoneTagsMax, ", because network has a private DNS zone"
 	case cfg.ownsSystemZone():
-		most, why = zoneTagsMax, ", since AKS gives them to the cluster's private DNS zone"
+		most, why = zoneTagsMax, ", because AKS also sets them on the cluster's private DNS zone"
 	}
 	if count > most && len(cfg.Tags) <= tagsMax {
 		v.add("tags", fmt.Sprintf("%d tags", len(cfg.Tags)), fmt.Sprintf("at most %d tags, with %s %d%s",
@@ -199,7 +198,7 @@ func (cfg *Config) validateTags() violations {
 	return v
 }
 
-// ownsSystemZone says whether AKS makes a private DNS zone for the stack's cluster.
+// ownsSystemZone reports whether AKS creates a private DNS zone for the stack's cluster.
 func (cfg *Config) ownsSystemZone() bool {
 	if cfg.ExistingClusterID != "" || cfg.APIServer == nil || !cfg.APIServer.Private {
 		return false

@@ -30,12 +30,12 @@ func (v *violations) match(pattern *regexp.Regexp, path, given, allowed string) 
 	v.check(pattern.MatchString(given), path, given, allowed)
 }
 
-// of adds what a component has against its arguments, at the keys that set them.
+// of adds a component's violations, under the configuration keys that set its arguments.
 func (v *violations) of(err error, keys map[string]string) {
 	v.within("", err, keys)
 }
 
-// within is of for arguments that are set within an item of a list.
+// within does the same for arguments that are set within an item of a list.
 func (v *violations) within(item string, err error, keys map[string]string) {
 	var invalid *components.ValidationError
 	if !errors.As(err, &invalid) {
@@ -55,8 +55,8 @@ func (v *violations) within(item string, err error, keys map[string]string) {
 	}
 }
 
-// hide takes the values of encrypted keys, of those given, out of the violations: out of their own, and where the rule
-// of another key repeats them.
+// hide removes the values of the given encrypted keys from the violations: from their own, and from those of other keys
+// whose rules repeat them.
 func (v violations) hide(
 	encrypted func(key string) bool, namespace string, values map[string]string, known map[string]reflect.Value,
 ) {
@@ -65,7 +65,7 @@ func (v violations) hide(
 		if encrypted(namespace + key) {
 			value := parse(values[key], reflect.Map)
 			if named, ok := value.(map[string]any); ok && known[key].Kind() == reflect.Map {
-				// Its names are the stack's, too.
+				// The names in a map are configured values, too.
 				names = append(names, slices.Sorted(maps.Keys(named))...)
 			}
 			hidden = append(hidden, texts(value)...)
@@ -82,7 +82,7 @@ func (v violations) hide(
 
 const notShown = "an invalid value (not shown)"
 
-// keyOf returns the key of the configuration that a path begins with.
+// keyOf returns the configuration key at the start of a path.
 func keyOf(path string) string {
 	if end := strings.IndexAny(path, ".["); end >= 0 {
 		return path[:end]
@@ -90,8 +90,8 @@ func keyOf(path string) string {
 	return path
 }
 
-// hideGiven takes out the values of encrypted keys, of violations that are found late.
-func (v violations) hideGiven(encrypted func(path string) bool) {
+// hideLate removes the values of encrypted keys from violations that are found late.
+func (v violations) hideLate(encrypted func(path string) bool) {
 	for i := range v {
 		if encrypted(v[i].Path) {
 			v[i].Given = notShown
@@ -99,7 +99,7 @@ func (v violations) hideGiven(encrypted func(path string) bool) {
 	}
 }
 
-// replace takes hidden texts out of what is said, but those too short to tell anything.
+// replace replaces hidden texts, except those that are too short to reveal anything.
 func replace(hidden []string, said ...*string) {
 	const short = 4
 	for _, text := range hidden {
@@ -111,7 +111,7 @@ func replace(hidden []string, said ...*string) {
 	}
 }
 
-// texts are the strings in a value that was parsed.
+// texts returns the strings in a parsed value.
 func texts(value any) []string {
 	var found []string
 	switch value := value.(type) {
@@ -129,7 +129,7 @@ func texts(value any) []string {
 	return found
 }
 
-// distinct are the violations without those that two components report of one value.
+// distinct returns the violations without duplicates, if two components report the same value.
 func (v violations) distinct() violations {
 	var list violations
 	for _, one := range v {
@@ -140,7 +140,7 @@ func (v violations) distinct() violations {
 	return list
 }
 
-// unreported are the violations about values that could be read; a value that could not has been reported already.
+// unreported returns the violations of values that could be read. Others have been reported already.
 func unreported(reported, found violations) violations {
 	return slices.DeleteFunc(found, func(v components.Violation) bool {
 		return slices.ContainsFunc(reported, func(r components.Violation) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// Workload is who some pods are in Azure and in the cluster, and what they mount.
+// Workload is a workload's identity in Azure and in the cluster, and what it mounts.
 type Workload struct {
 	Name               string                          `pulumi:"name"`
 	FormerName         string                          `pulumi:"formerName"`
@@ -30,7 +30,7 @@ type Workload struct {
 	Probe              *components.ProbeArgs           `pulumi:"probe"`
 
 	cfg *Config
-	// first is set for the first of the list, which was the only one before there was a list.
+	// first is set for the first workload of the list, which in earlier versions was the only one.
 	first bool
 }
 
@@ -38,17 +38,17 @@ func (w *Workload) complete(cfg *Config, i int) {
 	w.cfg, w.first = cfg, i == 0
 }
 
-// Identity and mount of the only workload there was before there was a list, in Pulumi.
+// Names in Pulumi of the identity and the mount of the only workload of earlier versions.
 const (
 	onlyIdentity = "workload"
 	onlyMount    = "mount"
 )
 
-// IdentityWas returns the option of the identity's component, which had other names before.
-func (w *Workload) IdentityWas() pulumi.ResourceOption { return w.was(onlyIdentity, "") }
+// IdentityAliases returns the option with the earlier names of the identity's component.
+func (w *Workload) IdentityAliases() pulumi.ResourceOption { return w.was(onlyIdentity, "") }
 
-// MountWas returns the option of the mount's component, which had other names before.
-func (w *Workload) MountWas() pulumi.ResourceOption { return w.was(onlyMount, "-mount") }
+// MountAliases returns the option with the earlier names of the mount's component.
+func (w *Workload) MountAliases() pulumi.ResourceOption { return w.was(onlyMount, "-mount") }
 
 func (w *Workload) was(only, suffix string) pulumi.ResourceOption {
 	var aliases []pulumi.Alias
@@ -63,7 +63,7 @@ func (w *Workload) was(only, suffix string) pulumi.ResourceOption {
 	return pulumi.Aliases(aliases)
 }
 
-// Identity completes the identity's arguments with what is configured.
+// Identity completes the identity's arguments from the configuration.
 func (w *Workload) Identity(s *Surroundings, args components.WorkloadIdentityArgs) *components.WorkloadIdentityArgs {
 	if w.ExistingIdentityID != "" {
 		args.ExistingIdentityID = pulumi.String(w.ExistingIdentityID)
@@ -82,8 +82,7 @@ func (w *Workload) Identity(s *Surroundings, args components.WorkloadIdentityArg
 	return &args
 }
 
-// Mount completes the mount's arguments with what is configured. Of the versions it takes those of the secrets that are
-// mounted.
+// Mount completes the mount's arguments from the configuration. Of the versions it keeps those of mounted secrets.
 func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.StringMapOutput) *components.SecretMountArgs {
 	args.Namespace = w.Namespace
 	args.Labels = w.Labels
@@ -114,7 +113,7 @@ func (w *Workload) Mount(args components.SecretMountArgs, versions pulumi.String
 	return &args
 }
 
-// testPodName is the name of the workload's test pod; empty without one.
+// testPodName returns the name of the workload's test pod, or the empty string.
 func (w *Workload) testPodName() string {
 	if w.TestPod == nil {
 		return ""
@@ -122,7 +121,7 @@ func (w *Workload) testPodName() string {
 	return cmp.Or(w.TestPod.Name, components.DefaultTestPodName)
 }
 
-// probeName is the name of the workload's probe; empty without one.
+// probeName returns the name of the workload's probe, or the empty string.
 func (w *Workload) probeName() string {
 	if w.Probe == nil {
 		return ""
@@ -130,8 +129,8 @@ func (w *Workload) probeName() string {
 	return cmp.Or(w.Probe.Name, components.DefaultProbeName)
 }
 
-// readSecretCommand shows the first secret that the test pod has mounted, or the first object if there is no secret;
-// empty without the pod.
+// readSecretCommand returns the command that shows the first secret in the test pod, or the first object if there is no
+// secret. It is empty without a test pod.
 func (w *Workload) readSecretCommand() string {
 	if w.TestPod == nil {
 		return ""

@@ -9,7 +9,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// workloadName is a DNS label, since it starts the names of what the workload has in Pulumi and in Azure.
+// workloadName is a DNS label, since it starts the names of the workload's resources in Pulumi and in Azure.
 var workloadName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // validateWorkloads checks each workload with the components' rules, and that no two of them claim the same thing.
@@ -19,15 +19,15 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 		w, at := &cfg.Workloads[i], fmt.Sprintf("workloads[%d]", i)
 		w.complete(cfg, i)
 		v.match(workloadName, at+".name", w.Name,
-			"1-63 lower-case letters, digits and dashes, a letter or digit first and last")
+			"1-63 lower-case letters, digits and dashes, starting and ending with a letter or digit")
 		if w.FormerName != "" {
 			v.check(workloadName.MatchString(w.FormerName) && !cfg.has(w.FormerName), at+".formerName", w.FormerName,
-				"the name that the workload had before, which no workload has now")
+				"the workload's old name, which no workload has now")
 		}
 		v.within(at, w.Identity(around, components.WorkloadIdentityArgs{}).Validate(), nil)
 		for k, account := range w.ServiceAccounts {
 			v.check(account.Namespace == "", fmt.Sprintf("%s.serviceAccounts[%d].namespace", at, k), account.Namespace,
-				"nothing; the accounts of a workload are in its namespace")
+				"nothing; a workload's accounts are in its namespace")
 		}
 		if w.ExistingNamespace {
 			v.check(w.PodSecurity == "", at+".podSecurity", string(w.PodSecurity), "nothing with existingNamespace")
@@ -40,7 +40,7 @@ func (cfg *Config) validateWorkloads(around *Surroundings) violations {
 	return append(v, cfg.validateNamesInPulumi()...)
 }
 
-// validateProbeImage checks the image with the rule of the pods that it is for.
+// validateProbeImage checks the image with the rule for the pods that use it.
 func (cfg *Config) validateProbeImage() violations {
 	var v violations
 	v.of((&components.SecretMountArgs{
@@ -55,7 +55,7 @@ func (cfg *Config) has(name string) bool {
 	return slices.ContainsFunc(cfg.Workloads, func(w Workload) bool { return w.Name == name })
 }
 
-// mountRules are the mount's arguments as far as they are known before there is a vault.
+// mountRules returns the mount's arguments that are known before the vault exists.
 func (w *Workload) mountRules() *components.SecretMountArgs {
 	return &components.SecretMountArgs{
 		Namespace: w.Namespace, Labels: w.Labels, ClassName: w.ClassName, Objects: w.Objects, Access: w.Access,
@@ -63,8 +63,8 @@ func (w *Workload) mountRules() *components.SecretMountArgs {
 	}
 }
 
-// validateClaims checks that nothing belongs to two workloads: Azure or Kubernetes would refuse the second one
-// half-way, and what one workload takes along when it goes would be the other's.
+// validateClaims checks that nothing belongs to two workloads. Azure or Kubernetes would refuse the second one in the
+// middle of an update, and removing one workload would remove what the other uses.
 func (cfg *Config) validateClaims() violations {
 	var v violations
 	taken := map[string]int{}
@@ -94,8 +94,8 @@ func (cfg *Config) validateClaims() violations {
 		claim(i, "existingIdentityId", "identity", w.ExistingIdentityID, "an identity that no other workload has")
 		if creator, ok := creators[w.Namespace]; ok && w.ExistingNamespace {
 			v.add(fmt.Sprintf("workloads[%d].namespace", i), fmt.Sprintf("%q", w.Namespace),
-				fmt.Sprintf("a namespace that is there without this stack; workloads[%d] creates it, and takes it "+
-					"along when it goes", creator))
+				fmt.Sprintf("a namespace that this stack does not create; workloads[%d] creates it, and deletes it when it is "+
+					"removed", creator))
 		}
 		in := w.Namespace + "/"
 		claim(i, "className", "class "+in, w.ClassName, "a class that no other workload has in the namespace")
@@ -116,8 +116,8 @@ func (cfg *Config) validateClaims() violations {
 	return v
 }
 
-// validateNamesInPulumi checks that no two workloads, whose names are parts of each other's, have something of the same
-// name in Pulumi, which would refuse the second half-way.
+// validateNamesInPulumi checks that no two workloads whose names are parts of each other's have resources of the same
+// name. Pulumi would refuse the second in the middle of an update.
 func (cfg *Config) validateNamesInPulumi() violations {
 	var v violations
 	taken := map[nameInPulumi]int{}
@@ -132,7 +132,7 @@ func (cfg *Config) validateNamesInPulumi() violations {
 			for _, one := range w.namesInPulumi(called.name) {
 				if before, ok := taken[one]; ok && before != i {
 					v.check(false, fmt.Sprintf("workloads[%d].%s", i, called.key), called.name, fmt.Sprintf(
-						"a name that gives none of its parts in Pulumi the name %s, which one of workloads[%d] has",
+						"a name for which no resource in Pulumi is called %s, like one of workloads[%d]",
 						one.name, before))
 					break
 				}
@@ -143,11 +143,11 @@ func (cfg *Config) validateNamesInPulumi() violations {
 	return v
 }
 
-// nameInPulumi is the name of a part of a workload, unique in its kind.
+// nameInPulumi is the name of a workload's resource, unique within its kind.
 type nameInPulumi struct{ kind, name string }
 
-// namesInPulumi are those of what a workload of the name has, as far as another workload could have the same: the name,
-// and what of the configuration comes after it.
+// namesInPulumi returns the names of a workload's resources that another workload could also have: the workload's name,
+// followed by parts of the configuration.
 func (w *Workload) namesInPulumi(name string) []nameInPulumi {
 	var names []nameInPulumi
 	add := func(kind, called string) { names = append(names, nameInPulumi{kind, name + called}) }
@@ -172,8 +172,8 @@ func (w *Workload) namesInPulumi(name string) []nameInPulumi {
 	return names
 }
 
-// madeByOthers are the objects that workloads mount and this stack does not make: certificates, and the secrets and
-// keys of an existing vault that are not in the lists.
+// madeByOthers returns the objects that workloads mount and this stack does not create: certificates, and the secrets
+// and keys of an existing vault that are not in the lists.
 func (cfg *Config) madeByOthers() []components.ObjectArgs {
 	made := map[string]bool{}
 	key := func(kind components.ObjectType, name string) string {
@@ -198,8 +198,8 @@ func (cfg *Config) madeByOthers() []components.ObjectArgs {
 	return others
 }
 
-// validateDeclared checks that the vault of this stack, which is new, will hold the secrets and keys that are mounted:
-// a pod waits forever for a file that never comes. Certificates are put into the vault by others.
+// validateDeclared checks that a new vault of this stack will contain the mounted secrets and keys: a pod would wait
+// forever for a missing file. Certificates are created by others.
 func (cfg *Config) validateDeclared(at string, objects []components.ObjectArgs) violations {
 	var v violations
 	if cfg.ExistingVaultID != "" { // it may hold them already
@@ -212,7 +212,7 @@ func (cfg *Config) validateDeclared(at string, objects []components.ObjectArgs) 
 	for _, k := range cfg.Keys {
 		declared[components.ObjectKey] = append(declared[components.ObjectKey], strings.ToLower(k.Name))
 	}
-	// What a list declares is not known if it, or a name in it, could not be read.
+	// The contents of a list are unknown if the list, or a name in it, could not be read.
 	unknown := map[components.ObjectType]bool{
 		components.ObjectSecret: cfg.Secrets == nil || slices.Contains(declared[components.ObjectSecret], ""),
 		components.ObjectKey:    cfg.Keys == nil || slices.Contains(declared[components.ObjectKey], ""),

@@ -1,4 +1,5 @@
-// Holds stacks to the rules of package rules: a policy pack for Pulumi, whose policies in Go are experimental.
+// A policy pack that checks stacks against the rules of package rules. Pulumi's support for policies in Go is
+// experimental.
 package main
 
 import (

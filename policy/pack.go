@@ -16,12 +16,12 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/policy/rules"
 )
 
-// productionKey is the key of a stack's configuration by which it says whether it is production.
+// productionKey is the configuration key with which a stack declares whether it is a production stack.
 const productionKey = "keyvault-aks-policy:production"
 
 var productionName = regexp.MustCompile(`(?i)(^|[^a-z0-9])(prod|production|prd|live)($|[^a-z0-9])`)
 
-// production says whether a stack is held to what production needs: its configuration says so, or else its name.
+// production reports whether a stack must meet the production rules: as its configuration says, or else by its name.
 func production(stack string, config func(key string) (string, bool)) (bool, error) {
 	text, ok := config(productionKey)
 	if !ok {
@@ -34,19 +34,19 @@ func production(stack string, config func(key string) (string, bool)) (bool, err
 	return is, nil
 }
 
-// pack is what the policies share during one preview or update.
+// pack is the state that the policies share during one preview or update.
 type pack struct {
 	now time.Time
 	say func(message string) error
 
 	mu sync.Mutex
-	// inputs are what resources are registered with. What the engine shows of the whole stack are its outputs.
+	// inputs are the registered inputs of resources. For the whole stack, the engine passes outputs.
 	inputs     map[string]rules.Resource
 	configured bool
 	exemptions []rules.Exemption
 }
 
-// newPack returns the policies, at the levels that they have unless the configuration of the pack says otherwise.
+// newPack returns the policies with their default levels, which the pack's configuration can change.
 func newPack(production bool, now time.Time, say func(string) error) (policyx.PolicyPack, error) {
 	p := &pack{now: now, say: say, inputs: map[string]rules.Resource{}}
 	policies := []policyx.Policy{p.exempting()}
@@ -80,12 +80,12 @@ func level(when rules.When, production bool) policyx.EnforcementLevel {
 	return policyx.EnforcementLevelAdvisory
 }
 
-// exempting is the policy whose configuration has the exemptions. It comes before those that they are from: the engine
-// asks all of one resource after another, and policies of the whole stack, which have no configuration, after that.
+// exempting returns the policy whose configuration contains the exemptions. It comes first: the engine passes one
+// resource after another to all policies, and then the whole stack to the stack policies, which have no configuration.
 func (p *pack) exempting() policyx.Policy {
 	text := map[string]any{"type": "string"}
 	return policyx.NewResourceValidationPolicy(exemptionsPolicy, policyx.ResourceValidationPolicyArgs{
-		Description:      "Exemptions have a reason, and an end that has not come",
+		Description:      "Exemptions have a reason and have not ended",
 		EnforcementLevel: policyx.EnforcementLevelMandatory,
 		ConfigSchema: &policyx.ConfigSchema{Properties: map[string]map[string]any{"list": {
 			"type": "array",
@@ -110,7 +110,7 @@ func (p *pack) exempting() policyx.Policy {
 			}
 			for i, one := range list {
 				if err := one.Check(p.now); err != nil {
-					args.Manager.ReportViolation(fmt.Sprintf("list[%d], of %s from %s: %v. Renew it with its reason, or take it out",
+					args.Manager.ReportViolation(fmt.Sprintf("list[%d], of %s from %s: %v. Renew it with its reason, or remove it",
 						i, one.Resource, one.Rule, err), "")
 					continue
 				}
@@ -123,7 +123,7 @@ func (p *pack) exempting() policyx.Policy {
 
 const exemptionsPolicy = "exemptions"
 
-// exemptions are those in the configuration of their policy.
+// exemptions returns the exemptions in the configuration of their policy.
 func exemptions(config map[string]any) (list []rules.Exemption, err error) {
 	text, err := json.Marshal(config["list"])
 	if err == nil {
@@ -137,7 +137,7 @@ func exemptions(config map[string]any) (list []rules.Exemption, err error) {
 	return list, nil
 }
 
-// report tells the engine what breaks a rule and is not exempt from it.
+// report reports a violation to the engine, unless an exemption applies.
 func (p *pack) report(to policyx.PolicyManager, findings []rules.Finding) error {
 	for _, f := range findings {
 		exempt := p.exemption(f)
@@ -174,8 +174,8 @@ func (p *pack) register(r policyx.AnalyzerResource) rules.Resource {
 	return one
 }
 
-// stack is the whole stack. A resource that was not registered, as where an update is for some of them only, has the
-// outputs that it had.
+// stack returns the whole stack. A resource that was not registered, such as in a targeted update, has its previous
+// outputs.
 func (p *pack) stack(resources []policyx.AnalyzerResource) rules.Stack {
 	p.mu.Lock()
 	defer p.mu.Unlock()

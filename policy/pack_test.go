@@ -17,9 +17,9 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/policy/rules"
 )
 
-var updateReadme = flag.Bool("update", false, "write the table of rules in README.md anew")
+var updateReadme = flag.Bool("update", false, "update the table of rules in README.md")
 
-func TestProduction_IsSaidByTheStackOrItsName(t *testing.T) {
+func TestProduction_FollowsConfigurationOrName(t *testing.T) {
 	none := func(string) (string, bool) { return "", false }
 	for stack, want := range map[string]bool{
 		"prod": true, "Production": true, "eu-prod": true, "prod.eu": true, "shop_prd": true, "live": true,
@@ -42,8 +42,8 @@ func TestProduction_IsSaidByTheStackOrItsName(t *testing.T) {
 	}
 }
 
-// TestPack_HasTheVersionOfTheRelease that it is part of.
-func TestPack_HasTheVersionOfTheRelease(t *testing.T) {
+// TestPack_HasReleaseVersion checks for the version of the release that contains the pack.
+func TestPack_HasReleaseVersion(t *testing.T) {
 	version, err := os.ReadFile("../provider/VERSION")
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestPack_HasTheVersionOfTheRelease(t *testing.T) {
 	}
 }
 
-func TestPack_IsMandatoryWhereItMatters(t *testing.T) {
+func TestPack_SetsEnforcementLevels(t *testing.T) {
 	const (
 		advisory, mandatory = policyx.EnforcementLevelAdvisory, policyx.EnforcementLevelMandatory
 		disabled            = policyx.EnforcementLevelDisabled
@@ -99,14 +99,14 @@ func policyOf(t *testing.T, pack policyx.PolicyPack, name string) policyx.Policy
 	return nil
 }
 
-// told is what policies report, and what the pack says.
+// told is what policies report, and what the pack logs.
 type told struct{ violations, said []string }
 
 func (t *told) ReportViolation(message, urn string) {
 	t.violations = append(t.violations, strings.TrimSpace(urn+" "+message))
 }
 
-// vault is an open one.
+// vault returns a vault without safeguards.
 func vault(name string) policyx.AnalyzerResource {
 	const typ = "azure-native:keyvault:Vault"
 	return policyx.AnalyzerResource{
@@ -115,8 +115,8 @@ func vault(name string) policyx.AnalyzerResource {
 	}
 }
 
-// check asks the pack as the engine does, which gives each policy its configuration: about resources one after another,
-// and then about all of them.
+// check calls the pack like the engine, which passes each policy its configuration: for one resource after another, and
+// then for all of them.
 func (told *told) check(t *testing.T, list []any, resources ...policyx.AnalyzerResource) error {
 	t.Helper()
 	pack := newTestPack(t, true, func(message string) error { told.said = append(told.said, message); return nil })
@@ -137,10 +137,8 @@ func (told *told) check(t *testing.T, list []any, resources ...policyx.AnalyzerR
 	}
 	for _, policy := range pack.Policies() {
 		if policy, ok := policy.(policyx.StackValidationPolicy); ok {
-			errs = append(
-				errs,
-				policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}),
-			)
+			errs = append(errs,
+				policy.Validate(context.Background(), policyx.StackValidationArgs{Manager: told, Resources: resources}))
 		}
 	}
 	return errors.Join(errs...)
@@ -182,9 +180,9 @@ func TestPack_ExemptsForATime(t *testing.T) {
 			t.Errorf("%q is not reported", text)
 		}
 	}
-	if n := len(
-		slices.DeleteFunc(slices.Clone(told.violations), func(one string) bool { return !strings.HasPrefix(one, "list[") }),
-	); n != 2 {
+	n := len(slices.DeleteFunc(slices.Clone(told.violations),
+		func(one string) bool { return !strings.HasPrefix(one, "list[") }))
+	if n != 2 {
 		t.Errorf("%d exemptions are reported, want each of the 2 wrong ones once", n)
 	}
 	for _, reason := range []string{"no fixed address", "platform's policy"} {
@@ -194,7 +192,7 @@ func TestPack_ExemptsForATime(t *testing.T) {
 	}
 }
 
-func TestPack_TakesNoOtherExemptions(t *testing.T) {
+func TestPack_RejectsInvalidExemptions(t *testing.T) {
 	for _, one := range []any{"vault", map[string]any{"policy": "vault-firewall"}, map[string]any{"rule": 1}} {
 		if err := new(told).check(t, []any{one}, vault("open")); err == nil {
 			t.Errorf("%v is taken", one)
@@ -202,8 +200,8 @@ func TestPack_TakesNoOtherExemptions(t *testing.T) {
 	}
 }
 
-// TestReadme_HasEveryRule: its table is made from the rules.
-func TestReadme_HasEveryRule(t *testing.T) {
+// TestReadme_ListsEveryRule checks the table, which is generated from the rules.
+func TestReadme_ListsEveryRule(t *testing.T) {
 	const begin, end = "<!-- rules: go test ./policy -update -->\n", "<!-- end of rules -->"
 	content, err := os.ReadFile("README.md")
 	if err != nil {
@@ -222,15 +220,8 @@ func TestReadme_HasEveryRule(t *testing.T) {
 		rules.Elsewhere:  "advisory, not in production",
 	}
 	for _, rule := range rules.All() {
-		fmt.Fprintf(
-			&table,
-			"| `%s` | %s | %s. %s. | %s |\n",
-			rule.ID,
-			levels[rule.When],
-			rule.Title,
-			rule.Remedy,
-			strings.Join(rule.Also, ", "),
-		)
+		fmt.Fprintf(&table, "| `%s` | %s | %s. %s. | %s |\n", rule.ID, levels[rule.When], rule.Title, rule.Remedy,
+			strings.Join(rule.Also, ", "))
 	}
 	want := before + begin + table.String() + end + after
 	if *updateReadme {

@@ -20,14 +20,14 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/hooknames"
 )
 
-// construct checks what a program gives a component, and brings the component up if nothing is wrong: not even the
-// component itself is registered otherwise.
+// construct checks a component's arguments and constructs the component if they are valid. Otherwise not even the
+// component itself is registered.
 func construct(
 	ctx context.Context, pkg *schema, engine *grpc.ClientConn, request *pulumirpc.ConstructRequest,
 ) (*pulumirpc.ConstructResponse, error) {
 	maker, ok := makers[request.GetType()]
 	if !ok {
-		return nil, fmt.Errorf("the package %s has no %s, only %s", pkg.Name, request.GetType(),
+		return nil, fmt.Errorf("the package %s has no component %s, only %s", pkg.Name, request.GetType(),
 			strings.Join(slices.Sorted(maps.Keys(makers)), ", "))
 	}
 	all := plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, KeepResources: true, KeepOutputValues: true}
@@ -41,9 +41,9 @@ func construct(
 		checked.InputDependencies = nil // of what was taken out, too
 	}
 	if checked.Inputs, err = plugin.MarshalProperties(inputs, all); err != nil {
-		return nil, fmt.Errorf("passing on the arguments: %w", err)
+		return nil, fmt.Errorf("encoding the arguments: %w", err)
 	}
-	// A component's place in the stack is its own, whatever process makes it.
+	// A component's parent and name are the same in every process.
 	ctx = hooknames.Within(ctx, request.GetParent()+"::"+request.GetType()+"::"+request.GetName())
 	made, err := provider.Construct(ctx, checked, engine, func(
 		ctx *pulumi.Context, _, name string, inputs provider.ConstructInputs, options pulumi.ResourceOption,
@@ -53,21 +53,21 @@ func construct(
 			kubernetes: request.GetProviders()["kubernetes"] != "",
 		})
 		if err != nil {
-			return nil, inOptions(err) // of which the SDK keeps the text alone
+			return nil, rewriteError(err) // of which the SDK keeps the text alone
 		}
 		return provider.NewConstructResult(made)
 	})
-	return made, inOptions(err)
+	return made, rewriteError(err)
 }
 
 var noProvider = components.Violation{
 	Path: "providers", Given: "no provider for Kubernetes",
-	Allowed: "one that reaches the cluster, in the component's option providers",
+	Allowed: "a provider for the cluster, in the component's option providers",
 }
 
-// inOptions is a component's error without the component, of which the engine speaks, and the way by which the SDK has
-// come to a value that is known late, and with the provider that it lacks as an option.
-func inOptions(err error) error {
+// rewriteError rewrites a component's error for other languages. It removes the component, which the engine names, and
+// the path by which the SDK reached a value that is known late, and it refers to a missing provider as an option.
+func rewriteError(err error) error {
 	var invalid *components.ValidationError
 	switch found := errors.As(err, &invalid); {
 	case errors.Is(err, components.ErrNoKubernetesProvider) && found:
@@ -80,8 +80,8 @@ func inOptions(err error) error {
 	return err
 }
 
-// dependencies are the arguments that depend on resources as a whole, by name. The SDK wants to know where in a list or
-// an object the outputs are; where a language does not say, the component as a whole depends on the resources.
+// dependencies returns the arguments that depend on resources as a whole, by name. The SDK needs to know where in a
+// list or an object the outputs are. If a language does not say, the component as a whole depends on the resources.
 func dependencies(request *pulumirpc.ConstructRequest, inputs resource.PropertyMap) map[string]bool {
 	whole := map[string]bool{}
 	for name, on := range request.GetInputDependencies() {
@@ -99,7 +99,7 @@ func dependencies(request *pulumirpc.ConstructRequest, inputs resource.PropertyM
 	return whole
 }
 
-// outputsIn collects the resources that the outputs in a value say they depend on.
+// outputsIn collects the resources that outputs in a value depend on.
 func outputsIn(v resource.PropertyValue, urns map[string]bool) {
 	switch {
 	case v.IsOutput():
@@ -120,7 +120,7 @@ func outputsIn(v resource.PropertyValue, urns map[string]bool) {
 	}
 }
 
-// makers make the components, by their types.
+// makers construct the components, by type.
 var makers = map[string]func(*call) (pulumi.ComponentResource, error){
 	"keyvaultaks:index:KeyVaultStack": func(c *call) (pulumi.ComponentResource, error) {
 		args := &components.KeyVaultStackArgs{}
@@ -156,19 +156,20 @@ var makers = map[string]func(*call) (pulumi.ComponentResource, error){
 	},
 }
 
-// call is a component that a program asks for.
+// call is a request for a component.
 type call struct {
 	ctx     *pulumi.Context
 	name    string
 	inputs  provider.ConstructInputs
 	options pulumi.ResourceOption
-	// wrong is what of the arguments does not fit the schema, and was taken out.
+	// wrong are the violations of the schema. Their values were removed from the arguments.
 	wrong []components.Violation
-	// kubernetes says whether there is a provider for a cluster.
+	// kubernetes reports whether the options contain a Kubernetes provider.
 	kubernetes bool
 }
 
-// read reads the component's arguments. Where something is wrong already it returns that, together with what else is.
+// read reads the component's arguments. If something is wrong already, it returns that together with everything else
+// that is wrong.
 func (c *call) read(args interface{ Validate() error }) error {
 	if err := c.inputs.CopyTo(args); err != nil {
 		return fmt.Errorf("reading the arguments: %w", err)
@@ -176,8 +177,8 @@ func (c *call) read(args interface{ Validate() error }) error {
 	return c.err(args)
 }
 
-// readPlaced reads the arguments of a component that may have objects in a cluster. The option deletedWith is about
-// those alone: what the component has in Azure does not go with the cluster.
+// readPlaced reads the arguments of a component that may create objects in a cluster. The option deletedWith applies
+// only to those: the component's resources in Azure are not deleted with the cluster.
 func (c *call) readPlaced(args interface{ Validate() error }, cluster *components.Cluster, objects func() bool) error {
 	if err := c.inputs.CopyTo(args); err != nil {
 		return fmt.Errorf("reading the arguments: %w", err)
@@ -196,7 +197,7 @@ func (c *call) readPlaced(args interface{ Validate() error }, cluster *component
 	return c.err(args)
 }
 
-// err is everything that is wrong, if the schema or the options say that something is.
+// err returns everything that is wrong, if the schema or the options have violations.
 func (c *call) err(args interface{ Validate() error }) error {
 	if len(c.wrong) == 0 {
 		return nil
@@ -205,7 +206,7 @@ func (c *call) err(args interface{ Validate() error }) error {
 	var more *components.ValidationError
 	if errors.As(args.Validate(), &more) {
 		for _, v := range more.Violations {
-			// What was taken out is missing now.
+			// An argument that was removed as invalid now appears to be missing.
 			if !slices.ContainsFunc(c.wrong, func(w components.Violation) bool { return related(w.Path, v.Path) }) {
 				all = append(all, v)
 			}

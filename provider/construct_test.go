@@ -18,12 +18,12 @@ const (
 	someID       = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/Microsoft.KeyVault/vaults/v-1"
 )
 
-// request asks for a component as the engine does.
+// request is a request for a component, like the engine's.
 type request struct {
 	component    string
 	inputs       resource.PropertyMap
 	dependencies map[string][]string
-	// bare has no provider for Kubernetes.
+	// bare omits the Kubernetes provider.
 	bare        bool
 	deletedWith string
 	parent      string
@@ -82,7 +82,7 @@ func mount() map[string]any {
 	}
 }
 
-// outputOf is an output of a resource; nil is not known yet.
+// outputOf returns an output of a resource; nil is unknown.
 func outputOf(value any) resource.PropertyValue {
 	known := value != nil
 	element := resource.NewProperty("")
@@ -94,10 +94,10 @@ func outputOf(value any) resource.PropertyValue {
 	})
 }
 
-func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
+func TestConstruct_ReportsAllViolationsAndRegistersNothing(t *testing.T) {
 	for name, one := range map[string]struct {
 		request request
-		// want are the paths, and what is said of each.
+		// want maps paths to parts of their messages.
 		want map[string]string
 	}{
 		"an output where a plain value belongs": {
@@ -217,8 +217,8 @@ func TestConstruct_SaysAllThatIsWrongAndRegistersNothing(t *testing.T) {
 	}
 }
 
-// TestConstruct_SaysWhatIsWrongLate of a value that is known only when another resource is there.
-func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
+// TestConstruct_ReportsLateViolations checks a value that is known only when another resource exists.
+func TestConstruct_ReportsLateViolations(t *testing.T) {
 	inputs := propertiesOf(
 		map[string]any{"resourceGroupName": "group", "tenantId": mockengine.TenantID, "namePrefix": "kv"},
 	)
@@ -232,7 +232,7 @@ func TestConstruct_SaysWhatIsWrongLate(t *testing.T) {
 	}
 }
 
-func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
+func TestConstruct_AcceptsOutputsForInputs(t *testing.T) {
 	inputs := propertiesOf(mount())
 	inputs["clientId"], inputs["principalId"] = outputOf("c"), resource.MakeSecret(resource.NewProperty("p"))
 	inputs["versions"] = outputOf(map[string]any{"password": "1"})
@@ -240,7 +240,7 @@ func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 	engine := &mockengine.Engine{}
 	outputs, err := request{component: "SecretMount", inputs: inputs, dependencies: map[string][]string{
 		"clientId": {"urn:pulumi:test::keyvault-aks::a:b:C::other"},
-		// As a language says it that does not mark outputs in lists.
+		// As sent by a language that does not mark outputs in lists.
 		"objects": {"urn:pulumi:test::keyvault-aks::a:b:C::other"},
 	}}.construct(t, engine)
 	if err != nil {
@@ -261,12 +261,11 @@ func TestConstruct_TakesOutputsWhereInputsBelong(t *testing.T) {
 	}
 }
 
-func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
+func TestConstruct_AppliesDeletedWithToObjectsOnly(t *testing.T) {
 	engine := &mockengine.Engine{}
-	if _, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(
-		t,
-		engine,
-	); err != nil {
+	_, err := (request{component: "SecretMount", inputs: propertiesOf(mount()), deletedWith: inKubernetes}).construct(t,
+		engine)
+	if err != nil {
 		t.Fatal(err)
 	}
 	hooked := 0
@@ -285,8 +284,8 @@ func TestConstruct_HasObjectsAloneGoWithTheCluster(t *testing.T) {
 	}
 }
 
-// Components of one name under different parents may be brought up by processes of their own.
-func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
+// Different processes may construct components of the same name under different parents.
+func TestConstruct_NamesHooksByParentAndName(t *testing.T) {
 	names := func(parent string) []string {
 		t.Helper()
 		engine := &mockengine.Engine{}
@@ -302,9 +301,7 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 		return all
 	}
 	first := names("urn:pulumi:test::keyvault-aks::a:b:C::first")
-	again, second := names(
-		"urn:pulumi:test::keyvault-aks::a:b:C::first",
-	), names(
+	again, second := names("urn:pulumi:test::keyvault-aks::a:b:C::first"), names(
 		"urn:pulumi:test::keyvault-aks::a:b:C::second",
 	)
 	if len(first) != 2 || strings.Join(first, " ") != strings.Join(again, " ") {
@@ -317,7 +314,7 @@ func TestConstruct_NamesHooksByTheComponentsPlace(t *testing.T) {
 	}
 }
 
-func TestConstruct_WaitsForLateRolesInTheCluster(t *testing.T) {
+func TestConstruct_RetriesLateRolesInCluster(t *testing.T) {
 	engine := &mockengine.Engine{Refusals: map[string][]string{
 		"it-class": {
 			`User "it" cannot create: User does not have access to the resource in Azure. Update role assignment to allow access.`,
@@ -328,22 +325,17 @@ func TestConstruct_WaitsForLateRolesInTheCluster(t *testing.T) {
 	}
 }
 
-func TestConstruct_RefusesWhatIsNoComponent(t *testing.T) {
+func TestConstruct_RejectsUnknownType(t *testing.T) {
 	if _, err := (request{component: "Vault"}).construct(t, &mockengine.Engine{}); err == nil {
 		t.Error("it was constructed")
 	}
 }
 
-// TestMisplacedSecret_IsNotShown where an object belongs that has a secret in it.
-func TestMisplacedSecret_IsNotShown(t *testing.T) {
+// TestLoadConfig_HidesMisplacedSecret passes a secret in place of an object that contains one.
+func TestLoadConfig_HidesMisplacedSecret(t *testing.T) {
 	for _, secrets := range []any{"hunter2", []any{"hunter2"}} {
-		_, err := request{
-			component: "KeyVaultStack",
-			inputs:    propertiesOf(map[string]any{"secrets": secrets}),
-		}.construct(
-			t,
-			&mockengine.Engine{DryRun: true},
-		)
+		_, err := request{component: "KeyVaultStack", inputs: propertiesOf(map[string]any{"secrets": secrets})}.construct(t,
+			&mockengine.Engine{DryRun: true})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%v: %v", secrets, err)
 		}

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// The importer of the components gets nothing of the package.
-func TestImportingTheComponentsPullsInNothingOfThePackage(t *testing.T) {
+// Importers of the components must not import the package.
+func TestComponents_DoNotImportProvider(t *testing.T) {
 	for _, one := range goListDeps(t, "../components") {
 		if strings.Contains(one, "sdk/v3/go/pulumi/provider") || strings.Contains(one, "keyvault-aks/provider") ||
 			strings.Contains(one, "pulumi/pkg/v3") || strings.Contains(one, "otel/bridge") {

@@ -1,5 +1,5 @@
-// Pulumi-resource-keyvaultaks is the components as a Pulumi package, for programs in every language: a plugin that the
-// engine starts, and asks for the package's schema and for components.
+// Pulumi-resource-keyvaultaks provides the components as a Pulumi package for programs in every language. It is a
+// plugin that the engine starts, and asks for the package's schema and for components.
 package main
 
 import (
@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// schemaJSON is made from the components' code by go generate.
+// schemaJSON is generated from the components' code by go generate.
 //
 //go:embed schema.json
 var schemaJSON []byte
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// server answers the engine.
+// server answers requests of the engine.
 type server struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
@@ -49,7 +49,7 @@ func (s *server) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulum
 	return &pulumirpc.GetSchemaResponse{Schema: string(schemaJSON)}, nil
 }
 
-// Configure takes whatever it is given: the package has no configuration of its own.
+// Configure accepts everything: the package has no configuration of its own.
 func (s *server) Configure(context.Context, *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	return &pulumirpc.ConfigureResponse{
 		AcceptSecrets: true, SupportsPreview: true, AcceptResources: true, AcceptOutputs: true,
@@ -66,15 +66,14 @@ func (s *server) Attach(_ context.Context, request *pulumirpc.PluginAttach) (*em
 	return &emptypb.Empty{}, nil
 }
 
-// Cancel has nothing to do: what a component waits for ends with the plugin.
+// Cancel does nothing: what a component waits for ends with the plugin.
 func (s *server) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// Construct brings up a component.
+// Construct constructs a component.
 func (s *server) Construct(
-	ctx context.Context,
-	request *pulumirpc.ConstructRequest,
+	ctx context.Context, request *pulumirpc.ConstructRequest,
 ) (*pulumirpc.ConstructResponse, error) {
 	return construct(ctx, s.pkg, s.engine.EngineConn(), request)
 }

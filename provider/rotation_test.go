@@ -21,8 +21,9 @@ func rotatingVault(every string) resource.PropertyMap {
 	})
 }
 
-// TestConstruct_RotatesAsTheProgramDoes: the moment is remembered, it counts for date and value, and what is due is said.
-func TestConstruct_RotatesAsTheProgramDoes(t *testing.T) {
+// TestConstruct_RotatesLikeGo checks that the creation time is recorded, that date and value count from it, and that
+// the next due date is logged.
+func TestConstruct_RotatesLikeGo(t *testing.T) {
 	engine := &mockengine.Engine{}
 	if _, err := (request{component: "KeyVaultStack", inputs: rotatingVault("P30D")}).construct(t, engine); err != nil {
 		t.Fatal(err)
@@ -60,7 +61,8 @@ func TestConstruct_RotatesAsTheProgramDoes(t *testing.T) {
 	}
 }
 
-// TestConstruct_HidesWebhooks: their URLs let whoever knows them send, however they are given, and where they are wrong.
+// TestConstruct_HidesWebhooks checks that webhook URLs, which allow sending, are secret however they are given, and
+// hidden if invalid.
 func TestConstruct_HidesWebhooks(t *testing.T) {
 	for name, one := range map[string]struct {
 		given resource.PropertyValue

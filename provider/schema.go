@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-// schema is what the plugin has to know of the package's schema.
+// schema is the part of the package's schema that the plugin needs.
 type schema struct {
 	Name      string            `json:"name"`
 	Version   string            `json:"version"`
@@ -23,7 +23,7 @@ type schema struct {
 	} `json:"resources"`
 }
 
-// object is a type: an object, or a string of a closed set, of which the components know the values.
+// object is a type of the schema: an object, or a string of a closed set, whose values the components check.
 type object struct {
 	Type       string              `json:"type"`
 	Properties map[string]property `json:"properties"`
@@ -47,13 +47,11 @@ func readSchema(content []byte) (*schema, error) {
 	return read, nil
 }
 
-// check holds what a program gives a component against the schema, and takes what is wrong out of it, so that the rest
-// can be checked as well. A value that may be an output is checked as far as it is known. Arguments that depend on
-// resources as a whole are outputs even where they look like plain values.
+// check checks a program's arguments against the schema and removes what is wrong, so that the rest can be checked as
+// well. A value that may be an output is checked as far as it is known. Arguments that depend on resources as a whole
+// are outputs, even if they look like plain values.
 func (s *schema) check(
-	component string,
-	inputs resource.PropertyMap,
-	dependent map[string]bool,
+	component string, inputs resource.PropertyMap, dependent map[string]bool,
 ) []components.Violation {
 	c := &checker{schema: s, dependent: dependent}
 	r := s.Resources[component]
@@ -85,7 +83,7 @@ func (c *checker) properties(at string, given resource.PropertyMap, known map[st
 		}
 		p, ok := known[name]
 		if !ok {
-			c.add(path, "a property that is not there", nearest(name, known))
+			c.add(path, "an unknown property", nearest(name, known))
 			delete(given, key)
 			continue
 		}
@@ -102,12 +100,12 @@ func (c *checker) properties(at string, given resource.PropertyMap, known map[st
 	}
 }
 
-// covers says whether a violation of the path, or of something in it, was found.
+// covers reports whether there is a violation at the path or inside it.
 func (c *checker) covers(path string) bool {
 	return slices.ContainsFunc(c.found, func(v components.Violation) bool { return related(v.Path, path) })
 }
 
-// value checks one value. It returns the value without what is wrong in it, or false if that is the whole.
+// value checks one value. It returns the value without its invalid parts, or false if the whole value is invalid.
 func (c *checker) value(path string, v resource.PropertyValue, p property) (resource.PropertyValue, bool) {
 	kind := c.kind(p)
 	switch {
@@ -119,7 +117,7 @@ func (c *checker) value(path string, v resource.PropertyValue, p property) (reso
 			return v, false
 		}
 		if element, known := known(v); known && !c.is(element, kind) {
-			c.add(path, "an output that is no "+kind, article(kind))
+			c.add(path, "an output of another type", article(kind))
 			return v, false
 		}
 		return unknownOutput(v), true
@@ -156,7 +154,7 @@ func (c *checker) value(path string, v resource.PropertyValue, p property) (reso
 	return v, true
 }
 
-// kind is what a property's value is, in words.
+// kind describes the kind of a property's value.
 func (c *checker) kind(p property) string {
 	switch {
 	case p.Ref != "":
@@ -169,7 +167,7 @@ func (c *checker) kind(p property) string {
 	return p.Type
 }
 
-// is says whether a plain value is of a kind.
+// is reports whether a plain value is of a kind.
 func (c *checker) is(v resource.PropertyValue, kind string) bool {
 	switch kind {
 	case "list":
@@ -186,7 +184,7 @@ func (c *checker) is(v resource.PropertyValue, kind string) bool {
 	return v.IsString()
 }
 
-// shown is a plain value of the wrong kind, unless it may be one of a secret.
+// shown returns a plain value of the wrong kind for a message, unless it may be part of a secret.
 func (c *checker) shown(v resource.PropertyValue, p property) string {
 	switch {
 	case v.IsArray():
@@ -203,7 +201,7 @@ func (c *checker) shown(v resource.PropertyValue, p property) string {
 	return fmt.Sprintf("%v", v.V)
 }
 
-// hides says whether a property is a secret, or has one in it: what stands in the place of the whole may be that.
+// hides reports whether a property is or contains a secret. A value in its place may then be secret.
 func (c *checker) hides(p property) bool {
 	if p.Secret || p.Items != nil && c.hides(*p.Items) ||
 		p.AdditionalProperties != nil && c.hides(*p.AdditionalProperties) {
@@ -217,12 +215,12 @@ func (c *checker) hides(p property) bool {
 	return false
 }
 
-// isValue says whether an output is no more than its value.
+// isValue reports whether an output is only its value.
 func isValue(v resource.PropertyValue) bool {
 	return v.IsOutput() && v.OutputValue().Known && !v.OutputValue().Secret && len(v.OutputValue().Dependencies) == 0
 }
 
-// known is the value of a secret or an output, and whether there is one already.
+// known returns the value of a secret or an output, and whether it is known.
 func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
 	switch {
 	case v.IsSecret():
@@ -236,8 +234,8 @@ func known(v resource.PropertyValue) (resource.PropertyValue, bool) {
 	return v, !v.IsComputed() && !v.IsNull()
 }
 
-// unknownOutput is an output instead of a value of which a language says no more than that it is not known yet: the SDK
-// takes that for a string, also where a list or a map belongs.
+// unknownOutput returns an output for a value that a language only marks as unknown. The SDK treats such a value as a
+// string, even in place of a list or a map.
 func unknownOutput(v resource.PropertyValue) resource.PropertyValue {
 	switch {
 	case v.IsComputed():
@@ -248,7 +246,7 @@ func unknownOutput(v resource.PropertyValue) resource.PropertyValue {
 	return v
 }
 
-// late is what stands where a plain value belongs.
+// late describes an output in the place of a plain value.
 func late(v resource.PropertyValue) string {
 	if v.IsSecret() || v.IsOutput() && v.OutputValue().Known && len(v.OutputValue().Dependencies) == 0 {
 		return "a secret"
@@ -270,7 +268,7 @@ func join(at, name string) string {
 	return at + "." + name
 }
 
-// related says whether two paths are the same, or one is inside of the other.
+// related reports whether two paths are equal, or one is inside the other.
 func related(a, b string) bool {
 	if len(a) > len(b) {
 		a, b = b, a
@@ -278,7 +276,7 @@ func related(a, b string) bool {
 	return a == b || strings.HasPrefix(b, a) && strings.ContainsAny(b[len(a):len(a)+1], ".[")
 }
 
-// nearest are the properties that somebody may have meant: the one that is spelled most alike, or all of them.
+// nearest returns the property with the most similar name, or all properties.
 func nearest(name string, known map[string]property) string {
 	names := slices.Sorted(maps.Keys(known))
 	best := slices.MinFunc(names, func(a, b string) int { return distance(name, a) - distance(name, b) })
@@ -288,8 +286,8 @@ func nearest(name string, known map[string]property) string {
 	return strings.Join(names, ", ")
 }
 
-// distance is the number of letters to add, take away or exchange between two names, without regard to case and
-// underscores.
+// distance returns the number of letters to insert, delete or replace to get from one name to the other, ignoring case
+// and underscores.
 func distance(a, b string) int {
 	plain := func(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "") }
 	a, b = plain(a), plain(b)

@@ -7,11 +7,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// nothing is an output without a value, as a language has it for an argument that is left out.
+// nothing is an output without a value, which a language sends for an omitted argument.
 var nothing = resource.NewProperty(resource.Output{Element: resource.NewNullProperty(), Known: true})
 
-// TestCheck_TakesNothingForWhatIsOptional also where nothing is an output that is known.
-func TestCheck_TakesNothingForWhatIsOptional(t *testing.T) {
+// TestCheck_AcceptsNullForOptional includes a known output with no value.
+func TestCheck_AcceptsNullForOptional(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)
@@ -26,8 +26,8 @@ func TestCheck_TakesNothingForWhatIsOptional(t *testing.T) {
 	}
 }
 
-// TestCheck_KeepsToAnOrder has the same program be told the same each time.
-func TestCheck_KeepsToAnOrder(t *testing.T) {
+// TestCheck_HasStableOrder checks that the same program gets the same message every time.
+func TestCheck_HasStableOrder(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)

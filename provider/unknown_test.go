@@ -13,8 +13,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// whole are arguments of the components that each can be brought up with, and between them have all that may be
-// outputs.
+// whole are valid arguments of the components, which together contain all that may be outputs.
 var whole = map[string][]string{
 	"KeyVaultStack": {
 		`{"resourceGroupName": "group", "location": "eastus", "tenantId": "11111111-1111-1111-1111-111111111111", "namePrefix": "kv", "tags": {"a": "b"},
@@ -54,18 +53,15 @@ var ids = func() *strings.Replacer {
 		"ZONE":   "Microsoft.Network/privateDnsZones/privatelink.eastus.azmk8s.io",
 		"PREFIX": "Microsoft.Network/publicIPPrefixes/p", "CLUSTER": "Microsoft.ContainerService/managedClusters/c",
 	} {
-		all = append(
-			all,
-			`"`+name+`"`,
-			`"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`,
-		)
+		all = append(all, `"`+name+`"`,
+			`"/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group/providers/`+rest+`"`)
 	}
 	return strings.NewReplacer(all...)
 }()
 
-// TestConstruct_TakesWhatIsNotKnownYet previews each component with each argument, at any depth, not known yet, as it is
-// of a resource that is still to be created. What must be plain is refused by its path.
-func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
+// TestConstruct_AcceptsUnknownValues previews each component with each argument unknown, at any depth, as if it came
+// from a resource that does not exist yet. Arguments that must be plain are rejected by path.
+func TestConstruct_AcceptsUnknownValues(t *testing.T) {
 	pkg, err := readSchema(schemaJSON)
 	if err != nil {
 		t.Fatal(err)
@@ -106,10 +102,7 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 					"a secret": resource.MakeSecret(resource.MakeComputed(resource.NewProperty(""))),
 				} {
 					err := preview(component, with(unknown).ObjectValue(), existing)
-					if refused := strings.Contains(
-						fmt.Sprint(err),
-						"\n  "+path+": given a",
-					); refused != p.Plain ||
+					if refused := strings.Contains(fmt.Sprint(err), "\n  "+path+": given a"); refused != p.Plain ||
 						err == nil == p.Plain {
 						t.Errorf("%s %s, plain: %t, as %s: %v", component, path, p.Plain, how, err)
 					}
@@ -126,10 +119,10 @@ func TestConstruct_TakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
-// putting returns the whole value with another in some place.
+// putting returns the whole value with one part replaced.
 type putting func(resource.PropertyValue) resource.PropertyValue
 
-// each calls back with what is in a value: its place in the schema, its path, and what puts another in its place.
+// each visits the parts of a value: the place in the schema, the path, and a function that replaces the part.
 func (s *schema) each(place, path string, p property, v resource.PropertyValue,
 	with func(place, path string, p property, put putting)) {
 	inside := func(place, path string, p property, v resource.PropertyValue, put putting) {

@@ -111,8 +111,8 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
 		"a refresh after it":                  {[]string{update("refresh", "", ""), update("update", clean, head)}, "HEAD"},
 		"nothing":                             {nil, ""},
 		"a destroyed stack":                   {[]string{update("destroy", clean, head), update("update", clean, head)}, ""},
-		"an update from a folder without git": {[]string{update("update", "", ""), update("update", clean, head)}, "in no commit"},
-		"an update from changed files":        {[]string{update("update", dirty, head), update("update", clean, head)}, "in no commit"},
+		"an update from a folder without git": {[]string{update("update", "", ""), update("update", clean, head)}, "uncommitted files"},
+		"an update from changed files":        {[]string{update("update", dirty, head), update("update", clean, head)}, "uncommitted files"},
 		"a commit that is elsewhere": {[]string{update("update", clean, `,
       "git.head": "0123456789012345678901234567890123456789"`)}, "not in this clone"},
 		"a commit that is none": {[]string{update("update", clean, `,
@@ -148,7 +148,7 @@ func TestScripts_FindDeployedCommit(t *testing.T) {
 *) echo "somebody was here"; exit 1 ;;
 esac`)
 		report, readErr := os.ReadFile(filepath.Join(dir, "clone", "drift.md"))
-		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be looked at") ||
+		if err == nil || readErr != nil || !strings.Contains(string(report), "dev cannot be checked") ||
 			!strings.Contains(string(report), "    somebody was here") {
 			t.Errorf("%v, %v: %s\n%s", err, readErr, report, out)
 		}

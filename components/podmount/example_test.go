@@ -14,28 +14,23 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/internal/mockengine"
 )
 
-// A Deployment that mounts nothing: its variable is from a Kubernetes Secret that the mount's probe keeps. It restarts
-// with the next `pulumi up --refresh` after somebody has put another value into the vault, also where the secret is not
+// A Deployment that mounts nothing. Its variable comes from a Kubernetes Secret that the mount's probe keeps. It
+// restarts with the next `pulumi up --refresh` after a new value was written to the vault, even if the secret is not
 // the program's.
 func ExampleAnnotations() {
 	e := &mockengine.Engine{Answers: map[string]map[string]any{"azure-native:keyvault/v20241101:getSecret": {
 		"properties": map[string]any{"secretUriWithVersion": "https://kv-payments.vault.azure.net/secrets/db-password/0"},
 	}}}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(
-			ctx,
-			"cluster",
-			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
-		)
+		aks, err := components.NewAksWithCsi(ctx, "cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
 		if err != nil {
 			return err
 		}
 		password := keyvault.LookupSecretOutput(ctx, keyvault.LookupSecretOutputArgs{
-			ResourceGroupName: pulumi.String(
-				"payments",
-			),
-			VaultName:  pulumi.String("kv-payments"),
-			SecretName: pulumi.String("db-password"),
+			ResourceGroupName: pulumi.String("payments"),
+			VaultName:         pulumi.String("kv-payments"),
+			SecretName:        pulumi.String("db-password"),
 		})
 		mount, err := components.NewSecretMount(ctx, "api", &components.SecretMountArgs{
 			VaultName:          pulumi.String("kv-payments"),
@@ -90,16 +85,13 @@ func ExampleAnnotations() {
 	// db
 }
 
-// A Deployment whose container has the files of a mount under /mnt/secrets, a variable from one of its Kubernetes
-// Secrets, may sign in with Azure's SDKs, and is rolled out again when what it mounts changes.
+// A Deployment whose container has the files of a mount under /mnt/secrets and a variable from one of its Kubernetes
+// Secrets, can sign in with Azure's SDKs, and is rolled out again when its mounted objects change.
 func ExampleAdd() {
 	e := &mockengine.Engine{}
 	err := e.Run(func(ctx *pulumi.Context) error {
-		aks, err := components.NewAksWithCsi(
-			ctx,
-			"cluster",
-			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")},
-		)
+		aks, err := components.NewAksWithCsi(ctx, "cluster",
+			&components.AksWithCsiArgs{ResourceGroupName: pulumi.String("payments")})
 		if err != nil {
 			return err
 		}

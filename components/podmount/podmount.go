@@ -1,5 +1,5 @@
-// Package podmount puts a [components.SecretMount] into the pod specs of a program: those of Pods, Deployments,
-// StatefulSets and Jobs of the Kubernetes SDK.
+// Package podmount adds a [components.SecretMount] to pod specs of the Kubernetes SDK, such as those of Pods,
+// Deployments, StatefulSets and Jobs.
 package podmount
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 // Volume returns a mount's volume for a pod's spec, read-only. A pod that uses it is created after the roles and the
-// class, and deleted before them. The pod's service account must be one that may act as the mount's identity.
+// class, and deleted before them. The pod's service account must be able to use the mount's identity.
 func Volume(mount *components.SecretMount) corev1.VolumeArgs {
 	return corev1.VolumeArgs{
 		Name: pulumi.String(mount.Args().VolumeName),
@@ -29,8 +29,8 @@ func Volume(mount *components.SecretMount) corev1.VolumeArgs {
 	}
 }
 
-// VolumeMount returns what shows the files of a mount's volume to a container under an absolute path, such as
-// /mnt/secrets, read-only. There is no subPath, since a subPath never sees a rotation.
+// VolumeMount returns a read-only mount of the volume for a container, under an absolute path such as /mnt/secrets. It
+// has no subPath, since a subPath never sees a rotation.
 func VolumeMount(mount *components.SecretMount, path string) corev1.VolumeMountArgs {
 	return corev1.VolumeMountArgs{
 		Name:      pulumi.String(mount.Args().VolumeName),
@@ -39,8 +39,8 @@ func VolumeMount(mount *components.SecretMount, path string) corev1.VolumeMountA
 	}
 }
 
-// Labels returns the labels of pods whose containers sign in to Azure themselves: [components.SecretMount.PodLabels],
-// without which Azure's SDKs find no token in them, and besides them the pods' own.
+// Labels returns the labels for pods whose containers sign in to Azure themselves: [components.SecretMount.PodLabels],
+// without which Azure's SDKs find no token, merged with the pods' own labels.
 func Labels(mount *components.SecretMount, own ...pulumi.StringMapInput) pulumi.StringMapOutput {
 	var all []any
 	for _, labels := range own {
@@ -56,7 +56,7 @@ func Labels(mount *components.SecretMount, own ...pulumi.StringMapInput) pulumi.
 	}).(pulumi.StringMapOutput)
 }
 
-// Annotations returns the annotations of a pod template whose pods restart when what they mount changes:
+// Annotations returns the annotations for a pod template whose pods restart when their mounted objects change:
 // [components.SecretMount.PodAnnotations].
 func Annotations(mount *components.SecretMount) pulumi.StringMapOutput {
 	return mount.PodAnnotations
@@ -66,25 +66,25 @@ func Annotations(mount *components.SecretMount) pulumi.StringMapOutput {
 type Ref struct {
 	// Secret is the name of one of the mount's SyncSecrets.
 	Secret string
-	// Key is a key of its Data.
+	// Key is a key of that Secret's Data.
 	Key string
 }
 
-// The names that Kubernetes takes for environment variables.
+// envName matches the names that Kubernetes accepts for environment variables.
 var envName = regexp.MustCompile(`^[a-zA-Z._-][a-zA-Z0-9._-]*$`)
 
-// Env returns environment variables that take their values from a mount's Kubernetes Secrets, in the order of their
-// names. The mount must have a Probe, or the pod mount the volume too, or the Secrets may not be there; and a running
-// container keeps the values it started with, see [Annotations]. The error is a [components.ValidationError] if a
-// variable's name or what it refers to is wrong.
+// Env returns environment variables with values from a mount's Kubernetes Secrets, sorted by name. The Secrets exist
+// only if the mount has a Probe, or if the pod also mounts the volume. A running container keeps the values that it
+// started with, see [Annotations]. If a variable's name or its Ref is invalid, the error is a
+// [components.ValidationError].
 func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray, error) {
 	var v violations
 	var env corev1.EnvVarArray
 	secrets := mount.Args().SyncSecrets
 	for _, name := range slices.Sorted(maps.Keys(vars)) {
 		ref := vars[name]
-		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, no digit "+
-			"first")
+		v.check(envName.MatchString(name), "vars", name, "letters, digits, dashes, underscores and dots, not starting with "+
+			"a digit")
 		i := slices.IndexFunc(secrets, func(s components.SyncSecretArgs) bool { return s.Name == ref.Secret })
 		if i < 0 {
 			v.add("vars["+name+"].secret", ref.Secret, "a name of syncSecrets")
@@ -109,19 +109,19 @@ func Env(mount *components.SecretMount, vars map[string]Ref) (corev1.EnvVarArray
 	return env, nil
 }
 
-// Add puts a mount into the spec of any pod - a Pod's, or the template's of a Deployment, StatefulSet or Job: the
-// volume, and a mount of it under an absolute path in the named containers and init containers, or in all of them if
-// none is named. A spec without a service account gets that of the mount's arguments, if they have one. Calls for other
-// containers or other paths may follow; the volume is added once.
+// Add adds a mount to a pod spec, of a Pod or of the template of a Deployment, StatefulSet or Job. It adds the volume,
+// and mounts it under an absolute path in the named containers and init containers, or in all of them if none is named.
+// A spec without a service account gets that of the mount's arguments, if any. You can call Add again for other
+// containers or paths; the volume is added only once.
 //
-// Only the spec itself is changed, none of its lists, which the caller may share among specs; and nothing if there is
-// an error. The error is a [components.ValidationError]: a path that is not absolute or that a container has already, a
-// container that is not there, a volume of the same name that is not this mount's. Containers, volumes and mounts that
-// are outputs cannot be added to, since what is in them is not known yet: use [Volume] and [VolumeMount] there.
+// Add changes only the spec itself. It does not modify the spec's lists, which may be shared, and changes nothing if it
+// returns an error. The error is a [components.ValidationError]: a path that is not absolute or that a container
+// already uses, a container that does not exist, or another volume of the same name. Add cannot change containers,
+// volumes and mounts that are outputs, since their contents are not known yet: use [Volume] and [VolumeMount] there.
 func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath string, containers ...string) error {
 	var v violations
-	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon; a
-	// mount on / would hide the image.
+	// https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1 forbids the colon. A mount
+	// on / would hide the image.
 	v.check(path.IsAbs(mountPath) && path.Clean(mountPath) == mountPath && mountPath != "/" &&
 		!strings.Contains(mountPath, ":"),
 		"mountPath", mountPath, "a clean absolute path below /, without a colon")
@@ -146,8 +146,8 @@ func Add(mount *components.SecretMount, spec *corev1.PodSpecArgs, mountPath stri
 	return nil
 }
 
-// mountInto is the list with the mount in the named containers, or in all if there are no names. It notes the names it
-// has found.
+// mountInto returns the list with the mount in the named containers, or in all if there are no names. It records in
+// found the names that exist.
 func mountInto(mount *components.SecretMount, v *violations, at string, list corev1.ContainerArrayInput,
 	mountPath string, names []string,
 	found map[string]bool) corev1.ContainerArrayInput {
@@ -203,7 +203,7 @@ func withMount(mount *components.SecretMount, v *violations, at string, list cor
 	return append(slices.Clone(given), VolumeMount(mount, mountPath))
 }
 
-// withVolume is the list with the mount's volume in it.
+// withVolume returns the list with the mount's volume in it.
 func withVolume(mount *components.SecretMount, v *violations, list corev1.VolumeArrayInput) corev1.VolumeArrayInput {
 	given, ok := list.(corev1.VolumeArray)
 	if list != nil && !ok {
@@ -229,7 +229,7 @@ func withVolume(mount *components.SecretMount, v *violations, list corev1.Volume
 	return append(slices.Clone(given), Volume(mount))
 }
 
-// owns says whether a volume is what Volume returns.
+// owns reports whether Volume returned the volume.
 func owns(mount *components.SecretMount, volume corev1.VolumeArgs) bool {
 	csi, _ := volume.Csi.(corev1.CSIVolumeSourceArgs)
 	attributes, _ := csi.VolumeAttributes.(pulumi.StringMap)
@@ -237,7 +237,7 @@ func owns(mount *components.SecretMount, volume corev1.VolumeArgs) bool {
 	return ok && class == mount.SecretProviderClass
 }
 
-// plain is an input's value if it is a plain string, or empty.
+// plain returns an input's value if it is a plain string, and otherwise the empty string.
 func plain(input pulumi.Input) string {
 	s, _ := input.(pulumi.String)
 	return string(s)

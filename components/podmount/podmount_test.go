@@ -37,7 +37,7 @@ func mountArgs() *components.SecretMountArgs {
 	}
 }
 
-// syncedArgs are those of a mount with two Kubernetes Secrets.
+// syncedArgs returns the arguments of a mount with two Kubernetes Secrets.
 func syncedArgs() *components.SecretMountArgs {
 	args := mountArgs()
 	args.Objects = append(args.Objects,
@@ -100,7 +100,7 @@ func wantViolations(t *testing.T, err error, paths ...string) {
 	}
 }
 
-// workload is a pod's spec with an init container, two containers, and a volume of its own.
+// workload returns a pod spec with an init container, two containers, and a volume of its own.
 func workload() *corev1.PodSpecArgs {
 	return &corev1.PodSpecArgs{
 		InitContainers: corev1.ContainerArray{corev1.ContainerArgs{Name: pulumi.String("init")}},
@@ -114,7 +114,7 @@ func workload() *corev1.PodSpecArgs {
 	}
 }
 
-// deploy registers a StatefulSet with what add has done to the spec.
+// deploy registers a StatefulSet with the spec after add.
 func deploy(
 	t *testing.T, add func(c *components.SecretMount, spec *corev1.PodSpecArgs) error,
 ) (mockengine.Registered, *mockengine.Engine) {
@@ -137,7 +137,7 @@ func deploy(
 	return e.Get(t, "set"), e
 }
 
-func TestAdd_MountsIntoAllContainersReadOnly(t *testing.T) {
+func TestAdd_MountsReadOnlyInAllContainers(t *testing.T) {
 	set, e := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		return podmount.Add(c, spec, "/secrets")
 	})
@@ -162,7 +162,7 @@ func TestAdd_MountsIntoAllContainersReadOnly(t *testing.T) {
 	}
 }
 
-func TestAdd_MountsIntoNamedContainersAndOnceMore(t *testing.T) {
+func TestAdd_MountsInNamedContainersRepeatedly(t *testing.T) {
 	set, _ := deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
 		spec.ServiceAccountName = pulumi.String("own")
 		if err := podmount.Add(c, spec, "/secrets", "side"); err != nil {
@@ -181,9 +181,9 @@ func TestAdd_MountsIntoNamedContainersAndOnceMore(t *testing.T) {
 	})
 }
 
-func TestAdd_LeavesTheCallersListsAlone(t *testing.T) {
+func TestAdd_KeepsCallersLists(t *testing.T) {
 	deploy(t, func(c *components.SecretMount, spec *corev1.PodSpecArgs) error {
-		// Room to grow, which append would use.
+		// Spare capacity, which append would use.
 		containers := append(make(corev1.ContainerArray, 0, 8), spec.Containers.(corev1.ContainerArray)...)
 		spec.Containers = containers
 		if err := podmount.Add(c, spec, "/secrets"); err != nil {
@@ -196,7 +196,7 @@ func TestAdd_LeavesTheCallersListsAlone(t *testing.T) {
 	})
 }
 
-func TestAdd_RefusesAndThenChangesNothing(t *testing.T) {
+func TestAdd_ChangesNothingOnError(t *testing.T) {
 	for name, test := range map[string]struct {
 		change     func(*corev1.PodSpecArgs)
 		path       string
@@ -245,7 +245,7 @@ func TestAdd_RefusesAndThenChangesNothing(t *testing.T) {
 	}
 }
 
-func TestAdd_TellsMountsInOnePodApart(t *testing.T) {
+func TestAdd_SeparatesMountsInOnePod(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		var mounts []*components.SecretMount
 		for _, volume := range []string{"one", "two", "two"} {
@@ -264,13 +264,13 @@ func TestAdd_TellsMountsInOnePodApart(t *testing.T) {
 		if err := podmount.Add(mounts[1], spec, "/two"); err != nil {
 			t.Error(err)
 		}
-		// The third would show the second's files.
+		// The third would show the files of the second.
 		wantViolations(t, podmount.Add(mounts[2], spec, "/three"), "volumes[2].name")
 		return nil
 	})
 }
 
-func TestVolume_ComesAfterRolesAndClass(t *testing.T) {
+func TestVolume_WaitsForRolesAndClass(t *testing.T) {
 	e := &mockengine.Engine{}
 	args := mountArgs()
 	args.VolumeName = "store"
@@ -308,7 +308,7 @@ func TestVolume_ComesAfterRolesAndClass(t *testing.T) {
 	}
 }
 
-func TestEnv_TakesItsValuesFromTheSyncedSecrets(t *testing.T) {
+func TestEnv_RefersToSyncedSecrets(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", syncedArgs())
@@ -342,7 +342,7 @@ func TestEnv_TakesItsValuesFromTheSyncedSecrets(t *testing.T) {
 	}
 }
 
-func TestEnv_RefusesWhatIsNotSynced(t *testing.T) {
+func TestEnv_RejectsUnknownSecrets(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", syncedArgs())
 		if err != nil {
@@ -356,7 +356,7 @@ func TestEnv_RefusesWhatIsNotSynced(t *testing.T) {
 	})
 }
 
-func TestEnv_OfNothingIsEmpty(t *testing.T) {
+func TestEnv_IsEmptyWithoutVars(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
 		if err != nil {
@@ -369,7 +369,7 @@ func TestEnv_OfNothingIsEmpty(t *testing.T) {
 	})
 }
 
-func TestAdd_LeavesTheServiceAccountToTheSpecWhereTheMountHasNone(t *testing.T) {
+func TestAdd_KeepsSpecsServiceAccount(t *testing.T) {
 	run(t, &mockengine.Engine{}, func(ctx *pulumi.Context) error {
 		args := mountArgs()
 		args.ServiceAccountName = nil
@@ -388,9 +388,9 @@ func TestAdd_LeavesTheServiceAccountToTheSpecWhereTheMountHasNone(t *testing.T) 
 	})
 }
 
-// TestVolume_IsTheMountsOutput has two pods, one with the SDK's types and one with the output that programs in other
-// languages take.
-func TestVolume_IsTheMountsOutput(t *testing.T) {
+// TestVolume_MatchesMountsOutput compares two pods, one with the SDK's types and one with the output for other
+// languages.
+func TestVolume_MatchesMountsOutput(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
@@ -418,7 +418,7 @@ func TestVolume_IsTheMountsOutput(t *testing.T) {
 	}
 }
 
-func TestLabelsAndAnnotations_AreThoseOfTheMount(t *testing.T) {
+func TestLabelsAndAnnotations_ComeFromMount(t *testing.T) {
 	e := &mockengine.Engine{}
 	run(t, e, func(ctx *pulumi.Context) error {
 		c, err := newMount(ctx, "mount", mountArgs())
@@ -432,18 +432,12 @@ func TestLabelsAndAnnotations_AreThoseOfTheMount(t *testing.T) {
 			return err
 		}
 		own := pulumi.StringMap{"app": pulumi.String("api"), "azure.workload.identity/use": pulumi.String("false")}
-		_, err = corev1.NewPod(
-			ctx,
-			"own",
-			&corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own, nil, pulumi.StringMap(nil))}},
-		)
+		_, err = corev1.NewPod(ctx, "own",
+			&corev1.PodArgs{Metadata: metav1.ObjectMetaArgs{Labels: podmount.Labels(c, own, nil, pulumi.StringMap(nil))}})
 		return err
 	})
-	wantInputs(
-		t,
-		e.Get(t, "own"),
-		map[string]any{"metadata.labels": map[string]any{"app": "api", "azure.workload.identity/use": "true"}},
-	)
+	wantInputs(t, e.Get(t, "own"),
+		map[string]any{"metadata.labels": map[string]any{"app": "api", "azure.workload.identity/use": "true"}})
 	pod, mount := e.Get(t, "pod"), e.Get(t, "mount")
 	wantInputs(t, pod, map[string]any{"metadata.labels": map[string]any{"azure.workload.identity/use": "true"}})
 	if got := pod.At("metadata.annotations"); got == nil || !got.DeepEquals(mount.Outputs["podAnnotations"]) ||

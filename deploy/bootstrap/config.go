@@ -13,8 +13,8 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/infra"
 )
 
-// config is the stack's configuration. Pulumi.yaml describes every key and holds its default; an empty one leaves a key
-// out. What a component takes from it, the component checks.
+// config is the stack's configuration. Pulumi.yaml describes every key and holds its default. An empty value omits a
+// key. The components check the arguments that they get from it.
 type config struct {
 	Location          string            `pulumi:"location"`
 	ResourceGroupName string            `pulumi:"resourceGroupName"`
@@ -34,11 +34,11 @@ type config struct {
 	VaultPurgeProtection bool                         `pulumi:"vaultPurgeProtection"`
 	VaultNetwork         *components.VaultNetworkArgs `pulumi:"vaultNetwork"`
 
-	// allTags are Tags and those that every resource gets.
+	// allTags are Tags and the tags that every resource gets.
 	allTags pulumi.StringMap
 }
 
-// identityConfig is one identity that pipelines sign in as.
+// identityConfig is an identity that pipelines sign in with.
 type identityConfig struct {
 	Name           string   `pulumi:"name"`
 	May            right    `pulumi:"may"`
@@ -59,8 +59,8 @@ const (
 	mayDeploy  right = "deploy"  // bring stacks up and down
 )
 
-// secretsProvider is what stacks encrypt their secrets with: a key of a vault that is made here, or what Pulumi calls
-// by the other names.
+// secretsProvider is how stacks encrypt their secrets: with a key of a vault that this program creates, or with one of
+// Pulumi's other providers.
 type secretsProvider string
 
 const (
@@ -69,7 +69,7 @@ const (
 	secretsByPassphrase secretsProvider = "passphrase"
 )
 
-// credentialsMax is how many federated credentials Azure allows on an identity:
+// credentialsMax is the number of federated credentials that Azure allows for an identity:
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation-considerations
 const credentialsMax = 20
 
@@ -108,7 +108,7 @@ func (v *violations) check(ok bool, path, given, allowed string) {
 	}
 }
 
-// of adds what a component has against its arguments, at the keys that set them.
+// of adds a component's violations, under the configuration keys that set its arguments.
 func (v *violations) of(err error, keys map[string]string) {
 	var invalid *components.ValidationError
 	if !errors.As(err, &invalid) {
@@ -125,11 +125,11 @@ func (v *violations) of(err error, keys map[string]string) {
 	}
 }
 
-// validate checks what is configured. The tags are all that resources get.
+// validate checks the configuration. The tags are all tags of the resources.
 func (cfg *config) validate(tags map[string]string) violations {
 	var v violations
 	v.check(location.MatchString(cfg.Location), "location", cfg.Location,
-		"a location's name, lower-case letters and digits, such as eastus")
+		"a location, lower-case letters and digits, such as eastus")
 	v.of(components.ValidateResourceGroupName(cfg.ResourceGroupName), nil)
 	v.of(components.ValidateTags(tags), nil)
 	v.check(audienceRule.MatchString(cfg.Audience), "audience", cfg.Audience, "1-600 characters without spaces")
@@ -152,7 +152,7 @@ func (cfg *config) validate(tags map[string]string) violations {
 	for i, one := range cfg.Identities {
 		path := fmt.Sprintf("identities[%d]", i)
 		v.check(identityName.MatchString(one.Name), path+".name", one.Name,
-			"1-32 lower-case letters, digits and dashes, a letter or digit first and last")
+			"1-32 lower-case letters, digits and dashes, starting and ending with a letter or digit")
 		v.check(!seen[one.Name], path+".name", one.Name, "a name used once in the list")
 		seen[one.Name] = true
 		v.check(one.May == mayPreview || one.May == mayDeploy, path+".may", string(one.May), "preview, deploy")
@@ -167,15 +167,15 @@ func (cfg *config) validateResourceGroups(v *violations, path string, one identi
 	for k, group := range one.ResourceGroups {
 		at := fmt.Sprintf("%s.resourceGroups[%d]", path, k)
 		v.of(components.ValidateResourceGroupName(group), map[string]string{"resourceGroupName": at})
-		v.check(!seen[strings.ToLower(group)], at, group, "a group named once, without regard to case")
+		v.check(!seen[strings.ToLower(group)], at, group, "a group listed once, without regard to case")
 		seen[strings.ToLower(group)] = true
-		// Who deploys there could have anybody sign in as any of the identities.
+		// Somebody who deploys to this group could let anybody sign in with any of the identities.
 		v.check(!strings.EqualFold(group, cfg.ResourceGroupName), at, group,
-			"a group that exists without this stack, and not its own")
+			"an existing group, not this stack's own")
 	}
 }
 
-// findResourceGroups refuses groups that are not there, all at once.
+// findResourceGroups fails if resource groups do not exist, and reports all of them at once.
 func (cfg *config) findResourceGroups(ctx *pulumi.Context) error {
 	var missing []error
 	for i, one := range cfg.Identities {
@@ -201,7 +201,7 @@ func (cfg *config) validateTrusts(v *violations, path string, one identityConfig
 		}
 		v.check(len(t.subject) <= 600, t.path, t.subject, "a subject of at most 600 characters")
 		v.check(!subjects[t.issuer+" "+t.subject], t.path, t.subject,
-			"a subject that no other item of the identity has from this issuer")
+			"a subject listed once for this issuer in the identity")
 		subjects[t.issuer+" "+t.subject] = true
 	}
 }

@@ -30,8 +30,8 @@ func newIdentity(
 				Issuer:                                  pulumi.String(t.issuer),
 				Subject:                                 pulumi.String(t.subject),
 				Audiences:                               pulumi.ToStringArray([]string{t.audience}),
-				// Azure answers 409 to concurrent writes and deletes on one identity. Each waits for all before it, since
-				// the engine would delete two at once that depend on each other only through one that stays.
+				// Azure answers concurrent writes and deletes on one identity with 409. Each credential depends on all before it:
+				// the engine would delete two at once if only a credential that stays were between them.
 			}, pulumi.Parent(identity), pulumi.DependsOn(before))
 		if err != nil {
 			return nil, fmt.Errorf("creating the credential for %s: %w", t.subject, err)

@@ -10,16 +10,16 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/infra"
 )
 
-// secretsKey is what stacks encrypt their secrets with.
+// secretsKey is the key that encrypts the stacks' secrets.
 type secretsKey struct {
-	// id is the key's ARM id; nil without a vault.
+	// id is the key's ARM id, nil without a vault.
 	id pulumi.StringInput
-	// provider is what `pulumi stack init --secrets-provider` takes.
+	// provider is the value for `pulumi stack init --secrets-provider`.
 	provider pulumi.StringInput
 }
 
-// vault is the vault that holds the key. It never expires and is not rotated: a stack's data key is encrypted with the
-// version that its state names, and cannot be decrypted without it.
+// vault returns the arguments of the vault that holds the key. The key never expires and is not rotated: a stack's data
+// key is encrypted with the version that its state names, and cannot be decrypted without it.
 func (cfg *config) vault(group, tenantID pulumi.StringInput) *components.KeyVaultStackArgs {
 	return &components.KeyVaultStackArgs{
 		ResourceGroupName:       group,
@@ -39,7 +39,7 @@ func (cfg *config) vault(group, tenantID pulumi.StringInput) *components.KeyVaul
 	}
 }
 
-// keyType keeps the key in a hardware security module where the vault has one.
+// keyType returns a type whose keys stay in a hardware security module if the vault has one.
 func (cfg *config) keyType() components.KeyType {
 	if cfg.VaultSku == components.VaultSkuPremium {
 		return components.KeyRSAHSM

@@ -1,5 +1,5 @@
-// Makes what a pipeline needs before its first `pulumi up`: identities that it signs in as without a secret, their
-// roles, and the key that its stacks' secrets are encrypted with. A person runs it once for a subscription.
+// The program creates what a pipeline needs before its first `pulumi up`: identities to sign in with, without a stored
+// secret, their roles, and the key that encrypts its stacks' secrets. A person runs it once for each subscription.
 package main
 
 import (
@@ -16,8 +16,8 @@ func main() {
 	)
 }
 
-// program is the whole bootstrap. The roles are defined while the vault and the identities are made; only who gets a
-// role waits for it.
+// program is the whole bootstrap. The roles are defined while the vault and the identities are created; only the
+// assignments wait for them.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := loadConfig(ctx, config)
 	if err != nil {
@@ -30,7 +30,7 @@ func program(ctx *pulumi.Context, config map[string]string) error {
 	if err := cfg.findResourceGroups(ctx); err != nil {
 		return err
 	}
-	// It holds the vault, so it is as hard to delete.
+	// The group holds the vault, so it has the same protection.
 	protect := pulumi.Protect(cfg.Protect)
 	group, err := infra.NewResourceGroup(ctx, cfg.ResourceGroupName, cfg.Location, cfg.allTags, protect)
 	if err != nil {

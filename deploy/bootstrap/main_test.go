@@ -22,7 +22,6 @@ import (
 
 const project = "keyvault-aks-bootstrap"
 
-// Types that are looked for.
 const (
 	credentialType = "azure-native:managedidentity/v20230131:FederatedIdentityCredential"
 	definitionType = "azure-native:authorization/v20220501preview:RoleDefinition"
@@ -41,7 +40,7 @@ const three = `[
 	{"name": "prod", "may": "deploy", "resourceGroups": ["keyvault-prod"], "github": [{"repository": "acme/shop", "environment": "prod"}]}
 ]`
 
-// try runs the program with a change of the defaults; the identities are three.
+// try runs the program with changed defaults and the identities in three.
 func try(t *testing.T, dryRun bool, change map[string]string) (*mockengine.Engine, error) {
 	t.Helper()
 	e := &mockengine.Engine{Project: project, DryRun: dryRun, Config: mockengine.Config(t, ".", "")}
@@ -61,7 +60,7 @@ func run(t *testing.T, change map[string]string) *mockengine.Engine {
 	return e
 }
 
-// ofType are the resources of a type, in the order of their registration.
+// ofType returns the resources of a type, in the order of registration.
 func ofType(e *mockengine.Engine, typ string) []mockengine.Registered {
 	return slices.DeleteFunc(e.Resources(), func(one mockengine.Registered) bool { return one.Type != typ })
 }
@@ -81,30 +80,39 @@ func text(one mockengine.Registered, at string) string {
 	return string(content)
 }
 
-// TestSubjects_AreThoseOfTheIssuersTokens holds each kind of trust against the subject that its issuer documents.
-func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
+// TestSubjects_MatchIssuersTokens compares each kind of trust with the subject that its issuer documents.
+func TestSubjects_MatchIssuersTokens(t *testing.T) {
 	const (
 		github, gitlab, cloud = "https://token.actions.githubusercontent.com", "https://gitlab.com", "https://api.pulumi.com/oidc"
 		azure                 = "api://AzureADTokenExchange"
 	)
 	for name, tt := range map[string]struct{ may, trust, issuer, subject, audience string }{
-		"an environment":   {"deploy", `"github":[{"repository":"acme/shop","environment":"prod"}]`, github, "repo:acme/shop:environment:prod", azure},
-		"one with a colon": {"deploy", `"github":[{"repository":"acme/shop","environment":"eu: prod"}]`, github, "repo:acme/shop:environment:eu%3A prod", azure},
-		"a branch":         {"deploy", `"github":[{"repository":"acme/shop","branch":"release/1.x"}]`, github, "repo:acme/shop:ref:refs/heads/release/1.x", azure},
-		"a tag":            {"deploy", `"github":[{"repository":"acme/shop","tag":"v1.0.0"}]`, github, "repo:acme/shop:ref:refs/tags/v1.0.0", azure},
-		"pull requests":    {"preview", `"github":[{"repository":"acme/shop","pullRequests":true}]`, github, "repo:acme/shop:pull_request", azure},
+		"an environment": {"deploy", `"github":[{"repository":"acme/shop","environment":"prod"}]`, github,
+			"repo:acme/shop:environment:prod", azure},
+		"one with a colon": {"deploy", `"github":[{"repository":"acme/shop","environment":"eu: prod"}]`, github,
+			"repo:acme/shop:environment:eu%3A prod", azure},
+		"a branch": {"deploy", `"github":[{"repository":"acme/shop","branch":"release/1.x"}]`, github,
+			"repo:acme/shop:ref:refs/heads/release/1.x", azure},
+		"a tag": {"deploy", `"github":[{"repository":"acme/shop","tag":"v1.0.0"}]`, github,
+			"repo:acme/shop:ref:refs/tags/v1.0.0", azure},
+		"pull requests": {"preview", `"github":[{"repository":"acme/shop","pullRequests":true}]`, github,
+			"repo:acme/shop:pull_request", azure},
 		"immutable claims": {
 			"deploy", `"github":[{"repository":"acme/shop","ownerId":123456,"repositoryId":456789,"branch":"main"}]`,
 			github, "repo:acme@123456/shop@456789:ref:refs/heads/main", azure,
 		},
-		"a project's branch": {"deploy", `"gitlab":[{"project":"a/b/c","branch":"main"}]`, gitlab, "project_path:a/b/c:ref_type:branch:ref:main", azure},
-		"a project's tag":    {"deploy", `"gitlab":[{"project":"a/b","tag":"v1"}]`, gitlab, "project_path:a/b:ref_type:tag:ref:v1", azure},
+		"a project's branch": {"deploy", `"gitlab":[{"project":"a/b/c","branch":"main"}]`, gitlab,
+			"project_path:a/b/c:ref_type:branch:ref:main", azure},
+		"a project's tag": {"deploy", `"gitlab":[{"project":"a/b","tag":"v1"}]`, gitlab,
+			"project_path:a/b:ref_type:tag:ref:v1", azure},
 		"a deployment": {
 			"deploy", `"pulumi":[{"organization":"acme","project":"p","stack":"dev","operation":"update"}]`,
 			cloud, "pulumi:deploy:org:acme:project:p:stack:dev:operation:update:scope:write", "acme",
 		},
-		"an ESC environment":    {"deploy", `"esc":[{"organization":"acme","project":"p","environment":"dev"}]`, cloud, "pulumi:environments:org:acme:env:p/dev", "azure:acme"},
-		"one without a project": {"deploy", `"esc":[{"organization":"acme","project":"default","environment":"dev"}]`, cloud, "pulumi:environments:org:acme:env:dev", "acme"},
+		"an ESC environment": {"deploy", `"esc":[{"organization":"acme","project":"p","environment":"dev"}]`, cloud,
+			"pulumi:environments:org:acme:env:p/dev", "azure:acme"},
+		"one without a project": {"deploy", `"esc":[{"organization":"acme","project":"default","environment":"dev"}]`, cloud,
+			"pulumi:environments:org:acme:env:dev", "acme"},
 		"another": {
 			"deploy", `"other":[{"issuer":"https://ci.example","subject":"job:1","audience":"azure"}]`, "https://ci.example", "job:1", "azure",
 		},
@@ -120,25 +128,20 @@ func TestSubjects_AreThoseOfTheIssuersTokens(t *testing.T) {
 				text(one, "audiences") != `["`+tt.audience+`"]` {
 				t.Errorf("got %v", one.Inputs)
 			}
-			if got := text(
-				one,
-				"federatedIdentityCredentialResourceName",
-			); !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).
-				MatchString(got) {
+			got := text(one, "federatedIdentityCredentialResourceName")
+			if !regexp.MustCompile(`^[0-9a-zA-Z][0-9a-zA-Z_-]{2,119}$`).MatchString(got) {
 				t.Errorf("the credential is called %s", got)
 			}
 		})
 	}
 }
 
-// Azure refuses concurrent writes to one identity, and only to one.
-func TestCredentials_ComeOneAfterAnother(t *testing.T) {
+// Azure refuses concurrent writes to one identity only.
+func TestCredentials_AreWrittenInOrder(t *testing.T) {
 	var subjects []string
 	for i := range 20 {
-		subjects = append(
-			subjects,
-			fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i),
-		)
+		subjects = append(subjects,
+			fmt.Sprintf(`{"repository":"acme/shop","branch":"%s-%d"}`, strings.Repeat("long/", 25), i))
 	}
 	e := run(t, map[string]string{"identities": fmt.Sprintf(`[{"name":"a","may":"preview","github":[%s]},
 		{"name":"b","may":"preview","github":[{"repository":"acme/shop","pullRequests":true}]}]`, strings.Join(subjects, ","))})
@@ -157,10 +160,11 @@ func TestCredentials_ComeOneAfterAnother(t *testing.T) {
 	}
 }
 
-// A credential is called the same wherever in the list it is: another name is another credential.
-func TestCredentials_KeepTheirNames(t *testing.T) {
+// A credential's name does not depend on its place in the list: another name would be another credential.
+func TestCredentials_KeepNames(t *testing.T) {
 	names := func(trusts string) (list []string) {
-		for _, one := range ofType(run(t, map[string]string{"identities": `[{"name":"a","may":"preview","github":[` + trusts + `]}]`}), credentialType) {
+		for _, one := range ofType(run(t,
+			map[string]string{"identities": `[{"name":"a","may":"preview","github":[` + trusts + `]}]`}), credentialType) {
 			list = append(list, one.URN+text(one, "federatedIdentityCredentialResourceName"))
 		}
 		return list
@@ -172,14 +176,12 @@ func TestCredentials_KeepTheirNames(t *testing.T) {
 	}
 }
 
-// TestRoles_AreThoseOfTheFiles holds what is defined against docs/roles.
-func TestRoles_AreThoseOfTheFiles(t *testing.T) {
+// TestRoles_MatchFiles compares the defined roles with docs/roles.
+func TestRoles_MatchFiles(t *testing.T) {
 	e := run(t, nil)
 	group := subscription + "/resourceGroups/keyvault-prod"
 	scopes := map[string][]string{
-		"preview": {
-			subscription,
-		},
+		"preview":          {subscription},
 		"deploy":           {subscription},
 		"assign":           {subscription},
 		"operations":       {subscription},
@@ -225,8 +227,8 @@ func asJSON(t *testing.T, value any) string {
 	return string(content)
 }
 
-// TestIdentities_HaveNoMoreRolesThanTheyNeed lists every assignment.
-func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
+// TestIdentities_HaveLeastRoles lists every assignment.
+func TestIdentities_HaveLeastRoles(t *testing.T) {
 	e := run(t, map[string]string{"keyForDeployer": "true"})
 	byID := map[string]string{}
 	for _, one := range ofType(e, definitionType) {
@@ -268,20 +270,17 @@ func TestIdentities_HaveNoMoreRolesThanTheyNeed(t *testing.T) {
 	}
 }
 
-// The next person who brings the stack up does not take the key from the first.
-func TestKeyForDeployer_StaysWithTheFirst(t *testing.T) {
-	ignored := run(
-		t,
-		map[string]string{"keyForDeployer": "true"},
-	).Get(t, "deployer_secrets-provider").
+// The next deployer must not take the key away from the first.
+func TestKeyForDeployer_IgnoresNextDeployer(t *testing.T) {
+	ignored := run(t, map[string]string{"keyForDeployer": "true"}).Get(t, "deployer_secrets-provider").
 		RPC.GetIgnoreChanges()
 	if !slices.Contains(ignored, "principalId") || !slices.Contains(ignored, "principalType") {
 		t.Errorf("ignored are %v", ignored)
 	}
 }
 
-// TestPreview_LetsChangeNothing looks at each role that an identity with may: preview has.
-func TestPreview_LetsChangeNothing(t *testing.T) {
+// TestPreview_IdentityCannotChangeAnything checks each role of identities with may: preview.
+func TestPreview_IdentityCannotChangeAnything(t *testing.T) {
 	for _, name := range []string{previewRole, secretsRole} {
 		role, err := rolefiles.Read(name)
 		if err != nil {
@@ -301,7 +300,7 @@ func TestPreview_LetsChangeNothing(t *testing.T) {
 	}
 }
 
-func TestVault_HoldsOneKeyThatIsHardToLose(t *testing.T) {
+func TestVault_ProtectsKey(t *testing.T) {
 	e := run(t, nil)
 	group, vault, key := e.Get(t, "resource-group"), ofType(e, vaultType)[0], ofType(e, keyType)
 	if len(key) != 1 || text(key[0], "properties.kty") != "RSA" ||
@@ -327,7 +326,7 @@ func TestVault_HoldsOneKeyThatIsHardToLose(t *testing.T) {
 	}
 }
 
-func TestSecretsProvider_CanBeAnother(t *testing.T) {
+func TestSecretsProvider_AllowsOthers(t *testing.T) {
 	for _, provider := range []string{"default", "passphrase"} {
 		e := run(t, map[string]string{"secretsProvider": provider})
 		if vaults := ofType(e, vaultType); len(vaults) > 0 {
@@ -344,7 +343,7 @@ func TestSecretsProvider_CanBeAnother(t *testing.T) {
 	}
 }
 
-func TestOutputs_SayWhatPipelinesNeed(t *testing.T) {
+func TestOutputs_ConfigurePipelines(t *testing.T) {
 	outputs := run(t, nil).StackOutputs()
 	for name, want := range map[string]any{
 		"identities": map[string]any{
@@ -372,7 +371,7 @@ func TestOutputs_SayWhatPipelinesNeed(t *testing.T) {
 }
 
 // A preview of the first update, when no resource exists, plans the same resources as the update.
-func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
+func TestPreview_MatchesUpdate(t *testing.T) {
 	var lists [2][]string
 	for i, dryRun := range []bool{true, false} {
 		e, err := try(t, dryRun, map[string]string{"keyForDeployer": "true"})
@@ -389,8 +388,8 @@ func TestPreviewPlansWhatUpdateDoes(t *testing.T) {
 	}
 }
 
-// TestMistakes_AreReportedWithTheirPaths makes one mistake at a time.
-func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
+// TestMistakes_HavePaths makes one mistake at a time.
+func TestMistakes_HavePaths(t *testing.T) {
 	const github = `"github":[{"repository":"acme/shop","environment":"dev"}]`
 	one := func(may, trusts string) string { return fmt.Sprintf(`[{"name":"ci","may":%q,%s}]`, may, trusts) }
 	trusted := func(may, key, trust string) string { return one(may, fmt.Sprintf(`%q:[%s]`, key, trust)) }
@@ -400,40 +399,68 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 		numbers = append(numbers, i)
 	}
 	for name, tt := range map[string]struct{ identities, want string }{
-		"no identity":                        {`[]`, "identities"},
-		"an empty list of subjects":          {one("preview", `"github":[]`), "identities[0]"},
-		"more than Azure takes":              {one("preview", `"github":[`+fmt.Sprintf(many, numbers...)+`]`), "identities[0]"},
-		"two of a name":                      {`[{"name":"a","may":"preview",` + github + `},{"name":"a","may":"deploy",` + github + `}]`, "identities[1].name"},
-		"a name that Azure would not take":   {`[{"name":"CI","may":"preview",` + github + `}]`, "identities[0].name"},
-		"no right that there is":             {one("admin", github), "identities[0].may"},
-		"an unknown key":                     {trusted("preview", "github", `{"repository":"acme/shop","env":"dev"}`), "identities[0].github[0].env"},
-		"a wildcard in a branch":             {trusted("preview", "github", `{"repository":"acme/shop","branch":"release/*"}`), "identities[0].github[0].branch"},
-		"a wildcard in a tag":                {trusted("deploy", "github", `{"repository":"acme/shop","tag":"v*"}`), "identities[0].github[0].tag"},
-		"a wildcard in an environment":       {trusted("deploy", "github", `{"repository":"acme/shop","environment":"*"}`), "identities[0].github[0].environment"},
-		"a quote in an environment":          {trusted("deploy", "github", `{"repository":"acme/shop","environment":"a'b"}`), "identities[0].github[0].environment"},
-		"a wildcard in a repository":         {trusted("preview", "github", `{"repository":"acme/*","pullRequests":true}`), "identities[0].github[0].repository"},
-		"a repository without a slash":       {trusted("preview", "github", `{"repository":"shop","pullRequests":true}`), "identities[0].github[0].repository"},
-		"a repository's URL":                 {trusted("preview", "github", `{"repository":"https://github.com/acme/shop","pullRequests":true}`), "identities[0].github[0].repository"},
-		"a whole ref":                        {trusted("preview", "github", `{"repository":"acme/shop","branch":"refs/heads/main"}`), "identities[0].github[0].branch"},
-		"a repository alone":                 {trusted("preview", "github", `{"repository":"acme/shop"}`), "identities[0].github[0]"},
-		"a branch and an environment":        {trusted("preview", "github", `{"repository":"acme/shop","branch":"main","environment":"dev"}`), "identities[0].github[0]"},
-		"pull requests that deploy":          {trusted("deploy", "github", `{"repository":"acme/shop","pullRequests":true}`), "identities[0].github[0].pullRequests"},
-		"pull requests that deploy, by text": {trusted("deploy", "other", `{"issuer":"https://x.example","subject":"repo:acme/shop:pull_request"}`), "identities[0].other[0].subject"},
-		"half of the immutable claims":       {trusted("preview", "github", `{"repository":"acme/shop","ownerId":1,"branch":"main"}`), "identities[0].github[0]"},
-		"one subject twice":                  {trusted("preview", "github", `{"repository":"acme/shop","branch":"main"},{"repository":"acme/shop","branch":"main"}`), "identities[0].github[1]"},
-		"a project without a group":          {trusted("deploy", "gitlab", `{"project":"shop","branch":"main"}`), "identities[0].gitlab[0].project"},
-		"a wildcard of GitLab's":             {trusted("deploy", "gitlab", `{"project":"acme/shop","branch":"release-*"}`), "identities[0].gitlab[0].branch"},
-		"a project alone":                    {trusted("deploy", "gitlab", `{"project":"acme/shop"}`), "identities[0].gitlab[0]"},
-		"a preview that deploys":             {trusted("deploy", "pulumi", `{"organization":"a","project":"p","stack":"s","operation":"preview"}`), "identities[0].pulumi[0].operation"},
-		"a preview that deploys, by text":    {trusted("deploy", "other", `{"issuer":"https://api.pulumi.com/oidc","subject":"pulumi:deploy:org:a:project:p:stack:s:operation:preview:scope:write","audience":"a"}`), "identities[0].other[0].subject"},
-		"an update that only previews":       {trusted("preview", "pulumi", `{"organization":"a","project":"p","stack":"s","operation":"update"}`), "identities[0].pulumi[0].operation"},
-		"a wildcard of Pulumi's":             {trusted("deploy", "pulumi", `{"organization":"a","project":"p","stack":"*","operation":"update"}`), "identities[0].pulumi[0].stack"},
-		"an ESC environment without project": {trusted("deploy", "esc", `{"organization":"a","environment":"dev"}`), "identities[0].esc[0].project"},
-		"an issuer that is no URL":           {trusted("deploy", "other", `{"issuer":"gitlab.example","subject":"s"}`), "identities[0].other[0].issuer"},
-		"a wildcard in a subject":            {trusted("preview", "other", `{"issuer":"https://x.example","subject":"repo:acme/*"}`), "identities[0].other[0].subject"},
-		"the stack's own group":              {one("deploy", `"resourceGroups":["KeyVault-Bootstrap"],`+github), "identities[0].resourceGroups[0]"},
-		"a group twice":                      {one("deploy", `"resourceGroups":["a","A"],`+github), "identities[0].resourceGroups[1]"},
-		"a group that Azure would not take":  {one("deploy", `"resourceGroups":["a."],`+github), "identities[0].resourceGroups[0]"},
+		"no identity":               {`[]`, "identities"},
+		"an empty list of subjects": {one("preview", `"github":[]`), "identities[0]"},
+		"more than Azure takes": {one("preview", `"github":[`+fmt.Sprintf(many, numbers...)+`]`),
+			"identities[0]"},
+		"two of a name":                    {`[{"name":"a","may":"preview",` + github + `},{"name":"a","may":"deploy",` + github + `}]`, "identities[1].name"},
+		"a name that Azure would not take": {`[{"name":"CI","may":"preview",` + github + `}]`, "identities[0].name"},
+		"no right that there is":           {one("admin", github), "identities[0].may"},
+		"an unknown key": {trusted("preview", "github", `{"repository":"acme/shop","env":"dev"}`),
+			"identities[0].github[0].env"},
+		"a wildcard in a branch": {trusted("preview", "github",
+			`{"repository":"acme/shop","branch":"release/*"}`), "identities[0].github[0].branch"},
+		"a wildcard in a tag": {trusted("deploy", "github", `{"repository":"acme/shop","tag":"v*"}`),
+			"identities[0].github[0].tag"},
+		"a wildcard in an environment": {trusted("deploy", "github", `{"repository":"acme/shop","environment":"*"}`),
+			"identities[0].github[0].environment"},
+		"a quote in an environment": {trusted("deploy", "github", `{"repository":"acme/shop","environment":"a'b"}`),
+			"identities[0].github[0].environment"},
+		"a wildcard in a repository": {trusted("preview", "github", `{"repository":"acme/*","pullRequests":true}`),
+			"identities[0].github[0].repository"},
+		"a repository without a slash": {trusted("preview", "github", `{"repository":"shop","pullRequests":true}`),
+			"identities[0].github[0].repository"},
+		"a repository's URL": {trusted("preview", "github",
+			`{"repository":"https://github.com/acme/shop","pullRequests":true}`), "identities[0].github[0].repository"},
+		"a whole ref": {trusted("preview", "github",
+			`{"repository":"acme/shop","branch":"refs/heads/main"}`), "identities[0].github[0].branch"},
+		"a repository alone": {trusted("preview", "github", `{"repository":"acme/shop"}`),
+			"identities[0].github[0]"},
+		"a branch and an environment": {trusted("preview", "github",
+			`{"repository":"acme/shop","branch":"main","environment":"dev"}`), "identities[0].github[0]"},
+		"pull requests that deploy": {trusted("deploy", "github", `{"repository":"acme/shop","pullRequests":true}`),
+			"identities[0].github[0].pullRequests"},
+		"pull requests that deploy, by text": {trusted("deploy", "other",
+			`{"issuer":"https://x.example","subject":"repo:acme/shop:pull_request"}`), "identities[0].other[0].subject"},
+		"half of the immutable claims": {trusted("preview", "github",
+			`{"repository":"acme/shop","ownerId":1,"branch":"main"}`), "identities[0].github[0]"},
+		"one subject twice": {trusted("preview", "github",
+			`{"repository":"acme/shop","branch":"main"},{"repository":"acme/shop","branch":"main"}`), "identities[0].github[1]"},
+		"a project without a group": {trusted("deploy", "gitlab", `{"project":"shop","branch":"main"}`),
+			"identities[0].gitlab[0].project"},
+		"a wildcard of GitLab's": {trusted("deploy", "gitlab", `{"project":"acme/shop","branch":"release-*"}`),
+			"identities[0].gitlab[0].branch"},
+		"a project alone": {trusted("deploy", "gitlab", `{"project":"acme/shop"}`),
+			"identities[0].gitlab[0]"},
+		"a preview that deploys": {trusted("deploy", "pulumi",
+			`{"organization":"a","project":"p","stack":"s","operation":"preview"}`), "identities[0].pulumi[0].operation"},
+		"a preview that deploys, by text": {trusted("deploy", "other", `{"issuer":"https://api.pulumi.com/oidc","subject":"pulumi:deploy:org:a:project:p:stack:s:operation:preview:scope:write","audience":"a"}`), "identities[0].other[0].subject"},
+		"an update that only previews": {trusted("preview", "pulumi",
+			`{"organization":"a","project":"p","stack":"s","operation":"update"}`), "identities[0].pulumi[0].operation"},
+		"a wildcard of Pulumi's": {trusted("deploy", "pulumi",
+			`{"organization":"a","project":"p","stack":"*","operation":"update"}`), "identities[0].pulumi[0].stack"},
+		"an ESC environment without project": {trusted("deploy", "esc", `{"organization":"a","environment":"dev"}`),
+			"identities[0].esc[0].project"},
+		"an issuer that is no URL": {trusted("deploy", "other", `{"issuer":"gitlab.example","subject":"s"}`),
+			"identities[0].other[0].issuer"},
+		"a wildcard in a subject": {trusted("preview", "other",
+			`{"issuer":"https://x.example","subject":"repo:acme/*"}`), "identities[0].other[0].subject"},
+		"the stack's own group": {one("deploy", `"resourceGroups":["KeyVault-Bootstrap"],`+github),
+			"identities[0].resourceGroups[0]"},
+		"a group twice": {one("deploy", `"resourceGroups":["a","A"],`+github),
+			"identities[0].resourceGroups[1]"},
+		"a group that Azure would not take": {one("deploy", `"resourceGroups":["a."],`+github),
+			"identities[0].resourceGroups[0]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantRefused(t, map[string]string{"identities": tt.identities}, tt.want)
@@ -453,14 +480,8 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantRefused(t, map[string]string{tt.key: tt.value}, tt.want) })
 	}
 	t.Run("a key that the program once had", func(t *testing.T) {
-		if said := wantRefused(
-			t,
-			map[string]string{"namespace": "payments"},
-			"namespace",
-		); strings.Contains(
-			said,
-			"workloads",
-		) {
+		said := wantRefused(t, map[string]string{"namespace": "payments"}, "namespace")
+		if strings.Contains(said, "workloads") {
 			t.Errorf("it points at another program: %s", said)
 		}
 	})
@@ -475,8 +496,8 @@ func TestMistakes_AreReportedWithTheirPaths(t *testing.T) {
 	})
 }
 
-// Groups that are missing are found before anything is made, all of them.
-func TestResourceGroups_MustBeThere(t *testing.T) {
+// All missing groups are reported before anything is created.
+func TestResourceGroups_MustExist(t *testing.T) {
 	e := &mockengine.Engine{Project: project, DryRun: true, Config: mockengine.Config(t, ".", "")}
 	e.Config[project+":identities"] = `[{"name":"a","may":"deploy","resourceGroups":["there","gone","lost"],
 		"github":[{"repository":"acme/shop","environment":"dev"}]}]`
@@ -497,8 +518,8 @@ func TestResourceGroups_MustBeThere(t *testing.T) {
 	}
 }
 
-// wantRefused checks that the configuration is refused for exactly what is at these paths, and nothing is registered. It
-// returns what the refusal says.
+// wantRefused checks that the configuration is rejected at exactly these paths, and that nothing is registered. It
+// returns the error's text.
 func wantRefused(t *testing.T, change map[string]string, want ...string) string {
 	t.Helper()
 	e, err := try(t, true, change)
@@ -523,7 +544,7 @@ func wantRefused(t *testing.T, change map[string]string, want ...string) string 
 }
 
 // The example is a valid configuration that shows every key of Pulumi.yaml and every field.
-func TestExampleShowsEverything(t *testing.T) {
+func TestExample_ShowsEveryKey(t *testing.T) {
 	content, err := os.ReadFile("Pulumi.example.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -543,10 +564,7 @@ func TestExampleShowsEverything(t *testing.T) {
 			look(in.Elem())
 		case reflect.Struct:
 			for _, field := range reflect.VisibleFields(in) {
-				if name, _, _ := strings.Cut(
-					field.Tag.Get("pulumi"),
-					",",
-				); name != "" && !shown[name] &&
+				if name, _, _ := strings.Cut(field.Tag.Get("pulumi"), ","); name != "" && !shown[name] &&
 					in != reflect.TypeFor[components.VaultNetworkArgs]() {
 					t.Errorf("the example does not show %s", name)
 				}

@@ -36,9 +36,9 @@ func (o *outputs) export(ctx *pulumi.Context, key secretsKey) {
 	ctx.Export("setup", o.setup)
 }
 
-// setup are the commands that tell GitHub and GitLab who the identity is. None of it is secret. In an environment, the
-// variables have the names that the Azure provider looks for. Where a repository or a project has several identities,
-// each has a variable of its own for the client id, and the workflow chooses.
+// setup returns the commands that configure the identity on GitHub and GitLab. They contain no secret. In an
+// environment, the variables have the names that the Azure provider expects. If a repository or a project has several
+// identities, each has its own variable for the client id, and the workflow chooses.
 func (one identityConfig) setup(clientID string, client infra.Client) []string {
 	var commands []string
 	add := func(format string, args ...any) {
@@ -68,7 +68,7 @@ func (one identityConfig) setup(clientID string, client infra.Client) []string {
 	return commands
 }
 
-// quoted is a word for a shell.
+// quoted quotes a word for a shell.
 func quoted(word string) string {
 	if strings.ContainsFunc(word, func(r rune) bool {
 		return !strings.ContainsRune("-_./", r) && (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')

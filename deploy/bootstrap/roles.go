@@ -14,7 +14,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/infra"
 )
 
-// Roles of docs/roles, by their files' names.
+// Roles of docs/roles, by file name.
 const (
 	previewRole    = "preview"
 	deployRole     = "deploy"
@@ -23,7 +23,7 @@ const (
 	secretsRole    = "secrets-provider" // on the key
 )
 
-// roles are the custom roles of docs/roles, as far as the identities need them.
+// roles are the custom roles of docs/roles that the identities need.
 type roles struct {
 	subscription string // ARM id
 	condition    string // of assignments of assign
@@ -39,11 +39,11 @@ type definition struct {
 type grant struct {
 	role  string
 	scope string // ARM id
-	// suffix tells the identity's assignments of the role apart.
+	// suffix distinguishes the identity's assignments of the role.
 	suffix string
 }
 
-// grants are the roles that the identity has besides that on the key.
+// grants returns the roles of the identity, except the one on the key.
 func (one identityConfig) grants(subscription string) []grant {
 	scopes := []grant{{scope: subscription}}
 	if len(one.ResourceGroups) > 0 {
@@ -68,7 +68,7 @@ func (one identityConfig) grants(subscription string) []grant {
 	return list
 }
 
-// newRoles defines the roles that are assigned, each to be assigned where it is.
+// newRoles defines the roles that are assigned, with the scopes of their assignments as assignable scopes.
 func newRoles(ctx *pulumi.Context, cfg *config, subscriptionID string) (*roles, error) {
 	r := &roles{subscription: "/subscriptions/" + subscriptionID, defined: map[string]definition{}}
 	var err error
@@ -101,8 +101,8 @@ func newRoles(ctx *pulumi.Context, cfg *config, subscriptionID string) (*roles, 
 	return r, nil
 }
 
-// define registers a role. Its id follows from subscription and stack, so that what is planned for its assignments does
-// not wait for it, and its name has both, since Azure allows a name once in a tenant.
+// define registers a role. Its id is derived from the subscription and the stack, so that plans for its assignments do
+// not wait for it. Its name contains both, since a role's name is unique in a tenant.
 func (r *roles) define(ctx *pulumi.Context, name, subscriptionID string, assignable []string) (definition, error) {
 	role, err := rolefiles.Read(name)
 	if err != nil {
@@ -129,7 +129,7 @@ func (r *roles) define(ctx *pulumi.Context, name, subscriptionID string, assigna
 	}, err
 }
 
-// assign gives an identity its roles.
+// assign assigns the identity's roles.
 func (r *roles) assign(
 	ctx *pulumi.Context, one identityConfig, identity *managedidentity.UserAssignedIdentity, key secretsKey,
 ) error {
@@ -150,7 +150,7 @@ func (r *roles) assign(
 	return r.assignTo(ctx, one.Name+"_"+secretsRole, secretsRole, identity.PrincipalId, args, pulumi.Parent(identity))
 }
 
-// assignToDeployer lets whoever brings the stack up first use the key.
+// assignToDeployer lets the first deployer use the key.
 func (r *roles) assignToDeployer(ctx *pulumi.Context, client infra.Client, key secretsKey) error {
 	args := &authorization.RoleAssignmentArgs{Scope: key.id, PrincipalType: pulumi.String(client.PrincipalType())}
 	return r.assignTo(ctx, "deployer_"+secretsRole, secretsRole, pulumi.String(client.ObjectID), args,

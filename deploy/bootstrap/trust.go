@@ -16,20 +16,19 @@ const (
 	pulumiIssuer = "https://api.pulumi.com/oidc"
 )
 
-// trust is one subject whose tokens an identity trusts. Entra ID compares issuer, subject and audience exactly: there
-// are no wildcards, so that each subject takes a credential.
+// trust is one subject whose tokens an identity trusts. Entra ID compares issuer, subject and audience exactly, without
+// wildcards, so each subject requires a credential of its own.
 type trust struct {
 	path                      string // in the configuration
 	issuer, subject, audience string
 	violations                violations
 }
 
-// gitHubTrust is jobs of a repository's workflows:
-// https://docs.github.com/actions/reference/security/oidc
+// gitHubTrust trusts jobs of a repository's workflows: https://docs.github.com/actions/reference/security/oidc
 type gitHubTrust struct {
 	Repository string `pulumi:"repository"`
-	// OwnerID and RepositoryID are in the subjects of repositories that use immutable subject claims, as those do that
-	// were created or renamed on or after 15 July 2026
+	// OwnerID and RepositoryID are in the subjects of repositories with immutable subject claims: those created or renamed
+	// on or after 15 July 2026
 	// (https://github.blog/changelog/2026-04-23-immutable-subject-claims-for-github-actions-oidc-tokens/).
 	OwnerID      int `pulumi:"ownerId"`
 	RepositoryID int `pulumi:"repositoryId"`
@@ -40,7 +39,7 @@ type gitHubTrust struct {
 	PullRequests bool   `pulumi:"pullRequests"`
 }
 
-// gitLabTrust is jobs of a project's pipelines on gitlab.com, with GitLab's default subject:
+// gitLabTrust trusts jobs of a project's pipelines on gitlab.com, with GitLab's default subject:
 // https://docs.gitlab.com/ci/secrets/id_token_authentication/
 type gitLabTrust struct {
 	Project string `pulumi:"project"`
@@ -48,7 +47,7 @@ type gitLabTrust struct {
 	Tag     string `pulumi:"tag"`
 }
 
-// pulumiTrust is an operation of Pulumi Deployments on a stack:
+// pulumiTrust trusts an operation of Pulumi Deployments on a stack:
 // https://www.pulumi.com/docs/deployments/guides/oidc/azure/
 type pulumiTrust struct {
 	Organization string    `pulumi:"organization"`
@@ -57,13 +56,13 @@ type pulumiTrust struct {
 	Operation    operation `pulumi:"operation"`
 }
 
-// operation is one of Pulumi Deployments'.
+// operation is an operation of Pulumi Deployments.
 type operation string
 
-// Operations that an identity may be trusted with. Previews run what a pull request says.
+// operations are those that an identity may be trusted with. Previews run the code of a pull request.
 var operations = map[right][]operation{mayPreview: {"preview", "refresh"}, mayDeploy: {"update", "refresh", "destroy"}}
 
-// escTrust is an environment of Pulumi ESC that signs in with azure-login and no subjectAttributes:
+// escTrust trusts an environment of Pulumi ESC that signs in with azure-login and no subjectAttributes:
 // https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/
 type escTrust struct {
 	Organization string `pulumi:"organization"`
@@ -71,14 +70,15 @@ type escTrust struct {
 	Environment  string `pulumi:"environment"`
 }
 
-// otherTrust is any subject of any issuer, as its tokens have them.
+// otherTrust trusts any subject of any issuer, as in the claims of its tokens.
 type otherTrust struct {
 	Issuer   string `pulumi:"issuer"`
 	Subject  string `pulumi:"subject"`
 	Audience string `pulumi:"audience"`
 }
 
-// trusts are the subjects that the identity trusts. The audience is the one that pipelines ask their tokens for.
+// trusts returns the subjects that the identity trusts. The audience is the one that pipelines request for their
+// tokens.
 func (one identityConfig) trusts(path, audience string) []trust {
 	var list []trust
 	add := func(key string, i int, fill func(t *trust)) {
@@ -106,7 +106,7 @@ func (one identityConfig) trusts(path, audience string) []trust {
 
 var (
 	repository = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{0,38}/[A-Za-z0-9._-]{1,100}$`)
-	// The name of an environment on GitHub may have any characters but these.
+	// The name of an environment on GitHub may have any other characters.
 	environment = regexp.MustCompile(
 		"^[^*?\\[\\]'\"`\\\\\\s]([^*?\\[\\]'\"`\\\\\\t\\r\\n]{0,253}[^*?\\[\\]'\"`\\\\\\s])?$",
 	)
@@ -116,12 +116,12 @@ var (
 	pulumiName    = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,100}$`)
 	issuerURL     = regexp.MustCompile(`^https://[^\s*?#]{1,592}$`)
 	plainSubject  = regexp.MustCompile(`^[^\s*]{1,600}$`)
-	// Subjects of GitHub and of Pulumi Deployments that any change runs as.
+	// Subjects of GitHub and of Pulumi Deployments that any change can run as.
 	ofPullRequest = regexp.MustCompile(`pull_request|:operation:preview(:|$)`)
 )
 
 const (
-	refRule  = "a whole name as git has it, without refs/ and without wildcards: Azure compares subjects exactly"
+	refRule  = "a full name in git, without refs/ and without wildcards: Azure compares subjects exactly"
 	nameRule = "1-100 letters, digits, dots, dashes and underscores"
 )
 
@@ -149,11 +149,11 @@ func (t *trust) one(of string, given ...bool) {
 
 func (g gitHubTrust) into(t *trust, may right) {
 	t.issuer = gitHubIssuer
-	t.check(repository.MatchString(g.Repository), "repository", g.Repository, "OWNER/REPOSITORY, as GitHub spells them")
+	t.check(repository.MatchString(g.Repository), "repository", g.Repository, "OWNER/REPOSITORY, spelled as on GitHub")
 	t.one("environment, branch, tag and pullRequests", g.Environment != "", g.Branch != "", g.Tag != "", g.PullRequests)
 	if (g.OwnerID == 0) != (g.RepositoryID == 0) {
 		t.violations.add(t.path, "one of ownerId and repositoryId",
-			"both, which subjects with immutable claims have, or none")
+			"both, for subjects with immutable claims, or neither")
 	}
 	owner, name, _ := strings.Cut(g.Repository, "/")
 	if g.OwnerID != 0 {
@@ -163,7 +163,7 @@ func (g gitHubTrust) into(t *trust, may right) {
 	switch {
 	case g.Environment != "":
 		t.check(environment.MatchString(g.Environment), "environment", g.Environment,
-			"a whole name, 1-255 characters without quotes, backslashes, line ends and wildcards: Azure compares subjects "+
+			"a full name, 1-255 characters without quotes, backslashes, line breaks and wildcards: Azure compares subjects "+
 				"exactly")
 		t.subject += ":environment:" + strings.ReplaceAll(g.Environment, ":", "%3A")
 	case g.Branch != "":
@@ -173,8 +173,8 @@ func (g gitHubTrust) into(t *trust, may right) {
 		t.ref("tag", g.Tag)
 		t.subject += ":ref:refs/tags/" + g.Tag
 	default:
-		t.check(may != mayDeploy, "pullRequests", "true", "nothing with may: deploy, since anybody's change would deploy "+
-			"itself before it is reviewed")
+		t.check(may != mayDeploy, "pullRequests", "true", "nothing with may: deploy, because any change would be deployed "+
+			"before it is reviewed")
 		t.subject += ":pull_request"
 	}
 }
@@ -182,7 +182,7 @@ func (g gitHubTrust) into(t *trust, may right) {
 func (g gitLabTrust) into(t *trust) {
 	t.issuer = gitLabIssuer
 	t.check(gitLabProject.MatchString(g.Project), "project", g.Project,
-		"GROUP/PROJECT, with all groups, as GitLab spells them")
+		"GROUP/PROJECT, with all groups, spelled as on GitLab")
 	t.one("branch and tag", g.Branch != "", g.Tag != "")
 	kind, ref := "branch", g.Branch
 	if g.Tag != "" {
@@ -228,7 +228,7 @@ func (o otherTrust) into(t *trust, may right) {
 	t.check(plainSubject.MatchString(o.Subject), "subject", o.Subject,
 		"the claim sub of the tokens, without spaces and wildcards: Azure compares subjects exactly")
 	t.check(may != mayDeploy || !ofPullRequest.MatchString(o.Subject), "subject", o.Subject,
-		"none of pull requests or previews with may: deploy, since anybody's change would deploy itself before it is "+
+		"no subject of pull requests or previews with may: deploy, because any change would be deployed before it is "+
 			"reviewed")
 	if o.Audience != "" {
 		t.audience = o.Audience
@@ -238,8 +238,8 @@ func (o otherTrust) into(t *trust, may right) {
 
 var unfitForName = regexp.MustCompile(`[^0-9A-Za-z]+`)
 
-// name is what Azure calls the credential: for people to read, and with a hash, since subjects may differ in characters
-// that a name cannot have. It stays the same wherever in the list the subject is.
+// name returns the credential's name in Azure. It is readable, and ends in a hash, since subjects may differ in
+// characters that a name cannot have. It does not depend on the subject's place in the list.
 func (t trust) name() string {
 	const most = 120 - 1 - 12 // Azure's limit, a dash and the hash
 	from := cmp.Or(shortNames[t.issuer], strings.TrimPrefix(t.issuer, "https://"))
@@ -248,5 +248,5 @@ func (t trust) name() string {
 	return strings.TrimRight(readable[:min(len(readable), most)], "-") + "-" + hex.EncodeToString(sum[:6])
 }
 
-// shortNames are those of issuers.
+// shortNames are the issuers' names in credentials.
 var shortNames = map[string]string{gitHubIssuer: "github", gitLabIssuer: "gitlab", pulumiIssuer: "pulumi"}

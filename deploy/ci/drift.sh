@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Looks whether somebody has changed what stacks have made, and hands on what was found as `drift`. It changes nothing.
+# Checks stacks for drift, that is changes made outside Pulumi, and passes the result on as `drift`. It changes nothing.
 # drift.sh STACK...
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in
@@ -11,13 +11,13 @@ for stack; do
   if ! dir=$(deployed "$stack" 2> "$report"); then
     status=1
     cat "$report" >&2
-    printf '### %s cannot be looked at\n\n' "$stack"
+    printf '### %s cannot be checked\n\n' "$stack"
     quoted < "$report"
     rm "$report"
     continue
   fi
   if [[ -z $dir ]]; then
-    echo "$stack is not up" >&2
+    echo "$stack is not deployed" >&2
     rm "$report"
     continue
   fi

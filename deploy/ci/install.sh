@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Installs pulumi and kubelogin for Linux on amd64, unless these versions are there already.
+# Installs pulumi and kubelogin for Linux on amd64, unless these versions are already installed.
 set -euo pipefail
 pulumi=3.259.0
 kubelogin=0.2.10
-# As Microsoft's Homebrew tap pins it. Of pulumi's, no source is known but the vendor's own file.
+# The checksum is the one in Microsoft's Homebrew tap. For pulumi, only the vendor's own file is known.
 kubelogin_sha256=d765147460b8719b34cb35e8bc6d9d7c3b8f53bd1a1b9f1e70069e22bd1b6c03
 
 bin=${XDG_BIN_HOME:-$HOME/.local/bin}
@@ -24,7 +24,7 @@ if [[ $(pulumi version 2>/dev/null) != "v$pulumi" && $(pulumi version 2>/dev/nul
   mv pulumi/* "$bin"
 fi
 if [[ $(kubelogin --version 2>/dev/null) != *"v$kubelogin"* ]]; then
-  if ! command -v unzip > /dev/null; then # the image golang has none
+  if ! command -v unzip > /dev/null; then # the image golang lacks it
     apt-get update -qq
     apt-get install -qq --yes unzip
   fi

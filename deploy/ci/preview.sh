@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Previews stacks with the policies, and hands on what is to be said of it as `preview`. It changes nothing.
+# Previews stacks with the policy pack, and passes the result on as `preview`. It changes nothing.
 # preview.sh STACK...
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in

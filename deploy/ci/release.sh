@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Publishes what `make dist` has made as the release of a tag, with the changelog's section as its notes. A release that
-# is there already gets what it lacks. release.sh TAG
+# Publishes the archives of `make dist` as the release of a tag, with the changelog's section as its notes. For an
+# existing release, it uploads the archives again. release.sh TAG
 set -euo pipefail
 tag=$1
 if [[ $tag != "v$(cat provider/VERSION)" ]]; then
-  echo "the tag is $tag, and provider/VERSION says $(cat provider/VERSION)" >&2
+  echo "the tag is $tag, but provider/VERSION is $(cat provider/VERSION)" >&2
   exit 1
 fi
 notes=$(awk -v version="${tag#v}" '/^## / { on = $2 == version || $2 == "[" version "]"; next } on' CHANGELOG.md)

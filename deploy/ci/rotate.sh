@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings a stack up once more as it was brought up last, which gives new values to the secrets whose time has come.
+# Updates a stack from the commit that it was last deployed from, which generates new values for secrets that are due.
 # rotate.sh STACK
 . "${BASH_SOURCE%/*}/common.sh"
 sign_in
 dir=$(deployed "$1")
 if [[ -z $dir ]]; then
-  echo "$1 is not up"
+  echo "$1 is not deployed"
   exit
 fi
 exec pulumi up -C "$dir" --stack "$1" --yes --non-interactive --color never --policy-pack "$dir/policy"

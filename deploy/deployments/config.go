@@ -21,7 +21,7 @@ type config struct {
 	Stacks             []stackConfig `pulumi:"stacks"`
 }
 
-// stackConfig is how one stack is brought up.
+// stackConfig says how one stack is deployed.
 type stackConfig struct {
 	Name          string `pulumi:"name"`
 	ClientID      string `pulumi:"clientId"`
@@ -37,7 +37,7 @@ func loadConfig(ctx *pulumi.Context, values map[string]string) (*config, error) 
 	return cfg, infra.Decode(ctx, values, cfg, cfg.validate)
 }
 
-// rule is what a value must be.
+// rule is a pattern that a value must match, with its description.
 type rule struct {
 	pattern *regexp.Regexp
 	allowed string
@@ -77,7 +77,7 @@ func (cfg *config) validate() []components.Violation {
 		at := func(field string) string { return fmt.Sprintf("stacks[%d].%s", i, field) }
 		check(pulumiName, at("name"), stack.Name)
 		if seen[stack.Name] {
-			add(at("name"), fmt.Sprintf("%q", stack.Name), "a name that no other has")
+			add(at("name"), fmt.Sprintf("%q", stack.Name), "a name used once in the list")
 		}
 		seen[stack.Name] = true
 		check(guid, at("clientId"), stack.ClientID)

@@ -9,8 +9,8 @@ import (
 
 // newDeployments sets up the deployments of a stack: what they run, and when.
 //
-// Pull requests are not previewed here. All deployments of a stack sign in as the identity that may change it, and the
-// code of a pull request must not.
+// Pull requests are not previewed here. All deployments of a stack sign in with the identity that may change it, and
+// the code of a pull request must not.
 func newDeployments(ctx *pulumi.Context, cfg *config, stack stackConfig, environment *pulumiservice.Environment) error {
 	organization, project, name := pulumi.String(cfg.Organization), pulumi.String(cfg.Project), pulumi.String(stack.Name)
 	git := pulumiservice.DeploymentSettingsGitSourceArgs{}
@@ -35,12 +35,12 @@ func newDeployments(ctx *pulumi.Context, cfg *config, stack stackConfig, environ
 		OperationContext: pulumiservice.DeploymentSettingsOperationContextArgs{
 			PreRunCommands: pulumi.StringArray{
 				pulumi.String("XDG_BIN_HOME=/usr/local/bin deploy/ci/install.sh"), // kubelogin
-				// The file of the stack's configuration lacks it, so that the stack can be kept elsewhere, too.
+				// The stack's configuration file does not import the environment, so that the stack can also be kept elsewhere.
 				pulumi.Sprintf("pulumi config env add --yes --stack %s/%s/%s %s/%s",
 					organization, project, name, cfg.EnvironmentProject, environment.Name),
 			},
 			Options: pulumiservice.OperationContextOptionsArgs{
-				// A commit that came while another is brought up waits for its turn, and only the last that waits has one.
+				// A commit that arrives during a deployment waits, and only the latest waiting commit is deployed.
 				SkipIntermediateDeployments: pulumi.Bool(true),
 			},
 		},
@@ -55,14 +55,14 @@ func newDeployments(ctx *pulumi.Context, cfg *config, stack stackConfig, environ
 			ScheduleCron:  pulumi.String(stack.Drift),
 			AutoRemediate: pulumi.Bool(false), // who has changed something may have had a reason
 		}, after); err != nil {
-			return fmt.Errorf("scheduling the look for drift of %s: %w", stack.Name, err)
+			return fmt.Errorf("scheduling the drift detection of %s: %w", stack.Name, err)
 		}
 	}
 	if stack.Rotation != "" {
 		if _, err := pulumiservice.NewDeploymentSchedule(ctx, stack.Name+"-rotation", &pulumiservice.DeploymentScheduleArgs{
 			Organization: organization, Project: project, Stack: name,
 			ScheduleCron: pulumi.String(stack.Rotation),
-			// An update gives new values to the secrets whose time has come.
+			// An update generates new values for the secrets that are due.
 			PulumiOperation: pulumiservice.PulumiOperationUpdate,
 		}, after); err != nil {
 			return fmt.Errorf("scheduling the rotation of %s: %w", stack.Name, err)

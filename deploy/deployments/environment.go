@@ -8,7 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// newEnvironment makes the environment of Pulumi ESC by which a stack signs in to Azure.
+// newEnvironment creates the environment of Pulumi ESC with which a stack signs in to Azure.
 func newEnvironment(ctx *pulumi.Context, cfg *config, stack stackConfig) (*pulumiservice.Environment, error) {
 	text, err := environmentYAML(cfg, stack)
 	if err != nil {
@@ -21,16 +21,16 @@ func newEnvironment(ctx *pulumi.Context, cfg *config, stack stackConfig) (*pulum
 		Yaml:         pulumi.NewStringAsset(text),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making the environment of %s: %w", stack.Name, err)
+		return nil, fmt.Errorf("creating the environment of %s: %w", stack.Name, err)
 	}
 	return environment, nil
 }
 
-// environmentYAML is the definition of the environment. Nothing in it is secret: who opens it gets a token that Pulumi
-// issues for it, which Entra ID takes where a federated credential of the identity has its subject.
+// environmentYAML returns the definition of the environment. It contains no secret: opening it yields a token that
+// Pulumi issues, which Entra ID accepts if a federated credential of the identity has its subject.
 //
-// Its subject has the attributes that are named here, since that of an environment which a stack imports lacks the
-// environment's name by default: https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/
+// The subject has the attributes listed here, because by default the subject of an imported environment lacks the
+// environment's name: https://www.pulumi.com/docs/esc/guides/configuring-oidc/azure/
 func environmentYAML(cfg *config, stack stackConfig) (string, error) {
 	type object = map[string]any
 	text, err := yaml.Marshal(object{"values": object{
@@ -42,13 +42,13 @@ func environmentYAML(cfg *config, stack stackConfig) (string, error) {
 			"subjectAttributes": []string{"pulumi.organization.login", "currentEnvironment.name"},
 		}}},
 		"environmentVariables": object{
-			// For the Azure provider
+			// For the Azure provider.
 			"ARM_USE_OIDC":        "true",
 			"ARM_CLIENT_ID":       "${azure.login.clientId}",
 			"ARM_TENANT_ID":       "${azure.login.tenantId}",
 			"ARM_SUBSCRIPTION_ID": "${azure.login.subscriptionId}",
 			"ARM_OIDC_TOKEN":      "${azure.login.oidc.token}",
-			// For kubelogin and Azure's SDKs, which read the token from a file
+			// For kubelogin and Azure's SDKs, which read the token from a file.
 			"AAD_LOGIN_METHOD": "workloadidentity",
 			"AZURE_CLIENT_ID":  "${azure.login.clientId}",
 			"AZURE_TENANT_ID":  "${azure.login.tenantId}",

@@ -1,6 +1,6 @@
-// Sets up Pulumi Deployments for the stacks: from where each is brought up, how it signs in to Azure without a stored
-// secret, and when it is looked at for drift and has its secrets rotated. A person runs it, whom Pulumi Cloud lets
-// administer the stacks.
+// The program sets up Pulumi Deployments for the stacks: what each is deployed from, how it signs in to Azure without a
+// stored secret, and when it is checked for drift and has its secrets rotated. It must be run by a person who may
+// administer the stacks in Pulumi Cloud.
 package main
 
 import (
@@ -15,7 +15,7 @@ func main() {
 	)
 }
 
-// program is the whole of it: for each stack an environment, the settings that use it, and what they are run by.
+// program creates for each stack an environment, the deployment settings that use it, and the schedules.
 func program(ctx *pulumi.Context, config map[string]string) error {
 	cfg, err := loadConfig(ctx, config)
 	if err != nil {

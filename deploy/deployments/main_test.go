@@ -63,7 +63,7 @@ func text(t *testing.T, one mockengine.Registered, at string) string {
 	return fmt.Sprint(value.Mappable())
 }
 
-func TestDeployments_RunWhatTheStackSays(t *testing.T) {
+func TestDeployments_FollowStackSettings(t *testing.T) {
 	e := run(t)
 	for stack, want := range map[string]map[string]string{
 		"dev": {
@@ -98,7 +98,7 @@ func TestDeployments_RunWhatTheStackSays(t *testing.T) {
 	}
 }
 
-func TestSchedules_LookForDriftAndRotate(t *testing.T) {
+func TestSchedules_DetectDriftAndRotate(t *testing.T) {
 	e := run(t)
 	drift, rotation := get(t, e, "DriftSchedule", "prod"), get(t, e, "DeploymentSchedule", "prod-rotation")
 	if text(t, drift, "scheduleCron") != "27 4 * * *" || text(t, drift, "autoRemediate") != "false" ||
@@ -129,22 +129,20 @@ func TestSchedules_LookForDriftAndRotate(t *testing.T) {
 	}
 }
 
-// azureLogin stands in for Pulumi Cloud's provider of this name, with the inputs and outputs that it documents:
+// azureLogin replaces Pulumi Cloud's provider of this name, with its documented inputs and outputs:
 // https://www.pulumi.com/docs/esc/integrations/dynamic-login-credentials/azure-login/
 type azureLogin struct{ opened map[string]esc.Value }
 
 func (*azureLogin) Schema() (inputs, outputs *schema.Schema) {
 	inputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().
-			Schema(),
+		"clientId":          schema.String().Schema(),
 		"tenantId":          schema.String().Schema(),
 		"subscriptionId":    schema.String().Schema(),
 		"oidc":              schema.Boolean().Schema(),
 		"subjectAttributes": schema.Array().Items(schema.String().Schema()).Schema(),
 	}).Schema()
 	outputs = schema.Record(schema.SchemaMap{
-		"clientId": schema.String().
-			Schema(),
+		"clientId":       schema.String().Schema(),
 		"tenantId":       schema.String().Schema(),
 		"subscriptionId": schema.String().Schema(),
 		"oidc":           schema.Record(schema.SchemaMap{"token": schema.String().Schema()}).Schema(),
@@ -175,10 +173,11 @@ func (*azureLogin) LoadEnvironment(context.Context, string) ([]byte, eval.Decryp
 	return nil, nil, errors.New("there are no other environments")
 }
 
-// TestEnvironments_SignInToAzure evaluates the environments as Pulumi Cloud does.
+// TestEnvironments_SignInToAzure evaluates the environments like Pulumi Cloud.
 func TestEnvironments_SignInToAzure(t *testing.T) {
 	e := run(t)
-	for stack, clientID := range map[string]string{"dev": "bbbbbbbb-1111-2222-3333-444444444444", "prod": "cccccccc-1111-2222-3333-444444444444"} {
+	for stack, clientID := range map[string]string{"dev": "bbbbbbbb-1111-2222-3333-444444444444",
+		"prod": "cccccccc-1111-2222-3333-444444444444"} {
 		made := get(t, e, "Environment", stack)
 		if text(t, made, "organization") != "acme" || text(t, made, "project") != "azure" || text(t, made, "name") != stack {
 			t.Errorf("the environment of %s is %v", stack, made.Inputs)
@@ -196,11 +195,8 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 		if len(diagnostics) > 0 {
 			t.Fatalf("the environment of %s: %v", stack, diagnostics)
 		}
-		if attributes := login.opened["subjectAttributes"].ToJSON(
-			false,
-		); fmt.Sprint(
-			attributes,
-		) != "[pulumi.organization.login currentEnvironment.name]" {
+		attributes := login.opened["subjectAttributes"].ToJSON(false)
+		if fmt.Sprint(attributes) != "[pulumi.organization.login currentEnvironment.name]" {
 			t.Errorf("the subject of %s has the attributes %v", stack, attributes)
 		}
 		if login.opened["oidc"].Value != true {
@@ -233,7 +229,7 @@ func TestEnvironments_SignInToAzure(t *testing.T) {
 	}
 }
 
-func TestConfiguration_HasEveryMistakeReported(t *testing.T) {
+func TestConfig_ReportsAllMistakes(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change map[string]string
 		want   []string
@@ -243,7 +239,8 @@ func TestConfiguration_HasEveryMistakeReported(t *testing.T) {
 			[]string{"organization", "repository", "stacks", "subscriptionId", "tenantId"},
 		},
 		"names and ids": {
-			map[string]string{"organization": "a b", "project": "p/q", "repository": "https://github.com/a/b", "environmentProject": "", "tenantId": "x"},
+			map[string]string{"organization": "a b", "project": "p/q", "repository": "https://github.com/a/b",
+				"environmentProject": "", "tenantId": "x"},
 			[]string{"environmentProject", "organization", "project", "repository", "tenantId"},
 		},
 		"stacks": {

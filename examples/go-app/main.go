@@ -1,5 +1,5 @@
-// An application whose vault and cluster somebody else has made. Its pods read one secret of the vault, as a file and
-// as an environment variable, and nothing else in it.
+// An application with a vault and a cluster that somebody else created. Its pods read one secret of the vault, as a
+// file and as an environment variable, and nothing else in it.
 package main
 
 import (
@@ -24,8 +24,8 @@ func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
 	objects := []components.ObjectArgs{{Type: components.ObjectSecret, Name: cfg.Require("secretName"), Alias: "password"}}
 
-	// What exists: nothing of it is changed. The preview fails if the secret is not in the vault, or if the cluster
-	// lacks what a mount needs, and says what to do.
+	// Existing resources, which stay unchanged. If the secret is not in the vault, or the cluster lacks what a mount
+	// needs, the preview fails and says what to do.
 	vault, err := components.NewKeyVaultStack(ctx, "vault", &components.KeyVaultStackArgs{
 		ExistingVaultID: pulumi.String(cfg.Require("vaultId")),
 		APIVersion:      components.VaultAPI20260201,
@@ -41,7 +41,7 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 
-	// Who the application is, and what it may read.
+	// The application's identity, and what it may read.
 	identity, err := components.NewWorkloadIdentity(ctx, app, &components.WorkloadIdentityArgs{
 		ResourceGroupName: pulumi.String(cfg.Require("resourceGroupName")),
 		Cluster:           aks.Cluster,
@@ -73,7 +73,7 @@ func program(ctx *pulumi.Context) error {
 	return deploy(ctx, mount, identity.Cluster.Option())
 }
 
-// deploy makes the Deployment. Its pods mount the secret as /mnt/secrets/password and have it in PASSWORD.
+// deploy creates the Deployment. Its pods mount the secret as /mnt/secrets/password and have it in PASSWORD.
 func deploy(ctx *pulumi.Context, mount *components.SecretMount, inCluster pulumi.ResourceOption) error {
 	env, err := podmount.Env(mount, map[string]podmount.Ref{"PASSWORD": {Secret: app, Key: "password"}})
 	if err != nil {
@@ -106,11 +106,11 @@ func deploy(ctx *pulumi.Context, mount *components.SecretMount, inCluster pulumi
 		Spec: appsv1.DeploymentSpecArgs{
 			Selector: metav1.LabelSelectorArgs{MatchLabels: labels},
 			Template: corev1.PodTemplateSpecArgs{
-				// With the annotations, pods restart when what they mount changes.
+				// With the annotations, pods restart when their mounted objects change.
 				Metadata: metav1.ObjectMetaArgs{Labels: labels, Annotations: podmount.Annotations(mount)},
 				Spec:     pod,
 			},
-			// A role takes Azure up to ten minutes to honour, and until then the pods wait.
+			// A new role may take up to ten minutes to take effect, and until then the pods wait.
 			ProgressDeadlineSeconds: pulumi.Int(15 * 60),
 		},
 	}, inCluster, pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "15m"}))

@@ -14,7 +14,7 @@ import (
 
 var clusterNames = []string{"east", "west"}
 
-// team is who uses the platform. Its name is that of its namespace and of its service account, and begins the names of
+// team is a team of the platform. Its name is also the name of its namespace and its service account, and the prefix of
 // its secrets in the vault.
 type team struct {
 	name    string
@@ -87,8 +87,8 @@ func program(ctx *pulumi.Context) error {
 
 func (t team) inVault(secret string) string { return t.name + "-" + secret }
 
-// settle makes what a team has: its namespace, its identity, the roles on its secrets and on no others, and the class
-// with which its pods mount them.
+// settle creates a team's resources: its namespace, its identity, the roles on its secrets only, and the class with
+// which its pods mount them.
 func (t team) settle(
 	ctx *pulumi.Context, group pulumi.StringInput, vault *components.KeyVaultStack, aks *components.AksWithCsi,
 ) error {

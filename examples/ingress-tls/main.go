@@ -1,5 +1,5 @@
-// A certificate of a vault as the TLS Secret of an Ingress. A renewed certificate reaches the Secret by itself, and
-// from there whoever serves the Ingress.
+// A certificate of a vault as the TLS Secret of an Ingress. A renewed certificate reaches the Secret automatically, and
+// with it the ingress controller.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() { pulumi.Run(program) }
 
 func program(ctx *pulumi.Context) error {
 	cfg := config.New(ctx, "")
-	// The secret of a certificate's name holds the certificates of its chain and the private key.
+	// The secret with the certificate's name contains the certificate chain and the private key.
 	objects := []components.ObjectArgs{
 		{Type: components.ObjectSecret, Name: cfg.Require("certificate"), Alias: "tls.pem", FilePermission: "0400"},
 	}
@@ -79,7 +79,7 @@ func program(ctx *pulumi.Context) error {
 	return ingress(ctx, cfg, mount.SyncedSecrets.Index(pulumi.Int(0)), identity.Cluster.Option())
 }
 
-// ingress makes the Ingress, once its Secret is there.
+// ingress creates the Ingress, once its Secret exists.
 func ingress(
 	ctx *pulumi.Context, cfg *config.Config, secret pulumi.StringOutput, inCluster pulumi.ResourceOption,
 ) error {
@@ -90,7 +90,7 @@ func ingress(
 	_, err := networkingv1.NewIngress(ctx, web, &networkingv1.IngressArgs{
 		Metadata: metav1.ObjectMetaArgs{
 			Name: pulumi.String(web), Namespace: pulumi.String(namespace),
-			// Pulumi waits for the address that a controller gives to the Ingress. Where there is one, take this out.
+			// Pulumi waits for the address that a controller gives to the Ingress. If there is a controller, remove this.
 			Annotations: pulumi.StringMap{"pulumi.com/skipAwait": pulumi.String("true")},
 		},
 		Spec: networkingv1.IngressSpecArgs{
@@ -111,7 +111,7 @@ func ingress(
 	return err
 }
 
-// site is what the Ingress leads to. It needs no certificate.
+// site is the backend of the Ingress. It needs no certificate.
 func site(ctx *pulumi.Context, inCluster pulumi.ResourceOption) error {
 	labels := pulumi.StringMap{"app.kubernetes.io/name": pulumi.String(web)}
 	metadata := metav1.ObjectMetaArgs{Name: pulumi.String(web), Namespace: pulumi.String(namespace)}

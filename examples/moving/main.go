@@ -1,12 +1,12 @@
-// Moving fills the ids of what exists into the file that `pulumi preview --import-file` writes, so that `pulumi import`
-// can take it up. docs/moving.md walks through it.
+// Moving fills the ids of existing resources into the file that `pulumi preview --import-file` writes, so that `pulumi
+// import` can import them. docs/moving.md walks through it.
 //
 //	go run ./examples/moving resources.json ids > import.json
 //
-// A line of the file ids has the name of a resource in Pulumi and the id of what exists, with spaces between. Resources
-// without one are left out, for `pulumi up` to create. So is what needs a provider that is not in the stack yet: pulumi
-// import cannot make a provider below a component, so a targeted up makes it, and what is in the cluster is the second
-// round's.
+// A line of the file ids has the name of a resource in Pulumi and the id of the existing resource, separated by spaces.
+// Resources without an id are left out, for `pulumi up` to create. So are resources with a provider that is not in the
+// stack yet: pulumi import cannot create a provider below a component. A targeted up creates it, and a second round
+// imports what is in the cluster.
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 	}
 }
 
-// importFile is a file of pulumi import. What is not of interest here stays as it is.
+// importFile is a file for pulumi import. Fields that are not listed here stay unchanged.
 type importFile struct {
 	NameTable map[string]string `json:"nameTable,omitempty"`
 	Resources []map[string]any  `json:"resources"`
@@ -60,7 +60,7 @@ func run(resources, ids string, out, said io.Writer) error {
 		fmt.Fprintln(said, "not imported:", name)
 	}
 	for _, name := range unused {
-		fmt.Fprintln(said, "in the stack already, or no resource of it:", name)
+		fmt.Fprintln(said, "already in the stack, or not a resource of it:", name)
 	}
 	encoder := json.NewEncoder(out)
 	encoder.SetEscapeHTML(false)
@@ -68,7 +68,7 @@ func run(resources, ids string, out, said io.Writer) error {
 	return encoder.Encode(file)
 }
 
-// readIDs reads the ids by the names of the resources.
+// readIDs returns the ids by the names of the resources.
 func readIDs(content []byte) (map[string]string, error) {
 	ids := map[string]string{}
 	lines := bufio.NewScanner(bytes.NewReader(content))
@@ -76,9 +76,9 @@ func readIDs(content []byte) (map[string]string, error) {
 		switch fields := strings.Fields(lines.Text()); {
 		case len(fields) == 0 || strings.HasPrefix(fields[0], "#"):
 		case len(fields) != 2:
-			return nil, fmt.Errorf("line %d: want a name and an id, got %q", n, lines.Text())
+			return nil, fmt.Errorf("line %d: given %q, allowed: a name and an id", n, lines.Text())
 		case ids[fields[0]] != "":
-			return nil, fmt.Errorf("line %d: %s has an id already", n, fields[0])
+			return nil, fmt.Errorf("line %d: %s already has an id", n, fields[0])
 		default:
 			ids[fields[0]] = fields[1]
 		}
@@ -86,9 +86,10 @@ func readIDs(content []byte) (map[string]string, error) {
 	return ids, lines.Err()
 }
 
-// scoped are the types of azure-native whose ids begin with that of another resource. From the id, azure-native takes this
-// without the slash before it, as in scope: subscriptions/..., while programs write one: an up would replace the resource.
-// With a second slash before the id the first stays, and nothing else reads the id in another way.
+// scoped are the types of azure-native whose ids begin with the id of another resource. azure-native derives the scope
+// from the id without the leading slash (scope: subscriptions/...), while programs write one, so an up would replace
+// the resource. With a second slash at the start of the id, the first one is kept, and nothing else reads the id
+// differently.
 var scoped = []string{
 	"DataCollectionRuleAssociation",
 	"DiagnosticSetting",
@@ -97,8 +98,8 @@ var scoped = []string{
 	"RoleDefinition",
 }
 
-// fill gives the resources their ids and leaves out those without. It returns the names of these, and of the ids that
-// no resource has taken.
+// fill sets the resources' ids and removes resources without one. It returns the names of these, and the names in ids
+// that match no resource.
 func (f *importFile) fill(ids map[string]string) (without, unused []string) {
 	ids = maps.Clone(ids)
 	left := map[string]bool{} // without has them in order

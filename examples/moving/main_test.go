@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// written is as `pulumi preview --import-file` writes it, shortened.
+// written is a shortened output of `pulumi preview --import-file`.
 const written = `{
 	"nameTable": {"mount": "urn:pulumi:dev::p::keyvaultaks:index:SecretMount::mount"},
 	"resources": [
@@ -37,7 +37,7 @@ func runWith(t *testing.T, ids string) (out, said string, err error) {
 	return stdout.String(), stderr.String(), err
 }
 
-func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
+func TestRun_FillsIDsAndOmitsRest(t *testing.T) {
 	out, said, err := runWith(
 		t,
 		"# a comment\n\nvault-vault  /subscriptions/s\nzones z\nrole /subscriptions/s/r\naccount a/b\nnamespace n\nmistyped m\n",
@@ -81,7 +81,7 @@ func TestIDsAreFilledInAndTheRestIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestIDsThatCannotBeRead(t *testing.T) {
+func TestRun_RejectsInvalidIDs(t *testing.T) {
 	for what, ids := range map[string]string{
 		"no id":     "vault-vault\n", // as where az has found nothing
 		"two ids":   "vault-vault a b\n",

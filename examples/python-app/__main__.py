@@ -11,8 +11,8 @@ NAMESPACE = "python-app"
 config = pulumi.Config()
 objects = [keyvaultaks.ObjectArgs(type=keyvaultaks.ObjectType.SECRET, name=config.require("secretName"), alias="password")]
 
-# What exists: nothing of it is changed. The preview fails if the secret is not in the vault, or if the cluster lacks
-# what a mount needs, and says what to do.
+# Existing resources, which stay unchanged. If the secret is not in the vault, or the cluster lacks what a mount needs,
+# the preview fails and says what to do.
 vault = keyvaultaks.KeyVaultStack(
     "vault",
     existing_vault_id=config.require("vaultId"),
@@ -30,7 +30,7 @@ provider = kubernetes.Provider(
     enable_server_side_apply=False,
 )
 
-# Who the application is, and what it may read.
+# The application's identity, and what it may read.
 identity = keyvaultaks.WorkloadIdentity(
     APP,
     resource_group_name=config.require("resourceGroupName"),
@@ -50,7 +50,7 @@ mount = keyvaultaks.SecretMount(
     namespace=NAMESPACE,
     service_account_name=identity.service_accounts[0],
     objects=objects,
-    # A Kubernetes Secret, which variables take their values from.
+    # A Kubernetes Secret for environment variables.
     sync_secrets=[
         keyvaultaks.SyncSecretArgs(name=APP, data=[keyvaultaks.SyncDataArgs(key="password", file="password")])
     ],
@@ -104,11 +104,11 @@ kubernetes.apps.v1.Deployment(
     spec=kubernetes.apps.v1.DeploymentSpecArgs(
         selector=meta.LabelSelectorArgs(match_labels=labels),
         template=core.PodTemplateSpecArgs(
-            # With the annotations, pods restart when what they mount changes.
+            # With the annotations, pods restart when their mounted objects change.
             metadata=meta.ObjectMetaArgs(labels=labels, annotations=mount.pod_annotations),
             spec=pod,
         ),
-        # A role takes Azure up to ten minutes to honour, and until then the pods wait.
+        # A new role may take up to ten minutes to take effect, and until then the pods wait.
         progress_deadline_seconds=15 * 60,
     ),
     opts=pulumi.ResourceOptions(

@@ -1,5 +1,5 @@
-// A value that changes while pods read it. The pods of one Deployment read the file, which follows the vault by itself.
-// Those of another have a variable, which follows by a restart.
+// A value that changes while pods read it. The pods of one Deployment read the file, which follows the vault
+// automatically. The pods of the other have an environment variable, which follows through a restart.
 package main
 
 import (
@@ -15,7 +15,7 @@ import (
 
 const namespace = "rotation"
 
-// Both Deployments log a digest of each value that they have: a log is no place for the value.
+// Both Deployments log a digest of each value: a log must not contain the value.
 const (
 	readFile = `trap 'exit 0' TERM
 while :; do
@@ -104,7 +104,7 @@ func program(ctx *pulumi.Context) error {
 	return deploy(ctx, "variable", pod(readVariable, env), podmount.Annotations(mount), identity.Cluster)
 }
 
-// deploy makes a Deployment, which rolls out when the annotations of its pods change.
+// deploy creates a Deployment, which rolls out when its pods' annotations change.
 func deploy(
 	ctx *pulumi.Context, name string, pod corev1.PodSpecArgs, annotations pulumi.StringMapInput,
 	cluster components.Cluster,
@@ -118,7 +118,7 @@ func deploy(
 				Metadata: metav1.ObjectMetaArgs{Labels: labels, Annotations: annotations},
 				Spec:     pod,
 			},
-			// A role takes Azure up to ten minutes to honour, and until then the pods wait.
+			// A new role may take up to ten minutes to take effect, and until then the pods wait.
 			ProgressDeadlineSeconds: pulumi.Int(15 * 60),
 		},
 	}, cluster.Option(), pulumi.Timeouts(&pulumi.CustomTimeouts{Create: "15m", Update: "15m"}))

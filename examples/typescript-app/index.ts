@@ -1,5 +1,5 @@
-// An application whose vault and cluster somebody else has made. Its pods read one secret of the vault, as a file and
-// as an environment variable, and nothing else in it.
+// An application with a vault and a cluster that somebody else created. Its pods read one secret of the vault, as a
+// file and as an environment variable, and nothing else in it.
 import * as keyvaultaks from "@keyvault-aks/keyvaultaks";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
@@ -12,8 +12,8 @@ const objects: keyvaultaks.types.input.ObjectArgs[] = [
     { type: "secret", name: config.require("secretName"), alias: "password" },
 ];
 
-// What exists: nothing of it is changed. The preview fails if the secret is not in the vault, or if the cluster lacks
-// what a mount needs, and says what to do.
+// Existing resources, which stay unchanged. If the secret is not in the vault, or the cluster lacks what a mount needs,
+// the preview fails and says what to do.
 const vault = new keyvaultaks.KeyVaultStack("vault", {
     existingVaultId: config.require("vaultId"),
     apiVersion: "2026-02-01",
@@ -28,7 +28,7 @@ const provider = new kubernetes.Provider("kubernetes", {
     enableServerSideApply: false,
 });
 
-// Who the application is, and what it may read.
+// The application's identity, and what it may read.
 const identity = new keyvaultaks.WorkloadIdentity(app, {
     resourceGroupName: config.require("resourceGroupName"),
     issuerUrl: cluster.issuerUrl,
@@ -45,7 +45,7 @@ const mount = new keyvaultaks.SecretMount(`${app}-mount`, {
     namespace,
     serviceAccountName: identity.serviceAccounts[0],
     objects,
-    // A Kubernetes Secret, which variables take their values from.
+    // A Kubernetes Secret for environment variables.
     syncSecrets: [{ name: app, data: [{ key: "password", file: "password" }] }],
 }, { providers: { kubernetes: provider }, dependsOn: identity });
 
@@ -56,7 +56,7 @@ new kubernetes.apps.v1.Deployment(app, {
     spec: {
         selector: { matchLabels: labels },
         template: {
-            // With the annotations, pods restart when what they mount changes.
+            // With the annotations, pods restart when their mounted objects change.
             metadata: { labels, annotations: mount.podAnnotations },
             spec: {
                 serviceAccountName: mount.serviceAccountName,
@@ -76,7 +76,7 @@ new kubernetes.apps.v1.Deployment(app, {
                 volumes: [mount.volume],
             },
         },
-        // A role takes Azure up to ten minutes to honour, and until then the pods wait.
+        // A new role may take up to ten minutes to take effect, and until then the pods wait.
         progressDeadlineSeconds: 15 * 60,
     },
 }, { provider, customTimeouts: { create: "15m", update: "15m" } });

@@ -1,5 +1,5 @@
-// Azurenative3 moves a copy of the program from the SDK of azure-native v2 to that of v3, which has no dated packages:
-// one package, with one default version of Azure's API, for each module. `make v3` makes the copy, builds it and runs
+// Azurenative3 moves a copy of the program from the SDK of azure-native v2 to that of v3. v3 has no dated packages, but
+// one package for each module, with one default version of Azure's API. `make v3` creates the copy, builds it and runs
 // its unit tests.
 package main
 
@@ -14,7 +14,7 @@ import (
 
 const sdk = "github.com/pulumi/pulumi-azure-native-sdk"
 
-// modules are the versions of the modules that fit together.
+// modules are versions of the modules that work together.
 var modules = map[string]string{
 	"":                    "v3.17.0",
 	"authorization":       "v3.17.0",
@@ -27,7 +27,7 @@ var modules = map[string]string{
 	"privatedns":          "v3.17.0",
 }
 
-// renamed are dated packages of v2 whose resources v3 has in another module.
+// renamed are dated packages of v2 whose resources are in another module of v3.
 var renamed = map[string]string{
 	"insights/v20210501preview": "monitor",
 	"insights/v20220601":        "monitor",
@@ -35,12 +35,12 @@ var renamed = map[string]string{
 	"network/v20240601":         "privatedns", // private zones and their links
 }
 
-// texts are what else v3 spells otherwise, once imports and tokens are moved.
+// texts are other differences, replaced after imports and tokens have been moved.
 var texts = strings.NewReplacer(
 	"network.SubnetArgs{", "network.SubnetTypeArgs{",
-	// A test finds private zones by a part of their token, and would find none.
+	// A test finds private zones by a part of their token, which v3 changes.
 	`"network/v20240601"`, `"azure-native:privatedns:"`,
-	// A test lists what vaults were known as, which v3 does not change; v2 made those of 2024-11-01.
+	// A test lists the earlier tokens of vaults, which v3 does not change. In v2, vaults had the version 2024-11-01.
 	`{"azure-native:keyvault:", "azure-native:keyvault:"}`,
 	`{"azure-native:keyvault:", "azure-native:keyvault/v20230701:", "azure-native:keyvault/v20241101:"}`,
 )
@@ -56,7 +56,7 @@ func main() {
 	}
 }
 
-// move rewrites the Go files of a folder, and its go.mod.
+// move rewrites the Go files in a directory, and its go.mod.
 func move(dir string) error {
 	changed := 0
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
@@ -93,18 +93,19 @@ func move(dir string) error {
 var (
 	dated   = regexp.MustCompile(regexp.QuoteMeta(sdk) + `/(\w+)/v2/(v\w+)"`)
 	utility = strings.NewReplacer(sdk+"/v2/", sdk+"/v3/")
-	// token is a resource's or a function's. An alias, which ends with the version, goes on naming what states have.
+	// token matches the token of a resource or a function. An alias, which ends with the version, keeps naming what states
+	// contain.
 	token = regexp.MustCompile(`azure-native:(\w+)/(v\w+):`)
-	// required is a line of go.mod.
+	// required matches a requirement in go.mod.
 	required = regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(sdk) + `(/\w+)?/v2 v\S+.*\n`)
 )
 
-// registered is a resource that the program registers by its token, without the SDK, whose aliases it lacks.
+// registered matches resources that the program registers by token, without the SDK and so without its aliases.
 var registered = regexp.MustCompile(
 	`(?s)RegisterResource\("azure-native:(\w+/v\w+:\w+)".*?utilities\.PkgResourceDefaultOpts\(nil\)`)
 
-// rewriteGo moves imports, tokens and names. What is registered by its token keeps the dated one as an alias: else an
-// update would delete what v2 made, the resource group with all that is in it.
+// rewriteGo moves imports, tokens and names. Resources registered by token keep the dated token as an alias. Otherwise
+// an update would delete what v2 created, including the resource group with everything in it.
 func rewriteGo(source string) string {
 	source = registered.ReplaceAllStringFunc(source, func(call string) string {
 		former := registered.FindStringSubmatch(call)[1] // in two parts, so that the token below is not found in it
@@ -116,7 +117,7 @@ func rewriteGo(source string) string {
 	return texts.Replace(utility.Replace(source))
 }
 
-// replace replaces what a pattern of a module and a version finds, with the module that v3 has instead.
+// replace replaces the matches of a pattern of module and version with the module of v3.
 func replace(pattern *regexp.Regexp, source string, with func(module string) string) string {
 	return pattern.ReplaceAllStringFunc(source, func(found string) string {
 		match := pattern.FindStringSubmatch(found)

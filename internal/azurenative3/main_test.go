@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestMove_TakesImportsTokensAndModules(t *testing.T) {
+func TestMove_RewritesImportsTokensAndModules(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
 		"a.go": `import (
@@ -59,8 +59,8 @@ var group = ctx.RegisterResource("azure-native:resources/v20220901:ResourceGroup
 	}
 }
 
-// TestRewriteGo_KeepsWhatV2Made has an alias for each resource that the product registers by its token: without one, a
-// move would delete what v2 made.
+// TestRewriteGo_KeepsWhatV2Made checks that each resource registered by token gets an alias. Without one, a move would
+// delete what v2 created.
 func TestRewriteGo_KeepsWhatV2Made(t *testing.T) {
 	const register = `RegisterResource("azure-native:`
 	registrations := 0

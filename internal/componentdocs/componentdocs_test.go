@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestReferenceOfTheComponentsIsCurrent(t *testing.T) {
+func TestReference_IsCurrent(t *testing.T) {
 	want, err := generate("../../components")
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +84,7 @@ func generateFrom(t *testing.T, source string) (string, error) {
 	return string(page), err
 }
 
-func TestEveryArgumentAndOutputHasARow(t *testing.T) {
+func TestGenerate_DocumentsEveryArgumentAndOutput(t *testing.T) {
 	page, err := generateFrom(t, sample)
 	if err != nil {
 		t.Fatal(err)
@@ -112,9 +112,7 @@ func TestEveryArgumentAndOutputHasARow(t *testing.T) {
 	}
 	bars := regexp.MustCompile(`[^\\]\|`)
 	for line := range strings.Lines(page) {
-		if columns := len(
-			bars.FindAllString(line, -1),
-		); strings.HasPrefix(line, "|") && columns != 2 && columns != 3 &&
+		if columns := len(bars.FindAllString(line, -1)); strings.HasPrefix(line, "|") && columns != 2 && columns != 3 &&
 			columns != 4 {
 			t.Errorf("a row has %d columns: %s", columns, line)
 		}
@@ -124,7 +122,7 @@ func TestEveryArgumentAndOutputHasARow(t *testing.T) {
 	}
 }
 
-func TestUndocumentedCodeIsAnError(t *testing.T) {
+func TestGenerate_RejectsUndocumentedCode(t *testing.T) {
 	for name, one := range map[string]struct{ old, replacement, want string }{
 		"an argument":        {"// Tags of it.", "", "ThingArgs.Tags has no doc comment"},
 		"a nested argument":  {"// Count of it.", "", "PartArgs.Count has no doc comment"},

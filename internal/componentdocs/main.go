@@ -1,5 +1,5 @@
-// Componentdocs writes the reference of the components, docs/components.md, and the schema of the Pulumi package,
-// provider/schema.json, from the components' code: doc comments, types and pulumi tags.
+// Componentdocs generates the reference of the components, docs/components.md, and the schema of the Pulumi package,
+// provider/schema.json, from the doc comments, types and pulumi tags of the components' code.
 package main
 
 import (

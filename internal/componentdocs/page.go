@@ -15,16 +15,16 @@ import (
 	"strings"
 )
 
-const introduction = `<!-- Made from the code of components/ by internal/componentdocs; run go generate ./... to make it again. -->
+const introduction = `<!-- Generated from the code of components/ by internal/componentdocs. To update it, run go generate ./... -->
 
 # Components
 
-Arguments and outputs by the names that Pulumi knows them by; a description begins with the name in Go. An *Input* may be an output of
-another resource, known late. Everything else is a plain value, which decides what is created and is checked before anything is
-registered.
+Arguments and outputs have their names in Pulumi; each description begins with the name in Go. An *Input* may be an
+output of another resource, which is known later. All other arguments are plain values, which decide what is created and
+are checked before anything is registered.
 `
 
-// languages is what other languages have in the place of what is for Go only.
+// languages describes what other languages use in place of what is for Go only.
 //
 //go:embed languages.md
 var languages string
@@ -33,12 +33,11 @@ var languages string
 type page struct {
 	bytes.Buffer
 	r *reader
-	// described are the types that have a heading, which can be linked to.
+	// described are the types with a heading, which links can refer to.
 	described map[string]bool
 }
 
-// generate is the reference of the components of the package in a directory. It fails if anything in it is
-// undocumented.
+// generate returns the reference of the components of the package in a directory. It fails if anything is undocumented.
 func generate(dir string) ([]byte, error) {
 	r, components, err := read(dir)
 	if err != nil {
@@ -62,7 +61,7 @@ func generate(dir string) ([]byte, error) {
 	for _, c := range components {
 		fmt.Fprintf(p, "\n## %s\n\n%s", c.typ.Name, p.markdown(c.typ.Doc))
 		for _, s := range c.args {
-			// What two components share stands with the first.
+			// Types that two components share are described with the first.
 			if !written[s.name] {
 				p.arguments(s)
 			}
@@ -105,12 +104,8 @@ func (p *page) podmount(dir string) error {
 }
 
 func (p *page) arguments(s structure) {
-	fmt.Fprintf(
-		p,
-		"\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n",
-		s.name,
-		p.markdown(s.doc),
-	)
+	fmt.Fprintf(p, "\n### %s\n\n%s\n| argument | type | required | description |\n|---|---|---|---|\n", s.name,
+		p.markdown(s.doc))
 	for _, f := range s.fields {
 		required := "yes"
 		if f.optional || f.name == "" {
@@ -135,8 +130,8 @@ func (p *page) outputs(c component) {
 	}
 }
 
-// methods are a component's, and the functions that take one first. Those that return a type of the package are not
-// among them: go/doc has them with that type.
+// methods writes a component's methods, and the functions with a component as the first parameter. Functions that
+// return a type of the package are not among them: go/doc lists them with that type.
 func (p *page) methods(t *doc.Type) {
 	all := slices.Clone(t.Methods)
 	for _, f := range p.r.pkg.Funcs {
@@ -154,7 +149,7 @@ func (p *page) methods(t *doc.Type) {
 	}
 }
 
-// markdown is a doc comment as Markdown.
+// markdown converts a doc comment to Markdown.
 func (p *page) markdown(text string) string {
 	printer := p.r.pkg.Printer()
 	printer.HeadingLevel = 4
@@ -171,7 +166,7 @@ func (p *page) cell(text string) string {
 	return cell(p.markdown(text))
 }
 
-// cell is Markdown as it may stand in a table: on one line, without a bar of its own.
+// cell converts Markdown for a table cell: one line, with bars escaped.
 func cell(markdown string) string {
 	var lines []string
 	for line := range strings.Lines(markdown) {
@@ -201,7 +196,7 @@ var (
 	}
 )
 
-// typeText is a type in words; one that has none is as in the code.
+// typeText describes a type in words, or else as in the code.
 func (p *page) typeText(expr ast.Expr) string {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -262,7 +257,7 @@ func isIdent(expr ast.Expr) bool {
 	return ok
 }
 
-// source is a node as the code has it.
+// source returns a node's source code.
 func (p *page) source(node ast.Node) string {
 	return p.r.source(node)
 }

@@ -25,10 +25,10 @@ type reader struct {
 	errs   []error
 }
 
-// component is one component: its arguments, and what it has for whoever created it.
+// component is one component: its arguments, and the fields of the component itself.
 type component struct {
 	typ *doc.Type
-	// args are the structs of its arguments, the outermost first.
+	// args are the structs of the arguments, the outermost first.
 	args    []structure
 	outputs []field
 }
@@ -39,7 +39,7 @@ type structure struct {
 }
 
 type field struct {
-	// name is that of the pulumi tag; a field without a tag has only goName.
+	// name is the name in the pulumi tag. A field without a tag has only goName.
 	name, goName string
 	typ          ast.Expr
 	optional     bool
@@ -86,7 +86,7 @@ func readPackage(dir string) (*reader, error) {
 
 var docLink = regexp.MustCompile(`\[(\w+)\]`)
 
-// components are in the order in which the package's documentation first names them.
+// components returns the components in the order in which the package's documentation first names them.
 func (r *reader) components() []component {
 	place := map[string]int{}
 	for i, match := range docLink.FindAllStringSubmatch(r.pkg.Doc, -1) {
@@ -109,7 +109,7 @@ func (r *reader) components() []component {
 	return list
 }
 
-// isComponent says whether a struct embeds pulumi.ResourceState.
+// isComponent reports whether a struct embeds pulumi.ResourceState.
 func isComponent(t *doc.Type) bool {
 	for _, f := range structFields(t) {
 		if selector, ok := f.Type.(*ast.SelectorExpr); ok && len(f.Names) == 0 && selector.Sel.Name == "ResourceState" {
@@ -130,7 +130,7 @@ func structFields(t *doc.Type) []*ast.Field {
 	return nil
 }
 
-// arguments are what the component's constructor takes, and every struct in it.
+// arguments returns the type that the component's constructor takes, and every struct in it.
 func (r *reader) arguments(t *doc.Type) []structure {
 	args := r.types[t.Name+"Args"]
 	if args == nil {
@@ -158,7 +158,7 @@ func (r *reader) arguments(t *doc.Type) []structure {
 	return list
 }
 
-// structIn is the package's own struct that a type is, points to, or is a list or a map of.
+// structIn returns the package's own struct that a type is, points to, or is a list or a map of.
 func (r *reader) structIn(expr ast.Expr) *doc.Type {
 	switch e := expr.(type) {
 	case *ast.StarExpr:
@@ -175,7 +175,7 @@ func (r *reader) structIn(expr ast.Expr) *doc.Type {
 	return nil
 }
 
-// fields are a struct's exported fields. An argument must have a tag; what a component holds besides its outputs has
+// fields returns a struct's exported fields. An argument must have a tag. A component's fields other than outputs have
 // none.
 func (r *reader) fields(t *doc.Type, arguments bool) []field {
 	var list []field
@@ -215,7 +215,7 @@ func appendNew(list []*doc.Type, t *doc.Type) []*doc.Type {
 	return append(list, t)
 }
 
-// isString reports whether a type of the package is a string, whose values are a closed set.
+// isString reports whether a type of the package is a string with a closed set of values.
 func (r *reader) isString(name string) bool {
 	t := r.types[name]
 	if t == nil {
@@ -230,7 +230,7 @@ func (r *reader) isString(name string) bool {
 	return false
 }
 
-// source is a node as the code has it.
+// source returns a node's source code.
 func (r *reader) source(node ast.Node) string {
 	var b strings.Builder
 	if err := printer.Fprint(&b, r.fset, node); err != nil {

@@ -16,10 +16,10 @@ import (
 	"strings"
 )
 
-// packageName is that of the Pulumi package: the first part of the components' types.
+// packageName is the name of the Pulumi package, the first part of the components' types.
 const packageName = "keyvaultaks"
 
-// onlyGo are arguments and outputs that are not in the schema, and why not.
+// onlyGo are arguments and outputs that are not in the schema, with the reasons.
 var onlyGo = map[string]string{
 	"AksWithCsiArgs.AdoptObjects": "it is about the provider that an AksWithCsi hands out, which only Go can take; " +
 		"a provider of your own takes over what is there with `enableServerSideApply: true`",
@@ -51,7 +51,7 @@ type resourceSpec struct {
 	Required        []string                `json:"required"`
 }
 
-// typeSpec is an object, or a string of a closed set.
+// typeSpec is an object, or a string with a closed set of values.
 type typeSpec struct {
 	Description string                  `json:"description"`
 	Type        string                  `json:"type"`
@@ -65,7 +65,7 @@ type enumSpec struct {
 	Value string `json:"value"`
 }
 
-// propertySpec is a property, or an item of one, which has no description.
+// propertySpec is a property, or an item of one. Items have no description.
 type propertySpec struct {
 	Description          string        `json:"description,omitempty"`
 	Type                 string        `json:"type,omitempty"`
@@ -76,7 +76,7 @@ type propertySpec struct {
 	Secret               bool          `json:"secret,omitempty"`
 }
 
-// generateSchema is the schema of the components of the package in a directory.
+// generateSchema returns the schema of the components of the package in a directory.
 func generateSchema(dir, version string) ([]byte, error) {
 	r, components, err := read(dir)
 	if err != nil {
@@ -88,20 +88,13 @@ func generateSchema(dir, version string) ([]byte, error) {
 		DisplayName: "Key Vault on AKS",
 		Version:     version,
 		Description: strings.TrimPrefix(s.words.of(r.pkg.Synopsis(r.pkg.Doc), nil), "Package components "),
-		Keywords: []string{
-			"azure",
-			"kubernetes",
-			"aks",
-			"keyvault",
-			"secrets",
-			"kind/component",
-			"category/infrastructure",
-		},
+		Keywords: []string{"azure", "kubernetes", "aks", "keyvault", "secrets", "kind/component",
+			"category/infrastructure"},
 		Homepage:   "https://github.com/keyvault-aks/keyvault-aks",
 		License:    "Apache-2.0",
 		Repository: "https://github.com/keyvault-aks/keyvault-aks",
 		Publisher:  "keyvault-aks",
-		// Where Pulumi finds release archives of the plugin.
+		// Where Pulumi downloads the plugin from.
 		PluginDownloadURL: "github://api.github.com/keyvault-aks/keyvault-aks",
 		Language: map[string]any{
 			"nodejs": map[string]any{"packageName": "@keyvault-aks/keyvaultaks", "respectSchemaVersion": true},
@@ -139,7 +132,7 @@ func generateSchema(dir, version string) ([]byte, error) {
 	return append(content, '\n'), nil
 }
 
-// writeSchema writes the schema with the version that stands beside it.
+// writeSchema writes the schema, with the version in the file next to it.
 func writeSchema(source, out string) error {
 	version, err := os.ReadFile(filepath.Join(filepath.Dir(out), "VERSION"))
 	if err != nil {
@@ -167,7 +160,7 @@ func (s *schemaWriter) resource(c component) resourceSpec {
 	spec := resourceSpec{IsComponent: true, Properties: map[string]propertySpec{}}
 	outputs := structure{name: c.typ.Name, doc: c.typ.Doc, fields: c.outputs}
 	spec.Description = s.words.of(c.typ.Doc, s.words.scope(outputs, c))
-	// The first paragraph of the arguments says whose they are.
+	// The first paragraph only says to which function the arguments belong.
 	if _, more, ok := strings.Cut(c.args[0].doc, "\n\n"); ok {
 		spec.Description += "\n\n" + s.words.of(more, s.words.scope(c.args[0], c))
 	}
@@ -213,7 +206,7 @@ func (s *schemaWriter) describe(property *propertySpec, f field, scope map[strin
 	property.Secret = strings.Contains(f.doc, "Pulumi secret")
 }
 
-// typeOf is the type of an argument or an output. A plain one is no Input; outputs are never plain.
+// typeOf returns the type of an argument or an output. A plain argument is not an Input; outputs are never plain.
 func (s *schemaWriter) typeOf(expr ast.Expr, argument bool) propertySpec {
 	simple := map[string]string{"string": "string", "int": "integer", "bool": "boolean", "float64": "number"}
 	switch e := expr.(type) {
@@ -253,7 +246,7 @@ func (s *schemaWriter) typeOf(expr ast.Expr, argument bool) propertySpec {
 	return propertySpec{}
 }
 
-// enum is a closed set of strings, as its constants say.
+// enum returns a closed set of strings from its constants.
 func (s *schemaWriter) enum(t *doc.Type) {
 	spec := typeSpec{
 		Description: t.Name + s.words.paragraph(strings.TrimSuffix(strings.TrimPrefix(t.Doc, t.Name), "\n"), nil),
@@ -277,12 +270,12 @@ func (s *schemaWriter) enum(t *doc.Type) {
 	s.types[s.token(t.Name)] = spec
 }
 
-// volume is the type of the output that is a pod's volume, which Go has as a map.
+// volume returns the type of a pod's volume as an output, which is a map in Go.
 func (s *schemaWriter) volume(name string) string {
 	text := func(description string) propertySpec { return propertySpec{Type: "string", Description: description} }
 	typ := strings.ToUpper(name[:1]) + name[1:]
 	s.types[s.token(typ+"Csi")] = typeSpec{
-		Description: "What the CSI driver is told of a volume.", Type: "object",
+		Description: "The attributes of a volume for the CSI driver.", Type: "object",
 		Properties: map[string]propertySpec{
 			"driver":   text("The driver's name, secrets-store.csi.k8s.io."),
 			"readOnly": {Type: "boolean", Description: "Always true: nothing is written into a vault."},
@@ -304,14 +297,14 @@ func (s *schemaWriter) volume(name string) string {
 	return "#/types/" + s.token(typ)
 }
 
-// wording turns doc comments, which speak of Go's names, into descriptions, which speak of properties.
+// wording turns doc comments, which use Go's names, into descriptions, which use property names.
 type wording struct {
 	r *reader
-	// types are the names of arguments, and what they are called without Go.
+	// types are the names of argument types in Go, with their names in the schema.
 	types map[string]string
 	// fields are the properties of each struct, by the field's name in Go.
 	fields map[string]map[string]string
-	// all are the properties whose names in Go are of more than one word, so that they can be nothing else.
+	// all are the properties whose Go names consist of several words, so that they cannot be ordinary words.
 	all map[string]string
 }
 
@@ -335,7 +328,7 @@ func newWording(r *reader, components []component) *wording {
 	return w
 }
 
-// scope are the properties that a comment of a struct may mean: its own, and those of the component it belongs to.
+// scope returns the properties that a struct's comment may refer to: its own, and those of the component.
 func (w *wording) scope(of structure, c component) map[string]string {
 	scope := maps.Clone(w.fields[c.args[0].name])
 	maps.Copy(scope, w.fields[of.name])
@@ -344,20 +337,20 @@ func (w *wording) scope(of structure, c component) map[string]string {
 
 var (
 	severalWords = regexp.MustCompile(`^[A-Z].*[A-Z]`)
-	// A name alone, with a link's brackets or without; what stands in something longer is no name of Go.
+	// A name on its own, with or without the brackets of a link. Parts of longer words are not Go names.
 	goName = regexp.MustCompile("`[^`]*`" + `|https?://[^\s)]+|[\w./-]+/[\w./-]*|Key Vault [A-Z]\w+( [A-Z]\w+)?|` +
 		`Entra (ID|tenant|groups)|Microsoft Defender|Private DNS Zone Contributor|NetworkPolicy objects|` +
 		`the SecretProviderClass|CriticalAddonsOnly=\S+|and CriticalAddonsOnly|\[?[A-Z]\w*(\.[A-Z]\w*)?\]?`)
-	// A name of one word at the beginning is a word of the sentence before these.
+	// At the start, a one-word name before one of these is an ordinary word of the sentence.
 	asWord = regexp.MustCompile(`^ (of|in|to|with|that|from) `)
-	// What is only for Go is left out where it stands apart.
+	// Text for Go only is removed if it stands apart.
 	forGo = regexp.MustCompile(`,? see \[([\w.]+)\]|; in Go, [^.]*`)
-	// Arguments are several, a type is one.
+	// "Arguments" is plural, but a type is singular.
 	plural = regexp.MustCompile(`^(\w+)Args (are|have|say|describe|give) `)
 )
 
-// of is a comment as a description. What only Go has is left out where a comment says "see [ValidateTags]", or "; in
-// Go, ..." at the end of a sentence.
+// of returns a comment as a description. It removes what is for Go only: "see [ValidateTags]", and "; in Go, ..." at
+// the end of a sentence.
 func (w *wording) of(text string, scope map[string]string) string {
 	var paragraphs []string
 	for _, paragraph := range strings.Split(strings.TrimSpace(text), "\n\n") {
@@ -382,7 +375,7 @@ func (w *wording) paragraph(text string, scope map[string]string) string {
 	return b.String() + text[end:]
 }
 
-// name is what a name of Go's is called without Go. Before and after it is the rest of the text.
+// name returns the name for other languages. before and after are the surrounding text.
 func (w *wording) name(given, before, after string, scope map[string]string) string {
 	name := strings.Trim(given, "[]")
 	if of, f, ok := strings.Cut(name, "."); ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/components"
 )
 
-func TestSchemaOfThePackageIsCurrent(t *testing.T) {
+func TestSchema_IsCurrent(t *testing.T) {
 	version, err := os.ReadFile("../../provider/VERSION")
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func readSchemaSpec(t *testing.T) schemaSpec {
 	return spec
 }
 
-// descriptions are all that the schema says, by what it is about.
+// descriptions returns all descriptions in the schema, by subject.
 func descriptions(spec schemaSpec) map[string]string {
 	all := map[string]string{"the package": spec.Description}
 	properties := func(of string, list map[string]propertySpec) {
@@ -67,13 +67,13 @@ func descriptions(spec schemaSpec) map[string]string {
 	return all
 }
 
-func TestSchemaDescribesEverythingWithoutGo(t *testing.T) {
+func TestSchema_DescribesEverythingWithoutGo(t *testing.T) {
 	r, err := readPackage("../../components")
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec := readSchemaSpec(t)
-	// Names of Go's of more than one word; others are words of the language. Kinds of Kubernetes' and values stay.
+	// Go names of several words. Single words are ordinary language. Kubernetes' kinds and values stay.
 	own := map[string]bool{}
 	add := func(name string) {
 		if severalWords.MatchString(name) &&
@@ -115,13 +115,14 @@ func TestSchemaDescribesEverythingWithoutGo(t *testing.T) {
 	}
 }
 
-func TestSchemaAgreesWithTheArguments(t *testing.T) {
+func TestSchema_MatchesArguments(t *testing.T) {
 	spec := readSchemaSpec(t)
 	for component, one := range map[string]struct{ args, made reflect.Type }{
-		"KeyVaultStack":    {reflect.TypeFor[components.KeyVaultStackArgs](), reflect.TypeFor[components.KeyVaultStack]()},
-		"AksWithCsi":       {reflect.TypeFor[components.AksWithCsiArgs](), reflect.TypeFor[components.AksWithCsi]()},
-		"WorkloadIdentity": {reflect.TypeFor[components.WorkloadIdentityArgs](), reflect.TypeFor[components.WorkloadIdentity]()},
-		"SecretMount":      {reflect.TypeFor[components.SecretMountArgs](), reflect.TypeFor[components.SecretMount]()},
+		"KeyVaultStack": {reflect.TypeFor[components.KeyVaultStackArgs](), reflect.TypeFor[components.KeyVaultStack]()},
+		"AksWithCsi":    {reflect.TypeFor[components.AksWithCsiArgs](), reflect.TypeFor[components.AksWithCsi]()},
+		"WorkloadIdentity": {reflect.TypeFor[components.WorkloadIdentityArgs](),
+			reflect.TypeFor[components.WorkloadIdentity]()},
+		"SecretMount": {reflect.TypeFor[components.SecretMountArgs](), reflect.TypeFor[components.SecretMount]()},
 	} {
 		r, ok := spec.Resources["keyvaultaks:index:"+component]
 		if !ok {
@@ -149,7 +150,7 @@ func TestSchemaAgreesWithTheArguments(t *testing.T) {
 	}
 }
 
-// agree holds a struct of arguments against properties.
+// agree compares a struct of arguments with properties.
 func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[string]propertySpec, required []string) {
 	t.Helper()
 	input := reflect.TypeFor[pulumi.Input]()
@@ -170,13 +171,8 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 			t.Errorf("%s.%s is %v; in the schema it is plain: %v", args.Name(), f.Name, f.Type, p.Plain)
 		}
 		if slices.Contains(required, name) == (options == "optional") {
-			t.Errorf(
-				"%s.%s is %s; in the schema it is required: %v",
-				args.Name(),
-				f.Name,
-				options,
-				slices.Contains(required, name),
-			)
+			t.Errorf("%s.%s is %s; in the schema it is required: %v", args.Name(), f.Name, options,
+				slices.Contains(required, name))
 		}
 		typ, ref := f.Type, p.Ref
 		for typ.Kind() == reflect.Pointer || typ.Kind() == reflect.Slice || typ.Kind() == reflect.Map {
@@ -199,7 +195,7 @@ func agree(t *testing.T, spec schemaSpec, args reflect.Type, properties map[stri
 	}
 }
 
-func TestSchemaKeepsSecrets(t *testing.T) {
+func TestSchema_MarksSecrets(t *testing.T) {
 	spec := readSchemaSpec(t)
 	for where, p := range map[string]propertySpec{
 		"a secret's value":         spec.Types["keyvaultaks:index:Secret"].Properties["value"],

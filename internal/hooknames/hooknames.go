@@ -1,5 +1,5 @@
-// Package hooknames names resource hooks. The engine takes a name once from all the processes of a deployment: the
-// program, and the plugins that bring up components for it.
+// Package hooknames generates names of resource hooks. The engine accepts each name only once from all processes of a
+// deployment: the program, and the plugins that construct components for it.
 package hooknames
 
 import (
@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// scope is where names are unique. It counts them by what they begin with, so that another component changes no name.
+// scope is where names are unique. It counts them by prefix, so that another component does not change a name.
 type scope struct {
 	prefix string
 	mu     sync.Mutex
@@ -18,16 +18,16 @@ type scope struct {
 type key struct{}
 
 // runs are the scopes of a program's own process, by the channels that end its runs: the Automation API runs an inline
-// program again and again. Any other program is run once, by a context that does not end.
+// program several times. Other programs run once, with a context that does not end.
 var runs sync.Map
 
-// Within returns a context in which names begin with what no other process uses, and are counted from 1: the state has
-// them, and should not change from one update to the next.
+// Within returns a context in which names begin with a prefix that no other process uses and are counted from 1. The
+// state contains the names, which should not change between updates.
 func Within(ctx context.Context, prefix string) context.Context {
 	return context.WithValue(ctx, key{}, &scope{prefix: prefix + "-"})
 }
 
-// New returns another name that begins with what is given, after that of the context.
+// New returns another name, which begins with the context's prefix and the given text.
 func New(ctx context.Context, name string) string {
 	in, ok := ctx.Value(key{}).(*scope)
 	if !ok {
@@ -42,7 +42,7 @@ func New(ctx context.Context, name string) string {
 	return fmt.Sprintf("%s%s-%d", in.prefix, name, in.counts[name])
 }
 
-// run returns the scope of the run that a context is of.
+// run returns the scope of the run that a context belongs to.
 func run(ctx context.Context) *scope {
 	end := ctx.Done()
 	in, known := runs.LoadOrStore(end, &scope{})

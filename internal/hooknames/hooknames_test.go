@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// TestNew_NamesTheSameInEachRun of a process, whatever else the run has, and no two alike in one.
-func TestNew_NamesTheSameInEachRun(t *testing.T) {
+// TestNew_RepeatsNamesInEachRun checks that each run of a process gets the same names, whatever else it contains, and
+// no name twice.
+func TestNew_RepeatsNamesInEachRun(t *testing.T) {
 	var first []string
 	for _, others := range []int{0, 3} {
 		ctx, end := context.WithCancel(t.Context())
 		for range others {
 			New(ctx, "other")
 		}
-		// A program may put values into its context.
+		// A program may add values to its context.
 		names := []string{New(ctx, "a"), New(context.WithValue(ctx, t, 1), "a"), New(ctx, "b")}
 		if slices.Sort(names); len(slices.Compact(slices.Clone(names))) != 3 {
 			t.Errorf("two of %q are alike", names)

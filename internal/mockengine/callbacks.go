@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// call has the program run one of its callbacks.
+// call makes the program run one of its callbacks.
 func call(ctx context.Context, callback *pulumirpc.Callback, request, response proto.Message) error {
 	encoded, err := proto.Marshal(request)
 	if err != nil {
@@ -32,7 +32,7 @@ func call(ctx context.Context, callback *pulumirpc.Callback, request, response p
 	return nil
 }
 
-// transform lets the transforms of a resource, and then those of what it is a part of, change its inputs.
+// transform applies the transforms of a resource, and then those of its parents, to its inputs.
 func (m *monitor) transform(ctx context.Context, in *pulumirpc.RegisterResourceRequest) error {
 	m.engine.mu.Lock()
 	transforms := append(in.GetTransforms(), m.engine.inherited[in.GetParent()]...)

@@ -11,8 +11,8 @@ import (
 	"gopkg.in/yaml.v3"
 )
 
-// StackConfig is what the CLI hands to the program: the defaults in Pulumi.yaml, and over them Pulumi.<stack>.yaml. The empty
-// stack has defaults only.
+// StackConfig returns the configuration that the CLI passes to the program: the defaults in Pulumi.yaml, overridden by
+// Pulumi.<stack>.yaml. The empty stack has defaults only.
 func StackConfig(t testing.TB, dir, stack string) map[string]string {
 	t.Helper()
 	if stack == "" {
@@ -21,7 +21,7 @@ func StackConfig(t testing.TB, dir, stack string) map[string]string {
 	return Config(t, dir, "Pulumi."+stack+".yaml")
 }
 
-// Config is the same with another file for the stack, or none.
+// Config returns the same with another file for the stack, or none.
 func Config(t testing.TB, dir, file string) map[string]string {
 	t.Helper()
 	var project struct {

@@ -1,7 +1,8 @@
-// Package mockengine runs a Pulumi program against an engine that only records, for unit tests: what is registered,
-// with which inputs, after what. Azure, random and Kubernetes answer with just the outputs that the program reads.
+// Package mockengine runs a Pulumi program in unit tests against an engine that only records which resources are
+// registered, with which inputs and in which order. Azure, random and Kubernetes answer with only the outputs that the
+// program reads.
 //
-// pulumi.WithMocks would be the usual way, but cannot take a secret that is unknown, as every preview has them.
+// pulumi.WithMocks is the usual way, but it does not support unknown secrets, which every preview has.
 package mockengine
 
 import (
@@ -26,7 +27,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Project and Stack are what the program runs as.
+// Project and Stack are the default project and stack of the program.
 const (
 	Project = "keyvault-aks"
 	Stack   = "test"
@@ -40,38 +41,38 @@ type Registered struct {
 	// Inputs keep secrets and unknown values.
 	Inputs resource.PropertyMap
 	RPC    *pulumirpc.RegisterResourceRequest
-	// Outputs are what a component, or the stack, registered as its outputs.
+	// Outputs are the outputs that a component, or the stack, registered.
 	Outputs resource.PropertyMap
 }
 
-// Invoked is a provider's function as the program called it.
+// Invoked is a call of a provider's function.
 type Invoked struct {
 	Token string
 	Args  resource.PropertyMap
 }
 
-// Engine stands in for the engine. The zero value does an update; with DryRun it does the preview of a first update, in
+// Engine replaces the engine. The zero value runs an update. With DryRun it runs the preview of a first update, in
 // which no resource has an id or an output yet.
 type Engine struct {
 	DryRun bool
-	// Project is what the program runs as. Defaults to [Project].
+	// Project is the project of the program. Defaults to [Project].
 	Project string
-	// Config and SecretKeys are the stack's configuration, keys with their namespace.
+	// Config and SecretKeys are the stack's configuration, with namespaced keys.
 	Config     map[string]string
 	SecretKeys []string
-	// Answers are what providers' functions return instead of the usual, by token; one that is nil fails.
+	// Answers replace the results of providers' functions, by token. A nil answer makes the function fail.
 	Answers map[string]map[string]any
-	// Asked, if any, is called before a provider's function is answered; its error is the answer.
+	// Asked, if any, is called before a provider's function is answered. If it returns an error, that is the answer.
 	Asked func(token string, args resource.PropertyMap) error
-	// Before is an earlier run, if any. What it registered keeps the inputs that the program wants to be ignored.
+	// Before is an earlier run, if any. Inputs with ignored changes keep the values of that run.
 	Before *Engine
 	// Hold, if any, is called before a registration is answered, with the resource's name.
 	Hold func(name string)
-	// Refusals are the errors with which the creation of resources fails, by name: one for each time that it is tried.
-	// Whether it is tried again is for the resource's error hooks to say.
+	// Refusals are errors that make the creation of resources fail, by name, one for each attempt. The resource's error
+	// hooks decide whether it is retried.
 	Refusals map[string][]string
-	// Unread are the resources, by name, that azure-native has made and could not read: their state has none of Azure's
-	// properties in the places of outputs.
+	// Unread are the names of resources that azure-native created but could not read: their outputs lack all of Azure's
+	// properties.
 	Unread []string
 
 	mu        sync.Mutex
@@ -85,12 +86,12 @@ type Engine struct {
 	errors    []string
 }
 
-// Warning is what a program logged as a warning, and the resource that it is about.
+// Warning is a warning that a program logged, with the resource.
 type Warning struct {
 	URN, Message string
 }
 
-// Run runs a program and returns once everything it registered is done.
+// Run runs a program and returns once all registrations are done.
 func (e *Engine) Run(program func(*pulumi.Context) error) error {
 	return e.Serve(func(address string) error {
 		return pulumi.RunErr(program, func(info *pulumi.RunInfo) {
@@ -101,7 +102,7 @@ func (e *Engine) Run(program func(*pulumi.Context) error) error {
 	})
 }
 
-// Serve serves the engine while something else than a program runs, which is given its address.
+// Serve serves the engine while run, which gets its address, runs something other than a program.
 func (e *Engine) Serve(run func(address string) error) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -120,7 +121,7 @@ func (e *Engine) Serve(run func(address string) error) error {
 	return err
 }
 
-// Resources are all resources without the stack, in the order of their registration.
+// Resources returns all resources except the stack, in the order of registration.
 func (e *Engine) Resources() []Registered {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -133,35 +134,35 @@ func (e *Engine) Resources() []Registered {
 	return list
 }
 
-// Packages are the packages that the program registered.
+// Packages returns the packages that the program registered.
 func (e *Engine) Packages() []*pulumirpc.RegisterPackageRequest {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.packages)
 }
 
-// Warnings are the program's warnings.
+// Warnings returns the program's warnings.
 func (e *Engine) Warnings() []Warning {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.warnings)
 }
 
-// Infos are the program's messages that are no warnings.
+// Infos returns the program's informational messages.
 func (e *Engine) Infos() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.infos)
 }
 
-// Errors are the program's messages that are errors.
+// Errors returns the program's error messages.
 func (e *Engine) Errors() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.errors)
 }
 
-// Get is the resource with this name.
+// Get returns the resource with this name.
 func (e *Engine) Get(t testing.TB, name string) Registered {
 	t.Helper()
 	for _, one := range e.Resources() {
@@ -173,14 +174,14 @@ func (e *Engine) Get(t testing.TB, name string) Registered {
 	return Registered{}
 }
 
-// Invoked are all calls of providers' functions, in their order.
+// Invoked returns all calls of providers' functions, in order.
 func (e *Engine) Invoked() []Invoked {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return append([]Invoked(nil), e.invoked...)
 }
 
-// StackOutputs are the program's outputs.
+// StackOutputs returns the program's outputs.
 func (e *Engine) StackOutputs() resource.PropertyMap {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -192,7 +193,7 @@ func (e *Engine) StackOutputs() resource.PropertyMap {
 	return nil
 }
 
-// Plaintext lists where a text occurs outside of a Pulumi secret, in inputs and outputs.
+// Plaintext returns where a text occurs outside a Pulumi secret, in inputs and outputs.
 func (e *Engine) Plaintext(text string) []string {
 	found := plaintext("stack", resource.NewObjectProperty(e.StackOutputs()), text)
 	for _, one := range e.Resources() {
@@ -220,7 +221,7 @@ func plaintext(path string, v resource.PropertyValue, text string) []string {
 	return found
 }
 
-// At is the input at a path such as properties.sku.name, with its secret wrapping; nil if there is none.
+// At returns the input at a path such as properties.sku.name, with its secret wrapping, or nil.
 func (one Registered) At(path string) *resource.PropertyValue {
 	parsed, err := resource.ParsePropertyPath(path)
 	if err != nil {
@@ -233,7 +234,7 @@ func (one Registered) At(path string) *resource.PropertyValue {
 	return &value
 }
 
-// WaitsFor says whether the engine would create the resource after the other.
+// WaitsFor reports whether the engine would create the resource after the other.
 func (one Registered) WaitsFor(other Registered) bool {
 	for _, urn := range one.RPC.GetDependencies() {
 		if urn == other.URN {
@@ -243,7 +244,7 @@ func (one Registered) WaitsFor(other Registered) bool {
 	return false
 }
 
-// Await waits for an output, in a program under test.
+// Await waits for an output in a program under test.
 func Await(t testing.TB, ctx *pulumi.Context, o pulumi.Output) internals.UnsafeAwaitOutputResult {
 	t.Helper()
 	result, err := internals.UnsafeAwaitOutput(ctx.Context(), o)
@@ -270,7 +271,7 @@ func (m *monitor) GetDeploymentInfo(context.Context, *emptypb.Empty) (*pulumirpc
 	}}, nil
 }
 
-// RegisterPackage answers with the package's own name as its reference.
+// RegisterPackage returns the package's own name as its reference.
 func (m *monitor) RegisterPackage(_ context.Context,
 	in *pulumirpc.RegisterPackageRequest) (*pulumirpc.RegisterPackageResponse, error) {
 	m.engine.mu.Lock()
@@ -284,8 +285,7 @@ func (m *monitor) RegisterErrorHook(_ context.Context, in *pulumirpc.RegisterErr
 }
 
 func (m *monitor) RegisterResourceHook(
-	_ context.Context,
-	in *pulumirpc.RegisterResourceHookRequest,
+	_ context.Context, in *pulumirpc.RegisterResourceHookRequest,
 ) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, m.registerHook(in.GetName(), in.GetCallback())
 }
@@ -303,7 +303,7 @@ func (m *monitor) registerHook(name string, hook *pulumirpc.Callback) error {
 	return nil
 }
 
-// refuse fails the creation of a resource as often as it is to be refused, unless its hooks give up before.
+// refuse fails the creation of a resource once for each of its refusals, unless its hooks give up earlier.
 func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequest, urn string) error {
 	var errs []string
 	for _, refusal := range m.engine.Refusals[in.GetName()] {
@@ -322,9 +322,7 @@ func (m *monitor) refuse(ctx context.Context, in *pulumirpc.RegisterResourceRequ
 }
 
 func (m *monitor) tryAgain(
-	ctx context.Context,
-	hooks []string,
-	failure *pulumirpc.ErrorHookRequest,
+	ctx context.Context, hooks []string, failure *pulumirpc.ErrorHookRequest,
 ) (again bool, err error) {
 	for _, name := range hooks {
 		m.engine.mu.Lock()
@@ -343,8 +341,7 @@ func (m *monitor) tryAgain(
 }
 
 func (m *monitor) RegisterResource(
-	ctx context.Context,
-	in *pulumirpc.RegisterResourceRequest,
+	ctx context.Context, in *pulumirpc.RegisterResourceRequest,
 ) (*pulumirpc.RegisterResourceResponse, error) {
 	if err := m.transform(ctx, in); err != nil {
 		return nil, err
@@ -413,8 +410,7 @@ func (m *monitor) ignoreChanges(urn string, inputs resource.PropertyMap, paths [
 }
 
 func (m *monitor) RegisterResourceOutputs(
-	_ context.Context,
-	in *pulumirpc.RegisterResourceOutputsRequest,
+	_ context.Context, in *pulumirpc.RegisterResourceOutputsRequest,
 ) (*emptypb.Empty, error) {
 	outputs, err := unmarshal(in.GetOutputs())
 	if err != nil {
@@ -431,8 +427,7 @@ func (m *monitor) RegisterResourceOutputs(
 }
 
 func (m *monitor) Invoke(
-	_ context.Context,
-	in *pulumirpc.ResourceInvokeRequest,
+	_ context.Context, in *pulumirpc.ResourceInvokeRequest,
 ) (*pulumirpc.ResourceInvokeResponse, error) {
 	args, err := unmarshal(in.GetArgs())
 	if err != nil {
@@ -467,8 +462,7 @@ type logger struct {
 }
 
 func (l *logger) RequirePulumiVersion(
-	context.Context,
-	*pulumirpc.RequirePulumiVersionRequest,
+	context.Context, *pulumirpc.RequirePulumiVersionRequest,
 ) (*pulumirpc.RequirePulumiVersionResponse, error) {
 	return &pulumirpc.RequirePulumiVersionResponse{}, nil
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// What the providers answer.
+// Answers of the providers.
 const (
 	TenantID   = "11111111-1111-1111-1111-111111111111"
 	Group      = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/group"
@@ -22,7 +22,7 @@ const (
 	Kubeconfig = "apiVersion: v1\nkind: Config\n"
 )
 
-// create is what a provider returns for a new resource.
+// create returns a new resource's id and outputs.
 func create(typ, name string, inputs resource.PropertyMap) (id string, outputs resource.PropertyMap) {
 	outputs = inputs.Copy()
 	named := func(key, path string, more map[string]any) (string, resource.PropertyMap) {
@@ -75,7 +75,7 @@ func create(typ, name string, inputs resource.PropertyMap) (id string, outputs r
 	return name + "-id", outputs
 }
 
-// invoke is what a provider's function returns.
+// invoke returns the result of a provider's function.
 func invoke(token string, args resource.PropertyMap) (resource.PropertyMap, error) {
 	switch token {
 	case "pulumi:pulumi:readStackResourceOutputs":

@@ -11,7 +11,7 @@ import (
 type Exemption struct {
 	// Rule is the rule's ID.
 	Rule string `json:"rule"`
-	// Resource is the resource's name, or its URN, which begins with urn:. In both an asterisk is any text, though not
+	// Resource is the resource's name, or its URN, which begins with urn:. An asterisk matches any text, but must not be
 	// the whole name.
 	Resource string `json:"resource"`
 	// Reason says why.
@@ -20,7 +20,7 @@ type Exemption struct {
 	Until string `json:"until"`
 }
 
-// Check returns what is wrong with an exemption, which then exempts nothing.
+// Check returns what is wrong with an exemption. An invalid exemption exempts nothing.
 func (e Exemption) Check(now time.Time) error {
 	known := false
 	for _, rule := range All() {
@@ -29,20 +29,20 @@ func (e Exemption) Check(now time.Time) error {
 	until, err := time.Parse(time.DateOnly, e.Until)
 	switch {
 	case !known:
-		return fmt.Errorf("there is no rule %q", e.Rule)
+		return fmt.Errorf("unknown rule %q", e.Rule)
 	case !e.namesOne():
-		return fmt.Errorf("resource is %q, not the name or the URN of one", e.Resource)
+		return fmt.Errorf("resource is %q, allowed: the name or the URN of a resource", e.Resource)
 	case strings.TrimSpace(e.Reason) == "":
-		return fmt.Errorf("it has no reason")
+		return fmt.Errorf("reason is empty")
 	case err != nil:
-		return fmt.Errorf("until is %q, not a day such as 2027-01-31", e.Until)
+		return fmt.Errorf("until is %q, allowed: a day such as 2027-01-31", e.Until)
 	case !now.Before(until.AddDate(0, 0, 1)):
 		return fmt.Errorf("it ended on %s", e.Until)
 	}
 	return nil
 }
 
-// namesOne reports whether there is more to the name of the resource than asterisks.
+// namesOne reports whether the resource consists of more than asterisks.
 func (e Exemption) namesOne() bool {
 	name := e.Resource
 	if strings.HasPrefix(name, "urn:") {
@@ -55,7 +55,7 @@ func (e Exemption) namesOne() bool {
 	return strings.Trim(name, "*: ") != ""
 }
 
-// Exempts reports whether the exemption is for a finding.
+// Exempts reports whether the exemption applies to a finding.
 func (e Exemption) Exempts(f Finding) bool {
 	if e.Rule != f.Rule.ID {
 		return false

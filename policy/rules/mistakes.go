@@ -19,7 +19,7 @@ const (
 	driver     = "secrets-store.csi.k8s.io"
 )
 
-// withPods are the kinds that have pods, and where their specs are.
+// withPods are the kinds that contain pods, with the paths of their pod specs.
 var withPods = map[string][]string{
 	"core:Pod":         {"spec"},
 	"apps:Deployment":  {"spec", "template", "spec"},
@@ -42,7 +42,7 @@ var mistakes = []Rule{
 	{
 		ID: "class-workload-identity", Kinds: []string{class},
 		Title: "SecretProviderClasses sign in as the workload",
-		Remedy: "Leave useVMManagedIdentity, usePodIdentity, useAzureTokenProxy and userAssignedIdentityID out, and give " +
+		Remedy: "Omit useVMManagedIdentity, usePodIdentity, useAzureTokenProxy and userAssignedIdentityID, and set " +
 			"clientID",
 		alone: ofAzure(func(parameters property.Map) (problems []string) {
 			for _, key := range []string{"useVMManagedIdentity", "usePodIdentity", "useAzureTokenProxy"} {
@@ -53,8 +53,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "class-parameters", Kinds: []string{class},
-		Title:  "SecretProviderClasses say whose vault they read, and as whom",
-		Remedy: "Give clientID, which the provider reads from nowhere else, keyvaultName and tenantID",
+		Title:  "SecretProviderClasses name the vault and the identity",
+		Remedy: "Set clientID, which the provider reads from nowhere else, keyvaultName and tenantID",
 		alone: ofAzure(func(parameters property.Map) (problems []string) {
 			for _, key := range []string{"clientID", "keyvaultName"} {
 				problems = append(problems, given.unless(parameters, key)...)
@@ -67,17 +67,16 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "class-objects", Kinds: []string{class},
-		Title: "SecretProviderClasses mount what there is, each in a file of its own",
-		Remedy: "Make objects a text of YAML, array: with an item for each, itself a text with objectName, objectType " +
-			"secret, key or cert, and an objectAlias that is a clean relative path: the provider ignores or mixes up " +
-			"everything else",
+		Title: "SecretProviderClasses mount valid objects, each in its own file",
+		Remedy: "Set objects to YAML with a list array, whose items are YAML strings with objectName, objectType (secret, " +
+			"key or cert) and an objectAlias that is a clean relative path: the provider ignores or misreads everything else",
 		alone: ofAzure(wrongObjects),
 	},
 	{
 		ID: "role-too-wide", Kinds: []string{assignment},
-		Title: "Workloads have no role that is wider than what they mount",
+		Title: "Workloads have no role beyond what mounting requires",
 		Remedy: "Assign Key Vault Secrets User (secrets), Key Vault Reader (public keys and certificates) or Key Vault " +
-			"Crypto User (use of keys), on what is mounted",
+			"Crypto User (use of keys), on the mounted objects",
 		among: func(one Resource, stack Stack) []string {
 			v, _ := get(one.Properties, "roleDefinitionId")
 			id, _ := asText(v)
@@ -90,8 +89,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "role-scope", When: Production, Kinds: []string{assignment},
-		Title:  "Workloads may read what they mount, and nothing besides",
-		Remedy: "Assign the role on the object, VAULT_ID/secrets/NAME, not on the vault or around it",
+		Title:  "Workloads may read only what they mount",
+		Remedy: "Assign the role on the object, VAULT_ID/secrets/NAME, not on the vault or a wider scope",
 		among: func(one Resource, stack Stack) []string {
 			v, _ := get(one.Properties, "roleDefinitionId")
 			id, _ := asText(v)
@@ -107,9 +106,9 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "role-principal-type", Kinds: []string{assignment},
-		Title: "Azure finds the principals of roles that are new",
-		Remedy: "Set principalType to ServicePrincipal: Azure takes others for people, and may not find a fresh one " +
-			"(PrincipalNotFound)",
+		Title: "Role assignments name the type of new principals",
+		Remedy: "Set principalType to ServicePrincipal: by default Azure looks the principal up, and may not find a new " +
+			"one (PrincipalNotFound)",
 		among: func(one Resource, stack Stack) []string {
 			if stack.principal(one) == nil {
 				return nil
@@ -119,8 +118,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "credential-audience", Kinds: []string{credential},
-		Title: "Federated credentials take the tokens of one audience",
-		Remedy: "Set audiences to api://AzureADTokenExchange alone: the provider of the CSI driver takes no other in any " +
+		Title: "Federated credentials have the one valid audience",
+		Remedy: "Set audiences to api://AzureADTokenExchange only: the provider of the CSI driver accepts no other in any " +
 			"cloud",
 		alone: func(one Resource) []string {
 			audiences, known := list(one.Properties, "audiences")
@@ -143,8 +142,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "credential-issuer", Kinds: []string{credential},
-		Title:  "Federated credentials trust the issuer of the tokens",
-		Remedy: "Set issuer to the cluster's oidcIssuerProfile.issuerURL as it is, with the slash at its end",
+		Title:  "Federated credentials trust the cluster's issuer",
+		Remedy: "Set issuer to the cluster's oidcIssuerProfile.issuerURL unchanged, with the trailing slash",
 		among: func(one Resource, stack Stack) []string {
 			v, known := get(one.Properties, "issuer")
 			if !known {
@@ -152,7 +151,7 @@ var mistakes = []Rule{
 			}
 			issuer, ok := asText(v)
 			if !ok || !strings.HasPrefix(issuer, "https://") || strings.ContainsAny(issuer, " \t\n?#") {
-				return say("issuer is %s, not the https address of one", shown(v))
+				return say("issuer is %s, not an https URL", shown(v))
 			}
 			subject, _ := get(one.Properties, "subject")
 			if text, ok := asText(subject); !ok || !strings.HasPrefix(text, serviceAccount) {
@@ -172,17 +171,17 @@ var mistakes = []Rule{
 			}
 			for _, other := range issuers {
 				if strings.EqualFold(strings.TrimRight(issuer, "/"), strings.TrimRight(other, "/")) {
-					return say("issuer is %q, and the cluster's %q", issuer, other)
+					return say("issuer is %q, but the cluster's is %q", issuer, other)
 				}
 			}
-			return say("issuer is %q, that of no cluster of the stack", issuer)
+			return say("issuer is %q, which is not the issuer of a cluster in the stack", issuer)
 		},
 	},
 	{
 		ID: "credential-subject", Kinds: []string{credential},
-		Title: "Federated credentials name who may use them",
-		Remedy: "Set subject to system:serviceaccount:NAMESPACE:NAME, or what the other issuer writes: Entra ID compares " +
-			"it as it is, without wildcards",
+		Title: "Federated credentials name their subject",
+		Remedy: "Set subject to system:serviceaccount:NAMESPACE:NAME, or to another issuer's subject: Entra ID compares " +
+			"it exactly, without wildcards",
 		alone: func(one Resource) []string {
 			v, known := get(one.Properties, "subject")
 			if !known {
@@ -201,8 +200,8 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "credential-order", Kinds: []string{identity},
-		Title:  "Federated credentials of an identity come one after another, and are 20 at most",
-		Remedy: "Have each depend on the one before (dependsOn): Azure refuses concurrent writes with 409, and the 21st",
+		Title:  "An identity has at most 20 federated credentials, written one after another",
+		Remedy: "Make each depend on the previous one (dependsOn): Azure refuses concurrent writes with 409, and the 21st",
 		among: func(one Resource, stack Stack) []string {
 			var credentials []Resource
 			for _, c := range stack.of(credential) {
@@ -217,7 +216,7 @@ var mistakes = []Rule{
 			for i, a := range credentials {
 				for _, b := range credentials[:i] {
 					if !stack.waitsFor(a, b) && !stack.waitsFor(b, a) {
-						return say("%s and %s are written at once", b.Name, a.Name)
+						return say("%s and %s are written concurrently", b.Name, a.Name)
 					}
 				}
 			}
@@ -226,20 +225,20 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "secret-in-plain", Kinds: []string{vaultSecret},
-		Title: "Values of secrets are secret in the state",
-		Remedy: "Wrap properties.value: pulumi.ToSecret, or configuration set with --secret; a value that was plain is in " +
-			"the state's history",
+		Title: "Secret values are encrypted in the state",
+		Remedy: "Wrap properties.value with pulumi.ToSecret, or set the configuration with --secret; a value that was " +
+			"plain remains in the state's history",
 		alone: inPlain("properties.value"),
 	},
 	{
 		ID: "config-map-in-plain", Kinds: []string{"core:ConfigMap"},
 		Title: "ConfigMaps hold no secrets",
-		Remedy: "Mount the secret from the vault, or put it into a Kubernetes Secret: most who use a namespace may read " +
-			"its ConfigMaps",
+		Remedy: "Mount the secret from the vault, or use a Kubernetes Secret: most users of a namespace may read its " +
+			"ConfigMaps",
 		alone: func(one Resource) []string {
 			v, _ := get(one.Properties, "data")
 			if v.HasSecrets() {
-				return say("data has a secret")
+				return say("data contains a secret")
 			}
 			if !v.IsMap() {
 				return nil
@@ -254,21 +253,21 @@ var mistakes = []Rule{
 	},
 	{
 		ID: "kubeconfig-in-plain", Kinds: []string{"providers:kubernetes"},
-		Title:  "Kubeconfigs are secret in the state",
-		Remedy: "Wrap kubeconfig: what listManagedClusterUserCredentials answers is not secret by itself",
+		Title:  "Kubeconfigs are encrypted in the state",
+		Remedy: "Wrap kubeconfig: the result of listManagedClusterUserCredentials is not marked as secret",
 		alone:  inPlain("kubeconfig"),
 	},
 	{
 		ID: "variable-in-plain", Kinds: podKinds,
 		Title: "Variables and arguments of containers hold no secrets",
-		Remedy: "Mount the secret, or take it from a Kubernetes Secret (valueFrom.secretKeyRef): whoever sees the pod sees " +
-			"the rest",
+		Remedy: "Mount the secret, or use a Kubernetes Secret (valueFrom.secretKeyRef): everybody who sees the pod sees " +
+			"its variables and arguments",
 		alone: ofPods(plainVariables),
 	},
 	{
 		ID: "mount-sign-in", Kinds: podKinds,
-		Title: "Mounts sign in as the workload, and read",
-		Remedy: "Set the volume's csi.readOnly to true and leave csi.nodePublishSecretRef out: it is for a service " +
+		Title: "Mounts sign in as the workload and are read-only",
+		Remedy: "Set the volume's csi.readOnly to true and omit csi.nodePublishSecretRef, which is for a service " +
 			"principal's password",
 		alone: ofPods(func(spec property.Map) (problems []string) {
 			volumes, _ := maps(spec, "volumes")
@@ -287,13 +286,13 @@ var mistakes = []Rule{
 	{
 		ID: "mount-sub-path", Kinds: podKinds,
 		Title:  "Mounts see rotations",
-		Remedy: "Mount the whole volume: what is mounted by subPath stays as it was when the container started",
+		Remedy: "Mount the whole volume: a subPath keeps the contents from the container's start",
 		alone:  ofPods(subPaths),
 	},
 	{
 		ID: "vault-purge-protection-false", Kinds: []string{vault},
-		Title:  "Purge protection is on, or nothing is said of it",
-		Remedy: "Leave properties.enablePurgeProtection out: Azure does not take false",
+		Title:  "Purge protection is on or omitted",
+		Remedy: "Omit properties.enablePurgeProtection: Azure refuses false",
 		alone:  needs("properties.enablePurgeProtection", not(false)),
 	},
 }
@@ -305,7 +304,7 @@ var (
 	vaultObject      = regexp.MustCompile(`(?i)/vaults/[^/]+/(secrets|keys|certificates)/[^/]+$`)
 )
 
-// wideRoles are built-in roles that let their holders change what is in a vault, or give rights to others:
+// wideRoles are built-in roles that allow changing the contents of a vault, or granting permissions to others:
 // https://learn.microsoft.com/azure/role-based-access-control/built-in-roles
 var wideRoles = map[string]string{
 	"00482a5a-887f-4fb3-b363-3b7fe8e74483": "Key Vault Administrator",
@@ -320,7 +319,7 @@ var wideRoles = map[string]string{
 	"f58310d9-a9f6-439a-9e8d-f62e7b41a168": "Role Based Access Control Administrator",
 }
 
-// objectRoles are the roles that are for what is mounted.
+// objectRoles are the roles for mounted objects.
 var objectRoles = map[string]string{
 	"4633458b-17de-408a-b874-0445c86b69e6": "Key Vault Secrets User",
 	"21090545-7ca7-4776-b22c-e363652d74d2": "Key Vault Reader",
@@ -328,7 +327,7 @@ var objectRoles = map[string]string{
 	"12338af0-0e69-4776-bea7-57ae8d297424": "Key Vault Crypto User",
 }
 
-// principal is the identity or the cluster of the stack that has a role, or nil.
+// principal returns the stack's identity or cluster that has a role, or nil.
 func (s Stack) principal(one Resource) *Resource {
 	for _, who := range s.of(identity, cluster) {
 		v, known := get(one.Properties, "principalId")
@@ -340,7 +339,7 @@ func (s Stack) principal(one Resource) *Resource {
 	return nil
 }
 
-// workload is what to call the principal of a role if pods can act as it: an identity with federated credentials of
+// workload returns a description of a role's principal if pods can use it: an identity with federated credentials of
 // service accounts, or the nodes' own. It is empty for others.
 func (s Stack) workload(one Resource) string {
 	who := s.principal(one)
@@ -375,18 +374,18 @@ func (s Stack) waitsFor(one, other Resource) bool {
 	return look(one.URN)
 }
 
-// inPlain is a rule about values that are there, and not marked as secret.
+// inPlain returns a rule about values that exist and are not secret.
 func inPlain(path string) func(Resource) []string {
 	return func(one Resource) []string {
 		v, known := get(one.Properties, path)
 		if !known || v.Secret() || !plain(v) {
 			return nil
 		}
-		return say("%s is plain", path)
+		return say("%s is not a secret", path)
 	}
 }
 
-// plain reports whether a text that is not secret is in a value.
+// plain reports whether a value contains a text that is not secret.
 func plain(v property.Value) bool {
 	switch {
 	case v.Secret():
@@ -403,7 +402,7 @@ func plain(v property.Value) bool {
 	return false
 }
 
-// ofAzure is a rule about the parameters of classes of the Azure provider.
+// ofAzure returns a rule about the parameters of classes of the Azure provider.
 func ofAzure(rule func(property.Map) []string) func(Resource) []string {
 	return func(one Resource) (problems []string) {
 		provider, known := get(one.Properties, "spec.provider")
@@ -421,7 +420,7 @@ func ofAzure(rule func(property.Map) []string) func(Resource) []string {
 	}
 }
 
-// wrongObjects is what the provider would read otherwise than it is meant, or not at all.
+// wrongObjects returns the objects that the provider would misread or ignore.
 func wrongObjects(parameters property.Map) (problems []string) {
 	v, known := get(parameters, "objects")
 	text, ok := asText(v)
@@ -432,13 +431,13 @@ func wrongObjects(parameters property.Map) (problems []string) {
 		Array []any `yaml:"array"`
 	}
 	if err := yaml.Unmarshal([]byte(text), &objects); !ok || err != nil || len(objects.Array) == 0 {
-		return []string{"objects has no array"}
+		return []string{"objects has no list array"}
 	}
 	files := map[string]int{}
 	for i, item := range objects.Array {
 		wrong := func(format string, args ...any) {
 			if v.Secret() {
-				format, args = "is none that the provider mounts as it is meant", nil
+				format, args = "is not valid for the provider (not shown)", nil
 			}
 			problems = append(problems, fmt.Sprintf("objects.array[%d] ", i)+fmt.Sprintf(format, args...))
 		}
@@ -449,7 +448,7 @@ func wrongObjects(parameters property.Map) (problems []string) {
 			Alias string `yaml:"objectAlias"`
 		}
 		if err := yaml.Unmarshal([]byte(text), &o); !ok || err != nil {
-			wrong("is no text of YAML")
+			wrong("is not a YAML string")
 			continue
 		}
 		if o.Name == "" {
@@ -464,17 +463,17 @@ func wrongObjects(parameters property.Map) (problems []string) {
 		}
 		outside := path.IsAbs(file) || path.Clean(file) != file || file == ".." || strings.HasPrefix(file, "../")
 		if file != "" && outside {
-			wrong("would be the file %q", file)
+			wrong("has the invalid file %q", file)
 		}
 		if other, taken := files[file]; taken && file != "" {
-			wrong("is the file %q, as array[%d] is", file, other)
+			wrong("has the same file %q as array[%d]", file, other)
 		}
 		files[file] = i
 	}
 	return problems
 }
 
-// ofPods is a rule about the specs of pods.
+// ofPods returns a rule about pod specs.
 func ofPods(rule func(property.Map) []string) func(Resource) []string {
 	return func(one Resource) (problems []string) {
 		at := withPods[Kind(one.Type)]
@@ -489,7 +488,7 @@ func ofPods(rule func(property.Map) []string) func(Resource) []string {
 	}
 }
 
-// containers are a pod's, with where they are.
+// containers returns a pod's containers with their paths.
 func containers(spec property.Map) (found []property.Map, at []string) {
 	for _, key := range []string{"initContainers", "containers"} {
 		all, _ := maps(spec, key)
@@ -500,14 +499,15 @@ func containers(spec property.Map) (found []property.Map, at []string) {
 	return found, at
 }
 
-// aSecret is what variables with secrets are called, and aboutOne those that say where one is, or when it ends.
+// aSecret matches the names of variables with secrets. aboutOne matches those that only describe one, such as where it
+// is or when it expires.
 var (
 	aSecret = regexp.MustCompile(`(?i)(^|[^a-z0-9]|^pg)(password|passwd|pwd|secret|token|api[-_]?key|access[-_]?key|` +
 		`private[-_]?key|connection[-_]?string|credentials?)([^a-z0-9]|$)`)
 	aboutOne = regexp.MustCompile(`(?i)[^a-z0-9](file|path|dir|name|id|url|uri|endpoint|ttl|expiry|version|header)$`)
 )
 
-// hump is where a word begins in a name such as dbPassword.
+// hump matches where a word begins in a name such as dbPassword.
 var hump = regexp.MustCompile(`([a-z0-9])([A-Z])`)
 
 func namedSecret(name string) bool {
@@ -520,7 +520,7 @@ func namedSecret(name string) bool {
 func plainVariables(spec property.Map) (problems []string) {
 	for _, key := range []string{"initContainers", "containers"} {
 		if spec.Get(key).HasSecrets() {
-			problems = append(problems, key+" has a secret")
+			problems = append(problems, key+" contains a secret")
 		}
 	}
 	if len(problems) > 0 {

@@ -1,5 +1,6 @@
-// Package rules are the rules of the policy pack, as pure functions over what a stack registers. They know no engine:
-// the pack has the engine's resources checked, and this repository's unit tests those of the production stack.
+// Package rules contains the rules of the policy pack, as pure functions over the resources of a stack. They do not
+// depend on the engine: the pack checks the engine's resources, and this repository's unit tests check those of the
+// production stack.
 package rules
 
 import (
@@ -10,51 +11,53 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// Resource is one that a stack registers.
+// Resource is a resource of a stack.
 type Resource struct {
 	Type, Name, URN string
-	// Parent is the URN of the component that the resource is part of.
+	// Parent is the URN of the component that contains the resource.
 	Parent string
-	// Properties are the inputs. What is secret and what is not known yet is marked.
+	// Properties are the inputs. Secret and unknown values are marked.
 	Properties property.Map
-	// Outputs are what the provider says of it, as far as that is known.
+	// Outputs are the known outputs.
 	Outputs property.Map
-	// Protect says whether Pulumi refuses to delete it.
+	// Protect reports whether Pulumi refuses to delete the resource.
 	Protect bool
-	// Dependencies are the URNs of what it waits for, and PropertyDependencies those that a property's value comes from.
+	// Dependencies are the URNs of the resources that it depends on. PropertyDependencies are those that a property's
+	// value comes from.
 	Dependencies         []string
 	PropertyDependencies map[string][]string
 }
 
-// Stack is all that a stack registers.
+// Stack is all resources of a stack.
 type Stack struct {
 	Resources []Resource
 }
 
-// When says which stacks a rule must hold in.
+// When says in which stacks a rule must hold.
 type When int
 
 const (
-	// Always is for what is a mistake in any stack.
+	// Always is for mistakes in any stack.
 	Always When = iota
-	// Production is for what production needs. In other stacks the rule advises.
+	// Production is for requirements of production. In other stacks the rule is advisory.
 	Production
-	// Elsewhere is for what production needs and others cannot get rid of. It advises, and not in production.
+	// Elsewhere is for settings that production requires and that other stacks cannot undo. It is advisory, and does not
+	// apply to production.
 	Elsewhere
 )
 
-// Rule is one rule. It looks at resources one by one, or at one in the midst of the others.
+// Rule is one rule. It checks single resources, or a resource in the context of the stack.
 type Rule struct {
 	// ID is the policy's name.
 	ID string
-	// Title says what holds where the rule is kept.
+	// Title says what holds if the rule is met.
 	Title string
-	// Remedy says what to do where it is not.
+	// Remedy says what to do if it is not.
 	Remedy string
 	// Also are the ids of the same rule in Checkov (CKV_*) and PSRule for Azure.
 	Also []string
 	When When
-	// Kinds are what it looks at: a module and a type of azure-native, or a group and a kind of Kubernetes.
+	// Kinds are the kinds that it checks: a module and a type of azure-native, or a group and a kind of Kubernetes.
 	Kinds []string
 
 	alone func(Resource) []string
@@ -68,7 +71,7 @@ type Finding struct {
 	Problem string
 }
 
-// Message says what is wrong and what to do. It never holds a value that could be secret.
+// Message says what is wrong and what to do. It never contains a value that could be secret.
 func (f Finding) Message() string {
 	message := f.Problem + ". " + f.Rule.Remedy
 	if len(f.Rule.Also) > 0 {
@@ -77,18 +80,18 @@ func (f Finding) Message() string {
 	return message
 }
 
-// All are the rules, in the order of the documentation.
+// All returns the rules, in the order of the documentation.
 func All() []Rule {
 	return slices.Concat(mistakes, vaultRules, clusterRules, otherRules)
 }
 
-// OfStack reports whether the rule looks at a resource in the midst of the others.
+// OfStack reports whether the rule checks a resource in the context of the stack.
 func (r Rule) OfStack() bool { return r.among != nil }
 
-// Applies reports whether the rule looks at resources of a type.
+// Applies reports whether the rule checks resources of a type.
 func (r Rule) Applies(typ string) bool { return slices.Contains(r.Kinds, Kind(typ)) }
 
-// Check returns what is wrong with a resource by itself.
+// Check returns the findings about a single resource.
 func (r Rule) Check(one Resource) []Finding {
 	if r.alone == nil || !r.Applies(one.Type) {
 		return nil
@@ -96,7 +99,7 @@ func (r Rule) Check(one Resource) []Finding {
 	return r.findings(one, r.alone(one))
 }
 
-// CheckStack returns what is wrong with the resources of a stack in the midst of each other.
+// CheckStack returns the findings about the resources of a stack in context.
 func (r Rule) CheckStack(stack Stack) []Finding {
 	var found []Finding
 	for _, one := range stack.Resources {
@@ -115,8 +118,8 @@ func (r Rule) findings(one Resource, problems []string) []Finding {
 	return found
 }
 
-// Kind is what a type's token names, whatever version it has: keyvault:Vault is azure-native:keyvault:Vault,
-// azure-native:keyvault/v20241101:Vault and azure-native_keyvault_v20260201:keyvault:Vault, and core:Pod is
+// Kind returns what a type's token names, regardless of the version: keyvault:Vault for azure-native:keyvault:Vault,
+// azure-native:keyvault/v20241101:Vault and azure-native_keyvault_v20260201:keyvault:Vault, and core:Pod for
 // kubernetes:core/v1:Pod. It is empty for types of other packages.
 func Kind(token string) string {
 	parts := strings.Split(token, ":")
@@ -131,15 +134,15 @@ func Kind(token string) string {
 	return ""
 }
 
-// of are the stack's resources of a kind.
+// of returns the stack's resources of the given kinds.
 func (s Stack) of(kinds ...string) []Resource {
 	return slices.DeleteFunc(slices.Clone(s.Resources), func(one Resource) bool {
 		return !slices.Contains(kinds, Kind(one.Type))
 	})
 }
 
-// comesFrom reports whether a property's value comes from another resource, as far as the engine knows: from it, or
-// from a component that it is part of.
+// comesFrom reports whether a property's value comes from another resource, or from a component that contains it, as
+// far as the engine knows.
 func (s Stack) comesFrom(one Resource, key string, other Resource) bool {
 	for at := other; ; {
 		if slices.Contains(one.PropertyDependencies[key], at.URN) {
@@ -153,8 +156,8 @@ func (s Stack) comesFrom(one Resource, key string, other Resource) bool {
 	}
 }
 
-// isAbout reports whether a property of a resource names another one: its ARM id, or its name. What is not known yet is
-// about what its value comes from, and about anything where that is not known either.
+// isAbout reports whether a property of a resource refers to another one, by its ARM id or its name. An unknown value
+// refers to what it comes from, or to anything if that is unknown, too.
 func (s Stack) isAbout(one Resource, key string, other Resource, nameKey string) bool {
 	v, known := get(one.Properties, key)
 	if !known {
@@ -168,7 +171,7 @@ func (s Stack) isAbout(one Resource, key string, other Resource, nameKey string)
 	return strings.EqualFold(text[strings.LastIndexByte(text, '/')+1:], name) || s.comesFrom(one, key, other)
 }
 
-// name is the resource's name in Azure, or empty where that is not known.
+// name returns the resource's name in Azure, or the empty string if it is unknown.
 func (r Resource) name(key string) string {
 	for _, v := range []property.Value{r.Properties.Get(key), r.Outputs.Get("name")} {
 		if text, ok := asText(v); ok && text != "" {
@@ -178,5 +181,5 @@ func (r Resource) name(key string) string {
 	return ""
 }
 
-// say is a problem.
+// say returns one problem.
 func say(format string, args ...any) []string { return []string{fmt.Sprintf(format, args...)} }

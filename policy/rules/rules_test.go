@@ -25,7 +25,7 @@ type one struct {
 	Parent              string
 }
 
-// good is the stack that keeps every rule.
+// good returns the stack that meets every rule.
 func good(t *testing.T) []*one {
 	t.Helper()
 	content, err := os.ReadFile("testdata/good.yaml")
@@ -41,7 +41,7 @@ func good(t *testing.T) []*one {
 
 func urn(typ, name string) string { return "urn:pulumi:prod::project::" + typ + "::" + name }
 
-// asRules is the stack as the rules see it.
+// asRules returns the stack as the rules see it.
 func asRules(stack []*one) (all rules.Stack) {
 	of := map[string]string{}
 	for _, r := range stack {
@@ -69,7 +69,7 @@ func properties(of map[string]any) property.Map {
 	return resource.FromResourcePropertyMap(marked(resource.NewProperty(resource.NewPropertyMapFromMap(of))).ObjectValue())
 }
 
-// marked is a value with the marks of good.yaml taken for what they stand for.
+// marked replaces the marks of good.yaml with what they stand for.
 func marked(v resource.PropertyValue) resource.PropertyValue {
 	switch {
 	case v.IsString() && v.StringValue() == "unknown!":
@@ -88,7 +88,7 @@ func marked(v resource.PropertyValue) resource.PropertyValue {
 	return v
 }
 
-// broken are the rules that a stack breaks, with the names of the resources.
+// broken returns the rules that a stack breaks, with the names of the resources.
 func broken(stack []*one) (found []string) {
 	all := asRules(stack)
 	for _, rule := range rules.All() {
@@ -103,10 +103,10 @@ func broken(stack []*one) (found []string) {
 	return found
 }
 
-// change is one of the stack that keeps every rule.
+// change changes the stack that meets every rule.
 type change func(stack *[]*one)
 
-// set gives a resource a value at a path, or takes it away where it is nil.
+// set sets a resource's value at a path, or removes it if it is nil.
 func set(name, path string, value any) change {
 	return func(stack *[]*one) {
 		for _, r := range *stack {
@@ -132,7 +132,7 @@ func set(name, path string, value any) change {
 	}
 }
 
-// without takes resources out of the stack.
+// without removes resources from the stack.
 func without(names ...string) change {
 	return func(stack *[]*one) {
 		*stack = slices.DeleteFunc(*stack, func(r *one) bool { return slices.Contains(names, r.Name) })
@@ -159,7 +159,7 @@ const (
 	vaults = "/subscriptions/s/resourceGroups/group/providers/Microsoft.KeyVault/vaults/"
 )
 
-// bad has changes that break a rule, each alone, by the rule and the resource.
+// bad contains changes that each break one rule, by rule and resource.
 var bad = map[string][]change{
 	"vault-purge-protection vault":       {set("vault", "properties.enablePurgeProtection", nil)},
 	"vault-purge-protection-false vault": {set("vault", "properties.enablePurgeProtection", false)},
@@ -184,16 +184,10 @@ var bad = map[string][]change{
 		edit("endpoint", func(r *one) { r.From["privateLinkServiceConnections"] = "cluster" }),
 	},
 	"vault-logs vault": {
-		without(
-			"vault-diagnostics",
-		),
+		without("vault-diagnostics"),
 		set("vault-diagnostics", "logs[0].enabled", false),
 		set("vault-diagnostics", "workspaceId", nil),
-		set(
-			"vault-diagnostics",
-			"logs[0].category",
-			"AzurePolicyEvaluationDetails",
-		),
+		set("vault-diagnostics", "logs[0].category", "AzurePolicyEvaluationDetails"),
 		set("vault-diagnostics", "resourceUri", vaults+"kv-other"),
 	},
 	"secret-expires secret": {set("secret", "properties.attributes", nil)},
@@ -218,11 +212,7 @@ var bad = map[string][]change{
 	"cluster-azure-rbac cluster":     {set("cluster", "aadProfile.enableAzureRBAC", false)},
 	"cluster-local-accounts cluster": {set("cluster", "disableLocalAccounts", nil)},
 	"cluster-api-access cluster": {
-		set(
-			"cluster",
-			"apiServerAccessProfile.authorizedIPRanges",
-			nil,
-		),
+		set("cluster", "apiServerAccessProfile.authorizedIPRanges", nil),
 		set("cluster", "apiServerAccessProfile.authorizedIPRanges", []any{}),
 		set("cluster", "apiServerAccessProfile.authorizedIPRanges[0]", "0.0.0.0/0"),
 	},
@@ -252,11 +242,8 @@ var bad = map[string][]change{
 		set("cluster", "autoUpgradeProfile.upgradeChannel", nil),
 	},
 	"cluster-node-upgrades cluster": {set("cluster", "autoUpgradeProfile.nodeOSUpgradeChannel", "Unmanaged")},
-	"cluster-maintenance cluster": {
-		without("upgrades"),
-		without("node-os"),
-		set("upgrades", "resourceName", "aks-other"),
-	},
+	"cluster-maintenance cluster": {without("upgrades"), without("node-os"),
+		set("upgrades", "resourceName", "aks-other")},
 	"cluster-sla cluster":           {set("cluster", "sku.tier", "Free"), set("cluster", "sku", nil)},
 	"cluster-image-cleaner cluster": {set("cluster", "securityProfile.imageCleaner", nil)},
 	"cluster-managed-identity cluster": {
@@ -276,19 +263,13 @@ var bad = map[string][]change{
 	},
 	"pool-ephemeral-disks apps":    {set("apps", "osDiskType", "Managed")},
 	"pool-host-encryption cluster": {set("cluster", pool+"enableEncryptionAtHost", false)},
-	"locked vault": {
-		without("vault-lock"),
-		edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" }),
-	},
+	"locked vault": {without("vault-lock"),
+		edit("vault-lock", func(r *one) { r.From["scope"] = "cluster" })},
 	"locked cluster":    {without("cluster-lock"), set("cluster-lock", "level", "NotSpecified")},
 	"protected secret":  {edit("secret", func(r *one) { r.Protect = false })},
 	"protected cluster": {edit("cluster", func(r *one) { r.Protect = false })},
 	"namespace-pod-security namespace": {
-		set(
-			"namespace",
-			"metadata.labels",
-			nil,
-		),
+		set("namespace", "metadata.labels", nil),
 		set("namespace", `metadata.labels["pod-security.kubernetes.io/enforce"]`, "baseline"),
 	},
 	"bare-pod pod": {with(one{Name: "pod", Type: "kubernetes:core/v1:Pod"})},
@@ -302,11 +283,7 @@ var bad = map[string][]change{
 		set("class", params+"tenantID", nil),
 	},
 	"class-objects class": {
-		set(
-			"class",
-			params+"objects",
-			nil,
-		),
+		set("class", params+"objects", nil),
 		set("class", params+"objects", "array: []"),
 		set("class", params+"objects", "- objectName: x"),
 		set("class", params+"objects", "array:\n  - objectName: x\n    objectType: secret\n"),
@@ -314,11 +291,8 @@ var bad = map[string][]change{
 		set("class", params+"objects", "array:\n  - '{objectType: secret, objectAlias: x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: ../x}'\n"),
 		set("class", params+"objects", "array:\n  - '{objectName: x, objectType: secret, objectAlias: /x}'\n"),
-		set(
-			"class",
-			params+"objects",
-			"array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n",
-		),
+		set("class", params+"objects",
+			"array:\n  - '{objectName: x, objectType: secret}'\n  - '{objectName: x, objectType: key}'\n"),
 	},
 	"role-too-wide role": {
 		set("role", "roleDefinitionId", role+"00482a5a-887f-4fb3-b363-3b7fe8e74483"),
@@ -349,31 +323,19 @@ var bad = map[string][]change{
 	"credential-audience credential": {
 		set("credential", "audiences", nil),
 		set("credential", "audiences[0]", "https://vault.azure.net"),
-		set(
-			"credential",
-			"audiences",
-			[]any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"},
-		),
+		set("credential", "audiences", []any{"api://AzureADTokenExchange", "api://AzureADTokenExchange"}),
 		set("credential", "audiences[0]", "api://azureadtokenexchange"),
 		set("credential", "audiences[0]", "api://AzureADTokenExchangeChina"),
 	},
 	"credential-issuer credential": {
-		set(
-			"credential",
-			"issuer",
-			"https://eastus.oic.prod-aks.azure.com/tenant/cluster",
-		),
+		set("credential", "issuer", "https://eastus.oic.prod-aks.azure.com/tenant/cluster"),
 		set("credential", "issuer", "https://other.example/"),
 		set("credential", "issuer", nil),
 		set("credential", "issuer", "http://eastus.oic.prod-aks.azure.com/tenant/cluster/"),
 	},
 	"credential-issuer credential-2": {set("credential-2", "issuer", "http://token.actions.githubusercontent.com")},
 	"credential-subject credential": {
-		set(
-			"credential",
-			"subject",
-			"system:serviceaccount:payments:*",
-		),
+		set("credential", "subject", "system:serviceaccount:payments:*"),
 		set("credential", "subject", "system:serviceaccount:payments"),
 		set("credential", "subject", "system:serviceaccount:payments:api "),
 		set("credential", "subject", nil),
@@ -397,9 +359,7 @@ var bad = map[string][]change{
 							"subject":      name,
 						},
 					},
-				)(
-					stack,
-				)
+				)(stack)
 				before = name
 			}
 		},
@@ -415,11 +375,8 @@ var bad = map[string][]change{
 		set("app", pods+"containers[0].env[2]", map[string]any{"name": "DB_PASSWORD", "value": "hunter2"}),
 		set("app", pods+"containers[0].env[2].value", "secret!hunter2"),
 		set("app", pods+"containers[0].args", []any{"--verbose", "secret!hunter2"}),
-		set(
-			"app",
-			pods+"initContainers",
-			[]any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}},
-		),
+		set("app", pods+"initContainers",
+			[]any{map[string]any{"env": []any{map[string]any{"name": "API_KEY", "value": "hunter2"}}}}),
 	},
 	"variable-in-plain jobs": {with(one{Name: "jobs", Type: "kubernetes:batch/v1:CronJob", Properties: map[string]any{
 		"spec": map[string]any{
@@ -443,20 +400,17 @@ var bad = map[string][]change{
 		}}),
 	},
 	"mount-sign-in app": {
-		set(
-			"app",
-			pods+"volumes[0].csi.readOnly",
-			nil,
-		),
+		set("app", pods+"volumes[0].csi.readOnly", nil),
 		set("app", pods+"volumes[0].csi.nodePublishSecretRef", map[string]any{"name": "x"}),
 	},
 	"mount-sub-path app": {set("app", pods+"containers[0].volumeMounts[0].subPath", "db/password")},
 }
 
-// fine are changes after which the stack still keeps every rule.
+// fine are changes after which the stack still meets every rule.
 var fine = map[string]change{
 	"what is not known yet": func(stack *[]*one) {
-		for _, path := range []string{"networkAcls", "enableRbacAuthorization", "publicNetworkAccess", "enablePurgeProtection"} {
+		for _, path := range []string{"networkAcls", "enableRbacAuthorization", "publicNetworkAccess",
+			"enablePurgeProtection"} {
 			set("vault", "properties."+path, "unknown!")(stack)
 		}
 		for _, path := range []string{"addonProfiles", "agentPoolProfiles", "apiServerAccessProfile", "sku"} {
@@ -492,7 +446,7 @@ var fine = map[string]change{
 		without("cluster-lock")(stack)
 		set("vault-lock", "scope", "/subscriptions/s/resourceGroups/Group")(stack)
 	},
-	"roles of whoever is no workload": func(stack *[]*one) {
+	"roles of other principals": func(stack *[]*one) {
 		set("role", "roleDefinitionId", role+"b86a8fe4-44ce-4948-aee5-eccb2c155cd7")(stack)
 		set("role", "principalId", "44444444-4444-4444-4444-444444444444")(stack)
 		set("role", "principalType", "User")(stack)
@@ -523,10 +477,10 @@ func changed(t *testing.T, how change) []*one {
 	return stack
 }
 
-// throwAway is what a stack of production breaks of a rule that is for the others.
+// throwAway is the finding of a production stack about a rule for other stacks.
 const throwAway = "vault-throw-away vault"
 
-func TestRules_FindWhatBreaksThem(t *testing.T) {
+func TestRules_FindViolations(t *testing.T) {
 	seen := map[string]bool{}
 	for want, changes := range bad {
 		id, _, _ := strings.Cut(want, " ")
@@ -544,16 +498,14 @@ func TestRules_FindWhatBreaksThem(t *testing.T) {
 	}
 }
 
-// TestRules_FindNothingElse: a change breaks one rule, or those beside it.
+// TestRules_FindNothingElse checks that a change breaks one rule, or the listed related ones.
 func TestRules_FindNothingElse(t *testing.T) {
 	beside := map[string][]string{
-		"vault-purge-protection-false": {
-			"vault-purge-protection",
-		},
-		"vault-purge-protection": {"vault-purge-protection-false"},
-		"locked":                 {"locked"},
-		"cluster-audit-logs":     {"cluster-platform-logs"},
-		"vault-private-endpoint": {"locked"},
+		"vault-purge-protection-false": {"vault-purge-protection"},
+		"vault-purge-protection":       {"vault-purge-protection-false"},
+		"locked":                       {"locked"},
+		"cluster-audit-logs":           {"cluster-platform-logs"},
+		"vault-private-endpoint":       {"locked"},
 	}
 	for want, changes := range bad {
 		id, _, _ := strings.Cut(want, " ")
@@ -568,7 +520,7 @@ func TestRules_FindNothingElse(t *testing.T) {
 	}
 }
 
-func TestRules_AreKeptByTheGoodStack(t *testing.T) {
+func TestRules_PassGoodStack(t *testing.T) {
 	if found := broken(good(t)); !slices.Equal(found, []string{throwAway}) {
 		t.Errorf("broken are %q", found)
 	}
@@ -580,17 +532,13 @@ func TestRules_AreKeptByTheGoodStack(t *testing.T) {
 			}
 		})
 	}
-	if found := broken(
-		changed(t, set("vault", "properties.enablePurgeProtection", nil)),
-	); slices.Contains(
-		found,
-		throwAway,
-	) {
+	found := broken(changed(t, set("vault", "properties.enablePurgeProtection", nil)))
+	if slices.Contains(found, throwAway) {
 		t.Errorf("broken are %q", found)
 	}
 }
 
-// TestRules_NeverShowASecret: neither one that is marked nor one that should be.
+// TestRules_NeverShowASecret checks values that are marked as secret, and values that should be.
 func TestRules_NeverShowASecret(t *testing.T) {
 	for _, changes := range bad {
 		for _, how := range changes {
@@ -610,7 +558,7 @@ func TestRules_NeverShowASecret(t *testing.T) {
 	}
 }
 
-// TestRules_NeverShowPartsOfASecret: what is secret as a whole is so in each of its parts, of which marked knows nothing.
+// TestRules_NeverShowPartsOfASecret checks that all parts of a secret value are treated as secret.
 func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 	for name, c := range map[string]struct{ typ, key, path string }{
 		"the parameters of a class": {"class", "spec", "spec.parameters.userAssignedIdentityID"},
@@ -652,7 +600,7 @@ func TestRules_NeverShowPartsOfASecret(t *testing.T) {
 	}
 }
 
-func TestRules_SayWhatTheyAre(t *testing.T) {
+func TestRules_AreDocumented(t *testing.T) {
 	seen := map[string]bool{"all": true, "exemptions": true}
 	for _, rule := range rules.All() {
 		if seen[rule.ID] || rule.Title == "" || rule.Remedy == "" || strings.HasSuffix(rule.Remedy, ".") ||
@@ -663,7 +611,7 @@ func TestRules_SayWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestKind_IsThatOfAnyVersion(t *testing.T) {
+func TestKind_IgnoresVersion(t *testing.T) {
 	for token, want := range map[string]string{
 		"azure-native:keyvault/v20241101:Vault":                              "keyvault:Vault",
 		"azure-native:keyvault:Vault":                                        "keyvault:Vault",
@@ -686,7 +634,7 @@ func TestKind_IsThatOfAnyVersion(t *testing.T) {
 	}
 }
 
-func TestExemptions(t *testing.T) {
+func TestExemptions_Check(t *testing.T) {
 	day := time.Date(2026, 11, 28, 23, 59, 0, 0, time.UTC)
 	valid := rules.Exemption{
 		Rule:     "vault-firewall",

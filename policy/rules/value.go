@@ -8,8 +8,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// get is what a map has at a path such as properties.sku.name: null where there is nothing. Known is false where
-// that cannot be said before an update.
+// get returns the value at a path such as properties.sku.name, or null if there is none. Known is false if that is
+// unknown before an update.
 func get(m property.Map, path string) (v property.Value, known bool) {
 	return getKeys(m, strings.Split(path, ".")...)
 }
@@ -34,7 +34,7 @@ func asText(v property.Value) (string, bool) {
 	return v.AsString(), true
 }
 
-// list are the items of a list. Known is false where there may be more.
+// list returns the items of a list. Known is false if there may be more.
 func list(m property.Map, path string) (items []property.Value, known bool) {
 	v, known := get(m, path)
 	if !v.IsArray() {
@@ -51,7 +51,7 @@ func list(m property.Map, path string) (items []property.Value, known bool) {
 	return items, known
 }
 
-// maps are the items of a list that are maps.
+// maps returns the items of a list that are maps.
 func maps(m property.Map, path string) (items []property.Map, known bool) {
 	all, known := list(m, path)
 	for _, item := range all {
@@ -62,7 +62,7 @@ func maps(m property.Map, path string) (items []property.Map, known bool) {
 	return items, known
 }
 
-// inside is the map that a value is, empty where it is none. Of a secret one each part is marked as secret.
+// inside returns the value as a map, or an empty map. The parts of a secret map are marked as secret.
 func inside(v property.Value) property.Map {
 	if !v.IsMap() {
 		return property.Map{}
@@ -76,7 +76,7 @@ func inside(v property.Value) property.Map {
 	return m
 }
 
-// need is what a rule wants of a value, and how to say it: not at all where it is anything.
+// need is a requirement on a value, with its description for messages.
 type need struct {
 	what string
 	met  func(property.Value) bool

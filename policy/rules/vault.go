@@ -19,14 +19,14 @@ var vaultRules = []Rule{
 	{
 		ID: "vault-purge-protection", When: Production, Kinds: []string{vault},
 		Also:   []string{"CKV_AZURE_110", "CKV_AZURE_42", "Azure.KeyVault.PurgeProtect"},
-		Title:  "Nobody can purge the vault before its retention ends",
-		Remedy: "Set properties.enablePurgeProtection to true; Azure never takes that back",
+		Title:  "Purge protection is on",
+		Remedy: "Set properties.enablePurgeProtection to true, which cannot be undone",
 		alone:  needs("properties.enablePurgeProtection", yes),
 	},
 	{
 		ID: "vault-throw-away", When: Elsewhere, Kinds: []string{vault},
-		Title: "A vault that is not production's can be purged",
-		Remedy: "Leave properties.enablePurgeProtection out: a stack that is thrown away keeps the vault's name taken for " +
+		Title: "A vault outside production can be purged",
+		Remedy: "Omit properties.enablePurgeProtection: otherwise a destroyed stack's vault reserves its name for " +
 			"7-90 days",
 		alone: needs("properties.enablePurgeProtection", not(true)),
 	},
@@ -34,7 +34,7 @@ var vaultRules = []Rule{
 		ID: "vault-soft-delete", When: Production, Kinds: []string{vault},
 		Also:  []string{"CKV_AZURE_111", "CKV_AZURE_42", "Azure.KeyVault.SoftDelete"},
 		Title: "A deleted vault is kept for 90 days",
-		Remedy: "Leave properties.enableSoftDelete and softDeleteRetentionInDays out, or set them to true and 90; the days " +
+		Remedy: "Omit properties.enableSoftDelete and softDeleteRetentionInDays, or set them to true and 90; the days " +
 			"are fixed at creation",
 		alone: each(needs("properties.enableSoftDelete", not(false)), func(one Resource) []string {
 			if v, known := get(one.Properties, "properties.softDeleteRetentionInDays"); !known || v.IsNull() {
@@ -46,21 +46,21 @@ var vaultRules = []Rule{
 	{
 		ID: "vault-rbac", When: Production, Kinds: []string{vault},
 		Also:   []string{"Azure.KeyVault.RBAC"},
-		Title:  "The vault authorizes by roles",
-		Remedy: "Set properties.enableRbacAuthorization to true, since SDKs set it to false where it is left out",
+		Title:  "The vault uses Azure RBAC",
+		Remedy: "Set properties.enableRbacAuthorization to true, because SDKs send false if it is omitted",
 		alone:  needs("properties.enableRbacAuthorization", yes),
 	},
 	{
 		ID: "vault-firewall", When: Production, Kinds: []string{vault},
 		Also:   []string{"CKV_AZURE_109", "Azure.KeyVault.Firewall"},
-		Title:  "The vault's firewall denies",
+		Title:  "The vault's firewall denies access by default",
 		Remedy: "Set properties.networkAcls.defaultAction to Deny",
 		alone:  needs("properties.networkAcls.defaultAction", oneOf("Deny")),
 	},
 	{
 		ID: "vault-public-access", When: Production, Kinds: []string{vault},
 		Also:   []string{"CKV_AZURE_189"},
-		Title:  "The vault has no public address",
+		Title:  "The vault is not reachable at its public address",
 		Remedy: "Set properties.publicNetworkAccess to Disabled and give it a private endpoint",
 		alone:  needs("properties.publicNetworkAccess", oneOf("Disabled")),
 	},
@@ -68,13 +68,13 @@ var vaultRules = []Rule{
 		ID: "vault-private-endpoint", When: Production, Kinds: []string{vault},
 		Also:   []string{"CKV2_AZURE_32"},
 		Title:  "The vault has a private endpoint",
-		Remedy: "Give it a PrivateEndpoint of the group vault in the stack, or an exemption that says where it is",
+		Remedy: "Give it a PrivateEndpoint of the group vault in the stack, or an exemption that says where the endpoint is",
 		among:  withoutEndpoint,
 	},
 	{
 		ID: "vault-logs", When: Production, Kinds: []string{vault},
 		Also:   []string{"Azure.KeyVault.Logs"},
-		Title:  "Who reads secrets is logged",
+		Title:  "Access to secrets is logged",
 		Remedy: "Give it a DiagnosticSetting with the category AuditEvent, or the group audit or allLogs, and a workspace",
 		among:  withoutLogs("vaultName", []string{"AuditEvent"}),
 	},
@@ -82,13 +82,13 @@ var vaultRules = []Rule{
 		ID: "secret-expires", When: Production, Kinds: []string{vaultSecret},
 		Also:   []string{"CKV_AZURE_41"},
 		Title:  "Secrets expire",
-		Remedy: "Set properties.attributes.expires, and rotate the secret before",
+		Remedy: "Set properties.attributes.expires, and rotate the secret before that date",
 		alone:  needs("properties.attributes.expires", given),
 	},
 	{
 		ID: "secret-content-type", When: Production, Kinds: []string{vaultSecret},
 		Also:   []string{"CKV_AZURE_114"},
-		Title:  "Secrets say what they are",
+		Title:  "Secrets have a content type",
 		Remedy: "Set properties.contentType, such as text/plain",
 		alone:  needs("properties.contentType", given),
 	},
@@ -110,7 +110,7 @@ var vaultRules = []Rule{
 		ID: "key-rotation", When: Production, Kinds: []string{vaultKey},
 		Also:   []string{"Azure.KeyVault.AutoRotationPolicy"},
 		Title:  "Azure rotates keys",
-		Remedy: "Give properties.rotationPolicy a lifetime action of the type rotate",
+		Remedy: "Add a lifetime action of the type rotate to properties.rotationPolicy",
 		alone: func(one Resource) []string {
 			actions, known := maps(one.Properties, "properties.rotationPolicy.lifetimeActions")
 			for _, action := range actions {
@@ -121,7 +121,7 @@ var vaultRules = []Rule{
 			if !known {
 				return nil
 			}
-			return say("no action of properties.rotationPolicy.lifetimeActions rotates")
+			return say("properties.rotationPolicy.lifetimeActions has no action of the type rotate")
 		},
 	},
 }
@@ -147,7 +147,7 @@ func withoutEndpoint(one Resource, stack Stack) []string {
 			}
 		}
 	}
-	return say("no private endpoint of the stack leads to it")
+	return say("no private endpoint in the stack connects to it")
 }
 
 // destinations are the properties of a diagnostic setting that say where it sends what it keeps.
@@ -194,7 +194,7 @@ func withoutLogs(nameKey string, categories []string) func(Resource, Stack) []st
 		if len(missing) == 0 {
 			return nil
 		}
-		return say("no diagnostic setting of the stack keeps its %s", strings.Join(missing, ", "))
+		return say("no diagnostic setting in the stack exports its %s", strings.Join(missing, ", "))
 	}
 }
 
@@ -221,7 +221,7 @@ func locked(one Resource, stack Stack) []string {
 			}
 		}
 	}
-	return say("no lock of the stack keeps it from being deleted")
+	return say("no lock in the stack protects it from deletion")
 }
 
 // above reports whether the scope is a resource group or a subscription, in which the resource may be.

@@ -27,7 +27,7 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 
-	// Pods of the service account act as the identity.
+	// Pods of the service account use the identity.
 	identity, err := components.NewWorkloadIdentity(ctx, "app", &components.WorkloadIdentityArgs{
 		ResourceGroupName: group.Name,
 		Location:          location,
@@ -54,8 +54,8 @@ func program(ctx *pulumi.Context) error {
 		return err
 	}
 
-	// What is mounted decides the roles. The test pod has it in /mnt/secrets; package podmount puts it into pods of
-	// your own.
+	// The mounted objects decide the roles. The test pod has them in /mnt/secrets. Package podmount adds them to your own
+	// pods.
 	_, err = components.NewSecretMount(ctx, "app-mount", &components.SecretMountArgs{
 		VaultID:            vault.VaultID,
 		VaultName:          vault.VaultName,
@@ -76,9 +76,7 @@ func program(ctx *pulumi.Context) error {
 	ctx.Export("vaultUri", vault.VaultURI)
 	ctx.Export("clusterId", aks.ClusterID)
 	ctx.Export("kubeconfig", aks.Kubeconfig)
-	ctx.Export(
-		"readSecretCommand",
-		pulumi.String("kubectl exec --namespace "+namespace+" app -- cat /mnt/secrets/password"),
-	)
+	ctx.Export("readSecretCommand",
+		pulumi.String("kubectl exec --namespace "+namespace+" app -- cat /mnt/secrets/password"))
 	return nil
 }

@@ -3,11 +3,11 @@ import * as keyvaultaks from "@keyvault-aks/keyvaultaks";
 import * as kubernetes from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-// ResourceGroup is that of @pulumi/azure-native, of which the program needs nothing else, and which is large.
+// ResourceGroup is the class of @pulumi/azure-native, a large package of which the program needs nothing else.
 class ResourceGroup extends pulumi.CustomResource {
     declare public readonly name: pulumi.Output<string>;
     constructor(name: string, args: { location: pulumi.Input<string> }) {
-        // The version is that which the components take: one plugin is enough.
+        // The version is the one that the components use, so that one plugin is enough.
         super("azure-native:resources:ResourceGroup", name, { name: undefined, ...args }, { version: "2.92.0" });
     }
 }
@@ -25,7 +25,7 @@ const provider = new kubernetes.Provider("kubernetes", {
 });
 const inCluster = { providers: { kubernetes: provider }, deletedWith: provider };
 
-// Pods of the service account act as the identity.
+// Pods of the service account use the identity.
 const identity = new keyvaultaks.WorkloadIdentity("app", {
     resourceGroupName: group.name,
     location,
@@ -45,8 +45,8 @@ const vault = new keyvaultaks.KeyVaultStack("vault", {
     secrets: [{ name: "password", generate: {} }],
 });
 
-// What is mounted decides the roles. The test pod has it in /mnt/secrets; for pods of your own, mount.volume is an item
-// of their volumes, and mount.serviceAccountName their account.
+// The mounted objects decide the roles. The test pod has them in /mnt/secrets. In your own pods, add mount.volume to
+// the volumes, and use mount.serviceAccountName as the account.
 new keyvaultaks.SecretMount("app-mount", {
     vaultId: vault.vaultId,
     vaultName: vault.vaultName,
