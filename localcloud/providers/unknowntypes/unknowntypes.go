@@ -1,8 +1,8 @@
-// Package unknowntypes has the plugins name every type and function of a program that they do not know, in one preview,
-// before anything is created. A preview by itself ends with the first.
+// Package unknowntypes lets one preview report every type and function of a program that the plugins do not implement,
+// before anything is created. Without it, a preview stops at the first.
 //
-// Who runs the preview sets FileVariable to the path of a file, and reads that with Read afterwards, whether or not the
-// preview failed. An update must not have the variable.
+// To use it, set FileVariable to the path of a file and run the preview. Then call Read, whether or not the preview
+// failed. Do not set the variable for an update.
 package unknowntypes
 
 import (
@@ -17,8 +17,8 @@ import (
 // FileVariable is the environment variable that names the file.
 const FileVariable = "KEYVAULT_AKS_UNKNOWN_TYPES"
 
-// Note adds why a type or function is unknown to the file. It returns false if there is none, or it cannot be written:
-// then the plugin must fail at once.
+// Note appends to the file why a type or function is unknown. It returns false if FileVariable is not set or the file
+// cannot be written. The plugin must then fail at once.
 func Note(why error) bool {
 	path := os.Getenv(FileVariable)
 	if path == "" {
@@ -32,7 +32,7 @@ func Note(why error) bool {
 	return errors.Join(err, file.Close()) == nil
 }
 
-// Read returns what was noted, sorted and each once; nothing if the file is not there.
+// Read returns the noted reasons, sorted and without duplicates. It returns nothing if the file does not exist.
 func Read(path string) ([]string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -8,9 +8,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// class is one kind of characters in a string: used where use says so, at least as many as min says.
+// class is a class of characters.
 type class struct {
-	use, min resource.PropertyKey
+	use, min resource.PropertyKey // the inputs that enable the class and give its minimum count
 	alphabet string
 }
 
@@ -21,7 +21,7 @@ var classes = []class{
 	{use: "special", min: "minSpecial", alphabet: "!@#$%&*()-_=+[]{}<>:?"},
 }
 
-// alphabetOf is a class's characters, which overrideSpecial replaces for the special ones.
+// alphabetOf returns the characters of a class. The input overrideSpecial replaces those of the class special.
 func alphabetOf(c class, inputs resource.PropertyMap) string {
 	if v := inputs["overrideSpecial"]; c.use == "special" && v.IsString() && v.StringValue() != "" {
 		return v.StringValue()
@@ -37,23 +37,17 @@ func validateCharacters(inputs resource.PropertyMap) []string {
 		inUse = inUse || inputs[c.use].BoolValue()
 	}
 	if length < 1 || length < least {
-		wrong = append(
-			wrong,
-			fmt.Sprintf(
-				"length: want at least 1 and at least the sum of minLower, minUpper, minNumeric and minSpecial (%v), got %v",
-				least,
-				length,
-			),
-		)
+		const sum = "the sum of minLower, minUpper, minNumeric and minSpecial"
+		wrong = append(wrong, fmt.Sprintf("length: want at least 1 and at least %s (%v), got %v", sum, least, length))
 	}
 	if !inUse {
-		wrong = append(wrong, "lower, upper, numeric, special: want at least one of them true")
+		wrong = append(wrong, "lower, upper, numeric, special: at least one must be true")
 	}
 	return wrong
 }
 
-// characters makes a string of the length that inputs ask for: the least numbers of each class first, the rest from all
-// classes in use, then shuffled. Every choice is uniform.
+// characters generates a string of the requested length. It picks the minimum of each class and the rest from all
+// enabled classes, then shuffles the result. Every choice is uniform.
 func characters(inputs resource.PropertyMap) (string, error) {
 	all := ""
 	var chosen []byte
@@ -95,7 +89,7 @@ func pick(alphabet string, n int) ([]byte, error) {
 	return chosen, nil
 }
 
-// below is a uniform random number from 0 to n-1.
+// below returns a uniform random number from 0 to n-1.
 func below(n int) (int, error) {
 	i, err := rand.Int(rand.Reader, big.NewInt(int64(n)))
 	if err != nil {

@@ -18,22 +18,22 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-// random is the plugin. It has no configuration and nothing outside the engine's state.
+// random implements the plugin. It has no configuration and keeps nothing outside the engine's state.
 type random struct {
 	pulumirpc.UnimplementedResourceProviderServer
 }
 
-// GetPluginInfo says which version of random this plugin answers as.
+// GetPluginInfo returns the version of the random provider that this plugin replaces.
 func (*random) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: Version}, nil
 }
 
-// schema has the properties of the SDK of this version, without descriptions.
+// schema is the schema of this version of the SDK, without descriptions.
 //
 //go:embed schema.json
 var schema string
 
-// GetSchema describes the resources of kinds.
+// GetSchema returns the schema of the types in kinds.
 func (*random) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
 	return &pulumirpc.GetSchemaResponse{Schema: schema}, nil
 }
@@ -54,7 +54,7 @@ func (*random) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// Check reports what is missing or wrong, and leaves the inputs as they are.
+// Check reports missing and invalid inputs and returns the inputs unchanged.
 func (*random) Check(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
@@ -94,7 +94,7 @@ func (k kind) check(news resource.PropertyMap) []string {
 	return k.validate(k.effective(news))
 }
 
-// typesOf names the types of the inputs that are given and that the plugin computes with.
+// typesOf returns the types that the given inputs must have, for inputs that the plugin computes with.
 func typesOf(k kind, news resource.PropertyMap) map[resource.PropertyKey]string {
 	types := map[resource.PropertyKey]string{}
 	for key, v := range k.defaults {
@@ -111,7 +111,7 @@ func typesOf(k kind, news resource.PropertyMap) map[resource.PropertyKey]string 
 	return types
 }
 
-// effective adds the defaults. number is the former name of numeric.
+// effective returns inputs with defaults filled in. number is the former name of numeric.
 func (k kind) effective(inputs resource.PropertyMap) resource.PropertyMap {
 	full := k.defaults.Copy()
 	maps.Copy(full, inputs)
@@ -124,7 +124,7 @@ func (k kind) effective(inputs resource.PropertyMap) resource.PropertyMap {
 	return full
 }
 
-// Diff replaces the resource on any change: a random value has nothing to update.
+// Diff replaces the resource on any change, because a random value cannot be updated.
 func (*random) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
@@ -164,7 +164,7 @@ func (*random) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.D
 	return resp, nil
 }
 
-// Create makes a value.
+// Create generates a value.
 func (*random) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
@@ -194,7 +194,7 @@ func (*random) Create(_ context.Context, req *pulumirpc.CreateRequest) (*pulumir
 	return &pulumirpc.CreateResponse{Id: id, Properties: state}, nil
 }
 
-// state is inputs and outputs in one, the secrets marked.
+// state returns inputs and outputs merged, with the secrets marked.
 func (k kind) state(id string, inputs, outputs resource.PropertyMap) resource.PropertyMap {
 	state := inputs.Copy()
 	maps.Copy(state, outputs)
@@ -208,7 +208,7 @@ func (k kind) state(id string, inputs, outputs resource.PropertyMap) resource.Pr
 	return state
 }
 
-// mark makes secrets of the outputs that are.
+// mark marks the outputs in state as secrets if the kind's outputs are.
 func (k kind) mark(state resource.PropertyMap) {
 	for _, name := range k.outputs {
 		key := resource.PropertyKey(name)
@@ -218,7 +218,7 @@ func (k kind) mark(state resource.PropertyMap) {
 	}
 }
 
-// Read returns the state that there is, or makes one of the ID that pulumi import gives.
+// Read returns the existing state, or builds it from the ID given to pulumi import.
 func (*random) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	k, err := kindOf(req.GetUrn())
 	if err != nil {
@@ -248,24 +248,24 @@ func (*random) Read(_ context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.R
 	return &pulumirpc.ReadResponse{Id: id, Properties: state, Inputs: sent}, nil
 }
 
-// Update is never asked for: Diff replaces.
+// Update fails. The engine never calls it, because Diff always replaces.
 func (*random) Update(context.Context, *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
 	return nil, errors.New("a random value cannot be updated, only replaced")
 }
 
-// Delete forgets the value, which exists in the engine's state only.
+// Delete does nothing: the value exists only in the engine's state.
 func (*random) Delete(context.Context, *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil
 }
 
-// Types lists the tokens of kinds.
+// Types returns the tokens of all types, sorted.
 func Types() []string { return slices.Sorted(maps.Keys(kinds)) }
 
 func kindOf(urn string) (kind, error) {
 	token := string(resource.URN(urn).Type())
 	k, ok := kinds[token]
 	if !ok {
-		return kind{}, fmt.Errorf("not implemented here: %s (there are %s)", token, strings.Join(Types(), ", "))
+		return kind{}, fmt.Errorf("not implemented here: %s (implemented: %s)", token, strings.Join(Types(), ", "))
 	}
 	return k, nil
 }

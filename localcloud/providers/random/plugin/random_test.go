@@ -57,7 +57,7 @@ func create(t *testing.T, token string, inputs map[string]any) (string, resource
 	return resp.GetId(), unbag(t, resp.GetProperties())
 }
 
-func TestStringHasTheLengthAndCharactersAskedFor(t *testing.T) {
+func TestRandomString_HasRequestedLengthAndCharacters(t *testing.T) {
 	tests := []struct {
 		name   string
 		inputs map[string]any
@@ -84,14 +84,11 @@ func TestStringHasTheLengthAndCharactersAskedFor(t *testing.T) {
 	}
 }
 
-func TestStringHasAtLeastAsManyOfEachClassAsAskedFor(t *testing.T) {
+func TestRandomString_HasMinimumOfEachClass(t *testing.T) {
 	seen := map[string]bool{}
 	for range 50 {
-		_, outputs := create(
-			t,
-			stringToken,
-			map[string]any{"length": 10, "minLower": 3, "minUpper": 2, "minNumeric": 2, "minSpecial": 3},
-		)
+		inputs := map[string]any{"length": 10, "minLower": 3, "minUpper": 2, "minNumeric": 2, "minSpecial": 3}
+		_, outputs := create(t, stringToken, inputs)
 		s := outputs["result"].StringValue()
 		for _, c := range []struct {
 			alphabet string
@@ -114,7 +111,7 @@ func TestStringHasAtLeastAsManyOfEachClassAsAskedFor(t *testing.T) {
 	}
 }
 
-func TestEveryCharacterIsAboutAsLikely(t *testing.T) {
+func TestPick_IsUniform(t *testing.T) {
 	const n = 22000
 	chosen, err := pick("abcdefghijk", n)
 	if err != nil {
@@ -134,7 +131,7 @@ func TestEveryCharacterIsAboutAsLikely(t *testing.T) {
 	}
 }
 
-func TestPasswordIsSecretAndItsHashFits(t *testing.T) {
+func TestRandomPassword_IsSecretAndMatchesHash(t *testing.T) {
 	for _, length := range []int{16, 100} {
 		id, outputs := create(t, passwordToken, map[string]any{"length": length})
 		if id != "none" {
@@ -151,7 +148,7 @@ func TestPasswordIsSecretAndItsHashFits(t *testing.T) {
 	}
 }
 
-func TestUUIDAndIDEncodings(t *testing.T) {
+func TestRandomUuidAndRandomId_EncodeTheirValues(t *testing.T) {
 	id, outputs := create(t, uuidToken, nil)
 	if _, err := uuid.Parse(id); err != nil || outputs["result"].StringValue() != id {
 		t.Errorf("got %q, %v", id, err)
@@ -172,7 +169,7 @@ func TestUUIDAndIDEncodings(t *testing.T) {
 	}
 }
 
-func TestCheckReportsWhatCannotBeMade(t *testing.T) {
+func TestCheck_ReportsInvalidInputs(t *testing.T) {
 	tests := []struct {
 		name, token string
 		inputs      map[string]any
@@ -187,9 +184,9 @@ func TestCheckReportsWhatCannotBeMade(t *testing.T) {
 			map[string]any{"length": 0, "lower": false, "upper": false, "numeric": false, "special": false},
 			2,
 		},
-		{"length is no number", stringToken, map[string]any{"length": "8"}, 1},
+		{"length is a string", stringToken, map[string]any{"length": "8"}, 1},
 		{
-			"length to be known later",
+			"unknown length",
 			stringToken,
 			map[string]any{"length": resource.Computed{Element: resource.NewStringProperty("")}},
 			0,
@@ -213,7 +210,7 @@ func TestCheckReportsWhatCannotBeMade(t *testing.T) {
 	}
 }
 
-func TestAnyChangeReplaces(t *testing.T) {
+func TestDiff_ReplacesOnAnyChange(t *testing.T) {
 	tests := []struct {
 		name       string
 		olds, news map[string]any
@@ -242,10 +239,8 @@ func TestAnyChangeReplaces(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			resp, err := (&random{}).Diff(
-				t.Context(),
-				&pulumirpc.DiffRequest{Urn: urn(passwordToken), OldInputs: bag(t, test.olds), News: bag(t, test.news)},
-			)
+			req := &pulumirpc.DiffRequest{Urn: urn(passwordToken), OldInputs: bag(t, test.olds), News: bag(t, test.news)}
+			resp, err := (&random{}).Diff(t.Context(), req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -257,11 +252,10 @@ func TestAnyChangeReplaces(t *testing.T) {
 	}
 }
 
-func TestPreviewKnowsNoValue(t *testing.T) {
-	resp, err := (&random{}).Create(
-		t.Context(),
-		&pulumirpc.CreateRequest{Urn: urn(passwordToken), Properties: bag(t, map[string]any{"length": 8}), Preview: true},
-	)
+func TestCreate_PreviewsUnknownValues(t *testing.T) {
+	inputs := bag(t, map[string]any{"length": 8})
+	req := &pulumirpc.CreateRequest{Urn: urn(passwordToken), Properties: inputs, Preview: true}
+	resp, err := (&random{}).Create(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,12 +265,10 @@ func TestPreviewKnowsNoValue(t *testing.T) {
 	}
 }
 
-func TestRefreshChangesNothingAndKeepsSecretsSecret(t *testing.T) {
+func TestRead_KeepsStateAndSecrets(t *testing.T) {
 	inputs := bag(t, map[string]any{"length": 8})
 	resp, err := (&random{}).Read(t.Context(), &pulumirpc.ReadRequest{
-		Urn: urn(
-			passwordToken,
-		),
+		Urn:        urn(passwordToken),
 		Id:         "none",
 		Inputs:     inputs,
 		Properties: bag(t, map[string]any{"length": 8, "result": "abcdefgh"}),
@@ -291,7 +283,7 @@ func TestRefreshChangesNothingAndKeepsSecretsSecret(t *testing.T) {
 	}
 }
 
-func TestImport(t *testing.T) {
+func TestRead_ImportsValues(t *testing.T) {
 	tests := []struct {
 		token, given, id string
 		inputs           map[string]any
@@ -307,10 +299,8 @@ func TestImport(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if want := resource.NewPropertyMapFromMap(
-				test.inputs,
-			); resp.GetId() != test.id ||
-				!unbag(t, resp.GetInputs()).DeepEquals(want) {
+			want := resource.NewPropertyMapFromMap(test.inputs)
+			if resp.GetId() != test.id || !unbag(t, resp.GetInputs()).DeepEquals(want) {
 				t.Errorf("got %q %v, want %q %v", resp.GetId(), resp.GetInputs(), test.id, want)
 			}
 			if secret := unbag(t, resp.GetProperties())["result"].IsSecret(); secret != (test.token == passwordToken) {
@@ -320,7 +310,7 @@ func TestImport(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotKnownIsRefusedByName(t *testing.T) {
+func TestCheck_NamesUnknownType(t *testing.T) {
 	const token = "random:index/randomPet:RandomPet"
 	_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(token)})
 	if err == nil || !strings.Contains(err.Error(), "not implemented here: "+token) {
@@ -328,7 +318,7 @@ func TestWhatIsNotKnownIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestSchemaHasWhatThePluginKnows(t *testing.T) {
+func TestGetSchema_DescribesAllKinds(t *testing.T) {
 	got, err := (&random{}).GetSchema(t.Context(), &pulumirpc.GetSchemaRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -347,38 +337,39 @@ func TestSchemaHasWhatThePluginKnows(t *testing.T) {
 		t.Fatal(err)
 	}
 	if described.Name != "random" || described.Version != Version || len(described.Resources) != len(kinds) {
-		t.Errorf("it is of %s %s, with %d resources", described.Name, described.Version, len(described.Resources))
+		t.Errorf("got %s %s with %d resources", described.Name, described.Version, len(described.Resources))
 	}
 	for token, k := range kinds {
 		resource, ok := described.Resources[token]
 		if !ok {
-			t.Errorf("it lacks %s", token)
+			t.Errorf("%s is missing", token)
 		}
 		for name := range k.defaults {
 			if _, ok := resource.InputProperties[string(name)]; !ok {
-				t.Errorf("%s lacks the input %s", token, name)
+				t.Errorf("%s: input %s is missing", token, name)
 			}
 		}
 		for _, name := range k.outputs {
 			if output, ok := resource.Properties[name]; !ok || output.Secret != k.secret {
-				t.Errorf("%s: %s is there: %v, and a secret: %v", token, name, ok, output.Secret)
+				t.Errorf("%s: output %s: exists: %v, secret: %v", token, name, ok, output.Secret)
 			}
 		}
 		for name := range resource.InputProperties {
 			if _, ok := resource.Properties[name]; !ok {
-				t.Errorf("%s does not give back %s", token, name)
+				t.Errorf("%s: input %s is not an output", token, name)
 			}
 		}
-		if !slices.Equal(
-			resource.RequiredInputs,
-			slices.DeleteFunc([]string{k.required}, func(s string) bool { return s == "" }),
-		) {
+		var required []string
+		if k.required != "" {
+			required = []string{k.required}
+		}
+		if !slices.Equal(resource.RequiredInputs, required) {
 			t.Errorf("%s requires %v", token, resource.RequiredInputs)
 		}
 	}
 }
 
-func TestUnknownTypes(t *testing.T) {
+func TestUnknownTypes_AreNotedInPreview(t *testing.T) {
 	const pet = "random:index/randomPet:RandomPet"
 	check := func() error {
 		_, err := (&random{}).Check(t.Context(), &pulumirpc.CheckRequest{Urn: urn(pet), News: bag(t, nil)})
@@ -391,13 +382,11 @@ func TestUnknownTypes(t *testing.T) {
 	t.Setenv(unknowntypes.FileVariable, file)
 	err := check()
 	if err == nil {
-		_, err = (&random{}).Create(
-			t.Context(),
-			&pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true},
-		)
+		req := &pulumirpc.CreateRequest{Urn: urn(pet), Properties: bag(t, nil), Preview: true}
+		_, err = (&random{}).Create(t.Context(), req)
 	}
 	if err != nil {
-		t.Errorf("in a preview that goes on: %v", err)
+		t.Errorf("preview with %s: %v", unknowntypes.FileVariable, err)
 	}
 	if noted, err := unknowntypes.Read(file); err != nil || len(noted) != 1 || !strings.Contains(noted[0], pet) {
 		t.Errorf("noted: %q, %v", noted, err)

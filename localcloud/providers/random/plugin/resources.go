@@ -16,20 +16,20 @@ import (
 
 // kind is one resource type.
 type kind struct {
-	// defaults are the values of inputs that are left out.
+	// defaults are the values of omitted inputs.
 	defaults resource.PropertyMap
-	// required is the one input that has no default, if any.
+	// required is the only input without a default. Empty means that every input has one.
 	required string
-	// outputs are what the plugin makes; secret says that they are secrets.
+	// outputs are the names of the generated outputs. If secret is set, they are secrets.
 	outputs []string
 	secret  bool
-	// meta is the schema version that the real plugin records in the state; empty means none.
+	// meta is the schema version that the real plugin records in the state. Empty means none.
 	meta string
-	// validate reports what is wrong with inputs that are all known and have their defaults.
+	// validate returns the violations in inputs. All inputs are known and defaults are filled in.
 	validate func(inputs resource.PropertyMap) []string
-	// generate makes a new value: the resource's ID and its outputs.
+	// generate returns the ID and the outputs of a new resource.
 	generate func(inputs resource.PropertyMap) (id string, outputs resource.PropertyMap, err error)
-	// adopt makes inputs and outputs of a value that exists, by the ID given to pulumi import.
+	// adopt returns the inputs and outputs of an existing value from the ID given to pulumi import.
 	adopt func(importID string) (id string, inputs, outputs resource.PropertyMap, err error)
 }
 
@@ -57,7 +57,11 @@ var kinds = map[string]kind{
 		},
 	},
 	"random:index/randomPassword:RandomPassword": {
-		defaults: characterDefaults, required: "length", outputs: []string{"result", "bcryptHash"}, secret: true, meta: "3",
+		defaults: characterDefaults,
+		required: "length",
+		outputs:  []string{"result", "bcryptHash"},
+		secret:   true,
+		meta:     "3",
 		validate: validateCharacters,
 		generate: func(inputs resource.PropertyMap) (string, resource.PropertyMap, error) {
 			s, err := characters(inputs)
@@ -130,7 +134,7 @@ func lengthOf(s string) resource.PropertyMap {
 
 func passwordOutputs(s string) (resource.PropertyMap, error) {
 	b := []byte(s)
-	hash, err := bcrypt.GenerateFromPassword(b[:min(len(b), 72)], bcrypt.DefaultCost) // bcrypt knows no more than 72 bytes
+	hash, err := bcrypt.GenerateFromPassword(b[:min(len(b), 72)], bcrypt.DefaultCost) // bcrypt reads at most 72 bytes
 	if err != nil {
 		return nil, fmt.Errorf("hashing the password: %w", err)
 	}
