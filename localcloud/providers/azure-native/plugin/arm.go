@@ -18,12 +18,12 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// armClient speaks to Azure Resource Manager: authenticated and retried by the Azure SDK's own pipeline, and polled as it
-// does.
+// armClient is a client for Azure Resource Manager. The Azure SDK's pipeline authenticates and retries. Polling works
+// as in the SDK.
 type armClient struct {
 	endpoint            string
 	pipeline            runtime.Pipeline
-	pollPut, pollDelete time.Duration // how often, where no Retry-After says
+	pollPut, pollDelete time.Duration // intervals without Retry-After
 }
 
 func newARMClient(p *azureNative, credential azcore.TokenCredential) (*armClient, error) {
@@ -40,7 +40,7 @@ func newARMClient(p *azureNative, credential azcore.TokenCredential) (*armClient
 	}, nil
 }
 
-// armError is what ARM said, in its own words: what it repeats of the request is repeated here.
+// armError is an error of ARM with its original message, which may repeat parts of the request.
 type armError struct {
 	status        int
 	code, message string
@@ -58,11 +58,11 @@ func isConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
 
 func hasStatus(err error, status int) bool {
 	var ours *armError
-	var sdks *azcore.ResponseError // of an answer that is no JSON, or of a vault
+	var sdks *azcore.ResponseError // for responses that are not JSON, and for vaults
 	return errors.As(err, &ours) && ours.status == status || errors.As(err, &sdks) && sdks.StatusCode == status
 }
 
-// refused makes an armError of an answer; the envelope is ARM's, and also that of a failed asynchronous operation.
+// refused returns an armError for a response. Failed asynchronous operations have the same envelope.
 func refused(resp *http.Response) error {
 	err := runtime.NewResponseError(resp)
 	var sdks *azcore.ResponseError
@@ -80,7 +80,7 @@ func refused(resp *http.Response) error {
 	return e
 }
 
-// explain turns the Azure SDK's error for an answer into an armError.
+// explain converts the Azure SDK's error for a response to an armError. It returns other errors unchanged.
 func explain(err error) error {
 	var e *azcore.ResponseError
 	if errors.As(err, &e) && e.RawResponse != nil {
@@ -89,7 +89,7 @@ func explain(err error) error {
 	return err
 }
 
-// timedOut is what an operation says that took longer than its resource's timeout, and any other error otherwise.
+// timedOut returns azure-native's error for an operation that exceeded its timeout. It returns other errors unchanged.
 func timedOut(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return errors.New("operation timed out")
@@ -97,7 +97,7 @@ func timedOut(err error) error {
 	return err
 }
 
-// send sends one request and returns the answer, whatever it is.
+// send sends a request and returns the response, whatever its status.
 func (c *armClient) send(ctx context.Context, method, id string, query url.Values, body any) (*http.Response, error) {
 	req, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.endpoint, id))
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *armClient) send(ctx context.Context, method, id string, query url.Value
 	return c.pipeline.Do(req)
 }
 
-// do is send that fails on any status that is not among the accepted ones.
+// do is send, but fails on any status that is not accepted.
 func (c *armClient) do(
 	ctx context.Context,
 	method, id string,
@@ -142,7 +142,7 @@ func (c *armClient) get(ctx context.Context, id, apiVersion string) (map[string]
 	return decodeObject(resp)
 }
 
-// post calls an action of a resource.
+// post calls an action on a resource.
 func (c *armClient) post(ctx context.Context, id string, query url.Values) (map[string]any, error) {
 	resp, err := c.do(ctx, http.MethodPost, id, query, map[string]any{}, http.StatusOK)
 	if err != nil {
@@ -151,8 +151,8 @@ func (c *armClient) post(ctx context.Context, id string, query url.Values) (map[
 	return decodeObject(resp)
 }
 
-// canCreate fails if there is a resource with this ID, or nobody can tell. An answer without content means that there is
-// none: some services give one.
+// canCreate returns an error if the resource exists or the request fails. Some services answer without content if the
+// resource does not exist.
 func (c *armClient) canCreate(ctx context.Context, id, apiVersion string) error {
 	resp, err := c.send(ctx, http.MethodGet, id, versioned(apiVersion), nil)
 	if err != nil {
@@ -167,25 +167,17 @@ func (c *armClient) canCreate(ctx context.Context, id, apiVersion string) error 
 		}
 		return nil
 	}
-	body, _ := runtime.Payload(resp) // what can be read of it
+	body, _ := runtime.Payload(resp) // empty if unreadable
 	return fmt.Errorf("cannot check existence of resource '%s': status code %d, %s", id, resp.StatusCode, body)
 }
 
-// put writes a resource and, if that may be long-running, waits for what becomes of it. accepted says that ARM took the
-// request: with an error beside it, the resource may be there and not as wanted.
+// put writes a resource and, if long is set or the status is 202, waits for the operation. accepted reports whether ARM
+// accepted the request. If accepted is true and err is not nil, the resource may exist in another state than requested.
 func (c *armClient) put(ctx context.Context, id, apiVersion string, body map[string]any, long bool) (
 	answer map[string]any, accepted bool, err error,
 ) {
-	resp, err := c.do(
-		ctx,
-		http.MethodPut,
-		id,
-		versioned(apiVersion),
-		body,
-		http.StatusOK,
-		http.StatusCreated,
-		http.StatusAccepted,
-	)
+	resp, err := c.do(ctx, http.MethodPut, id, versioned(apiVersion), body,
+		http.StatusOK, http.StatusCreated, http.StatusAccepted)
 	if err != nil {
 		return nil, false, err
 	}
@@ -199,7 +191,7 @@ func (c *armClient) put(ctx context.Context, id, apiVersion string, body map[str
 	return answer, true, err
 }
 
-// completeLocation makes a Location header such as the Azure SDK polls.
+// completeLocation makes the Location header absolute and adds an API version, as the Azure SDK's poller requires.
 func (c *armClient) completeLocation(resp *http.Response, apiVersion string) {
 	location, err := url.Parse(resp.Header.Get("Location"))
 	if err != nil || location.String() == "" {
@@ -217,19 +209,10 @@ func (c *armClient) completeLocation(resp *http.Response, apiVersion string) {
 	resp.Header.Set("Location", location.String())
 }
 
-// delete removes a resource and, if that may be long-running, waits until it is gone; one that is not there counts as
-// removed.
+// delete deletes a resource and, if long is set, waits until it is gone. It succeeds if the resource does not exist.
 func (c *armClient) delete(ctx context.Context, id, apiVersion string, long bool) error {
-	resp, err := c.do(
-		ctx,
-		http.MethodDelete,
-		id,
-		versioned(apiVersion),
-		nil,
-		http.StatusOK,
-		http.StatusAccepted,
-		http.StatusNoContent,
-	)
+	resp, err := c.do(ctx, http.MethodDelete, id, versioned(apiVersion), nil,
+		http.StatusOK, http.StatusAccepted, http.StatusNoContent)
 	if err == nil && long {
 		_, err = c.await(ctx, resp, c.pollDelete)
 	}
@@ -239,8 +222,8 @@ func (c *armClient) delete(ctx context.Context, id, apiVersion string, long bool
 	return err
 }
 
-// await polls an asynchronous operation until it has succeeded or failed, as the Azure SDK's PollUntilDone does, which asks
-// no more often than once a second. It returns what the operation has come to.
+// await polls an asynchronous operation until it succeeds or fails and returns its result. Unlike the Azure SDK's
+// PollUntilDone, it may poll more often than once a second.
 func (c *armClient) await(
 	ctx context.Context,
 	resp *http.Response,
@@ -264,8 +247,7 @@ func (c *armClient) await(
 	}
 }
 
-// retryAfter is the wait that a service asks for, in milliseconds, in seconds or until a date; 0 where it asks for
-// none.
+// retryAfter returns the wait that a response requests in milliseconds, in seconds or until a date. 0 means none.
 func retryAfter(resp *http.Response) time.Duration {
 	if ms, err := strconv.Atoi(resp.Header.Get("Retry-After-Ms")); err == nil {
 		return time.Duration(ms) * time.Millisecond
@@ -283,7 +265,7 @@ func retryAfter(resp *http.Response) time.Duration {
 func decodeObject(resp *http.Response) (map[string]any, error) {
 	var object map[string]any
 	if err := runtime.UnmarshalAsJSON(resp, &object); err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", resp.Request.URL.Path, err)
+		return nil, fmt.Errorf("reading the response of %s: %w", resp.Request.URL.Path, err)
 	}
 	return object, nil
 }

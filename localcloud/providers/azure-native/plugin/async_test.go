@@ -189,8 +189,8 @@ func TestCustomTimeoutEndsTheWait(t *testing.T) {
 	wantNothingButInputs(t, resp, err)
 }
 
-// wantNothingButInputs is what becomes of an operation that was accepted and then cancelled or timed out, since the read
-// of what there is now ends with it: the state has the ID and the inputs.
+// wantNothingButInputs is what becomes of an operation that was accepted and then cancelled or timed out, since the
+// read of what there is now ends with it: the state has the ID and the inputs.
 func wantNothingButInputs(t *testing.T, resp plugin.CreateResponse, err error) {
 	t.Helper()
 	if len(resp.Properties) > 0 {

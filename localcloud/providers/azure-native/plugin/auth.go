@@ -14,32 +14,24 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 )
 
-// set is one setting that has to be there, and where it comes from.
+// set is a required setting: its names in the configuration and in the environment, and its value.
 type set struct{ name, env, value string }
 
-// signIn decides how the plugin signs in, in azure-native's order: with a client secret, else by OIDC if useOidc says so
-// (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_azidentity.go). It reports every setting that is missing.
+// signIn returns a credential in azure-native's order: with a client secret, or else by OIDC if useOidc is set
+// (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_azidentity.go). It reports all missing settings.
 func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 	for _, way := range []struct{ name, env, what string }{
 		{"useDefaultAzureCredential", "ARM_USE_DEFAULT_AZURE_CREDENTIAL", "the Default Azure Credential"},
 		{"clientCertificatePath", "ARM_CLIENT_CERTIFICATE_PATH", "a Client Certificate"},
 	} {
 		if value := p.setting(way.name, way.env); value != "" && value != "false" {
-			return nil, fmt.Errorf(
-				"azure-native:%s or %s: authenticating with %s is not implemented here",
-				way.name,
-				way.env,
-				way.what,
-			)
+			const format = "azure-native:%s or %s: authenticating with %s is not implemented here"
+			return nil, fmt.Errorf(format, way.name, way.env, way.what)
 		}
 	}
 	tenant, client := p.setting("tenantId", "ARM_TENANT_ID"), p.setting("clientId", "ARM_CLIENT_ID")
 	required := []set{
-		{
-			"clientId",
-			"ARM_CLIENT_ID",
-			client,
-		},
+		{"clientId", "ARM_CLIENT_ID", client},
 		{"tenantId", "ARM_TENANT_ID", tenant},
 		{"subscriptionId", "ARM_SUBSCRIPTION_ID", p.subscriptionID()},
 	}
@@ -53,16 +45,12 @@ func (p *azureNative) signIn() (azcore.TokenCredential, error) {
 			&azidentity.ClientAssertionCredentialOptions{ClientOptions: p.sdkOptions()})
 	}
 	required = append(required, set{"clientSecret", "ARM_CLIENT_SECRET", secret})
-	const otherwise = "any other way to authenticate than with it, or by OIDC with useOidc or ARM_USE_OIDC, is not implemented here"
+	const otherwise = "authenticating without it or OIDC (azure-native:useOidc or ARM_USE_OIDC) is not implemented here"
 	if err := errors.Join(missing(required, otherwise)...); err != nil {
 		return nil, err
 	}
-	return azidentity.NewClientSecretCredential(
-		tenant,
-		client,
-		secret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: p.sdkOptions()},
-	)
+	options := azidentity.ClientSecretCredentialOptions{ClientOptions: p.sdkOptions()}
+	return azidentity.NewClientSecretCredential(tenant, client, secret, &options)
 }
 
 func missing(required []set, when string) (all []error) {
@@ -74,8 +62,8 @@ func missing(required []set, when string) (all []error) {
 	return all
 }
 
-// assertion is where OIDC tokens come from: one that is given, a file that is read now, or whoever is asked each time. Who that is
-// tell GitHub's variables; version 2 prefers others.
+// assertion returns the source of OIDC tokens: a given token, a file that is read now, or a service that is asked each
+// time. GitHub's variables name that service. Version 2 prefers other variables.
 func (p *azureNative) assertion() (func(context.Context) (string, error), error) {
 	given := func(token string) func(context.Context) (string, error) {
 		return func(context.Context) (string, error) { return token, nil }
@@ -103,14 +91,14 @@ func (p *azureNative) assertion() (func(context.Context) (string, error), error)
 			return func(ctx context.Context) (string, error) { return p.requestToken(ctx, url, token, audience) }, nil
 		}
 	}
-	return nil, errors.New(
-		"azure-native:oidcToken or ARM_OIDC_TOKEN, azure-native:oidcTokenFilePath or ARM_OIDC_TOKEN_FILE_PATH, or both " +
-			"azure-native:oidcRequestUrl and azure-native:oidcRequestToken or ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN must " +
-			"be set when authenticating with OIDC",
-	)
+	return nil, errors.New("azure-native:oidcToken or ARM_OIDC_TOKEN, " +
+		"azure-native:oidcTokenFilePath or ARM_OIDC_TOKEN_FILE_PATH, " +
+		"or both azure-native:oidcRequestUrl and azure-native:oidcRequestToken " +
+		"or ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN " +
+		"must be set when authenticating with OIDC")
 }
 
-// requestToken asks for a token as a job of GitHub Actions does.
+// requestToken requests a token as a GitHub Actions job does.
 func (p *azureNative) requestToken(ctx context.Context, url, bearer, audience string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {

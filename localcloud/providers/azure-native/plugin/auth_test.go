@@ -30,7 +30,8 @@ func noAmbientSignIn(t *testing.T) {
 	}
 }
 
-// TestOIDC_SignsInAsWhoTheTokenStandsFor signs in to the local cloud in each of azure-native's ways, and asks who that is.
+// TestOIDC_SignsInAsWhoTheTokenStandsFor signs in to the local cloud in each of azure-native's ways, and asks who that
+// is.
 func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 	noAmbientSignIn(t)
 	client, owner := serveLocalCloud(t)

@@ -7,51 +7,50 @@ import (
 	"strings"
 )
 
-// resourceType says everything that sets one resource type apart; the rest of the plugin is the same for all of them.
-// Names are those of the Pulumi SDK, which for these types are ARM's own. Paths into values are dotted, with * for
-// every element of an array or map.
+// resourceType describes a resource type. The rest of the plugin is the same for all types. Names are those of the
+// Pulumi SDK, which for these types are ARM's own. Paths into values are dotted, with * for every element of an array
+// or map.
 type resourceType struct {
 	// token is module:Type, as in azure-native:<module>[/v<date>]:<Type>.
 	token string
-	// version is the API version of the token without a date; a dated token sends its own.
+	// version is the API version of the token without a date. A dated token uses its own version.
 	version string
-	// path is the resource's ID, its {parameters} named as the inputs that fill them. All of them replace on change.
+	// path is the pattern of the resource's ID. Its {parameters} are names of inputs. Changing one replaces the resource.
 	path string
-	// name is the parameter of path that auto-naming fills, in the way of naming, and nameRule what ARM accepts for it.
+	// name is the parameter of path that auto-naming fills as naming says. ARM accepts names that match nameRule.
 	name     string
 	naming   naming
 	nameRule *regexp.Regexp
-	// required are the inputs without which there is no request to make, besides those of path.
+	// required are required inputs besides the parameters of path.
 	required []string
-	// top are the inputs that sit beside "properties" in ARM's body; all others go inside it.
+	// top are the inputs beside "properties" in ARM's body. All others are inside "properties".
 	top []string
-	// flat: the outputs hold the content of ARM's "properties" instead of "properties" itself.
+	// flat means that the outputs hold the content of ARM's "properties" instead of "properties" itself.
 	flat bool
-	// replace are the inputs, besides those of path, whose change replaces the resource.
+	// replace are inputs whose change replaces the resource, besides the parameters of path.
 	replace []string
-	// nested are objects in ARM's body, or arrays of them, whose content is in "properties" of their own there and not in
-	// the SDK.
+	// nested are objects in ARM's body, or arrays of objects, with "properties" of their own, which the SDK does not have.
 	nested []string
-	// sets are inputs that are lists of keys here and objects with these keys on the wire.
+	// sets are inputs that are lists of keys in the SDK and objects with these keys in ARM's body.
 	sets []string
-	// spellings are the objects in ARM's body whose properties have other names there.
+	// spellings are the objects in ARM's body whose properties have other names than in the SDK.
 	spellings []spelling
-	// keep are parts of ARM's body that are resources of their own elsewhere. Left out of the inputs they are empty on
-	// create and stay as they are on update.
+	// keep are parts of ARM's body that may also be resources of their own. If the inputs omit them, they are empty on
+	// create and unchanged on update.
 	keep []string
-	// keyed are the properties that tell the elements of an array apart, by the arrays' paths in the inputs: such an array
-	// is a set. They are the specifications' x-ms-identifiers.
+	// keyed maps arrays in the inputs that are sets to the properties that identify their elements: the specifications'
+	// x-ms-identifiers.
 	keyed map[string][]string
-	// waits are the requests that the specifications mark as long-running (x-ms-long-running-operation): what becomes of
-	// those is waited for. Of any other the answer counts, unless it is 202 to a PUT.
+	// waits are the requests that the specifications mark as long-running (x-ms-long-running-operation). The plugin waits
+	// for these operations, and for any PUT with status 202.
 	waits waits
-	// placeless: there is a location among the inputs that has no default.
+	// placeless means that the input location has no default.
 	placeless bool
-	// dataPlane does what ARM has no request for; nil means that ARM has all.
+	// dataPlane has the operations that ARM does not offer. Nil means that ARM offers all.
 	dataPlane *dataPlane
 }
 
-// naming is what the plugin does when a program leaves a resource's name out.
+// naming says how the plugin names a resource whose name the program omits.
 type naming int
 
 const (
@@ -60,7 +59,7 @@ const (
 	nameUUID                 // a UUID
 )
 
-// waits is a set of requests.
+// waits is a set of HTTP methods.
 type waits int
 
 const (
@@ -81,12 +80,13 @@ const (
 	address  = group + "/providers/Microsoft.Network/publicIPAddresses/{publicIpAddressName}"
 )
 
-// attributes of a secret or key are named in the SDK as nowhere else.
+// attributes has the names of a secret's or key's attributes, which differ in the SDK.
 var attributes = named("properties.attributes", "expires", "exp", "notBefore", "nbf")
 
-// catalog: paths, bodies and name rules are those of the specifications in Azure/azure-rest-api-specs. Replacement and
-// naming are those of pulumi-azure-native v2: forceNewMap in provider/pkg/gen/replacement.go with the specifications'
-// x-ms-mutability, and AutoName in provider/pkg/resources/resources.go.
+// catalog lists all resource types. Paths, bodies and rules for names come from the specifications in
+// Azure/azure-rest-api-specs. Replacement and naming come from pulumi-azure-native v2: forceNewMap in
+// provider/pkg/gen/replacement.go with the specifications' x-ms-mutability, and AutoName in
+// provider/pkg/resources/resources.go.
 var catalog = []*resourceType{
 	{
 		token: "resources:ResourceGroup", version: "2022-09-01", path: group,
@@ -128,11 +128,7 @@ var catalog = []*resourceType{
 		keep:   []string{"properties.accessPolicies"},
 		waits:  waitPut,
 		keyed: map[string][]string{
-			"properties.accessPolicies": {
-				"tenantId",
-				"objectId",
-				"permissions",
-			},
+			"properties.accessPolicies":                  {"tenantId", "objectId", "permissions"},
 			"properties.networkAcls.virtualNetworkRules": {"id"},
 		},
 	},
@@ -201,7 +197,7 @@ var catalog = []*resourceType{
 			"nodeResourceGroup",
 			"windowsProfile",
 			"agentPoolProfiles.*.networkProfile",
-			"agentPoolProfiles.*.windowsProfile", // of the same names, by which azure-native goes
+			"agentPoolProfiles.*.windowsProfile", // same names as above, and azure-native matches by name
 		},
 		sets:      []string{"identity.userAssignedIdentities"},
 		spellings: []spelling{{at: "properties.autoScalerProfile", toARM: camelToKebab, toSDK: kebabToCamel}},
@@ -211,7 +207,7 @@ var catalog = []*resourceType{
 		token: "containerservice:AgentPool", version: "2023-04-01", path: cluster + "/agentPools/{agentPoolName}",
 		name: "agentPoolName", naming: nameCopy, nameRule: regexp.MustCompile(`^[a-z][a-z0-9]{0,11}$`),
 		flat: true,
-		// Of the properties that AKS refuses to change it replaces only these: the others fail when they are changed.
+		// AKS refuses to change more properties. azure-native replaces for these only, and changing the others fails.
 		replace: []string{"gpuInstanceProfile", "vmSize"},
 		waits:   waitPut | waitDelete,
 	},
@@ -366,12 +362,12 @@ var catalog = []*resourceType{
 	},
 }
 
-// notImplemented is the answer to what Azure has and this plugin has not.
+// notImplemented returns the error for a token that Azure has and this plugin does not.
 func notImplemented(token string) error {
 	return fmt.Errorf("not implemented here: %s", token)
 }
 
-// unknownType is notImplemented for a type or function that no row of the catalog has, with those of its module.
+// unknownType is notImplemented for a type or function that is not in the catalog. It lists the types of its module.
 func unknownType(token, member string) error {
 	module, _, _ := strings.Cut(member, ":")
 	var beside, modules []string
@@ -385,12 +381,13 @@ func unknownType(token, member string) error {
 		}
 	}
 	if beside == nil {
-		return fmt.Errorf("%w (of azure-native there is something of %s)", notImplemented(token), strings.Join(modules, ", "))
+		return fmt.Errorf("%w (modules with implemented types: %s)", notImplemented(token), strings.Join(modules, ", "))
 	}
-	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), module, strings.Join(beside, ", "))
+	return fmt.Errorf("%w (implemented types of %s: %s)", notImplemented(token), module, strings.Join(beside, ", "))
 }
 
-// understood refuses an API version of a type that the local cloud does not understand, and names those that it does.
+// understood returns an error if the local cloud does not implement an API version of a type. The error lists the
+// versions that it implements.
 func (rt *resourceType) understood(token, apiVersion string) error {
 	all, err := readSchemas()
 	if err != nil {
@@ -400,13 +397,14 @@ func (rt *resourceType) understood(token, apiVersion string) error {
 	if slices.Contains(versions, apiVersion) {
 		return nil
 	}
-	return fmt.Errorf("%w (of %s there are %s)", notImplemented(token), rt.token, strings.Join(datesOf(versions), ", "))
+	dates := strings.Join(datesOf(versions), ", ")
+	return fmt.Errorf("%w (implemented versions of %s: %s)", notImplemented(token), rt.token, dates)
 }
 
 var tokenPattern = regexp.MustCompile(`^azure-native:([a-z]+)(?:/v(\d{4})(\d{2})(\d{2})(preview)?)?:(\w+)$`)
 
-// parseToken takes a token of a resource type or function apart into module:member and the API version that its date
-// stands for, which is empty where it has none.
+// parseToken splits a token of a resource type or function into module:member and the API version. The version is empty
+// if the token has no date.
 func parseToken(token string) (member, apiVersion string, err error) {
 	m := tokenPattern.FindStringSubmatch(plainToken.Replace(token))
 	if m == nil {
@@ -421,12 +419,12 @@ func parseToken(token string) (member, apiVersion string, err error) {
 	return m[1] + ":" + m[6], apiVersion, nil
 }
 
-// lookup finds a resource type and the API version to speak with, by the type's token.
+// lookup returns the resource type with a token, and its API version.
 func lookup(token string) (rt *resourceType, apiVersion string, err error) {
 	return lookupFor(token, token)
 }
 
-// lookupFor is lookup for a function, which its errors name.
+// lookupFor is lookup for a function. Errors name the function.
 func lookupFor(function, token string) (rt *resourceType, apiVersion string, err error) {
 	member, apiVersion, err := parseToken(token)
 	if err != nil {
@@ -447,7 +445,7 @@ func lookupFor(function, token string) (rt *resourceType, apiVersion string, err
 
 var pathParameter = regexp.MustCompile(`\{(\w+)\}`)
 
-// parameters lists the inputs that make up the resource's ID, without the subscription, which the configuration gives.
+// parameters lists the inputs in the resource's ID. The subscription is not an input, it comes from the configuration.
 func (rt *resourceType) parameters() []string {
 	var names []string
 	for _, m := range pathParameter.FindAllStringSubmatch(rt.path, -1) {
@@ -458,7 +456,7 @@ func (rt *resourceType) parameters() []string {
 	return names
 }
 
-// hasLocation reports whether the type has a place of its own, to be given a default.
+// hasLocation reports whether the type has a location with a default.
 func (rt *resourceType) hasLocation() bool {
 	return slices.Contains(rt.top, "location") && !rt.placeless
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-// createBeforeDelete is the input that remembers that the plugin chose a name that no other resource has, so that a
-// replacement can exist beside what it replaces.
+// createBeforeDelete is an input that records that the plugin chose a unique name. A replacement can then be created
+// before the old resource is deleted.
 const createBeforeDelete = "__createBeforeDelete"
 
-// Check fills in the name and the location that the program left out, and reports every input that is missing or wrong.
+// Check fills in the name and the location if the program omits them, and reports all missing and invalid inputs.
 func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
@@ -52,8 +52,8 @@ func (p *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*
 	return &pulumirpc.CheckResponse{Inputs: inputs, Failures: rt.validate(news.Mappable(), apiVersion)}, nil
 }
 
-// autoname gives the resource a name where the program gave none: the one it had before, else what the stack's
-// autonaming configuration asks for, else one in the type's way.
+// autoname sets the name if the program omits it: to the previous name, or else as the stack's autonaming configuration
+// says, or else as the type's naming says.
 func (rt *resourceType) autoname(req *pulumirpc.CheckRequest, olds, news resource.PropertyMap) error {
 	key := resource.PropertyKey(rt.name)
 	if news.HasValue(key) {
@@ -105,7 +105,7 @@ func (rt *resourceType) autoname(req *pulumirpc.CheckRequest, olds, news resourc
 	return nil
 }
 
-// defaultLocation is where the resource was before, else the provider's location, else that of the resource group.
+// defaultLocation returns the resource's previous location, or else the provider's, or else the resource group's.
 func (p *azureNative) defaultLocation(
 	ctx context.Context,
 	olds, news resource.PropertyMap,
@@ -141,18 +141,19 @@ func (p *azureNative) defaultLocation(
 	found, err := p.arm.get(ctx, id, apiVersion)
 	location, ok := found["location"].(string)
 	if err != nil || !ok {
-		return resource.PropertyValue{}, false // validate reports the location as missing
+		return resource.PropertyValue{}, false // validate then reports the missing location
 	}
 	p.groupLocations.Store(name.StringValue(), location)
 	return resource.NewStringProperty(location), true
 }
 
-// validate reports the inputs that are missing, the name where ARM would not take it, and what the description of the type
-// does not allow. What is unknown counts as given.
+// validate reports missing inputs, a name that ARM would refuse, and violations of the type's specification. Unknown
+// values count as given.
 //
-// It is what azure-native checks (validateType and validateProperty in its provider/pkg/provider/provider.go), and no more: not
-// enumerations, lengths of arrays, read-only or unknown properties, booleans and objects in the place of something else, nor anything
-// inside maps and objects with a discriminator. As there, a failure has the path in its reason, where the engine does not add the value.
+// It checks exactly what azure-native checks (validateType and validateProperty in its
+// provider/pkg/provider/provider.go). It does not check enumerations, lengths of arrays, read-only or unknown
+// properties, booleans and objects where another type is expected, or anything inside maps and objects with a
+// discriminator. As in azure-native, a failure has its path in the reason, so that the engine does not show the value.
 func (rt *resourceType) validate(inputs map[string]any, apiVersion string) []*pulumirpc.CheckFailure {
 	var failures []*pulumirpc.CheckFailure
 	fail := func(format string, args ...any) {
@@ -165,7 +166,7 @@ func (rt *resourceType) validate(inputs map[string]any, apiVersion string) []*pu
 	}
 	body := rt.body(inputs)
 	if _, ok := body["properties"]; !ok && rt.flat && !slices.Contains(rt.top, "properties") {
-		body["properties"] = map[string]any{} // what is required of it is required of the inputs
+		body["properties"] = map[string]any{} // makes its required properties required inputs
 	}
 	if described, ok := specs.Lookup(rt.armType(), apiVersion); ok {
 		for _, v := range described.Check(body) {
@@ -180,7 +181,8 @@ func (rt *resourceType) validate(inputs map[string]any, apiVersion string) []*pu
 	return failures
 }
 
-// reasonOf says what is wrong at a path in azure-native's words, without a value; empty: azure-native does not check it.
+// reasonOf describes a violation at a path in azure-native's words, without the value. It returns "" for violations
+// that azure-native does not report.
 func reasonOf(path string, v specs.Violation) string {
 	switch v.Rule {
 	case specs.Required:
@@ -194,13 +196,8 @@ func reasonOf(path string, v specs.Violation) string {
 		if !checked {
 			return ""
 		}
-		return fmt.Sprintf(
-			"'%s' should be of type '%s' but got %s %s",
-			path,
-			strings.Replace(v.Want, "number", "integer", 1),
-			article,
-			v.Given,
-		)
+		want := strings.Replace(v.Want, "number", "integer", 1)
+		return fmt.Sprintf("'%s' should be of type '%s' but got %s %s", path, want, article, v.Given)
 	case specs.Pattern:
 		return fmt.Sprintf("'%s' does not match expression '%s'", path, v.Want)
 	case specs.MinLength:
@@ -215,7 +212,7 @@ func reasonOf(path string, v specs.Violation) string {
 	return ""
 }
 
-// armType is what Resource Manager calls the type.
+// armType returns Resource Manager's name of the type.
 func (rt *resourceType) armType() string {
 	_, path, ok := strings.Cut(rt.path, "/providers/")
 	if !ok {
@@ -231,9 +228,9 @@ func (rt *resourceType) armType() string {
 
 var listIndex = regexp.MustCompile(`\[\d+\]`)
 
-// sdkPath names a place in ARM's body as programs do: without the "properties" that the SDK has not.
+// sdkPath translates a path in ARM's body to the SDK's path, without the "properties" that the SDK does not have.
 func (rt *resourceType) sdkPath(path string) string {
-	var at string // in ARM's body, without places in lists
+	var at string // path in ARM's body, without indexes
 	var names []string
 	for name := range strings.SplitSeq(path, ".") {
 		within := at

@@ -230,7 +230,8 @@ func reasons(resp plugin.CheckResponse) []string {
 	return got
 }
 
-// TestCheckValidatesAtEveryDepth has one input of each kind that azure-native checks, as programs name it, and those that it does not.
+// TestCheckValidatesAtEveryDepth has one input of each kind that azure-native checks, as programs name it, and those
+// that it does not.
 func TestCheckValidatesAtEveryDepth(t *testing.T) {
 	const tenant = "11111111-1111-1111-1111-111111111111"
 	vault := func(rest map[string]any) map[string]any {
@@ -346,7 +347,8 @@ func TestCheckTakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
-// TestEveryTypeIsDescribed finds types of the catalog that validate knows nothing of, and what their rows require besides.
+// TestEveryTypeIsDescribed finds types of the catalog that validate knows nothing of, and what their rows require
+// besides.
 func TestEveryTypeIsDescribed(t *testing.T) {
 	for _, rt := range catalog {
 		described, ok := specs.Lookup(rt.armType(), rt.version)

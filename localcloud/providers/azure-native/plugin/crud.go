@@ -18,7 +18,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-// Create makes a resource that is not there yet.
+// Create creates a resource. It fails if the resource exists.
 func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
@@ -45,7 +45,7 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 	defer cancel()
 	id, err := rt.id(values, p.subscriptionID())
 	if err != nil {
-		return nil, fmt.Errorf("making the resource's ID: %w", err)
+		return nil, fmt.Errorf("building the resource's ID: %w", err)
 	}
 	if err := p.arm.canCreate(ctx, id, apiVersion); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func (p *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 	return &pulumirpc.CreateResponse{Id: id, Properties: state}, nil
 }
 
-// Update brings a resource to its inputs.
+// Update writes the new inputs to a resource.
 func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
@@ -109,7 +109,7 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	defer cancel()
 	id, err := rt.id(values, p.subscriptionID())
 	if err != nil {
-		return nil, fmt.Errorf("making the resource's ID: %w", err)
+		return nil, fmt.Errorf("building the resource's ID: %w", err)
 	}
 	body := rt.body(values)
 	missing := slices.DeleteFunc(slices.Clone(rt.keep), func(path string) bool { return valueAt(body, path) != nil })
@@ -140,19 +140,19 @@ func (p *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	return &pulumirpc.UpdateResponse{Properties: state}, nil
 }
 
-// write is one PUT.
+// write describes a PUT.
 type write struct {
 	rt             *resourceType
-	urn, did       string // did is what a warning calls it
+	urn, did       string // did names the operation in warnings
 	id, apiVersion string
 	inputs         resource.PropertyMap
 	sent           *structpb.Struct // inputs as the engine sent them
-	recover        recovery         // nil: a conflict stands
+	recover        recovery         // nil means that a conflict is an error
 }
 
-// write sends a body, waits, and reads back what the resource then is. If it cannot be read, the answer becomes the
-// outputs as it came. Once ARM has accepted the body the resource may exist: a failure after that carries what there is to
-// know of it, so that the engine keeps it and the next update converges.
+// write sends a body, waits for the operation and reads the resource. If the resource cannot be read, the response of
+// the PUT becomes the outputs. Once ARM has accepted the body, the resource may exist. A later error therefore carries
+// its state: the engine keeps the resource, and the next update converges.
 func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (string, *structpb.Struct, error) {
 	answer, accepted, err := p.put(ctx, w, body)
 	if err != nil && accepted {
@@ -162,7 +162,7 @@ func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (
 		return "", nil, timedOut(err)
 	}
 	if id, ok := answer["id"].(string); ok {
-		w.id = id // in the service's own spelling
+		w.id = id // as the service spells it
 	}
 	outputs := map[string]any{"azureApiVersion": w.apiVersion}
 	if found, err := p.arm.get(ctx, w.id, w.apiVersion); err != nil {
@@ -175,9 +175,9 @@ func (p *azureNative) write(ctx context.Context, w write, body map[string]any) (
 	return w.id, state, err
 }
 
-// partlyDone is the error of a write that ARM accepted and that then failed. State gets what the resource is now, and
-// nothing but its inputs if it cannot be read: so it is where the operation was cancelled or timed out, which ends that
-// read as well.
+// partlyDone returns the error for a write that failed after ARM had accepted it. The error carries the current state
+// of the resource. If the resource cannot be read, it carries the inputs only. This is so after a cancellation or a
+// timeout, which also ends the read.
 func (p *azureNative) partlyDone(ctx context.Context, w write, err error) error {
 	var state *structpb.Struct
 	found, unread := p.arm.get(ctx, w.id, w.apiVersion)
@@ -197,7 +197,8 @@ func (p *azureNative) partlyDone(ctx context.Context, w write, err error) error 
 	})
 }
 
-// checkpoint is what goes to state: the outputs and, as only v2 of azure-native does, the inputs as one secret.
+// checkpoint returns the properties for the state: the outputs and, only in v2 as in azure-native, the inputs as one
+// secret.
 func (p *azureNative) checkpoint(outputs map[string]any, inputs resource.PropertyMap) (*structpb.Struct, error) {
 	state := resource.NewPropertyMapFromMap(outputs)
 	if p.version == Version2 {
@@ -210,7 +211,7 @@ func (p *azureNative) checkpoint(outputs map[string]any, inputs resource.Propert
 	return s, nil
 }
 
-// Read refreshes a resource's state, or imports the resource where there is no state yet.
+// Read refreshes a resource's state, or imports the resource if it has no state.
 func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
@@ -257,7 +258,8 @@ func (p *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	return &pulumirpc.ReadResponse{Id: req.GetId(), Properties: state, Inputs: sent}, nil
 }
 
-// withoutKept takes out what inputs leave to resources of their own, whose drift is none of this one's.
+// withoutKept returns settable without the parts that inputs leave to resources of their own, so that their drift does
+// not count as drift of this resource.
 func (rt *resourceType) withoutKept(inputs, settable resource.PropertyMap) resource.PropertyMap {
 	values := settable.Copy()
 	for _, path := range rt.keep {
@@ -266,7 +268,7 @@ func (rt *resourceType) withoutKept(inputs, settable resource.PropertyMap) resou
 		}
 		parsed, err := resource.ParsePropertyPath(path)
 		if err != nil {
-			continue // the catalog's are valid
+			continue // cannot happen: the catalog's paths are valid
 		}
 		if _, given := parsed.Get(resource.NewObjectProperty(inputs)); !given {
 			parsed.Delete(resource.NewObjectProperty(values))
@@ -275,7 +277,7 @@ func (rt *resourceType) withoutKept(inputs, settable resource.PropertyMap) resou
 	return values
 }
 
-// importInputs makes inputs of nothing but what ARM answers.
+// importInputs returns inputs derived from ARM's response alone.
 func (rt *resourceType) importInputs(id string, found map[string]any, apiVersion string) (resource.PropertyMap, error) {
 	inputs, err := rt.imported(found, apiVersion)
 	if err != nil {
@@ -291,7 +293,7 @@ func (rt *resourceType) importInputs(id string, found map[string]any, apiVersion
 	return resource.NewPropertyMapFromMap(inputs), nil
 }
 
-// refreshInputs carries to inputs what differs between two outputs.
+// refreshInputs applies the differences between two outputs to inputs.
 func (rt *resourceType) refreshInputs(
 	inputs resource.PropertyMap, before, now map[string]any, apiVersion string,
 ) (resource.PropertyMap, error) {
@@ -308,8 +310,8 @@ func (rt *resourceType) refreshInputs(
 		rt.withoutKept(inputs, resource.NewPropertyMapFromMap(is))), nil
 }
 
-// drift carries to inputs what has changed in Azure since the last time. Comparing what was and what is, instead of
-// the inputs and what is, leaves out the values that the service chose for inputs that were not given.
+// drift applies to inputs the changes from was to is. It does not compare is with the inputs, because is has the
+// service's defaults for omitted inputs.
 func drift(inputs, was, is resource.PropertyMap) resource.PropertyMap {
 	drifted := inputs.Copy()
 	for k, now := range is {
@@ -345,7 +347,7 @@ func driftedValue(input, was, is resource.PropertyValue) resource.PropertyValue 
 	}
 }
 
-// Delete removes a resource; one that is gone already counts as removed.
+// Delete deletes a resource. It succeeds if the resource does not exist.
 func (p *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {

@@ -11,15 +11,15 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 )
 
-// description is what Pulumi's schema says of a resource type in one API version. The values of azure-native have no
-// properties but those that it names, on their way in and out.
+// description is Pulumi's schema of a resource type in one API version. azure-native drops properties that the schema
+// does not name, in inputs and in outputs.
 type description struct {
 	pkg     *describedPackage
 	inputs  map[string]property
 	outputs map[string]property
 }
 
-// property is one in Pulumi's schema.
+// property is a property in Pulumi's schema.
 type property struct {
 	Type                 string
 	Ref                  string `json:"$ref"`
@@ -52,8 +52,8 @@ var readDescriptions = sync.OnceValues(func() (map[string]*describedPackage, err
 	return packages, nil
 })
 
-// described finds what the schema says of a type in an API version, by the token of that version or, where the SDK has
-// none, by the one without a date.
+// described returns the schema of a type in an API version. If the SDK has no token for that version, described uses
+// the token without a date.
 func (rt *resourceType) described(apiVersion string) (description, error) {
 	packages, err := readDescriptions()
 	if err != nil {
@@ -62,14 +62,14 @@ func (rt *resourceType) described(apiVersion string) (description, error) {
 	for _, at := range rt.tokens(apiVersion, rt.token) {
 		if one, ok := packages[at.pkg].Resources[at.token]; ok {
 			outputs := maps.Clone(one.Properties)
-			outputs["id"] = property{Type: "string"} // which the SDK has of every resource
+			outputs["id"] = property{Type: "string"} // in the SDK, not in the schema
 			return description{packages[at.pkg], one.InputProperties, outputs}, nil
 		}
 	}
-	return description{}, fmt.Errorf("there is no schema of %s", rt.token)
+	return description{}, fmt.Errorf("no schema of %s", rt.token)
 }
 
-// shownBy keeps of an answer what the schema of a function of a type names. The function is module:name.
+// shownBy returns the part of answer that the schema of a function names. The function is given as module:name.
 func (rt *resourceType) shownBy(function, apiVersion string, answer map[string]any) (map[string]any, error) {
 	packages, err := readDescriptions()
 	if err != nil {
@@ -80,12 +80,12 @@ func (rt *resourceType) shownBy(function, apiVersion string, answer map[string]a
 			return packages[at.pkg].only(one.Outputs.Properties, answer), nil
 		}
 	}
-	return nil, fmt.Errorf("there is no schema of %s", function)
+	return nil, fmt.Errorf("no schema of %s", function)
 }
 
 type placed struct{ pkg, token string }
 
-// tokens are where the schemas may have a member of the type's module, as module:name, in an API version.
+// tokens returns the places where the schemas may describe a member, given as module:name, in an API version.
 func (rt *resourceType) tokens(apiVersion, member string) []placed {
 	module, name, _ := strings.Cut(member, ":")
 	date := datesOf([]string{apiVersion})[0]
@@ -96,7 +96,7 @@ func (rt *resourceType) tokens(apiVersion, member string) []placed {
 	}
 }
 
-// only keeps of an object the properties that a schema names, at every depth, and no nulls.
+// only returns the properties of object that the schema names, at every depth, without nulls.
 func (p *describedPackage) only(properties map[string]property, object map[string]any) map[string]any {
 	kept := map[string]any{}
 	for name, value := range object {
@@ -132,8 +132,8 @@ func (p *describedPackage) onlyValue(of property, value any) any {
 	return value
 }
 
-// preview is what is known of outputs before Resource Manager has answered: what the inputs say in the outputs' own
-// types. All else is unknown, at every depth, whether or not there will be a value.
+// preview returns the outputs that are known before Resource Manager answers: inputs of the same name and type. All
+// other outputs are unknown, at every depth, even if they will have no value.
 func (p *describedPackage) preview(outputs map[string]property, inputs resource.PropertyMap) resource.PropertyMap {
 	known := resource.PropertyMap{}
 	for name, one := range outputs {

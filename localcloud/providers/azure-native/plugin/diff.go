@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// Diff compares the inputs with those of the last time; what ARM added to the outputs is no difference.
+// Diff compares the old and the new inputs. Values that ARM added to the outputs are no difference.
 func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	rt, apiVersion, err := p.typeOf(req.GetUrn())
 	if err != nil {
@@ -52,11 +52,11 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 		kind := d.found[path].Kind
 		key := resource.PropertyKey(path)
 		if kind == pulumirpc.PropertyDiff_ADD_REPLACE && state.HasValue(key) && news[key].DeepEquals(state[key]) {
-			// The program now says what ARM had chosen.
+			// The program now sets the value that ARM had chosen.
 			d.found[path].Kind, kind = pulumirpc.PropertyDiff_ADD, pulumirpc.PropertyDiff_ADD
 		} else if kind == pulumirpc.PropertyDiff_ADD && isDefault(news[key], described.inputs[path].Default) {
 			d.found[path].InputDiff = false
-			continue // the program now says what holds without it
+			continue // the program now sets the default
 		}
 		if replaces(kind) {
 			resp.Replaces = append(resp.Replaces, path)
@@ -67,7 +67,7 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 	if len(changed) > 0 {
 		resp.Changes = pulumirpc.DiffResponse_DIFF_SOME
 	}
-	// A name that is not unique has to be free before it can be taken again.
+	// The new resource needs the old one's name unless the plugin chose it.
 	resp.DeleteBeforeReplace = len(resp.Replaces) > 0
 	if flag, ok := olds[createBeforeDelete]; ok && flag.IsBool() && flag.BoolValue() {
 		resp.DeleteBeforeReplace = false
@@ -75,7 +75,7 @@ func (p *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulu
 	return resp, nil
 }
 
-// oldInputs are those that the engine sends, else those that the state remembers.
+// oldInputs returns the inputs that the engine sends, or else those in the state.
 func oldInputs(sent *structpb.Struct, state resource.PropertyMap) (resource.PropertyMap, error) {
 	if sent != nil {
 		inputs, err := decode(sent)
@@ -95,7 +95,7 @@ func replaces(kind pulumirpc.PropertyDiff_Kind) bool {
 		kind == pulumirpc.PropertyDiff_UPDATE_REPLACE
 }
 
-// isDefault reports whether a value is the one that a property has by default.
+// isDefault reports whether a value equals a property's default. A property without a default has byDefault nil.
 func isDefault(value resource.PropertyValue, byDefault any) bool {
 	return byDefault != nil && value.DeepEquals(resource.NewPropertyValue(byDefault))
 }
@@ -104,13 +104,13 @@ func isDefault(value resource.PropertyValue, byDefault any) bool {
 type differ struct {
 	// replace are the dotted paths whose change replaces the resource.
 	replace []string
-	// keyed are the properties that tell the elements of arrays apart, see resourceType.
+	// keyed are the properties that identify the elements of arrays, see resourceType.
 	keyed map[string][]string
 	found map[string]*pulumirpc.PropertyDiff
 }
 
-// objects compares two objects at a path. rule is the same path in the words of replace; within says that a value
-// above replaces: then an update in it replaces as well.
+// objects compares two objects at a path. rule is the same path as written in replace. within means that a parent's
+// change replaces, and so updates inside it do.
 func (d *differ) objects(path resource.PropertyPath, rule string, within bool, olds, news resource.PropertyMap) {
 	for k := range olds {
 		if _, kept := news[k]; !kept {
@@ -143,7 +143,7 @@ func (d *differ) value(path resource.PropertyPath, rule string, within bool, bef
 	}
 }
 
-// arrays compares element by element: one put in the middle changes all that follow it, unless the array is a set.
+// arrays compares two arrays by index or, if they are sets, by key.
 func (d *differ) arrays(path resource.PropertyPath, rule string, within bool, olds, news []resource.PropertyValue) {
 	if before, after := byKey(olds, d.keyed[rule]), byKey(news, d.keyed[rule]); before != nil && after != nil {
 		for key, i := range after {
@@ -172,8 +172,8 @@ func (d *differ) arrays(path resource.PropertyPath, rule string, within bool, ol
 	}
 }
 
-// byKey finds the elements of a set by what tells them apart. It is nil where the array is none: without keys, with
-// elements that lack one, or with two that are alike.
+// byKey returns the indexes of a set's elements by their keys. It returns nil if the array is not a set: it has no
+// keys, an element lacks one, or two elements have the same.
 func byKey(array []resource.PropertyValue, keys []string) map[string]int {
 	if len(keys) == 0 {
 		return nil
@@ -207,7 +207,8 @@ func (d *differ) add(path resource.PropertyPath, replace bool, kind, replaceKind
 	d.found[path.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
 }
 
-// sameSKU knows the two names that AKS has had for one SKU of clusters, and for its tiers.
+// sameSKU reports whether two SKUs of clusters are equal. AKS has renamed the SKU Basic to Base, and the tier Paid to
+// Standard.
 func sameSKU(before, after resource.PropertyValue) bool {
 	read := func(v resource.PropertyValue) (name, tier string, ok bool) {
 		if !v.IsObject() || len(v.ObjectValue()) != 2 {
@@ -244,7 +245,7 @@ func same(rule string, before, after resource.PropertyValue) bool {
 	return before.DeepEquals(after)
 }
 
-// normalLocation makes one of "West US 2" and "westus2".
+// normalLocation maps "West US 2" and "westus2" to the same string.
 func normalLocation(s string) string { return strings.ToLower(strings.ReplaceAll(s, " ", "")) }
 
 func join(path, key string) string {

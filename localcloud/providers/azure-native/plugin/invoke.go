@@ -15,10 +15,10 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-// action is a function that is a POST on a resource.
+// action is a function that sends a POST to a resource.
 type action struct {
-	on    string // the resource's type
-	name  string // the last segment of the path
+	on    string // type of the resource
+	name  string // last segment of the path
 	query []string
 }
 
@@ -35,11 +35,11 @@ var actions = map[string]action{
 	},
 }
 
-// sdkNames are the query parameters whose names in the SDK differ.
+// sdkNames maps query parameters to their names in the SDK, where they differ.
 var sdkNames = map[string]string{"server-fqdn": "serverFqdn"}
 
-// Invoke calls a function: getX of every resource type in the catalog, the actions, and those about the caller itself.
-// As in azure-native nothing in the answers is marked secret, kubeconfigs and tokens included: callers do that.
+// Invoke calls a function: getX for every resource type X of the catalog, the actions, or one of the functions about
+// the caller. As in azure-native, nothing in the result is marked secret, not even kubeconfigs and tokens.
 func (p *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
 	args, err := decode(req.GetArgs())
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *azureNative) call(ctx context.Context, token string, args map[string]an
 	return p.act(ctx, rt, apiVersion, member, a, args)
 }
 
-// unknownFunction notes that a function is unknown. It fails nevertheless: there is no answer to go on with.
+// unknownFunction notes that a function is unknown and returns err, because a preview cannot go on without a result.
 func unknownFunction(err error) error {
 	unknowntypes.Note(err)
 	return err
@@ -147,7 +147,7 @@ func (p *azureNative) act(
 	return rt.shownBy(function, apiVersion, result)
 }
 
-// token is an access token for an endpoint, which is Azure Resource Manager's where it is empty.
+// token returns an access token for an endpoint. An empty endpoint means Azure Resource Manager.
 func (p *azureNative) token(ctx context.Context, endpoint string) (string, error) {
 	if endpoint == "" {
 		endpoint = p.arm.endpoint + "/"
@@ -159,11 +159,12 @@ func (p *azureNative) token(ctx context.Context, endpoint string) (string, error
 	return t.Token, nil
 }
 
-// graphScope is what azure-native asks a token for to see who it acts as: the endpoint of Microsoft Graph in the public cloud, and
-// /.default (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_getclientconfig.go and provider/pkg/azure/cloud/cloud.go).
+// graphScope is the scope of the token from which azure-native learns its identity: the endpoint of Microsoft Graph in
+// the public cloud, and /.default (github.com/pulumi/pulumi-azure-native, provider/pkg/provider/auth_getclientconfig.go
+// and provider/pkg/azure/cloud/cloud.go).
 const graphScope = "https://graph.microsoft.com//.default"
 
-// clientConfig says who the plugin acts as, which a token for Microsoft Graph knows.
+// clientConfig returns the identity of the plugin, from the claims of a token for Microsoft Graph.
 func (p *azureNative) clientConfig(ctx context.Context) (map[string]any, error) {
 	t, err := p.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{graphScope}})
 	if err != nil {

@@ -357,8 +357,8 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	}
 }
 
-// TestTheLocalCloudRepeatsNoSecret in what it refuses, since the plugin passes on what it says: of nothing but the configuration does
-// Pulumi's engine know what is secret.
+// TestTheLocalCloudRepeatsNoSecret in what it refuses, since the plugin passes on what it says: of nothing but the
+// configuration does Pulumi's engine know what is secret.
 func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
 	const marker = "correct-horse-battery-staple"

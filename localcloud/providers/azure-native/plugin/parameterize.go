@@ -11,8 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// These are the packages whose tokens the plugin serves: as v2 azure-native itself, and as v3 the one it is
-// parameterized to.
+// Packages whose tokens the plugin serves: azure-native itself in v2, and the parameterized package in v3.
 const (
 	basePackage  = "azure-native"
 	vaultPackage = "azure-native_keyvault_v20260201"
@@ -22,15 +21,15 @@ const (
 // `pulumi package add azure-native keyvault v20260201`.
 const vaultParameter = `{"module":"keyvault","version":"v20260201"}`
 
-// plainToken spells a token of vaultPackage as one of azure-native. Sources differ in whether such tokens repeat the
-// version: github.com/pulumi/pulumi-azure-native/pull/4010 does, Pulumi's announcement of v3 does not.
+// plainToken translates a token of vaultPackage to one of azure-native. Sources differ on whether such tokens repeat
+// the version: in github.com/pulumi/pulumi-azure-native/pull/4010 they do, in Pulumi's announcement of v3 they do not.
 var plainToken = strings.NewReplacer(
 	vaultPackage+":keyvault/v20260201:", basePackage+":keyvault/v20260201:",
 	vaultPackage+":keyvault:", basePackage+":keyvault/v20260201:",
 )
 
-// Parameterize turns the plugin into that of vaultPackage. As in azure-native, the value is base64 even after the
-// wire's own encoding is removed.
+// Parameterize makes the plugin serve vaultPackage. As in azure-native, the value is base64 inside the encoding of the
+// wire.
 func (p *azureNative) Parameterize(
 	_ context.Context, req *pulumirpc.ParameterizeRequest,
 ) (*pulumirpc.ParameterizeResponse, error) {
@@ -42,13 +41,13 @@ func (p *azureNative) Parameterize(
 		return nil, status.Errorf(codes.InvalidArgument, "reading the parameter: %v", err)
 	}
 	if given != vaultParameter {
-		return nil, notImplemented(fmt.Sprintf("packages with the parameter %q, only with %q", given, vaultParameter))
+		return nil, notImplemented(fmt.Sprintf("packages with the parameter %q (implemented: %q)", given, vaultParameter))
 	}
 	p.pkg = vaultPackage
 	return &pulumirpc.ParameterizeResponse{Name: vaultPackage, Version: p.version}, nil
 }
 
-// readParameter returns the parameter as JSON, whether a program gives it or somebody on the command line.
+// readParameter returns the parameter as JSON, from a program's value or from the command line's arguments.
 func readParameter(req *pulumirpc.ParameterizeRequest) (string, error) {
 	if req.GetArgs() != nil {
 		args := req.GetArgs().GetArgs()

@@ -2,14 +2,14 @@ package plugin
 
 import "strings"
 
-// valueAt reads the value at a dotted path without wildcards; nil where there is none.
+// valueAt returns the value at a dotted path without wildcards, or nil.
 func valueAt(object map[string]any, path string) any {
 	var found any
 	visit(object, path, func(holder map[string]any, key string) { found = holder[key] })
 	return found
 }
 
-// setAt writes the value at a dotted path, making the objects on the way.
+// setAt sets the value at a dotted path and creates missing objects on the way.
 func setAt(object map[string]any, path string, value any) {
 	head, rest, nested := strings.Cut(path, ".")
 	if !nested {
@@ -24,8 +24,8 @@ func setAt(object map[string]any, path string, value any) {
 	setAt(inner, rest, value)
 }
 
-// visit calls do for every place that a dotted path matches, whether or not it holds a value; objects on the way that are
-// not there are no match.
+// visit calls do for every place that a dotted path matches, whether or not it holds a value. A path through a missing
+// object does not match.
 func visit(object map[string]any, path string, do func(holder map[string]any, key string)) {
 	head, rest, nested := strings.Cut(path, ".")
 	if !nested {
@@ -67,7 +67,7 @@ func descend(inner any, path string, do func(holder map[string]any, key string))
 	}
 }
 
-// clone copies a value of JSON's types deeply.
+// clone returns a deep copy of a JSON value.
 func clone(v any) any {
 	switch v := v.(type) {
 	case map[string]any:

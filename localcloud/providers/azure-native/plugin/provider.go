@@ -18,20 +18,20 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// azureNative is the plugin. As the one it stands in for, it does not ask the engine for secrets: the engine takes
-// their marks off before each call and puts them back on what it returns.
+// azureNative implements the plugin. Like the real one, it does not accept secrets: the engine removes their marks
+// before each call and restores them on the result.
 type azureNative struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
 	version string // Version2 or Version3
-	pkg     string // whose tokens are served; none for Version3 until it is parameterized
+	pkg     string // package whose tokens are served; empty for Version3 until Parameterize
 
-	// options reach every client; a test's transport goes in here.
+	// options apply to every client. Tests set their transport here.
 	options azcore.ClientOptions
 	scale   float64              // see waitsScale
 	host    *provider.HostClient // nil in tests of the plugin alone
 
-	// alive ends with Cancel, and every request under way with it.
+	// alive is canceled by Cancel, which ends every request in flight.
 	alive context.Context
 	stop  context.CancelFunc
 
@@ -39,7 +39,7 @@ type azureNative struct {
 	credential azcore.TokenCredential
 	arm        *armClient
 
-	groupLocations sync.Map // resource group's name -> location
+	groupLocations sync.Map // name of a resource group -> location
 }
 
 func newAzureNative(version string) *azureNative {
@@ -51,7 +51,7 @@ func newAzureNative(version string) *azureNative {
 	return p
 }
 
-// setting reads one setting: the provider's configuration first, then the environment.
+// setting returns a setting from the provider's configuration or else from the environment.
 func (p *azureNative) setting(name, env string) string {
 	if v := p.config[name]; v != "" {
 		return v
@@ -63,29 +63,29 @@ func (p *azureNative) subscriptionID() string {
 	return p.setting("subscriptionId", "ARM_SUBSCRIPTION_ID")
 }
 
-// GetPluginInfo says which version of azure-native this plugin answers as.
+// GetPluginInfo returns the version of azure-native that this plugin stands in for.
 func (p *azureNative) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: p.version}, nil
 }
 
-// CheckConfig takes the configuration as it is.
+// CheckConfig accepts any configuration.
 func (p *azureNative) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
 }
 
-// DiffConfig never replaces a provider, and so none of its resources.
+// DiffConfig reports no difference, so providers and their resources are never replaced.
 func (p *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// Configure authenticates as a service principal with a client secret or an OIDC token, from azure-native:clientId,
-// clientSecret, tenantId and subscriptionId or the environment's ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
-// ARM_SUBSCRIPTION_ID, and those that signIn reads.
+// Configure authenticates as a service principal with a client secret or an OIDC token. It reads azure-native:clientId,
+// clientSecret, tenantId and subscriptionId, or else ARM_CLIENT_ID, ARM_CLIENT_SECRET, ARM_TENANT_ID and
+// ARM_SUBSCRIPTION_ID from the environment, and the settings that signIn reads.
 func (p *azureNative) Configure(
 	_ context.Context,
 	req *pulumirpc.ConfigureRequest,
 ) (*pulumirpc.ConfigureResponse, error) {
-	for k, v := range req.GetVariables() { //nolint:staticcheck // what azure-native reads, and the engine sends
+	for k, v := range req.GetVariables() { //nolint:staticcheck // azure-native reads these, and the engine sends them
 		p.config[strings.TrimPrefix(k, p.pkg+":config:")] = v
 	}
 	credential, err := p.signIn()
@@ -94,20 +94,20 @@ func (p *azureNative) Configure(
 	}
 	arm, err := newARMClient(p, credential)
 	if err != nil {
-		return nil, fmt.Errorf("making a client for Azure Resource Manager: %w", err)
+		return nil, fmt.Errorf("creating a client for Azure Resource Manager: %w", err)
 	}
 	p.credential, p.arm = credential, arm
 	return &pulumirpc.ConfigureResponse{SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
 }
 
-// Cancel aborts every request under way. What ARM had accepted by then is reported as partly created.
+// Cancel aborts every request in flight. Resources whose PUT ARM has already accepted are reported as partly created.
 func (p *azureNative) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	p.stop()
 	return &emptypb.Empty{}, nil
 }
 
-// operation bounds a call by the caller's context, by Cancel, and by the resource's customTimeouts in seconds, where 0
-// means the two hours that azure-native gives.
+// operation returns a context that ends with the caller's context, with Cancel, or after the resource's customTimeouts
+// in seconds. 0 means azure-native's default, two hours.
 func (p *azureNative) operation(ctx context.Context, seconds float64) (context.Context, context.CancelFunc) {
 	limit := 2 * time.Hour
 	if seconds > 0 {
@@ -118,14 +118,14 @@ func (p *azureNative) operation(ctx context.Context, seconds float64) (context.C
 	return ctx, func() { unhook(); cancel() }
 }
 
-// warn says something of a resource to the user.
+// warn shows the user a warning about a resource.
 func (p *azureNative) warn(ctx context.Context, urn, message string) {
 	if p.host != nil {
-		_ = p.host.Log(ctx, diag.Warning, resource.URN(urn), message) // an engine that is gone shows no warning
+		_ = p.host.Log(ctx, diag.Warning, resource.URN(urn), message) // fails only if the engine is gone
 	}
 }
 
-// serves refuses the tokens of packages that the plugin is not the plugin of.
+// serves returns an error unless the token belongs to the package that the plugin serves.
 func (p *azureNative) serves(token string) error {
 	if pkg, _, _ := strings.Cut(token, ":"); pkg != p.pkg {
 		return p.notServed(token)
@@ -133,18 +133,18 @@ func (p *azureNative) serves(token string) error {
 	return nil
 }
 
-// notServed is notImplemented for what another version of azure-native has.
+// notServed is notImplemented with a hint at the version of azure-native that has it.
 func (p *azureNative) notServed(what string) error {
 	err := notImplemented(what + " of " + basePackage + " " + p.version)
 	if p.version == Version2 {
 		return err
 	}
-	return fmt.Errorf("%w (of that there is the package which `pulumi package add %s@%s keyvault v20260201` adds; "+
-		"version %s has the rest, which a program in YAML asks for with `options: {version: %[4]s}` at each resource and "+
-		"function, or once with `pulumi package add %[2]s@%[4]s`)", err, basePackage, Version3, Version2)
+	return fmt.Errorf("%w (version %[3]s has only the package that `pulumi package add %[2]s@%[3]s keyvault v20260201` "+
+		"adds. Version %[4]s has the rest: in a YAML program, set `options: {version: %[4]s}` on each resource and "+
+		"function, or run `pulumi package add %[2]s@%[4]s` once)", err, basePackage, Version3, Version2)
 }
 
-// typeOf finds the resource type a URN speaks of.
+// typeOf returns the resource type of a URN and its API version.
 func (p *azureNative) typeOf(urn string) (*resourceType, string, error) {
 	token := string(resource.URN(urn).Type())
 	if err := p.serves(token); err != nil {
@@ -153,12 +153,12 @@ func (p *azureNative) typeOf(urn string) (*resourceType, string, error) {
 	return lookup(token)
 }
 
-// decode reads a property bag without its secrets' marks.
+// decode unmarshals properties and drops the marks of secrets.
 func decode(s *structpb.Struct) (resource.PropertyMap, error) {
 	return plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, SkipNulls: true})
 }
 
-// encode writes a property bag; the marks of secrets in it stay.
+// encode marshals properties and keeps the marks of secrets.
 func encode(m resource.PropertyMap) (*structpb.Struct, error) {
 	return plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, SkipNulls: true})
 }

@@ -7,21 +7,21 @@ import (
 	"time"
 )
 
-// These bound the creation of a secret or key whose name a soft-deleted one may still have, as in azure-native v3: how
-// long it goes on, and after how many conflicts in a row without such an object it gives up. A deletion takes a while
-// to show.
+// Limits for the creation of a secret or key whose name a soft-deleted object may still hold, as in azure-native v3:
+// the total time, and the number of consecutive conflicts without such an object. A deleted object takes a while to
+// appear.
 const (
 	recoveryLimit  = 3 * time.Minute
 	recoveryMisses = 6
 
-	firstRecovery = 100 * time.Millisecond // waited for before the next attempt, then ever longer
+	firstRecovery = 100 * time.Millisecond // wait before the next attempt, which grows up to lastRecovery
 	lastRecovery  = 5 * time.Second
 )
 
-// recovery recovers the soft-deleted object with a resource's name and reports whether there was one.
+// recovery recovers the soft-deleted object with a resource's name. It reports whether there was one.
 type recovery func(context.Context) (found bool, err error)
 
-// recovery returns nil where the plugin recovers nothing: for v2, and for what ARM can delete.
+// recovery returns nil if the plugin does not recover the resource: in v2, and for types that ARM deletes.
 func (p *azureNative) recovery(rt *resourceType, id string) (recovery, error) {
 	if p.version != Version3 || rt.dataPlane == nil {
 		return nil, nil
@@ -30,7 +30,8 @@ func (p *azureNative) recovery(rt *resourceType, id string) (recovery, error) {
 	return func(ctx context.Context) (bool, error) { return rt.dataPlane.recover(ctx, p, parameters) }, err
 }
 
-// put sends a body, again after each conflict that w.recover may resolve. The results are those of armClient.put.
+// put sends a body, and repeats it after each conflict that w.recover may resolve. It returns the results of
+// armClient.put.
 func (p *azureNative) put(
 	ctx context.Context,
 	w write,
@@ -44,7 +45,7 @@ func (p *azureNative) put(
 		}
 		found, failure := w.recover(ctx)
 		if failure != nil {
-			return nil, false, errors.Join(err, fmt.Errorf("recovering the deleted object of that name: %w", failure))
+			return nil, false, errors.Join(err, fmt.Errorf("recovering the soft-deleted object of that name: %w", failure))
 		}
 		if found {
 			misses = 0
@@ -57,7 +58,7 @@ func (p *azureNative) put(
 	}
 }
 
-// pause waits for a time, or until ctx ends.
+// pause waits for d or until ctx ends.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -16,11 +16,11 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/internal/layout"
 )
 
-// These are the waits of azure-native, for Resource Manager (github.com/pulumi/pulumi-azure-native,
-// provider/pkg/azure/client_azcore.go), and the Azure SDK's own elsewhere. A Retry-After goes before all of them, and
-// ends a request that is told to wait longer than longestRetry.
+// Waits of azure-native for Resource Manager (github.com/pulumi/pulumi-azure-native,
+// provider/pkg/azure/client_azcore.go), and of the Azure SDK for other services. A Retry-After header overrides all of
+// them. A request fails if the header asks for more than longestRetry.
 const (
-	firstRetry   = 20 * time.Second // then 60 s and 120 s, each a little more or less, and no more
+	firstRetry   = 20 * time.Second // then 60 s and 120 s, with jitter; there is no fifth attempt
 	longestRetry = 120 * time.Second
 	pollPut      = 10 * time.Second
 	pollDelete   = 30 * time.Second
@@ -28,8 +28,8 @@ const (
 	sdkFirstRetry = 800 * time.Millisecond
 )
 
-// waitsScale is what the waits are multiplied with, so that they fit a cloud whose operations take a part of Azure's
-// times. Defaults to 1. A Retry-After is the service's affair.
+// waitsScale returns the factor for the waits, for a cloud whose operations take a fraction of Azure's times. Defaults
+// to 1. The factor does not apply to Retry-After.
 func waitsScale() (float64, error) {
 	text, ok := os.LookupEnv(layout.WaitsVariable)
 	if !ok {
@@ -37,7 +37,7 @@ func waitsScale() (float64, error) {
 	}
 	scale, err := strconv.ParseFloat(text, 64)
 	if err != nil || !(scale > 0 && scale <= 1) {
-		return 0, fmt.Errorf("%s is %q: want a number above 0 and up to 1", layout.WaitsVariable, text)
+		return 0, fmt.Errorf("invalid %s %q: want a number above 0 and at most 1", layout.WaitsVariable, text)
 	}
 	return scale, nil
 }
@@ -51,7 +51,7 @@ var retriedStatuses = []int{
 	http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// armOptions are those of requests to Resource Manager. The number of attempts is the Azure SDK's: four.
+// armOptions returns the options for Resource Manager. The number of attempts is the Azure SDK's default, four.
 func (p *azureNative) armOptions() azcore.ClientOptions {
 	options := p.options
 	options.Retry = policy.RetryOptions{
@@ -63,14 +63,14 @@ func (p *azureNative) armOptions() azcore.ClientOptions {
 	return options
 }
 
-// sdkOptions are those of requests elsewhere: to Entra ID and Key Vault.
+// sdkOptions returns the options for Entra ID and Key Vault.
 func (p *azureNative) sdkOptions() azcore.ClientOptions {
 	options := p.options
 	options.Retry.RetryDelay = p.scaled(sdkFirstRetry)
 	return options
 }
 
-// isBusy tells the one conflict that passes by itself: the resource is still at its last operation.
+// isBusy reports whether resp is the only conflict worth a retry: another operation on the resource is in progress.
 func isBusy(resp *http.Response) bool {
 	if resp.StatusCode != http.StatusConflict {
 		return false

@@ -14,18 +14,18 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-//go:generate go test -run ^TestSchemaIsCurrent$ . -update
+//go:generate go test -run ^TestSchema_IsCurrent$ . -update
 
-// generated is what schema_test.go writes: a compressed object of schemas.
+// generated is a compressed schemas object that schema_test.go writes.
 //
 //go:embed schema.json.gz
 var generated []byte
 
-// schemas is what is known of the types of the catalog beyond it.
+// schemas has generated facts about the types of the catalog.
 type schemas struct {
-	// APIVersions are those that the local cloud understands, by types as catalog.go names them.
+	// APIVersions lists the API versions that the local cloud implements, by resourceType.token.
 	APIVersions map[string][]string `json:"apiVersions"`
-	// Packages are Pulumi's schemas, without descriptions, by the names of packages.
+	// Packages has Pulumi's schemas, without descriptions, by name of the package.
 	Packages map[string]json.RawMessage `json:"packages"`
 }
 
@@ -45,8 +45,8 @@ var readSchemas = sync.OnceValues(func() (schemas, error) {
 	return all, nil
 })
 
-// Types lists the types of the catalog, each with the dates that its token may have and the local cloud understands,
-// and those of the package that Version3 is parameterized to.
+// Types lists the types of the catalog, each with the dates of the API versions that the local cloud implements, and
+// the types of the parameterized package of Version3.
 func Types() ([]string, error) {
 	all, err := readSchemas()
 	if err != nil {
@@ -63,7 +63,7 @@ func Types() ([]string, error) {
 	return append(types, parameterized...), nil
 }
 
-// datesOf spells API versions as tokens do.
+// datesOf returns API versions as they are written in tokens.
 func datesOf(versions []string) []string {
 	dates := make([]string, len(versions))
 	for i, version := range versions {
@@ -72,9 +72,9 @@ func datesOf(versions []string) []string {
 	return dates
 }
 
-// GetSchema describes the types of the catalog and the functions that the plugin has, each in the API versions that
-// both the SDK and the local cloud know, and without a date in azure-native's default version. Version3 has a schema of
-// the package that it is parameterized to alone.
+// GetSchema returns the schema of the catalog's types and the plugin's functions. It has the API versions that both the
+// SDK and the local cloud implement, and azure-native's default version without a date. Version3 has a schema only of
+// the package that it is parameterized to.
 func (p *azureNative) GetSchema(context.Context, *pulumirpc.GetSchemaRequest) (*pulumirpc.GetSchemaResponse, error) {
 	all, err := readSchemas()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 
 var update = flag.Bool("update", false, "write schema.json.gz anew")
 
-// TestSchemaIsCurrent makes the schemas anew of the SDK's source and of what the local cloud understands.
-func TestSchemaIsCurrent(t *testing.T) {
+// TestSchema_IsCurrent makes the schemas anew of the SDK's source and of what the local cloud understands.
+func TestSchema_IsCurrent(t *testing.T) {
 	want := schemas{APIVersions: apiVersionsOfTheCloud(t), Packages: map[string]json.RawMessage{}}
 	for _, pkg := range []string{basePackage, vaultPackage} {
 		r := newSDKReader(t, pkg)

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// A resource has three shapes: inputs (what a program writes), ARM's body, and outputs (what a program reads). This file
-// turns one into another. The values are JSON's; what is unknown at preview stays what PropertyMap.Mappable made of it.
+// A resource has three shapes: inputs (what a program writes), ARM's body, and outputs (what a program reads). This
+// file converts between them. The values are JSON values. Unknown values stay as PropertyMap.Mappable returns them.
 
-// id fills the parameters of the type's path from inputs.
+// id returns the type's path with its parameters filled from inputs.
 func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string, error) {
 	id := strings.ReplaceAll(rt.path, "{subscriptionId}", url.PathEscape(subscriptionID))
 	for _, name := range rt.parameters() {
 		value, ok := inputs[name].(string)
 		if !ok || value == "" {
-			return "", fmt.Errorf("%s: want a string that is not empty, got %T", name, inputs[name])
+			return "", fmt.Errorf("%s: want a non-empty string, got %T", name, inputs[name])
 		}
 		if isPath(name) {
 			value = strings.Trim(value, "/")
@@ -30,18 +30,22 @@ func (rt *resourceType) id(inputs map[string]any, subscriptionID string) (string
 	return id, nil
 }
 
-// parseID takes an ID of this type apart into the inputs that make it up, as they stand in it: a scope has no slash
-// before it.
+// parseID returns the inputs in an ID of this type, as they are written in it. A scope has no leading slash.
 func (rt *resourceType) parseID(id string) (map[string]string, error) {
-	pattern := strings.NewReplacer(`\{scope\}`, `(?P<scope>.+)`, `\{resourceUri\}`, `(?P<resourceUri>.+)`, `\{`, `(?P<`, `\}`, `>[^/]+)`).
-		Replace(regexp.QuoteMeta(rt.path))
+	groups := strings.NewReplacer(
+		`\{scope\}`, `(?P<scope>.+)`,
+		`\{resourceUri\}`, `(?P<resourceUri>.+)`,
+		`\{`, `(?P<`,
+		`\}`, `>[^/]+)`,
+	)
+	pattern := groups.Replace(regexp.QuoteMeta(rt.path))
 	re, err := regexp.Compile(`(?i)^` + pattern + `$`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the path of %s: %w", rt.token, err)
 	}
 	m := re.FindStringSubmatch(id)
 	if m == nil {
-		return nil, fmt.Errorf("%q is no ID of %s: want %s", id, rt.token, rt.path)
+		return nil, fmt.Errorf("%q is not an ID of %s: want %s", id, rt.token, rt.path)
 	}
 	values := map[string]string{}
 	for i, name := range re.SubexpNames() {
@@ -53,10 +57,10 @@ func (rt *resourceType) parseID(id string) (map[string]string, error) {
 	return values, nil
 }
 
-// isPath tells the parameters that are IDs themselves: of what a resource is an extension of.
+// isPath reports whether a parameter is an ID itself: the ID of the resource that an extension belongs to.
 func isPath(parameter string) bool { return parameter == "scope" || parameter == "resourceUri" }
 
-// body makes ARM's body from inputs.
+// body converts inputs to ARM's body.
 func (rt *resourceType) body(inputs map[string]any) map[string]any {
 	inputs = clone(inputs).(map[string]any)
 	for _, path := range rt.sets {
@@ -84,7 +88,7 @@ func (rt *resourceType) body(inputs map[string]any) map[string]any {
 	return body
 }
 
-// outputs makes outputs from ARM's body.
+// outputs converts ARM's body to outputs.
 func (rt *resourceType) outputs(body map[string]any, apiVersion string) (map[string]any, error) {
 	d, err := rt.described(apiVersion)
 	if err != nil {
@@ -95,7 +99,7 @@ func (rt *resourceType) outputs(body map[string]any, apiVersion string) (map[str
 	return outputs, nil
 }
 
-// shape puts ARM's body into the shape of outputs.
+// shape converts ARM's body to the shape of outputs, including properties that the schema does not name.
 func (rt *resourceType) shape(body map[string]any) map[string]any {
 	outputs := clone(body).(map[string]any)
 	for _, s := range rt.spellings {
@@ -115,8 +119,8 @@ func (rt *resourceType) shape(body map[string]any) map[string]any {
 	return outputs
 }
 
-// settable is the part of outputs that inputs could have set, in the shape of inputs. What the outputs have elsewhere
-// than the inputs, as all of a key's properties, is no part of it.
+// settable returns the part of outputs that inputs can set, in the shape of inputs. It omits properties that outputs
+// have in another place than inputs, such as all properties of a key.
 func (rt *resourceType) settable(outputs map[string]any, apiVersion string) (map[string]any, error) {
 	d, err := rt.described(apiVersion)
 	if err != nil {
@@ -129,7 +133,7 @@ func (rt *resourceType) settable(outputs map[string]any, apiVersion string) (map
 	return d.pkg.only(rt.bodyInputs(d), rest), nil
 }
 
-// imported are the inputs that make this body of ARM's, without those of the ID and without what is empty.
+// imported returns the inputs that produce an ARM body, without the parameters of the ID and without empty values.
 func (rt *resourceType) imported(body map[string]any, apiVersion string) (map[string]any, error) {
 	d, err := rt.described(apiVersion)
 	if err != nil {
@@ -162,7 +166,7 @@ func (rt *resourceType) imported(body map[string]any, apiVersion string) (map[st
 	return inputs, nil
 }
 
-// bodyInputs are the inputs that make up the body, which those of the ID do not.
+// bodyInputs returns the inputs of a type without the parameters of its ID.
 func (rt *resourceType) bodyInputs(d description) map[string]property {
 	inputs := maps.Clone(d.inputs)
 	for _, name := range rt.parameters() {
@@ -171,7 +175,7 @@ func (rt *resourceType) bodyInputs(d description) map[string]property {
 	return inputs
 }
 
-// withoutEmpty takes empty objects and arrays out of a value; nil is what is left of nothing else.
+// withoutEmpty returns a value without empty objects and arrays. It returns nil if nothing is left.
 func withoutEmpty(value any) any {
 	switch value := value.(type) {
 	case map[string]any:
@@ -200,7 +204,7 @@ func withoutEmpty(value any) any {
 	return value
 }
 
-// eachObject applies change to the object at a place, or to those in the array there.
+// eachObject returns a visitor that applies change to an object, or to each object in an array.
 func eachObject(change func(map[string]any) map[string]any) func(map[string]any, string) {
 	return func(holder map[string]any, key string) {
 		switch value := holder[key].(type) {
@@ -216,7 +220,7 @@ func eachObject(change func(map[string]any) map[string]any) func(map[string]any,
 	}
 }
 
-// besideProperties is what a nested resource, or the destination of an event subscription, has beside its properties.
+// besideProperties are the fields beside "properties" in a nested resource or an event subscription's destination.
 var besideProperties = []string{"id", "name", "type", "etag", "endpointType"}
 
 func intoProperties(flat map[string]any) map[string]any {

@@ -5,13 +5,13 @@ import (
 	"unicode"
 )
 
-// spelling says how the names of one object's properties differ between ARM and the SDK.
+// spelling translates the names of an object's properties between ARM and the SDK.
 type spelling struct {
 	at           string // dotted path in ARM's body
 	toARM, toSDK func(string) string
 }
 
-// named is a spelling in which only some names differ: pairs of the SDK's and ARM's.
+// named returns a spelling in which only some names differ, given as pairs of the SDK's and ARM's name.
 func named(at string, pairs ...string) spelling {
 	toARM, toSDK := map[string]string{}, map[string]string{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -42,7 +42,7 @@ func renameKeys(rename func(string) string) func(map[string]any, string) {
 	}
 }
 
-// camelToKebab makes scale-down-unneeded-time of scaleDownUnneededTime.
+// camelToKebab converts scaleDownUnneededTime to scale-down-unneeded-time.
 func camelToKebab(s string) string {
 	var b strings.Builder
 	for _, r := range s {
@@ -54,7 +54,7 @@ func camelToKebab(s string) string {
 	return b.String()
 }
 
-// kebabToCamel is the way back.
+// kebabToCamel converts scale-down-unneeded-time to scaleDownUnneededTime.
 func kebabToCamel(s string) string {
 	words := strings.Split(s, "-")
 	for i, w := range words {

@@ -7,12 +7,11 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/security/keyvault/azsecrets"
 )
 
-// dataPlane holds the requests for a kind of object in a vault that go past ARM, for which the caller needs a
-// data-plane role.
+// dataPlane has the operations on a kind of vault object that ARM does not offer. The caller needs a data-plane role.
 type dataPlane struct {
 	// delete deletes the resource with these parameters.
 	delete func(ctx context.Context, p *azureNative, parameters map[string]string) error
-	// recover recovers what was deleted under these parameters and reports whether there was anything.
+	// recover recovers the soft-deleted resource with these parameters and reports whether there was one.
 	recover func(ctx context.Context, p *azureNative, parameters map[string]string) (found bool, err error)
 }
 
