@@ -24,7 +24,7 @@ var clusterInputs = resource.PropertyMap{
 	"resourceGroupName": str("rg"), "resourceName": str("aks"), "location": str("eastus"), "dnsPrefix": str("d"),
 }
 
-// asynchronous makes Azure answer writes of clusters with an operation, whose n-th poll poll answers.
+// asynchronous makes Azure answer writes with an operation. poll answers its n-th poll.
 func asynchronous(a *azure, poll func(n int32) http.HandlerFunc) {
 	var polls atomic.Int32
 	a.on(func(r *http.Request, body []byte) http.HandlerFunc {
@@ -56,13 +56,12 @@ func operationStatus(status string, header ...string) http.HandlerFunc {
 }
 
 func createCluster(ctx context.Context, engine plugin.Provider) (plugin.CreateResponse, error) {
-	return engine.Create(
-		ctx,
-		plugin.CreateRequest{URN: urn("containerservice/v20240901:ManagedCluster", "aks"), Properties: clusterInputs},
-	)
+	return engine.Create(ctx, plugin.CreateRequest{
+		URN: urn("containerservice/v20240901:ManagedCluster", "aks"), Properties: clusterInputs,
+	})
 }
 
-func TestCreateWaitsForTheOperation(t *testing.T) {
+func TestCreate_WaitsForOperation(t *testing.T) {
 	engine, a := start(t, nil)
 	asynchronous(a, func(n int32) http.HandlerFunc {
 		if n < 3 {
@@ -82,11 +81,11 @@ func TestCreateWaitsForTheOperation(t *testing.T) {
 		t.Errorf("took %v for an operation of three polls", took)
 	}
 	if resp.Properties["fqdn"].V != "f" {
-		t.Errorf("outputs are those of before the operation: %v", values(t, resp.Properties))
+		t.Errorf("outputs are older than the operation: %v", values(t, resp.Properties))
 	}
 }
 
-func TestPollingHonoursRetryAfter(t *testing.T) {
+func TestPolling_HonorsRetryAfter(t *testing.T) {
 	t.Parallel()
 	engine, a := start(t, nil)
 	var polled [3]time.Time
@@ -105,7 +104,7 @@ func TestPollingHonoursRetryAfter(t *testing.T) {
 	}
 }
 
-func TestFailedOperationKeepsTheResourceAndTheNextUpdateConverges(t *testing.T) {
+func TestCreate_FailedOperationKeepsResourceForUpdate(t *testing.T) {
 	engine, a := start(t, nil)
 	failing := atomic.Bool{}
 	failing.Store(true)
@@ -120,16 +119,13 @@ func TestFailedOperationKeepsTheResourceAndTheNextUpdateConverges(t *testing.T) 
 	if !errors.As(err, &initError) {
 		t.Fatalf("got %v, want an InitError", err)
 	}
-	if reason := strings.Join(
-		initError.Reasons,
-		"\n",
-	); !strings.Contains(reason, "QuotaExceeded") ||
-		!strings.Contains(reason, "no cores left") {
-		t.Errorf("reasons do not say what ARM said: %s", reason)
+	reason := strings.Join(initError.Reasons, "\n")
+	if !strings.Contains(reason, "QuotaExceeded") || !strings.Contains(reason, "no cores left") {
+		t.Errorf("got %s, want ARM's error", reason)
 	}
 	if resp.Status != resource.StatusPartialFailure || string(resp.ID) != clusterID ||
 		resp.Properties["dnsPrefix"].V != "d" {
-		t.Errorf("state is lost: %v %q %v", resp.Status, resp.ID, values(t, resp.Properties))
+		t.Errorf("state lost: %v %q %v", resp.Status, resp.ID, values(t, resp.Properties))
 	}
 
 	failing.Store(false)
@@ -145,7 +141,7 @@ func TestFailedOperationKeepsTheResourceAndTheNextUpdateConverges(t *testing.T) 
 	}
 }
 
-func TestCancelStopsWaitingAndKeepsTheResource(t *testing.T) {
+func TestCancel_StopsWaitingAndKeepsResource(t *testing.T) {
 	engine, a := start(t, nil)
 	polling := make(chan struct{}, 100)
 	asynchronous(a, func(int32) http.HandlerFunc {
@@ -170,13 +166,13 @@ func TestCancelStopsWaitingAndKeepsTheResource(t *testing.T) {
 		if r.err == nil || r.resp.Status != resource.StatusPartialFailure || string(r.resp.ID) != clusterID {
 			t.Errorf("got %v %v %q", r.err, r.resp.Status, r.resp.ID)
 		}
-		wantNothingButInputs(t, r.resp, r.err)
+		wantOnlyInputs(t, r.resp, r.err)
 	case <-time.After(10 * time.Second):
 		t.Fatal("still waiting")
 	}
 }
 
-func TestCustomTimeoutEndsTheWait(t *testing.T) {
+func TestCreate_EndsAtCustomTimeout(t *testing.T) {
 	engine, a := start(t, nil)
 	asynchronous(a, func(int32) http.HandlerFunc { return operationStatus("InProgress") })
 	resp, err := engine.Create(t.Context(), plugin.CreateRequest{
@@ -186,12 +182,12 @@ func TestCustomTimeoutEndsTheWait(t *testing.T) {
 		!strings.Contains(err.Error(), "operation timed out") {
 		t.Errorf("got %v %v", err, resp.Status)
 	}
-	wantNothingButInputs(t, resp, err)
+	wantOnlyInputs(t, resp, err)
 }
 
-// wantNothingButInputs is what becomes of an operation that was accepted and then cancelled or timed out, since the
+// wantOnlyInputs is what becomes of an operation that was accepted and then cancelled or timed out, since the
 // read of what there is now ends with it: the state has the ID and the inputs.
-func wantNothingButInputs(t *testing.T, resp plugin.CreateResponse, err error) {
+func wantOnlyInputs(t *testing.T, resp plugin.CreateResponse, err error) {
 	t.Helper()
 	if len(resp.Properties) > 0 {
 		t.Errorf("it has outputs: %v", resp.Properties)
@@ -202,18 +198,19 @@ func wantNothingButInputs(t *testing.T, resp plugin.CreateResponse, err error) {
 	}
 }
 
-// TestCreate_WaitsForLongRunningTypesOnly and for a 202: of an identity that says it is still being made nobody waits,
-// of a network somebody asks until it is.
+// TestCreate_WaitsForLongRunningTypesOnly also checks a 202. The plugin does not wait for an identity in the state
+// Creating, but for a network.
 func TestCreate_WaitsForLongRunningTypesOnly(t *testing.T) {
 	identity := groupID + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/x"
 	network := groupID + "/providers/Microsoft.Network/virtualNetworks/x"
+	const identityType = "managedidentity:UserAssignedIdentity"
 	for name, test := range map[string]struct {
 		token, id, parameter string
 		status, polls        int
 	}{
-		"not long-running":                {"managedidentity:UserAssignedIdentity", identity, "resourceName", http.StatusCreated, 0},
-		"not long-running, but a 202":     {"managedidentity:UserAssignedIdentity", identity, "resourceName", http.StatusAccepted, 3},
-		"long-running, by its body alone": {"network:VirtualNetwork", network, "virtualNetworkName", http.StatusCreated, 3},
+		"not long-running":          {identityType, identity, "resourceName", http.StatusCreated, 0},
+		"not long-running, but 202": {identityType, identity, "resourceName", http.StatusAccepted, 3},
+		"long-running, by its body": {"network:VirtualNetwork", network, "virtualNetworkName", http.StatusCreated, 3},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine, a := start(t, nil)
@@ -226,7 +223,7 @@ func TestCreate_WaitsForLongRunningTypesOnly(t *testing.T) {
 						answer(w, test.status, map[string]any{"id": test.id, "properties": map[string]any{"provisioningState": state}})
 					}
 				case http.MethodGet:
-					if gets++; gets > 3 { // the first looks whether it is there
+					if gets++; gets > 3 { // the first checks existence
 						state = "Succeeded"
 					}
 					if gets > 1 {
@@ -237,22 +234,21 @@ func TestCreate_WaitsForLongRunningTypesOnly(t *testing.T) {
 				}
 				return nil
 			})
-			if _, err := engine.Create(
-				t.Context(),
-				plugin.CreateRequest{URN: urn(test.token, "x"), Properties: resource.PropertyMap{
-					"resourceGroupName": str("rg"), resource.PropertyKey(test.parameter): str("x"), "location": str("eastus"),
-				}},
-			); err != nil {
+			inputs := resource.PropertyMap{
+				"resourceGroupName": str("rg"), resource.PropertyKey(test.parameter): str("x"), "location": str("eastus"),
+			}
+			req := plugin.CreateRequest{URN: urn(test.token, "x"), Properties: inputs}
+			if _, err := engine.Create(t.Context(), req); err != nil {
 				t.Fatal(err)
 			}
-			if polls := gets - 2; polls != test.polls { // the last reads what it is now
-				t.Errorf("it is polled %d times, want %d", polls, test.polls)
+			if polls := gets - 2; polls != test.polls { // the last GET reads the result
+				t.Errorf("polled %d times, want %d", polls, test.polls)
 			}
 		})
 	}
 }
 
-// TestDelete_WaitsForLongRunningTypesOnly: the 202 of any other is enough.
+// TestDelete_WaitsForLongRunningTypesOnly checks that the plugin does not poll after the 202 of another type.
 func TestDelete_WaitsForLongRunningTypesOnly(t *testing.T) {
 	for token, want := range map[string]int{"keyvault:Vault": 0, "resources:ResourceGroup": 1} {
 		engine, a := start(t, nil)
@@ -271,25 +267,27 @@ func TestDelete_WaitsForLongRunningTypesOnly(t *testing.T) {
 			URN: urn(token, "x"), ID: resource.ID(groupID), Inputs: resource.PropertyMap{}, Outputs: resource.PropertyMap{},
 		})
 		if err != nil || polls != want {
-			t.Errorf("%s is polled %d times, want %d: %v", token, polls, want, err)
+			t.Errorf("%s: polled %d times, want %d: %v", token, polls, want, err)
 		}
 	}
 }
 
-// TestPolling_AsksEveryTenAndThirtySeconds where the service does not say when.
-func TestPolling_AsksEveryTenAndThirtySeconds(t *testing.T) {
+// TestPolling_HasAzureNativesIntervals checks the intervals without Retry-After.
+func TestPolling_HasAzureNativesIntervals(t *testing.T) {
 	for _, test := range []struct {
-		what  string
-		do    func(p *azureNative) error
-		every time.Duration
+		method string
+		do     func(p *azureNative) error
+		every  time.Duration
 	}{
-		{"a PUT", func(p *azureNative) error {
+		{"PUT", func(p *azureNative) error {
 			_, _, err := p.arm.put(p.alive, groupID, "2022-09-01", map[string]any{}, true)
 			return err
 		}, 10 * time.Second},
-		{"a DELETE", func(p *azureNative) error { return p.arm.delete(p.alive, groupID, "2022-09-01", true) }, 30 * time.Second},
+		{"DELETE", func(p *azureNative) error {
+			return p.arm.delete(p.alive, groupID, "2022-09-01", true)
+		}, 30 * time.Second},
 	} {
-		t.Run(test.what, func(t *testing.T) {
+		t.Run(test.method, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p, a := inBubble(t)
 				var asked []time.Time
@@ -315,7 +313,7 @@ func TestPolling_AsksEveryTenAndThirtySeconds(t *testing.T) {
 				}
 				for i, at := range asked {
 					if after := at.Sub(begin); after != time.Duration(i)*test.every {
-						t.Errorf("poll %d is after %s, want %s", i, after, time.Duration(i)*test.every)
+						t.Errorf("poll %d after %s, want %s", i, after, time.Duration(i)*test.every)
 					}
 				}
 			})
@@ -323,7 +321,7 @@ func TestPolling_AsksEveryTenAndThirtySeconds(t *testing.T) {
 	}
 }
 
-// inBubble gives the plugin itself, configured with real waits, without gRPC, which waits for what is outside a bubble.
+// inBubble returns the plugin with its real waits and without gRPC, which would block on goroutines outside the bubble.
 func inBubble(t *testing.T) (*azureNative, *azure) {
 	t.Helper()
 	a := &azure{resources: map[string]map[string]any{}}
@@ -337,12 +335,13 @@ func inBubble(t *testing.T) (*azureNative, *azure) {
 	return p, a
 }
 
-// TestRetries_AreThreeAfterTwentySecondsAndMore: the fourth failure in a row is the request's. Waits grow from 20 s by
-// what azcore has them vary, and end at two minutes.
-func TestRetries_AreThreeAfterTwentySecondsAndMore(t *testing.T) {
+// TestRetries_AreThreeWithGrowingWaits checks that a request fails at the fourth failure in a row. Waits grow from 20 s
+// to two minutes, with azcore's jitter.
+func TestRetries_AreThreeWithGrowingWaits(t *testing.T) {
 	for _, failures := range []int{3, 4} {
 		for _, fault := range []http.HandlerFunc{
-			failWith(http.StatusServiceUnavailable, "ServiceUnavailable", "later"), failWith(http.StatusConflict, "AnotherOperationInProgress", "busy"),
+			failWith(http.StatusServiceUnavailable, "ServiceUnavailable", "later"),
+			failWith(http.StatusConflict, "AnotherOperationInProgress", "busy"),
 		} {
 			synctest.Test(t, func(t *testing.T) {
 				p, a := inBubble(t)
@@ -356,11 +355,11 @@ func TestRetries_AreThreeAfterTwentySecondsAndMore(t *testing.T) {
 				})
 				_, _, err := p.arm.put(t.Context(), groupID, "2022-09-01", map[string]any{"location": "eastus"}, false)
 				if len(asked) != 4 || (err == nil) != (failures < 4) {
-					t.Fatalf("after %d failures there were %d attempts: %v", failures, len(asked), err)
+					t.Fatalf("%d failures: %d attempts: %v", failures, len(asked), err)
 				}
 				for i, want := range []time.Duration{20 * time.Second, 60 * time.Second, 120 * time.Second} {
 					if waited := asked[i+1].Sub(asked[i]); waited < want*8/10 || waited > min(want*13/10, longestRetry) {
-						t.Errorf("the wait %d is %s, want about %s", i, waited, want)
+						t.Errorf("wait %d is %s, want about %s", i, waited, want)
 					}
 				}
 			})
@@ -368,8 +367,8 @@ func TestRetries_AreThreeAfterTwentySecondsAndMore(t *testing.T) {
 	}
 }
 
-// TestRetries_EndWhereTheServiceAsksForMoreThanTwoMinutes as those of azcore.
-func TestRetries_EndWhereTheServiceAsksForMoreThanTwoMinutes(t *testing.T) {
+// TestRetries_EndAtRetryAfterOverTwoMinutes checks azcore's rule.
+func TestRetries_EndAtRetryAfterOverTwoMinutes(t *testing.T) {
 	for asks, want := range map[string]int{"120": 4, "121": 1} {
 		synctest.Test(t, func(t *testing.T) {
 			p, a := inBubble(t)
@@ -390,7 +389,7 @@ func TestRetries_EndWhereTheServiceAsksForMoreThanTwoMinutes(t *testing.T) {
 	}
 }
 
-func TestWaitsScale(t *testing.T) {
+func TestWaitsScale_AcceptsFractions(t *testing.T) {
 	for text, want := range map[string]float64{"0.01": 0.01, "1": 1, "0": 0, "-1": 0, "2": 0, "NaN": 0, "a": 0, "": 0} {
 		t.Setenv(layout.WaitsVariable, text)
 		if got, err := waitsScale(); got != want || (err == nil) != (want > 0) {
@@ -405,7 +404,7 @@ func TestWaitsScale(t *testing.T) {
 	}
 }
 
-func TestRetriesWhatPassesByItself(t *testing.T) {
+func TestRetries_RepeatTransientErrorsOnly(t *testing.T) {
 	tests := []struct {
 		name   string
 		status int
@@ -441,7 +440,7 @@ func TestRetriesWhatPassesByItself(t *testing.T) {
 	}
 }
 
-func TestRetryWaitsAsLongAsTheServiceAsks(t *testing.T) {
+func TestRetries_HonorRetryAfter(t *testing.T) {
 	t.Parallel()
 	engine, a := start(t, nil)
 	var first, second time.Time
@@ -468,7 +467,7 @@ func TestRetryWaitsAsLongAsTheServiceAsks(t *testing.T) {
 	}
 }
 
-func TestDelete(t *testing.T) {
+func TestDelete_SendsRequests(t *testing.T) {
 	tests := []struct {
 		name, token, id string
 		there           bool
@@ -533,10 +532,7 @@ func TestDelete(t *testing.T) {
 				return nil
 			})
 			_, err := engine.Delete(t.Context(), plugin.DeleteRequest{
-				URN: urn(
-					test.token,
-					"x",
-				),
+				URN:     urn(test.token, "x"),
 				ID:      resource.ID(test.id),
 				Inputs:  resource.PropertyMap{},
 				Outputs: resource.PropertyMap{},
@@ -545,7 +541,7 @@ func TestDelete(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 			got := a.takeRequests()
-			for i := range got { // the data plane's API version is its SDK's affair
+			for i := range got { // ignore the data plane's API version, which the SDK chooses
 				if strings.Contains(got[i], "vault.azure.net") {
 					got[i] = got[i][:strings.Index(got[i], "?")+1]
 				}

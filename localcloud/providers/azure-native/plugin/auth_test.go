@@ -18,41 +18,38 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/azure/faults"
 )
 
-// noAmbientSignIn keeps the machine's own ways to sign in out of a test.
+// noAmbientSignIn hides the machine's own credentials from a test.
 func noAmbientSignIn(t *testing.T) {
 	t.Helper()
 	for _, name := range []string{
-		"ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_USE_OIDC", "ARM_OIDC_TOKEN", "ARM_OIDC_TOKEN_FILE_PATH",
-		"ARM_OIDC_AUDIENCE", "ARM_OIDC_REQUEST_URL", "ARM_OIDC_REQUEST_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
+		"ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID", "ARM_USE_OIDC", "ARM_OIDC_TOKEN",
+		"ARM_OIDC_TOKEN_FILE_PATH", "ARM_OIDC_AUDIENCE", "ARM_OIDC_REQUEST_URL", "ARM_OIDC_REQUEST_TOKEN",
+		"ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN",
 		"ARM_USE_DEFAULT_AZURE_CREDENTIAL", "ARM_CLIENT_CERTIFICATE_PATH",
 	} {
 		t.Setenv(name, "")
 	}
 }
 
-// TestOIDC_SignsInAsWhoTheTokenStandsFor signs in to the local cloud in each of azure-native's ways, and asks who that
-// is.
-func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
+// TestOIDC_SignsInAsIdentityOfToken signs in to the local cloud in each of azure-native's ways and reads the identity.
+func TestOIDC_SignsInAsIdentityOfToken(t *testing.T) {
 	noAmbientSignIn(t)
 	client, owner := serveLocalCloud(t)
 	engine := configured(t, Version2, client, owner)
 	create := func(token, name string, inputs object) resource.PropertyMap {
 		t.Helper()
-		resp, err := engine.Create(
-			t.Context(),
-			plugin.CreateRequest{URN: urn(token, name), Properties: resource.NewPropertyMapFromMap(inputs)},
-		)
+		resp, err := engine.Create(t.Context(), plugin.CreateRequest{
+			URN: urn(token, name), Properties: resource.NewPropertyMapFromMap(inputs),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return resp.Properties
 	}
 	create("resources/v20220901:ResourceGroup", "rg", object{"resourceGroupName": "rg", "location": "eastus"})
-	identity := create(
-		"managedidentity/v20230131:UserAssignedIdentity",
-		"ci",
-		object{"resourceGroupName": "rg", "resourceName": "ci-prod", "location": "eastus"},
-	)
+	identity := create("managedidentity/v20230131:UserAssignedIdentity", "ci", object{
+		"resourceGroupName": "rg", "resourceName": "ci-prod", "location": "eastus",
+	})
 	const prod, change = "repo:octo-org/octo-repo:environment:prod", "repo:octo-org/octo-repo:pull_request"
 	create("managedidentity/v20230131:FederatedIdentityCredential", "github", object{
 		"resourceGroupName": "rg",
@@ -69,12 +66,8 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		req, err := http.NewRequestWithContext(
-			t.Context(),
-			http.MethodPost,
-			"https://"+faults.Host+"/ci-tokens",
-			bytes.NewReader(body),
-		)
+		url := "https://" + faults.Host + "/ci-tokens"
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -114,27 +107,43 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 		version string
 		config  map[string]string
 		env     map[string]string
-		refused string // empty: it signs in
+		refused string // piece of the error; empty means success
 	}{
-		"a token in the configuration":             {Version2, map[string]string{"useOidc": "true", "oidcToken": issued.Token}, nil, ""},
-		"a token in the environment":               {Version3, nil, oidc(token...), ""},
-		"a file":                                   {Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file), ""},
-		"a job of GitHub":                          {Version2, nil, oidc(asJob...), ""},
-		"a job of GitHub, in version 3":            {Version3, nil, oidc(asJob...), ""},
-		"version 2 by its own variables":           {Version2, nil, oidc(append(asJob2, nowhere...)...), ""},
-		"a token goes before a job":                {Version2, nil, oidc(append(token, nowhere...)...), ""},
-		"another audience, in version 3":           {Version3, nil, oidc(append(asJob, "ARM_OIDC_AUDIENCE", "api://other")...), "AADSTS700212"},
-		"a pull request's token":                   {Version2, nil, oidc("ARM_OIDC_TOKEN", another.Token), "AADSTS700213"},
-		"a job that does not run":                  {Version2, nil, oidc(requestURL, job.URL, requestToken, "x"), "GitHub OIDC: 401"},
-		"a client secret goes before OIDC":         {Version2, map[string]string{"clientSecret": "guess"}, oidc(token...), "AADSTS7000215"},
-		"version 3 does not know those of 2":       {Version3, nil, oidc(asJob2...), requestURL},
-		"a token without ARM_USE_OIDC":             {Version2, nil, map[string]string{"ARM_OIDC_TOKEN": issued.Token}, "clientSecret"},
-		"OIDC without a token":                     {Version2, nil, oidc(), "ARM_OIDC_TOKEN"},
-		"half of what a job has":                   {Version2, nil, oidc(requestURL, job.URL), requestToken},
-		"a file that is not there":                 {Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file+"2"), "failed to read OIDC token"},
-		"a certificate, which is not known here":   {Version2, nil, oidc(append(token, "ARM_CLIENT_CERTIFICATE_PATH", "c.pfx")...), "not implemented here"},
-		"all that there is, which is not known":    {Version3, map[string]string{"useDefaultAzureCredential": "true"}, nil, "not implemented here"},
-		"the owner's subscription without a token": {Version2, map[string]string{"tenantId": ""}, oidc(), "tenantId"},
+		"token in the configuration": {
+			Version2, map[string]string{"useOidc": "true", "oidcToken": issued.Token}, nil, "",
+		},
+		"token in the environment": {Version3, nil, oidc(token...), ""},
+		"file":                     {Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file), ""},
+		"job of GitHub":            {Version2, nil, oidc(asJob...), ""},
+		"job of GitHub in v3":      {Version3, nil, oidc(asJob...), ""},
+		"own variables of v2":      {Version2, nil, oidc(append(asJob2, nowhere...)...), ""},
+		"token before job":         {Version2, nil, oidc(append(token, nowhere...)...), ""},
+		"other audience in v3": {
+			Version3, nil, oidc(append(asJob, "ARM_OIDC_AUDIENCE", "api://other")...), "AADSTS700212",
+		},
+		"token of a pull request": {Version2, nil, oidc("ARM_OIDC_TOKEN", another.Token), "AADSTS700213"},
+		"job that does not run": {
+			Version2, nil, oidc(requestURL, job.URL, requestToken, "x"), "GitHub OIDC: 401",
+		},
+		"client secret before OIDC": {
+			Version2, map[string]string{"clientSecret": "guess"}, oidc(token...), "AADSTS7000215",
+		},
+		"variables of v2 in v3": {Version3, nil, oidc(asJob2...), requestURL},
+		"token without ARM_USE_OIDC": {
+			Version2, nil, map[string]string{"ARM_OIDC_TOKEN": issued.Token}, "clientSecret",
+		},
+		"OIDC without a token": {Version2, nil, oidc(), "ARM_OIDC_TOKEN"},
+		"URL without a token":  {Version2, nil, oidc(requestURL, job.URL), requestToken},
+		"missing file": {
+			Version2, nil, oidc("ARM_OIDC_TOKEN_FILE_PATH", file+"2"), "failed to read OIDC token",
+		},
+		"certificate": {
+			Version2, nil, oidc(append(token, "ARM_CLIENT_CERTIFICATE_PATH", "c.pfx")...), "not implemented here",
+		},
+		"default Azure credential": {
+			Version3, map[string]string{"useDefaultAzureCredential": "true"}, nil, "not implemented here",
+		},
+		"missing tenant": {Version2, map[string]string{"tenantId": ""}, oidc(), "tenantId"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for variable, value := range test.env {
@@ -166,12 +175,14 @@ func TestOIDC_SignsInAsWhoTheTokenStandsFor(t *testing.T) {
 			switch {
 			case test.refused != "":
 				if err == nil || !strings.Contains(err.Error(), test.refused) {
-					t.Errorf("%v, want %s", err, test.refused)
+					t.Errorf("got %v, want %s", err, test.refused)
 				}
 			case err != nil:
 				t.Error(err)
-			case who.Properties["objectId"] != identity["principalId"] || who.Properties["clientId"] != identity["clientId"] || !token.Properties["token"].IsString():
-				t.Errorf("it is %v", who.Properties)
+			case who.Properties["objectId"] != identity["principalId"],
+				who.Properties["clientId"] != identity["clientId"],
+				!token.Properties["token"].IsString():
+				t.Errorf("got %v", who.Properties)
 			}
 		})
 	}

@@ -35,16 +35,16 @@ const (
 	clusterID = groupID + "/providers/Microsoft.ContainerService/managedClusters/aks"
 )
 
-// azure is as much of Azure as the plugin's protocol needs: a token endpoint, a store of ARM resources, a vault's
-// data plane that deletes. It is the transport of the plugin's clients.
+// azure is a fake of Azure and the transport of the plugin's clients. It has a token endpoint, a store of ARM
+// resources, and the requests of a vault's data plane that the plugin sends.
 type azure struct {
 	mu        sync.Mutex
 	resources map[string]map[string]any // by lower-case ID
-	requests  []string                  // "METHOD host/path?api-version", without the token endpoint's
+	requests  []string                  // "METHOD host/path?api-version", without those to the token endpoint
 
-	// intercept answers a request in another way; nil from it means the usual way.
+	// intercept may answer a request itself. If it returns nil, the request is answered as usual.
 	intercept func(r *http.Request, body []byte) http.HandlerFunc
-	// decorate adds to a resource what Azure adds.
+	// decorate adds properties to a resource as Azure does.
 	decorate func(id string, body map[string]any)
 }
 
@@ -121,8 +121,8 @@ func (a *azure) serveARM(w http.ResponseWriter, r *http.Request, body []byte) {
 func serveVault(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Header.Get("Authorization") == "":
-		w.Header().
-			Set("WWW-Authenticate", `Bearer authorization="https://login.microsoftonline.com/`+tenant+`", resource="https://vault.azure.net"`)
+		const authority = "https://login.microsoftonline.com/" + tenant
+		w.Header().Set("WWW-Authenticate", `Bearer authorization="`+authority+`", resource="https://vault.azure.net"`)
 		w.WriteHeader(http.StatusUnauthorized)
 	case audience(r) != "https://vault.azure.net/.default":
 		fail(w, http.StatusUnauthorized, "Unauthorized", "wrong audience "+audience(r))
@@ -135,7 +135,7 @@ func serveVault(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveEntra issues tokens whose aud is the scope that was asked for.
+// serveEntra issues tokens whose audience is the requested scope.
 func serveEntra(w http.ResponseWriter, r *http.Request, body []byte) {
 	const host = "https://login.microsoftonline.com/"
 	switch {
@@ -161,7 +161,7 @@ func serveEntra(w http.ResponseWriter, r *http.Request, body []byte) {
 				scope = strings.Split(strings.NewReplacer("%3A", ":", "%2F", "/").Replace(v), "+")[0]
 			}
 		}
-		who := "" // which only the token for Microsoft Graph says
+		who := "" // only a token for Microsoft Graph has an object ID
 		if scope == "https://graph.microsoft.com//.default" {
 			who = principal
 		}
@@ -212,14 +212,14 @@ func (a *azure) on(f func(r *http.Request, body []byte) http.HandlerFunc) {
 	a.intercept = f
 }
 
-// start gives the plugin as Version2, configured, as the engine sees it: behind gRPC and the engine's own client.
+// start returns Version2 of the plugin, configured, behind gRPC and the engine's own client.
 func start(t *testing.T, config resource.PropertyMap) (plugin.Provider, *azure) {
 	t.Helper()
 	a := &azure{resources: map[string]map[string]any{}}
 	return startVersion(t, Version2, a, config), a
 }
 
-// startVersion gives one version of the plugin, Version3 parameterized, for a cloud that may have others.
+// startVersion returns a version of the plugin for a cloud that may serve several. Version3 is parameterized.
 func startVersion(t *testing.T, version string, a *azure, config resource.PropertyMap) plugin.Provider {
 	t.Helper()
 	inputs := ownConfig()
@@ -227,14 +227,14 @@ func startVersion(t *testing.T, version string, a *azure, config resource.Proper
 	return configured(t, version, a, inputs)
 }
 
-// ownConfig is the configuration with which the azure of these tests knows the plugin.
+// ownConfig returns the provider configuration that the fake accepts.
 func ownConfig() resource.PropertyMap {
 	return resource.PropertyMap{
 		"clientId": str(client), "clientSecret": str("hunter2"), "tenantId": str(tenant), "subscriptionId": str(subscription),
 	}
 }
 
-// configured gives one version of the plugin, Version3 parameterized, whose requests go through a transport.
+// configured returns a version of the plugin that uses transport. Version3 is parameterized.
 func configured(
 	t *testing.T, version string, transport policy.Transporter, inputs resource.PropertyMap,
 ) plugin.Provider {
@@ -250,7 +250,7 @@ func configure(
 ) plugin.Provider {
 	t.Helper()
 	p.options.Transport = transport
-	p.scale = 0.00005 // a millisecond for twenty seconds
+	p.scale = 0.00005 // 20 s become 1 ms
 	engine, pkg := serve(t, p), basePackage
 	if p.version == Version3 {
 		pkg = vaultPackage
@@ -293,7 +293,7 @@ func urn(token, name string) resource.URN {
 	return resource.URN("urn:pulumi:dev::test::azure-native:" + token + "::" + name)
 }
 
-// urn3 is a URN of a type of vaultPackage.
+// urn3 returns a URN of a type of vaultPackage.
 func urn3(kind, name string) resource.URN {
 	return resource.URN("urn:pulumi:dev::test::" + vaultPackage + ":keyvault/v20260201:" + kind + "::" + name)
 }
@@ -306,7 +306,7 @@ func obj(m map[string]any) resource.PropertyValue {
 
 func unknown() resource.PropertyValue { return resource.MakeComputed(str("")) }
 
-// values takes the secrets' marks off, and __inputs away, to compare what is left.
+// values returns properties for comparison: without the marks of secrets and without __inputs.
 func values(t *testing.T, m resource.PropertyMap) map[string]any {
 	t.Helper()
 	s, err := plugin.MarshalProperties(m, plugin.MarshalOptions{KeepUnknowns: true})

@@ -28,7 +28,7 @@ func check(t *testing.T, engine plugin.Provider, req plugin.CheckRequest) plugin
 	return resp
 }
 
-func TestCheckNamesWhatTheProgramLeavesUnnamed(t *testing.T) {
+func TestCheck_NamesResources(t *testing.T) {
 	seed := []byte("seed of this test")
 	proposed := func(mode plugin.AutonamingMode) *plugin.AutonamingOptions {
 		return &plugin.AutonamingOptions{ProposedName: "proposed", Mode: mode}
@@ -140,7 +140,7 @@ func TestCheckNamesWhatTheProgramLeavesUnnamed(t *testing.T) {
 	}
 }
 
-func TestCheckPlacesWhatTheProgramLeavesUnplaced(t *testing.T) {
+func TestCheck_DefaultsLocation(t *testing.T) {
 	inGroup := resource.PropertyMap{"resourceGroupName": str("rg")}
 	tests := []struct {
 		name, token string
@@ -198,7 +198,7 @@ func TestCheckPlacesWhatTheProgramLeavesUnplaced(t *testing.T) {
 	}
 }
 
-func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
+func TestCheck_ReportsAllViolations(t *testing.T) {
 	engine, a := start(t, nil)
 	a.on(func(*http.Request, []byte) http.HandlerFunc {
 		return failWith(http.StatusNotFound, "ResourceGroupNotFound", "no")
@@ -206,13 +206,14 @@ func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
 	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
 		"vaultName":         str("not_a_vault_name"),
 		"resourceGroupName": str("rg"),
-		"properties": resource.NewObjectProperty(
-			resource.PropertyMap{"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown()},
-		),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{
+			"sku": obj(map[string]any{"name": "standard"}), "tenantId": unknown(),
+		}),
 	}})
 	want := []string{
 		"'vaultName' does not match expression '^[a-zA-Z0-9-]{3,24}$'",
-		"missing required property 'location'. Either set it explicitly or configure it with 'pulumi config set azure-native:location <value>'.",
+		"missing required property 'location'. Either set it explicitly or configure it with " +
+			"'pulumi config set azure-native:location <value>'.",
 		"missing required property 'properties.sku.family'",
 	}
 	if got := reasons(resp); !slices.Equal(got, want) {
@@ -220,7 +221,8 @@ func TestCheckReportsEverythingThatIsMissingOrWrongAtOnce(t *testing.T) {
 	}
 }
 
-// reasons are those of failures, in order. A failure has no property: the engine would show its value.
+// reasons returns the sorted reasons of failures, preceded by their properties. There should be no property, because
+// the engine would show its value.
 func reasons(resp plugin.CheckResponse) []string {
 	got := []string{}
 	for _, f := range resp.Failures {
@@ -230,9 +232,8 @@ func reasons(resp plugin.CheckResponse) []string {
 	return got
 }
 
-// TestCheckValidatesAtEveryDepth has one input of each kind that azure-native checks, as programs name it, and those
-// that it does not.
-func TestCheckValidatesAtEveryDepth(t *testing.T) {
+// TestCheck_ValidatesAtEveryDepth has an example of each check of azure-native, and of what it does not check.
+func TestCheck_ValidatesAtEveryDepth(t *testing.T) {
 	const tenant = "11111111-1111-1111-1111-111111111111"
 	vault := func(rest map[string]any) map[string]any {
 		properties := map[string]any{"tenantId": tenant, "sku": map[string]any{"family": "A", "name": "standard"}}
@@ -255,20 +256,34 @@ func TestCheckValidatesAtEveryDepth(t *testing.T) {
 		want   []string
 	}{
 		"required in a list": {
-			"keyvault:Vault", vault(map[string]any{"accessPolicies": []any{map[string]any{"objectId": "o", "tenantId": tenant}}}),
+			"keyvault:Vault",
+			vault(map[string]any{"accessPolicies": []any{map[string]any{"objectId": "o", "tenantId": tenant}}}),
 			[]string{"missing required property 'properties.accessPolicies[0].permissions'"},
 		},
 		"required where the SDK has no properties": {
-			"managedidentity:FederatedIdentityCredential", map[string]any{"resourceGroupName": "rg", "resourceName": "uai", "federatedIdentityCredentialResourceName": "fic"},
-			[]string{"missing required property 'audiences'", "missing required property 'issuer'", "missing required property 'subject'"},
+			"managedidentity:FederatedIdentityCredential",
+			map[string]any{
+				"resourceGroupName": "rg", "resourceName": "uai", "federatedIdentityCredentialResourceName": "fic",
+			},
+			[]string{
+				"missing required property 'audiences'",
+				"missing required property 'issuer'",
+				"missing required property 'subject'",
+			},
 		},
 		"pattern and length": {
 			"keyvault:Vault", vault(map[string]any{"tenantId": "hidden"}),
-			[]string{"'properties.tenantId' does not match expression '" + guid + "'", "'properties.tenantId' is too short (6): at least 36 characters required"},
+			[]string{
+				"'properties.tenantId' does not match expression '" + guid + "'",
+				"'properties.tenantId' is too short (6): at least 36 characters required",
+			},
 		},
 		"too long": {
 			"keyvault:Vault", vault(map[string]any{"tenantId": tenant + "0"}),
-			[]string{"'properties.tenantId' does not match expression '" + guid + "'", "'properties.tenantId' is too long (37): at most 36 characters allowed"},
+			[]string{
+				"'properties.tenantId' does not match expression '" + guid + "'",
+				"'properties.tenantId' is too long (37): at most 36 characters allowed",
+			},
 		},
 		"a string for an array": {
 			"keyvault:Vault", vault(map[string]any{"accessPolicies": "hidden"}),
@@ -287,39 +302,54 @@ func TestCheckValidatesAtEveryDepth(t *testing.T) {
 			[]string{"'agentPoolProfiles[1].osDiskSizeGB' is too high: at most 2048"},
 		},
 		"a range below": {
-			"containerservice:ManagedCluster", cluster(map[string]any{"networkProfile": map[string]any{"natGatewayProfile": map[string]any{"idleTimeoutInMinutes": 1.0}}}),
+			"containerservice:ManagedCluster",
+			cluster(map[string]any{"networkProfile": map[string]any{
+				"natGatewayProfile": map[string]any{"idleTimeoutInMinutes": 1.0},
+			}}),
 			[]string{"'networkProfile.natGatewayProfile.idleTimeoutInMinutes' is too low: at least 4"},
 		},
 		"another name": {
-			"keyvault:Secret", map[string]any{"resourceGroupName": "rg", "vaultName": "kv", "properties": map[string]any{"attributes": map[string]any{"expires": "soon"}}},
+			"keyvault:Secret",
+			map[string]any{
+				"resourceGroupName": "rg", "vaultName": "kv",
+				"properties": map[string]any{"attributes": map[string]any{"expires": "soon"}},
+			},
 			[]string{"'properties.attributes.expires' should be of type 'integer' but got a string"},
 		},
 		"properties of a list": {
-			"network:VirtualNetwork", cluster(map[string]any{"subnets": []any{map[string]any{"name": "a", "addressPrefix": 10.0}}}),
+			"network:VirtualNetwork",
+			cluster(map[string]any{"subnets": []any{map[string]any{"name": "a", "addressPrefix": 10.0}}}),
 			[]string{"'subnets[0].addressPrefix' should be of type 'string' but got a number"},
 		},
-		"what azure-native does not check": {
-			"keyvault:Vault", vault(map[string]any{
-				"createMode": "sideways", "enableSoftDelete": map[string]any{}, "vaultUri": true, "colour": "red", "provisioningState": "Failed",
-				"sku": map[string]any{"family": "A", "name": "free"},
-			}), []string{},
+		"unchecked by azure-native": {
+			"keyvault:Vault",
+			vault(map[string]any{
+				"createMode": "sideways", "enableSoftDelete": map[string]any{}, "vaultUri": true, "colour": "red",
+				"provisioningState": "Failed", "sku": map[string]any{"family": "A", "name": "free"},
+			}),
+			[]string{},
 		},
-		"nor in maps": {
-			"containerservice:ManagedCluster", cluster(map[string]any{"addonProfiles": map[string]any{"a": map[string]any{}}, "tags": map[string]any{"a": 1.0}}), []string{},
+		"unchecked in maps": {
+			"containerservice:ManagedCluster",
+			cluster(map[string]any{
+				"addonProfiles": map[string]any{"a": map[string]any{}}, "tags": map[string]any{"a": 1.0},
+			}),
+			[]string{},
 		},
-		"nor with a discriminator": {
-			"eventgrid:SystemTopicEventSubscription", map[string]any{
-				"resourceGroupName": "rg", "systemTopicName": "t", "destination": map[string]any{"endpointType": "StorageQueue", "queueName": 1.0},
-			}, []string{},
+		"unchecked with a discriminator": {
+			"eventgrid:SystemTopicEventSubscription",
+			map[string]any{
+				"resourceGroupName": "rg", "systemTopicName": "t",
+				"destination": map[string]any{"endpointType": "StorageQueue", "queueName": 1.0},
+			},
+			[]string{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			engine, _ := start(t, nil)
-			resp := check(
-				t,
-				engine,
-				plugin.CheckRequest{URN: urn(test.token, "kv"), News: resource.NewPropertyMapFromMap(test.inputs)},
-			)
+			resp := check(t, engine, plugin.CheckRequest{
+				URN: urn(test.token, "kv"), News: resource.NewPropertyMapFromMap(test.inputs),
+			})
 			got := reasons(resp)
 			if !slices.Equal(got, test.want) {
 				t.Errorf("got %q, want %q", got, test.want)
@@ -331,7 +361,7 @@ func TestCheckValidatesAtEveryDepth(t *testing.T) {
 	}
 }
 
-func TestCheckTakesWhatIsNotKnownYet(t *testing.T) {
+func TestCheck_AcceptsUnknownValues(t *testing.T) {
 	engine, _ := start(t, nil)
 	resp := check(t, engine, plugin.CheckRequest{URN: urn("keyvault:Vault", "kv"), News: resource.PropertyMap{
 		"resourceGroupName": str("rg"), "location": str("westeurope"),
@@ -347,13 +377,13 @@ func TestCheckTakesWhatIsNotKnownYet(t *testing.T) {
 	}
 }
 
-// TestEveryTypeIsDescribed finds types of the catalog that validate knows nothing of, and what their rows require
-// besides.
-func TestEveryTypeIsDescribed(t *testing.T) {
+// TestCatalog_HasSpecificationOfEachType finds types of the catalog that validate knows nothing of, and what their rows
+// require besides.
+func TestCatalog_HasSpecificationOfEachType(t *testing.T) {
 	for _, rt := range catalog {
 		described, ok := specs.Lookup(rt.armType(), rt.version)
 		if !ok {
-			t.Errorf("%s is not described", rt.token)
+			t.Errorf("%s has no specification", rt.token)
 			continue
 		}
 		missing := map[string]bool{}
@@ -368,31 +398,28 @@ func TestEveryTypeIsDescribed(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotInTheCatalogIsRefusedByName(t *testing.T) {
+func TestCatalog_RefusesOtherTypesByName(t *testing.T) {
 	engine, _ := start(t, nil)
 	for _, token := range []string{"storage:StorageAccount", "network/v20230201:RouteTable"} {
-		_, err := engine.Check(
-			t.Context(),
-			plugin.CheckRequest{URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{}},
-		)
+		_, err := engine.Check(t.Context(), plugin.CheckRequest{
+			URN: urn(token, "x"), Olds: resource.PropertyMap{}, News: resource.PropertyMap{},
+		})
 		if err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
 			t.Errorf("%s: got %v", token, err)
 		}
 	}
-	for _, token := range []string{"storage:getStorageAccount", "containerservice:listManagedClusterMonitoringUserCredentials"} {
-		if _, err := invoke(
-			t,
-			engine,
-			token,
-			nil,
-		); err == nil ||
-			!strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
+	for _, token := range []string{
+		"storage:getStorageAccount",
+		"containerservice:listManagedClusterMonitoringUserCredentials",
+	} {
+		_, err := invoke(t, engine, token, nil)
+		if err == nil || !strings.Contains(err.Error(), "not implemented here: azure-native:"+token) {
 			t.Errorf("%s: got %v", token, err)
 		}
 	}
 }
 
-func TestAPIVersionIsTheTokensDate(t *testing.T) {
+func TestLookup_ReadsAPIVersionFromToken(t *testing.T) {
 	for token, want := range map[string]string{
 		"azure-native:keyvault:Vault":                                "2023-02-01",
 		"azure-native:keyvault/v20241101:Vault":                      "2024-11-01",
@@ -404,9 +431,9 @@ func TestAPIVersionIsTheTokensDate(t *testing.T) {
 	}
 }
 
-// TestCatalog_NamesAsTheProviderDoes holds the catalog against azure-native's rule: UUIDs for roles, and a copy of the
-// Pulumi name for what lies in a resource of the same provider.
-func TestCatalog_NamesAsTheProviderDoes(t *testing.T) {
+// TestCatalog_FollowsAzureNativesNaming checks azure-native's rule: roles get UUIDs, and children of resources of the
+// same provider get a copy of the Pulumi name.
+func TestCatalog_FollowsAzureNativesNaming(t *testing.T) {
 	for _, rt := range catalog {
 		want := nameRandom
 		path := strings.Split(strings.ToLower(rt.path), "microsoft.")
@@ -417,20 +444,18 @@ func TestCatalog_NamesAsTheProviderDoes(t *testing.T) {
 			want = nameCopy
 		}
 		if rt.naming != want || !strings.HasSuffix(rt.path, "{"+rt.name+"}") {
-			t.Errorf("%s: %s is named in the way %d, want %d", rt.token, rt.name, rt.naming, want)
+			t.Errorf("%s: naming of %s: got %d, want %d", rt.token, rt.name, rt.naming, want)
 		}
 	}
 }
 
-// TestCheck_LeavesADeploymentWithoutALocation of its group: Resource Manager takes none.
-func TestCheck_LeavesADeploymentWithoutALocation(t *testing.T) {
+// TestCheck_SetsNoLocationOfDeployment: Resource Manager refuses one in a resource group's deployment.
+func TestCheck_SetsNoLocationOfDeployment(t *testing.T) {
 	engine, _ := start(t, resource.PropertyMap{"location": str("eastus")})
 	for token, want := range map[string]bool{"resources:Deployment": false, "managedidentity:UserAssignedIdentity": true} {
-		resp := check(
-			t,
-			engine,
-			plugin.CheckRequest{URN: urn(token, "x"), News: resource.PropertyMap{"resourceGroupName": str("rg")}},
-		)
+		resp := check(t, engine, plugin.CheckRequest{
+			URN: urn(token, "x"), News: resource.PropertyMap{"resourceGroupName": str("rg")},
+		})
 		if got := resp.Properties.HasValue("location"); got != want {
 			t.Errorf("%s has a location: %t", token, got)
 		}

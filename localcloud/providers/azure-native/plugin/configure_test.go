@@ -7,7 +7,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-func TestConfigureReportsEveryMissingCredential(t *testing.T) {
+func TestConfigure_ReportsAllMissingCredentials(t *testing.T) {
 	for _, env := range []string{"ARM_CLIENT_ID", "ARM_CLIENT_SECRET", "ARM_TENANT_ID", "ARM_SUBSCRIPTION_ID"} {
 		t.Setenv(env, "")
 	}
@@ -19,15 +19,18 @@ func TestConfigureReportsEveryMissingCredential(t *testing.T) {
 		t.Fatal("no error")
 	}
 	for name, reported := range map[string]bool{
-		"azure-native:clientId": false, "azure-native:tenantId": false, "azure-native:clientSecret": true, "azure-native:subscriptionId": true,
+		"azure-native:clientId":       false,
+		"azure-native:tenantId":       false,
+		"azure-native:clientSecret":   true,
+		"azure-native:subscriptionId": true,
 	} {
 		if strings.Contains(err.Error(), name) != reported {
-			t.Errorf("%s reported: got %v: %v", name, !reported, err)
+			t.Errorf("%s: reported: got %v, want %v: %v", name, !reported, reported, err)
 		}
 	}
 }
 
-func TestConfigureTakesTheEnvironmentWhereThereIsNoConfiguration(t *testing.T) {
+func TestConfigure_FallsBackToEnvironment(t *testing.T) {
 	t.Setenv("ARM_CLIENT_ID", client)
 	t.Setenv("ARM_CLIENT_SECRET", "hunter2")
 	t.Setenv("ARM_TENANT_ID", tenant)
@@ -40,13 +43,13 @@ func TestConfigureTakesTheEnvironmentWhereThereIsNoConfiguration(t *testing.T) {
 	if p.subscriptionID() != "from-the-environment" {
 		t.Errorf("subscription: got %s", p.subscriptionID())
 	}
-	// The engine marks secrets itself for a plugin that does not accept them; previews and names are the plugin's.
+	// The engine marks secrets itself for a plugin that does not accept them.
 	if !resp.GetSupportsPreview() || !resp.GetSupportsAutonamingConfiguration() || resp.GetAcceptSecrets() {
 		t.Errorf("got %v", resp)
 	}
 }
 
-func TestPluginInfoIsTheVersionStoodInFor(t *testing.T) {
+func TestGetPluginInfo_ReturnsVersionFromPath(t *testing.T) {
 	for _, version := range []string{"2.92.0", "3.28.0"} {
 		started, err := versionOf("/home/plugins/resource-azure-native-v" + version + "/pulumi-resource-azure-native")
 		if err != nil {
@@ -61,7 +64,7 @@ func TestPluginInfoIsTheVersionStoodInFor(t *testing.T) {
 		"azure-native", "bin/azure-native", "/plugins/resource-azure-native-v3.27.0/pulumi-resource-azure-native",
 	} {
 		if version, err := versionOf(program); err == nil {
-			t.Errorf("%s is started as version %s", program, version)
+			t.Errorf("%s: got version %s, want an error", program, version)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net"
 	"net/http"
+	"path"
 	"strings"
 	"testing"
 
@@ -16,8 +17,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// Every type: where its request goes, what its body is, and what comes back as outputs.
-func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
+// TestCreate_ConvertsInputsAndOutputs checks the path and the body of requests and the outputs, by type.
+func TestCreate_ConvertsInputsAndOutputs(t *testing.T) {
 	const arm = "management.azure.com"
 	identity := groupID + "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/id"
 	tests := []struct {
@@ -26,7 +27,7 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 		id      string
 		version string
 		body    map[string]any
-		adds    map[string]any // what Azure adds inside "properties"
+		adds    map[string]any // added by Azure inside "properties"
 		outputs map[string]any // besides id, name, type, azureApiVersion
 	}{
 		{
@@ -139,7 +140,8 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 				"scope": vaultID + "/secrets/s", "roleAssignmentName": "11111111-1111-1111-1111-111111111111",
 				"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": "/r",
 			},
-			id:      vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/11111111-1111-1111-1111-111111111111",
+			id: vaultID + "/secrets/s/providers/Microsoft.Authorization/roleAssignments/" +
+				"11111111-1111-1111-1111-111111111111",
 			version: "2022-04-01",
 			body: map[string]any{
 				"properties": map[string]any{
@@ -348,33 +350,31 @@ func TestCreateSpeaksARMAndShapesOutputsAsTheSDKExpects(t *testing.T) {
 				t.Errorf("ID: got %s, want %s", resp.ID, test.id)
 			}
 			wantJSON(t, "body", sent, test.body)
-			test.outputs["id"], test.outputs["name"], test.outputs["type"] = test.id, test.id[strings.LastIndex(test.id, "/")+1:], "T/t"
+			test.outputs["id"], test.outputs["name"], test.outputs["type"] = test.id, path.Base(test.id), "T/t"
 			test.outputs["azureApiVersion"] = test.version
 			wantJSON(t, "outputs", values(t, resp.Properties), test.outputs)
 			at := " " + arm + test.id + "?" + test.version
 			want := []string{"GET" + at, "PUT" + at, "GET" + at}
 			if rt, _, err := lookup("azure-native:" + test.token); err != nil || rt.waits&waitPut != 0 {
-				want = append(want, "GET"+at) // a 201 that names no state is asked for it
+				want = append(want, "GET"+at) // the poller reads the state, which the 201 does not have
 			}
 			wantRequests(t, a, want...)
 		})
 	}
 }
 
-func TestCreateKeepsSecretInputsSecret(t *testing.T) {
+func TestCreate_KeepsSecretInputsSecret(t *testing.T) {
 	engine, a := start(t, nil)
 	a.decorate = func(_ string, object map[string]any) { // ARM never returns the value
 		object["properties"] = map[string]any{"secretUri": "https://kv.vault.azure.net/secrets/s", "contentType": "password"}
 	}
-	resp, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
-			"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
-			"properties": resource.NewObjectProperty(resource.PropertyMap{
-				"value": resource.MakeSecret(str("hunter2")), "contentType": resource.MakeSecret(str("password")),
-			}),
-		}},
-	)
+	inputs := resource.PropertyMap{
+		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+		"properties": resource.NewObjectProperty(resource.PropertyMap{
+			"value": resource.MakeSecret(str("hunter2")), "contentType": resource.MakeSecret(str("password")),
+		}),
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: inputs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -394,7 +394,7 @@ func TestCreateKeepsSecretInputsSecret(t *testing.T) {
 	}
 }
 
-func TestCreateRefusesWhatExists(t *testing.T) {
+func TestCreate_FailsForExistingResource(t *testing.T) {
 	engine, a := start(t, nil)
 	a.resources[strings.ToLower(groupID)] = map[string]any{"id": groupID}
 	_, err := createGroup(t, engine)
@@ -404,8 +404,8 @@ func TestCreateRefusesWhatExists(t *testing.T) {
 	wantRequests(t, a, "GET management.azure.com"+groupID+"?2022-09-01")
 }
 
-// TestCreate_TakesAnEmptyAnswerForAbsence: 204, or 200 without a body or with an object that has nothing in it.
-func TestCreate_TakesAnEmptyAnswerForAbsence(t *testing.T) {
+// TestCreate_TakesEmptyResponseAsAbsence checks 204, and 200 without a body, with an empty object or with other text.
+func TestCreate_TakesEmptyResponseAsAbsence(t *testing.T) {
 	for name, answered := range map[string]http.HandlerFunc{
 		"204":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"200":           func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
@@ -427,8 +427,8 @@ func TestCreate_TakesAnEmptyAnswerForAbsence(t *testing.T) {
 	}
 }
 
-// TestCreate_WarnsOfWhatItCannotReadBack and has the answer to the PUT as outputs, in Resource Manager's own shape.
-func TestCreate_WarnsOfWhatItCannotReadBack(t *testing.T) {
+// TestCreate_WarnsIfResourceIsUnreadable also checks that the outputs are the response of the PUT, in ARM's shape.
+func TestCreate_WarnsIfResourceIsUnreadable(t *testing.T) {
 	a := &azure{resources: map[string]map[string]any{}}
 	p := newAzureNative(Version2)
 	log := &logged{}
@@ -440,28 +440,22 @@ func TestCreate_WarnsOfWhatItCannotReadBack(t *testing.T) {
 		case r.Method == http.MethodPut:
 			written = true
 			return func(w http.ResponseWriter, _ *http.Request) {
-				answer(
-					w,
-					http.StatusCreated,
-					map[string]any{
-						"id":         "/canonical",
-						"location":   "eastus",
-						"properties": map[string]any{"principalId": principal},
-						"unknown":    "kept",
-					},
-				)
+				answer(w, http.StatusCreated, map[string]any{
+					"id":         "/canonical",
+					"location":   "eastus",
+					"properties": map[string]any{"principalId": principal},
+					"unknown":    "kept",
+				})
 			}
 		case written:
 			return failWith(http.StatusForbidden, "AuthorizationFailed", "no role")
 		}
 		return nil
 	})
-	resp, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("managedidentity:UserAssignedIdentity", "id"), Properties: resource.PropertyMap{
-			"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus"),
-		}},
-	)
+	inputs := resource.PropertyMap{"resourceGroupName": str("rg"), "resourceName": str("id"), "location": str("eastus")}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{
+		URN: urn("managedidentity:UserAssignedIdentity", "id"), Properties: inputs,
+	})
 	if err != nil || resp.ID != "/canonical" {
 		t.Fatalf("got %q, %v", resp.ID, err)
 	}
@@ -474,11 +468,11 @@ func TestCreate_WarnsOfWhatItCannotReadBack(t *testing.T) {
 	})
 	if len(log.messages) != 1 || log.messages[0].Severity != pulumirpc.LogSeverity_WARNING ||
 		!strings.Contains(log.messages[0].Message, "no role") {
-		t.Errorf("it says %v", log.messages)
+		t.Errorf("got messages %v, want a warning", log.messages)
 	}
 }
 
-// logged is as much of an engine as takes what a plugin says.
+// logged is an engine that records a plugin's messages.
 type logged struct {
 	pulumirpc.UnimplementedEngineServer
 	messages []*pulumirpc.LogRequest
@@ -497,7 +491,7 @@ func (l *logged) serve(t *testing.T) *provider.HostClient {
 	}
 	server := grpc.NewServer()
 	pulumirpc.RegisterEngineServer(server, l)
-	go func() { _ = server.Serve(listener) }() // until it is stopped
+	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(server.Stop)
 	host, err := provider.NewHostClient(listener.Addr().String())
 	if err != nil {
@@ -507,30 +501,24 @@ func (l *logged) serve(t *testing.T) *provider.HostClient {
 	return host
 }
 
-// TestOutputs_AreThoseOfTheSchemaAlone at every depth: what Azure adds beyond it is left out.
-func TestOutputs_AreThoseOfTheSchemaAlone(t *testing.T) {
+// TestCreate_DropsOutputsOutsideSchema checks properties at every depth.
+func TestCreate_DropsOutputsOutsideSchema(t *testing.T) {
 	engine, a := start(t, nil)
 	a.decorate = func(_ string, object map[string]any) {
 		object["etag"], object["systemData"] = "e", map[string]any{"createdBy": "me", "new": 1.0}
 		properties := object["properties"].(map[string]any)
-		properties["new"], properties["sku"], properties["vaultUri"] = 1.0, map[string]any{
-			"name": "standard",
-			"new":  1.0,
-		}, nil
+		properties["new"], properties["vaultUri"] = 1.0, nil
+		properties["sku"] = map[string]any{"name": "standard", "new": 1.0}
 		properties["networkAcls"] = map[string]any{"ipRules": []any{map[string]any{"value": "10.0.0.1", "new": 1.0}}}
 		object["tags"] = map[string]any{"any": "tag"}
 	}
-	resp, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: resource.PropertyMap{
-			"resourceGroupName": str(
-				"rg",
-			),
-			"vaultName":  str("kv"),
-			"location":   str("eastus"),
-			"properties": obj(map[string]any{"tenantId": tenant}),
-		}},
-	)
+	inputs := resource.PropertyMap{
+		"resourceGroupName": str("rg"),
+		"vaultName":         str("kv"),
+		"location":          str("eastus"),
+		"properties":        obj(map[string]any{"tenantId": tenant}),
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: inputs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -544,7 +532,7 @@ func TestOutputs_AreThoseOfTheSchemaAlone(t *testing.T) {
 	})
 }
 
-func TestCreateWithoutPermissionToReadDoesNotWrite(t *testing.T) {
+func TestCreate_DoesNotWriteWithoutReadPermission(t *testing.T) {
 	engine, a := start(t, nil)
 	a.on(func(*http.Request, []byte) http.HandlerFunc {
 		return failWith(http.StatusForbidden, "AuthorizationFailed", "no")
@@ -555,8 +543,8 @@ func TestCreateWithoutPermissionToReadDoesNotWrite(t *testing.T) {
 	wantRequests(t, a, "GET management.azure.com"+groupID+"?2022-09-01")
 }
 
-// TestRefusedCreate_ReportsWhatARMSaid in the form of azure-native, and as it stands: also a secret that ARM repeats.
-func TestRefusedCreate_ReportsWhatARMSaid(t *testing.T) {
+// TestCreate_ReportsARMsError checks that the error is unchanged, even if ARM repeats a secret.
+func TestCreate_ReportsARMsError(t *testing.T) {
 	engine, a := start(t, nil)
 	a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
 		if r.Method != http.MethodPut {
@@ -572,50 +560,44 @@ func TestRefusedCreate_ReportsWhatARMSaid(t *testing.T) {
 			})
 		}
 	})
-	resp, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: resource.PropertyMap{
-			"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
-			"properties": obj(map[string]any{"value": "hunter2!"}),
-		}},
-	)
+	inputs := resource.PropertyMap{
+		"resourceGroupName": str("rg"), "vaultName": str("kv"), "secretName": str("s"),
+		"properties": obj(map[string]any{"value": "hunter2!"}),
+	}
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{URN: urn("keyvault:Secret", "s"), Properties: inputs})
 	if err == nil {
 		t.Fatal("no error")
 	}
-	if got, want := err.Error(), `Status=400 Code="BadRequest" Message="the value 'hunter2!' is too short"`; !strings.HasSuffix(
-		got,
-		want,
-	) {
+	const want = `Status=400 Code="BadRequest" Message="the value 'hunter2!' is too short"`
+	if got := err.Error(); !strings.HasSuffix(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if resp.Status != resource.StatusUnknown && resp.Status != resource.StatusOK || resp.ID != "" {
-		t.Errorf("a refused resource went to state: %v %q", resp.Status, resp.ID)
+		t.Errorf("a refused resource is in the state: %v %q", resp.Status, resp.ID)
 	}
 }
 
-// TestPreview_HasEveryAbsentOutputUnknown at every depth, also those that will have no value.
-func TestPreview_HasEveryAbsentOutputUnknown(t *testing.T) {
+// TestCreate_PreviewsMissingOutputsAsUnknown checks outputs at every depth, even those that will have no value.
+func TestCreate_PreviewsMissingOutputsAsUnknown(t *testing.T) {
 	engine, a := start(t, nil)
 	inputs := resource.PropertyMap{
 		"resourceGroupName": unknown(), "vaultName": str("kv"), "location": str("eastus"),
 		"properties": resource.NewObjectProperty(resource.PropertyMap{
-			"tenantId": str(
-				tenant,
-			),
+			"tenantId":    str(tenant),
 			"sku":         unknown(),
 			"networkAcls": obj(map[string]any{"bypass": "None", "ipRules": []any{map[string]any{}}}),
 		}),
 	}
-	resp, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("keyvault:Vault", "kv"), Properties: inputs, Preview: true},
-	)
+	resp, err := engine.Create(t.Context(), plugin.CreateRequest{
+		URN: urn("keyvault:Vault", "kv"), Properties: inputs, Preview: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]any{
 		"location": "eastus", "properties.tenantId": tenant, "properties.networkAcls.bypass": "None",
-		"id": nil, "name": nil, "tags": nil, "systemData": nil, "properties.vaultUri": nil, "properties.sku": nil, "properties.enablePurgeProtection": nil,
+		"id": nil, "name": nil, "tags": nil, "systemData": nil,
+		"properties.vaultUri": nil, "properties.sku": nil, "properties.enablePurgeProtection": nil,
 		"properties.networkAcls.defaultAction": nil, "properties.networkAcls.ipRules[0].value": nil,
 	} {
 		at, err := resource.ParsePropertyPath(path)

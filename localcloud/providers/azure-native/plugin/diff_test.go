@@ -8,7 +8,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
-func TestDiff(t *testing.T) {
+func TestDiff_FollowsAzureNative(t *testing.T) {
 	secret := func(s string) resource.PropertyValue { return resource.MakeSecret(str(s)) }
 	tests := []struct {
 		name, token      string
@@ -58,12 +58,12 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"properties.value": plugin.DiffUpdate},
 		},
 		{
-			name: "a vault moves in place", token: "keyvault:Vault", changed: []resource.PropertyKey{"location"},
+			name: "vault moves in place", token: "keyvault:Vault", changed: []resource.PropertyKey{"location"},
 			olds: resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdate},
 		},
 		{
-			name:         "a group is replaced to move",
+			name:         "group is replaced to move",
 			token:        "resources:ResourceGroup",
 			changed:      []resource.PropertyKey{"location"},
 			deleteBefore: true,
@@ -72,13 +72,13 @@ func TestDiff(t *testing.T) {
 			want:         map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "a unique name lets the replacement come first", token: "resources:ResourceGroup", createdUniquely: true,
+			name: "unique name allows create before delete", token: "resources:ResourceGroup", createdUniquely: true,
 			changed: []resource.PropertyKey{"location"},
 			olds:    resource.PropertyMap{"location": str("eastus")}, news: resource.PropertyMap{"location": str("westus")},
 			want: map[string]plugin.DiffKind{"location": plugin.DiffUpdateReplace},
 		},
 		{
-			name:         "a name, to be known later",
+			name:         "unknown name",
 			token:        "keyvault:Secret",
 			changed:      []resource.PropertyKey{"vaultName"},
 			deleteBefore: true,
@@ -96,14 +96,14 @@ func TestDiff(t *testing.T) {
 			},
 		},
 		{
-			name: "an update inside a profile that replaces", token: "containerservice:ManagedCluster", deleteBefore: true,
+			name: "update inside a replacing profile", token: "containerservice:ManagedCluster", deleteBefore: true,
 			changed: []resource.PropertyKey{"networkProfile"},
 			olds:    resource.PropertyMap{"networkProfile": obj(map[string]any{"networkPlugin": "kubenet"})},
 			news:    resource.PropertyMap{"networkProfile": obj(map[string]any{"networkPlugin": "azure"})},
 			want:    map[string]plugin.DiffKind{"networkProfile.networkPlugin": plugin.DiffUpdateReplace},
 		},
 		{
-			name:         "an endpoint moves to another subnet",
+			name:         "endpoint moves to another subnet",
 			token:        "network:PrivateEndpoint",
 			changed:      []resource.PropertyKey{"subnet"},
 			deleteBefore: true,
@@ -114,7 +114,7 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"subnet.id": plugin.DiffUpdateReplace},
 		},
 		{
-			name:         "a setting of another resource",
+			name:         "setting of another resource",
 			token:        "insights:DiagnosticSetting",
 			changed:      []resource.PropertyKey{"resourceUri", "workspaceId"},
 			deleteBefore: true,
@@ -138,7 +138,7 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"osDiskType": plugin.DiffUpdate, "vmSize": plugin.DiffUpdateReplace},
 		},
 		{
-			name:    "pools go by index",
+			name:    "pools are compared by index",
 			token:   "containerservice:ManagedCluster",
 			changed: []resource.PropertyKey{"agentPoolProfiles"},
 			olds:    resource.PropertyMap{"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "a"}})},
@@ -161,7 +161,7 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"tags.gone": plugin.DiffDelete, `tags["a.b"]`: plugin.DiffAdd},
 		},
 		{
-			name:    "saying what Azure chose",
+			name:    "value that Azure chose",
 			token:   "containerservice:ManagedCluster",
 			changed: []resource.PropertyKey{"nodeResourceGroup"},
 			state:   resource.PropertyMap{"nodeResourceGroup": str("MC_rg")},
@@ -217,7 +217,7 @@ func TestDiff(t *testing.T) {
 			},
 		},
 		{
-			name:         "an address gets another SKU",
+			name:         "address with another SKU",
 			token:        "network:PublicIPAddress",
 			changed:      []resource.PropertyKey{"sku"},
 			deleteBefore: true,
@@ -228,7 +228,7 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"sku.name": plugin.DiffUpdateReplace},
 		},
 		{
-			name: "a SKU by its other name", token: "containerservice:ManagedCluster", wantNoDifference: true,
+			name: "SKU under its other name", token: "containerservice:ManagedCluster", wantNoDifference: true,
 			olds: resource.PropertyMap{"sku": obj(map[string]any{"name": "Basic", "tier": "Paid"})},
 			news: resource.PropertyMap{"sku": obj(map[string]any{"name": "Base", "tier": "Standard"})},
 		},
@@ -239,12 +239,12 @@ func TestDiff(t *testing.T) {
 			want: map[string]plugin.DiffKind{"sku.name": plugin.DiffUpdate, "sku.tier": plugin.DiffUpdate},
 		},
 		{
-			name: "saying what holds by default", token: "network:Subnet", wantNoDifference: true,
+			name: "default value", token: "network:Subnet", wantNoDifference: true,
 			olds: resource.PropertyMap{}, news: resource.PropertyMap{"privateEndpointNetworkPolicies": str("Disabled")},
 			want: map[string]plugin.DiffKind{"privateEndpointNetworkPolicies": plugin.DiffAdd},
 		},
 		{
-			name:    "saying what does not hold by default",
+			name:    "value other than the default",
 			token:   "network:Subnet",
 			changed: []resource.PropertyKey{"privateEndpointNetworkPolicies"},
 			olds:    resource.PropertyMap{},
@@ -296,10 +296,7 @@ func TestDiff(t *testing.T) {
 				state = resource.PropertyMap{}
 			}
 			got, err := engine.Diff(t.Context(), plugin.DiffRequest{
-				URN: urn(
-					test.token,
-					"x",
-				),
+				URN:           urn(test.token, "x"),
 				ID:            "/id",
 				OldInputs:     test.olds,
 				OldOutputs:    state,
@@ -335,14 +332,13 @@ func or(m map[string]plugin.DiffKind) map[string]plugin.DiffKind {
 	return m
 }
 
-// policies are the inputs of a vault that some may read.
+// policies returns the inputs of a vault with access policies for readers.
 func policies(readers ...string) resource.PropertyMap {
 	var all []any
 	for _, reader := range readers {
-		all = append(
-			all,
-			map[string]any{"tenantId": tenant, "objectId": reader, "permissions": map[string]any{"secrets": []any{"get"}}},
-		)
+		all = append(all, map[string]any{
+			"tenantId": tenant, "objectId": reader, "permissions": map[string]any{"secrets": []any{"get"}},
+		})
 	}
 	return resource.PropertyMap{"properties": obj(map[string]any{"accessPolicies": all})}
 }

@@ -23,7 +23,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/edge"
 )
 
-// noKubernetes runs no clusters.
+// noKubernetes starts no clusters.
 type noKubernetes struct{}
 
 func (noKubernetes) Start(context.Context, cloud.ClusterSpec) error                { return nil }
@@ -31,15 +31,15 @@ func (noKubernetes) Delete(context.Context, string) error                       
 func (noKubernetes) Kubeconfig(context.Context, cloud.ClusterSpec) ([]byte, error) { return nil, nil }
 func (noKubernetes) PublicKeys(string) ([]crypto.PublicKey, error)                 { return nil, nil }
 
-// startLocalCloud starts a local cloud, which checks what it is sent. It returns a function that gives a version of the
-// plugin, configured for that cloud.
+// startLocalCloud starts a local cloud. It returns a function that returns a version of the plugin, configured for that
+// cloud.
 func startLocalCloud(t *testing.T) func(version string) plugin.Provider {
 	t.Helper()
 	transport, owner := serveLocalCloud(t)
 	return func(version string) plugin.Provider { return configured(t, version, transport, owner) }
 }
 
-// serveLocalCloud starts a local cloud. It returns the way to it and the configuration of its owner.
+// serveLocalCloud starts a local cloud. It returns a client for it and its owner's provider configuration.
 func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
 	t.Helper()
 	must := func(err error) {
@@ -51,14 +51,12 @@ func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
 	dir := t.TempDir()
 	way, err := edge.New(filepath.Join(dir, "edge"))
 	must(err)
-	c, err := cloud.New(
-		cloud.Options{
-			Dir:      filepath.Join(dir, "azure"),
-			Edge:     way,
-			Clusters: noKubernetes{},
-			Log:      slog.New(slog.DiscardHandler),
-		},
-	)
+	c, err := cloud.New(cloud.Options{
+		Dir:      filepath.Join(dir, "azure"),
+		Edge:     way,
+		Clusters: noKubernetes{},
+		Log:      slog.New(slog.DiscardHandler),
+	})
 	must(err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(err)
@@ -89,9 +87,8 @@ func serveLocalCloud(t *testing.T) (*http.Client, resource.PropertyMap) {
 
 type object = map[string]any
 
-// TestTheLocalCloudTakesWhatThePluginSends makes every resource of a stack for production, reads it back, and takes all
-// of it down.
-func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
+// TestLocalCloud_AcceptsProductionStack creates, reads and deletes every resource of a production stack.
+func TestLocalCloud_AcceptsProductionStack(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
 	type made struct {
 		urn    resource.URN
@@ -102,11 +99,9 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 	var all []made
 	create := func(token, name string, inputs object) made {
 		t.Helper()
-		checked := check(
-			t,
-			engine,
-			plugin.CheckRequest{URN: urn(token, name), News: resource.NewPropertyMapFromMap(inputs), RandomSeed: []byte(name)},
-		)
+		checked := check(t, engine, plugin.CheckRequest{
+			URN: urn(token, name), News: resource.NewPropertyMapFromMap(inputs), RandomSeed: []byte(name),
+		})
 		if len(checked.Failures) > 0 {
 			t.Fatalf("%s: %v", token, checked.Failures)
 		}
@@ -114,15 +109,14 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", token, err)
 		}
-		read, err := engine.Read(
-			t.Context(),
-			plugin.ReadRequest{URN: urn(token, name), ID: resp.ID, Inputs: checked.Properties, State: resp.Properties},
-		)
+		read, err := engine.Read(t.Context(), plugin.ReadRequest{
+			URN: urn(token, name), ID: resp.ID, Inputs: checked.Properties, State: resp.Properties,
+		})
 		if err != nil {
 			t.Fatalf("%s: %v", token, err)
 		}
 		if diff := checked.Properties.Diff(read.Inputs); diff != nil {
-			t.Errorf("%s: a refresh at once changes the inputs: %v", token, diff)
+			t.Errorf("%s: an immediate refresh changes the inputs: %v", token, diff)
 		}
 		one := made{urn(token, name), resp.ID, checked.Properties, resp.Properties}
 		all = append(all, one)
@@ -157,14 +151,12 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		},
 	})
 	if got := output(network, "subnets[1].addressPrefix"); got != "10.0.16.0/24" {
-		t.Errorf("the subnet's range is %s", got)
+		t.Errorf("got subnet %s", got)
 	}
 	nodes := output(network, "subnets[0].id")
-	zone := create(
-		"network/v20240601:PrivateZone",
-		"zone",
-		object{"resourceGroupName": "rg", "privateZoneName": "privatelink.vaultcore.azure.net", "location": "global"},
-	)
+	zone := create("network/v20240601:PrivateZone", "zone", object{
+		"resourceGroupName": "rg", "privateZoneName": "privatelink.vaultcore.azure.net", "location": "global",
+	})
 	create("network/v20240601:VirtualNetworkLink", "link", object{
 		"resourceGroupName":      "rg",
 		"privateZoneName":        output(zone, "name"),
@@ -190,10 +182,7 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"resourceGroupName": "rg",
 		"location":          "eastus",
 		"subnet": object{ // with the SDK's defaults
-			"id": output(
-				network,
-				"subnets[1].id",
-			),
+			"id":                                output(network, "subnets[1].id"),
 			"privateEndpointNetworkPolicies":    "Enabled",
 			"privateLinkServiceNetworkPolicies": "Enabled",
 		},
@@ -201,10 +190,8 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 			object{"name": "vault", "groupIds": []any{"vault"}, "privateLinkServiceId": string(vault.id)},
 		},
 	})
-	if got := output(
-		endpoint,
-		"privateLinkServiceConnections[0].privateLinkServiceConnectionState.status",
-	); got != "Approved" {
+	const connection = "privateLinkServiceConnections[0].privateLinkServiceConnectionState.status"
+	if got := output(endpoint, connection); got != "Approved" {
 		t.Errorf("the connection is %s", got)
 	}
 	create("network/v20210201:PrivateDnsZoneGroup", "default", object{
@@ -212,23 +199,17 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		"privateDnsZoneConfigs": []any{object{"name": "vault", "privateDnsZoneId": string(zone.id)}},
 	})
 	create("insights/v20210501preview:DiagnosticSetting", "vault-logs", object{
-		"resourceUri": string(
-			vault.id,
-		),
+		"resourceUri": string(vault.id),
 		"workspaceId": string(workspace.id),
 		"logs":        []any{object{"category": "AuditEvent", "enabled": true}},
 		"metrics":     []any{object{"category": "AllMetrics", "enabled": true}},
 	})
-	create(
-		"authorization/v20200501:ManagementLockByScope",
-		"vault-lock",
-		object{"scope": string(vault.id), "lockName": "vault-lock", "level": "CanNotDelete", "notes": "n"},
-	)
-	identity := create(
-		"managedidentity/v20230131:UserAssignedIdentity",
-		"aks",
-		object{"resourceGroupName": "rg", "location": "eastus"},
-	)
+	create("authorization/v20200501:ManagementLockByScope", "vault-lock", object{
+		"scope": string(vault.id), "lockName": "vault-lock", "level": "CanNotDelete", "notes": "n",
+	})
+	identity := create("managedidentity/v20230131:UserAssignedIdentity", "aks", object{
+		"resourceGroupName": "rg", "location": "eastus",
+	})
 	create("authorization/v20220401:RoleAssignment", "join", object{
 		"scope": nodes, "principalId": output(identity, "principalId"), "principalType": "ServicePrincipal",
 		"roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/4d97b98b-1d4f-4787-a291-c67834d212e7",
@@ -302,14 +283,12 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		},
 	})
 	create("insights/v20210501preview:DiagnosticSetting", "aks-logs", object{
-		"resourceUri": string(
-			aks.id,
-		),
+		"resourceUri": string(aks.id),
 		"workspaceId": string(workspace.id),
 		"logs":        []any{object{"category": "kube-audit-admin", "enabled": true}},
 	})
 
-	// An update of the cluster keeps the pool beside it; one of the network keeps its subnets.
+	// Updates of the cluster and the network keep their pools and subnets.
 	for _, one := range []made{aks, network, vault, pool} {
 		if _, err := engine.Update(t.Context(), plugin.UpdateRequest{
 			URN: one.urn, ID: one.id, OldInputs: one.inputs, OldOutputs: one.state, NewInputs: one.inputs,
@@ -318,13 +297,21 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		}
 	}
 	for token, args := range map[string]object{
-		"keyvault/v20241101:getVault":                       {"resourceGroupName": "rg", "vaultName": "kv-plugin"},
-		"containerservice/v20240901:getManagedCluster":      {"resourceGroupName": "rg", "resourceName": output(aks, "name")},
-		"managedidentity/v20230131:getUserAssignedIdentity": {"resourceGroupName": "rg", "resourceName": output(identity, "name")},
-		"containerservice/v20240901:getAgentPool":           {"resourceGroupName": "rg", "resourceName": output(aks, "name"), "agentPoolName": "work"},
-		"insights/v20210501preview:getDiagnosticSetting":    {"resourceUri": string(aks.id), "name": output(all[len(all)-1], "name")},
-		"authorization/v20200501:getManagementLockByScope":  {"scope": string(vault.id), "lockName": "vault-lock"},
-		"network/v20240601:getVirtualNetworkLink":           {"resourceGroupName": "rg", "privateZoneName": output(zone, "name"), "virtualNetworkLinkName": "network"},
+		"keyvault/v20241101:getVault":                  {"resourceGroupName": "rg", "vaultName": "kv-plugin"},
+		"containerservice/v20240901:getManagedCluster": {"resourceGroupName": "rg", "resourceName": output(aks, "name")},
+		"managedidentity/v20230131:getUserAssignedIdentity": {
+			"resourceGroupName": "rg", "resourceName": output(identity, "name"),
+		},
+		"containerservice/v20240901:getAgentPool": {
+			"resourceGroupName": "rg", "resourceName": output(aks, "name"), "agentPoolName": "work",
+		},
+		"insights/v20210501preview:getDiagnosticSetting": {
+			"resourceUri": string(aks.id), "name": output(all[len(all)-1], "name"),
+		},
+		"authorization/v20200501:getManagementLockByScope": {"scope": string(vault.id), "lockName": "vault-lock"},
+		"network/v20240601:getVirtualNetworkLink": {
+			"resourceGroupName": "rg", "privateZoneName": output(zone, "name"), "virtualNetworkLinkName": "network",
+		},
 	} {
 		got, err := invoke(t, engine, token, resource.NewPropertyMapFromMap(args))
 		if err != nil {
@@ -339,34 +326,37 @@ func TestTheLocalCloudTakesWhatThePluginSends(t *testing.T) {
 		}
 	}
 
-	// The lock keeps the vault, until it is gone itself.
-	if _, err := engine.Delete(
-		t.Context(),
-		plugin.DeleteRequest{URN: vault.urn, ID: vault.id, Inputs: vault.inputs, Outputs: vault.state},
-	); err == nil ||
-		!strings.Contains(err.Error(), "ScopeLocked") {
+	// The lock prevents the deletion of the vault.
+	remove := func(one made) error {
+		_, err := engine.Delete(t.Context(), plugin.DeleteRequest{
+			URN: one.urn, ID: one.id, Inputs: one.inputs, Outputs: one.state,
+		})
+		return err
+	}
+	if err := remove(vault); err == nil || !strings.Contains(err.Error(), "ScopeLocked") {
 		t.Errorf("deleting the vault: %v", err)
 	}
 	for _, one := range slices.Backward(all) {
-		if _, err := engine.Delete(
-			t.Context(),
-			plugin.DeleteRequest{URN: one.urn, ID: one.id, Inputs: one.inputs, Outputs: one.state},
-		); err != nil {
+		if err := remove(one); err != nil {
 			t.Errorf("deleting %s: %v", one.urn.Type(), err)
 		}
 	}
 }
 
-// TestTheLocalCloudRepeatsNoSecret in what it refuses, since the plugin passes on what it says: of nothing but the
-// configuration does Pulumi's engine know what is secret.
-func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
+// TestLocalCloud_RepeatsNoSecret checks the local cloud's errors, because the plugin passes them on. Pulumi's engine
+// hides only secrets of the configuration.
+func TestLocalCloud_RepeatsNoSecret(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
-	const marker = "correct-horse-battery-staple"
+	const (
+		marker      = "correct-horse-battery-staple"
+		vaultType   = "keyvault/v20241101:Vault"
+		secretType  = "keyvault/v20241101:Secret"
+		clusterType = "containerservice/v20240901:ManagedCluster"
+	)
 	create := func(token string, inputs object) error {
-		_, err := engine.Create(
-			t.Context(),
-			plugin.CreateRequest{URN: urn(token, "x"), Properties: resource.NewPropertyMapFromMap(inputs)},
-		)
+		_, err := engine.Create(t.Context(), plugin.CreateRequest{
+			URN: urn(token, "x"), Properties: resource.NewPropertyMapFromMap(inputs),
+		})
 		return err
 	}
 	secret := func(name string, properties object) object {
@@ -389,9 +379,16 @@ func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
 		inputs object
 	}{
 		{"resources/v20220901:ResourceGroup", object{"resourceGroupName": "rg", "location": "eastus"}},
-		{"keyvault/v20241101:Vault", object{"resourceGroupName": "rg", "vaultName": "kv-plugin", "location": "eastus", "properties": object{
-			"tenantId": cloud.TenantID, "sku": object{"family": "A", "name": "standard"}, "enableRbacAuthorization": true,
-		}}},
+		{vaultType, object{
+			"resourceGroupName": "rg",
+			"vaultName":         "kv-plugin",
+			"location":          "eastus",
+			"properties": object{
+				"tenantId":                cloud.TenantID,
+				"sku":                     object{"family": "A", "name": "standard"},
+				"enableRbacAuthorization": true,
+			},
+		}},
 	} {
 		if err := create(one.token, one.inputs); err != nil {
 			t.Fatal(err)
@@ -401,21 +398,29 @@ func TestTheLocalCloudRepeatsNoSecret(t *testing.T) {
 		token  string
 		inputs object
 	}{
-		"a secret that is too long":         {"keyvault/v20241101:Secret", secret("a", object{"value": strings.Repeat(marker, 1000)})},
-		"a secret that is a list":           {"keyvault/v20241101:Secret", secret("a", object{"value": []any{marker}})},
-		"a secret that is an object":        {"keyvault/v20241101:Secret", secret("a", object{"value": object{marker: marker}})},
-		"a secret with a wrong name":        {"keyvault/v20241101:Secret", secret("a_b", object{"value": marker})},
-		"a secret beside what nobody knows": {"keyvault/v20241101:Secret", secret("a", object{"value": marker, "nobody": marker})},
-		"a secret with wrong attributes":    {"keyvault/v20241101:Secret", secret("a", object{"value": marker, "attributes": object{"expires": marker}})},
-		"a cluster's Windows password":      {"containerservice/v20240901:ManagedCluster", cluster("a", object{"windowsProfile": object{"adminUsername": "me", "adminPassword": []any{marker}}})},
-		"a cluster's principal":             {"containerservice/v20240901:ManagedCluster", cluster("b", object{"servicePrincipalProfile": object{"clientId": "c", "secret": object{"a": marker}}})},
-		"a cluster's server application":    {"containerservice/v20240901:ManagedCluster", cluster("c", object{"aadProfile": object{"serverAppSecret": []any{marker}}})},
+		"long secret":                  {secretType, secret("a", object{"value": strings.Repeat(marker, 1000)})},
+		"secret that is a list":        {secretType, secret("a", object{"value": []any{marker}})},
+		"secret that is an object":     {secretType, secret("a", object{"value": object{marker: marker}})},
+		"secret with an invalid name":  {secretType, secret("a_b", object{"value": marker})},
+		"secret with unknown property": {secretType, secret("a", object{"value": marker, "nobody": marker})},
+		"secret with invalid attributes": {secretType, secret("a", object{
+			"value": marker, "attributes": object{"expires": marker},
+		})},
+		"cluster's Windows password": {clusterType, cluster("a", object{
+			"windowsProfile": object{"adminUsername": "me", "adminPassword": []any{marker}},
+		})},
+		"cluster's principal": {clusterType, cluster("b", object{
+			"servicePrincipalProfile": object{"clientId": "c", "secret": object{"a": marker}},
+		})},
+		"cluster's server application": {clusterType, cluster("c", object{
+			"aadProfile": object{"serverAppSecret": []any{marker}},
+		})},
 	} {
 		err := create(one.token, one.inputs)
 		if err == nil {
-			t.Errorf("%s is taken", name)
+			t.Errorf("%s: accepted", name)
 		} else if strings.Contains(err.Error(), marker) {
-			t.Errorf("%s: the refusal repeats it", name)
+			t.Errorf("%s: the error repeats the secret", name)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
-func TestInvoke_ReadsTheAddressThatAClusterGoesOutFrom(t *testing.T) {
+func TestInvoke_ReadsOutboundAddressOfCluster(t *testing.T) {
 	engine := startLocalCloud(t)(Version2)
 	create := func(token string, inputs object) resource.PropertyMap {
 		t.Helper()
@@ -29,7 +29,7 @@ func TestInvoke_ReadsTheAddressThatAClusterGoesOutFrom(t *testing.T) {
 	}).Mappable()
 	shown, _ := valueAt(cluster, "networkProfile.loadBalancerProfile.effectiveOutboundIPs").([]any)
 	if len(shown) != 1 {
-		t.Fatalf("the cluster is %v", cluster)
+		t.Fatalf("got cluster %v, want one outbound address", cluster)
 	}
 	id, _ := shown[0].(object)["id"].(string)
 	got, err := invoke(t, engine, "network/v20230601:getPublicIPAddress", resource.NewPropertyMapFromMap(object{

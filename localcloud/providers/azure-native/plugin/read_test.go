@@ -11,13 +11,10 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
-func TestReadOfWhatIsGoneEmptiesTheState(t *testing.T) {
+func TestRead_ReturnsNothingForMissingResource(t *testing.T) {
 	engine, _ := start(t, nil)
 	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
-		URN: urn(
-			"keyvault:Vault",
-			"kv",
-		),
+		URN:    urn("keyvault:Vault", "kv"),
 		ID:     resource.ID(vaultID),
 		Inputs: resource.PropertyMap{},
 		State:  resource.PropertyMap{"name": str("kv")},
@@ -27,19 +24,18 @@ func TestReadOfWhatIsGoneEmptiesTheState(t *testing.T) {
 	}
 }
 
-func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
+func TestRead_AppliesDriftToInputs(t *testing.T) {
 	engine, a := start(t, nil)
+	addon := resource.PropertyMap{
+		"enabled": resource.NewBoolProperty(true), "config": resource.MakeSecret(obj(map[string]any{"a": "b"})),
+	}
 	inputs := resource.PropertyMap{
 		"resourceGroupName": str("rg"),
 		"resourceName":      str("aks"),
 		"location":          str("East US"),
 		"tags":              obj(map[string]any{"kept": "1", "changed": "1", "gone": "1"}),
 		"agentPoolProfiles": resource.NewPropertyValue([]any{map[string]any{"name": "p", "count": 1.0}}),
-		"addonProfiles": resource.NewObjectProperty(
-			resource.PropertyMap{"kv": resource.NewObjectProperty(resource.PropertyMap{
-				"enabled": resource.NewBoolProperty(true), "config": resource.MakeSecret(obj(map[string]any{"a": "b"})),
-			})},
-		),
+		"addonProfiles":     resource.NewObjectProperty(resource.PropertyMap{"kv": resource.NewObjectProperty(addon)}),
 	}
 	azureHas := func(count float64, version string, tags map[string]any, accounts bool) map[string]any {
 		return map[string]any{
@@ -63,19 +59,14 @@ func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 			object[k] = v
 		}
 	}
-	created, err := engine.Create(
-		t.Context(),
-		plugin.CreateRequest{URN: urn("containerservice:ManagedCluster", "aks"), Properties: inputs},
-	)
+	created, err := engine.Create(t.Context(), plugin.CreateRequest{
+		URN: urn("containerservice:ManagedCluster", "aks"), Properties: inputs,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.resources[strings.ToLower(clusterID)] = azureHas(
-		3,
-		"1.34.2",
-		map[string]any{"kept": "1", "changed": "2", "new": "1"},
-		true,
-	)
+	tags := map[string]any{"kept": "1", "changed": "2", "new": "1"}
+	a.resources[strings.ToLower(clusterID)] = azureHas(3, "1.34.2", tags, true)
 
 	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
 		URN: urn("containerservice:ManagedCluster", "aks"), ID: created.ID, Inputs: inputs, State: created.Properties,
@@ -86,7 +77,7 @@ func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 	wantJSON(t, "inputs", values(t, resp.Inputs), map[string]any{
 		"resourceGroupName": "rg", "resourceName": "aks", "location": "East US",
 		"tags":                 map[string]any{"kept": "1", "changed": "2", "new": "1"},
-		"disableLocalAccounts": true, // not given, changed by somebody
+		"disableLocalAccounts": true, // omitted by the program, changed in Azure
 		"agentPoolProfiles":    []any{map[string]any{"name": "p", "count": 3.0}},
 		"addonProfiles":        map[string]any{"kv": map[string]any{"enabled": true, "config": map[string]any{"a": "b"}}},
 	})
@@ -94,7 +85,7 @@ func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 		t.Error("a secret input lost its mark")
 	}
 	if resp.Outputs["currentKubernetesVersion"].V != "1.34.2" {
-		t.Errorf("outputs are old: %v", values(t, resp.Outputs))
+		t.Errorf("outputs are not refreshed: %v", values(t, resp.Outputs))
 	}
 
 	again, err := engine.Read(t.Context(), plugin.ReadRequest{
@@ -106,7 +97,7 @@ func TestRefreshCarriesOnlyWhatChangedInAzureToTheInputs(t *testing.T) {
 	wantJSON(t, "inputs of a refresh without changes", values(t, again.Inputs), values(t, resp.Inputs))
 }
 
-func TestRefreshKeepsASecretsValueWhichARMNeverReturns(t *testing.T) {
+func TestRead_KeepsSecretsValue(t *testing.T) {
 	engine, a := start(t, nil)
 	a.decorate = func(_ string, object map[string]any) {
 		object["properties"] = map[string]any{"secretUri": "u", "attributes": map[string]any{"enabled": true, "updated": 1.0}}
@@ -119,10 +110,9 @@ func TestRefreshKeepsASecretsValueWhichARMNeverReturns(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := engine.Read(
-		t.Context(),
-		plugin.ReadRequest{URN: urn("keyvault:Secret", "s"), ID: created.ID, Inputs: inputs, State: created.Properties},
-	)
+	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
+		URN: urn("keyvault:Secret", "s"), ID: created.ID, Inputs: inputs, State: created.Properties,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +121,7 @@ func TestRefreshKeepsASecretsValueWhichARMNeverReturns(t *testing.T) {
 	}
 }
 
-func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
+func TestRead_ImportsInputsWithoutDiff(t *testing.T) {
 	tests := []struct {
 		token, id string
 		body      map[string]any
@@ -185,7 +175,7 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 				"roleDefinitionId":   "/r",
 			},
 		},
-		{ // with a second slash the scope keeps the first
+		{ // with two slashes, the scope keeps one
 			token: "authorization:RoleAssignment",
 			id:    "/" + vaultID + "/providers/Microsoft.Authorization/roleAssignments/n",
 			body: map[string]any{
@@ -246,9 +236,9 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 				"resourceGroupName":  "rg",
 				"virtualNetworkName": "vnet",
 				"location":           "eastus",
-				"subnets": []any{
+				"subnets": []any{ // inputs may have all four
 					map[string]any{"id": "/s", "type": "t", "name": "n", "addressPrefix": "10.0.0.0/24"},
-				}, // which inputs may have
+				},
 			},
 		},
 		{
@@ -271,13 +261,13 @@ func TestImportMakesInputsThatNeedNoChange(t *testing.T) {
 				URN: urn(test.token, "x"), ID: resp.ID, OldInputs: resp.Inputs, OldOutputs: resp.Outputs, NewInputs: resp.Inputs,
 			})
 			if err != nil || diff.Changes != plugin.DiffNone {
-				t.Errorf("differs right after the import: %v, %v", diff.DetailedDiff, err)
+				t.Errorf("diff after the import: %v, %v", diff.DetailedDiff, err)
 			}
 		})
 	}
 }
 
-func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
+func TestUpdate_KeepsAccessPoliciesOfVault(t *testing.T) {
 	engine, a := start(t, nil)
 	policies := []any{map[string]any{"objectId": principal}}
 	a.resources[strings.ToLower(vaultID)] = map[string]any{
@@ -294,18 +284,13 @@ func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 		return nil
 	})
 	inputs := resource.PropertyMap{
-		"resourceGroupName": str(
-			"rg",
-		),
-		"vaultName":  str("kv"),
-		"location":   str("eastus"),
-		"properties": obj(map[string]any{"tenantId": tenant}),
+		"resourceGroupName": str("rg"),
+		"vaultName":         str("kv"),
+		"location":          str("eastus"),
+		"properties":        obj(map[string]any{"tenantId": tenant}),
 	}
 	_, err := engine.Update(t.Context(), plugin.UpdateRequest{
-		URN: urn(
-			"keyvault:Vault",
-			"kv",
-		),
+		URN:        urn("keyvault:Vault", "kv"),
 		ID:         resource.ID(vaultID),
 		OldInputs:  inputs,
 		OldOutputs: resource.PropertyMap{},
@@ -317,16 +302,15 @@ func TestUpdateOfAVaultLeavesItsAccessPoliciesAlone(t *testing.T) {
 	wantJSON(t, "accessPolicies", valueAt(sent, "properties.accessPolicies"), policies)
 }
 
-// TestUpdate_FailsWhereWhatItKeepsIsGone: without access policies in its inputs a vault that is gone is not made again.
-func TestUpdate_FailsWhereWhatItKeepsIsGone(t *testing.T) {
+// TestUpdate_FailsForMissingResource checks that an update does not create a resource again if it has to read parts of
+// it, such as access policies that the inputs omit.
+func TestUpdate_FailsForMissingResource(t *testing.T) {
 	inputs := map[string]resource.PropertyMap{
 		"keyvault:Vault": {
-			"resourceGroupName": str(
-				"rg",
-			),
-			"vaultName":  str("kv"),
-			"location":   str("eastus"),
-			"properties": obj(map[string]any{"tenantId": tenant}),
+			"resourceGroupName": str("rg"),
+			"vaultName":         str("kv"),
+			"location":          str("eastus"),
+			"properties":        obj(map[string]any{"tenantId": tenant}),
 		},
 		"network:VirtualNetwork": {
 			"resourceGroupName":  str("rg"),
@@ -335,17 +319,14 @@ func TestUpdate_FailsWhereWhatItKeepsIsGone(t *testing.T) {
 			"subnets":            resource.NewPropertyValue([]any{}),
 		},
 	}
+	const want = "failed maintaining unset sub-resource properties: reading cloud state: Status=404 "
 	for token, given := range inputs {
 		engine, a := start(t, nil)
 		_, err := engine.Update(t.Context(), plugin.UpdateRequest{
 			URN: urn(token, "x"), ID: "/x", OldInputs: given, OldOutputs: resource.PropertyMap{}, NewInputs: given,
 		})
-		if err == nil ||
-			!strings.Contains(
-				err.Error(),
-				"failed maintaining unset sub-resource properties: reading cloud state: Status=404 ",
-			) {
-			t.Errorf("%s: %v", token, err)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", token, err, want)
 		}
 		if requests := a.takeRequests(); len(requests) != 1 {
 			t.Errorf("%s: %v", token, requests)
@@ -353,8 +334,8 @@ func TestUpdate_FailsWhereWhatItKeepsIsGone(t *testing.T) {
 	}
 }
 
-// TestImport_DropsWhatIsEmptyAndKeepsAPoolsType, which outputs have for the type of the resource.
-func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
+// TestRead_ImportsNoEmptyValues also checks the input type of a pool. Among the outputs, type is the resource's type.
+func TestRead_ImportsNoEmptyValues(t *testing.T) {
 	engine, a := start(t, nil)
 	id := clusterID + "/agentPools/p"
 	a.resources[strings.ToLower(id)] = map[string]any{
@@ -369,10 +350,9 @@ func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
 			"unknown":           "x",
 		},
 	}
-	resp, err := engine.Read(
-		t.Context(),
-		plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)},
-	)
+	resp, err := engine.Read(t.Context(), plugin.ReadRequest{
+		URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -385,19 +365,18 @@ func TestImport_DropsWhatIsEmptyAndKeepsAPoolsType(t *testing.T) {
 		"enableFIPS":        false,
 	})
 	delete(a.resources[strings.ToLower(id)]["properties"].(map[string]any), "type")
-	if resp, err := engine.Read(
-		t.Context(),
-		plugin.ReadRequest{URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id)},
-	); err != nil ||
-		resp.Inputs.HasValue("type") {
-		t.Errorf("the pool without a type has one: %v, %v", resp.Inputs, err)
+	untyped, err := engine.Read(t.Context(), plugin.ReadRequest{
+		URN: urn("containerservice:AgentPool", "p"), ID: resource.ID(id),
+	})
+	if err != nil || untyped.Inputs.HasValue("type") {
+		t.Errorf("got %v, %v, want no type", untyped.Inputs, err)
 	}
 	if got := resp.Outputs["type"].V; got != "Microsoft.ContainerService/managedClusters/agentPools" {
-		t.Errorf("the output is %v", got)
+		t.Errorf("got output %v", got)
 	}
 }
 
-func TestPreviewOfAnUpdateKnowsWhatAnUpdateDoesNotChange(t *testing.T) {
+func TestUpdate_PreviewKeepsNameAndLocation(t *testing.T) {
 	engine, a := start(t, nil)
 	inputs := resource.PropertyMap{
 		"resourceGroupName": str("rg"),
@@ -406,10 +385,7 @@ func TestPreviewOfAnUpdateKnowsWhatAnUpdateDoesNotChange(t *testing.T) {
 		"tags":              obj(map[string]any{"a": "b"}),
 	}
 	resp, err := engine.Update(t.Context(), plugin.UpdateRequest{
-		URN: urn(
-			"managedidentity:UserAssignedIdentity",
-			"id",
-		),
+		URN:        urn("managedidentity:UserAssignedIdentity", "id"),
 		ID:         "/id",
 		OldInputs:  inputs,
 		NewInputs:  inputs,
@@ -436,14 +412,13 @@ func invoke(
 	if args == nil {
 		args = resource.PropertyMap{}
 	}
-	resp, err := engine.Invoke(
-		t.Context(),
-		plugin.InvokeRequest{Tok: tokens.ModuleMember("azure-native:" + token), Args: args},
-	)
+	resp, err := engine.Invoke(t.Context(), plugin.InvokeRequest{
+		Tok: tokens.ModuleMember("azure-native:" + token), Args: args,
+	})
 	return resp.Properties, err
 }
 
-func TestInvoke(t *testing.T) {
+func TestInvoke_ReturnsResults(t *testing.T) {
 	engine, a := start(t, nil)
 	a.resources[strings.ToLower(clusterID)] = map[string]any{
 		"id":         clusterID,
@@ -501,12 +476,9 @@ func TestInvoke(t *testing.T) {
 	}
 
 	t.Run("authorization:getClientToken", func(t *testing.T) {
-		got, err := invoke(
-			t,
-			engine,
-			"authorization:getClientToken",
-			resource.PropertyMap{"endpoint": str("https://vault.azure.net")},
-		)
+		got, err := invoke(t, engine, "authorization:getClientToken", resource.PropertyMap{
+			"endpoint": str("https://vault.azure.net"),
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -518,9 +490,9 @@ func TestInvoke(t *testing.T) {
 	})
 }
 
-// TestReadLeavesPartsToTheirOwnResources: what a resource keeps of others, such as a network's subnets, is no drift of
-// its own unless its inputs have it.
-func TestReadLeavesPartsToTheirOwnResources(t *testing.T) {
+// TestRead_IgnoresDriftOfSeparateResources checks that parts of a resource, such as a network's subnets, count as its
+// drift only if its inputs have them.
+func TestRead_IgnoresDriftOfSeparateResources(t *testing.T) {
 	for name, given := range map[string]bool{"resources of their own": false, "inline": true} {
 		t.Run(name, func(t *testing.T) {
 			engine, a := start(t, nil)
@@ -530,14 +502,13 @@ func TestReadLeavesPartsToTheirOwnResources(t *testing.T) {
 				"location":           str("eastus"),
 			}
 			if given {
-				inputs["subnets"] = resource.NewPropertyValue(
-					[]any{map[string]any{"name": "nodes", "addressPrefix": "10.0.0.0/24"}},
-				)
+				inputs["subnets"] = resource.NewPropertyValue([]any{
+					map[string]any{"name": "nodes", "addressPrefix": "10.0.0.0/24"},
+				})
 			}
-			created, err := engine.Create(
-				t.Context(),
-				plugin.CreateRequest{URN: urn("network:VirtualNetwork", "net"), Properties: inputs},
-			)
+			created, err := engine.Create(t.Context(), plugin.CreateRequest{
+				URN: urn("network:VirtualNetwork", "net"), Properties: inputs,
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -555,7 +526,7 @@ func TestReadLeavesPartsToTheirOwnResources(t *testing.T) {
 				t.Fatal(err)
 			}
 			if drifted := !resp.Inputs.DeepEquals(inputs); drifted != given {
-				t.Errorf("the inputs are %v", values(t, resp.Inputs))
+				t.Errorf("got inputs %v", values(t, resp.Inputs))
 			}
 		})
 	}

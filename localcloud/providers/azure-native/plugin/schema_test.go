@@ -14,9 +14,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
 )
 
-var update = flag.Bool("update", false, "write schema.json.gz anew")
+var update = flag.Bool("update", false, "write schema.json.gz")
 
-// TestSchema_IsCurrent makes the schemas anew of the SDK's source and of what the local cloud understands.
+// TestSchema_IsCurrent generates the schemas from the SDK's source and from the types that the local cloud implements.
 func TestSchema_IsCurrent(t *testing.T) {
 	want := schemas{APIVersions: apiVersionsOfTheCloud(t), Packages: map[string]json.RawMessage{}}
 	for _, pkg := range []string{basePackage, vaultPackage} {
@@ -76,11 +76,11 @@ func TestSchema_IsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !reflect.DeepEqual(got, want) {
-		t.Error("schema.json.gz is not what the SDK and the local cloud have: go generate writes it anew")
+		t.Error("schema.json.gz differs from the SDK and the local cloud: run go generate")
 	}
 }
 
-func TestGetSchema(t *testing.T) {
+func TestGetSchema_DescribesVersion(t *testing.T) {
 	parameterized := newAzureNative(Version3)
 	parameterized.pkg = vaultPackage
 	for name, test := range map[string]struct {
@@ -119,7 +119,7 @@ func TestGetSchema(t *testing.T) {
 				t.Fatal(err)
 			}
 			if schema.Name != test.p.pkg || schema.Version != test.version {
-				t.Errorf("it is of %s %s", schema.Name, schema.Version)
+				t.Errorf("got the schema of %s %s", schema.Name, schema.Version)
 			}
 			vault := schema.Resources[test.resource]
 			if !slices.Equal(vault.RequiredInputs, []string{"properties", "resourceGroupName"}) {
@@ -128,28 +128,27 @@ func TestGetSchema(t *testing.T) {
 			typeOf := func(property reference) described { return schema.Types[strings.TrimPrefix(property.Ref, "#/types/")] }
 			inputs, outputs := typeOf(vault.InputProperties["properties"]), typeOf(vault.Properties["properties"])
 			if !slices.Equal(inputs.Required, []string{"sku", "tenantId"}) {
-				t.Errorf("its properties require %v", inputs.Required)
+				t.Errorf("a vault's properties require %v", inputs.Required)
 			}
 			if _, ok := outputs.Properties["vaultUri"]; !ok {
-				t.Errorf("its outputs are %v", outputs.Properties)
+				t.Errorf("got outputs %v, want vaultUri", outputs.Properties)
 			}
 			if schema.Functions[test.function] == nil {
-				t.Errorf("there is no %s", test.function)
+				t.Errorf("%s is missing", test.function)
 			}
 			if (schema.Parameterization != nil) != (test.p.version == Version3) ||
 				schema.Parameterization != nil && string(schema.Parameterization.Parameter) != encodedParameter {
-				t.Errorf("it is parameterized as %v", schema.Parameterization)
+				t.Errorf("got parameterization %v", schema.Parameterization)
 			}
 		})
 	}
 	if _, err := serve(t, newAzureNative(Version3)).GetSchema(t.Context(), plugin.GetSchemaRequest{}); err == nil {
-		t.Error("v3 describes what it does not serve")
+		t.Error("v3 has a schema before it is parameterized")
 	}
 }
 
-// TestSchemaHasWhatIsServed holds the schemas against the catalog: every type is there without a date, and whatever
-// is there is served.
-func TestSchemaHasWhatIsServed(t *testing.T) {
+// TestSchema_MatchesCatalog checks that the schemas have every type of the catalog without a date, and no other types.
+func TestSchema_MatchesCatalog(t *testing.T) {
 	all, err := readSchemas()
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +181,7 @@ func TestSchemaHasWhatIsServed(t *testing.T) {
 	}
 	for _, rt := range catalog {
 		if _, ok := described[basePackage][basePackage+":"+rt.token]; !ok {
-			t.Errorf("there is no %s", rt.token)
+			t.Errorf("%s is missing", rt.token)
 		}
 	}
 }

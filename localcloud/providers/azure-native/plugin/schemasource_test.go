@@ -19,7 +19,7 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// sdks are the Go modules of azure-native's SDK that the schemas are read from, by azure-native's modules.
+// sdks maps azure-native's modules to the Go modules of its SDK, from which the schemas are read.
 var sdks = map[string]string{
 	"":                    "v2@v2.92.0",
 	"authorization":       "authorization/v2@v2.92.0",
@@ -33,11 +33,10 @@ var sdks = map[string]string{
 	"resources":           "resources/v2@v2.92.0",
 }
 
-// vaultModel is the API version whose models stand for those of vaultPackage's, which no Go SDK has: their bodies are
-// the same.
+// vaultModel is the API version whose models replace those of vaultPackage, which no Go SDK has. The bodies are equal.
 const vaultModel = "2024-11-01"
 
-// apiVersionsOfTheCloud asks the local cloud, as any client of Azure may.
+// apiVersionsOfTheCloud asks the local cloud for the API versions of the catalog's types.
 func apiVersionsOfTheCloud(t *testing.T) map[string][]string {
 	t.Helper()
 	client, owner := serveLocalCloud(t)
@@ -71,7 +70,7 @@ func apiVersionsOfTheCloud(t *testing.T) map[string][]string {
 	return versions
 }
 
-// arm is what Resource Manager calls the type.
+// arm returns Resource Manager's name of the type.
 func (rt *resourceType) arm() (namespace, kind string) {
 	_, path, ok := strings.Cut(rt.path, "/providers/")
 	if !ok {
@@ -85,21 +84,21 @@ func (rt *resourceType) arm() (namespace, kind string) {
 	return segments[0], strings.Join(kinds, "/")
 }
 
-// sdkReader makes a schema of Go source that was made of one: by names, types and tags of structs.
+// sdkReader reconstructs a schema from the Go source that was generated from it, by names, types and tags of structs.
 type sdkReader struct {
 	*testing.T
 	pkg    string
-	dirs   map[string]string // the modules' folders
+	dirs   map[string]string // folders, by module
 	schema map[string]any
 	parsed map[string]*sdkPackage
 }
 
 // sdkPackage is one module in one API version.
 type sdkPackage struct {
-	prefix  string // of its tokens, up to and with the colon
+	prefix  string // of its tokens, including the colon
 	structs map[string]*ast.StructType
-	enums   map[string]string // the schema's types of enumerations
-	texts   map[string]string // files' contents, by lower-case names without .go
+	enums   map[string]string // enumerations' types in the schema
+	texts   map[string]string // contents of files, by lower-case name without .go
 }
 
 func newSDKReader(t *testing.T, pkg string) *sdkReader {
@@ -109,7 +108,7 @@ func newSDKReader(t *testing.T, pkg string) *sdkReader {
 	for _, module := range sdks {
 		download.Args = append(download.Args, source+module)
 	}
-	download.Dir = t.TempDir() // no module: the versions are those above
+	download.Dir = t.TempDir() // outside a module, so that the versions above apply
 	download.Env = append(os.Environ(), "GOFLAGS=", "GOWORK=off")
 	out, err := download.Output()
 	if err != nil {
@@ -151,7 +150,7 @@ func newSDKReader(t *testing.T, pkg string) *sdkReader {
 	return r
 }
 
-// module finds the package of a module in an API version; nil where the SDK has none.
+// module returns the package of a module in an API version, or nil if the SDK does not have it.
 func (r *sdkReader) module(module, apiVersion string) *sdkPackage {
 	dir, prefix := r.dirs[module], r.pkg+":"+module+":"
 	if apiVersion != "" {
@@ -189,7 +188,7 @@ func (r *sdkReader) parse(dir, prefix string) *sdkPackage {
 	return p
 }
 
-// declaration finds structs and enumerations, as gofmt writes them.
+// declaration matches structs and enumerations as gofmt formats them.
 var declaration = regexp.MustCompile(`(?m)^type \w+ (?:struct \{\n(?s:.*?)^\}|string|float64|int|bool)$`)
 
 func (p *sdkPackage) declare(t *testing.T, text string) {
@@ -210,7 +209,7 @@ func (p *sdkPackage) declare(t *testing.T, text string) {
 	}
 }
 
-// addResource adds a type and the function that looks one up, if the SDK has them.
+// addResource adds a type and its getter, if the SDK has them.
 func (r *sdkReader) addResource(module, apiVersion, name string) {
 	r.Helper()
 	p := r.module(module, apiVersion)
@@ -223,12 +222,12 @@ func (r *sdkReader) addResource(module, apiVersion, name string) {
 			args = of
 		}
 	}
-	if args == nil { // a type of another resource's properties
+	if args == nil { // not a resource
 		return
 	}
 	outputs := r.properties(p, p.structs[name])
 	if r.pkg == vaultPackage {
-		outputs["azureApiVersion"] = object{"type": "string"} // which v3 has
+		outputs["azureApiVersion"] = object{"type": "string"} // new in v3
 	}
 	text := p.texts[strings.ToLower(name)]
 	inputs := r.properties(p, args)
@@ -242,7 +241,7 @@ func (r *sdkReader) addResource(module, apiVersion, name string) {
 		for _, alias := range aliases {
 			all = append(all, object{"type": alias[1]})
 		}
-		if r.pkg == vaultPackage { // a stack of v2 moves without a replacement
+		if r.pkg == vaultPackage { // lets stacks of v2 move without replacements
 			date := strings.ReplaceAll(apiVersion, "-", "")
 			all = append(all, object{"type": basePackage + ":" + module + "/v" + date + ":" + name})
 		}
@@ -282,7 +281,7 @@ var (
 	propertyTag      = regexp.MustCompile("pulumi:\"([^\",]+)")
 )
 
-// fields calls do with each property of a struct.
+// fields calls do for each property of a struct.
 func fields(of *ast.StructType, do func(goName, name string, kind ast.Expr)) {
 	for _, f := range of.Fields.List {
 		if f.Tag == nil || len(f.Names) != 1 {
@@ -300,7 +299,7 @@ func (r *sdkReader) properties(p *sdkPackage, of *ast.StructType) object {
 	return all
 }
 
-// required are the properties that are never left out. Of lists and maps no struct says whether they are.
+// required returns the properties that are always present. Structs do not say this of lists and maps.
 func required(of *ast.StructType) []string {
 	names := []string{}
 	fields(of, func(_, name string, kind ast.Expr) {
@@ -319,7 +318,7 @@ func required(of *ast.StructType) []string {
 	return names
 }
 
-// requiredArguments are those that a resource's constructor asks for.
+// requiredArguments returns the arguments that a resource's constructor requires.
 func requiredArguments(text string, args *ast.StructType) []string {
 	names := []string{}
 	for _, m := range requiredArgument.FindAllStringSubmatch(text, -1) {
@@ -333,7 +332,7 @@ func requiredArguments(text string, args *ast.StructType) []string {
 	return names
 }
 
-// addDefaults adds those that a resource's constructor fills in for arguments that are not given.
+// addDefaults adds the defaults that a resource's constructor fills in.
 func addDefaults(t *testing.T, inputs object, text string, args *ast.StructType) {
 	t.Helper()
 	for _, m := range defaultArgument.FindAllStringSubmatch(text, -1) {
@@ -343,20 +342,20 @@ func addDefaults(t *testing.T, inputs object, text string, args *ast.StructType)
 			}
 			var value any
 			if err := json.Unmarshal([]byte(m[2]), &value); err != nil {
-				t.Fatalf("the default of %s: %v", name, err)
+				t.Fatalf("default of %s: %v", name, err)
 			}
 			inputs[name].(object)["default"] = value
 		})
 	}
 }
 
-// simple are the schema's types of Go's.
+// simple maps Go types to types in the schema.
 var simple = map[string]string{"string": "string", "bool": "boolean", "int": "integer", "float64": "number"}
 
-// outputs are the schema's types of Pulumi's outputs.
+// outputTypes maps Pulumi's outputs to types in the schema.
 var outputTypes = map[string]string{"String": "string", "Bool": "boolean", "Int": "integer", "Float64": "number"}
 
-// kind is the schema's type of a Go type.
+// kind returns the schema's type for a Go type.
 func (r *sdkReader) kind(p *sdkPackage, kind ast.Expr) object {
 	switch kind := kind.(type) {
 	case *ast.StarExpr:
@@ -375,11 +374,11 @@ func (r *sdkReader) kind(p *sdkPackage, kind ast.Expr) object {
 		}
 		return r.named(p, kind.Name)
 	}
-	r.Fatalf("%s: an unknown type %T", p.prefix, kind)
+	r.Fatalf("%s: unknown type %T", p.prefix, kind)
 	return nil
 }
 
-// output is the type of what an output of this name resolves to.
+// output returns the type to which an output with this name resolves.
 func (r *sdkReader) output(p *sdkPackage, name string) object {
 	if kind, ok := outputTypes[name]; ok {
 		return object{"type": kind}
@@ -399,25 +398,25 @@ func (r *sdkReader) output(p *sdkPackage, name string) object {
 	if element, ok := strings.CutSuffix(name, "Map"); ok {
 		return object{"type": "object", "additionalProperties": r.output(p, element)}
 	}
-	r.Fatalf("%s: an unknown output %s", p.prefix, name)
+	r.Fatalf("%s: unknown output %s", p.prefix, name)
 	return nil
 }
 
-// named is a type of the package itself, which it adds to the schema.
+// named returns a reference to a type of the package, and adds the type to the schema.
 func (r *sdkReader) named(p *sdkPackage, name string) object {
 	if kind, ok := simple[name]; ok {
 		return object{"type": kind}
 	}
 	if kind, ok := p.enums[name]; ok {
-		return object{"type": kind} // Azure takes values that its SDK does not know
+		return object{"type": kind} // Azure accepts values that the SDK does not list
 	}
 	of := p.structs[name]
 	if of == nil {
-		r.Fatalf("%s: an unknown type %s", p.prefix, name)
+		r.Fatalf("%s: unknown type %s", p.prefix, name)
 	}
 	types := r.schema["types"].(object)
 	if token := p.prefix + name; types[token] == nil {
-		types[token] = object{} // it may contain itself
+		types[token] = object{} // ends the recursion if the type contains itself
 		types[token] = object{"type": "object", "properties": r.properties(p, of), "required": required(of)}
 	}
 	return object{"$ref": "#/types/" + p.prefix + name}

@@ -12,7 +12,7 @@ import (
 	"github.com/keyvault-aks/keyvault-aks/localcloud/providers/unknowntypes"
 )
 
-func TestUnknownTypesAreRefusedWithWhatThereIsInstead(t *testing.T) {
+func TestUnknownTypes_AreRefusedWithAlternatives(t *testing.T) {
 	for token, instead := range map[string]string{
 		"network:NatGateway":            "PrivateEndpoint",
 		"storage:StorageAccount":        "keyvault",
@@ -26,46 +26,46 @@ func TestUnknownTypesAreRefusedWithWhatThereIsInstead(t *testing.T) {
 		module, name, _ := strings.Cut(token, ":")
 		function := module + ":get" + name
 		_, invoked := invoke(t, engine, function, inputs)
-		for of, err := range map[string]error{"Check of " + token: checked, "Create of " + token: created, function: invoked} {
+		for of, err := range map[string]error{
+			"Check of " + token: checked, "Create of " + token: created, function: invoked,
+		} {
 			_, asked, _ := strings.Cut("x "+of, " of ")
 			if asked == "" {
 				asked = of
 			}
 			if err == nil || !strings.Contains(err.Error(), "azure-native:"+asked) || !strings.Contains(err.Error(), instead) {
-				t.Errorf("%s: %v; want it named, with %s", of, err, instead)
+				t.Errorf("%s: %v; want its name, and %s", of, err, instead)
 			}
 		}
 	}
 }
 
-// TestAPreviewNamesEveryUnknownType goes on where the first would end it, and an update does not.
-func TestAPreviewNamesEveryUnknownType(t *testing.T) {
+// TestUnknownTypes_AreNotedInPreview checks that a preview goes on after an unknown type, and that an update fails.
+func TestUnknownTypes_AreNotedInPreview(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "unknown")
 	t.Setenv(unknowntypes.FileVariable, file)
 	engine, _ := start(t, nil)
 	inputs := resource.PropertyMap{"resourceGroupName": str("rg")}
 	unknown := []string{"network:NatGateway", "keyvault/v20200101:Vault"}
 	for _, token := range append(slices.Clone(unknown), "keyvault:Vault") {
-		checked, err := engine.Check(
-			t.Context(),
-			plugin.CheckRequest{URN: urn(token, "x"), News: inputs, RandomSeed: []byte(token)},
-		)
+		checked, err := engine.Check(t.Context(), plugin.CheckRequest{
+			URN: urn(token, "x"), News: inputs, RandomSeed: []byte(token),
+		})
 		if err != nil {
 			t.Errorf("%s: %v", token, err)
 		}
-		made, err := engine.Create(
-			t.Context(),
-			plugin.CreateRequest{URN: urn(token, "x"), Properties: checked.Properties, Preview: true},
-		)
+		made, err := engine.Create(t.Context(), plugin.CreateRequest{
+			URN: urn(token, "x"), Properties: checked.Properties, Preview: true,
+		})
 		if err != nil {
 			t.Errorf("%s: %v", token, err)
 		}
 		if slices.Contains(unknown, token) && len(made.Properties) > 0 {
-			t.Errorf("%s is known to be %v", token, made.Properties)
+			t.Errorf("%s: got %v, want no outputs", token, made.Properties)
 		}
 	}
 	if _, err := invoke(t, engine, "network:getNatGateway", nil); err == nil {
-		t.Error("a function that is unknown answers")
+		t.Error("an unknown function returned a result")
 	}
 	noted, err := unknowntypes.Read(file)
 	if err != nil {
@@ -79,6 +79,6 @@ func TestAPreviewNamesEveryUnknownType(t *testing.T) {
 
 	_, err = engine.Create(t.Context(), plugin.CreateRequest{URN: urn(unknown[0], "x"), Properties: inputs})
 	if err == nil {
-		t.Error("an update makes what is unknown")
+		t.Error("an update created an unknown type")
 	}
 }

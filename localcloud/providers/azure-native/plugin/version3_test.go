@@ -26,24 +26,24 @@ func parameterize(
 	return engine.Parameterize(t.Context(), plugin.ParameterizeRequest{Parameters: with})
 }
 
-func TestParameterize(t *testing.T) {
+func TestParameterize_AcceptsKeyVaultOnly(t *testing.T) {
 	value := func(text string) *plugin.ParameterizeValue { return &plugin.ParameterizeValue{Value: []byte(text)} }
 	args := func(args ...string) *plugin.ParameterizeArgs { return &plugin.ParameterizeArgs{Args: args} }
 	encoded := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 	for name, test := range map[string]struct {
 		version string
 		with    plugin.ParameterizeParameters
-		failure string // empty: none
+		failure string // piece of the error; empty means success
 	}{
-		"value":              {Version3, value(encodedParameter), ""},
-		"arguments":          {Version3, args("keyvault", "v20260201"), ""},
-		"v2":                 {Version2, value(encodedParameter), "not implemented here: parameterized packages"},
-		"encoded too little": {Version3, value(vaultParameter), "want base64 of JSON"},
-		"no value":           {Version3, value(""), `the parameter ""`},
-		"another module":     {Version3, value(encoded(`{"module":"aad","version":"v20221201"}`)), "v20221201"},
-		"another version":    {Version3, args("keyvault", "v20241101"), "v20241101"},
-		"too few arguments":  {Version3, args("keyvault"), "got 1 arguments"},
-		"more than that":     {Version3, value(encoded(vaultParameter + "{}")), "not implemented here"},
+		"value":             {Version3, value(encodedParameter), ""},
+		"arguments":         {Version3, args("keyvault", "v20260201"), ""},
+		"v2":                {Version2, value(encodedParameter), "not implemented here: parameterized packages"},
+		"not in base64":     {Version3, value(vaultParameter), "want base64 of JSON"},
+		"no value":          {Version3, value(""), `the parameter ""`},
+		"another module":    {Version3, value(encoded(`{"module":"aad","version":"v20221201"}`)), "v20221201"},
+		"another version":   {Version3, args("keyvault", "v20241101"), "v20241101"},
+		"too few arguments": {Version3, args("keyvault"), "got 1 arguments"},
+		"trailing JSON":     {Version3, value(encoded(vaultParameter + "{}")), "not implemented here"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, err := parameterize(t, serve(t, newAzureNative(test.version)), test.with)
@@ -59,12 +59,12 @@ func TestParameterize(t *testing.T) {
 	}
 }
 
-func TestEachVersionServesItsPackage(t *testing.T) {
+func TestVersions_ServeTheirPackage(t *testing.T) {
 	parameterized := newAzureNative(Version3)
 	parameterized.pkg = vaultPackage
 	for name, test := range map[string]struct {
 		p      *azureNative
-		served resource.URN // empty: none
+		served resource.URN // empty means none
 	}{
 		"v2":               {newAzureNative(Version2), urn("keyvault/v20241101:Vault", "kv")},
 		"v3":               {newAzureNative(Version3), ""},
@@ -84,7 +84,7 @@ func TestEachVersionServesItsPackage(t *testing.T) {
 	}
 }
 
-func TestTokensOfTheVaultPackage(t *testing.T) {
+func TestLookup_KnowsVaultPackage(t *testing.T) {
 	for token, want := range map[string]string{
 		"azure-native_keyvault_v20260201:keyvault/v20260201:Vault":  "2026-02-01",
 		"azure-native_keyvault_v20260201:keyvault:Secret":           "2026-02-01",
@@ -99,7 +99,7 @@ func TestTokensOfTheVaultPackage(t *testing.T) {
 	}
 }
 
-// vaultResources are the inputs of a resource of each kind, by kind.
+// vaultResources has inputs of a resource, by kind.
 var vaultResources = map[string]map[string]any{
 	"Vault": {
 		"resourceGroupName": "rg", "vaultName": "kv", "location": "eastus", "tags": map[string]any{"a": "b"},
@@ -115,7 +115,7 @@ var vaultResources = map[string]map[string]any{
 	},
 }
 
-func TestBothVersionsSendTheSame(t *testing.T) {
+func TestVersions_SendSameRequests(t *testing.T) {
 	type sent struct {
 		bodies, requests []string
 	}
@@ -157,7 +157,7 @@ func TestBothVersionsSendTheSame(t *testing.T) {
 
 const vaultAdministrator = "00482a5a-887f-4fb3-b363-3b7fe8e74483"
 
-// versions are both versions of the plugin in a local cloud with a group, in which they may do everything.
+// versions has both versions of the plugin in a local cloud with a resource group. They have all permissions in it.
 type versions struct {
 	*testing.T
 	v2, v3 plugin.Provider
@@ -181,7 +181,7 @@ func newVersions(t *testing.T) versions {
 	return v
 }
 
-// create makes a resource that has to be accepted and returns its checked inputs.
+// create creates a resource and returns its checked inputs. It fails the test on errors.
 func (v versions) create(
 	engine plugin.Provider, urn resource.URN, inputs object,
 ) (resource.PropertyMap, plugin.CreateResponse) {
@@ -198,7 +198,7 @@ func (v versions) create(
 	return checked.Properties, made
 }
 
-// inLocalCloud are the inputs of a vault, and of a secret and a key in it, which the local cloud accepts.
+// inLocalCloud has inputs of a vault, a secret and a key that the local cloud accepts.
 var inLocalCloud = []struct {
 	kind   string
 	inputs object
@@ -218,8 +218,8 @@ var inLocalCloud = []struct {
 	}},
 }
 
-// TestVersion3TakesOver moves what v2 has made to the parameterized package.
-func TestVersion3TakesOver(t *testing.T) {
+// TestVersion3_AdoptsResourcesOfVersion2 moves resources to the parameterized package.
+func TestVersion3_AdoptsResourcesOfVersion2(t *testing.T) {
 	v := newVersions(t)
 	for _, one := range inLocalCloud {
 		urn3 := urn3(one.kind, "name")
@@ -230,7 +230,7 @@ func TestVersion3TakesOver(t *testing.T) {
 			URN: urn3, ID: made.ID, OldInputs: inputs, OldOutputs: made.Properties, NewInputs: checked.Properties,
 		})
 		if err != nil || diff.Changes != plugin.DiffNone || len(diff.DetailedDiff) > 0 {
-			t.Errorf("%s: moving it: %v, %v", one.kind, diff.DetailedDiff, err)
+			t.Errorf("%s: diff: %v, %v", one.kind, diff.DetailedDiff, err)
 		}
 		read, err := v.v3.Read(t.Context(), plugin.ReadRequest{
 			URN: urn3, ID: made.ID, Inputs: inputs, State: made.Properties,
@@ -242,17 +242,17 @@ func TestVersion3TakesOver(t *testing.T) {
 			t.Errorf("%s: a refresh changes the inputs: %v", one.kind, diff)
 		}
 		if read.Outputs.HasValue("__inputs") || read.Outputs["azureApiVersion"].V != "2026-02-01" {
-			t.Errorf("%s: a refresh gives %v", one.kind, read.Outputs)
+			t.Errorf("%s: outputs after a refresh: %v", one.kind, read.Outputs)
 		}
 		changed := inputs.Copy()
-		if one.kind != "Key" { // which Azure never changes, and takes as it is
+		if one.kind != "Key" { // Azure accepts a key's PUT only if it changes nothing
 			changed["tags"] = obj(object{"moved": "yes"})
 		}
 		updated, err := v.v3.Update(t.Context(), plugin.UpdateRequest{
 			URN: urn3, ID: made.ID, OldInputs: inputs, OldOutputs: read.Outputs, NewInputs: changed,
 		})
 		if err != nil || updated.Properties.HasValue("__inputs") {
-			t.Errorf("%s: updating it: %v, %v", one.kind, updated.Properties, err)
+			t.Errorf("%s: update: %v, %v", one.kind, updated.Properties, err)
 		}
 	}
 	found, err := v.v3.Invoke(t.Context(), plugin.InvokeRequest{
@@ -264,8 +264,8 @@ func TestVersion3TakesOver(t *testing.T) {
 	}
 }
 
-// TestVersion3InTheLocalCloud makes a vault, a secret and a key, and the latter two again after it has deleted them.
-func TestVersion3InTheLocalCloud(t *testing.T) {
+// TestVersion3_RecoversSecretAndKey deletes a secret and a key and creates them again.
+func TestVersion3_RecoversSecretAndKey(t *testing.T) {
 	v := newVersions(t)
 	for _, one := range inLocalCloud {
 		inputs, made := v.create(v.v3, urn3(one.kind, "name"), one.inputs)
@@ -285,16 +285,16 @@ func TestVersion3InTheLocalCloud(t *testing.T) {
 		again := plugin.CreateRequest{URN: urn("keyvault/v20241101:"+one.kind, "name"), Properties: inputs}
 		_, err := v.v2.Create(t.Context(), again)
 		if err == nil || !strings.Contains(err.Error(), "ObjectIsDeletedButRecoverable") {
-			t.Errorf("%s: v2 makes it again: %v", one.kind, err)
+			t.Errorf("%s: creating it again with v2: %v", one.kind, err)
 		}
 		if _, recovered := v.create(v.v3, urn3, one.inputs); recovered.ID != made.ID {
-			t.Errorf("%s: v3 makes %s again, want %s", one.kind, recovered.ID, made.ID)
+			t.Errorf("%s: creating it again with v3: got %s, want %s", one.kind, recovered.ID, made.ID)
 		}
 	}
 }
 
-// conflicting has a vault's secret in conflict with a deleted one of its name until that is recovered n times; -1 is
-// never.
+// conflicting makes PUTs of a secret conflict with a deleted secret until it has been recovered n times. -1 means
+// always.
 func conflicting(a *azure, n int) (recovered *int) {
 	recovered = new(int)
 	a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
@@ -309,21 +309,21 @@ func conflicting(a *azure, n int) (recovered *int) {
 	return recovered
 }
 
-func TestRecover(t *testing.T) {
+func TestRecovery_FollowsAzureNative(t *testing.T) {
 	inputs := resource.NewPropertyMapFromMap(vaultResources["Secret"])
 	create := plugin.CreateRequest{URN: urn3("Secret", "s"), Properties: inputs}
 	start := func(t *testing.T) (plugin.Provider, *azure) {
 		a := &azure{resources: map[string]map[string]any{}}
 		return startVersion(t, Version3, a, nil), a
 	}
-	t.Run("again while it is not recovered", func(t *testing.T) {
+	t.Run("repeats until recovered", func(t *testing.T) {
 		engine, a := start(t)
 		recovered := conflicting(a, 3)
 		if _, err := engine.Create(t.Context(), create); err != nil || *recovered != 3 {
 			t.Errorf("recovered %d times: %v", *recovered, err)
 		}
 	})
-	t.Run("not without a deleted object", func(t *testing.T) {
+	t.Run("fails without a deleted object", func(t *testing.T) {
 		engine, a := start(t)
 		a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
 			switch {
@@ -337,10 +337,10 @@ func TestRecover(t *testing.T) {
 		_, err := engine.Create(t.Context(), create)
 		puts := strings.Count(strings.Join(a.takeRequests(), "\n"), "PUT ")
 		if err == nil || !strings.Contains(err.Error(), "ScopeLocked") || puts != recoveryMisses {
-			t.Errorf("tried %d times: %v", puts, err)
+			t.Errorf("%d attempts, want %d: %v", puts, recoveryMisses, err)
 		}
 	})
-	t.Run("not without a role", func(t *testing.T) {
+	t.Run("fails without a role", func(t *testing.T) {
 		engine, a := start(t)
 		a.on(func(r *http.Request, _ []byte) http.HandlerFunc {
 			switch {
@@ -358,7 +358,7 @@ func TestRecover(t *testing.T) {
 			}
 		}
 	})
-	t.Run("not an update", func(t *testing.T) {
+	t.Run("does not apply to updates", func(t *testing.T) {
 		engine, a := start(t)
 		recovered := conflicting(a, -1)
 		_, err := engine.Update(t.Context(), plugin.UpdateRequest{
@@ -369,8 +369,8 @@ func TestRecover(t *testing.T) {
 			t.Errorf("recovered %d times: %v", *recovered, err)
 		}
 	})
-	t.Run("for three minutes", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) { // without gRPC, which waits for what is outside
+	t.Run("ends after three minutes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) { // without gRPC, which would block on goroutines outside the bubble
 			a := &azure{resources: map[string]map[string]any{}}
 			p := &azureNative{version: Version3, pkg: vaultPackage, alive: t.Context(), scale: 1, config: map[string]string{
 				"clientId": client, "clientSecret": "hunter2", "tenantId": tenant, "subscriptionId": subscription,
@@ -387,14 +387,14 @@ func TestRecover(t *testing.T) {
 			begin := time.Now()
 			_, err = p.Create(t.Context(), &pulumirpc.CreateRequest{Urn: string(create.URN), Properties: properties})
 			if took := time.Since(begin); err == nil || took < recoveryLimit || took > recoveryLimit+lastRecovery {
-				t.Errorf("it gives up after %s: %v", took, err)
+				t.Errorf("gave up after %s: %v", took, err)
 			}
 		})
 	})
 }
 
-// TestStateOfVersion3 has v2 read what v3 wrote: a stack can move back.
-func TestStateOfVersion3(t *testing.T) {
+// TestVersion2_ReadsStateOfVersion3 checks that a stack can move back.
+func TestVersion2_ReadsStateOfVersion3(t *testing.T) {
 	for kind, inputs := range vaultResources {
 		a := &azure{resources: map[string]map[string]any{}}
 		v2, v3 := startVersion(t, Version2, a, nil), startVersion(t, Version3, a, nil)
